@@ -1,0 +1,1 @@
+drop table if exists metrics${on_cluster} sync

@@ -1,0 +1,1 @@
+drop table if exists rejected_records${on_cluster} sync

@@ -1,0 +1,31 @@
+-- One row a batch and stage: what became of every offset. A row written again for the same range replaces the first:
+-- read it with FINAL.
+create table if not exists batch_ledger${on_cluster}
+(
+    stage LowCardinality(String),
+    kafka_topic LowCardinality(String),
+    kafka_partition Int32,
+    log_epoch UInt32,
+    start_offset Int64,
+    end_offset Int64 comment 'exclusive',
+    entry Enum8('batch' = 1, 'recovered' = 2, 'gap' = 3, 'epoch' = 4) comment 'gap: offsets the broker no longer had; epoch: the topic was made again',
+    records UInt64 comment 'records the log had in the range; offsets without a record are not counted',
+    rows UInt64,
+    rejected UInt64,
+    expired UInt64 comment 'rows that were older than their retention when they arrived',
+    late UInt64,
+    pieces UInt32,
+    hours Map(DateTime('UTC'), UInt64) comment 'rows by hour of their time',
+    rules_version UInt32,
+    watermark DateTime64(3, 'UTC') comment 'frozen before the batch; 1970 where the stage has none',
+    first_timestamp DateTime64(3, 'UTC') comment 'smallest Kafka timestamp',
+    last_timestamp DateTime64(3, 'UTC') comment 'largest Kafka timestamp',
+    tail_timestamp DateTime64(3, 'UTC') comment 'Kafka timestamp of the last record',
+    tail_hash UInt64 comment 'hash of the key and payload of the last record: is it still the same log?',
+    inserted_at DateTime64(3, 'UTC'),
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+)
+engine = ${engine ReplacingMergeTree(inserted_at)}
+partition by toYYYYMM(inserted_at)
+order by (stage, kafka_topic, kafka_partition, log_epoch, start_offset, entry)
+settings ${deduplication_window}${storage_policy}

@@ -1,0 +1,1 @@
+drop table if exists metrics_hourly${on_cluster} sync

@@ -1,0 +1,1 @@
+drop table if exists partition_progress${on_cluster} sync
