@@ -1,0 +1,40 @@
+//! The command line: one subcommand a module, each parsed into that module's options before anything starts.
+//!
+//! Enters: the arguments. Leaves: the exit code of the subcommand. Never does: work of its own.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{engine, import, sample};
+
+/// The hour log on one machine: real Kafka, the embedded ClickHouse engine, all the stages.
+#[derive(Debug, Parser)]
+#[command(name = "horolog", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send existing data through Kafka: CSV metrics, AWS CloudTrail, NDJSON.
+    Import(import::ImportOptions),
+    /// Serve ClickHouse's HTTP interface over the embedded engine.
+    #[command(hide = true)]
+    Engine(engine::EngineOptions),
+    /// Produce the live sample stream of the tenant `demo`.
+    #[command(hide = true)]
+    Sample(sample::SampleOptions),
+}
+
+impl Cli {
+    /// Runs the subcommand to its end.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Import(options) => import::run(options).map(|()| ExitCode::SUCCESS),
+            Command::Engine(options) => engine::run(options).map(|()| ExitCode::SUCCESS),
+            Command::Sample(options) => sample::run(options).map(|()| ExitCode::SUCCESS),
+        }
+    }
+}

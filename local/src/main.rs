@@ -1,0 +1,16 @@
+//! `horolog`: the command. Wiring only: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use horolog_local::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("horolog: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
