@@ -10,7 +10,7 @@ create table if not exists rejected_records${on_cluster}
     kind LowCardinality(String) comment 'the record kind the topic carries: metric_sample, audit_event',
     step LowCardinality(String) comment 'where it failed: framing, decode, validate, insert',
     reason LowCardinality(String) comment 'a stable code',
-    detail String codec(ZSTD(3)) comment 'what is wrong with this record, in words',
+    detail String comment 'what is wrong with this record, in words' codec(ZSTD(3)),
     rules_version UInt32,
     record_key String codec(ZSTD(3)),
     payload String codec(ZSTD(3)),

@@ -12,7 +12,7 @@ create table if not exists metrics_hourly${on_cluster}
     team_id LowCardinality(String),
     metric_type Enum8('counter' = 1, 'gauge' = 2, 'histogram' = 3),
     unit LowCardinality(String),
-    revised_at DateTime('UTC') codec(ZSTD(3)) comment 'minute of the batch for late records, 1970 for those on time',
+    revised_at DateTime('UTC') comment 'minute of the batch for late records, 1970 for those on time' codec(ZSTD(3)),
     epoch UInt32 comment 'raised by a rebuild',
     count SimpleAggregateFunction(sum, UInt64) codec(ZSTD(3)),
     late_count SimpleAggregateFunction(sum, UInt64) codec(ZSTD(3)),
