@@ -1,0 +1,292 @@
+//! Configuration: one documented struct a binary, made of sections that all binaries share.
+//!
+//! Precedence: defaults < TOML file (`--config`) < environment (`HOROLOG_<BINARY>__<SECTION>__<KEY>`) < `--set section.key=value`.
+//! Unknown keys are errors. Secrets come from a file or the environment and print as `***`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Where the configuration comes from; flatten it into a binary's arguments.
+#[derive(Debug, Default, Clone, clap::Args)]
+pub struct ConfigArgs {
+    /// TOML file with the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, as in the file: `--set clickhouse.url=http://127.0.0.1:8123`. Can be repeated.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file given with `--config` cannot be read.
+    #[error("cannot read --config {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A `--set` without a key and a value.
+    #[error("--set {0}: expected section.key=value")]
+    Set(String),
+    /// A key or value that does not fit.
+    #[error("configuration: {0}")]
+    Value(Box<figment::Error>),
+    /// A secret's file cannot be read.
+    #[error("cannot read {setting} = {path}: {source}")]
+    Secret {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A value that is of the right type but makes no sense.
+    #[error("{setting}: {reason}")]
+    Invalid {
+        /// The setting to change.
+        setting: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables.
+pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &ConfigArgs) -> Result<T, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(T::default()));
+    if let Some(path) = &args.config {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    figment = figment.merge(Env::prefixed(&format!("HOROLOG_{}__", binary.to_uppercase())).split("__"));
+    for assignment in &args.set {
+        figment = figment.merge(Toml::string(&as_toml(assignment)?));
+    }
+    figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))
+}
+
+/// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
+fn as_toml(assignment: &str) -> Result<String, ConfigError> {
+    let (key, value) = assignment.split_once('=').ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
+    let literal = format!("{key} = {value}");
+    let is_toml = Figment::from(Toml::string(&literal)).extract::<figment::value::Dict>().is_ok();
+    let quoted = serde_json::Value::from(value).to_string(); // a JSON string is a TOML basic string
+    Ok(if is_toml { literal } else { format!("{key} = {quoted}") })
+}
+
+/// Text that never shows in logs.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Only for the defaults of a configuration struct, which hold no secret.
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
+}
+
+/// `[kafka]`: the log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// `host:port` of one broker or more, separated by commas.
+    pub bootstrap: String,
+    /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
+    /// on (auto-commit, offset reset, assignment strategy) cannot be overridden.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self { bootstrap: "127.0.0.1:9092".to_owned(), properties: BTreeMap::new() }
+    }
+}
+
+impl KafkaConfig {
+    /// A client configuration with the bootstrap servers and the verbatim properties.
+    pub fn client_config(&self) -> rdkafka::ClientConfig {
+        let mut config = rdkafka::ClientConfig::new();
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+}
+
+/// `[clickhouse]`: the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClickHouseConfig {
+    /// Address of the HTTP interface.
+    pub url: String,
+    /// Database that holds the tables.
+    pub database: String,
+    /// User name.
+    pub user: String,
+    /// Password; better given as `password_file` or in the environment.
+    pub password: Secret,
+    /// File that holds the password; read at start, wins over `password`.
+    pub password_file: Option<PathBuf>,
+    /// An insert whose body is not taken for so long has an unknown outcome and is repeated under the same token. Seconds.
+    pub send_timeout_s: u64,
+    /// Likewise for the answer. Seconds.
+    pub insert_timeout_s: u64,
+    /// Flush inserts to disk before they are acknowledged. Needed for a single server; a cluster has its quorum.
+    pub fsync: bool,
+    /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables.
+    pub quorum: bool,
+}
+
+impl Default for ClickHouseConfig {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8123".to_owned(),
+            database: "horolog".to_owned(),
+            user: "default".to_owned(),
+            password: Secret::default(),
+            password_file: None,
+            send_timeout_s: 20,
+            insert_timeout_s: 60,
+            fsync: true,
+            quorum: false,
+        }
+    }
+}
+
+impl ClickHouseConfig {
+    /// A client for the database, with the password read from its file.
+    pub fn client(&self) -> Result<clickhouse::Client, ConfigError> {
+        let password = match &self.password_file {
+            None => self.password.expose().to_owned(),
+            Some(path) => std::fs::read_to_string(path)
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|source| ConfigError::Secret {
+                    setting: "clickhouse.password_file",
+                    path: path.clone(),
+                    source,
+                })?,
+        };
+        Ok(clickhouse::Client::default()
+            .with_url(&self.url)
+            .with_database(&self.database)
+            .with_user(&self.user)
+            .with_password(password))
+    }
+
+    /// [`Self::send_timeout_s`].
+    pub fn send_timeout(&self) -> Duration {
+        Duration::from_secs(self.send_timeout_s)
+    }
+
+    /// [`Self::insert_timeout_s`].
+    pub fn insert_timeout(&self) -> Duration {
+        Duration::from_secs(self.insert_timeout_s)
+    }
+}
+
+/// `[http]`: where a service answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+}
+
+/// `[telemetry]`: logs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// What is logged, as a `tracing` filter: `info`, `horolog_stage=debug,info`, …
+    pub log: String,
+    /// How it is written to standard error.
+    pub format: LogFormat,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), format: LogFormat::Human }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        kafka: KafkaConfig,
+        clickhouse: ClickHouseConfig,
+    }
+
+    fn args(set: &[&str]) -> ConfigArgs {
+        ConfigArgs { config: None, set: set.iter().map(|&s| s.to_owned()).collect() }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"[clickhouse]\ndatabase = 'a'\nsend_timeout_s = 5\n").unwrap();
+        let mut args = args(&["clickhouse.database=b", "kafka.properties.\"linger.ms\"='7'"]);
+        args.config = Some(file.path().to_owned());
+        let config: Config = load("configtest", &args).unwrap();
+        assert_eq!((config.clickhouse.database.as_str(), config.clickhouse.send_timeout_s), ("b", 5));
+        assert_eq!(config.kafka.properties["linger.ms"], "7");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load::<Config>("configtest", &args(&["kafka.bootstap=x"])).unwrap_err().to_string();
+        assert!(error.contains("bootstap"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_never_prints() {
+        let config: Config = load("configtest", &args(&["clickhouse.password=hunter2"])).unwrap();
+        assert_eq!(config.clickhouse.password.expose(), "hunter2");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

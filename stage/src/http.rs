@@ -1,0 +1,85 @@
+//! The operator's side of a service: `/livez`, `/readyz` and `/metrics` over HTTP.
+//!
+//! Live: the process answers. Ready: it does what it is for right now. Metrics: OpenMetrics text of one registry.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+/// Whether a service is ready, and if not, why.
+#[derive(Clone)]
+pub struct Health(Arc<RwLock<Result<(), String>>>);
+
+impl Health {
+    /// Not ready yet, because of `reason`.
+    pub fn starting(reason: &str) -> Self {
+        Self(Arc::new(RwLock::new(Err(reason.to_owned()))))
+    }
+
+    /// Says that the service does its work.
+    pub fn ready(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Ok(());
+    }
+
+    /// Says why it does not.
+    pub fn not_ready(&self, reason: &str) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.to_owned());
+    }
+
+    fn get(&self) -> Result<(), String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The routes, to be merged into a service's own.
+pub fn routes(health: Health, registry: Arc<Registry>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(health)
+        .merge(Router::new().route("/metrics", get(metrics)).with_state(registry))
+}
+
+/// Binds `listen`; the error names the setting to change.
+pub async fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, std::io::Error> {
+    tokio::net::TcpListener::bind(listen)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on http.listen = {listen}: {error}")))
+}
+
+/// Serves [`routes`] until `shutdown` is done.
+pub async fn serve(
+    listen: SocketAddr,
+    health: Health,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let listener = bind(listen).await?;
+    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
+    axum::serve(listener, routes(health, registry)).with_graceful_shutdown(shutdown).await
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    match health.get() {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
