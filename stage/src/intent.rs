@@ -1,0 +1,93 @@
+//! What a commit's metadata says: the life of the log it belongs to and, where a batch is under way, the batch.
+//!
+//! The metadata travels in the group's offset commit (Kafka protocol, OffsetCommit, `committed_metadata`, at most 4,096
+//! bytes by default), so the offset and the intent change together or not at all.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the encoding.
+const VERSION: u8 = 1;
+
+/// A batch that is under way: it will be `[committed offset, end)`, and with what it will be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Offset after the last record of the batch.
+    pub end: i64,
+    /// Version of the validation rules.
+    #[serde(rename = "rules")]
+    pub rules_version: u32,
+    /// Watermark of the partition before the batch, ms since 1970; 0 where there is none.
+    #[serde(rename = "mark")]
+    pub watermark_ms: i64,
+    /// Wall clock when the batch was closed, ms since 1970.
+    #[serde(rename = "at")]
+    pub at_ms: i64,
+}
+
+/// The metadata of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitMetadata {
+    v: u8,
+    /// Life of the log that the offset counts in.
+    #[serde(rename = "log")]
+    pub log_epoch: u32,
+    /// The batch under way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intent: Option<Intent>,
+}
+
+/// The metadata is not ours, or of a newer version.
+#[derive(Debug, thiserror::Error)]
+#[error("the commit's metadata {0:?} is not horolog's: is another consumer using the same group?")]
+pub struct ForeignMetadata(String);
+
+impl CommitMetadata {
+    /// Metadata of the current version.
+    pub fn new(log_epoch: u32, intent: Option<Intent>) -> Self {
+        Self { v: VERSION, log_epoch, intent }
+    }
+
+    /// As text for the commit.
+    pub fn encode(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// From a commit; none where there is no metadata, as after an operator's offset reset.
+    pub fn decode(text: &str) -> Result<Option<Self>, ForeignMetadata> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match serde_json::from_str::<Self>(text) {
+            Ok(metadata) if metadata.v == VERSION => Ok(Some(metadata)),
+            _ => Err(ForeignMetadata(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn round_trips(log_epoch: u32, end: i64, rules_version: u32, watermark_ms: i64, at_ms: i64, pending: bool) {
+            let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms });
+            let metadata = CommitMetadata::new(log_epoch, intent);
+            prop_assert_eq!(CommitMetadata::decode(&metadata.encode()).unwrap(), Some(metadata));
+        }
+
+        #[test]
+        fn never_panics_on_foreign_text(text: String) {
+            drop(CommitMetadata::decode(&text));
+        }
+    }
+
+    #[test]
+    fn stays_readable_for_the_next_version() {
+        let text = r#"{"v":1,"log":2,"intent":{"end":100,"rules":1,"mark":0,"at":1700000000000}}"#;
+        let intent = Intent { end: 100, rules_version: 1, watermark_ms: 0, at_ms: 1_700_000_000_000 };
+        assert_eq!(CommitMetadata::decode(text).unwrap(), Some(CommitMetadata::new(2, Some(intent))));
+        assert_eq!(CommitMetadata::new(2, Some(intent)).encode().len(), text.len());
+    }
+}
