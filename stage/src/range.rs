@@ -123,12 +123,12 @@ impl Filling {
     pub fn close(&mut self, id: &PartitionId, log_epoch: u32, end: i64) -> Range {
         assert!(end >= self.next, "invariant: a range ends behind its last record");
         let filled = std::mem::replace(self, Self::new(end));
-        Range { id: id.clone(), log_epoch, start: filled.start, end, records: filled.records }
+        Range { id: id.clone(), log_epoch, start: filled.start, end, records: Arc::new(filled.records) }
     }
 }
 
-/// The records of a partition in `[start, end)`.
-#[derive(Debug)]
+/// The records of a partition in `[start, end)`. A clone shares them.
+#[derive(Debug, Clone)]
 pub struct Range {
     /// Where the records are from.
     pub id: PartitionId,
@@ -138,13 +138,18 @@ pub struct Range {
     pub start: i64,
     /// Offset after the last.
     pub end: i64,
-    records: Records,
+    records: Arc<Records>,
 }
 
 impl Range {
     /// The records, by offset.
     pub fn records(&self) -> Vec<RawRecord<'_>> {
         self.records.entries.iter().map(|entry| self.records.get(entry)).collect()
+    }
+
+    /// The records at these positions, counted from 0, by offset. Positions must lie within the range.
+    pub fn slice(&self, positions: std::ops::Range<usize>) -> Vec<RawRecord<'_>> {
+        self.records.entries[positions].iter().map(|entry| self.records.get(entry)).collect()
     }
 
     /// Number of records.
@@ -206,6 +211,7 @@ mod tests {
         assert_eq!((records[0].key, records[0].payload), (Some(&b"k"[..]), Some(&b"payload"[..])));
         assert_eq!((records[1].offset, records[1].key, records[1].payload), (9, None, Some(&b""[..])));
         assert_eq!((records[2].key, records[2].payload), (Some(&b""[..]), None));
+        assert_eq!(range.clone().slice(1..3), records[1..3]);
         assert_eq!(range.timestamps_ms(), Some((50, 100)));
     }
 
