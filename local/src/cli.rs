@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::process::hold;
 use crate::{engine, import, sample};
 
 /// The hour log on one machine: real Kafka, the embedded ClickHouse engine, all the stages.
@@ -26,6 +27,9 @@ enum Command {
     /// Produce the live sample stream of the tenant `demo`.
     #[command(hide = true)]
     Sample(sample::SampleOptions),
+    /// Become a program that ends when its parent does.
+    #[command(hide = true)]
+    Hold(hold::HoldOptions),
 }
 
 impl Cli {
@@ -35,6 +39,7 @@ impl Cli {
             Command::Import(options) => import::run(options).map(|()| ExitCode::SUCCESS),
             Command::Engine(options) => engine::run(options).map(|()| ExitCode::SUCCESS),
             Command::Sample(options) => sample::run(options).map(|()| ExitCode::SUCCESS),
+            Command::Hold(options) => hold::run(options).map(|()| ExitCode::SUCCESS),
         }
     }
 }

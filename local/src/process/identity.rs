@@ -1,0 +1,80 @@
+//! Which process an id means: ids are used again, so one is only believed together with its start time.
+
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// A process id and when that process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Process id.
+    pub pid: i32,
+    /// Clock ticks since boot.
+    pub started: u64,
+}
+
+impl Identity {
+    /// The process that has this id now, if it runs.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (state, started) = parse_stat(&stat)?;
+        (state != 'Z' && state != 'X').then_some(Self { pid, started })
+    }
+
+    /// This process.
+    pub fn own() -> Option<Self> {
+        i32::try_from(std::process::id()).ok().and_then(Self::of)
+    }
+
+    /// A child that has not been waited for, so that its id is still its own.
+    pub(super) fn of_child(child: &Child) -> Self {
+        let pid = child.id().cast_signed();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        Self {
+            pid,
+            started: parse_stat(&stat).map_or(0, |(_, started)| started),
+        }
+    }
+
+    /// Whether that very process still runs.
+    pub fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// Sends a signal, if that very process still runs.
+    pub fn signal(self, signal: Signal) {
+        if self.is_alive() {
+            let _ = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+}
+
+/// State and start time out of `/proc/PID/stat`. The name in parentheses may hold spaces and parentheses itself.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let started = fields.nth(18)?.parse().ok()?; // field 22 of the line; the state is field 3
+    Some((state, started))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9";
+        assert_eq!(parse_stat(stat), Some(('S', 4711)));
+    }
+
+    #[test]
+    fn a_process_that_ended_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let identity = Identity::of_child(&child);
+        child.wait().unwrap();
+        assert!(!identity.is_alive());
+        assert!(Identity::own().unwrap().is_alive());
+    }
+}

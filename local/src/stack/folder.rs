@@ -1,0 +1,202 @@
+//! The data folder of a local stack, and what lies where in it.
+//!
+//! Everything that a stack keeps is in here: removing the folder removes the stack. A folder is ours when it holds the marker;
+//! `wipe` touches no other.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rand::distr::{Alphanumeric, SampleString};
+
+/// Length of the generated password.
+const PASSWORD_CHARS: usize = 32;
+/// Written into the folder when it is made.
+const MARKER: &str = "horolog-data";
+
+/// The data folder.
+#[derive(Debug, Clone)]
+pub struct DataFolder(PathBuf);
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The file system refused.
+    #[error("--data: {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something else lives there.
+    #[error("--data {0}: the folder is not empty and was not made by horolog; name another")]
+    Foreign(PathBuf),
+    /// A stack runs on it.
+    #[error("--data {0}: a stack is running on it")]
+    InUse(PathBuf),
+}
+
+/// Held for as long as a stack runs on a folder; the system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl DataFolder {
+    /// The folder at this path, whether it exists or not.
+    pub fn at(path: &Path) -> Result<Self, FolderError> {
+        std::path::absolute(path).map(Self).map_err(|source| FolderError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Makes it, when it does not exist. A foreign folder is refused.
+    pub fn create(&self) -> Result<(), FolderError> {
+        std::fs::create_dir_all(&self.0).map_err(io(&self.0))?;
+        if self.is_ours() {
+            return Ok(());
+        }
+        if std::fs::read_dir(&self.0).map_err(io(&self.0))?.next().is_some() {
+            return Err(FolderError::Foreign(self.0.clone()));
+        }
+        let marker = self.0.join(MARKER);
+        std::fs::write(&marker, "All data of a local Horolog. `horolog wipe` removes it.\n").map_err(io(&marker))
+    }
+
+    /// Whether it was made by [`Self::create`].
+    pub fn is_ours(&self) -> bool {
+        self.0.join(MARKER).exists()
+    }
+
+    /// Claims the folder for this process.
+    pub fn lock(&self) -> Result<FolderLock, FolderError> {
+        let path = self.0.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(self.0.clone())),
+            Err(TryLockError::Error(source)) => Err(io(&path)(source)),
+        }
+    }
+
+    /// Whether some process has claimed it.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.0.join("lock")) else {
+            return false;
+        };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The password file of the store, with a password generated when there is none yet.
+    pub fn ensure_password(&self) -> Result<PathBuf, FolderError> {
+        let path = self.password_file();
+        if path.exists() {
+            return Ok(path);
+        }
+        let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
+        // Under another name first: a password that is cut off by a crash would be kept for ever.
+        let incoming = path.with_extension("incoming");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&incoming)
+            .map_err(io(&incoming))?;
+        file.write_all(password.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(io(&incoming))?;
+        std::fs::rename(&incoming, &path).map_err(io(&path))?;
+        Ok(path)
+    }
+
+    /// Removes it with everything in it.
+    pub fn remove(&self) -> Result<(), FolderError> {
+        std::fs::remove_dir_all(&self.0).map_err(io(&self.0))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The broker's records and configuration.
+    pub fn kafka(&self) -> PathBuf {
+        self.0.join("kafka")
+    }
+
+    /// The store's tables.
+    pub fn clickhouse(&self) -> PathBuf {
+        self.0.join("clickhouse")
+    }
+
+    /// Readable by its owner alone.
+    pub fn password_file(&self) -> PathBuf {
+        self.0.join("clickhouse-password")
+    }
+
+    /// All logs.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// The log of one process.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs().join(format!("{name}.log"))
+    }
+
+    /// What the supervisor says about the stack.
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state.json")
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
+    let path = path.to_owned();
+    move |source| FolderError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_folder_is_left_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        std::fs::write(temporary.path().join("thesis.tex"), "").unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        assert!(matches!(folder.create(), Err(FolderError::Foreign(_))));
+        assert!(!folder.is_ours());
+    }
+
+    #[test]
+    fn the_password_is_kept_and_is_the_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let path = folder.ensure_password().unwrap();
+        let password = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(password.len(), PASSWORD_CHARS);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::read_to_string(folder.ensure_password().unwrap()).unwrap(),
+            password
+        );
+    }
+
+    #[test]
+    fn two_cannot_claim_one_folder() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let lock = folder.lock().unwrap();
+        assert!(folder.is_locked());
+        assert!(matches!(folder.lock(), Err(FolderError::InUse(_))));
+        drop(lock);
+        assert!(!folder.is_locked());
+    }
+}

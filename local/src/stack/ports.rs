@@ -1,0 +1,167 @@
+//! The ports of a local stack: all on loopback, each with the flag that changes it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
+
+use rand::RngExt;
+
+/// Where [`Ports::free`] looks.
+const FREE_PORTS: RangeInclusive<u16> = 15_000..=30_000;
+/// How many of them it tries before it gives up.
+const FREE_PORT_ATTEMPTS: u32 = 100;
+
+/// One port for each thing that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Ports {
+    /// Port of the broker.
+    #[arg(long = "port-kafka", value_name = "PORT", default_value_t = 9092)]
+    pub kafka: u16,
+    /// Port of the broker's controller.
+    #[arg(long = "port-kafka-controller", value_name = "PORT", default_value_t = 9093)]
+    pub kafka_controller: u16,
+    /// Port of ClickHouse's HTTP interface.
+    #[arg(long = "port-clickhouse", value_name = "PORT", default_value_t = 8123)]
+    pub clickhouse: u16,
+    /// Port of the query API.
+    #[arg(long = "port-query", value_name = "PORT", default_value_t = 8080)]
+    pub query: u16,
+    /// Port of the ingest stage's health and metrics.
+    #[arg(long = "port-ingest", value_name = "PORT", default_value_t = 8081)]
+    pub ingest: u16,
+    /// Port of the aggregate stage's health and metrics.
+    #[arg(long = "port-aggregate", value_name = "PORT", default_value_t = 8082)]
+    pub aggregate: u16,
+}
+
+/// Why the ports cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// Another process listens there.
+    #[error("port {port} on 127.0.0.1 is taken by another process; choose another with {flag}")]
+    Taken {
+        /// The port.
+        port: u16,
+        /// The flag that changes it.
+        flag: &'static str,
+    },
+    /// Two things were given the same port.
+    #[error("{first} and {second} are both {port}")]
+    Twice {
+        /// One flag.
+        first: &'static str,
+        /// The other flag.
+        second: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// The port cannot be listened on for another reason.
+    #[error("{flag} {port}: {reason}")]
+    Refused {
+        /// The flag that changes it.
+        flag: &'static str,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl Ports {
+    fn named(&self) -> [(&'static str, u16); 6] {
+        [
+            ("--port-kafka", self.kafka),
+            ("--port-kafka-controller", self.kafka_controller),
+            ("--port-clickhouse", self.clickhouse),
+            ("--port-query", self.query),
+            ("--port-ingest", self.ingest),
+            ("--port-aggregate", self.aggregate),
+        ]
+    }
+
+    /// Makes sure that all can be listened on. Another process may still be faster afterwards; it then shows in the log.
+    pub fn check(&self) -> Result<(), PortError> {
+        let named = self.named();
+        for (index, &(flag, port)) in named.iter().enumerate() {
+            if let Some(&(first, _)) = named[..index].iter().find(|(_, other)| *other == port) {
+                return Err(PortError::Twice {
+                    first,
+                    second: flag,
+                    port,
+                });
+            }
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    return Err(PortError::Taken { port, flag });
+                }
+                Err(error) => {
+                    return Err(PortError::Refused {
+                        flag,
+                        port,
+                        reason: error.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Six ports that nobody listens on at this moment. From below the range that the system takes for outgoing
+    /// connections, so that none of those sits on a port while what listened on it is being restarted.
+    pub fn free() -> std::io::Result<Self> {
+        // All are held until all are known, so that no two are the same.
+        let held = (0..6)
+            .map(|_| free_port())
+            .collect::<std::io::Result<Vec<TcpListener>>>()?;
+        let port = |index: usize| held[index].local_addr().map(|address| address.port());
+        Ok(Self {
+            kafka: port(0)?,
+            kafka_controller: port(1)?,
+            clickhouse: port(2)?,
+            query: port(3)?,
+            ingest: port(4)?,
+            aggregate: port(5)?,
+        })
+    }
+}
+
+fn free_port() -> std::io::Result<TcpListener> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    for _ in 0..FREE_PORT_ATTEMPTS {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::rng().random_range(FREE_PORTS))) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named_with_its_flag() {
+        let ports = Ports::free().unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.query)).unwrap();
+        assert_eq!(
+            ports.check(),
+            Err(PortError::Taken {
+                port: ports.query,
+                flag: "--port-query"
+            })
+        );
+    }
+
+    #[test]
+    fn a_port_given_twice_is_refused() {
+        let mut ports = Ports::free().unwrap();
+        ports.ingest = ports.kafka;
+        let expected = PortError::Twice {
+            first: "--port-kafka",
+            second: "--port-ingest",
+            port: ports.kafka,
+        };
+        assert_eq!(ports.check(), Err(expected));
+    }
+}

@@ -1,0 +1,155 @@
+//! How each part of a local stack is started: its program, its arguments, its environment.
+//!
+//! Configuration reaches the stages as environment variables, exactly as an operator would set them elsewhere. What the user
+//! has set in the environment stays, except for the addresses, which are the stack's.
+
+use std::path::{Path, PathBuf};
+
+use crate::broker::Broker;
+use crate::process::Launch;
+use crate::setup::Kit;
+
+use super::folder::DataFolder;
+use super::ports::Ports;
+
+/// Storage policy of the local engine: recent parts in one place, old ones in another.
+const STORAGE_POLICY: &str = "tiered";
+
+/// Everything that starting a part takes.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The binary of this crate.
+    pub horolog: PathBuf,
+    /// Where the programs' binaries are.
+    pub programs: PathBuf,
+    /// Java, Kafka and the engine.
+    pub kit: Kit,
+    /// Where everything is kept.
+    pub folder: DataFolder,
+    /// Where everything listens.
+    pub ports: Ports,
+    /// Java heap of the broker, in MiB.
+    pub kafka_mib: u64,
+    /// Memory of the store, in MiB.
+    pub clickhouse_mib: u64,
+    /// Never delete by age.
+    pub keep_all: bool,
+}
+
+impl Layout {
+    /// The broker.
+    pub fn broker(&self) -> Broker {
+        Broker {
+            java: self.kit.java.clone(),
+            jars: self.kit.kafka_jars.clone(),
+            folder: self.folder.kafka(),
+            port: self.ports.kafka,
+            controller_port: self.ports.kafka_controller,
+            heap_mib: self.kafka_mib,
+        }
+    }
+
+    /// Address of the store.
+    pub fn clickhouse_url(&self) -> String {
+        url(self.ports.clickhouse)
+    }
+
+    /// Address of the query API.
+    pub fn query_url(&self) -> String {
+        url(self.ports.query)
+    }
+
+    /// The store: ClickHouse's engine behind an HTTP front.
+    pub fn engine(&self) -> Launch {
+        Launch::new("clickhouse", &self.horolog, self.folder.log("clickhouse"))
+            .arg("engine")
+            .arg("--listen")
+            .arg(loopback(self.ports.clickhouse))
+            .arg("--data")
+            .arg(self.folder.clickhouse())
+            .arg("--library")
+            .arg(&self.kit.engine_library)
+            .arg("--password-file")
+            .arg(self.folder.password_file())
+            .arg("--memory-mib")
+            .arg(self.clickhouse_mib.to_string())
+    }
+
+    /// The migrations, run to their end before the stages start.
+    pub fn migrate(&self) -> Launch {
+        let mut launch = self
+            .with_clickhouse(self.program("horolog-migrate"), "MIGRATE")
+            .arg("up");
+        launch = launch.env("HOROLOG_MIGRATE__TABLES__STORAGE_POLICY", STORAGE_POLICY);
+        if self.keep_all {
+            launch = launch.env("HOROLOG_MIGRATE__RETENTION__KEEP_ALL", "true");
+        }
+        launch
+    }
+
+    /// Kafka to raw tables.
+    pub fn ingest(&self) -> Launch {
+        self.stage("horolog-ingest", "INGEST", self.ports.ingest)
+    }
+
+    /// Kafka to hourly aggregates.
+    pub fn aggregate(&self) -> Launch {
+        self.stage("horolog-aggregate", "AGGREGATE", self.ports.aggregate)
+    }
+
+    /// The HTTP API.
+    pub fn query(&self) -> Launch {
+        self.with_clickhouse(self.program("horolog-query"), "QUERY")
+            .env("HOROLOG_QUERY__HTTP__LISTEN", loopback(self.ports.query))
+    }
+
+    /// The live sample stream.
+    pub fn sample(&self) -> Launch {
+        Launch::new("sample", &self.horolog, self.folder.log("sample"))
+            .arg("sample")
+            .arg("--bootstrap")
+            .arg(self.broker().bootstrap())
+    }
+
+    /// A program of the workspace by name, with its log in the data folder.
+    pub fn program(&self, name: &str) -> Launch {
+        Launch::new(name, self.programs.join(name), self.folder.log(name))
+    }
+
+    /// The first of the programs that is not there.
+    pub fn missing_program(&self) -> Option<PathBuf> {
+        let names = [
+            "horolog-migrate",
+            "horolog-ingest",
+            "horolog-aggregate",
+            "horolog-query",
+        ];
+        names
+            .iter()
+            .map(|name| self.programs.join(name))
+            .find(|path| !Path::exists(path))
+    }
+
+    fn stage(&self, name: &str, binary: &str, port: u16) -> Launch {
+        self.with_clickhouse(self.program(name), binary)
+            .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
+            .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
+    }
+
+    fn with_clickhouse(&self, launch: Launch, binary: &str) -> Launch {
+        launch
+            .env(format!("HOROLOG_{binary}__CLICKHOUSE__URL"), self.clickhouse_url())
+            .env(
+                format!("HOROLOG_{binary}__CLICKHOUSE__PASSWORD_FILE"),
+                self.folder.password_file(),
+            )
+    }
+}
+
+fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn url(port: u16) -> String {
+    format!("http://{}", loopback(port))
+}

@@ -1,0 +1,341 @@
+//! A test bed: the real broker and the real engine on free ports in a folder of their own, with all migrations applied.
+//!
+//! Enters: [`Bed::start`] (3–6 s; the tests of one file share one through [`Bed::shared`]). Leaves: clients, topics, and the
+//! real binaries as processes that can be killed, paused and restarted. Guarantees: no process outlives the test run, even when
+//! a test panics or is killed; a failing test prints where the logs are. Never does: anything a stack does not do; broker,
+//! engine and stages are started by the code that `horolog up` uses.
+//!
+//! All calls block: tests are plain `#[test]` functions, and those that need a future use [`Bed::block_on`].
+#![allow(dead_code, unused_imports, unreachable_pub)] // each test file uses a part of it
+
+mod proc;
+mod produce;
+mod wait;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::time::Duration;
+
+use horolog_local::broker::{self, Topic};
+use horolog_local::process::{Identity, Launch, Process};
+use horolog_local::setup::Kit;
+use horolog_local::stack::{DataFolder, Layout, Ports};
+
+pub use proc::Proc;
+pub use produce::{Record, now_ms};
+pub use wait::wait_until;
+
+/// The `horolog` binary; the others are beside it.
+pub const HOROLOG: &str = env!("CARGO_BIN_EXE_horolog");
+/// How long broker, engine and migrations may take to be ready.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+
+/// What a bed can differ in.
+#[derive(Debug, Clone)]
+pub struct BedOptions {
+    /// Apply the migrations.
+    pub migrate: bool,
+    /// Never delete by age.
+    pub keep_all: bool,
+    /// Added to the environment of `horolog-migrate`.
+    pub migrate_env: Vec<(String, String)>,
+}
+
+impl Default for BedOptions {
+    fn default() -> Self {
+        Self {
+            migrate: true,
+            keep_all: true,
+            migrate_env: Vec::new(),
+        }
+    }
+}
+
+/// A broker and an engine.
+pub struct Bed {
+    layout: Layout,
+    broker: Mutex<Process>,
+    engine: Mutex<Process>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bed {
+    /// Starts one with all migrations and no deletion by age.
+    pub fn start() -> Self {
+        Self::start_with(&BedOptions::default())
+    }
+
+    /// The bed that all tests of a file share. Its processes end with the test run.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Bed> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Starts one.
+    pub fn start_with(options: &BedOptions) -> Self {
+        let folder = DataFolder::at(&new_folder()).unwrap();
+        folder.create().unwrap();
+        folder.ensure_password().unwrap();
+        print_logs_on_panic(&folder.logs());
+        let layout = Layout {
+            horolog: HOROLOG.into(),
+            programs: Path::new(HOROLOG).parent().unwrap().into(),
+            kit: Kit::prepare().unwrap(),
+            folder,
+            ports: Ports::free().unwrap(),
+            kafka_mib: 256,
+            clickhouse_mib: 1024,
+            keep_all: options.keep_all,
+        };
+        let engine = start(&layout, &layout.engine());
+        layout.broker().prepare().unwrap();
+        let broker = start(&layout, &layout.broker().launch(layout.folder.log("broker")));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let bed = Self {
+            layout,
+            broker: Mutex::new(broker),
+            engine: Mutex::new(engine),
+            runtime,
+        };
+        bed.wait_for_engine();
+        if options.migrate {
+            bed.migrate(&options.migrate_env);
+        }
+        bed.wait_for_broker();
+        bed
+    }
+
+    /// Addresses, folders and how each part is started.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// `host:port` of the broker.
+    pub fn kafka(&self) -> String {
+        self.layout.broker().bootstrap()
+    }
+
+    /// A client of the engine, for the database `horolog`.
+    pub fn clickhouse(&self) -> clickhouse::Client {
+        clickhouse::Client::default()
+            .with_url(self.layout.clickhouse_url())
+            .with_user("default")
+            .with_password(self.password())
+            .with_database("horolog")
+    }
+
+    /// The engine's password.
+    pub fn password(&self) -> String {
+        std::fs::read_to_string(self.layout.folder.password_file()).unwrap()
+    }
+
+    /// All rows of a query.
+    pub fn sql<T>(&self, query: &str) -> Vec<T>
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let rows = self.block_on(self.clickhouse().query(query).fetch_all::<T>());
+        rows.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// The one row of a query.
+    pub fn one<T>(&self, query: &str) -> T
+    where
+        T: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let row = self.block_on(self.clickhouse().query(query).fetch_one::<T>());
+        row.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Runs a statement that returns nothing.
+    pub fn execute(&self, statement: &str) {
+        let done = self.block_on(self.clickhouse().query(statement).execute());
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// Status and body of a GET request.
+    pub fn get(&self, url: &str) -> (u16, String) {
+        self.try_get(url).unwrap_or_else(|error| panic!("GET {url}: {error}"))
+    }
+
+    /// Status and body of a GET request, or why there is none.
+    pub fn try_get(&self, url: &str) -> reqwest::Result<(u16, String)> {
+        self.block_on(async {
+            let response = reqwest::Client::new()
+                .get(url)
+                .timeout(Duration::from_secs(30))
+                .send()
+                .await?;
+            Ok((response.status().as_u16(), response.text().await?))
+        })
+    }
+
+    /// Waits for a future.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Makes a topic and waits until its partitions have leaders.
+    pub fn topic(&self, name: &str, partitions: i32) {
+        self.block_on(broker::ensure_topics(
+            &self.kafka(),
+            &[Topic { name, partitions }],
+            START_DEADLINE,
+        ))
+        .unwrap();
+    }
+
+    /// Starts a binary of the workspace with the addresses of this bed, an HTTP port of its own, and `env` on top.
+    pub fn spawn(&self, binary: &str, env: &[(&str, &str)]) -> Proc {
+        Proc::start(&self.layout, binary, env)
+    }
+
+    /// Runs `horolog-migrate up`; panics with its output when it fails.
+    pub fn migrate(&self, env: &[(String, String)]) {
+        let mut launch = self.layout.migrate();
+        launch
+            .env
+            .extend(env.iter().map(|(key, value)| (key.clone(), value.into())));
+        let mut migrate = start(&self.layout, &launch);
+        let status = migrate.wait(START_DEADLINE);
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "horolog-migrate: {status:?}\n{}",
+            end_of(migrate.log())
+        );
+    }
+
+    /// Kills the broker and starts it again; returns when it answers.
+    pub fn restart_broker(&self) {
+        self.kill_broker();
+        self.start_broker();
+    }
+
+    /// Kills the broker.
+    pub fn kill_broker(&self) {
+        lock(&self.broker).kill();
+    }
+
+    /// Starts a broker that was killed; returns when it answers.
+    pub fn start_broker(&self) {
+        *lock(&self.broker) = start(
+            &self.layout,
+            &self.layout.broker().launch(self.layout.folder.log("broker")),
+        );
+        self.wait_for_broker();
+    }
+
+    /// Kills the engine and starts it again; returns when it answers.
+    pub fn restart_engine(&self) {
+        self.kill_engine();
+        self.start_engine();
+    }
+
+    /// Kills the engine.
+    pub fn kill_engine(&self) {
+        lock(&self.engine).kill();
+    }
+
+    /// Starts an engine that was killed; returns when it answers.
+    pub fn start_engine(&self) {
+        *lock(&self.engine) = start(&self.layout, &self.layout.engine());
+        self.wait_for_engine();
+    }
+
+    fn wait_for_broker(&self) {
+        wait_until(START_DEADLINE, "the broker answers", || {
+            assert_running(&mut lock(&self.broker));
+            broker::is_ready(&self.kafka())
+        });
+    }
+
+    fn wait_for_engine(&self) {
+        let ping = format!("{}/ping", self.layout.clickhouse_url());
+        wait_until(START_DEADLINE, "the engine answers", || {
+            assert_running(&mut lock(&self.engine));
+            self.try_get(&ping).is_ok_and(|(status, _)| status == 200)
+        });
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        lock(&self.broker).kill();
+        lock(&self.engine).kill();
+        if !std::thread::panicking() {
+            let _ = self.layout.folder.remove();
+        }
+    }
+}
+
+fn start(layout: &Layout, launch: &Launch) -> Process {
+    launch.start(&layout.horolog).unwrap_or_else(|error| {
+        panic!("{error}; are the binaries built? cargo build --release --workspace");
+    })
+}
+
+fn assert_running(process: &mut Process) {
+    if let Some(status) = process.exited() {
+        panic!(
+            "{} ended before it was ready ({status})\n{}",
+            process.name(),
+            end_of(process.log())
+        );
+    }
+}
+
+fn end_of(log: &Path) -> String {
+    horolog_local::process::tail(log, 40).join("\n")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A folder in the target folder whose name tells which test process owns it. Those of test processes that have ended are
+/// removed: a shared bed is never dropped, and the logs of a failed test are kept until the next run.
+fn new_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        if owner(&entry.file_name().to_string_lossy()).is_some_and(|owner| !owner.is_alive()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let own = Identity::own().unwrap();
+    root.join(format!(
+        "bed-{}-{}-{}",
+        own.pid,
+        own.started,
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    ))
+}
+
+fn owner(folder: &str) -> Option<Identity> {
+    let mut parts = folder.strip_prefix("bed-")?.split('-');
+    Some(Identity {
+        pid: parts.next()?.parse().ok()?,
+        started: parts.next()?.parse().ok()?,
+    })
+}
+
+fn print_logs_on_panic(logs: &Path) {
+    static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    static HOOK: Once = Once::new();
+    lock(&FOLDERS).push(logs.to_owned());
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            for folder in lock(&FOLDERS).iter() {
+                eprintln!("logs of broker, engine and services: {}", folder.display());
+            }
+        }));
+    });
+}

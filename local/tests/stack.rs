@@ -1,0 +1,23 @@
+//! The local stack as a user meets it: the real command, on free ports, in a folder of its own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod bed;
+
+use bed::{Bed, BedOptions, Record};
+
+#[test]
+fn a_bed_takes_records_and_answers_queries() {
+    let bed = Bed::start_with(&BedOptions {
+        migrate: false,
+        ..BedOptions::default()
+    });
+    bed.topic("things", 2);
+    assert_eq!(
+        bed.produce("things", 1, &[Record::of("a"), Record::of("b").key("k")]),
+        [0, 1]
+    );
+    assert_eq!(bed.sql::<u64>("select number from system.numbers limit 2"), [0, 1]);
+    bed.restart_broker();
+    bed.restart_engine();
+    assert_eq!(bed.produce("things", 1, &[Record::of("c")]), [2]);
+}
