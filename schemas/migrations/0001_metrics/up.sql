@@ -1,25 +1,37 @@
--- Raw samples. Partition by day: recompression and deletion by age act on whole parts.
+-- Raw samples. Partition by day: recompression acts once a whole part is old, and deletion drops whole parts
+-- (ttl_only_drop_parts) instead of rewriting them.
 -- Order: an analyst asks for one metric of one tenant; samples of a series lie together in time, which is what compresses.
+--
+-- Codecs, measured on 6,000 regular one-minute series of a day (random walk, 2 decimals) and on real CloudWatch series.
+-- A column's own general codec would be kept by `recompress`, so none is named: `Default` and an absent codec mean
+-- default_compression_codec until the TTL replaces it.
+-- * value: plain ZSTD finds the repeated doubles of rounded readings. Delta wins on smooth walks and loses a quarter on
+--   real readings; Gorilla and FPC lose everywhere; ALP wins, and is experimental.
+-- * 256 KiB blocks hold four granules, enough for ZSTD to see the repeats; larger ones gain under 2 % and cost every
+--   point read.
 create table if not exists metrics${on_cluster}
 (
     tenant_id LowCardinality(String),
-    time DateTime64(6, 'UTC') codec(DoubleDelta, ZSTD(3)),
+    -- GCD takes out the microseconds of a source that counts milliseconds (2.4 bytes become 1.4), DoubleDelta the step.
+    time DateTime64(6, 'UTC') codec(GCD, DoubleDelta, Default),
     metric_name LowCardinality(String),
     metric_type Enum8('counter' = 1, 'gauge' = 2, 'histogram' = 3),
     service_id LowCardinality(String),
     plugin_id LowCardinality(String),
-    user_id String codec(ZSTD(3)),
+    user_id String,
     team_id LowCardinality(String),
     environment LowCardinality(String),
-    value Float64 codec(ZSTD(3)),
+    value Float64,
     unit LowCardinality(String),
-    labels Map(LowCardinality(String), String) codec(ZSTD(3)),
+    labels Map(LowCardinality(String), String),
     kafka_topic LowCardinality(String),
-    kafka_partition Int32 codec(ZSTD(3)),
-    kafka_offset Int64 codec(Delta, ZSTD(3)),
-    kafka_timestamp DateTime64(3, 'UTC') codec(DoubleDelta, ZSTD(3)),
-    log_epoch UInt32 codec(ZSTD(3)),
-    inserted_at DateTime64(3, 'UTC') codec(Delta, ZSTD(3)),
+    kafka_partition Int32,
+    -- A series meets its partition's offsets at nearly equal steps.
+    kafka_offset Int64 codec(Delta, Default),
+    -- Jitter of some hundred milliseconds is noise that T64 packs into as few bits as it has (1.5 bytes become 1.3).
+    kafka_timestamp DateTime64(3, 'UTC') codec(Delta, T64, Default),
+    log_epoch UInt32,
+    inserted_at DateTime64(3, 'UTC') codec(Delta, Default),
     index offsets kafka_offset type minmax granularity 1,
     -- The lease of the writer: see ARCHITECTURE.md, Delivery.
     constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
@@ -27,4 +39,5 @@ create table if not exists metrics${on_cluster}
 engine = ${engine MergeTree}
 partition by toDate(time)
 order by (tenant_id, metric_name, service_id, plugin_id, environment, time)
-settings ${deduplication_window}${storage_policy}
+settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1,
+    default_compression_codec = 'ZSTD(5)', min_compress_block_size = 262144

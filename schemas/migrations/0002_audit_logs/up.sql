@@ -1,34 +1,39 @@
 -- Audit events. Partition by month: exports and retention are by month, and years of history stay under a hundred parts.
 -- Order: compliance asks for a tenant and a span; event_id last makes a repeated event an immediate neighbour.
+--
+-- Of 69 bytes a generated event (334 uncompressed) 32 are the event and request ids; ZSTD(5) would save 3 for a third more
+-- time. `Default` and an absent codec follow default_compression_codec until the TTL recompresses.
 create table if not exists audit_logs${on_cluster}
 (
     event_id UUID,
     tenant_id LowCardinality(String),
-    occurred_at DateTime64(6, 'UTC') codec(DoubleDelta, ZSTD(3)),
-    user_id String codec(ZSTD(3)),
+    -- Events come at random: there is no step for DoubleDelta, but a common unit for GCD (CloudTrail counts seconds: 1.5
+    -- bytes become 0.6) and few bits for T64 (4.3 bytes become 3.2 at full resolution).
+    occurred_at DateTime64(6, 'UTC') codec(GCD, Delta, T64, Default),
+    user_id String,
     team_id LowCardinality(String),
     service_id LowCardinality(String),
     plugin_id LowCardinality(String),
     source Enum8('ui' = 1, 'api' = 2, 'system' = 3, 'webhook' = 4),
     action LowCardinality(String),
     resource_type LowCardinality(String),
-    resource_id String codec(ZSTD(3)),
-    resource_name String codec(ZSTD(3)),
-    old_value String codec(ZSTD(3)),
-    new_value String codec(ZSTD(3)),
-    ip_address String codec(ZSTD(3)),
-    user_agent String codec(ZSTD(3)),
-    session_id String codec(ZSTD(3)),
-    request_id String codec(ZSTD(3)),
+    resource_id String,
+    resource_name String,
+    old_value String,
+    new_value String,
+    ip_address String,
+    user_agent String,
+    session_id String,
+    request_id String,
     status Enum8('success' = 1, 'failure' = 2, 'error' = 3),
-    error_message String codec(ZSTD(3)),
-    metadata Map(LowCardinality(String), String) codec(ZSTD(3)),
+    error_message String,
+    metadata Map(LowCardinality(String), String),
     kafka_topic LowCardinality(String),
-    kafka_partition Int32 codec(ZSTD(3)),
-    kafka_offset Int64 codec(Delta, ZSTD(3)),
-    kafka_timestamp DateTime64(3, 'UTC') codec(DoubleDelta, ZSTD(3)),
-    log_epoch UInt32 codec(ZSTD(3)),
-    inserted_at DateTime64(3, 'UTC') codec(Delta, ZSTD(3)),
+    kafka_partition Int32,
+    kafka_offset Int64 codec(Delta, Default),
+    kafka_timestamp DateTime64(3, 'UTC') codec(Delta, T64, Default),
+    log_epoch UInt32,
+    inserted_at DateTime64(3, 'UTC') codec(Delta, Default),
     index offsets kafka_offset type minmax granularity 1,
     index users user_id type bloom_filter(0.01) granularity 4,
     index resources resource_id type bloom_filter(0.01) granularity 4,
@@ -38,4 +43,4 @@ create table if not exists audit_logs${on_cluster}
 engine = ${engine MergeTree}
 partition by toYYYYMM(occurred_at)
 order by (tenant_id, occurred_at, event_id)
-settings ${deduplication_window}${storage_policy}
+settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -5,28 +5,28 @@ create table if not exists metrics_hourly${on_cluster}
 (
     tenant_id LowCardinality(String),
     metric_name LowCardinality(String),
-    hour DateTime('UTC') codec(DoubleDelta, ZSTD(3)),
+    hour DateTime('UTC') codec(DoubleDelta, Default),
     service_id LowCardinality(String),
     plugin_id LowCardinality(String),
     environment LowCardinality(String),
     team_id LowCardinality(String),
     metric_type Enum8('counter' = 1, 'gauge' = 2, 'histogram' = 3),
     unit LowCardinality(String),
-    revised_at DateTime('UTC') comment 'minute of the batch for late records, 1970 for those on time' codec(ZSTD(3)),
+    revised_at DateTime('UTC') comment 'minute of the batch for late records, 1970 for those on time',
     epoch UInt32 comment 'raised by a rebuild',
-    count SimpleAggregateFunction(sum, UInt64) codec(ZSTD(3)),
-    late_count SimpleAggregateFunction(sum, UInt64) codec(ZSTD(3)),
-    sum SimpleAggregateFunction(sum, Float64) codec(ZSTD(3)),
-    min SimpleAggregateFunction(min, Float64) codec(ZSTD(3)),
-    max SimpleAggregateFunction(max, Float64) codec(ZSTD(3)),
-    last SimpleAggregateFunction(max, Tuple(time DateTime64(6, 'UTC'), kafka_partition Int32, kafka_offset Int64, value Float64)) codec(ZSTD(3)),
-    positive SimpleAggregateFunction(sumMap, Map(Int32, UInt64)) codec(ZSTD(3)),
-    negative SimpleAggregateFunction(sumMap, Map(Int32, UInt64)) codec(ZSTD(3)),
-    zero_count SimpleAggregateFunction(sum, UInt64) codec(ZSTD(3)),
-    inserted_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) codec(ZSTD(3)),
+    count SimpleAggregateFunction(sum, UInt64),
+    late_count SimpleAggregateFunction(sum, UInt64),
+    sum SimpleAggregateFunction(sum, Float64),
+    min SimpleAggregateFunction(min, Float64),
+    max SimpleAggregateFunction(max, Float64),
+    last SimpleAggregateFunction(max, Tuple(time DateTime64(6, 'UTC'), kafka_partition Int32, kafka_offset Int64, value Float64)),
+    positive SimpleAggregateFunction(sumMap, Map(Int32, UInt64)),
+    negative SimpleAggregateFunction(sumMap, Map(Int32, UInt64)),
+    zero_count SimpleAggregateFunction(sum, UInt64),
+    inserted_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
     constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
 )
 engine = ${engine AggregatingMergeTree}
 partition by toYYYYMM(hour)
 order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit, revised_at, epoch)
-settings ${deduplication_window}${storage_policy}
+settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
