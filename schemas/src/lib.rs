@@ -1,1 +1,34 @@
-//! placeholder
+//! The contract of Horolog's records and tables: Avro schemas with the class of every field, decoding to Arrow that
+//! survives anything, validation, the mapping to rows, and encoding for producers.
+//!
+//! The way of a record: [`RawRecord`] → [`Decoder`] → [`Decoded`] → [`rows`] and [`rejected_rows`] → [`pieces`].
+
+mod audit_event;
+mod avro_writer;
+mod datum;
+mod decode;
+mod field_class;
+mod framing;
+mod kind;
+mod metric_sample;
+mod pieces;
+mod raw_record;
+mod reject;
+mod rejected_rows;
+mod rows;
+mod validate;
+mod writer_schemas;
+
+pub use audit_event::{AuditEvent, AuditSource, AuditStatus};
+pub use decode::{BATCH_BYTES_MAX, DecodeError, Decoded, Decoder};
+pub use field_class::{Class, FieldClass, fields};
+pub use framing::RECORD_BYTES_MAX;
+pub use kind::Kind;
+pub use metric_sample::{MetricSample, MetricType};
+pub use pieces::{PIECE_PARTITIONS_MAX, PIECE_ROWS_MAX, PartitionKey, pieces};
+pub use raw_record::{Origin, RawRecord};
+pub use reject::{Reason, Rejected, Step};
+pub use rejected_rows::{REJECTED_TABLE, rejected_rows};
+pub use rows::rows;
+pub use validate::RULES_VERSION;
+pub use writer_schemas::{SchemaError, WriterSchemas};

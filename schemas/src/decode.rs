@@ -1,0 +1,262 @@
+//! A batch of Kafka records to Arrow columns; one bad record never costs a good one.
+//!
+//! In: raw records. Out: the valid ones as columns, named and typed as the fields of the kind's current schema, in input
+//! order, and every other one with its reason: rows + rejected = records. A pure function of the records, the known
+//! schemas and the rules. Each datum is proven sound before arrow-avro sees it; should arrow-avro still refuse one, its
+//! decoder is thrown away and the batch is decoded record by record to find the culprits.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow_avro::codec::Tz;
+use arrow_avro::reader::{Decoder as ArrowDecoder, DecoderMode, ReaderBuilder};
+use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
+
+use crate::framing::{SchemaReference, split};
+use crate::reject::{Fault, Reason, Rejected};
+use crate::validate::validate;
+use crate::{Kind, RawRecord, WriterSchemas};
+
+/// The most payload bytes in one batch: Arrow's texts have 32-bit offsets.
+pub const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// Why a batch could not be decoded. Never the fault of a record.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The batch is larger than what one block of columns can hold.
+    #[error("the batch has {bytes} bytes of payload, the limit is {BATCH_BYTES_MAX}")]
+    BatchTooLarge {
+        /// Payload bytes of the batch.
+        bytes: usize,
+    },
+    /// Columns could not be put together.
+    #[error("the decoded columns do not fit together: {0}")]
+    Columns(#[from] ArrowError),
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The valid records, in input order; a column a field.
+    pub columns: RecordBatch,
+    /// By row: the index of its record in the batch.
+    pub positions: Vec<u32>,
+    /// The other records, in input order.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Decodes batches of one kind. Keeps arrow-avro's decoders between batches; holds no other state.
+#[derive(Debug)]
+pub struct Decoder {
+    schemas: Arc<WriterSchemas>,
+    /// By writer; made when first needed.
+    decoders: Vec<Option<ArrowDecoder>>,
+}
+
+/// The sound datums of one writer.
+struct Group<'a> {
+    writer: usize,
+    positions: Vec<u32>,
+    datums: Vec<&'a [u8]>,
+}
+
+impl Decoder {
+    /// A decoder for records that were written with these schemas.
+    pub fn new(schemas: Arc<WriterSchemas>) -> Self {
+        let decoders = schemas.writers().iter().map(|_| None).collect();
+        Self { schemas, decoders }
+    }
+
+    /// The kind of its records.
+    pub fn kind(&self) -> Kind {
+        self.schemas.kind()
+    }
+
+    /// Decodes and validates a batch. Fails only where the batch as a whole cannot be held, never for a record.
+    pub fn decode(&mut self, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
+        let bytes = records
+            .iter()
+            .filter_map(|record| record.payload)
+            .map(<[u8]>::len)
+            .sum();
+        if bytes > BATCH_BYTES_MAX {
+            return Err(DecodeError::BatchTooLarge { bytes });
+        }
+        let mut rejected = Vec::new();
+        let groups = self.sort_out(records, &mut rejected);
+        let mut parts = Vec::with_capacity(groups.len());
+        for group in groups {
+            parts.push(self.decode_group(group, &mut rejected)?);
+        }
+        let (columns, positions) = self.merge(parts)?;
+        let (columns, positions) = self.keep_valid(records, columns, positions, &mut rejected)?;
+        rejected.sort_unstable_by_key(|rejected| rejected.position);
+        assert_eq!(
+            positions.len() + rejected.len(),
+            records.len(),
+            "each record is a row or rejected"
+        );
+        Ok(Decoded {
+            columns,
+            positions,
+            rejected,
+        })
+    }
+
+    /// Groups the sound datums by writer and rejects the others.
+    fn sort_out<'a>(&self, records: &[RawRecord<'a>], rejected: &mut Vec<Rejected>) -> Vec<Group<'a>> {
+        let mut groups: Vec<Group<'a>> = Vec::new();
+        // The same schema comes again and again: the last reference and its group.
+        let mut last: Option<(SchemaReference, usize)> = None;
+        for (position, record) in (0u32..).zip(records) {
+            let sorted = split(record.payload).and_then(|(reference, datum)| {
+                let group = match last {
+                    Some((same, group)) if same == reference => group,
+                    _ => {
+                        let writer = self.schemas.find(reference)?;
+                        let group = groups
+                            .iter()
+                            .position(|group| group.writer == writer)
+                            .unwrap_or(groups.len());
+                        if group == groups.len() {
+                            groups.push(Group {
+                                writer,
+                                positions: Vec::new(),
+                                datums: Vec::new(),
+                            });
+                        }
+                        last = Some((reference, group));
+                        group
+                    }
+                };
+                let group = &mut groups[group];
+                self.schemas.writers()[group.writer].shape.check(datum)?;
+                group.positions.push(position);
+                group.datums.push(datum);
+                Ok(())
+            });
+            if let Err(fault) = sorted {
+                rejected.push(fault.of(position));
+            }
+        }
+        groups
+    }
+
+    /// The columns of one writer's datums, and the positions of their rows.
+    fn decode_group(
+        &mut self,
+        mut group: Group<'_>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        if let Ok(columns) = self.decode_all(group.writer, &group.datums) {
+            return Ok((columns, group.positions));
+        }
+        let mut sound = Vec::with_capacity(group.datums.len());
+        for (datum, position) in group.datums.iter().zip(&group.positions) {
+            let refused = self.decode_all(group.writer, &[datum]).err();
+            sound.push(refused.is_none());
+            if let Some(error) = refused {
+                rejected.push(Fault::new(Reason::Undecodable, error.to_string()).of(*position));
+            }
+        }
+        let mut keep = sound.iter().copied();
+        group.datums.retain(|_| keep.next() == Some(true));
+        let mut keep = sound.iter().copied();
+        group.positions.retain(|_| keep.next() == Some(true));
+        Ok((self.decode_all(group.writer, &group.datums)?, group.positions))
+    }
+
+    /// Decodes the datums in one go. After an error the decoder's columns are of unequal length: it is thrown away.
+    fn decode_all(&mut self, writer: usize, datums: &[&[u8]]) -> Result<RecordBatch, ArrowError> {
+        let mut decoder = match self.decoders[writer].take() {
+            Some(decoder) => decoder,
+            None => arrow_decoder(&self.schemas.writers()[writer].schema, self.schemas.kind())?,
+        };
+        for datum in datums {
+            let consumed = decoder.decode(datum)?;
+            if consumed != datum.len() {
+                let message = format!("{consumed} of {} bytes were read", datum.len());
+                return Err(ArrowError::AvroError(message));
+            }
+        }
+        let columns = decoder
+            .flush()?
+            .unwrap_or_else(|| RecordBatch::new_empty(decoder.schema()));
+        self.decoders[writer] = Some(decoder);
+        Ok(columns)
+    }
+
+    /// Puts the rows of all writers back in input order.
+    fn merge(&mut self, mut parts: Vec<(RecordBatch, Vec<u32>)>) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        if parts.len() > 1 {
+            parts.retain(|(columns, _)| columns.num_rows() > 0);
+        }
+        if parts.len() < 2 {
+            return match parts.pop() {
+                Some(only) => Ok(only),
+                None => Ok((RecordBatch::new_empty(self.arrow_schema()?), Vec::new())),
+            };
+        }
+        let mut order: Vec<(u32, (usize, usize))> = Vec::new();
+        for (part, (_, positions)) in parts.iter().enumerate() {
+            order.extend(
+                positions
+                    .iter()
+                    .enumerate()
+                    .map(|(row, position)| (*position, (part, row))),
+            );
+        }
+        order.sort_unstable();
+        let (positions, rows): (Vec<u32>, Vec<(usize, usize)>) = order.into_iter().unzip();
+        let batches: Vec<&RecordBatch> = parts.iter().map(|(columns, _)| columns).collect();
+        Ok((interleave_record_batch(&batches, &rows)?, positions))
+    }
+
+    /// Applies the rules.
+    fn keep_valid(
+        &self,
+        records: &[RawRecord<'_>],
+        columns: RecordBatch,
+        mut positions: Vec<u32>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        let timestamps: Vec<i64> = positions
+            .iter()
+            .map(|&position| records[position as usize].timestamp_ms)
+            .collect();
+        let faults = validate(self.schemas.kind(), &columns, &timestamps)?;
+        if faults.is_empty() {
+            return Ok((columns, positions));
+        }
+        let mut valid = vec![true; positions.len()];
+        for (row, fault) in faults {
+            valid[row] = false;
+            rejected.push(fault.of(positions[row]));
+        }
+        let columns = filter_record_batch(&columns, &BooleanArray::from(valid.clone()))?;
+        let mut keep = valid.into_iter();
+        positions.retain(|_| keep.next() == Some(true));
+        Ok((columns, positions))
+    }
+
+    /// The columns of a batch without rows.
+    fn arrow_schema(&mut self) -> Result<SchemaRef, ArrowError> {
+        Ok(arrow_decoder(self.schemas.kind().avro_schema(), self.schemas.kind())?.schema())
+    }
+}
+
+/// arrow-avro's decoder of bare datums: written with `writer`, read as the current schema of the kind.
+pub(crate) fn arrow_decoder(writer: &str, kind: Kind) -> Result<ArrowDecoder, ArrowError> {
+    let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
+    store.set(Fingerprint::Id(0), AvroSchema::new(writer.to_owned()))?;
+    ReaderBuilder::new()
+        .with_decoder_mode(DecoderMode::UnframedDatum)
+        .with_batch_size(usize::MAX)
+        .with_tz(Tz::Utc)
+        .with_writer_schema_store(store)
+        .with_reader_schema(AvroSchema::new(kind.avro_schema().to_owned()))
+        .build_decoder()
+}

@@ -1,0 +1,49 @@
+//! The kinds of record that Horolog carries, and what belongs to each: names, topic, table, schema.
+//!
+//! A new kind starts here: one variant, one Avro schema, one migration, one set of rules, one mapping. Pure constants.
+
+/// A kind of record. Each has a topic of its own, an Avro schema, a table, rules and a mapping to rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// One observation of a metric.
+    MetricSample,
+    /// Who did what to which resource.
+    AuditEvent,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::MetricSample, Self::AuditEvent];
+
+    /// The name of the kind, as `rejected_records.kind` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MetricSample => "metric_sample",
+            Self::AuditEvent => "audit_event",
+        }
+    }
+
+    /// The ClickHouse table of its rows.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::MetricSample => "metrics",
+            Self::AuditEvent => "audit_logs",
+        }
+    }
+
+    /// The Kafka topic it travels on, unless configured otherwise.
+    pub const fn default_topic(self) -> &'static str {
+        match self {
+            Self::MetricSample => "metrics",
+            Self::AuditEvent => "audit-events",
+        }
+    }
+
+    /// The current Avro schema: what our producers write and what every record is read as.
+    pub const fn avro_schema(self) -> &'static str {
+        match self {
+            Self::MetricSample => include_str!("../avro/metric_sample.avsc"),
+            Self::AuditEvent => include_str!("../avro/audit_event.avsc"),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Rejected records to the rows of `rejected_records`, with their bytes, so that they can be replayed after a fix.
+//!
+//! In: the rejections, the raw records they point into, and the log they come from. Out: the table's columns in the
+//! table's order (`migrations/0003`) but `inserted_at`, in the order of the rejections. A pure function.
+
+use std::sync::Arc;
+
+use arrow::array::{LargeBinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow::error::ArrowError;
+
+use crate::rows::Columns;
+use crate::validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION};
+use crate::{Kind, Origin, RawRecord, Rejected};
+
+/// The table of rejected records, of all kinds.
+pub const REJECTED_TABLE: &str = "rejected_records";
+
+/// The rows of the rejections of a batch.
+///
+/// A missing key or payload becomes the empty text. A Kafka timestamp that ClickHouse could not hold becomes the nearest
+/// one that it can; the detail of such a rejection has the true one.
+pub fn rejected_rows(
+    kind: Kind,
+    rejected: &[Rejected],
+    records: &[RawRecord<'_>],
+    origin: &Origin<'_>,
+) -> Result<RecordBatch, ArrowError> {
+    let records: Vec<&RawRecord<'_>> = rejected
+        .iter()
+        .map(|rejected| &records[rejected.position as usize])
+        .collect();
+    let mut columns = Columns::default();
+    let timestamps = records
+        .iter()
+        .map(|record| record.timestamp_ms.clamp(0, KAFKA_TIMESTAMP_END_MS - 1));
+    columns.coordinates(origin, records.iter().map(|record| record.offset), timestamps)?;
+    columns.constant("kind", kind.name(), rejected.len())?;
+    let texts = |text: fn(&Rejected) -> &str| Arc::new(StringArray::from_iter_values(rejected.iter().map(text)));
+    columns.add("step", texts(|rejected| rejected.step.as_str()));
+    columns.add("reason", texts(|rejected| rejected.reason.as_str()));
+    columns.add("detail", texts(|rejected| &rejected.detail));
+    columns.add(
+        "rules_version",
+        Arc::new(UInt32Array::from_value(RULES_VERSION, rejected.len())),
+    );
+    // Large: keys and payloads that were rejected for their size may together pass Arrow's 32-bit offsets.
+    let keys = LargeBinaryArray::from_iter_values(records.iter().map(|record| record.key.unwrap_or_default()));
+    let payloads = LargeBinaryArray::from_iter_values(records.iter().map(|record| record.payload.unwrap_or_default()));
+    columns.add("record_key", Arc::new(keys));
+    columns.add("payload", Arc::new(payloads));
+    columns.finish()
+}

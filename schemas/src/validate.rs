@@ -1,0 +1,197 @@
+//! The rules that a decoded record must keep to become a row. A change of a rule raises `RULES_VERSION`.
+//!
+//! In: columns and the Kafka timestamps of their rows. Out: the rows that break a rule, each with the first rule it
+//! breaks, in row order. A pure function: no clock, no look-up; the same batch is judged alike whenever it is replayed.
+//! The rules also keep out what ClickHouse would alter without a word, such as times that its types cannot hold.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::{Array, AsArray, Float64Array, MapArray, RecordBatch, StringArray};
+use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use chrono::{DateTime, SecondsFormat};
+use serde::de::IgnoredAny;
+use uuid::Uuid;
+
+use crate::Kind;
+use crate::reject::{Fault, Reason};
+
+/// Version of the validation rules; part of the intent of a batch, stored with every rejected record.
+pub const RULES_VERSION: u32 = 1;
+
+/// 2000-01-01, microseconds: an event before it comes from a clock that was never set.
+const TIME_MIN_US: i64 = 946_684_800_000_000;
+/// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours where a zone is confused.
+const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
+/// 2100-01-01, milliseconds: safely inside what ClickHouse's DateTime and Date hold (2106 and 2149).
+pub(crate) const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
+/// Up to so many entries a map's keys are compared each with each; beyond, they are hashed.
+const KEYS_COMPARED_MAX: usize = 16;
+
+/// By row: the first rule that it breaks.
+type Faults = BTreeMap<usize, Fault>;
+
+/// Judges every row. `timestamps_ms` are the Kafka timestamps of the rows.
+pub(crate) fn validate(kind: Kind, columns: &RecordBatch, timestamps_ms: &[i64]) -> Result<Faults, ArrowError> {
+    let mut faults = Faults::new();
+    match kind {
+        Kind::MetricSample => {
+            times(columns, "time", timestamps_ms, &mut faults)?;
+            texts(columns, "tenant_id", Reason::EmptyTenantId, not_empty, &mut faults)?;
+            texts(columns, "metric_name", Reason::EmptyMetricName, not_empty, &mut faults)?;
+            values(columns, "value", &mut faults)?;
+            maps(columns, "labels", &mut faults)?;
+        }
+        Kind::AuditEvent => {
+            times(columns, "occurred_at", timestamps_ms, &mut faults)?;
+            texts(columns, "tenant_id", Reason::EmptyTenantId, not_empty, &mut faults)?;
+            texts(columns, "action", Reason::EmptyAction, not_empty, &mut faults)?;
+            texts(columns, "event_id", Reason::EventIdNotUuid, uuid, &mut faults)?;
+            texts(
+                columns,
+                "old_value",
+                Reason::OldValueNotJson,
+                empty_or_json,
+                &mut faults,
+            )?;
+            texts(
+                columns,
+                "new_value",
+                Reason::NewValueNotJson,
+                empty_or_json,
+                &mut faults,
+            )?;
+            maps(columns, "metadata", &mut faults)?;
+        }
+    }
+    Ok(faults)
+}
+
+/// The column of that name and type.
+pub(crate) fn column<'a, T>(
+    columns: &'a RecordBatch,
+    name: &str,
+    cast: impl Fn(&'a dyn Array) -> Option<&'a T>,
+) -> Result<&'a T, ArrowError> {
+    let column = columns
+        .column_by_name(name)
+        .ok_or_else(|| ArrowError::SchemaError(format!("no column {name}")))?;
+    let data_type = column.data_type();
+    cast(column.as_ref()).ok_or_else(|| ArrowError::SchemaError(format!("column {name} is of type {data_type}")))
+}
+
+fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut Faults) -> Result<(), ArrowError> {
+    let times = column(columns, name, |array| {
+        array.as_primitive_opt::<TimestampMicrosecondType>()
+    })?;
+    for (row, (&time_us, &timestamp_ms)) in times.values().iter().zip(timestamps_ms).enumerate() {
+        if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
+            let detail = format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099");
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(Reason::KafkaTimestampOutOfRange, detail));
+        } else if time_us < TIME_MIN_US {
+            let detail = format!("{name} is {}, before 2000-01-01", in_words(time_us));
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(Reason::TimeTooEarly, detail));
+        } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
+            let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
+            let detail = format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}");
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(Reason::TimeInFuture, detail));
+        }
+    }
+    Ok(())
+}
+
+fn in_words(time_us: i64) -> String {
+    match DateTime::from_timestamp_micros(time_us) {
+        Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        None => format!("{time_us} µs"),
+    }
+}
+
+fn texts(
+    columns: &RecordBatch,
+    name: &str,
+    reason: Reason,
+    rule: impl Fn(&str) -> Result<(), String>,
+    faults: &mut Faults,
+) -> Result<(), ArrowError> {
+    let texts: &StringArray = column(columns, name, |array| array.as_string_opt())?;
+    for row in 0..texts.len() {
+        if let Err(broken) = rule(texts.value(row)) {
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(reason, format!("{name} {broken}")));
+        }
+    }
+    Ok(())
+}
+
+fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("is empty".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn uuid(text: &str) -> Result<(), String> {
+    Uuid::try_parse(text)
+        .map(drop)
+        .map_err(|_| format!("of {} bytes is not a uuid", text.len()))
+}
+
+/// The parser reads any depth without recursion. Its messages give line and column, not the text.
+fn empty_or_json(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(drop)
+        .map_err(|error| format!("is not json: {error}"))
+}
+
+fn values(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), ArrowError> {
+    let values: &Float64Array = column(columns, name, |array| array.as_primitive_opt::<Float64Type>())?;
+    for (row, value) in values.values().iter().enumerate() {
+        if !value.is_finite() {
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(Reason::ValueNotFinite, format!("{name} is {value}")));
+        }
+    }
+    Ok(())
+}
+
+/// A map with the same key twice has no single meaning: ClickHouse answers with the first, other readers with the last.
+fn maps(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), ArrowError> {
+    let maps: &MapArray = column(columns, name, |array| array.as_map_opt())?;
+    let keys: &StringArray = column_of_keys(maps, name)?;
+    for (row, bounds) in maps.value_offsets().windows(2).enumerate() {
+        let (start, end) = (bounds[0] as usize, bounds[1] as usize);
+        if end - start > 1 && has_duplicates(keys, start, end) {
+            let detail = format!("{name} has a key twice among its {} entries", end - start);
+            faults
+                .entry(row)
+                .or_insert_with(|| Fault::new(Reason::DuplicateMapKey, detail));
+        }
+    }
+    Ok(())
+}
+
+fn column_of_keys<'a>(maps: &'a MapArray, name: &str) -> Result<&'a StringArray, ArrowError> {
+    let keys = maps.keys().as_string_opt();
+    keys.ok_or_else(|| ArrowError::SchemaError(format!("the keys of column {name} are of type {}", maps.key_type())))
+}
+
+fn has_duplicates(keys: &StringArray, start: usize, end: usize) -> bool {
+    if end - start > KEYS_COMPARED_MAX {
+        let mut seen = HashSet::with_capacity(end - start);
+        return !(start..end).all(|key| seen.insert(keys.value(key)));
+    }
+    (start..end).any(|key| (start..key).any(|earlier| keys.value(earlier) == keys.value(key)))
+}

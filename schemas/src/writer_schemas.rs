@@ -1,0 +1,215 @@
+//! The schemas that the records of a kind may have been written with.
+//!
+//! In: the schemas built in (the current one and `avro/history/`) and a folder of `<id>.avsc` files, which stands for a
+//! schema registry: the file's stem is the id of Confluent's framing. Out: for a reference in a payload, the writer's
+//! schema, or why it cannot be read. A schema of the folder is also known by its fingerprint. Read once, at the start:
+//! the same set of schemas must be there when a batch is replayed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use apache_avro::Schema;
+use apache_avro::rabin::Rabin;
+use apache_avro::schema_compatibility::SchemaCompatibility;
+use arrow::error::ArrowError;
+use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm};
+
+use crate::Kind;
+use crate::datum::DatumShape;
+use crate::framing::SchemaReference;
+use crate::reject::{Fault, Reason};
+
+/// Superseded schemas: (kind, schema).
+const HISTORY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/history.rs"));
+
+/// Why the schemas cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The folder or a file in it cannot be read.
+    #[error("cannot read the schemas in {path}: {source}")]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file's name is not an id.
+    #[error("{path}: a schema file must be named <id>.avsc, where <id> is the registry's number")]
+    FileName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is not an Avro schema.
+    #[error("{path} is not an avro schema: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// A schema that is built in cannot be used: our own bug.
+    #[error("the built-in schema of {kind} cannot be used: {message}")]
+    BuiltIn {
+        /// The kind's name.
+        kind: &'static str,
+        /// Why.
+        message: String,
+    },
+}
+
+/// One schema that records may have been written with.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) schema: String,
+    pub(crate) shape: DatumShape,
+}
+
+/// The known writer schemas of a kind.
+#[derive(Debug)]
+pub struct WriterSchemas {
+    kind: Kind,
+    reader: Schema,
+    writers: Vec<Writer>,
+    /// Index of the writer, or why the schema cannot be read as this kind.
+    known: HashMap<SchemaReference, Result<usize, String>>,
+}
+
+impl WriterSchemas {
+    /// The built-in schemas of `kind` and, where given, those of a folder of `<id>.avsc` files. The folder may hold
+    /// schemas of other kinds: records that name one of those are rejected, not the folder.
+    pub fn load(kind: Kind, folder: Option<&Path>) -> Result<Self, SchemaError> {
+        let built_in = |message: String| SchemaError::BuiltIn {
+            kind: kind.name(),
+            message,
+        };
+        let reader = Schema::parse_str(kind.avro_schema()).map_err(|error| built_in(error.to_string()))?;
+        let mut schemas = Self {
+            kind,
+            reader,
+            writers: Vec::new(),
+            known: HashMap::new(),
+        };
+        let history = HISTORY
+            .iter()
+            .filter(|(name, _)| *name == kind.name())
+            .map(|(_, json)| *json);
+        for json in history.chain([kind.avro_schema()]) {
+            let schema = Schema::parse_str(json).map_err(|error| built_in(error.to_string()))?;
+            let writer = schemas.add(&schema, json.to_owned()).map_err(built_in)?;
+            for fingerprint in fingerprints(json, &schema).map_err(|error| built_in(error.to_string()))? {
+                schemas.known.insert(fingerprint, Ok(writer));
+            }
+        }
+        if let Some(folder) = folder {
+            schemas.add_folder(folder)?;
+        }
+        Ok(schemas)
+    }
+
+    /// The kind whose records they write.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn writers(&self) -> &[Writer] {
+        &self.writers
+    }
+
+    /// The index of the writer that a payload names.
+    pub(crate) fn find(&self, reference: SchemaReference) -> Result<usize, Fault> {
+        match self.known.get(&reference) {
+            Some(Ok(writer)) => Ok(*writer),
+            Some(Err(message)) => {
+                let detail = format!("{reference} cannot be read as {}: {message}", self.kind.name());
+                Err(Fault::new(Reason::IncompatibleSchema, detail))
+            }
+            None => Err(Fault::new(Reason::UnknownSchema, format!("{reference} is not known"))),
+        }
+    }
+
+    fn add_folder(&mut self, folder: &Path) -> Result<(), SchemaError> {
+        let failed = |source| SchemaError::Read {
+            path: folder.to_owned(),
+            source,
+        };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            paths.push(entry.map_err(failed)?.path());
+        }
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "avsc"));
+        paths.sort();
+        paths.iter().try_for_each(|path| self.add_file(path))
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), SchemaError> {
+        let id = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .and_then(|stem| stem.parse().ok());
+        let id = id.ok_or_else(|| SchemaError::FileName { path: path.to_owned() })?;
+        let json = fs::read_to_string(path).map_err(|source| SchemaError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let failed = |message| SchemaError::Parse {
+            path: path.to_owned(),
+            message,
+        };
+        let schema = Schema::parse_str(&json).map_err(|error| failed(error.to_string()))?;
+        let fingerprints = fingerprints(&json, &schema).map_err(|error| failed(error.to_string()))?;
+        let writer = match self.known.get(&fingerprints[0]) {
+            Some(known) => known.clone(),
+            None => self.add(&schema, json),
+        };
+        for reference in fingerprints.into_iter().chain([SchemaReference::Id(id)]) {
+            self.known.insert(reference, writer.clone());
+        }
+        Ok(())
+    }
+
+    /// Adds a writer, if the kind's current schema can read what it writes.
+    fn add(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
+        SchemaCompatibility::can_read(schema, &self.reader).map_err(|error| error.to_string())?;
+        let shape = DatumShape::new(schema, &self.reader)?;
+        crate::decode::arrow_decoder(&json, self.kind).map_err(|error| error.to_string())?;
+        self.writers.push(Writer { schema: json, shape });
+        Ok(self.writers.len() - 1)
+    }
+}
+
+/// The fingerprints that producers give a schema. The first is the specification's, as Java, fastavro and arrow-avro
+/// have it. The second is what apache-avro for Rust and for Python make of it: they leave `{"type":"long"}` where a
+/// logical type was stripped, instead of `"long"`.
+fn fingerprints(json: &str, schema: &Schema) -> Result<[SchemaReference; 2], ArrowError> {
+    let specified = match AvroSchema::new(json.to_owned()).fingerprint(FingerprintAlgorithm::Rabin)? {
+        Fingerprint::Rabin(fingerprint) => fingerprint,
+        other => return Err(ArrowError::AvroError(format!("{other:?} is not a rabin fingerprint"))),
+    };
+    let mut apache = [0; 8];
+    apache.copy_from_slice(&schema.fingerprint::<Rabin>().bytes[..8]);
+    Ok([
+        SchemaReference::Fingerprint(specified),
+        SchemaReference::Fingerprint(u64::from_le_bytes(apache)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{audit_event, metric_sample};
+
+    /// Fails when a schema was changed: move the schema as it was to `avro/history/<kind>.<version>.avsc`, since the log
+    /// still has records of it, and put the new fingerprint beside the producer's type.
+    #[test]
+    fn producers_name_the_current_schemas() {
+        for (kind, written) in [
+            (Kind::MetricSample, metric_sample::FINGERPRINT),
+            (Kind::AuditEvent, audit_event::FINGERPRINT),
+        ] {
+            let [current, _] =
+                fingerprints(kind.avro_schema(), &Schema::parse_str(kind.avro_schema()).unwrap()).unwrap();
+            assert_eq!(current, SchemaReference::Fingerprint(written), "{current}");
+        }
+    }
+}
