@@ -1,0 +1,349 @@
+//! Exponential histogram of OpenTelemetry's metrics data model: base 2, scale 6, relative error of a quantile under 0.6 %.
+//!
+//! In: finite doubles. Out: counts by bucket, which merge by addition, so they are bit-equal under any order and batching.
+//! A value's bucket is found from the bits of the double alone: exact at every boundary and the same on every platform,
+//! which logarithms of a mathematics library are not. Never holds a value, never takes NaN or an infinity.
+
+use serde::{Deserialize, Serialize};
+
+/// Buckets to a doubling: 2^6. Bucket `i` holds `(2^(i/64), 2^((i+1)/64)]`.
+pub const BUCKETS_PER_DOUBLING: i32 = 64;
+
+/// Above every bucket index of a double, which lie in -68,737 (smallest subnormal) ..= 65,535.
+const INDEX_BIAS: i32 = 1 << 17;
+
+const MANTISSA_BITS: u32 = 52;
+const MANTISSA_MASK: u64 = (1 << MANTISSA_BITS) - 1;
+const EXPONENT_BIAS: i32 = 1023;
+
+/// `floor((2^(k/64) - 1) * 2^52)`: the mantissa bits of the bucket boundaries in [1, 2). All but the first are irrational, so
+/// `mantissa > BOUNDARIES[k]` says exactly whether a value lies above boundary `k`.
+const BOUNDARIES: [u64; 64] = [
+    0x00000_0000_0000,
+    0x02C9A_3E77_8060,
+    0x059B0_D315_8574,
+    0x08745_1875_9BC8,
+    0x0B558_6CF9_890F,
+    0x0E3EC_32D3_D1A2,
+    0x11301_D012_5B50,
+    0x1429A_AEA9_2DDF,
+    0x172B8_3C7D_517A,
+    0x1A35B_EB6F_CB75,
+    0x1D487_3168_B9AA,
+    0x2063B_8862_8CD6,
+    0x2387A_6E75_6238,
+    0x26B45_65E2_7CDD,
+    0x29E9D_F51F_DEE1,
+    0x2D285_A6E4_030B,
+    0x306FE_0A31_B715,
+    0x33C08_B264_16FF,
+    0x371A7_373A_A9CA,
+    0x3A7DB_34E5_9FF6,
+    0x3DEA6_4C12_3422,
+    0x4160A_21F7_2E29,
+    0x44E08_6061_892D,
+    0x486A2_B5C1_3CD0,
+    0x4BFDA_D536_2A27,
+    0x4F9B2_769D_2CA6,
+    0x5342B_569D_4F81,
+    0x56F47_36B5_27DA,
+    0x5AB07_DD48_5429,
+    0x5E76F_15AD_2148,
+    0x6247E_B03A_5584,
+    0x66238_8255_2224,
+    0x6A09E_667F_3BCC,
+    0x6DFB2_3C65_1A2E,
+    0x71F75_E8EC_5F73,
+    0x75FEB_5642_67C8,
+    0x7A114_73EB_0186,
+    0x7E2F3_36CF_4E62,
+    0x82589_994C_CE12,
+    0x868D9_9B44_92EC,
+    0x8ACE5_422A_A0DB,
+    0x8F1AE_9915_7736,
+    0x93737_B0CD_C5E4,
+    0x97D82_9FDE_4E4F,
+    0x9C491_82A3_F090,
+    0xA0C66_7B5D_E564,
+    0xA5503_B23E_255C,
+    0xA9E6B_5579_FDBF,
+    0xAE89F_995A_D3AD,
+    0xB33A2_B84F_15FA,
+    0xB7F76_F2FB_5E46,
+    0xBCC1E_904B_C1D2,
+    0xC199B_DD85_529C,
+    0xC67F1_2E57_D14B,
+    0xCB720_DCEF_9069,
+    0xD072D_4A07_897B,
+    0xD5818_DCFB_A487,
+    0xDA9E6_03DB_3285,
+    0xDFC97_337B_9B5E,
+    0xE502E_E78B_3FF6,
+    0xEA4AF_A2A4_90D9,
+    0xEFA1B_EE61_5A27,
+    0xF5076_5B6E_4540,
+    0xFA7C1_819E_90D8,
+];
+
+/// Equal slices of the mantissa, narrow enough that none has more than one boundary in it.
+const SLICES: usize = 128;
+const SLICE_SHIFT: u32 = MANTISSA_BITS - SLICES.ilog2();
+
+/// By slice: how many boundaries lie below its start. One comparison then settles the bucket, where a search took six.
+const BOUNDARIES_BELOW: [u8; SLICES] = {
+    let mut below = [0; SLICES];
+    let mut slice = 0;
+    while slice < SLICES {
+        let start = (slice as u64) << SLICE_SHIFT;
+        let end = start + (1 << SLICE_SHIFT);
+        let mut boundary = 0;
+        while boundary < BOUNDARIES.len() && BOUNDARIES[boundary] < start {
+            boundary += 1;
+        }
+        assert!(
+            boundary + 1 >= BOUNDARIES.len() || BOUNDARIES[boundary + 1] >= end,
+            "two boundaries in one slice"
+        );
+        below[slice] = boundary as u8;
+        slice += 1;
+    }
+    below
+};
+
+/// The bucket of a positive, finite double.
+fn index_of(magnitude: f64) -> i32 {
+    let bits = magnitude.to_bits();
+    let (exponent, mantissa) = match (bits >> MANTISSA_BITS) as i32 {
+        0 => {
+            // Subnormal: bring its first set bit to where a normal number has its implicit one.
+            let shift = bits.leading_zeros() - (u64::BITS - 1 - MANTISSA_BITS);
+            (1 - EXPONENT_BIAS - shift as i32, (bits << shift) & MANTISSA_MASK)
+        }
+        biased => (biased - EXPONENT_BIAS, bits & MANTISSA_MASK),
+    };
+    let below = usize::from(BOUNDARIES_BELOW[(mantissa >> SLICE_SHIFT) as usize]);
+    let above_next = BOUNDARIES.get(below).is_some_and(|boundary| mantissa > *boundary);
+    // A power of two is the upper bound of its bucket: no boundary lies below it, hence the - 1.
+    exponent * BUCKETS_PER_DOUBLING - 1 + below as i32 + i32::from(above_next)
+}
+
+/// A bucket of either sign, or zero. Buckets order as the values in them do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Bucket(i32);
+
+/// What a bucket says of the values in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Below zero, by the index of the magnitude.
+    Negative(i32),
+    /// Zero itself.
+    Zero,
+    /// Above zero, by index.
+    Positive(i32),
+}
+
+impl Bucket {
+    /// The bucket of a finite double.
+    pub fn of(value: f64) -> Self {
+        debug_assert!(value.is_finite(), "validation rejects NaN and infinities");
+        if value > 0.0 {
+            Self(index_of(value) + INDEX_BIAS)
+        } else if value < 0.0 {
+            Self(-(index_of(-value) + INDEX_BIAS))
+        } else {
+            Self(0)
+        }
+    }
+
+    /// Sign and index.
+    pub fn side(self) -> Side {
+        match self.0 {
+            0 => Side::Zero,
+            code if code > 0 => Side::Positive(code - INDEX_BIAS),
+            code => Side::Negative(-code - INDEX_BIAS),
+        }
+    }
+
+    /// As an unsigned number that orders as the bucket does.
+    pub(crate) fn to_ordinal(self) -> u32 {
+        self.0 as u32 ^ (1 << 31)
+    }
+
+    /// The bucket of [`Self::to_ordinal`].
+    pub(crate) fn from_ordinal(ordinal: u32) -> Self {
+        Self((ordinal ^ (1 << 31)) as i32)
+    }
+
+    /// The value that stands for all in the bucket: the harmonic mean of its bounds, at most 0.55 % from any of them.
+    pub fn representative(self) -> f64 {
+        let magnitude = |index: i32| {
+            let width = 2.0 / (1.0 + (-1.0 / f64::from(BUCKETS_PER_DOUBLING)).exp2());
+            (f64::from(index) / f64::from(BUCKETS_PER_DOUBLING)).exp2() * width
+        };
+        match self.side() {
+            Side::Negative(index) => -magnitude(index),
+            Side::Zero => 0.0,
+            Side::Positive(index) => magnitude(index),
+        }
+    }
+}
+
+/// Merges a run that is sorted by bucket with its neighbours: equal buckets become one, their counts added.
+pub fn add_up(sorted: impl IntoIterator<Item = (Bucket, u64)>, into: &mut Vec<(Bucket, u64)>) {
+    let start = into.len();
+    for (bucket, count) in sorted {
+        match into[start..].last_mut() {
+            Some((last, total)) if *last == bucket => *total += count,
+            last => {
+                debug_assert!(last.is_none_or(|(last, _)| *last < bucket), "the run is sorted");
+                into.push((bucket, count));
+            }
+        }
+    }
+}
+
+/// The value of rank `floor(q * count)` in sorted order, as `quantileExact` takes it, within 0.6 %; none of nothing.
+///
+/// `buckets` are in order, each once; `min` and `max` are those of the values counted. This is what
+/// `metrics_hourly_view` computes in SQL.
+pub fn quantile(buckets: &[(Bucket, u64)], min: f64, max: f64, q: f64) -> Option<f64> {
+    let count: u64 = buckets.iter().map(|(_, count)| count).sum();
+    let rank = ((q * count as f64) as u64).min(count.checked_sub(1)?);
+    let mut reached = 0;
+    let (bucket, _) = buckets.iter().find(|(_, count)| {
+        reached += count;
+        reached > rank
+    })?;
+    Some(bucket.representative().min(max).max(min))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn finite() -> impl Strategy<Value = f64> {
+        any::<u64>()
+            .prop_map(f64::from_bits)
+            .prop_filter("finite", |value| value.is_finite())
+    }
+
+    fn histogram(values: &[f64]) -> Vec<(Bucket, u64)> {
+        let mut buckets: Vec<_> = values.iter().map(|value| (Bucket::of(*value), 1)).collect();
+        buckets.sort_unstable();
+        let mut added = Vec::new();
+        add_up(buckets, &mut added);
+        added
+    }
+
+    fn merge(left: &[(Bucket, u64)], right: &[(Bucket, u64)]) -> Vec<(Bucket, u64)> {
+        let mut both = [left, right].concat();
+        both.sort_unstable();
+        let mut added = Vec::new();
+        add_up(both, &mut added);
+        added
+    }
+
+    #[test]
+    fn powers_of_two_are_upper_bounds_of_their_buckets() {
+        for exponent in -1074..=1023 {
+            let value = 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2);
+            assert_eq!(
+                Bucket::of(value).side(),
+                Side::Positive(exponent * 64 - 1),
+                "2^{exponent}"
+            );
+            assert_eq!(
+                Bucket::of(-value).side(),
+                Side::Negative(exponent * 64 - 1),
+                "-2^{exponent}"
+            );
+            if (-1022..1023).contains(&exponent) {
+                assert_eq!(
+                    Bucket::of(value.next_up()).side(),
+                    Side::Positive(exponent * 64),
+                    "just above 2^{exponent}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_have_buckets() {
+        assert_eq!(Bucket::of(0.0).side(), Side::Zero);
+        assert_eq!(Bucket::of(-0.0).side(), Side::Zero);
+        assert_eq!(Bucket::of(f64::MAX).side(), Side::Positive(65_535));
+        assert_eq!(Bucket::of(f64::MIN).side(), Side::Negative(65_535));
+        assert_eq!(Bucket::of(f64::from_bits(1)).side(), Side::Positive(-1074 * 64 - 1));
+        assert_eq!(Bucket::of(f64::from_bits(3)).side(), Side::Positive(-1073 * 64 + 37)); // 1.5 * 2^-1073
+    }
+
+    #[test]
+    fn every_boundary_separates_neighbouring_doubles() {
+        for (k, boundary) in BOUNDARIES.iter().enumerate().skip(1) {
+            let below = f64::from_bits((1023 << 52) | boundary);
+            assert_eq!(Bucket::of(below).side(), Side::Positive(k as i32 - 1));
+            assert_eq!(Bucket::of(below.next_up()).side(), Side::Positive(k as i32));
+            // Boundary 32 is the square root of two, which IEEE 754 rounds correctly on every platform.
+            if k == 32 {
+                assert!(below == 2f64.sqrt() || below.next_up() == 2f64.sqrt());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_its_value(value in finite()) {
+            let (index, magnitude) = match Bucket::of(value).side() {
+                Side::Zero => return Ok(prop_assert_eq!(value, 0.0)),
+                Side::Positive(index) => (index, value),
+                Side::Negative(index) => (index, -value),
+            };
+            // Logarithms are not exact, so they may put a value near a boundary on its other side.
+            let position = magnitude.log2() * 64.0;
+            prop_assert!(position > f64::from(index) - 1e-6 && position <= f64::from(index + 1) + 1e-6);
+        }
+
+        #[test]
+        fn buckets_order_as_values_do(a in finite(), b in finite()) {
+            if a < b {
+                prop_assert!(Bucket::of(a) <= Bucket::of(b));
+                prop_assert!(Bucket::of(a).to_ordinal() <= Bucket::of(b).to_ordinal());
+            }
+            prop_assert_eq!(Bucket::from_ordinal(Bucket::of(a).to_ordinal()), Bucket::of(a));
+        }
+
+        #[test]
+        fn merging_is_associative_commutative_and_equal_under_any_batching(
+            a in prop::collection::vec(finite(), 0..40),
+            b in prop::collection::vec(finite(), 0..40),
+            c in prop::collection::vec(finite(), 0..40),
+        ) {
+            let (ha, hb, hc) = (histogram(&a), histogram(&b), histogram(&c));
+            let all = histogram(&[a, b, c].concat());
+            prop_assert_eq!(&merge(&merge(&ha, &hb), &hc), &all);
+            prop_assert_eq!(&merge(&ha, &merge(&hb, &hc)), &all);
+            prop_assert_eq!(&merge(&hc, &merge(&hb, &ha)), &all);
+        }
+
+        #[test]
+        fn a_quantile_is_within_six_thousandths(
+            mut values in prop::collection::vec(-1e9..1e9f64, 1..200),
+            q in 0.0..=1.0f64,
+        ) {
+            values.sort_unstable_by(f64::total_cmp);
+            let rank = ((q * values.len() as f64) as usize).min(values.len() - 1);
+            let estimate = quantile(&histogram(&values), values[0], values[values.len() - 1], q).unwrap();
+            prop_assert!((estimate - values[rank]).abs() <= 0.006 * values[rank].abs());
+        }
+
+        #[test]
+        fn a_quantile_never_leaves_the_values(values in prop::collection::vec(finite(), 1..20), q in 0.0..=1.0f64) {
+            let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let estimate = quantile(&histogram(&values), min, max, q).unwrap();
+            prop_assert!(min <= estimate && estimate <= max);
+        }
+    }
+}

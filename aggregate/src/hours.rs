@@ -1,0 +1,194 @@
+//! The hourly aggregates of a whole batch, made from the partials of its chunks.
+//!
+//! In: the partials of one worker's keys, in any order. Out: each key once, sorted, with summary and distribution. Then the
+//! same of several workers, whose keys are distinct, merged into one. Folds in the order of chunks, so that neither
+//! the number of workers nor who was first changes a bit of the result.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::histogram::{Bucket, add_up};
+use crate::key::Keys;
+use crate::partial::{Partial, Tally};
+use crate::summary::Summary;
+
+/// Aggregates by key, sorted by key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hours {
+    /// The keys, each once.
+    pub keys: Keys,
+    /// By key: its values.
+    pub summaries: Vec<Summary>,
+    /// The distributions one after the other, each sorted by bucket.
+    buckets: Vec<(Bucket, u64)>,
+    /// By key: where its distribution ends.
+    bucket_ends: Vec<usize>,
+    /// What is told of the batch as a whole.
+    pub tally: Tally,
+}
+
+impl Hours {
+    /// How many keys.
+    pub fn len(&self) -> usize {
+        self.summaries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.summaries.is_empty()
+    }
+
+    /// The distribution of the key at a position, sorted by bucket.
+    pub fn buckets(&self, position: usize) -> &[(Bucket, u64)] {
+        let start = if position == 0 {
+            0
+        } else {
+            self.bucket_ends[position - 1]
+        };
+        &self.buckets[start..self.bucket_ends[position]]
+    }
+
+    fn push(&mut self, key: &[u8], summary: Summary, sorted_buckets: impl IntoIterator<Item = (Bucket, u64)>) {
+        debug_assert!(self.keys.iter().last().is_none_or(|last| last < key), "keys rise");
+        self.keys.push(key);
+        self.summaries.push(summary);
+        add_up(sorted_buckets, &mut self.buckets);
+        self.bucket_ends.push(self.buckets.len());
+    }
+
+    /// Of the partials of one worker.
+    pub fn combine(mut partials: Vec<Partial>) -> Self {
+        partials.sort_unstable_by_key(|partial| partial.chunk);
+        let folded = Folded::new(&partials);
+        let mut distributions = Distributions::new(&partials, &folded);
+        let mut order: Vec<u32> = (0..folded.summaries.len() as u32).collect();
+        order.sort_unstable_by(|a, b| folded.keys[*a as usize].cmp(folded.keys[*b as usize]));
+
+        let mut hours = Self::default();
+        for position in order {
+            let position = position as usize;
+            hours.push(
+                folded.keys[position],
+                folded.summaries[position],
+                distributions.sorted(position),
+            );
+        }
+        for partial in &partials {
+            hours.tally.add(&partial.tally);
+        }
+        hours
+    }
+
+    /// Of several workers, no two of which have a key in common.
+    pub fn merge(mut runs: Vec<Self>) -> Self {
+        if runs.len() < 2 {
+            return runs.pop().unwrap_or_default();
+        }
+        let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
+        let mut order: Vec<(usize, usize)> = (0..runs.len()).flat_map(positions).collect();
+        // The stable sort finds the runs, which are sorted already, and merges them.
+        order.sort_by(|a, b| runs[a.0].keys.get(a.1).cmp(runs[b.0].keys.get(b.1)));
+
+        let mut merged = Self::default();
+        for (run, position) in order {
+            let run = &runs[run];
+            merged.push(
+                run.keys.get(position),
+                run.summaries[position],
+                run.buckets(position).iter().copied(),
+            );
+        }
+        for run in &runs {
+            merged.tally.add(&run.tally);
+        }
+        merged
+    }
+}
+
+/// The keys of all partials, each once, in the order they first come.
+struct Folded<'a> {
+    keys: Vec<&'a [u8]>,
+    summaries: Vec<Summary>,
+    /// By key of a partial, partials one after the other: its position here.
+    positions: Vec<u32>,
+}
+
+impl<'a> Folded<'a> {
+    fn new(partials: &'a [Partial]) -> Self {
+        let mut folded = Self {
+            keys: Vec::new(),
+            summaries: Vec::new(),
+            positions: Vec::new(),
+        };
+        let mut hashes: Vec<u64> = Vec::new();
+        let mut table: HashTable<u32> = HashTable::new();
+        for partial in partials {
+            for ((key, hash), summary) in partial.keys.iter().zip(&partial.hashes).zip(&partial.summaries) {
+                let same =
+                    |position: &u32| hashes[*position as usize] == *hash && folded.keys[*position as usize] == key;
+                let position = match table.entry(*hash, same, |position| hashes[*position as usize]) {
+                    Entry::Occupied(found) => {
+                        folded.summaries[*found.get() as usize].fold(summary);
+                        *found.get()
+                    }
+                    Entry::Vacant(free) => {
+                        let position = folded.keys.len() as u32;
+                        free.insert(position);
+                        folded.keys.push(key);
+                        folded.summaries.push(*summary);
+                        hashes.push(*hash);
+                        position
+                    }
+                };
+                folded.positions.push(position);
+            }
+        }
+        folded
+    }
+}
+
+/// The bucket counts of all partials, gathered by key: one allocation instead of one a key.
+struct Distributions {
+    counts: Vec<(Bucket, u64)>,
+    /// By key: where its counts end.
+    ends: Vec<usize>,
+}
+
+impl Distributions {
+    fn new(partials: &[Partial], folded: &Folded<'_>) -> Self {
+        let keys = folded.summaries.len();
+        let mut ends = vec![0; keys];
+        each_count(partials, folded, |position, _| ends[position] += 1);
+        let mut total = 0;
+        for end in &mut ends {
+            // For now where the counts of a key start; each count that is put in place moves it towards their end.
+            total += std::mem::replace(end, total);
+        }
+        let mut counts = vec![(Bucket::of(0.0), 0); total];
+        each_count(partials, folded, |position, count| {
+            counts[ends[position]] = count;
+            ends[position] += 1;
+        });
+        Self { counts, ends }
+    }
+
+    /// The counts of a key by bucket; a bucket may come more than once.
+    fn sorted(&mut self, position: usize) -> impl Iterator<Item = (Bucket, u64)> {
+        let start = if position == 0 { 0 } else { self.ends[position - 1] };
+        let counts = &mut self.counts[start..self.ends[position]];
+        counts.sort_unstable();
+        counts.iter().copied()
+    }
+}
+
+fn each_count(partials: &[Partial], folded: &Folded<'_>, mut logic: impl FnMut(usize, (Bucket, u64))) {
+    let mut first = 0;
+    for partial in partials {
+        for count in &partial.buckets {
+            let position = folded.positions[first + count.key as usize] as usize;
+            logic(position, (count.bucket, u64::from(count.count)));
+        }
+        first += partial.keys.len();
+    }
+}

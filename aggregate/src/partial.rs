@@ -1,0 +1,216 @@
+//! Pre-aggregation: the samples of one chunk, summed up by key, cut into a part for each worker.
+//!
+//! In: samples in the order of their offsets. Out: one part a worker, with the keys that are its by their hash. Worker 0 hears
+//! of each chunk, whether or not a key is its, since the tally goes there. A pure function of the samples and the number of workers.
+//! Keeps its tables between chunks, but no value.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, Hasher};
+
+use crate::histogram::Bucket;
+use crate::key::{HOUR_S, Key, Keys};
+use crate::samples::Samples;
+use crate::summary::{Observation, Summary};
+
+const HOUR_US: i64 = HOUR_S as i64 * 1_000_000;
+
+/// What one chunk adds to the keys of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Partial {
+    /// Number of the chunk in its batch.
+    pub chunk: u32,
+    /// The worker whose keys these are.
+    pub worker: u64,
+    /// The keys, each once.
+    pub keys: Keys,
+    /// By key: its hash.
+    pub hashes: Vec<u64>,
+    /// By key: its values.
+    pub summaries: Vec<Summary>,
+    /// The distributions, in the order of the keys and within a key of the buckets.
+    pub buckets: Vec<BucketCount>,
+    /// What is told of the chunk as a whole; only in the part for worker 0.
+    pub tally: Tally,
+}
+
+impl Partial {
+    /// The one part of a chunk that cannot be aggregated.
+    pub fn failed(chunk: u32, failure: String) -> Self {
+        Self {
+            chunk,
+            tally: Tally {
+                failure: Some(failure),
+                ..Tally::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
+/// How many values of a key fell into a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketCount {
+    /// Position of the key in its part.
+    pub key: u32,
+    /// The bucket.
+    pub bucket: Bucket,
+    /// Values in it.
+    pub count: u32,
+}
+
+/// Counts that are not by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Records that were rejected.
+    pub rejected: u64,
+    /// Largest min(event time, Kafka timestamp), ms since 1970.
+    pub high_time_ms: Option<i64>,
+    /// Why the batch as a whole cannot be aggregated: what its first such chunk says.
+    pub failure: Option<String>,
+}
+
+impl Tally {
+    /// Adds that of a later chunk.
+    pub fn add(&mut self, later: &Self) {
+        self.rejected += later.rejected;
+        self.high_time_ms = self.high_time_ms.max(later.high_time_ms);
+        if self.failure.is_none() {
+            self.failure.clone_from(&later.failure);
+        }
+    }
+}
+
+/// Pre-aggregates chunks for a number of workers.
+#[derive(Debug)]
+pub struct Preaggregation {
+    workers: u64,
+    hasher: FixedState,
+    /// Positions in `keys`, by hash.
+    table: HashTable<u32>,
+    keys: Keys,
+    hashes: Vec<u64>,
+    summaries: Vec<Summary>,
+    /// By row: position of its key and, below, ordinal of its bucket. Sorted, they are the distributions.
+    entries: Vec<u64>,
+    /// The key of the row at hand.
+    encoded: Vec<u8>,
+}
+
+impl Preaggregation {
+    /// For so many workers; at least one.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: workers.max(1) as u64,
+            hasher: FixedState::default(),
+            table: HashTable::new(),
+            keys: Keys::default(),
+            hashes: Vec::new(),
+            summaries: Vec::new(),
+            entries: Vec::new(),
+            encoded: Vec::new(),
+        }
+    }
+
+    /// The parts of chunk number `chunk`.
+    pub fn run(&mut self, chunk: u32, samples: &Samples) -> Vec<Partial> {
+        self.table.clear();
+        self.keys.clear();
+        self.hashes.clear();
+        self.summaries.clear();
+        self.entries.clear();
+        let mut tally = Tally {
+            rejected: samples.rejected,
+            ..Tally::default()
+        };
+        for row in 0..samples.len() {
+            let observation = Observation {
+                time_us: samples.time.value(row),
+                offset: samples.offset[row],
+                // Adding zero makes a negative zero a positive one, so that extremes do not depend on the order.
+                value: samples.value.value(row) + 0.0,
+            };
+            let key = self.intern(samples, row, observation);
+            self.entries
+                .push(u64::from(key) << 32 | u64::from(Bucket::of(observation.value).to_ordinal()));
+            let high_time_ms = observation.time_us.div_euclid(1_000).min(samples.timestamp_ms[row]);
+            tally.high_time_ms = tally.high_time_ms.max(Some(high_time_ms));
+        }
+        self.entries.sort_unstable();
+        self.cut(chunk, tally)
+    }
+
+    /// Folds an observation into the summary of its key; gives the key's position.
+    #[inline]
+    fn intern(&mut self, samples: &Samples, row: usize, observation: Observation) -> u32 {
+        // Validation keeps times between 2000 and 2100, so the hour fits.
+        let hour = (observation.time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32;
+        let key = Key {
+            tenant_id: samples.tenant_id.value(row).into(),
+            metric_name: samples.metric_name.value(row).into(),
+            hour,
+            service_id: samples.service_id.value(row).into(),
+            plugin_id: samples.plugin_id.value(row).into(),
+            environment: samples.environment.value(row).into(),
+            team_id: samples.team_id.value(row).into(),
+            metric_type: samples.metric_type[row],
+            unit: samples.unit.value(row).into(),
+        };
+        self.encoded.clear();
+        key.encode(&mut self.encoded);
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(&self.encoded);
+        let hash = hasher.finish();
+        let same = |position: &u32| self.keys.get(*position as usize) == self.encoded;
+        match self.table.entry(hash, same, |position| self.hashes[*position as usize]) {
+            Entry::Occupied(found) => {
+                let position = *found.get();
+                self.summaries[position as usize].fold(&Summary::of(observation));
+                position
+            }
+            Entry::Vacant(free) => {
+                let position = self.summaries.len() as u32;
+                free.insert(position);
+                self.keys.push(&self.encoded);
+                self.hashes.push(hash);
+                self.summaries.push(Summary::of(observation));
+                position
+            }
+        }
+    }
+
+    /// Deals the keys out to the workers.
+    fn cut(&mut self, chunk: u32, tally: Tally) -> Vec<Partial> {
+        let part = |worker| Partial {
+            chunk,
+            worker,
+            ..Partial::default()
+        };
+        let mut parts: Vec<Partial> = (0..self.workers).map(part).collect();
+        parts[0].tally = tally;
+        let mut entries = self.entries.iter().copied().peekable();
+        for (position, (hash, summary)) in self.hashes.iter().zip(&self.summaries).enumerate() {
+            // Neither the lowest bits nor the highest: the tables of the worker find their places by those.
+            let part = &mut parts[((hash >> 40) % self.workers) as usize];
+            let key = part.summaries.len() as u32;
+            part.keys.push(self.keys.get(position));
+            part.hashes.push(*hash);
+            part.summaries.push(*summary);
+            while let Some(entry) = entries.next_if(|entry| (entry >> 32) as usize == position) {
+                let mut count = 1;
+                while entries.next_if_eq(&entry).is_some() {
+                    count += 1;
+                }
+                part.buckets.push(BucketCount {
+                    key,
+                    bucket: Bucket::from_ordinal(entry as u32),
+                    count,
+                });
+            }
+        }
+        parts.retain(|part| part.worker == 0 || !part.keys.is_empty());
+        parts
+    }
+}

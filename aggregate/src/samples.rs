@@ -1,0 +1,134 @@
+//! A decoded chunk as the aggregation reads it: typed columns, and where each row stands in its partition.
+//!
+//! In: what the contract's decoder made of some records. Out: the same columns, their types proven once, so that the hot loop
+//! has no cast and no error in it. Shares the columns' memory. Only ever holds records that passed validation.
+
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
+use horolog_schemas::{Decoded, RawRecord};
+
+use crate::key::METRIC_TYPES;
+
+/// The decoder and the aggregation disagree about the columns of a sample: a bug of ours, never of a record.
+#[derive(Debug, thiserror::Error)]
+pub enum SamplesError {
+    /// A column is not there or of another type.
+    #[error("the decoded samples have no column {0} of the expected type")]
+    Column(&'static str),
+    /// The schema has a symbol that the table does not know.
+    #[error("the metric type {0:?} is not one of the table's")]
+    MetricType(String),
+}
+
+/// Samples of one chunk, a row each.
+#[derive(Debug)]
+pub struct Samples {
+    /// Who the sample belongs to.
+    pub tenant_id: StringArray,
+    /// What was measured.
+    pub metric_name: StringArray,
+    /// Kind of metric, as in a key.
+    pub metric_type: Vec<u8>,
+    /// The service that emitted it.
+    pub service_id: StringArray,
+    /// The plugin inside the service.
+    pub plugin_id: StringArray,
+    /// The team that owns the service.
+    pub team_id: StringArray,
+    /// Production, staging, …
+    pub environment: StringArray,
+    /// Unit of the value.
+    pub unit: StringArray,
+    /// When it was observed, microseconds since 1970.
+    pub time: TimestampMicrosecondArray,
+    /// What was observed; finite.
+    pub value: Float64Array,
+    /// Offset of the record in its partition; rises.
+    pub offset: Vec<i64>,
+    /// Kafka's timestamp of the record, ms since 1970.
+    pub timestamp_ms: Vec<i64>,
+    /// Records of the chunk that are no rows, since they were rejected.
+    pub rejected: u64,
+}
+
+impl Samples {
+    /// The samples that were decoded from `records`.
+    pub fn new(decoded: &Decoded, records: &[RawRecord<'_>]) -> Result<Self, SamplesError> {
+        let columns = &decoded.columns;
+        let record = |position: &u32| &records[*position as usize];
+        Ok(Self {
+            tenant_id: text(columns, "tenant_id")?,
+            metric_name: text(columns, "metric_name")?,
+            metric_type: metric_type(columns)?,
+            service_id: text(columns, "service_id")?,
+            plugin_id: text(columns, "plugin_id")?,
+            team_id: text(columns, "team_id")?,
+            environment: text(columns, "environment")?,
+            unit: text(columns, "unit")?,
+            time: column(columns, "time", |column| {
+                column.as_primitive_opt::<TimestampMicrosecondType>()
+            })?
+            .clone(),
+            value: column(columns, "value", |column| column.as_primitive_opt::<Float64Type>())?.clone(),
+            offset: decoded
+                .positions
+                .iter()
+                .map(|position| record(position).offset)
+                .collect(),
+            timestamp_ms: decoded
+                .positions
+                .iter()
+                .map(|position| record(position).timestamp_ms)
+                .collect(),
+            rejected: decoded.rejected.len() as u64,
+        })
+    }
+
+    /// How many samples.
+    pub fn len(&self) -> usize {
+        self.offset.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offset.is_empty()
+    }
+}
+
+fn column<'a, T>(
+    columns: &'a RecordBatch,
+    name: &'static str,
+    cast: impl Fn(&'a dyn Array) -> Option<&'a T>,
+) -> Result<&'a T, SamplesError> {
+    columns
+        .column_by_name(name)
+        .and_then(|column| cast(column.as_ref()))
+        .ok_or(SamplesError::Column(name))
+}
+
+fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
+    column(columns, name, |column| column.as_string_opt::<i32>()).cloned()
+}
+
+/// By row: the number of its symbol. The symbols are looked up once, in the dictionary.
+fn metric_type(columns: &RecordBatch) -> Result<Vec<u8>, SamplesError> {
+    const NAME: &str = "metric_type";
+    let dictionary = column(columns, NAME, |column| column.as_dictionary_opt::<Int32Type>())?;
+    let symbols = dictionary
+        .values()
+        .as_string_opt::<i32>()
+        .ok_or(SamplesError::Column(NAME))?;
+    let number = |symbol: &str| {
+        let position = METRIC_TYPES.iter().position(|name| *name == symbol);
+        position
+            .map(|position| position as u8 + 1)
+            .ok_or_else(|| SamplesError::MetricType(symbol.to_owned()))
+    };
+    let numbers = symbols.iter().flatten().map(number).collect::<Result<Vec<_>, _>>()?;
+    Ok(dictionary
+        .keys()
+        .values()
+        .iter()
+        .map(|key| numbers[*key as usize])
+        .collect())
+}

@@ -1,0 +1,98 @@
+//! The stage as the delivery sees it: a range of metric samples to a block of partial hourly aggregates.
+//!
+//! In: a range and its intent. Out: the block, and the counts that go to the ledger. Pure: the range is cut into chunks by a
+//! fixed rule, so that sums add up in the same order whenever it is made again. Rejected records are counted, not stored:
+//! ingest stores them. Rows here do not know their records, so exactly-once rests on the tokens alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use horolog_schemas::{Decoder, RULES_VERSION, WriterSchemas};
+use horolog_stage::intent::Intent;
+use horolog_stage::range::Range;
+use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
+
+use crate::block::{Lateness, metrics_hourly, partition_progress};
+use crate::core::{Core, CoreError};
+use crate::samples::Samples;
+
+/// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
+pub const CHUNK_RECORDS: usize = 8_192;
+
+/// Some records of a range, which is shared by its chunks.
+struct Chunk {
+    range: Range,
+    positions: std::ops::Range<usize>,
+}
+
+/// The aggregate stage.
+pub struct Aggregation {
+    core: Core<Chunk>,
+    /// How long `metrics_hourly` keeps an hour, ms.
+    retention_ms: i64,
+}
+
+impl Aggregation {
+    /// Starts the dataflow with so many workers, for samples written with these schemas.
+    pub fn start(workers: usize, schemas: Arc<WriterSchemas>, retention_ms: i64) -> Result<Self, CoreError> {
+        let decoder = move || {
+            let mut decoder = Decoder::new(Arc::clone(&schemas));
+            move |chunk: Chunk| decode(&mut decoder, &chunk)
+        };
+        Ok(Self { core: Core::start(workers, decoder)?, retention_ms })
+    }
+}
+
+fn decode(decoder: &mut Decoder, chunk: &Chunk) -> Result<Samples, String> {
+    let records = chunk.range.slice(chunk.positions.clone());
+    let decoded = decoder.decode(&records).map_err(|error| error.to_string())?;
+    Samples::new(&decoded, &records).map_err(|error| error.to_string())
+}
+
+/// The chunks of a range.
+fn chunks(range: &Range) -> impl Iterator<Item = Chunk> {
+    let chunk = |start: usize| {
+        let end = range.len().min(start + CHUNK_RECORDS);
+        Chunk { range: range.clone(), positions: start..end }
+    };
+    (0..range.len()).step_by(CHUNK_RECORDS).map(chunk)
+}
+
+impl Stage for Aggregation {
+    fn name(&self) -> &'static str {
+        "aggregate"
+    }
+
+    fn prepare(&self, range: &Range, intent: &Intent) -> Result<Prepared, PrepareError> {
+        if intent.rules_version != RULES_VERSION {
+            return Err(PrepareError::Rules(intent.rules_version));
+        }
+        let bug = |error: &dyn std::error::Error| PrepareError::Bug(error.to_string());
+        let aggregates = self.core.aggregate(chunks(range)).map_err(|error| bug(&error))?;
+        let lateness = Lateness { watermark_ms: intent.watermark_ms, at_ms: intent.at_ms };
+        let (block, hours) =
+            metrics_hourly(&aggregates, range.id.partition, lateness).map_err(|error| bug(&error))?;
+        let expired_before = (intent.at_ms - self.retention_ms) / 1_000;
+        Ok(Prepared {
+            blocks: vec![block],
+            rows: hours.values().sum(),
+            rejected: aggregates.tally.rejected,
+            late: count(&hours, |hour| lateness.is_late(hour)),
+            expired: count(&hours, |hour| i64::from(hour) < expired_before),
+            hours,
+            high_time_ms: aggregates.tally.high_time_ms,
+        })
+    }
+
+    fn tables_by_offset(&self, _topic: &str) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn progress(&self, at: &Progress) -> Option<Block> {
+        partition_progress(at).ok()
+    }
+}
+
+fn count(hours: &BTreeMap<u32, u64>, counts: impl Fn(u32) -> bool) -> u64 {
+    hours.iter().filter(|(hour, _)| counts(**hour)).map(|(_, records)| records).sum()
+}

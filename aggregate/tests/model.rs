@@ -1,0 +1,301 @@
+//! The dataflow against a naive model: any samples, chunk sizes, numbers of workers and batches at a time.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use horolog_aggregate::core::{Core, CoreError};
+use horolog_aggregate::histogram::Bucket;
+use horolog_aggregate::hours::Hours;
+use horolog_aggregate::key::{HOUR_S, Key};
+use horolog_aggregate::partial::Tally;
+use horolog_aggregate::samples::Samples;
+use proptest::prelude::*;
+
+const MINUTE_US: i64 = 60_000_000;
+
+/// A sample, or nothing where the record was rejected.
+type Record = Option<Row>;
+
+#[derive(Clone, Debug)]
+struct Row {
+    tenant: &'static str,
+    metric: &'static str,
+    service: &'static str,
+    metric_type: u8,
+    minute: i64,
+    value: f64,
+    timestamp_ms: i64,
+}
+
+/// What is known of a key: count, sum, min, max, last (time, offset, value), distribution.
+#[derive(Clone, Debug, PartialEq)]
+struct Expected {
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    last: (i64, i64, f64),
+    buckets: BTreeMap<Bucket, u64>,
+}
+
+type Model = BTreeMap<(&'static str, &'static str, u32, &'static str, u8), Expected>;
+
+fn merge(into: &mut Model, later: Model) {
+    for (key, add) in later {
+        into.entry(key)
+            .and_modify(|to| {
+                to.count += add.count;
+                to.sum += add.sum;
+                to.min = to.min.min(add.min);
+                to.max = to.max.max(add.max);
+                to.last = if (add.last.0, add.last.1) > (to.last.0, to.last.1) {
+                    add.last
+                } else {
+                    to.last
+                };
+                for (bucket, count) in &add.buckets {
+                    *to.buckets.entry(*bucket).or_default() += count;
+                }
+            })
+            .or_insert(add);
+    }
+}
+
+fn model(records: &[Record], chunk: usize) -> Model {
+    let mut model = Model::new();
+    for (number, records) in records.chunks(chunk).enumerate() {
+        let mut of_chunk = Model::new();
+        for (offset, row) in ((number * chunk) as i64..).zip(records) {
+            let Some(row) = row else { continue };
+            let (time, value) = (row.minute * MINUTE_US, row.value + 0.0);
+            let hour = (row.minute / 60) as u32 * HOUR_S;
+            let buckets = BTreeMap::from([(Bucket::of(value), 1)]);
+            let one = Expected {
+                count: 1,
+                sum: value,
+                min: value,
+                max: value,
+                last: (time, offset, value),
+                buckets,
+            };
+            let key = (row.tenant, row.metric, hour, row.service, row.metric_type);
+            merge(&mut of_chunk, Model::from([(key, one)]));
+        }
+        merge(&mut model, of_chunk);
+    }
+    model
+}
+
+fn found(hours: &Hours) -> Vec<((String, String, u32, String, u8), Expected)> {
+    let rows = hours
+        .keys
+        .iter()
+        .zip(&hours.summaries)
+        .enumerate()
+        .map(|(position, (key, summary))| {
+            let key = Key::decode(key).unwrap();
+            let key = (
+                key.tenant_id.into_owned(),
+                key.metric_name.into_owned(),
+                key.hour,
+                key.service_id.into_owned(),
+                key.metric_type,
+            );
+            let expected = Expected {
+                count: summary.count,
+                sum: summary.sum,
+                min: summary.min,
+                max: summary.max,
+                last: (summary.last.time_us, summary.last.offset, summary.last.value),
+                buckets: hours.buckets(position).iter().copied().collect(),
+            };
+            (key, expected)
+        });
+    rows.collect()
+}
+
+fn expected(model: Model) -> Vec<((String, String, u32, String, u8), Expected)> {
+    let owned = |(tenant, metric, hour, service, metric_type): (&str, &str, u32, &str, u8)| {
+        (
+            tenant.to_owned(),
+            metric.to_owned(),
+            hour,
+            service.to_owned(),
+            metric_type,
+        )
+    };
+    model
+        .into_iter()
+        .map(|(key, expected)| (owned(key), expected))
+        .collect()
+}
+
+/// The samples of the records of a chunk that begins at `offset`.
+fn samples(offset: i64, records: &[Record]) -> Samples {
+    let placed: Vec<(i64, &Row)> = (offset..)
+        .zip(records)
+        .filter_map(|(offset, row)| row.as_ref().map(|row| (offset, row)))
+        .collect();
+    let texts = |of: fn(&Row) -> &'static str| placed.iter().map(|(_, row)| Some(of(row))).collect();
+    Samples {
+        tenant_id: texts(|row| row.tenant),
+        metric_name: texts(|row| row.metric),
+        metric_type: placed.iter().map(|(_, row)| row.metric_type).collect(),
+        service_id: texts(|row| row.service),
+        plugin_id: texts(|_| "plugin"),
+        team_id: texts(|_| ""),
+        environment: texts(|_| "production"),
+        unit: texts(|_| "ms"),
+        time: placed
+            .iter()
+            .map(|(_, row)| row.minute * MINUTE_US)
+            .collect::<Vec<_>>()
+            .into(),
+        value: placed.iter().map(|(_, row)| row.value).collect::<Vec<_>>().into(),
+        offset: placed.iter().map(|(offset, _)| *offset).collect(),
+        timestamp_ms: placed.iter().map(|(_, row)| row.timestamp_ms).collect(),
+        rejected: (records.len() - placed.len()) as u64,
+    }
+}
+
+fn core(workers: usize) -> Core<Samples> {
+    Core::start(workers, || Ok).unwrap()
+}
+
+fn chunks(records: &[Record], chunk: usize) -> Vec<Samples> {
+    let chunks = records.chunks(chunk).enumerate();
+    chunks
+        .map(|(number, records)| samples((number * chunk) as i64, records))
+        .collect()
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let value = prop_oneof![
+        Just(0.0),
+        Just(-0.0),
+        -1e6..1e6,
+        any::<u64>()
+            .prop_map(f64::from_bits)
+            .prop_filter("validated", |value| value.is_finite()),
+    ];
+    let texts = (
+        prop::sample::select(vec!["a", "a\0b", "ab"]),
+        prop::sample::select(vec!["cpu", "cpu\u{1}", "latency"]),
+        prop::sample::select(vec!["", "api"]),
+    );
+    let row = (
+        texts,
+        1..=3u8,
+        28_000_000..28_000_180i64,
+        value,
+        1_679_999_000_000..1_680_009_000_000i64,
+    );
+    let row = row.prop_map(
+        |((tenant, metric, service), metric_type, minute, value, timestamp_ms)| Row {
+            tenant,
+            metric,
+            service,
+            metric_type,
+            minute,
+            value,
+            timestamp_ms,
+        },
+    );
+    prop::option::weighted(0.95, row)
+}
+
+/// Without what depends on the order of addition.
+fn without_sums(mut rows: Vec<((String, String, u32, String, u8), Expected)>) -> impl PartialEq + std::fmt::Debug {
+    rows.iter_mut().for_each(|(_, expected)| expected.sum = 0.0);
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn equals_the_model_bit_for_bit_with_any_number_of_workers(
+        records in prop::collection::vec(record(), 1..200),
+        chunk in 1..70usize,
+    ) {
+        let model = expected(model(&records, chunk));
+        let tally = Tally {
+            rejected: records.iter().filter(|record| record.is_none()).count() as u64,
+            high_time_ms: records.iter().flatten().map(|row| row.timestamp_ms.min(row.minute * 60_000)).max(),
+            failure: None,
+        };
+        for workers in 1..=4 {
+            let hours = core(workers).aggregate(chunks(&records, chunk)).unwrap();
+            prop_assert_eq!(&hours.tally, &tally);
+            prop_assert_eq!(without_sums(found(&hours)), without_sums(model.clone()));
+            let bits = |rows: &[(_, Expected)]| rows.iter().map(|(_, row)| row.sum.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&found(&hours)), bits(&model));
+        }
+    }
+
+    #[test]
+    fn all_but_the_sums_is_equal_under_any_chunk_size(
+        records in prop::collection::vec(record(), 1..200),
+        one in 1..70usize,
+        other in 1..70usize,
+    ) {
+        let core = core(2);
+        let one = found(&core.aggregate(chunks(&records, one)).unwrap());
+        let other = found(&core.aggregate(chunks(&records, other)).unwrap());
+        prop_assert_eq!(without_sums(one), without_sums(other));
+    }
+
+    #[test]
+    fn batches_at_a_time_do_not_mix(
+        batches in prop::collection::vec(prop::collection::vec(record(), 0..60), 1..8),
+        workers in 1..=4usize,
+    ) {
+        let core = Arc::new(core(workers));
+        let asked: Vec<_> = batches
+            .iter()
+            .map(|records| {
+                let (core, chunks) = (Arc::clone(&core), chunks(records, 7));
+                std::thread::spawn(move || core.aggregate(chunks).unwrap())
+            })
+            .collect();
+        for (records, asked) in batches.iter().zip(asked) {
+            prop_assert_eq!(found(&asked.join().unwrap()), expected(model(records, 7)));
+        }
+    }
+}
+
+#[test]
+fn a_batch_without_records_is_empty() {
+    assert!(core(2).aggregate([]).unwrap().is_empty());
+}
+
+#[test]
+fn a_batch_of_rejected_records_still_tells_how_many() {
+    let hours = core(2).aggregate(chunks(&vec![None; 10], 3)).unwrap();
+    assert!(hours.is_empty());
+    assert_eq!(
+        hours.tally,
+        Tally {
+            rejected: 10,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_chunk_that_cannot_be_decoded_fails_its_batch_and_no_other() {
+    let decoder = || |chunk: Option<Samples>| chunk.ok_or_else(|| "no columns".to_owned());
+    let core = Core::start(2, decoder).unwrap();
+    let row = || samples(0, &[None]);
+    assert!(
+        matches!(core.aggregate([Some(row()), None, Some(row())]), Err(CoreError::Decode(reason)) if reason == "no columns")
+    );
+    assert_eq!(core.aggregate([Some(row())]).unwrap().tally.rejected, 1);
+}
+
+#[test]
+fn more_chunks_than_the_inboxes_hold_wait_their_turn() {
+    let records = vec![None; 10_000];
+    assert_eq!(core(3).aggregate(chunks(&records, 1)).unwrap().tally.rejected, 10_000);
+}

@@ -1,0 +1,32 @@
+//! A worker that panics takes the process with it, and says so.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::Command;
+
+use horolog_aggregate::core::Core;
+use horolog_aggregate::samples::Samples;
+
+/// Set in the process that is to die.
+const VICTIM: &str = "HOROLOG_TEST_PANICKING_WORKER";
+
+fn panics(_chunk: ()) -> Result<Samples, String> {
+    panic!("the decoder broke an invariant");
+}
+
+#[test]
+fn a_worker_panic_ends_the_process() {
+    if std::env::var_os(VICTIM).is_some() {
+        let core = Core::start(2, || panics).unwrap();
+        drop(core.aggregate([()]));
+        std::process::exit(0); // not reached
+    }
+    let itself = std::env::current_exe().unwrap();
+    let victim = Command::new(itself)
+        .args(["--nocapture"])
+        .env(VICTIM, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&victim.stderr);
+    assert_eq!(victim.status.code(), None, "ended by a signal, not by itself: {said}");
+    assert!(said.contains("the decoder broke an invariant"), "{said}");
+}
