@@ -1,0 +1,207 @@
+//! One audit event: as it is stored, and as a caller sees it.
+//!
+//! Enters: a row of `audit_logs`. Leaves: JSON with every field, the values before and after as the JSON they are, and
+//! where in Kafka the record is. The values are passed on byte for byte: parsing them would round large numbers. Pure.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::instant::Instant;
+
+/// Where a record is in Kafka, in the order in which copies of an event count: topic, log epoch, partition, offset.
+pub type Coordinates = (String, u32, i32, i64);
+
+/// A row of `audit_logs`.
+#[derive(Debug, Clone, Row, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the columns; their meaning is documented in the schema of the record"
+)]
+pub struct StoredEvent {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    pub tenant_id: String,
+    /// Microseconds since 1970.
+    pub occurred_at: i64,
+    pub user_id: String,
+    pub team_id: String,
+    pub service_id: String,
+    pub plugin_id: String,
+    pub source: String,
+    pub action: String,
+    pub resource_type: String,
+    pub resource_id: String,
+    pub resource_name: String,
+    pub old_value: String,
+    pub new_value: String,
+    pub ip_address: String,
+    pub user_agent: String,
+    pub session_id: String,
+    pub request_id: String,
+    pub status: String,
+    pub error_message: String,
+    pub metadata: Vec<(String, String)>,
+    pub kafka_topic: String,
+    pub kafka_partition: i32,
+    pub kafka_offset: i64,
+    /// Milliseconds since 1970.
+    pub kafka_timestamp: i64,
+    pub log_epoch: u32,
+    /// Milliseconds since 1970.
+    pub inserted_at: i64,
+}
+
+impl StoredEvent {
+    /// What to select for it from `audit_logs as r`.
+    pub const COLUMNS: &str = "r.event_id as event_id, r.tenant_id as tenant_id, r.occurred_at as occurred_at, \
+        r.user_id as user_id, r.team_id as team_id, r.service_id as service_id, r.plugin_id as plugin_id, \
+        toString(r.source) as source, r.action as action, r.resource_type as resource_type, r.resource_id as resource_id, \
+        r.resource_name as resource_name, r.old_value as old_value, r.new_value as new_value, r.ip_address as ip_address, \
+        r.user_agent as user_agent, r.session_id as session_id, r.request_id as request_id, \
+        toString(r.status) as status, r.error_message as error_message, r.metadata as metadata, \
+        r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.kafka_offset as kafka_offset, \
+        r.kafka_timestamp as kafka_timestamp, r.log_epoch as log_epoch, r.inserted_at as inserted_at";
+
+    /// Where the record is in Kafka.
+    pub fn coordinates(&self) -> Coordinates {
+        (
+            self.kafka_topic.clone(),
+            self.log_epoch,
+            self.kafka_partition,
+            self.kafka_offset,
+        )
+    }
+
+    /// About what it takes in memory; the fields that are not counted are short.
+    pub fn bytes(&self) -> usize {
+        let long = [
+            &self.resource_id,
+            &self.resource_name,
+            &self.old_value,
+            &self.new_value,
+            &self.user_agent,
+            &self.error_message,
+        ];
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len());
+        size_of::<Self>() + long.iter().map(|text| text.len()).sum::<usize>() + metadata.sum::<usize>()
+    }
+}
+
+/// An event as JSON.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    event_id: Uuid,
+    tenant_id: String,
+    occurred_at: Instant,
+    user_id: String,
+    team_id: String,
+    service_id: String,
+    plugin_id: String,
+    source: String,
+    action: String,
+    resource_type: String,
+    resource_id: String,
+    resource_name: String,
+    old_value: Option<Box<RawValue>>,
+    new_value: Option<Box<RawValue>>,
+    ip_address: String,
+    user_agent: String,
+    session_id: String,
+    request_id: String,
+    status: String,
+    error_message: String,
+    metadata: BTreeMap<String, String>,
+    kafka: KafkaRecord,
+    inserted_at: Instant,
+}
+
+/// Which record the event was.
+#[derive(Debug, Serialize)]
+struct KafkaRecord {
+    topic: String,
+    log_epoch: u32,
+    partition: i32,
+    offset: i64,
+    timestamp: Instant,
+}
+
+impl From<StoredEvent> for Event {
+    fn from(stored: StoredEvent) -> Self {
+        Self {
+            event_id: stored.event_id,
+            tenant_id: stored.tenant_id,
+            occurred_at: Instant::from_micros(stored.occurred_at),
+            user_id: stored.user_id,
+            team_id: stored.team_id,
+            service_id: stored.service_id,
+            plugin_id: stored.plugin_id,
+            source: stored.source,
+            action: stored.action,
+            resource_type: stored.resource_type,
+            resource_id: stored.resource_id,
+            resource_name: stored.resource_name,
+            old_value: json(stored.old_value),
+            new_value: json(stored.new_value),
+            ip_address: stored.ip_address,
+            user_agent: stored.user_agent,
+            session_id: stored.session_id,
+            request_id: stored.request_id,
+            status: stored.status,
+            error_message: stored.error_message,
+            metadata: stored.metadata.into_iter().collect(),
+            kafka: KafkaRecord {
+                topic: stored.kafka_topic,
+                log_epoch: stored.log_epoch,
+                partition: stored.kafka_partition,
+                offset: stored.kafka_offset,
+                timestamp: Instant::from_millis(stored.kafka_timestamp),
+            },
+            inserted_at: Instant::from_millis(stored.inserted_at),
+        }
+    }
+}
+
+/// Stored JSON, as it is. The empty text is none. Ingest lets only JSON in; what another writer put there is shown as text
+/// instead of breaking the answer.
+fn json(text: String) -> Option<Box<RawValue>> {
+    if text.is_empty() {
+        return None;
+    }
+    let as_string = || RawValue::from_string(serde_json::Value::from(text.as_str()).to_string());
+    RawValue::from_string(text.clone()).or_else(|_| as_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        serde_json::to_string(&json(text.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn stored_json_is_passed_on_byte_for_byte() {
+        for text in [
+            "{\"b\":1,\"a\":123456789012345678901234567890.10}",
+            "[1e999]",
+            "\"x\"",
+            "null",
+            "false",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_null_and_a_broken_one_a_string() {
+        assert_eq!(shown(""), "null");
+        assert_eq!(shown("{\"a\":"), "\"{\\\"a\\\":\"");
+    }
+}

@@ -1,0 +1,156 @@
+//! Configuration of `horolog-query`.
+//!
+//! Guarantees: what is loaded can be served. Until callers have keys, the address must be a loopback one: whoever reaches
+//! the port reads every tenant.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, TelemetryConfig};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueryConfig {
+    /// Where it answers.
+    pub http: HttpConfig,
+    /// The store. Only what concerns reading is used.
+    pub clickhouse: ClickHouseConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+    /// What one request may take.
+    pub limits: LimitsConfig,
+    /// The metrics.
+    pub metrics: MetricsConfig,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port to listen on; loopback, see [`Self::allow_insecure_listen`].
+    pub listen: SocketAddr,
+    /// Listen on another address than loopback although callers need no key. Only for a container whose port is
+    /// published on the host's loopback, and whose network has none but Horolog's own members.
+    pub allow_insecure_listen: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            allow_insecure_listen: false,
+        }
+    }
+}
+
+/// `[limits]`: enforced in the engine where it can be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// A statement that runs longer is cancelled. Seconds.
+    pub statement_timeout_s: u64,
+    /// Memory of one statement in the engine. Bytes.
+    pub statement_memory_bytes_max: u64,
+    /// Requests for data that are answered at the same time; more are told to come back.
+    pub concurrent_requests_max: usize,
+    /// A page ends early when its rows are larger than this together. Bytes.
+    pub page_bytes_max: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            statement_timeout_s: 30,
+            statement_memory_bytes_max: 1 << 30,
+            concurrent_requests_max: 16,
+            page_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// The topic whose completeness is told.
+    pub topic: String,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            topic: "metrics".to_owned(),
+        }
+    }
+}
+
+impl QueryConfig {
+    /// Loads and checks it.
+    pub fn load(args: &ConfigArgs) -> Result<Self, ConfigError> {
+        let config: Self = config::load("query", args)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |setting: &str, reason: &str| {
+            Err(ConfigError::Invalid {
+                setting: setting.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        if !self.http.listen.ip().to_canonical().is_loopback() && !self.http.allow_insecure_listen {
+            return invalid(
+                "http.listen",
+                "must be a loopback address, because callers need no key and whoever reaches the port reads every tenant",
+            );
+        }
+        if self.limits.statement_timeout_s == 0 {
+            return invalid("limits.statement_timeout_s", "must be at least 1");
+        }
+        if self.limits.concurrent_requests_max == 0 {
+            return invalid("limits.concurrent_requests_max", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(set: &[&str]) -> Result<QueryConfig, String> {
+        let set = set.iter().map(|&setting| setting.to_owned()).collect();
+        QueryConfig::load(&ConfigArgs { config: None, set }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_address_that_others_reach_is_refused_and_says_why() {
+        for listen in ["0.0.0.0:8080", "192.168.1.7:80", "[::]:8080", "[::ffff:10.0.0.1]:80"] {
+            let error = load(&[&format!("http.listen={listen}")]).unwrap_err();
+            assert!(
+                error.starts_with("http.listen: must be a loopback address, because"),
+                "{error}"
+            );
+            assert!(load(&[&format!("http.listen={listen}"), "http.allow_insecure_listen=true"]).is_ok());
+        }
+        for listen in ["127.0.0.1:0", "127.9.9.9:8080", "[::1]:8080", "[::ffff:127.0.0.1]:80"] {
+            assert!(load(&[&format!("http.listen={listen}")]).is_ok(), "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_lets_nothing_through_is_refused() {
+        assert!(
+            load(&["limits.concurrent_requests_max=0"])
+                .unwrap_err()
+                .contains("limits.concurrent_requests_max")
+        );
+        assert!(
+            load(&["limits.statement_timeout_s=0"])
+                .unwrap_err()
+                .contains("limits.statement_timeout_s")
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Moments of a question: RFC 3339, a date, or seconds since 1970; always UTC once parsed.
+//!
+//! Enters: a parameter's text. Leaves: microseconds since 1970, which order and compare. Never asks for the time.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+
+const MICROS_A_SECOND: i64 = 1_000_000;
+/// Past this many seconds (the year 5138) a number is milliseconds by mistake.
+const EPOCH_SECONDS_MAX: i64 = 99_999_999_999;
+/// What `DateTime64(6)` of ClickHouse can hold: the years 1900 to 2299.
+const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_791_999 * MICROS_A_SECOND);
+
+/// A moment, UTC, to the microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    micros: i64,
+}
+
+/// Why a text is not a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InstantError {
+    /// None of the three forms.
+    #[error(
+        "expected RFC 3339 (2026-01-31T12:00:00Z), a date (2026-01-31) or seconds since 1970; a + in a URL is written %2B"
+    )]
+    Form,
+    /// A number too large to be seconds.
+    #[error("expected seconds since 1970, this looks like milliseconds")]
+    NotSeconds,
+}
+
+impl Instant {
+    /// From microseconds since 1970.
+    pub fn from_micros(micros: i64) -> Self {
+        Self { micros }
+    }
+
+    /// From milliseconds since 1970.
+    pub fn from_millis(millis: i64) -> Self {
+        Self {
+            micros: millis.saturating_mul(1_000),
+        }
+    }
+
+    /// From seconds since 1970.
+    pub fn from_seconds(seconds: u32) -> Self {
+        Self {
+            micros: i64::from(seconds) * MICROS_A_SECOND,
+        }
+    }
+
+    /// Parses one of the three forms.
+    pub fn parse(text: &str) -> Result<Self, InstantError> {
+        if let Ok(seconds) = text.parse::<i64>() {
+            return match seconds.abs() <= EPOCH_SECONDS_MAX {
+                true => Ok(Self {
+                    micros: seconds * MICROS_A_SECOND,
+                }),
+                false => Err(InstantError::NotSeconds),
+            };
+        }
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self {
+                micros: time.timestamp_micros(),
+            });
+        }
+        let date = text.parse::<NaiveDate>().map_err(|_| InstantError::Form)?;
+        date.and_hms_opt(0, 0, 0)
+            .map(|time| Self {
+                micros: time.and_utc().timestamp_micros(),
+            })
+            .ok_or(InstantError::Form)
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> i64 {
+        self.micros
+    }
+
+    /// As a bound for a `DateTime64(6)` column: beyond what the column can hold, its nearest value.
+    pub fn datetime64_bound(self) -> i64 {
+        self.micros.clamp(DATETIME64_MICROS.0, DATETIME64_MICROS.1)
+    }
+
+    /// As a bound for a `DateTime` column of whole seconds, which an unclamped number would wrap around: the first second
+    /// at or after this moment.
+    pub fn datetime_bound(self) -> u32 {
+        let seconds = self.micros.div_euclid(MICROS_A_SECOND) + i64::from(self.micros.rem_euclid(MICROS_A_SECOND) > 0);
+        u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// RFC 3339 with `Z`; as many decimals as it takes.
+    pub fn to_rfc3339(self) -> String {
+        DateTime::<Utc>::from_timestamp_micros(self.micros)
+            .unwrap_or_default()
+            .to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    }
+}
+
+impl serde::Serialize for Instant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_three_forms_of_one_moment_are_equal() {
+        let moment = Instant::from_seconds(1_767_225_600);
+        for text in [
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T02:00:00+02:00",
+            "2026-01-01",
+            "1767225600",
+        ] {
+            assert_eq!(Instant::parse(text), Ok(moment), "{text}");
+        }
+        assert_eq!(moment.to_rfc3339(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn milliseconds_are_not_taken_for_seconds() {
+        assert_eq!(Instant::parse("1767225600000"), Err(InstantError::NotSeconds));
+        assert_eq!(Instant::parse("-9223372036854775807"), Err(InstantError::NotSeconds));
+    }
+
+    #[test]
+    fn a_bound_beyond_the_column_does_not_wrap_around() {
+        let [early, late] = ["1000-01-01", "9999-12-31"].map(|text| Instant::parse(text).unwrap());
+        assert_eq!((early.datetime_bound(), late.datetime_bound()), (0, u32::MAX));
+        assert!(early.datetime64_bound() < 0 && late.datetime64_bound() < late.micros());
+    }
+
+    #[test]
+    fn half_a_second_after_an_hour_is_after_it() {
+        assert_eq!(
+            Instant::parse("2026-01-01T00:00:00.5Z").unwrap().datetime_bound(),
+            1_767_225_601
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_moment_or_an_error(text in "\\PC{0,40}|[0-9TZ:.+ -]{0,30}") {
+            if let Ok(moment) = Instant::parse(&text) {
+                prop_assert_eq!(Instant::parse(&moment.to_rfc3339()), Ok(moment));
+            }
+        }
+    }
+}

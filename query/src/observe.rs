@@ -1,0 +1,207 @@
+//! What is true of every request: an id, a measurement, a log line, and problems in one format.
+//!
+//! Enters: a request, with `x-request-id` or without. Leaves: the response with the same id in its header. The query string
+//! is never logged, because filters hold personal data.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// A caller's own id may be so long.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Upper bounds of the latency histogram. Seconds.
+const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// What a request is called in logs, in the engine and towards the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The caller's id where it is one that can stand in a log line, else a new one.
+    fn of(request: &Request) -> Self {
+        let given = request
+            .headers()
+            .get(&REQUEST_ID_HEADER)
+            .and_then(|value| value.to_str().ok());
+        Self(
+            given
+                .filter(|text| is_plain(text))
+                .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned),
+        )
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
+}
+
+/// How many rows a handler put into its response; attached to the response for the counter.
+#[derive(Debug, Clone, Copy)]
+pub struct RowsReturned(pub usize);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    route: String,
+    status: u16,
+}
+
+/// The measurements.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Family<Outcome, Counter>,
+    latency: Family<Route, Histogram>,
+    rows: Family<Route, Counter>,
+    in_flight: Gauge<i64, AtomicI64>,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
+            rows: Family::default(),
+            in_flight: Gauge::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("horolog_query");
+        registry.register(
+            "requests",
+            "Requests answered, by route and status",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time to an answer",
+            Unit::Seconds,
+            metrics.latency.clone(),
+        );
+        registry.register("rows_returned", "Rows in answers", metrics.rows.clone());
+        registry.register(
+            "requests_in_flight",
+            "Requests being answered",
+            metrics.in_flight.clone(),
+        );
+        metrics
+    }
+
+    fn record(&self, route: &str, response: &Response, started: Instant) {
+        let route = || route.to_owned();
+        let outcome = Outcome {
+            route: route(),
+            status: response.status().as_u16(),
+        };
+        self.requests.get_or_create(&outcome).inc();
+        self.latency
+            .get_or_create(&Route { route: route() })
+            .observe(started.elapsed().as_secs_f64());
+        if let Some(RowsReturned(rows)) = response.extensions().get() {
+            self.rows.get_or_create(&Route { route: route() }).inc_by(*rows as u64);
+        }
+    }
+}
+
+/// Counts a request as in flight, also when the caller leaves and its future is dropped.
+struct InFlight(Gauge<i64, AtomicI64>);
+
+impl InFlight {
+    fn enter(gauge: &Gauge<i64, AtomicI64>) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The middleware around all routes.
+pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let _in_flight = InFlight::enter(&metrics.in_flight);
+    let id = RequestId::of(&request);
+    // Only the templates of routes: a path of a caller's choice would make a label without bound.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str)
+        .to_owned();
+    let method = request.method().clone();
+    request.extensions_mut().insert(id.clone());
+    let span = tracing::info_span!("request", request_id = %id, %method, route);
+    async {
+        let mut response = next.run(request).await;
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            response = problem.render(&id.0);
+        }
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            response.headers_mut().insert(REQUEST_ID_HEADER.clone(), value);
+        }
+        response
+            .headers_mut()
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        metrics.record(&route, &response, started);
+        let elapsed_ms = started.elapsed().as_millis() as u64;
+        tracing::debug!(status = response.status().as_u16(), elapsed_ms, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_for(given: &str) -> String {
+        let request = Request::builder()
+            .header("x-request-id", given)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        RequestId::of(&request).0
+    }
+
+    #[test]
+    fn a_plain_request_id_is_kept_and_any_other_replaced() {
+        assert_eq!(
+            id_for("0af7651916cd43dd-8448eb211c80319c"),
+            "0af7651916cd43dd-8448eb211c80319c"
+        );
+        for given in ["", "a b", "a\"b", "{}", &"a".repeat(REQUEST_ID_BYTES_MAX + 1)] {
+            assert!(Uuid::parse_str(&id_for(given)).is_ok(), "{given}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! One page of an answer: as many rows as were asked for, or fewer when they are large.
+//!
+//! Enters: rows in order, one more than the page holds where there are more. Leaves: the rows of the page and whether
+//! others follow. Guarantees: at least one row where there is one, so that paging always gets on, and a bound on memory.
+
+use std::ops::ControlFlow;
+
+/// Rows of a page, being collected.
+#[derive(Debug)]
+pub struct Page<T> {
+    rows: Vec<T>,
+    rows_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+    more: bool,
+}
+
+impl<T> Page<T> {
+    /// An empty page of at most `rows_max` rows and about `bytes_max` bytes.
+    pub fn new(rows_max: u32, bytes_max: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            rows_max: rows_max as usize,
+            bytes: 0,
+            bytes_max,
+            more: false,
+        }
+    }
+
+    /// Adds a row of about `bytes`; breaks when it belongs to the next page.
+    pub fn push(&mut self, row: T, bytes: usize) -> ControlFlow<()> {
+        let too_large = !self.rows.is_empty() && self.bytes.saturating_add(bytes) > self.bytes_max;
+        if too_large || self.rows.len() == self.rows_max {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.rows.push(row);
+        ControlFlow::Continue(())
+    }
+
+    /// The last row, where others follow it: what the next page starts after.
+    pub fn continues_after(&self) -> Option<&T> {
+        self.rows.last().filter(|_| self.more)
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[T] {
+        &self.rows
+    }
+
+    /// The rows, owned.
+    pub fn into_rows(self) -> Vec<T> {
+        self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_row_larger_than_a_page_has_a_page_of_its_own() {
+        let mut page = Page::new(10, 100);
+        assert!(page.push("large", 1_000).is_continue());
+        assert!(page.push("next", 1).is_break());
+        assert_eq!(page.continues_after(), Some(&"large"));
+    }
+
+    proptest! {
+        #[test]
+        fn pages_hold_every_row_once(sizes in prop::collection::vec(0usize..50, 0..60), rows_max in 1u32..8) {
+            let (mut start, mut seen) = (0, Vec::new());
+            loop {
+                let mut page = Page::new(rows_max, 100);
+                for (index, &bytes) in sizes.iter().enumerate().skip(start).take(rows_max as usize + 1) {
+                    if page.push(index, bytes).is_break() {
+                        break;
+                    }
+                }
+                let next = page.continues_after().map(|last| last + 1);
+                seen.extend(page.into_rows());
+                match next {
+                    Some(next) => start = next,
+                    None => break,
+                }
+            }
+            prop_assert_eq!(seen, (0..sizes.len()).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A question to a table that holds rows of tenants.
+//!
+//! The tenant's predicate is added here and nowhere else: a [`TenantSelect`] is built from a [`TenantId`], its text
+//! begins with the predicate, every further condition is in brackets after it, and [`crate::store`] runs nothing else on
+//! these tables. All text is the program's own (`&'static str`); what a caller sent travels as a bound parameter. Pure.
+
+use serde::Serialize;
+
+use crate::tenant::TenantId;
+
+/// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// Merged hours.
+    MetricsHourly,
+    /// Audit events, as they were stored.
+    AuditLogs,
+}
+
+impl Relation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MetricsHourly => "metrics_hourly_view",
+            Self::AuditLogs => "audit_logs",
+        }
+    }
+}
+
+/// A value for `{name:Type}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// For `String` and what is parsed from text.
+    Text(String),
+    /// For whole numbers.
+    Integer(i64),
+    /// For arrays of what is parsed from text.
+    Texts(Vec<String>),
+}
+
+/// A `select` that sees one tenant.
+#[derive(Debug, Clone)]
+pub struct TenantSelect {
+    sql: String,
+    parameters: Vec<(&'static str, Parameter)>,
+}
+
+impl TenantSelect {
+    /// The columns of one tenant's rows.
+    pub fn new(tenant: &TenantId, relation: Relation, columns: &'static str) -> Self {
+        Self {
+            sql: format!(
+                "select {columns} from {} as r where (r.tenant_id = {{tenant_id:String}})",
+                relation.name()
+            ),
+            parameters: vec![("tenant_id", Parameter::Text(tenant.as_str().to_owned()))],
+        }
+    }
+
+    /// Only rows that meet a condition too. To be called before [`Self::then`].
+    pub fn and(mut self, condition: &'static str) -> Self {
+        self.sql.push_str(" and (");
+        self.sql.push_str(condition);
+        self.sql.push(')');
+        self
+    }
+
+    /// Only rows that meet a condition on a value, where the value is given.
+    pub fn and_if(self, condition: &'static str, name: &'static str, value: Option<Parameter>) -> Self {
+        match value {
+            Some(value) => self.and(condition).bind(name, value),
+            None => self,
+        }
+    }
+
+    /// A value for `{name:Type}`.
+    pub fn bind(mut self, name: &'static str, value: Parameter) -> Self {
+        self.parameters.push((name, value));
+        self
+    }
+
+    /// What follows the conditions: `group by`, `order by`, `limit 1 by`.
+    pub fn then(mut self, clause: &'static str) -> Self {
+        self.sql.push(' ');
+        self.sql.push_str(clause);
+        self
+    }
+
+    /// At most so many rows.
+    pub fn limit(mut self, rows: u32) -> Self {
+        self.sql.push_str(&format!(" limit {rows}"));
+        self
+    }
+
+    /// The statement.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The values it refers to.
+    pub fn parameters(&self) -> &[(&'static str, Parameter)] {
+        &self.parameters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenant_stands_before_everything_and_outside_every_or() {
+        let tenant = TenantId::new("a' or 1 = 1 --").unwrap();
+        let select = TenantSelect::new(&tenant, Relation::AuditLogs, "r.event_id")
+            .and("r.action = 'x' or 1 = 1")
+            .and_if("r.user_id = {user_id:String}", "user_id", None)
+            .then("order by r.occurred_at")
+            .limit(3);
+        assert_eq!(
+            select.sql(),
+            "select r.event_id from audit_logs as r where (r.tenant_id = {tenant_id:String}) and (r.action = 'x' or 1 = 1) \
+             order by r.occurred_at limit 3"
+        );
+        assert_eq!(
+            select.parameters(),
+            [("tenant_id", Parameter::Text(tenant.as_str().to_owned()))]
+        );
+    }
+}

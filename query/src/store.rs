@@ -1,0 +1,233 @@
+//! ClickHouse, as a reader sees it.
+//!
+//! Enters: a [`TenantSelect`], and the id of the request it is for. Leaves: rows one by one, or an error in one of a few
+//! classes. Guarantees: read only, bounded in time and memory by the engine, cancelled when the caller goes away, and
+//! findable in the engine by the request id (`log_comment`). No other module has the client.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use clickhouse::error::Error as ClientError;
+use clickhouse::{Client, RowOwned, RowRead};
+use horolog_stage::config::{ClickHouseConfig, ConfigError};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use crate::completeness::{PROGRESS_SQL, PartitionProgress};
+use crate::config::LimitsConfig;
+use crate::observe::RequestId;
+use crate::problem::Problem;
+use crate::select::TenantSelect;
+
+/// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the check of the schema may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there are no rows.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Away, restarting, overloaded or not migrated.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// A limit on time, memory or rows was reached.
+    #[error("limit reached: {0}")]
+    Limit(String),
+    /// A defect of ours: a statement or a row type that does not fit the schema.
+    #[error("{0}")]
+    Defect(String),
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "statement failed");
+        match error {
+            StoreError::Unavailable(_) => Self::StoreUnavailable,
+            StoreError::Limit(_) => Self::TooExpensive,
+            StoreError::Defect(_) => Self::Internal,
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    schema: Client,
+    statement_timeout: Duration,
+}
+
+impl Store {
+    /// A store as configured; does not connect.
+    pub fn new(config: &ClickHouseConfig, limits: &LimitsConfig) -> Result<Self, ConfigError> {
+        let schema = config.client()?;
+        let mut client = schema
+            .clone()
+            .with_setting("readonly", "1")
+            .with_setting("max_execution_time", limits.statement_timeout_s.to_string())
+            .with_setting("max_memory_usage", limits.statement_memory_bytes_max.to_string())
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
+        if config.quorum {
+            // Else progress read from one replica could be claimed for rows read from another that lags behind.
+            client = client.with_setting("select_sequential_consistency", "1");
+        }
+        Ok(Self {
+            client,
+            schema,
+            statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+        })
+    }
+
+    /// Gives the rows of `select` to `take`, until it breaks.
+    pub async fn rows<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        select: &TenantSelect,
+        take: impl FnMut(T) -> ControlFlow<()> + Send,
+    ) -> Result<(), StoreError> {
+        let query = self.client.query(select.sql());
+        let query = select
+            .parameters()
+            .iter()
+            .fold(query, |query, (name, value)| query.param(name, value));
+        self.run(request, query, take).await
+    }
+
+    /// The newest progress of each partition of a topic.
+    pub async fn progress(&self, request: &RequestId, topic: &str) -> Result<Vec<PartitionProgress>, StoreError> {
+        let mut progress = Vec::new();
+        let query = self.client.query(PROGRESS_SQL).param("topic", topic);
+        self.run(request, query, |row| {
+            progress.push(row);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(progress)
+    }
+
+    /// Whether ClickHouse answers and has the schema this release was made for.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        timeout(CHECK_TIMEOUT, self.schema.query("select 1").execute())
+            .await
+            .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?
+            .map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    async fn run<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        query: clickhouse::query::Query,
+        mut take: impl FnMut(T) -> ControlFlow<()> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = query
+            .with_setting("log_comment", log_comment(request))
+            .fetch::<T>()
+            .map_err(classify)?;
+        let read = async {
+            while let Some(row) = rows.next().await? {
+                if take(row).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let late = |_: Elapsed| StoreError::Unavailable("no answer in time".to_owned());
+        timeout(self.statement_timeout + GRACE, read)
+            .await
+            .map_err(late)?
+            .map_err(classify)
+    }
+}
+
+/// What operators look for in the engine's query and process lists.
+fn log_comment(request: &RequestId) -> String {
+    format!("horolog-query {request}")
+}
+
+/// The class of a client's error.
+fn classify(error: ClientError) -> StoreError {
+    match &error {
+        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned()),
+        ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
+            StoreError::Unavailable(error.to_string())
+        }
+        _ => StoreError::Defect(error.to_string()),
+    }
+}
+
+/// `Code: 159. DB::Exception: …` → 159. Proxies answer without a code.
+fn code(message: &str) -> Option<u32> {
+    let digits = message.split_once("Code: ")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
+fn by_code(code: Option<u32>, message: String) -> StoreError {
+    match code {
+        // Time, rows, bytes, memory.
+        Some(158..=160 | 241 | 307 | 396) => StoreError::Limit(message),
+        // Syntax, types, arguments: the statement is ours, so is the fault.
+        Some(
+            6
+            | 26
+            | 27
+            | 36
+            | 38
+            | 41..=47
+            | 53
+            | 62
+            | 69
+            | 70
+            | 72
+            | 115
+            | 130
+            | 164
+            | 184
+            | 215
+            | 386
+            | 452
+            | 456
+            | 457,
+        ) => StoreError::Defect(message),
+        // Tables that are not there (a restored or an older database), rights, overload, replicas, shutdown, unknown.
+        _ => StoreError::Unavailable(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(message: &str) -> Problem {
+        classify(ClientError::BadResponse(message.to_owned())).into()
+    }
+
+    #[test]
+    fn classes_follow_the_code_and_say_nothing_of_the_message() {
+        assert_eq!(
+            problem("Code: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)"),
+            Problem::TooExpensive
+        );
+        assert_eq!(
+            problem("Code: 241. DB::Exception: Memory limit exceeded"),
+            Problem::TooExpensive
+        );
+        assert_eq!(
+            problem("Code: 60. DB::Exception: Table horolog.audit_logs does not exist"),
+            Problem::StoreUnavailable
+        );
+        assert_eq!(
+            problem("Code: 62. DB::Exception: Syntax error: select secret"),
+            Problem::Internal
+        );
+        assert_eq!(problem("502 Bad Gateway"), Problem::StoreUnavailable);
+        for message in [
+            "Code: 62. DB::Exception: secret",
+            "Code: 60. secret",
+            "Code: 241. secret",
+            "secret",
+        ] {
+            assert!(!problem(message).to_string().contains("secret"));
+        }
+    }
+}
