@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::command::{down, logs, status, test, up, wipe};
 use crate::process::hold;
 use crate::{engine, import, sample};
 
@@ -19,6 +20,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up and run everything on this machine.
+    Up(up::UpOptions),
+    /// Stop everything; the data stays.
+    Down(down::DownOptions),
+    /// Stop everything and remove the data.
+    Wipe(wipe::WipeOptions),
+    /// Show what runs, where, and how far behind it is.
+    Status(status::StatusOptions),
+    /// Show the end of the logs.
+    Logs(logs::LogsOptions),
+    /// Set up and run every check and test of the sources.
+    Test(test::TestOptions),
     /// Send existing data through Kafka: CSV metrics, AWS CloudTrail, NDJSON.
     Import(import::ImportOptions),
     /// Serve ClickHouse's HTTP interface over the embedded engine.
@@ -36,6 +49,12 @@ impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Up(options) => up::run(&options),
+            Command::Down(options) => down::run(&options),
+            Command::Wipe(options) => wipe::run(&options),
+            Command::Status(options) => status::run(&options),
+            Command::Logs(options) => logs::run(&options),
+            Command::Test(options) => test::run(&options),
             Command::Import(options) => import::run(options).map(|()| ExitCode::SUCCESS),
             Command::Engine(options) => engine::run(options).map(|()| ExitCode::SUCCESS),
             Command::Sample(options) => sample::run(options).map(|()| ExitCode::SUCCESS),

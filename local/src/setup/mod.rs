@@ -13,7 +13,7 @@ mod programs;
 
 use std::path::PathBuf;
 
-pub use packages::{MissingPackages, Package};
+pub use packages::{MissingPackages, Package, require};
 
 /// What the local stack is made of.
 #[derive(Debug, Clone)]

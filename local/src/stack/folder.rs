@@ -115,6 +115,19 @@ impl DataFolder {
         Ok(path)
     }
 
+    /// Whether nothing is to be deleted by age: what is said now, or else what was said last. Forgetting it between two starts
+    /// would delete the history that it was set for.
+    pub fn remember_keep_all(&self, said: Option<bool>) -> Result<bool, FolderError> {
+        let path = self.0.join("keep-all");
+        match said {
+            None => return Ok(path.exists()),
+            Some(true) => std::fs::write(&path, "").map_err(io(&path))?,
+            Some(false) if path.exists() => std::fs::remove_file(&path).map_err(io(&path))?,
+            Some(false) => {}
+        }
+        Ok(said == Some(true))
+    }
+
     /// Removes it with everything in it.
     pub fn remove(&self) -> Result<(), FolderError> {
         std::fs::remove_dir_all(&self.0).map_err(io(&self.0))
@@ -187,6 +200,15 @@ mod tests {
             std::fs::read_to_string(folder.ensure_password().unwrap()).unwrap(),
             password
         );
+    }
+
+    #[test]
+    fn keep_all_is_remembered_until_it_is_ended() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let said = [None, Some(true), None, Some(false), None];
+        let kept = said.map(|said| folder.remember_keep_all(said).unwrap());
+        assert_eq!(kept, [false, true, true, false, false]);
     }
 
     #[test]

@@ -1,9 +1,26 @@
 //! A local stack: broker, store, migrations, stages and sample stream as supervised processes on loopback.
+//!
+//! [`run()`] is a stack's whole life; [`StackState`] is what it says about itself to others; [`Layout`] says how each part is
+//! started, for the supervisor and for tests.
 
+mod backoff;
+pub mod flow;
 mod folder;
+mod part;
 mod ports;
+mod run;
+pub mod screen;
 mod services;
+mod state;
+mod stop;
+mod supervisor;
 
 pub use folder::{DataFolder, FolderError, FolderLock};
 pub use ports::{PortError, Ports};
+pub use run::run;
 pub use services::Layout;
+pub use state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, StackState};
+pub use supervisor::StartError;
+
+/// Name of the supervisor's log when it runs in the background.
+pub const SUPERVISOR: &str = "supervisor";

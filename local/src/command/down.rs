@@ -1,0 +1,65 @@
+//! `horolog down`: asks the supervisor to stop, and waits until nothing runs any more.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::process::Signal;
+use crate::stack::{DataFolder, StackState};
+
+use super::data::DataOption;
+
+/// More than all parts may take together.
+const STOP_DEADLINE: Duration = Duration::from_secs(180);
+/// How long a killed supervisor's processes may take to be gone.
+const KILL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Options of `horolog down`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DownOptions {
+    #[command(flatten)]
+    data: DataOption,
+}
+
+/// Runs it.
+pub fn run(options: &DownOptions) -> anyhow::Result<ExitCode> {
+    let folder = options.data.folder()?;
+    println!("{}", if stop(&folder)? { "stopped" } else { "not running" });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stops the stack of this folder; false when none was running.
+pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
+    if !folder.is_locked() {
+        return Ok(false);
+    }
+    let Some(state) = StackState::read(folder) else {
+        bail!(
+            "the stack on {} is just starting; try again in a moment",
+            folder.path().display()
+        );
+    };
+    state.supervisor.signal(Signal::SIGTERM);
+    if wait_until_unlocked(folder, STOP_DEADLINE) {
+        return Ok(true);
+    }
+    eprintln!(
+        "the supervisor (pid {}) did not stop in {} s and is killed",
+        state.supervisor.pid,
+        STOP_DEADLINE.as_secs()
+    );
+    state.supervisor.signal(Signal::SIGKILL); // its processes end with it
+    if !wait_until_unlocked(folder, KILL_DEADLINE) {
+        bail!("the supervisor (pid {}) cannot be ended", state.supervisor.pid);
+    }
+    Ok(true)
+}
+
+fn wait_until_unlocked(folder: &DataFolder, deadline: Duration) -> bool {
+    let end = Instant::now() + deadline;
+    while folder.is_locked() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    !folder.is_locked()
+}

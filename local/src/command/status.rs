@@ -1,0 +1,109 @@
+//! `horolog status`: what runs, where, how far behind. `--json` for scripts.
+//!
+//! Exit code 0 when the stack is ready, 3 when it is not.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::stack::flow::{Flow, Gauge, complete_through};
+use crate::stack::screen::{table, thousands};
+use crate::stack::{DataFolder, Phase, StackState};
+
+use super::data::DataOption;
+
+/// Exit code when the stack is not ready.
+const NOT_READY: u8 = 3;
+
+/// Options of `horolog status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatusOptions {
+    #[command(flatten)]
+    data: DataOption,
+    /// For scripts: one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    stack: StackState,
+    /// Records behind, of the stage that is further behind; absent when Kafka cannot be asked.
+    lag: Option<i64>,
+    ingest_lag: Option<i64>,
+    aggregate_lag: Option<i64>,
+    complete_through: Option<String>,
+}
+
+/// Runs it.
+pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
+    print(&options.data.folder()?, options.json)
+}
+
+/// Prints how the stack of this folder is.
+pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode> {
+    let Some(stack) = StackState::current(folder) else {
+        let path = folder.path();
+        if json {
+            println!(
+                "{}",
+                serde_json::json!({ "state": "stopped", "data": path, "processes": [] })
+            );
+        } else {
+            println!(
+                "not running: there is no stack in {}; `horolog up` starts one",
+                path.display()
+            );
+        }
+        return Ok(ExitCode::from(NOT_READY));
+    };
+    let ready = stack.state == Phase::Ready;
+    let flow = if ready { flow(&stack)? } else { None };
+    let report = Report {
+        lag: flow.as_ref().map(Flow::lag),
+        ingest_lag: flow.as_ref().map(|flow| flow.ingest_lag),
+        aggregate_lag: flow.as_ref().map(|flow| flow.aggregate_lag),
+        complete_through: flow.and_then(|flow| flow.complete_through),
+        stack,
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print_for_people(&report)?;
+    }
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_READY)
+    })
+}
+
+fn print_for_people(report: &Report) -> anyhow::Result<()> {
+    let phase = serde_json::to_value(report.stack.state)?;
+    println!(
+        "{}  {}\n",
+        phase.as_str().unwrap_or_default(),
+        report.stack.data.display()
+    );
+    if let Some(reason) = &report.stack.reason {
+        println!("{reason}\n");
+    }
+    print!("{}", table(&report.stack));
+    if let Some(lag) = report.lag {
+        let complete = report.complete_through.as_deref().unwrap_or("not known yet");
+        println!("\nlag {}, complete through {complete}", thousands(lag));
+    }
+    Ok(())
+}
+
+/// What flows, or nothing when Kafka does not answer.
+fn flow(stack: &StackState) -> anyhow::Result<Option<Flow>> {
+    let Ok(mut flow) = Gauge::new(&stack.kafka.bootstrap).and_then(|gauge| gauge.read()) else {
+        return Ok(None);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    flow.complete_through = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url));
+    Ok(Some(flow))
+}

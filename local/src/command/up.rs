@@ -1,0 +1,179 @@
+//! `horolog up`: set-up, then the stack, in the foreground or in a session of its own.
+//!
+//! Guarantees: when it returns from `--detach` with success, everything is ready; when it fails, nothing is left running.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::process::tail;
+use crate::setup::Kit;
+use crate::stack::{self, DataFolder, Layout, Phase, Ports, SUPERVISOR, StackState, screen};
+
+use super::data::DataOption;
+use super::status;
+
+/// Below this much free space on the data folder's disk a warning is printed.
+const DISK_WARNING_GIB: u64 = 5;
+
+/// Options of `horolog up`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct UpOptions {
+    #[command(flatten)]
+    data: DataOption,
+    /// Return when everything is ready, and leave it running in the background.
+    #[arg(long)]
+    detach: bool,
+    /// Do not produce the live sample stream.
+    #[arg(long)]
+    no_sample: bool,
+    /// Never delete by age, for historical data. Remembered for this data folder; `--keep-all=false` ends it.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    keep_all: Option<bool>,
+    #[command(flatten)]
+    ports: Ports,
+    /// Java heap of the broker, for example 256M or 1G.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = mebibytes)]
+    memory_kafka: u64,
+    /// Memory that ClickHouse may use.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = mebibytes)]
+    memory_clickhouse: u64,
+    /// Be the supervisor in the background: the second half of `--detach`.
+    #[arg(long, hide = true)]
+    in_background: bool,
+}
+
+/// Runs it.
+pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
+    let folder = options.data.folder()?;
+    if folder.is_locked() {
+        println!(
+            "already running on {}; `horolog down` stops it\n",
+            folder.path().display()
+        );
+        return status::print(&folder, false);
+    }
+    let layout = layout(options, folder)?;
+    if options.in_background {
+        nix::unistd::setsid().context("cannot leave the terminal's session")?;
+        stack::run(&layout, !options.no_sample, false)?;
+    } else if options.detach {
+        layout.ports.check()?;
+        detach(&layout.folder)?;
+    } else {
+        stack::run(&layout, !options.no_sample, true)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
+    folder.create()?;
+    let horolog = std::env::current_exe().context("cannot tell where this program is")?;
+    let programs = horolog.parent().map(PathBuf::from).unwrap_or_default();
+    let keep_all = folder.remember_keep_all(options.keep_all)?;
+    let layout = Layout {
+        programs,
+        horolog,
+        kit: Kit::prepare()?,
+        folder,
+        ports: options.ports,
+        kafka_mib: options.memory_kafka,
+        clickhouse_mib: options.memory_clickhouse,
+        keep_all,
+    };
+    if let Some(missing) = layout.missing_program() {
+        bail!(
+            "{} is missing: build it with `cargo build --release --workspace`",
+            missing.display()
+        );
+    }
+    warn_of_low_disk(&layout.folder);
+    Ok(layout)
+}
+
+/// Starts this program again in the background, with the same arguments, and waits until its stack is ready.
+fn detach(folder: &DataFolder) -> anyhow::Result<()> {
+    let log = folder.log(SUPERVISOR);
+    std::fs::create_dir_all(folder.logs()).with_context(|| format!("cannot make {}", folder.logs().display()))?;
+    let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .arg("--in-background")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0) // a session's leader must not lead a group yet; setsid makes the new one
+        .spawn()
+        .context("cannot start the supervisor")?;
+    let state = wait_until_ready(folder, &mut child)?;
+    println!(
+        "running in the background; `horolog status` shows it, `horolog down` stops it\n{}",
+        screen::welcome(&state)
+    );
+    Ok(())
+}
+
+fn wait_until_ready(folder: &DataFolder, child: &mut Child) -> anyhow::Result<StackState> {
+    let pid = child.id().cast_signed();
+    let mut shown = 0;
+    loop {
+        // What the supervisor says about its progress is shown here too.
+        let lines = tail(&folder.log(SUPERVISOR), usize::MAX);
+        lines.iter().skip(shown).for_each(|line| eprintln!("{line}"));
+        shown = lines.len();
+        let ended = child.try_wait()?;
+        let state = StackState::read(folder).filter(|state| state.supervisor.pid == pid);
+        match (state, ended) {
+            (Some(state), None) if state.state == Phase::Ready => return Ok(state),
+            (_, Some(_)) => bail!("the stack did not start; its logs are in {}", folder.logs().display()),
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+fn warn_of_low_disk(folder: &DataFolder) {
+    let Ok(disk) = nix::sys::statvfs::statvfs(folder.path()) else {
+        return;
+    };
+    let free_gib = disk.blocks_available() * disk.fragment_size() / (1 << 30);
+    if free_gib < DISK_WARNING_GIB {
+        let path = folder.path().display();
+        eprintln!("warning: only {free_gib} GiB are free where {path} is; choose another place with --data");
+    }
+}
+
+/// `256M`, `1G`: at least 64 MiB, in whole MiB.
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a number and a unit, for example 512M or 2G")?;
+    let mebibytes = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "M" => Some(number),
+        "G" => number.checked_mul(1024),
+        _ => return Err("expected the unit M or G, for example 512M or 2G".to_owned()),
+    };
+    match mebibytes {
+        Some(mebibytes @ 64..=1_048_576) => Ok(mebibytes),
+        _ => Err("expected something between 64M and 1024G".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_need_a_unit_and_make_sense() {
+        assert_eq!(mebibytes("512M"), Ok(512));
+        assert_eq!(mebibytes("2g"), Ok(2048));
+        assert_eq!(mebibytes("2GiB"), Ok(2048));
+        for refused in ["", "512", "M", "1K", "1M", "99999999999999999999G", "-1G"] {
+            assert!(mebibytes(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What flows through a stack, asked from outside: the ends of the log, what each stage has committed, what is complete.
+//!
+//! It asks Kafka and the query API, not the stages, so the answer is right also when a stage is down.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::{ClientConfig, TopicPartitionList};
+use serde::Serialize;
+
+/// The topics that the stages read, and with how many partitions they are made.
+pub const TOPICS: [(&str, i32); 2] = [("metrics", 4), ("audit-events", 2)];
+
+/// One request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Totals at one moment. Offsets are summed over partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Ends of all partitions.
+    pub produced: i64,
+    /// What the ingest stage has committed.
+    pub stored: i64,
+    /// What the aggregate stage has committed.
+    pub aggregated: i64,
+    /// Records in the log that the ingest stage has not committed.
+    pub ingest_lag: i64,
+    /// Metric records in the log that the aggregate stage has not committed.
+    pub aggregate_lag: i64,
+    /// Up to when hourly aggregates are complete.
+    pub complete_through: Option<String>,
+}
+
+impl Flow {
+    /// The lag of the stage that is further behind.
+    pub fn lag(&self) -> i64 {
+        self.ingest_lag.max(self.aggregate_lag)
+    }
+}
+
+/// Asks again and again over the same connections.
+pub struct Gauge {
+    ingest: BaseConsumer,
+    aggregate: BaseConsumer,
+}
+
+impl Gauge {
+    /// For the broker at this address.
+    pub fn new(bootstrap: &str) -> KafkaResult<Self> {
+        let consumer = |group: &str| {
+            ClientConfig::new()
+                .set("bootstrap.servers", bootstrap)
+                .set("group.id", group)
+                .set("enable.auto.commit", "false")
+                .create()
+        };
+        Ok(Self {
+            ingest: consumer("horolog-ingest")?,
+            aggregate: consumer("horolog-aggregate")?,
+        })
+    }
+
+    /// What Kafka knows. Blocks.
+    pub fn read(&self) -> KafkaResult<Flow> {
+        let mut flow = Flow::default();
+        for (topic, _) in TOPICS {
+            let ends = self.ends(topic)?;
+            let stored = committed(&self.ingest, topic, &ends)?;
+            flow.produced += ends.iter().map(|(_, end)| end).sum::<i64>();
+            flow.stored += stored;
+            flow.ingest_lag += ends.iter().map(|(_, end)| end).sum::<i64>() - stored;
+            if topic == TOPICS[0].0 {
+                flow.aggregated = committed(&self.aggregate, topic, &ends)?;
+                flow.aggregate_lag = ends.iter().map(|(_, end)| end).sum::<i64>() - flow.aggregated;
+            }
+        }
+        Ok(flow)
+    }
+
+    /// First and end offset of each partition.
+    fn ends(&self, topic: &str) -> KafkaResult<Vec<(i64, i64)>> {
+        let metadata = self.ingest.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        (0..partitions as i32)
+            .map(|partition| self.ingest.fetch_watermarks(topic, partition, REQUEST_TIMEOUT))
+            .collect()
+    }
+}
+
+/// Sum of the committed offsets; where nothing is committed, the beginning of the log counts.
+fn committed(consumer: &BaseConsumer, topic: &str, ends: &[(i64, i64)]) -> KafkaResult<i64> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, ends.len() as i32 - 1);
+    let committed = consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
+    let offset = |partition: usize, low: i64| match committed.find_partition(topic, partition as i32)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => Some(low),
+    };
+    Ok(ends
+        .iter()
+        .enumerate()
+        .filter_map(|(partition, &(low, _))| offset(partition, low))
+        .sum())
+}
+
+/// Up to when hourly aggregates are complete, from the query API.
+pub async fn complete_through(http: &reqwest::Client, query_url: &str) -> Option<String> {
+    let url = format!("{query_url}/v1/metrics/hourly?tenant_id=demo&limit=1");
+    let answer = http
+        .get(url)
+        .timeout(REQUEST_TIMEOUT)
+        .send()
+        .await
+        .ok()?
+        .error_for_status()
+        .ok()?;
+    let answer: serde_json::Value = answer.json().await.ok()?;
+    answer.get("complete_through")?.as_str().map(str::to_owned)
+}

@@ -1,0 +1,240 @@
+//! Runs a stack from its first process to its last, in the foreground of whatever started it.
+//!
+//! Order: broker and store, then topics and migrations, then the stages and the query API, then the sample stream. Stopping goes
+//! the other way. Guarantees: what a stack that was killed left behind is gone before this one starts; whatever goes wrong, all
+//! that was started is stopped and the state file says why.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::broker::{self, Topic};
+use crate::process::{Identity, Signal};
+
+use super::flow::{Flow, Gauge, TOPICS, complete_through};
+use super::part::{Part, Readiness};
+use super::screen::{flow_line, say, welcome};
+use super::services::Layout;
+use super::state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, StackState};
+use super::stop::StopRequest;
+use super::supervisor::{StartError, Supervisor};
+
+/// How often a line about what flows is printed.
+const FLOW_INTERVAL: Duration = Duration::from_secs(5);
+/// How long topics may take to be there once the broker answers.
+const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
+/// How long what a killed stack left behind may take to be gone.
+const LEFTOVERS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the stack until it is asked to stop.
+pub fn run(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
+    let _lock = layout.folder.lock()?;
+    end_leftovers(layout);
+    layout.ports.check()?;
+    layout.folder.ensure_password()?;
+    rotate_logs(layout)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise(layout, sample, watch))
+}
+
+async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
+    let stop = StopRequest::listen().context("cannot listen for signals")?;
+    let state = initial_state(layout)?;
+    let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), state);
+    let started = start_all(&mut supervisor, layout, sample, &stop).await;
+    match started {
+        Ok(()) => {
+            supervisor.all_ready();
+            if watch {
+                eprintln!(
+                    "{}\nCtrl-C stops everything; the next `up` goes on from there.\n",
+                    welcome(supervisor.state())
+                );
+            }
+            attend(&mut supervisor, layout, watch, &stop).await;
+        }
+        Err(error) if stop.is_requested() => say(&error.to_string()),
+        Err(error) => {
+            supervisor.stop(&stop, Phase::Failed, Some(format!("{error:#}"))).await;
+            return Err(error);
+        }
+    }
+    say("stopping");
+    supervisor.stop(&stop, Phase::Stopped, None).await;
+    say("stopped");
+    Ok(())
+}
+
+async fn start_all(
+    supervisor: &mut Supervisor,
+    layout: &Layout,
+    sample: bool,
+    stop: &StopRequest,
+) -> anyhow::Result<()> {
+    say("starting Kafka and ClickHouse");
+    let broker = layout.broker();
+    // Formatting runs Java for a second or two; the store starts meanwhile.
+    let format = tokio::task::spawn_blocking(move || broker.prepare());
+    supervisor.start(vec![engine(layout)], stop).await?;
+    format.await??;
+    supervisor.start(vec![kafka(layout)], stop).await?;
+    say("creating topics, applying migrations");
+    let topics = TOPICS.map(|(name, partitions)| Topic { name, partitions });
+    broker::ensure_topics(&layout.broker().bootstrap(), &topics, TOPICS_DEADLINE).await?;
+    supervisor.complete(&migrations(layout), stop).await?;
+    say("starting ingest, aggregate and query");
+    supervisor.start(stages(layout), stop).await?;
+    if sample {
+        supervisor.start(vec![sample_stream(layout)], stop).await?;
+    }
+    if stop.is_requested() {
+        Err(StartError::Interrupted.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Keeps the stack running until somebody asks to stop, printing what flows.
+async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop: &StopRequest) {
+    let http = reqwest::Client::new();
+    let (bootstrap, query) = (layout.broker().bootstrap(), layout.query_url());
+    let flows = watch.then(|| tokio::spawn(print_flows(bootstrap, query, http)));
+    while !stop.is_requested() {
+        supervisor.turn().await;
+    }
+    if let Some(flows) = flows {
+        flows.abort();
+    }
+}
+
+async fn print_flows(bootstrap: String, query: String, http: reqwest::Client) {
+    let mut before: Option<(Flow, Instant)> = None;
+    loop {
+        let address = bootstrap.clone();
+        // A client for each look: it is asked seldom, and a broker that was restarted is met afresh.
+        let read = tokio::task::spawn_blocking(move || Gauge::new(&address).and_then(|gauge| gauge.read())).await;
+        if let Ok(Ok(mut flow)) = read {
+            flow.complete_through = complete_through(&http, &query).await;
+            let now = Instant::now();
+            if let Some((before, then)) = &before {
+                say(&flow_line(before, &flow, now.duration_since(*then).as_secs_f64()));
+            }
+            before = Some((flow, now));
+        }
+        tokio::time::sleep(FLOW_INTERVAL).await;
+    }
+}
+
+fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
+    let Some(supervisor) = Identity::own() else {
+        bail!("cannot read /proc/self/stat: is /proc mounted?")
+    };
+    Ok(StackState {
+        state: Phase::Starting,
+        reason: None,
+        data: layout.folder.path().to_owned(),
+        supervisor,
+        keep_all: layout.keep_all,
+        query: HttpAddress {
+            url: layout.query_url(),
+        },
+        clickhouse: ClickHouseAddress {
+            url: layout.clickhouse_url(),
+            user: "default".to_owned(),
+            database: "horolog".to_owned(),
+            password_file: layout.folder.password_file(),
+        },
+        kafka: KafkaAddress {
+            bootstrap: layout.broker().bootstrap(),
+        },
+        processes: Vec::new(),
+    })
+}
+
+/// Processes end with their supervisor, but a moment later; until then they hold ports and files.
+fn end_leftovers(layout: &Layout) {
+    let leftovers: Vec<Identity> = StackState::read(&layout.folder)
+        .iter()
+        .flat_map(StackState::identities)
+        .collect();
+    for leftover in &leftovers {
+        leftover.signal(Signal::SIGKILL);
+    }
+    let end = Instant::now() + LEFTOVERS_DEADLINE;
+    while leftovers.iter().any(|leftover| leftover.is_alive()) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A log is of one run and the one before.
+fn rotate_logs(layout: &Layout) -> anyhow::Result<()> {
+    let logs = layout.folder.logs();
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    for entry in std::fs::read_dir(&logs)?.flatten() {
+        let path = entry.path();
+        // The supervisor's own log is already being written to.
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        if is_log && path.file_stem().is_some_and(|stem| stem != super::SUPERVISOR) {
+            std::fs::rename(&path, path.with_extension("log.1"))?;
+        }
+    }
+    Ok(())
+}
+
+fn kafka(layout: &Layout) -> Part {
+    let bootstrap = layout.broker().bootstrap();
+    Part {
+        launch: layout.broker().launch(layout.folder.log("broker")),
+        address: Some(bootstrap.clone()),
+        readiness: Readiness::Broker(bootstrap),
+        ready_deadline: Duration::from_secs(120),
+        stop_deadline: Duration::from_secs(30),
+    }
+}
+
+fn engine(layout: &Layout) -> Part {
+    let url = layout.clickhouse_url();
+    Part {
+        launch: layout.engine(),
+        readiness: Readiness::Http(format!("{url}/ping")),
+        address: Some(url),
+        ready_deadline: Duration::from_secs(120),
+        stop_deadline: Duration::from_secs(30),
+    }
+}
+
+fn migrations(layout: &Layout) -> Part {
+    Part {
+        launch: layout.migrate(),
+        address: None,
+        readiness: Readiness::Running,
+        ready_deadline: Duration::from_secs(300),
+        stop_deadline: Duration::from_secs(5),
+    }
+}
+
+fn stages(layout: &Layout) -> Vec<Part> {
+    let service = |launch, port: u16| Part {
+        launch,
+        address: Some(format!("http://127.0.0.1:{port}")),
+        readiness: Readiness::Http(format!("http://127.0.0.1:{port}/readyz")),
+        ready_deadline: Duration::from_secs(90),
+        // Longer than the stages' own deadline for draining what is in flight.
+        stop_deadline: Duration::from_secs(40),
+    };
+    vec![
+        service(layout.ingest(), layout.ports.ingest),
+        service(layout.aggregate(), layout.ports.aggregate),
+        service(layout.query(), layout.ports.query),
+    ]
+}
+
+fn sample_stream(layout: &Layout) -> Part {
+    Part {
+        launch: layout.sample(),
+        address: None,
+        readiness: Readiness::Running,
+        ready_deadline: Duration::from_secs(10),
+        stop_deadline: Duration::from_secs(10),
+    }
+}

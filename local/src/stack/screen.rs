@@ -1,0 +1,102 @@
+//! What a person sees while a stack runs: the addresses, what to try, one line now and then about what flows.
+
+use std::fmt::Write as _;
+
+use super::flow::Flow;
+use super::state::StackState;
+
+/// A line with the time of day before it, on standard error.
+pub(super) fn say(message: &str) {
+    eprintln!("{}  {message}", chrono::Local::now().format("%H:%M:%S"));
+}
+
+/// The addresses, and three commands to try.
+pub fn welcome(state: &StackState) -> String {
+    let StackState {
+        query,
+        clickhouse,
+        kafka,
+        data,
+        ..
+    } = state;
+    let password_file = clickhouse.password_file.display();
+    format!(
+        "
+  query API    {query}
+  ClickHouse   {clickhouse}   user {user}, password in {password_file}
+  Kafka        {kafka}   topics metrics, audit-events
+  data, logs   {data}
+
+Try:
+  curl '{query}/v1/metrics/hourly?tenant_id=demo&limit=5'
+  curl '{query}/v1/audit/events?tenant_id=demo&limit=5'
+  curl -u \"{user}:$(cat {password_file})\" '{clickhouse}/?database={database}' --data-binary 'select metric_name, count() from metrics group by all format PrettyCompact'
+",
+        query = query.url,
+        clickhouse = clickhouse.url,
+        user = clickhouse.user,
+        database = clickhouse.database,
+        kafka = kafka.bootstrap,
+        data = data.display(),
+    )
+}
+
+/// `1,203 records/s in, 1,198 stored, lag 340, complete through 2026-01-01T09:00:00Z`.
+pub(super) fn flow_line(before: &Flow, after: &Flow, seconds: f64) -> String {
+    let rate = |after: i64, before: i64| thousands(((after - before).max(0) as f64 / seconds).round() as i64);
+    let mut line = format!(
+        "{} records/s in, {} stored, {} aggregated; lag {}",
+        rate(after.produced, before.produced),
+        rate(after.stored, before.stored),
+        rate(after.aggregated, before.aggregated),
+        thousands(after.lag()),
+    );
+    if let Some(complete_through) = &after.complete_through {
+        let _ = write!(line, "; complete through {complete_through}");
+    }
+    line
+}
+
+/// The table that `status` prints.
+pub fn table(state: &StackState) -> String {
+    let mut text = format!(
+        "{:<18} {:>8} {:<11} {:>8}  {}\n",
+        "process", "pid", "state", "restarts", "address"
+    );
+    for process in &state.processes {
+        let pid = process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        let phase = serde_json::to_value(process.state).unwrap_or_default();
+        let phase = phase.as_str().unwrap_or_default().replace('_', " ");
+        let address = process.address.as_deref().unwrap_or("-");
+        let _ = writeln!(
+            text,
+            "{:<18} {pid:>8} {phase:<11} {:>8}  {address}",
+            process.name, process.restarts
+        );
+    }
+    text
+}
+
+/// A number with commas between thousands.
+pub fn thousands(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        let texts: Vec<String> = [0, 999, 1_000, 12_345, 1_234_567, -1_000].map(thousands).into();
+        assert_eq!(texts, ["0", "999", "1,000", "12,345", "1,234,567", "-1,000"]);
+    }
+}
