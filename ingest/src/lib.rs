@@ -1,1 +1,6 @@
-//! placeholder
+//! The stage that stores records: Kafka → `metrics`, `audit_logs`, `rejected_records`, `batch_ledger`.
+//!
+//! What it makes of a range of records is in [`stage`]; how that gets to ClickHouse exactly once is `horolog-stage`.
+
+pub mod config;
+pub mod stage;

@@ -1,9 +1,33 @@
 //! What a stage is made of: configuration, telemetry, the member of a consumer group that commits intents, and the
 //! delivery of batches to ClickHouse. A stage itself (`ingest`, `aggregate`) only says what it makes of a range of records.
 //!
-//! The way of a batch: [`member`] polls records into a [`range`], [`protocol`] decides what happens next for its partition,
-//! [`delivery`] inserts what the [`stage`] made of it. See ARCHITECTURE.md, "Delivery".
+//! The way of a batch: `member` polls records into a [`range`], `partition` says what is to be committed and delivered next,
+//! `delivery` inserts what the [`stage`] made of it. When a partition is assigned, `facts` gathers what is known about it and
+//! `plan` decides where it goes on. See ARCHITECTURE.md, "Delivery".
 
+mod assignment;
 pub mod config;
+mod crash;
+mod delivery;
+mod facts;
+mod group;
 pub mod http;
+pub mod intent;
+mod lease;
+mod ledger;
+mod member;
+mod metrics;
+mod partition;
+mod plan;
+pub mod range;
+mod read_back;
+mod resolve;
+mod retry;
+pub mod run;
+pub mod stage;
+#[cfg(test)]
+mod simulation;
+mod store;
 pub mod telemetry;
+
+pub use run::{RunError, RunOptions, run, terminated};

@@ -1,0 +1,108 @@
+//! Configuration of `horolog-ingest`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use horolog_schemas::Kind;
+use horolog_stage::RunOptions;
+use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
+use horolog_stage::run::{BatchConfig, DeliveryConfig};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The log.
+    pub kafka: KafkaConfig,
+    /// What is read from it.
+    pub source: SourceConfig,
+    /// The store.
+    pub clickhouse: ClickHouseConfig,
+    /// How long rows are kept.
+    pub retention: RetentionConfig,
+    /// When batches are closed.
+    pub batch: BatchConfig,
+    /// How they are delivered.
+    pub delivery: DeliveryConfig,
+    /// Health and metrics.
+    pub http: HttpConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kafka: KafkaConfig::default(),
+            source: SourceConfig::default(),
+            clickhouse: ClickHouseConfig::default(),
+            retention: RetentionConfig::default(),
+            batch: BatchConfig::default(),
+            delivery: DeliveryConfig::default(),
+            http: HttpConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)) },
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+/// `[source]`: what is read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Consumer group.
+    pub group: String,
+    /// Topic of metric samples.
+    pub metrics_topic: String,
+    /// Topic of audit events.
+    pub audit_topic: String,
+    /// Folder with `<id>.avsc`, the writer schemas of Confluent-framed records.
+    pub schema_folder: Option<PathBuf>,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            group: "horolog-ingest".to_owned(),
+            metrics_topic: Kind::MetricSample.default_topic().to_owned(),
+            audit_topic: Kind::AuditEvent.default_topic().to_owned(),
+            schema_folder: None,
+        }
+    }
+}
+
+/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Days that raw samples are kept.
+    pub metrics_days: u32,
+    /// Days that audit events are kept.
+    pub audit_days: u32,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { metrics_days: 30, audit_days: 2_555 }
+    }
+}
+
+impl Config {
+    /// What the stage runs with.
+    pub fn run_options(&self) -> RunOptions {
+        RunOptions {
+            kafka: self.kafka.clone(),
+            clickhouse: self.clickhouse.clone(),
+            listen: self.http.listen,
+            group: self.source.group.clone(),
+            topics: vec![
+                (self.source.metrics_topic.clone(), "source.metrics_topic"),
+                (self.source.audit_topic.clone(), "source.audit_topic"),
+            ],
+            batch: self.batch.clone(),
+            delivery: self.delivery.clone(),
+            allowed_lateness: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A range of records to blocks of raw rows and rejected records.
+//!
+//! Pure: the same range gives the same blocks, whatever the clock says and whoever asks. Every record is in exactly one of the
+//! two blocks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use horolog_schemas::{
+    DecodeError, Decoded, Decoder, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord, Reason, Rejected,
+    SchemaError, WriterSchemas, pieces, rejected_rows, rows,
+};
+use horolog_stage::intent::Intent;
+use horolog_stage::range::Range;
+use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
+
+use crate::config::{RetentionConfig, SourceConfig};
+
+const MICROS_AN_HOUR: i64 = 3_600_000_000;
+const MICROS_A_DAY: i64 = 24 * MICROS_AN_HOUR;
+
+/// The ingest stage.
+pub struct Ingest {
+    metrics: Source,
+    audit: Source,
+}
+
+/// One topic and what its records are.
+struct Source {
+    topic: String,
+    kind: Kind,
+    schemas: Arc<WriterSchemas>,
+    retention_days: u32,
+    /// Decoders that nobody uses just now: they keep what they learnt of the writers' schemas.
+    decoders: Mutex<Vec<Decoder>>,
+}
+
+impl Ingest {
+    /// Reads the writers' schemas.
+    pub fn new(source: &SourceConfig, retention: &RetentionConfig) -> Result<Self, SchemaError> {
+        let folder = source.schema_folder.as_deref();
+        Ok(Self {
+            metrics: Source::new(&source.metrics_topic, Kind::MetricSample, folder, retention.metrics_days)?,
+            audit: Source::new(&source.audit_topic, Kind::AuditEvent, folder, retention.audit_days)?,
+        })
+    }
+
+    fn source(&self, topic: &str) -> &Source {
+        if topic == self.audit.topic { &self.audit } else { &self.metrics }
+    }
+}
+
+impl Source {
+    fn new(topic: &str, kind: Kind, folder: Option<&Path>, retention_days: u32) -> Result<Self, SchemaError> {
+        let schemas = Arc::new(WriterSchemas::load(kind, folder)?);
+        Ok(Self { topic: topic.to_owned(), kind, schemas, retention_days, decoders: Mutex::default() })
+    }
+
+    fn decode(&self, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
+        let idle = || self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
+        let reused = idle().pop();
+        let mut decoder = reused.unwrap_or_else(|| Decoder::new(self.schemas.clone()));
+        let decoded = decoder.decode(records);
+        idle().push(decoder);
+        decoded
+    }
+
+    /// The blocks of decoded records.
+    fn blocks(&self, range: &Range, records: &[RawRecord<'_>], decoded: &Decoded) -> Result<Vec<Block>, PrepareError> {
+        let origin = origin(range);
+        let rows = rows(self.kind, decoded, records, &origin).map_err(bug)?;
+        let rejected = rejected_rows(self.kind, &decoded.rejected, records, &origin).map_err(bug)?;
+        Ok(vec![
+            Block { table: self.kind.table(), pieces: pieces(PartitionKey::of(self.kind), &rows).map_err(bug)? },
+            Block { table: REJECTED_TABLE, pieces: pieces(PartitionKey::REJECTED, &rejected).map_err(bug)? },
+        ])
+    }
+}
+
+impl Stage for Ingest {
+    fn name(&self) -> &'static str {
+        "ingest"
+    }
+
+    fn prepare(&self, range: &Range, intent: &Intent) -> Result<Prepared, PrepareError> {
+        if intent.rules_version != RULES_VERSION {
+            return Err(PrepareError::Rules(intent.rules_version));
+        }
+        let source = self.source(&range.id.topic);
+        let records = range.records();
+        let decoded = source.decode(&records).map_err(bug)?;
+        let times = times(source.kind, &decoded.columns)?;
+        let expired_before = intent.at_ms * 1_000 - i64::from(source.retention_days) * MICROS_A_DAY;
+        Ok(Prepared {
+            blocks: source.blocks(range, &records, &decoded)?,
+            rows: decoded.columns.num_rows() as u64,
+            rejected: decoded.rejected.len() as u64,
+            expired: times.iter().filter(|&&time| time < expired_before).count() as u64,
+            hours: hours(times),
+            ..Prepared::default()
+        })
+    }
+
+    fn tables_by_offset(&self, topic: &str) -> Vec<&'static str> {
+        vec![self.source(topic).kind.table(), REJECTED_TABLE]
+    }
+
+    fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
+        let kind = self.source(&range.id.topic).kind;
+        let records = range.records();
+        let reject = |(offset, message): &(i64, String)| {
+            let position = records.binary_search_by_key(offset, |record| record.offset).ok()?;
+            Some(Rejected::new(position as u32, Reason::RefusedByClickHouse, message.as_str()))
+        };
+        let rejected: Vec<Rejected> = refused.iter().filter_map(reject).collect();
+        let rows = rejected_rows(kind, &rejected, &records, &origin(range)).ok()?;
+        Some(Block { table: REJECTED_TABLE, pieces: pieces(PartitionKey::REJECTED, &rows).ok()? })
+    }
+}
+
+fn origin(range: &Range) -> Origin<'_> {
+    Origin { topic: &range.id.topic, partition: range.id.partition, log_epoch: range.log_epoch }
+}
+
+fn bug(error: impl std::error::Error) -> PrepareError {
+    PrepareError::Bug(error.to_string())
+}
+
+/// Event times, µs since 1970.
+fn times(kind: Kind, columns: &RecordBatch) -> Result<&[i64], PrepareError> {
+    let name = match kind {
+        Kind::MetricSample => "time",
+        Kind::AuditEvent => "occurred_at",
+    };
+    let column = columns.column_by_name(name).and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    column.map(|times| &times.values()[..]).ok_or_else(|| PrepareError::Bug(format!("decoded records have no {name}")))
+}
+
+/// Records by the start of their hour, seconds since 1970.
+fn hours(times: &[i64]) -> BTreeMap<u32, u64> {
+    let mut hours = BTreeMap::new();
+    for time in times {
+        *hours.entry((time.div_euclid(MICROS_AN_HOUR) * 3_600) as u32).or_default() += 1;
+    }
+    hours
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use horolog_schemas::{MetricSample, MetricType};
+    use horolog_stage::range::{Filling, PartitionId};
+
+    use super::*;
+
+    const NOON_MS: i64 = 1_760_000_400_000;
+
+    fn sample(value: f64) -> Vec<u8> {
+        let sample = MetricSample {
+            tenant_id: "acme".to_owned(),
+            time: NOON_MS * 1_000,
+            metric_name: "cpu".to_owned(),
+            metric_type: MetricType::Gauge,
+            service_id: String::new(),
+            plugin_id: String::new(),
+            user_id: String::new(),
+            team_id: String::new(),
+            environment: String::new(),
+            value,
+            unit: String::new(),
+            labels: Default::default(),
+        };
+        let mut bytes = Vec::new();
+        sample.encode_single_object(&mut bytes);
+        bytes
+    }
+
+    fn range(payloads: &[Vec<u8>]) -> Range {
+        let mut filling = Filling::new(100);
+        for (offset, payload) in (100..).zip(payloads) {
+            let record = RawRecord { offset, timestamp_ms: NOON_MS, key: None, payload: Some(payload) };
+            filling.push(&record, Instant::now());
+        }
+        filling.close(&PartitionId { topic: "metrics".into(), partition: 0 }, 1, 100 + payloads.len() as i64)
+    }
+
+    fn intent(rules_version: u32) -> Intent {
+        Intent { end: 0, rules_version, watermark_ms: 0, at_ms: NOON_MS }
+    }
+
+    fn ingest() -> Ingest {
+        Ingest::new(&SourceConfig::default(), &RetentionConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn every_record_is_in_exactly_one_block() {
+        let range = range(&[sample(1.0), sample(f64::NAN), b"not avro".to_vec(), sample(2.0)]);
+        let made = ingest().prepare(&range, &intent(RULES_VERSION)).unwrap();
+        assert_eq!((made.rows, made.rejected), (2, 2));
+        assert_eq!(made.blocks.iter().map(|block| (block.table, block.rows())).collect::<Vec<_>>(), [
+            ("metrics", 2),
+            ("rejected_records", 2)
+        ]);
+        assert_eq!(made.hours, BTreeMap::from([((NOON_MS / 3_600_000 * 3_600) as u32, 2)]));
+    }
+
+    #[test]
+    fn the_same_range_gives_the_same_blocks() {
+        let range = range(&[sample(1.0), sample(2.0)]);
+        let (ingest, intent) = (ingest(), intent(RULES_VERSION));
+        let (first, second) = (ingest.prepare(&range, &intent).unwrap(), ingest.prepare(&range, &intent).unwrap());
+        assert_eq!(first.blocks[0].pieces, second.blocks[0].pieces);
+    }
+
+    #[test]
+    fn a_batch_of_unknown_rules_stops_the_partition() {
+        let refused = ingest().prepare(&range(&[]), &intent(RULES_VERSION + 1));
+        assert!(matches!(refused, Err(PrepareError::Rules(_))));
+    }
+
+    #[test]
+    fn refused_records_keep_their_bytes_and_get_a_reason() {
+        let range = range(&[sample(1.0), sample(2.0)]);
+        let block = ingest().refused(&range, &[(101, "Code: 117".to_owned())]).unwrap();
+        assert_eq!((block.table, block.rows()), ("rejected_records", 1));
+    }
+}

@@ -1,0 +1,189 @@
+//! The partitions that a member holds, shared between its polling loop and the rebalance callback that runs inside `poll`.
+//!
+//! A partition is first *resolving* (its start is being found out, nothing is fetched), then *active*. What belongs to
+//! an earlier assignment of the same partition is told apart by a number and dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use crate::delivery::{Delivered, DeliveryError};
+use crate::metrics::{Metrics, PartitionLabels};
+use crate::partition::{Partition, Wanted};
+use crate::range::PartitionId;
+use crate::resolve::Resolved;
+
+/// Topic by its place in the configuration, and partition: cheap to look up for each record.
+pub type Slot = (usize, i32);
+
+/// One assignment of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AssignmentId(pub u64);
+
+/// What happened outside the polling thread.
+pub enum Event {
+    /// The start of a partition is known.
+    Resolved(Slot, AssignmentId, Box<Resolved>),
+    /// A batch is stored, or not.
+    Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
+    /// The bounds of a log, asked for at a time in ms since 1970.
+    Bounds(Slot, AssignmentId, crate::facts::LogBounds, i64),
+}
+
+/// A held partition.
+pub struct Held {
+    /// Which assignment.
+    pub assignment: AssignmentId,
+    /// Its state; none while its start is being found out.
+    pub active: Option<Partition>,
+    /// Whether fetching is paused.
+    pub paused: bool,
+    /// Lives as long as the assignment.
+    _alive: Arc<()>,
+}
+
+/// The partitions of a member.
+pub struct Assignments {
+    topics: Vec<Arc<str>>,
+    held: HashMap<Slot, Held>,
+    last_assignment: u64,
+    events: Receiver<Event>,
+    /// Events that came while something else was waited for.
+    deferred: VecDeque<Event>,
+    metrics: Metrics,
+}
+
+impl Assignments {
+    /// No partitions yet, of these topics.
+    pub fn new(topics: Vec<Arc<str>>, events: Receiver<Event>, metrics: Metrics) -> Self {
+        Self { topics, held: HashMap::new(), last_assignment: 0, events, deferred: VecDeque::new(), metrics }
+    }
+
+    /// The slot of a partition of one of the topics.
+    pub fn slot(&self, topic: &str, partition: i32) -> Option<Slot> {
+        self.topics.iter().position(|known| &**known == topic).map(|topic| (topic, partition))
+    }
+
+    /// The partition of a slot.
+    pub fn id(&self, slot: Slot) -> PartitionId {
+        PartitionId { topic: self.topics[slot.0].clone(), partition: slot.1 }
+    }
+
+    /// A partition was assigned, or has to be looked at anew.
+    pub fn assign(&mut self, slot: Slot) -> (AssignmentId, Weak<()>) {
+        self.last_assignment += 1;
+        let assignment = AssignmentId(self.last_assignment);
+        self.drop_slot(slot);
+        let alive = Arc::new(());
+        let wanted = Arc::downgrade(&alive);
+        self.held.insert(slot, Held { assignment, active: None, paused: false, _alive: alive });
+        self.metrics.assigned_partitions.set(self.held.len() as i64);
+        (assignment, wanted)
+    }
+
+    /// Its start is known; false where that was for an earlier assignment.
+    pub fn activate(&mut self, slot: Slot, assignment: AssignmentId, partition: Partition) -> bool {
+        match self.held.get_mut(&slot) {
+            Some(held) if held.assignment == assignment => {
+                held.active = Some(partition);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A partition was taken away; what is under way of it stops as soon as it can. Whether it had been active.
+    pub fn drop_slot(&mut self, slot: Slot) -> bool {
+        let Some(held) = self.held.remove(&slot) else { return false };
+        self.metrics.assigned_partitions.set(self.held.len() as i64);
+        let labels = PartitionLabels { topic: self.topics[slot.0].to_string(), partition: slot.1 };
+        self.metrics.lag.remove(&labels);
+        self.metrics.watermark_seconds.remove(&labels);
+        if let Some(active) = &held.active {
+            active.revoke();
+        }
+        held.active.is_some()
+    }
+
+    /// Whether this is still the current assignment of the slot.
+    pub fn is_current(&self, slot: Slot, assignment: AssignmentId) -> bool {
+        self.held.get(&slot).is_some_and(|held| held.assignment == assignment)
+    }
+
+    /// A held partition.
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
+        self.held.get_mut(&slot)
+    }
+
+    /// The active partitions.
+    pub fn active_mut(&mut self) -> impl Iterator<Item = (Slot, AssignmentId, &mut Partition)> {
+        self.held
+            .iter_mut()
+            .filter_map(|(&slot, held)| held.active.as_mut().map(|active| (slot, held.assignment, active)))
+    }
+
+    /// The held partitions.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Held)> {
+        self.held.iter_mut().map(|(&slot, held)| (slot, held))
+    }
+
+    /// Number of held partitions.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The next event, if there is one.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.deferred.pop_front().or_else(|| self.events.try_recv().ok())
+    }
+
+    /// Waits for an event, at most for `timeout`.
+    pub fn wait_for_event(&mut self, timeout: Duration) {
+        self.deferred.extend(self.events.recv_timeout(timeout));
+    }
+
+    /// Takes a batch's outcome.
+    pub fn delivered(&mut self, slot: Slot, assignment: AssignmentId, outcome: Result<Delivered, DeliveryError>) {
+        let id = self.id(slot);
+        let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) else { return };
+        let Some(active) = held.active.as_mut() else { return };
+        match outcome {
+            Ok(delivered) => active.delivered(&delivered),
+            Err(error) => {
+                tracing::error!(partition = %id, %error, "the partition is stopped; the others go on");
+                active.stop();
+            }
+        }
+    }
+
+    /// Waits until nothing of `slots` is under way, at most until `deadline`.
+    pub fn settle(&mut self, slots: &[Slot], deadline: Instant) {
+        while self.is_any_delivering(slots) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Delivered(slot, assignment, outcome)) => self.delivered(slot, assignment, outcome),
+                Ok(other) => self.deferred.push_back(other),
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// The commits that `slots` want, without beginning new batches.
+    pub fn final_commits(&mut self, slots: &[Slot]) -> Vec<(Slot, Wanted)> {
+        let wanted = |slot: &Slot| {
+            let active = self.held.get_mut(slot)?.active.as_mut()?;
+            Some((*slot, active.wanted_commit(false)?))
+        };
+        slots.iter().filter_map(wanted).collect()
+    }
+
+    /// Whether a batch of any of `slots` is under way.
+    pub fn is_any_delivering(&self, slots: &[Slot]) -> bool {
+        slots.iter().filter_map(|slot| self.held.get(slot)?.active.as_ref()).any(Partition::is_delivering)
+    }
+
+    /// The slots held.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.held.keys().copied().collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! Gathers what [`crate::plan`] decides on: the group's commit and the log from Kafka, the ledger and the rows from ClickHouse.
+//!
+//! Only reads. Takes as long as it takes: while a server is away the partition is not fetched, so nothing is lost by waiting.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use horolog_schemas::RawRecord;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::intent::{CommitMetadata, ForeignMetadata};
+use crate::ledger;
+use crate::plan::{Committed, Facts};
+use crate::range::{PartitionId, fingerprint};
+use crate::store::{Store, StoreError, classify};
+
+/// How long one request to the broker may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why facts could not be had just now.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The broker did not answer, or not with what was asked for.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// ClickHouse did not.
+    #[error("clickhouse: {0}")]
+    Store(#[from] StoreError),
+    /// The commit is somebody else's.
+    #[error(transparent)]
+    Foreign(#[from] ForeignMetadata),
+    /// The record before the ledger's end did not come.
+    #[error("the record at offset {0} did not arrive in time")]
+    Tail(i64),
+}
+
+/// A second Kafka client that is no member of the group: for questions, so that they never hold up the polling thread.
+pub struct Probe {
+    consumer: BaseConsumer,
+    /// Only one assignment at a time.
+    reading: Mutex<()>,
+}
+
+/// What the log of a partition is right now.
+#[derive(Debug, Clone, Copy)]
+pub struct LogBounds {
+    /// First offset.
+    pub start: i64,
+    /// Offset after the last.
+    pub end: i64,
+}
+
+impl Probe {
+    /// A probe for the offsets of `group`.
+    pub fn new(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
+        let mut config = config.clone();
+        config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error").set("queued.max.messages.kbytes", "1024");
+        Ok(Self { consumer: config.create()?, reading: Mutex::new(()) })
+    }
+
+    /// Identifier of the cluster, for the tokens.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
+    }
+
+    /// Number of partitions by topic; 0 for a topic that does not exist.
+    pub fn partitions(&self, topics: &[&str]) -> Result<HashMap<String, i32>, KafkaError> {
+        let count = |&topic: &&str| {
+            let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
+            Ok((topic.to_owned(), partitions))
+        };
+        topics.iter().map(count).collect()
+    }
+
+    /// The log's bounds.
+    pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
+        let (start, end) = self.consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT)?;
+        Ok(LogBounds { start, end })
+    }
+
+    /// The group's commit.
+    fn committed(&self, id: &PartitionId) -> Result<Option<Committed>, FactsError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&id.topic, id.partition);
+        let list = self.consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
+        let Some(element) = list.find_partition(&id.topic, id.partition) else { return Ok(None) };
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(offset) => {
+                Ok(Some(Committed { offset, metadata: CommitMetadata::decode(element.metadata())? }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Kafka timestamp and fingerprint of the record at `offset`; none where the log has no record at just that offset.
+    fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<(i64, u64)>, FactsError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))?;
+        self.consumer.assign(&list)?;
+        let found = self.poll_until(offset, Instant::now() + REQUEST_TIMEOUT);
+        self.consumer.unassign()?;
+        found
+    }
+
+    fn poll_until(&self, offset: i64, deadline: Instant) -> Result<Option<(i64, u64)>, FactsError> {
+        while Instant::now() < deadline {
+            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = message?;
+            let record = RawRecord {
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                key: message.key(),
+                payload: message.payload(),
+            };
+            return Ok((record.offset == offset).then(|| (record.timestamp_ms, fingerprint(&record))));
+        }
+        Err(FactsError::Tail(offset))
+    }
+}
+
+/// Kafka's part of the facts. Blocks.
+pub fn from_kafka(probe: &Probe, id: &PartitionId, tail: Option<&ledger::Tail>) -> Result<Facts, FactsError> {
+    let committed = probe.committed(id)?;
+    let bounds = probe.bounds(id)?;
+    let tail_offset = tail.filter(|tail| tail.records > 0).map(|tail| tail.end_offset - 1);
+    let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
+    let found = match readable {
+        Some(offset) => probe.record_at(id, offset)?,
+        None => None,
+    };
+    let ledger = tail.map(|tail| tail.end(found));
+    Ok(Facts { committed, ledger, log_start: bounds.start, log_end: bounds.end, rows_end: None })
+}
+
+/// Offset after the last row of this life of the log in `tables`, looking from `from` on.
+pub async fn rows_end(
+    store: &Store,
+    tables: &[&'static str],
+    id: &PartitionId,
+    log_epoch: u32,
+    from: i64,
+) -> Result<Option<i64>, StoreError> {
+    let mut end = None;
+    for table in tables {
+        let (rows, last): (u64, i64) = store
+            .client
+            .query(&format!(
+                "select count(), max(kafka_offset) from {table} \
+                 where kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ?"
+            ))
+            .bind(&*id.topic)
+            .bind(id.partition)
+            .bind(log_epoch)
+            .bind(from)
+            .fetch_one()
+            .await
+            .map_err(classify)?;
+        end = end.max((rows > 0).then_some(last + 1));
+    }
+    Ok(end)
+}
+
+/// The largest watermark that was stated for this life of the log, ms since 1970; 0 where there is none.
+pub async fn stated_watermark(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<i64, StoreError> {
+    store
+        .client
+        .query(
+            "select toUnixTimestamp64Milli(max(watermark)) from partition_progress \
+             where kafka_topic = ? and kafka_partition = ? and log_epoch = ?",
+        )
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .bind(log_epoch)
+        .fetch_one()
+        .await
+        .map_err(classify)
+}

@@ -1,0 +1,131 @@
+//! Membership of the consumer group: what happens when partitions come and go.
+//!
+//! librdkafka calls back from inside `poll`, on the polling thread. A partition that comes is not fetched before its start
+//! is known: the callback acknowledges it with an empty list, and it is added when it is resolved. A partition that goes
+//! finishes the batch under way and commits it, or gives it up, before the callback returns.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::assignment::{AssignmentId, Assignments, Slot};
+use crate::lease::now_ms;
+use crate::partition::Wanted;
+use crate::range::PartitionId;
+
+/// Starts to find out where a partition goes on; to be given up when nothing holds the last argument any more.
+pub type StartResolving = Box<dyn Fn(Slot, AssignmentId, PartitionId, Weak<()>) + Send + Sync>;
+
+/// The state that the polling loop and the callback share.
+pub struct Group {
+    assignments: Mutex<Assignments>,
+    start_resolving: StartResolving,
+    /// How long a batch under way is waited for when its partition is taken.
+    revoke_deadline: Duration,
+}
+
+impl Group {
+    /// A group that holds nothing yet.
+    pub fn new(assignments: Assignments, start_resolving: StartResolving, revoke_deadline: Duration) -> Self {
+        Self { assignments: Mutex::new(assignments), start_resolving, revoke_deadline }
+    }
+
+    /// The partitions. Never hold it over `poll`.
+    pub fn assignments(&self) -> MutexGuard<'_, Assignments> {
+        self.assignments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A partition was assigned, or has to be looked at anew.
+    pub fn resolve(&self, slot: Slot) {
+        let mut assignments = self.assignments();
+        let (assignment, wanted) = assignments.assign(slot);
+        (self.start_resolving)(slot, assignment, assignments.id(slot), wanted);
+    }
+
+    fn slots(&self, list: &TopicPartitionList) -> Vec<Slot> {
+        let assignments = self.assignments();
+        list.elements().iter().filter_map(|element| assignments.slot(element.topic(), element.partition())).collect()
+    }
+
+    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
+            tracing::error!(%error, "cannot acknowledge an assignment");
+        }
+        for slot in self.slots(list) {
+            self.resolve(slot);
+        }
+    }
+
+    fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let slots = self.slots(list);
+        let lost = consumer.assignment_lost();
+        tracing::info!(partitions = slots.len(), lost, "partitions revoked");
+        if !lost {
+            let commits = {
+                let mut assignments = self.assignments();
+                assignments.settle(&slots, Instant::now() + self.revoke_deadline);
+                assignments.final_commits(&slots)
+            };
+            if let Err(error) = self.commit(consumer, &commits) {
+                tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner finds out");
+            }
+        }
+        let active = self.drop_slots(&slots);
+        if let Err(error) = consumer.incremental_unassign(&active) {
+            tracing::error!(%error, "cannot give revoked partitions up");
+        }
+    }
+
+    /// Forgets partitions; gives those that are being fetched.
+    pub fn drop_slots(&self, slots: &[Slot]) -> TopicPartitionList {
+        let mut assignments = self.assignments();
+        let mut active = TopicPartitionList::new();
+        for &slot in slots {
+            let id = assignments.id(slot);
+            if assignments.drop_slot(slot) {
+                active.add_partition(&id.topic, id.partition);
+            }
+        }
+        active
+    }
+
+    /// Commits synchronously; gives the time before the request was sent.
+    pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<i64> {
+        let sent_ms = now_ms();
+        if wanted.is_empty() {
+            return Ok(sent_ms);
+        }
+        if consumer.assignment_lost() {
+            return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
+        }
+        let mut list = TopicPartitionList::with_capacity(wanted.len());
+        for (slot, wanted) in wanted {
+            let id = self.assignments().id(*slot);
+            let mut element = list.add_partition(&id.topic, id.partition);
+            element.set_offset(Offset::Offset(wanted.offset))?;
+            element.set_metadata(wanted.metadata.encode());
+        }
+        consumer.commit(&list, CommitMode::Sync)?;
+        Ok(sent_ms)
+    }
+}
+
+impl ClientContext for Group {}
+
+impl ConsumerContext for Group {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoked(consumer, list),
+            other => {
+                tracing::error!(error = %RDKafkaErrorCode::from(other), "rebalance failed");
+                self.revoked(consumer, list);
+            }
+        }
+    }
+}

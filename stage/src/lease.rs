@@ -1,0 +1,57 @@
+//! The lease of a batch: when the broker last confirmed that the partition is ours.
+//!
+//! The polling thread renews it with each commit that the broker accepts; the delivery writes it into every row and stops
+//! to insert when it is about to run out. It carries the time *before* the commit was sent, so a process that was paused
+//! at any point wakes up with an old lease.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Shared between the polling thread and the delivery of one batch.
+#[derive(Debug, Clone)]
+pub struct Lease(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    confirmed_ms: AtomicI64,
+    revoked: AtomicBool,
+}
+
+impl Lease {
+    /// A lease that was confirmed by a commit sent at `sent_ms`.
+    pub fn new(sent_ms: i64) -> Self {
+        Self(Arc::new(State { confirmed_ms: AtomicI64::new(sent_ms), revoked: AtomicBool::new(false) }))
+    }
+
+    /// A commit sent at `sent_ms` was accepted.
+    pub fn renew(&self, sent_ms: i64) {
+        self.0.confirmed_ms.fetch_max(sent_ms, Ordering::AcqRel);
+    }
+
+    /// The partition is not ours any more.
+    pub fn revoke(&self) {
+        self.0.revoked.store(true, Ordering::Release);
+    }
+
+    /// Whether the partition was taken away.
+    pub fn is_revoked(&self) -> bool {
+        self.0.revoked.load(Ordering::Acquire)
+    }
+
+    /// When the broker last confirmed us, ms since 1970.
+    pub fn confirmed_ms(&self) -> i64 {
+        self.0.confirmed_ms.load(Ordering::Acquire)
+    }
+
+    /// Whether it will be good for another half of its life, so that an insert begun now is accepted.
+    pub fn is_fresh(&self, life: Duration) -> bool {
+        let age_ms = now_ms() - self.confirmed_ms();
+        age_ms < life.as_millis() as i64 / 2
+    }
+}
+
+/// Wall clock, ms since 1970.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+}

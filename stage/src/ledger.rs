@@ -1,0 +1,157 @@
+//! The ledger: one row a batch and stage that says what became of every offset in its range.
+//!
+//! Written after the rows and before the commit, so what it names is stored. Rows of the same range replace one another.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Gap, LedgerEnd};
+use crate::range::{PartitionId, Range, fingerprint};
+use crate::stage::Prepared;
+use crate::store::{Store, StoreError, classify};
+
+/// Name of the table.
+pub const TABLE: &str = "batch_ledger";
+
+/// What a row of the ledger is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub enum Entry {
+    /// A batch that went its normal way.
+    Batch = 1,
+    /// A batch that was repeated after a crash and read back.
+    Recovered = 2,
+    /// Offsets that the broker no longer had.
+    Gap = 3,
+    /// The topic was made again: a new log epoch begins.
+    Epoch = 4,
+}
+
+/// A row, as the table has it.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct LedgerRow {
+    stage: String,
+    kafka_topic: String,
+    kafka_partition: i32,
+    log_epoch: u32,
+    start_offset: i64,
+    end_offset: i64,
+    entry: i8,
+    records: u64,
+    rows: u64,
+    rejected: u64,
+    expired: u64,
+    late: u64,
+    pieces: u32,
+    hours: Vec<(u32, u64)>,
+    rules_version: u32,
+    watermark: i64,
+    first_timestamp: i64,
+    last_timestamp: i64,
+    tail_timestamp: i64,
+    tail_hash: u64,
+    /// Set by the store at each attempt.
+    pub inserted_at: i64,
+}
+
+impl LedgerRow {
+    /// What became of `range`.
+    pub fn batch(stage: &str, entry: Entry, range: &Range, watermark_ms: i64, rules_version: u32, made: &Prepared) -> Self {
+        let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
+        let tail = range.last();
+        Self {
+            records: range.len() as u64,
+            rows: made.rows,
+            rejected: made.rejected,
+            expired: made.expired,
+            late: made.late,
+            pieces: made.blocks.iter().map(|block| block.pieces.len() as u32).sum(),
+            hours: made.hours.iter().map(|(&hour, &rows)| (hour, rows)).collect(),
+            rules_version,
+            watermark: watermark_ms,
+            first_timestamp,
+            last_timestamp,
+            tail_timestamp: tail.map_or(0, |record| record.timestamp_ms),
+            tail_hash: tail.map_or(0, |record| fingerprint(&record)),
+            ..Self::empty(stage, entry, &range.id, range.log_epoch, range.start, range.end)
+        }
+    }
+
+    /// Offsets that were lost; `rows` and `rejected` of them had been stored all the same.
+    pub fn gap(stage: &str, id: &PartitionId, log_epoch: u32, gap: Gap, rows: u64, rejected: u64) -> Self {
+        Self { rows, rejected, ..Self::empty(stage, Entry::Gap, id, log_epoch, gap.start, gap.end) }
+    }
+
+    /// A new life of the log, from `start` on.
+    pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64) -> Self {
+        Self::empty(stage, Entry::Epoch, id, log_epoch, start, start)
+    }
+
+    fn empty(stage: &str, entry: Entry, id: &PartitionId, log_epoch: u32, start: i64, end: i64) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            kafka_topic: id.topic.to_string(),
+            kafka_partition: id.partition,
+            log_epoch,
+            start_offset: start,
+            end_offset: end,
+            entry: entry as i8,
+            records: 0,
+            rows: 0,
+            rejected: 0,
+            expired: 0,
+            late: 0,
+            pieces: 0,
+            hours: Vec::new(),
+            rules_version: 0,
+            watermark: 0,
+            first_timestamp: 0,
+            last_timestamp: 0,
+            tail_timestamp: 0,
+            tail_hash: 0,
+            inserted_at: 0,
+        }
+    }
+}
+
+/// The newest row of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Tail {
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// Offset after the last that is surely stored.
+    pub end_offset: i64,
+    /// Records in the row's range; the last of them is the tail.
+    pub records: u64,
+    /// Kafka timestamp of the last record.
+    pub tail_timestamp: i64,
+    /// Its [`fingerprint`].
+    pub tail_hash: u64,
+}
+
+impl Tail {
+    /// As a fact for the plan; `found` is the record that the log has before `end_offset` now.
+    pub fn end(&self, found: Option<(i64, u64)>) -> LedgerEnd {
+        let comparable = self.records > 0;
+        let tail_matches = found.filter(|_| comparable).map(|found| found == (self.tail_timestamp, self.tail_hash));
+        LedgerEnd { log_epoch: self.log_epoch, end: self.end_offset, tail_matches }
+    }
+}
+
+/// Reads the newest row of a partition.
+pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Tail>, StoreError> {
+    store
+        .client
+        .query(
+            "select log_epoch, end_offset, records, toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash \
+             from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? \
+             order by log_epoch desc, end_offset desc, records desc limit 1",
+        )
+        .bind(stage)
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .fetch_optional::<Tail>()
+        .await
+        .map_err(classify)
+}

@@ -1,0 +1,270 @@
+//! One assigned partition as a state machine: records, acceptances and outcomes in; commits and jobs out. No I/O, no clock.
+//!
+//! ```text
+//!            close range            commit accepted           delivered
+//!   Idle ──────────────► (closed) ─────────────────► Delivering ─────────► Delivered ──┐
+//!    ▲                                                                                  │ commit of the end accepted,
+//!    └──────────────────────────────────────────────────────────────────────────────────┘ with the next intent: Delivering
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use horolog_schemas::{RULES_VERSION, RawRecord};
+
+use crate::delivery::{Delivered, How, Job};
+use crate::intent::{CommitMetadata, Intent};
+use crate::lease::Lease;
+use crate::plan::{Plan, Recovery};
+use crate::range::{Filling, PartitionId, Range};
+use crate::stage::Progress;
+
+/// When a range is closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Records.
+    pub rows_max: usize,
+    /// Memory of the records.
+    pub bytes_max: usize,
+    /// Time since the first record.
+    pub age_max: Duration,
+}
+
+/// A closed range that waits for its intent to be committed.
+struct Closed {
+    range: Range,
+    how: How,
+    closed_at_ms: i64,
+    /// Frozen when it is first put into a commit: a repeated commit is the identical one.
+    intent: Option<Intent>,
+}
+
+enum Phase {
+    Idle,
+    Delivering { intent: Intent, lease: Lease },
+    Delivered { end: i64 },
+    Stopped,
+}
+
+/// A commit that the partition wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The offset.
+    pub offset: i64,
+    /// Its metadata.
+    pub metadata: CommitMetadata,
+}
+
+/// An assigned partition whose start is known.
+pub struct Partition {
+    /// Which.
+    pub id: PartitionId,
+    /// Partitions of its topic.
+    pub partitions: i32,
+    log_epoch: u32,
+    committed: i64,
+    watermark_ms: i64,
+    allowed_lateness_ms: i64,
+    filling: Filling,
+    closed: VecDeque<Closed>,
+    recovery: Option<Recovery>,
+    phase: Phase,
+}
+
+impl Partition {
+    /// A partition that goes on where `plan` says.
+    pub fn new(id: PartitionId, partitions: i32, plan: &Plan, watermark_ms: i64, allowed_lateness_ms: i64) -> Self {
+        Self {
+            id,
+            partitions,
+            log_epoch: plan.log_epoch,
+            committed: plan.start,
+            watermark_ms,
+            allowed_lateness_ms,
+            filling: Filling::new(plan.start),
+            closed: VecDeque::new(),
+            recovery: plan.recovery,
+            phase: Phase::Idle,
+        }
+    }
+
+    /// Takes the next record.
+    pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant, now_ms: i64) {
+        if let Some(end) = self.recovery_end()
+            && record.offset >= end
+        {
+            self.close(end, now_ms); // the last records of the recovered range are gone from the log
+        }
+        self.filling.push(record, now);
+        if self.recovery_end() == Some(self.filling.next()) {
+            self.close(self.filling.next(), now_ms);
+        } else if !matches!(self.recovery, Some(Recovery::Repeat(_))) && self.is_filled(limits) {
+            self.close(self.filling.next(), now_ms);
+        }
+    }
+
+    /// Closes the range when it is old enough and nothing is before it.
+    pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
+        let busy = matches!(self.phase, Phase::Delivering { .. }) || !self.closed.is_empty();
+        let old = self.filling.opened().is_some_and(|opened| now.duration_since(opened) >= limits.age_max);
+        if !busy && old && !matches!(self.recovery, Some(Recovery::Repeat(_))) {
+            self.close(self.filling.next(), now_ms);
+        }
+    }
+
+    /// Whether it should get no more records for now.
+    pub fn is_full(&self) -> bool {
+        match self.phase {
+            Phase::Stopped => true,
+            Phase::Delivering { .. } => !self.closed.is_empty(),
+            Phase::Idle | Phase::Delivered { .. } => self.closed.len() > 1, // the broker does not take our commits
+        }
+    }
+
+    /// Memory of its records, without those under way.
+    pub fn bytes(&self) -> usize {
+        self.filling.bytes() + self.closed.iter().map(|closed| closed.range.bytes()).sum::<usize>()
+    }
+
+    /// The commit it wants: the end of what is delivered, the next intent, or both. Without `announce` no new batch begins.
+    pub fn wanted_commit(&mut self, announce: bool) -> Option<Wanted> {
+        let offset = match self.phase {
+            Phase::Idle => self.committed,
+            Phase::Delivered { end } => end,
+            Phase::Delivering { .. } | Phase::Stopped => return None,
+        };
+        let watermark_ms = self.watermark_ms;
+        let intent = self.closed.front_mut().filter(|_| announce).map(|closed| {
+            *closed.intent.get_or_insert(Intent {
+                end: closed.range.end,
+                rules_version: RULES_VERSION,
+                watermark_ms,
+                at_ms: closed.closed_at_ms,
+            })
+        });
+        let wanted = matches!(self.phase, Phase::Delivered { .. }) || intent.is_some();
+        wanted.then(|| Wanted { offset, metadata: CommitMetadata::new(self.log_epoch, intent) })
+    }
+
+    /// The commit that renews the lease of the batch under way, when it is older than `age_ms`.
+    pub fn renewal(&self, now_ms: i64, age_ms: i64) -> Option<Wanted> {
+        match &self.phase {
+            Phase::Delivering { intent, lease } if now_ms - lease.confirmed_ms() >= age_ms => Some(Wanted {
+                offset: self.committed,
+                metadata: CommitMetadata::new(self.log_epoch, Some(*intent)),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The broker accepted `wanted`, sent at `sent_ms`: what there is to deliver now.
+    pub fn accepted(&mut self, wanted: &Wanted, sent_ms: i64) -> Option<Job> {
+        if let Phase::Delivering { lease, .. } = &self.phase {
+            lease.renew(sent_ms);
+            return None;
+        }
+        self.committed = wanted.offset;
+        self.phase = Phase::Idle;
+        let intent = wanted.metadata.intent?;
+        let closed = self.closed.pop_front()?;
+        assert_eq!(closed.intent, Some(intent), "invariant: the intent that was accepted is that of the next batch");
+        let lease = Lease::new(sent_ms);
+        self.phase = Phase::Delivering { intent, lease: lease.clone() };
+        Some(Job {
+            range: closed.range,
+            intent,
+            how: closed.how,
+            lease,
+            partitions: self.partitions,
+            allowed_lateness_ms: self.allowed_lateness_ms,
+        })
+    }
+
+    /// The batch under way is stored.
+    pub fn delivered(&mut self, delivered: &Delivered) {
+        self.watermark_ms = self.watermark_ms.max(delivered.watermark_ms);
+        self.phase = Phase::Delivered { end: delivered.end };
+    }
+
+    /// Nothing more can be done for it until an operator acts.
+    pub fn stop(&mut self) {
+        self.phase = Phase::Stopped;
+    }
+
+    /// It is not ours any more.
+    pub fn revoke(&self) {
+        if let Phase::Delivering { lease, .. } = &self.phase {
+            lease.revoke();
+        }
+    }
+
+    /// Whether a batch is under way.
+    pub fn is_delivering(&self) -> bool {
+        matches!(self.phase, Phase::Delivering { .. })
+    }
+
+    /// Whether an error stopped it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+    }
+
+    /// The group's commit as far as we know.
+    pub fn committed(&self) -> i64 {
+        self.committed
+    }
+
+    /// Offset of the next record to be fetched.
+    pub fn next_offset(&self) -> i64 {
+        self.filling.next()
+    }
+
+    /// The watermark, ms since 1970.
+    pub fn watermark_ms(&self) -> i64 {
+        self.watermark_ms
+    }
+
+    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock.
+    pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64) -> Option<Progress> {
+        let all_stored = matches!(self.phase, Phase::Idle)
+            && self.closed.is_empty()
+            && self.filling.is_empty()
+            && self.recovery.is_none()
+            && self.filling.next() >= log_end;
+        let watermark_ms = asked_at_ms - self.allowed_lateness_ms;
+        if !all_stored || watermark_ms <= self.watermark_ms {
+            return None;
+        }
+        self.watermark_ms = watermark_ms;
+        Some(Progress {
+            id: self.id.clone(),
+            log_epoch: self.log_epoch,
+            partitions: self.partitions,
+            aggregated_end: self.filling.next(),
+            watermark_ms,
+        })
+    }
+
+    fn recovery_end(&self) -> Option<i64> {
+        self.recovery.map(|recovery| match recovery {
+            Recovery::Repeat(intent) => intent.end,
+            Recovery::Fill { end } => end,
+        })
+    }
+
+    fn is_filled(&self, limits: &Limits) -> bool {
+        self.filling.len() >= limits.rows_max || self.filling.bytes() >= limits.bytes_max
+    }
+
+    fn close(&mut self, end: i64, now_ms: i64) {
+        let range = self.filling.close(&self.id, self.log_epoch, end);
+        let (how, intent) = match self.recovery {
+            None => (How::Fresh, None),
+            Some(Recovery::Repeat(intent)) => (How::Repeat, Some(intent)),
+            Some(Recovery::Fill { .. }) => (How::Fill, None),
+        };
+        if self.recovery_end().is_some_and(|recovery_end| end >= recovery_end) {
+            self.recovery = None;
+        }
+        self.closed.push_back(Closed { range, how, closed_at_ms: now_ms, intent });
+    }
+}

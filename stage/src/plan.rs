@@ -1,0 +1,266 @@
+//! Where a newly assigned partition goes on: a pure decision from what the group's commit, the ledger, the tables and the
+//! log say. Gathering the facts is [`crate::facts`]'s work.
+//!
+//! The commit says where we are, the ledger what is surely stored, the tables what may be stored besides, the log what can
+//! still be read. They disagree after every kind of accident, and each disagreement has one answer here:
+//!
+//! | what is seen | what it means | answer |
+//! |---|---|---|
+//! | pending intent at the ledger's end | crash during a batch | recover the same range under the same tokens |
+//! | ledger ahead of the commit | crash between ledger and commit, or an operator's offset reset | go on at the ledger's end |
+//! | no commit, but a ledger | the commit expired (7 idle days) | go on at the ledger's end |
+//! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
+//! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
+//! | the ledger's last record is not in the log as it was | the topic was deleted and made again | a new log epoch, from the log's start |
+//! | the log starts behind where we go on | deleted before it was read | a gap: an alarm and a ledger entry |
+
+use crate::intent::{CommitMetadata, Intent};
+
+/// The group's commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset.
+    pub offset: i64,
+    /// Its metadata; none after an operator's offset reset.
+    pub metadata: Option<CommitMetadata>,
+}
+
+/// The end of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerEnd {
+    /// Life of the log in its newest row.
+    pub log_epoch: u32,
+    /// Largest end offset of that life.
+    pub end: i64,
+    /// Whether the record before `end` is still the one that was read; none where it cannot be told (deleted by the topic's
+    /// retention, or nothing was read yet).
+    pub tail_matches: Option<bool>,
+}
+
+/// What is known about a partition when it is assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The group's commit, if any.
+    pub committed: Option<Committed>,
+    /// The ledger's end, if it has a row.
+    pub ledger: Option<LedgerEnd>,
+    /// First offset that the broker has.
+    pub log_start: i64,
+    /// Offset after the last that the broker has.
+    pub log_end: i64,
+    /// Offset after the last row of the ledger's log epoch in the stage's tables, if there is one.
+    pub rows_end: Option<i64>,
+}
+
+/// A range to recover before new batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Insert it again under the tokens of this intent, then read it back.
+    Repeat(Intent),
+    /// Insert what the tables do not have of the records up to this offset.
+    Fill {
+        /// Offset after the last record that may have been stored.
+        end: i64,
+    },
+}
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// Whether this life begins now; it is written to the ledger before anything else.
+    pub new_epoch: bool,
+    /// Start of the next range.
+    pub start: i64,
+    /// Offset to fetch from: `start`, or behind it where the log has lost records.
+    pub fetch_from: i64,
+    /// Offsets that the log has lost; they go into the ledger.
+    pub gap: Option<Gap>,
+    /// What has to be recovered first.
+    pub recovery: Option<Recovery>,
+}
+
+/// Offsets `[start, end)` that were deleted from the log before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// First offset.
+    pub start: i64,
+    /// Offset after the last.
+    pub end: i64,
+}
+
+/// First epoch of a log.
+const FIRST_EPOCH: u32 = 1;
+
+/// Decides where a partition goes on.
+pub fn decide(facts: &Facts) -> Plan {
+    let committed_epoch = facts.committed.and_then(|c| c.metadata).map(|m| m.log_epoch);
+    let ledger_epoch = facts.ledger.map(|ledger| ledger.log_epoch);
+    let log_epoch = committed_epoch.max(ledger_epoch).unwrap_or(FIRST_EPOCH);
+    // A commit or a ledger of an earlier life says nothing about this one.
+    let committed = facts.committed.filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch));
+    let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch);
+
+    let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
+    let shorter_than_known = known_end.is_some_and(|end| end > facts.log_end);
+    let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
+    if shorter_than_known || other_tail {
+        return new_life(facts, log_epoch + 1);
+    }
+
+    let Some(known_end) = known_end else {
+        return at(log_epoch, facts.log_start, facts, None); // first contact: the log begins where it begins
+    };
+    let rows_end = facts.rows_end.filter(|_| ledger_epoch.is_none_or(|epoch| epoch == log_epoch));
+    let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
+    match (committed, ledger) {
+        // The tables know less than the group: they were restored from a backup.
+        (Some(committed), Some(ledger)) if committed.offset > ledger.end => {
+            let pending_end = intent.map_or(committed.offset, |intent| intent.end);
+            let end = rows_end.unwrap_or(pending_end).max(committed.offset);
+            at(log_epoch, ledger.end, facts, Some(Recovery::Fill { end }))
+        }
+        // The normal case, and a first batch without a ledger row.
+        (Some(committed), _) if committed.offset == known_end => {
+            at(log_epoch, committed.offset, facts, recovery(committed.offset, intent, rows_end))
+        }
+        // No commit, or one that the ledger is ahead of.
+        _ => at(log_epoch, known_end, facts, recovery(known_end, None, rows_end)),
+    }
+}
+
+/// What has to be recovered from `start` on.
+fn recovery(start: i64, intent: Option<Intent>, rows_end: Option<i64>) -> Option<Recovery> {
+    let intent = intent.filter(|intent| intent.end > start);
+    let rows_end = rows_end.filter(|&end| end > start);
+    match (intent, rows_end) {
+        (Some(intent), Some(end)) if end > intent.end => Some(Recovery::Fill { end }),
+        (Some(intent), _) => Some(Recovery::Repeat(intent)),
+        (None, Some(end)) => Some(Recovery::Fill { end }),
+        (None, None) => None,
+    }
+}
+
+fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
+    let start = facts.log_start;
+    Plan { log_epoch, new_epoch: true, start, fetch_from: start, gap: None, recovery: None }
+}
+
+fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> Plan {
+    let fetch_from = start.max(facts.log_start);
+    let gap = (fetch_from > start).then_some(Gap { start, end: fetch_from });
+    // Records that are lost cannot be recovered; what is stored of them is in the tables already.
+    let recovery = recovery.filter(|recovery| match recovery {
+        Recovery::Repeat(intent) => intent.end > fetch_from,
+        Recovery::Fill { end } => *end > fetch_from,
+    });
+    let start = if recovery.is_some() { start } else { fetch_from };
+    Plan { log_epoch, new_epoch: false, start, fetch_from, gap, recovery }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: Facts = Facts { committed: None, ledger: None, log_start: 0, log_end: 1000, rows_end: None };
+
+    fn committed(offset: i64, log_epoch: u32, end: Option<i64>) -> Option<Committed> {
+        Some(Committed { offset, metadata: Some(CommitMetadata::new(log_epoch, end.map(intent))) })
+    }
+
+    fn intent(end: i64) -> Intent {
+        Intent { end, rules_version: 1, watermark_ms: 7, at_ms: 9 }
+    }
+
+    fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
+        Some(LedgerEnd { log_epoch, end, tail_matches: Some(true) })
+    }
+
+    fn plain(start: i64) -> Plan {
+        Plan { log_epoch: 1, new_epoch: false, start, fetch_from: start, gap: None, recovery: None }
+    }
+
+    #[test]
+    fn begins_at_the_start_of_an_unknown_log() {
+        assert_eq!(decide(&Facts { log_start: 40, ..LOG }), plain(40));
+    }
+
+    #[test]
+    fn goes_on_at_the_commit() {
+        assert_eq!(decide(&Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), ..LOG }), plain(100));
+    }
+
+    #[test]
+    fn repeats_the_pending_batch_after_a_crash() {
+        let facts = Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 100), rows_end: Some(150), ..LOG };
+        assert_eq!(decide(&facts), Plan { recovery: Some(Recovery::Repeat(intent(150))), ..plain(100) });
+    }
+
+    #[test]
+    fn does_not_repeat_a_batch_that_is_in_the_ledger() {
+        let facts = Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 150), rows_end: Some(150), ..LOG };
+        assert_eq!(decide(&facts), plain(150));
+    }
+
+    #[test]
+    fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
+        assert_eq!(decide(&Facts { ledger: ledger(1, 150), rows_end: Some(150), ..LOG }), plain(150));
+    }
+
+    #[test]
+    fn a_restored_backup_is_filled_up() {
+        let facts = Facts { committed: committed(500, 1, None), ledger: ledger(1, 150), rows_end: Some(180), ..LOG };
+        assert_eq!(decide(&facts), Plan { recovery: Some(Recovery::Fill { end: 500 }), ..plain(150) });
+    }
+
+    #[test]
+    fn rows_that_no_intent_accounts_for_are_part_of_what_is_recovered() {
+        let facts = Facts { committed: committed(100, 1, Some(120)), ledger: ledger(1, 100), rows_end: Some(150), ..LOG };
+        assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
+    }
+
+    #[test]
+    fn a_shorter_log_is_a_new_life() {
+        let facts = Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), log_end: 20, ..LOG };
+        assert_eq!(decide(&facts), Plan { log_epoch: 2, new_epoch: true, ..plain(0) });
+    }
+
+    #[test]
+    fn a_longer_log_with_another_tail_is_a_new_life() {
+        let ledger = Some(LedgerEnd { log_epoch: 3, end: 100, tail_matches: Some(false) });
+        assert_eq!(decide(&Facts { ledger, ..LOG }), Plan { log_epoch: 4, new_epoch: true, ..plain(0) });
+    }
+
+    #[test]
+    fn a_commit_of_an_earlier_life_says_nothing() {
+        let ledger = Some(LedgerEnd { log_epoch: 2, end: 0, tail_matches: None });
+        let facts = Facts { committed: committed(100, 1, Some(150)), ledger, ..LOG };
+        assert_eq!(decide(&facts), Plan { log_epoch: 2, ..plain(0) });
+    }
+
+    #[test]
+    fn deleted_records_are_a_gap_and_never_a_silent_jump() {
+        let facts = Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), log_start: 130, ..LOG };
+        assert_eq!(decide(&facts), Plan { gap: Some(Gap { start: 100, end: 130 }), ..plain(130) });
+    }
+
+    #[test]
+    fn a_gap_in_a_pending_batch_keeps_its_range_and_so_its_tokens() {
+        let facts =
+            Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 100), log_start: 130, ..LOG };
+        let expected = Plan {
+            fetch_from: 130,
+            gap: Some(Gap { start: 100, end: 130 }),
+            recovery: Some(Recovery::Repeat(intent(150))),
+            ..plain(100)
+        };
+        assert_eq!(decide(&facts), expected);
+    }
+
+    #[test]
+    fn an_offset_reset_by_an_operator_does_not_store_twice() {
+        let committed = Some(Committed { offset: 10, metadata: None });
+        assert_eq!(decide(&Facts { committed, ledger: ledger(1, 150), ..LOG }), plain(150));
+    }
+}

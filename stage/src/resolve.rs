@@ -1,0 +1,130 @@
+//! Finds out where an assigned partition goes on, and writes down what the ledger has to know before the first batch.
+//!
+//! Repeats until every server has answered: a partition whose start is not known is not fetched.
+
+use std::sync::Arc;
+
+use crate::facts::{self, FactsError, Probe};
+use crate::ledger::{self, LedgerRow};
+use crate::lease::now_ms;
+use crate::metrics::Metrics;
+use crate::plan::{Facts, Gap, Plan, decide};
+use crate::range::PartitionId;
+use crate::retry::Backoff;
+use crate::stage::Stage;
+use crate::store::{Store, StoreError, classify};
+
+/// What is known of a partition when it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Resolved {
+    /// Where it goes on.
+    pub plan: Plan,
+    /// Its watermark, ms since 1970.
+    pub watermark_ms: i64,
+    /// Partitions of its topic.
+    pub partitions: i32,
+}
+
+/// What finding out needs.
+pub struct Resolver<S> {
+    /// Questions to Kafka.
+    pub probe: Arc<Probe>,
+    /// Questions to ClickHouse.
+    pub store: Store,
+    /// Whose ledger.
+    pub stage: Arc<S>,
+    /// For gaps.
+    pub metrics: Metrics,
+}
+
+impl<S: Stage> Resolver<S> {
+    /// Repeats until it is found out.
+    pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
+        let mut backoff = Backoff::default();
+        while still_wanted() {
+            match self.attempt(id).await {
+                Ok(resolved) => return Some(resolved),
+                Err(error) => {
+                    let wait = backoff.next_wait();
+                    tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
+                        "cannot find out where the partition goes on, repeating");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+        None
+    }
+
+    async fn attempt(&self, id: &PartitionId) -> Result<Resolved, FactsError> {
+        let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
+        let (facts, partitions) = self.ask_kafka(id, tail).await?;
+        let facts = self.with_rows(id, facts).await?;
+        let plan = decide(&facts);
+        tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
+        if plan.new_epoch {
+            tracing::warn!(partition = %id, log_epoch = plan.log_epoch, "the topic was made again: a new log epoch begins");
+            self.write(id, plan.start, LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start)).await?;
+        }
+        if let Some(gap) = plan.gap {
+            self.write_gap(id, plan.log_epoch, gap).await?;
+        }
+        let watermark_ms = facts::stated_watermark(&self.store, id, plan.log_epoch).await?;
+        Ok(Resolved { plan, watermark_ms, partitions })
+    }
+
+    async fn ask_kafka(&self, id: &PartitionId, tail: Option<ledger::Tail>) -> Result<(Facts, i32), FactsError> {
+        let (probe, id) = (self.probe.clone(), id.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let partitions = probe.partitions(&[&id.topic])?.remove(&*id.topic).unwrap_or_default();
+            Ok((facts::from_kafka(&probe, &id, tail.as_ref())?, partitions))
+        });
+        asked.await.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
+    }
+
+    async fn with_rows(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
+        let tables = self.stage.tables_by_offset(&id.topic);
+        let known = [facts.committed.map(|c| c.offset), facts.ledger.map(|l| l.end)];
+        let from = known.into_iter().flatten().min().unwrap_or(0);
+        let log_epoch = decide(&facts).log_epoch;
+        let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
+        Ok(Facts { rows_end, ..facts })
+    }
+
+    /// Offsets that are lost, and how many of them had been stored before they were.
+    async fn write_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<(), FactsError> {
+        let mut stored = Vec::new();
+        for table in self.stage.tables_by_offset(&id.topic) {
+            stored.push(self.stored_in_gap(table, id, log_epoch, gap).await?);
+        }
+        let rejected = stored.pop().unwrap_or(0);
+        let rows = stored.iter().sum();
+        tracing::error!(partition = %id, start = gap.start, end = gap.end, rows, rejected,
+            "offsets were deleted from the log before they were read: raise the topic's retention.ms");
+        self.metrics.lost_offsets.get_or_create(&Metrics::topic(&id.topic)).inc_by((gap.end - gap.start) as u64);
+        self.write(id, gap.start, LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected)).await
+    }
+
+    async fn stored_in_gap(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {
+        self.store
+            .client
+            .query(&format!(
+                "select uniqExact(kafka_offset) from {table} where kafka_topic = ? and kafka_partition = ? \
+                 and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?"
+            ))
+            .bind(&*id.topic)
+            .bind(id.partition)
+            .bind(epoch)
+            .bind(gap.start)
+            .bind(gap.end)
+            .fetch_one()
+            .await
+            .map_err(|error| classify(error).into())
+    }
+
+    /// Such rows replace themselves when they are written again, so they need no lease of a batch.
+    async fn write(&self, id: &PartitionId, start: i64, mut row: LedgerRow) -> Result<(), FactsError> {
+        row.inserted_at = now_ms();
+        let token = format!("{}/{id}/{start}/{}", self.stage.name(), row.inserted_at);
+        Ok(self.store.insert_row(ledger::TABLE, &row, &token).await?)
+    }
+}

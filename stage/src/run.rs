@@ -1,0 +1,286 @@
+//! Runs a stage: checks what it needs, joins the group, serves health and metrics, drains at the end.
+//!
+//! What is wrong at the start ends it with one line that names the setting. What goes wrong later is waited out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use serde::{Deserialize, Serialize};
+
+use crate::assignment::{Assignments, Event};
+use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig};
+use crate::delivery::Delivery;
+use crate::facts::Probe;
+use crate::group::Group;
+use crate::http::{self, Health};
+use crate::member::{Member, MemberOptions};
+use crate::metrics::Metrics;
+use crate::partition::Limits;
+use crate::resolve::Resolver;
+use crate::stage::Stage;
+use crate::store::Store;
+
+/// `[batch]`: when a batch is closed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Records of a batch at the most.
+    pub rows_max: usize,
+    /// Memory of a batch's records at the most.
+    pub bytes_max: usize,
+    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held, at least 500 ms, at most 10 s, so that
+    /// a member makes at most four inserts a second and table.
+    pub age_max_ms: u64,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { rows_max: 131_072, bytes_max: 32 << 20, age_max_ms: 0 }
+    }
+}
+
+/// `[delivery]`: how batches are delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryConfig {
+    /// Batches that are prepared and inserted at a time.
+    pub concurrency: usize,
+    /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
+    pub buffer_bytes_max: usize,
+    /// Life of a lease, seconds; the one that the tables were migrated with (`horolog-migrate --lease-seconds`).
+    pub lease_s: u64,
+    /// How long batches under way are waited for at the end and when partitions are taken away, seconds.
+    pub drain_deadline_s: u64,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self { concurrency: 3, buffer_bytes_max: 256 << 20, lease_s: 60, drain_deadline_s: 20 }
+    }
+}
+
+/// What a stage runs with.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The log.
+    pub kafka: KafkaConfig,
+    /// The store.
+    pub clickhouse: ClickHouseConfig,
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+    /// Consumer group, and the setting that names it.
+    pub group: String,
+    /// Topics with the settings that name them.
+    pub topics: Vec<(String, &'static str)>,
+    /// Batches.
+    pub batch: BatchConfig,
+    /// Delivery.
+    pub delivery: DeliveryConfig,
+    /// What arrives later than this behind the watermark is late.
+    pub allowed_lateness: Duration,
+}
+
+/// Why a stage cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The broker does not answer.
+    #[error("kafka.bootstrap = {bootstrap}: {source}")]
+    Kafka {
+        /// The setting's value.
+        bootstrap: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// A topic does not exist.
+    #[error("{setting} = {topic}: the topic does not exist at kafka.bootstrap = {bootstrap}: create it, or name another")]
+    Topic {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        topic: String,
+        /// Where it was looked for.
+        bootstrap: String,
+    },
+    /// The tables are not there, or ClickHouse does not answer.
+    #[error("clickhouse.url = {url}: {reason}")]
+    ClickHouse {
+        /// The setting's value.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The HTTP port.
+    #[error(transparent)]
+    Http(#[from] std::io::Error),
+    /// A thread ended in a panic.
+    #[error("the polling thread panicked")]
+    Panic,
+}
+
+/// Runs `stage` until `shutdown` is done and everything under way is stored.
+pub async fn run<S: Stage>(
+    stage: Arc<S>,
+    options: RunOptions,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let store = Store::new(&options.clickhouse)?;
+    let client_config = options.kafka.client_config();
+    let kafka_error = |source| RunError::Kafka { bootstrap: options.kafka.bootstrap.clone(), source };
+    let probe = Arc::new(Probe::new(&client_config, &options.group).map_err(kafka_error)?);
+    require_schema(&store, &options).await?;
+    let cluster_id = require_topics(probe.clone(), &options).await?;
+
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let lease_life = Duration::from_secs(options.delivery.lease_s);
+    let concurrency = options.delivery.concurrency.max(1);
+    let delivery =
+        Arc::new(Delivery::new(stage.clone(), store.clone(), cluster_id, lease_life, concurrency, metrics.clone()));
+    let resolver = Arc::new(Resolver { probe: probe.clone(), store, stage, metrics: metrics.clone() });
+
+    let (events, received) = mpsc::channel();
+    let topics = options.topics.iter().map(|(topic, _)| topic.as_str().into()).collect();
+    let assignments = Assignments::new(topics, received, metrics.clone());
+    let drain_deadline = Duration::from_secs(options.delivery.drain_deadline_s);
+    let group = Group::new(assignments, start_resolving(resolver, events.clone()), drain_deadline);
+    let consumer: BaseConsumer<Group> =
+        consumer_config(client_config, &options.group).create_with_context(group).map_err(kafka_error)?;
+    let names: Vec<&str> = options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
+    consumer.subscribe(&names).map_err(kafka_error)?;
+
+    let runtime = tokio::runtime::Handle::current();
+    let member = Member::new(consumer, delivery, probe, runtime, events, member_options(&options), metrics);
+    serve_and_poll(member, options.listen, registry, shutdown).await?.map_err(kafka_error)
+}
+
+/// Polls on a thread of its own and serves HTTP until the end of either.
+async fn serve_and_poll<S: Stage>(
+    member: Member<S>,
+    listen: SocketAddr,
+    registry: Registry,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Result<(), KafkaError>, RunError> {
+    let listener = http::bind(listen).await?;
+    let health = Health::starting("joining the group");
+    health.ready();
+    let app = http::routes(health, Arc::new(registry));
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let polling = tokio::task::spawn_blocking(move || member.run(&stopped));
+    let on_shutdown = tokio::spawn(async move {
+        shutdown.await;
+        tracing::info!("draining");
+        stop.store(true, Ordering::Release);
+    });
+    let result = polling.await.map_err(|_| RunError::Panic);
+    on_shutdown.abort();
+    server.abort();
+    tracing::info!("stopped");
+    result
+}
+
+/// What the protocol depends on cannot be configured away.
+fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
+    // Ten seconds: a dead member's partitions go to others soon; a longer pause of a living one costs it the partition.
+    for (key, value) in [
+        ("session.timeout.ms", "10000"),
+        ("queued.max.messages.kbytes", "32768"),
+        ("topic.metadata.refresh.interval.ms", "10000"),
+    ] {
+        if config.get(key).is_none() {
+            config.set(key, value);
+        }
+    }
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "false")
+        // Out of range is never answered by a jump: the partition is looked at anew.
+        .set("auto.offset.reset", "error");
+    config
+}
+
+fn member_options(options: &RunOptions) -> MemberOptions {
+    MemberOptions {
+        limits: Limits {
+            rows_max: options.batch.rows_max.max(1),
+            bytes_max: options.batch.bytes_max.max(1),
+            age_max: Duration::from_millis(options.batch.age_max_ms),
+        },
+        buffer_bytes_max: options.delivery.buffer_bytes_max,
+        lease_life: Duration::from_secs(options.delivery.lease_s),
+        drain_deadline: Duration::from_secs(options.delivery.drain_deadline_s),
+        allowed_lateness_ms: options.allowed_lateness.as_millis() as i64,
+    }
+}
+
+fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Event>) -> crate::group::StartResolving {
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |slot, assignment, id, wanted| {
+        let (resolver, events) = (resolver.clone(), events.clone());
+        runtime.spawn(async move {
+            let still_wanted = || wanted.strong_count() > 0;
+            if let Some(resolved) = resolver.resolve(&id, still_wanted).await {
+                drop(events.send(Event::Resolved(slot, assignment, Box::new(resolved))));
+            }
+        });
+    })
+}
+
+async fn require_schema(store: &Store, options: &RunOptions) -> Result<(), RunError> {
+    horolog_schemas::migrate::require_current(&store.client).await.map_err(|error| RunError::ClickHouse {
+        url: options.clickhouse.url.clone(),
+        reason: error.to_string(),
+    })
+}
+
+/// All topics exist; gives the cluster's identifier.
+async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<String, RunError> {
+    let bootstrap = options.kafka.bootstrap.clone();
+    let topics = options.topics.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let names: Vec<&str> = topics.iter().map(|(topic, _)| topic.as_str()).collect();
+        let partitions = probe.partitions(&names)?;
+        Ok((partitions, probe.cluster_id().unwrap_or_default()))
+    });
+    let (partitions, cluster_id) = asked
+        .await
+        .map_err(|_| RunError::Panic)?
+        .map_err(|source| RunError::Kafka { bootstrap: bootstrap.clone(), source })?;
+    for (topic, setting) in &options.topics {
+        if partitions.get(topic).copied().unwrap_or_default() == 0 {
+            return Err(RunError::Topic { setting, topic: topic.clone(), bootstrap });
+        }
+    }
+    Ok(cluster_id)
+}
+
+/// Done when the process is asked to end: SIGTERM or SIGINT.
+pub async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => (),
+                _ = interrupt.recv() => (),
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "cannot listen for signals");
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! ClickHouse as the delivery sees it: one block inserted under one token, and every failure in one of four classes.
+//!
+//! Settings that the protocol depends on are pinned on each insert and cannot be configured away: no asynchronous inserts
+//! (their tokens are not checked by default), one insert thread (the block must not be cut by chance), both time-outs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use clickhouse::{Client, RowOwned, RowWrite};
+use clickhouse::error::Error as ClientError;
+
+use crate::config::{ClickHouseConfig, ConfigError};
+
+/// Bytes of an Arrow stream that are handed to the connection at a time.
+const SEND_CHUNK_BYTES: usize = 1 << 20;
+
+/// Why an insert did not succeed, by what is to be done.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Away, overloaded, or the answer was lost. The block may be stored: only the same token tells.
+    #[error("unknown outcome: {0}")]
+    Unknown(String),
+    /// The table refused rows whose lease is over (or the clocks differ).
+    #[error("lease refused: {0}")]
+    Lease(String),
+    /// The content of the block was refused.
+    #[error("content refused: {0}")]
+    Content(String),
+    /// Neither a retry nor leaving out records can help.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    /// A client for queries.
+    pub client: Client,
+    inserts: Client,
+    send_timeout: Duration,
+    insert_timeout: Duration,
+}
+
+impl Store {
+    /// A store as configured; does not connect.
+    pub fn new(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
+        let mut client = config.client()?;
+        let mut inserts = client
+            .clone()
+            .with_setting("async_insert", "0")
+            .with_setting("max_insert_threads", "1")
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("max_partitions_per_insert_block", "100")
+            .with_setting("input_format_arrow_allow_missing_columns", "0");
+        if config.fsync {
+            inserts = inserts.with_setting("fsync_after_insert", "1").with_setting("fsync_part_directory", "1");
+        }
+        if config.quorum {
+            inserts = inserts.with_setting("insert_quorum", "auto");
+            // Else a lagging replica could answer from before the last batch, and the batch would be stored again.
+            client = client.with_setting("select_sequential_consistency", "1");
+        }
+        let (send_timeout, insert_timeout) = (config.send_timeout(), config.insert_timeout());
+        Ok(Self { client, inserts, send_timeout, insert_timeout })
+    }
+
+    /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").
+    pub async fn insert(&self, table: &str, rows: &RecordBatch, token: &str, lease_ms: i64) -> Result<(), StoreError> {
+        let body = Bytes::from(encode(rows, lease_ms).map_err(|error| StoreError::Fatal(error.to_string()))?);
+        let mut insert = self
+            .inserts
+            .insert_formatted_with(format!("insert into {table} format ArrowStream"))
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("log_comment", token)
+            .with_timeouts(Some(self.send_timeout), Some(self.insert_timeout));
+        for start in (0..body.len()).step_by(SEND_CHUNK_BYTES) {
+            let chunk = body.slice(start..body.len().min(start + SEND_CHUNK_BYTES));
+            insert.send(chunk).await.map_err(classify)?;
+        }
+        insert.end().await.map_err(classify)
+    }
+}
+
+impl Store {
+    /// Inserts one row under `token`; its lease is a column of its own.
+    pub async fn insert_row<T: RowOwned + RowWrite>(
+        &self,
+        table: &str,
+        row: &T,
+        token: &str,
+    ) -> Result<(), StoreError> {
+        let client = self
+            .inserts
+            .clone()
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("log_comment", token);
+        let insert = client.insert::<T>(table).await.map_err(classify)?;
+        let mut insert = insert.with_timeouts(Some(self.send_timeout), Some(self.insert_timeout));
+        insert.write(row).await.map_err(classify)?;
+        insert.end().await.map_err(classify)
+    }
+}
+
+/// An Arrow stream of `rows` with the column `inserted_at` behind the others. IPC Streaming Format,
+/// <https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format>.
+fn encode(rows: &RecordBatch, lease_ms: i64) -> Result<Vec<u8>, ArrowError> {
+    let lease: ArrayRef =
+        Arc::new(TimestampMillisecondArray::from_value(lease_ms, rows.num_rows()).with_timezone("UTC"));
+    let mut fields = rows.schema().fields().to_vec();
+    let data_type = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    fields.push(Arc::new(Field::new("inserted_at", data_type, false)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(lease);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    let mut writer = StreamWriter::try_new(Vec::with_capacity(batch.get_array_memory_size()), &batch.schema())?;
+    writer.write(&batch)?;
+    writer.into_inner()
+}
+
+/// The class of a client's error.
+pub fn classify(error: ClientError) -> StoreError {
+    match &error {
+        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned()),
+        ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
+            StoreError::Unknown(error.to_string())
+        }
+        _ => StoreError::Fatal(error.to_string()),
+    }
+}
+
+/// `Code: 469. DB::Exception: …` → 469. Proxies answer without a code.
+fn code(message: &str) -> Option<u32> {
+    let digits = message.split_once("Code: ")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
+fn by_code(code: Option<u32>, message: String) -> StoreError {
+    match code {
+        Some(469) => StoreError::Lease(message),
+        // Values that cannot be parsed, converted or held.
+        Some(6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691) => {
+            StoreError::Content(message)
+        }
+        // What an operator has to change: unknown table, column, setting, function; syntax; rights.
+        Some(10 | 16 | 47 | 60 | 62 | 81 | 115 | 193 | 194 | 452 | 497 | 516) => StoreError::Fatal(message),
+        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, unknown: they pass, or an operator mends
+        // them, and a repeated insert under the same token does no harm.
+        _ => StoreError::Unknown(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(message: &str) -> &'static str {
+        match classify(ClientError::BadResponse(message.to_owned())) {
+            StoreError::Unknown(_) => "unknown",
+            StoreError::Lease(_) => "lease",
+            StoreError::Content(_) => "content",
+            StoreError::Fatal(_) => "fatal",
+        }
+    }
+
+    #[test]
+    fn classes_follow_the_code_and_not_the_words() {
+        assert_eq!(class("Code: 469. DB::Exception: Constraint `lease` … (VIOLATED_CONSTRAINT)"), "lease");
+        assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "content");
+        assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "fatal");
+        assert_eq!(class("Code: 252. DB::Exception: Too many parts"), "unknown");
+        assert_eq!(class("502 Bad Gateway"), "unknown");
+    }
+
+    #[test]
+    fn the_lease_is_the_last_column_of_the_stream() {
+        let ids: ArrayRef = Arc::new(arrow::array::Int32Array::from(vec![1, 2]));
+        let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+        let stream = encode(&rows, 1_700_000_000_123).unwrap();
+        let mut reader = arrow::ipc::reader::StreamReader::try_new(&stream[..], None).unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        assert_eq!(batch.schema().field(1).name(), "inserted_at");
+        let lease = batch.column(1).as_any().downcast_ref::<TimestampMillisecondArray>().unwrap();
+        assert_eq!(lease.values(), &[1_700_000_000_123, 1_700_000_000_123]);
+    }
+}
