@@ -11,6 +11,7 @@ mod field_class;
 mod framing;
 mod kind;
 mod metric_sample;
+pub mod migrate;
 mod pieces;
 mod raw_record;
 mod reject;

@@ -1,0 +1,14 @@
+//! `horolog-migrate up|down|status|check`: brings a ClickHouse database to the schema of this release, and says how it stands.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use horolog_schemas::migrate::cli::{Cli, run};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    run(Cli::parse()).await.unwrap_or_else(|error| {
+        eprintln!("horolog-migrate: {error:#}");
+        ExitCode::from(2)
+    })
+}

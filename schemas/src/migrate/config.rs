@@ -1,0 +1,213 @@
+//! Configuration of `horolog-migrate`: defaults < TOML file < environment `HOROLOG_MIGRATE__<SECTION>__<KEY>` < flags.
+//!
+//! Unknown keys are errors. The password comes from a file or the environment and never prints.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clickhouse::Client;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use super::error::MigrateError;
+use super::layout::Layout;
+use super::retention::Retention;
+use super::server::Server;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MigrateConfig {
+    /// Where the tables are.
+    pub clickhouse: ClickHouse,
+    /// How they are laid out.
+    pub tables: Layout,
+    /// How long data is kept.
+    pub retention: Retention,
+}
+
+/// `[clickhouse]`: the server.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClickHouse {
+    /// Address of its HTTP interface.
+    pub url: String,
+    /// Database that holds the tables; made if it is not there. Letters, digits, `_`.
+    pub database: String,
+    /// User name; needs the right to make databases for `up` and `check`.
+    pub user: String,
+    /// Password; better given as `password_file` or in the environment.
+    #[serde(skip_serializing)]
+    pub password: String,
+    /// File that holds the password; wins over `password`.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Default for ClickHouse {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8123".to_owned(),
+            database: "horolog".to_owned(),
+            user: "default".to_owned(),
+            password: String::new(),
+            password_file: None,
+        }
+    }
+}
+
+impl fmt::Debug for ClickHouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClickHouse")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("password", &"***")
+            .field("password_file", &self.password_file)
+            .finish()
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that cannot be read.
+    #[error("cannot read {setting} = {}: {source}", path.display())]
+    File {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A `--set` without a key and a value.
+    #[error("--set {0}: expected section.key=value")]
+    Set(String),
+    /// A key or value that does not fit.
+    #[error("configuration: {0}")]
+    Value(Box<figment::Error>),
+    /// Parameters that make no sense.
+    #[error(transparent)]
+    Parameters(#[from] MigrateError),
+}
+
+impl MigrateConfig {
+    /// Reads all sources. `assignments` are `section.key=value`, the later ones win.
+    pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            figment = figment.merge(Toml::string(&read("--config", path)?));
+        }
+        figment = figment.merge(Env::prefixed("HOROLOG_MIGRATE__").split("__"));
+        for assignment in assignments {
+            figment = figment.merge(Toml::string(&as_toml(assignment)?));
+        }
+        figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))
+    }
+
+    /// The server that it describes.
+    pub fn server(&self) -> Result<Server, ConfigError> {
+        let password = match &self.clickhouse.password_file {
+            Some(path) => read("clickhouse.password_file", path)?
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+            None => self.clickhouse.password.clone(),
+        };
+        let client = Client::default()
+            .with_url(&self.clickhouse.url)
+            .with_user(&self.clickhouse.user)
+            .with_password(password)
+            .with_product_info("horolog-migrate", env!("CARGO_PKG_VERSION"));
+        Ok(Server::new(
+            client,
+            &self.clickhouse.database,
+            self.tables.clone(),
+            self.retention.clone(),
+        )?)
+    }
+}
+
+fn read(setting: &'static str, path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+        setting,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
+fn as_toml(assignment: &str) -> Result<String, ConfigError> {
+    let (key, value) = assignment
+        .split_once('=')
+        .ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
+    let literal = format!("{key} = {value}");
+    let is_toml = Figment::from(Toml::string(&literal))
+        .extract::<figment::value::Dict>()
+        .is_ok();
+    Ok(if is_toml {
+        literal
+    } else {
+        format!("{key} = {}", serde_json::Value::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Engine;
+    use super::*;
+
+    fn load(assignments: &[&str]) -> Result<MigrateConfig, ConfigError> {
+        MigrateConfig::load(None, &assignments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"[tables]\nengine = 'replicated'\ncluster = 'a'\n").unwrap();
+        let config = MigrateConfig::load(Some(file.path()), &["tables.cluster=b".to_owned()]).unwrap();
+        assert_eq!(
+            (config.tables.engine, config.tables.cluster.as_str()),
+            (Engine::Replicated, "b")
+        );
+        assert_eq!(config.tables.lease_seconds, 60);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load(&["retention.audit_dayz=800"]).unwrap_err().to_string();
+        assert!(error.contains("audit_dayz"), "{error}");
+    }
+
+    #[test]
+    fn a_floor_undercut_is_one_line_that_names_setting_and_floor() {
+        let error = load(&["retention.hourly_months=6"])
+            .unwrap()
+            .server()
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(error, "retention.hourly_months = 6 is below its floor of 13");
+    }
+
+    #[test]
+    fn a_password_never_prints() {
+        let config = load(&["clickhouse.password=hunter2"]).unwrap();
+        assert_eq!(config.clickhouse.password, "hunter2");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_password_file_is_named_with_its_setting() {
+        let error = load(&["clickhouse.password_file=/nowhere/p"])
+            .unwrap()
+            .server()
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.starts_with("cannot read clickhouse.password_file = /nowhere/p"),
+            "{error}"
+        );
+    }
+}

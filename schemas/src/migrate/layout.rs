@@ -1,0 +1,275 @@
+//! `[tables]`: how tables are laid out on the servers, and the template tokens that stand for it in the migrations.
+//!
+//! Enters: a statement with tokens. Leaves: the statement for this installation. Guarantees: one server, a replicated
+//! cluster and the scratch tables of `check` come from the same text; an unknown token is an error, never sent.
+
+use serde::{Deserialize, Serialize};
+
+use super::sql;
+
+/// `[tables]`: parameters of the tables. They count when a table is made; `check` says where a live one differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Layout {
+    /// `plain` for one server, `replicated` for a cluster with Keeper.
+    pub engine: Engine,
+    /// Cluster whose servers all run each statement (`on cluster`). Empty: only the server of `clickhouse.url`.
+    pub cluster: String,
+    /// Storage policy of the tables; old audit events move to its volume `cold` if it has one. Empty: the server's default.
+    pub storage_policy: String,
+    /// How long after the broker confirmed its owner a batch may still be inserted. Seconds.
+    pub lease_seconds: u32,
+    /// How many inserted parts a table remembers for deduplication. By default 20,000 plain, 100,000 replicated.
+    pub deduplication_window: Option<u32>,
+    /// How long a replicated table remembers them, whichever is less. Seconds.
+    pub deduplication_window_seconds: u32,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Plain,
+            cluster: String::new(),
+            storage_policy: String::new(),
+            lease_seconds: 60,
+            deduplication_window: None,
+            deduplication_window_seconds: 604_800,
+        }
+    }
+}
+
+/// The family of table engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// `MergeTree` and its siblings.
+    Plain,
+    /// `ReplicatedMergeTree` and its siblings, with the server's macros `shard` and `replica`.
+    Replicated,
+}
+
+/// A layout or a statement that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A name that would have to be quoted.
+    #[error("{setting} = {value:?}: only letters, digits, _ and - are supported")]
+    Name {
+        /// The setting to change.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// A number that leaves no room.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    /// A token that stands for nothing.
+    #[error("unknown template token ${{{0}}}")]
+    Token(String),
+}
+
+impl Layout {
+    /// Refuses what could not be put into a statement.
+    pub fn validate(&self) -> Result<(), LayoutError> {
+        is_name("tables.cluster", &self.cluster)?;
+        is_name("tables.storage_policy", &self.storage_policy)?;
+        for (setting, value) in [
+            ("tables.lease_seconds", Some(self.lease_seconds)),
+            ("tables.deduplication_window", self.deduplication_window),
+            (
+                "tables.deduplication_window_seconds",
+                Some(self.deduplication_window_seconds),
+            ),
+        ] {
+            if value == Some(0) {
+                return Err(LayoutError::Zero(setting));
+            }
+        }
+        Ok(())
+    }
+
+    /// The statement with its tokens replaced.
+    pub fn render(&self, statement: &str) -> Result<String, LayoutError> {
+        self.replace(statement, self.engine)
+    }
+
+    /// Likewise for a table that only stands as a model of the real one: neither replicated nor on the whole cluster, but
+    /// equal in everything else.
+    pub(super) fn render_model(&self, statement: &str) -> Result<String, LayoutError> {
+        Self {
+            cluster: String::new(),
+            ..self.clone()
+        }
+        .replace(statement, Engine::Plain)
+    }
+
+    /// `` on cluster `c` `` with a blank before it, or nothing.
+    pub fn on_cluster(&self) -> String {
+        if self.cluster.is_empty() {
+            String::new()
+        } else {
+            format!(" on cluster {}", sql::literal(&self.cluster))
+        }
+    }
+
+    fn replace(&self, statement: &str, engine: Engine) -> Result<String, LayoutError> {
+        let mut parts = statement.split("${");
+        let mut rendered = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (token, after) = part
+                .split_once('}')
+                .ok_or_else(|| LayoutError::Token(part.to_owned()))?;
+            rendered.push_str(&self.value(token, engine)?);
+            rendered.push_str(after);
+        }
+        Ok(rendered)
+    }
+
+    fn value(&self, token: &str, engine: Engine) -> Result<String, LayoutError> {
+        if let Some(family) = token.strip_prefix("engine ") {
+            return Ok(clause(
+                engine,
+                family,
+                "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'",
+            ));
+        }
+        if let Some(family) = token.strip_prefix("engine_everywhere ") {
+            return Ok(clause(
+                engine,
+                family,
+                "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'",
+            ));
+        }
+        match token {
+            "on_cluster" => Ok(self.on_cluster()),
+            "deduplication_window" => Ok(self.deduplication()),
+            "storage_policy" if self.storage_policy.is_empty() => Ok(String::new()),
+            "storage_policy" => Ok(format!(", storage_policy = {}", sql::literal(&self.storage_policy))),
+            "lease_seconds" => Ok(self.lease_seconds.to_string()),
+            unknown => Err(LayoutError::Token(unknown.to_owned())),
+        }
+    }
+
+    fn deduplication(&self) -> String {
+        match self.engine {
+            Engine::Plain => {
+                format!(
+                    "non_replicated_deduplication_window = {}",
+                    self.deduplication_window.unwrap_or(20_000)
+                )
+            }
+            Engine::Replicated => format!(
+                "replicated_deduplication_window = {}, replicated_deduplication_window_seconds = {}",
+                self.deduplication_window.unwrap_or(100_000),
+                self.deduplication_window_seconds
+            ),
+        }
+    }
+}
+
+/// `ReplacingMergeTree(column)` as it is, or as `ReplicatedReplacingMergeTree('path', 'replica', column)`.
+fn clause(engine: Engine, family: &str, replication: &str) -> String {
+    match (engine, family.split_once('(')) {
+        (Engine::Plain, _) => family.to_owned(),
+        (Engine::Replicated, None) => format!("Replicated{family}({replication})"),
+        (Engine::Replicated, Some((name, arguments))) => format!("Replicated{name}({replication}, {arguments}"),
+    }
+}
+
+/// Names go into statements unquoted or as part of a path, so they are kept plain.
+pub(super) fn is_name(setting: &'static str, value: &str) -> Result<(), LayoutError> {
+    let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if plain {
+        Ok(())
+    } else {
+        Err(LayoutError::Name {
+            setting,
+            value: value.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::{HISTORY, MIGRATIONS};
+    use super::*;
+
+    fn cluster() -> Layout {
+        Layout {
+            engine: Engine::Replicated,
+            cluster: "c1".to_owned(),
+            ..Layout::default()
+        }
+    }
+
+    #[test]
+    fn the_engine_clause_is_a_parameter() {
+        let text = "engine = ${engine ReplacingMergeTree(at)} settings ${deduplication_window}${storage_policy}";
+        assert_eq!(
+            Layout::default().render(text).unwrap(),
+            "engine = ReplacingMergeTree(at) settings non_replicated_deduplication_window = 20000"
+        );
+        assert_eq!(
+            cluster().render(text).unwrap(),
+            "engine = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', at) \
+             settings replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800"
+        );
+        assert!(
+            cluster()
+                .render("${engine MergeTree}")
+                .unwrap()
+                .starts_with("ReplicatedMergeTree('/clickhouse")
+        );
+    }
+
+    #[test]
+    fn the_model_of_a_replicated_table_is_plain_but_has_its_settings() {
+        let text = "create table t${on_cluster} engine = ${engine MergeTree} settings ${deduplication_window}";
+        assert_eq!(
+            cluster().render_model(text).unwrap(),
+            "create table t engine = MergeTree settings replicated_deduplication_window = 100000, \
+             replicated_deduplication_window_seconds = 604800"
+        );
+    }
+
+    #[test]
+    fn every_migration_renders_for_one_server_and_for_a_cluster() {
+        for layout in [Layout::default(), cluster()] {
+            let steps = MIGRATIONS
+                .iter()
+                .flat_map(|migration| [migration.up(), migration.down()])
+                .flatten();
+            for statement in steps.chain(sql::statements(HISTORY)) {
+                let rendered = layout.render(&statement).unwrap();
+                assert!(!rendered.contains("${"), "{rendered}");
+                assert_eq!(
+                    rendered.contains(" on cluster 'c1'"),
+                    !layout.cluster.is_empty(),
+                    "{rendered}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_token_is_an_error() {
+        assert_eq!(
+            Layout::default().render("a ${b} c"),
+            Err(LayoutError::Token("b".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_name_that_needs_quotes_is_refused_with_its_setting() {
+        let layout = Layout {
+            cluster: "a'b".to_owned(),
+            ..Layout::default()
+        };
+        assert!(
+            layout
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("tables.cluster = ")
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! ClickHouse migrations: numbered, embedded, forward and back, checked against the live schema.
+//!
+//! [`up`] and [`down`] change the schema under a lock; [`check`] names every difference to what the migrations make;
+//! [`status`] lists them; [`require_current`] is for the start of a service. [`Layout`] and [`Retention`] are the parameters.
+//! Everything but `server`, `lock`, `history`, `up`, `check` and `status` is pure.
+
+mod catalog;
+mod check;
+pub mod cli;
+mod config;
+mod definition;
+mod diff;
+mod error;
+mod history;
+mod layout;
+mod lock;
+mod retention;
+mod server;
+mod sql;
+mod status;
+mod up;
+
+pub use catalog::{MIGRATIONS, Migration};
+pub use check::check;
+pub use config::{ClickHouse, ConfigError, MigrateConfig};
+pub use diff::Difference;
+pub use error::MigrateError;
+pub use history::{Entry, History, State};
+pub use layout::{Engine, Layout, LayoutError};
+pub use lock::Runner;
+pub use retention::{BelowFloor, Retention, TableTtl};
+pub use server::Server;
+pub use status::{Status, require_current, status};
+pub use up::{Report, RunOptions, down, up};

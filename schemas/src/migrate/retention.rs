@@ -1,0 +1,216 @@
+//! `[retention]`: how long each kind of data is kept, as TTL clauses.
+//!
+//! Enters: the configuration. Leaves: the TTL of every table that has one, as `horolog-migrate up` sets it. Guarantees:
+//! nothing below a legal floor is ever set; recompression and the move to cold storage do not depend on deletion. Tables
+//! drop whole parts (`ttl_only_drop_parts`), so data outlives its age by at most its partition: a day of raw metrics, a
+//! month of everything else. Never does: touch a server.
+
+use serde::{Deserialize, Serialize};
+
+/// Parts are recompressed after so many days: by then late records have come, and queries look at newer ones.
+const RECOMPRESS_DAYS: u32 = 7;
+/// Audit events move to the volume `cold` after so many days.
+const COLD_DAYS: u32 = 90;
+/// Hourly aggregates, and rejected metric samples, are kept at least so many months.
+const HOURLY_MONTHS_MIN: u32 = 13;
+/// Audit events are kept at least 24 months, of which one February may have 29 days.
+const AUDIT_DAYS_MIN: u32 = 731;
+
+/// `[retention]`: deletion by age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Raw metric samples. Days.
+    pub metrics_days: u32,
+    /// Hourly aggregates; at least 13. Months.
+    pub hourly_months: u32,
+    /// Audit events, those among the rejected records, and the ledger; at least 731. Days.
+    pub audit_days: u32,
+    /// Never delete by age, for historical data. Recompression stays.
+    pub keep_all: bool,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            metrics_days: 30,
+            hourly_months: 25,
+            audit_days: 2_555,
+            keep_all: false,
+        }
+    }
+}
+
+/// A retention that is too short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} = {value} is below its floor of {floor}")]
+pub struct BelowFloor {
+    /// The setting to change.
+    pub setting: &'static str,
+    /// What it is.
+    pub value: u32,
+    /// What it may not be below.
+    pub floor: u32,
+}
+
+/// The TTL a table is to have; without one it has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableTtl {
+    /// The table.
+    pub table: &'static str,
+    /// What follows `ttl`.
+    pub ttl: Option<String>,
+}
+
+impl Retention {
+    /// Refuses what is below a floor.
+    pub fn validate(&self) -> Result<(), BelowFloor> {
+        for (setting, value, floor) in [
+            ("retention.metrics_days", self.metrics_days, 1),
+            ("retention.hourly_months", self.hourly_months, HOURLY_MONTHS_MIN),
+            ("retention.audit_days", self.audit_days, AUDIT_DAYS_MIN),
+        ] {
+            if value < floor {
+                return Err(BelowFloor { setting, value, floor });
+            }
+        }
+        Ok(())
+    }
+
+    /// The TTLs of all tables that data can grow old in.
+    pub fn ttls(&self, has_cold_volume: bool) -> Vec<TableTtl> {
+        let audit = self.audit_days;
+        let recompress = |column: &str| {
+            Some(format!(
+                "toDateTime({column}) + toIntervalDay({RECOMPRESS_DAYS}) recompress codec(ZSTD(9))"
+            ))
+        };
+        let delete = |expression: String| (!self.keep_all).then_some(expression);
+        let cold =
+            has_cold_volume.then(|| format!("toDateTime(occurred_at) + toIntervalDay({COLD_DAYS}) to volume 'cold'"));
+        // Each kind for itself. A kind that this release does not know is kept for the longest time.
+        let rejected = format!(
+            "if(kind = 'metric_sample', addMonths(toDateTime(kafka_timestamp), {HOURLY_MONTHS_MIN}), \
+             addDays(toDateTime(kafka_timestamp), {audit}))"
+        );
+        [
+            (
+                "metrics",
+                vec![
+                    recompress("time"),
+                    delete(format!("toDateTime(time) + toIntervalDay({})", self.metrics_days)),
+                ],
+            ),
+            (
+                "audit_logs",
+                vec![
+                    recompress("occurred_at"),
+                    cold,
+                    delete(format!("toDateTime(occurred_at) + toIntervalDay({audit})")),
+                ],
+            ),
+            (
+                "rejected_records",
+                vec![recompress("kafka_timestamp"), delete(rejected)],
+            ),
+            (
+                "batch_ledger",
+                vec![
+                    recompress("inserted_at"),
+                    delete(format!("toDateTime(inserted_at) + toIntervalDay({audit})")),
+                ],
+            ),
+            (
+                "metrics_hourly",
+                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+            ),
+        ]
+        .into_iter()
+        .map(|(table, rules)| {
+            let rules: Vec<String> = rules.into_iter().flatten().collect();
+            TableTtl {
+                table,
+                ttl: (!rules.is_empty()).then(|| rules.join(", ")),
+            }
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ttl(retention: &Retention, has_cold_volume: bool, table: &str) -> Option<String> {
+        let ttls = retention.ttls(has_cold_volume);
+        ttls.into_iter().find(|ttl| ttl.table == table).unwrap().ttl
+    }
+
+    #[test]
+    fn the_defaults_are_above_every_floor() {
+        assert_eq!(Retention::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_floor_undercut_is_refused_with_setting_and_floor() {
+        for (retention, message) in [
+            (
+                Retention {
+                    hourly_months: 12,
+                    ..Retention::default()
+                },
+                "retention.hourly_months = 12 is below its floor of 13",
+            ),
+            (
+                Retention {
+                    audit_days: 730,
+                    ..Retention::default()
+                },
+                "retention.audit_days = 730 is below its floor of 731",
+            ),
+            (
+                Retention {
+                    metrics_days: 0,
+                    ..Retention::default()
+                },
+                "retention.metrics_days = 0 is below its floor of 1",
+            ),
+        ] {
+            assert_eq!(retention.validate().unwrap_err().to_string(), message);
+        }
+        assert!(
+            Retention {
+                hourly_months: 13,
+                audit_days: 731,
+                ..Retention::default()
+            }
+            .validate()
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn keep_all_stops_deletion_and_nothing_else() {
+        let retention = Retention {
+            keep_all: true,
+            ..Retention::default()
+        };
+        assert_eq!(
+            ttl(&retention, true, "audit_logs").unwrap(),
+            "toDateTime(occurred_at) + toIntervalDay(7) recompress codec(ZSTD(9)), \
+             toDateTime(occurred_at) + toIntervalDay(90) to volume 'cold'"
+        );
+        assert_eq!(
+            ttl(&retention, true, "metrics").unwrap(),
+            "toDateTime(time) + toIntervalDay(7) recompress codec(ZSTD(9))"
+        );
+        assert_eq!(ttl(&retention, true, "metrics_hourly"), None);
+    }
+
+    #[test]
+    fn nothing_moves_where_there_is_no_cold_volume() {
+        let audit = ttl(&Retention::default(), false, "audit_logs").unwrap();
+        assert!(!audit.contains("volume"), "{audit}");
+        assert!(audit.ends_with("toIntervalDay(2555)"), "{audit}");
+    }
+}

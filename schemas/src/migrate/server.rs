@@ -1,0 +1,156 @@
+//! The server that is migrated: a client, a database on it, and the layout of its tables.
+//!
+//! Enters: statements. Leaves: their results, or errors that say what was being done and which setting to look at. Never
+//! does: decide what to run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clickhouse::error::Error as ClientError;
+use clickhouse::{Client, RowOwned, RowRead};
+
+use super::definition::Definition;
+use super::error::MigrateError;
+use super::layout::{Layout, is_name};
+use super::retention::Retention;
+
+/// A statement that has not ended by then is given up. Dropping a large table, or one that queries still read, takes a while.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// ClickHouse's codes that mean something here.
+pub(super) mod code {
+    pub const TABLE_ALREADY_EXISTS: u32 = 57;
+    pub const UNKNOWN_TABLE: u32 = 60;
+    pub const UNKNOWN_DATABASE: u32 = 81;
+}
+
+/// Where the tables are, and how they are to be.
+#[derive(Clone)]
+pub struct Server {
+    /// Its current database is `system`, which is there before ours is.
+    root: Client,
+    pub(super) database: String,
+    pub(super) layout: Layout,
+    pub(super) retention: Retention,
+}
+
+impl Server {
+    /// Checks the parameters; connects to nothing yet.
+    pub fn new(client: Client, database: &str, layout: Layout, retention: Retention) -> Result<Self, MigrateError> {
+        is_name("clickhouse.database", database)?;
+        layout.validate()?;
+        retention.validate()?;
+        Ok(Self {
+            root: client.with_database("system"),
+            database: database.to_owned(),
+            layout,
+            retention,
+        })
+    }
+
+    /// A client without our database, for what is done before it is there.
+    pub(super) fn root(&self) -> Session {
+        Session(self.root.clone())
+    }
+
+    /// A client with our database.
+    pub(super) fn session(&self) -> Session {
+        self.session_in(&self.database)
+    }
+
+    /// A client with another database.
+    pub(super) fn session_in(&self, database: &str) -> Session {
+        Session(self.root.clone().with_database(database))
+    }
+
+    /// Whether the storage policy of the tables has a volume for old data.
+    pub(super) async fn has_cold_volume(&self) -> Result<bool, MigrateError> {
+        let sql = "select count() > 0 from system.storage_policies \
+                   where policy_name = {policy: String} and volume_name = 'cold'";
+        let query = self.root.query_raw(sql).param("policy", &self.layout.storage_policy);
+        query
+            .fetch_one::<bool>()
+            .await
+            .map_err(|source| MigrateError::server("read the storage policies", source))
+    }
+
+    /// All tables and views of a database as they are, by name.
+    pub(super) async fn definitions(&self, database: &str) -> Result<BTreeMap<String, Definition>, MigrateError> {
+        let sql = "select name, create_table_query from system.tables where database = {database: String}";
+        let query = self.root.query_raw(sql).param("database", database);
+        let rows: Vec<(String, String)> = query
+            .fetch_all()
+            .await
+            .map_err(|source| MigrateError::server("read the tables", source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(name, query)| (name, Definition::parse(&query, database)))
+            .collect())
+    }
+}
+
+/// A client with a current database.
+pub(super) struct Session(Client);
+
+impl Session {
+    /// With the database that the client has.
+    pub fn of(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// Runs a statement to its end.
+    pub async fn execute(&self, sql: &str) -> Result<(), ClientError> {
+        let statement = self.0.query_raw(sql).execute();
+        tokio::time::timeout(STATEMENT_TIMEOUT, statement)
+            .await
+            .unwrap_or(Err(ClientError::TimedOut))
+    }
+
+    /// Reads all rows.
+    pub async fn rows<T: RowOwned + RowRead>(&self, sql: &str) -> Result<Vec<T>, ClientError> {
+        let rows = self.0.query_raw(sql).fetch_all::<T>();
+        tokio::time::timeout(STATEMENT_TIMEOUT, rows)
+            .await
+            .unwrap_or(Err(ClientError::TimedOut))
+    }
+}
+
+/// The code in an answer of the server.
+pub(super) fn code_of(error: &ClientError) -> Option<u32> {
+    let ClientError::BadResponse(text) = error else {
+        return None;
+    };
+    let digits = text.split("Code: ").nth(1)?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_answer_is_read() {
+        let answer = "Code: 57. DB::Exception: Table h.t already exists. (TABLE_ALREADY_EXISTS)";
+        assert_eq!(
+            code_of(&ClientError::BadResponse(answer.to_owned())),
+            Some(code::TABLE_ALREADY_EXISTS)
+        );
+        assert_eq!(code_of(&ClientError::BadResponse("bad gateway".to_owned())), None);
+        assert_eq!(code_of(&ClientError::TimedOut), None);
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused_before_anything_is_sent() {
+        let retention = Retention {
+            audit_days: 1,
+            ..Retention::default()
+        };
+        let server = Server::new(Client::default(), "horolog", Layout::default(), retention);
+        assert_eq!(
+            server.err().unwrap().to_string(),
+            "retention.audit_days = 1 is below its floor of 731"
+        );
+        let server = Server::new(Client::default(), "a;b", Layout::default(), Retention::default());
+        assert!(server.err().unwrap().to_string().starts_with("clickhouse.database = "));
+    }
+}

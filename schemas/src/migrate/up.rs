@@ -1,0 +1,238 @@
+//! `up` and `down`: apply what is missing, take back what is too much.
+//!
+//! There is no transaction around DDL. So a step is idempotent, is recorded after it is done, and a run that was cut off
+//! anywhere is finished by running it again. Guarantees: one runner at a time; nothing runs when an applied migration was
+//! changed; `down` looks at all tables before it drops the first. Never does: destroy rows unless told to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::Utc;
+
+use super::catalog::{MIGRATIONS, Migration};
+use super::error::MigrateError;
+use super::history::{self, History};
+use super::lock::{Lock, Runner};
+use super::retention::TableTtl;
+use super::server::Server;
+use super::sql;
+
+/// How to run.
+#[derive(Debug)]
+pub struct RunOptions<'a> {
+    /// Who runs.
+    pub runner: Runner,
+    /// Take the lock from whoever has it.
+    pub break_lock: bool,
+    /// Set from outside to stop before the next step.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// What a run did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Migrations that were applied or taken back, in that order.
+    pub migrations: Vec<&'static str>,
+    /// Tables that got another TTL.
+    pub retention: Vec<&'static str>,
+}
+
+/// Applies all pending migrations up to version `to`, then the retention.
+pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> Result<Report, MigrateError> {
+    let to = version(to.unwrap_or_else(last))?;
+    let create = format!(
+        "create database if not exists `{}`{}",
+        server.database,
+        server.layout.on_cluster()
+    );
+    let created = server.root().execute(&create).await;
+    created.map_err(|source| MigrateError::server(format!("create database {}", server.database), source))?;
+    history::create(server).await?;
+    locked(server, options, async |lock| {
+        let history = history::read_latest(server).await?;
+        history.verify()?;
+        let mut report = Report::default();
+        for migration in MIGRATIONS
+            .iter()
+            .filter(|m| m.version() <= to && !history.is_applied(m.version()))
+        {
+            run(server, migration, "up", migration.up(), lock, options).await?;
+            report.migrations.push(migration.id);
+        }
+        report.retention = apply_retention(server, lock).await?;
+        Ok(report)
+    })
+    .await
+}
+
+/// Takes back all migrations above version `to`, the newest first.
+pub async fn down(
+    server: &Server,
+    to: u32,
+    destroy_data: bool,
+    options: &RunOptions<'_>,
+) -> Result<Report, MigrateError> {
+    let to = version(to)?;
+    if history::read(&server.session())
+        .await?
+        .entries
+        .iter()
+        .all(|entry| entry.applied_at.is_none())
+    {
+        return Ok(Report::default()); // there may not even be a database to hold the lock
+    }
+    locked(server, options, async |lock| {
+        let history = history::read_latest(server).await?;
+        history.verify()?;
+        let undone = undone(&history, to);
+        if !destroy_data {
+            refuse_to_destroy(server, &undone).await?;
+        }
+        let mut report = Report::default();
+        for migration in undone {
+            run(server, migration, "down", migration.down(), lock, options).await?;
+            report.migrations.push(migration.id);
+        }
+        Ok(report)
+    })
+    .await
+}
+
+fn last() -> u32 {
+    MIGRATIONS.last().map_or(0, Migration::version)
+}
+
+fn version(to: u32) -> Result<u32, MigrateError> {
+    if to <= last() {
+        Ok(to)
+    } else {
+        Err(MigrateError::NoSuchVersion { to, last: last() })
+    }
+}
+
+fn undone(history: &History, to: u32) -> Vec<&'static Migration> {
+    MIGRATIONS
+        .iter()
+        .rev()
+        .filter(|m| m.version() > to && history.is_applied(m.version()))
+        .collect()
+}
+
+/// Does the work under the lock, and gives the lock back whatever came of it.
+async fn locked<'a, T>(
+    server: &'a Server,
+    options: &RunOptions<'_>,
+    work: impl AsyncFnOnce(&Lock<'a>) -> Result<T, MigrateError>,
+) -> Result<T, MigrateError> {
+    let lock = Lock::acquire(server, &options.runner, Utc::now(), options.break_lock).await?;
+    let outcome = work(&lock).await;
+    let released = lock.release().await;
+    let value = outcome?;
+    released.map(|()| value)
+}
+
+async fn run(
+    server: &Server,
+    migration: &Migration,
+    action: &str,
+    statements: Vec<String>,
+    lock: &Lock<'_>,
+    options: &RunOptions<'_>,
+) -> Result<(), MigrateError> {
+    for statement in statements {
+        if options.interrupted.load(Ordering::Relaxed) {
+            return Err(MigrateError::Interrupted);
+        }
+        lock.confirm().await?;
+        let done = server.session().execute(&server.layout.render(&statement)?).await;
+        done.map_err(|source| MigrateError::server(format!("apply {action} of {}", migration.id), source))?;
+    }
+    history::record(server, migration, action, &options.runner, Utc::now()).await
+}
+
+/// Sets the TTL of every table whose TTL is another than configured. Setting an equal one is avoided: the server would read
+/// every part again.
+async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'static str>, MigrateError> {
+    let definitions = server.definitions(&server.database).await?;
+    let mut changed = Vec::new();
+    for TableTtl { table, ttl } in server.retention.ttls(server.has_cold_volume().await?) {
+        let Some(definition) = definitions.get(table) else {
+            continue;
+        };
+        let found = definition.pieces.get("ttl").map(String::as_str);
+        if formatted(server, found).await? == formatted(server, ttl.as_deref()).await? {
+            continue;
+        }
+        lock.confirm().await?;
+        let alter = alter_ttl(table, &server.layout.on_cluster(), ttl.as_deref());
+        let altered = server.session().execute(&alter).await;
+        altered.map_err(|source| MigrateError::server(format!("set the retention of {table}"), source))?;
+        changed.push(table);
+    }
+    Ok(changed)
+}
+
+/// The statement that gives a table this TTL, or takes away the one it has.
+pub(super) fn alter_ttl(table: &str, on_cluster: &str, ttl: Option<&str>) -> String {
+    match ttl {
+        Some(ttl) => format!("alter table {table}{on_cluster} modify ttl {ttl}"),
+        None => format!("alter table {table}{on_cluster} remove ttl"),
+    }
+}
+
+/// A TTL in the server's own form, so that two of them compare.
+async fn formatted(server: &Server, ttl: Option<&str>) -> Result<Option<String>, MigrateError> {
+    let Some(ttl) = ttl else { return Ok(None) };
+    let statement = sql::literal(&alter_ttl("t", "", Some(ttl)));
+    let rows = server
+        .root()
+        .rows::<String>(&format!("select formatQuerySingleLine({statement})"))
+        .await;
+    Ok(rows
+        .map_err(|source| MigrateError::server("format a ttl", source))?
+        .pop())
+}
+
+/// Names every table that would be dropped with rows in it.
+async fn refuse_to_destroy(server: &Server, undone: &[&'static Migration]) -> Result<(), MigrateError> {
+    let definitions = server.definitions(&server.database).await?;
+    let mut tables = Vec::new();
+    for object in undone.iter().map(|migration| migration.object()) {
+        let is_table = definitions
+            .get(object)
+            .is_some_and(|table| table.pieces.contains_key("engine"));
+        if is_table {
+            let rows = count(server, object).await?;
+            if rows > 0 {
+                tables.push(format!("{object} has {rows} rows"));
+            }
+        }
+    }
+    if tables.is_empty() {
+        Ok(())
+    } else {
+        Err(MigrateError::WouldDestroy {
+            tables: tables.join(", "),
+        })
+    }
+}
+
+/// Rows of a table, on a cluster in all its shards.
+async fn count(server: &Server, table: &str) -> Result<u64, MigrateError> {
+    let source = if server.layout.cluster.is_empty() {
+        table.to_owned()
+    } else {
+        format!(
+            "cluster({}, {}, {table})",
+            sql::literal(&server.layout.cluster),
+            server.database
+        )
+    };
+    let rows = server
+        .session()
+        .rows::<u64>(&format!("select count() from {source}"))
+        .await;
+    Ok(rows
+        .map_err(|source| MigrateError::server(format!("count the rows of {table}"), source))?
+        .pop()
+        .unwrap_or(0))
+}
