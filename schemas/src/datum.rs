@@ -13,6 +13,8 @@ use crate::reject::{Fault, Reason};
 
 /// Schemas nested deeper are refused; so are recursive ones.
 const NESTING_MAX: usize = 16;
+/// The most bytes of a variable-length number of 64 bits.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// The wire form of a record, as a writer's schema says it and as far as a reader needs it.
 #[derive(Debug)]
@@ -310,24 +312,31 @@ impl<'a> Walk<'a> {
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, Flaw> {
+        // Nearly all lengths and indices take one byte.
+        if let [byte @ 0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Flaw> {
         let mut value = 0;
-        for (index, byte) in self.rest.iter().take(10).enumerate() {
+        for (index, byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
             value |= u64::from(byte & 0x7F) << (7 * index);
             if *byte < 0x80 {
                 // The tenth byte has room for one bit.
-                if index == 9 && *byte > 1 {
+                if index + 1 == VARINT_BYTES_MAX && *byte > 1 {
                     break;
                 }
                 self.rest = &self.rest[index + 1..];
                 return Ok(value);
             }
         }
-        if self.rest.len() < 10 {
-            return Err(Flaw::Truncated {
-                needed: self.rest.len() as u64 + 1,
-                left: self.rest.len(),
-            });
+        if self.rest.len() < VARINT_BYTES_MAX {
+            return Err(Flaw::Truncated { needed: 1, left: 0 });
         }
         Err(Flaw::Other(
             Reason::MalformedNumber,
