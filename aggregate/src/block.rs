@@ -60,7 +60,11 @@ impl Lateness {
 
     /// Minute of the batch for a late hour, 1970 for one that is on time; seconds since 1970.
     fn revised_at(&self, hour: u32) -> i64 {
-        if self.is_late(hour) { self.at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000 } else { 0 }
+        if self.is_late(hour) {
+            self.at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
+        } else {
+            0
+        }
     }
 }
 
@@ -91,12 +95,25 @@ pub fn metrics_hourly(
         types.push(key.metric_type as i8);
         *records.entry(key.hour).or_default() += summary.count;
     }
-    let [tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit] =
-        texts.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
-    let late_counts =
-        starts.iter().zip(&hours.summaries).map(|(hour, s)| if lateness.is_late(*hour) { s.count } else { 0 });
+    let [
+        tenant_id,
+        metric_name,
+        service_id,
+        plugin_id,
+        environment,
+        team_id,
+        unit,
+    ] = texts.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
+    let late_counts = starts
+        .iter()
+        .zip(&hours.summaries)
+        .map(|(hour, s)| if lateness.is_late(*hour) { s.count } else { 0 });
     let values = |of: fn(&Summary) -> f64| Arc::new(Float64Array::from_iter_values(hours.summaries.iter().map(of)));
-    let Distributions { positive, negative, zero_count } = Distributions::of(hours)?;
+    let Distributions {
+        positive,
+        negative,
+        zero_count,
+    } = Distributions::of(hours)?;
     let columns = RecordBatch::try_from_iter([
         ("tenant_id", tenant_id),
         ("metric_name", metric_name),
@@ -107,9 +124,17 @@ pub fn metrics_hourly(
         ("team_id", team_id),
         ("metric_type", Arc::new(Int8Array::from(types))),
         ("unit", unit),
-        ("revised_at", seconds(starts.iter().map(|hour| lateness.revised_at(*hour)))),
+        (
+            "revised_at",
+            seconds(starts.iter().map(|hour| lateness.revised_at(*hour))),
+        ),
         ("epoch", Arc::new(UInt32Array::from_value(EPOCH, hours.len()))),
-        ("count", Arc::new(UInt64Array::from_iter_values(hours.summaries.iter().map(|summary| summary.count)))),
+        (
+            "count",
+            Arc::new(UInt64Array::from_iter_values(
+                hours.summaries.iter().map(|summary| summary.count),
+            )),
+        ),
         ("late_count", Arc::new(UInt64Array::from_iter_values(late_counts))),
         ("sum", values(|summary| summary.sum)),
         ("min", values(|summary| summary.min)),
@@ -119,7 +144,13 @@ pub fn metrics_hourly(
         ("negative", Arc::new(negative)),
         ("zero_count", Arc::new(zero_count)),
     ])?;
-    Ok((Block { table: HOURLY_TABLE, pieces: pieces(HOURLY_PARTITION, &columns)? }, records))
+    Ok((
+        Block {
+            table: HOURLY_TABLE,
+            pieces: pieces(HOURLY_PARTITION, &columns)?,
+        },
+        records,
+    ))
 }
 
 fn seconds(times: impl Iterator<Item = i64>) -> ArrayRef {
@@ -132,12 +163,24 @@ fn last(summaries: &[Summary], partition: i32) -> Result<StructArray, ArrowError
     let times = TimestampMicrosecondArray::from_iter_values(last().map(|last| last.time_us)).with_timezone("UTC");
     let columns: [(&str, ArrayRef); 4] = [
         ("time", Arc::new(times)),
-        ("kafka_partition", Arc::new(Int32Array::from_value(partition, summaries.len()))),
-        ("kafka_offset", Arc::new(Int64Array::from_iter_values(last().map(|last| last.offset)))),
-        ("value", Arc::new(Float64Array::from_iter_values(last().map(|last| last.value)))),
+        (
+            "kafka_partition",
+            Arc::new(Int32Array::from_value(partition, summaries.len())),
+        ),
+        (
+            "kafka_offset",
+            Arc::new(Int64Array::from_iter_values(last().map(|last| last.offset))),
+        ),
+        (
+            "value",
+            Arc::new(Float64Array::from_iter_values(last().map(|last| last.value))),
+        ),
     ];
     let (names, arrays): (Vec<&str>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    let fields = names.iter().zip(&arrays).map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
+    let fields = names
+        .iter()
+        .zip(&arrays)
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
     StructArray::try_new(fields.collect(), arrays, None)
 }
 
@@ -172,7 +215,11 @@ impl Distributions {
             negative.end_row();
             zero_counts.push(zero_count);
         }
-        Ok(Self { positive: positive.finish()?, negative: negative.finish()?, zero_count: zero_counts.into() })
+        Ok(Self {
+            positive: positive.finish()?,
+            negative: negative.finish()?,
+            zero_count: zero_counts.into(),
+        })
     }
 }
 
@@ -201,11 +248,19 @@ impl BucketMaps {
             Field::new("key", DataType::Int32, false),
             Field::new("value", DataType::UInt64, false),
         ]);
-        let arrays: Vec<ArrayRef> =
-            vec![Arc::new(Int32Array::from(self.indexes)), Arc::new(UInt64Array::from(self.counts))];
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from(self.indexes)),
+            Arc::new(UInt64Array::from(self.counts)),
+        ];
         let entries = Field::new("entries", DataType::Struct(fields.clone()), false);
         let offsets = OffsetBuffer::from_lengths(self.lengths);
-        MapArray::try_new(Arc::new(entries), offsets, StructArray::try_new(fields, arrays, None)?, None, false)
+        MapArray::try_new(
+            Arc::new(entries),
+            offsets,
+            StructArray::try_new(fields, arrays, None)?,
+            None,
+            false,
+        )
     }
 }
 
@@ -217,7 +272,13 @@ pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
         ("log_epoch", Arc::new(UInt32Array::from_value(at.log_epoch, 1))),
         ("partitions", Arc::new(Int32Array::from_value(at.partitions, 1))),
         ("aggregated_end", Arc::new(Int64Array::from_value(at.aggregated_end, 1))),
-        ("watermark", Arc::new(TimestampMillisecondArray::from_value(at.watermark_ms, 1).with_timezone("UTC"))),
+        (
+            "watermark",
+            Arc::new(TimestampMillisecondArray::from_value(at.watermark_ms, 1).with_timezone("UTC")),
+        ),
     ];
-    Ok(Block { table: PROGRESS_TABLE, pieces: vec![RecordBatch::try_from_iter(columns)?] })
+    Ok(Block {
+        table: PROGRESS_TABLE,
+        pieces: vec![RecordBatch::try_from_iter(columns)?],
+    })
 }

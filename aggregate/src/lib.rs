@@ -1,15 +1,17 @@
 //! The aggregate stage: Kafka's metric samples to partial hourly aggregates, and how complete they are.
 //!
-//! The way of a batch: [`stage`] cuts a range of records into chunks, [`core`] spreads them over the workers of the
+//! The way of a batch: [`stage`] cuts a range of records into chunks, [`workers`] spread them over the workers of the
 //! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`], bring those together to [`hours`];
 //! [`block`] makes rows of them.
 
-pub mod core;
+pub mod block;
+pub mod config;
 mod dataflow;
 pub mod histogram;
 pub mod hours;
 pub mod key;
 pub mod partial;
 pub mod samples;
-
+pub mod stage;
 pub mod summary;
+pub mod workers;

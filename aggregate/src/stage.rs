@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Months};
 use horolog_schemas::{Decoder, RULES_VERSION, WriterSchemas};
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
 
 use crate::block::{Lateness, metrics_hourly, partition_progress};
-use crate::core::{Core, CoreError};
 use crate::samples::Samples;
+use crate::workers::{Workers, WorkersError};
 
 /// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
 pub const CHUNK_RECORDS: usize = 8_192;
@@ -27,19 +28,23 @@ struct Chunk {
 
 /// The aggregate stage.
 pub struct Aggregation {
-    core: Core<Chunk>,
-    /// How long `metrics_hourly` keeps an hour, ms.
-    retention_ms: i64,
+    workers: Workers<Chunk>,
+    /// How long `metrics_hourly` keeps an hour.
+    retention: Months,
 }
 
 impl Aggregation {
-    /// Starts the dataflow with so many workers, for samples written with these schemas.
-    pub fn start(workers: usize, schemas: Arc<WriterSchemas>, retention_ms: i64) -> Result<Self, CoreError> {
+    /// Starts the dataflow with so many workers, for samples written with these schemas. What is older than the retention
+    /// when it arrives is aggregated all the same, and counted.
+    pub fn start(workers: usize, schemas: Arc<WriterSchemas>, retention_months: u32) -> Result<Self, WorkersError> {
         let decoder = move || {
             let mut decoder = Decoder::new(Arc::clone(&schemas));
             move |chunk: Chunk| decode(&mut decoder, &chunk)
         };
-        Ok(Self { core: Core::start(workers, decoder)?, retention_ms })
+        Ok(Self {
+            workers: Workers::start(workers, decoder)?,
+            retention: Months::new(retention_months),
+        })
     }
 }
 
@@ -53,7 +58,10 @@ fn decode(decoder: &mut Decoder, chunk: &Chunk) -> Result<Samples, String> {
 fn chunks(range: &Range) -> impl Iterator<Item = Chunk> {
     let chunk = |start: usize| {
         let end = range.len().min(start + CHUNK_RECORDS);
-        Chunk { range: range.clone(), positions: start..end }
+        Chunk {
+            range: range.clone(),
+            positions: start..end,
+        }
     };
     (0..range.len()).step_by(CHUNK_RECORDS).map(chunk)
 }
@@ -68,17 +76,23 @@ impl Stage for Aggregation {
             return Err(PrepareError::Rules(intent.rules_version));
         }
         let bug = |error: &dyn std::error::Error| PrepareError::Bug(error.to_string());
-        let aggregates = self.core.aggregate(chunks(range)).map_err(|error| bug(&error))?;
-        let lateness = Lateness { watermark_ms: intent.watermark_ms, at_ms: intent.at_ms };
-        let (block, hours) =
-            metrics_hourly(&aggregates, range.id.partition, lateness).map_err(|error| bug(&error))?;
-        let expired_before = (intent.at_ms - self.retention_ms) / 1_000;
+        let aggregates = self.workers.aggregate(chunks(range)).map_err(|error| bug(&error))?;
+        let lateness = Lateness {
+            watermark_ms: intent.watermark_ms,
+            at_ms: intent.at_ms,
+        };
+        let (block, hours) = metrics_hourly(&aggregates, range.id.partition, lateness).map_err(|error| bug(&error))?;
+        let closed_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
+        let kept_from = closed_at
+            .checked_sub_months(self.retention)
+            .unwrap_or_default()
+            .timestamp();
         Ok(Prepared {
             blocks: vec![block],
             rows: hours.values().sum(),
             rejected: aggregates.tally.rejected,
             late: count(&hours, |hour| lateness.is_late(hour)),
-            expired: count(&hours, |hour| i64::from(hour) < expired_before),
+            expired: count(&hours, |hour| i64::from(hour) < kept_from),
             hours,
             high_time_ms: aggregates.tally.high_time_ms,
         })
@@ -94,5 +108,9 @@ impl Stage for Aggregation {
 }
 
 fn count(hours: &BTreeMap<u32, u64>, counts: impl Fn(u32) -> bool) -> u64 {
-    hours.iter().filter(|(hour, _)| counts(**hour)).map(|(_, records)| records).sum()
+    hours
+        .iter()
+        .filter(|(hour, _)| counts(**hour))
+        .map(|(_, records)| records)
+        .sum()
 }

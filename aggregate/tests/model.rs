@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use horolog_aggregate::core::{Core, CoreError};
 use horolog_aggregate::histogram::Bucket;
 use horolog_aggregate::hours::Hours;
 use horolog_aggregate::key::{HOUR_S, Key};
 use horolog_aggregate::partial::Tally;
 use horolog_aggregate::samples::Samples;
+use horolog_aggregate::workers::{Workers, WorkersError};
 use proptest::prelude::*;
 
 const MINUTE_US: i64 = 60_000_000;
@@ -159,8 +159,8 @@ fn samples(offset: i64, records: &[Record]) -> Samples {
     }
 }
 
-fn core(workers: usize) -> Core<Samples> {
-    Core::start(workers, || Ok).unwrap()
+fn start(workers: usize) -> Workers<Samples> {
+    Workers::start(workers, || Ok).unwrap()
 }
 
 fn chunks(records: &[Record], chunk: usize) -> Vec<Samples> {
@@ -226,7 +226,7 @@ proptest! {
             failure: None,
         };
         for workers in 1..=4 {
-            let hours = core(workers).aggregate(chunks(&records, chunk)).unwrap();
+            let hours = start(workers).aggregate(chunks(&records, chunk)).unwrap();
             prop_assert_eq!(&hours.tally, &tally);
             prop_assert_eq!(without_sums(found(&hours)), without_sums(model.clone()));
             let bits = |rows: &[(_, Expected)]| rows.iter().map(|(_, row)| row.sum.to_bits()).collect::<Vec<_>>();
@@ -240,9 +240,9 @@ proptest! {
         one in 1..70usize,
         other in 1..70usize,
     ) {
-        let core = core(2);
-        let one = found(&core.aggregate(chunks(&records, one)).unwrap());
-        let other = found(&core.aggregate(chunks(&records, other)).unwrap());
+        let workers = start(2);
+        let one = found(&workers.aggregate(chunks(&records, one)).unwrap());
+        let other = found(&workers.aggregate(chunks(&records, other)).unwrap());
         prop_assert_eq!(without_sums(one), without_sums(other));
     }
 
@@ -251,12 +251,12 @@ proptest! {
         batches in prop::collection::vec(prop::collection::vec(record(), 0..60), 1..8),
         workers in 1..=4usize,
     ) {
-        let core = Arc::new(core(workers));
+        let workers = Arc::new(start(workers));
         let asked: Vec<_> = batches
             .iter()
             .map(|records| {
-                let (core, chunks) = (Arc::clone(&core), chunks(records, 7));
-                std::thread::spawn(move || core.aggregate(chunks).unwrap())
+                let (workers, chunks) = (Arc::clone(&workers), chunks(records, 7));
+                std::thread::spawn(move || workers.aggregate(chunks).unwrap())
             })
             .collect();
         for (records, asked) in batches.iter().zip(asked) {
@@ -267,12 +267,12 @@ proptest! {
 
 #[test]
 fn a_batch_without_records_is_empty() {
-    assert!(core(2).aggregate([]).unwrap().is_empty());
+    assert!(start(2).aggregate([]).unwrap().is_empty());
 }
 
 #[test]
 fn a_batch_of_rejected_records_still_tells_how_many() {
-    let hours = core(2).aggregate(chunks(&vec![None; 10], 3)).unwrap();
+    let hours = start(2).aggregate(chunks(&vec![None; 10], 3)).unwrap();
     assert!(hours.is_empty());
     assert_eq!(
         hours.tally,
@@ -286,16 +286,16 @@ fn a_batch_of_rejected_records_still_tells_how_many() {
 #[test]
 fn a_chunk_that_cannot_be_decoded_fails_its_batch_and_no_other() {
     let decoder = || |chunk: Option<Samples>| chunk.ok_or_else(|| "no columns".to_owned());
-    let core = Core::start(2, decoder).unwrap();
+    let workers = Workers::start(2, decoder).unwrap();
     let row = || samples(0, &[None]);
     assert!(
-        matches!(core.aggregate([Some(row()), None, Some(row())]), Err(CoreError::Decode(reason)) if reason == "no columns")
+        matches!(workers.aggregate([Some(row()), None, Some(row())]), Err(WorkersError::Decode(reason)) if reason == "no columns")
     );
-    assert_eq!(core.aggregate([Some(row())]).unwrap().tally.rejected, 1);
+    assert_eq!(workers.aggregate([Some(row())]).unwrap().tally.rejected, 1);
 }
 
 #[test]
 fn more_chunks_than_the_inboxes_hold_wait_their_turn() {
     let records = vec![None; 10_000];
-    assert_eq!(core(3).aggregate(chunks(&records, 1)).unwrap().tally.rejected, 10_000);
+    assert_eq!(start(3).aggregate(chunks(&records, 1)).unwrap().tally.rejected, 10_000);
 }

@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use horolog_aggregate::core::Core;
 use horolog_aggregate::samples::Samples;
+use horolog_aggregate::workers::Workers;
 
 /// Set in the process that is to die.
 const VICTIM: &str = "HOROLOG_TEST_PANICKING_WORKER";
@@ -16,8 +16,8 @@ fn panics(_chunk: ()) -> Result<Samples, String> {
 #[test]
 fn a_worker_panic_ends_the_process() {
     if std::env::var_os(VICTIM).is_some() {
-        let core = Core::start(2, || panics).unwrap();
-        drop(core.aggregate([()]));
+        let workers = Workers::start(2, || panics).unwrap();
+        drop(workers.aggregate([()]));
         std::process::exit(0); // not reached
     }
     let itself = std::env::current_exe().unwrap();

@@ -20,7 +20,7 @@ const INBOX_CHUNKS_MAX: usize = 4;
 
 /// Why a batch was not aggregated.
 #[derive(Debug, thiserror::Error)]
-pub enum CoreError {
+pub enum WorkersError {
     /// The workers could not be started.
     #[error("cannot start aggregate.workers = {workers} threads: {reason}")]
     Start {
@@ -29,7 +29,7 @@ pub enum CoreError {
         /// What the system said.
         reason: String,
     },
-    /// The core is shutting down.
+    /// The process is shutting down.
     #[error("the workers of the dataflow have stopped")]
     Stopped,
     /// A chunk could not be decoded as a whole.
@@ -41,7 +41,7 @@ pub enum CoreError {
 type Waiting = Arc<Mutex<HashMap<u64, SyncSender<Hours>>>>;
 
 /// A running dataflow that takes chunks of type `C`.
-pub struct Core<C> {
+pub struct Workers<C> {
     inboxes: Vec<Inbox<C>>,
     /// The number of the next batch. Held while a batch is fed: batches enter one after the other, in the order of their
     /// numbers, and complete while the next ones enter.
@@ -58,19 +58,19 @@ struct Inbox<C> {
 
 impl<C> Inbox<C> {
     /// Blocks while the inbox is full.
-    fn put(&self, feed: Feed<C>) -> Result<(), CoreError> {
-        self.sender.send(feed).map_err(|_| CoreError::Stopped)?;
-        self.wake.activate().map_err(|_| CoreError::Stopped)
+    fn put(&self, feed: Feed<C>) -> Result<(), WorkersError> {
+        self.sender.send(feed).map_err(|_| WorkersError::Stopped)?;
+        self.wake.activate().map_err(|_| WorkersError::Stopped)
     }
 }
 
-impl<C: Send + 'static> Core<C> {
+impl<C: Send + 'static> Workers<C> {
     /// Starts `workers` threads; each makes itself a decoder.
-    pub fn start<D>(workers: usize, decoder: impl Fn() -> D + Send + Sync + 'static) -> Result<Self, CoreError>
+    pub fn start<D>(workers: usize, decoder: impl Fn() -> D + Send + Sync + 'static) -> Result<Self, WorkersError>
     where
         D: FnMut(C) -> Result<Samples, String> + 'static,
     {
-        let start_error = |reason| CoreError::Start { workers, reason };
+        let start_error = |reason| WorkersError::Start { workers, reason };
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel(INBOX_CHUNKS_MAX)).unzip();
         let receivers: Mutex<Vec<Option<Receiver<Feed<C>>>>> = Mutex::new(receivers.into_iter().map(Some).collect());
         let (ready, started) = sync_channel(workers);
@@ -109,23 +109,23 @@ impl<C: Send + 'static> Core<C> {
     }
 
     /// The aggregates of a batch, whose chunks come in the order of their records. Blocks until they are there.
-    pub fn aggregate(&self, chunks: impl IntoIterator<Item = C>) -> Result<Hours, CoreError> {
+    pub fn aggregate(&self, chunks: impl IntoIterator<Item = C>) -> Result<Hours, WorkersError> {
         let mut chunks = chunks.into_iter().peekable();
         if chunks.peek().is_none() {
             return Ok(Hours::default());
         }
         let (result, waiter) = sync_channel(1);
         self.feed(chunks, result)?;
-        let mut hours = waiter.recv().map_err(|_| CoreError::Stopped)?;
+        let mut hours = waiter.recv().map_err(|_| WorkersError::Stopped)?;
         match hours.tally.failure.take() {
-            Some(failure) => Err(CoreError::Decode(failure)),
+            Some(failure) => Err(WorkersError::Decode(failure)),
             None => Ok(hours),
         }
     }
 
-    fn feed(&self, chunks: impl Iterator<Item = C>, result: SyncSender<Hours>) -> Result<(), CoreError> {
+    fn feed(&self, chunks: impl Iterator<Item = C>, result: SyncSender<Hours>) -> Result<(), WorkersError> {
         // Poisoned: whoever held it left a batch without an end, and no batch after it could complete.
-        let mut next_batch = self.next_batch.lock().map_err(|_| CoreError::Stopped)?;
+        let mut next_batch = self.next_batch.lock().map_err(|_| WorkersError::Stopped)?;
         let batch = *next_batch;
         *next_batch += 1;
         self.waiting
@@ -145,7 +145,7 @@ impl<C: Send + 'static> Core<C> {
     }
 }
 
-impl<C> Drop for Core<C> {
+impl<C> Drop for Workers<C> {
     /// Closes the inboxes; the workers finish what they have and end.
     fn drop(&mut self) {
         for Inbox { sender, wake } in self.inboxes.drain(..) {

@@ -1,0 +1,139 @@
+//! Configuration of `horolog-aggregate`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use horolog_schemas::Kind;
+use horolog_stage::RunOptions;
+use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
+use horolog_stage::run::{BatchConfig, DeliveryConfig};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The log.
+    pub kafka: KafkaConfig,
+    /// What is read from it.
+    pub source: SourceConfig,
+    /// How it is aggregated.
+    pub aggregate: AggregateConfig,
+    /// The store.
+    pub clickhouse: ClickHouseConfig,
+    /// How long hourly aggregates are kept.
+    pub retention: RetentionConfig,
+    /// When batches are closed. Later than ingest's: many samples of a key should meet in one partial aggregate.
+    pub batch: BatchConfig,
+    /// How they are delivered.
+    pub delivery: DeliveryConfig,
+    /// Health and metrics.
+    pub http: HttpConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kafka: KafkaConfig::default(),
+            source: SourceConfig::default(),
+            aggregate: AggregateConfig::default(),
+            clickhouse: ClickHouseConfig::default(),
+            retention: RetentionConfig::default(),
+            batch: BatchConfig {
+                rows_max: 500_000,
+                bytes_max: 64 << 20,
+                age_max_ms: 10_000,
+            },
+            delivery: DeliveryConfig::default(),
+            http: HttpConfig {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8082)),
+            },
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+/// `[source]`: what is read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Consumer group.
+    pub group: String,
+    /// Topic of metric samples.
+    pub metrics_topic: String,
+    /// Folder with `<id>.avsc`, the writer schemas of Confluent-framed records.
+    pub schema_folder: Option<PathBuf>,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            group: "horolog-aggregate".to_owned(),
+            metrics_topic: Kind::MetricSample.default_topic().to_owned(),
+            schema_folder: None,
+        }
+    }
+}
+
+/// `[aggregate]`: the dataflow, and when an hour is complete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AggregateConfig {
+    /// Threads of the dataflow; 0: as many as there are cores. Does not change a result.
+    pub workers: usize,
+    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record.
+    pub allowed_lateness_s: u64,
+}
+
+impl Default for AggregateConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            allowed_lateness_s: 120,
+        }
+    }
+}
+
+impl AggregateConfig {
+    /// The number of workers to start.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            workers => workers,
+        }
+    }
+}
+
+/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Months that hourly aggregates are kept.
+    pub hourly_months: u32,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { hourly_months: 25 }
+    }
+}
+
+impl Config {
+    /// What the stage runs with.
+    pub fn run_options(&self) -> RunOptions {
+        RunOptions {
+            kafka: self.kafka.clone(),
+            clickhouse: self.clickhouse.clone(),
+            listen: self.http.listen,
+            group: self.source.group.clone(),
+            topics: vec![(self.source.metrics_topic.clone(), "source.metrics_topic")],
+            batch: self.batch.clone(),
+            delivery: self.delivery.clone(),
+            allowed_lateness: Duration::from_secs(self.aggregate.allowed_lateness_s),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `horolog-aggregate`: arguments, configuration, telemetry, run.
+
+use std::sync::Arc;
+
+use clap::Parser;
+use horolog_aggregate::config::Config;
+use horolog_aggregate::stage::Aggregation;
+use horolog_schemas::{Kind, WriterSchemas};
+use horolog_stage::config::{ConfigArgs, load};
+use horolog_stage::telemetry;
+
+/// Keeps hourly aggregates of Kafka's metric samples in ClickHouse, and says how complete they are.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config: Config = load("aggregate", &Args::parse().config)?;
+    telemetry::init(&config.telemetry)?;
+    let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
+    let workers = config.aggregate.worker_count();
+    let stage = Aggregation::start(workers, Arc::new(schemas), config.retention.hourly_months)?;
+    horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
+    Ok(())
+}

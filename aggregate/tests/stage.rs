@@ -1,0 +1,267 @@
+//! The stage from Avro records to blocks: what it counts, and that it makes the same block each time.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType, TimestampSecondType, UInt64Type};
+use horolog_aggregate::stage::{Aggregation, CHUNK_RECORDS};
+use horolog_schemas::{Kind, MetricSample, RULES_VERSION, RawRecord, WriterSchemas};
+use horolog_stage::intent::Intent;
+use horolog_stage::range::{Filling, PartitionId, Range};
+use horolog_stage::stage::{PrepareError, Prepared, Progress, Stage};
+
+/// 2023-11-14 22:00:00.
+const HOUR: u32 = 1_699_999_200;
+const HOUR_MS: i64 = HOUR as i64 * 1_000;
+const PARTITION: i32 = 5;
+const RETENTION_MONTHS: u32 = 25;
+
+fn stage(workers: usize) -> Aggregation {
+    let schemas = WriterSchemas::load(Kind::MetricSample, None).unwrap();
+    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS).unwrap()
+}
+
+fn partition() -> PartitionId {
+    PartitionId {
+        topic: "metrics".into(),
+        partition: PARTITION,
+    }
+}
+
+fn payload(sample: &MetricSample) -> Vec<u8> {
+    let mut payload = Vec::new();
+    sample.encode_single_object(&mut payload);
+    payload
+}
+
+fn sample(time_ms: i64, value: f64) -> MetricSample {
+    MetricSample {
+        tenant_id: "demo".to_owned(),
+        time: time_ms * 1_000,
+        metric_name: "latency".to_owned(),
+        service_id: "checkout".to_owned(),
+        value,
+        unit: "ms".to_owned(),
+        ..MetricSample::default()
+    }
+}
+
+/// The payloads as records from offset 100 on, with this Kafka timestamp.
+fn range<'a>(payloads: impl IntoIterator<Item = &'a Vec<u8>>, timestamp_ms: i64) -> Range {
+    let mut filling = Filling::new(100);
+    for (offset, payload) in (100..).zip(payloads) {
+        filling.push(
+            &RawRecord {
+                offset,
+                timestamp_ms,
+                key: None,
+                payload: Some(payload),
+            },
+            Instant::now(),
+        );
+    }
+    let end = filling.next();
+    filling.close(&partition(), 1, end)
+}
+
+fn intent(watermark_ms: i64, at_ms: i64) -> Intent {
+    Intent {
+        end: 0,
+        rules_version: RULES_VERSION,
+        watermark_ms,
+        at_ms,
+    }
+}
+
+fn pieces(prepared: &Prepared) -> &[RecordBatch] {
+    let [block] = &prepared.blocks[..] else {
+        panic!("one block")
+    };
+    assert_eq!(block.table, "metrics_hourly");
+    &block.pieces
+}
+
+#[test]
+fn samples_of_a_key_become_one_row() {
+    let samples = [
+        sample(HOUR_MS, 4.0),
+        sample(HOUR_MS + 5_000, -2.0),
+        sample(HOUR_MS + 2_000, 0.0),
+    ]
+    .map(|s| payload(&s));
+    let prepared = stage(2)
+        .prepare(&range(&samples, HOUR_MS + 9_000), &intent(0, HOUR_MS))
+        .unwrap();
+    assert_eq!(
+        (prepared.rows, prepared.rejected, prepared.late, prepared.expired),
+        (3, 0, 0, 0)
+    );
+    assert_eq!(prepared.hours, BTreeMap::from([(HOUR, 3)]));
+    assert_eq!(prepared.high_time_ms, Some(HOUR_MS + 5_000));
+
+    let [row] = pieces(&prepared) else { panic!("one piece") };
+    assert_eq!(row.num_rows(), 1);
+    let text = |name: &str| row[name].as_string::<i32>().value(0).to_owned();
+    let number = |name: &str| row[name].as_primitive::<UInt64Type>().value(0);
+    let value = |name: &str| row[name].as_primitive::<Float64Type>().value(0);
+    assert_eq!(
+        (text("tenant_id"), text("metric_name"), text("unit")),
+        ("demo".into(), "latency".into(), "ms".into())
+    );
+    assert_eq!(
+        row["hour"].as_primitive::<TimestampSecondType>().value(0),
+        i64::from(HOUR)
+    );
+    assert_eq!((number("count"), number("late_count"), number("zero_count")), (3, 0, 1));
+    assert_eq!((value("sum"), value("min"), value("max")), (2.0, -2.0, 4.0));
+    let last = row["last"].as_struct();
+    assert_eq!(last["kafka_partition"].as_primitive::<Int32Type>().value(0), PARTITION);
+    assert_eq!(last["kafka_offset"].as_primitive::<Int64Type>().value(0), 101);
+    assert_eq!(last["value"].as_primitive::<Float64Type>().value(0), -2.0);
+    let map = |name: &str| {
+        let entries = row[name].as_map().value(0);
+        let (indexes, counts) = (
+            entries.column(0).as_primitive::<Int32Type>(),
+            entries.column(1).as_primitive::<UInt64Type>(),
+        );
+        indexes
+            .values()
+            .iter()
+            .copied()
+            .zip(counts.values().iter().copied())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((map("positive"), map("negative")), (vec![(127, 1)], vec![(63, 1)]));
+}
+
+#[test]
+fn an_hour_is_late_once_the_frozen_watermark_has_reached_its_end() {
+    let samples = [
+        sample(HOUR_MS, 1.0),
+        sample(HOUR_MS + 1, 2.0),
+        sample(HOUR_MS + 3_600_000, 3.0),
+    ]
+    .map(|s| payload(&s));
+    let range = range(&samples, HOUR_MS + 3_600_000);
+    let end_ms = HOUR_MS + 3_600_000;
+    let at_ms = end_ms + 119_999; // a minute and 59.999 seconds later
+    for (watermark_ms, late, revised_at) in [(end_ms - 1, 0, 0), (end_ms, 2, end_ms / 1_000 + 60)] {
+        let prepared = stage(1).prepare(&range, &intent(watermark_ms, at_ms)).unwrap();
+        assert_eq!((prepared.late, prepared.rows), (late, 3), "late records are added");
+        let row = &pieces(&prepared)[0];
+        assert_eq!(row["late_count"].as_primitive::<UInt64Type>().values(), &[late, 0]);
+        assert_eq!(
+            row["revised_at"].as_primitive::<TimestampSecondType>().values(),
+            &[revised_at, 0]
+        );
+    }
+}
+
+#[test]
+fn a_bad_record_is_counted_and_costs_no_other() {
+    let samples = [
+        b"not avro".to_vec(),
+        payload(&sample(HOUR_MS, 1.0)),
+        payload(&sample(HOUR_MS, f64::NAN)),
+        Vec::new(),
+    ];
+    let prepared = stage(2)
+        .prepare(&range(&samples, HOUR_MS), &intent(0, HOUR_MS))
+        .unwrap();
+    assert_eq!((prepared.rows, prepared.rejected), (1, 3));
+}
+
+#[test]
+fn a_range_without_a_good_record_has_no_piece() {
+    let prepared = stage(2)
+        .prepare(&range(&[b"not avro".to_vec()], HOUR_MS), &intent(0, HOUR_MS))
+        .unwrap();
+    assert_eq!((prepared.rows, prepared.rejected, prepared.high_time_ms), (0, 1, None));
+    assert!(pieces(&prepared).is_empty());
+    let prepared = stage(2).prepare(&range([], HOUR_MS), &intent(0, HOUR_MS)).unwrap();
+    assert_eq!((prepared.rows, prepared.rejected), (0, 0));
+}
+
+#[test]
+fn what_is_older_than_the_retention_is_aggregated_and_counted_as_expired() {
+    let at_ms = HOUR_MS + 26 * 31 * 86_400_000;
+    let samples = [sample(HOUR_MS, 1.0), sample(at_ms, 1.0)].map(|s| payload(&s));
+    let prepared = stage(1).prepare(&range(&samples, at_ms), &intent(0, at_ms)).unwrap();
+    assert_eq!((prepared.rows, prepared.expired), (2, 1));
+}
+
+#[test]
+fn a_batch_over_many_months_is_cut_into_pieces() {
+    let month_ms = 31 * 86_400_000;
+    let samples: Vec<_> = (0..60)
+        .map(|month| payload(&sample(HOUR_MS + month * month_ms, 1.0)))
+        .collect();
+    let prepared = stage(2)
+        .prepare(&range(&samples, HOUR_MS + 60 * month_ms), &intent(0, HOUR_MS))
+        .unwrap();
+    let rows: Vec<usize> = pieces(&prepared).iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(rows.iter().sum::<usize>(), 60);
+    assert!(rows.len() > 1, "more than fifty table partitions");
+}
+
+#[test]
+fn a_batch_is_the_same_whenever_and_by_however_many_workers_it_is_made() {
+    let records = 3 * CHUNK_RECORDS as i64 + 17;
+    let value = |n: i64| (n as f64 * 0.7).sin() * 10f64.powi((n % 30) as i32 - 15);
+    let payloads: Vec<_> = (0..records)
+        .map(|n| {
+            let service_id = format!("service-{}", n * 7_919 % 300);
+            payload(&MetricSample {
+                service_id,
+                ..sample(HOUR_MS + n * 977 % 7_200_000, value(n))
+            })
+        })
+        .collect();
+    let range = range(&payloads, HOUR_MS + 7_200_000);
+    let intent = intent(HOUR_MS + 3_600_000, HOUR_MS + 7_200_000);
+    let first = stage(1).prepare(&range, &intent).unwrap();
+    for workers in 1..=4 {
+        let stage = stage(workers);
+        for _ in 0..2 {
+            let again = stage.prepare(&range, &intent).unwrap();
+            assert_eq!(pieces(&again), pieces(&first), "{workers} workers");
+            assert_eq!(
+                (again.hours, again.high_time_ms),
+                (first.hours.clone(), first.high_time_ms)
+            );
+        }
+    }
+}
+
+#[test]
+fn rules_of_another_release_are_refused() {
+    let intent = Intent {
+        rules_version: RULES_VERSION + 1,
+        ..intent(0, 0)
+    };
+    let refused = stage(1).prepare(&range([], 0), &intent);
+    assert!(matches!(refused, Err(PrepareError::Rules(version)) if version == RULES_VERSION + 1));
+}
+
+#[test]
+fn progress_is_one_row() {
+    let at = Progress {
+        id: partition(),
+        log_epoch: 2,
+        partitions: 12,
+        aggregated_end: 77,
+        watermark_ms: 1_234,
+    };
+    let block = stage(1).progress(&at).unwrap();
+    let [row] = &block.pieces[..] else { panic!("one piece") };
+    assert_eq!((block.table, row.num_rows()), ("partition_progress", 1));
+    assert_eq!(row["aggregated_end"].as_primitive::<Int64Type>().value(0), 77);
+    assert_eq!(
+        row["watermark"].as_primitive::<TimestampMillisecondType>().value(0),
+        1_234
+    );
+    assert_eq!(row["kafka_topic"].as_string::<i32>().value(0), "metrics");
+}
