@@ -1,10 +1,175 @@
-//! The place of `horolog engine`: its options and its entry, called by [`crate::cli`].
+//! `horolog engine`: ClickHouse's HTTP interface over the embedded engine (libchdb), for one machine.
+//!
+//! Enters: HTTP requests on loopback. Leaves: what a ClickHouse server would answer, so that services, the `clickhouse`
+//! crate and curl see no difference. The way of a request: [`server`] authenticates and admits it, [`request`] and
+//! [`settings`] read and check it, [`execute`] runs it on a thread with a connection of the [`pool`], fed by [`body`],
+//! answering through [`reply`]. [`ffi`] is the only module that talks to the library.
+//!
+//! Where it differs from a server: one user, no sessions, no roles, no external tables; `query_id` is echoed but the engine
+//! does not know it (mark statements with `log_comment`); SQL reaches neither files nor the network.
+
+mod auth;
+mod blocks;
+mod body;
+mod config;
+mod encoding;
+mod exception;
+mod execute;
+mod ffi;
+mod folder;
+mod format;
+mod pool;
+mod reply;
+mod request;
+mod running;
+mod server;
+mod settings;
+mod statement;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use horolog_stage::config::TelemetryConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use auth::Password;
+use ffi::Library;
+use folder::DataFolder;
+use pool::Pool;
+use server::Front;
+use settings::Whitelist;
 
 /// Options of `horolog engine`.
 #[derive(Debug, clap::Args)]
-pub struct EngineOptions {}
+pub struct EngineOptions {
+    /// The engine's library, libchdb.so.
+    #[arg(long, value_name = "FILE", env = "HOROLOG_ENGINE_LIBRARY")]
+    pub library: PathBuf,
+    /// Folder with all of the engine's data; made if it does not exist.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Where to listen; loopback only.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123")]
+    pub listen: SocketAddr,
+    /// File with the password of the user `default`.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: PathBuf,
+    /// Memory that the engine may use for statements, merges and caches.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    pub memory_bytes: u64,
+    /// Statements that run at the same time; further ones wait.
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub statements_max: usize,
+    /// How long running statements may go on after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub shutdown_seconds: u64,
+    /// What is logged, as in `info,horolog_local=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
 
-/// Runs it to its end.
-pub fn run(_options: EngineOptions) -> anyhow::Result<()> {
-    anyhow::bail!("engine is not part of this build")
+/// Serves until SIGTERM or SIGINT, then closes the engine.
+pub fn run(options: EngineOptions) -> anyhow::Result<()> {
+    horolog_stage::telemetry::init(&TelemetryConfig {
+        log: options.log.clone(),
+        ..TelemetryConfig::default()
+    })?;
+    let password = read_password(&options.password_file)?;
+    ensure!(options.statements_max > 0, "--statements-max must be at least 1");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .max_blocking_threads(options.statements_max.saturating_add(2))
+        .build()?;
+    runtime.block_on(start(options, password))
+}
+
+async fn start(options: EngineOptions, password: Password) -> anyhow::Result<()> {
+    // Before the engine starts, so that a signal in between is not lost.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = server::bind(options.listen).await?;
+    let address = listener.local_addr()?;
+    let folder = DataFolder::open(&options.data)?;
+    let front = Arc::new(open(&options, &folder, password)?);
+    let reaper = Arc::clone(&front);
+    std::thread::Builder::new()
+        .name("reaper".to_owned())
+        .spawn(move || reaper.running.reap(&reaper.pool))?;
+    writeln!(std::io::stdout(), "listening on http://{address}")?;
+    std::io::stdout().flush()?;
+    tracing::info!(%address, engine = front.version, data = %options.data.display(), "engine ready");
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("engine stopping");
+    };
+    server::serve(
+        Arc::clone(&front),
+        listener,
+        stop,
+        Duration::from_secs(options.shutdown_seconds),
+    )
+    .await;
+    close(&front).await;
+    Ok(())
+}
+
+fn open(options: &EngineOptions, folder: &DataFolder, password: Password) -> anyhow::Result<Front> {
+    let library = Library::load(&options.library)
+        .with_context(|| format!("cannot load the engine, --library {}", options.library.display()))?;
+    let arguments = folder.configure(options.memory_bytes)?;
+    let pool = Pool::start(library, arguments)
+        .with_context(|| format!("the engine did not start: see {}", folder.log().display()))?;
+    let ask = |sql: &str| {
+        pool.control(sql, "TSVRaw")
+            .map(|answer| String::from_utf8_lossy(&answer).into_owned())
+    };
+    let known = ask("select arrayJoin([name, alias_for]) from system.settings")?;
+    let whitelist = Whitelist::new(known.lines().filter(|name| !name.is_empty()).map(str::to_owned));
+    let version = ask("select version()")?.trim().to_owned();
+    Ok(Front {
+        pool: Arc::new(pool),
+        running: Arc::default(),
+        password,
+        whitelist,
+        version,
+        places: Arc::new(Semaphore::new(options.statements_max)),
+        aborted: watch::channel(false).0,
+    })
+}
+
+fn read_password(file: &Path) -> anyhow::Result<Password> {
+    let named = || format!("cannot read --password-file {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(named)?;
+    ensure!(!text.trim().is_empty(), "--password-file {} is empty", file.display());
+    Ok(Password::new(&text))
+}
+
+/// Waits for the last statements' threads and closes the engine. What was acknowledged is on disk already, so that an
+/// engine that does not close in time loses nothing.
+async fn close(front: &Arc<Front>) {
+    const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
+    let drained = async {
+        while front.running.count() > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    let drained = tokio::time::timeout(CLOSE_TIMEOUT, drained).await.is_ok();
+    let pool = Arc::clone(&front.pool);
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, tokio::task::spawn_blocking(move || pool.close())).await;
+    if drained && matches!(closed, Ok(Ok(true))) {
+        tracing::info!("engine closed");
+    } else {
+        // Its exit handlers would wait for the statement that does not end.
+        tracing::error!("the engine did not close: ending the process");
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+    }
 }

@@ -1,0 +1,150 @@
+//! The request's body, from the socket to the thread that runs the statement.
+//!
+//! Enters: body frames, on the asynchronous side. Leaves: decoded bytes, read blocking on the statement's thread.
+//! Guarantees: a bounded number of frames wait in between; a body that the client cut off, or that stalls for longer than
+//! [`RECEIVE_TIMEOUT`], ends in an error and never looks complete. Never does: a temporary file.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::blocks;
+use super::encoding::{self, Encoding};
+use super::exception::{Code, Exception};
+
+/// Frames between socket and statement; a frame is at most about 400 KB (hyper's read buffer).
+const FRAMES_MAX: usize = 8;
+/// Decoded bytes handed on at a time.
+const PIECE_BYTES: usize = 1 << 18;
+/// ClickHouse's default `http_receive_timeout`. The delivery protocol relies on it: a writer that fell asleep in the
+/// middle of an insert must not complete it much later.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+enum Event {
+    Data(Bytes),
+    Failed(Exception),
+    End,
+}
+
+/// The socket's side.
+pub struct Pump {
+    body: Body,
+    events: mpsc::Sender<Event>,
+}
+
+/// The statement's side.
+pub struct Reader {
+    decoded: Box<dyn Read + Send>,
+    blocks: Option<blocks::Decoder>,
+    piece: Vec<u8>,
+}
+
+/// Frames as a blocking byte stream.
+struct Frames {
+    events: mpsc::Receiver<Event>,
+    current: Bytes,
+    ended: bool,
+}
+
+/// Connects the two for a body with these headers; `decompress`: it is in ClickHouse's blocks.
+pub fn channel(body: Body, headers: &HeaderMap, decompress: bool) -> Result<(Pump, Reader), Exception> {
+    let encoding = match headers.get(header::CONTENT_ENCODING) {
+        None => Encoding::Identity,
+        Some(name) => Encoding::named(name.to_str().unwrap_or_default()).ok_or_else(|| {
+            let reason = "unknown Content-Encoding: send gzip, deflate, lz4 or zstd";
+            Exception::new(Code::UNKNOWN_COMPRESSION_METHOD, reason)
+        })?,
+    };
+    let (sender, receiver) = mpsc::channel(FRAMES_MAX);
+    let frames = Frames {
+        events: receiver,
+        current: Bytes::new(),
+        ended: false,
+    };
+    let reader = Reader {
+        decoded: encoding::decoder(encoding, frames).map_err(undecodable)?,
+        blocks: decompress.then(blocks::Decoder::default),
+        piece: vec![0; PIECE_BYTES],
+    };
+    Ok((Pump { body, events: sender }, reader))
+}
+
+impl Pump {
+    /// Hands on the body to its end, its error, or until nobody reads it any more. Dropped before that, the reader gets an
+    /// error.
+    pub async fn run(self) {
+        let mut frames = self.body.into_data_stream();
+        loop {
+            let event = match tokio::time::timeout(RECEIVE_TIMEOUT, frames.next()).await {
+                Ok(Some(Ok(data))) => Event::Data(data),
+                Ok(None) => Event::End,
+                Ok(Some(Err(error))) => Event::Failed(cut_off(error)),
+                Err(_) => Event::Failed(stalled()),
+            };
+            let last = !matches!(event, Event::Data(_));
+            if self.events.send(event).await.is_err() || last {
+                break;
+            }
+        }
+        // A client that still writes would not read the response. What is left is bounded by the client's own patience.
+        while let Ok(Some(Ok(_))) = tokio::time::timeout(RECEIVE_TIMEOUT, frames.next()).await {}
+    }
+}
+
+impl Reader {
+    /// Waits for the next piece and hands its content to `take`. False at the end.
+    pub fn next(&mut self, mut take: impl FnMut(&[u8]) -> Result<(), Exception>) -> Result<bool, Exception> {
+        let length = self.decoded.read(&mut self.piece).map_err(undecodable)?;
+        let piece = &self.piece[..length];
+        match &mut self.blocks {
+            Some(blocks) if piece.is_empty() => blocks.finish()?,
+            Some(blocks) => blocks.push(piece, take)?,
+            None => take(piece)?,
+        }
+        Ok(length > 0)
+    }
+}
+
+impl Read for Frames {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.ended {
+            match self.events.blocking_recv() {
+                Some(Event::Data(data)) => self.current = data,
+                Some(Event::End) => self.ended = true,
+                Some(Event::Failed(exception)) => return Err(io::Error::other(exception)),
+                None => return Err(io::Error::other(cut_off("the client went away"))),
+            }
+        }
+        let length = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// A decoder's own error, or the transport's that came up through it.
+fn undecodable(error: io::Error) -> Exception {
+    match error.downcast::<Exception>() {
+        Ok(exception) => exception,
+        Err(error) => Exception::new(
+            Code::CANNOT_DECOMPRESS,
+            format!("cannot decode the request's body: {error}"),
+        ),
+    }
+}
+
+fn cut_off(reason: impl std::fmt::Display) -> Exception {
+    Exception::new(Code::NETWORK_ERROR, format!("the request's body was cut off: {reason}"))
+}
+
+fn stalled() -> Exception {
+    let seconds = RECEIVE_TIMEOUT.as_secs();
+    Exception::new(
+        Code::SOCKET_TIMEOUT,
+        format!("nothing of the request's body arrived for {seconds} seconds"),
+    )
+}

@@ -1,0 +1,107 @@
+//! The engine's configuration files.
+//!
+//! Enters: the data folder and the memory it may use. Leaves: the text of `config.xml` and `users.xml`.
+//! Only a file brings disks, storage policies, backups and limits; settings of a statement come with the statement.
+
+use std::path::Path;
+
+/// Share of the memory limit for each of the caches of marks and of primary keys, as a divisor.
+const CACHE_DIVISOR: u64 = 16;
+
+/// `config.xml`: two folders as a policy `tiered` of volumes `hot` and `cold`, backups to a third.
+pub fn server(data: &Path, memory_bytes: u64) -> String {
+    let folder = |name: &str| escape(&format!("{}/{name}/", data.display()));
+    let cache_bytes = memory_bytes / CACHE_DIVISOR;
+    format!(
+        "<clickhouse>
+    <users_config>{users}</users_config>
+    <logger>
+        <log>{log}engine.log</log>
+        <size>10M</size>
+        <count>2</count>
+    </logger>
+    <log-level>warning</log-level>
+    <timezone>UTC</timezone>
+    <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
+    <mark_cache_size>{cache_bytes}</mark_cache_size>
+    <primary_index_cache_size>{cache_bytes}</primary_index_cache_size>
+    <index_mark_cache_size>{cache_bytes}</index_mark_cache_size>
+    <uncompressed_cache_size>0</uncompressed_cache_size>
+    <mmap_cache_size>0</mmap_cache_size>
+    <backups>
+        <allowed_disk>backups</allowed_disk>
+        <allowed_path>{backups}</allowed_path>
+    </backups>
+    <storage_configuration>
+        <disks>
+            <hot><path>{hot}</path></hot>
+            <cold><path>{cold}</path></cold>
+            <backups><type>local</type><path>{backups}</path></backups>
+        </disks>
+        <policies>
+            <tiered>
+                <volumes>
+                    <hot><disk>hot</disk></hot>
+                    <cold><disk>cold</disk></cold>
+                </volumes>
+                <move_factor>0</move_factor>
+            </tiered>
+        </policies>
+    </storage_configuration>
+</clickhouse>
+",
+        users = escape(&data.join("users.xml").display().to_string()),
+        log = folder("log"),
+        hot = folder("hot"),
+        cold = folder("cold"),
+        backups = folder("backups"),
+    )
+}
+
+/// `users.xml`: what the embedded library loosens is set back to a server's defaults, and nothing outside the data
+/// folder can be reached by SQL: no files, no network.
+pub fn users() -> String {
+    "<clickhouse>
+    <profiles>
+        <default>
+            <async_insert>0</async_insert>
+            <implicit_select>0</implicit_select>
+            <allow_introspection_functions>0</allow_introspection_functions>
+        </default>
+    </profiles>
+    <users>
+        <default>
+            <password></password>
+            <networks><ip>::/0</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <grants>
+                <query>grant all on *.*</query>
+                <query>revoke sources on *.*</query>
+                <query>revoke read, write on *</query>
+            </grants>
+        </default>
+    </users>
+    <quotas>
+        <default></default>
+    </quotas>
+</clickhouse>
+"
+    .to_owned()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folders_name_cannot_leave_its_element() {
+        let text = server(Path::new("/a&b/<c>"), 1 << 30);
+        assert!(text.contains("<hot><path>/a&amp;b/&lt;c&gt;/hot/</path></hot>"));
+        assert!(text.contains("<mark_cache_size>67108864</mark_cache_size>"));
+    }
+}

@@ -1,0 +1,284 @@
+//! One statement, on a thread of its own: the engine's calls block.
+//!
+//! Enters: a request and its body. Leaves: a reply. An insert with data is fed from the body as it arrives; everything else
+//! is read whole first, because the statement may be in the body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::body::Reader;
+use super::exception::{Code, Exception};
+use super::ffi::{Chunk, Class, Counters};
+use super::format::{self, Header};
+use super::pool::{Key, Lease, Pool};
+use super::reply::{ClientGone, Head, Reply};
+use super::request::Request;
+use super::running::Work;
+use super::statement::{self, InsertHead, Outline};
+
+/// Text of a statement without insert data. ClickHouse's own limit, `max_query_size`, is lower unless it is raised.
+const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// A result that cannot be streamed, or must not be (`wait_end_of_query`), is held in memory up to this size.
+const WHOLE_RESULT_BYTES_MAX: usize = 128 << 20;
+/// Pieces in which such a result goes out.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Why a statement did not end well.
+enum Stop {
+    Failed(Exception),
+    ClientGone,
+}
+
+impl From<Exception> for Stop {
+    fn from(exception: Exception) -> Self {
+        Self::Failed(exception)
+    }
+}
+
+impl From<ClientGone> for Stop {
+    fn from(_: ClientGone) -> Self {
+        Self::ClientGone
+    }
+}
+
+/// All that one statement needs.
+pub struct Job {
+    /// Where it runs.
+    pub pool: Arc<Pool>,
+    /// What is asked.
+    pub request: Request,
+    /// The body.
+    pub reader: Reader,
+    /// The answer.
+    pub reply: Reply,
+    /// Its entry among the running statements.
+    pub work: Work,
+}
+
+impl Job {
+    /// Runs it to its end.
+    pub fn run(mut self) {
+        let started = Instant::now();
+        let outcome = self.execute(started);
+        let query_id = self.reply.query_id().to_owned();
+        match outcome {
+            Ok(()) => {
+                tracing::debug!(query_id, elapsed = ?started.elapsed(), "statement finished");
+                self.reply.finish();
+            }
+            Err(Stop::Failed(exception)) => {
+                tracing::debug!(query_id, elapsed = ?started.elapsed(), %exception, "statement failed");
+                self.reply.fail(exception);
+            }
+            Err(Stop::ClientGone) => tracing::debug!(query_id, "the client went away"),
+        }
+    }
+
+    fn execute(&mut self, started: Instant) -> Result<(), Stop> {
+        let mut text = std::mem::take(&mut self.request.query).into_bytes();
+        if !text.is_empty() {
+            text.push(b'\n'); // as ClickHouse puts the query and the body together
+        }
+        match self.read_head(&mut text)? {
+            statement::Head::Insert(head) => self.insert(&text, &head, started),
+            statement::Head::Other => {
+                while self.read_more(&mut text)? {}
+                self.statement(&text, started)
+            }
+        }
+    }
+
+    /// Reads as much of the body as it takes to know what the statement is.
+    fn read_head(&mut self, text: &mut Vec<u8>) -> Result<statement::Head, Exception> {
+        let mut complete = false;
+        loop {
+            if let Some(head) = statement::head(text, complete) {
+                return Ok(head);
+            }
+            if complete {
+                return Ok(statement::Head::Other);
+            }
+            complete = !self.read_more(text)?;
+        }
+    }
+
+    fn read_more(&mut self, text: &mut Vec<u8>) -> Result<bool, Exception> {
+        let more = self.reader.next(|piece| {
+            text.extend_from_slice(piece);
+            Ok(())
+        })?;
+        if text.len() > STATEMENT_BYTES_MAX {
+            let reason = format!("the statement's text is larger than {STATEMENT_BYTES_MAX} bytes");
+            return Err(Exception::new(Code::QUERY_IS_TOO_LARGE, reason));
+        }
+        Ok(more)
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            database: self.request.database.clone(),
+            settings: self.request.settings.clone(),
+        }
+    }
+
+    /// Feeds the body to the engine as it arrives. Whatever goes wrong on the way cancels the insert: 0 rows.
+    fn insert(&mut self, text: &[u8], head: &InsertHead, started: Instant) -> Result<(), Stop> {
+        let pool = Arc::clone(&self.pool);
+        let lease = pool.lease(self.key())?;
+        self.work.runs_as(lease.tag(), false);
+        let mut insert = lease.insert(&text[..head.sql_end], &head.format, &self.request.parameters)?;
+        if head.data_start < text.len() {
+            insert.append(&text[head.data_start..])?;
+        }
+        while self
+            .reader
+            .next(|piece| if piece.is_empty() { Ok(()) } else { insert.append(piece) })?
+        {
+            if self.work.is_aborted() {
+                return Err(Exception::new(Code::ABORTED, "the engine is shutting down").into());
+            }
+        }
+        let counters = insert.done()?.counters();
+        self.give_back(lease, Class::Mutating);
+        // ClickHouse counts the rows of an insert as read, too.
+        let counters = Counters {
+            read_rows: counters.written_rows,
+            read_bytes: counters.written_bytes,
+            ..counters
+        };
+        Ok(self.reply.begin(Head {
+            format: None,
+            counters,
+            elapsed: started.elapsed(),
+        })?)
+    }
+
+    fn statement(&mut self, text: &[u8], started: Instant) -> Result<(), Stop> {
+        let outline = statement::outline(text);
+        refuse(&outline)?;
+        let format = outline.format.unwrap_or_else(|| self.request.default_format.clone());
+        // An array around the rows would be opened and closed once a chunk.
+        let framed = self.request.settings.contains_key("output_format_json_array_of_rows");
+        let header = format::stream_header(&format).filter(|_| outline.select && !framed);
+        let pool = Arc::clone(&self.pool);
+        let lease = pool.lease(self.key())?;
+        let class = lease.classify(text);
+        self.work.runs_as(lease.tag(), class == Class::ReadOnly);
+        if self.work.is_stopped() {
+            return Err(Stop::ClientGone);
+        }
+        match header.filter(|_| class == Class::ReadOnly) {
+            Some(header) => self.stream(&lease, text, &format, header, started)?,
+            None => self.whole(&lease, text, &format, started)?,
+        }
+        self.give_back(lease, class);
+        Ok(())
+    }
+
+    /// Sends a select's result chunk by chunk. The first chunk or error decides the status.
+    fn stream(
+        &mut self,
+        lease: &Lease<'_>,
+        sql: &[u8],
+        format: &str,
+        header: Header,
+        started: Instant,
+    ) -> Result<(), Stop> {
+        let mut select = lease.select(sql, format, &self.request.parameters)?;
+        let (mut counters, mut header_length) = (Counters::default(), None);
+        let mut held = Held::default();
+        while let Some(chunk) = select.next()? {
+            counters = counters + chunk.counters();
+            let length = header_length.unwrap_or(0);
+            header_length.get_or_insert_with(|| header.length(chunk.as_ref()));
+            let piece = Bytes::from_owner(chunk).slice(length..);
+            if self.request.wait_end_of_query {
+                held.push(piece)?;
+            } else {
+                if !self.reply.has_begun() {
+                    let head = Head {
+                        format: Some(format.to_owned()),
+                        counters,
+                        elapsed: started.elapsed(),
+                    };
+                    self.reply.begin(head)?;
+                }
+                self.reply.send(piece)?;
+            }
+        }
+        drop(select);
+        self.reply.begin(Head {
+            format: Some(format.to_owned()),
+            counters,
+            elapsed: started.elapsed(),
+        })?;
+        for piece in held.pieces {
+            self.reply.send(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement whose result cannot be streamed.
+    fn whole(&mut self, lease: &Lease<'_>, sql: &[u8], format: &str, started: Instant) -> Result<(), Stop> {
+        let chunk: Chunk = lease.query(sql, format, &self.request.parameters)?;
+        let counters = chunk.counters();
+        let mut held = Held::default();
+        held.push(Bytes::from_owner(chunk))?;
+        self.reply.begin(Head {
+            format: Some(format.to_owned()),
+            counters,
+            elapsed: started.elapsed(),
+        })?;
+        for mut piece in held.pieces {
+            while !piece.is_empty() {
+                self.reply.send(piece.split_to(piece.len().min(PIECE_BYTES)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A control statement changed the session: its connection must not serve another.
+    fn give_back(&self, lease: Lease<'_>, class: Class) {
+        let untouched = self.work.ended();
+        if untouched && matches!(class, Class::ReadOnly | Class::Mutating) {
+            lease.release();
+        }
+    }
+}
+
+/// Results that wait for the end of their statement.
+#[derive(Default)]
+struct Held {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, piece: Bytes) -> Result<(), Exception> {
+        self.bytes += piece.len();
+        if self.bytes > WHOLE_RESULT_BYTES_MAX {
+            let reason = format!(
+                "the result is larger than {WHOLE_RESULT_BYTES_MAX} bytes and cannot be streamed: use a streamed format \
+                 such as RowBinary, TSV, CSV or JSONEachRow, without wait_end_of_query"
+            );
+            return Err(Exception::new(Code::TOO_MANY_ROWS_OR_BYTES, reason));
+        }
+        self.pieces.push(piece);
+        Ok(())
+    }
+}
+
+fn refuse(outline: &Outline) -> Result<(), Exception> {
+    if outline.several {
+        return Err(Exception::new(Code::SYNTAX_ERROR, "Multi-statements are not allowed"));
+    }
+    if outline.names_file {
+        return Err(Exception::new(
+            Code::INTO_OUTFILE_NOT_ALLOWED,
+            "INTO OUTFILE and FROM INFILE are not allowed over HTTP",
+        ));
+    }
+    Ok(())
+}

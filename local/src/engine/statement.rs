@@ -1,0 +1,403 @@
+//! What the front has to know of a statement's text; everything else is the engine's business.
+//!
+//! Enters: SQL, complete or its beginning. Leaves: where an insert's data begin and in which format; a select's first
+//! keyword and FORMAT clause. Never does: judge whether the SQL is valid, the engine's parser does.
+
+/// What the beginning of a request's text is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Head {
+    /// `insert … values …` or `insert … format F …`: data follow.
+    Insert(InsertHead),
+    /// Anything else, an `insert … select` included: the whole text is the statement.
+    Other,
+}
+
+/// An insert whose data follow in the same text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InsertHead {
+    /// The statement without its FORMAT clause is `text[..sql_end]`.
+    pub sql_end: usize,
+    /// The format of the data.
+    pub format: String,
+    /// The data are `text[data_start..]`.
+    pub data_start: usize,
+}
+
+/// What the front needs to know of a statement that is not an insert with data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Begins with `select` or `with`: its result can be streamed, in a format that allows it.
+    pub select: bool,
+    /// The FORMAT clause's name.
+    pub format: Option<String>,
+    /// Has `into outfile` or `from infile`: a file of the engine's machine, which no client may name.
+    pub names_file: bool,
+    /// More follows after a semicolon.
+    pub several: bool,
+}
+
+/// Reads the head of a request's text. `None`: `text` is only its beginning and does not tell yet.
+pub fn head(text: &[u8], complete: bool) -> Option<Head> {
+    let mut tokens = Tokens::new(text, complete);
+    match tokens.next()? {
+        Token::Word(word) if is(word, "insert") => insert_head(text, tokens, complete),
+        _ => Some(Head::Other),
+    }
+}
+
+fn insert_head(text: &[u8], mut tokens: Tokens<'_>, complete: bool) -> Option<Head> {
+    let mut depth = 0_usize;
+    let mut in_name = true; // a table may be named like a keyword; its name ends at the first token that is no `.name`
+    let mut previous_dot = true;
+    loop {
+        let start = tokens.next_start();
+        let token = tokens.next()?;
+        match token {
+            Token::End => return Some(Head::Other),
+            Token::Symbol(b'(') => depth += 1,
+            Token::Symbol(b')') => depth = depth.saturating_sub(1),
+            Token::Word(word) if in_name && ["into", "table", "function"].iter().any(|name| is(word, name)) => continue,
+            Token::Word(_) | Token::Quoted if in_name && previous_dot => {
+                previous_dot = false;
+                continue;
+            }
+            Token::Symbol(b'.') if in_name => {
+                previous_dot = true;
+                continue;
+            }
+            Token::Word(word)
+                if depth == 0 && ["select", "with", "from", "watch"].iter().any(|name| is(word, name)) =>
+            {
+                return Some(Head::Other);
+            }
+            Token::Word(word) if depth == 0 && is(word, "values") => {
+                let (sql_end, data_start) = (start, tokens.position);
+                return Some(Head::Insert(InsertHead {
+                    sql_end,
+                    format: "Values".to_owned(),
+                    data_start,
+                }));
+            }
+            Token::Word(word) if depth == 0 && is(word, "format") => {
+                let Token::Word(name) = tokens.next()? else {
+                    return Some(Head::Other);
+                };
+                let format = String::from_utf8_lossy(name).into_owned();
+                let data_start = after_line_end(text, tokens.position, complete)?;
+                return Some(Head::Insert(InsertHead {
+                    sql_end: start,
+                    format,
+                    data_start,
+                }));
+            }
+            _ => {}
+        }
+        in_name = false;
+    }
+}
+
+/// Data begin after the blanks and one line end behind the format's name.
+fn after_line_end(text: &[u8], mut position: usize, complete: bool) -> Option<usize> {
+    while matches!(text.get(position), Some(b' ' | b'\t')) {
+        position += 1;
+    }
+    if text.get(position) == Some(&b'\r') {
+        position += 1;
+    }
+    match text.get(position) {
+        Some(b'\n') => Some(position + 1),
+        Some(_) => Some(position),
+        None => complete.then_some(position),
+    }
+}
+
+/// Reads a complete statement's outline.
+pub fn outline(sql: &[u8]) -> Outline {
+    let tokens: Vec<Token<'_>> = Tokens::new(sql, true).collect();
+    let word = |at: usize, name: &str| matches!(tokens.get(at), Some(Token::Word(word)) if is(word, name));
+    let first = tokens
+        .iter()
+        .position(|token| *token != Token::Symbol(b'('))
+        .unwrap_or(0);
+    let names_file = (0..tokens.len())
+        .any(|at| (word(at, "into") && word(at + 1, "outfile")) || (word(at, "from") && word(at + 1, "infile")));
+    let format = (0..tokens.len()).rev().filter(|&at| word(at, "format")).find_map(|at| {
+        let Some(Token::Word(name)) = tokens.get(at + 1) else {
+            return None;
+        };
+        let ends =
+            matches!(tokens.get(at + 2), None | Some(Token::End | Token::Symbol(b';'))) || word(at + 2, "settings");
+        ends.then(|| String::from_utf8_lossy(name).into_owned())
+    });
+    let end = tokens
+        .iter()
+        .position(|token| *token == Token::Symbol(b';'))
+        .unwrap_or(tokens.len());
+    let several = tokens[end..]
+        .iter()
+        .any(|token| !matches!(token, Token::Symbol(b';') | Token::End));
+    Outline {
+        select: word(first, "select") || word(first, "with"),
+        format,
+        names_file,
+        several,
+    }
+}
+
+fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token<'t> {
+    Word(&'t [u8]),
+    /// A string, a quoted identifier or a heredoc.
+    Quoted,
+    Symbol(u8),
+    End,
+}
+
+/// ClickHouse's lexical rules as far as they decide where a keyword is one.
+struct Tokens<'t> {
+    text: &'t [u8],
+    position: usize,
+    complete: bool,
+    ended: bool,
+}
+
+impl<'t> Tokens<'t> {
+    fn new(text: &'t [u8], complete: bool) -> Self {
+        Self {
+            text,
+            position: 0,
+            complete,
+            ended: false,
+        }
+    }
+
+    /// Where the next token starts.
+    fn next_start(&self) -> usize {
+        skip_blanks(self.text, self.position)
+    }
+
+    /// `end` is where the token ends; at the end of an incomplete text it could still go on.
+    fn take(&mut self, end: usize, token: Token<'t>) -> Option<Token<'t>> {
+        if end >= self.text.len() && !self.complete {
+            return None;
+        }
+        self.position = end.min(self.text.len());
+        Some(token)
+    }
+}
+
+impl<'t> Iterator for Tokens<'t> {
+    type Item = Token<'t>;
+
+    /// `None` also where an incomplete text does not tell.
+    fn next(&mut self) -> Option<Token<'t>> {
+        let text = self.text;
+        let start = self.next_start();
+        let Some(&first) = text.get(start) else {
+            if self.ended || !self.complete {
+                return None;
+            }
+            self.ended = true;
+            return Some(Token::End);
+        };
+        match first {
+            b'\'' | b'"' | b'`' => self.take(quoted_end(text, start), Token::Quoted),
+            b'$' => match heredoc_end(text, start) {
+                Some(end) => self.take(end, Token::Quoted),
+                None => self.take(start + 1, Token::Symbol(b'$')),
+            },
+            _ if is_word(first) => {
+                let end = text[start..]
+                    .iter()
+                    .position(|&byte| !is_word(byte))
+                    .map_or(text.len(), |length| start + length);
+                self.take(end, Token::Word(&text[start..end]))
+            }
+            // A comment that has not ended is blank space in the making.
+            b'-' | b'/' if start + 1 >= text.len() && !self.complete => None,
+            symbol => {
+                self.position = start + 1;
+                Some(Token::Symbol(symbol))
+            }
+        }
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// Past white space, `-- …`, `# …`, `#!…` and `/* … */`.
+fn skip_blanks(text: &[u8], mut position: usize) -> usize {
+    loop {
+        let rest = &text[position.min(text.len())..];
+        let line = |rest: &[u8]| {
+            rest.iter()
+                .position(|&byte| byte == b'\n')
+                .map_or(rest.len(), |at| at + 1)
+        };
+        position += match rest {
+            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0 => 1,
+            [b'-', b'-', ..] => line(rest),
+            [b'#', b' ' | b'!', ..] => line(rest),
+            [b'/', b'*', inner @ ..] => inner
+                .windows(2)
+                .position(|pair| pair == b"*/")
+                .map_or(rest.len(), |at| at + 4),
+            _ => return position,
+        };
+    }
+}
+
+/// Behind the closing quote; a backslash escapes, a doubled quote is one.
+fn quoted_end(text: &[u8], start: usize) -> usize {
+    let quote = text[start];
+    let mut position = start + 1;
+    while let Some(&byte) = text.get(position) {
+        if byte == b'\\' {
+            position += 2;
+        } else if byte == quote {
+            if text.get(position + 1) != Some(&quote) {
+                return position + 1;
+            }
+            position += 2;
+        } else {
+            position += 1;
+        }
+    }
+    text.len()
+}
+
+/// `$tag$ … $tag$`; `None` where the dollar opens no heredoc.
+fn heredoc_end(text: &[u8], start: usize) -> Option<usize> {
+    let tag_length = text[start + 1..].iter().position(|&byte| !is_word(byte))?;
+    (text.get(start + 1 + tag_length) == Some(&b'$')).then(|| {
+        let tag = &text[start..start + tag_length + 2];
+        let inner = start + tag.len();
+        text[inner..]
+            .windows(tag.len())
+            .position(|window| window == tag)
+            .map_or(text.len(), |at| inner + at + tag.len())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn insert(text: &str) -> Option<(String, String, String)> {
+        match head(text.as_bytes(), true)? {
+            Head::Insert(head) => Some((
+                text[..head.sql_end].trim().to_owned(),
+                head.format,
+                text[head.data_start..].to_owned(),
+            )),
+            Head::Other => None,
+        }
+    }
+
+    fn parts(sql: &str, format: &str, data: &str) -> Option<(String, String, String)> {
+        Some((sql.to_owned(), format.to_owned(), data.to_owned()))
+    }
+
+    #[test]
+    fn the_format_clause_is_taken_off_an_insert() {
+        assert_eq!(
+            insert("INSERT INTO db.t(a, b) FORMAT RowBinary\n\n1"),
+            parts("INSERT INTO db.t(a, b)", "RowBinary", "\n1")
+        );
+        assert_eq!(
+            insert("insert into t settings async_insert = 0 format CSV \t\r\n1,2"),
+            parts("insert into t settings async_insert = 0", "CSV", "1,2")
+        );
+        assert_eq!(
+            insert("/* x */ -- y\ninsert into t format JSONEachRow {\"a\":1}").map(|parts| parts.2),
+            Some("{\"a\":1}".to_owned())
+        );
+    }
+
+    #[test]
+    fn values_are_a_format() {
+        assert_eq!(
+            insert("insert into `a``b` (`values`) values (1), (2)"),
+            parts("insert into `a``b` (`values`)", "Values", " (1), (2)")
+        );
+        assert_eq!(
+            insert("insert into values values (1)"),
+            parts("insert into values", "Values", " (1)")
+        );
+        assert_eq!(
+            insert("insert into table format.values format TSV"),
+            parts("insert into table format.values", "TSV", "")
+        );
+    }
+
+    #[test]
+    fn an_insert_of_a_select_has_no_data() {
+        for sql in [
+            "insert into t select 'format CSV'",
+            "insert into t (a) with 1 as x select x",
+            "select 'insert into t values'",
+            "insert into t",
+        ] {
+            assert_eq!(head(sql.as_bytes(), true), Some(Head::Other), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_tells_nothing_before_the_format_is_whole() {
+        let text = b"insert into t format RowBinary\n\x00\xff";
+        for length in 0..31 {
+            assert_eq!(head(&text[..length], false), None, "{length}");
+        }
+        assert!(matches!(
+            head(text, false),
+            Some(Head::Insert(InsertHead { data_start: 31, .. }))
+        ));
+    }
+
+    #[test]
+    fn the_last_format_clause_counts() {
+        assert_eq!(
+            outline(b"select 1 format JSON settings max_threads = 1")
+                .format
+                .as_deref(),
+            Some("JSON")
+        );
+        assert_eq!(outline(b"select format from t where x = 'format CSV' ;").format, None);
+        assert_eq!(outline(b"(select 1) format TSV;").format.as_deref(), Some("TSV"));
+        assert_eq!(outline(b"select $$ format CSV").format, None);
+    }
+
+    #[test]
+    fn selects_and_files_are_recognised() {
+        assert!(outline(b"-- c\n((with 1 as x select x))").select);
+        assert!(!outline(b"show tables").select);
+        assert!(outline(b"select 1 INTO /**/ OUTFILE 'x'").names_file);
+        assert!(!outline(b"select 'into outfile'").names_file);
+    }
+
+    #[test]
+    fn a_semicolon_ends_the_statement() {
+        assert!(!outline(b"select ';' ; ; -- more").several);
+        assert!(outline(b"select 1; select 2").several);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_more_text_never_changes_an_answer(text in any::<Vec<u8>>(), cut in any::<prop::sample::Index>()) {
+            let mut text = text;
+            text.splice(0..0, b"insert into t ".iter().copied());
+            let beginning = head(&text[..cut.index(text.len())], false);
+            if beginning.is_some() {
+                prop_assert_eq!(beginning, head(&text, false));
+            }
+            outline(&text);
+        }
+    }
+}
