@@ -1,10 +1,35 @@
-//! The place of `horolog import`: its options and its entry, called by [`crate::cli`].
+//! `horolog import`: existing data, through Kafka like everything else.
+//!
+//! Enters: files of metrics (CSV, wide CSV), AWS CloudTrail events, or Horolog's own records as NDJSON; plain or gzip.
+//! Leaves: Kafka records, and an account of what was sent and what was skipped and why. Guarantees: a malformed line costs
+//! no other line; a file of any size is read in bounded memory; audit events keep or get ids by which a second import
+//! is recognised. Never does: write to a table, or judge values: that is the pipeline's part, where it is counted.
+//!
+//! [`detect`] says what a file is; a module each format, pure, gives [`output`]; [`run()`] has the files, the clock and Kafka.
 
-/// Options of `horolog import`.
-#[derive(Debug, clap::Args)]
-pub struct ImportOptions {}
+mod cloudtrail;
+pub mod detect;
+mod event_id;
+mod fields;
+mod header;
+mod json_documents;
+mod json_text;
+mod lines;
+mod mapping;
+mod metrics_csv;
+mod metrics_wide;
+mod ndjson;
+mod options;
+pub mod output;
+mod reading;
+mod report;
+mod run;
+mod shift;
+mod source;
+#[cfg(test)]
+mod testing;
+mod timestamp;
 
-/// Runs it to its end.
-pub fn run(_options: ImportOptions) -> anyhow::Result<()> {
-    anyhow::bail!("import is not part of this build")
-}
+pub use mapping::{Columns, Format, ImportedType, Mapping, NdjsonKind, SourceName};
+pub use options::ImportOptions;
+pub use run::run;

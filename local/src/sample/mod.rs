@@ -1,10 +1,13 @@
-//! The place of `horolog sample`: its options and its entry, called by [`crate::cli`].
+//! `horolog sample`: a live stream of audit events and metrics with realistic shapes, for a first look and for trials.
+//!
+//! Enters: rates and a seed. Leaves: Kafka records of one tenant, until it is told to stop. Guarantees that a broker which
+//! goes away and comes back costs no record that was accepted. What is sent is a pure function of seed and time:
+//! [`metrics`] and [`audit`]; [`run()`] has the clock and Kafka.
 
-/// Options of `horolog sample`.
-#[derive(Debug, clap::Args)]
-pub struct SampleOptions {}
+pub mod audit;
+pub mod metrics;
+mod run;
+mod schedule;
+mod world;
 
-/// Runs it to its end.
-pub fn run(_options: SampleOptions) -> anyhow::Result<()> {
-    anyhow::bail!("sample is not part of this build")
-}
+pub use run::{SampleOptions, run};

@@ -1,0 +1,401 @@
+//! AWS CloudTrail events to audit events.
+//!
+//! Enters: the JSON of one event. Leaves: one audit event, with CloudTrail's own event id where it is a UUID, else one
+//! derived from the event. `requestParameters` is kept to the byte as the new value. Fields of unexpected types become
+//! text; only what is no event, or has no time, is skipped.
+
+use std::collections::BTreeMap;
+
+use horolog_schemas::{AuditEvent, AuditSource, AuditStatus};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::event_id;
+use super::json_text::{document, text};
+use super::mapping::Mapping;
+use super::output::{Skip, excerpt};
+use super::timestamp::parse_micros;
+
+/// Error codes that mean that the caller was refused, by a part of them in lower case. All others mean that it broke.
+const REFUSALS: [&str; 7] = [
+    "accessdenied",
+    "unauthorized",
+    "forbidden",
+    "authfailure",
+    "invalidclienttoken",
+    "signaturedoesnotmatch",
+    "expiredtoken",
+];
+
+/// The fields of an event that are mapped; see AWS, "CloudTrail record contents".
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    event_time: Option<&'a RawValue>,
+    event_name: Option<&'a RawValue>,
+    event_source: Option<&'a RawValue>,
+    event_type: Option<&'a RawValue>,
+    #[serde(rename = "eventID")]
+    event_id: Option<&'a RawValue>,
+    #[serde(rename = "requestID")]
+    request_id: Option<&'a RawValue>,
+    user_identity: Option<Identity<'a>>,
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: Option<&'a RawValue>,
+    user_agent: Option<&'a RawValue>,
+    error_code: Option<&'a RawValue>,
+    error_message: Option<&'a RawValue>,
+    request_parameters: Option<&'a RawValue>,
+    response_elements: Option<&'a RawValue>,
+    resources: Option<Vec<Resource<'a>>>,
+    session_credential_from_console: Option<&'a RawValue>,
+    aws_region: Option<&'a RawValue>,
+    recipient_account_id: Option<&'a RawValue>,
+    read_only: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    arn: Option<&'a RawValue>,
+    user_name: Option<&'a RawValue>,
+    principal_id: Option<&'a RawValue>,
+    invoked_by: Option<&'a RawValue>,
+    account_id: Option<&'a RawValue>,
+    access_key_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Resource<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(rename = "ARN")]
+    arn: Option<&'a RawValue>,
+}
+
+/// Reads one event.
+pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
+    let event: Event<'_> = serde_json::from_str(json).map_err(|error| Skip::Json {
+        detail: error.to_string(),
+    })?;
+    if event.event_name.is_none() {
+        return Err(Skip::MissingField { field: "eventName" });
+    }
+    let time = text(event.event_time);
+    let occurred_at = parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?;
+    let event_source = text(event.event_source);
+    let aws_service = event_source.split('.').next().unwrap_or_default();
+    let resource = event.resources.as_ref().and_then(|resources| resources.first());
+    let identity = event.user_identity.as_ref();
+    Ok(AuditEvent {
+        event_id: id(&event, json)?,
+        tenant_id: mapping.tenant.clone(),
+        occurred_at,
+        user_id: identity.map(Identity::user).unwrap_or_default(),
+        team_id: String::new(),
+        service_id: mapping.service.clone().unwrap_or_else(|| aws_service.to_owned()),
+        plugin_id: String::new(),
+        source: source(&event),
+        action: action(aws_service, &text(event.event_name)),
+        resource_type: first_not_empty([text(resource.and_then(|r| r.kind)), aws_service.to_owned()]),
+        resource_id: text(resource.and_then(|r| r.arn)),
+        resource_name: String::new(),
+        old_value: String::new(),
+        new_value: document(event.request_parameters),
+        ip_address: text(event.source_ip_address),
+        user_agent: text(event.user_agent),
+        session_id: text(identity.and_then(|identity| identity.access_key_id)),
+        request_id: text(event.request_id),
+        status: status(&event),
+        error_message: text(event.error_message),
+        metadata: metadata(&event),
+    })
+}
+
+impl Identity<'_> {
+    /// The most telling name there is.
+    fn user(&self) -> String {
+        let names = [
+            self.arn,
+            self.user_name,
+            self.principal_id,
+            self.invoked_by,
+            self.account_id,
+            self.kind,
+        ];
+        first_not_empty(names.map(text))
+    }
+}
+
+fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+fn action(aws_service: &str, event_name: &str) -> String {
+    if aws_service.is_empty() {
+        event_name.to_owned()
+    } else {
+        format!("{aws_service}:{event_name}")
+    }
+}
+
+/// CloudTrail's id where it is a UUID, as it always is in AWS' own files.
+fn id(event: &Event<'_>, json: &str) -> Result<String, Skip> {
+    if let Ok(id) = Uuid::parse_str(&text(event.event_id)) {
+        return Ok(id.to_string());
+    }
+    let value = serde_json::from_str(json).map_err(|error| Skip::Json {
+        detail: error.to_string(),
+    })?;
+    Ok(event_id::derive(&value).to_string())
+}
+
+fn status(event: &Event<'_>) -> AuditStatus {
+    let code = text(event.error_code).to_lowercase();
+    if REFUSALS.iter().any(|refusal| code.contains(refusal)) || is_refused_sign_in(event) {
+        AuditStatus::Failure
+    } else if code.is_empty() {
+        AuditStatus::Success
+    } else {
+        AuditStatus::Error
+    }
+}
+
+/// A refused sign-in to the console has no error code: its response says so.
+fn is_refused_sign_in(event: &Event<'_>) -> bool {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow, rename = "ConsoleLogin")]
+        console_login: Option<&'a RawValue>,
+    }
+    let response = event
+        .response_elements
+        .and_then(|json| serde_json::from_str::<Response<'_>>(json.get()).ok());
+    response.is_some_and(|response| text(response.console_login) == "Failure")
+}
+
+/// `ui`: a person in the console. `system`: a service of AWS, on its own or on somebody's behalf. `api`: everybody else.
+fn source(event: &Event<'_>) -> AuditSource {
+    let event_type = text(event.event_type);
+    if matches!(event_type.as_str(), "AwsConsoleSignIn" | "AwsConsoleAction")
+        || text(event.session_credential_from_console) == "true"
+        || is_console(&text(event.user_agent))
+    {
+        return AuditSource::Ui;
+    }
+    let identity = event.user_identity.as_ref();
+    let is_service = text(identity.and_then(|identity| identity.kind)) == "AWSService"
+        || text(identity.and_then(|identity| identity.invoked_by)).ends_with(".amazonaws.com");
+    if event_type == "AwsServiceEvent" || is_service {
+        AuditSource::System
+    } else {
+        AuditSource::Api
+    }
+}
+
+/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`).
+fn is_console(user_agent: &str) -> bool {
+    let program = user_agent
+        .trim_start_matches('[')
+        .split(['/', ','])
+        .next()
+        .unwrap_or_default();
+    program.ends_with("Console") || program.ends_with("console.amazonaws.com") || program == "signin.amazonaws.com"
+}
+
+fn metadata(event: &Event<'_>) -> BTreeMap<String, String> {
+    [
+        ("aws_region", event.aws_region),
+        ("error_code", event.error_code),
+        ("event_type", event.event_type),
+        ("read_only", event.read_only),
+        ("recipient_account_id", event.recipient_account_id),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), text(value)))
+    .filter(|(_, value)| !value.is_empty())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::testing::mapping;
+
+    const EVENT: &str = r#"{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDA1","arn":"arn:aws:iam::1:user/ann",
+        "accountId":"1","accessKeyId":"AKIA1","userName":"ann"},"eventTime":"2023-07-10T11:42:44Z","eventSource":"s3.amazonaws.com",
+        "eventName":"PutBucketPolicy","awsRegion":"us-east-1","sourceIPAddress":"AWS Internal","userAgent":"aws-cli/2",
+        "requestParameters":{"b": 1.50, "a":"ü"},"responseElements":null,"requestID":"R1","readOnly":false,
+        "eventID":"3C856BC0-1a07-4c18-89d9-4d9205856714","eventType":"AwsApiCall",
+        "resources":[{"accountId":"1","type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::b"},{"ARN":"other"}]}"#;
+
+    fn read(json: &str) -> AuditEvent {
+        audit_event(json, &mapping(&[])).unwrap()
+    }
+
+    #[test]
+    fn maps_an_event_field_by_field() {
+        let event = read(EVENT);
+        assert_eq!(event.event_id, "3c856bc0-1a07-4c18-89d9-4d9205856714");
+        assert_eq!(
+            (event.tenant_id.as_str(), event.occurred_at),
+            ("demo", 1_688_989_364_000_000)
+        );
+        assert_eq!(
+            (event.user_id.as_str(), event.session_id.as_str()),
+            ("arn:aws:iam::1:user/ann", "AKIA1")
+        );
+        assert_eq!(
+            (event.action.as_str(), event.service_id.as_str()),
+            ("s3:PutBucketPolicy", "s3")
+        );
+        assert_eq!(
+            (event.resource_type.as_str(), event.resource_id.as_str()),
+            ("AWS::S3::Bucket", "arn:aws:s3:::b")
+        );
+        assert_eq!(
+            (event.old_value.as_str(), event.new_value.as_str()),
+            ("", r#"{"b": 1.50, "a":"ü"}"#)
+        );
+        assert_eq!(
+            (event.ip_address.as_str(), event.user_agent.as_str()),
+            ("AWS Internal", "aws-cli/2")
+        );
+        assert_eq!(
+            (event.request_id.as_str(), event.source, event.status),
+            ("R1", AuditSource::Api, AuditStatus::Success)
+        );
+        let metadata: Vec<_> = event.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(
+            metadata,
+            [
+                ("aws_region", "us-east-1"),
+                ("event_type", "AwsApiCall"),
+                ("read_only", "false")
+            ]
+        );
+    }
+
+    /// A small event with some fields of one's own.
+    fn event(fields: &str) -> AuditEvent {
+        read(&format!(
+            r#"{{"eventTime":"2023-07-10T11:42:44Z","eventName":"N","eventSource":"ec2.amazonaws.com"{fields}}}"#
+        ))
+    }
+
+    #[test]
+    fn refusals_are_failures_and_other_codes_errors() {
+        for (fields, status) in [
+            ("", AuditStatus::Success),
+            (r#","errorCode":null"#, AuditStatus::Success),
+            (r#","errorCode":"AccessDenied""#, AuditStatus::Failure),
+            (r#","errorCode":"Client.UnauthorizedOperation""#, AuditStatus::Failure),
+            (r#","errorCode":"ExpiredTokenException""#, AuditStatus::Failure),
+            (r#","errorCode":"InvalidAccessException""#, AuditStatus::Error),
+            (r#","errorCode":"ThrottlingException""#, AuditStatus::Error),
+            (
+                r#","responseElements":{"ConsoleLogin":"Failure"}"#,
+                AuditStatus::Failure,
+            ),
+            (
+                r#","responseElements":{"ConsoleLogin":"Success"}"#,
+                AuditStatus::Success,
+            ),
+        ] {
+            assert_eq!(event(fields).status, status, "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_source_is_a_person_a_service_or_a_program() {
+        for (fields, source) in [
+            (r#","eventType":"AwsConsoleSignIn""#, AuditSource::Ui),
+            (r#","sessionCredentialFromConsole":"true""#, AuditSource::Ui),
+            (r#","userAgent":"[S3Console/0.4, aws-internal/3]""#, AuditSource::Ui),
+            (r#","userAgent":"console.amazonaws.com""#, AuditSource::Ui),
+            (r#","userAgent":"RDS Console, aws-internal/3""#, AuditSource::Ui),
+            (r#","eventType":"AwsServiceEvent""#, AuditSource::System),
+            (
+                r#","userIdentity":{"type":"AWSService","invokedBy":"rds.amazonaws.com"}"#,
+                AuditSource::System,
+            ),
+            (
+                r#","userIdentity":{"invokedBy":"secretsmanager.amazonaws.com"}"#,
+                AuditSource::System,
+            ),
+            (
+                r#","userIdentity":{"type":"IAMUser"},"userAgent":"Boto3/1.26""#,
+                AuditSource::Api,
+            ),
+        ] {
+            assert_eq!(event(fields).source, source, "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_most_telling_name() {
+        for (identity, user) in [
+            (r#"{"type":"Root","accountId":"7"}"#, "7"),
+            (
+                r#"{"type":"AWSService","invokedBy":"rds.amazonaws.com"}"#,
+                "rds.amazonaws.com",
+            ),
+            (r#"{"arn":"","userName":"ann","principalId":"P"}"#, "ann"),
+            (r#"{"principalId":"P","accountId":7}"#, "P"),
+            (r#"{"type":"Unknown"}"#, "Unknown"),
+            ("null", ""),
+        ] {
+            assert_eq!(
+                event(&format!(r#","userIdentity":{identity}"#)).user_id,
+                user,
+                "{identity}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_resource_its_type_is_the_service() {
+        assert_eq!(
+            (event("").resource_type.as_str(), event("").resource_id.as_str()),
+            ("ec2", "")
+        );
+        assert_eq!(event(r#","resources":[{"ARNPrefix":"arn:x"}]"#).resource_type, "ec2");
+    }
+
+    #[test]
+    fn an_id_that_is_missing_or_no_uuid_is_derived_and_the_same_again() {
+        let derived = event("").event_id;
+        assert_eq!(Uuid::parse_str(&derived).unwrap().get_version_num(), 5);
+        assert_eq!(event("").event_id, derived);
+        assert_ne!(event(r#","eventID":"77""#).event_id, derived);
+    }
+
+    #[test]
+    fn what_is_no_event_is_skipped() {
+        let skip = |json| audit_event(json, &mapping(&[])).unwrap_err();
+        assert_eq!(
+            skip(r#"{"eventTime":"2023-07-10T11:42:44Z"}"#),
+            Skip::MissingField { field: "eventName" }
+        );
+        assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::Time { text: String::new() });
+        for json in ["", "{", "[]", "7", r#"{"eventName":"N","userIdentity":7}"#] {
+            assert_eq!(skip(json).reason(), "malformed JSON", "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_and_any_changed_byte_of_an_event_is_read_or_skipped(at in 0..EVENT.len(), byte in 0u8..128) {
+            let mut bytes = EVENT.as_bytes().to_vec();
+            bytes[at] = byte;
+            let _ = std::str::from_utf8(&bytes).map(|json| audit_event(json, &mapping(&[])));
+            let _ = std::str::from_utf8(&EVENT.as_bytes()[..at]).map(|json| audit_event(json, &mapping(&[])));
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What a file is, from what it begins with.
+//!
+//! Enters: the first bytes of a file, unpacked. Leaves: how it is to be read, with a parser that knows its header, or why
+//! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
+
+use super::cloudtrail;
+use super::header::{Header, HeaderError};
+use super::json_documents;
+use super::lines::{LINE_BYTES_MAX, trim_line};
+use super::mapping::{Format, Mapping, SourceName};
+use super::metrics_csv::{MetricsCsv, MetricsCsvError};
+use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES};
+use super::ndjson;
+use super::output::{Output, Skip};
+
+/// How many bytes of a file are looked at: as many as its first line may have.
+pub const HEAD_BYTES: usize = LINE_BYTES_MAX;
+
+/// How a file is read.
+#[derive(Debug)]
+pub struct Plan {
+    /// The format that was found or demanded.
+    pub format: Format,
+    /// Line by line, or as JSON documents.
+    pub shape: Shape,
+}
+
+/// The two ways to read.
+#[derive(Debug)]
+pub enum Shape {
+    /// A record, or a row of them, a line; the first lines may be none.
+    Lines {
+        /// Lines before the first record.
+        header_lines: u64,
+        /// What reads the others.
+        parser: Box<Parser>,
+    },
+    /// CloudTrail as delivered: see [`json_documents`].
+    CloudtrailDocuments,
+}
+
+/// What reads the lines of a file.
+#[derive(Debug)]
+pub enum Parser {
+    /// See [`MetricsCsv`].
+    MetricsCsv(MetricsCsv),
+    /// See [`MetricsWide`].
+    MetricsWide(MetricsWide),
+    /// One CloudTrail event, or one delivered document, a line.
+    Cloudtrail,
+    /// One record a line.
+    Ndjson,
+}
+
+/// Why a file cannot be read at all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DetectError {
+    /// Nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// Neither JSON nor a header.
+    #[error("its format cannot be told from its first line; say it with --format")]
+    Unknown,
+    /// The first line of a CSV file is not text.
+    #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
+    Header,
+    /// Not a file with one metric.
+    #[error(transparent)]
+    MetricsCsv(#[from] MetricsCsvError),
+    /// Not a wide file.
+    #[error(transparent)]
+    MetricsWide(#[from] MetricsWideError),
+}
+
+/// Decides how to read a file that begins with `head`.
+pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan, DetectError> {
+    let head = trim_line(head, true);
+    let first = head
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+        .ok_or(DetectError::Empty)?;
+    let format = match mapping.format {
+        Some(format) => format,
+        None if head[first] == b'{' => json_format(&head[first..]),
+        None => csv_format(head, mapping)?,
+    };
+    let shape = match format {
+        Format::Cloudtrail if is_document(&head[first..]) => Shape::CloudtrailDocuments,
+        Format::Cloudtrail => Shape::Lines {
+            header_lines: 0,
+            parser: Box::new(Parser::Cloudtrail),
+        },
+        Format::Ndjson => Shape::Lines {
+            header_lines: 0,
+            parser: Box::new(Parser::Ndjson),
+        },
+        Format::MetricsCsv => {
+            let (header, _) = header(head)?;
+            let parser = Parser::MetricsCsv(MetricsCsv::new(&header, source, mapping)?);
+            Shape::Lines {
+                header_lines: 1,
+                parser: Box::new(parser),
+            }
+        }
+        Format::MetricsWide => {
+            let (header, rest) = header(head)?;
+            // The last line of the head may be cut off in a cell; an incomplete number still shows a column of numbers.
+            let first_lines = rest
+                .split(|&byte| byte == b'\n')
+                .filter_map(|line| std::str::from_utf8(line).ok());
+            let parser = Parser::MetricsWide(MetricsWide::new(
+                &header,
+                first_lines.take(SAMPLED_LINES),
+                source,
+                mapping,
+            )?);
+            Shape::Lines {
+                header_lines: 1,
+                parser: Box::new(parser),
+            }
+        }
+    };
+    Ok(Plan { format, shape })
+}
+
+impl Plan {
+    /// What the file was understood as.
+    pub fn description(&self) -> String {
+        let detail = match &self.shape {
+            Shape::CloudtrailDocuments => "as delivered".to_owned(),
+            Shape::Lines { parser, .. } => match parser.as_ref() {
+                Parser::MetricsCsv(parser) => parser.description(),
+                Parser::MetricsWide(parser) => parser.description(),
+                Parser::Cloudtrail => "an event a line".to_owned(),
+                Parser::Ndjson => "a record a line".to_owned(),
+            },
+        };
+        format!("{}, {detail}", self.format)
+    }
+}
+
+impl Parser {
+    /// Reads one line. Blank lines are nothing.
+    pub fn line(&mut self, line: &[u8], mapping: &Mapping, output: &mut dyn Output) {
+        let Ok(line) = std::str::from_utf8(line) else {
+            return output.skip(Skip::NotUtf8);
+        };
+        if line.trim().is_empty() {
+            return;
+        }
+        match self {
+            Self::MetricsCsv(parser) => parser.line(line, output),
+            Self::MetricsWide(parser) => parser.line(line, output),
+            Self::Ndjson => ndjson::line(line, mapping, output),
+            Self::Cloudtrail if starts_with_records(line.trim_start().as_bytes()) => {
+                cloudtrail_document(line, mapping, output)
+            }
+            Self::Cloudtrail => cloudtrail_event(line, mapping, output),
+        }
+    }
+}
+
+/// Gives one CloudTrail event to the output, or why it is none.
+pub fn cloudtrail_event(json: &str, mapping: &Mapping, output: &mut dyn Output) {
+    match cloudtrail::audit_event(json, mapping) {
+        Ok(event) => output.audit(&event),
+        Err(skip) => output.skip(skip),
+    }
+}
+
+/// A whole delivered document on one line of a file of events.
+fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
+    let read = json_documents::read(line.as_bytes(), |_, json| {
+        cloudtrail_event(json, mapping, output);
+        true
+    });
+    if let Err(error) = read {
+        output.skip(Skip::Json {
+            detail: error.to_string(),
+        });
+    }
+}
+
+fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
+    let (header, _) = header(head)?;
+    match header.time(mapping.time_column.as_deref()) {
+        Ok(_) if header.cells.len() > 1 => {}
+        Err(error @ HeaderError::NamedTime { .. }) => return Err(MetricsWideError::from(error).into()),
+        _ => return Err(DetectError::Unknown),
+    }
+    let is_one_metric = header.cells.len() == 2 && header.value().is_some();
+    Ok(if is_one_metric {
+        Format::MetricsCsv
+    } else {
+        Format::MetricsWide
+    })
+}
+
+/// The header, and what follows its line.
+fn header(head: &[u8]) -> Result<(Header, &[u8]), DetectError> {
+    let (line, rest) = match head.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (&head[..end], &head[end + 1..]),
+        None if head.len() >= HEAD_BYTES => return Err(DetectError::Header),
+        None => (head, &[][..]),
+    };
+    let line = std::str::from_utf8(trim_line(line, false)).map_err(|_| DetectError::Header)?;
+    Ok((Header::new(line), rest))
+}
+
+/// CloudTrail shows itself by its wrapper or by two of its fields; everything else is our own.
+fn json_format(json: &[u8]) -> Format {
+    let first_object = if is_document(json) {
+        json
+    } else {
+        json.split(|&byte| byte == b'\n').next().unwrap_or(json)
+    };
+    let has = |name: &[u8]| first_object.windows(name.len()).any(|window| window == name);
+    if starts_with_records(json) || (has(b"\"eventSource\"") && has(b"\"eventName\"")) {
+        Format::Cloudtrail
+    } else {
+        Format::Ndjson
+    }
+}
+
+/// Whether the JSON is a document over many lines or a delivered file, and not an object a line.
+fn is_document(json: &[u8]) -> bool {
+    let first_line = json.split(|&byte| byte == b'\n').next().unwrap_or(json);
+    starts_with_records(json) || first_line.trim_ascii() == b"{"
+}
+
+/// `{"Records"`, with spaces anywhere.
+fn starts_with_records(json: &[u8]) -> bool {
+    json.strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"Records\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::output::Collected;
+    use crate::import::testing::{mapping, source};
+
+    fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
+        plan(head.as_bytes(), &source("web/cpu.csv"), &mapping(flags)).map(|plan| plan.description())
+    }
+
+    #[test]
+    fn tells_the_formats_apart_by_their_beginning() {
+        let delivered = Ok("cloudtrail, as delivered".to_owned());
+        for (head, description) in [
+            ("timestamp,value\n1,2\n", "metrics-csv, metric `cpu` of service `web`"),
+            ("\u{feff}Time,VALUE\r\n", "metrics-csv, metric `cpu` of service `web`"),
+            (
+                "time,pod,a,b\n1,p,2,3",
+                "metrics-wide, 2 columns are metrics, the service has a column",
+            ),
+            (
+                "time,a\n1,2",
+                "metrics-wide, 1 columns are services with the metric `cpu`",
+            ),
+            (
+                "{\"eventSource\":\"s3\",\"eventName\":\"x\"}\n",
+                "cloudtrail, an event a line",
+            ),
+            ("\n {\"metric_name\":\"x\"}\n", "ndjson, a record a line"),
+        ] {
+            assert_eq!(detect(head, &[]), Ok(description.to_owned()), "{head}");
+        }
+        assert_eq!(detect("{\"Records\":[{\"a\":1}]}", &[]), delivered);
+        assert_eq!(detect(" { \"Records\" : [\n", &[]), delivered);
+        assert_eq!(detect("{\n\"Records\": [", &[]), delivered);
+        assert_eq!(
+            detect("{\n  \"eventName\": \"x\",\n  \"eventSource\": \"s\"\n}", &[]),
+            delivered
+        );
+    }
+
+    #[test]
+    fn says_what_to_do_with_what_it_does_not_know() {
+        assert_eq!(detect("", &[]), Err(DetectError::Empty));
+        assert_eq!(detect("\n\n", &[]), Err(DetectError::Empty));
+        assert_eq!(detect("Source,Target,Weight\n", &[]), Err(DetectError::Unknown));
+        assert_eq!(detect("1,2\n", &[]), Err(DetectError::Unknown));
+        assert!(
+            detect("time,a\n", &["--time-column", "at"])
+                .unwrap_err()
+                .to_string()
+                .contains("no column `at`")
+        );
+        let error = detect("Source,Target\na,b\n", &["--format", "metrics-wide"]).unwrap_err();
+        assert!(error.to_string().contains("--time-column"));
+    }
+
+    #[test]
+    fn columns_are_judged_by_their_first_lines() {
+        let text = "time,pod,zone,a\n1,p,eu,\n2,p,us,3\n";
+        assert_eq!(
+            detect(text, &[]).unwrap(),
+            "metrics-wide, 1 columns are metrics, the service has a column; without numbers: zone"
+        );
+    }
+
+    #[test]
+    fn a_delivered_document_on_a_line_gives_its_events() {
+        let mut output = Collected::default();
+        let line = r#"{"Records":[{"eventName":"N","eventTime":"2023-07-10T11:42:44Z"},{"eventName":"M"}]}"#;
+        Parser::Cloudtrail.line(line.as_bytes(), &mapping(&[]), &mut output);
+        assert_eq!((output.audits.len(), output.skips.len()), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), format in 0usize..5) {
+            let flags: &[&str] = [&[][..], &["--format", "metrics-csv"], &["--format", "metrics-wide"], &["--format", "cloudtrail"],
+                &["--format", "ndjson"]][format];
+            let mut output = Collected::default();
+            if let Ok(Plan { shape: Shape::Lines { mut parser, .. }, .. }) = plan(&bytes, &source("a/b"), &mapping(flags)) {
+                for line in bytes.split(|&byte| byte == b'\n') {
+                    parser.line(line, &mapping(flags), &mut output);
+                }
+            }
+        }
+    }
+}

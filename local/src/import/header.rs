@@ -1,0 +1,120 @@
+//! What the header of a CSV file says: which column is the time, which the service, and what is a name of neither.
+//!
+//! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing. Pure.
+
+use super::fields::Fields;
+
+/// Names of a time column, most trusted first: `Time` beside a `TimeStamp` is the time.
+const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
+/// Names of a column that says which service a row is of, without `_`, `-` and spaces.
+const SERVICE_NAMES: [&str; 6] = [
+    "podname",
+    "pod",
+    "servicename",
+    "service",
+    "serviceid",
+    "serviceinstance",
+];
+
+/// The cells of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The cells, as they stand there.
+    pub cells: Vec<String>,
+}
+
+/// Why a header does not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// The column of `--time-column` is not there.
+    #[error("there is no column `{wanted}` (--time-column); the columns are {}", found.join(", "))]
+    NamedTime {
+        /// What the flag said.
+        wanted: String,
+        /// What there is.
+        found: Vec<String>,
+    },
+    /// None of the names of a time column is there.
+    #[error("there is no time column; name it with --time-column: the columns are {}", found.join(", "))]
+    Time {
+        /// What there is.
+        found: Vec<String>,
+    },
+}
+
+impl Header {
+    /// Takes the first line.
+    pub fn new(line: &str) -> Self {
+        let mut fields = Fields::default();
+        fields.split(line);
+        Self {
+            cells: fields.iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The index of the time column.
+    pub fn time(&self, named: Option<&str>) -> Result<usize, HeaderError> {
+        if let Some(wanted) = named {
+            let is_wanted = |cell: &String| cell == wanted;
+            return self
+                .cells
+                .iter()
+                .position(is_wanted)
+                .ok_or_else(|| HeaderError::NamedTime {
+                    wanted: wanted.to_owned(),
+                    found: self.cells.clone(),
+                });
+        }
+        TIME_NAMES
+            .iter()
+            .find_map(|name| self.cells.iter().position(|cell| cell.eq_ignore_ascii_case(name)))
+            .ok_or_else(|| HeaderError::Time {
+                found: self.cells.clone(),
+            })
+    }
+
+    /// The index of the column `value`.
+    pub fn value(&self) -> Option<usize> {
+        self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("value"))
+    }
+
+    /// The index of a pod or service column.
+    pub fn service(&self) -> Option<usize> {
+        let bare = |cell: &String| cell.replace(['_', '-', ' '], "").to_ascii_lowercase();
+        self.cells
+            .iter()
+            .position(|cell| SERVICE_NAMES.contains(&bare(cell).as_str()))
+    }
+}
+
+/// Whether a column is named like a time: a second one is no metric.
+pub fn is_time_name(cell: &str) -> bool {
+    TIME_NAMES.iter().any(|name| cell.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_time_value_and_service_in_any_case() {
+        let header = Header::new("TimeStamp,Time,pod_name,VALUE");
+        assert_eq!(header.time(None), Ok(1));
+        assert_eq!(header.time(Some("TimeStamp")), Ok(0));
+        assert_eq!(header.service(), Some(2));
+        assert_eq!(header.value(), Some(3));
+    }
+
+    #[test]
+    fn names_the_columns_when_there_is_no_time() {
+        let header = Header::new("Source,Target");
+        assert!(
+            header
+                .time(None)
+                .unwrap_err()
+                .to_string()
+                .contains("--time-column: the columns are Source, Target")
+        );
+        assert!(header.time(Some("ts")).unwrap_err().to_string().contains("`ts`"));
+    }
+}

@@ -1,0 +1,368 @@
+//! A CSV file with many series: a time column, and a series in every other column of numbers.
+//!
+//! Enters: the header, some first lines, then every line after the header. Leaves: one sample a cell, its time cut to
+//! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
+//! parentheses) or services (of the metric that the file is named after). A second time column is no series; neither is a
+//! column without a single number in the first lines. An empty cell is no observation.
+
+use horolog_schemas::MetricSample;
+
+use super::fields::Fields;
+use super::header::{Header, HeaderError, is_time_name};
+use super::mapping::{Columns, Mapping, SourceName};
+use super::output::{Output, Skip, excerpt};
+use super::timestamp::parse_micros;
+
+/// Lines after the header by which a column is found to be of numbers.
+pub const SAMPLED_LINES: usize = 100;
+
+/// Parses the lines of a wide file.
+#[derive(Debug)]
+pub struct MetricsWide {
+    cells: usize,
+    time: usize,
+    service: Option<usize>,
+    columns: Columns,
+    series: Vec<Series>,
+    fields: Fields,
+}
+
+#[derive(Debug)]
+struct Series {
+    cell: usize,
+    header: String,
+    is_other: bool,
+    sample: MetricSample,
+}
+
+/// Why a header is not that of a wide file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricsWideError {
+    /// No time column.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// Only times and names.
+    #[error("there is no column of numbers")]
+    NoSeries,
+    /// The columns cannot be what the flags say.
+    #[error("--metric names the metric of files whose columns are services: leave it out, or add --columns services")]
+    MetricOfMetrics,
+    /// The columns cannot be what the flags say.
+    #[error("--service names the service of files whose columns are metrics: leave it out, or add --columns metrics")]
+    ServiceOfServices,
+}
+
+impl MetricsWide {
+    /// Reads the header, and learns from the first lines which columns hold numbers.
+    pub fn new<'a>(
+        header: &Header,
+        first_lines: impl Iterator<Item = &'a str>,
+        source: &SourceName,
+        mapping: &Mapping,
+    ) -> Result<Self, MetricsWideError> {
+        let time = header.time(mapping.time_column.as_deref())?;
+        let service_column = header.service().filter(|&cell| cell != time);
+        let columns = columns(service_column.is_some(), mapping)?;
+        let mut fields = Fields::default();
+        let texts = text_columns(header.cells.len(), first_lines, &mut fields);
+        let is_series = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
+        let series: Vec<Series> = (header.cells.iter().enumerate())
+            .filter(|(cell, name)| is_series(*cell, name))
+            .map(|(cell, name)| Series::new(cell, name, texts[cell] || name.is_empty(), columns, source, mapping))
+            .collect();
+        if series.iter().all(|series| series.is_other) {
+            return Err(MetricsWideError::NoSeries);
+        }
+        // What the user says goes before what the file says.
+        let service = service_column.filter(|_| mapping.service.is_none() && columns == Columns::Metrics);
+        Ok(Self {
+            cells: header.cells.len(),
+            time,
+            service,
+            columns,
+            series,
+            fields,
+        })
+    }
+
+    /// What the file was understood as.
+    pub fn description(&self) -> String {
+        let (texts, series): (Vec<&Series>, Vec<&Series>) = self.series.iter().partition(|series| series.is_other);
+        let count = series.len();
+        let mut description = match (self.columns, self.service) {
+            (Columns::Metrics, Some(_)) => format!("{count} columns are metrics, the service has a column"),
+            (Columns::Metrics, None) => format!("{count} columns are metrics of service `{}`", self.service_of_all()),
+            (Columns::Services, _) => format!(
+                "{count} columns are services with the metric `{}`",
+                self.metric_of_all()
+            ),
+        };
+        if !texts.is_empty() {
+            let headers: Vec<&str> = texts.iter().map(|series| series.header.as_str()).collect();
+            description.push_str(&format!("; without numbers: {}", headers.join(", ")));
+        }
+        description
+    }
+
+    fn service_of_all(&self) -> &str {
+        self.series.first().map_or("", |series| &series.sample.service_id)
+    }
+
+    fn metric_of_all(&self) -> &str {
+        self.series.first().map_or("", |series| &series.sample.metric_name)
+    }
+
+    /// Reads one line.
+    pub fn line(&mut self, line: &str, output: &mut dyn Output) {
+        self.fields.split(line);
+        if self.fields.len() != self.cells {
+            return output.skip(Skip::Columns {
+                expected: self.cells,
+                found: self.fields.len(),
+            });
+        }
+        let time_text = self.fields.get(self.time);
+        let Some(time) = parse_micros(time_text) else {
+            return output.skip(Skip::Time {
+                text: excerpt(time_text),
+            });
+        };
+        let time = time - time.rem_euclid(1_000);
+        for series in &mut self.series {
+            if let Some(service) = self.service {
+                self.fields.get(service).clone_into(&mut series.sample.service_id);
+            }
+            match series.read(self.fields.get(series.cell), time) {
+                Ok(()) => output.metric(&series.sample),
+                Err(skip) => output.skip(skip),
+            }
+        }
+    }
+}
+
+impl Series {
+    fn new(cell: usize, name: &str, is_other: bool, columns: Columns, source: &SourceName, mapping: &Mapping) -> Self {
+        let mut sample = mapping.sample(source);
+        match columns {
+            Columns::Services => name.clone_into(&mut sample.service_id),
+            Columns::Metrics => {
+                name.clone_into(&mut sample.metric_name);
+                if mapping.unit.is_none() {
+                    unit_in(name).clone_into(&mut sample.unit);
+                }
+            }
+        }
+        Self {
+            cell,
+            header: name.to_owned(),
+            is_other,
+            sample,
+        }
+    }
+
+    fn read(&mut self, cell: &str, time: i64) -> Result<(), Skip> {
+        if cell.is_empty() {
+            return Err(Skip::EmptyCell);
+        }
+        if self.is_other {
+            return Err(Skip::OtherColumn {
+                column: self.header.clone(),
+            });
+        }
+        let not_a_number = |_| Skip::Number {
+            column: self.header.clone(),
+            text: excerpt(cell),
+        };
+        self.sample.value = cell.parse().map_err(not_a_number)?;
+        self.sample.time = time;
+        Ok(())
+    }
+}
+
+/// What the columns are: what the flags say, else what the header shows.
+fn columns(has_service_column: bool, mapping: &Mapping) -> Result<Columns, MetricsWideError> {
+    let shown = if has_service_column || mapping.service.is_some() {
+        Columns::Metrics
+    } else {
+        Columns::Services
+    };
+    match mapping.columns.unwrap_or(shown) {
+        Columns::Metrics if mapping.metric.is_some() => Err(MetricsWideError::MetricOfMetrics),
+        Columns::Services if mapping.service.is_some() => Err(MetricsWideError::ServiceOfServices),
+        columns => Ok(columns),
+    }
+}
+
+/// Which columns have text in the first lines and not a single number.
+fn text_columns<'a>(cells: usize, first_lines: impl Iterator<Item = &'a str>, fields: &mut Fields) -> Vec<bool> {
+    let (mut texts, mut numbers) = (vec![false; cells], vec![false; cells]);
+    for line in first_lines.take(SAMPLED_LINES) {
+        fields.split(line);
+        for (cell, text) in fields
+            .iter()
+            .enumerate()
+            .take(cells)
+            .filter(|(_, text)| !text.is_empty())
+        {
+            let kind = if text.parse::<f64>().is_ok() {
+                &mut numbers
+            } else {
+                &mut texts
+            };
+            kind[cell] = true;
+        }
+    }
+    texts
+        .iter()
+        .zip(&numbers)
+        .map(|(text, number)| *text && !number)
+        .collect()
+}
+
+/// The unit in a header: what stands in the parentheses at its end.
+fn unit_in(header: &str) -> &str {
+    header
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once('('))
+        .map_or("", |(_, unit)| unit.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::output::Collected;
+    use crate::import::testing::{mapping, source};
+
+    fn read(text: &str, mapping: &Mapping) -> Collected {
+        let mut lines = text.lines();
+        let header = Header::new(lines.next().unwrap());
+        let mut parser = MetricsWide::new(&header, lines.clone(), &source("shop/p90.csv"), mapping).unwrap();
+        let mut output = Collected::default();
+        lines.for_each(|line| parser.line(line, &mut output));
+        output
+    }
+
+    const PODS: &str = "\
+Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
+2022-08-22 03:51:19.607158889 +0000 UTC m=+0.113,1861140279,cart-1,1.5,NaN,eu
+2022-08-22 03:52:19.5893 +0000 UTC m=+60.1,1861140339,cart-2,,7,eu
+";
+
+    #[test]
+    fn columns_are_metrics_where_a_column_names_the_pod() {
+        let output = read(PODS, &mapping(&[]));
+        let found: Vec<_> = (output.metrics.iter())
+            .map(|s| {
+                (
+                    s.time,
+                    s.service_id.as_str(),
+                    s.metric_name.as_str(),
+                    s.unit.as_str(),
+                    s.value,
+                )
+            })
+            .collect();
+        assert_eq!(found[0], (1_661_140_279_607_000, "cart-1", "CpuUsage(m)", "m", 1.5));
+        assert!(found[1].4.is_nan());
+        assert_eq!(found[2], (1_661_140_339_589_000, "cart-2", "Syscalls", "", 7.0));
+        assert_eq!(found.len(), 3);
+        assert_eq!(output.metrics[0].labels["source_file"], "shop/p90.csv");
+    }
+
+    #[test]
+    fn counts_empty_cells_and_columns_of_text() {
+        let zone = Skip::OtherColumn { column: "Zone".into() };
+        assert_eq!(read(PODS, &mapping(&[])).skips, [zone.clone(), Skip::EmptyCell, zone]);
+    }
+
+    #[test]
+    fn columns_are_services_where_no_column_names_one() {
+        let output = read(
+            "time,timestamp,a_b,c_d\n2022-08-22 03:51:19,1,0.5,0.25\n",
+            &mapping(&["--unit", "s"]),
+        );
+        let found: Vec<_> = (output.metrics.iter())
+            .map(|s| (s.service_id.as_str(), s.metric_name.as_str(), s.unit.as_str(), s.value))
+            .collect();
+        assert_eq!(found, [("a_b", "p90", "s", 0.5), ("c_d", "p90", "s", 0.25)]);
+    }
+
+    #[test]
+    fn flags_decide_what_the_columns_are() {
+        let text = "time,cpu,mem\n2022-08-22 03:51:19,1,2\n";
+        for flags in [&["--columns", "metrics"][..], &["--service", "shop"]] {
+            let output = read(text, &mapping(flags));
+            assert_eq!(
+                (
+                    output.metrics[1].service_id.as_str(),
+                    output.metrics[1].metric_name.as_str()
+                ),
+                ("shop", "mem")
+            );
+        }
+        let output = read(PODS, &mapping(&["--service", "all"]));
+        assert!(output.metrics.iter().all(|sample| sample.service_id == "all"));
+        let output = read(text, &mapping(&["--metric", "load"]));
+        assert_eq!(
+            (
+                output.metrics[1].service_id.as_str(),
+                output.metrics[1].metric_name.as_str()
+            ),
+            ("mem", "load")
+        );
+    }
+
+    #[test]
+    fn flags_that_contradict_the_columns_are_refused() {
+        let new = |header: &str, flags: &[&str]| {
+            MetricsWide::new(
+                &Header::new(header),
+                ["1,a,2"].into_iter(),
+                &source("a/b.csv"),
+                &mapping(flags),
+            )
+            .unwrap_err()
+        };
+        assert_eq!(
+            new("time,pod,cpu", &["--metric", "x"]),
+            MetricsWideError::MetricOfMetrics
+        );
+        assert_eq!(
+            new("time,pod,cpu", &["--service", "x", "--columns", "services"]),
+            MetricsWideError::ServiceOfServices
+        );
+        assert_eq!(new("time,pod,timestamp", &[]), MetricsWideError::NoSeries);
+    }
+
+    #[test]
+    fn a_bad_cell_costs_no_other_cell_and_a_bad_line_no_other_line() {
+        let output = read("time,pod,a,b\n1,p,x,2\n1,p,3\nnoon,p,3,4\n2,p,5,6\n", &mapping(&[]));
+        assert_eq!(
+            output.metrics.iter().map(|s| s.value).collect::<Vec<_>>(),
+            [2.0, 5.0, 6.0]
+        );
+        let number = Skip::Number {
+            column: "a".into(),
+            text: "x".into(),
+        };
+        assert_eq!(
+            output.skips,
+            [
+                number,
+                Skip::Columns { expected: 4, found: 3 },
+                Skip::Time { text: "noon".into() }
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_gives_as_many_samples_and_skips_as_it_has_cells_or_one_skip(line in "[0-9a,.\"\\-é ]{0,40}") {
+            let output = read(&format!("time,pod,a,b,c\n1,p,1,2,3\n{}\n", line), &mapping(&[]));
+            let found = output.metrics.len() + output.skips.len() - 3;
+            prop_assert!(found == 3 || found == 1, "{}", found);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Horolog's own records as JSON, one object a line.
+//!
+//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing is
+//! the empty string; times may be in every form that is read elsewhere; an audit event without an event_id gets one
+//! derived from the line. A field that the record does not have is refused: it would be lost without a word.
+
+use std::collections::BTreeMap;
+
+use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, MetricSample, MetricType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::event_id;
+use super::json_text::text;
+use super::mapping::{Mapping, NdjsonKind};
+use super::output::{Output, Skip, excerpt};
+use super::timestamp::parse_micros;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetricLine<'a> {
+    tenant_id: Option<String>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    metric_name: Option<String>,
+    metric_type: Option<MetricType>,
+    service_id: Option<String>,
+    #[serde(default)]
+    plugin_id: String,
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    team_id: String,
+    environment: Option<String>,
+    value: Option<&'a RawValue>,
+    unit: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, &'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditLine<'a> {
+    #[serde(default)]
+    event_id: String,
+    tenant_id: Option<String>,
+    #[serde(borrow)]
+    occurred_at: Option<&'a RawValue>,
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    team_id: String,
+    service_id: Option<String>,
+    #[serde(default)]
+    plugin_id: String,
+    #[serde(default)]
+    source: AuditSource,
+    action: Option<String>,
+    #[serde(default)]
+    resource_type: String,
+    #[serde(default)]
+    resource_id: String,
+    #[serde(default)]
+    resource_name: String,
+    old_value: Option<&'a RawValue>,
+    new_value: Option<&'a RawValue>,
+    #[serde(default)]
+    ip_address: String,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    session_id: String,
+    #[serde(default)]
+    request_id: String,
+    #[serde(default)]
+    status: AuditStatus,
+    #[serde(default)]
+    error_message: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, &'a RawValue>,
+}
+
+/// Reads one line.
+pub fn line(line: &str, mapping: &Mapping, output: &mut dyn Output) {
+    let read = match kind(line, mapping) {
+        Ok(NdjsonKind::Metric) => metric_sample(line, mapping).map(|sample| output.metric(&sample)),
+        Ok(NdjsonKind::Audit) => audit_event(line, mapping).map(|event| output.audit(&event)),
+        Err(skip) => Err(skip),
+    };
+    if let Err(skip) = read {
+        output.skip(skip);
+    }
+}
+
+/// What the flag says, else what the fields show.
+fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
+    #[derive(Deserialize)]
+    struct Shown {
+        metric_name: Option<IgnoredAny>,
+        action: Option<IgnoredAny>,
+    }
+    if let Some(kind) = mapping.kind {
+        return Ok(kind);
+    }
+    match serde_json::from_str(line).map_err(malformed)? {
+        Shown {
+            metric_name: Some(_),
+            action: None,
+        } => Ok(NdjsonKind::Metric),
+        Shown {
+            metric_name: None,
+            action: Some(_),
+        } => Ok(NdjsonKind::Audit),
+        _ => Err(Skip::UnknownKind),
+    }
+}
+
+fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
+    let line: MetricLine<'_> = serde_json::from_str(line).map_err(malformed)?;
+    let value = text(line.value);
+    Ok(MetricSample {
+        tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
+        time: micros(line.time)?,
+        metric_name: line.metric_name.ok_or(Skip::MissingField { field: "metric_name" })?,
+        metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
+        service_id: or_flag(line.service_id, mapping.service.as_ref()),
+        plugin_id: line.plugin_id,
+        user_id: line.user_id,
+        team_id: line.team_id,
+        environment: or_flag(line.environment, Some(&mapping.environment)),
+        value: match value.as_str() {
+            "" => return Err(Skip::MissingField { field: "value" }),
+            // JSON has no other way to write NaN and infinities than as text.
+            number => number.trim().parse().map_err(|_| Skip::Number {
+                column: "value".to_owned(),
+                text: excerpt(number),
+            })?,
+        },
+        unit: or_flag(line.unit, mapping.unit.as_ref()),
+        labels: texts(line.labels),
+    })
+}
+
+fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
+    let line: AuditLine<'_> = serde_json::from_str(json).map_err(malformed)?;
+    let event_id = match line.event_id.as_str() {
+        "" => event_id::derive(&serde_json::from_str(json).map_err(malformed)?).to_string(),
+        _ => line.event_id,
+    };
+    Ok(AuditEvent {
+        event_id,
+        tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
+        occurred_at: micros(line.occurred_at)?,
+        user_id: line.user_id,
+        team_id: line.team_id,
+        service_id: or_flag(line.service_id, mapping.service.as_ref()),
+        plugin_id: line.plugin_id,
+        source: line.source,
+        action: line.action.ok_or(Skip::MissingField { field: "action" })?,
+        resource_type: line.resource_type,
+        resource_id: line.resource_id,
+        resource_name: line.resource_name,
+        // JSON as such, or written into a string as the schema carries it.
+        old_value: text(line.old_value),
+        new_value: text(line.new_value),
+        ip_address: line.ip_address,
+        user_agent: line.user_agent,
+        session_id: line.session_id,
+        request_id: line.request_id,
+        status: line.status,
+        error_message: line.error_message,
+        metadata: texts(line.metadata),
+    })
+}
+
+fn malformed(error: serde_json::Error) -> Skip {
+    Skip::Json {
+        detail: error.to_string(),
+    }
+}
+
+/// What the record says, else what the flag says.
+fn or_flag(own: Option<String>, flag: Option<&String>) -> String {
+    own.or_else(|| flag.cloned()).unwrap_or_default()
+}
+
+fn micros(time: Option<&RawValue>) -> Result<i64, Skip> {
+    let time = text(time);
+    parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })
+}
+
+fn texts(map: BTreeMap<String, &RawValue>) -> BTreeMap<String, String> {
+    map.into_iter().map(|(name, value)| (name, text(Some(value)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::output::Collected;
+    use crate::import::testing::mapping;
+
+    fn read(json: &str, flags: &[&str]) -> Collected {
+        let mut output = Collected::default();
+        line(json, &mapping(flags), &mut output);
+        output
+    }
+
+    const METRIC: &str = r#"{"tenant_id":"t","time":"2022-08-22T03:51:19.25Z","metric_name":"m","metric_type":"histogram",
+        "service_id":"s","plugin_id":"p","user_id":"u","team_id":"te","environment":"e","value":1.5,"unit":"s","labels":{"a":"b","n":1}}"#;
+    const AUDIT: &str = r#"{"event_id":"3c856bc0-1a07-4c18-89d9-4d9205856714","tenant_id":"t","occurred_at":1661140279250000,"user_id":"u",
+        "source":"webhook","action":"login","old_value":{"a": 1},"new_value":"{\"a\":2}","status":"failure","metadata":{"k":"v"}}"#;
+
+    #[test]
+    fn reads_every_field_of_a_metric() {
+        let sample = read(
+            METRIC,
+            &["--tenant", "x", "--service", "x", "--environment", "x", "--unit", "x"],
+        )
+        .metrics
+        .remove(0);
+        assert_eq!(
+            (
+                sample.tenant_id.as_str(),
+                sample.service_id.as_str(),
+                sample.plugin_id.as_str()
+            ),
+            ("t", "s", "p")
+        );
+        assert_eq!(
+            (
+                sample.user_id.as_str(),
+                sample.team_id.as_str(),
+                sample.environment.as_str()
+            ),
+            ("u", "te", "e")
+        );
+        assert_eq!(
+            (sample.time, sample.metric_type, sample.value),
+            (1_661_140_279_250_000, MetricType::Histogram, 1.5)
+        );
+        assert_eq!(
+            (
+                sample.unit.as_str(),
+                sample.labels["a"].as_str(),
+                sample.labels["n"].as_str()
+            ),
+            ("s", "b", "1")
+        );
+    }
+
+    #[test]
+    fn reads_an_audit_event_with_json_as_such_or_as_text() {
+        let event = read(AUDIT, &[]).audits.remove(0);
+        assert_eq!(event.event_id, "3c856bc0-1a07-4c18-89d9-4d9205856714");
+        assert_eq!(
+            (event.tenant_id.as_str(), event.user_id.as_str(), event.occurred_at),
+            ("t", "u", 1_661_140_279_250_000)
+        );
+        assert_eq!(
+            (event.old_value.as_str(), event.new_value.as_str()),
+            (r#"{"a": 1}"#, r#"{"a":2}"#)
+        );
+        assert_eq!(
+            (event.source, event.status),
+            (AuditSource::Webhook, AuditStatus::Failure)
+        );
+    }
+
+    #[test]
+    fn flags_fill_in_what_a_record_does_not_say() {
+        let output = read(
+            r#"{"time":1,"metric_name":"m","value":"NaN"}"#,
+            &["--service", "s", "--metric-type", "counter"],
+        );
+        let sample = &output.metrics[0];
+        assert_eq!(
+            (
+                sample.tenant_id.as_str(),
+                sample.service_id.as_str(),
+                sample.metric_type
+            ),
+            ("demo", "s", MetricType::Counter)
+        );
+        assert!(sample.value.is_nan() && sample.labels.is_empty());
+    }
+
+    #[test]
+    fn an_id_is_derived_from_the_record_and_not_from_its_spelling() {
+        let first = read(r#"{"action":"login","occurred_at":1,"user_id":"u"}"#, &[])
+            .audits
+            .remove(0);
+        let again = read(r#"{ "user_id":"u", "occurred_at":1, "action":"login" }"#, &[])
+            .audits
+            .remove(0);
+        let other = read(r#"{"action":"login","occurred_at":2,"user_id":"u"}"#, &[])
+            .audits
+            .remove(0);
+        assert_eq!(first, again);
+        assert_ne!(first.event_id, other.event_id);
+    }
+
+    #[test]
+    fn what_is_no_record_is_skipped_with_its_reason() {
+        for (json, reason) in [
+            ("", "malformed JSON"),
+            ("7", "malformed JSON"),
+            ("{}", "unknown kind of record"),
+            (r#"{"metric_name":"m","action":"a"}"#, "unknown kind of record"),
+            (r#"{"metric_name":"m","time":1}"#, "missing field"),
+            (r#"{"metric_name":"m","time":1,"value":null}"#, "missing field"),
+            (r#"{"metric_name":"m","time":1,"value":"x"}"#, "no number"),
+            (r#"{"metric_name":"m","value":1}"#, "no time"),
+            (r#"{"metric_name":"m","time":1,"value":1,"valeu":2}"#, "malformed JSON"),
+            (r#"{"action":"a","occurred_at":1,"status":"odd"}"#, "malformed JSON"),
+        ] {
+            assert_eq!(read(json, &[]).skips.first().map(Skip::reason), Some(reason), "{json}");
+        }
+        let missing = Skip::MissingField { field: "action" };
+        assert_eq!(read(r#"{"occurred_at":1}"#, &["--kind", "audit"]).skips, [missing]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_byte_gives_one_record_or_one_skip(at in 0..METRIC.len().min(AUDIT.len()), byte in 0u8..128) {
+            for record in [METRIC, AUDIT] {
+                let mut bytes = record.as_bytes().to_vec();
+                bytes[at] = byte;
+                let output = read(std::str::from_utf8(&bytes).unwrap(), &[]);
+                prop_assert_eq!(output.metrics.len() + output.audits.len() + output.skips.len(), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line of `horolog import`.
+//!
+//! Enters: arguments. Leaves: files, a mapping, and where Kafka is. Never connects to anything.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use horolog_stage::config::KafkaConfig;
+
+use super::mapping::Mapping;
+use crate::command::data::DataOption;
+use crate::producer::Topics;
+use crate::stack::{Phase, StackState};
+
+/// Options of `horolog import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A file may be plain or packed with gzip; - is the standard input. Times are RFC 3339 (without a zone: UTC) or numbers since 1970 \
+in seconds, milliseconds, microseconds or nanoseconds.
+
+Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id) every other column is a metric of that \
+service; without one, every column is a service, and the metric is named after the file. --columns says it yourself.
+
+The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
+skipped: those are listed. It is 1 when a file could not be read, nothing was sent, or Kafka did not take a record.")]
+pub struct ImportOptions {
+    /// Files to import, in this order.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) mapping: Mapping,
+    /// Shift the times of all metrics by the same amount, so that the newest becomes now. Audit events keep theirs.
+    #[arg(long)]
+    pub(super) shift_to_now: bool,
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) topics: Topics,
+}
+
+/// Where Kafka is.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    #[command(flatten)]
+    data: DataOption,
+    /// Kafka's address, when it is not the local stack's; goes before --data.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// A property of librdkafka; can be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    kafka_property: Vec<(String, String)>,
+}
+
+impl Target {
+    /// How to connect.
+    pub(super) fn kafka(&self) -> anyhow::Result<KafkaConfig> {
+        let bootstrap = match &self.kafka {
+            Some(bootstrap) => bootstrap.clone(),
+            None => self.local_kafka()?,
+        };
+        Ok(KafkaConfig {
+            bootstrap,
+            properties: self.kafka_property.iter().cloned().collect(),
+        })
+    }
+
+    /// The address of the broker of the stack that runs on the data folder.
+    fn local_kafka(&self) -> anyhow::Result<String> {
+        let folder = self.data.folder()?;
+        match StackState::current(&folder) {
+            Some(StackState {
+                state: Phase::Starting | Phase::Ready,
+                kafka,
+                ..
+            }) => Ok(kafka.bootstrap),
+            _ => anyhow::bail!(
+                "no stack runs on {}: start it with `horolog up`, or name Kafka with --kafka HOST:PORT",
+                folder.path().display()
+            ),
+        }
+    }
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,136 @@
+//! What a parser gives: records, and reasons for what did not become one.
+//!
+//! Enters: nothing. Leaves: [`Output`], the one way out of every parser, and [`Skip`], the closed list of reasons. A
+//! parser never fails and never prints; whether a skip is shown, counted, or ends the run is decided by who listens.
+
+use horolog_schemas::{AuditEvent, MetricSample};
+
+/// The receiver of everything that a parser finds. The records are borrowed: a parser fills the same one again and again.
+pub trait Output {
+    /// A metric sample was read.
+    fn metric(&mut self, sample: &MetricSample);
+    /// An audit event was read.
+    fn audit(&mut self, event: &AuditEvent);
+    /// Something did not become a record.
+    fn skip(&mut self, skip: Skip);
+}
+
+/// Why something did not become a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Skip {
+    /// No observation was made: nothing is wrong with the line.
+    #[error("empty cell")]
+    EmptyCell,
+    /// A cell of a column that is no series: it has no name, or holds text and no number in the first lines.
+    #[error("cell of the column `{column}`, which is no series")]
+    OtherColumn {
+        /// Its header.
+        column: String,
+    },
+    /// Longer than a line may be; it was not read to memory.
+    #[error("the line is longer than {bytes_max} bytes")]
+    LineTooLong {
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// Not text.
+    #[error("the line is not UTF-8")]
+    NotUtf8,
+    /// Not as many cells as the header has.
+    #[error("{found} columns instead of {expected}")]
+    Columns {
+        /// As in the header.
+        expected: usize,
+        /// As in the line.
+        found: usize,
+    },
+    /// A time that is missing or in none of the forms that are read.
+    #[error("`{text}` is no time")]
+    Time {
+        /// As it stands there, cut to a readable length.
+        text: String,
+    },
+    /// A value that is not a number.
+    #[error("`{text}` in column `{column}` is no number")]
+    Number {
+        /// The column or field.
+        column: String,
+        /// As it stands there, cut to a readable length.
+        text: String,
+    },
+    /// JSON that does not parse, or not to this kind of record.
+    #[error("{detail}")]
+    Json {
+        /// The parser's words.
+        detail: String,
+    },
+    /// A field that a record cannot be without.
+    #[error("the field `{field}` is missing")]
+    MissingField {
+        /// Its name.
+        field: &'static str,
+    },
+    /// An object that is neither a metric sample nor an audit event.
+    #[error("neither a metric sample (metric_name) nor an audit event (action)")]
+    UnknownKind,
+}
+
+impl Skip {
+    /// The reason by which skips are counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::EmptyCell => "empty cell",
+            Self::OtherColumn { .. } => "cell of a column without numbers",
+            Self::LineTooLong { .. } => "line too long",
+            Self::NotUtf8 => "not UTF-8",
+            Self::Columns { .. } => "wrong number of columns",
+            Self::Time { .. } => "no time",
+            Self::Number { .. } => "no number",
+            Self::Json { .. } => "malformed JSON",
+            Self::MissingField { .. } => "missing field",
+            Self::UnknownKind => "unknown kind of record",
+        }
+    }
+
+    /// Whether the input is at fault, which is reported with its place; the others are only counted.
+    pub fn is_malformed(&self) -> bool {
+        !matches!(self, Self::EmptyCell | Self::OtherColumn { .. })
+    }
+}
+
+/// Foreign text as it goes into a message: on one line, and short.
+pub(crate) fn excerpt(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    let mut characters = text.chars();
+    let mut short: String = characters
+        .by_ref()
+        .take(CHARACTERS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// An [`Output`] that keeps everything, for the parsers' tests.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    pub metrics: Vec<MetricSample>,
+    pub audits: Vec<AuditEvent>,
+    pub skips: Vec<Skip>,
+}
+
+#[cfg(test)]
+impl Output for Collected {
+    fn metric(&mut self, sample: &MetricSample) {
+        self.metrics.push(sample.clone());
+    }
+    fn audit(&mut self, event: &AuditEvent) {
+        self.audits.push(event.clone());
+    }
+    fn skip(&mut self, skip: Skip) {
+        self.skips.push(skip);
+    }
+}

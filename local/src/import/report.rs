@@ -1,0 +1,103 @@
+//! What became of the lines of a file, for the user's eyes.
+//!
+//! Enters: counts and skips with their place. Leaves: the first malformed lines in full on standard error, and a summary of
+//! sent and skipped by reason. Guarantees that nothing is skipped without being counted.
+
+use std::collections::BTreeMap;
+
+use indicatif::ProgressBar;
+
+use super::output::Skip;
+
+/// Malformed lines that are shown in full, for each file.
+pub const SHOWN_MAX: u64 = 20;
+
+/// The account of one file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileReport {
+    /// The file as the user wrote it.
+    pub name: String,
+    /// Metric samples given to Kafka.
+    pub metrics: u64,
+    /// Audit events given to Kafka.
+    pub audits: u64,
+    /// What did not become a record, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// What ended the file before its end.
+    pub failure: Option<String>,
+    malformed: u64,
+}
+
+impl FileReport {
+    /// An account of nothing.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a skip, and shows it while there were few.
+    pub fn skip(&mut self, line: u64, skip: &Skip, progress: &ProgressBar) {
+        *self.skipped.entry(skip.reason()).or_default() += 1;
+        if !skip.is_malformed() {
+            return;
+        }
+        self.malformed += 1;
+        if self.malformed <= SHOWN_MAX {
+            progress.suspend(|| eprintln!("{}:{line}: {skip}", self.name));
+        }
+        if self.malformed == SHOWN_MAX {
+            progress.suspend(|| eprintln!("{}: further malformed lines are only counted", self.name));
+        }
+    }
+
+    /// One line: what was sent, what was skipped and why.
+    pub fn summary(&self) -> String {
+        let mut summary = format!("{}: sent {}", self.name, sent(self.metrics, self.audits));
+        if !self.skipped.is_empty() {
+            let reasons: Vec<String> = self
+                .skipped
+                .iter()
+                .map(|(reason, count)| format!("{reason} {count}"))
+                .collect();
+            summary.push_str(&format!(
+                ", skipped {} ({})",
+                self.skipped.values().sum::<u64>(),
+                reasons.join(", ")
+            ));
+        }
+        if let Some(failure) = &self.failure {
+            summary.push_str(&format!(", not read to its end: {failure}"));
+        }
+        summary
+    }
+}
+
+/// Counts by kind, in words.
+pub fn sent(metrics: u64, audits: u64) -> String {
+    match (metrics, audits) {
+        (metrics, 0) => format!("{metrics} metric samples"),
+        (0, audits) => format!("{audits} audit events"),
+        (metrics, audits) => format!("{metrics} metric samples and {audits} audit events"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_every_reason() {
+        let mut report = FileReport::new("a.csv".to_owned());
+        let hidden = ProgressBar::hidden();
+        report.metrics = 3;
+        report.skip(2, &Skip::EmptyCell, &hidden);
+        report.skip(3, &Skip::EmptyCell, &hidden);
+        report.skip(4, &Skip::NotUtf8, &hidden);
+        assert_eq!(
+            report.summary(),
+            "a.csv: sent 3 metric samples, skipped 3 (empty cell 2, not UTF-8 1)"
+        );
+    }
+}

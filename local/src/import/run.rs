@@ -1,0 +1,193 @@
+//! The edges of an import: files in, Kafka out, the clock, and the user who watches.
+//!
+//! Enters: options. Leaves: records in Kafka, an account on standard output, complaints on standard error. Guarantees that
+//! the result is an error when a file could not be read, when nothing was sent, or when Kafka did not take a record.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use horolog_schemas::{AuditEvent, MetricSample};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::detect::Plan;
+use super::options::ImportOptions;
+use super::output::{Output, Skip};
+use super::reading::{Listener, read};
+use super::report::{FileReport, sent};
+use super::shift::shift_to;
+use super::source::Source;
+use crate::producer::{Delivered, ProduceError, Producer};
+
+/// How often the user is told that records are still under way at the end.
+const FINISH_ROUND: Duration = Duration::from_secs(5);
+
+/// Runs the import to its end.
+pub fn run(options: ImportOptions) -> anyhow::Result<()> {
+    let sources: Vec<Source> = options.files.iter().map(|path| Source::new(path)).collect();
+    let kafka = options.target.kafka()?;
+    let mut producer = Producer::connect(&kafka, options.topics)?;
+    let now = chrono::Utc::now().timestamp_micros();
+    let shift = if options.shift_to_now {
+        shift_to(now, &sources, &options.mapping)?
+    } else {
+        0
+    };
+    let progress = progress_bar(&sources);
+    let started = Instant::now();
+    let mut reports = Vec::new();
+    for source in &sources {
+        let mut sending = Sending::new(&mut producer, shift, source, &progress);
+        let result = read(source, &options.mapping, &progress, &mut sending);
+        let (report, refused) = sending.close(result.err().map(|error| error.to_string()));
+        reports.push(report);
+        if let Some(error) = refused {
+            progress.finish_and_clear();
+            return Err(error.into());
+        }
+    }
+    let delivered = finish(&producer, &progress);
+    progress.finish_and_clear();
+    summarize(&reports, &kafka.bootstrap, started.elapsed());
+    verdict(&reports, &delivered)
+}
+
+/// A file on its way to Kafka.
+struct Sending<'a> {
+    producer: &'a mut Producer,
+    /// Microseconds that metrics are moved by.
+    shift: i64,
+    shifted: MetricSample,
+    report: FileReport,
+    line: u64,
+    progress: &'a ProgressBar,
+    refused: Option<ProduceError>,
+}
+
+impl<'a> Sending<'a> {
+    fn new(producer: &'a mut Producer, shift: i64, source: &Source, progress: &'a ProgressBar) -> Self {
+        let report = FileReport::new(source.display());
+        Self {
+            producer,
+            shift,
+            shifted: MetricSample::default(),
+            report,
+            line: 0,
+            progress,
+            refused: None,
+        }
+    }
+
+    fn close(mut self, failure: Option<String>) -> (FileReport, Option<ProduceError>) {
+        self.report.failure = failure;
+        (self.report, self.refused)
+    }
+}
+
+impl Output for Sending<'_> {
+    fn metric(&mut self, sample: &MetricSample) {
+        let result = if self.shift == 0 {
+            self.producer.metric(sample)
+        } else {
+            self.shifted.clone_from(sample);
+            self.shifted.time = sample.time.saturating_add(self.shift);
+            self.producer.metric(&self.shifted)
+        };
+        match result {
+            Ok(()) => self.report.metrics += 1,
+            Err(error) => self.refused = Some(error),
+        }
+    }
+
+    fn audit(&mut self, event: &AuditEvent) {
+        match self.producer.audit(event) {
+            Ok(()) => self.report.audits += 1,
+            Err(error) => self.refused = Some(error),
+        }
+    }
+
+    fn skip(&mut self, skip: Skip) {
+        self.report.skip(self.line, &skip, self.progress);
+    }
+}
+
+impl Listener for Sending<'_> {
+    fn understood(&mut self, plan: &Plan) {
+        self.progress
+            .suspend(|| eprintln!("{}: {}", self.report.name, plan.description()));
+    }
+
+    fn at_line(&mut self, line: u64) {
+        self.line = line;
+    }
+
+    fn wants_more(&self) -> bool {
+        self.refused.is_none()
+    }
+}
+
+/// Bytes of all files; without an end where one of them has none.
+fn progress_bar(sources: &[Source]) -> ProgressBar {
+    let bytes: Option<u64> = sources.iter().map(Source::bytes).sum();
+    let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let (bar, template) = match bytes {
+        Some(bytes) => (ProgressBar::new(bytes), template),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
+    };
+    // The template is a constant: a mistake in it would only cost the bar's looks.
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Waits until every record is acknowledged or given up, which librdkafka's `message.timeout.ms` bounds.
+fn finish(producer: &Producer, progress: &ProgressBar) -> Delivered {
+    while !producer.finish(FINISH_ROUND) {
+        progress.suspend(|| {
+            eprintln!(
+                "waiting for kafka: {} records are not acknowledged yet",
+                producer.in_flight()
+            )
+        });
+    }
+    producer.delivered()
+}
+
+fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
+    for report in reports {
+        println!("{}", report.summary());
+    }
+    let (metrics, audits) = totals(reports);
+    let skipped: u64 = reports.iter().flat_map(|report| report.skipped.values()).sum();
+    let seconds = elapsed.as_secs_f64();
+    let rate = (metrics + audits) as f64 / seconds.max(1e-3);
+    println!(
+        "sent {} to {bootstrap} in {seconds:.1} s ({rate:.0}/s), skipped {skipped}",
+        sent(metrics, audits)
+    );
+}
+
+fn totals(reports: &[FileReport]) -> (u64, u64) {
+    (
+        reports.iter().map(|report| report.metrics).sum(),
+        reports.iter().map(|report| report.audits).sum(),
+    )
+}
+
+fn verdict(reports: &[FileReport], delivered: &Delivered) -> anyhow::Result<()> {
+    if delivered.failed > 0 {
+        let reason = delivered.first_error.as_deref().unwrap_or("unknown");
+        bail!("kafka did not take {} of the records: {reason}", delivered.failed);
+    }
+    let (metrics, audits) = totals(reports);
+    assert_eq!(
+        delivered.delivered,
+        metrics + audits,
+        "every record that was sent is delivered or given up"
+    );
+    let unread = reports.iter().filter(|report| report.failure.is_some()).count();
+    ensure!(
+        unread == 0,
+        "{unread} of {} files could not be read to their end",
+        reports.len()
+    );
+    ensure!(delivered.delivered > 0, "nothing was sent");
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Times as people write them, to microseconds since 1970.
+//!
+//! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Read are RFC 3339 (`T` or a space, any
+//! fraction, `Z`, an offset, or no zone, which means UTC), a bare date, Go's printed form with its zone name and
+//! monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
+//! their size. Never guesses a local zone or a day/month order.
+
+use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
+
+/// Numbers up to here are seconds (the year 5138); a thousand times as many are milliseconds, and so on.
+const SECONDS_MAX: f64 = 1e11;
+
+/// Reads a time.
+pub fn parse_micros(text: &str) -> Option<i64> {
+    let text = text.trim();
+    match text.as_bytes() {
+        [_, _, _, _, b'-', ..] => date_and_time(text),
+        _ => since_1970(text),
+    }
+}
+
+fn date_and_time(text: &str) -> Option<i64> {
+    if text.len() == 10 {
+        let date = text.parse::<NaiveDate>().ok()?;
+        return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
+    }
+    let format = match text.as_bytes().get(10) {
+        Some(b' ') => "%Y-%m-%d %H:%M:%S%.f",
+        Some(b'T') => "%Y-%m-%dT%H:%M:%S%.f",
+        _ => return None,
+    };
+    let (local, zone) = NaiveDateTime::parse_and_remainder(text, format).ok()?;
+    local
+        .and_utc()
+        .timestamp_micros()
+        .checked_sub(offset_micros(zone.trim())?)
+}
+
+/// The offset of a zone: nothing, `Z`, `UTC`, `+02:00`, `+0200`, or Go's `+0000 UTC m=+0.113`.
+fn offset_micros(zone: &str) -> Option<i64> {
+    if zone.is_empty() || zone.eq_ignore_ascii_case("z") || zone == "UTC" {
+        return Some(0);
+    }
+    let mut words = zone.split_ascii_whitespace();
+    let offset: FixedOffset = words.next()?.parse().ok()?;
+    // Go prints the zone's name, or the offset again, and then how far the monotonic clock is.
+    let is_go_suffix = |word: &str| {
+        word.starts_with("m=") || word.bytes().all(|b| b.is_ascii_uppercase()) || word.parse::<FixedOffset>().is_ok()
+    };
+    words
+        .all(is_go_suffix)
+        .then(|| i64::from(offset.local_minus_utc()) * 1_000_000)
+}
+
+fn since_1970(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse::<i64>() {
+        return match number.unsigned_abs() as f64 {
+            size if size < SECONDS_MAX => number.checked_mul(1_000_000),
+            size if size < SECONDS_MAX * 1e3 => number.checked_mul(1_000),
+            size if size < SECONDS_MAX * 1e6 => Some(number),
+            _ => Some(number.div_euclid(1_000)),
+        };
+    }
+    let number = text.parse::<f64>().ok()?;
+    let micros = match number.abs() {
+        size if size < SECONDS_MAX => number * 1e6,
+        size if size < SECONDS_MAX * 1e3 => number * 1e3,
+        size if size < SECONDS_MAX * 1e6 => number,
+        size if size < SECONDS_MAX * 1e9 => number / 1e3,
+        _ => return None,
+    };
+    Some(micros.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2022-08-22 03:51:19 UTC, in seconds.
+    const SECOND: i64 = 1_661_140_279;
+
+    #[test]
+    fn reads_every_documented_form_of_the_same_second() {
+        for text in [
+            "2022-08-22 03:51:19",
+            "2022-08-22T03:51:19Z",
+            "2022-08-22T03:51:19z",
+            "2022-08-22 03:51:19 UTC",
+            "2022-08-22T05:51:19+02:00",
+            "2022-08-21 23:51:19 -0400",
+            "2022-08-22 05:51:19 +0200 CEST m=+0.113112869",
+            "2022-08-22 03:51:19.000000000 +0000 UTC m=-12.5",
+            " 1661140279 ",
+            "1661140279000",
+            "1661140279000000",
+            "1661140279000000000",
+            "1661140279.0",
+            "1661140279000.0",
+        ] {
+            assert_eq!(parse_micros(text), Some(SECOND * 1_000_000), "{text}");
+        }
+    }
+
+    #[test]
+    fn keeps_microseconds_and_cuts_what_is_finer() {
+        assert_eq!(
+            parse_micros("2022-08-22 03:51:19.607158889 +0000 UTC m=+0.11"),
+            Some(SECOND * 1_000_000 + 607_158)
+        );
+        assert_eq!(parse_micros("1661140279.5"), Some(SECOND * 1_000_000 + 500_000));
+        assert_eq!(parse_micros("1970-01-02"), Some(86_400_000_000));
+        assert_eq!(parse_micros("1969-12-31T23:59:59.999999Z"), Some(-1));
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for text in [
+            "",
+            "now",
+            "NaN",
+            "inf",
+            "2022-13-01",
+            "2022-08-22 25:00:00",
+            "22/08/2022",
+            "2022-08-22 03:51:19 what?",
+            "2022-08-22x03:51:19",
+            "1e300",
+        ] {
+            assert_eq!(parse_micros(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\PC{0,40}") {
+            parse_micros(&text);
+        }
+
+        #[test]
+        fn never_panics_on_what_looks_like_a_time(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.+Z -]{0,30}[a-zA-Zé=]{0,4}") {
+            parse_micros(&text);
+        }
+
+        #[test]
+        fn reads_back_what_rfc_3339_writes(micros in 0i64..4_102_444_800_000_000) {
+            let text = chrono::DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339();
+            prop_assert_eq!(parse_micros(&text), Some(micros));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Sends records to Kafka as a service should: idempotent, keyed, acknowledged by all replicas.
+//!
+//! Enters: metric samples and audit events. Leaves: one Kafka record each, in single-object encoding. Guarantees that every
+//! record that was accepted is counted once: as delivered or as failed. Its queue is bounded; when it is full,
+//! `send` waits for the broker. Never creates a topic.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use horolog_schemas::{AuditEvent, Kind, MetricSample};
+use horolog_stage::config::KafkaConfig;
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+/// How long the first answer of the broker may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait at a time for a place in the queue.
+const QUEUE_WAIT: Duration = Duration::from_millis(100);
+/// Delivery reports are taken once in so many records.
+const POLL_EVERY_RECORDS: u64 = 512;
+
+/// What a producer of ours runs with; properties of the user go before these.
+const PROPERTIES: [(&str, &str); 6] = [
+    // No record twice and none out of order, though librdkafka repeats what was not acknowledged; implies acks=all.
+    ("enable.idempotence", "true"),
+    // The partition that Java clients would choose: a service in any language keeps its order.
+    ("partitioner", "murmur2_random"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "20"),
+    ("batch.size", "1000000"),
+    // Kilobytes: the bound of the memory of records that are under way.
+    ("queue.buffering.max.kbytes", "65536"),
+];
+
+/// The topics by kind of record.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Topics {
+    /// Topic of metrics.
+    #[arg(long, value_name = "TOPIC", default_value = Kind::MetricSample.default_topic())]
+    pub topic_metrics: String,
+    /// Topic of audit events.
+    #[arg(long, value_name = "TOPIC", default_value = Kind::AuditEvent.default_topic())]
+    pub topic_audit: String,
+}
+
+/// Why nothing more can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// A property that librdkafka does not take.
+    #[error("kafka properties: {0}")]
+    Configuration(KafkaError),
+    /// Nobody answers.
+    #[error("kafka at {bootstrap} does not answer ({source}); is it running? (`horolog up`, or --kafka HOST:PORT)")]
+    Unreachable {
+        /// Where it was looked for.
+        bootstrap: String,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// A topic is missing.
+    #[error("kafka at {bootstrap} has no topic `{topic}`; create it, or name another with {flag}")]
+    NoTopic {
+        /// The broker.
+        bootstrap: String,
+        /// The topic.
+        topic: String,
+        /// The flag that changes it.
+        flag: &'static str,
+    },
+    /// The client gave up.
+    #[error("kafka refused a record: {0}")]
+    Refused(KafkaError),
+}
+
+/// How many records became what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Acknowledged by the broker.
+    pub delivered: u64,
+    /// Given up by the client.
+    pub failed: u64,
+    /// Why the first of those was given up.
+    pub first_error: Option<String>,
+}
+
+/// A connected producer.
+pub struct Producer {
+    client: BaseProducer<Deliveries>,
+    topics: Topics,
+    payload: Vec<u8>,
+    sent: u64,
+}
+
+impl Producer {
+    /// Connects, and makes sure that the topics exist.
+    pub fn connect(kafka: &KafkaConfig, topics: Topics) -> Result<Self, ProduceError> {
+        let mut properties = kafka.client_config();
+        for (name, value) in PROPERTIES {
+            if properties.get(name).is_none() {
+                properties.set(name, value);
+            }
+        }
+        let client: BaseProducer<Deliveries> = properties
+            .create_with_context(Deliveries::default())
+            .map_err(ProduceError::Configuration)?;
+        // Of all topics: to ask for one by name makes a broker with auto.create.topics.enable create it.
+        let metadata = client
+            .client()
+            .fetch_metadata(None, CONNECT_TIMEOUT)
+            .map_err(|source| ProduceError::Unreachable {
+                bootstrap: kafka.bootstrap.clone(),
+                source,
+            })?;
+        for (topic, flag) in [
+            (&topics.topic_metrics, "--topic-metrics"),
+            (&topics.topic_audit, "--topic-audit"),
+        ] {
+            if !metadata.topics().iter().any(|known| known.name() == topic) {
+                let (bootstrap, topic) = (kafka.bootstrap.clone(), topic.clone());
+                return Err(ProduceError::NoTopic { bootstrap, topic, flag });
+            }
+        }
+        Ok(Self {
+            client,
+            topics,
+            payload: Vec::new(),
+            sent: 0,
+        })
+    }
+
+    /// Sends a metric sample.
+    pub fn metric(&mut self, sample: &MetricSample) -> Result<(), ProduceError> {
+        self.payload.clear();
+        sample.encode_single_object(&mut self.payload);
+        send(&self.client, &self.topics.topic_metrics, &sample.key(), &self.payload)?;
+        self.accepted();
+        Ok(())
+    }
+
+    /// Sends an audit event.
+    pub fn audit(&mut self, event: &AuditEvent) -> Result<(), ProduceError> {
+        self.payload.clear();
+        event.encode_single_object(&mut self.payload);
+        send(&self.client, &self.topics.topic_audit, &event.key(), &self.payload)?;
+        self.accepted();
+        Ok(())
+    }
+
+    fn accepted(&mut self) {
+        self.sent += 1;
+        if self.sent.is_multiple_of(POLL_EVERY_RECORDS) {
+            self.poll();
+        }
+    }
+
+    /// Takes the delivery reports that have come in.
+    pub fn poll(&self) {
+        self.client.poll(Duration::ZERO);
+    }
+
+    /// What became of the records so far.
+    pub fn delivered(&self) -> Delivered {
+        self.client.context().so_far()
+    }
+
+    /// Waits until every record is delivered or given up, at most for so long; `false` when some are still under way.
+    pub fn finish(&self, deadline: Duration) -> bool {
+        // What is not under way any more has been counted: flush serves the delivery reports.
+        self.client.flush(deadline).is_ok()
+    }
+
+    /// Records that are neither delivered nor given up.
+    pub fn in_flight(&self) -> u64 {
+        self.client.in_flight_count().max(0).unsigned_abs().into()
+    }
+}
+
+/// Puts a record into the queue, and waits for a place in it.
+fn send(client: &BaseProducer<Deliveries>, topic: &str, key: &str, payload: &[u8]) -> Result<(), ProduceError> {
+    let mut record = BaseRecord::to(topic).key(key).payload(payload);
+    loop {
+        match client.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                client.poll(QUEUE_WAIT);
+                record = returned;
+            }
+            Err((error, _)) => return Err(ProduceError::Refused(error)),
+        }
+    }
+}
+
+/// Counts delivery reports.
+#[derive(Debug, Default)]
+struct Deliveries {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    first_error: Mutex<Option<String>>,
+}
+
+impl Deliveries {
+    fn so_far(&self) -> Delivered {
+        let first_error = self.first_error.lock().map(|error| error.clone()).unwrap_or_default();
+        Delivered {
+            delivered: self.delivered.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            first_error,
+        }
+    }
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: Self::DeliveryOpaque) {
+        let Err((error, _)) = result else {
+            self.delivered.fetch_add(1, Relaxed);
+            return;
+        };
+        self.failed.fetch_add(1, Relaxed);
+        if let Ok(mut first) = self.first_error.lock() {
+            first.get_or_insert_with(|| error.to_string());
+        }
+    }
+}

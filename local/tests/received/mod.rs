@@ -1,0 +1,111 @@
+//! What arrived in a topic, read back by somebody else than the code under test.
+//!
+//! Enters: a broker and a topic. Leaves: every record from the first to the end of the log, decoded by `apache-avro` into the
+//! structs of the contract, and what the pipeline's own decoder thinks of them.
+#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use apache_avro::Schema;
+use horolog_schemas::{AuditEvent, Decoder, Kind, MetricSample, RawRecord, Reason, WriterSchemas};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::de::DeserializeOwned;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Magic bytes and fingerprint.
+const SINGLE_OBJECT_HEADER_BYTES: usize = 10;
+
+/// A Kafka record.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp_ms: i64,
+    pub key: String,
+    pub payload: Vec<u8>,
+}
+
+/// Everything that is in a topic now, by partition and offset.
+pub fn receive(bootstrap: &str, topic: &str) -> Vec<Received> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "received")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
+    let mut missing = 0;
+    let mut partitions = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), DEADLINE).unwrap();
+        missing += high - low;
+        partitions
+            .add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    let end = Instant::now() + DEADLINE;
+    let mut received = Vec::new();
+    while missing > 0 {
+        assert!(
+            Instant::now() < end,
+            "{missing} records of {topic} did not come within {DEADLINE:?}"
+        );
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
+            continue;
+        };
+        let message = message.unwrap();
+        missing -= 1;
+        received.push(Received {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap(),
+            key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+            payload: message.payload().unwrap().to_vec(),
+        });
+    }
+    received.sort_by_key(|record| (record.partition, record.offset));
+    received
+}
+
+/// All metric samples of a topic.
+pub fn samples(bootstrap: &str, topic: &str) -> Vec<MetricSample> {
+    decode(Kind::MetricSample, &receive(bootstrap, topic))
+}
+
+/// All audit events of a topic.
+pub fn events(bootstrap: &str, topic: &str) -> Vec<AuditEvent> {
+    decode(Kind::AuditEvent, &receive(bootstrap, topic))
+}
+
+/// Decodes with `apache-avro`.
+pub fn decode<T: DeserializeOwned>(kind: Kind, records: &[Received]) -> Vec<T> {
+    let schema = Schema::parse_str(kind.avro_schema()).unwrap();
+    let decode = |record: &Received| {
+        let mut datum = &record.payload[SINGLE_OBJECT_HEADER_BYTES..];
+        let value = apache_avro::from_avro_datum(&schema, &mut datum, None).unwrap();
+        assert!(datum.is_empty(), "bytes follow the record");
+        apache_avro::from_value(&value).unwrap()
+    };
+    records.iter().map(decode).collect()
+}
+
+/// Why the pipeline rejects which of these, in their order.
+pub fn rejections(kind: Kind, records: &[Received]) -> Vec<Reason> {
+    let raw: Vec<RawRecord<'_>> = (records.iter())
+        .map(|record| RawRecord {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: Some(record.key.as_bytes()),
+            payload: Some(&record.payload),
+        })
+        .collect();
+    let mut decoder = Decoder::new(Arc::new(WriterSchemas::load(kind, None).unwrap()));
+    let decoded = decoder.decode(&raw).unwrap();
+    assert_eq!(decoded.columns.num_rows() + decoded.rejected.len(), records.len());
+    decoded.rejected.iter().map(|rejected| rejected.reason).collect()
+}
