@@ -57,12 +57,15 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         );
         return status::print(&folder, false);
     }
+    folder.create()?;
+    if !options.in_background {
+        stack::check(&folder, &options.ports)?;
+    }
     let layout = layout(options, folder)?;
     if options.in_background {
         nix::unistd::setsid().context("cannot leave the terminal's session")?;
         stack::run(&layout, !options.no_sample, false)?;
     } else if options.detach {
-        layout.ports.check()?;
         detach(&layout.folder)?;
     } else {
         stack::run(&layout, !options.no_sample, true)?;
@@ -71,7 +74,6 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
-    folder.create()?;
     let horolog = std::env::current_exe().context("cannot tell where this program is")?;
     let programs = horolog.parent().map(PathBuf::from).unwrap_or_default();
     let keep_all = folder.remember_keep_all(options.keep_all)?;

@@ -97,13 +97,13 @@ impl Artifact {
         let parent = self.folder.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(io(parent))?;
         // Two set-ups at the same time: the second waits, and finds it done.
-        let lock_path = self.folder.with_extension("lock");
+        let lock_path = self.folder.with_added_extension("lock");
         let lock = File::create(&lock_path).map_err(io(&lock_path))?;
         lock.lock().map_err(io(&lock_path))?;
         if self.is_installed() {
             return Ok(self.folder.clone());
         }
-        let temporary = self.folder.with_extension("incoming");
+        let temporary = self.folder.with_added_extension("incoming");
         self.fetch_verified(&temporary, fetch)?;
         remove(&self.folder)?;
         std::fs::rename(&temporary, &self.folder).map_err(io(&self.folder))?;

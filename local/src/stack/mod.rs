@@ -17,7 +17,7 @@ mod supervisor;
 
 pub use folder::{DataFolder, FolderError, FolderLock};
 pub use ports::{PortError, Ports};
-pub use run::run;
+pub use run::{check, run};
 pub use services::Layout;
 pub use state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, StackState};
 pub use supervisor::StartError;

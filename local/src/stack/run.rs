@@ -12,7 +12,9 @@ use crate::broker::{self, Topic};
 use crate::process::{Identity, Signal};
 
 use super::flow::{Flow, Gauge, TOPICS, complete_through};
+use super::folder::DataFolder;
 use super::part::{Part, Readiness};
+use super::ports::Ports;
 use super::screen::{flow_line, say, welcome};
 use super::services::Layout;
 use super::state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, StackState};
@@ -29,12 +31,19 @@ const LEFTOVERS_DEADLINE: Duration = Duration::from_secs(10);
 /// Runs the stack until it is asked to stop.
 pub fn run(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
     let _lock = layout.folder.lock()?;
-    end_leftovers(layout);
+    end_leftovers(&layout.folder);
     layout.ports.check()?;
     layout.folder.ensure_password()?;
     rotate_logs(layout)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(layout, sample, watch))
+}
+
+/// Makes sure that a stack could start here: nothing runs on the folder, and nothing of the last stack is left on the ports.
+pub fn check(folder: &DataFolder, ports: &Ports) -> anyhow::Result<()> {
+    let _lock = folder.lock()?;
+    end_leftovers(folder);
+    Ok(ports.check()?)
 }
 
 async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
@@ -152,8 +161,8 @@ fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
 }
 
 /// Processes end with their supervisor, but a moment later; until then they hold ports and files.
-fn end_leftovers(layout: &Layout) {
-    let leftovers: Vec<Identity> = StackState::read(&layout.folder)
+fn end_leftovers(folder: &DataFolder) {
+    let leftovers: Vec<Identity> = StackState::read(folder)
         .iter()
         .flat_map(StackState::identities)
         .collect();

@@ -71,8 +71,8 @@ impl Layout {
             .arg(&self.kit.engine_library)
             .arg("--password-file")
             .arg(self.folder.password_file())
-            .arg("--memory-mib")
-            .arg(self.clickhouse_mib.to_string())
+            .arg("--memory-bytes")
+            .arg((self.clickhouse_mib << 20).to_string())
     }
 
     /// The migrations, run to their end before the stages start.

@@ -35,7 +35,7 @@ const START_DEADLINE: Duration = Duration::from_secs(90);
 /// What a bed can differ in.
 #[derive(Debug, Clone)]
 pub struct BedOptions {
-    /// Apply the migrations.
+    /// Apply the migrations. Without them there is no database `horolog`.
     pub migrate: bool,
     /// Never delete by age.
     pub keep_all: bool,
