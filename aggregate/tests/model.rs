@@ -39,7 +39,13 @@ struct Expected {
     buckets: BTreeMap<Bucket, u64>,
 }
 
-type Model = BTreeMap<(&'static str, &'static str, u32, &'static str, u8), Expected>;
+/// Tenant, metric, hour, service, type: what differs between the keys of these tests, in the order of the table.
+type TestKey = (String, String, u32, String, u8);
+
+type Model = BTreeMap<TestKey, Expected>;
+
+/// In the order of the keys.
+type Rows = Vec<(TestKey, Expected)>;
 
 fn merge(into: &mut Model, later: Model) {
     for (key, add) in later {
@@ -79,7 +85,13 @@ fn model(records: &[Record], chunk: usize) -> Model {
                 last: (time, offset, value),
                 buckets,
             };
-            let key = (row.tenant, row.metric, hour, row.service, row.metric_type);
+            let key = (
+                row.tenant.into(),
+                row.metric.into(),
+                hour,
+                row.service.into(),
+                row.metric_type,
+            );
             merge(&mut of_chunk, Model::from([(key, one)]));
         }
         merge(&mut model, of_chunk);
@@ -87,7 +99,7 @@ fn model(records: &[Record], chunk: usize) -> Model {
     model
 }
 
-fn found(hours: &Hours) -> Vec<((String, String, u32, String, u8), Expected)> {
+fn found(hours: &Hours) -> Rows {
     let rows = hours
         .keys
         .iter()
@@ -113,22 +125,6 @@ fn found(hours: &Hours) -> Vec<((String, String, u32, String, u8), Expected)> {
             (key, expected)
         });
     rows.collect()
-}
-
-fn expected(model: Model) -> Vec<((String, String, u32, String, u8), Expected)> {
-    let owned = |(tenant, metric, hour, service, metric_type): (&str, &str, u32, &str, u8)| {
-        (
-            tenant.to_owned(),
-            metric.to_owned(),
-            hour,
-            service.to_owned(),
-            metric_type,
-        )
-    };
-    model
-        .into_iter()
-        .map(|(key, expected)| (owned(key), expected))
-        .collect()
 }
 
 /// The samples of the records of a chunk that begins at `offset`.
@@ -206,7 +202,7 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 /// Without what depends on the order of addition.
-fn without_sums(mut rows: Vec<((String, String, u32, String, u8), Expected)>) -> impl PartialEq + std::fmt::Debug {
+fn without_sums(mut rows: Rows) -> Rows {
     rows.iter_mut().for_each(|(_, expected)| expected.sum = 0.0);
     rows
 }
@@ -219,7 +215,7 @@ proptest! {
         records in prop::collection::vec(record(), 1..200),
         chunk in 1..70usize,
     ) {
-        let model = expected(model(&records, chunk));
+        let model: Rows = model(&records, chunk).into_iter().collect();
         let tally = Tally {
             rejected: records.iter().filter(|record| record.is_none()).count() as u64,
             high_time_ms: records.iter().flatten().map(|row| row.timestamp_ms.min(row.minute * 60_000)).max(),
@@ -229,7 +225,7 @@ proptest! {
             let hours = start(workers).aggregate(chunks(&records, chunk)).unwrap();
             prop_assert_eq!(&hours.tally, &tally);
             prop_assert_eq!(without_sums(found(&hours)), without_sums(model.clone()));
-            let bits = |rows: &[(_, Expected)]| rows.iter().map(|(_, row)| row.sum.to_bits()).collect::<Vec<_>>();
+            let bits = |rows: &Rows| rows.iter().map(|(_, row)| row.sum.to_bits()).collect::<Vec<_>>();
             prop_assert_eq!(bits(&found(&hours)), bits(&model));
         }
     }
@@ -260,7 +256,7 @@ proptest! {
             })
             .collect();
         for (records, asked) in batches.iter().zip(asked) {
-            prop_assert_eq!(found(&asked.join().unwrap()), expected(model(records, 7)));
+            prop_assert_eq!(found(&asked.join().unwrap()), model(records, 7).into_iter().collect::<Rows>());
         }
     }
 }
