@@ -164,8 +164,6 @@ pub struct ClickHouseConfig {
     pub send_timeout_s: u64,
     /// Likewise for the answer. Seconds.
     pub insert_timeout_s: u64,
-    /// Flush inserts to disk before they are acknowledged. Needed for a single server; a cluster has its quorum.
-    pub fsync: bool,
     /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables.
     pub quorum: bool,
 }
@@ -180,7 +178,6 @@ impl Default for ClickHouseConfig {
             password_file: None,
             send_timeout_s: 20,
             insert_timeout_s: 60,
-            fsync: true,
             quorum: false,
         }
     }

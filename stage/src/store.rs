@@ -57,9 +57,6 @@ impl Store {
             .with_setting("insert_deduplicate", "1")
             .with_setting("max_partitions_per_insert_block", "100")
             .with_setting("input_format_arrow_allow_missing_columns", "0");
-        if config.fsync {
-            inserts = inserts.with_setting("fsync_after_insert", "1").with_setting("fsync_part_directory", "1");
-        }
         if config.quorum {
             inserts = inserts.with_setting("insert_quorum", "auto");
             // Else a lagging replica could answer from before the last batch, and the batch would be stored again.

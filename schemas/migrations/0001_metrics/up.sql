@@ -39,5 +39,5 @@ create table if not exists metrics${on_cluster}
 engine = ${engine MergeTree}
 partition by toDate(time)
 order by (tenant_id, metric_name, service_id, plugin_id, environment, time)
-settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1,
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1,
     default_compression_codec = 'ZSTD(5)', min_compress_block_size = 262144

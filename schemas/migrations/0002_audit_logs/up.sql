@@ -43,4 +43,4 @@ create table if not exists audit_logs${on_cluster}
 engine = ${engine MergeTree}
 partition by toYYYYMM(occurred_at)
 order by (tenant_id, occurred_at, event_id)
-settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -21,4 +21,4 @@ create table if not exists rejected_records${on_cluster}
 engine = ${engine MergeTree}
 partition by (kind, toYYYYMM(kafka_timestamp))
 order by (kafka_topic, kafka_partition, kafka_offset)
-settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

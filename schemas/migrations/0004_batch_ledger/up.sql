@@ -28,4 +28,4 @@ create table if not exists batch_ledger${on_cluster}
 engine = ${engine ReplacingMergeTree(inserted_at)}
 partition by toYYYYMM(inserted_at)
 order by (stage, kafka_topic, kafka_partition, log_epoch, start_offset, entry)
-settings ${deduplication_window}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -13,4 +13,4 @@ create table if not exists partition_progress${on_cluster}
 )
 engine = ${engine AggregatingMergeTree}
 order by (kafka_topic, kafka_partition, log_epoch)
-settings ${deduplication_window}${storage_policy}, default_compression_codec = 'ZSTD(3)'
+settings ${durability}${storage_policy}, default_compression_codec = 'ZSTD(3)'

@@ -141,7 +141,7 @@ impl Layout {
         }
         match token {
             "on_cluster" => Ok(self.on_cluster()),
-            "deduplication_window" => Ok(self.deduplication()),
+            "durability" => Ok(self.durability()),
             "storage_policy" if self.storage_policy.is_empty() => Ok(String::new()),
             "storage_policy" => Ok(format!(", storage_policy = {}", sql::literal(&self.storage_policy))),
             "lease_seconds" => Ok(self.lease_seconds.to_string()),
@@ -149,11 +149,11 @@ impl Layout {
         }
     }
 
-    fn deduplication(&self) -> String {
+    fn durability(&self) -> String {
         match self.engine {
             Engine::Plain => {
                 format!(
-                    "non_replicated_deduplication_window = {}",
+                    "non_replicated_deduplication_window = {}, fsync_after_insert = 1, fsync_part_directory = 1",
                     self.deduplication_window.unwrap_or(20_000)
                 )
             }
@@ -203,10 +203,11 @@ mod tests {
 
     #[test]
     fn the_engine_clause_is_a_parameter() {
-        let text = "engine = ${engine ReplacingMergeTree(at)} settings ${deduplication_window}${storage_policy}";
+        let text = "engine = ${engine ReplacingMergeTree(at)} settings ${durability}${storage_policy}";
         assert_eq!(
             Layout::default().render(text).unwrap(),
-            "engine = ReplacingMergeTree(at) settings non_replicated_deduplication_window = 20000"
+            "engine = ReplacingMergeTree(at) settings non_replicated_deduplication_window = 20000, \
+             fsync_after_insert = 1, fsync_part_directory = 1"
         );
         assert_eq!(
             cluster().render(text).unwrap(),
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_model_of_a_replicated_table_is_plain_but_has_its_settings() {
-        let text = "create table t${on_cluster} engine = ${engine MergeTree} settings ${deduplication_window}";
+        let text = "create table t${on_cluster} engine = ${engine MergeTree} settings ${durability}";
         assert_eq!(
             cluster().render_model(text).unwrap(),
             "create table t engine = MergeTree settings replicated_deduplication_window = 100000, \

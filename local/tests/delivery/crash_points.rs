@@ -1,0 +1,68 @@
+//! Each window of the protocol: the process dies there, another takes over.
+
+use std::time::Duration;
+
+use crate::bed::{Bed, Proc};
+use crate::flow::Flow;
+
+const DIE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Dies at `point` of each passage that `passages` names, one life after the other, then lives.
+fn dies_at(point: &str, passages: &[u32]) {
+    let flow = Flow::new(Bed::shared(), point, 2);
+    let mut ingest = None;
+    let mut aggregate = None;
+    for (life, passage) in passages.iter().enumerate() {
+        let at = format!("{point}:{passage}");
+        let env = [("HOROLOG_CRASH_AT", at.as_str()), ("HOROLOG_INGEST__BATCH__AGE_MAX_MS", "300")];
+        drop((ingest.take(), aggregate.take()));
+        let mut dying: Vec<Proc> = vec![flow.ingest(&env)];
+        if aggregate_passes(point) {
+            dying.push(flow.aggregate(&env));
+        }
+        // Enough batches that the point is passed often enough.
+        for process in &mut dying {
+            produce_until_dead(&flow, process, life as u64);
+        }
+        ingest = Some(flow.ingest(&[]));
+        aggregate = Some(flow.aggregate(&[]));
+        flow.wait_until_stored();
+        flow.assert_exactly_once();
+    }
+}
+
+/// The aggregate stage has no rejected records.
+fn aggregate_passes(point: &str) -> bool {
+    point != "after-rejected"
+}
+
+fn produce_until_dead(flow: &Flow<'_>, process: &mut Proc, life: u64) {
+    let begun = std::time::Instant::now();
+    while process.exited().is_none() {
+        assert!(begun.elapsed() < DIE_DEADLINE, "never came to the crash point\n{}", process.log_tail());
+        flow.produce(200 + life);
+        std::thread::sleep(Duration::from_millis(100)); // the pace of the producer, not a wait for anything
+    }
+}
+
+#[test]
+fn survives_a_death_after_the_intent() {
+    dies_at("after-intent", &[1, 3]);
+}
+
+#[test]
+fn survives_a_death_between_pieces_and_after_the_rows() {
+    dies_at("between-pieces", &[1]);
+    dies_at("after-rows", &[1, 2]);
+}
+
+#[test]
+fn survives_a_death_between_rejected_records_and_ledger() {
+    dies_at("after-rejected", &[1, 2]);
+}
+
+#[test]
+fn survives_a_death_between_ledger_and_commit() {
+    dies_at("after-ledger", &[1, 2]);
+    dies_at("before-commit", &[1]);
+}

@@ -1,0 +1,180 @@
+//! One flow of records through both stages, on topics and in groups of its own, and what must hold of it afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use horolog_schemas::{MetricSample, MetricType};
+
+use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
+
+/// How long everything that was produced may take to be stored.
+pub const STORED_DEADLINE: Duration = Duration::from_secs(120);
+/// Dead members are noticed soon.
+const SESSION: &str = r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Both stages on a topic of samples.
+pub struct Flow<'a> {
+    pub bed: &'a Bed,
+    pub topic: String,
+    partitions: i32,
+    sent: AtomicU64,
+}
+
+impl<'a> Flow<'a> {
+    /// A new topic with so many partitions, and an empty one for audit events.
+    pub fn new(bed: &'a Bed, name: &str, partitions: i32) -> Self {
+        let topic = format!("{name}-{}", now_ms());
+        bed.topic(&topic, partitions);
+        bed.topic(&format!("{topic}-audit"), 1);
+        Self { bed, topic, partitions, sent: AtomicU64::new(0) }
+    }
+
+    /// Starts ingest on the flow's topics.
+    pub fn ingest(&self, env: &[(&str, &str)]) -> Proc {
+        let audit = format!("{}-audit", self.topic);
+        let group = format!("{}-ingest", self.topic);
+        let mut all = vec![
+            ("HOROLOG_INGEST__SOURCE__METRICS_TOPIC", self.topic.as_str()),
+            ("HOROLOG_INGEST__SOURCE__AUDIT_TOPIC", audit.as_str()),
+            ("HOROLOG_INGEST__SOURCE__GROUP", group.as_str()),
+            ("HOROLOG_INGEST__KAFKA__PROPERTIES", SESSION),
+        ];
+        all.extend_from_slice(env);
+        self.bed.spawn("horolog-ingest", &all)
+    }
+
+    /// Starts aggregate on the flow's topic.
+    pub fn aggregate(&self, env: &[(&str, &str)]) -> Proc {
+        let group = format!("{}-aggregate", self.topic);
+        let mut all = vec![
+            ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", self.topic.as_str()),
+            ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
+            ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
+            ("HOROLOG_AGGREGATE__KAFKA__PROPERTIES", SESSION),
+        ];
+        all.extend_from_slice(env);
+        self.bed.spawn("horolog-aggregate", &all)
+    }
+
+    /// Produces `records` records round robin over the partitions: samples of the last three hours, one in fifty not Avro.
+    pub fn produce(&self, records: u64) {
+        let first = self.sent.fetch_add(records, Ordering::SeqCst);
+        let mut by_partition: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
+        for number in first..first + records {
+            let partition = (number % self.partitions as u64) as i32;
+            by_partition.entry(partition).or_default().push(self.record(number, now_ms() - (number % 3) as i64 * HOUR_MS));
+        }
+        for (partition, records) in by_partition {
+            self.bed.produce(&self.topic, partition, &records);
+        }
+    }
+
+    /// Produces samples with these times, ms, to partition 0.
+    pub fn produce_at(&self, times_ms: impl IntoIterator<Item = i64>) {
+        let first = self.sent.load(Ordering::SeqCst);
+        let records: Vec<Record> = (first..).zip(times_ms).map(|(number, time)| self.sample(number, time)).collect();
+        self.sent.fetch_add(records.len() as u64, Ordering::SeqCst);
+        self.bed.produce(&self.topic, 0, &records);
+    }
+
+    fn record(&self, number: u64, time_ms: i64) -> Record {
+        if number % 50 == 49 { Record::of(format!("not avro {number}")) } else { self.sample(number, time_ms) }
+    }
+
+    fn sample(&self, number: u64, time_ms: i64) -> Record {
+        let sample = MetricSample {
+            tenant_id: self.topic.clone(),
+            time: time_ms * 1_000,
+            metric_name: format!("metric_{}", number % 10),
+            metric_type: MetricType::Gauge,
+            service_id: format!("service_{}", number % 7),
+            plugin_id: String::new(),
+            user_id: String::new(),
+            team_id: String::new(),
+            environment: "test".to_owned(),
+            value: number as f64 * 0.25,
+            unit: "ms".to_owned(),
+            labels: BTreeMap::from([("instance".to_owned(), format!("i-{}", number % 100))]),
+        };
+        let mut payload = Vec::new();
+        sample.encode_single_object(&mut payload);
+        Record::of(payload).key(format!("{}/service_{}", self.topic, number % 7))
+    }
+
+    /// Waits until both stages have everything in their ledgers.
+    pub fn wait_until_stored(&self) {
+        for stage in ["ingest", "aggregate"] {
+            self.wait_until_stage_stored(stage);
+        }
+    }
+
+    /// Waits until one stage has.
+    pub fn wait_until_stage_stored(&self, stage: &str) {
+        let sent = self.sent.load(Ordering::SeqCst);
+        wait_until(STORED_DEADLINE, &format!("{stage} has {sent} records of {} in its ledger", self.topic), || {
+            self.ledger_records(stage) >= sent
+        });
+    }
+
+    /// Records in a stage's ledger.
+    pub fn ledger_records(&self, stage: &str) -> u64 {
+        self.bed.one(&format!(
+            "select sum(records) from batch_ledger final where stage = '{stage}' and kafka_topic = '{}'",
+            self.topic
+        ))
+    }
+
+    /// Every produced record is stored once, by offset; the ledgers add up; the hours equal the raw rows.
+    pub fn assert_exactly_once(&self) {
+        let sent = self.sent.load(Ordering::SeqCst);
+        self.assert_rows(sent);
+        self.assert_ledger("ingest", sent);
+        self.assert_ledger("aggregate", sent);
+        self.assert_hours();
+    }
+
+    /// Every produced record is in exactly one of the two tables.
+    pub fn assert_rows(&self, sent: u64) {
+        let topic = &self.topic;
+        let (rows, offsets): (u64, u64) = self.bed.one(&format!(
+            "select count(), uniqExact(log_epoch, kafka_partition, kafka_offset) from ( \
+               select log_epoch, kafka_partition, kafka_offset from metrics where kafka_topic = '{topic}' \
+               union all select log_epoch, kafka_partition, kafka_offset from rejected_records where kafka_topic = '{topic}')"
+        ));
+        assert_eq!((rows, offsets), (sent, sent), "rows and distinct offsets of {topic}");
+    }
+
+    /// The ranges of a stage's ledger follow one another, and in each rows + rejected = records.
+    pub fn assert_ledger(&self, stage: &str, sent: u64) {
+        type Row = (i32, u32, i64, i64, u64, u64, u64);
+        let rows: Vec<Row> = self.bed.sql(&format!(
+            "select kafka_partition, log_epoch, start_offset, end_offset, records, rows, rejected from batch_ledger final \
+             where stage = '{stage}' and kafka_topic = '{}' and entry in ('batch', 'recovered') order by 1, 2, 3",
+            self.topic
+        ));
+        let mut ends: BTreeMap<(i32, u32), i64> = BTreeMap::new();
+        for &(partition, epoch, start, end, records, rows, rejected) in &rows {
+            let before = ends.insert((partition, epoch), end).unwrap_or(0);
+            assert_eq!(start, before, "{stage}: a hole or an overlap in the ledger of {}/{partition}", self.topic);
+            assert_eq!(rows + rejected, records, "{stage}: {}/{partition} {start}-{end}", self.topic);
+        }
+        assert_eq!(rows.iter().map(|row| row.4).sum::<u64>(), sent, "{stage}: records in the ledger of {}", self.topic);
+    }
+
+    /// The hourly counts and sums equal those of the raw rows.
+    pub fn assert_hours(&self) {
+        let tenant = &self.topic;
+        let hours: Vec<(u32, String, u64, f64)> = self.bed.sql(&format!(
+            "select toUnixTimestamp(hour), metric_name, count, sum from ( \
+               select hour, metric_name, sum(count) as count, sum(sum) as sum from metrics_hourly \
+               where tenant_id = '{tenant}' group by hour, metric_name) order by 1, 2"
+        ));
+        let raw: Vec<(u32, String, u64, f64)> = self.bed.sql(&format!(
+            "select toUnixTimestamp(toStartOfHour(time)) as hour, metric_name, count(), sum(value) from metrics \
+             where tenant_id = '{tenant}' group by hour, metric_name order by 1, 2"
+        ));
+        assert_eq!(hours, raw, "hours of {tenant} (values are multiples of 1/4, so that sums are exact)");
+    }
+}

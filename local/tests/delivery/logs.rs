@@ -1,0 +1,110 @@
+//! What can happen to the log itself: made again, forgotten commits, a long history at once, a drain.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+
+use crate::bed::{Bed, now_ms, wait_until};
+use crate::flow::{Flow, STORED_DEADLINE};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn admin(bed: &Bed) -> AdminClient<DefaultClientContext> {
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", bed.kafka());
+    config.create().unwrap()
+}
+
+fn recreate(flow: &Flow<'_>, partitions: i32) {
+    let bed = flow.bed;
+    let deleted = bed.block_on(admin(bed).delete_topics(&[&flow.topic], &AdminOptions::new())).unwrap();
+    deleted.into_iter().for_each(|result| drop(result.unwrap()));
+    // A deleted name is free again only when the broker has let go of it.
+    wait_until(STORED_DEADLINE, "the topic can be made again", || {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bed.topic(&flow.topic, partitions))).is_ok()
+    });
+}
+
+#[test]
+fn a_topic_made_again_is_a_new_log() {
+    let flow = Flow::new(Bed::shared(), "again", 2);
+    let stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.produce(1_000);
+    flow.wait_until_stored();
+    drop(stages);
+    recreate(&flow, 2);
+    flow.produce(3_000); // longer than the first: by offsets alone it looks like the same log
+    let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn a_topic_made_again_under_running_stages_is_a_new_log() {
+    let flow = Flow::new(Bed::shared(), "again-live", 2);
+    let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.produce(1_000);
+    flow.wait_until_stored();
+    recreate(&flow, 2);
+    flow.produce(500);
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
+    let flow = Flow::new(Bed::shared(), "expired", 2);
+    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.produce(1_000);
+    flow.wait_until_stored();
+    for stage in &mut stages {
+        stage.term();
+        assert!(stage.wait(Duration::from_secs(60)).success(), "{}", stage.log_tail());
+    }
+    let groups = [format!("{}-ingest", flow.topic), format!("{}-aggregate", flow.topic)];
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
+        let deleted = flow.bed.block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
+        deleted.is_ok_and(|results| results.iter().all(Result::is_ok))
+    });
+    flow.produce(1_000);
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn four_hundred_days_in_one_batch_are_cut_into_pieces() {
+    let flow = Flow::new(Bed::shared(), "history", 1);
+    let now = now_ms();
+    flow.produce_at((0..4_000).map(|number| now - (number % 400) * DAY_MS));
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+    let pieces: u32 = flow.bed.one(&format!(
+        "select max(pieces) from batch_ledger where stage = 'ingest' and kafka_topic = '{}'",
+        flow.topic
+    ));
+    assert!(pieces >= 8, "400 days, at most 50 a piece: {pieces}");
+}
+
+#[test]
+fn a_drained_stage_ends_well_and_leaves_nothing_pending() {
+    let flow = Flow::new(Bed::shared(), "drain", 2);
+    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.produce(2_000);
+    wait_until(STORED_DEADLINE, "work has begun", || flow.ledger_records("ingest") > 0);
+    for stage in &mut stages {
+        stage.term();
+        assert!(stage.wait(Duration::from_secs(60)).success(), "{}", stage.log_tail());
+    }
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+    let recovered: u64 = flow.bed.one(&format!(
+        "select count() from batch_ledger final where kafka_topic = '{}' and entry = 'recovered'",
+        flow.topic
+    ));
+    assert_eq!(recovered, 0, "batches that a drain left pending");
+}

@@ -1,0 +1,111 @@
+//! Servers that go away under flow, kills at random moments, members that sleep.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::bed::{Bed, BedOptions, wait_until};
+use crate::flow::{Flow, STORED_DEADLINE};
+
+/// Produces at a steady pace until told to stop.
+fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                flow.produce(200);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        act();
+        stop.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn survives_kills_at_random_moments() {
+    let seed = std::env::var("HOROLOG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    let kills = std::env::var("HOROLOG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(10);
+    println!("HOROLOG_SEED={seed} HOROLOG_KILLS={kills}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let flow = Flow::new(Bed::shared(), "kills", 4);
+    let mut processes = [flow.ingest(&[]), flow.ingest(&[]), flow.aggregate(&[]), flow.aggregate(&[])];
+    while_producing(&flow, || {
+        for _ in 0..kills {
+            std::thread::sleep(Duration::from_millis(random.random_range(200..3_000)));
+            processes[random.random_range(0..4)].restart();
+        }
+    });
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
+    let bed = Bed::start(); // others must not see its servers die
+    let flow = Flow::new(&bed, "outage", 2);
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.produce(1_000);
+    flow.wait_until_stored();
+    bed.kill_engine();
+    flow.produce(1_000);
+    std::thread::sleep(Duration::from_secs(2)); // the outage
+    bed.start_engine();
+    flow.wait_until_stored();
+    bed.kill_broker();
+    std::thread::sleep(Duration::from_secs(2)); // the outage
+    bed.start_broker();
+    flow.produce(1_000);
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn a_sleeper_that_wakes_up_after_others_moved_on_adds_nothing() {
+    let flow = Flow::new(Bed::shared(), "sleeper", 4);
+    let (mut ingest, mut aggregate) = (flow.ingest(&[]), flow.aggregate(&[]));
+    while_producing(&flow, || {
+        wait_until(STORED_DEADLINE, "both stages have begun", || flow.ledger_records("aggregate") > 0);
+        ingest.stop();
+        aggregate.stop();
+        let _others = (flow.ingest(&[]), flow.aggregate(&[]));
+        let before = flow.ledger_records("ingest");
+        wait_until(STORED_DEADLINE, "others moved on", || {
+            flow.ledger_records("ingest") > before + 2_000 && flow.ledger_records("aggregate") > before + 2_000
+        });
+        ingest.cont();
+        aggregate.cont();
+        std::thread::sleep(Duration::from_secs(3)); // under flow, with all four awake
+    });
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+/// The window remembers two parts and a lease lasts five seconds: what the sleeper sends is known to nobody any more.
+#[test]
+fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
+    let migrate_env = [("HOROLOG_MIGRATE__TABLES__DEDUPLICATION_WINDOW", "2"), ("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS", "5")];
+    let migrate_env = migrate_env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let bed = Bed::start_with(&BedOptions { migrate_env, ..BedOptions::default() });
+    let flow = Flow::new(&bed, "window", 2);
+    let ingest_env = [("HOROLOG_INGEST__DELIVERY__LEASE_S", "5")];
+    let aggregate_env = [("HOROLOG_AGGREGATE__DELIVERY__LEASE_S", "5")];
+    let (mut ingest, mut aggregate) = (flow.ingest(&ingest_env), flow.aggregate(&aggregate_env));
+    while_producing(&flow, || {
+        for _ in 0..3 {
+            let before = flow.ledger_records("aggregate");
+            wait_until(STORED_DEADLINE, "both stages are at work", || flow.ledger_records("aggregate") > before);
+            ingest.stop();
+            aggregate.stop();
+            let _others = (flow.ingest(&ingest_env), flow.aggregate(&aggregate_env));
+            let before = flow.ledger_records("aggregate");
+            wait_until(STORED_DEADLINE, "others moved on", || flow.ledger_records("aggregate") > before + 2_000);
+            ingest.cont();
+            aggregate.cont();
+        }
+    });
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
