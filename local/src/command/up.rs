@@ -3,7 +3,6 @@
 //! Guarantees: when it returns from `--detach` with success, everything is ready; when it fails, nothing is left running.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -108,7 +107,6 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
-        .process_group(0) // a session's leader must not lead a group yet; setsid makes the new one
         .spawn()
         .context("cannot start the supervisor")?;
     let state = wait_until_ready(folder, &mut child)?;

@@ -6,6 +6,7 @@
 mod backoff;
 pub mod flow;
 mod folder;
+mod log_files;
 mod part;
 mod ports;
 mod run;

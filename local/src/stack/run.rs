@@ -4,6 +4,7 @@
 //! the other way. Guarantees: what a stack that was killed left behind is gone before this one starts; whatever goes wrong, all
 //! that was started is stopped and the state file says why.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -13,6 +14,7 @@ use crate::process::{Identity, Signal};
 
 use super::flow::{Flow, Gauge, TOPICS, complete_through};
 use super::folder::DataFolder;
+use super::log_files;
 use super::part::{Part, Readiness};
 use super::ports::Ports;
 use super::screen::{flow_line, say, welcome};
@@ -34,7 +36,7 @@ pub fn run(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
     end_leftovers(&layout.folder);
     layout.ports.check()?;
     layout.folder.ensure_password()?;
-    rotate_logs(layout)?;
+    log_files::begin(&layout.folder).context("cannot put the logs of the run before aside")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(layout, sample, watch))
 }
@@ -117,12 +119,13 @@ async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop:
 }
 
 async fn print_flows(bootstrap: String, query: String, http: reqwest::Client) {
+    let Ok(gauge) = Gauge::new(&bootstrap) else { return };
+    let gauge = Arc::new(gauge);
     let mut before: Option<(Flow, Instant)> = None;
     loop {
-        let address = bootstrap.clone();
-        // A client for each look: it is asked seldom, and a broker that was restarted is met afresh.
-        let read = tokio::task::spawn_blocking(move || Gauge::new(&address).and_then(|gauge| gauge.read())).await;
-        if let Ok(Ok(mut flow)) = read {
+        let asked = Arc::clone(&gauge);
+        // Nothing is printed while the broker does not answer; that it does not is said elsewhere.
+        if let Ok(Ok(mut flow)) = tokio::task::spawn_blocking(move || asked.read()).await {
             flow.complete_through = complete_through(&http, &query).await;
             let now = Instant::now();
             if let Some((before, then)) = &before {
@@ -173,21 +176,6 @@ fn end_leftovers(folder: &DataFolder) {
     while leftovers.iter().any(|leftover| leftover.is_alive()) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A log is of one run and the one before.
-fn rotate_logs(layout: &Layout) -> anyhow::Result<()> {
-    let logs = layout.folder.logs();
-    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    for entry in std::fs::read_dir(&logs)?.flatten() {
-        let path = entry.path();
-        // The supervisor's own log is already being written to.
-        let is_log = path.extension().is_some_and(|extension| extension == "log");
-        if is_log && path.file_stem().is_some_and(|stem| stem != super::SUPERVISOR) {
-            std::fs::rename(&path, path.with_extension("log.1"))?;
-        }
-    }
-    Ok(())
 }
 
 fn kafka(layout: &Layout) -> Part {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::process::{LaunchError, Process, Signal, tail};
 
 use super::folder::DataFolder;
+use super::log_files;
 use super::part::{Part, Supervised};
 use super::screen::say;
 use super::state::{Phase, ProcessPhase, StackState};
@@ -17,7 +18,7 @@ use super::stop::StopRequest;
 /// How often the processes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 /// How often a running part is asked whether it is ready.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// Lines of a log that are shown with a failure.
 const LOG_LINES: usize = 20;
 
@@ -141,6 +142,9 @@ impl Supervisor {
         self.tend(self.parts.len());
         if self.probed.elapsed() >= PROBE_INTERVAL {
             self.probe_all().await;
+            if let Err(error) = log_files::cut(&self.folder) {
+                say(&format!("cannot cut a log: {error}"));
+            }
             self.probed = Instant::now();
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
