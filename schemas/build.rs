@@ -34,7 +34,7 @@ fn main() -> Result<(), Error> {
 }
 
 /// The `[FieldClass { … }, …]` of one schema, as Rust.
-fn field_classes(schema: &str) -> Result<String, Error> {
+pub(crate) fn field_classes(schema: &str) -> Result<String, Error> {
     let schema: Value = serde_json::from_str(schema)?;
     let fields = schema["fields"].as_array().ok_or("the schema has no fields")?;
     let mut constant = String::from("[");

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_avro::codec::Tz;
 use arrow_avro::reader::{Decoder as ArrowDecoder, DecoderMode, ReaderBuilder};
@@ -182,22 +181,24 @@ impl Decoder {
                 return Err(ArrowError::AvroError(message));
             }
         }
-        let columns = decoder
-            .flush()?
-            .unwrap_or_else(|| RecordBatch::new_empty(decoder.schema()));
+        let schema = Arc::clone(self.schemas.columns());
+        let columns = match decoder.flush()? {
+            Some(decoded) => RecordBatch::try_new(schema, decoded.columns().to_vec())?,
+            None => RecordBatch::new_empty(schema),
+        };
         self.decoders[writer] = Some(decoder);
         Ok(columns)
     }
 
     /// Puts the rows of all writers back in input order.
-    fn merge(&mut self, mut parts: Vec<(RecordBatch, Vec<u32>)>) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+    fn merge(&self, mut parts: Vec<(RecordBatch, Vec<u32>)>) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
         if parts.len() > 1 {
             parts.retain(|(columns, _)| columns.num_rows() > 0);
         }
         if parts.len() < 2 {
             return match parts.pop() {
                 Some(only) => Ok(only),
-                None => Ok((RecordBatch::new_empty(self.arrow_schema()?), Vec::new())),
+                None => Ok((RecordBatch::new_empty(Arc::clone(self.schemas.columns())), Vec::new())),
             };
         }
         let mut order: Vec<(u32, (usize, usize))> = Vec::new();
@@ -240,11 +241,6 @@ impl Decoder {
         let mut keep = valid.into_iter();
         positions.retain(|_| keep.next() == Some(true));
         Ok((columns, positions))
-    }
-
-    /// The columns of a batch without rows.
-    fn arrow_schema(&mut self) -> Result<SchemaRef, ArrowError> {
-        Ok(arrow_decoder(self.schemas.kind().avro_schema(), self.schemas.kind())?.schema())
     }
 }
 

@@ -7,16 +7,19 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 use apache_avro::schema_compatibility::SchemaCompatibility;
+use arrow::datatypes::{Field, FieldRef, Schema as ColumnSchema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm};
 
 use crate::Kind;
 use crate::datum::DatumShape;
+use crate::decode::arrow_decoder;
 use crate::framing::SchemaReference;
 use crate::reject::{Fault, Reason};
 
@@ -70,6 +73,8 @@ pub(crate) struct Writer {
 pub struct WriterSchemas {
     kind: Kind,
     reader: Schema,
+    /// The columns that records are decoded to, whoever wrote them.
+    columns: SchemaRef,
     writers: Vec<Writer>,
     /// Index of the writer, or why the schema cannot be read as this kind.
     known: HashMap<SchemaReference, Result<usize, String>>,
@@ -84,9 +89,11 @@ impl WriterSchemas {
             message,
         };
         let reader = Schema::parse_str(kind.avro_schema()).map_err(|error| built_in(error.to_string()))?;
+        let columns = columns_of(kind.avro_schema(), kind).map_err(|error| built_in(error.to_string()))?;
         let mut schemas = Self {
             kind,
             reader,
+            columns,
             writers: Vec::new(),
             known: HashMap::new(),
         };
@@ -110,6 +117,11 @@ impl WriterSchemas {
     /// The kind whose records they write.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The columns that records are decoded to.
+    pub fn columns(&self) -> &SchemaRef {
+        &self.columns
     }
 
     pub(crate) fn writers(&self) -> &[Writer] {
@@ -172,10 +184,21 @@ impl WriterSchemas {
     fn add(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
         SchemaCompatibility::can_read(schema, &self.reader).map_err(|error| error.to_string())?;
         let shape = DatumShape::new(schema, &self.reader)?;
-        crate::decode::arrow_decoder(&json, self.kind).map_err(|error| error.to_string())?;
+        if columns_of(&json, self.kind).map_err(|error| error.to_string())? != self.columns {
+            return Err("its fields would be decoded to other types of columns".into());
+        }
         self.writers.push(Writer { schema: json, shape });
         Ok(self.writers.len() - 1)
     }
+}
+
+/// The columns that arrow-avro makes of what `writer` wrote, without its notes on where each came from.
+fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
+    let columns = arrow_decoder(writer, kind)?.schema();
+    let plain = |field: &FieldRef| Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+    Ok(Arc::new(ColumnSchema::new(
+        columns.fields().iter().map(plain).collect::<Vec<Field>>(),
+    )))
 }
 
 /// The fingerprints that producers give a schema. The first is the specification's, as Java, fastavro and arrow-avro
