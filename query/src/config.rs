@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use horolog_schemas::Kind;
 use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, TelemetryConfig};
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,8 @@ pub struct QueryConfig {
     pub telemetry: TelemetryConfig,
     /// What one request may take.
     pub limits: LimitsConfig,
-    /// The metrics.
-    pub metrics: MetricsConfig,
+    /// What the rows were made of.
+    pub source: SourceConfig,
 }
 
 /// `[http]`.
@@ -69,18 +70,18 @@ impl Default for LimitsConfig {
     }
 }
 
-/// `[metrics]`.
+/// `[source]`: as `horolog-aggregate` has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// The topic whose completeness is told.
-    pub topic: String,
+pub struct SourceConfig {
+    /// Topic of metric samples, whose completeness is told.
+    pub metrics_topic: String,
 }
 
-impl Default for MetricsConfig {
+impl Default for SourceConfig {
     fn default() -> Self {
         Self {
-            topic: "metrics".to_owned(),
+            metrics_topic: Kind::MetricSample.default_topic().to_owned(),
         }
     }
 }

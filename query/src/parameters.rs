@@ -141,7 +141,12 @@ fn decode(raw: &str) -> Option<String> {
 pub(crate) fn any_query_string(known: &[&'static str]) -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     let name = prop_oneof![9 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => "[a-z%_]{0,6}"];
-    let value = prop_oneof!["[%a-zA-Z0-9_:.+-]{0,20}", "[0-9]{1,20}", "20[0-9]{2}-[01][0-9]-[0-3][0-9]", "\\PC{0,10}"];
+    let value = prop_oneof![
+        "[%a-zA-Z0-9_:.+-]{0,20}",
+        "[0-9]{1,20}",
+        "20[0-9]{2}-[01][0-9]-[0-3][0-9]",
+        "\\PC{0,10}"
+    ];
     let pairs = prop::collection::vec((name, value).prop_map(|(name, value)| format!("{name}={value}")), 0..6);
     prop_oneof![1 => "\\PC{0,120}", 9 => pairs.prop_map(|pairs| format!("tenant_id=a&{}", pairs.join("&")))]
 }

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
@@ -46,7 +45,7 @@ impl Api {
     pub fn new(config: &QueryConfig, store: Store) -> Self {
         Self {
             store,
-            metrics_topic: config.metrics.topic.as_str().into(),
+            metrics_topic: config.source.metrics_topic.as_str().into(),
             page_bytes_max: config.limits.page_bytes_max,
             permits: Arc::new(Semaphore::new(config.limits.concurrent_requests_max)),
         }
@@ -61,10 +60,7 @@ impl Api {
 /// Runs the service until it is told to stop.
 pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     let store = Store::new(&config.clickhouse, &config.limits)?;
-    store
-        .check()
-        .await
-        .with_context(|| format!("cannot use clickhouse.url = {}", config.clickhouse.url))?;
+    store.check().await?;
     let health = Health::starting("starting");
     health.ready();
     let listener = http::bind(config.http.listen).await?;

@@ -28,10 +28,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Away, restarting, overloaded or not migrated.
-    #[error("unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// A limit on time, memory or rows was reached.
-    #[error("limit reached: {0}")]
+    #[error("{0}")]
     Limit(String),
     /// A defect of ours: a statement or a row type that does not fit the schema.
     #[error("{0}")]
@@ -107,9 +107,9 @@ impl Store {
 
     /// Whether ClickHouse answers and has the schema this release was made for.
     pub async fn check(&self) -> Result<(), StoreError> {
-        timeout(CHECK_TIMEOUT, self.schema.query("select 1").execute())
+        timeout(CHECK_TIMEOUT, horolog_schemas::migrate::require_current(&self.schema))
             .await
-            .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("no answer in time from clickhouse.url".to_owned()))?
             .map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 

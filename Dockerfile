@@ -1,0 +1,33 @@
+# syntax=docker/dockerfile:1
+
+# One image for all services: they share their libraries, and a release is one thing to pull.
+#   docker build --tag horolog .
+# Both arguments are kept equal to rust-toolchain.toml and to each other's Debian release by a test.
+ARG RUST_VERSION=1.95.0
+ARG DEBIAN_RELEASE=trixie
+
+FROM rust:${RUST_VERSION}-slim-${DEBIAN_RELEASE} AS build
+# librdkafka is built from source: a C++ tool chain, and OpenSSL for TLS to the broker.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ libssl-dev make perl pkg-config zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+# Incremental compilation is for the edit-and-test loop; here it would only make the cache larger.
+ENV CARGO_INCREMENTAL=0
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked \
+        --bin horolog-migrate --bin horolog-ingest --bin horolog-aggregate --bin horolog-query \
+    && install -D --target-directory=/out \
+        target/release/horolog-migrate target/release/horolog-ingest \
+        target/release/horolog-aggregate target/release/horolog-query
+
+FROM debian:${DEBIAN_RELEASE}-slim
+# curl asks /readyz in the health checks.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates curl libssl3t64 zlib1g \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin horolog
+COPY --from=build /out/ /usr/local/bin/
+USER 10001

@@ -1,0 +1,61 @@
+//! The programs that check, and how to run them. They come from PyPI, every file by its checksum, once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+pub(crate) fn read(path: &str) -> String {
+    let path = workspace().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub(crate) fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = output(command);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// The folder with the tools, made once and kept with the build, every file by its checksum.
+pub(crate) fn tools() -> &'static Path {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        let wanted = read("local/tests/packaging/requirements.txt");
+        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packaging-python");
+        // Written last: an environment that was cut off half-way is made again.
+        let complete = environment.join("complete");
+        if !std::fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
+            run(Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&environment));
+            run(Command::new(environment.join("bin/python"))
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                ])
+                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
+                .arg(workspace().join("local/tests/packaging/requirements.txt")));
+            std::fs::write(complete, wanted).unwrap();
+        }
+        environment.join("bin")
+    })
+}
