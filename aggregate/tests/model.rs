@@ -166,18 +166,19 @@ fn chunks(records: &[Record], chunk: usize) -> Vec<Samples> {
         .collect()
 }
 
+/// Few keys, so that most have values in many chunks.
 fn record() -> impl Strategy<Value = Record> {
     let value = prop_oneof![
-        Just(0.0),
-        Just(-0.0),
-        -1e6..1e6,
-        any::<u64>()
+        1 => Just(0.0),
+        1 => Just(-0.0),
+        20 => -1e6..1e6,
+        1 => any::<u64>()
             .prop_map(f64::from_bits)
             .prop_filter("validated", |value| value.is_finite()),
     ];
     let texts = (
-        prop::sample::select(vec!["a", "a\0b", "ab"]),
-        prop::sample::select(vec!["cpu", "cpu\u{1}", "latency"]),
+        prop::sample::select(vec!["a\0b", "ab"]),
+        prop::sample::select(vec!["cpu", "cpu\u{1}"]),
         prop::sample::select(vec!["", "api"]),
     );
     let row = (
@@ -212,7 +213,7 @@ proptest! {
 
     #[test]
     fn equals_the_model_bit_for_bit_with_any_number_of_workers(
-        records in prop::collection::vec(record(), 1..200),
+        records in prop::collection::vec(record(), 1..400),
         chunk in 1..70usize,
     ) {
         let model: Rows = model(&records, chunk).into_iter().collect();
@@ -232,7 +233,7 @@ proptest! {
 
     #[test]
     fn all_but_the_sums_is_equal_under_any_chunk_size(
-        records in prop::collection::vec(record(), 1..200),
+        records in prop::collection::vec(record(), 1..400),
         one in 1..70usize,
         other in 1..70usize,
     ) {
