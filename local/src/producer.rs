@@ -53,12 +53,12 @@ pub enum ProduceError {
     #[error("kafka properties: {0}")]
     Configuration(KafkaError),
     /// Nobody answers.
-    #[error("kafka at {bootstrap} does not answer ({source}); is it running? (`horolog up`, or --kafka HOST:PORT)")]
+    #[error("kafka at {bootstrap} does not answer ({reason}); is it running? (`horolog up`, or --kafka HOST:PORT)")]
     Unreachable {
         /// Where it was looked for.
         bootstrap: String,
         /// What librdkafka said.
-        source: KafkaError,
+        reason: KafkaError,
     },
     /// A topic is missing.
     #[error("kafka at {bootstrap} has no topic `{topic}`; create it, or name another with {flag}")]
@@ -110,9 +110,9 @@ impl Producer {
         let metadata = client
             .client()
             .fetch_metadata(None, CONNECT_TIMEOUT)
-            .map_err(|source| ProduceError::Unreachable {
+            .map_err(|reason| ProduceError::Unreachable {
                 bootstrap: kafka.bootstrap.clone(),
-                source,
+                reason,
             })?;
         for (topic, flag) in [
             (&topics.topic_metrics, "--topic-metrics"),

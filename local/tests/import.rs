@@ -269,10 +269,6 @@ fn the_exit_code_says_when_a_file_was_not_read_or_nothing_was_sent() {
 fn a_missing_topic_is_named_with_the_flag_that_changes_it_and_not_created() {
     let place = Place::new("topics");
     let csv = place.file("web/load.csv", "time,value\n1661140279,1\n");
-    for _ in 0..2 {
-        let imported = place.import(&["--topic-metrics", "nowhere"], &[&csv]);
-        assert_eq!(imported.code, Some(2), "a flag given twice is refused: {imported:?}");
-    }
     let mut command = Command::new(bed::HOROLOG);
     command
         .args(["import", "--kafka", &bed().kafka(), "--topic-metrics", "nowhere"])

@@ -54,6 +54,9 @@ impl FileReport {
 
     /// One line: what was sent, what was skipped and why.
     pub fn summary(&self) -> String {
+        if let (Some(failure), 0, true) = (&self.failure, self.metrics + self.audits, self.skipped.is_empty()) {
+            return format!("{}: not read: {failure}", self.name);
+        }
         let mut summary = format!("{}: sent {}", self.name, sent(self.metrics, self.audits));
         if !self.skipped.is_empty() {
             let reasons: Vec<String> = self

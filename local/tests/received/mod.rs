@@ -4,10 +4,12 @@
 //! structs of the contract, and what the pipeline's own decoder thinks of them.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use horolog_schemas::{AuditEvent, Decoder, Kind, MetricSample, RawRecord, Reason, WriterSchemas};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -72,6 +74,21 @@ pub fn receive(bootstrap: &str, topic: &str) -> Vec<Received> {
     received
 }
 
+/// The end of each partition of a topic.
+pub fn ends(bootstrap: &str, topic: &str) -> BTreeMap<i32, i64> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
+    let end = |partition| consumer.fetch_watermarks(topic, partition, DEADLINE).unwrap().1;
+    metadata.topics()[0]
+        .partitions()
+        .iter()
+        .map(|partition| (partition.id(), end(partition.id())))
+        .collect()
+}
+
 /// All metric samples of a topic.
 pub fn samples(bootstrap: &str, topic: &str) -> Vec<MetricSample> {
     decode(Kind::MetricSample, &receive(bootstrap, topic))
@@ -85,9 +102,10 @@ pub fn events(bootstrap: &str, topic: &str) -> Vec<AuditEvent> {
 /// Decodes with `apache-avro`.
 pub fn decode<T: DeserializeOwned>(kind: Kind, records: &[Received]) -> Vec<T> {
     let schema = Schema::parse_str(kind.avro_schema()).unwrap();
+    let reader = GenericDatumReader::builder(&schema).build().unwrap();
     let decode = |record: &Received| {
         let mut datum = &record.payload[SINGLE_OBJECT_HEADER_BYTES..];
-        let value = apache_avro::from_avro_datum(&schema, &mut datum, None).unwrap();
+        let value = reader.read_value(&mut datum).unwrap();
         assert!(datum.is_empty(), "bytes follow the record");
         apache_avro::from_value(&value).unwrap()
     };
