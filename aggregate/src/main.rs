@@ -1,5 +1,6 @@
 //! `horolog-aggregate`: arguments, configuration, telemetry, run.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -18,12 +19,25 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config: Config = load("aggregate", &Args::parse().config)?;
+async fn main() -> ExitCode {
+    match run(&Args::parse().config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("horolog-aggregate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config: Config = load("aggregate", args)?;
     telemetry::init(&config.telemetry)?;
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
-    let workers = config.aggregate.worker_count();
-    let stage = Aggregation::start(workers, Arc::new(schemas), config.retention.hourly_months)?;
+    let stage = Aggregation::start(
+        config.aggregate.worker_count(),
+        Arc::new(schemas),
+        config.retention.hourly_months,
+    )?;
     horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
     Ok(())
 }
