@@ -16,12 +16,12 @@ pub enum MigrateError {
     #[error(transparent)]
     Retention(#[from] BelowFloor),
     /// The server refused something, or cannot be reached.
-    #[error("cannot {doing}: {}", explain(source))]
+    #[error("cannot {doing}: {}", explain(cause))]
     Server {
         /// What was being done.
         doing: String,
         /// What the client said.
-        source: ClientError,
+        cause: ClientError,
     },
     /// Another runner is at work, or was killed at it.
     #[error("another run holds the lock ({holder}); if it is dead, run `horolog-migrate {command} --break-lock`")]
@@ -80,10 +80,10 @@ pub enum MigrateError {
 
 impl MigrateError {
     /// An error of the server with what was being done.
-    pub(super) fn server(doing: impl Into<String>, source: ClientError) -> Self {
+    pub(super) fn server(doing: impl Into<String>, cause: ClientError) -> Self {
         Self::Server {
             doing: doing.into(),
-            source,
+            cause,
         }
     }
 }
@@ -91,12 +91,18 @@ impl MigrateError {
 /// The client's words, and the setting to look at.
 fn explain(error: &ClientError) -> String {
     const AUTHENTICATION: [u32; 4] = [192, 193, 194, 516];
-    let text = error.to_string();
+    const UNKNOWN_POLICY: u32 = 478;
     match (error, code_of(error)) {
-        (ClientError::Network(_), _) => format!("{text}; is clickhouse.url right?"),
+        (ClientError::Network(_), _) => format!("{}; is clickhouse.url right?", innermost(error)),
         (_, Some(code)) if AUTHENTICATION.contains(&code) => {
-            format!("{text}; are clickhouse.user and clickhouse.password_file right?")
+            format!("{error}; are clickhouse.user and clickhouse.password_file right?")
         }
-        _ => text,
+        (_, Some(UNKNOWN_POLICY)) => format!("{error}; is tables.storage_policy right?"),
+        _ => error.to_string(),
     }
+}
+
+/// What is at the bottom of "network error: client error: …": the only words that say something.
+fn innermost(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }

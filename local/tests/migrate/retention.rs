@@ -1,0 +1,141 @@
+//! Retention as `horolog-migrate up` sets it: which parts are recompressed, moved and dropped, from `system.parts`.
+
+use std::time::Duration;
+
+use crate::bed::wait_until;
+use crate::target::Target;
+
+/// The engine looks for expired parts every few seconds.
+const MERGES: Duration = Duration::from_secs(120);
+/// The engine of a test bed has this policy with the volume `cold`.
+const TIERED: &str = "--set=tables.storage_policy=tiered";
+
+/// One row that is `days` old.
+fn insert(target: &Target, table: &str, columns: &str, values: &str, days: u32) {
+    let values = values.replace("{time}", &format!("now64(6) - interval {days} day"));
+    target.execute(&format!(
+        "insert into {table} ({columns}, inserted_at) select {values}, now64(3)"
+    ));
+}
+
+/// Rows, codec and disk of every part that has rows, oldest first.
+fn parts(target: &Target, table: &str) -> Vec<(u64, String, String)> {
+    target.rows(&format!(
+        "select rows, default_compression_codec, disk_name from system.parts \
+         where database = '{}' and table = '{table}' and active and rows > 0 order by partition",
+        target.database
+    ))
+}
+
+fn part(codec: &str, disk: &str) -> (u64, String, String) {
+    (1, codec.to_owned(), disk.to_owned())
+}
+
+#[track_caller]
+fn wait_for(target: &Target, table: &str, expected: &[(u64, String, String)]) {
+    wait_until(MERGES, &format!("parts of {table} are {expected:?}"), || {
+        parts(target, table) == expected
+    });
+}
+
+#[test]
+fn old_samples_are_recompressed_and_then_deleted() {
+    let target = Target::new();
+    target.migrate(&["up", TIERED]).done();
+    for days in [1, 10, 40] {
+        insert(
+            &target,
+            "metrics",
+            "tenant_id, metric_name, time",
+            "'demo', 'm', {time}",
+            days,
+        );
+    }
+    wait_for(&target, "metrics", &[part("ZSTD(9)", "hot"), part("ZSTD(5)", "hot")]);
+}
+
+#[test]
+fn old_audit_events_are_recompressed_and_moved_and_much_later_deleted() {
+    let target = Target::new();
+    target.migrate(&["up", TIERED]).done();
+    for days in [1, 40, 100, 2_600] {
+        let values = "generateUUIDv4(), 'demo', {time}, 'create'";
+        insert(
+            &target,
+            "audit_logs",
+            "event_id, tenant_id, occurred_at, action",
+            values,
+            days,
+        );
+    }
+    let expected = [part("ZSTD(9)", "cold"), part("ZSTD(9)", "hot"), part("ZSTD(3)", "hot")];
+    wait_for(&target, "audit_logs", &expected);
+}
+
+#[test]
+fn rejected_records_live_as_long_as_their_kind() {
+    let target = Target::new();
+    target.migrate(&["up", TIERED]).done();
+    for kind in ["audit_event", "metric_sample"] {
+        for days in [500, 2_600] {
+            let values = format!("'{kind}', 't', toDateTime64({{time}}, 3)");
+            insert(
+                &target,
+                "rejected_records",
+                "kind, kafka_topic, kafka_timestamp",
+                &values,
+                days,
+            );
+        }
+    }
+    wait_for(&target, "rejected_records", &[part("ZSTD(9)", "hot")]);
+    assert_eq!(
+        target.rows::<String>("select kind from rejected_records"),
+        ["audit_event"]
+    );
+}
+
+#[test]
+fn keep_all_deletes_nothing_and_still_recompresses() {
+    let target = Target::new();
+    target.migrate(&["up", TIERED, "--set=retention.keep_all=true"]).done();
+    for days in [10, 4_000] {
+        insert(
+            &target,
+            "metrics",
+            "tenant_id, metric_name, time",
+            "'demo', 'm', {time}",
+            days,
+        );
+    }
+    wait_for(&target, "metrics", &[part("ZSTD(9)", "hot"), part("ZSTD(9)", "hot")]);
+}
+
+#[test]
+fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
+    let target = Target::migrated();
+    let keep_all = "--set=retention.keep_all=true";
+    let all = [
+        "metrics",
+        "audit_logs",
+        "rejected_records",
+        "batch_ledger",
+        "metrics_hourly",
+    ];
+    let lines: Vec<String> = all
+        .iter()
+        .map(|table| format!("set the retention of {table}"))
+        .collect();
+    assert!(
+        target
+            .migrate(&["check", keep_all])
+            .stdout
+            .contains("metrics_hourly: ttl: expected none, found hour")
+    );
+    assert_eq!(target.migrate(&["up", keep_all]).done().lines(), lines);
+    assert_eq!(target.migrate(&["up", keep_all]).done().lines(), ["nothing to do"]);
+    target.migrate(&["check", keep_all]).done();
+    assert_eq!(target.migrate(&["up"]).done().lines(), lines);
+    let longer = target.migrate(&["up", "--set", "retention.hourly_months=26"]).done();
+    assert_eq!(longer.lines(), ["set the retention of metrics_hourly"]);
+}

@@ -1,0 +1,176 @@
+//! Forward and back: what is applied, recorded and refused.
+
+use horolog_schemas::migrate::{MIGRATIONS, MigrateError, require_current};
+use serde_json::Value;
+
+use crate::target::Target;
+
+const ONE_SAMPLE: &str =
+    "insert into metrics (tenant_id, time, metric_name, inserted_at) values ('demo', now64(6), 'm', now64(3))";
+
+fn ids() -> Vec<&'static str> {
+    MIGRATIONS.iter().map(|migration| migration.id).collect()
+}
+
+#[test]
+fn up_applies_and_records_everything_once() {
+    let target = Target::new();
+    let applied: Vec<String> = ids().iter().map(|id| format!("applied {id}")).collect();
+    let run = target.migrate(&["up"]).done();
+    assert_eq!(run.lines()[..applied.len()], applied);
+    assert_eq!(target.migrate(&["up"]).done().lines(), ["nothing to do"]);
+    assert_eq!(target.check(), [""; 0]);
+    let recorded: Vec<String> = target.rows("select name from schema_migrations where action = 'up' order by sequence");
+    assert_eq!(recorded, ids());
+}
+
+#[test]
+fn status_shows_what_is_applied_and_what_is_pending() {
+    let target = Target::new();
+    let pending = target.migrate(&["status"]).done();
+    assert!(
+        pending.lines().iter().all(|line| line.contains("pending")),
+        "{pending:?}"
+    );
+    target.migrate(&["up", "--to", "2"]).done();
+    let status: Value = serde_json::from_str(&target.migrate(&["status", "--json"]).done().stdout).unwrap();
+    assert_eq!(status["current"], false);
+    assert_eq!(status["lock"], Value::Null);
+    let states: Vec<&str> = status["migrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states[..3], ["applied", "applied", "pending"]);
+}
+
+#[test]
+fn the_way_back_leads_to_the_same_schema_again() {
+    let target = Target::migrated();
+    for version in (0..MIGRATIONS.len()).rev() {
+        target.migrate(&["down", "--to", &version.to_string()]).done();
+        let id = ids()[version];
+        assert!(
+            target
+                .check()
+                .contains(&format!("migration {id}: state: expected applied, found none"))
+        );
+    }
+    assert_eq!(target.tables(), ["schema_migrations"]);
+    target.migrate(&["up"]).done();
+    assert_eq!(target.check(), [""; 0]);
+}
+
+#[test]
+fn a_step_that_was_done_but_not_recorded_is_done_again() {
+    let target = Target::migrated();
+    target.execute("alter table schema_migrations delete where version >= 3 settings mutations_sync = 2");
+    let run = target.migrate(&["up"]).done();
+    assert_eq!(
+        run.lines(),
+        ids()[2..].iter().map(|id| format!("applied {id}")).collect::<Vec<_>>()
+    );
+    assert_eq!(target.check(), [""; 0]);
+}
+
+#[test]
+fn down_refuses_to_drop_rows_and_names_table_and_count() {
+    let target = Target::migrated();
+    target.execute(ONE_SAMPLE);
+    target
+        .migrate(&["down", "--to", "0"])
+        .refused("refused to destroy data: metrics has 1 rows");
+    assert_eq!(target.check(), [""; 0], "nothing was taken back");
+    target.migrate(&["down", "--to", "1"]).done();
+    target.migrate(&["down", "--to", "0", "--destroy-data"]).done();
+    assert_eq!(target.tables(), ["schema_migrations"]);
+}
+
+#[test]
+fn an_applied_migration_that_was_changed_is_refused_by_name() {
+    let target = Target::migrated();
+    target.execute(
+        "insert into schema_migrations select 1000, version, name, action, 'other', recorded_at, recorded_by \
+         from schema_migrations where version = 4",
+    );
+    for args in [&["up"][..], &["down", "--to", "0"]] {
+        target
+            .migrate(args)
+            .refused("migration 0004_batch_ledger was changed after it was applied");
+    }
+    let expected = "migration 0004_batch_ledger: state: expected applied as it is now, found applied as it was before";
+    assert_eq!(target.check(), [expected]);
+    let refused = target.block_on(require_current(&target.client()));
+    assert!(matches!(refused, Err(MigrateError::Changed { id }) if id == "0004_batch_ledger"));
+}
+
+#[test]
+fn a_newer_schema_is_good_for_services_but_not_for_an_older_horolog_migrate() {
+    let target = Target::migrated();
+    target.execute("insert into schema_migrations values (1000, 9999, '9999_later', 'up', 'x', now64(3), 'test')");
+    target
+        .migrate(&["up"])
+        .refused("migration 9999_later is applied but unknown here");
+    assert!(target.block_on(require_current(&target.client())).is_ok());
+}
+
+#[test]
+fn a_service_that_starts_too_early_is_told_what_to_run() {
+    let target = Target::new();
+    let error = |target: &Target| {
+        target
+            .block_on(require_current(&target.client()))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        error(&target).ends_with("run `horolog-migrate up`"),
+        "without a database"
+    );
+    target.migrate(&["up", "--to", "6"]).done();
+    assert_eq!(
+        error(&target),
+        format!(
+            "database {} lacks 0007_metrics_hourly_view: run `horolog-migrate up`",
+            target.database
+        )
+    );
+}
+
+#[test]
+fn what_cannot_work_is_one_line_that_names_what_to_change() {
+    let target = Target::new();
+    target
+        .migrate(&["up", "--to", "99"])
+        .refused("--to 99: the last migration is");
+    target
+        .migrate(&["up", "--set", "retention.audit_days=730"])
+        .refused("retention.audit_days = 730 is below its floor");
+    target
+        .migrate(&["up", "--set", "tables.storage_policy=nowhere"])
+        .refused("is tables.storage_policy right?");
+    target
+        .migrate(&["up", "--user", "nobody"])
+        .refused("are clickhouse.user and clickhouse.password_file right?");
+    let mut command = target.command(&["up"]);
+    let run: crate::target::Run = command
+        .args(["--set", "tables.lease_seconds=0"])
+        .output()
+        .unwrap()
+        .into();
+    run.refused("tables.lease_seconds must be at least 1");
+}
+
+/// The engine of one machine is no part of a cluster, so this is as far as its tables get here: understood, then refused for
+/// what is missing. The history comes first, and comes from the same template.
+#[test]
+fn the_statements_for_a_cluster_are_understood() {
+    let target = Target::new();
+    target
+        .migrate(&["up", "--set", "tables.engine=replicated"])
+        .refused("No macro 'shard' in config");
+    target
+        .migrate(&["up", "--set", "tables.cluster=nowhere"])
+        .refused("Requested cluster 'nowhere' not found");
+}
