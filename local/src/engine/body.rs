@@ -1,8 +1,9 @@
 //! The request's body, from the socket to the thread that runs the statement.
 //!
 //! Enters: body frames, on the asynchronous side. Leaves: decoded bytes, read blocking on the statement's thread.
-//! Guarantees: a bounded number of frames wait in between; a body that the client cut off, or that stalls for longer than
-//! [`RECEIVE_TIMEOUT`], ends in an error and never looks complete. Never does: a temporary file.
+//! Guarantees: a bounded number of frames wait in between; a body that the client cut off, or that stalls, ends in an
+//! error and never looks complete. The delivery protocol relies on it: a writer that fell asleep in the middle of an insert
+//! must not complete it much later. Never does: a temporary file.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -21,9 +22,6 @@ use super::exception::{Code, Exception};
 const FRAMES_MAX: usize = 8;
 /// Decoded bytes handed on at a time.
 const PIECE_BYTES: usize = 1 << 18;
-/// ClickHouse's default `http_receive_timeout`. The delivery protocol relies on it: a writer that fell asleep in the
-/// middle of an insert must not complete it much later.
-const RECEIVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 enum Event {
     Data(Bytes),
@@ -35,6 +33,7 @@ enum Event {
 pub struct Pump {
     body: Body,
     events: mpsc::Sender<Event>,
+    receive_timeout: Duration,
 }
 
 /// The statement's side.
@@ -51,8 +50,14 @@ struct Frames {
     ended: bool,
 }
 
-/// Connects the two for a body with these headers; `decompress`: it is in ClickHouse's blocks.
-pub fn channel(body: Body, headers: &HeaderMap, decompress: bool) -> Result<(Pump, Reader), Exception> {
+/// Connects the two for a body with these headers; `decompress`: it is in ClickHouse's blocks. Nothing for longer than
+/// `receive_timeout`, and it has failed.
+pub fn channel(
+    body: Body,
+    headers: &HeaderMap,
+    decompress: bool,
+    receive_timeout: Duration,
+) -> Result<(Pump, Reader), Exception> {
     let encoding = match headers.get(header::CONTENT_ENCODING) {
         None => Encoding::Identity,
         Some(name) => Encoding::named(name.to_str().unwrap_or_default()).ok_or_else(|| {
@@ -71,28 +76,40 @@ pub fn channel(body: Body, headers: &HeaderMap, decompress: bool) -> Result<(Pum
         blocks: decompress.then(blocks::Decoder::default),
         piece: vec![0; PIECE_BYTES],
     };
-    Ok((Pump { body, events: sender }, reader))
+    Ok((
+        Pump {
+            body,
+            events: sender,
+            receive_timeout,
+        },
+        reader,
+    ))
 }
 
 impl Pump {
     /// Hands on the body to its end, its error, or until nobody reads it any more. Dropped before that, the reader gets an
     /// error.
     pub async fn run(self) {
-        let mut frames = self.body.into_data_stream();
+        let Self {
+            body,
+            events,
+            receive_timeout,
+        } = self;
+        let mut frames = body.into_data_stream();
         loop {
-            let event = match tokio::time::timeout(RECEIVE_TIMEOUT, frames.next()).await {
+            let event = match tokio::time::timeout(receive_timeout, frames.next()).await {
                 Ok(Some(Ok(data))) => Event::Data(data),
                 Ok(None) => Event::End,
                 Ok(Some(Err(error))) => Event::Failed(cut_off(error)),
-                Err(_) => Event::Failed(stalled()),
+                Err(_) => Event::Failed(stalled(receive_timeout)),
             };
             let last = !matches!(event, Event::Data(_));
-            if self.events.send(event).await.is_err() || last {
+            if events.send(event).await.is_err() || last {
                 break;
             }
         }
         // A client that still writes would not read the response. What is left is bounded by the client's own patience.
-        while let Ok(Some(Ok(_))) = tokio::time::timeout(RECEIVE_TIMEOUT, frames.next()).await {}
+        while let Ok(Some(Ok(_))) = tokio::time::timeout(receive_timeout, frames.next()).await {}
     }
 }
 
@@ -141,8 +158,8 @@ fn cut_off(reason: impl std::fmt::Display) -> Exception {
     Exception::new(Code::NETWORK_ERROR, format!("the request's body was cut off: {reason}"))
 }
 
-fn stalled() -> Exception {
-    let seconds = RECEIVE_TIMEOUT.as_secs();
+fn stalled(receive_timeout: Duration) -> Exception {
+    let seconds = receive_timeout.as_secs();
     Exception::new(
         Code::SOCKET_TIMEOUT,
         format!("nothing of the request's body arrived for {seconds} seconds"),

@@ -159,9 +159,9 @@ impl Job {
         let outline = statement::outline(text);
         refuse(&outline)?;
         let format = outline.format.unwrap_or_else(|| self.request.default_format.clone());
-        // An array around the rows would be opened and closed once a chunk.
-        let framed = self.request.settings.contains_key("output_format_json_array_of_rows");
-        let header = format::stream_header(&format).filter(|_| outline.select && !framed);
+        let settings = &self.request.settings;
+        let once = statement::ONCE_A_RESULT.iter().any(|name| settings.contains_key(*name));
+        let header = format::stream_header(&format).filter(|_| outline.streams && !once);
         let pool = Arc::clone(&self.pool);
         let lease = pool.lease(self.key())?;
         let class = lease.classify(text);

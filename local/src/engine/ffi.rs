@@ -43,7 +43,6 @@ macro_rules! functions {
 }
 
 functions! {
-    chdb_version: fn() -> *const c_char;
     chdb_set_signal_handlers_enabled: fn(c_int);
     chdb_connect: fn(c_int, *mut *mut c_char) -> *mut ConnectionHandle;
     chdb_close_conn: fn(*mut ConnectionHandle);
@@ -101,12 +100,6 @@ impl Library {
         // SAFETY: must come before the first connection, which it does: connections are made from the value we return.
         unsafe { (functions.chdb_set_signal_handlers_enabled)(0) };
         Ok(Self(Box::leak(Box::new(functions))))
-    }
-
-    /// The version the library names.
-    pub fn version(self) -> String {
-        // SAFETY: returns a static NUL-terminated string.
-        unsafe { text((self.0.chdb_version)()) }.unwrap_or_default()
     }
 
     /// Opens a connection; the first one starts the engine with these arguments, the others must name the same path.

@@ -47,8 +47,8 @@ use settings::Whitelist;
 /// Options of `horolog engine`.
 #[derive(Debug, clap::Args)]
 pub struct EngineOptions {
-    /// The engine's library, libchdb.so.
-    #[arg(long, value_name = "FILE", env = "HOROLOG_ENGINE_LIBRARY")]
+    /// The engine's library, libchdb.so, as `horolog up` installs it.
+    #[arg(long, value_name = "FILE", env = crate::setup::ENGINE_LIBRARY_VARIABLE)]
     pub library: PathBuf,
     /// Folder with all of the engine's data; made if it does not exist.
     #[arg(long, value_name = "FOLDER")]
@@ -65,6 +65,9 @@ pub struct EngineOptions {
     /// Statements that run at the same time; further ones wait.
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub statements_max: usize,
+    /// A request whose body stalls for this long is given up; an insert leaves no row then.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub receive_timeout_seconds: u64,
     /// How long running statements may go on after SIGTERM.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub shutdown_seconds: u64,
@@ -141,6 +144,7 @@ fn open(options: &EngineOptions, folder: &DataFolder, password: Password) -> any
         whitelist,
         version,
         places: Arc::new(Semaphore::new(options.statements_max)),
+        receive_timeout: Duration::from_secs(options.receive_timeout_seconds),
         aborted: watch::channel(false).0,
     })
 }
@@ -157,19 +161,19 @@ fn read_password(file: &Path) -> anyhow::Result<Password> {
 async fn close(front: &Arc<Front>) {
     const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
     const POLL_INTERVAL: Duration = Duration::from_millis(10);
-    let drained = async {
+    let pool = Arc::clone(&front.pool);
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
         while front.running.count() > 0 {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-    };
-    let drained = tokio::time::timeout(CLOSE_TIMEOUT, drained).await.is_ok();
-    let pool = Arc::clone(&front.pool);
-    let closed = tokio::time::timeout(CLOSE_TIMEOUT, tokio::task::spawn_blocking(move || pool.close())).await;
-    if drained && matches!(closed, Ok(Ok(true))) {
-        tracing::info!("engine closed");
-    } else {
-        // Its exit handlers would wait for the statement that does not end.
-        tracing::error!("the engine did not close: ending the process");
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        tokio::task::spawn_blocking(move || pool.close()).await
+    });
+    match closed.await {
+        Ok(Ok(threads_joined)) => tracing::info!(threads_joined, "engine closed"),
+        _ => {
+            // Its exit handlers would wait for the statement that does not end.
+            tracing::error!("the engine did not close in time: ending the process");
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        }
     }
 }

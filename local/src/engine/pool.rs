@@ -99,7 +99,8 @@ impl Pool {
         self.control(&sql, "Null").map(drop)
     }
 
-    /// Closes all connections and stops the engine. False if a statement still holds a connection.
+    /// Closes all connections, and with the last of them the engine, unless a statement still holds one. True if its
+    /// threads could be joined, too; once tables were used some remain, and end with the process.
     pub fn close(&self) -> bool {
         lock(&self.idle).clear();
         lock(&self.control).take();

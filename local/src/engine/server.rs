@@ -44,6 +44,7 @@ pub struct Front {
     pub whitelist: Whitelist,
     pub version: String,
     pub places: Arc<Semaphore>,
+    pub receive_timeout: Duration,
     pub aborted: watch::Sender<bool>,
 }
 
@@ -178,7 +179,7 @@ async fn run(front: &Arc<Front>, identity: Identity, request: Request, headers: 
         let reason = format!("no place became free in {} seconds", ADMISSION_TIMEOUT.as_secs());
         return identity.refuse(&Exception::new(Code::TOO_MANY_SIMULTANEOUS_QUERIES, reason));
     };
-    let (pump, reader) = match body::channel(body, headers, request.decompress) {
+    let (pump, reader) = match body::channel(body, headers, request.decompress, front.receive_timeout) {
         Ok(sides) => sides,
         Err(exception) => return identity.refuse(&exception),
     };

@@ -99,6 +99,7 @@ const ALLOWED: &[&str] = &[
     "optimize_move_to_prewhere",
     "optimize_read_in_order",
     "optimize_use_projections",
+    "describe_include_subcolumns", // the `clickhouse` crate asks for the columns it validates
     "prefer_column_name_to_alias",
     "readonly",
     "rows_before_aggregation",

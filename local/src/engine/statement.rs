@@ -26,8 +26,8 @@ pub struct InsertHead {
 /// What the front needs to know of a statement that is not an insert with data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outline {
-    /// Begins with `select` or `with`: its result can be streamed, in a format that allows it.
-    pub select: bool,
+    /// A `select` or `with` whose result can be streamed, in a format that allows it.
+    pub streams: bool,
     /// The FORMAT clause's name.
     pub format: Option<String>,
     /// Has `into outfile` or `from infile`: a file of the engine's machine, which no client may name.
@@ -111,6 +111,9 @@ fn after_line_end(text: &[u8], mut position: usize, complete: bool) -> Option<us
     }
 }
 
+/// What comes once a result, and would come once a chunk in a streamed one.
+pub const ONCE_A_RESULT: [&str; 3] = ["totals", "extremes", "output_format_json_array_of_rows"];
+
 /// Reads a complete statement's outline.
 pub fn outline(sql: &[u8]) -> Outline {
     let tokens: Vec<Token<'_>> = Tokens::new(sql, true).collect();
@@ -136,8 +139,10 @@ pub fn outline(sql: &[u8]) -> Outline {
     let several = tokens[end..]
         .iter()
         .any(|token| !matches!(token, Token::Symbol(b';') | Token::End));
+    let once = (0..tokens.len()).any(|at| ONCE_A_RESULT.iter().any(|name| word(at, name)));
+    let streams = (word(first, "select") || word(first, "with")) && !once;
     Outline {
-        select: word(first, "select") || word(first, "with"),
+        streams,
         format,
         names_file,
         several,
@@ -376,8 +381,9 @@ mod tests {
 
     #[test]
     fn selects_and_files_are_recognised() {
-        assert!(outline(b"-- c\n((with 1 as x select x))").select);
-        assert!(!outline(b"show tables").select);
+        assert!(outline(b"-- c\n((with 1 as x select x))").streams);
+        assert!(!outline(b"show tables").streams);
+        assert!(!outline(b"select k, count() from t group by k with totals").streams);
         assert!(outline(b"select 1 INTO /**/ OUTFILE 'x'").names_file);
         assert!(!outline(b"select 'into outfile'").names_file);
     }
