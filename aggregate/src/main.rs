@@ -33,11 +33,8 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let config: Config = load("aggregate", args)?;
     telemetry::init(&config.telemetry)?;
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
-    let stage = Aggregation::start(
-        config.aggregate.worker_count(),
-        Arc::new(schemas),
-        config.retention.hourly_months,
-    )?;
+    let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
+    let stage = Aggregation::start(workers, Arc::new(schemas), months)?;
     horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
     Ok(())
 }

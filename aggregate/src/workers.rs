@@ -65,11 +65,12 @@ impl<C> Inbox<C> {
 }
 
 impl<C: Send + 'static> Workers<C> {
-    /// Starts `workers` threads; each makes itself a decoder.
+    /// Starts `workers` threads, at least one; each makes itself a decoder.
     pub fn start<D>(workers: usize, decoder: impl Fn() -> D + Send + Sync + 'static) -> Result<Self, WorkersError>
     where
         D: FnMut(C) -> Result<Samples, String> + 'static,
     {
+        let workers = workers.max(1);
         let start_error = |reason| WorkersError::Start { workers, reason };
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel(INBOX_CHUNKS_MAX)).unzip();
         let receivers: Mutex<Vec<Option<Receiver<Feed<C>>>>> = Mutex::new(receivers.into_iter().map(Some).collect());
