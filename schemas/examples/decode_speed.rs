@@ -1,15 +1,18 @@
-//! Prints what a record costs on one thread, in nanoseconds: decoding with validation, rows, pieces, the Arrow stream;
-//! and what its encoding costs. `cargo run --release -p horolog-schemas --example decode_speed`
+//! Prints what a record costs on one thread, in nanoseconds: encoding, ours and apache-avro's; decoding with validation;
+//! rows, pieces, the Arrow stream. The best of some rounds. `cargo run --release -p horolog-schemas --example decode_speed`
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use apache_avro::Schema;
+use apache_avro::writer::datum::GenericDatumWriter;
 use arrow::ipc::writer::StreamWriter;
 use horolog_schemas::{
     AuditEvent, Decoder, Kind, MetricSample, Origin, PartitionKey, RawRecord, WriterSchemas, pieces, rows,
 };
+use serde::Serialize;
 
 const RECORDS: usize = 200_000;
 const BATCH: usize = 50_000;
@@ -19,29 +22,71 @@ const START_US: i64 = 1_760_000_000_000_000;
 
 fn main() {
     let samples: Vec<MetricSample> = (0..RECORDS).map(sample).collect();
-    measure(Kind::MetricSample, |number, out| {
-        samples[number].encode_single_object(out)
-    });
+    measure(Kind::MetricSample, &samples, MetricSample::encode_single_object);
     let events: Vec<AuditEvent> = (0..RECORDS).map(event).collect();
-    measure(Kind::AuditEvent, |number, out| events[number].encode_single_object(out));
+    measure(Kind::AuditEvent, &events, AuditEvent::encode_single_object);
 }
 
-fn measure(kind: Kind, encode: impl Fn(usize, &mut Vec<u8>)) {
-    let payloads: Vec<Vec<u8>> = (0..RECORDS)
-        .map(|number| {
-            let mut payload = Vec::new();
-            encode(number, &mut payload);
-            payload
-        })
-        .collect();
-    let bytes: usize = payloads.iter().map(Vec::len).sum();
-    println!(
-        "{}: {} bytes a record, {BATCH} records a batch",
-        kind.name(),
-        bytes / RECORDS
-    );
+fn measure<T: Serialize>(kind: Kind, written: &[T], encode: impl Fn(&T, &mut Vec<u8>)) {
+    let mut best = [f64::INFINITY; 6];
+    let mut bytes = 0;
+    for _ in 0..ROUNDS {
+        let (encoding, payloads) = encoding(kind, written, &encode);
+        bytes = payloads.iter().map(Vec::len).sum::<usize>() / RECORDS;
+        let decoding = decoding(kind, &payloads);
+        for (best, spent) in best.iter_mut().zip(encoding.into_iter().chain(decoding)) {
+            *best = best.min(spent);
+        }
+    }
+    println!("{}: {bytes} bytes a record, {BATCH} records a batch", kind.name());
+    let steps = [
+        "encode",
+        "encode, apache-avro",
+        "decode and validate",
+        "rows",
+        "pieces",
+        "arrow stream",
+    ];
+    for (step, nanoseconds) in steps.iter().zip(best) {
+        println!("  {step:<20} {nanoseconds:6.0} ns");
+    }
+}
+
+/// Nanoseconds a record since the last lap.
+fn lap(clock: &mut Instant) -> f64 {
+    let spent = clock.elapsed().as_nanos() as f64 / RECORDS as f64;
+    *clock = Instant::now();
+    spent
+}
+
+fn encoding<T: Serialize>(kind: Kind, written: &[T], encode: impl Fn(&T, &mut Vec<u8>)) -> ([f64; 2], Vec<Vec<u8>>) {
+    let mut buffer = Vec::new();
+    let mut clock = Instant::now();
+    for record in written {
+        buffer.clear();
+        encode(record, &mut buffer);
+        black_box(&buffer);
+    }
+    let ours = lap(&mut clock);
+    let schema = Schema::parse_str(kind.avro_schema()).unwrap();
+    let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+    for record in written {
+        buffer.clear();
+        writer.write_ser(&mut buffer, record).unwrap();
+        black_box(&buffer);
+    }
+    let theirs = lap(&mut clock);
+    let payload = |record| {
+        let mut payload = Vec::new();
+        encode(record, &mut payload);
+        payload
+    };
+    ([ours, theirs], written.iter().map(payload).collect())
+}
+
+fn decoding(kind: Kind, payloads: &[Vec<u8>]) -> [f64; 4] {
     let records: Vec<RawRecord<'_>> = (0..)
-        .zip(&payloads)
+        .zip(payloads)
         .map(|(offset, payload)| RawRecord {
             offset,
             timestamp_ms: START_US / 1000 + offset,
@@ -56,44 +101,25 @@ fn measure(kind: Kind, encode: impl Fn(usize, &mut Vec<u8>)) {
     };
     let mut decoder = Decoder::new(Arc::new(WriterSchemas::load(kind, None).unwrap()));
     let mut buffer = Vec::new();
-    let mut best = [f64::INFINITY; 5];
-    for _ in 0..ROUNDS {
-        let mut spent = [0.0; 5];
-        let mut clock = Instant::now();
-        let mut lap = |step: usize, clock: &mut Instant| {
-            spent[step] += clock.elapsed().as_nanos() as f64 / RECORDS as f64;
-            *clock = Instant::now();
-        };
-        for number in 0..RECORDS {
+    let mut spent = [0.0; 4];
+    let mut clock = Instant::now();
+    for batch in records.chunks(BATCH) {
+        let decoded = decoder.decode(batch).unwrap();
+        assert_eq!(decoded.columns.num_rows(), batch.len());
+        spent[0] += lap(&mut clock);
+        let block = rows(kind, &decoded, batch, &origin).unwrap();
+        spent[1] += lap(&mut clock);
+        let pieces = pieces(PartitionKey::of(kind), &block).unwrap();
+        spent[2] += lap(&mut clock);
+        for piece in &pieces {
             buffer.clear();
-            encode(number, &mut buffer);
-            black_box(&buffer);
+            let mut writer = StreamWriter::try_new(&mut buffer, &piece.schema()).unwrap();
+            writer.write(piece).unwrap();
+            writer.finish().unwrap();
         }
-        lap(0, &mut clock);
-        for batch in records.chunks(BATCH) {
-            let decoded = decoder.decode(batch).unwrap();
-            assert_eq!(decoded.columns.num_rows(), batch.len());
-            lap(1, &mut clock);
-            let block = rows(kind, &decoded, batch, &origin).unwrap();
-            lap(2, &mut clock);
-            let pieces = pieces(PartitionKey::of(kind), &block).unwrap();
-            lap(3, &mut clock);
-            for piece in &pieces {
-                buffer.clear();
-                let mut writer = StreamWriter::try_new(&mut buffer, &piece.schema()).unwrap();
-                writer.write(piece).unwrap();
-                writer.finish().unwrap();
-            }
-            lap(4, &mut clock);
-        }
-        best = std::array::from_fn(|step| best[step].min(spent[step]));
+        spent[3] += lap(&mut clock);
     }
-    for (step, nanoseconds) in ["encode", "decode and validate", "rows", "pieces", "arrow stream"]
-        .iter()
-        .zip(best)
-    {
-        println!("  {step:<20} {nanoseconds:6.0} ns");
-    }
+    spent
 }
 
 fn sample(number: usize) -> MetricSample {

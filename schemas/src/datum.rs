@@ -1,63 +1,18 @@
 //! Proves that bytes are one datum of a schema before arrow-avro, which trusts its input, sees them.
 //!
-//! In: a writer's schema, once, and then datums. Out: nothing, or the first flaw with its field and byte. A datum that
+//! In: the shape of what a writer writes, and datums. Out: nothing, or the first flaw with its field and byte. A datum that
 //! passes has lengths and counts that fit, indices in range, UTF-8 texts and no byte left over. Allocates nothing for a
 //! sound datum and is bounded by its length: a declared length is compared, never reserved; items are counted against
 //! one budget, so that zero-byte items cannot spin.
 
-use apache_avro::Schema;
-use apache_avro::schema::{InnerDecimalSchema, ResolvedSchema, UuidSchema};
-
+use crate::datum_shape::{DatumShape, Shape};
 use crate::framing::RECORD_BYTES_MAX;
 use crate::reject::{Fault, Reason};
 
-/// Schemas nested deeper are refused; so are recursive ones.
-const NESTING_MAX: usize = 16;
 /// The most bytes of a variable-length number of 64 bits.
 const VARINT_BYTES_MAX: usize = 10;
 
-/// The wire form of a record, as a writer's schema says it and as far as a reader needs it.
-#[derive(Debug)]
-pub(crate) struct DatumShape {
-    fields: Vec<(String, Shape)>,
-}
-
-#[derive(Debug)]
-enum Shape {
-    Null,
-    Boolean,
-    Int,
-    Long,
-    Fixed(usize),
-    Bytes,
-    Text,
-    /// By symbol: whether the reader has it.
-    Enum(Vec<bool>),
-    Array(Box<Shape>),
-    Map(Box<Shape>),
-    Union(Vec<Shape>),
-    Record(Vec<Shape>),
-}
-
 impl DatumShape {
-    /// The shape of what `writer` writes, to be read as `reader`. The error says what of the schema is not supported.
-    pub(crate) fn new(writer: &Schema, reader: &Schema) -> Result<Self, String> {
-        let names = Names {
-            writer: ResolvedSchema::try_from(writer).map_err(|error| error.to_string())?,
-            reader: ResolvedSchema::try_from(reader).map_err(|error| error.to_string())?,
-        };
-        let Schema::Record(record) = writer else {
-            return Err("the schema is not a record".into());
-        };
-        let field = |field: &apache_avro::schema::RecordField| {
-            let counterpart = field_named(Some(reader), &field.name);
-            Ok((field.name.clone(), names.shape(&field.schema, counterpart, 1)?))
-        };
-        Ok(Self {
-            fields: record.fields.iter().map(field).collect::<Result<_, String>>()?,
-        })
-    }
-
     /// Walks over the datum; an error names the field and the byte.
     pub(crate) fn check(&self, datum: &[u8]) -> Result<(), Fault> {
         let mut walk = Walk {
@@ -75,100 +30,6 @@ impl DatumShape {
         let detail = format!("{} bytes follow the last field", walk.rest.len());
         Err(Fault::new(Reason::TrailingBytes, detail))
     }
-}
-
-/// The named types of both schemas.
-struct Names<'s> {
-    writer: ResolvedSchema<'s>,
-    reader: ResolvedSchema<'s>,
-}
-
-impl Names<'_> {
-    fn shape(&self, writer: &Schema, reader: Option<&Schema>, depth: usize) -> Result<Shape, String> {
-        if depth > NESTING_MAX {
-            return Err(format!(
-                "the schema is recursive or nested more than {NESTING_MAX} deep"
-            ));
-        }
-        let reader = match reader {
-            Some(Schema::Ref { name }) => self.reader.get_names().get(name).copied(),
-            other => other,
-        };
-        let nested = |writer: &Schema, reader| self.shape(writer, reader, depth + 1);
-        Ok(match writer {
-            Schema::Null => Shape::Null,
-            Schema::Boolean => Shape::Boolean,
-            Schema::Int | Schema::Date | Schema::TimeMillis => Shape::Int,
-            Schema::Long
-            | Schema::TimeMicros
-            | Schema::TimestampMillis
-            | Schema::TimestampMicros
-            | Schema::TimestampNanos
-            | Schema::LocalTimestampMillis
-            | Schema::LocalTimestampMicros
-            | Schema::LocalTimestampNanos => Shape::Long,
-            Schema::Float => Shape::Fixed(4),
-            Schema::Double => Shape::Fixed(8),
-            Schema::Bytes if matches!(reader, Some(Schema::String)) => Shape::Text,
-            Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Shape::Bytes,
-            Schema::String | Schema::Uuid(UuidSchema::String) => Shape::Text,
-            Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-                Shape::Fixed(fixed.size)
-            }
-            Schema::Decimal(decimal) => match &decimal.inner {
-                InnerDecimalSchema::Bytes => Shape::Bytes,
-                InnerDecimalSchema::Fixed(fixed) => Shape::Fixed(fixed.size),
-            },
-            Schema::Enum(symbols) => {
-                let known = |symbol: &String| match reader {
-                    Some(Schema::Enum(ours)) => ours.default.is_some() || ours.symbols.contains(symbol),
-                    _ => true,
-                };
-                Shape::Enum(symbols.symbols.iter().map(known).collect())
-            }
-            Schema::Array(array) => {
-                let items = if let Some(Schema::Array(ours)) = reader {
-                    Some(&*ours.items)
-                } else {
-                    None
-                };
-                Shape::Array(Box::new(nested(&array.items, items)?))
-            }
-            Schema::Map(map) => {
-                let values = if let Some(Schema::Map(ours)) = reader {
-                    Some(&*ours.types)
-                } else {
-                    None
-                };
-                Shape::Map(Box::new(nested(&map.types, values)?))
-            }
-            Schema::Union(union) => {
-                let branch = |branch| nested(branch, reader);
-                Shape::Union(union.variants().iter().map(branch).collect::<Result<_, _>>()?)
-            }
-            Schema::Record(record) => {
-                let field =
-                    |field: &apache_avro::schema::RecordField| nested(&field.schema, field_named(reader, &field.name));
-                Shape::Record(record.fields.iter().map(field).collect::<Result<_, _>>()?)
-            }
-            Schema::Ref { name } => {
-                let target = self.writer.get_names().get(name).copied();
-                nested(target.ok_or_else(|| format!("the type {name} is not defined"))?, reader)?
-            }
-        })
-    }
-}
-
-/// The field of the reader that takes the writer's field of this name.
-fn field_named<'s>(reader: Option<&'s Schema>, name: &str) -> Option<&'s Schema> {
-    let Some(Schema::Record(record)) = reader else {
-        return None;
-    };
-    let field = record
-        .fields
-        .iter()
-        .find(|field| field.name == name || field.aliases.iter().any(|alias| alias == name));
-    field.map(|field| &field.schema)
 }
 
 /// What is wrong, before the words for it are needed.
@@ -342,5 +203,156 @@ impl<'a> Walk<'a> {
             Reason::MalformedNumber,
             "a variable-length number has more than 64 bits",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apache_avro::Schema;
+    use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
+    use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every shape there is, as a schema of a registry might have it.
+    const EXOTIC: &str = r#"{"type": "record", "name": "Exotic", "fields": [
+        {"name": "flag", "type": "boolean"},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "maybe", "type": ["null", "string"]},
+        {"name": "either", "type": ["long", "string", {"type": "fixed", "name": "Hash", "size": 4}]},
+        {"name": "hash", "type": "Hash"},
+        {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+        {"name": "nothings", "type": {"type": "array", "items": "null"}},
+        {"name": "points", "type": {"type": "array", "items": {"type": "record", "name": "Point", "fields": [
+            {"name": "x", "type": "float"}, {"name": "of", "type": {"type": "map", "values": "bytes"}}]}}},
+        {"name": "suit", "type": {"type": "enum", "name": "Suit", "symbols": ["HEARTS", "SPADES"]}}
+    ]}"#;
+    /// The same record to a reader that skips all but the last field.
+    const LAST_ONLY: &str = r#"{"type": "record", "name": "Exotic", "fields": [
+        {"name": "suit", "type": {"type": "enum", "name": "Suit", "symbols": ["HEARTS", "SPADES"]}}]}"#;
+
+    /// The same record to a reader of all that arrow-avro can put in columns: not of arrays of nothing.
+    fn most() -> String {
+        let mut schema: serde_json::Value = serde_json::from_str(EXOTIC).unwrap();
+        schema["fields"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|field| field["name"] != "nothings" && field["name"] != "price");
+        schema.to_string()
+    }
+
+    fn shape(writer: &str, reader: &str) -> DatumShape {
+        DatumShape::new(&Schema::parse_str(writer).unwrap(), &Schema::parse_str(reader).unwrap()).unwrap()
+    }
+
+    fn arrow_avro(writer: &str, reader: &str) -> Decoder {
+        let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
+        store
+            .set(Fingerprint::Id(0), AvroSchema::new(writer.to_owned()))
+            .unwrap();
+        let builder = ReaderBuilder::new().with_decoder_mode(DecoderMode::UnframedDatum);
+        let builder = builder.with_writer_schema_store(store);
+        builder
+            .with_reader_schema(AvroSchema::new(reader.to_owned()))
+            .build_decoder()
+            .unwrap()
+    }
+
+    /// A sound datum: true, day 1, "é", 7, four bytes, four more, 1.00, two nothings, one point, spades.
+    fn sound() -> Vec<u8> {
+        let mut datum = vec![1, 2, 2, 4, 0xC3, 0xA9, 0, 14, 1, 2, 3, 4, 2, 100, 4, 0];
+        datum.extend([2, 0, 0, 128, 63, 2, 2, b'k', 2, 0xFF, 0, 0, 2]);
+        datum
+    }
+
+    #[test]
+    fn a_sound_datum_of_every_shape_passes() {
+        assert_eq!(shape(EXOTIC, EXOTIC).check(&sound()), Ok(()));
+        assert_eq!(shape(EXOTIC, LAST_ONLY).check(&sound()), Ok(()));
+    }
+
+    #[test]
+    fn a_flaw_is_named_with_its_field_and_byte() {
+        let mut datum = sound();
+        datum[4] = 0xFF;
+        let fault = shape(EXOTIC, EXOTIC).check(&datum).unwrap_err();
+        assert_eq!(
+            fault,
+            Fault::new(Reason::NotUtf8, "field maybe, byte 6: the text before it is not UTF-8")
+        );
+        let fault = shape(EXOTIC, EXOTIC).check(&sound()[..11]).unwrap_err();
+        let detail = "field hash, byte 8: needs 4 more bytes, 3 are left";
+        assert_eq!(fault, Fault::new(Reason::Truncated, detail));
+    }
+
+    /// Items without bytes, of which a few bytes can declare any number, have the budget of the whole record.
+    #[test]
+    fn items_that_take_no_bytes_cannot_spin() {
+        let nested = r#"{"type": "record", "name": "N", "fields": [
+            {"name": "n", "type": {"type": "array", "items": {"type": "array", "items": "null"}}}]}"#;
+        let million = [0x80, 0x89, 0x7A, 0];
+        let datum = [&[6][..], &million, &million, &million, &[0]].concat();
+        assert_eq!(
+            shape(nested, nested).check(&datum).unwrap_err().reason,
+            Reason::MalformedLength
+        );
+        let datum = [&[2][..], &million, &[0]].concat();
+        assert_eq!(shape(nested, nested).check(&datum), Ok(()));
+    }
+
+    #[test]
+    fn ints_have_32_bits_and_numbers_64() {
+        let int = r#"{"type": "record", "name": "N", "fields": [{"name": "n", "type": "int"}]}"#;
+        assert_eq!(shape(int, int).check(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F]), Ok(()));
+        let over = shape(int, int).check(&[0xFF, 0xFF, 0xFF, 0xFF, 0x1F]).unwrap_err();
+        assert_eq!(over.reason, Reason::MalformedNumber);
+        let long = int.replace("\"int\"", "\"long\"");
+        let mut datum = [0xFF; 10];
+        datum[9] = 1;
+        assert_eq!(shape(&long, &long).check(&datum), Ok(()));
+        datum[9] = 2;
+        assert_eq!(
+            shape(&long, &long).check(&datum).unwrap_err().reason,
+            Reason::MalformedNumber
+        );
+    }
+
+    /// The promise of this module: what passes, arrow-avro reads to the last byte.
+    fn assert_arrow_avro_reads(datum: &[u8]) {
+        for reader in [&most(), LAST_ONLY] {
+            if shape(EXOTIC, reader).check(datum).is_ok() {
+                let mut decoder = arrow_avro(EXOTIC, reader);
+                assert_eq!(decoder.decode(datum).unwrap(), datum.len(), "{datum:?}");
+                assert_eq!(decoder.flush().unwrap().unwrap().num_rows(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_passes_after_a_flipped_bit_arrow_avro_reads() {
+        for bit in 0..sound().len() * 8 {
+            let mut datum = sound();
+            datum[bit / 8] ^= 1 << (bit % 8);
+            assert_arrow_avro_reads(&datum);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_passes_after_some_changes_arrow_avro_reads(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3usize), 1..5),
+        ) {
+            let mut datum = sound();
+            for (index, byte, change) in changes {
+                let at = index.index(datum.len());
+                match change {
+                    0 => datum[at] = byte,
+                    1 => datum.insert(at, byte),
+                    _ => drop(datum.remove(at)),
+                }
+            }
+            assert_arrow_avro_reads(&datum);
+        }
     }
 }

@@ -41,21 +41,20 @@ pub(crate) fn split(payload: Option<&[u8]>) -> Result<(SchemaReference, &[u8]), 
         );
         return Err(Fault::new(Reason::RecordTooLarge, detail));
     }
+    if let Some(rest) = payload.strip_prefix(&[CONFLUENT_MAGIC]) {
+        let (id, datum) = rest.split_first_chunk().ok_or_else(|| truncated(payload, 5))?;
+        return Ok((SchemaReference::Id(u32::from_be_bytes(*id)), datum));
+    }
+    if let Some(rest) = payload.strip_prefix(&SINGLE_OBJECT_MAGIC) {
+        let (fingerprint, datum) = rest.split_first_chunk().ok_or_else(|| truncated(payload, 10))?;
+        return Ok((SchemaReference::Fingerprint(u64::from_le_bytes(*fingerprint)), datum));
+    }
     match payload {
         [] => Err(Fault::new(Reason::EmptyPayload, "the payload has no bytes")),
-        [CONFLUENT_MAGIC, rest @ ..] => {
-            let (id, datum) = rest.split_first_chunk().ok_or_else(|| truncated(payload, 5))?;
-            Ok((SchemaReference::Id(u32::from_be_bytes(*id)), datum))
-        }
-        [0xC3, 0x01, rest @ ..] => {
-            let (fingerprint, datum) = rest.split_first_chunk().ok_or_else(|| truncated(payload, 10))?;
-            Ok((SchemaReference::Fingerprint(u64::from_le_bytes(*fingerprint)), datum))
-        }
-        [0xC3] => Err(truncated(payload, 10)),
+        [first] if *first == SINGLE_OBJECT_MAGIC[0] => Err(truncated(payload, 10)),
         [first, ..] => {
-            let detail = format!(
-                "the payload starts with 0x{first:02x}, which is neither Confluent's nor single-object framing"
-            );
+            let detail =
+                format!("the payload starts with 0x{first:02x}, neither confluent's nor single-object framing");
             Err(Fault::new(Reason::UnknownFraming, detail))
         }
     }

@@ -6,6 +6,7 @@
 mod audit_event;
 mod avro_writer;
 mod datum;
+mod datum_shape;
 mod decode;
 mod field_class;
 mod framing;

@@ -148,3 +148,110 @@ fn cut(sorted: impl Iterator<Item = i64>) -> Vec<usize> {
     }
     lengths
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, TimestampMillisecondArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::Int64Type;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+    const KEY: PartitionKey = PartitionKey::Day("kafka_timestamp");
+
+    fn block(times_ms: &[i64]) -> RecordBatch {
+        let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(times_ms.to_vec()));
+        let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values((0..).take(times_ms.len())));
+        RecordBatch::try_from_iter([("kafka_timestamp", times), ("kafka_offset", offsets)]).unwrap()
+    }
+
+    fn offsets(piece: &RecordBatch) -> Vec<i64> {
+        piece.column(1).as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    fn lengths(pieces: &[RecordBatch]) -> Vec<usize> {
+        pieces.iter().map(RecordBatch::num_rows).collect()
+    }
+
+    #[test]
+    fn a_block_within_both_bounds_stays_as_it_is() {
+        let backwards: Vec<i64> = (0..50).rev().map(|day| day * DAY_MS).collect();
+        let cut = pieces(KEY, &block(&backwards)).unwrap();
+        assert_eq!(lengths(&cut), [50]);
+        assert_eq!(offsets(&cut[0]), (0..50).collect::<Vec<i64>>());
+    }
+
+    #[test]
+    fn the_51st_partition_starts_a_piece() {
+        let backwards: Vec<i64> = (0..51).rev().map(|day| day * DAY_MS).collect();
+        let cut = pieces(KEY, &block(&backwards)).unwrap();
+        assert_eq!(lengths(&cut), [50, 1]);
+        assert_eq!(offsets(&cut[1]), [0], "the newest day comes last");
+    }
+
+    #[test]
+    fn few_partitions_far_apart_stay_one_piece_in_offset_order() {
+        let cut = pieces(KEY, &block(&[9_000 * DAY_MS, 0, 9_000 * DAY_MS, 1])).unwrap();
+        assert_eq!(offsets(&cut[0]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_row_over_the_bound_starts_a_piece() {
+        let full = block(&vec![0; PIECE_ROWS_MAX]);
+        assert_eq!(lengths(&pieces(KEY, &full).unwrap()), [PIECE_ROWS_MAX]);
+        let over = block(&vec![0; PIECE_ROWS_MAX * 2 + 1]);
+        assert_eq!(
+            lengths(&pieces(KEY, &over).unwrap()),
+            [PIECE_ROWS_MAX, PIECE_ROWS_MAX, 1]
+        );
+    }
+
+    #[test]
+    fn months_are_calendar_months_in_utc() {
+        let key = PartitionKey::Month("kafka_timestamp");
+        let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().timestamp();
+        let months = [
+            "1999-12-31T23:59:59Z",
+            "2000-01-01T00:00:00Z",
+            "2000-02-29T12:00:00Z",
+            "2000-03-01T00:00:00Z",
+        ];
+        let first = key.partition(at(months[0]));
+        assert_eq!(months.map(|month| key.partition(at(month)) - first), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_column_that_is_no_time_is_an_error() {
+        assert!(pieces(PartitionKey::Day("kafka_offset"), &block(&[0])).is_err());
+        assert!(pieces(PartitionKey::Day("time"), &block(&[0])).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_hold_each_row_once_within_the_bounds(days in prop::collection::vec(-200i64..200, 1..400)) {
+            let times: Vec<i64> = days.iter().map(|day| day * DAY_MS + 5).collect();
+            let whole = block(&times);
+            let cut = pieces(KEY, &whole).unwrap();
+            let mut next = i64::MIN;
+            for piece in &cut {
+                let days: Vec<i64> = partitions(KEY, piece).unwrap();
+                prop_assert!(days.iter().collect::<BTreeSet<_>>().len() <= PIECE_PARTITIONS_MAX);
+                if cut.len() > 1 {
+                    prop_assert!(days.is_sorted() && days[0] >= next, "ascending through all pieces");
+                    next = days[days.len() - 1];
+                }
+                for pair in offsets(piece).windows(2).zip(days.windows(2)) {
+                    prop_assert!(pair.1[0] != pair.1[1] || pair.0[0] < pair.0[1], "offset order within a partition");
+                }
+            }
+            let mut seen = offsets(&concat_batches(&whole.schema(), &cut).unwrap());
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..days.len() as i64).collect::<Vec<i64>>());
+        }
+    }
+}

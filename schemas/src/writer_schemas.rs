@@ -18,7 +18,7 @@ use arrow::error::ArrowError;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm};
 
 use crate::Kind;
-use crate::datum::DatumShape;
+use crate::datum_shape::DatumShape;
 use crate::decode::arrow_decoder;
 use crate::framing::SchemaReference;
 use crate::reject::{Fault, Reason};

@@ -13,7 +13,9 @@ use arrow::array::RecordBatch;
 use batch::{
     decode, decoder, encoded_event, encoded_sample, events, golden, golden_event, golden_sample, raw, samples,
 };
-use horolog_schemas::{AuditEvent, Decoded, Kind, MetricSample, RECORD_BYTES_MAX, Reason, Step};
+use horolog_schemas::{
+    AuditEvent, BATCH_BYTES_MAX, DecodeError, Decoded, Kind, MetricSample, RECORD_BYTES_MAX, Reason, Step,
+};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
@@ -275,6 +277,15 @@ fn the_largest_record_is_a_row_and_one_byte_more_is_not() {
     );
     assert_eq!(decoded.positions, [0]);
     assert_eq!(decoded.rejected[0].reason, Reason::RecordTooLarge);
+}
+
+/// Aliased, so that the test does not need the memory that the batch would.
+#[test]
+fn a_batch_that_columns_cannot_hold_is_an_error_and_nobodys_rejection() {
+    let payload = vec![0; RECORD_BYTES_MAX];
+    let batch = vec![&payload; BATCH_BYTES_MAX / RECORD_BYTES_MAX + 1];
+    let error = decoder(Kind::MetricSample).decode(&raw(&batch)).unwrap_err();
+    assert!(matches!(error, DecodeError::BatchTooLarge { .. }), "{error}");
 }
 
 proptest! {

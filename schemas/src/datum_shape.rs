@@ -1,0 +1,147 @@
+//! The wire form of a record, compiled from the schema of its writer: what `datum` walks by.
+//!
+//! In: a writer's schema and the reader's. Out: the shapes of the fields in the order in which they are written, with what
+//! the reader needs of them: which symbols it knows, which bytes must be text. Refuses recursive and very deep schemas.
+
+use apache_avro::Schema;
+use apache_avro::schema::{InnerDecimalSchema, RecordField, ResolvedSchema, UuidSchema};
+
+/// Schemas nested deeper are refused; so are recursive ones.
+const NESTING_MAX: usize = 16;
+
+/// The wire form of a record, as a writer's schema says it and as far as a reader needs it.
+#[derive(Debug)]
+pub(crate) struct DatumShape {
+    pub(crate) fields: Vec<(String, Shape)>,
+}
+
+/// The wire form of one value.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Fixed(usize),
+    Bytes,
+    Text,
+    /// By symbol: whether the reader has it.
+    Enum(Vec<bool>),
+    Array(Box<Shape>),
+    Map(Box<Shape>),
+    Union(Vec<Shape>),
+    Record(Vec<Shape>),
+}
+
+impl DatumShape {
+    /// The shape of what `writer` writes, to be read as `reader`. The error says what of the schema is not supported.
+    pub(crate) fn new(writer: &Schema, reader: &Schema) -> Result<Self, String> {
+        let names = Names {
+            writer: ResolvedSchema::try_from(writer).map_err(|error| error.to_string())?,
+            reader: ResolvedSchema::try_from(reader).map_err(|error| error.to_string())?,
+        };
+        let Schema::Record(record) = writer else {
+            return Err("the schema is not a record".into());
+        };
+        let field = |field: &RecordField| {
+            let counterpart = field_named(Some(reader), &field.name);
+            Ok((field.name.clone(), names.shape(&field.schema, counterpart, 1)?))
+        };
+        Ok(Self {
+            fields: record.fields.iter().map(field).collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+/// The named types of both schemas.
+struct Names<'s> {
+    writer: ResolvedSchema<'s>,
+    reader: ResolvedSchema<'s>,
+}
+
+impl Names<'_> {
+    fn shape(&self, writer: &Schema, reader: Option<&Schema>, depth: usize) -> Result<Shape, String> {
+        if depth > NESTING_MAX {
+            return Err(format!(
+                "the schema is recursive or nested more than {NESTING_MAX} deep"
+            ));
+        }
+        let reader = match reader {
+            Some(Schema::Ref { name }) => self.reader.get_names().get(name).copied(),
+            other => other,
+        };
+        let nested = |writer: &Schema, reader| self.shape(writer, reader, depth + 1);
+        Ok(match writer {
+            Schema::Null => Shape::Null,
+            Schema::Boolean => Shape::Boolean,
+            Schema::Int | Schema::Date | Schema::TimeMillis => Shape::Int,
+            Schema::Long
+            | Schema::TimeMicros
+            | Schema::TimestampMillis
+            | Schema::TimestampMicros
+            | Schema::TimestampNanos
+            | Schema::LocalTimestampMillis
+            | Schema::LocalTimestampMicros
+            | Schema::LocalTimestampNanos => Shape::Long,
+            Schema::Float => Shape::Fixed(4),
+            Schema::Double => Shape::Fixed(8),
+            Schema::Bytes if matches!(reader, Some(Schema::String)) => Shape::Text,
+            Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Shape::Bytes,
+            Schema::String | Schema::Uuid(UuidSchema::String) => Shape::Text,
+            Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
+                Shape::Fixed(fixed.size)
+            }
+            Schema::Decimal(decimal) => match &decimal.inner {
+                InnerDecimalSchema::Bytes => Shape::Bytes,
+                InnerDecimalSchema::Fixed(fixed) => Shape::Fixed(fixed.size),
+            },
+            Schema::Enum(symbols) => {
+                let known = |symbol: &String| match reader {
+                    Some(Schema::Enum(ours)) => ours.default.is_some() || ours.symbols.contains(symbol),
+                    _ => true,
+                };
+                Shape::Enum(symbols.symbols.iter().map(known).collect())
+            }
+            Schema::Array(array) => {
+                let items = if let Some(Schema::Array(ours)) = reader {
+                    Some(&*ours.items)
+                } else {
+                    None
+                };
+                Shape::Array(Box::new(nested(&array.items, items)?))
+            }
+            Schema::Map(map) => {
+                let values = if let Some(Schema::Map(ours)) = reader {
+                    Some(&*ours.types)
+                } else {
+                    None
+                };
+                Shape::Map(Box::new(nested(&map.types, values)?))
+            }
+            Schema::Union(union) => {
+                let branch = |branch| nested(branch, reader);
+                Shape::Union(union.variants().iter().map(branch).collect::<Result<_, _>>()?)
+            }
+            Schema::Record(record) => {
+                let field = |field: &RecordField| nested(&field.schema, field_named(reader, &field.name));
+                Shape::Record(record.fields.iter().map(field).collect::<Result<_, _>>()?)
+            }
+            Schema::Ref { name } => {
+                let target = self.writer.get_names().get(name).copied();
+                nested(target.ok_or_else(|| format!("the type {name} is not defined"))?, reader)?
+            }
+        })
+    }
+}
+
+/// The field of the reader that takes the writer's field of this name.
+fn field_named<'s>(reader: Option<&'s Schema>, name: &str) -> Option<&'s Schema> {
+    let Some(Schema::Record(record)) = reader else {
+        return None;
+    };
+    let field = record
+        .fields
+        .iter()
+        .find(|field| field.name == name || field.aliases.iter().any(|alias| alias == name));
+    field.map(|field| &field.schema)
+}
