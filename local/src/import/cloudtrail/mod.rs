@@ -4,78 +4,21 @@
 //! derived from the event. `requestParameters` is kept to the byte as the new value. Fields of unexpected types become
 //! text; only what is no event, or has no time, is skipped.
 
+mod event;
+mod outcome;
+
 use std::collections::BTreeMap;
 
-use horolog_schemas::{AuditEvent, AuditSource, AuditStatus};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use horolog_schemas::AuditEvent;
 use uuid::Uuid;
 
+use self::event::{Event, Identity, first_not_empty};
+use self::outcome::{source, status};
 use super::event_id;
 use super::json_text::{document, text};
 use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
 use super::timestamp::parse_micros;
-
-/// Error codes that mean that the caller was refused, by a part of them in lower case. All others mean that it broke.
-const REFUSALS: [&str; 7] = [
-    "accessdenied",
-    "unauthorized",
-    "forbidden",
-    "authfailure",
-    "invalidclienttoken",
-    "signaturedoesnotmatch",
-    "expiredtoken",
-];
-
-/// The fields of an event that are mapped; see AWS, "CloudTrail record contents".
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(borrow)]
-    event_time: Option<&'a RawValue>,
-    event_name: Option<&'a RawValue>,
-    event_source: Option<&'a RawValue>,
-    event_type: Option<&'a RawValue>,
-    #[serde(rename = "eventID")]
-    event_id: Option<&'a RawValue>,
-    #[serde(rename = "requestID")]
-    request_id: Option<&'a RawValue>,
-    user_identity: Option<Identity<'a>>,
-    #[serde(rename = "sourceIPAddress")]
-    source_ip_address: Option<&'a RawValue>,
-    user_agent: Option<&'a RawValue>,
-    error_code: Option<&'a RawValue>,
-    error_message: Option<&'a RawValue>,
-    request_parameters: Option<&'a RawValue>,
-    response_elements: Option<&'a RawValue>,
-    resources: Option<Vec<Resource<'a>>>,
-    session_credential_from_console: Option<&'a RawValue>,
-    aws_region: Option<&'a RawValue>,
-    recipient_account_id: Option<&'a RawValue>,
-    read_only: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    arn: Option<&'a RawValue>,
-    user_name: Option<&'a RawValue>,
-    principal_id: Option<&'a RawValue>,
-    invoked_by: Option<&'a RawValue>,
-    account_id: Option<&'a RawValue>,
-    access_key_id: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Resource<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(rename = "ARN")]
-    arn: Option<&'a RawValue>,
-}
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
@@ -116,25 +59,6 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     })
 }
 
-impl Identity<'_> {
-    /// The most telling name there is.
-    fn user(&self) -> String {
-        let names = [
-            self.arn,
-            self.user_name,
-            self.principal_id,
-            self.invoked_by,
-            self.account_id,
-            self.kind,
-        ];
-        first_not_empty(names.map(text))
-    }
-}
-
-fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
-    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
-}
-
 fn action(aws_service: &str, event_name: &str) -> String {
     if aws_service.is_empty() {
         event_name.to_owned()
@@ -154,59 +78,6 @@ fn id(event: &Event<'_>, json: &str) -> Result<String, Skip> {
     Ok(event_id::derive(&value).to_string())
 }
 
-fn status(event: &Event<'_>) -> AuditStatus {
-    let code = text(event.error_code).to_lowercase();
-    if REFUSALS.iter().any(|refusal| code.contains(refusal)) || is_refused_sign_in(event) {
-        AuditStatus::Failure
-    } else if code.is_empty() {
-        AuditStatus::Success
-    } else {
-        AuditStatus::Error
-    }
-}
-
-/// A refused sign-in to the console has no error code: its response says so.
-fn is_refused_sign_in(event: &Event<'_>) -> bool {
-    #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow, rename = "ConsoleLogin")]
-        console_login: Option<&'a RawValue>,
-    }
-    let response = event
-        .response_elements
-        .and_then(|json| serde_json::from_str::<Response<'_>>(json.get()).ok());
-    response.is_some_and(|response| text(response.console_login) == "Failure")
-}
-
-/// `ui`: a person in the console. `system`: a service of AWS, on its own or on somebody's behalf. `api`: everybody else.
-fn source(event: &Event<'_>) -> AuditSource {
-    let event_type = text(event.event_type);
-    if matches!(event_type.as_str(), "AwsConsoleSignIn" | "AwsConsoleAction")
-        || text(event.session_credential_from_console) == "true"
-        || is_console(&text(event.user_agent))
-    {
-        return AuditSource::Ui;
-    }
-    let identity = event.user_identity.as_ref();
-    let is_service = text(identity.and_then(|identity| identity.kind)) == "AWSService"
-        || text(identity.and_then(|identity| identity.invoked_by)).ends_with(".amazonaws.com");
-    if event_type == "AwsServiceEvent" || is_service {
-        AuditSource::System
-    } else {
-        AuditSource::Api
-    }
-}
-
-/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`).
-fn is_console(user_agent: &str) -> bool {
-    let program = user_agent
-        .trim_start_matches('[')
-        .split(['/', ','])
-        .next()
-        .unwrap_or_default();
-    program.ends_with("Console") || program.ends_with("console.amazonaws.com") || program == "signin.amazonaws.com"
-}
-
 fn metadata(event: &Event<'_>) -> BTreeMap<String, String> {
     [
         ("aws_region", event.aws_region),
@@ -223,6 +94,7 @@ fn metadata(event: &Event<'_>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use horolog_schemas::{AuditSource, AuditStatus};
     use proptest::prelude::*;
 
     use super::*;
@@ -287,55 +159,6 @@ mod tests {
         read(&format!(
             r#"{{"eventTime":"2023-07-10T11:42:44Z","eventName":"N","eventSource":"ec2.amazonaws.com"{fields}}}"#
         ))
-    }
-
-    #[test]
-    fn refusals_are_failures_and_other_codes_errors() {
-        for (fields, status) in [
-            ("", AuditStatus::Success),
-            (r#","errorCode":null"#, AuditStatus::Success),
-            (r#","errorCode":"AccessDenied""#, AuditStatus::Failure),
-            (r#","errorCode":"Client.UnauthorizedOperation""#, AuditStatus::Failure),
-            (r#","errorCode":"ExpiredTokenException""#, AuditStatus::Failure),
-            (r#","errorCode":"InvalidAccessException""#, AuditStatus::Error),
-            (r#","errorCode":"ThrottlingException""#, AuditStatus::Error),
-            (
-                r#","responseElements":{"ConsoleLogin":"Failure"}"#,
-                AuditStatus::Failure,
-            ),
-            (
-                r#","responseElements":{"ConsoleLogin":"Success"}"#,
-                AuditStatus::Success,
-            ),
-        ] {
-            assert_eq!(event(fields).status, status, "{fields}");
-        }
-    }
-
-    #[test]
-    fn the_source_is_a_person_a_service_or_a_program() {
-        for (fields, source) in [
-            (r#","eventType":"AwsConsoleSignIn""#, AuditSource::Ui),
-            (r#","sessionCredentialFromConsole":"true""#, AuditSource::Ui),
-            (r#","userAgent":"[S3Console/0.4, aws-internal/3]""#, AuditSource::Ui),
-            (r#","userAgent":"console.amazonaws.com""#, AuditSource::Ui),
-            (r#","userAgent":"RDS Console, aws-internal/3""#, AuditSource::Ui),
-            (r#","eventType":"AwsServiceEvent""#, AuditSource::System),
-            (
-                r#","userIdentity":{"type":"AWSService","invokedBy":"rds.amazonaws.com"}"#,
-                AuditSource::System,
-            ),
-            (
-                r#","userIdentity":{"invokedBy":"secretsmanager.amazonaws.com"}"#,
-                AuditSource::System,
-            ),
-            (
-                r#","userIdentity":{"type":"IAMUser"},"userAgent":"Boto3/1.26""#,
-                AuditSource::Api,
-            ),
-        ] {
-            assert_eq!(event(fields).source, source, "{fields}");
-        }
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! The fields of a CloudTrail event that are mapped, as they stand in its JSON; see AWS, "CloudTrail record contents".
+//!
+//! Enters: JSON, borrowed. Leaves: each field as raw JSON, so that no field's type can fail an event. Fields that are not
+//! mapped are passed over.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::import::json_text::text;
+
+/// The fields of an event that are mapped; see AWS, "CloudTrail record contents".
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event<'a> {
+    #[serde(borrow)]
+    pub(super) event_time: Option<&'a RawValue>,
+    pub(super) event_name: Option<&'a RawValue>,
+    pub(super) event_source: Option<&'a RawValue>,
+    pub(super) event_type: Option<&'a RawValue>,
+    #[serde(rename = "eventID")]
+    pub(super) event_id: Option<&'a RawValue>,
+    #[serde(rename = "requestID")]
+    pub(super) request_id: Option<&'a RawValue>,
+    pub(super) user_identity: Option<Identity<'a>>,
+    #[serde(rename = "sourceIPAddress")]
+    pub(super) source_ip_address: Option<&'a RawValue>,
+    pub(super) user_agent: Option<&'a RawValue>,
+    pub(super) error_code: Option<&'a RawValue>,
+    pub(super) error_message: Option<&'a RawValue>,
+    pub(super) request_parameters: Option<&'a RawValue>,
+    pub(super) response_elements: Option<&'a RawValue>,
+    pub(super) resources: Option<Vec<Resource<'a>>>,
+    pub(super) session_credential_from_console: Option<&'a RawValue>,
+    pub(super) aws_region: Option<&'a RawValue>,
+    pub(super) recipient_account_id: Option<&'a RawValue>,
+    pub(super) read_only: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Identity<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<&'a RawValue>,
+    pub(super) arn: Option<&'a RawValue>,
+    pub(super) user_name: Option<&'a RawValue>,
+    pub(super) principal_id: Option<&'a RawValue>,
+    pub(super) invoked_by: Option<&'a RawValue>,
+    pub(super) account_id: Option<&'a RawValue>,
+    pub(super) access_key_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Resource<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<&'a RawValue>,
+    #[serde(rename = "ARN")]
+    pub(super) arn: Option<&'a RawValue>,
+}
+
+impl Identity<'_> {
+    /// The most telling name there is.
+    pub(super) fn user(&self) -> String {
+        let names = [
+            self.arn,
+            self.user_name,
+            self.principal_id,
+            self.invoked_by,
+            self.account_id,
+            self.kind,
+        ];
+        first_not_empty(names.map(text))
+    }
+}
+
+/// The first text that says anything.
+pub(super) fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
