@@ -40,7 +40,7 @@ impl Stack {
     }
 
     fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
+        self.folder.path().join("the data") // a blank: paths reach programs whole
     }
 
     fn horolog(&self, args: &[&str]) -> Output {

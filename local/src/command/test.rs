@@ -13,10 +13,8 @@ use crate::setup::{ENGINE_LIBRARY_VARIABLE, KAFKA_LIBS_VARIABLE, Kit, Package, r
 
 use super::data::home;
 
-/// Python packages that tests use; the tests that need them name them here.
-const REQUIREMENTS: &str = "local/tests/requirements.txt";
-/// Tells the tests which Python has them.
-const PYTHON_VARIABLE: &str = "HOROLOG_TEST_PYTHON";
+/// A file that tells that a folder is the source folder.
+const LANDMARK: &str = "local/Cargo.toml";
 
 /// Options of `horolog test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,45 +27,38 @@ pub struct TestOptions {
 /// Runs it.
 pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
     let home = std::path::absolute(home())?;
-    if !home.join(REQUIREMENTS).parent().is_some_and(Path::is_dir) {
+    if !home.join(LANDMARK).is_file() {
         bail!(
             "{} is not the source folder of horolog; run ./horolog test there",
             home.display()
         );
     }
+    // Tests make virtual environments for what they need from PyPI.
+    require(&[Package::Python])?;
     let kit = Kit::prepare()?;
-    let mut environment: Vec<(&str, PathBuf)> = vec![
+    let environment: Vec<(&str, PathBuf)> = vec![
         (ENGINE_LIBRARY_VARIABLE, kit.engine_library),
         (KAFKA_LIBS_VARIABLE, kit.kafka_jars),
     ];
-    if let Some(python) = python(&home)? {
-        environment.push((PYTHON_VARIABLE, python));
-    }
     let begun = Instant::now();
-    let steps = steps(&options.args);
-    let mut done: Vec<String> = Vec::new();
-    for step in &steps {
-        let (line, passed, seconds) = step_run(step, &home, &environment)?;
-        done.push(format!(
-            "{:<7} {seconds:>6.1} s  {line}",
-            if passed { "passed" } else { "FAILED" }
-        ));
+    let mut report = String::new();
+    let mut passed = true;
+    for step in steps(&options.args) {
+        let step_begun = Instant::now();
+        passed = succeeds(&step, &home, &environment)?;
+        let verdict = if passed { "passed" } else { "FAILED" };
+        report += &format!(
+            "{verdict} {:>7.1} s  {}\n",
+            step_begun.elapsed().as_secs_f64(),
+            line(&step)
+        );
         if !passed {
             break;
         }
     }
-    let passed = done.len() == steps.len() && done.iter().all(|line| line.starts_with("passed"));
-    println!(
-        "\n{}\n\n{} in {:.0} s",
-        done.join("\n"),
-        verdict(passed),
-        begun.elapsed().as_secs_f64()
-    );
+    let verdict = if passed { "all passed" } else { "failed" };
+    println!("\n{report}\n{verdict} in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn verdict(passed: bool) -> &'static str {
-    if passed { "all passed" } else { "failed" }
 }
 
 /// What is run, in this order.
@@ -77,7 +68,7 @@ fn steps(args: &[OsString]) -> Vec<Vec<OsString>> {
     let build = cargo("build --release --locked --workspace");
     let mut test = cargo("test --release --locked");
     if args.is_empty() {
-        test.push("--workspace".into());
+        test.extend(["--workspace".into(), "--no-fail-fast".into()]);
         let lint = cargo("clippy --release --locked --workspace --all-targets -- -D warnings");
         return vec![cargo("fmt --all --check"), build, lint, test];
     }
@@ -85,43 +76,18 @@ fn steps(args: &[OsString]) -> Vec<Vec<OsString>> {
     vec![build, test]
 }
 
-fn step_run(args: &[OsString], home: &Path, environment: &[(&str, PathBuf)]) -> anyhow::Result<(String, bool, f64)> {
-    let line: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
-    let line = format!("cargo {}", line.join(" "));
-    eprintln!("\n=== {line}");
-    let begun = Instant::now();
-    let envs = environment.iter().map(|(key, value)| (key, value));
-    let status = Command::new("cargo").args(args).current_dir(home).envs(envs).status();
-    let status = status.context("cannot start cargo: is it on PATH?")?;
-    Ok((line, status.success(), begun.elapsed().as_secs_f64()))
+fn succeeds(step: &[OsString], home: &Path, environment: &[(&str, PathBuf)]) -> anyhow::Result<bool> {
+    eprintln!("\n=== {}", line(step));
+    let environment = environment.iter().map(|(key, value)| (key, value));
+    let status = Command::new("cargo")
+        .args(step)
+        .current_dir(home)
+        .envs(environment)
+        .status();
+    Ok(status.context("cannot start cargo: is it on PATH?")?.success())
 }
 
-/// The Python of a virtual environment with the packages of [`REQUIREMENTS`]; none when there is no such file. It is made anew
-/// when the file has changed, and needs no network when it has not.
-fn python(home: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let requirements = home.join(REQUIREMENTS);
-    let Ok(wanted) = std::fs::read(&requirements) else {
-        return Ok(None);
-    };
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| home.join("target"), |folder| home.join(folder));
-    let folder = target.join("test-python");
-    let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
-    if std::fs::read(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(Some(python));
-    }
-    require(&[Package::Python])?;
-    eprintln!("installing the tests' Python packages into {}", folder.display());
-    let checked = |command: &mut Command| match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("{} failed ({status})", command.get_program().display()),
-        Err(error) => Err(error).with_context(|| format!("cannot start {}", command.get_program().display())),
-    };
-    checked(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    checked(
-        Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(&requirements),
-    )?;
-    std::fs::write(&installed, wanted)?;
-    Ok(Some(python))
+fn line(step: &[OsString]) -> String {
+    let words: Vec<_> = step.iter().map(|word| word.to_string_lossy()).collect();
+    format!("cargo {}", words.join(" "))
 }

@@ -230,13 +230,16 @@ mod tests {
         }
     }
 
+    fn fetch_empty(folder: &Path) -> Result<(), FetchError> {
+        std::fs::write(folder.join("a"), "").unwrap();
+        Ok(())
+    }
+
     #[test]
     fn what_was_verified_once_is_not_fetched_again() {
         let cache = tempfile::tempdir().unwrap();
         let artifact = artifact(cache.path());
-        artifact
-            .install(|folder| Ok(std::fs::write(folder.join("a"), "").unwrap()))
-            .unwrap();
+        artifact.install(fetch_empty).unwrap();
         artifact.install(|_| panic!("fetched again")).unwrap();
     }
 
@@ -244,9 +247,7 @@ mod tests {
     fn a_file_that_was_cut_off_later_is_noticed() {
         let cache = tempfile::tempdir().unwrap();
         let artifact = artifact(cache.path());
-        artifact
-            .install(|folder| Ok(std::fs::write(folder.join("a"), "").unwrap()))
-            .unwrap();
+        artifact.install(fetch_empty).unwrap();
         std::fs::write(artifact.folder.join("a"), "x").unwrap();
         assert!(!artifact.is_installed());
     }

@@ -1,6 +1,6 @@
 //! Finds programs: on `PATH`, and Java in the place that `JAVA_HOME` names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The oldest Java that Kafka 4 runs on.
@@ -28,7 +28,7 @@ pub(super) fn java() -> Option<PathBuf> {
         .find(|java| java_major(java).is_some_and(|m| m >= JAVA_MAJOR_MIN))
 }
 
-fn java_major(java: &PathBuf) -> Option<u32> {
+fn java_major(java: &Path) -> Option<u32> {
     let output = Command::new(java).arg("-version").output().ok()?;
     parse_java_major(&String::from_utf8_lossy(&output.stderr))
 }
@@ -43,7 +43,7 @@ fn parse_java_major(version: &str) -> Option<u32> {
     }
 }
 
-fn is_executable(path: &PathBuf) -> bool {
+fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

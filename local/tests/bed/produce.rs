@@ -52,9 +52,12 @@ pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-/// Which offset each record got, by its number.
+/// The number of a record, and its offset.
+type Delivery = (usize, Result<i64, KafkaError>);
+
+/// Which offset each record got.
 #[derive(Default)]
-struct Deliveries(Arc<Mutex<Vec<(usize, Result<i64, KafkaError>)>>>);
+struct Deliveries(Arc<Mutex<Vec<Delivery>>>);
 
 impl ClientContext for Deliveries {}
 
