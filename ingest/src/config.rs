@@ -41,7 +41,9 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             batch: BatchConfig::default(),
             delivery: DeliveryConfig::default(),
-            http: HttpConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)) },
+            http: HttpConfig {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            },
             telemetry: TelemetryConfig::default(),
         }
     }
@@ -84,7 +86,10 @@ pub struct RetentionConfig {
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { metrics_days: 30, audit_days: 2_555 }
+        Self {
+            metrics_days: 30,
+            audit_days: 2_555,
+        }
     }
 }
 

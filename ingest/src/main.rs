@@ -1,5 +1,6 @@
 //! `horolog-ingest`: arguments, configuration, telemetry, run.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -17,10 +18,20 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config: Config = load("ingest", &Args::parse().config)?;
+async fn main() -> ExitCode {
+    match run(&Args::parse().config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("horolog-ingest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config: Config = load("ingest", args)?;
     telemetry::init(&config.telemetry)?;
-    let stage = Arc::new(Ingest::new(&config.source, &config.retention)?);
-    horolog_stage::run(stage, config.run_options(), horolog_stage::terminated()).await?;
+    let stage = Ingest::new(&config.source, &config.retention)?;
+    horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
     Ok(())
 }

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use horolog_schemas::{
-    DecodeError, Decoded, Decoder, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord, Reason, Rejected,
-    SchemaError, WriterSchemas, pieces, rejected_rows, rows,
+    DecodeError, Decoded, Decoder, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord, Reason,
+    Rejected, SchemaError, WriterSchemas, pieces, rejected_rows, rows,
 };
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
-use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
+use horolog_stage::stage::{Block, Expiry, PrepareError, Prepared, Stage};
 
 use crate::config::{RetentionConfig, SourceConfig};
 
@@ -43,20 +43,35 @@ impl Ingest {
     pub fn new(source: &SourceConfig, retention: &RetentionConfig) -> Result<Self, SchemaError> {
         let folder = source.schema_folder.as_deref();
         Ok(Self {
-            metrics: Source::new(&source.metrics_topic, Kind::MetricSample, folder, retention.metrics_days)?,
+            metrics: Source::new(
+                &source.metrics_topic,
+                Kind::MetricSample,
+                folder,
+                retention.metrics_days,
+            )?,
             audit: Source::new(&source.audit_topic, Kind::AuditEvent, folder, retention.audit_days)?,
         })
     }
 
     fn source(&self, topic: &str) -> &Source {
-        if topic == self.audit.topic { &self.audit } else { &self.metrics }
+        if topic == self.audit.topic {
+            &self.audit
+        } else {
+            &self.metrics
+        }
     }
 }
 
 impl Source {
     fn new(topic: &str, kind: Kind, folder: Option<&Path>, retention_days: u32) -> Result<Self, SchemaError> {
         let schemas = Arc::new(WriterSchemas::load(kind, folder)?);
-        Ok(Self { topic: topic.to_owned(), kind, schemas, retention_days, decoders: Mutex::default() })
+        Ok(Self {
+            topic: topic.to_owned(),
+            kind,
+            schemas,
+            retention_days,
+            decoders: Mutex::default(),
+        })
     }
 
     fn decode(&self, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
@@ -74,8 +89,14 @@ impl Source {
         let rows = rows(self.kind, decoded, records, &origin).map_err(bug)?;
         let rejected = rejected_rows(self.kind, &decoded.rejected, records, &origin).map_err(bug)?;
         Ok(vec![
-            Block { table: self.kind.table(), pieces: pieces(PartitionKey::of(self.kind), &rows).map_err(bug)? },
-            Block { table: REJECTED_TABLE, pieces: pieces(PartitionKey::REJECTED, &rejected).map_err(bug)? },
+            Block {
+                table: self.kind.table(),
+                pieces: pieces(PartitionKey::of(self.kind), &rows).map_err(bug)?,
+            },
+            Block {
+                table: REJECTED_TABLE,
+                pieces: pieces(PartitionKey::REJECTED, &rejected).map_err(bug)?,
+            },
         ])
     }
 }
@@ -108,42 +129,72 @@ impl Stage for Ingest {
         vec![self.source(topic).kind.table(), REJECTED_TABLE]
     }
 
+    fn expiry(&self, topic: &str) -> Option<Expiry> {
+        let source = self.source(topic);
+        Some(Expiry {
+            time_column: time_column(source.kind),
+            days: source.retention_days,
+        })
+    }
+
     fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
         let kind = self.source(&range.id.topic).kind;
         let records = range.records();
         let reject = |(offset, message): &(i64, String)| {
             let position = records.binary_search_by_key(offset, |record| record.offset).ok()?;
-            Some(Rejected::new(position as u32, Reason::RefusedByClickHouse, message.as_str()))
+            Some(Rejected::new(
+                position as u32,
+                Reason::RefusedByClickHouse,
+                message.as_str(),
+            ))
         };
         let rejected: Vec<Rejected> = refused.iter().filter_map(reject).collect();
         let rows = rejected_rows(kind, &rejected, &records, &origin(range)).ok()?;
-        Some(Block { table: REJECTED_TABLE, pieces: pieces(PartitionKey::REJECTED, &rows).ok()? })
+        Some(Block {
+            table: REJECTED_TABLE,
+            pieces: pieces(PartitionKey::REJECTED, &rows).ok()?,
+        })
     }
 }
 
 fn origin(range: &Range) -> Origin<'_> {
-    Origin { topic: &range.id.topic, partition: range.id.partition, log_epoch: range.log_epoch }
+    Origin {
+        topic: &range.id.topic,
+        partition: range.id.partition,
+        log_epoch: range.log_epoch,
+    }
 }
 
 fn bug(error: impl std::error::Error) -> PrepareError {
     PrepareError::Bug(error.to_string())
 }
 
-/// Event times, µs since 1970.
-fn times(kind: Kind, columns: &RecordBatch) -> Result<&[i64], PrepareError> {
-    let name = match kind {
+/// The column with the time of the event.
+fn time_column(kind: Kind) -> &'static str {
+    match kind {
         Kind::MetricSample => "time",
         Kind::AuditEvent => "occurred_at",
-    };
-    let column = columns.column_by_name(name).and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    column.map(|times| &times.values()[..]).ok_or_else(|| PrepareError::Bug(format!("decoded records have no {name}")))
+    }
+}
+
+/// Event times, µs since 1970.
+fn times(kind: Kind, columns: &RecordBatch) -> Result<&[i64], PrepareError> {
+    let name = time_column(kind);
+    let column = columns
+        .column_by_name(name)
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    column
+        .map(|times| &times.values()[..])
+        .ok_or_else(|| PrepareError::Bug(format!("decoded records have no {name}")))
 }
 
 /// Records by the start of their hour, seconds since 1970.
 fn hours(times: &[i64]) -> BTreeMap<u32, u64> {
     let mut hours = BTreeMap::new();
     for time in times {
-        *hours.entry((time.div_euclid(MICROS_AN_HOUR) * 3_600) as u32).or_default() += 1;
+        *hours
+            .entry((time.div_euclid(MICROS_AN_HOUR) * 3_600) as u32)
+            .or_default() += 1;
     }
     hours
 }
@@ -182,14 +233,31 @@ mod tests {
     fn range(payloads: &[Vec<u8>]) -> Range {
         let mut filling = Filling::new(100);
         for (offset, payload) in (100..).zip(payloads) {
-            let record = RawRecord { offset, timestamp_ms: NOON_MS, key: None, payload: Some(payload) };
+            let record = RawRecord {
+                offset,
+                timestamp_ms: NOON_MS,
+                key: None,
+                payload: Some(payload),
+            };
             filling.push(&record, Instant::now());
         }
-        filling.close(&PartitionId { topic: "metrics".into(), partition: 0 }, 1, 100 + payloads.len() as i64)
+        filling.close(
+            &PartitionId {
+                topic: "metrics".into(),
+                partition: 0,
+            },
+            1,
+            100 + payloads.len() as i64,
+        )
     }
 
     fn intent(rules_version: u32) -> Intent {
-        Intent { end: 0, rules_version, watermark_ms: 0, at_ms: NOON_MS }
+        Intent {
+            end: 0,
+            rules_version,
+            watermark_ms: 0,
+            at_ms: NOON_MS,
+        }
     }
 
     fn ingest() -> Ingest {
@@ -201,10 +269,13 @@ mod tests {
         let range = range(&[sample(1.0), sample(f64::NAN), b"not avro".to_vec(), sample(2.0)]);
         let made = ingest().prepare(&range, &intent(RULES_VERSION)).unwrap();
         assert_eq!((made.rows, made.rejected), (2, 2));
-        assert_eq!(made.blocks.iter().map(|block| (block.table, block.rows())).collect::<Vec<_>>(), [
-            ("metrics", 2),
-            ("rejected_records", 2)
-        ]);
+        assert_eq!(
+            made.blocks
+                .iter()
+                .map(|block| (block.table, block.rows()))
+                .collect::<Vec<_>>(),
+            [("metrics", 2), ("rejected_records", 2)]
+        );
         assert_eq!(made.hours, BTreeMap::from([((NOON_MS / 3_600_000 * 3_600) as u32, 2)]));
     }
 
@@ -212,7 +283,10 @@ mod tests {
     fn the_same_range_gives_the_same_blocks() {
         let range = range(&[sample(1.0), sample(2.0)]);
         let (ingest, intent) = (ingest(), intent(RULES_VERSION));
-        let (first, second) = (ingest.prepare(&range, &intent).unwrap(), ingest.prepare(&range, &intent).unwrap());
+        let (first, second) = (
+            ingest.prepare(&range, &intent).unwrap(),
+            ingest.prepare(&range, &intent).unwrap(),
+        );
         assert_eq!(first.blocks[0].pieces, second.blocks[0].pieces);
     }
 

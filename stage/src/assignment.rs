@@ -4,8 +4,8 @@
 //! an earlier assignment of the same partition is told apart by a number and dropped.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::delivery::{Delivered, DeliveryError};
@@ -57,17 +57,30 @@ pub struct Assignments {
 impl Assignments {
     /// No partitions yet, of these topics.
     pub fn new(topics: Vec<Arc<str>>, events: Receiver<Event>, metrics: Metrics) -> Self {
-        Self { topics, held: HashMap::new(), last_assignment: 0, events, deferred: VecDeque::new(), metrics }
+        Self {
+            topics,
+            held: HashMap::new(),
+            last_assignment: 0,
+            events,
+            deferred: VecDeque::new(),
+            metrics,
+        }
     }
 
     /// The slot of a partition of one of the topics.
     pub fn slot(&self, topic: &str, partition: i32) -> Option<Slot> {
-        self.topics.iter().position(|known| &**known == topic).map(|topic| (topic, partition))
+        self.topics
+            .iter()
+            .position(|known| &**known == topic)
+            .map(|topic| (topic, partition))
     }
 
     /// The partition of a slot.
     pub fn id(&self, slot: Slot) -> PartitionId {
-        PartitionId { topic: self.topics[slot.0].clone(), partition: slot.1 }
+        PartitionId {
+            topic: self.topics[slot.0].clone(),
+            partition: slot.1,
+        }
     }
 
     /// A partition was assigned, or has to be looked at anew.
@@ -77,7 +90,15 @@ impl Assignments {
         self.drop_slot(slot);
         let alive = Arc::new(());
         let wanted = Arc::downgrade(&alive);
-        self.held.insert(slot, Held { assignment, active: None, paused: false, _alive: alive });
+        self.held.insert(
+            slot,
+            Held {
+                assignment,
+                active: None,
+                paused: false,
+                _alive: alive,
+            },
+        );
         self.metrics.assigned_partitions.set(self.held.len() as i64);
         (assignment, wanted)
     }
@@ -95,9 +116,14 @@ impl Assignments {
 
     /// A partition was taken away; what is under way of it stops as soon as it can. Whether it had been active.
     pub fn drop_slot(&mut self, slot: Slot) -> bool {
-        let Some(held) = self.held.remove(&slot) else { return false };
+        let Some(held) = self.held.remove(&slot) else {
+            return false;
+        };
         self.metrics.assigned_partitions.set(self.held.len() as i64);
-        let labels = PartitionLabels { topic: self.topics[slot.0].to_string(), partition: slot.1 };
+        let labels = PartitionLabels {
+            topic: self.topics[slot.0].to_string(),
+            partition: slot.1,
+        };
         self.metrics.lag.remove(&labels);
         self.metrics.watermark_seconds.remove(&labels);
         if let Some(active) = &held.active {
@@ -146,7 +172,9 @@ impl Assignments {
     /// Takes a batch's outcome.
     pub fn delivered(&mut self, slot: Slot, assignment: AssignmentId, outcome: Result<Delivered, DeliveryError>) {
         let id = self.id(slot);
-        let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) else { return };
+        let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) else {
+            return;
+        };
         let Some(active) = held.active.as_mut() else { return };
         match outcome {
             Ok(delivered) => active.delivered(&delivered),
@@ -160,7 +188,10 @@ impl Assignments {
     /// Waits until nothing of `slots` is under way, at most until `deadline`.
     pub fn settle(&mut self, slots: &[Slot], deadline: Instant) {
         while self.is_any_delivering(slots) {
-            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .events
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(Event::Delivered(slot, assignment, outcome)) => self.delivered(slot, assignment, outcome),
                 Ok(other) => self.deferred.push_back(other),
                 Err(_) => break,
@@ -179,7 +210,10 @@ impl Assignments {
 
     /// Whether a batch of any of `slots` is under way.
     pub fn is_any_delivering(&self, slots: &[Slot]) -> bool {
-        slots.iter().filter_map(|slot| self.held.get(slot)?.active.as_ref()).any(Partition::is_delivering)
+        slots
+            .iter()
+            .filter_map(|slot| self.held.get(slot)?.active.as_ref())
+            .any(Partition::is_delivering)
     }
 
     /// The slots held.

@@ -66,8 +66,10 @@ pub enum ConfigError {
 pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &ConfigArgs) -> Result<T, ConfigError> {
     let mut figment = Figment::from(Serialized::defaults(T::default()));
     if let Some(path) = &args.config {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.clone(),
+            source,
+        })?;
         figment = figment.merge(Toml::string(&text));
     }
     figment = figment.merge(Env::prefixed(&format!("HOROLOG_{}__", binary.to_uppercase())).split("__"));
@@ -79,9 +81,13 @@ pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &Conf
 
 /// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
 fn as_toml(assignment: &str) -> Result<String, ConfigError> {
-    let (key, value) = assignment.split_once('=').ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
+    let (key, value) = assignment
+        .split_once('=')
+        .ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
     let literal = format!("{key} = {value}");
-    let is_toml = Figment::from(Toml::string(&literal)).extract::<figment::value::Dict>().is_ok();
+    let is_toml = Figment::from(Toml::string(&literal))
+        .extract::<figment::value::Dict>()
+        .is_ok();
     let quoted = serde_json::Value::from(value).to_string(); // a JSON string is a TOML basic string
     Ok(if is_toml { literal } else { format!("{key} = {quoted}") })
 }
@@ -130,7 +136,10 @@ pub struct KafkaConfig {
 
 impl Default for KafkaConfig {
     fn default() -> Self {
-        Self { bootstrap: "127.0.0.1:9092".to_owned(), properties: BTreeMap::new() }
+        Self {
+            bootstrap: "127.0.0.1:9092".to_owned(),
+            properties: BTreeMap::new(),
+        }
     }
 }
 
@@ -234,7 +243,10 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".to_owned(), format: LogFormat::Human }
+        Self {
+            log: "info".to_owned(),
+            format: LogFormat::Human,
+        }
     }
 }
 
@@ -260,7 +272,10 @@ mod tests {
     }
 
     fn args(set: &[&str]) -> ConfigArgs {
-        ConfigArgs { config: None, set: set.iter().map(|&s| s.to_owned()).collect() }
+        ConfigArgs {
+            config: None,
+            set: set.iter().map(|&s| s.to_owned()).collect(),
+        }
     }
 
     #[test]
@@ -270,13 +285,18 @@ mod tests {
         let mut args = args(&["clickhouse.database=b", "kafka.properties.\"linger.ms\"='7'"]);
         args.config = Some(file.path().to_owned());
         let config: Config = load("configtest", &args).unwrap();
-        assert_eq!((config.clickhouse.database.as_str(), config.clickhouse.send_timeout_s), ("b", 5));
+        assert_eq!(
+            (config.clickhouse.database.as_str(), config.clickhouse.send_timeout_s),
+            ("b", 5)
+        );
         assert_eq!(config.kafka.properties["linger.ms"], "7");
     }
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = load::<Config>("configtest", &args(&["kafka.bootstap=x"])).unwrap_err().to_string();
+        let error = load::<Config>("configtest", &args(&["kafka.bootstap=x"]))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("bootstap"), "{error}");
     }
 

@@ -27,5 +27,8 @@ pub fn point(name: &str) {
 
 fn parse(text: &str) -> Plan {
     let (point, passages) = text.split_once(':').unwrap_or((text, "1"));
-    Plan { point: point.to_owned(), passages_left: AtomicU32::new(passages.parse().unwrap_or(1)) }
+    Plan {
+        point: point.to_owned(),
+        passages_left: AtomicU32::new(passages.parse().unwrap_or(1)),
+    }
 }

@@ -4,21 +4,20 @@
 //! retries what is unknown for as long as it takes, under the same tokens; it stops at once when the lease is revoked.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use tokio::sync::Semaphore;
 
 use crate::crash;
+use crate::inserts::{Batch, Failed, Inserts};
 use crate::intent::Intent;
 use crate::lease::Lease;
-use crate::ledger::{self, Entry, LedgerRow};
-use crate::metrics::{ClassLabel, Metrics, TableLabel};
+use crate::ledger::{Entry, LedgerRow};
+use crate::metrics::Metrics;
 use crate::range::Range;
 use crate::read_back;
-use crate::retry::Backoff;
-use crate::stage::{Block, Prepared, Progress, Stage};
-use crate::store::{Store, StoreError};
+use crate::stage::{Prepared, Progress, Stage};
+use crate::store::StoreError;
 
 /// How a batch came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,34 +68,43 @@ pub enum DeliveryError {
 
 /// Where batches are delivered to.
 pub struct Delivery<S> {
-    stage: Arc<S>,
-    store: Store,
+    pub(crate) stage: Arc<S>,
+    pub(crate) inserts: Inserts,
+    pub(crate) metrics: Metrics,
     cluster_id: String,
-    lease_life: Duration,
     permits: Semaphore,
-    metrics: Metrics,
 }
 
 impl<S: Stage> Delivery<S> {
     /// A delivery of at most `concurrency` batches at a time.
-    pub fn new(
-        stage: Arc<S>,
-        store: Store,
-        cluster_id: String,
-        lease_life: Duration,
-        concurrency: usize,
-        metrics: Metrics,
-    ) -> Self {
-        Self { stage, store, cluster_id, lease_life, permits: Semaphore::new(concurrency), metrics }
+    pub fn new(stage: Arc<S>, inserts: Inserts, cluster_id: String, concurrency: usize, metrics: Metrics) -> Self {
+        Self {
+            stage,
+            inserts,
+            metrics,
+            cluster_id,
+            permits: Semaphore::new(concurrency),
+        }
     }
 
     /// Delivers a batch.
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
         let _permit = self.permits.acquire().await.map_err(|_| DeliveryError::Revoked)?;
-        let Job { range, intent, how, lease, partitions, allowed_lateness_ms } = job;
+        let Job {
+            range,
+            intent,
+            how,
+            lease,
+            partitions,
+            allowed_lateness_ms,
+        } = job;
         let range = Arc::new(range);
         let made = self.prepare(&range, intent).await?;
-        let batch = Batch { token: self.token(&range), range: &range, lease: &lease };
+        let batch = Batch {
+            token: self.token(&range),
+            range: &range,
+            lease: &lease,
+        };
 
         let made = match self.store(&batch, &made, intent, how).await {
             Ok((rows, rejected)) => Prepared { rows, rejected, ..made },
@@ -118,7 +126,10 @@ impl<S: Stage> Delivery<S> {
         })
         .await;
         self.count(&range, &made, how);
-        Ok(Delivered { end: range.end, watermark_ms })
+        Ok(Delivered {
+            end: range.end,
+            watermark_ms,
+        })
     }
 
     /// Rows, rejected records, read-back, ledger. Gives how many records were stored and how many rejected.
@@ -137,22 +148,32 @@ impl<S: Stage> Delivery<S> {
             How::Fresh => counts,
             How::Repeat | How::Fill => self.verify(batch, made).await?.unwrap_or(counts),
         };
-        let made = Prepared { rows, rejected, ..made.clone() };
-        let entry = if how == How::Fresh { Entry::Batch } else { Entry::Recovered };
+        let made = Prepared {
+            rows,
+            rejected,
+            ..made.clone()
+        };
+        let entry = if how == How::Fresh {
+            Entry::Batch
+        } else {
+            Entry::Recovered
+        };
         let (watermark_ms, rules) = (intent.watermark_ms, intent.rules_version);
         let row = LedgerRow::batch(self.stage.name(), entry, batch.range, watermark_ms, rules, &made);
-        self.insert_ledger(batch, row).await?;
+        self.inserts.insert_ledger_row(batch, row).await?;
         crash::point("after-ledger");
         Ok((rows, rejected))
     }
 
     /// Writes how far a partition is. Not part of the protocol: the statement stays true for ever, so a lost one only delays.
     pub async fn insert_progress(&self, progress: &Progress) {
-        let Some(block) = self.stage.progress(progress) else { return };
+        let Some(block) = self.stage.progress(progress) else {
+            return;
+        };
         for piece in &block.pieces {
             let now_ms = crate::lease::now_ms();
             let token = format!("{}/progress/{}/{now_ms}", progress.id, progress.aggregated_end);
-            if let Err(error) = self.store.insert(block.table, piece, &token, now_ms).await {
+            if let Err(error) = self.inserts.store().insert(block.table, piece, &token, now_ms).await {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
             }
         }
@@ -168,21 +189,36 @@ impl<S: Stage> Delivery<S> {
 
     /// Everything that makes this range different from any other, in any life of any topic of any cluster.
     fn token(&self, range: &Range) -> String {
-        let Range { id, log_epoch, start, end, .. } = range;
-        format!("{}/{}/{id}/{log_epoch}/{start}-{end}", self.stage.name(), self.cluster_id)
+        let Range {
+            id,
+            log_epoch,
+            start,
+            end,
+            ..
+        } = range;
+        format!(
+            "{}/{}/{id}/{log_epoch}/{start}-{end}",
+            self.stage.name(),
+            self.cluster_id
+        )
     }
 
     /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
     /// ClickHouse refused records for their content.
-    async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
+    pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
         let mut refused = Vec::new();
         for block in &made.blocks {
             for (number, piece) in block.pieces.iter().enumerate() {
                 let token = format!("{}/{}/{number}", batch.token, block.table);
-                self.insert_or_bisect(batch, block.table, piece, token, &mut refused).await?;
+                self.insert_or_bisect(batch, block.table, piece, token, &mut refused)
+                    .await?;
                 crash::point("between-pieces");
             }
-            crash::point(if block.table == horolog_schemas::REJECTED_TABLE { "after-rejected" } else { "after-rows" });
+            crash::point(if block.table == horolog_schemas::REJECTED_TABLE {
+                "after-rejected"
+            } else {
+                "after-rows"
+            });
         }
         self.insert_refused(batch, &refused).await?;
         let refused = refused.len() as u64;
@@ -199,7 +235,7 @@ impl<S: Stage> Delivery<S> {
         })?;
         for (number, piece) in block.pieces.iter().enumerate() {
             let token = format!("{}/{}/refused/{number}", batch.token, block.table);
-            self.insert(batch, block.table, piece, &token).await.map_err(stopped)?;
+            self.inserts.insert(batch, block.table, piece, &token).await?;
         }
         Ok(())
     }
@@ -216,16 +252,17 @@ impl<S: Stage> Delivery<S> {
     ) -> Result<(), DeliveryError> {
         let mut work = vec![(piece.clone(), token)];
         while let Some((rows, token)) = work.pop() {
-            let message = match self.insert(batch, table, &rows, &token).await {
+            let message = match self.inserts.insert(batch, table, &rows, &token).await {
                 Ok(()) => continue,
                 Err(Failed::Content(message)) => message,
-                Err(other) => return Err(stopped(other)),
+                Err(other) => return Err(other.into()),
             };
-            if table == horolog_schemas::REJECTED_TABLE {
-                return Err(DeliveryError::Stopped(format!("clickhouse refuses rejected records: {message}")));
+            let of_records = self.stage.tables_by_offset(&batch.range.id.topic).contains(&table);
+            if !of_records || table == horolog_schemas::REJECTED_TABLE {
+                return Err(DeliveryError::Stopped(format!("clickhouse refuses {table}: {message}")));
             }
             if rows.num_rows() == 1 {
-                let offset = read_back::offsets(&rows).map_err(|error| DeliveryError::Stopped(error.to_string()))?.value(0);
+                let offset = read_back::offsets(&rows).map_err(fatal)?.value(0);
                 refused.push((offset, message));
                 continue;
             }
@@ -235,137 +272,6 @@ impl<S: Stage> Delivery<S> {
         }
         refused.sort_unstable();
         Ok(())
-    }
-
-    /// Inserts those rows that the tables do not have.
-    async fn fill(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
-        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
-        if tables.is_empty() {
-            return self.insert_all(batch, made).await; // rows that do not know their records cannot be compared
-        }
-        let stored = self.read_back(batch, &tables).await?;
-        let missing = Prepared { blocks: missing_blocks(&made.blocks, &stored).map_err(fatal)?, ..made.clone() };
-        if missing.blocks.is_empty() {
-            return Ok((made.rows, made.rejected));
-        }
-        tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, "filling up missing rows");
-        self.metrics.repairs.get_or_create(&ClassLabel { class: "missing" }).inc();
-        // Tokens of their own: those of the range may be remembered for other content.
-        let token = format!("{}/fill/{}", batch.token, offsets_hash(&missing.blocks).map_err(fatal)?);
-        self.insert_all(&Batch { token, ..*batch }, &missing).await?;
-        Ok((made.rows, made.rejected))
-    }
-
-    /// Reads a recovered range back until each of its records is stored once; gives what is stored of rows and rejected.
-    async fn verify(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
-        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
-        if tables.is_empty() {
-            return Ok(None);
-        }
-        for _ in 0..READ_BACKS_MAX {
-            let stored = self.read_back(batch, &tables).await?;
-            let complete = batch.range.records().iter().all(|record| stored.has(record.offset));
-            if stored.doubled.is_empty() && complete {
-                return Ok(Some(stored.counts()));
-            }
-            for table in &stored.doubled {
-                tracing::warn!(partition = %batch.range.id, table, start = batch.range.start, "removing doubled rows");
-                self.metrics.repairs.get_or_create(&ClassLabel { class: "doubled" }).inc();
-                self.patiently(batch, || read_back::remove_doubles(&self.store, table, batch.range)).await?;
-            }
-            if !complete {
-                self.fill(batch, made).await?;
-            }
-        }
-        Err(DeliveryError::Stopped(format!(
-            "offsets {}-{} of {} are not stored once each after {READ_BACKS_MAX} repairs",
-            batch.range.start, batch.range.end, batch.range.id
-        )))
-    }
-
-    async fn read_back(&self, batch: &Batch<'_>, tables: &[&'static str]) -> Result<read_back::Stored, DeliveryError> {
-        self.patiently(batch, || read_back::read(&self.store, tables, batch.range)).await
-    }
-
-    /// The partition went to another member while we were inserting. What we sent may land after that member read its rows
-    /// back, so we look ourselves, and leave one copy.
-    async fn look_after(&self, range: &Range) {
-        for table in self.stage.tables_by_offset(&range.id.topic) {
-            let outcome = match read_back::read(&self.store, &[table], range).await {
-                Ok(stored) if stored.doubled.is_empty() => continue,
-                Ok(_) => read_back::remove_doubles(&self.store, table, range).await,
-                Err(error) => Err(error),
-            };
-            let Range { id, start, end, .. } = range;
-            match outcome {
-                Ok(()) => tracing::warn!(partition = %id, table, start, end, "removed doubled rows of a lost partition"),
-                Err(error) => tracing::error!(partition = %id, table, start, end, %error, "cannot check a lost partition"),
-            }
-        }
-    }
-
-    async fn insert_ledger(&self, batch: &Batch<'_>, mut row: LedgerRow) -> Result<(), DeliveryError> {
-        let token = format!("{}/{}", batch.token, ledger::TABLE);
-        let mut attempt = 0;
-        self.patiently(batch, || {
-            attempt += 1;
-            row.inserted_at = batch.lease.confirmed_ms() - attempt;
-            let (row, token) = (row.clone(), token.clone());
-            async move { self.store.insert_row(ledger::TABLE, &row, &token).await }
-        })
-        .await
-    }
-
-    async fn insert(&self, batch: &Batch<'_>, table: &str, rows: &RecordBatch, token: &str) -> Result<(), Failed> {
-        let begun = Instant::now();
-        let mut attempt = 0;
-        let done = self.attempts(batch, || {
-            // A millisecond apart, so that copies of a row can be told apart if the server should have forgotten the token.
-            attempt += 1;
-            let lease_ms = batch.lease.confirmed_ms() - attempt;
-            async move { self.store.insert(table, rows, token, lease_ms).await }
-        });
-        done.await?;
-        let label = TableLabel { table: table.to_owned() };
-        self.metrics.insert_seconds.get_or_create(&label).observe(begun.elapsed().as_secs_f64());
-        Ok(())
-    }
-
-    /// [`Self::attempts`] where a refusal of the content stops the partition.
-    async fn patiently<T, F>(&self, batch: &Batch<'_>, attempt: impl FnMut() -> F) -> Result<T, DeliveryError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        self.attempts(batch, attempt).await.map_err(stopped)
-    }
-
-    /// Attempts until the outcome is known, waiting for a fresh lease before each.
-    async fn attempts<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut backoff = Backoff::default();
-        loop {
-            if batch.lease.is_revoked() {
-                return Err(Failed::Revoked);
-            }
-            if !batch.lease.is_fresh(self.lease_life) {
-                tokio::time::sleep(LEASE_POLL_INTERVAL).await;
-                continue;
-            }
-            let (class, error) = match attempt().await {
-                Ok(done) => return Ok(done),
-                Err(StoreError::Content(message)) => return Err(Failed::Content(message)),
-                Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),
-                Err(error @ StoreError::Lease(_)) => ("lease", error),
-                Err(error @ StoreError::Unknown(_)) => ("unknown", error),
-            };
-            self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();
-            let wait = backoff.next_wait();
-            tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
-                wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
-            tokio::time::sleep(wait).await;
-        }
     }
 
     fn count(&self, range: &Range, made: &Prepared, how: How) {
@@ -392,56 +298,7 @@ pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, allowed_latene
     before_ms.max(reached)
 }
 
-/// The rows of `blocks` that are not stored.
-fn missing_blocks(blocks: &[Block], stored: &read_back::Stored) -> Result<Vec<Block>, StoreError> {
-    let mut missing = Vec::new();
-    for block in blocks {
-        let pieces = block.pieces.iter().filter_map(|piece| read_back::missing(piece, stored).transpose());
-        let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-        if !pieces.is_empty() {
-            missing.push(Block { table: block.table, pieces });
-        }
-    }
-    Ok(missing)
-}
-
-/// Tells one set of missing offsets from another, so that a repeated fill has the same token and another one has not.
-fn offsets_hash(blocks: &[Block]) -> Result<String, StoreError> {
-    let mut hash = 0_u64;
-    for piece in blocks.iter().flat_map(|block| &block.pieces) {
-        for &offset in read_back::offsets(piece)?.values() {
-            hash = (hash.rotate_left(5) ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-    }
-    Ok(format!("{hash:016x}"))
-}
-
-/// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
-const READ_BACKS_MAX: usize = 5;
-/// How often a stale lease is looked at again.
-const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What is needed for every insert of a batch.
-struct Batch<'a> {
-    token: String,
-    range: &'a Range,
-    lease: &'a Lease,
-}
-
-/// Why attempts ended.
-enum Failed {
-    Revoked,
-    Content(String),
-    Fatal(String),
-}
-
-fn stopped(failed: Failed) -> DeliveryError {
-    match failed {
-        Failed::Revoked => DeliveryError::Revoked,
-        Failed::Content(message) | Failed::Fatal(message) => DeliveryError::Stopped(message),
-    }
-}
-
-fn fatal(error: StoreError) -> DeliveryError {
+/// An error that stops the partition.
+pub fn fatal(error: StoreError) -> DeliveryError {
     DeliveryError::Stopped(error.to_string())
 }

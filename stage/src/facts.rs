@@ -58,9 +58,17 @@ impl Probe {
     /// A probe for the offsets of `group`.
     pub fn new(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
         let mut config = config.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-        config.set("auto.offset.reset", "error").set("queued.max.messages.kbytes", "1024");
-        Ok(Self { consumer: config.create()?, reading: Mutex::new(()) })
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        config
+            .set("auto.offset.reset", "error")
+            .set("queued.max.messages.kbytes", "1024");
+        Ok(Self {
+            consumer: config.create()?,
+            reading: Mutex::new(()),
+        })
     }
 
     /// Identifier of the cluster, for the tokens.
@@ -72,7 +80,10 @@ impl Probe {
     pub fn partitions(&self, topics: &[&str]) -> Result<HashMap<String, i32>, KafkaError> {
         let count = |&topic: &&str| {
             let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
+            let partitions = metadata
+                .topics()
+                .first()
+                .map_or(0, |topic| topic.partitions().len() as i32);
             Ok((topic.to_owned(), partitions))
         };
         topics.iter().map(count).collect()
@@ -80,7 +91,9 @@ impl Probe {
 
     /// The log's bounds.
     pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
-        let (start, end) = self.consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT)?;
+        let (start, end) = self
+            .consumer
+            .fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT)?;
         Ok(LogBounds { start, end })
     }
 
@@ -89,12 +102,15 @@ impl Probe {
         let mut list = TopicPartitionList::new();
         list.add_partition(&id.topic, id.partition);
         let list = self.consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
-        let Some(element) = list.find_partition(&id.topic, id.partition) else { return Ok(None) };
+        let Some(element) = list.find_partition(&id.topic, id.partition) else {
+            return Ok(None);
+        };
         element.error()?;
         match element.offset() {
-            Offset::Offset(offset) => {
-                Ok(Some(Committed { offset, metadata: CommitMetadata::decode(element.metadata())? }))
-            }
+            Offset::Offset(offset) => Ok(Some(Committed {
+                offset,
+                metadata: CommitMetadata::decode(element.metadata())?,
+            })),
             _ => Ok(None),
         }
     }
@@ -112,7 +128,9 @@ impl Probe {
 
     fn poll_until(&self, offset: i64, deadline: Instant) -> Result<Option<(i64, u64)>, FactsError> {
         while Instant::now() < deadline {
-            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else { continue };
+            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else {
+                continue;
+            };
             let message = message?;
             let record = RawRecord {
                 offset: message.offset(),
@@ -137,7 +155,13 @@ pub fn from_kafka(probe: &Probe, id: &PartitionId, tail: Option<&ledger::Tail>) 
         None => None,
     };
     let ledger = tail.map(|tail| tail.end(found));
-    Ok(Facts { committed, ledger, log_start: bounds.start, log_end: bounds.end, rows_end: None })
+    Ok(Facts {
+        committed,
+        ledger,
+        log_start: bounds.start,
+        log_end: bounds.end,
+        rows_end: None,
+    })
 }
 
 /// Offset after the last row of this life of the log in `tables`, looking from `from` on.

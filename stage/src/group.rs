@@ -32,7 +32,11 @@ pub struct Group {
 impl Group {
     /// A group that holds nothing yet.
     pub fn new(assignments: Assignments, start_resolving: StartResolving, revoke_deadline: Duration) -> Self {
-        Self { assignments: Mutex::new(assignments), start_resolving, revoke_deadline }
+        Self {
+            assignments: Mutex::new(assignments),
+            start_resolving,
+            revoke_deadline,
+        }
     }
 
     /// The partitions. Never hold it over `poll`.
@@ -49,7 +53,10 @@ impl Group {
 
     fn slots(&self, list: &TopicPartitionList) -> Vec<Slot> {
         let assignments = self.assignments();
-        list.elements().iter().filter_map(|element| assignments.slot(element.topic(), element.partition())).collect()
+        list.elements()
+            .iter()
+            .filter_map(|element| assignments.slot(element.topic(), element.partition()))
+            .collect()
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {

@@ -50,9 +50,12 @@ pub fn routes(health: Health, registry: Arc<Registry>) -> Router {
 
 /// Binds `listen`; the error names the setting to change.
 pub async fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, std::io::Error> {
-    tokio::net::TcpListener::bind(listen)
-        .await
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on http.listen = {listen}: {error}")))
+    tokio::net::TcpListener::bind(listen).await.map_err(|error| {
+        std::io::Error::new(
+            error.kind(),
+            format!("cannot listen on http.listen = {listen}: {error}"),
+        )
+    })
 }
 
 /// Serves [`routes`] until `shutdown` is done.
@@ -64,7 +67,9 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listener = bind(listen).await?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    axum::serve(listener, routes(health, registry)).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, routes(health, registry))
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 async fn ready(State(health): State<Health>) -> Response {
@@ -77,9 +82,14 @@ async fn ready(State(health): State<Health>) -> Response {
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::new();
     match encode(&mut text, &registry) {
-        Ok(()) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(()) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

@@ -44,7 +44,11 @@ pub struct ForeignMetadata(String);
 impl CommitMetadata {
     /// Metadata of the current version.
     pub fn new(log_epoch: u32, intent: Option<Intent>) -> Self {
-        Self { v: VERSION, log_epoch, intent }
+        Self {
+            v: VERSION,
+            log_epoch,
+            intent,
+        }
     }
 
     /// As text for the commit.
@@ -86,8 +90,16 @@ mod tests {
     #[test]
     fn stays_readable_for_the_next_version() {
         let text = r#"{"v":1,"log":2,"intent":{"end":100,"rules":1,"mark":0,"at":1700000000000}}"#;
-        let intent = Intent { end: 100, rules_version: 1, watermark_ms: 0, at_ms: 1_700_000_000_000 };
-        assert_eq!(CommitMetadata::decode(text).unwrap(), Some(CommitMetadata::new(2, Some(intent))));
+        let intent = Intent {
+            end: 100,
+            rules_version: 1,
+            watermark_ms: 0,
+            at_ms: 1_700_000_000_000,
+        };
+        assert_eq!(
+            CommitMetadata::decode(text).unwrap(),
+            Some(CommitMetadata::new(2, Some(intent)))
+        );
         assert_eq!(CommitMetadata::new(2, Some(intent)).encode().len(), text.len());
     }
 }

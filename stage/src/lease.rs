@@ -21,7 +21,10 @@ struct State {
 impl Lease {
     /// A lease that was confirmed by a commit sent at `sent_ms`.
     pub fn new(sent_ms: i64) -> Self {
-        Self(Arc::new(State { confirmed_ms: AtomicI64::new(sent_ms), revoked: AtomicBool::new(false) }))
+        Self(Arc::new(State {
+            confirmed_ms: AtomicI64::new(sent_ms),
+            revoked: AtomicBool::new(false),
+        }))
     }
 
     /// A commit sent at `sent_ms` was accepted.
@@ -53,5 +56,7 @@ impl Lease {
 
 /// Wall clock, ms since 1970.
 pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as i64)
 }

@@ -56,7 +56,14 @@ pub struct LedgerRow {
 
 impl LedgerRow {
     /// What became of `range`.
-    pub fn batch(stage: &str, entry: Entry, range: &Range, watermark_ms: i64, rules_version: u32, made: &Prepared) -> Self {
+    pub fn batch(
+        stage: &str,
+        entry: Entry,
+        range: &Range,
+        watermark_ms: i64,
+        rules_version: u32,
+        made: &Prepared,
+    ) -> Self {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         let tail = range.last();
         Self {
@@ -79,7 +86,11 @@ impl LedgerRow {
 
     /// Offsets that were lost; `rows` and `rejected` of them had been stored all the same.
     pub fn gap(stage: &str, id: &PartitionId, log_epoch: u32, gap: Gap, rows: u64, rejected: u64) -> Self {
-        Self { rows, rejected, ..Self::empty(stage, Entry::Gap, id, log_epoch, gap.start, gap.end) }
+        Self {
+            rows,
+            rejected,
+            ..Self::empty(stage, Entry::Gap, id, log_epoch, gap.start, gap.end)
+        }
     }
 
     /// A new life of the log, from `start` on.
@@ -133,8 +144,14 @@ impl Tail {
     /// As a fact for the plan; `found` is the record that the log has before `end_offset` now.
     pub fn end(&self, found: Option<(i64, u64)>) -> LedgerEnd {
         let comparable = self.records > 0;
-        let tail_matches = found.filter(|_| comparable).map(|found| found == (self.tail_timestamp, self.tail_hash));
-        LedgerEnd { log_epoch: self.log_epoch, end: self.end_offset, tail_matches }
+        let tail_matches = found
+            .filter(|_| comparable)
+            .map(|found| found == (self.tail_timestamp, self.tail_hash));
+        LedgerEnd {
+            log_epoch: self.log_epoch,
+            end: self.end_offset,
+            tail_matches,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod delivery;
 mod facts;
 mod group;
 pub mod http;
+mod inserts;
 pub mod intent;
 mod lease;
 mod ledger;
@@ -21,12 +22,13 @@ mod partition;
 mod plan;
 pub mod range;
 mod read_back;
+mod repair;
 mod resolve;
 mod retry;
 pub mod run;
-pub mod stage;
 #[cfg(test)]
 mod simulation;
+pub mod stage;
 mod store;
 pub mod telemetry;
 

@@ -117,27 +117,69 @@ impl Metrics {
         registry.register("records_consumed", "Records polled from the broker", m.consumed);
         registry.register("records_stored", "Records stored as rows, by the ledger", m.stored);
         registry.register("records_rejected", "Records rejected, by the ledger", m.rejected);
-        registry.register("records_recovered", "Records of batches repeated after a crash", m.recovered);
-        registry.register("records_late", "Records that came after their hour was complete", m.late);
-        registry.register("records_expired", "Records older than their retention when they came", m.expired);
-        registry.register("offsets_lost", "Offsets deleted from the log before they were read", m.lost_offsets);
+        registry.register(
+            "records_recovered",
+            "Records of batches repeated after a crash",
+            m.recovered,
+        );
+        registry.register(
+            "records_late",
+            "Records that came after their hour was complete",
+            m.late,
+        );
+        registry.register(
+            "records_expired",
+            "Records older than their retention when they came",
+            m.expired,
+        );
+        registry.register(
+            "offsets_lost",
+            "Offsets deleted from the log before they were read",
+            m.lost_offsets,
+        );
         registry.register("insert_failures", "Failed attempts to insert", m.insert_failures);
-        registry.register("commit_failures", "Commits refused or with an unknown outcome", m.commit_failures);
-        registry.register("repairs", "Recovered batches that had missing or doubled rows", m.repairs);
+        registry.register(
+            "commit_failures",
+            "Commits refused or with an unknown outcome",
+            m.commit_failures,
+        );
+        registry.register(
+            "repairs",
+            "Recovered batches that had missing or doubled rows",
+            m.repairs,
+        );
         registry.register("batch_records", "Records of a batch", m.batch_records);
         registry.register("insert_seconds", "Duration of an insert", m.insert_seconds);
-        registry.register("record_age_seconds", "Age of a batch's oldest record when it is stored", m.age_seconds);
+        registry.register(
+            "record_age_seconds",
+            "Age of a batch's oldest record when it is stored",
+            m.age_seconds,
+        );
         registry.register("lag_records", "Records behind the end of the log", m.lag);
-        registry.register("watermark_timestamp_seconds", "Watermark of a partition", m.watermark_seconds);
-        registry.register("buffered_bytes", "Memory of records that are not stored yet", m.buffered_bytes);
+        registry.register(
+            "watermark_timestamp_seconds",
+            "Watermark of a partition",
+            m.watermark_seconds,
+        );
+        registry.register(
+            "buffered_bytes",
+            "Memory of records that are not stored yet",
+            m.buffered_bytes,
+        );
         registry.register("batches_in_flight", "Batches under way", m.batches_in_flight);
-        registry.register("partitions_stopped", "Partitions stopped by an error", m.stopped_partitions);
+        registry.register(
+            "partitions_stopped",
+            "Partitions stopped by an error",
+            m.stopped_partitions,
+        );
         registry.register("partitions_assigned", "Partitions held", m.assigned_partitions);
         metrics
     }
 
     /// Label of a topic.
     pub fn topic(topic: &Arc<str>) -> TopicLabel {
-        TopicLabel { topic: topic.to_string() }
+        TopicLabel {
+            topic: topic.to_string(),
+        }
     }
 }

@@ -96,9 +96,10 @@ impl Partition {
             self.close(end, now_ms); // the last records of the recovered range are gone from the log
         }
         self.filling.push(record, now);
-        if self.recovery_end() == Some(self.filling.next()) {
-            self.close(self.filling.next(), now_ms);
-        } else if !matches!(self.recovery, Some(Recovery::Repeat(_))) && self.is_filled(limits) {
+        let recovered = self.recovery_end() == Some(self.filling.next());
+        // A repeated range has the limits of who began it.
+        let repeats = matches!(self.recovery, Some(Recovery::Repeat(_)));
+        if recovered || (!repeats && self.is_filled(limits)) {
             self.close(self.filling.next(), now_ms);
         }
     }
@@ -106,7 +107,10 @@ impl Partition {
     /// Closes the range when it is old enough and nothing is before it.
     pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
         let busy = matches!(self.phase, Phase::Delivering { .. }) || !self.closed.is_empty();
-        let old = self.filling.opened().is_some_and(|opened| now.duration_since(opened) >= limits.age_max);
+        let old = self
+            .filling
+            .opened()
+            .is_some_and(|opened| now.duration_since(opened) >= limits.age_max);
         if !busy && old && !matches!(self.recovery, Some(Recovery::Repeat(_))) {
             self.close(self.filling.next(), now_ms);
         }
@@ -143,7 +147,10 @@ impl Partition {
             })
         });
         let wanted = matches!(self.phase, Phase::Delivered { .. }) || intent.is_some();
-        wanted.then(|| Wanted { offset, metadata: CommitMetadata::new(self.log_epoch, intent) })
+        wanted.then(|| Wanted {
+            offset,
+            metadata: CommitMetadata::new(self.log_epoch, intent),
+        })
     }
 
     /// The commit that renews the lease of the batch under way, when it is older than `age_ms`.
@@ -167,9 +174,16 @@ impl Partition {
         self.phase = Phase::Idle;
         let intent = wanted.metadata.intent?;
         let closed = self.closed.pop_front()?;
-        assert_eq!(closed.intent, Some(intent), "invariant: the intent that was accepted is that of the next batch");
+        assert_eq!(
+            closed.intent,
+            Some(intent),
+            "invariant: the intent that was accepted is that of the next batch"
+        );
         let lease = Lease::new(sent_ms);
-        self.phase = Phase::Delivering { intent, lease: lease.clone() };
+        self.phase = Phase::Delivering {
+            intent,
+            lease: lease.clone(),
+        };
         Some(Job {
             range: closed.range,
             intent,
@@ -265,6 +279,11 @@ impl Partition {
         if self.recovery_end().is_some_and(|recovery_end| end >= recovery_end) {
             self.recovery = None;
         }
-        self.closed.push_back(Closed { range, how, closed_at_ms: now_ms, intent });
+        self.closed.push_back(Closed {
+            range,
+            how,
+            closed_at_ms: now_ms,
+            intent,
+        });
     }
 }

@@ -99,7 +99,9 @@ pub fn decide(facts: &Facts) -> Plan {
     let ledger_epoch = facts.ledger.map(|ledger| ledger.log_epoch);
     let log_epoch = committed_epoch.max(ledger_epoch).unwrap_or(FIRST_EPOCH);
     // A commit or a ledger of an earlier life says nothing about this one.
-    let committed = facts.committed.filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch));
+    let committed = facts
+        .committed
+        .filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch));
     let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch);
 
     let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
@@ -112,7 +114,9 @@ pub fn decide(facts: &Facts) -> Plan {
     let Some(known_end) = known_end else {
         return at(log_epoch, facts.log_start, facts, None); // first contact: the log begins where it begins
     };
-    let rows_end = facts.rows_end.filter(|_| ledger_epoch.is_none_or(|epoch| epoch == log_epoch));
+    let rows_end = facts
+        .rows_end
+        .filter(|_| ledger_epoch.is_none_or(|epoch| epoch == log_epoch));
     let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
     match (committed, ledger) {
         // The tables know less than the group: they were restored from a backup.
@@ -122,9 +126,12 @@ pub fn decide(facts: &Facts) -> Plan {
             at(log_epoch, ledger.end, facts, Some(Recovery::Fill { end }))
         }
         // The normal case, and a first batch without a ledger row.
-        (Some(committed), _) if committed.offset == known_end => {
-            at(log_epoch, committed.offset, facts, recovery(committed.offset, intent, rows_end))
-        }
+        (Some(committed), _) if committed.offset == known_end => at(
+            log_epoch,
+            committed.offset,
+            facts,
+            recovery(committed.offset, intent, rows_end),
+        ),
         // No commit, or one that the ledger is ahead of.
         _ => at(log_epoch, known_end, facts, recovery(known_end, None, rows_end)),
     }
@@ -144,7 +151,14 @@ fn recovery(start: i64, intent: Option<Intent>, rows_end: Option<i64>) -> Option
 
 fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
     let start = facts.log_start;
-    Plan { log_epoch, new_epoch: true, start, fetch_from: start, gap: None, recovery: None }
+    Plan {
+        log_epoch,
+        new_epoch: true,
+        start,
+        fetch_from: start,
+        gap: None,
+        recovery: None,
+    }
 }
 
 fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> Plan {
@@ -156,29 +170,61 @@ fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> 
         Recovery::Fill { end } => *end > fetch_from,
     });
     let start = if recovery.is_some() { start } else { fetch_from };
-    Plan { log_epoch, new_epoch: false, start, fetch_from, gap, recovery }
+    Plan {
+        log_epoch,
+        new_epoch: false,
+        start,
+        fetch_from,
+        gap,
+        recovery,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LOG: Facts = Facts { committed: None, ledger: None, log_start: 0, log_end: 1000, rows_end: None };
+    const LOG: Facts = Facts {
+        committed: None,
+        ledger: None,
+        log_start: 0,
+        log_end: 1000,
+        rows_end: None,
+    };
 
     fn committed(offset: i64, log_epoch: u32, end: Option<i64>) -> Option<Committed> {
-        Some(Committed { offset, metadata: Some(CommitMetadata::new(log_epoch, end.map(intent))) })
+        Some(Committed {
+            offset,
+            metadata: Some(CommitMetadata::new(log_epoch, end.map(intent))),
+        })
     }
 
     fn intent(end: i64) -> Intent {
-        Intent { end, rules_version: 1, watermark_ms: 7, at_ms: 9 }
+        Intent {
+            end,
+            rules_version: 1,
+            watermark_ms: 7,
+            at_ms: 9,
+        }
     }
 
     fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
-        Some(LedgerEnd { log_epoch, end, tail_matches: Some(true) })
+        Some(LedgerEnd {
+            log_epoch,
+            end,
+            tail_matches: Some(true),
+        })
     }
 
     fn plain(start: i64) -> Plan {
-        Plan { log_epoch: 1, new_epoch: false, start, fetch_from: start, gap: None, recovery: None }
+        Plan {
+            log_epoch: 1,
+            new_epoch: false,
+            start,
+            fetch_from: start,
+            gap: None,
+            recovery: None,
+        }
     }
 
     #[test]
@@ -188,67 +234,165 @@ mod tests {
 
     #[test]
     fn goes_on_at_the_commit() {
-        assert_eq!(decide(&Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), ..LOG }), plain(100));
+        assert_eq!(
+            decide(&Facts {
+                committed: committed(100, 1, None),
+                ledger: ledger(1, 100),
+                ..LOG
+            }),
+            plain(100)
+        );
     }
 
     #[test]
     fn repeats_the_pending_batch_after_a_crash() {
-        let facts = Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 100), rows_end: Some(150), ..LOG };
-        assert_eq!(decide(&facts), Plan { recovery: Some(Recovery::Repeat(intent(150))), ..plain(100) });
+        let facts = Facts {
+            committed: committed(100, 1, Some(150)),
+            ledger: ledger(1, 100),
+            rows_end: Some(150),
+            ..LOG
+        };
+        assert_eq!(
+            decide(&facts),
+            Plan {
+                recovery: Some(Recovery::Repeat(intent(150))),
+                ..plain(100)
+            }
+        );
     }
 
     #[test]
     fn does_not_repeat_a_batch_that_is_in_the_ledger() {
-        let facts = Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 150), rows_end: Some(150), ..LOG };
+        let facts = Facts {
+            committed: committed(100, 1, Some(150)),
+            ledger: ledger(1, 150),
+            rows_end: Some(150),
+            ..LOG
+        };
         assert_eq!(decide(&facts), plain(150));
     }
 
     #[test]
     fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
-        assert_eq!(decide(&Facts { ledger: ledger(1, 150), rows_end: Some(150), ..LOG }), plain(150));
+        assert_eq!(
+            decide(&Facts {
+                ledger: ledger(1, 150),
+                rows_end: Some(150),
+                ..LOG
+            }),
+            plain(150)
+        );
     }
 
     #[test]
     fn a_restored_backup_is_filled_up() {
-        let facts = Facts { committed: committed(500, 1, None), ledger: ledger(1, 150), rows_end: Some(180), ..LOG };
-        assert_eq!(decide(&facts), Plan { recovery: Some(Recovery::Fill { end: 500 }), ..plain(150) });
+        let facts = Facts {
+            committed: committed(500, 1, None),
+            ledger: ledger(1, 150),
+            rows_end: Some(180),
+            ..LOG
+        };
+        assert_eq!(
+            decide(&facts),
+            Plan {
+                recovery: Some(Recovery::Fill { end: 500 }),
+                ..plain(150)
+            }
+        );
     }
 
     #[test]
     fn rows_that_no_intent_accounts_for_are_part_of_what_is_recovered() {
-        let facts = Facts { committed: committed(100, 1, Some(120)), ledger: ledger(1, 100), rows_end: Some(150), ..LOG };
+        let facts = Facts {
+            committed: committed(100, 1, Some(120)),
+            ledger: ledger(1, 100),
+            rows_end: Some(150),
+            ..LOG
+        };
         assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
     }
 
     #[test]
     fn a_shorter_log_is_a_new_life() {
-        let facts = Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), log_end: 20, ..LOG };
-        assert_eq!(decide(&facts), Plan { log_epoch: 2, new_epoch: true, ..plain(0) });
+        let facts = Facts {
+            committed: committed(100, 1, None),
+            ledger: ledger(1, 100),
+            log_end: 20,
+            ..LOG
+        };
+        assert_eq!(
+            decide(&facts),
+            Plan {
+                log_epoch: 2,
+                new_epoch: true,
+                ..plain(0)
+            }
+        );
     }
 
     #[test]
     fn a_longer_log_with_another_tail_is_a_new_life() {
-        let ledger = Some(LedgerEnd { log_epoch: 3, end: 100, tail_matches: Some(false) });
-        assert_eq!(decide(&Facts { ledger, ..LOG }), Plan { log_epoch: 4, new_epoch: true, ..plain(0) });
+        let ledger = Some(LedgerEnd {
+            log_epoch: 3,
+            end: 100,
+            tail_matches: Some(false),
+        });
+        assert_eq!(
+            decide(&Facts { ledger, ..LOG }),
+            Plan {
+                log_epoch: 4,
+                new_epoch: true,
+                ..plain(0)
+            }
+        );
     }
 
     #[test]
     fn a_commit_of_an_earlier_life_says_nothing() {
-        let ledger = Some(LedgerEnd { log_epoch: 2, end: 0, tail_matches: None });
-        let facts = Facts { committed: committed(100, 1, Some(150)), ledger, ..LOG };
-        assert_eq!(decide(&facts), Plan { log_epoch: 2, ..plain(0) });
+        let ledger = Some(LedgerEnd {
+            log_epoch: 2,
+            end: 0,
+            tail_matches: None,
+        });
+        let facts = Facts {
+            committed: committed(100, 1, Some(150)),
+            ledger,
+            ..LOG
+        };
+        assert_eq!(
+            decide(&facts),
+            Plan {
+                log_epoch: 2,
+                ..plain(0)
+            }
+        );
     }
 
     #[test]
     fn deleted_records_are_a_gap_and_never_a_silent_jump() {
-        let facts = Facts { committed: committed(100, 1, None), ledger: ledger(1, 100), log_start: 130, ..LOG };
-        assert_eq!(decide(&facts), Plan { gap: Some(Gap { start: 100, end: 130 }), ..plain(130) });
+        let facts = Facts {
+            committed: committed(100, 1, None),
+            ledger: ledger(1, 100),
+            log_start: 130,
+            ..LOG
+        };
+        assert_eq!(
+            decide(&facts),
+            Plan {
+                gap: Some(Gap { start: 100, end: 130 }),
+                ..plain(130)
+            }
+        );
     }
 
     #[test]
     fn a_gap_in_a_pending_batch_keeps_its_range_and_so_its_tokens() {
-        let facts =
-            Facts { committed: committed(100, 1, Some(150)), ledger: ledger(1, 100), log_start: 130, ..LOG };
+        let facts = Facts {
+            committed: committed(100, 1, Some(150)),
+            ledger: ledger(1, 100),
+            log_start: 130,
+            ..LOG
+        };
         let expected = Plan {
             fetch_from: 130,
             gap: Some(Gap { start: 100, end: 130 }),
@@ -260,7 +404,17 @@ mod tests {
 
     #[test]
     fn an_offset_reset_by_an_operator_does_not_store_twice() {
-        let committed = Some(Committed { offset: 10, metadata: None });
-        assert_eq!(decide(&Facts { committed, ledger: ledger(1, 150), ..LOG }), plain(150));
+        let committed = Some(Committed {
+            offset: 10,
+            metadata: None,
+        });
+        assert_eq!(
+            decide(&Facts {
+                committed,
+                ledger: ledger(1, 150),
+                ..LOG
+            }),
+            plain(150)
+        );
     }
 }

@@ -52,7 +52,13 @@ impl Records {
             })
         };
         let (key, payload) = (add(record.key), add(record.payload));
-        self.entries.push(Entry { offset: record.offset, timestamp_ms: record.timestamp_ms, start, key, payload });
+        self.entries.push(Entry {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            start,
+            key,
+            payload,
+        });
     }
 
     fn get(&self, entry: &Entry) -> RawRecord<'_> {
@@ -60,8 +66,12 @@ impl Records {
         RawRecord {
             offset: entry.offset,
             timestamp_ms: entry.timestamp_ms,
-            key: entry.key.map(|length| &self.bytes[entry.start..entry.start + length as usize]),
-            payload: entry.payload.map(|length| &self.bytes[payload_start..payload_start + length as usize]),
+            key: entry
+                .key
+                .map(|length| &self.bytes[entry.start..entry.start + length as usize]),
+            payload: entry
+                .payload
+                .map(|length| &self.bytes[payload_start..payload_start + length as usize]),
         }
     }
 }
@@ -78,12 +88,22 @@ pub struct Filling {
 impl Filling {
     /// An empty range from `start` on.
     pub fn new(start: i64) -> Self {
-        Self { start, next: start, opened: None, records: Records::default() }
+        Self {
+            start,
+            next: start,
+            opened: None,
+            records: Records::default(),
+        }
     }
 
     /// Adds a record. Offsets must rise.
     pub fn push(&mut self, record: &RawRecord<'_>, now: Instant) {
-        assert!(record.offset >= self.next, "invariant: offsets rise ({} after {})", record.offset, self.next);
+        assert!(
+            record.offset >= self.next,
+            "invariant: offsets rise ({} after {})",
+            record.offset,
+            self.next
+        );
         self.opened.get_or_insert(now);
         self.next = record.offset + 1;
         self.records.push(record);
@@ -123,7 +143,13 @@ impl Filling {
     pub fn close(&mut self, id: &PartitionId, log_epoch: u32, end: i64) -> Range {
         assert!(end >= self.next, "invariant: a range ends behind its last record");
         let filled = std::mem::replace(self, Self::new(end));
-        Range { id: id.clone(), log_epoch, start: filled.start, end, records: Arc::new(filled.records) }
+        Range {
+            id: id.clone(),
+            log_epoch,
+            start: filled.start,
+            end,
+            records: Arc::new(filled.records),
+        }
     }
 }
 
@@ -144,12 +170,19 @@ pub struct Range {
 impl Range {
     /// The records, by offset.
     pub fn records(&self) -> Vec<RawRecord<'_>> {
-        self.records.entries.iter().map(|entry| self.records.get(entry)).collect()
+        self.records
+            .entries
+            .iter()
+            .map(|entry| self.records.get(entry))
+            .collect()
     }
 
     /// The records at these positions, counted from 0, by offset. Positions must lie within the range.
     pub fn slice(&self, positions: std::ops::Range<usize>) -> Vec<RawRecord<'_>> {
-        self.records.entries[positions].iter().map(|entry| self.records.get(entry)).collect()
+        self.records.entries[positions]
+            .iter()
+            .map(|entry| self.records.get(entry))
+            .collect()
     }
 
     /// Number of records.
@@ -184,9 +217,16 @@ impl Range {
 pub fn fingerprint(record: &RawRecord<'_>) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = |seed: u64, bytes: &[u8]| bytes.iter().fold(seed, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    let hash = |seed: u64, bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(seed, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    };
     let key = record.key.unwrap_or_default();
-    hash(hash(hash(OFFSET_BASIS, &(key.len() as u64).to_le_bytes()), key), record.payload.unwrap_or_default())
+    hash(
+        hash(hash(OFFSET_BASIS, &(key.len() as u64).to_le_bytes()), key),
+        record.payload.unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -194,22 +234,39 @@ mod tests {
     use super::*;
 
     fn record<'a>(offset: i64, key: Option<&'a [u8]>, payload: Option<&'a [u8]>) -> RawRecord<'a> {
-        RawRecord { offset, timestamp_ms: offset * 10, key, payload }
+        RawRecord {
+            offset,
+            timestamp_ms: offset * 10,
+            key,
+            payload,
+        }
     }
 
     #[test]
     fn gives_back_what_it_took_with_holes_and_absent_parts() {
-        let id = PartitionId { topic: "t".into(), partition: 3 };
+        let id = PartitionId {
+            topic: "t".into(),
+            partition: 3,
+        };
         let mut filling = Filling::new(5);
         let now = Instant::now();
         filling.push(&record(5, Some(b"k"), Some(b"payload")), now);
         filling.push(&record(9, None, Some(b"")), now);
         filling.push(&record(10, Some(b""), None), now);
         let range = filling.close(&id, 1, 12);
-        assert_eq!((range.start, range.end, filling.start(), filling.next()), (5, 12, 12, 12));
+        assert_eq!(
+            (range.start, range.end, filling.start(), filling.next()),
+            (5, 12, 12, 12)
+        );
         let records = range.records();
-        assert_eq!((records[0].key, records[0].payload), (Some(&b"k"[..]), Some(&b"payload"[..])));
-        assert_eq!((records[1].offset, records[1].key, records[1].payload), (9, None, Some(&b""[..])));
+        assert_eq!(
+            (records[0].key, records[0].payload),
+            (Some(&b"k"[..]), Some(&b"payload"[..]))
+        );
+        assert_eq!(
+            (records[1].offset, records[1].key, records[1].payload),
+            (9, None, Some(&b""[..]))
+        );
         assert_eq!((records[2].key, records[2].payload), (Some(&b""[..]), None));
         assert_eq!(range.clone().slice(1..3), records[1..3]);
         assert_eq!(range.timestamps_ms(), Some((50, 100)));

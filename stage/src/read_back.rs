@@ -5,16 +5,19 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
 use clickhouse::Row;
 use serde::Deserialize;
 
 use crate::range::Range;
+use crate::stage::Expiry;
 use crate::store::{Store, StoreError, classify};
 
 /// The name of the column that every raw row has.
 const OFFSET: &str = "kafka_offset";
+const MS_A_DAY: i64 = 86_400_000;
 
 /// What the tables hold of a range.
 #[derive(Debug, Default)]
@@ -31,13 +34,9 @@ impl Stored {
         self.by_table.iter().any(|(_, offsets)| offsets.contains(&offset))
     }
 
-    /// Rows in the record table and in the last one, the rejected records.
-    pub fn counts(&self) -> (u64, u64) {
-        let count = |(_, offsets): &(&str, HashSet<i64>)| offsets.len() as u64;
-        match self.by_table.split_last() {
-            Some((rejected, tables)) => (tables.iter().map(count).sum(), count(rejected)),
-            None => (0, 0),
-        }
+    /// Offsets in the last table, that of the rejected records.
+    pub fn rejected(&self) -> u64 {
+        self.by_table.last().map_or(0, |(_, offsets)| offsets.len() as u64)
     }
 }
 
@@ -53,7 +52,9 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
     for &table in tables {
         let rows = store
             .client
-            .query(&format!("select kafka_offset, count() as copies from {table} where {COORDINATES} group by kafka_offset"))
+            .query(&format!(
+                "select kafka_offset, count() as copies from {table} where {COORDINATES} group by kafka_offset"
+            ))
             .bind(&*range.id.topic)
             .bind(range.id.partition)
             .bind(range.log_epoch)
@@ -65,7 +66,9 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
         if rows.iter().any(|row| row.copies > 1) {
             stored.doubled.push(table);
         }
-        stored.by_table.push((table, rows.into_iter().map(|row| row.kafka_offset).collect()));
+        stored
+            .by_table
+            .push((table, rows.into_iter().map(|row| row.kafka_offset).collect()));
     }
     Ok(stored)
 }
@@ -94,11 +97,36 @@ pub async fn remove_doubles(store: &Store, table: &str, range: &Range) -> Result
 /// The rows of `piece` whose offsets are not stored; none where all are.
 pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatch>, StoreError> {
     let offsets = offsets(piece)?;
-    let keep: BooleanArray = offsets.values().iter().map(|&offset| Some(!stored.has(offset))).collect();
+    let keep: BooleanArray = offsets
+        .values()
+        .iter()
+        .map(|&offset| Some(!stored.has(offset)))
+        .collect();
     if keep.true_count() == 0 {
         return Ok(None);
     }
-    filter_record_batch(piece, &keep).map(Some).map_err(|error| StoreError::Fatal(error.to_string()))
+    filter_record_batch(piece, &keep)
+        .map(Some)
+        .map_err(|error| StoreError::Fatal(error.to_string()))
+}
+
+/// The offsets of rows that deletion by age may take, or has taken, by now.
+pub fn expired(pieces: &[RecordBatch], expiry: Expiry, now_ms: i64) -> Result<HashSet<i64>, StoreError> {
+    // A day more: partitions are whole days, and the servers' clocks are not ours.
+    let kept_from_us = (now_ms - (i64::from(expiry.days) - 1) * MS_A_DAY) * 1_000;
+    let mut expired = HashSet::new();
+    for piece in pieces {
+        let times = piece
+            .column_by_name(expiry.time_column)
+            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+            .ok_or_else(|| StoreError::Fatal(format!("a block of raw rows has no time {}", expiry.time_column)))?;
+        let rows = offsets(piece)?.values().iter().zip(times.values());
+        expired.extend(
+            rows.filter(|&(_, &time)| time < kept_from_us)
+                .map(|(&offset, _)| offset),
+        );
+    }
+    Ok(expired)
 }
 
 /// The offsets of a block of raw rows.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::facts::{self, FactsError, Probe};
-use crate::ledger::{self, LedgerRow};
 use crate::lease::now_ms;
+use crate::ledger::{self, LedgerRow};
 use crate::metrics::Metrics;
 use crate::plan::{Facts, Gap, Plan, decide};
 use crate::range::PartitionId;
@@ -63,13 +63,22 @@ impl<S: Stage> Resolver<S> {
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         if plan.new_epoch {
             tracing::warn!(partition = %id, log_epoch = plan.log_epoch, "the topic was made again: a new log epoch begins");
-            self.write(id, plan.start, LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start)).await?;
+            self.write(
+                id,
+                plan.start,
+                LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start),
+            )
+            .await?;
         }
         if let Some(gap) = plan.gap {
             self.write_gap(id, plan.log_epoch, gap).await?;
         }
         let watermark_ms = facts::stated_watermark(&self.store, id, plan.log_epoch).await?;
-        Ok(Resolved { plan, watermark_ms, partitions })
+        Ok(Resolved {
+            plan,
+            watermark_ms,
+            partitions,
+        })
     }
 
     async fn ask_kafka(&self, id: &PartitionId, tail: Option<ledger::Tail>) -> Result<(Facts, i32), FactsError> {
@@ -78,7 +87,9 @@ impl<S: Stage> Resolver<S> {
             let partitions = probe.partitions(&[&id.topic])?.remove(&*id.topic).unwrap_or_default();
             Ok((facts::from_kafka(&probe, &id, tail.as_ref())?, partitions))
         });
-        asked.await.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
+        asked
+            .await
+            .unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
     }
 
     async fn with_rows(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
@@ -100,8 +111,16 @@ impl<S: Stage> Resolver<S> {
         let rows = stored.iter().sum();
         tracing::error!(partition = %id, start = gap.start, end = gap.end, rows, rejected,
             "offsets were deleted from the log before they were read: raise the topic's retention.ms");
-        self.metrics.lost_offsets.get_or_create(&Metrics::topic(&id.topic)).inc_by((gap.end - gap.start) as u64);
-        self.write(id, gap.start, LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected)).await
+        self.metrics
+            .lost_offsets
+            .get_or_create(&Metrics::topic(&id.topic))
+            .inc_by((gap.end - gap.start) as u64);
+        self.write(
+            id,
+            gap.start,
+            LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected),
+        )
+        .await
     }
 
     async fn stored_in_gap(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {

@@ -20,6 +20,7 @@ use crate::delivery::Delivery;
 use crate::facts::Probe;
 use crate::group::Group;
 use crate::http::{self, Health};
+use crate::inserts::Inserts;
 use crate::member::{Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::Limits;
@@ -42,7 +43,11 @@ pub struct BatchConfig {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { rows_max: 131_072, bytes_max: 32 << 20, age_max_ms: 0 }
+        Self {
+            rows_max: 131_072,
+            bytes_max: 32 << 20,
+            age_max_ms: 0,
+        }
     }
 }
 
@@ -62,7 +67,12 @@ pub struct DeliveryConfig {
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
-        Self { concurrency: 3, buffer_bytes_max: 256 << 20, lease_s: 60, drain_deadline_s: 20 }
+        Self {
+            concurrency: 3,
+            buffer_bytes_max: 256 << 20,
+            lease_s: 60,
+            drain_deadline_s: 20,
+        }
     }
 }
 
@@ -102,7 +112,9 @@ pub enum RunError {
         source: KafkaError,
     },
     /// A topic does not exist.
-    #[error("{setting} = {topic}: the topic does not exist at kafka.bootstrap = {bootstrap}: create it, or name another")]
+    #[error(
+        "{setting} = {topic}: the topic does not exist at kafka.bootstrap = {bootstrap}: create it, or name another"
+    )]
     Topic {
         /// The setting.
         setting: &'static str,
@@ -135,7 +147,10 @@ pub async fn run<S: Stage>(
 ) -> Result<(), RunError> {
     let store = Store::new(&options.clickhouse)?;
     let client_config = options.kafka.client_config();
-    let kafka_error = |source| RunError::Kafka { bootstrap: options.kafka.bootstrap.clone(), source };
+    let kafka_error = |source| RunError::Kafka {
+        bootstrap: options.kafka.bootstrap.clone(),
+        source,
+    };
     let probe = Arc::new(Probe::new(&client_config, &options.group).map_err(kafka_error)?);
     require_schema(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
@@ -144,23 +159,40 @@ pub async fn run<S: Stage>(
     let metrics = Metrics::new(&mut registry);
     let lease_life = Duration::from_secs(options.delivery.lease_s);
     let concurrency = options.delivery.concurrency.max(1);
-    let delivery =
-        Arc::new(Delivery::new(stage.clone(), store.clone(), cluster_id, lease_life, concurrency, metrics.clone()));
-    let resolver = Arc::new(Resolver { probe: probe.clone(), store, stage, metrics: metrics.clone() });
+    let inserts = Inserts::new(store.clone(), lease_life, metrics.clone());
+    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, concurrency, metrics.clone());
+    let delivery = Arc::new(delivery);
+    let resolver = Arc::new(Resolver {
+        probe: probe.clone(),
+        store,
+        stage,
+        metrics: metrics.clone(),
+    });
 
     let (events, received) = mpsc::channel();
     let topics = options.topics.iter().map(|(topic, _)| topic.as_str().into()).collect();
     let assignments = Assignments::new(topics, received, metrics.clone());
     let drain_deadline = Duration::from_secs(options.delivery.drain_deadline_s);
     let group = Group::new(assignments, start_resolving(resolver, events.clone()), drain_deadline);
-    let consumer: BaseConsumer<Group> =
-        consumer_config(client_config, &options.group).create_with_context(group).map_err(kafka_error)?;
+    let consumer: BaseConsumer<Group> = consumer_config(client_config, &options.group)
+        .create_with_context(group)
+        .map_err(kafka_error)?;
     let names: Vec<&str> = options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
     consumer.subscribe(&names).map_err(kafka_error)?;
 
     let runtime = tokio::runtime::Handle::current();
-    let member = Member::new(consumer, delivery, probe, runtime, events, member_options(&options), metrics);
-    serve_and_poll(member, options.listen, registry, shutdown).await?.map_err(kafka_error)
+    let member = Member::new(
+        consumer,
+        delivery,
+        probe,
+        runtime,
+        events,
+        member_options(&options),
+        metrics,
+    );
+    serve_and_poll(member, options.listen, registry, shutdown)
+        .await?
+        .map_err(kafka_error)
 }
 
 /// Polls on a thread of its own and serves HTTP until the end of either.
@@ -241,10 +273,12 @@ fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Ev
 }
 
 async fn require_schema(store: &Store, options: &RunOptions) -> Result<(), RunError> {
-    horolog_schemas::migrate::require_current(&store.client).await.map_err(|error| RunError::ClickHouse {
-        url: options.clickhouse.url.clone(),
-        reason: error.to_string(),
-    })
+    horolog_schemas::migrate::require_current(&store.client)
+        .await
+        .map_err(|error| RunError::ClickHouse {
+            url: options.clickhouse.url.clone(),
+            reason: error.to_string(),
+        })
 }
 
 /// All topics exist; gives the cluster's identifier.
@@ -259,10 +293,17 @@ async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<Strin
     let (partitions, cluster_id) = asked
         .await
         .map_err(|_| RunError::Panic)?
-        .map_err(|source| RunError::Kafka { bootstrap: bootstrap.clone(), source })?;
+        .map_err(|source| RunError::Kafka {
+            bootstrap: bootstrap.clone(),
+            source,
+        })?;
     for (topic, setting) in &options.topics {
         if partitions.get(topic).copied().unwrap_or_default() == 0 {
-            return Err(RunError::Topic { setting, topic: topic.clone(), bootstrap });
+            return Err(RunError::Topic {
+                setting,
+                topic: topic.clone(),
+                bootstrap,
+            });
         }
     }
     Ok(cluster_id)

@@ -17,7 +17,11 @@ use crate::range::PartitionId;
 
 const SCHEDULES: u64 = 2_000;
 const STEPS: usize = 120;
-const LIMITS: Limits = Limits { rows_max: 7, bytes_max: usize::MAX, age_max: Duration::ZERO };
+const LIMITS: Limits = Limits {
+    rows_max: 7,
+    bytes_max: usize::MAX,
+    age_max: Duration::ZERO,
+};
 
 /// Kafka and ClickHouse.
 #[derive(Default)]
@@ -51,11 +55,25 @@ impl World {
             metadata: CommitMetadata::decode(metadata).unwrap(),
         });
         let end = self.ledger.iter().map(|&(_, end)| end).max();
-        let ledger = end.map(|end| LedgerEnd { log_epoch: 1, end, tail_matches: Some(true) });
-        let from = [committed.map(|c| c.offset), end].into_iter().flatten().min().unwrap_or(0);
+        let ledger = end.map(|end| LedgerEnd {
+            log_epoch: 1,
+            end,
+            tail_matches: Some(true),
+        });
+        let from = [committed.map(|c| c.offset), end]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(0);
         let rows_end = self.rows.range(from..).next_back().map(|(offset, _)| offset + 1);
         let log_end = self.log.last().map_or(0, |last| last + 1);
-        Facts { committed, ledger, log_start: 0, log_end, rows_end }
+        Facts {
+            committed,
+            ledger,
+            log_start: 0,
+            log_end,
+            rows_end,
+        }
     }
 }
 
@@ -69,9 +87,19 @@ struct Life {
 impl Life {
     fn begin(world: &World) -> Self {
         let plan = decide(&world.facts());
-        assert!(!plan.new_epoch && plan.gap.is_none(), "nothing was made again or lost: {plan:?}");
-        let id = PartitionId { topic: "metrics".into(), partition: 0 };
-        Self { partition: Partition::new(id, 1, &plan, 0, 0), fetched: plan.fetch_from, job: None }
+        assert!(
+            !plan.new_epoch && plan.gap.is_none(),
+            "nothing was made again or lost: {plan:?}"
+        );
+        let id = PartitionId {
+            topic: "metrics".into(),
+            partition: 0,
+        };
+        Self {
+            partition: Partition::new(id, 1, &plan, 0, 0),
+            fetched: plan.fetch_from,
+            job: None,
+        }
     }
 
     fn fetch(&mut self, world: &World) {
@@ -79,14 +107,22 @@ impl Life {
             return;
         }
         if let Some(&offset) = world.log.iter().find(|&&offset| offset >= self.fetched) {
-            let record = RawRecord { offset, timestamp_ms: 0, key: None, payload: None };
+            let record = RawRecord {
+                offset,
+                timestamp_ms: 0,
+                key: None,
+                payload: None,
+            };
             self.partition.push(&record, &LIMITS, Instant::now(), 0);
             self.fetched = offset + 1;
         }
     }
 
     fn commit(&mut self, world: &mut World, random: &mut StdRng) {
-        let wanted = self.partition.renewal(i64::MAX / 2, 0).or_else(|| self.partition.wanted_commit(true));
+        let wanted = self
+            .partition
+            .renewal(i64::MAX / 2, 0)
+            .or_else(|| self.partition.wanted_commit(true));
         let Some(wanted) = wanted else { return };
         let reaches_the_broker = random.random_bool(0.9);
         if reaches_the_broker {
@@ -111,7 +147,10 @@ impl Life {
         insert_parts(world, job, parts_done);
         if parts_done == 4 {
             world.ledger.push((job.range.start, job.range.end));
-            let delivered = Delivered { end: job.range.end, watermark_ms: 0 };
+            let delivered = Delivered {
+                end: job.range.end,
+                watermark_ms: 0,
+            };
             self.partition.delivered(&delivered);
             self.job = None;
         }
@@ -121,12 +160,20 @@ impl Life {
 /// Inserts the first pieces of three, or all of them and the rest.
 fn insert_parts(world: &mut World, job: &Job, parts: usize) {
     let offsets: Vec<i64> = job.range.records().iter().map(|record| record.offset).collect();
-    for (number, piece) in offsets.chunks(3).enumerate().take(if parts == 4 { usize::MAX } else { parts }) {
+    for (number, piece) in offsets
+        .chunks(3)
+        .enumerate()
+        .take(if parts == 4 { usize::MAX } else { parts })
+    {
         let range = format!("{}-{}/{number}", job.range.start, job.range.end);
         match job.how {
             How::Fresh | How::Repeat => world.insert(range, piece),
             How::Fill => {
-                let missing: Vec<i64> = piece.iter().copied().filter(|offset| !world.rows.contains_key(offset)).collect();
+                let missing: Vec<i64> = piece
+                    .iter()
+                    .copied()
+                    .filter(|offset| !world.rows.contains_key(offset))
+                    .collect();
                 world.insert(format!("{range}/fill/{missing:?}"), &missing);
             }
         }
@@ -157,7 +204,10 @@ fn run(seed: u64) {
             }
             // A commit expires only long after its last batch was done.
             _ if life.job.is_none() && life.partition.wanted_commit(true).is_none() => {
-                let pending = world.committed.as_ref().is_some_and(|(_, metadata)| metadata.contains("intent"));
+                let pending = world
+                    .committed
+                    .as_ref()
+                    .is_some_and(|(_, metadata)| metadata.contains("intent"));
                 if !pending {
                     world.committed = None;
                 }
@@ -182,9 +232,17 @@ fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
 
 fn check(world: &World, seed: u64) {
     for offset in &world.log {
-        assert_eq!(world.rows.get(offset), Some(&1), "seed {seed}: copies of offset {offset}");
+        assert_eq!(
+            world.rows.get(offset),
+            Some(&1),
+            "seed {seed}: copies of offset {offset}"
+        );
     }
-    assert_eq!(world.rows.len(), world.log.len(), "seed {seed}: rows that nobody produced");
+    assert_eq!(
+        world.rows.len(),
+        world.log.len(),
+        "seed {seed}: rows that nobody produced"
+    );
     let mut ledger = world.ledger.clone();
     ledger.sort_unstable();
     ledger.dedup();
@@ -193,13 +251,21 @@ fn check(world: &World, seed: u64) {
         assert_eq!(start, end, "seed {seed}: the ledger has a hole or an overlap");
         end = next;
     }
-    assert_eq!(Some(end), world.log.last().map(|last| last + 1), "seed {seed}: the ledger ends early");
+    assert_eq!(
+        Some(end),
+        world.log.last().map(|last| last + 1),
+        "seed {seed}: the ledger ends early"
+    );
 }
 
 #[test]
 fn every_record_is_stored_once_whatever_happens_between_two_steps() {
     let first = std::env::var("HOROLOG_SEED").ok().and_then(|seed| seed.parse().ok());
-    println!("seeds {} to {} (HOROLOG_SEED sets the first)", first.unwrap_or(0), first.unwrap_or(0) + SCHEDULES);
+    println!(
+        "seeds {} to {} (HOROLOG_SEED sets the first)",
+        first.unwrap_or(0),
+        first.unwrap_or(0) + SCHEDULES
+    );
     for seed in first.unwrap_or(0)..first.unwrap_or(0) + SCHEDULES {
         run(seed);
     }

@@ -20,6 +20,12 @@ pub trait Stage: Send + Sync + 'static {
     /// whose rows do not know their records.
     fn tables_by_offset(&self, topic: &str) -> Vec<&'static str>;
 
+    /// After how long rows of a topic's table may be deleted by age, and which column holds their time; none where the stage's
+    /// rows are never looked for again.
+    fn expiry(&self, _topic: &str) -> Option<Expiry> {
+        None
+    }
+
     /// Rejected rows for records that ClickHouse refused for their content, by offset and with its words. None where a
     /// refusal cannot be a record's fault.
     fn refused(&self, _range: &Range, _refused: &[(i64, String)]) -> Option<Block> {
@@ -32,11 +38,22 @@ pub trait Stage: Send + Sync + 'static {
     }
 }
 
+/// When rows may be deleted by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// Column with the time of a row, µs since 1970.
+    pub time_column: &'static str,
+    /// Days that rows are kept after that time.
+    pub days: u32,
+}
+
 /// Why a range cannot be prepared. It stops the partition: a bad record is not an error, it is a rejected record.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The batch was begun by another release, whose rules this one does not know.
-    #[error("the pending batch was begun under validation rules version {0}, which this release does not have: run the release that began it until it is done")]
+    #[error(
+        "the pending batch was begun under validation rules version {0}, which this release does not have: run the release that began it until it is done"
+    )]
     Rules(u32),
     /// A broken invariant of our own.
     #[error("cannot prepare the batch: {0}")]

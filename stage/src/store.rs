@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
-use clickhouse::{Client, RowOwned, RowWrite};
 use clickhouse::error::Error as ClientError;
+use clickhouse::{Client, RowOwned, RowWrite};
 
 use crate::config::{ClickHouseConfig, ConfigError};
 
@@ -26,7 +26,7 @@ pub enum StoreError {
     #[error("unknown outcome: {0}")]
     Unknown(String),
     /// The table refused rows whose lease is over (or the clocks differ).
-    #[error("lease refused: {0}")]
+    #[error("the lease was over, or the clocks of this host and of clickhouse differ: {0}")]
     Lease(String),
     /// The content of the block was refused.
     #[error("content refused: {0}")]
@@ -63,7 +63,12 @@ impl Store {
             client = client.with_setting("select_sequential_consistency", "1");
         }
         let (send_timeout, insert_timeout) = (config.send_timeout(), config.insert_timeout());
-        Ok(Self { client, inserts, send_timeout, insert_timeout })
+        Ok(Self {
+            client,
+            inserts,
+            send_timeout,
+            insert_timeout,
+        })
     }
 
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").
@@ -141,9 +146,9 @@ fn by_code(code: Option<u32>, message: String) -> StoreError {
     match code {
         Some(469) => StoreError::Lease(message),
         // Values that cannot be parsed, converted or held.
-        Some(6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691) => {
-            StoreError::Content(message)
-        }
+        Some(
+            6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691,
+        ) => StoreError::Content(message),
         // What an operator has to change: unknown table, column, setting, function; syntax; rights.
         Some(10 | 16 | 47 | 60 | 62 | 81 | 115 | 193 | 194 | 452 | 497 | 516) => StoreError::Fatal(message),
         // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, unknown: they pass, or an operator mends
@@ -167,7 +172,10 @@ mod tests {
 
     #[test]
     fn classes_follow_the_code_and_not_the_words() {
-        assert_eq!(class("Code: 469. DB::Exception: Constraint `lease` … (VIOLATED_CONSTRAINT)"), "lease");
+        assert_eq!(
+            class("Code: 469. DB::Exception: Constraint `lease` … (VIOLATED_CONSTRAINT)"),
+            "lease"
+        );
         assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "content");
         assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "fatal");
         assert_eq!(class("Code: 252. DB::Exception: Too many parts"), "unknown");
@@ -182,7 +190,11 @@ mod tests {
         let mut reader = arrow::ipc::reader::StreamReader::try_new(&stream[..], None).unwrap();
         let batch = reader.next().unwrap().unwrap();
         assert_eq!(batch.schema().field(1).name(), "inserted_at");
-        let lease = batch.column(1).as_any().downcast_ref::<TimestampMillisecondArray>().unwrap();
+        let lease = batch
+            .column(1)
+            .as_any()
+            .downcast_ref::<TimestampMillisecondArray>()
+            .unwrap();
         assert_eq!(lease.values(), &[1_700_000_000_123, 1_700_000_000_123]);
     }
 }

@@ -8,9 +8,13 @@ use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
 /// Installs the global subscriber; a second call in one process changes nothing.
 pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&config.log)
-        .map_err(|error| ConfigError::Invalid { setting: "telemetry.log".to_owned(), reason: error.to_string() })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal())
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| ConfigError::Invalid {
+        setting: "telemetry.log".to_owned(),
+        reason: error.to_string(),
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let installed = match config.format {
         LogFormat::Human => builder.try_init(),

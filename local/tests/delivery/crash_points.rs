@@ -14,7 +14,10 @@ fn dies_at(point: &str, passages: &[u32]) {
     let mut aggregate = None;
     for (life, passage) in passages.iter().enumerate() {
         let at = format!("{point}:{passage}");
-        let env = [("HOROLOG_CRASH_AT", at.as_str()), ("HOROLOG_INGEST__BATCH__AGE_MAX_MS", "300")];
+        let env = [
+            ("HOROLOG_CRASH_AT", at.as_str()),
+            ("HOROLOG_INGEST__BATCH__AGE_MAX_MS", "300"),
+        ];
         drop((ingest.take(), aggregate.take()));
         let mut dying: Vec<Proc> = vec![flow.ingest(&env)];
         if aggregate_passes(point) {
@@ -39,7 +42,11 @@ fn aggregate_passes(point: &str) -> bool {
 fn produce_until_dead(flow: &Flow<'_>, process: &mut Proc, life: u64) {
     let begun = std::time::Instant::now();
     while process.exited().is_none() {
-        assert!(begun.elapsed() < DIE_DEADLINE, "never came to the crash point\n{}", process.log_tail());
+        assert!(
+            begun.elapsed() < DIE_DEADLINE,
+            "never came to the crash point\n{}",
+            process.log_tail()
+        );
         flow.produce(200 + life);
         std::thread::sleep(Duration::from_millis(100)); // the pace of the producer, not a wait for anything
     }

@@ -28,7 +28,12 @@ impl<'a> Flow<'a> {
         let topic = format!("{name}-{}", now_ms());
         bed.topic(&topic, partitions);
         bed.topic(&format!("{topic}-audit"), 1);
-        Self { bed, topic, partitions, sent: AtomicU64::new(0) }
+        Self {
+            bed,
+            topic,
+            partitions,
+            sent: AtomicU64::new(0),
+        }
     }
 
     /// Starts ingest on the flow's topics.
@@ -64,7 +69,10 @@ impl<'a> Flow<'a> {
         let mut by_partition: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
         for number in first..first + records {
             let partition = (number % self.partitions as u64) as i32;
-            by_partition.entry(partition).or_default().push(self.record(number, now_ms() - (number % 3) as i64 * HOUR_MS));
+            by_partition
+                .entry(partition)
+                .or_default()
+                .push(self.record(number, now_ms() - (number % 3) as i64 * HOUR_MS));
         }
         for (partition, records) in by_partition {
             self.bed.produce(&self.topic, partition, &records);
@@ -74,17 +82,37 @@ impl<'a> Flow<'a> {
     /// Produces samples with these times, ms, to partition 0.
     pub fn produce_at(&self, times_ms: impl IntoIterator<Item = i64>) {
         let first = self.sent.load(Ordering::SeqCst);
-        let records: Vec<Record> = (first..).zip(times_ms).map(|(number, time)| self.sample(number, time)).collect();
+        let records: Vec<Record> = (first..)
+            .zip(times_ms)
+            .map(|(number, time)| self.sample(number, time))
+            .collect();
         self.sent.fetch_add(records.len() as u64, Ordering::SeqCst);
         self.bed.produce(&self.topic, 0, &records);
     }
 
-    fn record(&self, number: u64, time_ms: i64) -> Record {
-        if number % 50 == 49 { Record::of(format!("not avro {number}")) } else { self.sample(number, time_ms) }
+    /// The record of this number: a sample, or one in fifty not Avro.
+    pub fn record(&self, number: u64, time_ms: i64) -> Record {
+        if number % 50 == 49 {
+            Record::of(format!("not avro {number}"))
+        } else {
+            self.sample(number, time_ms)
+        }
     }
 
-    fn sample(&self, number: u64, time_ms: i64) -> Record {
-        let sample = MetricSample {
+    /// The sample of this number.
+    pub fn sample(&self, number: u64, time_ms: i64) -> Record {
+        encoded(&self.metric_sample(number, time_ms))
+    }
+
+    /// A sample of now with a change.
+    pub fn changed_sample(&self, change: impl FnOnce(&mut MetricSample)) -> Record {
+        let mut sample = self.metric_sample(1, now_ms());
+        change(&mut sample);
+        encoded(&sample)
+    }
+
+    fn metric_sample(&self, number: u64, time_ms: i64) -> MetricSample {
+        MetricSample {
             tenant_id: self.topic.clone(),
             time: time_ms * 1_000,
             metric_name: format!("metric_{}", number % 10),
@@ -97,10 +125,12 @@ impl<'a> Flow<'a> {
             value: number as f64 * 0.25,
             unit: "ms".to_owned(),
             labels: BTreeMap::from([("instance".to_owned(), format!("i-{}", number % 100))]),
-        };
-        let mut payload = Vec::new();
-        sample.encode_single_object(&mut payload);
-        Record::of(payload).key(format!("{}/service_{}", self.topic, number % 7))
+        }
+    }
+
+    /// Counts records that a test produced itself.
+    pub fn count_sent(&self, records: u64) {
+        self.sent.fetch_add(records, Ordering::SeqCst);
     }
 
     /// Waits until both stages have everything in their ledgers.
@@ -112,17 +142,26 @@ impl<'a> Flow<'a> {
 
     /// Waits until one stage has.
     pub fn wait_until_stage_stored(&self, stage: &str) {
-        let sent = self.sent.load(Ordering::SeqCst);
-        wait_until(STORED_DEADLINE, &format!("{stage} has {sent} records of {} in its ledger", self.topic), || {
-            self.ledger_records(stage) >= sent
-        });
+        self.wait_until_records(stage, &self.topic, self.sent.load(Ordering::SeqCst));
     }
 
-    /// Records in a stage's ledger.
+    /// Waits until a stage has so many records of a topic in its ledger.
+    pub fn wait_until_records(&self, stage: &str, topic: &str, records: u64) {
+        wait_until(
+            STORED_DEADLINE,
+            &format!("{stage} has {records} records of {topic} in its ledger"),
+            || self.records(stage, topic) >= records,
+        );
+    }
+
+    /// Records of the flow's topic in a stage's ledger.
     pub fn ledger_records(&self, stage: &str) -> u64 {
+        self.records(stage, &self.topic)
+    }
+
+    fn records(&self, stage: &str, topic: &str) -> u64 {
         self.bed.one(&format!(
-            "select sum(records) from batch_ledger final where stage = '{stage}' and kafka_topic = '{}'",
-            self.topic
+            "select sum(records) from batch_ledger final where stage = '{stage}' and kafka_topic = '{topic}'"
         ))
     }
 
@@ -157,10 +196,24 @@ impl<'a> Flow<'a> {
         let mut ends: BTreeMap<(i32, u32), i64> = BTreeMap::new();
         for &(partition, epoch, start, end, records, rows, rejected) in &rows {
             let before = ends.insert((partition, epoch), end).unwrap_or(0);
-            assert_eq!(start, before, "{stage}: a hole or an overlap in the ledger of {}/{partition}", self.topic);
-            assert_eq!(rows + rejected, records, "{stage}: {}/{partition} {start}-{end}", self.topic);
+            assert_eq!(
+                start, before,
+                "{stage}: a hole or an overlap in the ledger of {}/{partition}",
+                self.topic
+            );
+            assert_eq!(
+                rows + rejected,
+                records,
+                "{stage}: {}/{partition} {start}-{end}",
+                self.topic
+            );
         }
-        assert_eq!(rows.iter().map(|row| row.4).sum::<u64>(), sent, "{stage}: records in the ledger of {}", self.topic);
+        assert_eq!(
+            rows.iter().map(|row| row.4).sum::<u64>(),
+            sent,
+            "{stage}: records in the ledger of {}",
+            self.topic
+        );
     }
 
     /// The hourly counts and sums equal those of the raw rows.
@@ -175,6 +228,23 @@ impl<'a> Flow<'a> {
             "select toUnixTimestamp(toStartOfHour(time)) as hour, metric_name, count(), sum(value) from metrics \
              where tenant_id = '{tenant}' group by hour, metric_name order by 1, 2"
         ));
-        assert_eq!(hours, raw, "hours of {tenant} (values are multiples of 1/4, so that sums are exact)");
+        assert_eq!(
+            hours, raw,
+            "hours of {tenant} (values are multiples of 1/4, so that sums are exact)"
+        );
     }
+}
+
+fn encoded(sample: &MetricSample) -> Record {
+    let mut payload = Vec::new();
+    sample.encode_single_object(&mut payload);
+    Record::of(payload).key(format!("{}/{}", sample.tenant_id, sample.service_id))
+}
+
+/// The seed of a test with chance in it: `HOROLOG_SEED`, or a new one, which is printed.
+pub fn seed() -> u64 {
+    let given = std::env::var("HOROLOG_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random::<u64>);
+    println!("HOROLOG_SEED={seed}");
+    seed
 }

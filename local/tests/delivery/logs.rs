@@ -18,7 +18,9 @@ fn admin(bed: &Bed) -> AdminClient<DefaultClientContext> {
 
 fn recreate(flow: &Flow<'_>, partitions: i32) {
     let bed = flow.bed;
-    let deleted = bed.block_on(admin(bed).delete_topics(&[&flow.topic], &AdminOptions::new())).unwrap();
+    let deleted = bed
+        .block_on(admin(bed).delete_topics(&[&flow.topic], &AdminOptions::new()))
+        .unwrap();
     deleted.into_iter().for_each(|result| drop(result.unwrap()));
     // A deleted name is free again only when the broker has let go of it.
     wait_until(STORED_DEADLINE, "the topic can be made again", || {
@@ -65,7 +67,9 @@ fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
     let groups = [format!("{}-ingest", flow.topic), format!("{}-aggregate", flow.topic)];
     let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
     wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
-        let deleted = flow.bed.block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
+        let deleted = flow
+            .bed
+            .block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
         deleted.is_ok_and(|results| results.iter().all(Result::is_ok))
     });
     flow.produce(1_000);

@@ -7,4 +7,6 @@ mod bed;
 mod crash_points;
 mod flow;
 mod logs;
+mod members;
 mod outages;
+mod rejected;

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::bed::{Bed, BedOptions, wait_until};
-use crate::flow::{Flow, STORED_DEADLINE};
+use crate::flow::{Flow, STORED_DEADLINE, seed};
 
 /// Produces at a steady pace until told to stop.
 fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
@@ -26,12 +26,19 @@ fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
 
 #[test]
 fn survives_kills_at_random_moments() {
-    let seed = std::env::var("HOROLOG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
-    let kills = std::env::var("HOROLOG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(10);
-    println!("HOROLOG_SEED={seed} HOROLOG_KILLS={kills}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let kills = std::env::var("HOROLOG_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(10);
+    println!("HOROLOG_KILLS={kills}");
+    let mut random = StdRng::seed_from_u64(seed());
     let flow = Flow::new(Bed::shared(), "kills", 4);
-    let mut processes = [flow.ingest(&[]), flow.ingest(&[]), flow.aggregate(&[]), flow.aggregate(&[])];
+    let mut processes = [
+        flow.ingest(&[]),
+        flow.ingest(&[]),
+        flow.aggregate(&[]),
+        flow.aggregate(&[]),
+    ];
     while_producing(&flow, || {
         for _ in 0..kills {
             std::thread::sleep(Duration::from_millis(random.random_range(200..3_000)));
@@ -67,7 +74,9 @@ fn a_sleeper_that_wakes_up_after_others_moved_on_adds_nothing() {
     let flow = Flow::new(Bed::shared(), "sleeper", 4);
     let (mut ingest, mut aggregate) = (flow.ingest(&[]), flow.aggregate(&[]));
     while_producing(&flow, || {
-        wait_until(STORED_DEADLINE, "both stages have begun", || flow.ledger_records("aggregate") > 0);
+        wait_until(STORED_DEADLINE, "both stages have begun", || {
+            flow.ledger_records("aggregate") > 0
+        });
         ingest.stop();
         aggregate.stop();
         let _others = (flow.ingest(&[]), flow.aggregate(&[]));
@@ -86,9 +95,17 @@ fn a_sleeper_that_wakes_up_after_others_moved_on_adds_nothing() {
 /// The window remembers two parts and a lease lasts five seconds: what the sleeper sends is known to nobody any more.
 #[test]
 fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
-    let migrate_env = [("HOROLOG_MIGRATE__TABLES__DEDUPLICATION_WINDOW", "2"), ("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS", "5")];
-    let migrate_env = migrate_env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let bed = Bed::start_with(&BedOptions { migrate_env, ..BedOptions::default() });
+    let migrate_env = [
+        ("HOROLOG_MIGRATE__TABLES__DEDUPLICATION_WINDOW", "2"),
+        ("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS", "5"),
+    ];
+    let migrate_env = migrate_env
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec();
+    let bed = Bed::start_with(&BedOptions {
+        migrate_env,
+        ..BedOptions::default()
+    });
     let flow = Flow::new(&bed, "window", 2);
     let ingest_env = [("HOROLOG_INGEST__DELIVERY__LEASE_S", "5")];
     let aggregate_env = [("HOROLOG_AGGREGATE__DELIVERY__LEASE_S", "5")];
@@ -96,12 +113,16 @@ fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
     while_producing(&flow, || {
         for _ in 0..3 {
             let before = flow.ledger_records("aggregate");
-            wait_until(STORED_DEADLINE, "both stages are at work", || flow.ledger_records("aggregate") > before);
+            wait_until(STORED_DEADLINE, "both stages are at work", || {
+                flow.ledger_records("aggregate") > before
+            });
             ingest.stop();
             aggregate.stop();
             let _others = (flow.ingest(&ingest_env), flow.aggregate(&aggregate_env));
             let before = flow.ledger_records("aggregate");
-            wait_until(STORED_DEADLINE, "others moved on", || flow.ledger_records("aggregate") > before + 2_000);
+            wait_until(STORED_DEADLINE, "others moved on", || {
+                flow.ledger_records("aggregate") > before + 2_000
+            });
             ingest.cont();
             aggregate.cont();
         }

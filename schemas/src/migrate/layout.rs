@@ -19,7 +19,7 @@ pub struct Layout {
     pub storage_policy: String,
     /// How long after the broker confirmed its owner a batch may still be inserted. Seconds.
     pub lease_seconds: u32,
-    /// How many inserted parts a table remembers for deduplication. By default 20,000 plain, 100,000 replicated.
+    /// How many inserted parts a table remembers for deduplication. By default 100,000.
     pub deduplication_window: Option<u32>,
     /// How long a replicated table remembers them, whichever is less. Seconds.
     pub deduplication_window_seconds: u32,
@@ -154,7 +154,7 @@ impl Layout {
             Engine::Plain => {
                 format!(
                     "non_replicated_deduplication_window = {}, fsync_after_insert = 1, fsync_part_directory = 1",
-                    self.deduplication_window.unwrap_or(20_000)
+                    self.deduplication_window.unwrap_or(100_000)
                 )
             }
             Engine::Replicated => format!(
@@ -206,7 +206,7 @@ mod tests {
         let text = "engine = ${engine ReplacingMergeTree(at)} settings ${durability}${storage_policy}";
         assert_eq!(
             Layout::default().render(text).unwrap(),
-            "engine = ReplacingMergeTree(at) settings non_replicated_deduplication_window = 20000, \
+            "engine = ReplacingMergeTree(at) settings non_replicated_deduplication_window = 100000, \
              fsync_after_insert = 1, fsync_part_directory = 1"
         );
         assert_eq!(

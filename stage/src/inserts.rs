@@ -1,0 +1,141 @@
+//! One insert, repeated until its outcome is known, as long as the lease allows it.
+//!
+//! Never gives up on what may pass, never goes on without a lease, never changes the token.
+
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+
+use crate::delivery::DeliveryError;
+use crate::lease::Lease;
+use crate::ledger::{self, LedgerRow};
+use crate::metrics::{ClassLabel, Metrics, TableLabel};
+use crate::range::Range;
+use crate::retry::Backoff;
+use crate::store::{Store, StoreError};
+
+/// How often a stale lease is looked at again.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is needed for every insert of a batch.
+pub struct Batch<'a> {
+    /// What makes its range different from any other.
+    pub token: String,
+    /// Its records.
+    pub range: &'a Range,
+    /// Its lease.
+    pub lease: &'a Lease,
+}
+
+/// Why attempts ended.
+pub enum Failed {
+    /// The lease was revoked.
+    Revoked,
+    /// The content was refused.
+    Content(String),
+    /// A retry cannot help.
+    Fatal(String),
+}
+
+impl From<Failed> for DeliveryError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Revoked => Self::Revoked,
+            Failed::Content(message) | Failed::Fatal(message) => Self::Stopped(message),
+        }
+    }
+}
+
+/// Inserts with patience.
+pub struct Inserts {
+    store: Store,
+    lease_life: Duration,
+    metrics: Metrics,
+}
+
+impl Inserts {
+    /// Inserts into `store` under leases that last `lease_life`.
+    pub fn new(store: Store, lease_life: Duration, metrics: Metrics) -> Self {
+        Self {
+            store,
+            lease_life,
+            metrics,
+        }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Inserts rows under a token.
+    pub async fn insert(&self, batch: &Batch<'_>, table: &str, rows: &RecordBatch, token: &str) -> Result<(), Failed> {
+        let begun = Instant::now();
+        let mut attempt = 0;
+        let done = self.attempts(batch, || {
+            // A millisecond apart, so that copies of a row can be told apart if the server should have forgotten the token.
+            attempt += 1;
+            let lease_ms = batch.lease.confirmed_ms() - attempt;
+            async move { self.store.insert(table, rows, token, lease_ms).await }
+        });
+        done.await?;
+        let label = TableLabel {
+            table: table.to_owned(),
+        };
+        self.metrics
+            .insert_seconds
+            .get_or_create(&label)
+            .observe(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Inserts the batch's row of the ledger.
+    pub async fn insert_ledger_row(&self, batch: &Batch<'_>, mut row: LedgerRow) -> Result<(), DeliveryError> {
+        let token = format!("{}/{}", batch.token, ledger::TABLE);
+        let mut attempt = 0;
+        self.patiently(batch, || {
+            attempt += 1;
+            row.inserted_at = batch.lease.confirmed_ms() - attempt;
+            let (row, token) = (row.clone(), token.clone());
+            async move { self.store.insert_row(ledger::TABLE, &row, &token).await }
+        })
+        .await
+    }
+
+    /// [`Self::attempts`] where a refusal of the content stops the partition.
+    pub async fn patiently<T, F>(&self, batch: &Batch<'_>, attempt: impl FnMut() -> F) -> Result<T, DeliveryError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.attempts(batch, attempt).await.map_err(DeliveryError::from)
+    }
+
+    /// Attempts until the outcome is known, waiting for a fresh lease before each.
+    async fn attempts<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut backoff = Backoff::default();
+        loop {
+            if batch.lease.is_revoked() {
+                return Err(Failed::Revoked);
+            }
+            if !batch.lease.is_fresh(self.lease_life) {
+                tokio::time::sleep(LEASE_POLL_INTERVAL).await;
+                continue;
+            }
+            let (class, error) = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(StoreError::Content(message)) => return Err(Failed::Content(message)),
+                Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),
+                Err(error @ StoreError::Lease(_)) => ("lease", error),
+                Err(error @ StoreError::Unknown(_)) => ("unknown", error),
+            };
+            self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();
+            let wait = backoff.next_wait();
+            tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
+                wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
+            tokio::time::sleep(wait).await;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the polling thread commits, and what follows from an acceptance: a batch's intent starts its delivery.
+//!
+//! A commit whose outcome is unknown is never followed by another one: the committed offset is read first.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+
+use super::Member;
+use crate::assignment::{AssignmentId, Event, Slot};
+use crate::crash;
+use crate::delivery::Job;
+use crate::lease::now_ms;
+use crate::metrics::Metrics;
+use crate::partition::Wanted;
+use crate::retry::Backoff;
+use crate::stage::Stage;
+
+/// How long to wait for the group's offsets.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A commit whose outcome is unknown.
+pub(super) struct Doubt {
+    sent_ms: i64,
+    next_attempt: Instant,
+    backoff: Backoff,
+}
+
+impl<S: Stage> Member<S> {
+    /// Commits what is wanted, in one request, and starts the delivery of the batches whose intents were accepted by it.
+    pub(super) fn commit_and_deliver(&mut self, announce: bool) {
+        if self
+            .doubt
+            .as_ref()
+            .is_some_and(|doubt| Instant::now() < doubt.next_attempt)
+        {
+            return;
+        }
+        let mut wanted = self.wanted_commits(announce);
+        if let Some(sent_ms) = self.doubt.as_ref().map(|doubt| doubt.sent_ms) {
+            match self.resolve_doubt(wanted, sent_ms) {
+                Ok(left) => wanted = left,
+                Err(error) => return self.commit_failed(&error, sent_ms),
+            }
+        }
+        let sent_ms = now_ms();
+        match self.group().commit(&self.consumer, &wanted) {
+            Ok(sent_ms) => {
+                self.doubt = None;
+                self.accepted(&wanted, sent_ms);
+            }
+            Err(error) => self.commit_failed(&error, sent_ms),
+        }
+    }
+
+    pub(super) fn wanted_commits(&self, announce: bool) -> Vec<(Slot, Wanted)> {
+        let renewal_age_ms = self.options.lease_life.as_millis() as i64 / 4;
+        let now_ms = now_ms();
+        let mut assignments = self.group().assignments();
+        assignments
+            .active_mut()
+            .filter_map(|(slot, _, partition)| {
+                let wanted = partition
+                    .renewal(now_ms, renewal_age_ms)
+                    .or_else(|| partition.wanted_commit(announce));
+                Some((slot, wanted?))
+            })
+            .collect()
+    }
+
+    /// After an unknown outcome: reads what is committed. What is there already is accepted; what is still as before is left to
+    /// be committed again, identically; anything else was somebody else, and the partition starts anew.
+    fn resolve_doubt(&self, wanted: Vec<(Slot, Wanted)>, sent_ms: i64) -> Result<Vec<(Slot, Wanted)>, KafkaError> {
+        let mut left = Vec::new();
+        let (mut done, mut foreign) = (Vec::new(), Vec::new());
+        let committed = self.read_committed(&wanted)?;
+        for (slot, wanted) in wanted {
+            let id = self.group().assignments().id(slot);
+            let found = committed.find_partition(&id.topic, id.partition);
+            let offset = found
+                .as_ref()
+                .and_then(|element| element.offset().to_raw())
+                .unwrap_or(-1);
+            let same_metadata = found.is_some_and(|element| element.metadata() == wanted.metadata.encode());
+            if offset == wanted.offset && same_metadata {
+                done.push((slot, wanted));
+            } else if offset > wanted.offset {
+                foreign.push(slot);
+            } else {
+                left.push((slot, wanted));
+            }
+        }
+        self.accepted(&done, sent_ms);
+        if !foreign.is_empty() {
+            tracing::warn!(
+                partitions = foreign.len(),
+                "somebody else committed further: looking at the partitions anew"
+            );
+            self.start_anew(&foreign);
+        }
+        Ok(left)
+    }
+
+    fn read_committed(&self, wanted: &[(Slot, Wanted)]) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (slot, _) in wanted {
+            let id = self.group().assignments().id(*slot);
+            list.add_partition(&id.topic, id.partition);
+        }
+        if wanted.is_empty() {
+            return Ok(list);
+        }
+        self.consumer.committed_offsets(list, COMMITTED_TIMEOUT)
+    }
+
+    fn commit_failed(&mut self, error: &KafkaError, sent_ms: i64) {
+        self.metrics.commit_failures.inc();
+        let mut backoff = self.doubt.take().map_or_else(Backoff::default, |doubt| doubt.backoff);
+        let wait = backoff.next_wait();
+        tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the commit's outcome is unknown");
+        self.doubt = Some(Doubt {
+            sent_ms,
+            next_attempt: Instant::now() + wait,
+            backoff,
+        });
+    }
+
+    fn accepted(&self, wanted: &[(Slot, Wanted)], sent_ms: i64) {
+        for (slot, wanted) in wanted {
+            let job = {
+                let mut assignments = self.group().assignments();
+                let Some(held) = assignments.get_mut(*slot) else {
+                    continue;
+                };
+                let assignment = held.assignment;
+                held.active
+                    .as_mut()
+                    .and_then(|active| active.accepted(wanted, sent_ms))
+                    .map(|job| (assignment, job))
+            };
+            crash::point(if wanted.metadata.intent.is_some() {
+                "after-intent"
+            } else {
+                "after-commit"
+            });
+            if let Some((assignment, job)) = job {
+                self.start_delivery(*slot, assignment, job);
+            }
+        }
+    }
+
+    fn start_delivery(&self, slot: Slot, assignment: AssignmentId, job: Job) {
+        let topic = Metrics::topic(&job.range.id.topic);
+        self.metrics
+            .consumed
+            .get_or_create(&topic)
+            .inc_by(job.range.len() as u64);
+        let (delivery, events, in_flight) = (
+            self.delivery.clone(),
+            self.events.clone(),
+            self.metrics.batches_in_flight.clone(),
+        );
+        self.runtime.spawn(async move {
+            in_flight.inc();
+            let outcome = delivery.deliver(job).await;
+            in_flight.dec();
+            crash::point("before-commit");
+            drop(events.send(Event::Delivered(slot, assignment, outcome))); // the receiver is gone only at the end
+        });
+    }
+}

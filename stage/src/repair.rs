@@ -1,0 +1,148 @@
+//! Repairs a recovered range until each of its records is stored once.
+//!
+//! Missing rows are inserted under tokens of their own, doubled ones are removed, rows that deletion by age has taken are
+//! let go. Stages whose rows do not know their records cannot be repaired: their exactness rests on tokens and leases.
+
+use std::collections::HashSet;
+
+use crate::delivery::{Delivery, DeliveryError, fatal};
+use crate::inserts::Batch;
+use crate::lease::now_ms;
+use crate::metrics::ClassLabel;
+use crate::range::Range;
+use crate::read_back;
+use crate::stage::{Block, Prepared, Stage};
+use crate::store::StoreError;
+
+/// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
+const READ_BACKS_MAX: usize = 5;
+
+impl<S: Stage> Delivery<S> {
+    /// Inserts those rows that the tables do not have.
+    pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
+        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
+        if tables.is_empty() {
+            return self.insert_all(batch, made).await; // rows that do not know their records cannot be compared
+        }
+        let stored = self.read_back(batch, &tables).await?;
+        let missing = Prepared {
+            blocks: missing_blocks(&made.blocks, &stored).map_err(fatal)?,
+            ..made.clone()
+        };
+        if missing.blocks.is_empty() {
+            return Ok((made.rows, made.rejected));
+        }
+        tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, "filling up missing rows");
+        self.metrics
+            .repairs
+            .get_or_create(&ClassLabel { class: "missing" })
+            .inc();
+        // Tokens of their own: those of the range may be remembered for other content.
+        let token = format!("{}/fill/{}", batch.token, offsets_hash(&missing.blocks).map_err(fatal)?);
+        self.insert_all(&Batch { token, ..*batch }, &missing).await?;
+        Ok((made.rows, made.rejected))
+    }
+
+    /// Reads a recovered range back until each of its records is stored once; gives what is stored of rows and rejected.
+    pub async fn verify(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
+        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        for _ in 0..READ_BACKS_MAX {
+            let stored = self.read_back(batch, &tables).await?;
+            let expired = self.expired(batch, made)?;
+            let is_there = |offset: i64| stored.has(offset) || expired.contains(&offset);
+            let complete = batch.range.records().iter().all(|record| is_there(record.offset));
+            if stored.doubled.is_empty() && complete {
+                let rejected = stored.rejected();
+                return Ok(Some((batch.range.len() as u64 - rejected, rejected)));
+            }
+            for table in &stored.doubled {
+                tracing::warn!(partition = %batch.range.id, table, start = batch.range.start, "removing doubled rows");
+                self.metrics
+                    .repairs
+                    .get_or_create(&ClassLabel { class: "doubled" })
+                    .inc();
+                self.inserts
+                    .patiently(batch, || {
+                        read_back::remove_doubles(self.inserts.store(), table, batch.range)
+                    })
+                    .await?;
+            }
+            if !complete {
+                self.fill(batch, made).await?;
+            }
+        }
+        Err(DeliveryError::Stopped(format!(
+            "offsets {}-{} of {} are not stored once each after {READ_BACKS_MAX} repairs",
+            batch.range.start, batch.range.end, batch.range.id
+        )))
+    }
+
+    /// The offsets whose rows may have been deleted by age already.
+    fn expired(&self, batch: &Batch<'_>, made: &Prepared) -> Result<HashSet<i64>, DeliveryError> {
+        let Some(expiry) = self.stage.expiry(&batch.range.id.topic) else {
+            return Ok(HashSet::new());
+        };
+        let rows = made.blocks.first().map_or(&[][..], |block| &block.pieces);
+        read_back::expired(rows, expiry, now_ms()).map_err(fatal)
+    }
+
+    async fn read_back(&self, batch: &Batch<'_>, tables: &[&'static str]) -> Result<read_back::Stored, DeliveryError> {
+        self.inserts
+            .patiently(batch, || read_back::read(self.inserts.store(), tables, batch.range))
+            .await
+    }
+
+    /// The partition went to another member while we were inserting. What we sent may land after that member read its rows
+    /// back, so we look ourselves, and leave one copy.
+    pub async fn look_after(&self, range: &Range) {
+        for table in self.stage.tables_by_offset(&range.id.topic) {
+            let outcome = match read_back::read(self.inserts.store(), &[table], range).await {
+                Ok(stored) if stored.doubled.is_empty() => continue,
+                Ok(_) => read_back::remove_doubles(self.inserts.store(), table, range).await,
+                Err(error) => Err(error),
+            };
+            let Range { id, start, end, .. } = range;
+            match outcome {
+                Ok(()) => {
+                    tracing::warn!(partition = %id, table, start, end, "removed doubled rows of a lost partition")
+                }
+                Err(error) => {
+                    tracing::error!(partition = %id, table, start, end, %error, "cannot check a lost partition")
+                }
+            }
+        }
+    }
+}
+
+/// The rows of `blocks` that are not stored.
+fn missing_blocks(blocks: &[Block], stored: &read_back::Stored) -> Result<Vec<Block>, StoreError> {
+    let mut missing = Vec::new();
+    for block in blocks {
+        let pieces = block
+            .pieces
+            .iter()
+            .filter_map(|piece| read_back::missing(piece, stored).transpose());
+        let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
+        if !pieces.is_empty() {
+            missing.push(Block {
+                table: block.table,
+                pieces,
+            });
+        }
+    }
+    Ok(missing)
+}
+
+/// Tells one set of missing offsets from another, so that a repeated fill has the same token and another one has not.
+fn offsets_hash(blocks: &[Block]) -> Result<String, StoreError> {
+    let mut hash = 0_u64;
+    for piece in blocks.iter().flat_map(|block| &block.pieces) {
+        for &offset in read_back::offsets(piece)?.values() {
+            hash = (hash.rotate_left(5) ^ offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+    Ok(format!("{hash:016x}"))
+}
