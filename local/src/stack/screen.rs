@@ -30,7 +30,7 @@ pub fn welcome(state: &StackState) -> String {
 Try:
   curl '{query}/v1/metrics/hourly?tenant_id=demo&limit=5'
   curl '{query}/v1/audit/events?tenant_id=demo&limit=5'
-  curl -u \"{user}:$(cat {password_file})\" '{clickhouse}/?database={database}' --data-binary 'select metric_name, count() from metrics group by all format PrettyCompact'
+  curl -u \"{user}:$(cat '{password_file}')\" '{clickhouse}/?database={database}' --data-binary 'select metric_name, count() from metrics group by all format PrettyCompact'
 ",
         query = query.url,
         clickhouse = clickhouse.url,
