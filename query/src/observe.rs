@@ -174,8 +174,12 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
         metrics.record(&route, &response, started);
-        let elapsed_ms = started.elapsed().as_millis() as u64;
-        tracing::debug!(status = response.status().as_u16(), elapsed_ms, "answered");
+        let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
+        // Probes come every few seconds and say nothing that the metrics do not.
+        match route.starts_with("/v1/") {
+            true => tracing::info!(status, elapsed_ms, "answered"),
+            false => tracing::debug!(status, elapsed_ms, "answered"),
+        }
         response
     }
     .instrument(span)

@@ -27,12 +27,17 @@ impl<T> Page<T> {
         }
     }
 
-    /// Adds a row of about `bytes`; breaks when it belongs to the next page.
+    /// Adds a row of about `bytes`, or drops it when it belongs to the next page. Breaks where that is for its size; the one
+    /// row too many is the last of its statement, and reading on to its end keeps the connection.
     pub fn push(&mut self, row: T, bytes: usize) -> ControlFlow<()> {
         let too_large = !self.rows.is_empty() && self.bytes.saturating_add(bytes) > self.bytes_max;
-        if too_large || self.rows.len() == self.rows_max {
-            self.more = true;
-            return ControlFlow::Break(());
+        self.more |= too_large || self.rows.len() == self.rows_max;
+        if self.more {
+            return if too_large {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            };
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.rows.push(row);
@@ -75,7 +80,7 @@ mod tests {
             let (mut start, mut seen) = (0, Vec::new());
             loop {
                 let mut page = Page::new(rows_max, 100);
-                for (index, &bytes) in sizes.iter().enumerate().skip(start).take(rows_max as usize + 1) {
+                for (index, &bytes) in sizes.iter().enumerate().skip(start) {
                     if page.push(index, bytes).is_break() {
                         break;
                     }

@@ -12,7 +12,9 @@ use crate::tenant::TenantId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// Merged hours.
-    MetricsHourly,
+    Hours,
+    /// The partial aggregates they are merged from.
+    PartialHours,
     /// Audit events, as they were stored.
     AuditLogs,
 }
@@ -20,7 +22,8 @@ pub enum Relation {
 impl Relation {
     fn name(self) -> &'static str {
         match self {
-            Self::MetricsHourly => "metrics_hourly_view",
+            Self::Hours => "metrics_hourly_view",
+            Self::PartialHours => "metrics_hourly",
             Self::AuditLogs => "audit_logs",
         }
     }
@@ -89,6 +92,12 @@ impl TenantSelect {
     /// At most so many rows.
     pub fn limit(mut self, rows: u32) -> Self {
         self.sql.push_str(&format!(" limit {rows}"));
+        self
+    }
+
+    /// Only the row after so many others.
+    pub fn only(mut self, after_rows: u32) -> Self {
+        self.sql.push_str(&format!(" limit 1 offset {after_rows}"));
         self
     }
 

@@ -3,7 +3,7 @@
 //! Guarantees: does not start without a reachable, migrated store; is not ready while the store is away; drains requests on
 //! SIGTERM and SIGINT within a deadline. Adds no behaviour to a route: resources are in their own files.
 
-use std::future::Future;
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,14 +129,29 @@ async fn stop_requested(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|&stopped| stopped).await;
 }
 
-fn told_to_stop() -> impl Future<Output = std::io::Result<()>> {
-    async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
+async fn told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_too_many_is_told_to_come_back_until_another_is_done() {
+        let mut config = QueryConfig::default();
+        config.limits.concurrent_requests_max = 1;
+        let store = Store::new(&config.clickhouse, &config.limits).unwrap();
+        let api = Api::new(&config, store);
+        let admitted = api.admit().unwrap();
+        assert_eq!(api.clone().admit().unwrap_err(), Problem::Busy);
+        drop(admitted);
+        assert!(api.admit().is_ok());
     }
 }

@@ -40,11 +40,19 @@ pub enum StoreError {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "statement failed");
         match error {
-            StoreError::Unavailable(_) => Self::StoreUnavailable,
-            StoreError::Limit(_) => Self::TooExpensive,
-            StoreError::Defect(_) => Self::Internal,
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store is not available");
+                Self::StoreUnavailable
+            }
+            StoreError::Limit(reason) => {
+                tracing::info!(reason, "a statement reached a limit");
+                Self::TooExpensive
+            }
+            StoreError::Defect(reason) => {
+                tracing::error!(reason, "a statement does not fit the store");
+                Self::Internal
+            }
         }
     }
 }
@@ -91,6 +99,21 @@ impl Store {
             .iter()
             .fold(query, |query, (name, value)| query.param(name, value));
         self.run(request, query, take).await
+    }
+
+    /// The first row of `select`, which has one at most.
+    pub async fn first<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        select: &TenantSelect,
+    ) -> Result<Option<T>, StoreError> {
+        let mut first = None;
+        let take = |row| {
+            first.get_or_insert(row);
+            ControlFlow::Continue(())
+        };
+        self.rows(request, select, take).await?;
+        Ok(first)
     }
 
     /// The newest progress of each partition of a topic.

@@ -1,0 +1,12 @@
+//! The query service as a caller meets it: the real binary in front of the real engine, with rows written by SQL.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../bed/mod.rs"]
+mod bed;
+mod client;
+mod events;
+mod hours;
+mod refusals;
+mod rows;
+mod running;
+mod tenants;

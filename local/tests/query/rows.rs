@@ -1,0 +1,52 @@
+//! Rows written by SQL, as the stages would have.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::bed::Bed;
+
+/// `hours` hours from 2026-01-01 of two metrics, two services and two units for a tenant; the count is the number of the hour
+/// plus 1, every sample has the value 1.5.
+pub(crate) fn insert_hours(tenant: &str, hours: u32) {
+    Bed::shared().execute(&format!(
+        "insert into metrics_hourly select '{tenant}', m, toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * h, s, '', 'prod', '', \
+         'gauge', u, 0, 0, h + 1, 0, 1.5 * (h + 1), 1.5, 1.5, (now64(6), 0, h, 1.5), map(toInt32(37), toUInt64(h + 1)), \
+         map(), 0, now64(3) \
+         from (select arrayJoin(['cpu', 'mem']) as m, arrayJoin(['api', 'web']) as s, arrayJoin(['', '%']) as u, \
+         arrayJoin(range({hours})) as h)"
+    ));
+}
+
+/// One event for a tenant; `number` gives its id, time and coordinates apart from the columns in `set`.
+pub(crate) fn insert_event(tenant: &str, number: u32, set: &[(&str, &str)]) {
+    let id = format!("toUUID('00000000-0000-4000-8000-{number:012}')");
+    let at = format!("toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + {number}");
+    let (tenant, number) = (format!("'{tenant}'"), number.to_string());
+    let mut columns = BTreeMap::from([
+        ("event_id", id.as_str()),
+        ("tenant_id", &tenant),
+        ("occurred_at", &at),
+        ("user_id", "'ann'"),
+        ("source", "'api'"),
+        ("action", "'update'"),
+        ("resource_type", "'doc'"),
+        ("resource_id", "'d1'"),
+        ("status", "'success'"),
+        ("kafka_topic", "'audit-events'"),
+        ("kafka_partition", "0"),
+        ("kafka_offset", &number),
+        ("kafka_timestamp", "toDateTime64('2026-01-01 00:00:00', 3, 'UTC')"),
+        ("log_epoch", "1"),
+        ("inserted_at", "now64(3)"),
+    ]);
+    columns.extend(set.iter().copied());
+    let names = columns.keys().copied().collect::<Vec<_>>().join(", ");
+    let values = columns.values().copied().collect::<Vec<_>>().join(", ");
+    Bed::shared().execute(&format!("insert into audit_logs ({names}) select {values}"));
+}
+
+pub(crate) fn event_numbers(rows: &[Value]) -> Vec<u32> {
+    let last_digits = |row: &Value| row["event_id"].as_str().unwrap()[24..].parse().unwrap();
+    rows.iter().map(last_digits).collect()
+}
