@@ -8,9 +8,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use bed::{Bed, BedOptions};
+use bed::{Bed, BedOptions, wait_until};
 use horolog_schemas::{AuditStatus, Kind, Reason};
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// No tables are needed: what counts is what is in the log.
 fn bed() -> &'static Bed {
@@ -241,7 +244,7 @@ fn the_exit_code_says_when_a_file_was_not_read_or_nothing_was_sent() {
     let good = place.file("web/load.csv", "time,value\n1661140279,1\n");
     let topology = place.file("web/topology.csv", "Source,Target\na,b\n");
     let bad = place.file("web/bad.csv", "time,value\nnoon,1\n");
-    let mut cut = gzip(&"time,value\n1661140279,1\n".repeat(1));
+    let mut cut = gzip("time,value\n1661140279,1\n");
     cut.truncate(cut.len() - 6);
     let cut = place.file("web/cut.csv.gz", cut);
     let missing = place.folder.path().join("missing.csv");
@@ -361,4 +364,46 @@ fn a_second_import_of_the_same_events_has_the_same_ids() {
         (true, true, false),
         "{ids:?}"
     );
+}
+
+#[test]
+fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
+    // A broker of its own: it is killed.
+    let bed = Bed::start_with(&BedOptions {
+        migrate: false,
+        ..BedOptions::default()
+    });
+    for kind in Kind::ALL {
+        bed.topic(kind.default_topic(), 1);
+    }
+    let mut child = Command::new(bed::HOROLOG)
+        .args([
+            "import",
+            "--kafka",
+            &bed.kafka(),
+            "--kafka-property",
+            "message.timeout.ms=3000",
+            "-",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than is looked at before the first record is sent.
+    let lines = |count: usize| "1661140279,1\n".repeat(count);
+    input
+        .write_all(format!("time,value\n{}", lines(200_000)).as_bytes())
+        .unwrap();
+    let topic = Kind::MetricSample.default_topic();
+    wait_until(DEADLINE, "records arrive", || {
+        received::ends(&bed.kafka(), topic)[&0] > 0
+    });
+    bed.kill_broker();
+    input.write_all(lines(1_000).as_bytes()).unwrap();
+    drop(input);
+    let imported: Imported = child.wait_with_output().unwrap().into();
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(imported.err.contains("kafka did not take"), "{imported:?}");
 }

@@ -254,12 +254,9 @@ mod tests {
             ("\u{feff}Time,VALUE\r\n", "metrics-csv, metric `cpu` of service `web`"),
             (
                 "time,pod,a,b\n1,p,2,3",
-                "metrics-wide, 2 columns are metrics, the service has a column",
+                "metrics-wide, metric columns: 2, the service has a column",
             ),
-            (
-                "time,a\n1,2",
-                "metrics-wide, 1 columns are services with the metric `cpu`",
-            ),
+            ("time,a\n1,2", "metrics-wide, service columns: 1, of metric `cpu`"),
             (
                 "{\"eventSource\":\"s3\",\"eventName\":\"x\"}\n",
                 "cloudtrail, an event a line",
@@ -298,7 +295,7 @@ mod tests {
         let text = "time,pod,zone,a\n1,p,eu,\n2,p,us,3\n";
         assert_eq!(
             detect(text, &[]).unwrap(),
-            "metrics-wide, 1 columns are metrics, the service has a column; without numbers: zone"
+            "metrics-wide, metric columns: 1, the service has a column; without numbers: zone"
         );
     }
 

@@ -90,8 +90,8 @@ impl MetricsWide {
         let (texts, series): (Vec<&Series>, Vec<&Series>) = self.series.iter().partition(|series| series.is_other);
         let count = series.len();
         let mut description = match (self.columns, self.service) {
-            (Columns::Metrics, Some(_)) => format!("{count} columns are metrics, the service has a column"),
-            (Columns::Metrics, None) => format!("{count} columns are metrics of service `{}`", self.service_of_all()),
+            (Columns::Metrics, Some(_)) => format!("metric columns: {count}, the service has a column"),
+            (Columns::Metrics, None) => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
             (Columns::Services, _) => format!(
                 "{count} columns are services with the metric `{}`",
                 self.metric_of_all()

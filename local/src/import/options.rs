@@ -85,3 +85,73 @@ fn property(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+    use crate::process::Identity;
+    use crate::stack::{ClickHouseAddress, DataFolder, HttpAddress, KafkaAddress};
+
+    fn target(arguments: &[&str]) -> Target {
+        let command = Target::augment_args(Command::new("import").no_binary_name(true));
+        Target::from_arg_matches(&command.try_get_matches_from(arguments).unwrap()).unwrap()
+    }
+
+    fn state(folder: &DataFolder) -> StackState {
+        let http = || "http://127.0.0.1:1".to_owned();
+        StackState {
+            state: Phase::Ready,
+            reason: None,
+            data: folder.path().to_owned(),
+            supervisor: Identity::own().unwrap(),
+            keep_all: false,
+            query: HttpAddress { url: http() },
+            clickhouse: ClickHouseAddress {
+                url: http(),
+                user: String::new(),
+                database: String::new(),
+                password_file: PathBuf::new(),
+            },
+            kafka: KafkaAddress {
+                bootstrap: "127.0.0.1:19092".to_owned(),
+            },
+            processes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_broker_is_that_of_the_stack_that_runs_on_the_data_folder() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        state(&folder).write(&folder).unwrap();
+        let target = target(&[
+            "--data",
+            temporary.path().to_str().unwrap(),
+            "--kafka-property",
+            "linger.ms=1",
+        ]);
+        assert!(
+            target.kafka().unwrap_err().to_string().contains("--kafka HOST:PORT"),
+            "nobody runs it"
+        );
+        let _lock = folder.lock().unwrap();
+        let kafka = target.kafka().unwrap();
+        assert_eq!(
+            (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].as_str()),
+            ("127.0.0.1:19092", "1")
+        );
+    }
+
+    #[test]
+    fn a_named_broker_goes_before_any_stack() {
+        assert_eq!(
+            target(&["--kafka", "far:9092", "--data", "/nowhere"])
+                .kafka()
+                .unwrap()
+                .bootstrap,
+            "far:9092"
+        );
+    }
+}

@@ -4,7 +4,7 @@
 //! before and after, keys, exports, calls of webhooks. Changes follow from each other: what was the new value is the next old
 //! one. The same seed and times give the same events. No clock, no I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use horolog_schemas::{AuditEvent, AuditSource, AuditStatus};
 use rand::rngs::StdRng;
@@ -243,6 +243,8 @@ fn about(event: &mut AuditEvent, resource_type: &str, id: &str, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn events(seed: u64, count: i64) -> Vec<AuditEvent> {
