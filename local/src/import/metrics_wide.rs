@@ -92,10 +92,7 @@ impl MetricsWide {
         let mut description = match (self.columns, self.service) {
             (Columns::Metrics, Some(_)) => format!("metric columns: {count}, the service has a column"),
             (Columns::Metrics, None) => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
-            (Columns::Services, _) => format!(
-                "{count} columns are services with the metric `{}`",
-                self.metric_of_all()
-            ),
+            (Columns::Services, _) => format!("service columns: {count}, of metric `{}`", self.metric_of_all()),
         };
         if !texts.is_empty() {
             let headers: Vec<&str> = texts.iter().map(|series| series.header.as_str()).collect();
