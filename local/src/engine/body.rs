@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::blocks;
-use super::encoding::{self, Encoding};
+use super::encoding::{Decoder, Encoding};
 use super::exception::{Code, Exception};
 
 /// Frames between socket and statement; a frame is at most about 400 KB (hyper's read buffer).
@@ -38,7 +38,7 @@ pub struct Pump {
 
 /// The statement's side.
 pub struct Reader {
-    decoded: Box<dyn Read + Send>,
+    decoded: Decoder<Frames>,
     blocks: Option<blocks::Decoder>,
     piece: Vec<u8>,
 }
@@ -72,7 +72,7 @@ pub fn channel(
         ended: false,
     };
     let reader = Reader {
-        decoded: encoding::decoder(encoding, frames).map_err(undecodable)?,
+        decoded: Decoder::new(encoding, frames),
         blocks: decompress.then(blocks::Decoder::default),
         piece: vec![0; PIECE_BYTES],
     };

@@ -58,8 +58,9 @@ pub fn server(data: &Path, memory_bytes: u64) -> String {
     )
 }
 
-/// `users.xml`: what the embedded library loosens is set back to a server's defaults, and nothing outside the data
-/// folder can be reached by SQL: no files, no network.
+/// `users.xml`: what the embedded library loosens is set back to a server's defaults, and SQL reaches nothing outside the
+/// data folder: no files and no network (sources, table engines), and no programs (the library would run an executable
+/// dictionary's command). The function `file` knows no grant: see [`super::statement::FileCalls`].
 pub fn users() -> String {
     "<clickhouse>
     <profiles>
@@ -79,6 +80,10 @@ pub fn users() -> String {
                 <query>grant all on *.*</query>
                 <query>revoke sources on *.*</query>
                 <query>revoke read, write on *</query>
+                <query>revoke table engine on *</query>
+                <query>revoke create dictionary on *.*</query>
+                <query>revoke system shutdown on *.*</query>
+                <query>revoke introspection on *.*</query>
             </grants>
         </default>
     </users>

@@ -67,9 +67,40 @@ impl Encoding {
     }
 }
 
-/// Decodes what `raw` reads; the result is read in pieces of the reader's choice, so a small body cannot become a large
-/// allocation.
-pub fn decoder(encoding: Encoding, raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+/// Decodes what `raw` reads, in pieces of the reader's choice, so that a small body cannot become a large allocation.
+pub struct Decoder<R> {
+    state: State<R>,
+}
+
+enum State<R> {
+    /// Not read yet: some decoders read a header when they are made, which must be left to the reading thread.
+    New(Option<(Encoding, R)>),
+    Open(Box<dyn Read + Send>),
+}
+
+impl<R: Read + Send + 'static> Decoder<R> {
+    /// Reads nothing yet.
+    pub fn new(encoding: Encoding, raw: R) -> Self {
+        Self {
+            state: State::New(Some((encoding, raw))),
+        }
+    }
+}
+
+impl<R: Read + Send + 'static> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let State::New(source) = &mut self.state {
+            let (encoding, raw) = source.take().ok_or(io::ErrorKind::InvalidInput)?;
+            self.state = State::Open(open(encoding, raw)?);
+        }
+        match &mut self.state {
+            State::Open(decoder) => decoder.read(buffer),
+            State::New(_) => Ok(0),
+        }
+    }
+}
+
+fn open(encoding: Encoding, raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match encoding {
         Encoding::Identity => Box::new(raw),
         Encoding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
@@ -164,7 +195,7 @@ mod tests {
 
     fn decode(encoding: Encoding, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        decoder(encoding, io::Cursor::new(bytes))?.read_to_end(&mut content)?;
+        Decoder::new(encoding, io::Cursor::new(bytes)).read_to_end(&mut content)?;
         Ok(content)
     }
 

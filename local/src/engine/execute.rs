@@ -16,7 +16,7 @@ use super::pool::{Key, Lease, Pool};
 use super::reply::{ClientGone, Head, Reply};
 use super::request::Request;
 use super::running::Work;
-use super::statement::{self, InsertHead, Outline};
+use super::statement::{self, FileCalls, InsertHead, Outline};
 
 /// Text of a statement without insert data. ClickHouse's own limit, `max_query_size`, is lower unless it is raised.
 const STATEMENT_BYTES_MAX: usize = 16 << 20;
@@ -129,13 +129,15 @@ impl Job {
         let lease = pool.lease(self.key())?;
         self.work.runs_as(lease.tag(), false);
         let mut insert = lease.insert(&text[..head.sql_end], &head.format, &self.request.parameters)?;
-        if head.data_start < text.len() {
-            insert.append(&text[head.data_start..])?;
-        }
-        while self
-            .reader
-            .next(|piece| if piece.is_empty() { Ok(()) } else { insert.append(piece) })?
-        {
+        // Values are expressions, so what no statement may do, they may not either.
+        let mut calls = head.format.eq_ignore_ascii_case("values").then(FileCalls::default);
+        let mut append = |piece: &[u8]| match &mut calls {
+            _ if piece.is_empty() => Ok(()),
+            None => insert.append(piece),
+            Some(calls) => calls.check(piece).and_then(|()| insert.append(piece)),
+        };
+        append(&text[head.data_start..])?;
+        while self.reader.next(&mut append)? {
             if self.work.is_aborted() {
                 return Err(Exception::new(Code::ABORTED, "the engine is shutting down").into());
             }
@@ -273,6 +275,9 @@ impl Held {
 fn refuse(outline: &Outline) -> Result<(), Exception> {
     if outline.several {
         return Err(Exception::new(Code::SYNTAX_ERROR, "Multi-statements are not allowed"));
+    }
+    if outline.calls_file {
+        return Err(FileCalls::refusal());
     }
     if outline.names_file {
         return Err(Exception::new(

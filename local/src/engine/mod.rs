@@ -25,6 +25,7 @@ mod running;
 mod server;
 mod settings;
 mod statement;
+mod tokens;
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -3,6 +3,12 @@
 //! Enters: SQL, complete or its beginning. Leaves: where an insert's data begin and in which format; a select's first
 //! keyword and FORMAT clause. Never does: judge whether the SQL is valid, the engine's parser does.
 
+use super::exception::{Code, Exception};
+use super::tokens::{Token, Tokens};
+
+/// A string or comment in a statement's data that is longer than this is refused.
+const TOKEN_BYTES_MAX: usize = 16 << 20;
+
 /// What the beginning of a request's text is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head {
@@ -32,6 +38,8 @@ pub struct Outline {
     pub format: Option<String>,
     /// Has `into outfile` or `from infile`: a file of the engine's machine, which no client may name.
     pub names_file: bool,
+    /// Calls the function `file`, which would read any file of the engine's machine.
+    pub calls_file: bool,
     /// More follows after a semicolon.
     pub several: bool,
 }
@@ -57,7 +65,7 @@ fn insert_head(text: &[u8], mut tokens: Tokens<'_>, complete: bool) -> Option<He
             Token::Symbol(b'(') => depth += 1,
             Token::Symbol(b')') => depth = depth.saturating_sub(1),
             Token::Word(word) if in_name && ["into", "table", "function"].iter().any(|name| is(word, name)) => continue,
-            Token::Word(_) | Token::Quoted if in_name && previous_dot => {
+            Token::Word(_) | Token::Quoted(_) if in_name && previous_dot => {
                 previous_dot = false;
                 continue;
             }
@@ -71,7 +79,7 @@ fn insert_head(text: &[u8], mut tokens: Tokens<'_>, complete: bool) -> Option<He
                 return Some(Head::Other);
             }
             Token::Word(word) if depth == 0 && is(word, "values") => {
-                let (sql_end, data_start) = (start, tokens.position);
+                let (sql_end, data_start) = (start, tokens.position());
                 return Some(Head::Insert(InsertHead {
                     sql_end,
                     format: "Values".to_owned(),
@@ -83,7 +91,7 @@ fn insert_head(text: &[u8], mut tokens: Tokens<'_>, complete: bool) -> Option<He
                     return Some(Head::Other);
                 };
                 let format = String::from_utf8_lossy(name).into_owned();
-                let data_start = after_line_end(text, tokens.position, complete)?;
+                let data_start = after_line_end(text, tokens.position(), complete)?;
                 return Some(Head::Insert(InsertHead {
                     sql_end: start,
                     format,
@@ -141,10 +149,12 @@ pub fn outline(sql: &[u8]) -> Outline {
         .any(|token| !matches!(token, Token::Symbol(b';') | Token::End));
     let once = (0..tokens.len()).any(|at| ONCE_A_RESULT.iter().any(|name| word(at, name)));
     let streams = (word(first, "select") || word(first, "with")) && !once;
+    let calls_file = FileCalls::default().found_in(tokens.iter().copied());
     Outline {
         streams,
         format,
         names_file,
+        calls_file,
         several,
     }
 }
@@ -153,141 +163,50 @@ fn is(word: &[u8], name: &str) -> bool {
     word.eq_ignore_ascii_case(name.as_bytes())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'t> {
-    Word(&'t [u8]),
-    /// A string, a quoted identifier or a heredoc.
-    Quoted,
-    Symbol(u8),
-    End,
+/// Looks for calls of `file(…)`: the one function that reaches beyond the engine and that no grant can forbid.
+#[derive(Debug, Default)]
+pub struct FileCalls {
+    pending: Vec<u8>,
+    named: bool,
 }
 
-/// ClickHouse's lexical rules as far as they decide where a keyword is one.
-struct Tokens<'t> {
-    text: &'t [u8],
-    position: usize,
-    complete: bool,
-    ended: bool,
-}
-
-impl<'t> Tokens<'t> {
-    fn new(text: &'t [u8], complete: bool) -> Self {
-        Self {
-            text,
-            position: 0,
-            complete,
-            ended: false,
+impl FileCalls {
+    /// Looks through a piece of an insert's values, which are expressions, too.
+    pub fn check(&mut self, piece: &[u8]) -> Result<(), Exception> {
+        let mut text = std::mem::take(&mut self.pending);
+        text.extend_from_slice(piece);
+        let mut tokens = Tokens::new(&text, false);
+        if self.found_in(tokens.by_ref()) {
+            return Err(Self::refusal());
         }
-    }
-
-    /// Where the next token starts.
-    fn next_start(&self) -> usize {
-        skip_blanks(self.text, self.position)
-    }
-
-    /// `end` is where the token ends; at the end of an incomplete text it could still go on.
-    fn take(&mut self, end: usize, token: Token<'t>) -> Option<Token<'t>> {
-        if end >= self.text.len() && !self.complete {
-            return None;
+        self.pending = text.split_off(tokens.position());
+        if self.pending.len() > TOKEN_BYTES_MAX {
+            let reason =
+                format!("a value is longer than {TOKEN_BYTES_MAX} bytes: send it in another format than VALUES");
+            return Err(Exception::new(Code::QUERY_IS_TOO_LARGE, reason));
         }
-        self.position = end.min(self.text.len());
-        Some(token)
+        Ok(())
     }
-}
 
-impl<'t> Iterator for Tokens<'t> {
-    type Item = Token<'t>;
+    /// What a client is told that calls it.
+    pub fn refusal() -> Exception {
+        Exception::new(Code::ACCESS_DENIED, "file() is not allowed: SQL reaches no files here")
+    }
 
-    /// `None` also where an incomplete text does not tell.
-    fn next(&mut self) -> Option<Token<'t>> {
-        let text = self.text;
-        let start = self.next_start();
-        let Some(&first) = text.get(start) else {
-            if self.ended || !self.complete {
-                return None;
+    fn found_in<'t>(&mut self, tokens: impl Iterator<Item = Token<'t>>) -> bool {
+        for token in tokens {
+            if self.named && token == Token::Symbol(b'(') {
+                return true;
             }
-            self.ended = true;
-            return Some(Token::End);
-        };
-        match first {
-            b'\'' | b'"' | b'`' => self.take(quoted_end(text, start), Token::Quoted),
-            b'$' => match heredoc_end(text, start) {
-                Some(end) => self.take(end, Token::Quoted),
-                None => self.take(start + 1, Token::Symbol(b'$')),
-            },
-            _ if is_word(first) => {
-                let end = text[start..]
-                    .iter()
-                    .position(|&byte| !is_word(byte))
-                    .map_or(text.len(), |length| start + length);
-                self.take(end, Token::Word(&text[start..end]))
-            }
-            // A comment that has not ended is blank space in the making.
-            b'-' | b'/' if start + 1 >= text.len() && !self.complete => None,
-            symbol => {
-                self.position = start + 1;
-                Some(Token::Symbol(symbol))
-            }
+            self.named = match token {
+                Token::Word(word) => is(word, "file"),
+                // An escape could spell anything.
+                Token::Quoted([b'`' | b'"', name @ .., _]) => is(name, "file") || name.contains(&b'\\'),
+                _ => false,
+            };
         }
+        false
     }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-/// Past white space, `-- …`, `# …`, `#!…` and `/* … */`.
-fn skip_blanks(text: &[u8], mut position: usize) -> usize {
-    loop {
-        let rest = &text[position.min(text.len())..];
-        let line = |rest: &[u8]| {
-            rest.iter()
-                .position(|&byte| byte == b'\n')
-                .map_or(rest.len(), |at| at + 1)
-        };
-        position += match rest {
-            [byte, ..] if byte.is_ascii_whitespace() || *byte == 0 => 1,
-            [b'-', b'-', ..] => line(rest),
-            [b'#', b' ' | b'!', ..] => line(rest),
-            [b'/', b'*', inner @ ..] => inner
-                .windows(2)
-                .position(|pair| pair == b"*/")
-                .map_or(rest.len(), |at| at + 4),
-            _ => return position,
-        };
-    }
-}
-
-/// Behind the closing quote; a backslash escapes, a doubled quote is one.
-fn quoted_end(text: &[u8], start: usize) -> usize {
-    let quote = text[start];
-    let mut position = start + 1;
-    while let Some(&byte) = text.get(position) {
-        if byte == b'\\' {
-            position += 2;
-        } else if byte == quote {
-            if text.get(position + 1) != Some(&quote) {
-                return position + 1;
-            }
-            position += 2;
-        } else {
-            position += 1;
-        }
-    }
-    text.len()
-}
-
-/// `$tag$ … $tag$`; `None` where the dollar opens no heredoc.
-fn heredoc_end(text: &[u8], start: usize) -> Option<usize> {
-    let tag_length = text[start + 1..].iter().position(|&byte| !is_word(byte))?;
-    (text.get(start + 1 + tag_length) == Some(&b'$')).then(|| {
-        let tag = &text[start..start + tag_length + 2];
-        let inner = start + tag.len();
-        text[inner..]
-            .windows(tag.len())
-            .position(|window| window == tag)
-            .map_or(text.len(), |at| inner + at + tag.len())
-    })
 }
 
 #[cfg(test)]
@@ -386,6 +305,25 @@ mod tests {
         assert!(!outline(b"select k, count() from t group by k with totals").streams);
         assert!(outline(b"select 1 INTO /**/ OUTFILE 'x'").names_file);
         assert!(!outline(b"select 'into outfile'").names_file);
+    }
+
+    #[test]
+    fn calls_of_file_are_found_wherever_they_are_cut() {
+        for sql in ["(1, file('x'))", "(\"FILE\" /* c */ ('x'))", "(`f\\x69le`('x'))"] {
+            assert!(outline(sql.as_bytes()).calls_file, "{sql}");
+            for cut in 0..sql.len() {
+                let mut calls = FileCalls::default();
+                let found =
+                    calls.check(&sql.as_bytes()[..cut]).is_err() || calls.check(&sql.as_bytes()[cut..]).is_err();
+                assert!(found, "{sql} cut at {cut}");
+            }
+        }
+        for sql in ["('file(1)')", "(file)", "(profile(1))", "(`a``b`(1))", "-- file(1)\n"] {
+            assert!(
+                !outline(sql.as_bytes()).calls_file && FileCalls::default().check(sql.as_bytes()).is_ok(),
+                "{sql}"
+            );
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ async fn a_streamed_result_has_its_header_once() {
         ("CSVWithNamesAndTypes", "\"a\"\"b\",\"c\"\n\"UInt64\",\"String\"\n"),
         ("TSVWithNames", "a\"b\tc\n"),
         ("TSVWithNamesAndTypes", "a\"b\tc\nUInt64\tString\n"),
-        ("JSONCompactEachRowWithNames", "[\"a\\\"b\",\"c\"]\n"),
+        ("JSONCompactEachRowWithNames", "[\"a\\\"b\", \"c\"]\n"),
         ("TSV", ""),
         ("CSV", ""),
         ("JSONEachRow", ""),
@@ -296,6 +296,12 @@ async fn a_select_stops_when_its_client_goes() {
     }
 }
 
+#[derive(Row, serde::Serialize, Deserialize)]
+struct Mark {
+    client: u8,
+    x: u64,
+}
+
 #[tokio::test]
 async fn thirty_two_clients_work_at_the_same_time() {
     let engine = Engine::start();
@@ -306,9 +312,13 @@ async fn thirty_two_clients_work_at_the_same_time() {
         let client = engine.client();
         async move {
             for round in 0..20_u64 {
-                let mut insert = client.insert::<(u8, u64)>("t").await.unwrap();
+                let mut insert = client.insert::<Mark>("t").await.unwrap();
                 for x in 0..10 {
-                    insert.write(&(number, round * 10 + x)).await.unwrap();
+                    let mark = Mark {
+                        client: number,
+                        x: round * 10 + x,
+                    };
+                    insert.write(&mark).await.unwrap();
                 }
                 insert.end().await.unwrap();
                 let own = client.query("select count() from t where client = ?").bind(number);

@@ -35,10 +35,11 @@ impl Engine {
 
     /// On a folder that outlives it.
     pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
+        let before = log(folder).len();
         let mut process = launch(folder, "127.0.0.1:0", arguments);
         let until = Instant::now() + DEADLINE;
         let url = loop {
-            let log = log(folder);
+            let log = log(folder).split_off(before);
             if let Some(url) = log.lines().rev().find_map(|line| line.strip_prefix("listening on ")) {
                 break url.to_owned();
             }
@@ -166,7 +167,7 @@ pub fn launch(folder: &Path, listen: &str, arguments: &[&str]) -> Process {
     launch.start(horolog).unwrap()
 }
 
-/// What the engine wrote so far, the present run only.
+/// What the engines on this folder wrote so far.
 pub fn log(folder: &Path) -> String {
     let mut text = String::new();
     if let Ok(mut file) = std::fs::File::open(folder.join("engine.out")) {
