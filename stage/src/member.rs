@@ -25,6 +25,7 @@ use crate::assignment::{AssignmentId, Event, Slot};
 use crate::delivery::Delivery;
 use crate::facts::Probe;
 use crate::group::Group;
+use crate::http::Health;
 use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::{Limits, Partition};
@@ -60,35 +61,39 @@ pub struct Member<S> {
     events: Sender<Event>,
     options: MemberOptions,
     metrics: Metrics,
+    health: Health,
     /// A commit whose outcome is unknown was sent then; the next attempt comes after a wait.
     doubt: Option<Doubt>,
     stalled_since: Option<Instant>,
     bounds_due: Instant,
+    /// Whether questions about the ends of the logs are under way.
+    asking: Arc<AtomicBool>,
 }
 
 impl<S: Stage> Member<S> {
-    /// A member that has subscribed.
+    /// A member that has subscribed. Panics outside of a tokio runtime.
     pub fn new(
         consumer: BaseConsumer<Group>,
         delivery: Arc<Delivery<S>>,
         probe: Arc<Probe>,
-        runtime: Handle,
         events: Sender<Event>,
         options: MemberOptions,
         metrics: Metrics,
+        health: Health,
     ) -> Self {
-        let bounds_due = Instant::now();
         Self {
             consumer,
             delivery,
             probe,
-            runtime,
+            runtime: Handle::current(),
             events,
             options,
             metrics,
+            health,
             doubt: None,
             stalled_since: None,
-            bounds_due,
+            bounds_due: Instant::now(),
+            asking: Arc::default(),
         }
     }
 

@@ -154,6 +154,7 @@ pub async fn run<S: Stage>(
     let probe = Arc::new(Probe::new(&client_config, &options.group).map_err(kafka_error)?);
     require_schema(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
+    let listener = http::bind(options.listen).await?;
 
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -180,17 +181,18 @@ pub async fn run<S: Stage>(
     let names: Vec<&str> = options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
     consumer.subscribe(&names).map_err(kafka_error)?;
 
-    let runtime = tokio::runtime::Handle::current();
+    let health = Health::starting("joining the group");
     let member = Member::new(
         consumer,
         delivery,
         probe,
-        runtime,
         events,
         member_options(&options),
         metrics,
+        health.clone(),
     );
-    serve_and_poll(member, options.listen, registry, shutdown)
+    let app = http::routes(health, Arc::new(registry));
+    serve_and_poll(member, listener, app, shutdown)
         .await?
         .map_err(kafka_error)
 }
@@ -198,14 +200,10 @@ pub async fn run<S: Stage>(
 /// Polls on a thread of its own and serves HTTP until the end of either.
 async fn serve_and_poll<S: Stage>(
     member: Member<S>,
-    listen: SocketAddr,
-    registry: Registry,
+    listener: tokio::net::TcpListener,
+    app: axum::Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Result<(), KafkaError>, RunError> {
-    let listener = http::bind(listen).await?;
-    let health = Health::starting("joining the group");
-    health.ready();
-    let app = http::routes(health, Arc::new(registry));
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();

@@ -1,5 +1,6 @@
 //! The ends of the logs, asked for from time to time: for the lag, for idle watermarks, and to see that a log was cut.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{AGE_A_PARTITION, Member};
@@ -7,6 +8,7 @@ use crate::assignment::{AssignmentId, Event, Slot};
 use crate::facts::LogBounds;
 use crate::lease::now_ms;
 use crate::metrics::PartitionLabels;
+use crate::partition::Partition;
 use crate::range::PartitionId;
 use crate::stage::{Progress, Stage};
 
@@ -16,24 +18,20 @@ const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 impl<S: Stage> Member<S> {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
     pub(super) fn watch_log_ends(&mut self) {
-        if Instant::now() < self.bounds_due {
-            return;
+        if Instant::now() < self.bounds_due || self.asking.swap(true, Ordering::AcqRel) {
+            return; // the last questions are not answered yet: the broker is slow or away
         }
+        self.tell_health();
         let asked: Vec<(Slot, AssignmentId, PartitionId)> = {
             let mut assignments = self.group().assignments();
-            let stopped = assignments
-                .active_mut()
-                .filter(|(_, _, partition)| partition.is_stopped())
-                .count();
-            self.metrics.stopped_partitions.set(stopped as i64);
-            assignments
-                .active_mut()
-                .map(|(slot, assignment, partition)| (slot, assignment, partition.id.clone()))
-                .collect()
+            let ask = |(slot, assignment, partition): (Slot, AssignmentId, &mut Partition)| {
+                (slot, assignment, partition.id.clone())
+            };
+            assignments.active_mut().map(ask).collect()
         };
         let interval = (AGE_A_PARTITION * asked.len() as u32).clamp(INTERVAL.0, INTERVAL.1);
         self.bounds_due = Instant::now() + interval;
-        let (probe, events) = (self.probe.clone(), self.events.clone());
+        let (probe, events, asking) = (self.probe.clone(), self.events.clone(), self.asking.clone());
         self.runtime.spawn_blocking(move || {
             for (slot, assignment, id) in asked {
                 let asked_at_ms = now_ms();
@@ -41,7 +39,24 @@ impl<S: Stage> Member<S> {
                     drop(events.send(Event::Bounds(slot, assignment, bounds, asked_at_ms)));
                 }
             }
+            asking.store(false, Ordering::Release);
         });
+    }
+
+    /// Ready as long as no partition is stopped.
+    fn tell_health(&self) {
+        let mut assignments = self.group().assignments();
+        let stopped = assignments
+            .active_mut()
+            .filter(|(_, _, partition)| partition.is_stopped())
+            .count();
+        self.metrics.stopped_partitions.set(stopped as i64);
+        match stopped {
+            0 => self.health.ready(),
+            stopped => self
+                .health
+                .not_ready(&format!("{stopped} partitions are stopped by errors: see the log")),
+        }
     }
 
     pub(super) fn take_bounds(&self, slot: Slot, assignment: AssignmentId, bounds: LogBounds, asked_at_ms: i64) {
