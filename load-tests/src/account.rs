@@ -1,0 +1,173 @@
+//! Whether every record is stored and aggregated exactly once: the verdict without which no figure counts.
+//!
+//! Enters: how many records were acknowledged, and the tables when nothing flows any more. Leaves: an [`Account`]. It
+//! compares three things that were made apart from each other: the log's offsets among the raw rows, the ledger, and the
+//! hours' counts and sums.
+
+use serde::Serialize;
+
+use crate::store::Store;
+
+/// What became of the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Acknowledged by the broker.
+    pub sent: u64,
+    /// Raw rows.
+    pub stored: u64,
+    /// Different records among them.
+    pub different: u64,
+    /// In `rejected_records`; every record of a measurement is a good one.
+    pub rejected: u64,
+    /// Records in the hourly aggregates.
+    pub aggregated: u64,
+    /// Hours of a series that differ from the raw rows.
+    pub hours_that_differ: u64,
+    /// Records in the ledger of ingest.
+    pub ingest_ledger: u64,
+    /// Records in the ledger of aggregate.
+    pub aggregate_ledger: u64,
+}
+
+impl Account {
+    /// Asks. Nothing may flow meanwhile.
+    pub async fn take(store: &Store, sent: u64) -> clickhouse::error::Result<Self> {
+        Ok(Self {
+            sent,
+            stored: store.stored().await?,
+            different: store.different().await?,
+            rejected: store.rejected().await?,
+            aggregated: store.aggregated().await?,
+            hours_that_differ: store.hours_that_differ().await?,
+            ingest_ledger: store.in_ledger("ingest").await?,
+            aggregate_ledger: store.in_ledger("aggregate").await?,
+        })
+    }
+
+    /// What is wrong, each in a line; nothing when every record is in its place once.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut unless = |right: bool, fault: String| {
+            if !right {
+                faults.push(fault);
+            }
+        };
+        let Self {
+            sent,
+            stored,
+            different,
+            ..
+        } = *self;
+        unless(
+            different >= sent,
+            format!("{} records are not stored", sent.saturating_sub(different)),
+        );
+        unless(
+            different <= sent,
+            format!(
+                "{} records are stored that were not sent",
+                different.saturating_sub(sent)
+            ),
+        );
+        unless(
+            stored == different,
+            format!("{} rows are stored twice", stored.saturating_sub(different)),
+        );
+        unless(
+            self.rejected == 0,
+            format!("{} good records are rejected", self.rejected),
+        );
+        unless(
+            self.aggregated == sent,
+            format!("the hours count {} records of {sent}", self.aggregated),
+        );
+        unless(
+            self.hours_that_differ == 0,
+            format!("{} hours differ from the raw rows", self.hours_that_differ),
+        );
+        for (stage, records) in [("ingest", self.ingest_ledger), ("aggregate", self.aggregate_ledger)] {
+            unless(
+                records == sent,
+                format!("the ledger of {stage} counts {records} records of {sent}"),
+            );
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Account {
+        Account {
+            sent: 10,
+            stored: 10,
+            different: 10,
+            rejected: 0,
+            aggregated: 10,
+            hours_that_differ: 0,
+            ingest_ledger: 10,
+            aggregate_ledger: 10,
+        }
+    }
+
+    #[test]
+    fn a_sound_account_has_no_fault() {
+        assert_eq!(sound().faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lost_and_a_doubled_record_do_not_hide_each_other() {
+        let account = Account {
+            different: 9,
+            ..sound()
+        };
+        assert_eq!(
+            account.faults(),
+            ["1 records are not stored", "1 rows are stored twice"]
+        );
+    }
+
+    #[test]
+    fn each_fault_is_said() {
+        let faults = |account: Account| account.faults().join(", ");
+        assert!(faults(Account { rejected: 1, ..sound() }).contains("rejected"));
+        assert!(
+            faults(Account {
+                aggregated: 11,
+                ..sound()
+            })
+            .contains("count 11 records of 10")
+        );
+        assert!(
+            faults(Account {
+                hours_that_differ: 2,
+                ..sound()
+            })
+            .contains("2 hours differ")
+        );
+        assert!(
+            faults(Account {
+                ingest_ledger: 9,
+                ..sound()
+            })
+            .contains("ledger of ingest")
+        );
+        assert!(
+            faults(Account {
+                aggregate_ledger: 12,
+                ..sound()
+            })
+            .contains("ledger of aggregate")
+        );
+        assert!(
+            faults(Account {
+                stored: 11,
+                different: 11,
+                ..sound()
+            })
+            .contains("were not sent")
+        );
+    }
+}

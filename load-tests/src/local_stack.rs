@@ -1,0 +1,261 @@
+//! A stack of its own for a measurement, started and removed by the `horolog` command as a user would.
+//!
+//! Enters: a folder that does not exist yet. Leaves: addresses and processes. Everything listens on free ports of
+//! loopback. Guarantees: [`LocalStack::remove`] leaves no process and, unless it is to be kept, no folder. Never touches a folder
+//! that was there before.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail};
+use rand::RngExt;
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::exposition::Exposition;
+use crate::process::Process;
+use crate::store::Store;
+
+/// Below the ports that the system takes for outgoing connections.
+const FREE_PORTS: RangeInclusive<u16> = 15_000..=30_000;
+const PORT_FLAGS: [&str; 6] = [
+    "--port-kafka",
+    "--port-kafka-controller",
+    "--port-clickhouse",
+    "--port-query",
+    "--port-ingest",
+    "--port-aggregate",
+];
+
+/// Which programs, and where their data goes.
+#[derive(Debug, Clone)]
+pub struct LocalStack {
+    horolog: PathBuf,
+    data: PathBuf,
+    keep: bool,
+}
+
+/// A stack that is ready.
+#[derive(Clone)]
+pub struct Running {
+    /// Its addresses and processes.
+    pub status: Status,
+    /// Its database.
+    pub store: Store,
+    /// For its HTTP addresses.
+    pub http: reqwest::Client,
+}
+
+/// What `horolog status --json` says.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    supervisor: Supervisor,
+    /// The query API.
+    pub query: Address,
+    clickhouse: ClickHouse,
+    /// The broker.
+    pub kafka: Kafka,
+    processes: Vec<Part>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Supervisor {
+    pid: i32,
+    started: u64,
+}
+
+/// An HTTP address.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Address {
+    /// `http://host:port`.
+    pub url: String,
+}
+
+/// The broker's address.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Kafka {
+    /// `host:port`.
+    pub bootstrap: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ClickHouse {
+    url: String,
+    user: String,
+    database: String,
+    password_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Part {
+    name: String,
+    pid: Option<i32>,
+    started: Option<u64>,
+    address: Option<String>,
+}
+
+impl LocalStack {
+    /// Nothing is started yet. Without `horolog`, the one beside this program; without `data`, a folder for temporary files.
+    pub fn new(horolog: Option<PathBuf>, data: Option<PathBuf>, keep: bool) -> anyhow::Result<Self> {
+        let beside = || std::env::current_exe().map(|own| own.with_file_name("horolog"));
+        let horolog = horolog
+            .map_or_else(beside, Ok)
+            .context("cannot tell where this program is")?;
+        if !horolog.is_file() {
+            bail!(
+                "{} is missing: build it with `cargo build --release --workspace`, or name it with --horolog",
+                horolog.display()
+            );
+        }
+        let temporary = || std::env::temp_dir().join(format!("horolog-load-{}", std::process::id()));
+        let data = std::path::absolute(data.unwrap_or_else(temporary)).context("--data")?;
+        if data.exists() {
+            bail!(
+                "--data {}: it exists; a measurement needs a folder of its own",
+                data.display()
+            );
+        }
+        Ok(Self { horolog, data, keep })
+    }
+
+    /// Starts it; returns when everything is ready.
+    pub async fn up(&self) -> anyhow::Result<Running> {
+        let mut up = self.horolog("up");
+        up.args(["--detach", "--no-sample"]).stdout(Stdio::null());
+        for (flag, port) in PORT_FLAGS.iter().zip(free_ports(PORT_FLAGS.len())?) {
+            up.arg(flag).arg(port.to_string());
+        }
+        let status = up.status().await.context("cannot start horolog")?;
+        if !status.success() {
+            bail!("`horolog up` failed ({status})");
+        }
+        self.running().await
+    }
+
+    async fn running(&self) -> anyhow::Result<Running> {
+        let output = self
+            .horolog("status")
+            .arg("--json")
+            .stderr(Stdio::inherit())
+            .output()
+            .await?;
+        let status: Status = serde_json::from_slice(&output.stdout).context("cannot read `horolog status --json`")?;
+        let ClickHouse {
+            url,
+            user,
+            database,
+            password_file,
+        } = &status.clickhouse;
+        let password = std::fs::read_to_string(password_file)
+            .with_context(|| format!("cannot read {}", password_file.display()))?;
+        let store = Store::new(url, user, password.trim_end(), database);
+        Ok(Running {
+            status,
+            store,
+            http: reqwest::Client::new(),
+        })
+    }
+
+    /// Stops it and removes its data.
+    pub async fn remove(&self) -> anyhow::Result<()> {
+        if !self.data.exists() {
+            return Ok(());
+        }
+        let verb = if self.keep { "down" } else { "wipe" };
+        let output = self.horolog(verb).output().await.context("cannot start horolog")?;
+        if !output.status.success() {
+            bail!(
+                "`horolog {verb} --data {}` failed: {}",
+                self.data.display(),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        if self.keep {
+            eprintln!("kept: {}", self.data.display());
+        }
+        Ok(())
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn horolog(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.horolog);
+        // A group of its own: Ctrl-C reaches this program alone, which then ends the stack in order.
+        command
+            .arg(verb)
+            .arg("--data")
+            .arg(&self.data)
+            .stdin(Stdio::null())
+            .process_group(0);
+        command
+    }
+}
+
+impl Running {
+    /// All of its processes, the supervisor first.
+    pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
+        let Supervisor { pid, started } = self.status.supervisor;
+        let supervisor = Process {
+            name: "supervisor".to_owned(),
+            pid,
+            started,
+        };
+        let parts = self.status.processes.iter().map(|part| {
+            let (Some(pid), Some(started)) = (part.pid, part.started) else {
+                bail!("{} does not run", part.name)
+            };
+            Ok(Process {
+                name: part.name.clone(),
+                pid,
+                started,
+            })
+        });
+        std::iter::once(Ok(supervisor)).chain(parts).collect()
+    }
+
+    /// One process by its name.
+    pub fn process(&self, name: &str) -> anyhow::Result<Process> {
+        let found = self.processes()?.into_iter().find(|process| process.name == name);
+        found.with_context(|| format!("`horolog status` names no process {name}"))
+    }
+
+    /// What a stage says at `/metrics`.
+    pub async fn exposition(&self, name: &str) -> anyhow::Result<Exposition> {
+        let part = self.status.processes.iter().find(|part| part.name == name);
+        let address = part.and_then(|part| part.address.as_ref());
+        let address = address.with_context(|| format!("`horolog status` names no address of {name}"))?;
+        let page = self
+            .http
+            .get(format!("{address}/metrics"))
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(Exposition::new(page.text().await?))
+    }
+}
+
+/// Ports that nobody listens on at this moment.
+fn free_ports(count: usize) -> anyhow::Result<BTreeSet<u16>> {
+    let mut random = rand::rng();
+    let mut free = BTreeSet::new();
+    for _ in 0..count * 100 {
+        let port = random.random_range(FREE_PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            free.insert(port);
+        }
+        if free.len() == count {
+            return Ok(free);
+        }
+    }
+    bail!(
+        "cannot find {count} free ports on loopback between {} and {}",
+        FREE_PORTS.start(),
+        FREE_PORTS.end()
+    )
+}

@@ -1,0 +1,16 @@
+//! `horolog-load`: the command. Wiring only: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use horolog_load::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("horolog-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

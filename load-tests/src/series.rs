@@ -1,0 +1,158 @@
+//! Metric records for a measurement: series of one metric of one service each, taken in turn.
+//!
+//! Enters: a seed, then a time for each record. Leaves: key and payload of about 120 bytes. The same seed and times give the
+//! same bytes. Values are random walks with two decimals, as gauges are read off in practice: both how well they compress and
+//! how many buckets of a histogram they fill depend on it. No clock, no I/O.
+
+use std::collections::BTreeMap;
+
+use horolog_schemas::{MetricSample, MetricType};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+const METRICS: [(&str, MetricType, &str); 12] = [
+    ("cpu_utilization", MetricType::Gauge, "%"),
+    ("memory_used", MetricType::Gauge, "MiB"),
+    ("disk_used", MetricType::Gauge, "GiB"),
+    ("http_requests", MetricType::Counter, "1"),
+    ("http_errors", MetricType::Counter, "1"),
+    ("request_latency", MetricType::Histogram, "ms"),
+    ("queue_length", MetricType::Gauge, "1"),
+    ("connections", MetricType::Gauge, "1"),
+    ("cache_hit_ratio", MetricType::Gauge, "%"),
+    ("gc_pause", MetricType::Histogram, "ms"),
+    ("network_in", MetricType::Gauge, "KiB/s"),
+    ("network_out", MetricType::Gauge, "KiB/s"),
+];
+const PLUGINS: [&str; 4] = ["core", "billing", "search", "export"];
+/// A value walks between zero and this, in hundredths.
+const CENTS_MAX: i64 = 1_000_000;
+const STEP_CENTS_MAX: i64 = 100;
+
+/// An endless stream of records.
+pub struct Fleet {
+    series: Vec<Series>,
+    next: usize,
+    random: StdRng,
+}
+
+struct Series {
+    key: String,
+    sample: MetricSample,
+    cents: i64,
+}
+
+impl Fleet {
+    /// So many series of one tenant, at least one.
+    pub fn new(tenant: &str, series: usize, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let series = (0..series.max(1))
+            .map(|number| Series::new(tenant, number, random.random_range(0..=CENTS_MAX)))
+            .collect();
+        Self {
+            series,
+            next: 0,
+            random,
+        }
+    }
+
+    /// Writes the payload of the next record, observed at this time; gives its key.
+    pub fn record(&mut self, time_us: i64, payload: &mut Vec<u8>) -> &str {
+        let turn = self.next;
+        self.next = (turn + 1) % self.series.len();
+        let series = &mut self.series[turn];
+        let step = self.random.random_range(-STEP_CENTS_MAX..=STEP_CENTS_MAX);
+        series.cents = (series.cents + step).clamp(0, CENTS_MAX);
+        series.sample.time = time_us;
+        series.sample.value = series.cents as f64 / 100.0;
+        payload.clear();
+        series.sample.encode_single_object(payload);
+        &series.key
+    }
+}
+
+impl Series {
+    fn new(tenant: &str, number: usize, cents: i64) -> Self {
+        let (metric, metric_type, unit) = METRICS[number % METRICS.len()];
+        let service = number / METRICS.len();
+        let sample = MetricSample {
+            tenant_id: tenant.to_owned(),
+            metric_name: metric.to_owned(),
+            metric_type,
+            service_id: format!("service-{service:04}"),
+            plugin_id: PLUGINS[service % PLUGINS.len()].to_owned(),
+            team_id: format!("team-{:02}", service % 16),
+            environment: "production".to_owned(),
+            unit: unit.to_owned(),
+            labels: BTreeMap::from([
+                ("region".to_owned(), "eu-west-1".to_owned()),
+                ("host".to_owned(), format!("h{service:04}")),
+            ]),
+            ..MetricSample::default()
+        };
+        Self {
+            key: sample.key(),
+            sample,
+            cents,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use horolog_schemas::{Decoder, Kind, RawRecord, WriterSchemas};
+
+    use super::*;
+
+    const TIME_US: i64 = 1_760_000_000_000_000;
+
+    #[test]
+    fn records_are_of_about_120_bytes() {
+        let (mut fleet, mut payload) = (Fleet::new("acme", 700, 1), Vec::new());
+        let bytes: usize = (0..7_000)
+            .map(|_| {
+                fleet.record(TIME_US, &mut payload);
+                payload.len()
+            })
+            .sum();
+        assert!((115..=125).contains(&(bytes / 7_000)), "{}", bytes / 7_000);
+    }
+
+    #[test]
+    fn the_stages_take_every_record() {
+        let (mut fleet, mut payload) = (Fleet::new("acme", 50, 1), Vec::new());
+        let payloads: Vec<Vec<u8>> = (0..500)
+            .map(|_| {
+                fleet.record(TIME_US, &mut payload);
+                payload.clone()
+            })
+            .collect();
+        let records: Vec<RawRecord<'_>> = (0..)
+            .zip(&payloads)
+            .map(|(offset, payload)| RawRecord {
+                offset,
+                timestamp_ms: TIME_US / 1000,
+                key: None,
+                payload: Some(payload),
+            })
+            .collect();
+        let schemas = WriterSchemas::load(Kind::MetricSample, None).unwrap();
+        let decoded = Decoder::new(schemas.into()).decode(&records).unwrap();
+        assert_eq!((decoded.columns.num_rows(), decoded.rejected.len()), (500, 0));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_records_again() {
+        let bytes = |seed| {
+            let (mut fleet, mut payload) = (Fleet::new("acme", 3, seed), Vec::new());
+            (0..100)
+                .flat_map(|time| {
+                    let key = fleet.record(time, &mut payload).to_owned();
+                    [key.into_bytes(), payload.clone()]
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bytes(7), bytes(7));
+        assert_ne!(bytes(7), bytes(8));
+    }
+}

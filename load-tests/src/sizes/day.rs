@@ -1,0 +1,98 @@
+//! The records of the backlog: yesterday, as regular one-minute series.
+//!
+//! One whole day, so that the rows are in one partition of the table whenever it runs. As after an outage, the records are
+//! older than what the stages have seen: the hourly aggregates count them as late, which changes no answer.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Days, NaiveTime, Utc};
+
+use crate::producer::{Keep, Producer};
+use crate::series::Fleet;
+
+use super::TOPIC;
+
+const MINUTES_A_DAY: u64 = 24 * 60;
+const MICROS_A_MINUTE: i64 = 60_000_000;
+
+/// Some records of a day.
+pub(super) struct Day {
+    tenant: &'static str,
+    begins: DateTime<Utc>,
+    records: u64,
+    seed: u64,
+}
+
+impl Day {
+    /// So many of yesterday: as many series as they need.
+    pub(super) fn new(tenant: &'static str, records: u64, seed: u64) -> Self {
+        let yesterday = Utc::now().date_naive() - Days::new(1);
+        let begins = yesterday.and_time(NaiveTime::MIN).and_utc();
+        Self {
+            tenant,
+            begins,
+            records,
+            seed,
+        }
+    }
+
+    /// How many series they belong to.
+    pub(super) fn series(&self) -> usize {
+        self.records.div_ceil(MINUTES_A_DAY) as usize
+    }
+
+    /// `2026-01-31`, as the table calls its partition.
+    pub(super) fn name(&self) -> String {
+        self.begins.format("%F").to_string()
+    }
+
+    /// Makes so many records without sending them; gives records a second and bytes of each.
+    pub(super) fn generate(&self, records: u64) -> (f64, f64) {
+        let mut bytes = 0;
+        let begun = Instant::now();
+        let never = self.records(records, |_, _, payload| {
+            bytes += std::hint::black_box(payload).len();
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(()) = never;
+        (
+            records as f64 / begun.elapsed().as_secs_f64(),
+            bytes as f64 / records as f64,
+        )
+    }
+
+    /// Sends all; gives how long it took until the last was acknowledged. Blocks.
+    pub(super) fn write(&self, bootstrap: &str) -> anyhow::Result<Duration> {
+        let producer = Producer::connect(bootstrap, TOPIC, Keep::Count)?;
+        let begun = Instant::now();
+        self.records(self.records, |number, key, payload| producer.send(number, key, payload))?;
+        producer.finish()?;
+        Ok(begun.elapsed())
+    }
+
+    /// Minute by minute, of each series one record.
+    fn records<E>(&self, count: u64, mut each: impl FnMut(usize, &str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let series = self.series();
+        let (mut fleet, mut payload) = (Fleet::new(self.tenant, series, self.seed), Vec::new());
+        for number in 0..count as usize {
+            let time_us = self.begins.timestamp_micros() + (number / series) as i64 * MICROS_A_MINUTE;
+            let key = fleet.record(time_us, &mut payload);
+            each(number, key, &payload)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_is_of_the_one_day() {
+        for records in [1_000, 1_440, 1_441, 1_000_000] {
+            let day = Day::new("acme", records, 1);
+            let minutes = (records - 1) / day.series() as u64;
+            assert!(minutes < MINUTES_A_DAY, "{records} records over {minutes} minutes");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What processes and tables used and got between two moments.
+
+use serde::Serialize;
+
+use crate::exposition::Exposition;
+use crate::local_stack::Running;
+use crate::machine::CpuTime;
+use crate::process::{Process, Used};
+use crate::store::Parts;
+
+use super::{AGGREGATE, INGEST};
+
+const INSERTS: &str = "horolog_insert_seconds_count";
+const INSERT_SECONDS: &str = "horolog_insert_seconds_sum";
+
+/// A process between two moments.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProcessFigures {
+    /// Its name.
+    pub name: String,
+    /// CPU seconds.
+    pub cpu_s: f64,
+    /// CPU microseconds for each record.
+    pub cpu_us_a_record: f64,
+    /// Resident at the end.
+    pub resident_bytes: u64,
+}
+
+/// A table between two moments.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableFigures {
+    /// Its name.
+    pub table: String,
+    /// Blocks that a stage inserted.
+    pub inserts: u64,
+    /// Mean duration of one, as the stage sees it.
+    pub insert_ms: f64,
+    /// Parts that were made. Rows of the protocol itself (ledger, progress) make parts that no stage counts as inserts.
+    pub parts_made: i64,
+    /// Parts at the end.
+    pub parts_active: u64,
+    /// Rows at the end.
+    pub rows: u64,
+    /// Compressed bytes of a row at the end.
+    pub bytes_a_row: f64,
+}
+
+/// Everything that only grows, at a moment.
+pub(super) struct Counters {
+    cpu: CpuTime,
+    used: Vec<(String, Used)>,
+    parts: Vec<Parts>,
+    stages: [Exposition; 2],
+}
+
+impl Counters {
+    /// Now.
+    pub(super) async fn read(running: &Running) -> anyhow::Result<Self> {
+        let stages = [running.exposition(INGEST).await?, running.exposition(AGGREGATE).await?];
+        let parts = running.store.parts().await?;
+        Ok(Self {
+            cpu: CpuTime::now()?,
+            used: used(running)?,
+            parts,
+            stages,
+        })
+    }
+
+    /// The same, with CPU times as they are now: stages that stand still do not answer.
+    pub(super) fn with_cpu_of_now(self, running: &Running) -> anyhow::Result<Self> {
+        Ok(Self {
+            cpu: CpuTime::now()?,
+            used: used(running)?,
+            ..self
+        })
+    }
+
+    /// What each process used since.
+    pub(super) fn processes_since(&self, before: &Self, records: u64) -> Vec<ProcessFigures> {
+        let figures = |(name, after): &(String, Used), before: &Used| {
+            let cpu_s = after.cpu_s - before.cpu_s;
+            ProcessFigures {
+                name: name.clone(),
+                cpu_s,
+                cpu_us_a_record: cpu_s * 1e6 / records as f64,
+                resident_bytes: after.resident_bytes,
+            }
+        };
+        let both = self.used.iter().zip(&before.used);
+        both.map(|(after, (_, before))| figures(after, before)).collect()
+    }
+
+    /// The share of the CPU that was used since by nobody of these.
+    pub(super) fn others_cpu_share_since(&self, before: &Self) -> f64 {
+        let sum = |counters: &Self| counters.used.iter().map(|(_, used)| used.cpu_s).sum::<f64>();
+        self.cpu.share_of_others(&before.cpu, sum(self) - sum(before))
+    }
+
+    /// What each table got since.
+    pub(super) fn tables_since(&self, before: &Self) -> Vec<TableFigures> {
+        let figures = |after: &Parts| {
+            let table = &after.table;
+            let made_before = before.parts.iter().find(|parts| parts.table == *table);
+            let inserts = self.stage_sum(INSERTS, table) - before.stage_sum(INSERTS, table);
+            let seconds = self.stage_sum(INSERT_SECONDS, table) - before.stage_sum(INSERT_SECONDS, table);
+            TableFigures {
+                table: table.clone(),
+                inserts: inserts as u64,
+                insert_ms: seconds * 1e3 / inserts.max(1.0),
+                parts_made: after.made - made_before.map_or(0, |parts| parts.made),
+                parts_active: after.active,
+                rows: after.rows,
+                bytes_a_row: after.bytes as f64 / after.rows.max(1) as f64,
+            }
+        };
+        self.parts.iter().map(figures).collect()
+    }
+
+    fn stage_sum(&self, name: &str, table: &str) -> f64 {
+        self.stages.iter().map(|stage| stage.value(name, "table", table)).sum()
+    }
+}
+
+/// The stack's processes and this one, always in the same order.
+fn used(running: &Running) -> anyhow::Result<Vec<(String, Used)>> {
+    let mut processes = running.processes()?;
+    processes.push(Process::own()?);
+    let used = processes.into_iter().map(|process| {
+        let used = process.used()?;
+        Ok((process.name, used))
+    });
+    used.collect()
+}

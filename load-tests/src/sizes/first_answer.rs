@@ -1,0 +1,98 @@
+//! `horolog up` until the first hourly answer that holds a record.
+//!
+//! The clock starts when the command does. Everything counts: the start of the processes, the migrations, the first batch of
+//! both stages with its age.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use crate::local_stack::{LocalStack, Running};
+use crate::producer::{Keep, Producer};
+use crate::series::Fleet;
+
+use super::TOPIC;
+use super::progress::wait_for_rows;
+
+const TENANT: &str = "first-answer";
+const RECORDS: usize = 1_000;
+const SERIES: usize = 100;
+/// How often it is asked.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A stack that came up.
+pub struct Up {
+    /// The stack.
+    pub running: Running,
+    /// When it was asked to start.
+    pub begun: Instant,
+    /// How long it took to be ready.
+    pub ready: Duration,
+}
+
+/// How long a user waits.
+#[derive(Debug, Clone, Serialize)]
+pub struct FirstAnswer {
+    /// Until `horolog up --detach` returned: every process is ready.
+    pub ready_s: f64,
+    /// Until the query API answered with an hour of records that were sent then.
+    pub answer_s: f64,
+    /// Records that were sent.
+    pub records: u64,
+}
+
+/// Starts the stack.
+pub async fn up(stack: &LocalStack) -> anyhow::Result<Up> {
+    let begun = Instant::now();
+    let running = stack.up().await?;
+    let ready = begun.elapsed();
+    Ok(Up { running, begun, ready })
+}
+
+/// Sends some records and waits for their hour.
+pub async fn measure(up: &Up) -> anyhow::Result<FirstAnswer> {
+    let Up { running, begun, ready } = up;
+    let bootstrap = running.status.kafka.bootstrap.clone();
+    let records = tokio::task::spawn_blocking(move || send(&bootstrap)).await??;
+    let deadline = Instant::now() + DEADLINE;
+    while !has_hours(running).await? {
+        if Instant::now() > deadline {
+            bail!(
+                "no hourly answer in {} s; the logs tell why (--keep keeps them)",
+                DEADLINE.as_secs()
+            );
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+    let answer_s = begun.elapsed().as_secs_f64();
+    wait_for_rows(&running.store, records, Instant::now()).await?;
+    Ok(FirstAnswer {
+        ready_s: ready.as_secs_f64(),
+        answer_s,
+        records,
+    })
+}
+
+async fn has_hours(running: &Running) -> anyhow::Result<bool> {
+    let url = format!(
+        "{}/v1/metrics/hourly?tenant_id={TENANT}&limit=1",
+        running.status.query.url
+    );
+    let page = running.http.get(url).send().await?.error_for_status()?.text().await?;
+    let answer: serde_json::Value = serde_json::from_str(&page)?;
+    let rows = answer.get("rows").and_then(serde_json::Value::as_array);
+    Ok(!rows.context("the hourly answer has no `rows`")?.is_empty())
+}
+
+fn send(bootstrap: &str) -> anyhow::Result<u64> {
+    let producer = Producer::connect(bootstrap, TOPIC, Keep::Count)?;
+    let (mut fleet, mut payload) = (Fleet::new(TENANT, SERIES, 0), Vec::new());
+    for number in 0..RECORDS {
+        let key = fleet.record(chrono::Utc::now().timestamp_micros(), &mut payload);
+        producer.send(number, key, &payload)?;
+    }
+    Ok(producer.finish()?.0)
+}

@@ -1,0 +1,169 @@
+//! `horolog-load sizes`: the sizes that the project promises, measured on a new local stack.
+//!
+//! Enters: how much to send. Leaves: a table, and a JSON file when asked for. In turn: `up` to the first answer; a backlog that
+//! both stages drain at once; records at a modest rate, open loop; the account of every record. Exit code 0 when every
+//! record is stored and aggregated exactly once, whatever the speed. The stack is removed at the end, also on Ctrl-C.
+
+mod backlog;
+mod day;
+mod figures;
+mod first_answer;
+mod looking;
+mod memory;
+mod open_loop;
+mod progress;
+mod report;
+mod table;
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::libc;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::account::Account;
+use crate::local_stack::LocalStack;
+use crate::machine::Machine;
+
+use memory::Watch;
+pub use report::Report;
+
+/// The topic of metric samples.
+const TOPIC: &str = "metrics";
+const INGEST: &str = "horolog-ingest";
+const AGGREGATE: &str = "horolog-aggregate";
+/// As a shell reports a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
+
+/// Options of `horolog-load sizes`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SizesOptions {
+    /// Metric records of the backlog.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    records: u64,
+    /// Records a second of the open loop.
+    #[arg(long, value_name = "RATE", default_value = "20000")]
+    rate: NonZeroU32,
+    /// Length of the open loop.
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    seconds: u16,
+    /// Decides the values of the records.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write all figures to this file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A folder for the stack's data, which must not exist [default: one for temporary files].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Keep that folder, with the logs.
+    #[arg(long)]
+    keep: bool,
+    /// The `horolog` program [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    horolog: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(options: &SizesOptions) -> anyhow::Result<ExitCode> {
+    let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), options.keep)?;
+    if let Some(json) = &options.json {
+        ensure_writable(json)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(run_and_remove(options, &stack));
+    // A thread that still sends to a broker that is gone is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::Result<ExitCode> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Started apart, so that an interruption waits for `up`: a stack can only be stopped once it runs.
+    let starting = stack.clone();
+    let mut starting = tokio::spawn(async move { first_answer::up(&starting).await });
+    let outcome = tokio::select! {
+        outcome = measure(options, &mut starting) => Some(outcome),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    if outcome.is_none() {
+        eprintln!("interrupted, stopping the stack");
+        if !starting.is_finished() {
+            // How it ended is of no interest any more.
+            let _ = starting.await;
+        }
+    }
+    let removed = stack.remove().await;
+    let code = match outcome {
+        None => ExitCode::from(INTERRUPTED),
+        Some(report) => conclude(&report?, options.json.as_deref())?,
+    };
+    removed.map(|()| code)
+}
+
+type Starting = tokio::task::JoinHandle<anyhow::Result<first_answer::Up>>;
+
+async fn measure(options: &SizesOptions, starting: &mut Starting) -> anyhow::Result<Report> {
+    let machine = Machine::this()?;
+    say("starting a stack");
+    let up = starting.await??;
+    let running = &up.running;
+    let memory = Watch::start(running.processes()?);
+    let first_answer = first_answer::measure(&up).await?;
+
+    say(&format!(
+        "writing a backlog of {} records",
+        table::thousands(options.records)
+    ));
+    let backlog = backlog::measure(running, options.records, options.seed, first_answer.records).await?;
+
+    say(&format!("{} records/s for {} s", options.rate, options.seconds));
+    let length = Duration::from_secs(options.seconds.into());
+    let sent = first_answer.records + backlog.records;
+    let open_loop = open_loop::measure(running, options.rate, length, options.seed, sent).await?;
+
+    say("looking for every record");
+    let account = Account::take(&running.store, sent + open_loop.records).await?;
+    let memory = memory.finish().await?;
+    let merged = running.store.merged_day(&backlog.day).await?;
+    Ok(Report {
+        measured_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        faults: account.faults(),
+        machine,
+        first_answer,
+        memory,
+        bytes_a_sample_merged: merged.1 as f64 / merged.0.max(1) as f64,
+        backlog,
+        open_loop,
+        account,
+    })
+}
+
+fn conclude(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
+    print!("{}", table::text(report));
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(report)?;
+        std::fs::write(path, text).with_context(|| format!("--json {}", path.display()))?;
+    }
+    if report.faults.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!("the figures do not count: {}", report.faults.join("; "))
+}
+
+/// Before minutes are spent on figures that cannot be written.
+fn ensure_writable(path: &Path) -> anyhow::Result<()> {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).with_context(|| format!("--json {}", path.display()))
+}
+
+fn say(what: &str) {
+    eprintln!("{} {what}", chrono::Utc::now().format("%H:%M:%S"));
+}

@@ -1,0 +1,36 @@
+//! All figures of a run, as they are written with `--json`.
+//!
+//! Units are the last part of a name. Says nothing that tells one machine from another of the same shape.
+
+use serde::Serialize;
+
+use crate::account::Account;
+use crate::machine::Machine;
+
+use super::backlog::Backlog;
+use super::first_answer::FirstAnswer;
+use super::memory::Memory;
+use super::open_loop::OpenLoop;
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// When, RFC 3339.
+    pub measured_at: String,
+    /// On what.
+    pub machine: Machine,
+    /// `up` to the first answer.
+    pub first_answer: FirstAnswer,
+    /// All processes together.
+    pub memory: Memory,
+    /// A backlog to raw and hourly rows.
+    pub backlog: Backlog,
+    /// Compressed bytes of a raw sample of the backlog's day, once it is merged into one part.
+    pub bytes_a_sample_merged: f64,
+    /// Latencies at a modest rate.
+    pub open_loop: OpenLoop,
+    /// Where every record is.
+    pub account: Account,
+    /// Why the figures do not count; empty when they do.
+    pub faults: Vec<String>,
+}

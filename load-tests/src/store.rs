@@ -1,0 +1,120 @@
+//! What a measurement asks ClickHouse: how far the rows are, what parts hold them, whether they are right.
+//!
+//! Never writes a row. Questions that are asked many times a second are about parts' headers and small tables; what they
+//! cost the engine is part of its figures.
+
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+
+type Result<T> = clickhouse::error::Result<T>;
+
+/// The database under test.
+#[derive(Clone)]
+pub struct Store(Client);
+
+/// What the parts of a table hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Parts {
+    /// The table.
+    pub table: String,
+    /// Parts that inserts have made since the table was made; merged ones count as the parts that they were.
+    pub made: i64,
+    /// Parts now.
+    pub active: u64,
+    /// Rows now.
+    pub rows: u64,
+    /// Compressed size now.
+    pub bytes: u64,
+}
+
+/// How far a stage is in a partition, by its ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct End {
+    /// `ingest`, `aggregate`.
+    pub stage: String,
+    /// The partition.
+    pub partition: i32,
+    /// Offset after the last record of its last batch.
+    pub end: i64,
+}
+
+impl Store {
+    /// The database with this address and password.
+    pub fn new(url: &str, user: &str, password: &str, database: &str) -> Self {
+        Self(
+            Client::default()
+                .with_url(url)
+                .with_user(user)
+                .with_password(password)
+                .with_database(database),
+        )
+    }
+
+    /// Raw rows.
+    pub async fn stored(&self) -> Result<u64> {
+        self.0.query("select count() from metrics").fetch_one().await
+    }
+
+    /// Records in the hourly aggregates.
+    pub async fn aggregated(&self) -> Result<u64> {
+        self.0.query("select sum(count) from metrics_hourly").fetch_one().await
+    }
+
+    /// Of each stage and partition, the offset up to which its batches are stored, exclusive. A batch's ledger row is written
+    /// after its rows, so a record is visible a little earlier than it is said here. The rows themselves would tell it to the
+    /// millisecond; asked often enough for that, they would cost the engine more than storing them.
+    pub async fn ends_in_ledger(&self, topic: &str) -> Result<Vec<End>> {
+        let query = "select stage, kafka_partition as partition, max(end_offset) as end from batch_ledger
+            where kafka_topic = ? group by stage, kafka_partition";
+        self.0.query(query).bind(topic).fetch_all().await
+    }
+
+    /// All tables. Block numbers are given once for each part that is inserted.
+    pub async fn parts(&self) -> Result<Vec<Parts>> {
+        let query = "select p.table as table, max(p.max_block_number) as made, count() as active, sum(p.rows) as rows,
+            sum(p.bytes_on_disk) as bytes from system.parts as p where p.database = currentDatabase() and p.active
+            group by p.table order by p.table";
+        self.0.query(query).fetch_all().await
+    }
+
+    /// Merges the raw samples of a day into one part; gives its rows and bytes.
+    pub async fn merged_day(&self, day: &str) -> Result<(u64, u64)> {
+        let optimize = format!("optimize table metrics partition '{day}' final");
+        self.0.query(&optimize).execute().await?;
+        let query = "select sum(rows), sum(bytes_on_disk) from system.parts
+            where database = currentDatabase() and table = 'metrics' and partition = ? and active";
+        self.0.query(query).bind(day).fetch_one().await
+    }
+
+    /// Different records among the raw rows, by their place in the log.
+    pub async fn different(&self) -> Result<u64> {
+        let query = "select uniqExact(kafka_partition, log_epoch, kafka_offset) from metrics";
+        self.0.query(query).fetch_one().await
+    }
+
+    /// Rejected records.
+    pub async fn rejected(&self) -> Result<u64> {
+        self.0.query("select count() from rejected_records").fetch_one().await
+    }
+
+    /// Records of the batches of a stage, by its ledger.
+    pub async fn in_ledger(&self, stage: &str) -> Result<u64> {
+        let query = "select sum(records) from batch_ledger final where stage = ? and kafka_topic = 'metrics'";
+        self.0.query(query).bind(stage).fetch_one().await
+    }
+
+    /// Hours of a series whose aggregate is not that of its raw rows. A record lost here and another doubled there keep the
+    /// count, but not the sum.
+    pub async fn hours_that_differ(&self) -> Result<u64> {
+        let query = "select count() from (
+                select tenant_id, metric_name, service_id, toStartOfHour(time) as hour,
+                    count() as rows, sum(value) as total, sum(abs(value)) as magnitude
+                from metrics group by tenant_id, metric_name, service_id, hour
+            ) as raw full outer join (
+                select tenant_id, metric_name, service_id, hour, sum(count) as rows, sum(sum) as total
+                from metrics_hourly group by tenant_id, metric_name, service_id, hour
+            ) as hourly using (tenant_id, metric_name, service_id, hour)
+            where raw.rows != hourly.rows or abs(raw.total - hourly.total) > 1e-9 * magnitude";
+        self.0.query(query).fetch_one().await
+    }
+}
