@@ -74,7 +74,7 @@ fn block_end(stream: &[u8]) -> Result<Option<usize>, Exception> {
         return Ok(None);
     }
     let (packed, content) = (size_at(stream, CHECKSUM_BYTES + 1), content_bytes(stream));
-    if packed < HEADER_BYTES || packed > BLOCK_BYTES_MAX || content > BLOCK_BYTES_MAX {
+    if !(HEADER_BYTES..=BLOCK_BYTES_MAX).contains(&packed) || content > BLOCK_BYTES_MAX {
         let reason = format!("a compressed block of {packed} bytes with {content} bytes of content is not possible");
         return Err(Exception::new(Code::TOO_LARGE_SIZE_COMPRESSED, reason));
     }

@@ -60,7 +60,7 @@ pub fn server(data: &Path, memory_bytes: u64) -> String {
 
 /// `users.xml`: what the embedded library loosens is set back to a server's defaults, and SQL reaches nothing outside the
 /// data folder: no files and no network (sources, table engines), and no programs (the library would run an executable
-/// dictionary's command). The function `file` knows no grant: see [`super::statement::FileCalls`].
+/// dictionary's command). The function `file` knows no grant: see [`super::file_calls`].
 pub fn users() -> String {
     "<clickhouse>
     <profiles>

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use super::body::Reader;
 use super::exception::{Code, Exception};
 use super::ffi::{Chunk, Class, Counters};
+use super::file_calls::FileCalls;
 use super::format::{self, Header};
 use super::pool::{Key, Lease, Pool};
 use super::reply::{ClientGone, Head, Reply};
 use super::request::Request;
 use super::running::Work;
-use super::statement::{self, FileCalls, InsertHead, Outline};
+use super::statement::{self, InsertHead, Outline};
 
 /// Text of a statement without insert data. ClickHouse's own limit, `max_query_size`, is lower unless it is raised.
 const STATEMENT_BYTES_MAX: usize = 16 << 20;

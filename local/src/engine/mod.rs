@@ -16,6 +16,7 @@ mod encoding;
 mod exception;
 mod execute;
 mod ffi;
+mod file_calls;
 mod folder;
 mod format;
 mod pool;
@@ -44,6 +45,11 @@ use folder::DataFolder;
 use pool::Pool;
 use server::Front;
 use settings::Whitelist;
+
+/// What the engine needs before the first statement.
+const MEMORY_BYTES_MIN: u64 = 256 << 20;
+/// The engine's parser and analyzer run on our threads and expect a main thread's stack.
+const STACK_BYTES: usize = 8 << 20;
 
 /// Options of `horolog engine`.
 #[derive(Debug, clap::Args)]
@@ -85,9 +91,15 @@ pub fn run(options: EngineOptions) -> anyhow::Result<()> {
     })?;
     let password = read_password(&options.password_file)?;
     ensure!(options.statements_max > 0, "--statements-max must be at least 1");
+    ensure!(
+        options.memory_bytes >= MEMORY_BYTES_MIN,
+        "--memory-bytes {} is too little: the engine needs {MEMORY_BYTES_MIN}",
+        options.memory_bytes
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
+        .thread_stack_size(STACK_BYTES)
         .max_blocking_threads(options.statements_max.saturating_add(2))
         .build()?;
     runtime.block_on(start(options, password))

@@ -244,16 +244,16 @@ impl Pending {
 }
 
 enum State {
-    Streaming(Interest),
+    Streaming { _interest: Interest },
     Breaking,
     Ended,
 }
 
 /// The body's frames. It breaks off after an exception, and when the statement's thread went without an end.
 fn body(mut events: mpsc::Receiver<Event>, interest: Interest) -> impl Stream<Item = Result<Bytes, ClientGone>> {
-    let mut state = State::Streaming(interest);
+    let mut state = State::Streaming { _interest: interest };
     stream::poll_fn(move |context| match state {
-        State::Streaming(_) => match std::task::ready!(events.poll_recv(context)) {
+        State::Streaming { .. } => match std::task::ready!(events.poll_recv(context)) {
             Some(Event::Data(bytes)) => Poll::Ready(Some(Ok(bytes))),
             Some(Event::End) => {
                 state = State::Ended;

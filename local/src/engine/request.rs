@@ -52,8 +52,8 @@ impl Request {
         for (name, value) in url {
             request.set(name, value)?;
         }
-        // As in ClickHouse: a GET changes nothing, whatever else it asks for.
-        if *method == Method::GET && request.settings.get("readonly").is_none_or(|value| value == "0") {
+        // As in ClickHouse: only a POST changes anything, whatever else a GET asks for.
+        if *method != Method::POST && request.settings.get("readonly").is_none_or(|value| value == "0") {
             request.settings.insert("readonly".to_owned(), "2".to_owned());
         }
         Ok(request)

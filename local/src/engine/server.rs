@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -56,7 +56,7 @@ pub async fn serve(
     grace: Duration,
 ) {
     let app = Router::new()
-        .route("/", any(statement))
+        .route("/", get(statement).post(statement))
         .route("/ping", get(alive))
         .route("/replicas_status", get(alive))
         .with_state(Arc::clone(&front));
@@ -78,6 +78,7 @@ pub async fn serve(
             running = front.running.count(),
             "stopping the statements that still run"
         );
+        front.places.close();
         front.aborted.send_replace(true);
         front.running.abort_all();
         tokio::time::sleep(ABORT_TIMEOUT).await;
@@ -106,7 +107,7 @@ async fn statement(State(front): State<Arc<Front>>, request: HttpRequest) -> Res
         .find(|(name, _)| name == "query_id")
         .map(|(_, value)| value.as_str());
     let identity = Identity::new(query_id, &front.version);
-    if parts.method == Method::GET && url.is_empty() {
+    if parts.method != Method::POST && url.is_empty() {
         return Response::new(Body::from("Ok.\n")); // the address itself, in a browser or a health check
     }
     if let Err(refusal) = front.password.check(&parts.headers, &url) {
@@ -175,9 +176,13 @@ async fn read_form(request: &mut Request, body: Body, boundary: String) -> Resul
 
 async fn run(front: &Arc<Front>, identity: Identity, request: Request, headers: &HeaderMap, body: Body) -> Response {
     let place = tokio::time::timeout(ADMISSION_TIMEOUT, Arc::clone(&front.places).acquire_owned()).await;
-    let Ok(Ok(place)) = place else {
-        let reason = format!("no place became free in {} seconds", ADMISSION_TIMEOUT.as_secs());
-        return identity.refuse(&Exception::new(Code::TOO_MANY_SIMULTANEOUS_QUERIES, reason));
+    let place = match place {
+        Ok(Ok(place)) => place,
+        Ok(Err(_)) => return identity.refuse(&Exception::new(Code::ABORTED, "the engine is shutting down")),
+        Err(_) => {
+            let reason = format!("no place became free in {} seconds", ADMISSION_TIMEOUT.as_secs());
+            return identity.refuse(&Exception::new(Code::TOO_MANY_SIMULTANEOUS_QUERIES, reason));
+        }
     };
     let (pump, reader) = match body::channel(body, headers, request.decompress, front.receive_timeout) {
         Ok(sides) => sides,

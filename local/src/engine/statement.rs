@@ -3,11 +3,8 @@
 //! Enters: SQL, complete or its beginning. Leaves: where an insert's data begin and in which format; a select's first
 //! keyword and FORMAT clause. Never does: judge whether the SQL is valid, the engine's parser does.
 
-use super::exception::{Code, Exception};
-use super::tokens::{Token, Tokens};
-
-/// A string or comment in a statement's data that is longer than this is refused.
-const TOKEN_BYTES_MAX: usize = 16 << 20;
+use super::file_calls::FileCalls;
+use super::tokens::{Token, Tokens, is};
 
 /// What the beginning of a request's text is.
 #[derive(Debug, PartialEq, Eq)]
@@ -159,56 +156,6 @@ pub fn outline(sql: &[u8]) -> Outline {
     }
 }
 
-fn is(word: &[u8], name: &str) -> bool {
-    word.eq_ignore_ascii_case(name.as_bytes())
-}
-
-/// Looks for calls of `file(…)`: the one function that reaches beyond the engine and that no grant can forbid.
-#[derive(Debug, Default)]
-pub struct FileCalls {
-    pending: Vec<u8>,
-    named: bool,
-}
-
-impl FileCalls {
-    /// Looks through a piece of an insert's values, which are expressions, too.
-    pub fn check(&mut self, piece: &[u8]) -> Result<(), Exception> {
-        let mut text = std::mem::take(&mut self.pending);
-        text.extend_from_slice(piece);
-        let mut tokens = Tokens::new(&text, false);
-        if self.found_in(tokens.by_ref()) {
-            return Err(Self::refusal());
-        }
-        self.pending = text.split_off(tokens.position());
-        if self.pending.len() > TOKEN_BYTES_MAX {
-            let reason =
-                format!("a value is longer than {TOKEN_BYTES_MAX} bytes: send it in another format than VALUES");
-            return Err(Exception::new(Code::QUERY_IS_TOO_LARGE, reason));
-        }
-        Ok(())
-    }
-
-    /// What a client is told that calls it.
-    pub fn refusal() -> Exception {
-        Exception::new(Code::ACCESS_DENIED, "file() is not allowed: SQL reaches no files here")
-    }
-
-    fn found_in<'t>(&mut self, tokens: impl Iterator<Item = Token<'t>>) -> bool {
-        for token in tokens {
-            if self.named && token == Token::Symbol(b'(') {
-                return true;
-            }
-            self.named = match token {
-                Token::Word(word) => is(word, "file"),
-                // An escape could spell anything.
-                Token::Quoted([b'`' | b'"', name @ .., _]) => is(name, "file") || name.contains(&b'\\'),
-                _ => false,
-            };
-        }
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,25 +252,6 @@ mod tests {
         assert!(!outline(b"select k, count() from t group by k with totals").streams);
         assert!(outline(b"select 1 INTO /**/ OUTFILE 'x'").names_file);
         assert!(!outline(b"select 'into outfile'").names_file);
-    }
-
-    #[test]
-    fn calls_of_file_are_found_wherever_they_are_cut() {
-        for sql in ["(1, file('x'))", "(\"FILE\" /* c */ ('x'))", "(`f\\x69le`('x'))"] {
-            assert!(outline(sql.as_bytes()).calls_file, "{sql}");
-            for cut in 0..sql.len() {
-                let mut calls = FileCalls::default();
-                let found =
-                    calls.check(&sql.as_bytes()[..cut]).is_err() || calls.check(&sql.as_bytes()[cut..]).is_err();
-                assert!(found, "{sql} cut at {cut}");
-            }
-        }
-        for sql in ["('file(1)')", "(file)", "(profile(1))", "(`a``b`(1))", "-- file(1)\n"] {
-            assert!(
-                !outline(sql.as_bytes()).calls_file && FileCalls::default().check(sql.as_bytes()).is_ok(),
-                "{sql}"
-            );
-        }
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl<'t> Iterator for Tokens<'t> {
     }
 }
 
+/// Keywords have no case.
+pub fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }

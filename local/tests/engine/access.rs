@@ -87,6 +87,14 @@ async fn a_get_reads_only() {
         .await
         .unwrap();
     assert_eq!(response.headers()["x-clickhouse-exception-code"], "164");
+    for (method, status) in [(Method::HEAD, 500), (Method::PUT, 405), (Method::DELETE, 405)] {
+        let response = engine
+            .request(method, &[("query", "drop table t")])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    }
     let response = engine
         .request(Method::GET, &[("query", "select count() from t")])
         .send()

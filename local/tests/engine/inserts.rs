@@ -151,6 +151,21 @@ async fn an_insert_that_stalls_is_given_up_and_leaves_no_row() {
     assert_eq!(engine.sql("select count() from samples").await, "0");
 }
 
+#[tokio::test]
+async fn the_reason_of_a_refusal_reaches_a_client_that_still_sends() {
+    let engine = Engine::start();
+    let client = engine.client();
+    let stream = Bytes::from(arrow_stream(0..100_000));
+    let mut insert = client.insert_formatted_with("insert into nowhere format ArrowStream");
+    for _ in 0..20 {
+        if insert.send(stream.clone()).await.is_err() {
+            break;
+        }
+    }
+    let error = insert.end().await.unwrap_err().to_string();
+    assert!(error.contains("Code: 60."), "{error}");
+}
+
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
