@@ -124,7 +124,8 @@ impl Job {
         }
     }
 
-    /// Feeds the body to the engine as it arrives. Whatever goes wrong on the way cancels the insert: 0 rows.
+    /// Feeds the body to the engine as it arrives. Whatever goes wrong on the way cancels the insert: no row of a block
+    /// that the engine had not stored by then, which is none at all for inserts of up to `max_insert_block_size`.
     fn insert(&mut self, text: &[u8], head: &InsertHead, started: Instant) -> Result<(), Stop> {
         let pool = Arc::clone(&self.pool);
         let lease = pool.lease(self.key())?;

@@ -182,7 +182,7 @@ async fn close(front: &Arc<Front>) {
         tokio::task::spawn_blocking(move || pool.close()).await
     });
     match closed.await {
-        Ok(Ok(threads_joined)) => tracing::info!(threads_joined, "engine closed"),
+        Ok(Ok(())) => tracing::info!("engine closed"),
         _ => {
             // Its exit handlers would wait for the statement that does not end.
             tracing::error!("the engine did not close in time: ending the process");

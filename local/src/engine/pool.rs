@@ -99,12 +99,13 @@ impl Pool {
         self.control(&sql, "Null").map(drop)
     }
 
-    /// Closes all connections, and with the last of them the engine, unless a statement still holds one. True if its
-    /// threads could be joined, too; once tables were used some remain, and end with the process.
-    pub fn close(&self) -> bool {
+    /// Closes all connections, and with the last of them the engine. Some of its threads stay once tables were used, so
+    /// what `shutdown` says of them says nothing about the data; they end with the process.
+    pub fn close(&self) {
         lock(&self.idle).clear();
         lock(&self.control).take();
-        self.library.shutdown()
+        let threads_joined = self.library.shutdown();
+        tracing::debug!(threads_joined, "connections closed");
     }
 }
 
