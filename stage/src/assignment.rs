@@ -27,8 +27,21 @@ pub enum Event {
     Resolved(Slot, AssignmentId, Box<Resolved>),
     /// A batch is stored, or not.
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
-    /// The bounds of a log, asked for at a time in ms since 1970.
-    Bounds(Slot, AssignmentId, crate::facts::LogBounds, i64),
+    /// An answer about the end of a log.
+    LogEnd(Slot, AssignmentId, LogEnd),
+}
+
+/// The end of a log, and what was known when it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct LogEnd {
+    /// Offset after the last record.
+    pub end: i64,
+    /// Partitions of the topic.
+    pub partitions: i32,
+    /// When it was asked, ms since 1970.
+    pub asked_at_ms: i64,
+    /// What had been read then.
+    pub next_offset: i64,
 }
 
 /// A held partition.

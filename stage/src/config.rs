@@ -173,7 +173,7 @@ pub struct ClickHouseConfig {
     pub send_timeout_s: u64,
     /// Likewise for the answer. Seconds.
     pub insert_timeout_s: u64,
-    /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables.
+    /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables, and only for them.
     pub quorum: bool,
 }
 

@@ -3,6 +3,7 @@
 //! Enters a [`Job`] whose intent is committed; leaves [`Delivered`], after which the end of the range may be committed. It
 //! retries what is unknown for as long as it takes, under the same tokens; it stops at once when the lease is revoked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -72,24 +73,35 @@ pub struct Delivery<S> {
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
     cluster_id: String,
-    permits: Semaphore,
+    permits: HashMap<String, Semaphore>,
 }
 
 impl<S: Stage> Delivery<S> {
-    /// A delivery of at most `concurrency` batches at a time.
-    pub fn new(stage: Arc<S>, inserts: Inserts, cluster_id: String, concurrency: usize, metrics: Metrics) -> Self {
+    /// A delivery; [`Self::with_concurrency`] says for which topics.
+    pub fn new(stage: Arc<S>, inserts: Inserts, cluster_id: String, metrics: Metrics) -> Self {
         Self {
             stage,
             inserts,
             metrics,
             cluster_id,
-            permits: Semaphore::new(concurrency),
+            permits: HashMap::new(),
         }
+    }
+
+    /// At most `concurrency` batches at a time of each topic: what is stuck for one must not hold up the other.
+    pub fn with_concurrency<'a>(mut self, topics: impl Iterator<Item = &'a str>, concurrency: usize) -> Self {
+        self.permits = topics
+            .map(|topic| (topic.to_owned(), Semaphore::new(concurrency)))
+            .collect();
+        self
     }
 
     /// Delivers a batch.
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
-        let _permit = self.permits.acquire().await.map_err(|_| DeliveryError::Revoked)?;
+        let unknown_topic = || DeliveryError::Stopped(format!("{} is no topic of this stage", job.range.id.topic));
+        let permits = self.permits.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
+        let closed = |error: tokio::sync::AcquireError| DeliveryError::Stopped(error.to_string());
+        let _permit = permits.acquire().await.map_err(closed)?;
         let Job {
             range,
             intent,

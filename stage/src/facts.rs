@@ -2,7 +2,6 @@
 //!
 //! Only reads. Takes as long as it takes: while a server is away the partition is not fetched, so nothing is lost by waiting.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +32,9 @@ pub enum FactsError {
     /// The commit is somebody else's.
     #[error(transparent)]
     Foreign(#[from] ForeignMetadata),
+    /// Nobody answered in time.
+    #[error("no answer in time")]
+    Timeout,
     /// The record before the ledger's end did not come.
     #[error("the record at offset {0} did not arrive in time")]
     Tail(i64),
@@ -76,17 +78,13 @@ impl Probe {
         self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
     }
 
-    /// Number of partitions by topic; 0 for a topic that does not exist.
-    pub fn partitions(&self, topics: &[&str]) -> Result<HashMap<String, i32>, KafkaError> {
-        let count = |&topic: &&str| {
-            let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-            let partitions = metadata
-                .topics()
-                .first()
-                .map_or(0, |topic| topic.partitions().len() as i32);
-            Ok((topic.to_owned(), partitions))
-        };
-        topics.iter().map(count).collect()
+    /// Number of partitions of a topic; 0 where it does not exist.
+    pub fn partition_count(&self, topic: &str) -> Result<i32, KafkaError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+        Ok(metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len() as i32))
     }
 
     /// The log's bounds.
@@ -116,7 +114,7 @@ impl Probe {
     }
 
     /// Kafka timestamp and fingerprint of the record at `offset`; none where the log has no record at just that offset.
-    fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<(i64, u64)>, FactsError> {
+    pub fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<(i64, u64)>, FactsError> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))?;
@@ -161,6 +159,7 @@ pub fn from_kafka(probe: &Probe, id: &PartitionId, tail: Option<&ledger::Tail>) 
         log_start: bounds.start,
         log_end: bounds.end,
         rows_end: None,
+        surviving_end: None,
     })
 }
 

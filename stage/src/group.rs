@@ -4,6 +4,7 @@
 //! is known: the callback acknowledges it with an empty list, and it is added when it is resolved. A partition that goes
 //! finishes the batch under way and commits it, or gives it up, before the callback returns.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -110,14 +111,19 @@ impl Group {
         if consumer.assignment_lost() {
             return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         }
-        let mut list = TopicPartitionList::with_capacity(wanted.len());
-        for (slot, wanted) in wanted {
-            let id = self.assignments().id(*slot);
-            let mut element = list.add_partition(&id.topic, id.partition);
-            element.set_offset(Offset::Offset(wanted.offset))?;
-            element.set_metadata(wanted.metadata.encode());
+        // A request each topic: librdkafka tells of an error only when all partitions of a request have one, and what goes wrong
+        // with a commit (a deleted topic, missing rights) goes wrong with a topic.
+        let topics: BTreeSet<usize> = wanted.iter().map(|((topic, _), _)| *topic).collect();
+        for topic in topics {
+            let mut list = TopicPartitionList::new();
+            for (slot, wanted) in wanted.iter().filter(|(slot, _)| slot.0 == topic) {
+                let id = self.assignments().id(*slot);
+                let mut element = list.add_partition(&id.topic, id.partition);
+                element.set_offset(Offset::Offset(wanted.offset))?;
+                element.set_metadata(wanted.metadata.encode());
+            }
+            consumer.commit(&list, CommitMode::Sync)?;
         }
-        consumer.commit(&list, CommitMode::Sync)?;
         Ok(sent_ms)
     }
 }

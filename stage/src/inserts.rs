@@ -14,6 +14,8 @@ use crate::range::Range;
 use crate::retry::Backoff;
 use crate::store::{Store, StoreError};
 
+/// How long one attempt may take in all, beyond the time-outs of its parts: a server that accepts and never answers.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(180);
 /// How often a stale lease is looked at again.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -124,7 +126,8 @@ impl Inserts {
                 tokio::time::sleep(LEASE_POLL_INTERVAL).await;
                 continue;
             }
-            let (class, error) = match attempt().await {
+            let outcome = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt()).await;
+            let (class, error) = match outcome.unwrap_or_else(|_| Err(StoreError::no_answer())) {
                 Ok(done) => return Ok(done),
                 Err(StoreError::Content(message)) => return Err(Failed::Content(message)),
                 Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),

@@ -157,17 +157,23 @@ impl Tail {
 
 /// Reads the newest row of a partition.
 pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Tail>, StoreError> {
+    read(store, stage, id, i64::MAX).await
+}
+
+/// Reads the newest row of a partition that ends at or before `end_max`.
+pub async fn read(store: &Store, stage: &str, id: &PartitionId, end_max: i64) -> Result<Option<Tail>, StoreError> {
     store
         .client
         .query(
             "select log_epoch, end_offset, records, toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash \
              from batch_ledger final \
-             where stage = ? and kafka_topic = ? and kafka_partition = ? \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? \
              order by log_epoch desc, end_offset desc, records desc limit 1",
         )
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition)
+        .bind(end_max)
         .fetch_optional::<Tail>()
         .await
         .map_err(classify)

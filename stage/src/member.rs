@@ -8,9 +8,9 @@ mod commits;
 mod flow_control;
 mod log_ends;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use horolog_schemas::RawRecord;
@@ -34,6 +34,8 @@ use crate::stage::Stage;
 
 /// Records polled before anything else is looked at.
 const RECORDS_A_TURN: usize = 2048;
+/// A broken topic must not keep the healthy ones from their work: partitions start anew at most so often.
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a turn waits for a record when there is none.
 const IDLE_WAIT: Duration = Duration::from_millis(10);
 
@@ -66,8 +68,9 @@ pub struct Member<S> {
     doubt: Option<Doubt>,
     stalled_since: Option<Instant>,
     bounds_due: Instant,
-    /// Whether questions about the ends of the logs are under way.
-    asking: Arc<AtomicBool>,
+    /// Lives as long as questions about the ends of the logs are under way.
+    asking: Weak<()>,
+    last_suspicion: Option<Instant>,
 }
 
 impl<S: Stage> Member<S> {
@@ -93,7 +96,8 @@ impl<S: Stage> Member<S> {
             doubt: None,
             stalled_since: None,
             bounds_due: Instant::now(),
-            asking: Arc::default(),
+            asking: Weak::new(),
+            last_suspicion: None,
         }
     }
 
@@ -166,7 +170,12 @@ impl<S: Stage> Member<S> {
                     | RDKafkaErrorCode::UnknownTopicId
             )
         );
-        if suspicious {
+        if suspicious
+            && self
+                .last_suspicion
+                .is_none_or(|last| last.elapsed() >= SUSPICION_INTERVAL)
+        {
+            self.last_suspicion = Some(Instant::now());
             let slots = self.group().assignments().slots();
             self.start_anew(&slots);
         }
@@ -192,9 +201,7 @@ impl<S: Stage> Member<S> {
                 Some(Event::Delivered(slot, assignment, outcome)) => {
                     self.group().assignments().delivered(slot, assignment, outcome);
                 }
-                Some(Event::Bounds(slot, assignment, bounds, asked_at_ms)) => {
-                    self.take_bounds(slot, assignment, bounds, asked_at_ms);
-                }
+                Some(Event::LogEnd(slot, assignment, log_end)) => self.take_log_end(slot, assignment, &log_end),
             }
         }
     }
@@ -209,7 +216,9 @@ impl<S: Stage> Member<S> {
         let from = Offset::Offset(resolved.plan.fetch_from);
         let added = list
             .add_partition_offset(&id.topic, id.partition, from)
-            .and_then(|()| self.consumer.incremental_assign(&list));
+            .and_then(|()| self.consumer.incremental_assign(&list))
+            // A pause of an earlier assignment of the partition to this process would outlive it.
+            .and_then(|()| self.consumer.resume(&list));
         if let Err(error) = added {
             tracing::error!(partition = %id, %error, "cannot fetch the partition, finding out again");
             drop(assignments);

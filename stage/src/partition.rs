@@ -41,7 +41,7 @@ struct Closed {
 
 enum Phase {
     Idle,
-    Delivering { intent: Intent, lease: Lease },
+    Delivering { intent: Intent, lease: Lease, bytes: usize },
     Delivered { end: i64 },
     Stopped,
 }
@@ -90,6 +90,9 @@ impl Partition {
 
     /// Takes the next record.
     pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant, now_ms: i64) {
+        if self.is_stopped() {
+            return; // its records stay in the log
+        }
         if let Some(end) = self.recovery_end()
             && record.offset >= end
         {
@@ -125,9 +128,13 @@ impl Partition {
         }
     }
 
-    /// Memory of its records, without those under way.
+    /// Memory of its records.
     pub fn bytes(&self) -> usize {
-        self.filling.bytes() + self.closed.iter().map(|closed| closed.range.bytes()).sum::<usize>()
+        let delivering = match self.phase {
+            Phase::Delivering { bytes, .. } => bytes,
+            _ => 0,
+        };
+        delivering + self.filling.bytes() + self.closed.iter().map(|closed| closed.range.bytes()).sum::<usize>()
     }
 
     /// The commit it wants: the end of what is delivered, the next intent, or both. Without `announce` no new batch begins.
@@ -156,7 +163,7 @@ impl Partition {
     /// The commit that renews the lease of the batch under way, when it is older than `age_ms`.
     pub fn renewal(&self, now_ms: i64, age_ms: i64) -> Option<Wanted> {
         match &self.phase {
-            Phase::Delivering { intent, lease } if now_ms - lease.confirmed_ms() >= age_ms => Some(Wanted {
+            Phase::Delivering { intent, lease, .. } if now_ms - lease.confirmed_ms() >= age_ms => Some(Wanted {
                 offset: self.committed,
                 metadata: CommitMetadata::new(self.log_epoch, Some(*intent)),
             }),
@@ -183,6 +190,7 @@ impl Partition {
         self.phase = Phase::Delivering {
             intent,
             lease: lease.clone(),
+            bytes: closed.range.bytes(),
         };
         Some(Job {
             range: closed.range,
@@ -203,6 +211,8 @@ impl Partition {
     /// Nothing more can be done for it until an operator acts.
     pub fn stop(&mut self) {
         self.phase = Phase::Stopped;
+        self.closed.clear();
+        self.filling = Filling::new(self.filling.next());
     }
 
     /// It is not ours any more.
@@ -210,6 +220,16 @@ impl Partition {
         if let Phase::Delivering { lease, .. } = &self.phase {
             lease.revoke();
         }
+    }
+
+    /// Whether it is fetching a range that ends where another owner's intent says, whatever its size.
+    pub fn is_repeating(&self) -> bool {
+        matches!(self.recovery, Some(Recovery::Repeat(_)))
+    }
+
+    /// The topic has so many partitions now.
+    pub fn set_partitions(&mut self, partitions: i32) {
+        self.partitions = self.partitions.max(partitions);
     }
 
     /// Whether a batch is under way.

@@ -12,6 +12,8 @@
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
 //! | the ledger's last record is not in the log as it was | the topic was deleted and made again | a new log epoch, from the log's start |
+//! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
+//! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an alarm and a ledger entry |
 
 use crate::intent::{CommitMetadata, Intent};
@@ -50,6 +52,9 @@ pub struct Facts {
     pub log_end: i64,
     /// Offset after the last row of the ledger's log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
+    /// Where the log is shorter than what is known of it: the end of the newest batch in the ledger whose last record the log
+    /// still has, as it was.
+    pub surviving_end: Option<i64>,
 }
 
 /// A range to recover before new batches.
@@ -101,16 +106,16 @@ pub fn decide(facts: &Facts) -> Plan {
     // A commit or a ledger of an earlier life says nothing about this one.
     let committed = facts
         .committed
-        .filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch));
+        .filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch))
+        .filter(|committed| !is_beyond(committed, facts));
     let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch);
 
-    let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
-    let shorter_than_known = known_end.is_some_and(|end| end > facts.log_end);
     let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
-    if shorter_than_known || other_tail {
+    if is_cut(facts) || other_tail {
         return new_life(facts, log_epoch + 1);
     }
 
+    let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
     let Some(known_end) = known_end else {
         return at(log_epoch, facts.log_start, facts, None); // first contact: the log begins where it begins
     };
@@ -125,6 +130,19 @@ pub fn decide(facts: &Facts) -> Plan {
             let end = rows_end.unwrap_or(pending_end).max(committed.offset);
             at(log_epoch, ledger.end, facts, Some(Recovery::Fill { end }))
         }
+        // Our commit without any ledger is that of the very first batch. Else the tables were lost.
+        (
+            Some(Committed {
+                offset,
+                metadata: Some(_),
+            }),
+            None,
+        ) if offset > facts.log_start => {
+            let end = intent
+                .map_or(offset, |intent| intent.end)
+                .max(rows_end.unwrap_or(offset));
+            at(log_epoch, facts.log_start, facts, Some(Recovery::Fill { end }))
+        }
         // The normal case, and a first batch without a ledger row.
         (Some(committed), _) if committed.offset == known_end => at(
             log_epoch,
@@ -135,6 +153,27 @@ pub fn decide(facts: &Facts) -> Plan {
         // No commit, or one that the ledger is ahead of.
         _ => at(log_epoch, known_end, facts, recovery(known_end, None, rows_end)),
     }
+}
+
+/// Whether the log ends before what was surely read from it, or is promised to be in it.
+pub fn is_cut(facts: &Facts) -> bool {
+    let ours = facts.committed.filter(|committed| !is_beyond(committed, facts));
+    let intent_end = ours
+        .and_then(|c| c.metadata)
+        .and_then(|m| m.intent)
+        .map(|intent| intent.end);
+    let ends = [
+        ours.map(|c| c.offset),
+        intent_end,
+        facts.ledger.map(|l| l.end),
+        facts.rows_end,
+    ];
+    ends.into_iter().flatten().any(|end| end > facts.log_end)
+}
+
+/// An offset beyond the log that an operator set: it says nothing about what was read.
+fn is_beyond(committed: &Committed, facts: &Facts) -> bool {
+    committed.metadata.is_none() && committed.offset > facts.log_end
 }
 
 /// What has to be recovered from `start` on.
@@ -150,7 +189,7 @@ fn recovery(start: i64, intent: Option<Intent>, rows_end: Option<i64>) -> Option
 }
 
 fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
-    let start = facts.log_start;
+    let start = facts.surviving_end.unwrap_or(facts.log_start).max(facts.log_start);
     Plan {
         log_epoch,
         new_epoch: true,
@@ -190,6 +229,7 @@ mod tests {
         log_start: 0,
         log_end: 1000,
         rows_end: None,
+        surviving_end: None,
     };
 
     fn committed(offset: i64, log_epoch: u32, end: Option<i64>) -> Option<Committed> {
@@ -328,6 +368,68 @@ mod tests {
                 ..plain(0)
             }
         );
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_goes_on_behind_the_last_batch_that_survived() {
+        let facts = Facts {
+            committed: committed(100, 1, None),
+            ledger: ledger(1, 100),
+            log_end: 70,
+            surviving_end: Some(60),
+            ..LOG
+        };
+        let expected = Plan {
+            log_epoch: 2,
+            new_epoch: true,
+            ..plain(60)
+        };
+        assert_eq!(decide(&facts), expected);
+    }
+
+    #[test]
+    fn a_log_that_was_cut_inside_the_pending_batch_is_not_taken_for_whole() {
+        let facts = Facts {
+            committed: committed(100, 1, Some(150)),
+            ledger: ledger(1, 100),
+            log_end: 120,
+            surviving_end: Some(100),
+            ..LOG
+        };
+        let expected = Plan {
+            log_epoch: 2,
+            new_epoch: true,
+            ..plain(100)
+        };
+        assert_eq!(decide(&facts), expected);
+    }
+
+    #[test]
+    fn lost_tables_are_filled_from_what_the_log_has() {
+        let facts = Facts {
+            committed: committed(500, 1, Some(520)),
+            log_start: 40,
+            ..LOG
+        };
+        let expected = Plan {
+            recovery: Some(Recovery::Fill { end: 520 }),
+            ..plain(40)
+        };
+        assert_eq!(decide(&facts), expected);
+    }
+
+    #[test]
+    fn an_operators_offset_beyond_the_log_opens_no_new_life() {
+        let committed = Some(Committed {
+            offset: 5_000,
+            metadata: None,
+        });
+        let facts = Facts {
+            committed,
+            ledger: ledger(1, 150),
+            ..LOG
+        };
+        assert_eq!(decide(&facts), plain(150));
     }
 
     #[test]

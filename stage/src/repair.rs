@@ -90,6 +90,8 @@ impl<S: Stage> Delivery<S> {
     }
 
     async fn read_back(&self, batch: &Batch<'_>, tables: &[&'static str]) -> Result<read_back::Stored, DeliveryError> {
+        let store = self.inserts.store();
+        self.inserts.patiently(batch, || store.catch_up(tables)).await?;
         self.inserts
             .patiently(batch, || read_back::read(self.inserts.store(), tables, batch.range))
             .await

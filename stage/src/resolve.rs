@@ -3,12 +3,13 @@
 //! Repeats until every server has answered: a partition whose start is not known is not fetched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::facts::{self, FactsError, Probe};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow};
 use crate::metrics::Metrics;
-use crate::plan::{Facts, Gap, Plan, decide};
+use crate::plan::{Facts, Gap, Plan, decide, is_cut};
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
@@ -24,6 +25,9 @@ pub struct Resolved {
     /// Partitions of its topic.
     pub partitions: i32,
 }
+
+/// How long one attempt may take: a server that accepts and never answers must not hold a partition for ever.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What finding out needs.
 pub struct Resolver<S> {
@@ -42,7 +46,8 @@ impl<S: Stage> Resolver<S> {
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();
         while still_wanted() {
-            match self.attempt(id).await {
+            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id)).await;
+            match attempt.unwrap_or(Err(FactsError::Timeout)) {
                 Ok(resolved) => return Some(resolved),
                 Err(error) => {
                     let wait = backoff.next_wait();
@@ -56,13 +61,16 @@ impl<S: Stage> Resolver<S> {
     }
 
     async fn attempt(&self, id: &PartitionId) -> Result<Resolved, FactsError> {
+        self.store.catch_up(&self.stage.tables_by_offset(&id.topic)).await?;
+        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
         let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
         let (facts, partitions) = self.ask_kafka(id, tail).await?;
         let facts = self.with_rows(id, facts).await?;
+        let facts = self.with_surviving_end(id, facts).await?;
         let plan = decide(&facts);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         if plan.new_epoch {
-            tracing::warn!(partition = %id, log_epoch = plan.log_epoch, "the topic was made again: a new log epoch begins");
+            tracing::warn!(partition = %id, log_epoch = plan.log_epoch, "the topic was made again or lost its end: a new log epoch begins");
             self.write(
                 id,
                 plan.start,
@@ -84,12 +92,10 @@ impl<S: Stage> Resolver<S> {
     async fn ask_kafka(&self, id: &PartitionId, tail: Option<ledger::Tail>) -> Result<(Facts, i32), FactsError> {
         let (probe, id) = (self.probe.clone(), id.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            let partitions = probe.partitions(&[&id.topic])?.remove(&*id.topic).unwrap_or_default();
+            let partitions = probe.partition_count(&id.topic)?;
             Ok((facts::from_kafka(&probe, &id, tail.as_ref())?, partitions))
         });
-        asked
-            .await
-            .unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
+        joined(asked.await)
     }
 
     async fn with_rows(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
@@ -99,6 +105,24 @@ impl<S: Stage> Resolver<S> {
         let log_epoch = decide(&facts).log_epoch;
         let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
         Ok(Facts { rows_end, ..facts })
+    }
+
+    /// Where a log that was cut is still as it was.
+    async fn with_surviving_end(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
+        if !is_cut(&facts) {
+            return Ok(facts);
+        }
+        let tail = ledger::read(&self.store, self.stage.name(), id, facts.log_end).await?;
+        let Some(tail) = tail.filter(|tail| tail.records > 0 && tail.end_offset > facts.log_start) else {
+            return Ok(facts);
+        };
+        let (probe, id) = (self.probe.clone(), id.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let found = probe.record_at(&id, tail.end_offset - 1)?;
+            Ok((tail.end(found).tail_matches == Some(true)).then_some(tail.end_offset))
+        });
+        let surviving_end = joined(read.await)?;
+        Ok(Facts { surviving_end, ..facts })
     }
 
     /// Offsets that are lost, and how many of them had been stored before they were.
@@ -146,4 +170,9 @@ impl<S: Stage> Resolver<S> {
         let token = format!("{}/{id}/{start}/{}", self.stage.name(), row.inserted_at);
         Ok(self.store.insert_row(ledger::TABLE, &row, &token).await?)
     }
+}
+
+/// The outcome of a blocking task; a panic is an error like others.
+fn joined<T>(outcome: Result<Result<T, FactsError>, tokio::task::JoinError>) -> Result<T, FactsError> {
+    outcome.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
 }

@@ -123,6 +123,12 @@ pub enum RunError {
         /// Where it was looked for.
         bootstrap: String,
     },
+    /// The broker does not say which cluster it belongs to.
+    #[error("kafka.bootstrap = {bootstrap}: the broker does not tell the cluster's id")]
+    ClusterId {
+        /// The setting's value.
+        bootstrap: String,
+    },
     /// The tables are not there, or ClickHouse does not answer.
     #[error("clickhouse.url = {url}: {reason}")]
     ClickHouse {
@@ -131,6 +137,9 @@ pub enum RunError {
         /// What is wrong.
         reason: String,
     },
+    /// Replicated tables need a quorum, others have none.
+    #[error("clickhouse.quorum: set it to true where the tables are replicated, and to false where they are not")]
+    Quorum,
     /// The HTTP port.
     #[error(transparent)]
     Http(#[from] std::io::Error),
@@ -161,7 +170,8 @@ pub async fn run<S: Stage>(
     let lease_life = Duration::from_secs(options.delivery.lease_s);
     let concurrency = options.delivery.concurrency.max(1);
     let inserts = Inserts::new(store.clone(), lease_life, metrics.clone());
-    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, concurrency, metrics.clone());
+    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone())
+        .with_concurrency(options.topics.iter().map(|(topic, _)| topic.as_str()), concurrency);
     let delivery = Arc::new(delivery);
     let resolver = Arc::new(Resolver {
         probe: probe.clone(),
@@ -271,40 +281,39 @@ fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Ev
 }
 
 async fn require_schema(store: &Store, options: &RunOptions) -> Result<(), RunError> {
-    horolog_schemas::migrate::require_current(&store.client)
-        .await
-        .map_err(|error| RunError::ClickHouse {
-            url: options.clickhouse.url.clone(),
-            reason: error.to_string(),
-        })
+    let refused = |reason: String| RunError::ClickHouse {
+        url: options.clickhouse.url.clone(),
+        reason,
+    };
+    let current = horolog_schemas::migrate::require_current(&store.client).await;
+    current.map_err(|error| refused(error.to_string()))?;
+    match store.quorum_fits().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(RunError::Quorum),
+        Err(error) => Err(refused(error.to_string())),
+    }
 }
 
-/// All topics exist; gives the cluster's identifier.
+/// All topics exist; gives the cluster's identifier, which is part of every token.
 async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<String, RunError> {
-    let bootstrap = options.kafka.bootstrap.clone();
-    let topics = options.topics.clone();
+    let (topics, bootstrap) = (options.topics.clone(), options.kafka.bootstrap.clone());
     let asked = tokio::task::spawn_blocking(move || {
-        let names: Vec<&str> = topics.iter().map(|(topic, _)| topic.as_str()).collect();
-        let partitions = probe.partitions(&names)?;
-        Ok((partitions, probe.cluster_id().unwrap_or_default()))
-    });
-    let (partitions, cluster_id) = asked
-        .await
-        .map_err(|_| RunError::Panic)?
-        .map_err(|source| RunError::Kafka {
-            bootstrap: bootstrap.clone(),
-            source,
-        })?;
-    for (topic, setting) in &options.topics {
-        if partitions.get(topic).copied().unwrap_or_default() == 0 {
-            return Err(RunError::Topic {
-                setting,
-                topic: topic.clone(),
-                bootstrap,
-            });
+        for (topic, setting) in topics {
+            let partitions = probe.partition_count(&topic).map_err(|source| RunError::Kafka {
+                bootstrap: bootstrap.clone(),
+                source,
+            })?;
+            if partitions == 0 {
+                return Err(RunError::Topic {
+                    setting,
+                    topic,
+                    bootstrap,
+                });
+            }
         }
-    }
-    Ok(cluster_id)
+        probe.cluster_id().ok_or(RunError::ClusterId { bootstrap })
+    });
+    asked.await.map_err(|_| RunError::Panic)?
 }
 
 /// Done when the process is asked to end: SIGTERM or SIGINT.

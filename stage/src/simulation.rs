@@ -1,6 +1,6 @@
 //! A seeded simulation of the protocol: the real [`Partition`] and the real [`decide`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers, expired commits and restored
-//! ledgers between any two steps. Afterwards each record is stored once and the ledger covers the log without a hole.
+//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers and expired commits between any
+//! two steps. Afterwards each record is stored once and the ledger covers the log without a hole.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
@@ -73,6 +73,7 @@ impl World {
             log_start: 0,
             log_end,
             rows_end,
+            surviving_end: None,
         }
     }
 }

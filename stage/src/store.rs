@@ -36,6 +36,13 @@ pub enum StoreError {
     Fatal(String),
 }
 
+impl StoreError {
+    /// Nothing came back.
+    pub fn no_answer() -> Self {
+        Self::Unknown("no answer in time".to_owned())
+    }
+}
+
 /// The database.
 #[derive(Clone)]
 pub struct Store {
@@ -44,12 +51,13 @@ pub struct Store {
     inserts: Client,
     send_timeout: Duration,
     insert_timeout: Duration,
+    quorum: bool,
 }
 
 impl Store {
     /// A store as configured; does not connect.
     pub fn new(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
-        let mut client = config.client()?;
+        let client = config.client()?;
         let mut inserts = client
             .clone()
             .with_setting("async_insert", "0")
@@ -59,8 +67,6 @@ impl Store {
             .with_setting("input_format_arrow_allow_missing_columns", "0");
         if config.quorum {
             inserts = inserts.with_setting("insert_quorum", "auto");
-            // Else a lagging replica could answer from before the last batch, and the batch would be stored again.
-            client = client.with_setting("select_sequential_consistency", "1");
         }
         let (send_timeout, insert_timeout) = (config.send_timeout(), config.insert_timeout());
         Ok(Self {
@@ -68,7 +74,31 @@ impl Store {
             inserts,
             send_timeout,
             insert_timeout,
+            quorum: config.quorum,
         })
+    }
+
+    /// Lets the replica that answers us take over what others acknowledged: else it could tell of a time before the last batch,
+    /// and the batch would be stored again. Sequential consistency of selects would need inserts one at a time.
+    pub async fn catch_up(&self, tables: &[&str]) -> Result<(), StoreError> {
+        for table in tables.iter().filter(|_| self.quorum) {
+            let statement = format!("system sync replica {table} lightweight");
+            self.client.query(&statement).execute().await.map_err(classify)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the tables are replicated, which `clickhouse.quorum` has to agree with.
+    pub async fn quorum_fits(&self) -> Result<bool, StoreError> {
+        let query =
+            "select engine like 'Replicated%' from system.tables where database = currentDatabase() and name = ?";
+        let replicated = self
+            .client
+            .query(query)
+            .bind(crate::ledger::TABLE)
+            .fetch_one::<u8>()
+            .await;
+        Ok((replicated.map_err(classify)? != 0) == self.quorum)
     }
 
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").

@@ -55,6 +55,8 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 message.max.bytes={MESSAGE_BYTES_MAX}
 replica.fetch.max.bytes={MESSAGE_BYTES_MAX}
 log.retention.hours={RETENTION_HOURS}
+# One copy: a power cut loses what was not flushed, at the most this many ms of records.
+log.flush.interval.ms=1000
 
 # A small machine.
 num.network.threads=2

@@ -27,5 +27,5 @@ create table if not exists batch_ledger${on_cluster}
 )
 engine = ${engine ReplacingMergeTree(inserted_at)}
 partition by toYYYYMM(inserted_at)
-order by (stage, kafka_topic, kafka_partition, log_epoch, start_offset, entry)
+order by (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset)
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

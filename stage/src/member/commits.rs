@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use super::Member;
 use crate::assignment::{AssignmentId, Event, Slot};
 use crate::crash;
-use crate::delivery::Job;
+use crate::delivery::{DeliveryError, Job};
 use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::Wanted;
@@ -164,7 +164,8 @@ impl<S: Stage> Member<S> {
         );
         self.runtime.spawn(async move {
             in_flight.inc();
-            let outcome = delivery.deliver(job).await;
+            let outcome = tokio::spawn(async move { delivery.deliver(job).await }).await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(DeliveryError::Stopped(panic.to_string())));
             in_flight.dec();
             crash::point("before-commit");
             drop(events.send(Event::Delivered(slot, assignment, outcome))); // the receiver is gone only at the end

@@ -29,7 +29,16 @@ impl<S: Stage> Member<S> {
                 .map(|(_, _, partition)| partition.bytes())
                 .sum();
             self.metrics.buffered_bytes.set(bytes as i64);
-            let is_full = |partition: &Partition| partition.is_full() || bytes >= max;
+            // A repeated range is closed by its end alone, whatever else is in memory: one of them at a time goes on, or members
+            // that recover many would wait for each other for ever.
+            let exempt = assignments
+                .active_mut()
+                .filter(|(_, _, partition)| partition.is_repeating())
+                .map(|(_, _, partition)| partition.id.clone())
+                .min();
+            let is_full =
+                |partition: &Partition| partition.is_full() || (bytes >= max && exempt.as_ref() != Some(&partition.id));
+            let has_room = |partition: &Partition| bytes < max / 2 || exempt.as_ref() == Some(&partition.id);
             let waiting = assignments
                 .held_mut()
                 .any(|(_, held)| !held.paused && held.active.as_ref().is_some_and(is_full));
@@ -46,7 +55,7 @@ impl<S: Stage> Member<S> {
                 let full = is_full(partition);
                 let list = match (held.paused, full) {
                     (false, true) if stalled || partition.is_stopped() => &mut pause,
-                    (true, false) if bytes < max / 2 => &mut resume,
+                    (true, false) if has_room(partition) => &mut resume,
                     _ => continue,
                 };
                 held.paused = full;

@@ -1,11 +1,13 @@
 //! The ends of the logs, asked for from time to time: for the lag, for idle watermarks, and to see that a log was cut.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
+
 use super::{AGE_A_PARTITION, Member};
-use crate::assignment::{AssignmentId, Event, Slot};
-use crate::facts::LogBounds;
+use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
+use crate::facts::Probe;
 use crate::lease::now_ms;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
@@ -18,28 +20,32 @@ const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 impl<S: Stage> Member<S> {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
     pub(super) fn watch_log_ends(&mut self) {
-        if Instant::now() < self.bounds_due || self.asking.swap(true, Ordering::AcqRel) {
-            return; // the last questions are not answered yet: the broker is slow or away
+        if Instant::now() < self.bounds_due || self.asking.strong_count() > 0 {
+            return; // or the last questions are not answered yet: the broker is slow or away
         }
         self.tell_health();
-        let asked: Vec<(Slot, AssignmentId, PartitionId)> = {
+        let questions: Vec<Question> = {
             let mut assignments = self.group().assignments();
-            let ask = |(slot, assignment, partition): (Slot, AssignmentId, &mut Partition)| {
-                (slot, assignment, partition.id.clone())
+            let ask = |(slot, assignment, partition): (Slot, AssignmentId, &mut Partition)| Question {
+                slot,
+                assignment,
+                id: partition.id.clone(),
+                next_offset: partition.next_offset(),
             };
             assignments.active_mut().map(ask).collect()
         };
-        let interval = (AGE_A_PARTITION * asked.len() as u32).clamp(INTERVAL.0, INTERVAL.1);
+        let interval = (AGE_A_PARTITION * questions.len() as u32).clamp(INTERVAL.0, INTERVAL.1);
         self.bounds_due = Instant::now() + interval;
-        let (probe, events, asking) = (self.probe.clone(), self.events.clone(), self.asking.clone());
+        let asking = Arc::new(());
+        self.asking = Arc::downgrade(&asking);
+        let (probe, events) = (self.probe.clone(), self.events.clone());
         self.runtime.spawn_blocking(move || {
-            for (slot, assignment, id) in asked {
-                let asked_at_ms = now_ms();
-                if let Ok(bounds) = probe.bounds(&id) {
-                    drop(events.send(Event::Bounds(slot, assignment, bounds, asked_at_ms)));
+            for question in questions {
+                if let Ok(log_end) = question.ask(&probe) {
+                    drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
                 }
             }
-            asking.store(false, Ordering::Release);
+            drop(asking);
         });
     }
 
@@ -59,18 +65,20 @@ impl<S: Stage> Member<S> {
         }
     }
 
-    pub(super) fn take_bounds(&self, slot: Slot, assignment: AssignmentId, bounds: LogBounds, asked_at_ms: i64) {
+    /// Takes an answer; a log that ends before what had been read when it was asked for was cut or made again.
+    pub(super) fn take_log_end(&self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
         let mut assignments = self.group().assignments();
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
             return;
         };
         let Some(partition) = held.active.as_mut() else { return };
-        if partition.next_offset() > bounds.end {
-            tracing::warn!(partition = %partition.id, log_end = bounds.end, "the log is shorter than what was read");
+        if log_end.next_offset > log_end.end {
+            tracing::warn!(partition = %partition.id, log_end = log_end.end, "the log is shorter than what was read");
             drop(assignments);
             return self.start_anew(&[slot]);
         }
-        let progress = partition.at_log_end(bounds.end, asked_at_ms);
+        partition.set_partitions(log_end.partitions);
+        let progress = partition.at_log_end(log_end.end, log_end.asked_at_ms);
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
             partition: partition.id.partition,
@@ -78,7 +86,7 @@ impl<S: Stage> Member<S> {
         self.metrics
             .lag
             .get_or_create(&labels)
-            .set((bounds.end - partition.committed()).max(0));
+            .set((log_end.end - partition.committed()).max(0));
         self.metrics
             .watermark_seconds
             .get_or_create(&labels)
@@ -93,5 +101,28 @@ impl<S: Stage> Member<S> {
         let delivery = self.delivery.clone();
         self.runtime
             .spawn(async move { delivery.insert_progress(&progress).await });
+    }
+}
+
+/// What is asked of the broker about a partition.
+struct Question {
+    slot: Slot,
+    assignment: AssignmentId,
+    id: PartitionId,
+    next_offset: i64,
+}
+
+impl Question {
+    /// Asks. Blocks.
+    fn ask(&self, probe: &Probe) -> Result<LogEnd, KafkaError> {
+        let partitions = probe.partition_count(&self.id.topic)?;
+        let asked_at_ms = now_ms();
+        let bounds = probe.bounds(&self.id)?;
+        Ok(LogEnd {
+            end: bounds.end,
+            partitions,
+            asked_at_ms,
+            next_offset: self.next_offset,
+        })
     }
 }
