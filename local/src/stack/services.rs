@@ -79,7 +79,9 @@ impl Layout {
     pub fn migrate(&self) -> Launch {
         let mut launch = self
             .with_clickhouse(self.program("horolog-migrate"), "MIGRATE")
-            .arg("up");
+            .arg("up")
+            // Nobody else migrates this stack's own engine: a lock that is there was left by a runner that was killed.
+            .arg("--break-lock");
         launch = launch.env("HOROLOG_MIGRATE__TABLES__STORAGE_POLICY", STORAGE_POLICY);
         if self.keep_all {
             launch = launch.env("HOROLOG_MIGRATE__RETENTION__KEEP_ALL", "true");

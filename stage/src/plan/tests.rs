@@ -1,0 +1,300 @@
+//! Each row of the table of accidents.
+
+use super::*;
+
+const LOG: Facts = Facts {
+    committed: None,
+    ledger: None,
+    log_start: 0,
+    log_end: 1000,
+    rows_end: None,
+    surviving_end: None,
+};
+
+fn committed(offset: i64, log_epoch: u32, end: Option<i64>) -> Option<Committed> {
+    Some(Committed {
+        offset,
+        metadata: Some(CommitMetadata::new(log_epoch, end.map(intent))),
+    })
+}
+
+fn intent(end: i64) -> Intent {
+    Intent {
+        end,
+        rules_version: 1,
+        watermark_ms: 7,
+        at_ms: 9,
+    }
+}
+
+fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
+    Some(LedgerEnd {
+        log_epoch,
+        end,
+        tail_matches: Some(true),
+    })
+}
+
+fn plain(start: i64) -> Plan {
+    Plan {
+        log_epoch: 1,
+        new_epoch: false,
+        start,
+        fetch_from: start,
+        gap: None,
+        recovery: None,
+    }
+}
+
+#[test]
+fn begins_at_the_start_of_an_unknown_log() {
+    assert_eq!(decide(&Facts { log_start: 40, ..LOG }), plain(40));
+}
+
+#[test]
+fn goes_on_at_the_commit() {
+    assert_eq!(
+        decide(&Facts {
+            committed: committed(100, 1, None),
+            ledger: ledger(1, 100),
+            ..LOG
+        }),
+        plain(100)
+    );
+}
+
+#[test]
+fn repeats_the_pending_batch_after_a_crash() {
+    let facts = Facts {
+        committed: committed(100, 1, Some(150)),
+        ledger: ledger(1, 100),
+        rows_end: Some(150),
+        ..LOG
+    };
+    assert_eq!(
+        decide(&facts),
+        Plan {
+            recovery: Some(Recovery::Repeat(intent(150))),
+            ..plain(100)
+        }
+    );
+}
+
+#[test]
+fn does_not_repeat_a_batch_that_is_in_the_ledger() {
+    let facts = Facts {
+        committed: committed(100, 1, Some(150)),
+        ledger: ledger(1, 150),
+        rows_end: Some(150),
+        ..LOG
+    };
+    assert_eq!(decide(&facts), plain(150));
+}
+
+#[test]
+fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
+    assert_eq!(
+        decide(&Facts {
+            ledger: ledger(1, 150),
+            rows_end: Some(150),
+            ..LOG
+        }),
+        plain(150)
+    );
+}
+
+#[test]
+fn a_restored_backup_is_filled_up() {
+    let facts = Facts {
+        committed: committed(500, 1, None),
+        ledger: ledger(1, 150),
+        rows_end: Some(180),
+        ..LOG
+    };
+    assert_eq!(
+        decide(&facts),
+        Plan {
+            recovery: Some(Recovery::Fill { end: 500 }),
+            ..plain(150)
+        }
+    );
+}
+
+#[test]
+fn rows_that_no_intent_accounts_for_are_part_of_what_is_recovered() {
+    let facts = Facts {
+        committed: committed(100, 1, Some(120)),
+        ledger: ledger(1, 100),
+        rows_end: Some(150),
+        ..LOG
+    };
+    assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
+}
+
+#[test]
+fn a_shorter_log_is_a_new_life() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        log_end: 20,
+        ..LOG
+    };
+    assert_eq!(
+        decide(&facts),
+        Plan {
+            log_epoch: 2,
+            new_epoch: true,
+            ..plain(0)
+        }
+    );
+}
+
+#[test]
+fn a_log_that_lost_its_end_goes_on_behind_the_last_batch_that_survived() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        log_end: 70,
+        surviving_end: Some(60),
+        ..LOG
+    };
+    let expected = Plan {
+        log_epoch: 2,
+        new_epoch: true,
+        ..plain(60)
+    };
+    assert_eq!(decide(&facts), expected);
+}
+
+#[test]
+fn a_log_that_was_cut_inside_the_pending_batch_is_not_taken_for_whole() {
+    let facts = Facts {
+        committed: committed(100, 1, Some(150)),
+        ledger: ledger(1, 100),
+        log_end: 120,
+        surviving_end: Some(100),
+        ..LOG
+    };
+    let expected = Plan {
+        log_epoch: 2,
+        new_epoch: true,
+        ..plain(100)
+    };
+    assert_eq!(decide(&facts), expected);
+}
+
+#[test]
+fn lost_tables_are_filled_from_what_the_log_has() {
+    let facts = Facts {
+        committed: committed(500, 1, Some(520)),
+        log_start: 40,
+        ..LOG
+    };
+    let expected = Plan {
+        recovery: Some(Recovery::Fill { end: 520 }),
+        ..plain(40)
+    };
+    assert_eq!(decide(&facts), expected);
+}
+
+#[test]
+fn an_operators_offset_beyond_the_log_opens_no_new_life() {
+    let committed = Some(Committed {
+        offset: 5_000,
+        metadata: None,
+    });
+    let facts = Facts {
+        committed,
+        ledger: ledger(1, 150),
+        ..LOG
+    };
+    assert_eq!(decide(&facts), plain(150));
+}
+
+#[test]
+fn a_longer_log_with_another_tail_is_a_new_life() {
+    let ledger = Some(LedgerEnd {
+        log_epoch: 3,
+        end: 100,
+        tail_matches: Some(false),
+    });
+    assert_eq!(
+        decide(&Facts { ledger, ..LOG }),
+        Plan {
+            log_epoch: 4,
+            new_epoch: true,
+            ..plain(0)
+        }
+    );
+}
+
+#[test]
+fn a_commit_of_an_earlier_life_says_nothing() {
+    let ledger = Some(LedgerEnd {
+        log_epoch: 2,
+        end: 0,
+        tail_matches: None,
+    });
+    let facts = Facts {
+        committed: committed(100, 1, Some(150)),
+        ledger,
+        ..LOG
+    };
+    assert_eq!(
+        decide(&facts),
+        Plan {
+            log_epoch: 2,
+            ..plain(0)
+        }
+    );
+}
+
+#[test]
+fn deleted_records_are_a_gap_and_never_a_silent_jump() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        log_start: 130,
+        ..LOG
+    };
+    assert_eq!(
+        decide(&facts),
+        Plan {
+            gap: Some(Gap { start: 100, end: 130 }),
+            ..plain(130)
+        }
+    );
+}
+
+#[test]
+fn a_gap_in_a_pending_batch_keeps_its_range_and_so_its_tokens() {
+    let facts = Facts {
+        committed: committed(100, 1, Some(150)),
+        ledger: ledger(1, 100),
+        log_start: 130,
+        ..LOG
+    };
+    let expected = Plan {
+        fetch_from: 130,
+        gap: Some(Gap { start: 100, end: 130 }),
+        recovery: Some(Recovery::Repeat(intent(150))),
+        ..plain(100)
+    };
+    assert_eq!(decide(&facts), expected);
+}
+
+#[test]
+fn an_offset_reset_by_an_operator_does_not_store_twice() {
+    let committed = Some(Committed {
+        offset: 10,
+        metadata: None,
+    });
+    assert_eq!(
+        decide(&Facts {
+            committed,
+            ledger: ledger(1, 150),
+            ..LOG
+        }),
+        plain(150)
+    );
+}
