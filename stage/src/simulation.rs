@@ -1,8 +1,9 @@
 //! A seeded simulation of the protocol: the real [`Partition`] and the real [`decide`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers and expired commits between any
-//! two steps. Afterwards each record is stored once and the ledger covers the log without a hole.
+//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers, expired commits and tables
+//! restored from a backup between any two steps; each life of the member has limits of its own. Afterwards each record is stored
+//! once, the ledger covers the log without a hole, and no token was ever used for two contents.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use horolog_schemas::RawRecord;
@@ -17,11 +18,9 @@ use crate::range::PartitionId;
 
 const SCHEDULES: u64 = 2_000;
 const STEPS: usize = 120;
-const LIMITS: Limits = Limits {
-    rows_max: 7,
-    bytes_max: usize::MAX,
-    age_max: Duration::ZERO,
-};
+
+/// What a piece of a batch is made of: its offsets, and what its intent froze.
+type Content = (Vec<i64>, i64, i64);
 
 /// Kafka and ClickHouse.
 #[derive(Default)]
@@ -29,9 +28,11 @@ struct World {
     /// Offsets of the log; transactions leave holes.
     log: Vec<i64>,
     committed: Option<(i64, String)>,
-    tokens: HashSet<String>,
+    tokens: HashMap<String, Content>,
     rows: BTreeMap<i64, u32>,
     ledger: Vec<(i64, i64)>,
+    /// Steps so far: the clock.
+    now_ms: i64,
 }
 
 impl World {
@@ -41,12 +42,29 @@ impl World {
         self.log.push(next + hole);
     }
 
-    fn insert(&mut self, token: String, offsets: &[i64]) {
-        if self.tokens.insert(token) {
-            for &offset in offsets {
-                *self.rows.entry(offset).or_default() += 1;
+    fn insert(&mut self, token: String, content: Content) {
+        match self.tokens.get(&token) {
+            Some(known) => assert_eq!(known, &content, "{token} was used for two contents"),
+            None => {
+                for &offset in &content.0 {
+                    *self.rows.entry(offset).or_default() += 1;
+                }
+                self.tokens.insert(token, content);
             }
         }
+    }
+
+    /// Restores the tables as they were after so many batches; nothing is known of tokens any more.
+    fn restore(&mut self, batches: usize) {
+        self.ledger.truncate(batches);
+        let end = self.ledger.last().map_or(0, |&(_, end)| end);
+        self.rows.retain(|&offset, _| offset < end);
+        self.tokens.clear();
+    }
+
+    /// The read-back of a recovered range: one copy of each record, and of each one.
+    fn read_back(&mut self, offsets: &[i64]) {
+        self.rows.extend(offsets.iter().map(|&offset| (offset, 1)));
     }
 
     fn facts(&self) -> Facts {
@@ -83,10 +101,11 @@ struct Life {
     partition: Partition,
     fetched: i64,
     job: Option<Job>,
+    limits: Limits,
 }
 
 impl Life {
-    fn begin(world: &World) -> Self {
+    fn begin(world: &World, random: &mut StdRng) -> Self {
         let plan = decide(&world.facts());
         assert!(
             !plan.new_epoch && plan.gap.is_none(),
@@ -100,6 +119,11 @@ impl Life {
             partition: Partition::new(id, 1, &plan, 0, 0),
             fetched: plan.fetch_from,
             job: None,
+            limits: Limits {
+                rows_max: random.random_range(1..12),
+                bytes_max: usize::MAX,
+                age_max: Duration::ZERO,
+            },
         }
     }
 
@@ -114,9 +138,13 @@ impl Life {
                 key: None,
                 payload: None,
             };
-            self.partition.push(&record, &LIMITS, Instant::now(), 0);
+            self.partition.push(&record, &self.limits, Instant::now(), world.now_ms);
             self.fetched = offset + 1;
         }
+    }
+
+    fn close_if_due(&mut self, world: &World) {
+        self.partition.close_if_due(&self.limits, Instant::now(), world.now_ms);
     }
 
     fn commit(&mut self, world: &mut World, random: &mut StdRng) {
@@ -147,10 +175,13 @@ impl Life {
         let parts_done = random.random_range(1..=4);
         insert_parts(world, job, parts_done);
         if parts_done == 4 {
+            if job.how != How::Fresh {
+                world.read_back(&offsets(job));
+            }
             world.ledger.push((job.range.start, job.range.end));
             let delivered = Delivered {
                 end: job.range.end,
-                watermark_ms: 0,
+                watermark_ms: world.now_ms,
             };
             self.partition.delivered(&delivered);
             self.job = None;
@@ -158,24 +189,29 @@ impl Life {
     }
 }
 
+fn offsets(job: &Job) -> Vec<i64> {
+    job.range.records().iter().map(|record| record.offset).collect()
+}
+
 /// Inserts the first pieces of three, or all of them and the rest.
 fn insert_parts(world: &mut World, job: &Job, parts: usize) {
-    let offsets: Vec<i64> = job.range.records().iter().map(|record| record.offset).collect();
-    for (number, piece) in offsets
+    for (number, piece) in offsets(job)
         .chunks(3)
         .enumerate()
         .take(if parts == 4 { usize::MAX } else { parts })
     {
         let range = format!("{}-{}/{number}", job.range.start, job.range.end);
         match job.how {
-            How::Fresh | How::Repeat => world.insert(range, piece),
+            How::Fresh | How::Repeat => {
+                world.insert(range, (piece.to_vec(), job.intent.watermark_ms, job.intent.at_ms));
+            }
             How::Fill => {
                 let missing: Vec<i64> = piece
                     .iter()
                     .copied()
                     .filter(|offset| !world.rows.contains_key(offset))
                     .collect();
-                world.insert(format!("{range}/fill/{missing:?}"), &missing);
+                world.insert(format!("{range}/fill/{missing:?}"), (missing, 0, 0));
             }
         }
     }
@@ -184,19 +220,26 @@ fn insert_parts(world: &mut World, job: &Job, parts: usize) {
 fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut world = World::default();
-    let mut life = Life::begin(&world);
+    let mut life = Life::begin(&world, random);
     let mut dead_writers: Vec<Job> = Vec::new();
     for _ in 0..STEPS {
+        world.now_ms += 1;
         match random.random_range(0..100) {
+            // An operator stops the stages, restores the tables, and starts them again.
+            _ if random.random_bool(0.005) => {
+                world.restore(random.random_range(0..=world.ledger.len()));
+                dead_writers.clear();
+                life = Life::begin(&world, random);
+            }
             0..30 => world.append(random),
             30..60 => life.fetch(&world),
-            60..65 => life.partition.close_if_due(&LIMITS, Instant::now(), 0),
+            60..65 => life.close_if_due(&world),
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
                 // kill -9; what it had sent may land later
                 dead_writers.extend(life.job.take().filter(|job| job.how != How::Fill));
-                life = Life::begin(&world);
+                life = Life::begin(&world, random);
             }
             97..99 => {
                 for job in dead_writers.drain(..) {
@@ -225,7 +268,7 @@ fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
     world.append(random); // a record behind a recovered range, whose last records may be holes
     for _ in 0..10_000 {
         life.fetch(world);
-        life.partition.close_if_due(&LIMITS, Instant::now(), 0);
+        life.close_if_due(world);
         life.commit(world, random);
         life.deliver(world, random);
     }
