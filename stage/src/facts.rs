@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::intent::{CommitMetadata, ForeignMetadata};
 use crate::ledger;
-use crate::plan::{Committed, Facts};
+use crate::plan::{Committed, LedgerEnd};
 use crate::range::{PartitionId, fingerprint};
 use crate::store::{Store, StoreError, classify};
 
@@ -96,7 +96,7 @@ impl Probe {
     }
 
     /// The group's commit.
-    fn committed(&self, id: &PartitionId) -> Result<Option<Committed>, FactsError> {
+    pub fn committed(&self, id: &PartitionId) -> Result<Option<Committed>, FactsError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&id.topic, id.partition);
         let list = self.consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
@@ -142,9 +142,14 @@ impl Probe {
     }
 }
 
-/// Kafka's part of the facts. Blocks.
-pub fn from_kafka(probe: &Probe, id: &PartitionId, tail: Option<&ledger::Tail>) -> Result<Facts, FactsError> {
-    let committed = probe.committed(id)?;
+/// What the log is right now, and the record before the ledger's end in it. Blocks.
+///
+/// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
+pub fn of_log(
+    probe: &Probe,
+    id: &PartitionId,
+    tail: Option<&ledger::Tail>,
+) -> Result<(LogBounds, Option<LedgerEnd>), FactsError> {
     let bounds = probe.bounds(id)?;
     let tail_offset = tail.filter(|tail| tail.records > 0).map(|tail| tail.end_offset - 1);
     let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
@@ -152,15 +157,7 @@ pub fn from_kafka(probe: &Probe, id: &PartitionId, tail: Option<&ledger::Tail>) 
         Some(offset) => probe.record_at(id, offset)?,
         None => None,
     };
-    let ledger = tail.map(|tail| tail.end(found));
-    Ok(Facts {
-        committed,
-        ledger,
-        log_start: bounds.start,
-        log_end: bounds.end,
-        rows_end: None,
-        surviving_end: None,
-    })
+    Ok((bounds, tail.map(|tail| tail.end(found))))
 }
 
 /// Offset after the last row of this life of the log in `tables`, looking from `from` on.

@@ -50,7 +50,7 @@ pub struct Facts {
     pub log_start: i64,
     /// Offset after the last that the broker has.
     pub log_end: i64,
-    /// Offset after the last row of the ledger's log epoch in the stage's tables, if there is one.
+    /// Offset after the last row of the known log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
     /// Where the log is shorter than what is known of it: the end of the newest batch in the ledger whose last record the log
     /// still has, as it was.
@@ -100,16 +100,8 @@ const FIRST_EPOCH: u32 = 1;
 
 /// Decides where a partition goes on.
 pub fn decide(facts: &Facts) -> Plan {
-    let committed_epoch = facts.committed.and_then(|c| c.metadata).map(|m| m.log_epoch);
-    let ledger_epoch = facts.ledger.map(|ledger| ledger.log_epoch);
-    let log_epoch = committed_epoch.max(ledger_epoch).unwrap_or(FIRST_EPOCH);
-    // A commit or a ledger of an earlier life says nothing about this one.
-    let committed = facts
-        .committed
-        .filter(|_| committed_epoch.is_none_or(|epoch| epoch == log_epoch))
-        .filter(|committed| !is_beyond(committed, facts));
-    let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch);
-
+    let log_epoch = known_epoch(facts.committed, facts.ledger.map(|ledger| ledger.log_epoch));
+    let (committed, ledger) = of_this_life(facts);
     let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
     if is_cut(facts) || other_tail {
         return new_life(facts, log_epoch + 1);
@@ -119,9 +111,7 @@ pub fn decide(facts: &Facts) -> Plan {
     let Some(known_end) = known_end else {
         return at(log_epoch, facts.log_start, facts, None); // first contact: the log begins where it begins
     };
-    let rows_end = facts
-        .rows_end
-        .filter(|_| ledger_epoch.is_none_or(|epoch| epoch == log_epoch));
+    let rows_end = facts.rows_end;
     let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
     match (committed, ledger) {
         // The tables know less than the group: they were restored from a backup.
@@ -155,17 +145,35 @@ pub fn decide(facts: &Facts) -> Plan {
     }
 }
 
+/// The life of the log that the group's commit and the ledger know of.
+pub fn known_epoch(committed: Option<Committed>, ledger_epoch: Option<u32>) -> u32 {
+    let committed_epoch = committed.and_then(|c| c.metadata).map(|m| m.log_epoch);
+    committed_epoch.max(ledger_epoch).unwrap_or(FIRST_EPOCH)
+}
+
+/// What the commit and the ledger say of the newest known life of the log: those of an earlier life say nothing about it.
+fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
+    let log_epoch = known_epoch(facts.committed, facts.ledger.map(|ledger| ledger.log_epoch));
+    let is_current = |committed: &Committed| {
+        committed
+            .metadata
+            .is_none_or(|metadata| metadata.log_epoch == log_epoch)
+    };
+    let committed = facts
+        .committed
+        .filter(is_current)
+        .filter(|committed| !is_beyond(committed, facts));
+    (committed, facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch))
+}
+
 /// Whether the log ends before what was surely read from it, or is promised to be in it.
 pub fn is_cut(facts: &Facts) -> bool {
-    let ours = facts.committed.filter(|committed| !is_beyond(committed, facts));
-    let intent_end = ours
-        .and_then(|c| c.metadata)
-        .and_then(|m| m.intent)
-        .map(|intent| intent.end);
+    let (committed, ledger) = of_this_life(facts);
+    let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
     let ends = [
-        ours.map(|c| c.offset),
-        intent_end,
-        facts.ledger.map(|l| l.end),
+        committed.map(|c| c.offset),
+        intent.map(|intent| intent.end),
+        ledger.map(|l| l.end),
         facts.rows_end,
     ];
     ends.into_iter().flatten().any(|end| end > facts.log_end)

@@ -9,7 +9,7 @@ use crate::facts::{self, FactsError, Probe};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow};
 use crate::metrics::Metrics;
-use crate::plan::{Facts, Gap, Plan, decide, is_cut};
+use crate::plan::{Facts, Gap, Plan, decide, is_cut, known_epoch};
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
@@ -61,22 +61,14 @@ impl<S: Stage> Resolver<S> {
     }
 
     async fn attempt(&self, id: &PartitionId) -> Result<Resolved, FactsError> {
-        self.store.catch_up(&self.stage.tables_by_offset(&id.topic)).await?;
-        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
-        let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
-        let (facts, partitions) = self.ask_kafka(id, tail).await?;
-        let facts = self.with_rows(id, facts).await?;
-        let facts = self.with_surviving_end(id, facts).await?;
+        let (facts, partitions) = self.gather(id).await?;
         let plan = decide(&facts);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         if plan.new_epoch {
-            tracing::warn!(partition = %id, log_epoch = plan.log_epoch, "the topic was made again or lost its end: a new log epoch begins");
-            self.write(
-                id,
-                plan.start,
-                LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start),
-            )
-            .await?;
+            tracing::warn!(partition = %id, log_epoch = plan.log_epoch,
+                "the topic was made again or lost its end: a new log epoch begins");
+            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start);
+            self.write(id, plan.start, row).await?;
         }
         if let Some(gap) = plan.gap {
             self.write_gap(id, plan.log_epoch, gap).await?;
@@ -89,22 +81,44 @@ impl<S: Stage> Resolver<S> {
         })
     }
 
-    async fn ask_kafka(&self, id: &PartitionId, tail: Option<ledger::Tail>) -> Result<(Facts, i32), FactsError> {
-        let (probe, id) = (self.probe.clone(), id.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let partitions = probe.partition_count(&id.topic)?;
-            Ok((facts::from_kafka(&probe, &id, tail.as_ref())?, partitions))
-        });
-        joined(asked.await)
+    /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
+    /// ledger is in the tables, what is in the tables is in the log. So whoever slept in between never sees too little.
+    async fn gather(&self, id: &PartitionId) -> Result<(Facts, i32), FactsError> {
+        let tables = self.stage.tables_by_offset(&id.topic);
+        self.store.catch_up(&tables).await?;
+        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
+        let committed = self.ask(id, |probe, id| probe.committed(id)).await?;
+        let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
+
+        let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
+        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end_offset)];
+        let from = known.into_iter().flatten().min().unwrap_or(0);
+        let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
+
+        let partitions = self.ask(id, |probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
+        let (bounds, ledger) = self
+            .ask(id, move |probe, id| facts::of_log(probe, id, tail.as_ref()))
+            .await?;
+        let facts = Facts {
+            committed,
+            ledger,
+            log_start: bounds.start,
+            log_end: bounds.end,
+            rows_end,
+            surviving_end: None,
+        };
+        Ok((self.with_surviving_end(id, facts).await?, partitions))
     }
 
-    async fn with_rows(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
-        let tables = self.stage.tables_by_offset(&id.topic);
-        let known = [facts.committed.map(|c| c.offset), facts.ledger.map(|l| l.end)];
-        let from = known.into_iter().flatten().min().unwrap_or(0);
-        let log_epoch = decide(&facts).log_epoch;
-        let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
-        Ok(Facts { rows_end, ..facts })
+    /// Asks Kafka, on a thread that may block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        id: &PartitionId,
+        question: impl FnOnce(&Probe, &PartitionId) -> Result<T, FactsError> + Send + 'static,
+    ) -> Result<T, FactsError> {
+        let (probe, id) = (self.probe.clone(), id.clone());
+        let answer = tokio::task::spawn_blocking(move || question(&probe, &id)).await;
+        answer.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
     }
 
     /// Where a log that was cut is still as it was.
@@ -116,12 +130,11 @@ impl<S: Stage> Resolver<S> {
         let Some(tail) = tail.filter(|tail| tail.records > 0 && tail.end_offset > facts.log_start) else {
             return Ok(facts);
         };
-        let (probe, id) = (self.probe.clone(), id.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let found = probe.record_at(&id, tail.end_offset - 1)?;
+        let question = move |probe: &Probe, id: &PartitionId| {
+            let found = probe.record_at(id, tail.end_offset - 1)?;
             Ok((tail.end(found).tail_matches == Some(true)).then_some(tail.end_offset))
-        });
-        let surviving_end = joined(read.await)?;
+        };
+        let surviving_end = self.ask(id, question).await?;
         Ok(Facts { surviving_end, ..facts })
     }
 
@@ -170,9 +183,4 @@ impl<S: Stage> Resolver<S> {
         let token = format!("{}/{id}/{start}/{}", self.stage.name(), row.inserted_at);
         Ok(self.store.insert_row(ledger::TABLE, &row, &token).await?)
     }
-}
-
-/// The outcome of a blocking task; a panic is an error like others.
-fn joined<T>(outcome: Result<Result<T, FactsError>, tokio::task::JoinError>) -> Result<T, FactsError> {
-    outcome.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
 }

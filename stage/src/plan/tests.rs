@@ -238,6 +238,7 @@ fn a_commit_of_an_earlier_life_says_nothing() {
     let facts = Facts {
         committed: committed(100, 1, Some(150)),
         ledger,
+        log_end: 50,
         ..LOG
     };
     assert_eq!(
