@@ -124,21 +124,26 @@ impl Probe {
         found
     }
 
+    /// Errors in between are librdkafka's own business: it reconnects, and tells of every connection that was refused meanwhile.
     fn poll_until(&self, offset: i64, deadline: Instant) -> Result<Option<(i64, u64)>, FactsError> {
+        let mut last_error = None;
         while Instant::now() < deadline {
-            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else {
-                continue;
-            };
-            let message = message?;
-            let record = RawRecord {
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                key: message.key(),
-                payload: message.payload(),
-            };
-            return Ok((record.offset == offset).then(|| (record.timestamp_ms, fingerprint(&record))));
+            match self.consumer.poll(Duration::from_millis(100)) {
+                None => (),
+                Some(Err(error)) => last_error = Some(error),
+                Some(Ok(message)) => {
+                    let record = RawRecord {
+                        offset: message.offset(),
+                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                        key: message.key(),
+                        payload: message.payload(),
+                    };
+                    let found = (record.offset == offset).then(|| (record.timestamp_ms, fingerprint(&record)));
+                    return Ok(found);
+                }
+            }
         }
-        Err(FactsError::Tail(offset))
+        Err(last_error.map_or(FactsError::Tail(offset), FactsError::from))
     }
 }
 
