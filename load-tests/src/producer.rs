@@ -108,16 +108,17 @@ impl Producer {
         self.client.poll(Duration::ZERO);
     }
 
-    /// Waits until every record is acknowledged. Gives how many were, and each of them when they were kept.
-    pub fn finish(self) -> Result<(u64, Vec<Acknowledged>), ProduceError> {
+    /// Waits until every record so far is acknowledged. Gives how many were since the last time, and each of them when they are
+    /// kept.
+    pub fn settle(&self) -> Result<(u64, Vec<Acknowledged>), ProduceError> {
         self.client.flush(FLUSH_DEADLINE)?;
-        let mut outcome = self.client.context().outcome();
-        match outcome.first_error.take() {
+        let outcome = std::mem::take(&mut *self.client.context().outcome());
+        match outcome.first_error {
             Some(first) => Err(ProduceError::Failed {
                 failed: outcome.failed,
                 first,
             }),
-            None => Ok((outcome.delivered, std::mem::take(&mut outcome.each))),
+            None => Ok((outcome.delivered, outcome.each)),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Day {
         let producer = Producer::connect(bootstrap, TOPIC, Keep::Count)?;
         let begun = Instant::now();
         self.records(self.records, |number, key, payload| producer.send(number, key, payload))?;
-        producer.finish()?;
+        producer.settle()?;
         Ok(begun.elapsed())
     }
 

@@ -94,5 +94,5 @@ fn send(bootstrap: &str) -> anyhow::Result<u64> {
         let key = fleet.record(chrono::Utc::now().timestamp_micros(), &mut payload);
         producer.send(number, key, &payload)?;
     }
-    Ok(producer.finish()?.0)
+    Ok(producer.settle()?.0)
 }

@@ -13,6 +13,7 @@ mod memory;
 mod open_loop;
 mod progress;
 mod report;
+mod sending;
 mod table;
 
 use std::num::NonZeroU32;
@@ -130,7 +131,7 @@ async fn measure(options: &SizesOptions, starting: &mut Starting) -> anyhow::Res
     let open_loop = open_loop::measure(running, options.rate, length, options.seed, sent).await?;
 
     say("looking for every record");
-    let account = Account::take(&running.store, sent + open_loop.records).await?;
+    let account = Account::take(&running.store, sent + open_loop.records_before + open_loop.records).await?;
     let memory = memory.finish().await?;
     let merged = running.store.merged_day(&backlog.day).await?;
     Ok(Report {
