@@ -67,17 +67,9 @@ fn assert_sent_one_of_each(tenant: &str, said: &str) {
 
 #[test]
 fn the_rust_producer_sends_what_the_pipeline_takes() {
-    let mut command = Command::new(env!("CARGO"));
-    command.args([
-        "run",
-        "--quiet",
-        "--release",
-        "-p",
-        "horolog-schemas",
-        "--example",
-        "producer",
-        "--",
-    ]);
+    // `cargo test` has built it, beside the binaries.
+    let programs = Path::new(env!("CARGO_BIN_EXE_horolog")).parent().unwrap();
+    let mut command = Command::new(programs.join("examples/producer"));
     let said = run(command.arg(bed().kafka()).arg("from-rust").current_dir(workspace()));
     assert_sent_one_of_each("from-rust", &said);
 }

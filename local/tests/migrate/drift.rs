@@ -58,7 +58,7 @@ const DRIFT: &[(&str, &str)] = &[
     ),
     (
         "alter table metrics modify setting non_replicated_deduplication_window = 5",
-        "metrics: setting non_replicated_deduplication_window: expected 20000, found 5",
+        "metrics: setting non_replicated_deduplication_window: expected 100000, found 5",
     ),
     (
         "create table stranger (a UInt8) engine = Memory",
