@@ -101,12 +101,13 @@ async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::R
             let _ = starting.await;
         }
     }
-    let removed = stack.remove().await;
-    let code = match outcome {
-        None => ExitCode::from(INTERRUPTED),
-        Some(report) => conclude(&report?, options.json.as_deref())?,
-    };
-    removed.map(|()| code)
+    if let Err(error) = stack.remove().await {
+        eprintln!("{} is still there: {error:#}", stack.data().display());
+    }
+    match outcome {
+        None => Ok(ExitCode::from(INTERRUPTED)),
+        Some(report) => conclude(&report?, options.json.as_deref()),
+    }
 }
 
 type Starting = tokio::task::JoinHandle<anyhow::Result<first_answer::Up>>;
