@@ -1,7 +1,7 @@
 //! The polling thread: one member of the consumer group, and the only place that polls and commits.
 //!
 //! Each turn it polls some records into their partitions' ranges, takes what happened elsewhere (starts found out, batches
-//! stored), commits what became due for all partitions in one request, and hands the batches whose intents were accepted
+//! stored), commits what became due for all partitions of a topic in one request, and hands the batches whose intents were accepted
 //! to the delivery. When a partition has as much under way as it may, it is paused; nothing is ever dropped.
 
 mod commits;

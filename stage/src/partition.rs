@@ -119,7 +119,7 @@ impl Partition {
         }
     }
 
-    /// Whether it should get no more records for now.
+    /// Whether it has as much under way as it may.
     pub fn is_full(&self) -> bool {
         match self.phase {
             Phase::Stopped => true,

@@ -59,7 +59,7 @@ pub struct DeliveryConfig {
     pub concurrency: usize,
     /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
     pub buffer_bytes_max: usize,
-    /// Life of a lease, seconds; the one that the tables were migrated with (`horolog-migrate --lease-seconds`).
+    /// Life of a lease, seconds; the one that the tables were migrated with (`tables.lease_seconds` of `horolog-migrate`).
     pub lease_s: u64,
     /// How long batches under way are waited for at the end and when partitions are taken away, seconds.
     pub drain_deadline_s: u64,

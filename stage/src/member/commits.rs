@@ -29,7 +29,7 @@ pub(super) struct Doubt {
 }
 
 impl<S: Stage> Member<S> {
-    /// Commits what is wanted, in one request, and starts the delivery of the batches whose intents were accepted by it.
+    /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
     pub(super) fn commit_and_deliver(&mut self, announce: bool) {
         if self
             .doubt
