@@ -5,6 +5,7 @@
 
 mod audit_event;
 mod avro_writer;
+pub mod buckets;
 mod datum;
 mod datum_shape;
 mod decode;

@@ -1,0 +1,7 @@
+//! What ClickHouse computes for analysts, on the real engine and with records through the real broker: views, roll-ups, fresh
+//! answers, counters, service health. Each against a model that is simple enough to be believed.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../bed/mod.rs"]
+mod bed;
+mod buckets;
