@@ -53,6 +53,10 @@ pub struct LimitsConfig {
     pub statement_timeout_s: u64,
     /// Memory of one statement in the engine. Bytes.
     pub statement_memory_bytes_max: u64,
+    /// What one statement may read from tables. Bytes, uncompressed.
+    pub statement_read_bytes_max: u64,
+    /// Rows that one statement may give.
+    pub statement_result_rows_max: u64,
     /// Requests for data that are answered at the same time; more are told to come back.
     pub concurrent_requests_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
@@ -64,6 +68,8 @@ impl Default for LimitsConfig {
         Self {
             statement_timeout_s: 30,
             statement_memory_bytes_max: 1 << 30,
+            statement_read_bytes_max: 256 << 30,
+            statement_result_rows_max: 1_000_000,
             concurrent_requests_max: 16,
             page_bytes_max: 16 << 20,
         }

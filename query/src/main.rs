@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use horolog_query::api::server;
 use horolog_query::config::QueryConfig;
-use horolog_query::server;
 use horolog_stage::config::ConfigArgs;
 
 /// Hourly metrics and audit events over HTTP.

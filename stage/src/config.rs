@@ -195,21 +195,25 @@ impl Default for ClickHouseConfig {
 impl ClickHouseConfig {
     /// A client for the database, with the password read from its file.
     pub fn client(&self) -> Result<clickhouse::Client, ConfigError> {
-        let password = match &self.password_file {
-            None => self.password.expose().to_owned(),
-            Some(path) => std::fs::read_to_string(path)
-                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-                .map_err(|source| ConfigError::Secret {
-                    setting: "clickhouse.password_file",
-                    path: path.clone(),
-                    source,
-                })?,
-        };
         Ok(clickhouse::Client::default()
             .with_url(&self.url)
             .with_database(&self.database)
             .with_user(&self.user)
-            .with_password(password))
+            .with_password(self.read_password()?))
+    }
+
+    /// The password, read from its file where there is one.
+    pub fn read_password(&self) -> Result<String, ConfigError> {
+        let Some(path) = &self.password_file else {
+            return Ok(self.password.expose().to_owned());
+        };
+        std::fs::read_to_string(path)
+            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+            .map_err(|source| ConfigError::Secret {
+                setting: "clickhouse.password_file",
+                path: path.clone(),
+                source,
+            })
     }
 
     /// [`Self::send_timeout_s`].

@@ -11,39 +11,47 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use axum::Json;
-use axum::extract::{Extension, RawQuery, State};
+use axum::extract::{Extension, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit_event::{Coordinates, Event, StoredEvent};
-use crate::audit_question::{FirstCopy, Question};
-use crate::instant::Instant;
-use crate::observe::{RequestId, RowsReturned};
-use crate::page::Page;
-use crate::problem::Problem;
-use crate::server::Api;
+use crate::access::Caller;
+use crate::api::observe::RowsReturned;
+use crate::api::page::Page;
+use crate::api::{Api, Asked, Instant, Problem, RequestId};
+use crate::audit::event::{Coordinates, Event, StoredEvent};
+use crate::audit::question::{EventsParameters, FirstCopy, Question};
 
-/// Where it is served.
-pub const PATH: &str = "/v1/audit/events";
-
-/// The answer.
-#[derive(Debug, Serialize)]
-pub struct Answer {
+/// Audit events, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventsAnswer {
+    /// Nothing is claimed about events to come.
     complete_through: Option<Instant>,
+    /// The events of this page.
     rows: Vec<Event>,
+    /// For the parameter `cursor` of the next page; `null` at the end.
     next_cursor: Option<String>,
 }
 
-/// Answers one request.
-pub async fn get(
+/// Audit events, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/events",
+    tag = "audit",
+    params(EventsParameters),
+    responses((status = 200, description = "A page of events.", body = EventsAnswer))
+)]
+pub async fn events(
     State(api): State<Api>,
-    Extension(request): Extension<RequestId>,
-    RawQuery(raw): RawQuery,
-) -> Result<(Extension<RowsReturned>, Json<Answer>), Problem> {
-    let question = Question::parse(&raw.unwrap_or_default())?;
+    caller: Caller,
+    request: RequestId,
+    Asked(parameters): Asked<EventsParameters>,
+) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
+    let question = Question::new(&api.cursor_key, caller, parameters)?;
     let _admitted = api.admit()?;
     let end = api.store.first(&request, &question.select_end()).await?;
-    let mut page = Page::new(question.limit, api.page_bytes_max);
+    let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
     let take = |event: StoredEvent| {
         let bytes = event.bytes();
         page.push(event, bytes)
@@ -62,7 +70,7 @@ pub async fn get(
     let rows: Vec<Event> = page.into_rows().into_iter().filter(is_first).map(Event::from).collect();
     Ok((
         Extension(RowsReturned(rows.len())),
-        Json(Answer {
+        Json(EventsAnswer {
             complete_through: None,
             rows,
             next_cursor,

@@ -4,7 +4,7 @@
 //! hours, or nothing while a partition has not reported. An hour is complete when it ends at or before that moment. Must be
 //! read *before* the rows it is said of, so that the claim never exceeds what they hold. Pure.
 
-use crate::instant::Instant;
+use crate::api::Instant;
 
 /// How far one partition is, in the newest life of its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clickhouse::Row, serde::Deserialize)]

@@ -5,30 +5,41 @@
 //! 3.5 s instead of 0.03 s for the first hundred of 720,000 hours. Pure.
 
 use clickhouse::Row;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
-use crate::cursor::{self, Fingerprint};
-use crate::instant::Instant;
-use crate::metric_hour::{Hour, Key};
-use crate::parameters::{Parameters, Span};
-use crate::problem::Problem;
-use crate::select::{Parameter, Relation, TenantSelect};
-use crate::tenant::TenantId;
+use crate::access::Caller;
+use crate::api::Problem;
+use crate::api::cursor::{CursorKey, Cursors};
+use crate::api::instant::{Instant, Span};
+use crate::api::page::Limit;
+use crate::metrics::hour::{Hour, Key};
+use crate::store::{Parameter, Relation, TenantSelect};
 
 const RESOURCE: &str = "metrics/hourly";
-const PARAMETERS: [&str; 9] = [
-    "tenant_id",
-    "metric_name",
-    "service_id",
-    "plugin_id",
-    "environment",
-    "from",
-    "to",
-    "limit",
-    "cursor",
-];
-const LIMIT_DEFAULT: u32 = 100;
-const LIMIT_MAX: u32 = 10_000;
+
+/// What can be asked of hours. A filter that is given but empty asks for the hours whose column is empty.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct HourlyParameters {
+    /// Only this metric.
+    metric_name: Option<String>,
+    /// Only this service.
+    service_id: Option<String>,
+    /// Only this plugin.
+    plugin_id: Option<String>,
+    /// Only this environment.
+    environment: Option<String>,
+    /// First moment inside. An hour is in the span when it starts in it.
+    from: Option<Instant>,
+    /// First moment after.
+    to: Option<Instant>,
+    /// Hours of a page at most.
+    limit: Limit<100, 10_000>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
 
 const ORDER: &str = "order by r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id, \
     toString(r.metric_type), r.unit";
@@ -57,15 +68,10 @@ const EACH_KEY: &str = "order by r.metric_name, r.hour, r.service_id, r.plugin_i
 /// What is asked.
 #[derive(Debug)]
 pub struct Question {
-    tenant: TenantId,
-    metric_name: Option<String>,
-    service_id: Option<String>,
-    plugin_id: Option<String>,
-    environment: Option<String>,
+    caller: Caller,
+    parameters: HourlyParameters,
     span: Span,
-    /// Rows of a page at most.
-    pub limit: u32,
-    fingerprint: Fingerprint,
+    cursors: Cursors,
     after: Option<Key>,
 }
 
@@ -81,59 +87,39 @@ pub struct PageEnd {
 }
 
 impl Question {
-    /// From a query string.
-    pub fn parse(raw: &str) -> Result<Self, Problem> {
-        let parameters = Parameters::parse(raw, &PARAMETERS)?;
-        let tenant = parameters.tenant()?;
-        let [metric_name, service_id, plugin_id, environment] =
-            ["metric_name", "service_id", "plugin_id", "environment"].map(|name| parameters.owned(name));
-        let span = parameters.span()?;
-        let limit = parameters.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-        let [from, to] = [span.from, span.to].map(|end| end.map(Instant::to_rfc3339));
-        let filters = [
-            Some(tenant.as_str()),
-            metric_name.as_deref(),
-            service_id.as_deref(),
-            plugin_id.as_deref(),
-            environment.as_deref(),
-            from.as_deref(),
-            to.as_deref(),
-        ];
-        let fingerprint = Fingerprint::of(RESOURCE, &filters);
-        let after = parameters
-            .text("cursor")
-            .map(|text| cursor::decode(fingerprint, text))
-            .transpose();
-        let after = after.map_err(|error| Problem::parameter("cursor", error))?;
+    /// Of one caller.
+    pub fn new(cursor_key: &CursorKey, caller: Caller, parameters: HourlyParameters) -> Result<Self, Problem> {
+        let cursors = cursor_key.bind(RESOURCE, &caller, &parameters)?;
         Ok(Self {
-            tenant,
-            metric_name,
-            service_id,
-            plugin_id,
-            environment,
-            span,
-            limit,
-            fingerprint,
-            after,
+            span: Span::new(parameters.from, parameters.to)?,
+            after: cursors.key(parameters.cursor.as_deref())?,
+            caller,
+            parameters,
+            cursors,
         })
+    }
+
+    /// Hours of a page at most.
+    pub fn limit(&self) -> u32 {
+        self.parameters.limit.rows()
     }
 
     /// Where the page ends; no row when it is the last one. As many keys as the page has rows lie before it, and each has
     /// at least one.
     pub fn select_end(&self) -> TenantSelect {
-        let select = TenantSelect::new(&self.tenant, Relation::PartialHours, KEYS).and("r.epoch = 0");
-        self.filtered(select).then(EACH_KEY).only(self.limit)
+        let select = TenantSelect::new(&self.caller, Relation::PartialHours, KEYS).and("r.epoch = 0");
+        self.filtered(select).then(EACH_KEY).only(self.limit())
     }
 
     /// The rows of the page, and one more where others follow.
     pub fn select(&self, end: Option<PageEnd>) -> TenantSelect {
-        let select = self.filtered(TenantSelect::new(&self.tenant, Relation::Hours, Hour::COLUMNS));
-        self.up_to(select, end).then(ORDER).limit(self.limit + 1)
+        let select = self.filtered(TenantSelect::new(&self.caller, Relation::Hours, Hour::COLUMNS));
+        self.up_to(select, end).then(ORDER).limit(self.limit() + 1)
     }
 
     /// What `next_cursor` is after a row.
     pub fn cursor_after(&self, hour: &Hour) -> Result<String, Problem> {
-        cursor::encode(self.fingerprint, &hour.key()).map_err(|_| Problem::Internal)
+        self.cursors.after(&hour.key())
     }
 
     /// The filters, and what was shown before; all on key columns, which the table and the view have in common.
@@ -145,18 +131,22 @@ impl Question {
             .and_if(
                 "r.metric_name = {metric_name:String}",
                 "metric_name",
-                text(&self.metric_name),
+                text(&self.parameters.metric_name),
             )
             .and_if(
                 "r.service_id = {service_id:String}",
                 "service_id",
-                text(&self.service_id),
+                text(&self.parameters.service_id),
             )
-            .and_if("r.plugin_id = {plugin_id:String}", "plugin_id", text(&self.plugin_id))
+            .and_if(
+                "r.plugin_id = {plugin_id:String}",
+                "plugin_id",
+                text(&self.parameters.plugin_id),
+            )
             .and_if(
                 "r.environment = {environment:String}",
                 "environment",
-                text(&self.environment),
+                text(&self.parameters.environment),
             )
             .and_if("r.hour >= toDateTime({from:UInt32}, 'UTC')", "from", from)
             .and_if("r.hour < toDateTime({to:UInt32}, 'UTC')", "to", to);
@@ -184,7 +174,7 @@ impl Question {
     }
 
     fn and_within_metric(&self, select: TenantSelect, condition: &'static str) -> TenantSelect {
-        match self.metric_name {
+        match self.parameters.metric_name {
             Some(_) => select.and(condition),
             None => select,
         }
@@ -196,7 +186,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parameters::any_query_string;
+    use crate::access::TenantId;
+    use crate::api::parameters::{any_query_string, parse};
+
+    fn question(raw: &str) -> Result<Question, Problem> {
+        let caller = Caller::of(TenantId::new("a").unwrap());
+        Question::new(&CursorKey::derive(""), caller, parse(raw)?)
+    }
 
     fn is_scoped(select: &TenantSelect) -> bool {
         select.sql().contains(" where (r.tenant_id = {tenant_id:String})")
@@ -228,8 +224,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_query_string_is_a_question_or_a_problem(raw in any_query_string(&PARAMETERS)) {
-            match Question::parse(&raw) {
+        fn any_query_string_is_a_question_or_a_problem(raw in any_query_string::<HourlyParameters>()) {
+            match question(&raw) {
                 Ok(question) => prop_assert!(is_scoped(&question.select_end())),
                 Err(problem) => prop_assert!(problem.named_parameter().is_some(), "{problem}"),
             }
@@ -237,32 +233,26 @@ mod tests {
 
         #[test]
         fn a_cursor_continues_after_its_key(key in key()) {
-            let first = Question::parse("tenant_id=a&metric_name=m&from=2026-01-01&limit=3").unwrap();
-            let cursor = cursor::encode(first.fingerprint, &key).unwrap();
-            let next = Question::parse(&format!("cursor={cursor}&from=1767225600&metric_name=m&tenant_id=a")).unwrap();
+            let first = question("metric_name=m&from=2026-01-01&limit=3").unwrap();
+            let cursor = first.cursors.after(&key).unwrap();
+            let next = question(&format!("cursor={cursor}&from=1767225600&metric_name=m")).unwrap();
             prop_assert_eq!(next.after, Some(key));
-            let other = Question::parse(&format!("tenant_id=b&metric_name=m&from=2026-01-01&cursor={cursor}")).unwrap_err();
+            let other = question(&format!("metric_name=n&from=2026-01-01&cursor={cursor}")).unwrap_err();
             prop_assert_eq!(other.named_parameter(), Some("cursor"));
         }
     }
 
     #[test]
     fn every_filter_becomes_a_bound_condition() {
-        let raw = "tenant_id=a&metric_name=m&service_id=s&plugin_id=&environment=e&from=2026-01-01&to=2026-02-01";
-        let select = Question::parse(raw).unwrap().select_end();
-        let bound: Vec<_> = select.parameters().iter().map(|(name, _)| *name).collect();
-        assert_eq!(
-            bound,
-            [
-                "tenant_id",
-                "metric_name",
-                "service_id",
-                "plugin_id",
-                "environment",
-                "from",
-                "to"
-            ]
-        );
+        let raw = "metric_name=m&service_id=s&plugin_id=&environment=e&from=2026-01-01&to=2026-02-01";
+        let select = question(raw).unwrap().select_end();
+        let names: Vec<_> = raw
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, _)| name)
+            .collect();
+        let bound: Vec<_> = select.parameters().iter().map(|(name, _)| *name).skip(1).collect();
+        assert_eq!(bound, names);
         for name in bound {
             assert!(select.sql().contains(&format!("{{{name}:")), "{name}: {}", select.sql());
         }

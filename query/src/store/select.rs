@@ -1,12 +1,12 @@
 //! A question to a table that holds rows of tenants.
 //!
-//! The tenant's predicate is added here and nowhere else: a [`TenantSelect`] is built from a [`TenantId`], its text
-//! begins with the predicate, every further condition is in brackets after it, and [`crate::store`] runs nothing else on
+//! The tenant's predicate is added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`], its text
+//! begins with the predicate, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
 //! these tables. All text is the program's own (`&'static str`); what a caller sent travels as a bound parameter. Pure.
 
 use serde::Serialize;
 
-use crate::tenant::TenantId;
+use crate::access::Caller;
 
 /// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +50,13 @@ pub struct TenantSelect {
 
 impl TenantSelect {
     /// The columns of one tenant's rows.
-    pub fn new(tenant: &TenantId, relation: Relation, columns: &'static str) -> Self {
+    pub fn new(caller: &Caller, relation: Relation, columns: &'static str) -> Self {
         Self {
             sql: format!(
                 "select {columns} from {} as r where (r.tenant_id = {{tenant_id:String}})",
                 relation.name()
             ),
-            parameters: vec![("tenant_id", Parameter::Text(tenant.as_str().to_owned()))],
+            parameters: vec![("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))],
         }
     }
 
@@ -115,11 +115,12 @@ impl TenantSelect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::TenantId;
 
     #[test]
     fn the_tenant_stands_before_everything_and_outside_every_or() {
-        let tenant = TenantId::new("a' or 1 = 1 --").unwrap();
-        let select = TenantSelect::new(&tenant, Relation::AuditLogs, "r.event_id")
+        let caller = Caller::of(TenantId::new("a' or 1 = 1 --").unwrap());
+        let select = TenantSelect::new(&caller, Relation::AuditLogs, "r.event_id")
             .and("r.action = 'x' or 1 = 1")
             .and_if("r.user_id = {user_id:String}", "user_id", None)
             .then("order by r.occurred_at")
@@ -131,7 +132,7 @@ mod tests {
         );
         assert_eq!(
             select.parameters(),
-            [("tenant_id", Parameter::Text(tenant.as_str().to_owned()))]
+            [("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))]
         );
     }
 }

@@ -7,33 +7,65 @@
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::audit_event::{Coordinates, StoredEvent};
-use crate::cursor::{self, Fingerprint};
-use crate::instant::Instant;
-use crate::parameters::{Parameters, Span};
-use crate::problem::Problem;
-use crate::select::{Parameter, Relation, TenantSelect};
-use crate::tenant::TenantId;
+use crate::access::Caller;
+use crate::api::Problem;
+use crate::api::cursor::{CursorKey, Cursors};
+use crate::api::instant::{Instant, Span};
+use crate::api::page::Limit;
+use crate::audit::event::{Coordinates, StoredEvent};
+use crate::store::{Parameter, Relation, TenantSelect};
 
 const RESOURCE: &str = "audit/events";
-const PARAMETERS: [&str; 10] = [
-    "tenant_id",
-    "user_id",
-    "action",
-    "resource_type",
-    "resource_id",
-    "status",
-    "from",
-    "to",
-    "limit",
-    "cursor",
-];
-const STATUSES: [&str; 3] = ["success", "failure", "error"];
-const LIMIT_DEFAULT: u32 = 100;
-/// Also bounds the ids in one statement: 1,000 of them stay far below the 128 KiB that ClickHouse takes for a parameter.
-const LIMIT_MAX: u32 = 1_000;
+
+/// What can be asked of audit events. A filter that is given but empty asks for the events whose column is empty.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EventsParameters {
+    /// Who did it.
+    user_id: Option<String>,
+    /// What was done.
+    action: Option<String>,
+    /// The kind of thing it was done to.
+    resource_type: Option<String>,
+    /// The thing it was done to.
+    resource_id: Option<String>,
+    /// How it ended.
+    status: Option<Status>,
+    /// First moment inside.
+    from: Option<Instant>,
+    /// First moment after.
+    to: Option<Instant>,
+    /// Events of a page at most; also bounds the ids in one statement, which ClickHouse takes up to 128 KiB of.
+    limit: Limit<100, 1_000>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As intended.
+    Success,
+    /// It was refused.
+    Failure,
+    /// It broke.
+    Error,
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
 
 /// The first condition is implied by the second; it is the one that the primary key can use.
 const AFTER: &str = "r.occurred_at <= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
@@ -52,16 +84,10 @@ const FIRST_COPY: &str = "r.event_id as event_id, \
 /// What is asked.
 #[derive(Debug)]
 pub struct Question {
-    tenant: TenantId,
-    user_id: Option<String>,
-    action: Option<String>,
-    resource_type: Option<String>,
-    resource_id: Option<String>,
-    status: Option<&'static str>,
+    caller: Caller,
+    parameters: EventsParameters,
     span: Span,
-    /// Rows of a page at most.
-    pub limit: u32,
-    fingerprint: Fingerprint,
+    cursors: Cursors,
     after: Option<Key>,
 }
 
@@ -84,56 +110,33 @@ pub struct FirstCopy {
 }
 
 impl Question {
-    /// From a query string.
-    pub fn parse(raw: &str) -> Result<Self, Problem> {
-        let parameters = Parameters::parse(raw, &PARAMETERS)?;
-        let tenant = parameters.tenant()?;
-        let [user_id, action, resource_type, resource_id] =
-            ["user_id", "action", "resource_type", "resource_id"].map(|name| parameters.owned(name));
-        let status = parameters.one_of("status", &STATUSES)?;
-        let span = parameters.span()?;
-        let limit = parameters.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-        let [from, to] = [span.from, span.to].map(|end| end.map(Instant::to_rfc3339));
-        let filters = [
-            Some(tenant.as_str()),
-            user_id.as_deref(),
-            action.as_deref(),
-            resource_type.as_deref(),
-            resource_id.as_deref(),
-            status,
-            from.as_deref(),
-            to.as_deref(),
-        ];
-        let fingerprint = Fingerprint::of(RESOURCE, &filters);
-        let after = parameters
-            .text("cursor")
-            .map(|text| cursor::decode(fingerprint, text))
-            .transpose();
-        let after = after.map_err(|error| Problem::parameter("cursor", error))?;
+    /// Of one caller.
+    pub fn new(cursor_key: &CursorKey, caller: Caller, parameters: EventsParameters) -> Result<Self, Problem> {
+        let cursors = cursor_key.bind(RESOURCE, &caller, &parameters)?;
         Ok(Self {
-            tenant,
-            user_id,
-            action,
-            resource_type,
-            resource_id,
-            status,
-            span,
-            limit,
-            fingerprint,
-            after,
+            span: Span::new(parameters.from, parameters.to)?,
+            after: cursors.key(parameters.cursor.as_deref())?,
+            caller,
+            parameters,
+            cursors,
         })
+    }
+
+    /// Events of a page at most.
+    pub fn limit(&self) -> u32 {
+        self.parameters.limit.rows()
     }
 
     /// Where the page ends: the key of the first row that is not on it. No row when it is the last page.
     pub fn select_end(&self) -> TenantSelect {
-        let select = TenantSelect::new(&self.tenant, Relation::AuditLogs, KEYS);
-        self.filtered(select).then(KEYS_NEWEST_FIRST).only(self.limit)
+        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, KEYS);
+        self.filtered(select).then(KEYS_NEWEST_FIRST).only(self.limit())
     }
 
     /// The rows of the page, and one more where others follow.
     pub fn select(&self, end: Option<Key>) -> TenantSelect {
         let mut select = self.filtered(TenantSelect::new(
-            &self.tenant,
+            &self.caller,
             Relation::AuditLogs,
             StoredEvent::COLUMNS,
         ));
@@ -143,13 +146,13 @@ impl Question {
                 .bind("end_time", Parameter::Integer(end.occurred_at))
                 .bind("end_id", Parameter::Text(end.event_id.to_string()));
         }
-        select.then(NEWEST_FIRST).limit(self.limit + 1)
+        select.then(NEWEST_FIRST).limit(self.limit() + 1)
     }
 
     /// The first copy of each of these events, whatever the filters.
     pub fn select_first_copies(&self, events: &[StoredEvent]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string()).collect();
-        TenantSelect::new(&self.tenant, Relation::AuditLogs, FIRST_COPY)
+        TenantSelect::new(&self.caller, Relation::AuditLogs, FIRST_COPY)
             .and("r.event_id in {event_ids:Array(UUID)}")
             .bind("event_ids", Parameter::Texts(ids))
             .then("group by r.event_id")
@@ -161,27 +164,28 @@ impl Question {
             occurred_at: event.occurred_at,
             event_id: event.event_id,
         };
-        cursor::encode(self.fingerprint, &key).map_err(|_| Problem::Internal)
+        self.cursors.after(&key)
     }
 
     /// The filters, and what was shown before.
     fn filtered(&self, select: TenantSelect) -> TenantSelect {
+        let asked = &self.parameters;
         let text = |value: &Option<String>| value.clone().map(Parameter::Text);
         let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
-        let status = self.status.map(|status| Parameter::Text(status.to_owned()));
+        let status = asked.status.map(|status| Parameter::Text(status.as_str().to_owned()));
         let (from, to) = (bound(self.span.from), bound(self.span.to));
         let select = select
-            .and_if("r.user_id = {user_id:String}", "user_id", text(&self.user_id))
-            .and_if("r.action = {action:String}", "action", text(&self.action))
+            .and_if("r.user_id = {user_id:String}", "user_id", text(&asked.user_id))
+            .and_if("r.action = {action:String}", "action", text(&asked.action))
             .and_if(
                 "r.resource_type = {resource_type:String}",
                 "resource_type",
-                text(&self.resource_type),
+                text(&asked.resource_type),
             )
             .and_if(
                 "r.resource_id = {resource_id:String}",
                 "resource_id",
-                text(&self.resource_id),
+                text(&asked.resource_id),
             )
             .and_if("r.status = {status:String}", "status", status)
             .and_if(
@@ -203,7 +207,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parameters::any_query_string;
+    use crate::access::TenantId;
+    use crate::api::parameters::{any_query_string, parse};
+
+    fn question(raw: &str) -> Result<Question, Problem> {
+        let caller = Caller::of(TenantId::new("a").unwrap());
+        Question::new(&CursorKey::derive(""), caller, parse(raw)?)
+    }
 
     fn is_scoped(select: &TenantSelect) -> bool {
         select.sql().contains(" where (r.tenant_id = {tenant_id:String})")
@@ -211,8 +221,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_query_string_is_a_question_or_a_problem(raw in any_query_string(&PARAMETERS)) {
-            match Question::parse(&raw) {
+        fn any_query_string_is_a_question_or_a_problem(raw in any_query_string::<EventsParameters>()) {
+            match question(&raw) {
                 Ok(question) => prop_assert!(is_scoped(&question.select_end())),
                 Err(problem) => prop_assert!(problem.named_parameter().is_some(), "{problem}"),
             }
@@ -221,34 +231,26 @@ mod tests {
         #[test]
         fn a_cursor_continues_after_its_key(occurred_at in any::<i64>(), id in any::<u128>(), limit in 1u32..1_000) {
             let key = Key { occurred_at, event_id: Uuid::from_u128(id) };
-            let first = Question::parse("tenant_id=a&status=error&to=2026-01-01").unwrap();
-            let cursor = cursor::encode(first.fingerprint, &key).unwrap();
-            let next = format!("tenant_id=a&status=error&to=2026-01-01T00:00:00Z&limit={limit}&cursor={cursor}");
-            prop_assert_eq!(Question::parse(&next).unwrap().after, Some(key));
-            let other = Question::parse(&format!("tenant_id=a&to=2026-01-01&cursor={cursor}")).unwrap_err();
+            let first = question("status=error&to=2026-01-01").unwrap();
+            let cursor = first.cursors.after(&key).unwrap();
+            let next = format!("status=error&to=2026-01-01T00:00:00Z&limit={limit}&cursor={cursor}");
+            prop_assert_eq!(question(&next).unwrap().after, Some(key));
+            let other = question(&format!("to=2026-01-01&cursor={cursor}")).unwrap_err();
             prop_assert_eq!(other.named_parameter(), Some("cursor"));
         }
     }
 
     #[test]
     fn every_filter_becomes_a_bound_condition() {
-        let raw =
-            "tenant_id=a&user_id=u&action=x&resource_type=t&resource_id=&status=error&from=2026-01-01&to=2026-02-01";
-        let select = Question::parse(raw).unwrap().select_end();
-        let bound: Vec<_> = select.parameters().iter().map(|(name, _)| *name).collect();
-        assert_eq!(
-            bound,
-            [
-                "tenant_id",
-                "user_id",
-                "action",
-                "resource_type",
-                "resource_id",
-                "status",
-                "from",
-                "to"
-            ]
-        );
+        let raw = "user_id=u&action=x&resource_type=t&resource_id=&status=error&from=2026-01-01&to=2026-02-01";
+        let select = question(raw).unwrap().select_end();
+        let names: Vec<_> = raw
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, _)| name)
+            .collect();
+        let bound: Vec<_> = select.parameters().iter().map(|(name, _)| *name).skip(1).collect();
+        assert_eq!(bound, names);
         for name in bound {
             assert!(select.sql().contains(&format!("{{{name}:")), "{name}: {}", select.sql());
         }
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_status_that_does_not_exist_is_named() {
-        let problem = Question::parse("tenant_id=a&status=ok").unwrap_err();
+        let problem = question("status=ok").unwrap_err();
         assert_eq!(
             problem,
             Problem::parameter("status", "expected one of success, failure, error")

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::instant::Instant;
+use crate::api::Instant;
 
 /// Where a record is in Kafka, in the order in which copies of an event count: topic, log epoch, partition, offset.
 pub type Coordinates = (String, u32, i32, i64);
@@ -95,7 +96,7 @@ impl StoredEvent {
 }
 
 /// An event as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Event {
     event_id: Uuid,
     tenant_id: String,
@@ -109,7 +110,11 @@ pub struct Event {
     resource_type: String,
     resource_id: String,
     resource_name: String,
+    /// JSON as it was sent; `null` where there was none.
+    #[schema(value_type = Option<serde_json::Value>)]
     old_value: Option<Box<RawValue>>,
+    /// Likewise.
+    #[schema(value_type = Option<serde_json::Value>)]
     new_value: Option<Box<RawValue>>,
     ip_address: String,
     user_agent: String,
@@ -123,7 +128,7 @@ pub struct Event {
 }
 
 /// Which record the event was.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct KafkaRecord {
     topic: String,
     log_epoch: u32,

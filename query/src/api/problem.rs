@@ -7,11 +7,17 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::RequestId;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A parameter with a value that does not fit, or a required one that is not there.
+    /// A parameter or a member of a body with a value that does not fit, or a required one that is not there.
     #[error("{reason}")]
     InvalidParameter {
         /// The parameter, as the caller wrote it.
@@ -33,35 +39,73 @@ pub enum Problem {
         /// How long it may be.
         bytes_max: usize,
     },
+    /// The body is larger than it may be.
+    #[error("the body is larger than {bytes_max} bytes")]
+    BodyTooLarge {
+        /// How large it may be.
+        bytes_max: usize,
+    },
+    /// A body that is not JSON by its content type.
+    #[error("the body must be application/json")]
+    UnsupportedMediaType,
+    /// A body that is not JSON.
+    #[error("the body is not JSON: {0}")]
+    MalformedBody(String),
+    /// No form of the answer that the caller accepts.
+    #[error("there is no form of this answer that Accept allows; there are {available}")]
+    NotAcceptable {
+        /// The media types there are.
+        available: &'static str,
+    },
     /// No such resource.
     #[error("there is nothing at this path")]
     NotFound,
-    /// A resource that is only read.
-    #[error("only GET is answered here")]
+    /// A resource that does not do this.
+    #[error("this method is not answered here; Allow says which are")]
     MethodNotAllowed,
-    /// More requests at once than this service takes.
-    #[error("too many requests at once; try again")]
-    Busy,
+    /// More requests at once than this service takes, or than one caller may have.
+    #[error("{0}; try again")]
+    Busy(&'static str),
     /// ClickHouse is away, restarting or not migrated.
     #[error("the store is not available; try again")]
     StoreUnavailable,
-    /// The engine's limit on time, memory or rows was reached.
-    #[error("the question takes more time or memory than is allowed; narrow it with from, to or another filter")]
-    TooExpensive,
+    /// The whole request took longer than it may.
+    #[error("the answer took longer than {seconds} s; narrow the question, or try again when there is less to do")]
+    TimedOut {
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// A limit of the engine was reached.
+    #[error("the question takes more {what} than {setting} allows; narrow it with from, to or another filter")]
+    TooExpensive {
+        /// Time, memory, rows or bytes.
+        what: &'static str,
+        /// The setting that says how much is allowed.
+        setting: &'static str,
+    },
     /// Ours to fix.
     #[error("the request failed; the log has the reason under the request id")]
     Internal,
 }
 
-/// The body, as RFC 9457 wants it; `parameter` and `request_id` are ours.
-#[derive(Serialize)]
-struct Body<'a> {
+/// Problem details, RFC 9457: the one form of every error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
+    /// Stable name of the kind of problem, as a URN.
+    #[schema(example = "urn:horolog:problem:invalid-parameter")]
     r#type: String,
+    /// The kind in words.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// What is wrong with this request, and what to change.
     detail: String,
+    /// The parameter to change, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     parameter: Option<&'a str>,
+    /// What the log calls this request.
     request_id: &'a str,
 }
 
@@ -88,19 +132,28 @@ impl Problem {
             Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter", "invalid parameter"),
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown-parameter", "unknown parameter"),
             Self::QueryTooLong { .. } => (StatusCode::URI_TOO_LONG, "query-too-long", "query string too long"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "body too large"),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "unsupported media type",
+            ),
+            Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed-body", "malformed body"),
+            Self::NotAcceptable { .. } => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "not acceptable"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "method not allowed",
             ),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once"),
+            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once"),
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store-unavailable",
                 "store not available",
             ),
-            Self::TooExpensive => (
+            Self::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed-out", "no answer in time"),
+            Self::TooExpensive { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too-expensive",
                 "question too expensive",
@@ -112,40 +165,34 @@ impl Problem {
     /// When a repetition is worth a try.
     fn retry_after_s(&self) -> Option<&'static str> {
         match self {
-            Self::Busy => Some("1"),
+            Self::Busy(_) => Some("1"),
             Self::StoreUnavailable => Some("5"),
             _ => None,
         }
     }
 
     /// The whole response.
-    pub fn render(&self, request_id: &str) -> Response {
+    pub fn render(&self, request_id: &RequestId) -> Response {
         let (status, name, title) = self.kind();
-        let body = Body {
+        let body = ProblemBody {
             r#type: format!("urn:horolog:problem:{name}"),
             title,
             status: status.as_u16(),
             detail: self.to_string(),
             parameter: self.named_parameter(),
-            request_id,
+            request_id: request_id.as_str(),
         };
         let mut response = (status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
-        }
-        if *self == Self::MethodNotAllowed {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
         response
     }
 }
 
-/// Only marks the response: [`crate::observe`] knows the request id and renders the problem, in one place for all routes.
+/// Only marks the response: [`crate::api::observe`] knows the request id and renders the problem, in one place for all routes.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();

@@ -3,7 +3,56 @@
 //! Enters: rows in order, one more than the page holds where there are more. Leaves: the rows of the page and whether
 //! others follow. Guarantees: at least one row where there is one, so that paging always gets on, and a bound on memory.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+/// How many rows a page may have: from 1 to `MAX`, and `DEFAULT` when nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limit<const DEFAULT: u32, const MAX: u32>(u32);
+
+impl<const DEFAULT: u32, const MAX: u32> Limit<DEFAULT, MAX> {
+    /// Rows.
+    pub fn rows(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const DEFAULT: u32, const MAX: u32> Default for Limit<DEFAULT, MAX> {
+    fn default() -> Self {
+        Self(DEFAULT)
+    }
+}
+
+impl<'de, const DEFAULT: u32, const MAX: u32> Deserialize<'de> for Limit<DEFAULT, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let rows = text.parse().ok().filter(|rows| (1..=MAX).contains(rows));
+        rows.map(Self)
+            .ok_or_else(|| D::Error::custom(format!("expected a whole number from 1 to {MAX}")))
+    }
+}
+
+impl<const DEFAULT: u32, const MAX: u32> utoipa::PartialSchema for Limit<DEFAULT, MAX> {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MAX))
+            .default(Some(DEFAULT.into()))
+            .into()
+    }
+}
+
+impl<const DEFAULT: u32, const MAX: u32> utoipa::ToSchema for Limit<DEFAULT, MAX> {
+    fn name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+}
 
 /// Rows of a page, being collected.
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 //! classes. Guarantees: read only, bounded in time and memory by the engine, cancelled when the caller goes away, and
 //! findable in the engine by the request id (`log_comment`). No other module has the client.
 
+mod select;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -13,11 +15,11 @@ use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::completeness::{PROGRESS_SQL, PartitionProgress};
+use crate::api::{Problem, RequestId};
 use crate::config::LimitsConfig;
-use crate::observe::RequestId;
-use crate::problem::Problem;
-use crate::select::TenantSelect;
+use crate::metrics::completeness::{PROGRESS_SQL, PartitionProgress};
+
+pub use select::{Parameter, Relation, TenantSelect};
 
 /// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,9 +32,16 @@ pub enum StoreError {
     /// Away, restarting, overloaded or not migrated.
     #[error("{0}")]
     Unavailable(String),
-    /// A limit on time, memory or rows was reached.
-    #[error("{0}")]
-    Limit(String),
+    /// A limit of the engine was reached.
+    #[error("more {what} than is allowed: {reason}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// The setting, see [`LimitsConfig`].
+        setting: &'static str,
+        /// The engine's message.
+        reason: String,
+    },
     /// A defect of ours: a statement or a row type that does not fit the schema.
     #[error("{0}")]
     Defect(String),
@@ -45,9 +54,9 @@ impl From<StoreError> for Problem {
                 tracing::warn!(reason, "the store is not available");
                 Self::StoreUnavailable
             }
-            StoreError::Limit(reason) => {
-                tracing::info!(reason, "a statement reached a limit");
-                Self::TooExpensive
+            StoreError::Limit { what, setting, reason } => {
+                tracing::info!(setting, reason, "a statement reached a limit");
+                Self::TooExpensive { what, setting }
             }
             StoreError::Defect(reason) => {
                 tracing::error!(reason, "a statement does not fit the store");
@@ -74,6 +83,8 @@ impl Store {
             .with_setting("readonly", "1")
             .with_setting("max_execution_time", limits.statement_timeout_s.to_string())
             .with_setting("max_memory_usage", limits.statement_memory_bytes_max.to_string())
+            .with_setting("max_bytes_to_read", limits.statement_read_bytes_max.to_string())
+            .with_setting("max_result_rows", limits.statement_result_rows_max.to_string())
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         if config.quorum {
             // Else progress read from one replica could be claimed for rows read from another that lags behind.
@@ -184,11 +195,17 @@ fn code(message: &str) -> Option<u32> {
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
+fn limit(what: &'static str, setting: &'static str, reason: String) -> StoreError {
+    StoreError::Limit { what, setting, reason }
+}
+
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
 fn by_code(code: Option<u32>, message: String) -> StoreError {
     match code {
-        // Time, rows, bytes, memory.
-        Some(158..=160 | 241 | 307 | 396) => StoreError::Limit(message),
+        Some(159 | 160) => limit("time", "limits.statement_timeout_s", message),
+        Some(241) => limit("memory", "limits.statement_memory_bytes_max", message),
+        Some(158 | 307) => limit("reading", "limits.statement_read_bytes_max", message),
+        Some(396) => limit("rows", "limits.statement_result_rows_max", message),
         // Syntax, types, arguments: the statement is ours, so is the fault.
         Some(
             6
@@ -227,14 +244,17 @@ mod tests {
 
     #[test]
     fn classes_follow_the_code_and_say_nothing_of_the_message() {
-        assert_eq!(
-            problem("Code: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)"),
-            Problem::TooExpensive
-        );
-        assert_eq!(
-            problem("Code: 241. DB::Exception: Memory limit exceeded"),
-            Problem::TooExpensive
-        );
+        for (message, said) in [
+            ("Code: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)", "time"),
+            ("Code: 241. DB::Exception: Memory limit exceeded", "memory"),
+            ("Code: 307. DB::Exception: Limit for bytes to read exceeded", "reading"),
+            ("Code: 396. DB::Exception: Limit for result exceeded", "rows"),
+        ] {
+            assert!(
+                matches!(problem(message), Problem::TooExpensive { what, .. } if what == said),
+                "{message}"
+            );
+        }
         assert_eq!(
             problem("Code: 60. DB::Exception: Table horolog.audit_logs does not exist"),
             Problem::StoreUnavailable

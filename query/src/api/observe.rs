@@ -3,13 +3,12 @@
 //! Enters: a request, with `x-request-id` or without. Leaves: the response with the same id in its header. The query string
 //! is never logged, because filters hold personal data.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,47 +18,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
-use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::api::Problem;
+use crate::api::request_id::{REQUEST_ID_HEADER, RequestId};
 
-static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// A caller's own id may be so long.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Upper bounds of the latency histogram. Seconds.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
-
-/// What a request is called in logs, in the engine and towards the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(String);
-
-impl RequestId {
-    /// The caller's id where it is one that can stand in a log line, else a new one.
-    fn of(request: &Request) -> Self {
-        let given = request
-            .headers()
-            .get(&REQUEST_ID_HEADER)
-            .and_then(|value| value.to_str().ok());
-        Self(
-            given
-                .filter(|text| is_plain(text))
-                .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned),
-        )
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn is_plain(text: &str) -> bool {
-    (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
-}
 
 /// How many rows a handler put into its response; attached to the response for the counter.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +115,7 @@ impl Drop for InFlight {
 pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _in_flight = InFlight::enter(&metrics.in_flight);
-    let id = RequestId::of(&request);
+    let id = RequestId::of(request.headers());
     // Only the templates of routes: a path of a caller's choice would make a label without bound.
     let route = request
         .extensions()
@@ -164,9 +128,9 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
     async {
         let mut response = next.run(request).await;
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            response = problem.render(&id.0);
+            response = problem.render(&id);
         }
-        if let Ok(value) = HeaderValue::from_str(&id.0) {
+        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID_HEADER.clone(), value);
         }
         response
@@ -184,28 +148,4 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
     }
     .instrument(span)
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id_for(given: &str) -> String {
-        let request = Request::builder()
-            .header("x-request-id", given)
-            .body(axum::body::Body::empty())
-            .unwrap();
-        RequestId::of(&request).0
-    }
-
-    #[test]
-    fn a_plain_request_id_is_kept_and_any_other_replaced() {
-        assert_eq!(
-            id_for("0af7651916cd43dd-8448eb211c80319c"),
-            "0af7651916cd43dd-8448eb211c80319c"
-        );
-        for given in ["", "a b", "a\"b", "{}", &"a".repeat(REQUEST_ID_BYTES_MAX + 1)] {
-            assert!(Uuid::parse_str(&id_for(given)).is_ok(), "{given}");
-        }
-    }
 }

@@ -5,8 +5,9 @@
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
-use crate::instant::Instant;
+use crate::api::Instant;
 
 /// The key of an hour, in the order of the answer. Written into cursors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +31,11 @@ pub struct Key {
 }
 
 /// One hour of one key.
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize, ToSchema)]
 pub struct Hour {
     /// Its start, seconds since 1970.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = Instant)]
     pub hour: u32,
     /// Key.
     pub tenant_id: String,

@@ -2,7 +2,14 @@
 //!
 //! Enters: a parameter's text. Leaves: microseconds since 1970, which order and compare. Never asks for the time.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde::de::Error as _;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::api::Problem;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 /// Past this many seconds (the year 5138) a number is milliseconds by mistake.
@@ -14,6 +21,25 @@ const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant {
     micros: i64,
+}
+
+/// A span of time, half-open, either end open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First moment inside.
+    pub from: Option<Instant>,
+    /// First moment after.
+    pub to: Option<Instant>,
+}
+
+impl Span {
+    /// Of the parameters `from` and `to`.
+    pub fn new(from: Option<Instant>, to: Option<Instant>) -> Result<Self, Problem> {
+        match (from, to) {
+            (Some(from), Some(to)) if from >= to => Err(Problem::parameter("to", "is not after from")),
+            _ => Ok(Self { from, to }),
+        }
+    }
 }
 
 /// Why a text is not a moment.
@@ -100,6 +126,30 @@ impl Instant {
 impl serde::Serialize for Instant {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Instant {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Instant {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some(
+                "RFC 3339, UTC in answers. Questions may also have a date (2026-01-31) or seconds since 1970.",
+            ))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Instant {
+    fn name() -> Cow<'static, str> {
+        "Instant".into()
     }
 }
 

@@ -1,0 +1,20 @@
+//! What all resources share: the way of a request in and of an answer out.
+
+pub mod body;
+pub mod cursor;
+pub mod instant;
+pub mod observe;
+pub mod openapi;
+pub mod page;
+pub mod parameters;
+pub mod problem;
+pub mod request_id;
+pub mod router;
+pub mod server;
+pub mod state;
+
+pub use instant::Instant;
+pub use parameters::Asked;
+pub use problem::Problem;
+pub use request_id::RequestId;
+pub use state::Api;

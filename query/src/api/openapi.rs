@@ -1,0 +1,87 @@
+//! The description of the API, generated from the code, and a page to try it.
+//!
+//! Enters: what the resources said of themselves. Leaves: `/openapi.json` (OpenAPI 3.1) and `/docs`, which works without the
+//! internet.
+
+use axum::Router;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, Required, ResponseBuilder, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::api::parameters::TENANT;
+use crate::api::problem::{PROBLEM_JSON, ProblemBody};
+
+/// Where the description is.
+pub const DESCRIPTION_PATH: &str = "/openapi.json";
+/// Where the page is.
+pub const PAGE_PATH: &str = "/docs";
+
+/// What is true of the API as a whole.
+pub fn base() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Horolog")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Metrics and audit events of one tenant, and how complete they are. Errors are problem details (RFC 9457).",
+        ))
+        .license(Some(License::new("Apache-2.0")))
+        .build();
+    let mut description = OpenApiBuilder::new().info(info).build();
+    let components = description.components.get_or_insert_default();
+    components
+        .schemas
+        .insert(ProblemBody::name().into_owned(), ProblemBody::schema());
+    description
+}
+
+/// The description with what all operations have in common, and the page that shows it.
+pub fn routes(mut description: OpenApi) -> Router {
+    for item in description.paths.paths.values_mut() {
+        operations(item).for_each(complete);
+    }
+    let config = Config::from(DESCRIPTION_PATH).use_base_layout();
+    SwaggerUi::new(PAGE_PATH)
+        .url(DESCRIPTION_PATH, description)
+        .config(config)
+        .into()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Every resource is asked for a tenant, and every one may answer with a problem.
+fn complete(operation: &mut Operation) {
+    let tenant = ParameterBuilder::new()
+        .name(TENANT)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::True)
+        .description(Some("The tenant that is asked about."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1))))
+        .build();
+    operation.parameters.get_or_insert_default().insert(0, tenant.into());
+    let problem = ResponseBuilder::new()
+        .description("A problem: what is wrong, and what to change.")
+        .content(
+            PROBLEM_JSON,
+            ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name(ProblemBody::name())))
+                .build(),
+        )
+        .build();
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), problem.into());
+}

@@ -1,0 +1,36 @@
+//! All routes: those of each resource, the description of all of them, and what is around every one.
+//!
+//! Adds no behaviour to a route: resources are in their own folders, and each registers its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use horolog_stage::http::{self, Health};
+use prometheus_client::registry::Registry;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::api::observe::{Metrics, observe};
+use crate::api::{Api, Problem, openapi};
+use crate::{audit, metrics};
+
+/// The resources. One line each.
+fn resources() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(metrics::routes())
+        .merge(audit::routes())
+}
+
+/// All routes, with ids, measurements and problems around them.
+pub fn router(api: Api, health: Health) -> Router {
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::new(&mut registry));
+    let (resources, description) = resources().split_for_parts();
+    resources
+        .with_state(api)
+        .merge(openapi::routes(description))
+        .merge(http::routes(health, Arc::new(registry)))
+        .fallback(|| async { Problem::NotFound })
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(from_fn_with_state(metrics, observe))
+}
