@@ -54,7 +54,7 @@ pub struct Running {
 pub struct Status {
     supervisor: Supervisor,
     /// The query API.
-    pub query: Address,
+    pub query: Query,
     clickhouse: ClickHouse,
     /// The broker.
     pub kafka: Kafka,
@@ -67,11 +67,13 @@ struct Supervisor {
     started: u64,
 }
 
-/// An HTTP address.
+/// The query API.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Address {
+pub struct Query {
     /// `http://host:port`.
     pub url: String,
+    /// Folder with the first keys, each in a file of its name.
+    pub keys: PathBuf,
 }
 
 /// The broker's address.

@@ -174,17 +174,16 @@ fn comes_up_answers_survives_kills_and_goes_on_where_it_stopped() {
 }
 
 fn answers_with_hourly_rows(stack: &Stack) {
-    let url = format!(
-        "http://127.0.0.1:{}/v1/metrics/hourly?tenant_id=demo&limit=1",
-        stack.ports.query
-    );
+    let url = format!("http://127.0.0.1:{}/v1/metrics/hourly?limit=1", stack.ports.query);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     wait_until(RECOVERY, "an hourly row of the sample stream", || {
         runtime.block_on(async {
-            let Ok(response) = reqwest::get(&url).await else {
+            let key = std::fs::read_to_string(stack.data().join("keys/demo-analyst")).unwrap();
+            let request = reqwest::Client::new().get(&url).bearer_auth(key.trim());
+            let Ok(response) = request.send().await else {
                 return false;
             };
             let answer: Value = response.json().await.unwrap_or_default();

@@ -1,13 +1,15 @@
 //! Configuration of `horolog-query`.
 //!
-//! Guarantees: what is loaded can be served. Until callers have keys, the address must be a loopback one: whoever reaches
-//! the port reads every tenant.
+//! Guarantees: what is loaded can be served. The address must be a loopback one, because keys travel in the clear.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use horolog_schemas::Kind;
 use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, TelemetryConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::access::key::Key;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub struct QueryConfig {
     pub limits: LimitsConfig,
     /// What the rows were made of.
     pub source: SourceConfig,
+    /// Who may ask.
+    pub access: AccessConfig,
 }
 
 /// `[http]`.
@@ -31,8 +35,8 @@ pub struct QueryConfig {
 pub struct HttpConfig {
     /// Address and port to listen on; loopback, see [`Self::allow_insecure_listen`].
     pub listen: SocketAddr,
-    /// Listen on another address than loopback although callers need no key. Only for a container whose port is
-    /// published on the host's loopback, and whose network has none but Horolog's own members.
+    /// Listen on another address than loopback although keys and answers travel in the clear. Only behind a proxy that
+    /// speaks TLS, or in a container whose port is published on the host's loopback.
     pub allow_insecure_listen: bool,
 }
 
@@ -92,6 +96,32 @@ impl Default for SourceConfig {
     }
 }
 
+/// `[access]`: who may ask.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessConfig {
+    /// File with the keys, as `horolog-query keys` writes it. Without it nobody is let in.
+    pub keys_file: Option<PathBuf>,
+}
+
+impl AccessConfig {
+    /// The keys of the file; none where it does not exist yet.
+    pub fn keys(&self) -> Result<Vec<Key>, ConfigError> {
+        let Some(path) = self.keys_file.as_deref().filter(|path| path.exists()) else {
+            return Ok(Vec::new());
+        };
+        let text = std::fs::read(path).map_err(|source| ConfigError::Secret {
+            setting: "access.keys_file",
+            path: path.to_owned(),
+            source,
+        })?;
+        serde_json::from_slice(&text).map_err(|error| ConfigError::Invalid {
+            setting: "access.keys_file".to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
 impl QueryConfig {
     /// Loads and checks it.
     pub fn load(args: &ConfigArgs) -> Result<Self, ConfigError> {
@@ -110,7 +140,7 @@ impl QueryConfig {
         if !self.http.listen.ip().to_canonical().is_loopback() && !self.http.allow_insecure_listen {
             return invalid(
                 "http.listen",
-                "must be a loopback address, because callers need no key and whoever reaches the port reads every tenant",
+                "must be a loopback address, because keys and answers would travel in the clear",
             );
         }
         if self.limits.statement_timeout_s == 0 {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use horolog_query::access::cli::{self, KeysCommand};
 use horolog_query::api::server;
 use horolog_query::config::QueryConfig;
 use horolog_stage::config::ConfigArgs;
@@ -13,6 +14,16 @@ use horolog_stage::config::ConfigArgs;
 struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Keys of callers.
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 #[tokio::main]
@@ -29,5 +40,8 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = QueryConfig::load(&arguments.config)?;
     horolog_stage::telemetry::init(&config.telemetry)?;
-    server::run(&config).await
+    match &arguments.command {
+        None => server::run(&config).await,
+        Some(Command::Keys(command)) => cli::run(command, &config.access),
+    }
 }

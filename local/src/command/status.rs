@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::stack::flow::{Flow, Gauge, complete_through};
 use crate::stack::screen::{table, thousands};
-use crate::stack::{DataFolder, Phase, StackState};
+use crate::stack::{DataFolder, Phase, READING_KEY, StackState};
 
 use super::data::DataOption;
 
@@ -60,7 +60,7 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::from(NOT_READY));
     };
     let ready = stack.state == Phase::Ready;
-    let flow = if ready { flow(&stack)? } else { None };
+    let flow = if ready { flow(folder, &stack)? } else { None };
     let report = Report {
         lag: flow.as_ref().map(Flow::lag),
         ingest_lag: flow.as_ref().map(|flow| flow.ingest_lag),
@@ -99,11 +99,12 @@ fn print_for_people(report: &Report) -> anyhow::Result<()> {
 }
 
 /// What flows, or nothing when Kafka does not answer.
-fn flow(stack: &StackState) -> anyhow::Result<Option<Flow>> {
+fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<Flow>> {
     let Ok(mut flow) = Gauge::new(&stack.kafka.bootstrap).and_then(|gauge| gauge.read()) else {
         return Ok(None);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    flow.complete_through = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url));
+    let key = folder.key(READING_KEY).unwrap_or_default();
+    flow.complete_through = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url, &key));
     Ok(Some(flow))
 }

@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::process::Identity;
-    use crate::stack::{ClickHouseAddress, DataFolder, HttpAddress, KafkaAddress};
+    use crate::stack::{ClickHouseAddress, DataFolder, KafkaAddress, QueryAddress};
 
     fn target(arguments: &[&str]) -> Target {
         let command = Target::augment_args(Command::new("import").no_binary_name(true));
@@ -107,7 +107,10 @@ mod tests {
             data: folder.path().to_owned(),
             supervisor: Identity::own().unwrap(),
             keep_all: false,
-            query: HttpAddress { url: http() },
+            query: QueryAddress {
+                url: http(),
+                keys: "keys".into(),
+            },
             clickhouse: ClickHouseAddress {
                 url: http(),
                 user: String::new(),

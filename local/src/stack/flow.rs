@@ -106,10 +106,11 @@ fn committed(consumer: &BaseConsumer, topic: &str, ends: &[(i64, i64)]) -> Kafka
 }
 
 /// Up to when hourly aggregates are complete, from the query API.
-pub async fn complete_through(http: &reqwest::Client, query_url: &str) -> Option<String> {
-    let url = format!("{query_url}/v1/metrics/hourly?tenant_id=demo&limit=1");
+pub async fn complete_through(http: &reqwest::Client, query_url: &str, key: &str) -> Option<String> {
+    let url = format!("{query_url}/v1/metrics/hourly?limit=1");
     let answer = http
         .get(url)
+        .bearer_auth(key)
         .timeout(REQUEST_TIMEOUT)
         .send()
         .await

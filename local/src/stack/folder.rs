@@ -153,6 +153,17 @@ impl DataFolder {
         self.0.join("clickhouse-password")
     }
 
+    /// The keys for the query API, each in a file of its name, readable by their owner alone.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// One of them; `None` while it has not been made.
+    pub fn key(&self, name: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.keys().join(name)).ok()?;
+        Some(text.trim_end().to_owned())
+    }
+
     /// All logs.
     pub fn logs(&self) -> PathBuf {
         self.0.join("logs")

@@ -18,9 +18,9 @@ mod supervisor;
 
 pub use folder::{DataFolder, FolderError, FolderLock};
 pub use ports::{PortError, Ports};
-pub use run::{check, run};
+pub use run::{READING_KEY, check, run};
 pub use services::Layout;
-pub use state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, StackState};
+pub use state::{ClickHouseAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, QueryAddress, StackState};
 pub use supervisor::StartError;
 
 /// Name of the supervisor's log when it runs in the background.

@@ -19,10 +19,18 @@ use super::part::{Part, Readiness};
 use super::ports::Ports;
 use super::screen::{flow_line, say, welcome};
 use super::services::Layout;
-use super::state::{ClickHouseAddress, HttpAddress, KafkaAddress, Phase, StackState};
+use super::state::{ClickHouseAddress, KafkaAddress, Phase, QueryAddress, StackState};
 use super::stop::StopRequest;
 use super::supervisor::{StartError, Supervisor};
 
+/// The keys that a stack has from its first start: one that makes others, and two for the sample stream's tenant.
+const FIRST_KEYS: [&str; 3] = [
+    "admin=admin:*",
+    "demo-analyst=analyst:demo",
+    "demo-auditor=auditor:demo",
+];
+/// Which of them may ask for hours.
+pub const READING_KEY: &str = "demo-analyst";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
 /// How long topics may take to be there once the broker answers.
@@ -89,10 +97,11 @@ async fn start_all(
     supervisor.start(vec![engine(layout)], stop).await?;
     format.await??;
     supervisor.start(vec![kafka(layout)], stop).await?;
-    say("creating topics, applying migrations");
+    say("creating topics, applying migrations, making keys");
     let topics = TOPICS.map(|(name, partitions)| Topic { name, partitions });
     broker::ensure_topics(&layout.broker().bootstrap(), &topics, TOPICS_DEADLINE).await?;
     supervisor.complete(&migrations(layout), stop).await?;
+    supervisor.complete(&keys(layout), stop).await?;
     say("starting ingest, aggregate and query");
     supervisor.start(stages(layout), stop).await?;
     if sample {
@@ -109,7 +118,8 @@ async fn start_all(
 async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop: &StopRequest) {
     let http = reqwest::Client::new();
     let (bootstrap, query) = (layout.broker().bootstrap(), layout.query_url());
-    let flows = watch.then(|| tokio::spawn(print_flows(bootstrap, query, http)));
+    let key = layout.folder.key(READING_KEY).unwrap_or_default();
+    let flows = watch.then(|| tokio::spawn(print_flows(bootstrap, query, key, http)));
     while !stop.is_requested() {
         supervisor.turn().await;
     }
@@ -118,7 +128,7 @@ async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop:
     }
 }
 
-async fn print_flows(bootstrap: String, query: String, http: reqwest::Client) {
+async fn print_flows(bootstrap: String, query: String, key: String, http: reqwest::Client) {
     let Ok(gauge) = Gauge::new(&bootstrap) else { return };
     let gauge = Arc::new(gauge);
     let mut before: Option<(Flow, Instant)> = None;
@@ -126,7 +136,7 @@ async fn print_flows(bootstrap: String, query: String, http: reqwest::Client) {
         let asked = Arc::clone(&gauge);
         // Nothing is printed while the broker does not answer; that it does not is said elsewhere.
         if let Ok(Ok(mut flow)) = tokio::task::spawn_blocking(move || asked.read()).await {
-            flow.complete_through = complete_through(&http, &query).await;
+            flow.complete_through = complete_through(&http, &query, &key).await;
             let now = Instant::now();
             if let Some((before, then)) = &before {
                 say(&flow_line(before, &flow, now.duration_since(*then).as_secs_f64()));
@@ -147,8 +157,9 @@ fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
         data: layout.folder.path().to_owned(),
         supervisor,
         keep_all: layout.keep_all,
-        query: HttpAddress {
+        query: QueryAddress {
             url: layout.query_url(),
+            keys: layout.folder.keys(),
         },
         clickhouse: ClickHouseAddress {
             url: layout.clickhouse_url(),
@@ -206,6 +217,16 @@ fn migrations(layout: &Layout) -> Part {
         address: None,
         readiness: Readiness::Running,
         ready_deadline: Duration::from_secs(300),
+        stop_deadline: Duration::from_secs(5),
+    }
+}
+
+fn keys(layout: &Layout) -> Part {
+    Part {
+        launch: layout.keys(&FIRST_KEYS),
+        address: None,
+        readiness: Readiness::Running,
+        ready_deadline: Duration::from_secs(60),
         stop_deadline: Duration::from_secs(5),
     }
 }

@@ -22,17 +22,18 @@ pub fn welcome(state: &StackState) -> String {
     let password_file = clickhouse.password_file.display();
     format!(
         "
-  query API    {query}
+  query API    {query}   keys in {keys}
   ClickHouse   {clickhouse}   user {user}, password in {password_file}
   Kafka        {kafka}   topics metrics, audit-events
   data, logs   {data}
 
 Try:
-  curl '{query}/v1/metrics/hourly?tenant_id=demo&limit=5'
-  curl '{query}/v1/audit/events?tenant_id=demo&limit=5'
+  curl -H \"authorization: Bearer $(cat '{keys}/demo-analyst')\" '{query}/v1/metrics/hourly?limit=5'
+  curl -H \"authorization: Bearer $(cat '{keys}/demo-auditor')\" '{query}/v1/audit/events?limit=5'
   curl -u \"{user}:$(cat '{password_file}')\" '{clickhouse}/?database={database}' --data-binary 'select metric_name, count() from metrics group by all format PrettyCompact'
 ",
         query = query.url,
+        keys = query.keys.display(),
         clickhouse = clickhouse.url,
         user = clickhouse.user,
         database = clickhouse.database,

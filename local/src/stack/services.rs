@@ -101,8 +101,18 @@ impl Layout {
 
     /// The HTTP API.
     pub fn query(&self) -> Launch {
-        self.with_clickhouse(self.program("horolog-query"), "QUERY")
+        self.with_keys(self.program("horolog-query"))
             .env("HOROLOG_QUERY__HTTP__LISTEN", loopback(self.ports.query))
+    }
+
+    /// Makes the keys that are not there yet, run to its end before the API starts. Each is NAME=ROLE:TENANT.
+    pub fn keys(&self, wanted: &[&str]) -> Launch {
+        let mut launch = self.with_keys(self.program("horolog-query"));
+        launch.log = self.folder.log("keys");
+        wanted.iter().fold(
+            launch.arg("keys").arg("ensure").arg("--folder").arg(self.folder.keys()),
+            |launch, wanted| launch.arg(wanted),
+        )
     }
 
     /// The live sample stream.
@@ -136,6 +146,11 @@ impl Layout {
         self.with_clickhouse(self.program(name), binary)
             .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
             .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
+    }
+
+    fn with_keys(&self, launch: Launch) -> Launch {
+        self.with_clickhouse(launch, "QUERY")
+            .env("HOROLOG_QUERY__ACCESS__KEYS_FILE", self.folder.keys().join("ring.json"))
     }
 
     fn with_clickhouse(&self, launch: Launch, binary: &str) -> Launch {

@@ -62,11 +62,13 @@ pub struct ProcessState {
     pub log: PathBuf,
 }
 
-/// An HTTP address.
+/// How to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpAddress {
+pub struct QueryAddress {
     /// `http://127.0.0.1:port`.
     pub url: String,
+    /// Folder with the first keys, each in a file of its name.
+    pub keys: PathBuf,
 }
 
 /// How to reach the store.
@@ -104,7 +106,7 @@ pub struct StackState {
     /// Whether nothing is deleted by age.
     pub keep_all: bool,
     /// The query API.
-    pub query: HttpAddress,
+    pub query: QueryAddress,
     /// The store.
     pub clickhouse: ClickHouseAddress,
     /// The log.

@@ -29,6 +29,13 @@ pub use wait::wait_until;
 
 /// The `horolog` binary; the others are beside it.
 pub const HOROLOG: &str = env!("CARGO_BIN_EXE_horolog");
+/// The keys of every bed.
+const KEYS: [&str; 4] = [
+    "admin=admin:*",
+    "analyst=analyst:*",
+    "auditor=auditor:*",
+    "service=service:*",
+];
 /// How long broker, engine and migrations may take to be ready.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
@@ -108,6 +115,7 @@ impl Bed {
             bed.migrate(&options.migrate_env);
         }
         bed.wait_for_broker();
+        bed.make_keys();
         bed
     }
 
@@ -208,6 +216,24 @@ impl Bed {
             status.is_some_and(|status| status.success()),
             "horolog-migrate: {status:?}\n{}",
             end_of(migrate.log())
+        );
+    }
+
+    /// A key for the query API: `admin`, or `analyst`, `auditor`, `service` for any tenant, which requests name.
+    pub fn key(&self, name: &str) -> String {
+        self.layout
+            .folder
+            .key(name)
+            .unwrap_or_else(|| panic!("there is no key {name}"))
+    }
+
+    fn make_keys(&self) {
+        let mut keys = start(&self.layout, &self.layout.keys(&KEYS));
+        let status = keys.wait(START_DEADLINE);
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "horolog-query keys: {status:?}\n{}",
+            end_of(keys.log())
         );
     }
 

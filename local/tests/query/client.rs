@@ -53,7 +53,13 @@ pub(crate) fn ready(bed: &Bed, env: &[(&str, &str)]) -> Proc {
     service
 }
 
+/// Sends a request with the key of an auditor of any tenant.
 pub(crate) fn send(bed: &Bed, request: reqwest::RequestBuilder) -> Answer {
+    send_as(bed, &bed.key("auditor"), request)
+}
+
+pub(crate) fn send_as(bed: &Bed, key: &str, request: reqwest::RequestBuilder) -> Answer {
+    let request = request.bearer_auth(key);
     bed.block_on(async {
         let response = request.timeout(DEADLINE).send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

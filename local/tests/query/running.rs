@@ -72,7 +72,7 @@ fn a_wrong_configuration_stops_the_start_with_one_line_that_names_the_setting() 
         (
             "HOROLOG_QUERY__HTTP__LISTEN",
             "0.0.0.0:0",
-            "http.listen: must be a loopback address",
+            "http.listen: must be a loopback address, because keys",
         ),
         ("HOROLOG_QUERY__CLICKHOUSE__URL", "http://127.0.0.1:1", "clickhouse.url"),
         (

@@ -1,10 +1,13 @@
 //! Who a question is about.
 //!
-//! Enters: the caller's parameter today, the caller's key once there are keys. Guarantees: never empty. Everything that
-//! reads a tenant's rows takes one of these, see [`crate::select`].
+//! Enters: what a key or a token says. Guarantees: never empty. What reads a tenant's rows takes one of these as part of a
+//! [`crate::access::Caller`].
+
+use serde::{Deserialize, Serialize};
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TenantId(String);
 
 impl TenantId {
@@ -16,6 +19,20 @@ impl TenantId {
     /// The tenant as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text).ok_or("a tenant has a name")
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(tenant: TenantId) -> Self {
+        tenant.0
     }
 }
 

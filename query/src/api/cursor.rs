@@ -46,8 +46,8 @@ impl CursorKey {
         if let Value::Object(members) = &mut filters {
             members.retain(|name, value| !NO_FILTERS.contains(&name.as_str()) && !value.is_null());
         }
-        let question =
-            serde_json::to_vec(&(resource, caller.tenant().as_str(), filters)).map_err(|_| Problem::Internal)?;
+        let question = serde_json::to_vec(&(resource, caller.tenant().as_str(), caller.teams(), filters))
+            .map_err(|_| Problem::Internal)?;
         Ok(Cursors {
             key: self.clone(),
             question: Sha256::digest(question).into(),

@@ -66,8 +66,10 @@ fn complete(operation: &mut Operation) {
     let tenant = ParameterBuilder::new()
         .name(TENANT)
         .parameter_in(ParameterIn::Query)
-        .required(Required::True)
-        .description(Some("The tenant that is asked about."))
+        .required(Required::False)
+        .description(Some(
+            "The tenant that is asked about: the caller's own, or, with a key for any tenant, the one to name.",
+        ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1))))
         .build();
     operation.parameters.get_or_insert_default().insert(0, tenant.into());

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::authenticate::CHALLENGE;
 use crate::api::RequestId;
 
 /// The media type of a problem.
@@ -56,6 +57,15 @@ pub enum Problem {
     NotAcceptable {
         /// The media types there are.
         available: &'static str,
+    },
+    /// Nobody we know, for whatever reason.
+    #[error("send a key that is in force as `authorization: Bearer …`")]
+    Unauthorized,
+    /// Somebody who may not do this.
+    #[error("{reason}")]
+    Forbidden {
+        /// What is missing.
+        reason: String,
     },
     /// No such resource.
     #[error("there is nothing at this path")]
@@ -118,6 +128,11 @@ impl Problem {
         }
     }
 
+    /// Something that the caller may not do.
+    pub fn forbidden(reason: impl Into<String>) -> Self {
+        Self::Forbidden { reason: reason.into() }
+    }
+
     /// The parameter to change, where there is one.
     pub fn named_parameter(&self) -> Option<&str> {
         match self {
@@ -140,6 +155,8 @@ impl Problem {
             ),
             Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed-body", "malformed body"),
             Self::NotAcceptable { .. } => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "not acceptable"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "not authorized"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "not allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -187,6 +204,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if *self == Self::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
     }

@@ -10,6 +10,7 @@ use horolog_stage::http::{self, Health};
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::access::authenticate::authenticate;
 use crate::api::observe::{Metrics, observe};
 use crate::api::{Api, Problem, openapi};
 use crate::{audit, metrics};
@@ -25,6 +26,7 @@ fn resources() -> OpenApiRouter<Api> {
 pub fn router(api: Api, health: Health) -> Router {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
+    let keys = api.keys.clone();
     let (resources, description) = resources().split_for_parts();
     resources
         .with_state(api)
@@ -32,5 +34,6 @@ pub fn router(api: Api, health: Health) -> Router {
         .merge(http::routes(health, Arc::new(registry)))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(from_fn_with_state(keys, authenticate))
         .layer(from_fn_with_state(metrics, observe))
 }

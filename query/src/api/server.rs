@@ -4,6 +4,7 @@
 //! SIGTERM and SIGINT within a deadline.
 
 use std::future::IntoFuture;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -41,7 +42,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
         }
     });
     let mut server = tokio::spawn(
-        axum::serve(listener, app)
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop_requested(stopped))
             .into_future(),
     );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use horolog_stage::config::ConfigError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access::ring::KeyRing;
 use crate::api::Problem;
 use crate::api::cursor::CursorKey;
 use crate::config::QueryConfig;
@@ -17,6 +18,8 @@ pub struct Api {
     pub store: Store,
     /// What seals cursors.
     pub cursor_key: CursorKey,
+    /// Who may ask.
+    pub keys: KeyRing,
     /// As configured.
     pub config: Arc<QueryConfig>,
     permits: Arc<Semaphore>,
@@ -25,8 +28,11 @@ pub struct Api {
 impl Api {
     /// As configured.
     pub fn new(config: &QueryConfig, store: Store) -> Result<Self, ConfigError> {
+        let keys = KeyRing::default();
+        config.access.keys()?.into_iter().for_each(|key| keys.put(key));
         Ok(Self {
             store,
+            keys,
             cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
             permits: Arc::new(Semaphore::new(config.limits.concurrent_requests_max)),
             config: Arc::new(config.clone()),

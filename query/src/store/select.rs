@@ -1,7 +1,7 @@
 //! A question to a table that holds rows of tenants.
 //!
-//! The tenant's predicate is added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`], its text
-//! begins with the predicate, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
+//! The predicates of tenant and teams are added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`], its
+//! text begins with them, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
 //! these tables. All text is the program's own (`&'static str`); what a caller sent travels as a bound parameter. Pure.
 
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub enum Parameter {
     Texts(Vec<String>),
 }
 
-/// A `select` that sees one tenant.
+/// A `select` that sees one tenant, and of it the teams of the caller.
 #[derive(Debug, Clone)]
 pub struct TenantSelect {
     sql: String,
@@ -49,14 +49,20 @@ pub struct TenantSelect {
 }
 
 impl TenantSelect {
-    /// The columns of one tenant's rows.
+    /// The columns of the rows that the caller may see.
     pub fn new(caller: &Caller, relation: Relation, columns: &'static str) -> Self {
-        Self {
+        let select = Self {
             sql: format!(
                 "select {columns} from {} as r where (r.tenant_id = {{tenant_id:String}})",
                 relation.name()
             ),
             parameters: vec![("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))],
+        };
+        match caller.teams() {
+            [] => select,
+            teams => select
+                .and("r.team_id in {team_ids:Array(String)}")
+                .bind("team_ids", Parameter::Texts(teams.to_vec())),
         }
     }
 

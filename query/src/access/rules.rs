@@ -1,0 +1,50 @@
+//! Which permission each route needs. A route without a line here is not answered to anybody.
+//!
+//! Pure constants, and the one place where roles meet the API. More permissive exceptions come before the rule of their folder.
+
+use crate::access::Permission;
+
+/// Beginnings of routes, the first that fits.
+const RULES: [(&str, Permission); 6] = [
+    ("/v1/metrics/", Permission::ReadMetrics),
+    ("/v1/audit/exports", Permission::ExportAudit),
+    ("/v1/audit/counts", Permission::CountAudit),
+    ("/v1/audit/", Permission::ReadAudit),
+    ("/v1/system/", Permission::ReadSystem),
+    ("/v1/admin/", Permission::ManageKeys),
+];
+
+/// What a route needs; `None` where nobody thought of it.
+pub fn needed(route: &str) -> Option<Permission> {
+    RULES
+        .iter()
+        .find(|(beginning, _)| route.starts_with(beginning))
+        .map(|&(_, permission)| permission)
+}
+
+/// Whether a path is answered to everybody. Probes, measurements and what a browser needs to show a page hold no data of anybody.
+pub fn is_open(path: &str) -> bool {
+    !path.starts_with("/v1/") && path != "/v1"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_under_v1_is_closed() {
+        for path in ["/v1", "/v1/", "/v1/metrics/hourly", "/v1/../livez"] {
+            assert!(!is_open(path), "{path}");
+        }
+        for path in ["/", "/livez", "/metrics", "/v10"] {
+            assert!(is_open(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_nobody_thought_of_has_no_permission() {
+        assert_eq!(needed("/v1/new-things"), None);
+        assert_eq!(needed("/v1/audit/exports/{id}"), Some(Permission::ExportAudit));
+        assert_eq!(needed("/v1/audit/events"), Some(Permission::ReadAudit));
+    }
+}
