@@ -10,6 +10,7 @@ use arrow::array::StringArray;
 use horolog_aggregate::partial::Preaggregation;
 use horolog_aggregate::samples::Samples;
 use horolog_aggregate::stage::CHUNK_RECORDS;
+use horolog_aggregate::time_frame::TimeFrame;
 use horolog_aggregate::workers::Workers;
 
 const ROUNDS: usize = 5;
@@ -47,6 +48,7 @@ fn samples(start: u64, records: usize, keys: u64, numbers: &mut Numbers) -> Samp
         offset: (start as i64..).take(records).collect(),
         timestamp_ms: (start..).take(records).map(|offset| time(offset) / 1_000).collect(),
         rejected: 0,
+        frame: TimeFrame::new(std::iter::empty(), 0, 0, 0),
     }
 }
 

@@ -9,29 +9,25 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Float64Array, Int8Array, Int32Array, Int64Array, MapArray, RecordBatch, StringArray, StringBuilder,
-    StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampSecondArray, UInt32Array, UInt64Array,
+    StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
 };
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{Field, Int32Type};
 use arrow::error::ArrowError;
 use horolog_schemas::{PartitionKey, pieces};
 use horolog_stage::stage::{Block, Progress};
 
+use crate::columns::{Maps, seconds};
 use crate::histogram::Side;
 use crate::hours::Hours;
-use crate::key::{HOUR_S, Key};
+use crate::key::Key;
 use crate::summary::Summary;
+use crate::time_frame::TimeFrame;
 
 /// The table of the aggregates; partitioned by the month of its hours.
 const HOURLY_TABLE: &str = "metrics_hourly";
 const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
 /// The table of the progress.
 const PROGRESS_TABLE: &str = "partition_progress";
-/// A rebuild writes another one.
-const EPOCH: u32 = 0;
-
-const MINUTE_MS: i64 = 60_000;
-
 /// Why no block could be made: a bug of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
@@ -43,36 +39,20 @@ pub enum BlockError {
     Columns(#[from] ArrowError),
 }
 
-/// What the intent of a batch says of lateness.
+/// Where a batch comes from, and in which epoch it is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Lateness {
-    /// Watermark of the partition before the batch, ms since 1970.
-    pub watermark_ms: i64,
-    /// When the batch was closed, ms since 1970.
-    pub at_ms: i64,
-}
-
-impl Lateness {
-    /// Whether the hour had been declared complete before the batch.
-    pub fn is_late(&self, hour: u32) -> bool {
-        (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= self.watermark_ms
-    }
-
-    /// Minute of the batch for a late hour, 1970 for one that is on time; seconds since 1970.
-    fn revised_at(&self, hour: u32) -> i64 {
-        if self.is_late(hour) {
-            self.at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
-        } else {
-            0
-        }
-    }
+pub struct Place {
+    /// Its partition.
+    pub partition: i32,
+    /// Even; see ARCHITECTURE.md, "Epochs".
+    pub write_epoch: u32,
 }
 
 /// The block of `metrics_hourly`, and the records in it by hour (seconds since 1970 of its start).
 pub fn metrics_hourly(
     hours: &Hours,
-    partition: i32,
-    lateness: Lateness,
+    place: Place,
+    frame: TimeFrame,
 ) -> Result<(Block, BTreeMap<u32, u64>), BlockError> {
     let mut texts: [StringBuilder; 7] = Default::default();
     let (mut starts, mut types) = (Vec::with_capacity(hours.len()), Vec::with_capacity(hours.len()));
@@ -107,7 +87,7 @@ pub fn metrics_hourly(
     let late_counts = starts
         .iter()
         .zip(&hours.summaries)
-        .map(|(hour, s)| if lateness.is_late(*hour) { s.count } else { 0 });
+        .map(|(hour, s)| if frame.is_late(*hour) { s.count } else { 0 });
     let values = |of: fn(&Summary) -> f64| Arc::new(Float64Array::from_iter_values(hours.summaries.iter().map(of)));
     let Distributions {
         positive,
@@ -124,11 +104,11 @@ pub fn metrics_hourly(
         ("team_id", team_id),
         ("metric_type", Arc::new(Int8Array::from(types))),
         ("unit", unit),
+        ("revised_at", seconds(starts.iter().map(|hour| frame.revised_at(*hour)))),
         (
-            "revised_at",
-            seconds(starts.iter().map(|hour| lateness.revised_at(*hour))),
+            "epoch",
+            Arc::new(UInt32Array::from_value(place.write_epoch, hours.len())),
         ),
-        ("epoch", Arc::new(UInt32Array::from_value(EPOCH, hours.len()))),
         (
             "count",
             Arc::new(UInt64Array::from_iter_values(
@@ -139,7 +119,7 @@ pub fn metrics_hourly(
         ("sum", values(|summary| summary.sum)),
         ("min", values(|summary| summary.min)),
         ("max", values(|summary| summary.max)),
-        ("last", Arc::new(last(&hours.summaries, partition)?)),
+        ("last", Arc::new(last(&hours.summaries, place.partition)?)),
         ("positive", Arc::new(positive)),
         ("negative", Arc::new(negative)),
         ("zero_count", Arc::new(zero_count)),
@@ -151,10 +131,6 @@ pub fn metrics_hourly(
         },
         records,
     ))
-}
-
-fn seconds(times: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(TimestampSecondArray::from_iter_values(times).with_timezone("UTC"))
 }
 
 /// The tuples of `last`, which compare by time, then by place in the log.
@@ -193,7 +169,7 @@ struct Distributions {
 
 impl Distributions {
     fn of(hours: &Hours) -> Result<Self, ArrowError> {
-        let (mut positive, mut negative) = (BucketMaps::default(), BucketMaps::default());
+        let (mut positive, mut negative) = (Maps::<Int32Type>::default(), Maps::<Int32Type>::default());
         let mut zero_counts = Vec::with_capacity(hours.len());
         for position in 0..hours.len() {
             let buckets = hours.buckets(position);
@@ -223,50 +199,9 @@ impl Distributions {
     }
 }
 
-/// A column of maps from bucket index to count, in the making.
-#[derive(Default)]
-struct BucketMaps {
-    indexes: Vec<i32>,
-    counts: Vec<u64>,
-    lengths: Vec<usize>,
-    ended: usize,
-}
-
-impl BucketMaps {
-    fn push(&mut self, index: i32, count: u64) {
-        self.indexes.push(index);
-        self.counts.push(count);
-    }
-
-    fn end_row(&mut self) {
-        self.lengths.push(self.indexes.len() - self.ended);
-        self.ended = self.indexes.len();
-    }
-
-    fn finish(self) -> Result<MapArray, ArrowError> {
-        let fields = Fields::from(vec![
-            Field::new("key", DataType::Int32, false),
-            Field::new("value", DataType::UInt64, false),
-        ]);
-        let arrays: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from(self.indexes)),
-            Arc::new(UInt64Array::from(self.counts)),
-        ];
-        let entries = Field::new("entries", DataType::Struct(fields.clone()), false);
-        let offsets = OffsetBuffer::from_lengths(self.lengths);
-        MapArray::try_new(
-            Arc::new(entries),
-            offsets,
-            StructArray::try_new(fields, arrays, None)?,
-            None,
-            false,
-        )
-    }
-}
-
 /// The block of `partition_progress`: one row.
 pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
-    let columns: [(&str, ArrayRef); 6] = [
+    let columns: [(&str, ArrayRef); 7] = [
         ("kafka_topic", Arc::new(StringArray::from_iter_values([&*at.id.topic]))),
         ("kafka_partition", Arc::new(Int32Array::from_value(at.id.partition, 1))),
         ("log_epoch", Arc::new(UInt32Array::from_value(at.log_epoch, 1))),
@@ -276,6 +211,7 @@ pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
             "watermark",
             Arc::new(TimestampMillisecondArray::from_value(at.watermark_ms, 1).with_timezone("UTC")),
         ),
+        ("write_epoch", Arc::new(UInt32Array::from_value(at.write_epoch, 1))),
     ];
     Ok(Block {
         table: PROGRESS_TABLE,

@@ -3,12 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use horolog_schemas::Kind;
 use horolog_stage::RunOptions;
 use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
-use horolog_stage::run::{BatchConfig, DeliveryConfig};
+use horolog_stage::run::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -21,6 +20,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// How it is aggregated.
     pub aggregate: AggregateConfig,
+    /// When an hour is complete.
+    pub completeness: CompletenessConfig,
     /// The store.
     pub clickhouse: ClickHouseConfig,
     /// How long hourly aggregates are kept.
@@ -41,6 +42,7 @@ impl Default for Config {
             kafka: KafkaConfig::default(),
             source: SourceConfig::default(),
             aggregate: AggregateConfig::default(),
+            completeness: CompletenessConfig::default(),
             clickhouse: ClickHouseConfig::default(),
             retention: RetentionConfig::default(),
             batch: BatchConfig {
@@ -79,23 +81,12 @@ impl Default for SourceConfig {
     }
 }
 
-/// `[aggregate]`: the dataflow, and when an hour is complete.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `[aggregate]`: the dataflow.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregateConfig {
     /// Threads of the dataflow; 0: as many as there are cores. Does not change a result.
     pub workers: usize,
-    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record.
-    pub allowed_lateness_s: u64,
-}
-
-impl Default for AggregateConfig {
-    fn default() -> Self {
-        Self {
-            workers: 0,
-            allowed_lateness_s: 120,
-        }
-    }
 }
 
 impl AggregateConfig {
@@ -133,7 +124,7 @@ impl Config {
             topics: vec![(self.source.metrics_topic.clone(), "source.metrics_topic")],
             batch: self.batch.clone(),
             delivery: self.delivery.clone(),
-            allowed_lateness: Duration::from_secs(self.aggregate.allowed_lateness_s),
+            completeness: self.completeness.clone(),
         }
     }
 }

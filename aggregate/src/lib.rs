@@ -5,13 +5,17 @@
 //! [`block`] makes rows of them.
 
 pub mod block;
+mod columns;
 pub mod config;
 mod dataflow;
 pub mod histogram;
 pub mod hours;
 pub mod key;
+pub mod late;
 pub mod partial;
+pub mod revisions;
 pub mod samples;
 pub mod stage;
 pub mod summary;
+pub mod time_frame;
 pub mod workers;

@@ -9,6 +9,7 @@ use horolog_aggregate::stage::Aggregation;
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::config::{ConfigArgs, load};
 use horolog_stage::telemetry;
+use prometheus_client::registry::Registry;
 
 /// Keeps hourly aggregates of Kafka's metric samples in ClickHouse, and says how complete they are.
 #[derive(Parser)]
@@ -34,7 +35,9 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     telemetry::init(&config.telemetry)?;
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
     let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
-    let stage = Aggregation::start(workers, Arc::new(schemas), months)?;
-    horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
+    let skew_ms = config.completeness.max_clock_skew_ms();
+    let stage = Aggregation::start(workers, Arc::new(schemas), months, skew_ms)?;
+    let (options, registry) = (config.run_options(), Registry::default());
+    horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await?;
     Ok(())
 }

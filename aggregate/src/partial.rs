@@ -12,10 +12,16 @@ use std::hash::{BuildHasher, Hasher};
 
 use crate::histogram::Bucket;
 use crate::key::{HOUR_S, Key, Keys};
+use crate::late::{LateHours, LateRecords, add_hours};
 use crate::samples::Samples;
 use crate::summary::{Observation, Summary};
 
 const HOUR_US: i64 = HOUR_S as i64 * 1_000_000;
+
+/// Start of the hour of a time, seconds since 1970. Validation keeps times between 2000 and 2100, so it fits.
+fn hour_of(time_us: i64) -> u32 {
+    (time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32
+}
 
 /// What one chunk adds to the keys of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,8 +72,12 @@ pub struct BucketCount {
 pub struct Tally {
     /// Records that were rejected.
     pub rejected: u64,
-    /// Largest min(event time, Kafka timestamp), ms since 1970.
+    /// Largest min(event time, Kafka timestamp) of the records that testify for the watermark, ms since 1970.
     pub high_time_ms: Option<i64>,
+    /// The others: their clock is ahead.
+    pub ahead: Option<Ahead>,
+    /// What came after its hour was complete.
+    pub late: LateHours,
     /// Why the batch as a whole cannot be aggregated: what its first such chunk says.
     pub failure: Option<String>,
 }
@@ -77,10 +87,48 @@ impl Tally {
     pub fn add(&mut self, later: &Self) {
         self.rejected += later.rejected;
         self.high_time_ms = self.high_time_ms.max(later.high_time_ms);
+        self.ahead = match (self.ahead, later.ahead) {
+            (Some(mut known), Some(later)) => {
+                known.add(later);
+                Some(known)
+            }
+            (known, later) => known.or(later),
+        };
+        add_hours(&mut self.late, &later.late);
         if self.failure.is_none() {
             self.failure.clone_from(&later.failure);
         }
     }
+}
+
+/// Records whose clock was ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// How many.
+    pub records: u64,
+    /// Smallest offset.
+    pub first_offset: i64,
+    /// Largest offset.
+    pub last_offset: i64,
+    /// The largest of their times, event time or Kafka timestamp, ms since 1970.
+    pub latest_ms: i64,
+}
+
+impl Ahead {
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.first_offset = self.first_offset.min(other.first_offset);
+        self.last_offset = self.last_offset.max(other.last_offset);
+        self.latest_ms = self.latest_ms.max(other.latest_ms);
+    }
+}
+
+/// A late sample: whose key is at `key`.
+#[derive(Debug)]
+struct Late {
+    key: u32,
+    offset: i64,
+    lateness_s: u32,
 }
 
 /// Pre-aggregates chunks for a number of workers.
@@ -95,6 +143,7 @@ pub struct Preaggregation {
     summaries: Vec<Summary>,
     /// By row: position of its key and, below, ordinal of its bucket. Sorted, they are the distributions.
     entries: Vec<u64>,
+    late: Vec<Late>,
     /// The key of the row at hand.
     encoded: Vec<u8>,
 }
@@ -110,6 +159,7 @@ impl Preaggregation {
             hashes: Vec::new(),
             summaries: Vec::new(),
             entries: Vec::new(),
+            late: Vec::new(),
             encoded: Vec::new(),
         }
     }
@@ -121,6 +171,7 @@ impl Preaggregation {
         self.hashes.clear();
         self.summaries.clear();
         self.entries.clear();
+        self.late.clear();
         let mut tally = Tally {
             rejected: samples.rejected,
             ..Tally::default()
@@ -135,22 +186,61 @@ impl Preaggregation {
             let key = self.intern(samples, row, observation);
             self.entries
                 .push(u64::from(key) << 32 | u64::from(Bucket::of(observation.value).to_ordinal()));
-            let high_time_ms = observation.time_us.div_euclid(1_000).min(samples.timestamp_ms[row]);
-            tally.high_time_ms = tally.high_time_ms.max(Some(high_time_ms));
+            let (time_ms, timestamp_ms) = (observation.time_us.div_euclid(1_000), samples.timestamp_ms[row]);
+            if samples.frame.testifies(time_ms, timestamp_ms) {
+                tally.high_time_ms = tally.high_time_ms.max(Some(time_ms.min(timestamp_ms)));
+            } else {
+                let ahead = Ahead {
+                    records: 1,
+                    first_offset: observation.offset,
+                    last_offset: observation.offset,
+                    latest_ms: time_ms.max(timestamp_ms),
+                };
+                tally.ahead.get_or_insert(Ahead { records: 0, ..ahead }).add(ahead);
+            }
+            if samples.frame.is_late(hour_of(observation.time_us)) {
+                self.late.push(Late {
+                    key,
+                    offset: observation.offset,
+                    lateness_s: samples.frame.lateness_s(time_ms),
+                });
+            }
         }
         self.entries.sort_unstable();
+        tally.late = self.late_hours();
         self.cut(chunk, tally)
+    }
+
+    /// The late samples by tenant and hour, which are looked up once a key.
+    fn late_hours(&mut self) -> LateHours {
+        let mut hours = LateHours::new();
+        self.late.sort_unstable_by_key(|late| late.key);
+        for of_key in self.late.chunk_by(|a, b| a.key == b.key) {
+            let Some(key) = of_key
+                .first()
+                .and_then(|late| Key::decode(self.keys.get(late.key as usize)))
+            else {
+                continue;
+            };
+            let mut records = LateRecords::of(of_key[0].offset, of_key[0].lateness_s);
+            for late in &of_key[1..] {
+                records.add_one(late.offset, late.lateness_s);
+            }
+            add_hours(
+                &mut hours,
+                &LateHours::from([((key.tenant_id.into_owned(), key.hour), records)]),
+            );
+        }
+        hours
     }
 
     /// Folds an observation into the summary of its key; gives the key's position.
     #[inline]
     fn intern(&mut self, samples: &Samples, row: usize, observation: Observation) -> u32 {
-        // Validation keeps times between 2000 and 2100, so the hour fits.
-        let hour = (observation.time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32;
         let key = Key {
             tenant_id: samples.tenant_id.value(row).into(),
             metric_name: samples.metric_name.value(row).into(),
-            hour,
+            hour: hour_of(observation.time_us),
             service_id: samples.service_id.value(row).into(),
             plugin_id: samples.plugin_id.value(row).into(),
             environment: samples.environment.value(row).into(),

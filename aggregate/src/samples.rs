@@ -8,6 +8,7 @@ use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use horolog_schemas::{Decoded, RawRecord};
 
 use crate::key::METRIC_TYPES;
+use crate::time_frame::TimeFrame;
 
 /// The decoder and the aggregation disagree about the columns of a sample: a bug of ours, never of a record.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +50,13 @@ pub struct Samples {
     pub timestamp_ms: Vec<i64>,
     /// Records of the chunk that are no rows, since they were rejected.
     pub rejected: u64,
+    /// How their times are judged.
+    pub frame: TimeFrame,
 }
 
 impl Samples {
     /// The samples that were decoded from `records`.
-    pub fn new(decoded: &Decoded, records: &[RawRecord<'_>]) -> Result<Self, SamplesError> {
+    pub fn new(decoded: &Decoded, records: &[RawRecord<'_>], frame: TimeFrame) -> Result<Self, SamplesError> {
         let columns = &decoded.columns;
         let record = |position: &u32| &records[*position as usize];
         Ok(Self {
@@ -81,6 +84,7 @@ impl Samples {
                 .map(|position| record(position).timestamp_ms)
                 .collect(),
             rejected: decoded.rejected.len() as u64,
+            frame,
         })
     }
 

@@ -13,8 +13,11 @@ use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
 
-use crate::block::{Lateness, metrics_hourly, partition_progress};
+use crate::block::{Place, metrics_hourly, partition_progress};
+use crate::late::LateHours;
+use crate::revisions::{clock_ahead, hour_revisions};
 use crate::samples::Samples;
+use crate::time_frame::TimeFrame;
 use crate::workers::{Workers, WorkersError};
 
 /// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
@@ -24,6 +27,7 @@ pub const CHUNK_RECORDS: usize = 8_192;
 struct Chunk {
     range: Range,
     positions: std::ops::Range<usize>,
+    frame: TimeFrame,
 }
 
 /// The aggregate stage.
@@ -31,12 +35,19 @@ pub struct Aggregation {
     workers: Workers<Chunk>,
     /// How long `metrics_hourly` keeps an hour.
     retention: Months,
+    /// How far a clock may be ahead, ms.
+    max_clock_skew_ms: i64,
 }
 
 impl Aggregation {
     /// Starts the dataflow with so many workers, for samples written with these schemas. What is older than the retention
-    /// when it arrives is aggregated all the same, and counted.
-    pub fn start(workers: usize, schemas: Arc<WriterSchemas>, retention_months: u32) -> Result<Self, WorkersError> {
+    /// when it arrives is aggregated all the same, and counted; so is a clock that is ahead by more than the skew.
+    pub fn start(
+        workers: usize,
+        schemas: Arc<WriterSchemas>,
+        retention_months: u32,
+        max_clock_skew_ms: i64,
+    ) -> Result<Self, WorkersError> {
         let decoder = move || {
             let mut decoder = Decoder::new(Arc::clone(&schemas));
             move |chunk: Chunk| decode(&mut decoder, &chunk)
@@ -44,6 +55,7 @@ impl Aggregation {
         Ok(Self {
             workers: Workers::start(workers, decoder)?,
             retention: Months::new(retention_months),
+            max_clock_skew_ms,
         })
     }
 }
@@ -51,16 +63,17 @@ impl Aggregation {
 fn decode(decoder: &mut Decoder, chunk: &Chunk) -> Result<Samples, String> {
     let records = chunk.range.slice(chunk.positions.clone());
     let decoded = decoder.decode(&records).map_err(|error| error.to_string())?;
-    Samples::new(&decoded, &records).map_err(|error| error.to_string())
+    Samples::new(&decoded, &records, chunk.frame).map_err(|error| error.to_string())
 }
 
 /// The chunks of a range.
-fn chunks(range: &Range) -> impl Iterator<Item = Chunk> {
-    let chunk = |start: usize| {
+fn chunks(range: &Range, frame: TimeFrame) -> impl Iterator<Item = Chunk> {
+    let chunk = move |start: usize| {
         let end = range.len().min(start + CHUNK_RECORDS);
         Chunk {
             range: range.clone(),
             positions: start..end,
+            frame,
         }
     };
     (0..range.len()).step_by(CHUNK_RECORDS).map(chunk)
@@ -76,30 +89,49 @@ impl Stage for Aggregation {
             return Err(PrepareError::Rules(intent.rules_version));
         }
         let bug = |error: &dyn std::error::Error| PrepareError::Bug(error.to_string());
-        let aggregates = self.workers.aggregate(chunks(range)).map_err(|error| bug(&error))?;
-        let lateness = Lateness {
-            watermark_ms: intent.watermark_ms,
-            at_ms: intent.at_ms,
+        let frame = TimeFrame::new(
+            range.each_timestamp_ms(),
+            intent.watermark_ms,
+            intent.at_ms,
+            self.max_clock_skew_ms,
+        );
+        let aggregates = self
+            .workers
+            .aggregate(chunks(range, frame))
+            .map_err(|error| bug(&error))?;
+        let place = Place {
+            partition: range.id.partition,
+            write_epoch: intent.write_epoch,
         };
-        let (block, hours) = metrics_hourly(&aggregates, range.id.partition, lateness).map_err(|error| bug(&error))?;
+        let (block, hours) = metrics_hourly(&aggregates, place, frame).map_err(|error| bug(&error))?;
+        let tally = &aggregates.tally;
+        let mut blocks = vec![block];
+        blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
+        blocks.extend(clock_ahead(range, tally.ahead).map_err(|error| bug(&error))?);
         let closed_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
         let kept_from = closed_at
             .checked_sub_months(self.retention)
             .unwrap_or_default()
             .timestamp();
         Ok(Prepared {
-            blocks: vec![block],
+            blocks,
             rows: hours.values().sum(),
-            rejected: aggregates.tally.rejected,
-            late: count(&hours, |hour| lateness.is_late(hour)),
+            rejected: tally.rejected,
+            late: count(&hours, |hour| frame.is_late(hour)),
+            ahead: tally.ahead.map_or(0, |ahead| ahead.records),
+            lateness: lateness(&tally.late),
             expired: count(&hours, |hour| i64::from(hour) < kept_from),
             hours,
-            high_time_ms: aggregates.tally.high_time_ms,
+            high_time_ms: tally.high_time_ms,
         })
     }
 
     fn tables_by_offset(&self, _topic: &str) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn has_epochs(&self) -> bool {
+        true
     }
 
     fn progress(&self, at: &Progress) -> Option<Block> {
@@ -113,4 +145,13 @@ fn count(hours: &BTreeMap<u32, u64>, counts: impl Fn(u32) -> bool) -> u64 {
         .filter(|(hour, _)| counts(**hour))
         .map(|(_, records)| records)
         .sum()
+}
+
+/// Late records by class of lateness, all hours together.
+fn lateness(hours: &LateHours) -> BTreeMap<u8, u64> {
+    let mut classes = BTreeMap::new();
+    for (class, records) in hours.values().flat_map(|late| &late.classes) {
+        *classes.entry(*class).or_default() += records;
+    }
+    classes
 }

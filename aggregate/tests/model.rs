@@ -7,12 +7,22 @@ use std::sync::Arc;
 use horolog_aggregate::histogram::Bucket;
 use horolog_aggregate::hours::Hours;
 use horolog_aggregate::key::{HOUR_S, Key};
-use horolog_aggregate::partial::Tally;
+use horolog_aggregate::late::LateRecords;
+use horolog_aggregate::partial::{Ahead, Tally};
 use horolog_aggregate::samples::Samples;
+use horolog_aggregate::time_frame::TimeFrame;
 use horolog_aggregate::workers::{Workers, WorkersError};
 use proptest::prelude::*;
 
 const MINUTE_US: i64 = 60_000_000;
+
+/// In the midst of the times of the records: some hours are late, some clocks ahead.
+const FRAME: TimeFrame = TimeFrame {
+    watermark_ms: 1_680_004_000_000,
+    closed_at_ms: 1_680_006_000_000,
+    believed_until_ms: 1_680_006_000_000,
+    max_clock_skew_ms: 2_000_000,
+};
 
 /// A sample, or nothing where the record was rejected.
 type Record = Option<Row>;
@@ -99,6 +109,42 @@ fn model(records: &[Record], chunk: usize) -> Model {
     model
 }
 
+/// What is told of the batch as a whole, record by record.
+fn tally(records: &[Record]) -> Tally {
+    let mut tally = Tally::default();
+    for (offset, row) in (0..).zip(records) {
+        let Some(row) = row else {
+            tally.rejected += 1;
+            continue;
+        };
+        let time_ms = row.minute * 60_000;
+        if row.timestamp_ms <= FRAME.believed_until_ms && time_ms <= row.timestamp_ms + FRAME.max_clock_skew_ms {
+            tally.high_time_ms = tally.high_time_ms.max(Some(row.timestamp_ms.min(time_ms)));
+        } else {
+            let known = tally.ahead;
+            tally.ahead = Some(Ahead {
+                records: known.map_or(0, |known| known.records) + 1,
+                first_offset: known.map_or(offset, |known| known.first_offset),
+                last_offset: offset,
+                latest_ms: known
+                    .map_or(i64::MIN, |known| known.latest_ms)
+                    .max(row.timestamp_ms)
+                    .max(time_ms),
+            });
+        }
+        let hour = (row.minute / 60) as u32 * HOUR_S;
+        if i64::from(hour + HOUR_S) * 1_000 <= FRAME.watermark_ms {
+            let lateness_s = ((FRAME.watermark_ms - time_ms) / 1_000) as u32;
+            tally
+                .late
+                .entry((row.tenant.to_owned(), hour))
+                .and_modify(|late| late.add_one(offset, lateness_s))
+                .or_insert_with(|| LateRecords::of(offset, lateness_s));
+        }
+    }
+    tally
+}
+
 fn found(hours: &Hours) -> Rows {
     let rows = hours
         .keys
@@ -152,6 +198,7 @@ fn samples(offset: i64, records: &[Record]) -> Samples {
         offset: placed.iter().map(|(offset, _)| *offset).collect(),
         timestamp_ms: placed.iter().map(|(_, row)| row.timestamp_ms).collect(),
         rejected: (records.len() - placed.len()) as u64,
+        frame: FRAME,
     }
 }
 
@@ -217,11 +264,7 @@ proptest! {
         chunk in 1..70usize,
     ) {
         let model: Rows = model(&records, chunk).into_iter().collect();
-        let tally = Tally {
-            rejected: records.iter().filter(|record| record.is_none()).count() as u64,
-            high_time_ms: records.iter().flatten().map(|row| row.timestamp_ms.min(row.minute * 60_000)).max(),
-            failure: None,
-        };
+        let tally = tally(&records);
         for workers in 1..=4 {
             let hours = start(workers).aggregate(chunks(&records, chunk)).unwrap();
             prop_assert_eq!(&hours.tally, &tally);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType, TimestampSecondType, UInt64Type};
+use arrow::datatypes::{
+    Float64Type, Int32Type, Int64Type, TimestampMillisecondType, TimestampSecondType, UInt32Type, UInt64Type,
+};
 use horolog_aggregate::stage::{Aggregation, CHUNK_RECORDS};
 use horolog_schemas::{Kind, MetricSample, RULES_VERSION, RawRecord, WriterSchemas};
 use horolog_stage::intent::Intent;
@@ -18,10 +20,11 @@ const HOUR: u32 = 1_699_999_200;
 const HOUR_MS: i64 = HOUR as i64 * 1_000;
 const PARTITION: i32 = 5;
 const RETENTION_MONTHS: u32 = 25;
+const MAX_CLOCK_SKEW_MS: i64 = 60_000;
 
 fn stage(workers: usize) -> Aggregation {
     let schemas = WriterSchemas::load(Kind::MetricSample, None).unwrap();
-    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS).unwrap()
+    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS, MAX_CLOCK_SKEW_MS).unwrap()
 }
 
 fn partition() -> PartitionId {
@@ -73,15 +76,14 @@ fn intent(watermark_ms: i64, at_ms: i64) -> Intent {
         rules_version: RULES_VERSION,
         watermark_ms,
         at_ms,
+        write_epoch: 2,
+        fill: false,
     }
 }
 
 fn pieces(prepared: &Prepared) -> &[RecordBatch] {
-    let [block] = &prepared.blocks[..] else {
-        panic!("one block")
-    };
-    assert_eq!(block.table, "metrics_hourly");
-    &block.pieces
+    assert_eq!(prepared.blocks[0].table, "metrics_hourly");
+    &prepared.blocks[0].pieces
 }
 
 #[test]
@@ -151,13 +153,49 @@ fn an_hour_is_late_once_the_frozen_watermark_has_reached_its_end() {
     for (watermark_ms, late, revised_at) in [(end_ms - 1, 0, 0), (end_ms, 2, end_ms / 1_000 + 60)] {
         let prepared = stage(1).prepare(&range, &intent(watermark_ms, at_ms)).unwrap();
         assert_eq!((prepared.late, prepared.rows), (late, 3), "late records are added");
+        let revisions = prepared.blocks.iter().find(|block| block.table == "hour_revisions");
+        assert_eq!(revisions.is_some(), late > 0);
+        if let Some(revisions) = revisions {
+            let row = &revisions.pieces[0];
+            let number = |name: &str| row[name].as_primitive::<Int64Type>().value(0);
+            assert_eq!(
+                (number("first_offset"), number("last_offset"), row.num_rows()),
+                (100, 101, 1)
+            );
+            assert_eq!(row["records"].as_primitive::<UInt64Type>().value(0), 2);
+            assert_eq!(row["lateness_max_s"].as_primitive::<UInt32Type>().value(0), 3_600);
+            assert_eq!(prepared.lateness, BTreeMap::from([(12, 2)]), "2,048 to 4,095 seconds");
+        }
         let row = &pieces(&prepared)[0];
+        assert_eq!(row["epoch"].as_primitive::<UInt32Type>().values(), &[2, 2]);
         assert_eq!(row["late_count"].as_primitive::<UInt64Type>().values(), &[late, 0]);
         assert_eq!(
             row["revised_at"].as_primitive::<TimestampSecondType>().values(),
             &[revised_at, 0]
         );
     }
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_counted_and_does_not_move_the_watermark() {
+    let (day_ms, at_ms) = (86_400_000, HOUR_MS + 10_000);
+    let samples = [
+        sample(HOUR_MS, 1.0),
+        sample(HOUR_MS + day_ms, 2.0),
+        sample(HOUR_MS + 7, 3.0),
+    ];
+    let range = range(&samples.map(|s| payload(&s)), at_ms);
+    let prepared = stage(2).prepare(&range, &intent(0, at_ms)).unwrap();
+    assert_eq!((prepared.rows, prepared.ahead), (3, 1), "it is aggregated all the same");
+    assert_eq!(prepared.high_time_ms, Some(HOUR_MS + 7));
+    let incidents = prepared.blocks.iter().find(|block| block.table == "incidents").unwrap();
+    let row = &incidents.pieces[0];
+    assert_eq!(row["reason"].as_string::<i32>().value(0), "clock_ahead");
+    assert_eq!(row["start_offset"].as_primitive::<Int64Type>().value(0), 101);
+    assert_eq!(
+        row["hour"].as_primitive::<TimestampSecondType>().value(0),
+        i64::from(HOUR) + day_ms / 1_000
+    );
 }
 
 #[test]
@@ -254,6 +292,7 @@ fn progress_is_one_row() {
         partitions: 12,
         aggregated_end: 77,
         watermark_ms: 1_234,
+        write_epoch: 6,
     };
     let block = stage(1).progress(&at).unwrap();
     let [row] = &block.pieces[..] else { panic!("one piece") };

@@ -2,12 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use horolog_schemas::Kind;
 use horolog_stage::RunOptions;
 use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
-use horolog_stage::run::{BatchConfig, DeliveryConfig};
+use horolog_stage::run::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -107,7 +106,7 @@ impl Config {
             ],
             batch: self.batch.clone(),
             delivery: self.delivery.clone(),
-            allowed_lateness: Duration::ZERO,
+            completeness: CompletenessConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use horolog_ingest::config::Config;
 use horolog_ingest::stage::Ingest;
 use horolog_stage::config::{ConfigArgs, load};
 use horolog_stage::telemetry;
+use prometheus_client::registry::Registry;
 
 /// Stores the records of Kafka topics in ClickHouse, exactly once.
 #[derive(Parser)]
@@ -32,6 +33,7 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let config: Config = load("ingest", args)?;
     telemetry::init(&config.telemetry)?;
     let stage = Ingest::new(&config.source, &config.retention)?;
-    horolog_stage::run(Arc::new(stage), config.run_options(), horolog_stage::terminated()).await?;
+    let (options, registry) = (config.run_options(), Registry::default());
+    horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await?;
     Ok(())
 }

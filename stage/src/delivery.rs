@@ -135,6 +135,7 @@ impl<S: Stage> Delivery<S> {
             partitions,
             aggregated_end: range.end,
             watermark_ms,
+            write_epoch: intent.write_epoch,
         })
         .await;
         self.count(&range, &made, how);
@@ -152,6 +153,12 @@ impl<S: Stage> Delivery<S> {
         intent: Intent,
         how: How,
     ) -> Result<(u64, u64), DeliveryError> {
+        if self.stage.tables_by_offset(&batch.range.id.topic).is_empty() {
+            // Its rows could not be found again by what they are made of, should the intent be lost: say it first.
+            let row = LedgerRow::begun(self.stage.name(), batch.range, &intent);
+            self.inserts.insert_begun_row(batch, row).await?;
+            crash::point("after-begun");
+        }
         let counts = match how {
             How::Fill => self.fill(batch, made).await?,
             How::Fresh | How::Repeat => self.insert_all(batch, made).await?,
@@ -170,8 +177,7 @@ impl<S: Stage> Delivery<S> {
         } else {
             Entry::Recovered
         };
-        let (watermark_ms, rules) = (intent.watermark_ms, intent.rules_version);
-        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, watermark_ms, rules, &made);
+        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, &intent, &made);
         self.inserts.insert_ledger_row(batch, row).await?;
         crash::point("after-ledger");
         Ok((rows, rejected))
@@ -292,6 +298,12 @@ impl<S: Stage> Delivery<S> {
         metrics.stored.get_or_create(&topic).inc_by(made.rows);
         metrics.rejected.get_or_create(&topic).inc_by(made.rejected);
         metrics.late.get_or_create(&topic).inc_by(made.late);
+        metrics.ahead.get_or_create(&topic).inc_by(made.ahead);
+        for (&class, &records) in &made.lateness {
+            let lateness = metrics.lateness_seconds.get_or_create(&topic);
+            // The upper bound of the class is the bound of a bucket.
+            (0..records).for_each(|_| lateness.observe(f64::from(1_u32 << class.min(31))));
+        }
         metrics.expired.get_or_create(&topic).inc_by(made.expired);
         if how != How::Fresh {
             metrics.recovered.get_or_create(&topic).inc_by(range.len() as u64);

@@ -5,11 +5,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use clickhouse::Row;
 use horolog_schemas::RawRecord;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde::Deserialize;
 
 use crate::intent::{CommitMetadata, ForeignMetadata};
 use crate::ledger;
@@ -193,17 +195,34 @@ pub async fn rows_end(
     Ok(end)
 }
 
-/// The largest watermark that was stated for this life of the log, ms since 1970; 0 where there is none.
-pub async fn stated_watermark(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<i64, StoreError> {
+/// What was stated of a partition's progress, by this owner of it or an earlier one.
+#[derive(Debug, Clone, Copy, Default, Row, Deserialize)]
+pub struct Stated {
+    /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
+    pub watermark_ms: i64,
+    /// The same of all its lives.
+    pub watermark_ever_ms: i64,
+    /// Epoch of the partial aggregates.
+    pub write_epoch: u32,
+    /// Partitions of the topic, as any owner of any of them last saw it.
+    pub partitions: i32,
+}
+
+/// Reads what was stated.
+pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
     store
         .client
         .query(
-            "select toUnixTimestamp64Milli(max(watermark)) from partition_progress \
-             where kafka_topic = ? and kafka_partition = ? and log_epoch = ?",
+            "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
+             maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
+             maxIf(p.write_epoch, kafka_partition = ?) as write_epoch, max(p.partitions) as partitions \
+             from partition_progress as p where kafka_topic = ?",
         )
-        .bind(&*id.topic)
         .bind(id.partition)
         .bind(log_epoch)
+        .bind(id.partition)
+        .bind(id.partition)
+        .bind(&*id.topic)
         .fetch_one()
         .await
         .map_err(classify)

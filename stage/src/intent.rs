@@ -22,6 +22,17 @@ pub struct Intent {
     /// Wall clock when the batch was closed, ms since 1970.
     #[serde(rename = "at")]
     pub at_ms: i64,
+    /// Epoch of the partial aggregates, even; 0 before the first rebuild and for a stage without epochs.
+    #[serde(rename = "epoch", default, skip_serializing_if = "is_default")]
+    pub write_epoch: u32,
+    /// Only what is missing of the batch is inserted: its records may be stored under tokens that nobody knows.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fill: bool,
+}
+
+/// What goes without saying is left out: a commit's metadata is short.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The metadata of a commit.
@@ -75,8 +86,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trips(log_epoch: u32, end: i64, rules_version: u32, watermark_ms: i64, at_ms: i64, pending: bool) {
-            let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms });
+        fn round_trips(
+            log_epoch: u32, end: i64, rules_version: u32, watermark_ms: i64, at_ms: i64, write_epoch: u32, fill: bool,
+            pending: bool,
+        ) {
+            let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms, write_epoch, fill });
             let metadata = CommitMetadata::new(log_epoch, intent);
             prop_assert_eq!(CommitMetadata::decode(&metadata.encode()).unwrap(), Some(metadata));
         }
@@ -95,6 +109,8 @@ mod tests {
             rules_version: 1,
             watermark_ms: 0,
             at_ms: 1_700_000_000_000,
+            write_epoch: 0,
+            fill: false,
         };
         assert_eq!(
             CommitMetadata::decode(text).unwrap(),

@@ -5,7 +5,8 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Gap, LedgerEnd};
+use crate::intent::Intent;
+use crate::plan::{Begun, Gap, LedgerEnd};
 use crate::range::{PartitionId, Range, fingerprint};
 use crate::stage::Prepared;
 use crate::store::{Store, StoreError, classify};
@@ -25,6 +26,8 @@ pub enum Entry {
     Gap = 3,
     /// The topic was made again: a new log epoch begins.
     Epoch = 4,
+    /// A batch whose rows do not know their records is about to be inserted; its normal row replaces this one.
+    Begun = 5,
 }
 
 /// A row, as the table has it.
@@ -42,10 +45,13 @@ pub struct LedgerRow {
     rejected: u64,
     expired: u64,
     late: u64,
+    ahead: u64,
     pieces: u32,
     hours: Vec<(u32, u64)>,
     rules_version: u32,
     watermark: i64,
+    closed_at: i64,
+    write_epoch: u32,
     first_timestamp: i64,
     last_timestamp: i64,
     tail_timestamp: i64,
@@ -56,14 +62,7 @@ pub struct LedgerRow {
 
 impl LedgerRow {
     /// What became of `range`.
-    pub fn batch(
-        stage: &str,
-        entry: Entry,
-        range: &Range,
-        watermark_ms: i64,
-        rules_version: u32,
-        made: &Prepared,
-    ) -> Self {
+    pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared) -> Self {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         let tail = range.last();
         Self {
@@ -72,14 +71,28 @@ impl LedgerRow {
             rejected: made.rejected,
             expired: made.expired,
             late: made.late,
+            ahead: made.ahead,
             pieces: made.blocks.iter().map(|block| block.pieces.len() as u32).sum(),
             hours: made.hours.iter().map(|(&hour, &rows)| (hour, rows)).collect(),
-            rules_version,
-            watermark: watermark_ms,
             first_timestamp,
             last_timestamp,
             tail_timestamp: tail.map_or(0, |record| record.timestamp_ms),
             tail_hash: tail.map_or(0, |record| fingerprint(&record)),
+            ..Self::frozen(stage, entry, range, intent)
+        }
+    }
+
+    /// Before the rows of `range` are inserted: all that is needed to make the same batch again, should its intent be lost.
+    pub fn begun(stage: &str, range: &Range, intent: &Intent) -> Self {
+        Self::frozen(stage, Entry::Begun, range, intent)
+    }
+
+    fn frozen(stage: &str, entry: Entry, range: &Range, intent: &Intent) -> Self {
+        Self {
+            rules_version: intent.rules_version,
+            watermark: intent.watermark_ms,
+            closed_at: intent.at_ms,
+            write_epoch: intent.write_epoch,
             ..Self::empty(stage, entry, &range.id, range.log_epoch, range.start, range.end)
         }
     }
@@ -112,10 +125,13 @@ impl LedgerRow {
             rejected: 0,
             expired: 0,
             late: 0,
+            ahead: 0,
             pieces: 0,
             hours: Vec::new(),
             rules_version: 0,
             watermark: 0,
+            closed_at: 0,
+            write_epoch: 0,
             first_timestamp: 0,
             last_timestamp: 0,
             tail_timestamp: 0,
@@ -138,6 +154,8 @@ pub struct Tail {
     pub tail_timestamp: i64,
     /// Its [`fingerprint`].
     pub tail_hash: u64,
+    /// Epoch of its partial aggregates.
+    pub write_epoch: u32,
 }
 
 impl Tail {
@@ -165,9 +183,9 @@ pub async fn read(store: &Store, stage: &str, id: &PartitionId, end_max: i64) ->
     store
         .client
         .query(
-            "select log_epoch, end_offset, records, toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash \
-             from batch_ledger final \
-             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? \
+            "select log_epoch, end_offset, records, toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash, \
+             write_epoch from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? and entry != 'begun' \
              order by log_epoch desc, end_offset desc, records desc limit 1",
         )
         .bind(stage)
@@ -177,4 +195,50 @@ pub async fn read(store: &Store, stage: &str, id: &PartitionId, end_max: i64) ->
         .fetch_optional::<Tail>()
         .await
         .map_err(classify)
+}
+
+/// A batch behind `end` that was begun and is not known to be stored.
+pub async fn read_begun(
+    store: &Store,
+    stage: &str,
+    id: &PartitionId,
+    log_epoch: u32,
+    end: i64,
+) -> Result<Option<Begun>, StoreError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        start_offset: i64,
+        end_offset: i64,
+        rules_version: u32,
+        watermark: i64,
+        closed_at: i64,
+        write_epoch: u32,
+    }
+    let found = store
+        .client
+        .query(
+            "select start_offset, end_offset, rules_version, toUnixTimestamp64Milli(watermark) as watermark, \
+             toUnixTimestamp64Milli(closed_at) as closed_at, write_epoch from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and log_epoch = ? and start_offset >= ? \
+             and entry = 'begun' order by start_offset limit 1",
+        )
+        .bind(stage)
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .bind(log_epoch)
+        .bind(end)
+        .fetch_optional::<Found>()
+        .await
+        .map_err(classify)?;
+    Ok(found.map(|found| Begun {
+        start: found.start_offset,
+        intent: Intent {
+            end: found.end_offset,
+            rules_version: found.rules_version,
+            watermark_ms: found.watermark,
+            at_ms: found.closed_at,
+            write_epoch: found.write_epoch,
+            fill: false,
+        },
+    }))
 }

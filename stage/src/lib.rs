@@ -12,6 +12,7 @@ mod delivery;
 mod facts;
 mod group;
 pub mod http;
+mod incident;
 mod inserts;
 pub mod intent;
 mod lease;
@@ -31,5 +32,6 @@ mod simulation;
 pub mod stage;
 mod store;
 pub mod telemetry;
+mod write_epoch;
 
 pub use run::{RunError, RunOptions, run, terminated};

@@ -28,9 +28,10 @@ use crate::group::Group;
 use crate::http::Health;
 use crate::lease::now_ms;
 use crate::metrics::Metrics;
-use crate::partition::{Limits, Partition};
+use crate::partition::{Completeness, Limits, Partition};
 use crate::resolve::Resolved;
 use crate::stage::Stage;
+use crate::write_epoch::WriteEpoch;
 
 /// Records polled before anything else is looked at.
 const RECORDS_A_TURN: usize = 2048;
@@ -50,8 +51,12 @@ pub struct MemberOptions {
     pub lease_life: Duration,
     /// How long batches under way are waited for at the end.
     pub drain_deadline: Duration,
-    /// What arrives later than this behind the watermark is late, ms.
-    pub allowed_lateness_ms: i64,
+    /// When an hour is complete.
+    pub completeness: Completeness,
+    /// The clock of this host is taken to have jumped when it and the monotonic one differ by more, ms.
+    pub max_clock_skew_ms: i64,
+    /// Epoch of new batches.
+    pub write_epoch: WriteEpoch,
 }
 
 /// A member of the group.
@@ -71,6 +76,8 @@ pub struct Member<S> {
     /// Lives as long as questions about the ends of the logs are under way.
     asking: Weak<()>,
     last_suspicion: Option<Instant>,
+    /// Both clocks when the ends of the logs were last asked for.
+    clocks: (Instant, i64),
 }
 
 impl<S: Stage> Member<S> {
@@ -98,6 +105,7 @@ impl<S: Stage> Member<S> {
             bounds_due: Instant::now(),
             asking: Weak::new(),
             last_suspicion: None,
+            clocks: (Instant::now(), now_ms()),
         }
     }
 
@@ -225,8 +233,7 @@ impl<S: Stage> Member<S> {
             self.group().resolve(slot);
             return;
         }
-        let lateness = self.options.allowed_lateness_ms;
-        let partition = Partition::new(id, resolved.partitions, &resolved.plan, resolved.watermark_ms, lateness);
+        let partition = Partition::new(id, resolved, self.options.completeness);
         assignments.activate(slot, assignment, partition);
     }
 

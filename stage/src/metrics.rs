@@ -54,6 +54,10 @@ pub struct Metrics {
     pub recovered: ByTopic,
     /// Records that came after their hour was complete.
     pub late: ByTopic,
+    /// Records whose clock was ahead.
+    pub ahead: ByTopic,
+    /// How far late records were behind their partition's watermark, within a factor of two.
+    pub lateness_seconds: Family<TopicLabel, Histogram, fn() -> Histogram>,
     /// Records older than their retention when they came.
     pub expired: ByTopic,
     /// Offsets that were gone from the log before they were read.
@@ -88,6 +92,11 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 18))
 }
 
+/// A second to two years.
+fn lateness() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 27))
+}
+
 impl Metrics {
     /// Registers all of them.
     pub fn new(registry: &mut Registry) -> Self {
@@ -97,6 +106,8 @@ impl Metrics {
             rejected: Family::default(),
             recovered: Family::default(),
             late: Family::default(),
+            ahead: Family::default(),
+            lateness_seconds: Family::new_with_constructor(lateness),
             expired: Family::default(),
             lost_offsets: Family::default(),
             insert_failures: Family::default(),
@@ -126,6 +137,16 @@ impl Metrics {
             "records_late",
             "Records that came after their hour was complete",
             m.late,
+        );
+        registry.register(
+            "records_ahead",
+            "Records whose clock was ahead: they do not move the watermark",
+            m.ahead,
+        );
+        registry.register(
+            "lateness_seconds",
+            "How far late records were behind the watermark of their partition",
+            m.lateness_seconds,
         );
         registry.register(
             "records_expired",

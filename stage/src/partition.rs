@@ -15,8 +15,9 @@ use horolog_schemas::{RULES_VERSION, RawRecord};
 use crate::delivery::{Delivered, How, Job};
 use crate::intent::{CommitMetadata, Intent};
 use crate::lease::Lease;
-use crate::plan::{Plan, Recovery};
+use crate::plan::Recovery;
 use crate::range::{Filling, PartitionId, Range};
+use crate::resolve::Resolved;
 use crate::stage::Progress;
 
 /// When a range is closed.
@@ -28,6 +29,15 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Time since the first record.
     pub age_max: Duration,
+}
+
+/// When an hour is complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Completeness {
+    /// The watermark stays so far behind the newest record, ms.
+    pub allowed_lateness_ms: i64,
+    /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness, ms.
+    pub idle_after_ms: i64,
 }
 
 /// A closed range that waits for its intent to be committed.
@@ -64,7 +74,10 @@ pub struct Partition {
     log_epoch: u32,
     committed: i64,
     watermark_ms: i64,
-    allowed_lateness_ms: i64,
+    completeness: Completeness,
+    write_epoch: u32,
+    /// When the last record came, ms since 1970.
+    last_record_ms: i64,
     filling: Filling,
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
@@ -73,14 +86,17 @@ pub struct Partition {
 
 impl Partition {
     /// A partition that goes on where `plan` says.
-    pub fn new(id: PartitionId, partitions: i32, plan: &Plan, watermark_ms: i64, allowed_lateness_ms: i64) -> Self {
+    pub fn new(id: PartitionId, resolved: &Resolved, completeness: Completeness) -> Self {
+        let plan = &resolved.plan;
         Self {
             id,
-            partitions,
+            partitions: resolved.partitions,
             log_epoch: plan.log_epoch,
             committed: plan.start,
-            watermark_ms,
-            allowed_lateness_ms,
+            watermark_ms: resolved.watermark_ms,
+            completeness,
+            write_epoch: resolved.write_epoch,
+            last_record_ms: 0,
             filling: Filling::new(plan.start),
             closed: VecDeque::new(),
             recovery: plan.recovery,
@@ -99,6 +115,7 @@ impl Partition {
             self.close(end, now_ms); // the last records of the recovered range are gone from the log
         }
         self.filling.push(record, now);
+        self.last_record_ms = now_ms;
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
         let repeats = matches!(self.recovery, Some(Recovery::Repeat(_)));
@@ -144,13 +161,15 @@ impl Partition {
             Phase::Delivered { end } => end,
             Phase::Delivering { .. } | Phase::Stopped => return None,
         };
-        let watermark_ms = self.watermark_ms;
+        let (watermark_ms, write_epoch) = (self.watermark_ms, self.write_epoch);
         let intent = self.closed.front_mut().filter(|_| announce).map(|closed| {
             *closed.intent.get_or_insert(Intent {
                 end: closed.range.end,
                 rules_version: RULES_VERSION,
                 watermark_ms,
                 at_ms: closed.closed_at_ms,
+                write_epoch,
+                fill: closed.how == How::Fill,
             })
         });
         let wanted = matches!(self.phase, Phase::Delivered { .. }) || intent.is_some();
@@ -198,7 +217,7 @@ impl Partition {
             how: closed.how,
             lease,
             partitions: self.partitions,
-            allowed_lateness_ms: self.allowed_lateness_ms,
+            allowed_lateness_ms: self.completeness.allowed_lateness_ms,
         })
     }
 
@@ -230,6 +249,11 @@ impl Partition {
     /// The topic has so many partitions now.
     pub fn set_partitions(&mut self, partitions: i32) {
         self.partitions = self.partitions.max(partitions);
+    }
+
+    /// Partial aggregates are to be written with this epoch from the next intent on. Epochs never fall.
+    pub fn set_write_epoch(&mut self, write_epoch: u32) {
+        self.write_epoch = self.write_epoch.max(write_epoch);
     }
 
     /// Whether a batch is under way.
@@ -264,8 +288,9 @@ impl Partition {
             && self.filling.is_empty()
             && self.recovery.is_none()
             && self.filling.next() >= log_end;
-        let watermark_ms = asked_at_ms - self.allowed_lateness_ms;
-        if !all_stored || watermark_ms <= self.watermark_ms {
+        let idle = asked_at_ms - self.last_record_ms >= self.completeness.idle_after_ms;
+        let watermark_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
+        if !all_stored || !idle || watermark_ms <= self.watermark_ms {
             return None;
         }
         self.watermark_ms = watermark_ms;
@@ -275,6 +300,7 @@ impl Partition {
             partitions: self.partitions,
             aggregated_end: self.filling.next(),
             watermark_ms,
+            write_epoch: self.write_epoch,
         })
     }
 

@@ -7,6 +7,7 @@
 //! | what is seen | what it means | answer |
 //! |---|---|---|
 //! | pending intent at the ledger's end | crash during a batch | recover the same range under the same tokens |
+//! | a batch was begun at the ledger's end, but there is no intent | the commit was lost or reset | recover the range as it was begun |
 //! | ledger ahead of the commit | crash between ledger and commit, or an operator's offset reset | go on at the ledger's end |
 //! | no commit, but a ledger | the commit expired (7 idle days) | go on at the ledger's end |
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
@@ -39,6 +40,15 @@ pub struct LedgerEnd {
     pub tail_matches: Option<bool>,
 }
 
+/// A batch that the ledger knows to have been begun, by a stage whose rows do not know their records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// First offset.
+    pub start: i64,
+    /// With what it was made.
+    pub intent: Intent,
+}
+
 /// What is known about a partition when it is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -52,6 +62,8 @@ pub struct Facts {
     pub log_end: i64,
     /// Offset after the last row of the known log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
+    /// The batch of the known log epoch that was begun behind the ledger's end.
+    pub begun: Option<Begun>,
     /// Where the log is shorter than what is known of it: the end of the newest batch in the ledger whose last record the log
     /// still has, as it was.
     pub surviving_end: Option<i64>,
@@ -109,7 +121,13 @@ pub fn decide(facts: &Facts) -> Plan {
 
     let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
     let Some(known_end) = known_end else {
-        return at(log_epoch, facts.log_start, facts, None); // first contact: the log begins where it begins
+        // First contact: the log begins where it begins, unless the very first batch was begun and its commit is lost.
+        return at(
+            log_epoch,
+            facts.log_start,
+            facts,
+            recovery(facts.log_start, None, facts),
+        );
     };
     let rows_end = facts.rows_end;
     let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
@@ -118,7 +136,8 @@ pub fn decide(facts: &Facts) -> Plan {
         (Some(committed), Some(ledger)) if committed.offset > ledger.end => {
             let pending_end = intent.map_or(committed.offset, |intent| intent.end);
             let end = rows_end.unwrap_or(pending_end).max(committed.offset);
-            at(log_epoch, ledger.end, facts, Some(Recovery::Fill { end }))
+            let recovery = begun_at(ledger.end, facts).unwrap_or(Recovery::Fill { end });
+            at(log_epoch, ledger.end, facts, Some(recovery))
         }
         // Our commit without any ledger is that of the very first batch. Else the tables were lost.
         (
@@ -131,18 +150,25 @@ pub fn decide(facts: &Facts) -> Plan {
             let end = intent
                 .map_or(offset, |intent| intent.end)
                 .max(rows_end.unwrap_or(offset));
-            at(log_epoch, facts.log_start, facts, Some(Recovery::Fill { end }))
+            let recovery = begun_at(facts.log_start, facts).unwrap_or(Recovery::Fill { end });
+            at(log_epoch, facts.log_start, facts, Some(recovery))
         }
         // The normal case, and a first batch without a ledger row.
         (Some(committed), _) if committed.offset == known_end => at(
             log_epoch,
             committed.offset,
             facts,
-            recovery(committed.offset, intent, rows_end),
+            recovery(committed.offset, intent, facts),
         ),
         // No commit, or one that the ledger is ahead of.
-        _ => at(log_epoch, known_end, facts, recovery(known_end, None, rows_end)),
+        _ => at(log_epoch, known_end, facts, recovery(known_end, None, facts)),
     }
+}
+
+/// The batch that was begun at `start`, to be made again as it was.
+fn begun_at(start: i64, facts: &Facts) -> Option<Recovery> {
+    let begun = facts.begun.filter(|begun| begun.start == start);
+    begun.map(|begun| Recovery::Repeat(begun.intent))
 }
 
 /// The life of the log that the group's commit and the ledger know of.
@@ -185,14 +211,15 @@ fn is_beyond(committed: &Committed, facts: &Facts) -> bool {
 }
 
 /// What has to be recovered from `start` on.
-fn recovery(start: i64, intent: Option<Intent>, rows_end: Option<i64>) -> Option<Recovery> {
+fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recovery> {
     let intent = intent.filter(|intent| intent.end > start);
-    let rows_end = rows_end.filter(|&end| end > start);
+    let rows_end = facts.rows_end.filter(|&end| end > start);
     match (intent, rows_end) {
         (Some(intent), Some(end)) if end > intent.end => Some(Recovery::Fill { end }),
+        (Some(intent), _) if intent.fill => Some(Recovery::Fill { end: intent.end }),
         (Some(intent), _) => Some(Recovery::Repeat(intent)),
         (None, Some(end)) => Some(Recovery::Fill { end }),
-        (None, None) => None,
+        (None, None) => begun_at(start, facts),
     }
 }
 

@@ -205,10 +205,14 @@ impl Range {
         self.records.entries.last().map(|entry| self.records.get(entry))
     }
 
+    /// The Kafka timestamp of each record, ms since 1970.
+    pub fn each_timestamp_ms(&self) -> impl Iterator<Item = i64> {
+        self.records.entries.iter().map(|entry| entry.timestamp_ms)
+    }
+
     /// Smallest and largest Kafka timestamp, ms.
     pub fn timestamps_ms(&self) -> Option<(i64, i64)> {
-        let times = || self.records.entries.iter().map(|entry| entry.timestamp_ms);
-        Some((times().min()?, times().max()?))
+        Some((self.each_timestamp_ms().min()?, self.each_timestamp_ms().max()?))
     }
 }
 

@@ -5,15 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::facts::{self, FactsError, Probe};
+use crate::facts::{self, FactsError, Probe, Stated};
+use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
-use crate::ledger::{self, LedgerRow};
+use crate::ledger::{self, LedgerRow, Tail};
 use crate::metrics::Metrics;
-use crate::plan::{Facts, Gap, Plan, decide, is_cut, known_epoch};
+use crate::plan::{Begun, Facts, Gap, Plan, decide, is_cut, known_epoch};
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
 use crate::store::{Store, StoreError, classify};
+use crate::write_epoch::WriteEpoch;
 
 /// What is known of a partition when it begins.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,8 @@ pub struct Resolved {
     pub plan: Plan,
     /// Its watermark, ms since 1970.
     pub watermark_ms: i64,
+    /// Epoch of its partial aggregates.
+    pub write_epoch: u32,
     /// Partitions of its topic.
     pub partitions: i32,
 }
@@ -39,6 +43,8 @@ pub struct Resolver<S> {
     pub stage: Arc<S>,
     /// For gaps.
     pub metrics: Metrics,
+    /// Epoch of new batches.
+    pub write_epoch: WriteEpoch,
 }
 
 impl<S: Stage> Resolver<S> {
@@ -73,12 +79,45 @@ impl<S: Stage> Resolver<S> {
         if let Some(gap) = plan.gap {
             self.write_gap(id, plan.log_epoch, gap).await?;
         }
-        let watermark_ms = facts::stated_watermark(&self.store, id, plan.log_epoch).await?;
+        let stated = facts::stated(&self.store, id, plan.log_epoch).await?;
+        self.tell_incidents(id, &plan, &stated, partitions).await;
+        let write_epoch = match self.stage.has_epochs() {
+            true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
+            false => 0,
+        };
         Ok(Resolved {
             plan,
-            watermark_ms,
+            watermark_ms: stated.watermark_ms,
+            write_epoch,
             partitions,
         })
+    }
+
+    /// What the assignment shows to have changed in the log.
+    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, partitions: i32) {
+        let mut incidents = Vec::new();
+        if plan.new_epoch {
+            let detail = format!(
+                "the topic was made again or lost its end: log epoch {} begins",
+                plan.log_epoch
+            );
+            incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
+        }
+        if self.stage.has_epochs() && stated.watermark_ms < stated.watermark_ever_ms {
+            let detail = "the watermark begins anew with the log: hours of before it stay as they are".to_owned();
+            incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
+        }
+        if self.stage.has_epochs() && stated.partitions > 0 && id.partition >= stated.partitions {
+            let before = stated.partitions;
+            let detail =
+                format!("the topic has {partitions} partitions, it had {before}: completeness waits for the new ones");
+            incidents.push((Reason::PartitionsChanged, now_ms(), detail));
+        }
+        for (reason, at_ms, detail) in incidents {
+            let at = (plan.log_epoch, plan.start);
+            let incident = Incident::new(self.stage.name(), reason, id, at, at_ms, detail);
+            incident.tell(&self.store).await;
+        }
     }
 
     /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
@@ -94,6 +133,10 @@ impl<S: Stage> Resolver<S> {
         let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end_offset)];
         let from = known.into_iter().flatten().min().unwrap_or(0);
         let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
+        let begun = match tables.is_empty() {
+            true => self.begun(id, log_epoch, tail.as_ref()).await?,
+            false => None,
+        };
 
         let partitions = self.ask(id, |probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
         let (bounds, ledger) = self
@@ -105,9 +148,18 @@ impl<S: Stage> Resolver<S> {
             log_start: bounds.start,
             log_end: bounds.end,
             rows_end,
+            begun,
             surviving_end: None,
         };
         Ok((self.with_surviving_end(id, facts).await?, partitions))
+    }
+
+    /// The batch that was begun behind the ledger's end.
+    async fn begun(&self, id: &PartitionId, log_epoch: u32, tail: Option<&Tail>) -> Result<Option<Begun>, StoreError> {
+        let end = tail
+            .filter(|tail| tail.log_epoch == log_epoch)
+            .map_or(0, |tail| tail.end_offset);
+        ledger::read_begun(&self.store, self.stage.name(), id, log_epoch, end).await
     }
 
     /// Asks Kafka, on a thread that may block.

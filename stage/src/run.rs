@@ -23,10 +23,11 @@ use crate::http::{self, Health};
 use crate::inserts::Inserts;
 use crate::member::{Member, MemberOptions};
 use crate::metrics::Metrics;
-use crate::partition::Limits;
+use crate::partition::{Completeness, Limits};
 use crate::resolve::Resolver;
 use crate::stage::Stage;
 use crate::store::Store;
+use crate::write_epoch::WriteEpoch;
 
 /// `[batch]`: when a batch is closed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,8 +94,50 @@ pub struct RunOptions {
     pub batch: BatchConfig,
     /// Delivery.
     pub delivery: DeliveryConfig,
-    /// What arrives later than this behind the watermark is late.
-    pub allowed_lateness: Duration,
+    /// When an hour is complete.
+    pub completeness: CompletenessConfig,
+}
+
+/// `[completeness]`: when an hour is complete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompletenessConfig {
+    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. What comes behind
+    /// the watermark is late: added all the same, counted, and a revision of its hour.
+    pub allowed_lateness_s: u64,
+    /// A partition that has no new record for so long, all of it stored, is complete up to now, less the allowed lateness,
+    /// seconds. 0: as soon as all of it is stored.
+    pub idle_after_s: u64,
+    /// A record whose time is further ahead of its Kafka timestamp, or whose Kafka timestamp is further ahead of its neighbours'
+    /// and of our clock, has a clock that is ahead, seconds: it is counted, and does not move the watermark.
+    pub max_clock_skew_s: u64,
+    /// A partition that is further behind our clock holds completeness back, and is named in the log and in metrics, seconds.
+    pub stalled_after_s: u64,
+}
+
+impl Default for CompletenessConfig {
+    fn default() -> Self {
+        Self {
+            allowed_lateness_s: 120,
+            idle_after_s: 5,
+            max_clock_skew_s: 60,
+            stalled_after_s: 600,
+        }
+    }
+}
+
+impl CompletenessConfig {
+    /// Milliseconds of [`Self::max_clock_skew_s`].
+    pub fn max_clock_skew_ms(&self) -> i64 {
+        milliseconds(self.max_clock_skew_s)
+    }
+}
+
+/// A century is for ever, and leaves room to add times up.
+const SECONDS_MAX: u64 = 100 * 366 * 86_400;
+
+fn milliseconds(seconds: u64) -> i64 {
+    seconds.min(SECONDS_MAX) as i64 * 1_000
 }
 
 /// Why a stage cannot start or go on.
@@ -148,10 +191,12 @@ pub enum RunError {
     Panic,
 }
 
-/// Runs `stage` until `shutdown` is done and everything under way is stored.
+/// Runs `stage` until `shutdown` is done and everything under way is stored. Serves what is registered in `registry`, besides
+/// what every stage tells.
 pub async fn run<S: Stage>(
     stage: Arc<S>,
     options: RunOptions,
+    mut registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     let store = Store::new(&options.clickhouse)?;
@@ -165,7 +210,6 @@ pub async fn run<S: Stage>(
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
 
-    let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let lease_life = Duration::from_secs(options.delivery.lease_s);
     let concurrency = options.delivery.concurrency.max(1);
@@ -173,11 +217,16 @@ pub async fn run<S: Stage>(
     let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone())
         .with_concurrency(options.topics.iter().map(|(topic, _)| topic.as_str()), concurrency);
     let delivery = Arc::new(delivery);
+    let write_epoch = WriteEpoch::default();
+    let following = stage
+        .has_epochs()
+        .then(|| tokio::spawn(write_epoch.clone().follow(store.clone())));
     let resolver = Arc::new(Resolver {
         probe: probe.clone(),
         store,
         stage,
         metrics: metrics.clone(),
+        write_epoch: write_epoch.clone(),
     });
 
     let (events, received) = mpsc::channel();
@@ -197,14 +246,16 @@ pub async fn run<S: Stage>(
         delivery,
         probe,
         events,
-        member_options(&options),
+        member_options(&options, write_epoch),
         metrics,
         health.clone(),
     );
     let app = http::routes(health, Arc::new(registry));
-    serve_and_poll(member, listener, app, shutdown)
-        .await?
-        .map_err(kafka_error)
+    let ended = serve_and_poll(member, listener, app, shutdown).await;
+    if let Some(following) = following {
+        following.abort();
+    }
+    ended?.map_err(kafka_error)
 }
 
 /// Polls on a thread of its own and serves HTTP until the end of either.
@@ -253,7 +304,7 @@ fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
     config
 }
 
-fn member_options(options: &RunOptions) -> MemberOptions {
+fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOptions {
     MemberOptions {
         limits: Limits {
             rows_max: options.batch.rows_max.max(1),
@@ -263,7 +314,12 @@ fn member_options(options: &RunOptions) -> MemberOptions {
         buffer_bytes_max: options.delivery.buffer_bytes_max,
         lease_life: Duration::from_secs(options.delivery.lease_s),
         drain_deadline: Duration::from_secs(options.delivery.drain_deadline_s),
-        allowed_lateness_ms: options.allowed_lateness.as_millis() as i64,
+        completeness: Completeness {
+            allowed_lateness_ms: milliseconds(options.completeness.allowed_lateness_s),
+            idle_after_ms: milliseconds(options.completeness.idle_after_s),
+        },
+        max_clock_skew_ms: options.completeness.max_clock_skew_ms(),
+        write_epoch,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A seeded simulation of the protocol: the real [`Partition`] and the real [`decide`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers, expired commits and tables
-//! restored from a backup between any two steps; each life of the member has limits of its own. Afterwards each record is stored
-//! once, the ledger covers the log without a hole, and no token was ever used for two contents.
+//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers, commits that expire or are reset,
+//! rebuilds that are registered, and tables restored from a backup between any two steps; each life of the member has limits
+//! of its own. One half of the schedules is for a stage whose rows know their records, the other for one whose rows do not, so
+//! that nothing can be repaired. Afterwards each record is stored once, the ledger covers the log without a hole, no
+//! token was ever used for two contents, and epochs only rise along the log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -12,15 +14,16 @@ use rand::{RngExt, SeedableRng};
 
 use crate::delivery::{Delivered, How, Job};
 use crate::intent::CommitMetadata;
-use crate::partition::{Limits, Partition, Wanted};
-use crate::plan::{Committed, Facts, LedgerEnd, decide};
+use crate::partition::{Completeness, Limits, Partition, Wanted};
+use crate::plan::{Begun, Committed, Facts, LedgerEnd, decide};
 use crate::range::PartitionId;
+use crate::resolve::Resolved;
 
 const SCHEDULES: u64 = 2_000;
 const STEPS: usize = 120;
 
 /// What a piece of a batch is made of: its offsets, and what its intent froze.
-type Content = (Vec<i64>, i64, i64);
+type Content = (Vec<i64>, i64, i64, u32);
 
 /// Kafka and ClickHouse.
 #[derive(Default)]
@@ -31,6 +34,13 @@ struct World {
     tokens: HashMap<String, Content>,
     rows: BTreeMap<i64, u32>,
     ledger: Vec<(i64, i64)>,
+    /// Epoch of each batch of the ledger.
+    epochs: BTreeMap<i64, u32>,
+    /// Whether rows know their records.
+    by_offset: bool,
+    begun: Vec<Begun>,
+    /// What new batches are to be written with.
+    write_epoch: u32,
     /// Steps so far: the clock.
     now_ms: i64,
 }
@@ -59,7 +69,14 @@ impl World {
         self.ledger.truncate(batches);
         let end = self.ledger.last().map_or(0, |&(_, end)| end);
         self.rows.retain(|&offset, _| offset < end);
+        self.epochs.retain(|&start, _| start < end);
         self.tokens.clear();
+    }
+
+    fn has_begun(&self, job: &Job) -> bool {
+        self.begun
+            .iter()
+            .any(|begun| begun.start == job.range.start && begun.intent == job.intent)
     }
 
     /// The read-back of a recovered range: one copy of each record, and of each one.
@@ -84,13 +101,19 @@ impl World {
             .min()
             .unwrap_or(0);
         let rows_end = self.rows.range(from..).next_back().map(|(offset, _)| offset + 1);
+        let is_stored = |begun: &Begun| self.ledger.contains(&(begun.start, begun.intent.end));
+        let begun = self
+            .begun
+            .iter()
+            .find(|begun| begun.start >= end.unwrap_or(0) && !is_stored(begun));
         let log_end = self.log.last().map_or(0, |last| last + 1);
         Facts {
             committed,
             ledger,
             log_start: 0,
             log_end,
-            rows_end,
+            rows_end: rows_end.filter(|_| self.by_offset),
+            begun: begun.copied(),
             surviving_end: None,
         }
     }
@@ -115,8 +138,18 @@ impl Life {
             topic: "metrics".into(),
             partition: 0,
         };
+        let resolved = Resolved {
+            plan,
+            watermark_ms: 0,
+            write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
+            partitions: 1,
+        };
+        let completeness = Completeness {
+            allowed_lateness_ms: 0,
+            idle_after_ms: 0,
+        };
         Self {
-            partition: Partition::new(id, 1, &plan, 0, 0),
+            partition: Partition::new(id, &resolved, completeness),
             fetched: plan.fetch_from,
             job: None,
             limits: Limits {
@@ -148,6 +181,9 @@ impl Life {
     }
 
     fn commit(&mut self, world: &mut World, random: &mut StdRng) {
+        if random.random_bool(0.5) {
+            self.partition.set_write_epoch(world.write_epoch);
+        }
         let wanted = self
             .partition
             .renewal(i64::MAX / 2, 0)
@@ -172,13 +208,20 @@ impl Life {
     /// Goes a random part of the way of a delivery; a part that was gone is gone again at the next attempt.
     fn deliver(&mut self, world: &mut World, random: &mut StdRng) {
         let Some(job) = &self.job else { return };
-        let parts_done = random.random_range(1..=4);
+        let parts_done = random.random_range(0..=4);
+        if !world.by_offset {
+            world.begun.push(Begun {
+                start: job.range.start,
+                intent: job.intent,
+            });
+        }
         insert_parts(world, job, parts_done);
         if parts_done == 4 {
-            if job.how != How::Fresh {
+            if job.how != How::Fresh && world.by_offset {
                 world.read_back(&offsets(job));
             }
             world.ledger.push((job.range.start, job.range.end));
+            world.epochs.insert(job.range.start, job.intent.write_epoch);
             let delivered = Delivered {
                 end: job.range.end,
                 watermark_ms: world.now_ms,
@@ -202,16 +245,18 @@ fn insert_parts(world: &mut World, job: &Job, parts: usize) {
     {
         let range = format!("{}-{}/{number}", job.range.start, job.range.end);
         match job.how {
-            How::Fresh | How::Repeat => {
-                world.insert(range, (piece.to_vec(), job.intent.watermark_ms, job.intent.at_ms));
-            }
-            How::Fill => {
+            How::Fill if world.by_offset => {
                 let missing: Vec<i64> = piece
                     .iter()
                     .copied()
                     .filter(|offset| !world.rows.contains_key(offset))
                     .collect();
-                world.insert(format!("{range}/fill/{missing:?}"), (missing, 0, 0));
+                world.insert(format!("{range}/fill/{missing:?}"), (missing, 0, 0, 0));
+            }
+            How::Fresh | How::Repeat | How::Fill => {
+                let frozen = job.intent;
+                let content = (piece.to_vec(), frozen.watermark_ms, frozen.at_ms, frozen.write_epoch);
+                world.insert(range, content);
             }
         }
     }
@@ -219,15 +264,35 @@ fn insert_parts(world: &mut World, job: &Job, parts: usize) {
 
 fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
-    let mut world = World::default();
+    let mut world = World {
+        by_offset: seed % 2 == 0,
+        ..World::default()
+    };
     let mut life = Life::begin(&world, random);
     let mut dead_writers: Vec<Job> = Vec::new();
     for _ in 0..STEPS {
         world.now_ms += 1;
         match random.random_range(0..100) {
+            _ if random.random_bool(0.02) => world.write_epoch += 2,
+            // An operator stops the stages, resets the group's offsets, and starts them again.
+            _ if random.random_bool(0.01) => {
+                let offset = match (&world.committed, world.ledger.is_empty()) {
+                    (Some((offset, _)), false) => *offset,
+                    _ => 0, // an offset without a ledger is where an operator wants to begin
+                };
+                world.committed = Some((random.random_range(0..=offset), String::new()));
+                dead_writers.clear();
+                life = Life::begin(&world, random);
+            }
             // An operator stops the stages, restores the tables, and starts them again.
-            _ if random.random_bool(0.005) => {
-                world.restore(random.random_range(0..=world.ledger.len()));
+            _ if world.by_offset && random.random_bool(0.005) => {
+                // With nothing restored at all, a commit without metadata is where an operator wants to begin.
+                let reset = world
+                    .committed
+                    .as_ref()
+                    .is_some_and(|(_, metadata)| metadata.is_empty());
+                let least = usize::from(reset).min(world.ledger.len());
+                world.restore(random.random_range(least..=world.ledger.len()));
                 dead_writers.clear();
                 life = Life::begin(&world, random);
             }
@@ -237,8 +302,9 @@ fn run(seed: u64) {
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
-                // kill -9; what it had sent may land later
-                dead_writers.extend(life.job.take().filter(|job| job.how != How::Fill));
+                // kill -9; what it had sent may land later: rows only after the answer that they are begun
+                let sent = |job: &Job| job.how != How::Fill && (world.by_offset || world.has_begun(job));
+                dead_writers.extend(life.job.take().filter(sent));
                 life = Life::begin(&world, random);
             }
             97..99 => {
@@ -299,6 +365,11 @@ fn check(world: &World, seed: u64) {
         Some(end),
         world.log.last().map(|last| last + 1),
         "seed {seed}: the ledger ends early"
+    );
+    assert!(
+        world.epochs.values().is_sorted(),
+        "seed {seed}: an epoch fell: {:?}",
+        world.epochs
     );
 }
 

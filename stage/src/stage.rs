@@ -32,6 +32,11 @@ pub trait Stage: Send + Sync + 'static {
         None
     }
 
+    /// Whether its rows carry the epoch of the newest rebuild (see ARCHITECTURE.md, "Epochs").
+    fn has_epochs(&self) -> bool {
+        false
+    }
+
     /// The row that says how far the partition is, written after everything else. A stage that has such rows has watermarks.
     fn progress(&self, _at: &Progress) -> Option<Block> {
         None
@@ -89,9 +94,13 @@ pub struct Prepared {
     pub late: u64,
     /// Records that were older than the retention of their table when they came.
     pub expired: u64,
+    /// Records whose clock was ahead: they do not move the watermark.
+    pub ahead: u64,
+    /// Late records by how far they were behind the watermark: n counts those of [2^(n-1), 2^n) seconds, 0 those under one.
+    pub lateness: BTreeMap<u8, u64>,
     /// Accepted records by hour of their time: seconds since 1970 of its start.
     pub hours: BTreeMap<u32, u64>,
-    /// Largest min(event time, Kafka timestamp) of the accepted records, ms since 1970.
+    /// Largest min(event time, Kafka timestamp) of the accepted records whose clock was not ahead, ms since 1970.
     pub high_time_ms: Option<i64>,
 }
 
@@ -108,4 +117,6 @@ pub struct Progress {
     pub aggregated_end: i64,
     /// No record on time will come for what is before this, ms since 1970.
     pub watermark_ms: i64,
+    /// The batches behind `aggregated_end` carry this epoch or a later one.
+    pub write_epoch: u32,
 }

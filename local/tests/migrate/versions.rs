@@ -132,7 +132,7 @@ fn a_service_that_starts_too_early_is_told_what_to_run() {
     assert_eq!(
         error(&target),
         format!(
-            "database {} lacks 0007_metrics_hourly_view: run `horolog-migrate up`",
+            "database {} lacks 0007_rebuilds: run `horolog-migrate up`",
             target.database
         )
     );

@@ -127,7 +127,7 @@ fn complete_through_is_the_minimum_over_all_partitions_and_null_before() {
     let report = |partition: u32, epoch: u32, partitions: u32, watermark: &str| {
         bed.execute(&format!(
             "insert into partition_progress select 'progressing', {partition}, {epoch}, {partitions}, 10, \
-             toDateTime64('{watermark}', 3, 'UTC'), now64(3)"
+             toDateTime64('{watermark}', 3, 'UTC'), 0, now64(3)"
         ));
     };
     assert_eq!(claim(), Value::Null);

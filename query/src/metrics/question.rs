@@ -107,7 +107,7 @@ impl Question {
     /// Where the page ends; no row when it is the last one. As many keys as the page has rows lie before it, and each has
     /// at least one.
     pub fn select_end(&self) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::PartialHours, KEYS).and("r.epoch = 0");
+        let select = TenantSelect::new(&self.caller, Relation::PartialHours, KEYS);
         self.filtered(select).then(EACH_KEY).only(self.limit())
     }
 

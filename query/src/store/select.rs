@@ -13,7 +13,7 @@ use crate::access::Caller;
 pub enum Relation {
     /// Merged hours.
     Hours,
-    /// The partial aggregates they are merged from.
+    /// The partial aggregates they are merged from, without those that a rebuild has replaced.
     PartialHours,
     /// Audit events, as they were stored.
     AuditLogs,
@@ -23,7 +23,7 @@ impl Relation {
     fn name(self) -> &'static str {
         match self {
             Self::Hours => "metrics_hourly_view",
-            Self::PartialHours => "metrics_hourly",
+            Self::PartialHours => "visible_partials",
             Self::AuditLogs => "audit_logs",
         }
     }

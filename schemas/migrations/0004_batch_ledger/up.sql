@@ -1,5 +1,6 @@
 -- One row a batch and stage: what became of every offset. A row written again for the same range replaces the first:
--- read it with FINAL.
+-- read it with FINAL. A stage whose rows do not know their records writes `begun` first, with all that is needed to make the
+-- same batch again: whoever counts batches reads `entry in ('batch', 'recovered')`.
 create table if not exists batch_ledger${on_cluster}
 (
     stage LowCardinality(String),
@@ -8,16 +9,19 @@ create table if not exists batch_ledger${on_cluster}
     log_epoch UInt32,
     start_offset Int64,
     end_offset Int64 comment 'exclusive',
-    entry Enum8('batch' = 1, 'recovered' = 2, 'gap' = 3, 'epoch' = 4) comment 'gap: offsets the broker no longer had; epoch: the topic was made again',
+    entry Enum8('batch' = 1, 'recovered' = 2, 'gap' = 3, 'epoch' = 4, 'begun' = 5) comment 'gap: offsets the broker no longer had; epoch: the topic was made again; begun: replaced when the batch is stored',
     records UInt64 comment 'records the log had in the range; offsets without a record are not counted',
     rows UInt64,
     rejected UInt64,
     expired UInt64 comment 'rows that were older than their retention when they arrived',
     late UInt64,
+    ahead UInt64 comment 'records whose clock was ahead: they do not move the watermark',
     pieces UInt32,
     hours Map(DateTime('UTC'), UInt64) comment 'rows by hour of their time',
     rules_version UInt32,
     watermark DateTime64(3, 'UTC') comment 'frozen before the batch; 1970 where the stage has none',
+    closed_at DateTime64(3, 'UTC') comment 'clock of the writer when the batch was closed; late records are revised in its minute',
+    write_epoch UInt32 comment 'epoch of the partial aggregates: even, raised by each rebuild; 0 for a stage that has none',
     first_timestamp DateTime64(3, 'UTC') comment 'smallest Kafka timestamp',
     last_timestamp DateTime64(3, 'UTC') comment 'largest Kafka timestamp',
     tail_timestamp DateTime64(3, 'UTC') comment 'Kafka timestamp of the last record',

@@ -13,7 +13,7 @@ create table if not exists metrics_hourly${on_cluster}
     metric_type Enum8('counter' = 1, 'gauge' = 2, 'histogram' = 3),
     unit LowCardinality(String),
     revised_at DateTime('UTC') comment 'minute of the batch for late records, 1970 for those on time',
-    epoch UInt32 comment 'raised by a rebuild',
+    epoch UInt32 comment 'even: written by the stage; odd: by a rebuild. What is visible: see rebuilds',
     count SimpleAggregateFunction(sum, UInt64),
     late_count SimpleAggregateFunction(sum, UInt64),
     sum SimpleAggregateFunction(sum, Float64),

@@ -8,6 +8,7 @@ create table if not exists partition_progress${on_cluster}
     partitions SimpleAggregateFunction(max, Int32) comment 'partitions of the topic as the writer saw them',
     aggregated_end SimpleAggregateFunction(max, Int64) comment 'offset up to which metrics_hourly holds the records, exclusive',
     watermark SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+    write_epoch SimpleAggregateFunction(max, UInt32) comment 'the batches from aggregated_end on carry this epoch or a later one',
     inserted_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
     constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
 )

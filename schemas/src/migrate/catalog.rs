@@ -36,7 +36,11 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0004_batch_ledger",
     "0005_metrics_hourly",
     "0006_partition_progress",
-    "0007_metrics_hourly_view",
+    "0007_rebuilds",
+    "0008_visible_partials",
+    "0009_metrics_hourly_view",
+    "0010_hour_revisions",
+    "0011_incidents",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

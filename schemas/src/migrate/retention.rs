@@ -124,6 +124,17 @@ impl Retention {
                 "metrics_hourly",
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),
+            (
+                "hour_revisions",
+                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+            ),
+            (
+                "incidents",
+                vec![delete(format!(
+                    "toDateTime(inserted_at) + toIntervalMonth({})",
+                    self.hourly_months
+                ))],
+            ),
         ]
         .into_iter()
         .map(|(table, rules)| {

@@ -58,10 +58,12 @@ impl<S: Stage> Member<S> {
     pub(super) fn wanted_commits(&self, announce: bool) -> Vec<(Slot, Wanted)> {
         let renewal_age_ms = self.options.lease_life.as_millis() as i64 / 4;
         let now_ms = now_ms();
+        let write_epoch = self.options.write_epoch.get();
         let mut assignments = self.group().assignments();
         assignments
             .active_mut()
             .filter_map(|(slot, _, partition)| {
+                partition.set_write_epoch(write_epoch);
                 let wanted = partition
                     .renewal(now_ms, renewal_age_ms)
                     .or_else(|| partition.wanted_commit(announce));

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
 use crate::facts::Probe;
+use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
@@ -24,6 +25,7 @@ impl<S: Stage> Member<S> {
             return; // or the last questions are not answered yet: the broker is slow or away
         }
         self.tell_health();
+        self.watch_the_clock();
         let questions: Vec<Question> = {
             let mut assignments = self.group().assignments();
             let ask = |(slot, assignment, partition): (Slot, AssignmentId, &mut Partition)| Question {
@@ -47,6 +49,27 @@ impl<S: Stage> Member<S> {
             }
             drop(asking);
         });
+    }
+
+    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know.
+    fn watch_the_clock(&mut self) {
+        let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
+        let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
+        if jumped_ms.abs() <= self.options.max_clock_skew_ms {
+            return;
+        }
+        let mut assignments = self.group().assignments();
+        let Some((_, _, partition)) = assignments.active_mut().next() else {
+            return;
+        };
+        let (stage, id) = (self.delivery.stage.name(), partition.id.clone());
+        let at = (0, partition.next_offset());
+        let detail =
+            format!("the clock of this host jumped by {jumped_ms} ms: watermarks follow it, and never go back");
+        let incident = Incident::new(stage, Reason::ClockJumped, &id, at, wall_ms, detail);
+        let delivery = self.delivery.clone();
+        self.runtime
+            .spawn(async move { incident.tell(delivery.inserts.store()).await });
     }
 
     /// Ready as long as no partition is stopped.
@@ -78,6 +101,7 @@ impl<S: Stage> Member<S> {
             return self.start_anew(&[slot]);
         }
         partition.set_partitions(log_end.partitions);
+        partition.set_write_epoch(self.options.write_epoch.get());
         let progress = partition.at_log_end(log_end.end, log_end.asked_at_ms);
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),

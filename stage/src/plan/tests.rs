@@ -8,6 +8,7 @@ const LOG: Facts = Facts {
     log_start: 0,
     log_end: 1000,
     rows_end: None,
+    begun: None,
     surviving_end: None,
 };
 
@@ -24,6 +25,8 @@ fn intent(end: i64) -> Intent {
         rules_version: 1,
         watermark_ms: 7,
         at_ms: 9,
+        write_epoch: 4,
+        fill: false,
     }
 }
 
@@ -298,4 +301,66 @@ fn an_offset_reset_by_an_operator_does_not_store_twice() {
         }),
         plain(150)
     );
+}
+
+fn begun(start: i64, end: i64) -> Option<Begun> {
+    Some(Begun {
+        start,
+        intent: intent(end),
+    })
+}
+
+#[test]
+fn repeats_a_batch_that_was_begun_when_its_intent_is_lost() {
+    let repeated = |start, end| Plan {
+        recovery: Some(Recovery::Repeat(intent(end))),
+        ..plain(start)
+    };
+    for committed in [
+        None,
+        committed(100, 1, None),
+        committed(20, 1, None),
+        committed(130, 1, None),
+    ] {
+        let facts = Facts {
+            committed,
+            ledger: ledger(1, 100),
+            begun: begun(100, 150),
+            ..LOG
+        };
+        assert_eq!(decide(&facts), repeated(100, 150), "{committed:?}");
+    }
+    let first = Facts {
+        begun: begun(0, 50),
+        ..LOG
+    };
+    assert_eq!(decide(&first), repeated(0, 50), "before any commit");
+}
+
+#[test]
+fn a_batch_that_was_begun_elsewhere_says_nothing() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        begun: begun(120, 150),
+        ..LOG
+    };
+    assert_eq!(decide(&facts), plain(100));
+}
+
+#[test]
+fn a_crash_while_filling_is_filled_again() {
+    let pending = Intent {
+        fill: true,
+        ..intent(150)
+    };
+    let facts = Facts {
+        committed: Some(Committed {
+            offset: 100,
+            metadata: Some(CommitMetadata::new(1, Some(pending))),
+        }),
+        ledger: ledger(1, 100),
+        ..LOG
+    };
+    assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
 }

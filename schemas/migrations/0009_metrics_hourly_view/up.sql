@@ -2,8 +2,6 @@
 -- A filter on key columns reaches the primary key of metrics_hourly, because the inner query groups by those columns as
 -- they are; a filter on anything else is applied to merged hours.
 --
--- Only epoch 0 is visible: an epoch that a rebuild is still writing must not be added to the one it will replace.
---
 -- Quantiles. The q-quantile is the value of rank floor(q * count) in sorted order, as quantileExact takes it. Buckets in
 -- sorted order are the negative ones by falling index, zero, the positive ones by rising index; the first whose
 -- cumulative count exceeds the rank holds it. Bucket i covers (2^(i/64), 2^((i+1)/64)] and is represented by the harmonic
@@ -65,7 +63,6 @@ from
         mapKeys(positive_buckets) as positive_indexes,
         mapKeys(negative_buckets) as negative_indexes,
         arrayCumSum(arrayConcat(mapValues(negative_buckets), [sum(h.zero_count)], mapValues(positive_buckets))) as cumulative
-    from metrics_hourly as h
-    where h.epoch = 0
+    from visible_partials as h
     group by tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit
 )

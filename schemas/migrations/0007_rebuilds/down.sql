@@ -1,0 +1,1 @@
+drop table if exists rebuilds${on_cluster} sync

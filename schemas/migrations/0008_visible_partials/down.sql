@@ -1,0 +1,1 @@
+drop view if exists visible_partials${on_cluster} sync

@@ -1,0 +1,1 @@
+drop table if exists hour_revisions${on_cluster} sync

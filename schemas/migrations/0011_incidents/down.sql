@@ -1,0 +1,1 @@
+drop table if exists incidents${on_cluster} sync

@@ -1,0 +1,103 @@
+//! What was wrong, and where: rows of `incidents`, for operators and analysts.
+//!
+//! An incident is written when it is seen, not under the protocol: one that is lost with a crash, or told twice, changes no
+//! answer. What a batch itself shows to be wrong is a block of the batch instead, under its token.
+
+use clickhouse::Row;
+use serde::Serialize;
+
+use crate::lease::now_ms;
+use crate::range::PartitionId;
+use crate::store::Store;
+
+/// Name of the table.
+pub const TABLE: &str = "incidents";
+
+/// Why an incident is one: the stable codes of the column `reason` that every stage has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The topic was deleted and made again, or lost its end.
+    TopicRecreated,
+    /// The watermark of a partition begins anew, behind what was stated.
+    WatermarkRegressed,
+    /// The topic has more partitions than before.
+    PartitionsChanged,
+    /// The clock of this host jumped.
+    ClockJumped,
+}
+
+impl Reason {
+    /// The code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TopicRecreated => "topic_recreated",
+            Self::WatermarkRegressed => "watermark_regressed",
+            Self::PartitionsChanged => "partitions_changed",
+            Self::ClockJumped => "clock_jumped",
+        }
+    }
+}
+
+/// A row, as the table has it.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct Incident {
+    stage: String,
+    reason: String,
+    kafka_topic: String,
+    kafka_partition: i32,
+    log_epoch: u32,
+    start_offset: i64,
+    end_offset: i64,
+    hour: u32,
+    tenant_id: String,
+    metric_name: String,
+    records: u64,
+    detail: String,
+    inserted_at: i64,
+}
+
+impl Incident {
+    /// Of a partition at an offset.
+    pub fn new(
+        stage: &str,
+        reason: Reason,
+        id: &PartitionId,
+        (log_epoch, offset): (u32, i64),
+        at_ms: i64,
+        detail: String,
+    ) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            reason: reason.code().to_owned(),
+            kafka_topic: id.topic.to_string(),
+            kafka_partition: id.partition,
+            log_epoch,
+            start_offset: offset,
+            end_offset: offset,
+            hour: (at_ms.div_euclid(HOUR_MS) * HOUR_MS / 1_000).try_into().unwrap_or(0),
+            tenant_id: String::new(),
+            metric_name: String::new(),
+            records: 0,
+            detail,
+            inserted_at: now_ms(),
+        }
+    }
+
+    /// Logs it and writes it down.
+    pub async fn tell(self, store: &Store) {
+        let Self {
+            reason,
+            kafka_topic,
+            kafka_partition,
+            detail,
+            ..
+        } = &self;
+        tracing::warn!(reason, partition = %format_args!("{kafka_topic}/{kafka_partition}"), "{detail}");
+        let token = format!("incident/{reason}/{kafka_topic}/{kafka_partition}/{}", self.inserted_at);
+        if let Err(error) = store.insert_row(TABLE, &self, &token).await {
+            tracing::warn!(reason, %error, "cannot write the incident down");
+        }
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;

@@ -1,0 +1,41 @@
+//! The epoch that new batches carry: `2k` once rebuild number `k` is registered (ARCHITECTURE.md, "Epochs").
+//!
+//! Read from the table of rebuilds from time to time, and at each assignment, so that a partition never goes back to an
+//! epoch that an earlier owner had left. Only ever rises. While ClickHouse is away the last one stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::store::{Store, StoreError, classify};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The newest epoch that is known, shared.
+#[derive(Debug, Clone, Default)]
+pub struct WriteEpoch(Arc<AtomicU32>);
+
+impl WriteEpoch {
+    /// The newest known.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Reads it.
+    pub async fn refresh(&self, store: &Store) -> Result<u32, StoreError> {
+        let query = store.client.query("select toUInt32(2 * max(number)) from rebuilds");
+        let read = query.fetch_one::<u32>().await.map_err(classify)?;
+        Ok(self.0.fetch_max(read, Ordering::AcqRel).max(read))
+    }
+
+    /// Reads it from time to time, for as long as it is polled.
+    pub async fn follow(self, store: Store) {
+        loop {
+            if let Err(error) = self.refresh(&store).await {
+                tracing::debug!(%error, "cannot read the rebuilds");
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+}
