@@ -257,6 +257,8 @@ mod tests {
             rules_version,
             watermark_ms: 0,
             at_ms: NOON_MS,
+            write_epoch: 0,
+            fill: false,
         }
     }
 

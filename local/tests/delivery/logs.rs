@@ -29,6 +29,22 @@ fn recreate(flow: &Flow<'_>, partitions: i32) {
     });
 }
 
+/// Deletes the offsets of the stages' groups, as the broker does after seven idle days, or an operator by mistake.
+fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
+    let groups: Vec<String> = stages.iter().map(|stage| format!("{}-{stage}", flow.topic)).collect();
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
+        let deleted = flow
+            .bed
+            .block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
+        // One may be gone already from an earlier attempt that the other group refused.
+        let gone = |result: &Result<String, (String, RDKafkaErrorCode)>| {
+            matches!(result, Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)))
+        };
+        deleted.is_ok_and(|results| results.iter().all(gone))
+    });
+}
+
 #[test]
 fn a_topic_made_again_is_a_new_log() {
     let flow = Flow::new(Bed::shared(), "again", 2);
@@ -65,22 +81,31 @@ fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
         stage.term();
         assert!(stage.wait(Duration::from_secs(60)).success(), "{}", stage.log_tail());
     }
-    let groups = [format!("{}-ingest", flow.topic), format!("{}-aggregate", flow.topic)];
-    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-    wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
-        let deleted = flow
-            .bed
-            .block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
-        // One may be gone already from an earlier attempt that the other group refused.
-        let gone = |result: &Result<String, (String, RDKafkaErrorCode)>| {
-            matches!(result, Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)))
-        };
-        deleted.is_ok_and(|results| results.iter().all(gone))
-    });
+    forget_commits(&flow, &["ingest", "aggregate"]);
     flow.produce(1_000);
     let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
     flow.wait_until_stored();
     flow.assert_exactly_once();
+}
+
+#[test]
+fn a_batch_whose_commit_is_lost_while_it_is_under_way_is_counted_once() {
+    let flow = Flow::new(Bed::shared(), "lost-commit", 1);
+    let ingest = flow.ingest(&[]);
+    flow.produce(1_000);
+    for point in ["after-begun:1", "after-rows:1", "after-ledger:1"] {
+        let mut dying = flow.aggregate(&[("HOROLOG_CRASH_AT", point)]);
+        flow.produce(300);
+        wait_until(STORED_DEADLINE, "it dies with a batch under way", || {
+            dying.exited().is_some()
+        });
+        forget_commits(&flow, &["aggregate"]);
+        flow.produce(100); // the next batch would be another one
+        let _aggregate = flow.aggregate(&[]);
+        flow.wait_until_stored();
+        flow.assert_exactly_once();
+    }
+    drop(ingest);
 }
 
 #[test]
