@@ -49,7 +49,8 @@ impl Hours {
         &self.buckets[start..self.bucket_ends[position]]
     }
 
-    fn push(&mut self, key: &[u8], summary: Summary, sorted_buckets: impl IntoIterator<Item = (Bucket, u64)>) {
+    /// Adds a key behind the others.
+    pub(crate) fn push(&mut self, key: &[u8], summary: Summary, sorted_buckets: impl IntoIterator<Item = (Bucket, u64)>) {
         debug_assert!(self.keys.iter().last().is_none_or(|last| last < key), "keys rise");
         self.keys.push(key);
         self.summaries.push(summary);

@@ -16,6 +16,7 @@ pub mod partial;
 pub mod revisions;
 pub mod samples;
 pub mod stage;
+pub mod stalls;
 pub mod summary;
 pub mod time_frame;
 pub mod workers;

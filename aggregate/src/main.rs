@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use horolog_aggregate::config::Config;
 use horolog_aggregate::stage::Aggregation;
+use horolog_aggregate::stalls::Stalls;
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::config::{ConfigArgs, load};
 use horolog_stage::telemetry;
@@ -37,7 +38,18 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
     let skew_ms = config.completeness.max_clock_skew_ms();
     let stage = Aggregation::start(workers, Arc::new(schemas), months, skew_ms)?;
-    let (options, registry) = (config.run_options(), Registry::default());
-    horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await?;
+    let mut registry = Registry::default();
+    let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
+    let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
+    let watching = tokio::spawn(stalls.watch());
+    let ended = horolog_stage::run(
+        Arc::new(stage),
+        config.run_options(),
+        registry,
+        horolog_stage::terminated(),
+    )
+    .await;
+    watching.abort();
+    ended?;
     Ok(())
 }

@@ -131,6 +131,11 @@ impl CompletenessConfig {
     pub fn max_clock_skew_ms(&self) -> i64 {
         milliseconds(self.max_clock_skew_s)
     }
+
+    /// Milliseconds of [`Self::stalled_after_s`].
+    pub fn stalled_after_ms(&self) -> i64 {
+        milliseconds(self.stalled_after_s)
+    }
 }
 
 /// A century is for ever, and leaves room to add times up.
