@@ -82,11 +82,22 @@ impl Default for SourceConfig {
 }
 
 /// `[aggregate]`: the dataflow.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregateConfig {
     /// Threads of the dataflow; 0: as many as there are cores. Does not change a result.
     pub workers: usize,
+    /// Keys of a tenant's hour in a batch at the most; what is beyond is added up under one overflow key, and counted.
+    pub keys_per_tenant_max: usize,
+}
+
+impl Default for AggregateConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            keys_per_tenant_max: 100_000,
+        }
+    }
 }
 
 impl AggregateConfig {

@@ -50,7 +50,12 @@ impl Hours {
     }
 
     /// Adds a key behind the others.
-    pub(crate) fn push(&mut self, key: &[u8], summary: Summary, sorted_buckets: impl IntoIterator<Item = (Bucket, u64)>) {
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        summary: Summary,
+        sorted_buckets: impl IntoIterator<Item = (Bucket, u64)>,
+    ) {
         debug_assert!(self.keys.iter().last().is_none_or(|last| last < key), "keys rise");
         self.keys.push(key);
         self.summaries.push(summary);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use horolog_aggregate::config::Config;
-use horolog_aggregate::stage::Aggregation;
+use horolog_aggregate::stage::{Aggregation, Limits};
 use horolog_aggregate::stalls::Stalls;
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::config::{ConfigArgs, load};
@@ -36,8 +36,11 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     telemetry::init(&config.telemetry)?;
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
     let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
-    let skew_ms = config.completeness.max_clock_skew_ms();
-    let stage = Aggregation::start(workers, Arc::new(schemas), months, skew_ms)?;
+    let limits = Limits {
+        max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
+        keys_per_tenant_max: config.aggregate.keys_per_tenant_max.max(1),
+    };
+    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?;
     let mut registry = Registry::default();
     let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
     let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);

@@ -119,10 +119,8 @@ fn merged(hours: &Hours, folded: &[bool], mut added: BTreeMap<Vec<u8>, Sum>) -> 
             sum.add(hours, position);
         }
     }
-    let mut merged = Hours {
-        tally: hours.tally.clone(),
-        ..Hours::default()
-    };
+    let mut merged = Hours::default();
+    merged.tally.clone_from(&hours.tally);
     let mut overflows = added.iter().peekable();
     for (position, key) in hours.keys.iter().enumerate() {
         while let Some((overflow, sum)) = overflows.next_if(|(overflow, _)| &overflow[..] < key) {
@@ -140,6 +138,10 @@ fn merged(hours: &Hours, folded: &[bool], mut added: BTreeMap<Vec<u8>, Sum>) -> 
 
 fn push(merged: &mut Hours, key: &[u8], sum: &Sum) {
     if let Some(summary) = sum.summary {
-        merged.push(key, summary, sum.buckets.iter().map(|(bucket, count)| (*bucket, *count)));
+        merged.push(
+            key,
+            summary,
+            sum.buckets.iter().map(|(bucket, count)| (*bucket, *count)),
+        );
     }
 }

@@ -14,8 +14,10 @@ use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
 
 use crate::block::{Place, metrics_hourly, partition_progress};
+use crate::incidents::incidents;
 use crate::late::LateHours;
-use crate::revisions::{clock_ahead, hour_revisions};
+use crate::overflow::limit_keys;
+use crate::revisions::hour_revisions;
 use crate::samples::Samples;
 use crate::time_frame::TimeFrame;
 use crate::workers::{Workers, WorkersError};
@@ -35,8 +37,17 @@ pub struct Aggregation {
     workers: Workers<Chunk>,
     /// How long `metrics_hourly` keeps an hour.
     retention: Months,
+    limits: Limits,
+}
+
+/// What a batch is held to. A changed limit changes what new batches are made of; one that is repeated after a crash under
+/// another limit is still stored once, as it was first made.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
     /// How far a clock may be ahead, ms.
-    max_clock_skew_ms: i64,
+    pub max_clock_skew_ms: i64,
+    /// Keys of a tenant's hour.
+    pub keys_per_tenant_max: usize,
 }
 
 impl Aggregation {
@@ -46,7 +57,7 @@ impl Aggregation {
         workers: usize,
         schemas: Arc<WriterSchemas>,
         retention_months: u32,
-        max_clock_skew_ms: i64,
+        limits: Limits,
     ) -> Result<Self, WorkersError> {
         let decoder = move || {
             let mut decoder = Decoder::new(Arc::clone(&schemas));
@@ -55,7 +66,7 @@ impl Aggregation {
         Ok(Self {
             workers: Workers::start(workers, decoder)?,
             retention: Months::new(retention_months),
-            max_clock_skew_ms,
+            limits,
         })
     }
 }
@@ -93,12 +104,13 @@ impl Stage for Aggregation {
             range.each_timestamp_ms(),
             intent.watermark_ms,
             intent.at_ms,
-            self.max_clock_skew_ms,
+            self.limits.max_clock_skew_ms,
         );
         let aggregates = self
             .workers
             .aggregate(chunks(range, frame))
             .map_err(|error| bug(&error))?;
+        let (aggregates, overflow) = limit_keys(aggregates, self.limits.keys_per_tenant_max);
         let place = Place {
             partition: range.id.partition,
             write_epoch: intent.write_epoch,
@@ -107,7 +119,7 @@ impl Stage for Aggregation {
         let tally = &aggregates.tally;
         let mut blocks = vec![block];
         blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
-        blocks.extend(clock_ahead(range, tally.ahead).map_err(|error| bug(&error))?);
+        blocks.extend(incidents(range, tally.ahead, &overflow).map_err(|error| bug(&error))?);
         let closed_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
         let kept_from = closed_at
             .checked_sub_months(self.retention)

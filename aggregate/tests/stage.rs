@@ -9,7 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{
     Float64Type, Int32Type, Int64Type, TimestampMillisecondType, TimestampSecondType, UInt32Type, UInt64Type,
 };
-use horolog_aggregate::stage::{Aggregation, CHUNK_RECORDS};
+use horolog_aggregate::stage::{Aggregation, CHUNK_RECORDS, Limits};
 use horolog_schemas::{Kind, MetricSample, RULES_VERSION, RawRecord, WriterSchemas};
 use horolog_stage::intent::Intent;
 use horolog_stage::range::{Filling, PartitionId, Range};
@@ -20,11 +20,14 @@ const HOUR: u32 = 1_699_999_200;
 const HOUR_MS: i64 = HOUR as i64 * 1_000;
 const PARTITION: i32 = 5;
 const RETENTION_MONTHS: u32 = 25;
-const MAX_CLOCK_SKEW_MS: i64 = 60_000;
+const LIMITS: Limits = Limits {
+    max_clock_skew_ms: 60_000,
+    keys_per_tenant_max: 1_000,
+};
 
 fn stage(workers: usize) -> Aggregation {
     let schemas = WriterSchemas::load(Kind::MetricSample, None).unwrap();
-    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS, MAX_CLOCK_SKEW_MS).unwrap()
+    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS, LIMITS).unwrap()
 }
 
 fn partition() -> PartitionId {
@@ -196,6 +199,44 @@ fn a_clock_that_is_ahead_is_counted_and_does_not_move_the_watermark() {
         row["hour"].as_primitive::<TimestampSecondType>().value(0),
         i64::from(HOUR) + day_ms / 1_000
     );
+}
+
+#[test]
+fn keys_beyond_the_limit_are_added_up_and_no_record_is_lost() {
+    let with_service = |service: u32, value: f64| MetricSample {
+        service_id: format!("service-{service}"),
+        ..sample(HOUR_MS + 1, value)
+    };
+    // One service with two records, more than the limit with one.
+    let samples: Vec<_> = [with_service(7, 1.0)]
+        .into_iter()
+        .chain((0..1_500).map(|service| with_service(service, 2.0)))
+        .map(|sample| payload(&sample))
+        .collect();
+    let prepared = stage(2)
+        .prepare(&range(&samples, HOUR_MS + 1), &intent(0, HOUR_MS))
+        .unwrap();
+    let row = &pieces(&prepared)[0];
+    assert_eq!((row.num_rows(), prepared.rows), (1_001, 1_501));
+    let counts = row["count"].as_primitive::<UInt64Type>();
+    let count = |metric: &str, service: &str| {
+        let at = (0..row.num_rows()).find(|&at| {
+            row["metric_name"].as_string::<i32>().value(at) == metric
+                && row["service_id"].as_string::<i32>().value(at) == service
+        });
+        at.map(|at| counts.value(at))
+    };
+    assert_eq!(
+        count("latency", "service-7"),
+        Some(2),
+        "those with the most records stay"
+    );
+    assert_eq!(count("horolog_overflow", ""), Some(500));
+    assert_eq!(counts.values().iter().sum::<u64>(), 1_501);
+    let incidents = prepared.blocks.iter().find(|block| block.table == "incidents").unwrap();
+    let incident = &incidents.pieces[0];
+    assert_eq!(incident["reason"].as_string::<i32>().value(0), "keys_overflowed");
+    assert_eq!(incident["records"].as_primitive::<UInt64Type>().value(0), 500);
 }
 
 #[test]
