@@ -61,8 +61,12 @@ pub struct LimitsConfig {
     pub statement_read_bytes_max: u64,
     /// Rows that one statement may give.
     pub statement_result_rows_max: u64,
+    /// A request that takes longer is given up, and its statements with it. Seconds.
+    pub request_timeout_s: u64,
     /// Requests for data that are answered at the same time; more are told to come back.
     pub concurrent_requests_max: usize,
+    /// Those among them with the same key.
+    pub concurrent_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
 }
@@ -74,7 +78,9 @@ impl Default for LimitsConfig {
             statement_memory_bytes_max: 1 << 30,
             statement_read_bytes_max: 256 << 30,
             statement_result_rows_max: 1_000_000,
-            concurrent_requests_max: 16,
+            request_timeout_s: 60,
+            concurrent_requests_max: 32,
+            concurrent_requests_per_caller_max: 8,
             page_bytes_max: 16 << 20,
         }
     }
@@ -143,11 +149,22 @@ impl QueryConfig {
                 "must be a loopback address, because keys and answers would travel in the clear",
             );
         }
-        if self.limits.statement_timeout_s == 0 {
-            return invalid("limits.statement_timeout_s", "must be at least 1");
-        }
-        if self.limits.concurrent_requests_max == 0 {
-            return invalid("limits.concurrent_requests_max", "must be at least 1");
+        let limits = &self.limits;
+        for (setting, value) in [
+            ("limits.statement_timeout_s", limits.statement_timeout_s),
+            ("limits.statement_memory_bytes_max", limits.statement_memory_bytes_max),
+            ("limits.statement_read_bytes_max", limits.statement_read_bytes_max),
+            ("limits.statement_result_rows_max", limits.statement_result_rows_max),
+            ("limits.request_timeout_s", limits.request_timeout_s),
+            ("limits.concurrent_requests_max", limits.concurrent_requests_max as u64),
+            (
+                "limits.concurrent_requests_per_caller_max",
+                limits.concurrent_requests_per_caller_max as u64,
+            ),
+        ] {
+            if value == 0 {
+                return invalid(setting, "must be at least 1");
+            }
         }
         Ok(())
     }

@@ -11,3 +11,4 @@ pub mod audit;
 pub mod config;
 pub mod metrics;
 pub mod store;
+pub mod system;

@@ -22,12 +22,15 @@ fn an_hour_has_its_key_and_its_numbers() {
     );
     let answer = answer.json();
     let members: BTreeSet<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(members, BTreeSet::from(["complete_through", "rows", "next_cursor"]));
+    assert_eq!(
+        members,
+        BTreeSet::from(["complete_through", "held_back_by", "rows", "next_cursor"])
+    );
     assert_eq!(
         answer["rows"],
         json!(["", "%"].map(|unit| json!({
-            "hour": "2026-01-01T01:00:00Z", "tenant_id": "shape", "metric_name": "cpu", "service_id": "api", "plugin_id": "",
-            "environment": "prod", "team_id": "", "metric_type": "gauge", "unit": unit, "count": 2, "late_count": 0, "sum": 3.0,
+            "start": "2026-01-01T01:00:00Z", "end": "2026-01-01T02:00:00Z", "complete": false, "metric_name": "cpu", "service_id": "api", "plugin_id": "",
+            "environment": "prod", "team_id": "", "metric_type": "gauge", "unit": unit, "count": 2, "late_count": 0, "fresh_count": 0, "sum": 3.0,
             "avg": 1.5, "min": 1.5, "max": 1.5, "last": 1.5, "p50": 1.5, "p95": 1.5, "p99": 1.5,
         })))
     );
@@ -46,7 +49,7 @@ fn partial_aggregates_of_an_hour_are_one_row() {
 fn hours_in_pages_are_all_hours_once_and_in_order() {
     insert_hours("paged", 25);
     let key = |row: &Value| {
-        ["metric_name", "hour", "service_id", "unit"].map(|column| row[column].as_str().unwrap().to_owned())
+        ["metric_name", "start", "service_id", "unit"].map(|column| row[column].as_str().unwrap().to_owned())
     };
     for limit in ["1", "7", "200", "10000"] {
         let rows = pages(HOURS, &[("tenant_id", "paged"), ("limit", limit)], || ());
@@ -71,12 +74,12 @@ fn hours_that_arrive_between_pages_neither_repeat_nor_hide_others() {
         .map(|row| {
             format!(
                 "{}{}{}{}",
-                row["metric_name"], row["hour"], row["service_id"], row["unit"]
+                row["metric_name"], row["start"], row["service_id"], row["unit"]
             )
         })
         .collect();
     assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
-    let old = |row: &&Value| row["hour"].as_str().unwrap() < "2026-01-01T10:00:00Z";
+    let old = |row: &&Value| row["start"].as_str().unwrap() < "2026-01-01T10:00:00Z";
     assert_eq!(rows.iter().filter(old).count(), 80);
 }
 
@@ -103,8 +106,8 @@ fn filters_and_spans_select_what_they_say() {
             8,
         ),
         (
-            vec![("from", "2026-01-01T06:30:00Z"), ("to", "2026-01-01T08:00:00Z")],
-            8,
+            vec![("from", "2026-01-01T06:30:00Z"), ("to", "2026-01-01T07:30:00Z")],
+            16,
         ),
         (vec![("from", "1767225600"), ("to", "2026-01-02")], 192),
         (vec![("from", "2026-01-02")], 0),
@@ -117,6 +120,14 @@ fn filters_and_spans_select_what_they_say() {
             .collect();
         assert_eq!(rows(HOURS, &parameters).len(), expected, "{filters:?}");
     }
+    let two = [
+        ("tenant_id", "filtered"),
+        ("metric_name", "cpu"),
+        ("metric_name", "mem"),
+        ("service_id", "web"),
+        ("to", "2026-01-01T01:00:00Z"),
+    ];
+    assert_eq!(rows(HOURS, &two).len(), 4, "a filter given twice is either");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn a_refusal_names_the_parameter() {
     for (path, parameters, parameter) in [
         (HOURS, vec![], "tenant_id"),
         (EVENTS, vec![("tenant_id", "")], "tenant_id"),
-        (HOURS, vec![("tenant_id", "a"), ("limit", "10001")], "limit"),
+        (HOURS, vec![("tenant_id", "a"), ("limit", "50001")], "limit"),
         (EVENTS, vec![("tenant_id", "a"), ("limit", "1001")], "limit"),
         (
             HOURS,

@@ -42,6 +42,33 @@ impl Span {
     }
 }
 
+/// An end of a span: a moment, or a day whose midnight depends on the time zone that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// A moment.
+    At(Instant),
+    /// The beginning of a day.
+    Day(NaiveDate),
+}
+
+impl Edge {
+    /// Parses one of the three forms.
+    pub fn parse(text: &str) -> Result<Self, InstantError> {
+        match text.parse() {
+            Ok(date) => Ok(Self::Day(date)),
+            Err(_) => Instant::parse(text).map(Self::At),
+        }
+    }
+
+    /// The moment, with the midnights of a time zone.
+    pub fn at(self, midnight: impl FnOnce(NaiveDate) -> Instant) -> Instant {
+        match self {
+            Self::At(moment) => moment,
+            Self::Day(date) => midnight(date),
+        }
+    }
+}
+
 /// Why a text is not a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InstantError {
@@ -126,6 +153,33 @@ impl Instant {
 impl serde::Serialize for Instant {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+impl serde::Serialize for Edge {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::At(moment) => moment.serialize(serializer),
+            Self::Day(date) => date.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Edge {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Edge {
+    fn schema() -> RefOr<Schema> {
+        Instant::schema()
+    }
+}
+
+impl utoipa::ToSchema for Edge {
+    fn name() -> Cow<'static, str> {
+        "Edge".into()
     }
 }
 

@@ -1,7 +1,11 @@
 //! What all resources share: the way of a request in and of an answer out.
 
+pub mod admission;
 pub mod body;
+pub mod caching;
 pub mod cursor;
+pub mod formats;
+pub mod guard;
 pub mod instant;
 pub mod observe;
 pub mod openapi;

@@ -4,7 +4,7 @@
 //! internet.
 
 use axum::Router;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, Required, ResponseBuilder, Type,
 };
@@ -39,8 +39,16 @@ pub fn base() -> OpenApi {
 
 /// The description with what all operations have in common, and the page that shows it.
 pub fn routes(mut description: OpenApi) -> Router {
-    for item in description.paths.paths.values_mut() {
-        operations(item).for_each(complete);
+    for (path, item) in &mut description.paths.paths {
+        let of_a_tenant = ["/v1/metrics/", "/v1/audit/"]
+            .iter()
+            .any(|folder| path.starts_with(folder));
+        operations(item).for_each(|operation| {
+            if of_a_tenant {
+                operation.parameters.get_or_insert_default().insert(0, tenant().into());
+            }
+            may_fail(operation);
+        });
     }
     let config = Config::from(DESCRIPTION_PATH).use_base_layout();
     SwaggerUi::new(PAGE_PATH)
@@ -61,9 +69,9 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// Every resource is asked for a tenant, and every one may answer with a problem.
-fn complete(operation: &mut Operation) {
-    let tenant = ParameterBuilder::new()
+/// Read by [`crate::access::Caller`], so no resource declares it.
+fn tenant() -> Parameter {
+    ParameterBuilder::new()
         .name(TENANT)
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
@@ -71,8 +79,11 @@ fn complete(operation: &mut Operation) {
             "The tenant that is asked about: the caller's own, or, with a key for any tenant, the one to name.",
         ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1))))
-        .build();
-    operation.parameters.get_or_insert_default().insert(0, tenant.into());
+        .build()
+}
+
+/// Every resource may answer with a problem.
+fn may_fail(operation: &mut Operation) {
     let problem = ResponseBuilder::new()
         .description("A problem: what is wrong, and what to change.")
         .content(

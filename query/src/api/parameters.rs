@@ -17,7 +17,8 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::ParameterIn;
 
 use crate::api::Problem;
-use values::{ValueError, Values};
+pub use values::ValueError;
+use values::Values;
 
 /// The parameter that says which tenant is asked about; it is read by [`crate::access::Caller`] and known to each resource.
 pub const TENANT: &str = "tenant_id";

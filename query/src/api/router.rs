@@ -5,21 +5,24 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use horolog_stage::http::{self, Health};
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::authenticate::authenticate;
+use crate::api::caching::tag_and_compress;
+use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
 use crate::api::{Api, Problem, openapi};
-use crate::{audit, metrics};
+use crate::{audit, metrics, system};
 
 /// The resources. One line each.
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(metrics::routes())
         .merge(audit::routes())
+        .merge(system::routes())
 }
 
 /// All routes, with ids, measurements and problems around them.
@@ -27,6 +30,7 @@ pub fn router(api: Api, health: Health) -> Router {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let keys = api.keys.clone();
+    let deadline_s = api.config.limits.request_timeout_s;
     let (resources, description) = resources().split_for_parts();
     resources
         .with_state(api)
@@ -34,6 +38,8 @@ pub fn router(api: Api, health: Health) -> Router {
         .merge(http::routes(health, Arc::new(registry)))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(from_fn(tag_and_compress))
+        .layer(from_fn_with_state(deadline_s, guard))
         .layer(from_fn_with_state(keys, authenticate))
         .layer(from_fn_with_state(metrics, observe))
 }

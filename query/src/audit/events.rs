@@ -48,8 +48,8 @@ pub async fn events(
     request: RequestId,
     Asked(parameters): Asked<EventsParameters>,
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
+    let _admitted = api.admit(caller.principal())?;
     let question = Question::new(&api.cursor_key, caller, parameters)?;
-    let _admitted = api.admit()?;
     let end = api.store.first(&request, &question.select_end()).await?;
     let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
     let take = |event: StoredEvent| {

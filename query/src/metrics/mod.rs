@@ -1,9 +1,17 @@
-//! Metrics: hours of one tenant, and through when they are complete.
+//! Metrics of one tenant: by hour, day and month, what there is of them, what late records changed, and through when they are
+//! complete.
 
+pub mod column;
 pub mod completeness;
-pub mod hour;
-pub mod hourly;
+pub mod discovery;
+mod epochs;
+mod fresh;
+mod merging;
+mod point;
 pub mod question;
+pub mod revisions;
+pub mod series;
+pub mod step;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,5 +20,12 @@ use crate::api::Api;
 
 /// What is asked of metrics.
 pub fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(hourly::hourly))
+    OpenApiRouter::new()
+        .routes(routes!(series::hourly))
+        .routes(routes!(series::daily))
+        .routes(routes!(series::monthly))
+        .routes(routes!(discovery::names))
+        .routes(routes!(discovery::values))
+        .routes(routes!(discovery::labels))
+        .routes(routes!(revisions::revisions))
 }

@@ -1,8 +1,9 @@
-//! What is asked of the hours of one tenant: from a query string to statements.
+//! What is asked of metrics: from parameters to statements.
 //!
-//! A page is read with two statements. The first finds where it ends, by keys alone, in the order of the table; the
-//! second merges what lies up to there. With one statement the engine would merge every hour that matches for each page:
-//! 3.5 s instead of 0.03 s for the first hundred of 720,000 hours. Pure.
+//! One statement merges partial aggregates into the rows of a page, straight from `metrics_hourly`: filters and the span reach
+//! its primary key, distributions are read only where a quantile or a share is asked for. Where more than a page may match,
+//! a first statement finds the end of the page by keys alone, so that a page costs what it shows: 0.03 s instead of 3.5 s
+//! for the first hundred of 720,000 hours. Pure.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -11,250 +12,355 @@ use utoipa::IntoParams;
 use crate::access::Caller;
 use crate::api::Problem;
 use crate::api::cursor::{CursorKey, Cursors};
-use crate::api::instant::{Instant, Span};
+use crate::api::formats::Format;
+use crate::api::instant::{Edge, Instant};
 use crate::api::page::Limit;
-use crate::metrics::hour::{Hour, Key};
-use crate::store::{Parameter, Relation, TenantSelect};
+use crate::metrics::column::{KeyColumn, Measure, Words};
+use crate::metrics::epochs::{VISIBLE, VISIBLE_THEN};
+use crate::metrics::fresh::RawTail;
+use crate::metrics::merging;
+use crate::metrics::step::{Step, Steps};
+use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-const RESOURCE: &str = "metrics/hourly";
+/// A metric has fewer series than this almost always; more of them cost time, not correctness.
+const SERIES_EXPECTED: u64 = 100;
 
-/// What can be asked of hours. A filter that is given but empty asks for the hours whose column is empty.
+/// The key of a row, as [`merging::cursor_key`] names it.
+const KEY: &str = "metric_name, start, groups, metric_type, unit";
+/// The hour of a sample.
+const SAMPLE_HOUR: &str = "toStartOfHour(toDateTime(r.time, 'UTC'))";
+
+/// How one end of a page is bound.
+struct EdgeNames {
+    metric_bound: &'static str,
+    start_bound: &'static str,
+    key: &'static str,
+    metric_name: &'static str,
+    start: &'static str,
+    groups: &'static str,
+    metric_type: &'static str,
+    unit: &'static str,
+}
+
+const AFTER: EdgeNames = EdgeNames {
+    metric_bound: "r.metric_name >= {after_metric_name:String}",
+    start_bound: " >= toDateTime({after_start:UInt32}, 'UTC')",
+    key: "({after_metric_name:String}, toDateTime({after_start:UInt32}, 'UTC'), {after_groups:Array(String)}, \
+        {after_metric_type:String}, {after_unit:String})",
+    metric_name: "after_metric_name",
+    start: "after_start",
+    groups: "after_groups",
+    metric_type: "after_metric_type",
+    unit: "after_unit",
+};
+
+const UP_TO: EdgeNames = EdgeNames {
+    metric_bound: "r.metric_name <= {end_metric_name:String}",
+    start_bound: " < toDateTime({end_start:UInt32}, 'UTC') + interval 32 day",
+    key: "({end_metric_name:String}, toDateTime({end_start:UInt32}, 'UTC'), {end_groups:Array(String)}, \
+        {end_metric_type:String}, {end_unit:String})",
+    metric_name: "end_metric_name",
+    start: "end_start",
+    groups: "end_groups",
+    metric_type: "end_metric_type",
+    unit: "end_unit",
+};
+
+/// What can be asked of hours, days and months.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-pub struct HourlyParameters {
-    /// Only this metric.
-    metric_name: Option<String>,
-    /// Only this service.
-    service_id: Option<String>,
-    /// Only this plugin.
-    plugin_id: Option<String>,
-    /// Only this environment.
-    environment: Option<String>,
-    /// First moment inside. An hour is in the span when it starts in it.
-    from: Option<Instant>,
+pub struct SeriesParameters {
+    /// Only these metrics. A filter may be given several times; given but empty it means the empty name.
+    pub metric_name: Vec<String>,
+    /// Only these services.
+    pub service_id: Vec<String>,
+    /// Only these plugins.
+    pub plugin_id: Vec<String>,
+    /// Only these environments.
+    pub environment: Vec<String>,
+    /// Only these teams.
+    pub team_id: Vec<String>,
+    /// Only these units.
+    pub unit: Vec<String>,
+    /// First moment inside: RFC 3339, a date (midnight in `zone`) or seconds since 1970. Rows that the span touches are whole.
+    pub from: Option<Edge>,
     /// First moment after.
-    to: Option<Instant>,
-    /// Hours of a page at most.
-    limit: Limit<100, 10_000>,
+    pub to: Option<Edge>,
+    /// Days and months of this time zone (`Europe/Berlin`); UTC when nothing is said. It must be whole hours off UTC throughout
+    /// the span.
+    pub zone: Option<String>,
+    /// Columns that get rows of their own, with commas between them: `service_id`, `plugin_id`, `environment`, `team_id`. All
+    /// when nothing is said; given but empty, everything of a metric is merged. Metrics, types and units are never merged.
+    #[param(value_type = Option<String>, example = "service_id,environment")]
+    pub group_by: Option<Words<KeyColumn>>,
+    /// What is told of the samples, with commas between: `sum`, `avg`, `min`, `max`, `last`, `p50`, `p90`, `p95`, `p99`, `p999`.
+    /// The fewer, the faster: quantiles need the distributions.
+    #[param(value_type = Option<String>, example = "avg,p99")]
+    pub measures: Option<Words<Measure>>,
+    /// Also tell the share of samples at or under this value (`share_under`), off by the samples within 1 % of it.
+    pub threshold: Option<f64>,
+    /// As it was known at this moment: without what came late after it, and with the rebuilds and the completeness of then. What
+    /// was not complete then may hold samples that came in time but after it.
+    pub as_of: Option<Instant>,
+    /// Also count samples that are stored but not aggregated yet. `fresh_count` says how many of a row's samples they are.
+    pub fresh: bool,
+    /// Rows of a page at most.
+    pub limit: Limit<1_000, 50_000>,
     /// `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub cursor: Option<String>,
+    /// JSON when neither this nor `Accept` says otherwise.
+    pub format: Option<Format>,
 }
 
-const ORDER: &str = "order by r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id, \
-    toString(r.metric_type), r.unit";
-/// The first condition is implied by the second; it is the one that the primary key can use.
-const AFTER: &str = "r.metric_name >= {after_metric_name:String} and \
-    (r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id, toString(r.metric_type), r.unit) > \
-    ({after_metric_name:String}, toDateTime({after_hour:UInt32}, 'UTC'), {after_service_id:String}, \
-    {after_plugin_id:String}, {after_environment:String}, {after_team_id:String}, {after_metric_type:String}, \
-    {after_unit:String})";
-/// Implied by [`AFTER`] where there is one metric only.
-const AFTER_WITHIN_METRIC: &str = "r.hour >= toDateTime({after_hour:UInt32}, 'UTC')";
-/// The first condition is implied by the second, as in [`AFTER`].
-const UP_TO: &str = "r.metric_name <= {end_metric_name:String} and \
-    (r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id) <= \
-    ({end_metric_name:String}, toDateTime({end_hour:UInt32}, 'UTC'), {end_service_id:String}, {end_plugin_id:String}, \
-    {end_environment:String}, {end_team_id:String})";
-/// Implied by [`UP_TO`] where there is one metric only.
-const UP_TO_WITHIN_METRIC: &str = "r.hour <= toDateTime({end_hour:UInt32}, 'UTC')";
-/// Epoch 0 is what the view shows. The key without metric_type and unit is the beginning of the table's order, so the
-/// engine reads only as far as it must.
-const KEYS: &str = "r.metric_name as metric_name, r.hour as hour, r.service_id as service_id, r.plugin_id as plugin_id, \
-    r.environment as environment, r.team_id as team_id";
-const EACH_KEY: &str = "order by r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id \
-    limit 1 by r.metric_name, r.hour, r.service_id, r.plugin_id, r.environment, r.team_id";
+/// The place of a row in the order of the answer. Written into cursors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Row)]
+pub struct PointKey {
+    /// Metric.
+    pub metric_name: String,
+    /// Start of the row, seconds since 1970.
+    pub start: u32,
+    /// Values of the columns that are not merged over.
+    pub groups: Vec<String>,
+    /// Counter, gauge or histogram.
+    pub metric_type: String,
+    /// Unit.
+    pub unit: String,
+}
 
 /// What is asked.
 #[derive(Debug)]
 pub struct Question {
     caller: Caller,
-    parameters: HourlyParameters,
-    span: Span,
+    parameters: SeriesParameters,
+    groups: Vec<KeyColumn>,
+    measures: Vec<Measure>,
+    /// Hours, days or months.
+    pub steps: Steps,
     cursors: Cursors,
-    after: Option<Key>,
-}
-
-/// Where a page ends: a key at or after that of its last row.
-#[derive(Debug, Clone, Row, Deserialize)]
-pub struct PageEnd {
-    metric_name: String,
-    hour: u32,
-    service_id: String,
-    plugin_id: String,
-    environment: String,
-    team_id: String,
+    after: Option<PointKey>,
 }
 
 impl Question {
     /// Of one caller.
-    pub fn new(cursor_key: &CursorKey, caller: Caller, parameters: HourlyParameters) -> Result<Self, Problem> {
-        let cursors = cursor_key.bind(RESOURCE, &caller, &parameters)?;
+    pub fn new(key: &CursorKey, caller: Caller, step: Step, parameters: SeriesParameters) -> Result<Self, Problem> {
+        if parameters.threshold.is_some_and(|threshold| !threshold.is_finite()) {
+            return Err(Problem::parameter("threshold", "expected a finite number"));
+        }
+        if parameters.fresh && parameters.as_of.is_some() {
+            return Err(Problem::parameter("fresh", "cannot be asked together with as_of"));
+        }
+        if step == Step::Hour && parameters.zone.is_some() {
+            return Err(Problem::parameter(
+                "zone",
+                "hours are the same in every zone; leave it out",
+            ));
+        }
+        let steps = Steps::new(step, parameters.zone.as_deref(), parameters.from, parameters.to)?;
+        let groups = parameters
+            .group_by
+            .clone()
+            .map_or(KeyColumn::ALL.to_vec(), |words| words.0);
+        let measures = parameters
+            .measures
+            .clone()
+            .map_or(Measure::DEFAULT.to_vec(), |words| words.0);
+        let cursors = key.bind(step.path(), &caller, &parameters)?;
+        let after: Option<PointKey> = cursors.key(parameters.cursor.as_deref())?;
         Ok(Self {
-            span: Span::new(parameters.from, parameters.to)?,
-            after: cursors.key(parameters.cursor.as_deref())?,
             caller,
-            parameters,
+            groups,
+            measures,
+            steps,
             cursors,
+            after,
+            parameters,
         })
     }
 
-    /// Hours of a page at most.
+    /// Rows of a page at most.
     pub fn limit(&self) -> u32 {
         self.parameters.limit.rows()
     }
 
-    /// Where the page ends; no row when it is the last one. As many keys as the page has rows lie before it, and each has
-    /// at least one.
-    pub fn select_end(&self) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::PartialHours, KEYS);
-        self.filtered(select).then(EACH_KEY).only(self.limit())
+    /// The moment whose knowledge is asked for.
+    pub fn as_of(&self) -> Option<Instant> {
+        self.parameters.as_of
+    }
+
+    /// Whether samples that are not aggregated yet are counted too.
+    pub fn is_fresh(&self) -> bool {
+        self.parameters.fresh
+    }
+
+    /// The form of the answer that a parameter asks for.
+    pub fn format(&self) -> Option<Format> {
+        self.parameters.format
+    }
+
+    /// The columns that are not merged over.
+    pub fn groups(&self) -> &[KeyColumn] {
+        &self.groups
+    }
+
+    /// What is told of the samples.
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// Whether the share under a threshold is told.
+    pub fn has_threshold(&self) -> bool {
+        self.parameters.threshold.is_some()
+    }
+
+    /// Where the page ends: the key of the first row that is not on it. Nothing is asked where all that matches is likely to
+    /// be one page.
+    pub fn select_end(&self) -> Option<TenantSelect> {
+        if self.is_one_page() || self.parameters.fresh {
+            return None;
+        }
+        let key = merging::cursor_key("r", self.steps.start_sql("r.hour"), &self.groups);
+        let select = TenantSelect::new(&self.caller, Relation::PartialHours, key);
+        let select = self.within(self.visible(select), "r.hour", None);
+        let grouped = select.then(Sql::concat(["group by ", KEY, " order by ", KEY]));
+        Some(grouped.only(self.limit()))
     }
 
     /// The rows of the page, and one more where others follow.
-    pub fn select(&self, end: Option<PageEnd>) -> TenantSelect {
-        let select = self.filtered(TenantSelect::new(&self.caller, Relation::Hours, Hour::COLUMNS));
-        self.up_to(select, end).then(ORDER).limit(self.limit() + 1)
+    pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
+        let distribution = self.needs_distribution();
+        let columns = merging::key_columns(&self.steps, "r.hour", &self.groups).then(merging::of_hours(distribution));
+        let hours = TenantSelect::new(&self.caller, Relation::PartialHours, columns);
+        let hours = self.grouped(self.within(self.visible(hours), "r.hour", end));
+        let merged = match tail {
+            None => hours,
+            Some(tail) => {
+                let both = hours.union_all(self.samples(tail, end));
+                self.grouped(both.outer(None, merging::of_both(&self.groups, distribution)))
+            }
+        };
+        let row = merging::cursor_key("i", "i.start".into(), &self.groups)
+            .then(", ")
+            .then(merging::numbers(&self.measures, self.parameters.threshold.is_some()));
+        let mut select = merged.outer(distribution.then(merging::sorted_buckets), row);
+        if let Some(threshold) = self.parameters.threshold {
+            select = select.bind("threshold", Parameter::Number(threshold));
+        }
+        select.then(Sql::concat(["order by ", KEY])).limit(self.limit() + 1)
     }
 
     /// What `next_cursor` is after a row.
-    pub fn cursor_after(&self, hour: &Hour) -> Result<String, Problem> {
-        self.cursors.after(&hour.key())
+    pub fn cursor_after(&self, key: &PointKey) -> Result<String, Problem> {
+        self.cursors.after(key)
     }
 
-    /// The filters, and what was shown before; all on key columns, which the table and the view have in common.
-    fn filtered(&self, select: TenantSelect) -> TenantSelect {
-        let text = |value: &Option<String>| value.clone().map(Parameter::Text);
-        let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime_bound().into()));
-        let (from, to) = (bound(self.span.from), bound(self.span.to));
-        let select = select
-            .and_if(
-                "r.metric_name = {metric_name:String}",
-                "metric_name",
-                text(&self.parameters.metric_name),
-            )
-            .and_if(
-                "r.service_id = {service_id:String}",
-                "service_id",
-                text(&self.parameters.service_id),
-            )
-            .and_if(
-                "r.plugin_id = {plugin_id:String}",
-                "plugin_id",
-                text(&self.parameters.plugin_id),
-            )
-            .and_if(
-                "r.environment = {environment:String}",
-                "environment",
-                text(&self.parameters.environment),
-            )
-            .and_if("r.hour >= toDateTime({from:UInt32}, 'UTC')", "from", from)
-            .and_if("r.hour < toDateTime({to:UInt32}, 'UTC')", "to", to);
-        let Some(after) = self.after.clone() else { return select };
-        self.and_within_metric(select.and(AFTER), AFTER_WITHIN_METRIC)
-            .bind("after_metric_name", Parameter::Text(after.metric_name))
-            .bind("after_hour", Parameter::Integer(after.hour.into()))
-            .bind("after_service_id", Parameter::Text(after.service_id))
-            .bind("after_plugin_id", Parameter::Text(after.plugin_id))
-            .bind("after_environment", Parameter::Text(after.environment))
-            .bind("after_team_id", Parameter::Text(after.team_id))
-            .bind("after_metric_type", Parameter::Text(after.metric_type))
-            .bind("after_unit", Parameter::Text(after.unit))
+    /// Samples that are stored and not aggregated, as partial aggregates.
+    fn samples(&self, tail: &RawTail, end: Option<&PointKey>) -> TenantSelect {
+        let columns = merging::key_columns(&self.steps, SAMPLE_HOUR, &self.groups);
+        let columns = columns.then(merging::of_samples(self.needs_distribution()));
+        let select = TenantSelect::new(&self.caller, Relation::Metrics, columns);
+        self.grouped(self.within(tail.only(select), SAMPLE_HOUR, end))
     }
 
-    fn up_to(&self, select: TenantSelect, end: Option<PageEnd>) -> TenantSelect {
-        let Some(end) = end else { return select };
-        self.and_within_metric(select.and(UP_TO), UP_TO_WITHIN_METRIC)
-            .bind("end_metric_name", Parameter::Text(end.metric_name))
-            .bind("end_hour", Parameter::Integer(end.hour.into()))
-            .bind("end_service_id", Parameter::Text(end.service_id))
-            .bind("end_plugin_id", Parameter::Text(end.plugin_id))
-            .bind("end_environment", Parameter::Text(end.environment))
-            .bind("end_team_id", Parameter::Text(end.team_id))
+    fn grouped(&self, select: TenantSelect) -> TenantSelect {
+        select.then(Sql::from("group by ").then(merging::key_names(&self.groups)))
     }
 
-    fn and_within_metric(&self, select: TenantSelect, condition: &'static str) -> TenantSelect {
-        match self.parameters.metric_name {
-            Some(_) => select.and(condition),
-            None => select,
+    fn visible(&self, select: TenantSelect) -> TenantSelect {
+        match self.parameters.as_of {
+            None => select.and(VISIBLE),
+            Some(as_of) => select
+                .and(VISIBLE_THEN)
+                .bind("as_of", Parameter::Integer(as_of.datetime64_bound())),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::access::TenantId;
-    use crate::api::parameters::{any_query_string, parse};
-
-    fn question(raw: &str) -> Result<Question, Problem> {
-        let caller = Caller::of(TenantId::new("a").unwrap());
-        Question::new(&CursorKey::derive(""), caller, parse(raw)?)
-    }
-
-    fn is_scoped(select: &TenantSelect) -> bool {
-        select.sql().contains(" where (r.tenant_id = {tenant_id:String})")
-    }
-
-    fn key() -> impl Strategy<Value = Key> {
-        (any::<[String; 7]>(), any::<u32>()).prop_map(|(texts, hour)| {
-            let [
-                metric_name,
-                service_id,
-                plugin_id,
-                environment,
-                team_id,
-                metric_type,
-                unit,
-            ] = texts;
-            Key {
-                metric_name,
+    /// The filters, what was shown before, and up to where the page goes. `hour` is SQL of the hour of a row.
+    fn within(&self, select: TenantSelect, hour: &'static str, end: Option<&PointKey>) -> TenantSelect {
+        let asked = &self.parameters;
+        let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+        // On the column itself, which is what keys and indexes know.
+        let (at, seconds) = match hour {
+            SAMPLE_HOUR => (
+                "r.time",
+                [
+                    "r.time >= toDateTime({from:UInt32}, 'UTC')",
+                    "r.time < toDateTime({to:UInt32}, 'UTC')",
+                ],
+            ),
+            _ => (
                 hour,
-                service_id,
-                plugin_id,
-                environment,
-                team_id,
-                metric_type,
-                unit,
+                [
+                    "r.hour >= toDateTime({from:UInt32}, 'UTC')",
+                    "r.hour < toDateTime({to:UInt32}, 'UTC')",
+                ],
+            ),
+        };
+        let mut select = select
+            .and_among(
+                "r.metric_name in {metric_name:Array(String)}",
+                "metric_name",
+                &asked.metric_name,
+            )
+            .and_among(
+                "r.service_id in {service_id:Array(String)}",
+                "service_id",
+                &asked.service_id,
+            )
+            .and_among(
+                "r.plugin_id in {plugin_id:Array(String)}",
+                "plugin_id",
+                &asked.plugin_id,
+            )
+            .and_among(
+                "r.environment in {environment:Array(String)}",
+                "environment",
+                &asked.environment,
+            )
+            .and_among("r.team_id in {team_id:Array(String)}", "team_id", &asked.team_id)
+            .and_among("r.unit in {unit:Array(String)}", "unit", &asked.unit)
+            .and_if(seconds[0], "from", bound(self.steps.span.from))
+            .and_if(seconds[1], "to", bound(self.steps.span.to));
+        let edges = [(self.after.as_ref(), &AFTER, " > "), (end, &UP_TO, " <= ")];
+        for (key, names, operator) in edges {
+            let Some(key) = key else { continue };
+            // The first conditions are implied by the last one; they are those that the primary key can use.
+            select = select.and(names.metric_bound);
+            if asked.metric_name.len() == 1 {
+                select = select.and(Sql::concat([at, names.start_bound]));
             }
-        })
+            let groups = self
+                .groups
+                .iter()
+                .map(|group| Sql::concat(["toString(r.", group.name(), ")"]));
+            let place = Sql::from("(toString(r.metric_name), ")
+                .then(self.steps.start_sql(hour))
+                .then(", cast([")
+                .then(Sql::join(groups, ", "))
+                .then("], 'Array(String)'), toString(r.metric_type), toString(r.unit))");
+            select = select
+                .and(place.then(operator).then(names.key))
+                .bind(names.metric_name, Parameter::Text(key.metric_name.clone()))
+                .bind(names.start, Parameter::Integer(key.start.into()))
+                .bind(names.groups, Parameter::Texts(key.groups.clone()))
+                .bind(names.metric_type, Parameter::Text(key.metric_type.clone()))
+                .bind(names.unit, Parameter::Text(key.unit.clone()));
+        }
+        select
     }
 
-    proptest! {
-        #[test]
-        fn any_query_string_is_a_question_or_a_problem(raw in any_query_string::<HourlyParameters>()) {
-            match question(&raw) {
-                Ok(question) => prop_assert!(is_scoped(&question.select_end())),
-                Err(problem) => prop_assert!(problem.named_parameter().is_some(), "{problem}"),
-            }
-        }
-
-        #[test]
-        fn a_cursor_continues_after_its_key(key in key()) {
-            let first = question("metric_name=m&from=2026-01-01&limit=3").unwrap();
-            let cursor = first.cursors.after(&key).unwrap();
-            let next = question(&format!("cursor={cursor}&from=1767225600&metric_name=m")).unwrap();
-            prop_assert_eq!(next.after, Some(key));
-            let other = question(&format!("metric_name=n&from=2026-01-01&cursor={cursor}")).unwrap_err();
-            prop_assert_eq!(other.named_parameter(), Some("cursor"));
-        }
+    fn needs_distribution(&self) -> bool {
+        self.parameters.threshold.is_some() || self.measures.iter().any(|measure| measure.quantile().is_some())
     }
 
-    #[test]
-    fn every_filter_becomes_a_bound_condition() {
-        let raw = "metric_name=m&service_id=s&plugin_id=&environment=e&from=2026-01-01&to=2026-02-01";
-        let select = question(raw).unwrap().select_end();
-        let names: Vec<_> = raw
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, _)| name)
-            .collect();
-        let bound: Vec<_> = select.parameters().iter().map(|(name, _)| *name).skip(1).collect();
-        assert_eq!(bound, names);
-        for name in bound {
-            assert!(select.sql().contains(&format!("{{{name}:")), "{name}: {}", select.sql());
-        }
+    /// Whether all that matches is likely to be one page.
+    fn is_one_page(&self) -> bool {
+        let metrics = self.parameters.metric_name.len() as u64;
+        let series = if self.groups.is_empty() { 1 } else { SERIES_EXPECTED };
+        let rows = self
+            .steps
+            .most()
+            .map(|steps| steps.saturating_mul(metrics).saturating_mul(series));
+        metrics > 0 && rows.is_some_and(|rows| rows <= self.limit().into())
     }
 }

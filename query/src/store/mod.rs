@@ -5,6 +5,7 @@
 //! findable in the engine by the request id (`log_comment`). No other module has the client.
 
 mod select;
+mod sql;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,11 +16,13 @@ use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::api::Instant;
 use crate::api::{Problem, RequestId};
 use crate::config::LimitsConfig;
-use crate::metrics::completeness::{PROGRESS_SQL, PartitionProgress};
+use crate::metrics::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 
 pub use select::{Parameter, Relation, TenantSelect};
+pub use sql::Sql;
 
 /// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
 const GRACE: Duration = Duration::from_secs(5);
@@ -127,16 +130,44 @@ impl Store {
         Ok(first)
     }
 
-    /// The newest progress of each partition of a topic.
-    pub async fn progress(&self, request: &RequestId, topic: &str) -> Result<Vec<PartitionProgress>, StoreError> {
-        let mut progress = Vec::new();
-        let query = self.client.query(PROGRESS_SQL).param("topic", topic);
-        self.run(request, query, |row| {
-            progress.push(row);
+    /// The newest progress of each partition of a topic, or that of a moment.
+    pub async fn progress(
+        &self,
+        request: &RequestId,
+        topic: &str,
+        as_of: Option<Instant>,
+    ) -> Result<Vec<PartitionProgress>, StoreError> {
+        let query = match as_of {
+            None => self.client.query(PROGRESS_SQL),
+            Some(as_of) => self
+                .client
+                .query(PROGRESS_THEN_SQL)
+                .param("as_of", as_of.datetime64_bound()),
+        };
+        self.all(request, query.param("topic", topic)).await
+    }
+
+    /// All rows of a statement on tables that hold no rows of tenants.
+    pub async fn system<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        statement: &'static str,
+    ) -> Result<Vec<T>, StoreError> {
+        self.all(request, self.client.query(statement)).await
+    }
+
+    async fn all<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        query: clickhouse::query::Query,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut rows = Vec::new();
+        let take = |row| {
+            rows.push(row);
             ControlFlow::Continue(())
-        })
-        .await?;
-        Ok(progress)
+        };
+        self.run(request, query, take).await?;
+        Ok(rows)
     }
 
     /// Whether ClickHouse answers and has the schema this release was made for.

@@ -2,19 +2,22 @@
 //!
 //! The predicates of tenant and teams are added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`], its
 //! text begins with them, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
-//! these tables. All text is the program's own (`&'static str`); what a caller sent travels as a bound parameter. Pure.
+//! these tables. All text is the program's own ([`Sql`]); what a caller sent travels as a bound parameter. Pure.
 
 use serde::Serialize;
 
 use crate::access::Caller;
+use crate::store::Sql;
 
 /// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// Merged hours.
-    Hours,
-    /// The partial aggregates they are merged from, without those that a rebuild has replaced.
+    /// Partial aggregates, of all epochs.
     PartialHours,
+    /// What late records changed.
+    HourRevisions,
+    /// Samples, as they were stored.
+    Metrics,
     /// Audit events, as they were stored.
     AuditLogs,
 }
@@ -22,8 +25,9 @@ pub enum Relation {
 impl Relation {
     fn name(self) -> &'static str {
         match self {
-            Self::Hours => "metrics_hourly_view",
-            Self::PartialHours => "visible_partials",
+            Self::PartialHours => "metrics_hourly",
+            Self::HourRevisions => "hour_revisions",
+            Self::Metrics => "metrics",
             Self::AuditLogs => "audit_logs",
         }
     }
@@ -37,8 +41,12 @@ pub enum Parameter {
     Text(String),
     /// For whole numbers.
     Integer(i64),
+    /// For `Float64`.
+    Number(f64),
     /// For arrays of what is parsed from text.
     Texts(Vec<String>),
+    /// For arrays of whole numbers.
+    Integers(Vec<i64>),
 }
 
 /// A `select` that sees one tenant, and of it the teams of the caller.
@@ -50,10 +58,11 @@ pub struct TenantSelect {
 
 impl TenantSelect {
     /// The columns of the rows that the caller may see.
-    pub fn new(caller: &Caller, relation: Relation, columns: &'static str) -> Self {
+    pub fn new(caller: &Caller, relation: Relation, columns: impl Into<Sql>) -> Self {
         let select = Self {
             sql: format!(
-                "select {columns} from {} as r where (r.tenant_id = {{tenant_id:String}})",
+                "select {} from {} as r where (r.tenant_id = {{tenant_id:String}})",
+                columns.into().as_str(),
                 relation.name()
             ),
             parameters: vec![("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))],
@@ -67,9 +76,9 @@ impl TenantSelect {
     }
 
     /// Only rows that meet a condition too. To be called before [`Self::then`].
-    pub fn and(mut self, condition: &'static str) -> Self {
+    pub fn and(mut self, condition: impl Into<Sql>) -> Self {
         self.sql.push_str(" and (");
-        self.sql.push_str(condition);
+        self.sql.push_str(condition.into().as_str());
         self.sql.push(')');
         self
     }
@@ -82,6 +91,14 @@ impl TenantSelect {
         }
     }
 
+    /// Only rows whose column is one of the values, where any are given.
+    pub fn and_among(self, condition: &'static str, name: &'static str, values: &[String]) -> Self {
+        match values {
+            [] => self,
+            values => self.and(condition).bind(name, Parameter::Texts(values.to_vec())),
+        }
+    }
+
     /// A value for `{name:Type}`.
     pub fn bind(mut self, name: &'static str, value: Parameter) -> Self {
         self.parameters.push((name, value));
@@ -89,9 +106,9 @@ impl TenantSelect {
     }
 
     /// What follows the conditions: `group by`, `order by`, `limit 1 by`.
-    pub fn then(mut self, clause: &'static str) -> Self {
+    pub fn then(mut self, clause: impl Into<Sql>) -> Self {
         self.sql.push(' ');
-        self.sql.push_str(clause);
+        self.sql.push_str(clause.into().as_str());
         self
     }
 
@@ -104,6 +121,25 @@ impl TenantSelect {
     /// Only the row after so many others.
     pub fn only(mut self, after_rows: u32) -> Self {
         self.sql.push_str(&format!(" limit 1 offset {after_rows}"));
+        self
+    }
+
+    /// The rows of this and of another of the same tenant.
+    pub fn union_all(mut self, other: Self) -> Self {
+        self.sql = format!("{} union all {}", self.sql, other.sql);
+        for (name, value) in other.parameters {
+            match self.parameters.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) => assert!(*known == value, "both sides of a union mean the same by {name}"),
+                None => self.parameters.push((name, value)),
+            }
+        }
+        self
+    }
+
+    /// Columns of what this gives, which go by the name `i`; with expressions that have a name.
+    pub fn outer(mut self, with: Option<Sql>, columns: impl Into<Sql>) -> Self {
+        let with = with.map(|with| format!("with {} ", with.as_str())).unwrap_or_default();
+        self.sql = format!("{with}select {} from ({}) as i", columns.into().as_str(), self.sql);
         self
     }
 
@@ -123,12 +159,16 @@ mod tests {
     use super::*;
     use crate::access::TenantId;
 
+    fn caller() -> Caller {
+        Caller::of(TenantId::new("a' or 1 = 1 --").unwrap())
+    }
+
     #[test]
     fn the_tenant_stands_before_everything_and_outside_every_or() {
-        let caller = Caller::of(TenantId::new("a' or 1 = 1 --").unwrap());
-        let select = TenantSelect::new(&caller, Relation::AuditLogs, "r.event_id")
+        let select = TenantSelect::new(&caller(), Relation::AuditLogs, "r.event_id")
             .and("r.action = 'x' or 1 = 1")
             .and_if("r.user_id = {user_id:String}", "user_id", None)
+            .and_among("r.team_id in {team_id:Array(String)}", "team_id", &[])
             .then("order by r.occurred_at")
             .limit(3);
         assert_eq!(
@@ -138,7 +178,20 @@ mod tests {
         );
         assert_eq!(
             select.parameters(),
-            [("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))]
+            [("tenant_id", Parameter::Text(caller().tenant().as_str().to_owned()))]
         );
+    }
+
+    #[test]
+    fn both_sides_of_a_union_have_the_predicate() {
+        let side = |relation| TenantSelect::new(&caller(), relation, "r.unit as unit");
+        let select = side(Relation::PartialHours)
+            .union_all(side(Relation::Metrics))
+            .outer(None, "i.unit");
+        assert_eq!(
+            select.sql().matches("where (r.tenant_id = {tenant_id:String})").count(),
+            2
+        );
+        assert_eq!(select.parameters().len(), 1);
     }
 }

@@ -1,0 +1,187 @@
+//! What is true of every resource: tags, compression, deadlines, limits, the description.
+
+use serde_json::Value;
+use url::Url;
+
+use crate::bed::{Bed, wait_until};
+use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
+use crate::rows::insert_hours;
+
+#[test]
+fn an_answer_that_the_caller_has_is_not_sent_again() {
+    insert_hours("tagged", 1);
+    let ask = |known: &str| {
+        let url = format!("{}{HOURS}?tenant_id=tagged", service().http());
+        send(
+            Bed::shared(),
+            reqwest::Client::new().get(url).header("if-none-match", known),
+        )
+    };
+    let first = ask("\"none\"");
+    assert_eq!(first.status, 200);
+    let tag = first.header("etag");
+    assert!(tag.starts_with('"') && tag.len() > 20, "strong: {tag}");
+    assert_eq!(first.header("cache-control"), "private, no-cache");
+    assert!(first.header("vary").contains("accept-encoding"));
+    let again = ask(tag);
+    assert_eq!(
+        (again.status, again.text.as_str(), again.header("etag")),
+        (304, "", tag)
+    );
+    insert_hours("tagged", 1);
+    let changed = ask(tag);
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), tag);
+}
+
+#[test]
+fn large_answers_are_compressed_for_those_who_take_it() {
+    insert_hours("compressed", 40);
+    let ask = |encoding: &str| {
+        let url = format!("{}{HOURS}?tenant_id=compressed", service().http());
+        send(
+            Bed::shared(),
+            reqwest::Client::new().get(url).header("accept-encoding", encoding),
+        )
+    };
+    let plain = ask("identity");
+    assert_eq!(plain.header("content-encoding"), "");
+    for encoding in ["gzip", "zstd"] {
+        let answer = ask(encoding);
+        assert_eq!(answer.header("content-encoding"), encoding);
+        assert!(answer.header("content-length").parse::<usize>().unwrap() < plain.text.len() / 5);
+        assert_ne!(
+            answer.header("etag"),
+            plain.header("etag"),
+            "each encoding has a tag of its own"
+        );
+    }
+}
+
+#[test]
+fn the_description_is_openapi_and_names_every_parameter() {
+    let answer = get("/openapi.json", &[]);
+    assert_eq!(answer.status, 200);
+    let description = answer.json();
+    assert_eq!(description["openapi"], "3.1.0");
+    let paths = description["paths"].as_object().unwrap();
+    for path in [
+        HOURS,
+        EVENTS,
+        "/v1/metrics/daily",
+        "/v1/metrics/names",
+        "/v1/system/ledger",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    let names: Vec<_> = description["paths"][HOURS]["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| parameter["name"].as_str().unwrap())
+        .collect();
+    for name in ["tenant_id", "metric_name", "group_by", "as_of", "cursor"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    assert!(description["components"]["schemas"]["Problem"].is_object());
+    let page = get("/docs/", &[]);
+    assert_eq!(page.status, 200);
+    assert!(!page.text.contains("https://"), "the page needs nothing from elsewhere");
+}
+
+#[test]
+fn the_operators_see_how_the_system_is() {
+    let bed = Bed::shared();
+    insert_hours("stored", 1);
+    let ask = |path: &str| {
+        let url = format!("{}{path}", service().http());
+        let answer = send_as(bed, &bed.key("admin"), reqwest::Client::new().get(url));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.json()["rows"].as_array().unwrap().clone()
+    };
+    let tables: Vec<Value> = ask("/v1/system/storage");
+    assert!(
+        tables
+            .iter()
+            .any(|row| row["table"] == "metrics_hourly" && row["bytes"].as_u64() > Some(0))
+    );
+    ask("/v1/system/ledger");
+    ask("/v1/system/progress");
+    let refused = get("/v1/system/ledger", &[]);
+    assert_eq!(refused.status, 403, "an auditor runs nothing");
+    assert_is_problem(&refused);
+}
+
+#[test]
+fn a_limit_of_the_engine_is_named() {
+    let bed = Bed::shared();
+    insert_hours("limited", 200);
+    for (setting, value, said) in [
+        ("STATEMENT_RESULT_ROWS_MAX", "10", "limits.statement_result_rows_max"),
+        ("STATEMENT_READ_BYTES_MAX", "100", "limits.statement_read_bytes_max"),
+        (
+            "STATEMENT_MEMORY_BYTES_MAX",
+            "1000",
+            "limits.statement_memory_bytes_max",
+        ),
+    ] {
+        let service = ready(bed, &[(&format!("HOROLOG_QUERY__LIMITS__{setting}"), value)]);
+        let answer = get_at(bed, &service, HOURS, &[("tenant_id", "limited")]);
+        assert_eq!(answer.status, 422, "{setting}: {}", answer.text);
+        assert_is_problem(&answer);
+        assert!(answer.text.contains(said), "{}", answer.text);
+    }
+}
+
+#[test]
+fn a_statement_ends_when_its_caller_leaves() {
+    let bed = Bed::shared();
+    // Minutes of work if nobody stops it: many hours with wide distributions, merged into one row.
+    bed.execute(
+        "insert into metrics_hourly select 'slow', 'm', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * (number % 2000), \
+         toString(intDiv(number, 2000)), '', '', '', 'gauge', '', 0, 0, 1000, 0, 1., 1., 1., (now64(6), 0, 0, 1.), \
+         mapFromArrays(arrayMap(i -> toInt32(i * 7 + number % 7), range(1000)), arrayMap(i -> toUInt64(1), range(1000))), map(), 0, \
+         now64(3) from numbers(40000)",
+    );
+    let url = Url::parse(&format!(
+        "{}/v1/metrics/monthly?tenant_id=slow&group_by=&measures=p99",
+        service().http()
+    ))
+    .unwrap();
+    let running = || {
+        bed.one::<u64>(
+            "select count() from system.processes where query like '%metrics_hourly%' \
+             and Settings['log_comment'] = 'horolog-query leaver'",
+        )
+    };
+    bed.block_on(async {
+        let request = reqwest::Client::new()
+            .get(url)
+            .bearer_auth(bed.key("auditor"))
+            .header("x-request-id", "leaver");
+        let leaves = tokio::spawn(request.send());
+        // The statement is found in the engine by the request's id.
+        let deadline = std::time::Instant::now() + DEADLINE;
+        let client = bed.clickhouse();
+        loop {
+            let found: u64 = client
+                .query(
+                    "select count() from system.processes where query like '%metrics_hourly%' \
+                     and Settings['log_comment'] = 'horolog-query leaver'",
+                )
+                .fetch_one()
+                .await
+                .unwrap();
+            if found > 0 {
+                break;
+            }
+            assert!(!leaves.is_finished(), "the statement is too fast for this test");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the statement is not seen in the engine"
+            );
+        }
+        leaves.abort();
+    });
+    wait_until(DEADLINE, "the statement is gone", || running() == 0);
+}

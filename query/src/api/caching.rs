@@ -1,0 +1,220 @@
+//! Answers that a caller has already, and smaller ones.
+//!
+//! Enters: a response whose body is known as a whole. Leaves: the same with a strong `ETag` (RFC 9110, 8.8.3) over its content
+//! and its encoding, compressed with zstd or gzip where the caller takes it, or 304 where `If-None-Match` names what it would be. The
+//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are.
+
+use std::io::Write;
+
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+/// Smaller bodies do not get smaller.
+const COMPRESS_BYTES_MIN: usize = 1_024;
+/// Fast ones: answers are made once.
+const ZSTD_LEVEL: i32 = 1;
+/// Bytes of the hash that make a tag.
+const TAG_BYTES: usize = 16;
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Zstd,
+    Gzip,
+    Identity,
+}
+
+impl Encoding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// What `Accept-Encoding` likes best; zstd, gzip, none where all are equal.
+    fn negotiate(headers: &HeaderMap) -> Self {
+        let accepted: Vec<&str> = headers
+            .get_all(header::ACCEPT_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let accepted = accepted.join(",");
+        let weight = |encoding: Self| -> f32 {
+            let mut any = 0.0;
+            for item in accepted.split(',') {
+                let mut parts = item.split(';').map(str::trim);
+                let name = parts.next().unwrap_or_default();
+                let weight = parts
+                    .find_map(|part| part.strip_prefix("q="))
+                    .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+                match name {
+                    _ if name.eq_ignore_ascii_case(encoding.name()) => return weight,
+                    "*" => any = weight,
+                    _ => {}
+                }
+            }
+            any
+        };
+        let [zstd, gzip] = [Self::Zstd, Self::Gzip].map(weight);
+        match () {
+            () if zstd > 0.0 && zstd >= gzip => Self::Zstd,
+            () if gzip > 0.0 => Self::Gzip,
+            () => Self::Identity,
+        }
+    }
+
+    fn encode(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Identity => Ok(bytes.to_vec()),
+        }
+    }
+}
+
+/// The middleware.
+pub async fn tag_and_compress(request: Request, next: Next) -> Response {
+    let asked = request.headers().clone();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let response = next.run(request).await;
+    let Some(size) = response.body().size_hint().exact() else {
+        return response;
+    };
+    let answers = response.status() == StatusCode::OK && size > 0;
+    let encoded =
+        response.headers().contains_key(header::CONTENT_ENCODING) || response.headers().contains_key(header::ETAG);
+    if !reads || !answers || encoded {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // The body is in memory already: its size is known.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return Response::from_parts(parts, Body::empty());
+    };
+    let encoding = match bytes.len() >= COMPRESS_BYTES_MIN {
+        true => Encoding::negotiate(&asked),
+        false => Encoding::Identity,
+    };
+    let tag = tag(&bytes, encoding);
+    let headers = &mut parts.headers;
+    headers.append(
+        header::VARY,
+        HeaderValue::from_static("accept, accept-encoding, authorization, cookie"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("private, no-cache"));
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, value);
+    }
+    if is_known(&asked, &tag) {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_TYPE);
+        return Response::from_parts(parts, Body::empty());
+    }
+    let body = encode(encoding, bytes, &mut parts.headers);
+    Response::from_parts(parts, body)
+}
+
+/// Off the threads that answer others: a large page takes milliseconds.
+fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Body {
+    if encoding == Encoding::Identity {
+        return bytes.into();
+    }
+    match tokio::task::block_in_place(|| encoding.encode(&bytes)) {
+        Ok(encoded) => {
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+            encoded.into()
+        }
+        Err(_) => bytes.into(),
+    }
+}
+
+fn tag(bytes: &[u8], encoding: Encoding) -> String {
+    let hash = Sha256::digest(bytes);
+    format!("\"{}-{}\"", URL_SAFE_NO_PAD.encode(&hash[..TAG_BYTES]), encoding.name())
+}
+
+/// `If-None-Match`, compared weakly as RFC 9110, 13.1.2 wants it.
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    known
+        .flat_map(|list| list.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == tag || known == "*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiated(accept: &str) -> Encoding {
+        Encoding::negotiate(&HeaderMap::from_iter([(
+            header::ACCEPT_ENCODING,
+            accept.parse().unwrap(),
+        )]))
+    }
+
+    #[test]
+    fn the_encoding_is_one_the_caller_takes() {
+        for (accept, encoding) in [
+            ("gzip, deflate, br, zstd", Encoding::Zstd),
+            ("gzip, deflate", Encoding::Gzip),
+            ("zstd;q=0.1, gzip;q=0.5", Encoding::Gzip),
+            ("zstd;q=0, *", Encoding::Gzip),
+            ("br", Encoding::Identity),
+            ("*;q=0", Encoding::Identity),
+            ("gzip;q=0", Encoding::Identity),
+            ("", Encoding::Identity),
+            (";;q=,,", Encoding::Identity),
+        ] {
+            assert_eq!(negotiated(accept), encoding, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded_to_the_same() {
+        let text = b"horolog ".repeat(1_000);
+        let gzip = Encoding::Gzip.encode(&text).unwrap();
+        let mut decoded = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut decoded).unwrap();
+        assert_eq!(decoded, text);
+        assert_eq!(
+            zstd::bulk::decompress(&Encoding::Zstd.encode(&text).unwrap(), text.len()).unwrap(),
+            text
+        );
+        assert_ne!(tag(&text, Encoding::Gzip), tag(&text, Encoding::Zstd));
+    }
+
+    #[test]
+    fn a_known_tag_is_recognised_in_any_list() {
+        let tag = tag(b"x", Encoding::Identity);
+        for (given, known) in [
+            (tag.clone(), true),
+            (format!("\"other\", W/{tag}"), true),
+            ("*".to_owned(), true),
+            ("\"other\"".to_owned(), false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, given.parse().unwrap())]);
+            assert_eq!(is_known(&headers, &tag), known, "{given}");
+        }
+    }
+}

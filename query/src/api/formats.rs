@@ -1,0 +1,201 @@
+//! The forms of an answer: JSON, CSV, and Arrow's stream format.
+//!
+//! Enters: what is answered, as JSON and as a table, and which form is wanted: the parameter `format` wins over `Accept`.
+//! Leaves: the response. What is not a row travels in headers too (`x-complete-through`, `x-next-cursor`), because a table has
+//! no room for it. Pure.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use arrow::ipc::writer::StreamWriter;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::observe::RowsReturned;
+use crate::api::{Instant, Problem};
+
+static COMPLETE_THROUGH: HeaderName = HeaderName::from_static("x-complete-through");
+static NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
+
+/// A form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// An object with the rows and what is known of them.
+    Json,
+    /// RFC 4180, with a line of names.
+    Csv,
+    /// Arrow IPC, stream format.
+    Arrow,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Arrow];
+    const AVAILABLE: &str = "application/json, text/csv, application/vnd.apache.arrow.stream";
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    /// The form that is asked for by the parameter, else the one that `Accept` (RFC 9110, 12.5.1) likes best.
+    pub fn negotiate(parameter: Option<Self>, headers: &HeaderMap) -> Result<Self, Problem> {
+        if let Some(format) = parameter {
+            return Ok(format);
+        }
+        let accepted: Vec<&str> = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        if accepted.is_empty() {
+            return Ok(Self::Json);
+        }
+        let accepted = accepted.join(",");
+        let weight = |format: &Self| preference(&accepted, format.media_type());
+        // The first of equals: JSON where anything goes.
+        let best = Self::ALL
+            .into_iter()
+            .rev()
+            .max_by_key(weight)
+            .filter(|format| weight(format) > 0);
+        best.ok_or(Problem::NotAcceptable {
+            available: Self::AVAILABLE,
+        })
+    }
+}
+
+/// How much a media type is wanted, in thousandths; the most specific range decides.
+fn preference(accepted: &str, media_type: &str) -> u32 {
+    let kind = media_type.split('/').next().unwrap_or_default();
+    let weights = accepted.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next()?;
+        let specific = match name.split_once('/')? {
+            _ if name.eq_ignore_ascii_case(media_type) => 2,
+            (of, "*") if of.eq_ignore_ascii_case(kind) => 1,
+            ("*", "*") => 0,
+            _ => return None,
+        };
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
+        Some((specific, (weight.clamp(0.0, 1.0) * 1_000.0) as u32))
+    });
+    weights.max().map_or(0, |(_, weight)| weight)
+}
+
+/// Rows as columns.
+#[derive(Debug)]
+pub struct Table {
+    schema: Schema,
+    columns: Vec<ArrayRef>,
+}
+
+impl From<(Schema, Vec<ArrayRef>)> for Table {
+    fn from((schema, columns): (Schema, Vec<ArrayRef>)) -> Self {
+        Self { schema, columns }
+    }
+}
+
+impl Table {
+    fn batch(self, rows: usize) -> Option<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::new(self.schema), self.columns, &options).ok()
+    }
+
+    fn csv(self, rows: usize) -> Option<Vec<u8>> {
+        let batch = self.batch(rows)?;
+        let mut text = Vec::new();
+        let mut writer = arrow::csv::WriterBuilder::new()
+            .with_header(true)
+            .with_timestamp_tz_format("%Y-%m-%dT%H:%M:%SZ".to_owned())
+            .build(&mut text);
+        writer.write(&batch).ok()?;
+        drop(writer);
+        Some(text)
+    }
+
+    fn arrow(self, rows: usize) -> Option<Vec<u8>> {
+        let batch = self.batch(rows)?;
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).ok()?;
+        writer.write(&batch).ok()?;
+        writer.into_inner().ok()
+    }
+}
+
+/// An answer that can be given in every form.
+#[derive(Debug)]
+pub struct Answer<'a, J, F> {
+    /// How many rows it has.
+    pub rows: usize,
+    /// Where the next page begins.
+    pub next_cursor: Option<&'a str>,
+    /// Through when it is complete.
+    pub complete_through: Option<Instant>,
+    /// The rows as columns.
+    pub table: F,
+    /// The whole.
+    pub json: &'a J,
+}
+
+impl<J: Serialize, F: FnOnce() -> Table> Answer<'_, J, F> {
+    /// The response in a form.
+    pub fn respond(self, format: Format) -> Result<Response, Problem> {
+        let body = match format {
+            Format::Json => serde_json::to_vec(self.json).ok(),
+            Format::Csv => (self.table)().csv(self.rows),
+            Format::Arrow => (self.table)().arrow(self.rows),
+        };
+        let mut response = body.ok_or(Problem::Internal)?.into_response();
+        response.extensions_mut().insert(RowsReturned(self.rows));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        let mut tell = |name: &HeaderName, text: Option<&str>| {
+            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+                headers.insert(name.clone(), value);
+            }
+        };
+        tell(
+            &COMPLETE_THROUGH,
+            self.complete_through.map(Instant::to_rfc3339).as_deref(),
+        );
+        tell(&NEXT_CURSOR, self.next_cursor);
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiated(accept: &str) -> Option<Format> {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+        Format::negotiate(None, &headers).ok()
+    }
+
+    #[test]
+    fn the_best_accepted_form_is_given_and_json_where_all_are_equal() {
+        for (accept, format) in [
+            ("*/*", Some(Format::Json)),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Some(Format::Json)),
+            ("text/csv", Some(Format::Csv)),
+            ("text/*", Some(Format::Csv)),
+            ("application/json;q=0.1, text/csv;q=0.9", Some(Format::Csv)),
+            ("application/vnd.apache.arrow.stream, */*;q=0.1", Some(Format::Arrow)),
+            ("application/json;q=0, application/*", Some(Format::Arrow)),
+            ("image/png", None),
+            ("*/*;q=0", None),
+            (";;,,=", None),
+        ] {
+            assert_eq!(negotiated(accept), format, "{accept}");
+        }
+        assert_eq!(Format::negotiate(None, &HeaderMap::new()), Ok(Format::Json));
+    }
+}

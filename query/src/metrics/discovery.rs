@@ -1,0 +1,252 @@
+//! What there is to ask for: metrics with their types and units, values of the columns of the key, labels.
+//!
+//! `GET /v1/metrics/names`, `/values`, `/labels`. Names and values come from the hours, labels from raw samples; each of a span,
+//! by default a recent one, and at most as many as `limit`.
+
+use std::ops::ControlFlow;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use clickhouse::{Row, RowOwned, RowRead};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::access::Caller;
+use crate::api::instant::{Instant, Span};
+use crate::api::observe::RowsReturned;
+use crate::api::page::Limit;
+use crate::api::{Api, Asked, Problem, RequestId};
+use crate::metrics::column::KeyColumn;
+use crate::store::{Parameter, Relation, Sql, TenantSelect};
+
+/// What can be asked of names.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct NamesParameters {
+    /// Only names that contain this text, in whatever case.
+    contains: Option<String>,
+    /// Only those of these services.
+    service_id: Vec<String>,
+    /// First moment inside; seven days ago when nothing is said.
+    from: Option<Instant>,
+    /// First moment after.
+    to: Option<Instant>,
+    /// So many at most.
+    limit: Limit<1_000, 10_000>,
+}
+
+/// What can be asked of values.
+#[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ValuesParameters {
+    /// The column whose values are asked for.
+    #[param(inline)]
+    column: KeyColumn,
+    /// Only those of these metrics.
+    #[serde(default)]
+    metric_name: Vec<String>,
+    /// Only values that contain this text, in whatever case.
+    contains: Option<String>,
+    /// First moment inside; seven days ago when nothing is said.
+    from: Option<Instant>,
+    /// First moment after.
+    to: Option<Instant>,
+    /// So many at most.
+    #[serde(default)]
+    limit: Limit<1_000, 10_000>,
+}
+
+/// What can be asked of labels.
+#[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LabelsParameters {
+    /// The metric whose labels are asked for.
+    metric_name: String,
+    /// A label whose values are asked for; the names of labels when nothing is said.
+    label: Option<String>,
+    /// First moment inside; an hour ago when nothing is said.
+    from: Option<Instant>,
+    /// First moment after.
+    to: Option<Instant>,
+    /// So many at most.
+    #[serde(default)]
+    limit: Limit<100, 1_000>,
+}
+
+/// A metric that there is.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct MetricName {
+    /// Its name.
+    metric_name: String,
+    /// Counter, gauge or histogram.
+    metric_type: String,
+    /// Unit.
+    unit: String,
+}
+
+/// A value that a column or a label has, or the name of a label.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct FoundValue {
+    /// The value; empty where samples have none.
+    value: String,
+    /// In how many samples of the span it is.
+    samples: u64,
+}
+
+/// What there is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FoundAnswer<T> {
+    /// In alphabetical order.
+    rows: Vec<T>,
+    /// Whether there are more than `limit`; narrow the question to see them.
+    more: bool,
+}
+
+/// Metrics, with type and unit.
+#[utoipa::path(
+    get, path = "/v1/metrics/names", tag = "metrics", params(NamesParameters),
+    responses((status = 200, description = "Metrics.", body = FoundAnswer<MetricName>))
+)]
+pub async fn names(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+    Asked(asked): Asked<NamesParameters>,
+) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<MetricName>>), Problem> {
+    let columns =
+        "toString(r.metric_name) as metric_name, toString(r.metric_type) as metric_type, toString(r.unit) as unit";
+    let select = TenantSelect::new(&caller, Relation::PartialHours, columns)
+        .and_if(
+            "r.metric_name ilike concat('%', {contains:String}, '%')",
+            "contains",
+            asked.contains.as_deref().map(literal),
+        )
+        .and_among(
+            "r.service_id in {service_id:Array(String)}",
+            "service_id",
+            &asked.service_id,
+        );
+    let select = within(select, HOURS, asked.from, asked.to)?
+        .then("group by metric_name, metric_type, unit order by metric_name, metric_type, unit");
+    found(&api, &caller, &request, select, asked.limit.rows()).await
+}
+
+/// Values of a column of the key: services, plugins, environments, teams.
+#[utoipa::path(
+    get, path = "/v1/metrics/values", tag = "metrics", params(ValuesParameters),
+    responses((status = 200, description = "Values.", body = FoundAnswer<FoundValue>))
+)]
+pub async fn values(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+    Asked(asked): Asked<ValuesParameters>,
+) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<FoundValue>>), Problem> {
+    let column = asked.column.name();
+    let columns = Sql::concat(["toString(r.", column, ") as value, sum(r.count) as samples"]);
+    let mut select = TenantSelect::new(&caller, Relation::PartialHours, columns).and_among(
+        "r.metric_name in {metric_name:Array(String)}",
+        "metric_name",
+        &asked.metric_name,
+    );
+    if let Some(contains) = asked.contains.as_deref() {
+        let condition = Sql::concat(["r.", column, " ilike concat('%', {contains:String}, '%')"]);
+        select = select.and(condition).bind("contains", literal(contains));
+    }
+    let select = within(select, HOURS, asked.from, asked.to)?.then("group by value order by value");
+    found(&api, &caller, &request, select, asked.limit.rows()).await
+}
+
+/// Labels of a metric: their names, or the values of one.
+#[utoipa::path(
+    get, path = "/v1/metrics/labels", tag = "metrics", params(LabelsParameters),
+    responses((status = 200, description = "Names or values.", body = FoundAnswer<FoundValue>))
+)]
+pub async fn labels(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+    Asked(asked): Asked<LabelsParameters>,
+) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<FoundValue>>), Problem> {
+    let columns = match asked.label {
+        None => "toString(arrayJoin(mapKeys(r.labels))) as value, count() as samples",
+        Some(_) => "r.labels[{label:String}] as value, count() as samples",
+    };
+    let select = TenantSelect::new(&caller, Relation::Metrics, columns)
+        .and("r.metric_name = {metric_name:String}")
+        .bind("metric_name", Parameter::Text(asked.metric_name))
+        .and_if(
+            "mapContains(r.labels, {label:String})",
+            "label",
+            asked.label.map(Parameter::Text),
+        );
+    let select = within(select, SAMPLES, asked.from, asked.to)?.then("group by value order by value");
+    found(&api, &caller, &request, select, asked.limit.rows()).await
+}
+
+/// How a span is written for a table.
+struct SpanSql {
+    recent: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const HOURS: SpanSql = SpanSql {
+    recent: "r.hour >= now('UTC') - interval 7 day",
+    from: "r.hour >= toDateTime({from:UInt32}, 'UTC')",
+    to: "r.hour < toDateTime({to:UInt32}, 'UTC')",
+};
+const SAMPLES: SpanSql = SpanSql {
+    recent: "r.time >= now('UTC') - interval 1 hour",
+    from: "r.time >= toDateTime({from:UInt32}, 'UTC')",
+    to: "r.time < toDateTime({to:UInt32}, 'UTC')",
+};
+
+fn within(
+    select: TenantSelect,
+    sql: SpanSql,
+    from: Option<Instant>,
+    to: Option<Instant>,
+) -> Result<TenantSelect, Problem> {
+    let span = Span::new(from, to)?;
+    let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+    let select = match span {
+        Span { from: None, to: None } => select.and(sql.recent),
+        _ => select,
+    };
+    Ok(select
+        .and_if(sql.from, "from", bound(span.from))
+        .and_if(sql.to, "to", bound(span.to)))
+}
+
+/// A text that stands for itself in `like`.
+fn literal(text: &str) -> Parameter {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    Parameter::Text(pattern)
+}
+
+async fn found<T: RowOwned + RowRead + Send>(
+    api: &Api,
+    caller: &Caller,
+    request: &RequestId,
+    select: TenantSelect,
+    limit: u32,
+) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
+    let _admitted = api.admit(caller.principal())?;
+    let mut rows: Vec<T> = Vec::new();
+    let take = |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    };
+    api.store.rows(request, &select.limit(limit + 1), take).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    Ok((Extension(RowsReturned(rows.len())), Json(FoundAnswer { rows, more })))
+}

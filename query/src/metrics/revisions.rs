@@ -1,0 +1,151 @@
+//! `GET /v1/metrics/revisions`: what late records changed, hour by hour: when, how many, how late, and where they are in Kafka.
+//!
+//! One row a batch and hour. The numbers they changed are in the hours themselves (`late_count`, `as_of`). Revisions are kept by
+//! tenant, not by team: a caller who sees some teams only is refused.
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::access::Caller;
+use crate::api::instant::{Instant, Span};
+use crate::api::observe::RowsReturned;
+use crate::api::page::{Limit, Page};
+use crate::api::{Api, Asked, Problem, RequestId};
+use crate::store::{Parameter, Relation, TenantSelect};
+
+const COLUMNS: &str = "r.hour as hour, r.revised_at as revised_at, toString(r.kafka_topic) as kafka_topic, \
+    r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, r.first_offset as first_offset, \
+    r.last_offset as last_offset, r.records as records, r.lateness_max_s as lateness_max_s";
+const AFTER: &str = "r.hour >= toDateTime({after_hour:UInt32}, 'UTC') and \
+    (r.hour, r.revised_at, toString(r.kafka_topic), r.kafka_partition, r.first_offset) > \
+    (toDateTime({after_hour:UInt32}, 'UTC'), toDateTime({after_revised_at:UInt32}, 'UTC'), {after_topic:String}, \
+    {after_partition:Int32}, {after_offset:Int64})";
+const ORDER: &str = "order by r.hour, r.revised_at, toString(r.kafka_topic), r.kafka_partition, r.first_offset";
+
+/// What can be asked of revisions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct RevisionsParameters {
+    /// Only of hours that start at this moment or later.
+    from: Option<Instant>,
+    /// Only of hours that start before this moment.
+    to: Option<Instant>,
+    /// Only what was revised at this moment or later, to the minute.
+    revised_from: Option<Instant>,
+    /// Revisions of a page at most.
+    limit: Limit<100, 10_000>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What a batch changed in an hour that was complete.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct Revision {
+    /// The hour that was changed.
+    #[serde(serialize_with = "moment")]
+    #[schema(value_type = Instant)]
+    hour: u32,
+    /// When, to the minute.
+    #[serde(serialize_with = "moment")]
+    #[schema(value_type = Instant)]
+    revised_at: u32,
+    /// Where the late records are.
+    kafka_topic: String,
+    /// Likewise.
+    kafka_partition: i32,
+    /// Which life of the log.
+    log_epoch: u32,
+    /// Offset of the first of them.
+    first_offset: i64,
+    /// Offset of the last of them.
+    last_offset: i64,
+    /// How many.
+    records: u64,
+    /// How far behind the watermark the latest of them was. Seconds.
+    lateness_max_s: u32,
+}
+
+/// Revisions, by hour.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RevisionsAnswer {
+    /// The revisions of this page.
+    rows: Vec<Revision>,
+    /// For the parameter `cursor` of the next page; `null` at the end.
+    next_cursor: Option<String>,
+}
+
+/// What late records changed in hours that were complete.
+#[utoipa::path(
+    get, path = "/v1/metrics/revisions", tag = "metrics", params(RevisionsParameters),
+    responses((status = 200, description = "A page of revisions.", body = RevisionsAnswer))
+)]
+pub async fn revisions(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+    Asked(asked): Asked<RevisionsParameters>,
+) -> Result<(Extension<RowsReturned>, Json<RevisionsAnswer>), Problem> {
+    let _admitted = api.admit(caller.principal())?;
+    if !caller.teams().is_empty() {
+        return Err(Problem::forbidden(
+            "revisions are those of a whole tenant, and this key sees some of its teams",
+        ));
+    }
+    let cursors = api.cursor_key.bind("metrics/revisions", &caller, &asked)?;
+    let span = Span::new(asked.from, asked.to)?;
+    let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+    let mut select = TenantSelect::new(&caller, Relation::HourRevisions, COLUMNS)
+        .and_if("r.hour >= toDateTime({from:UInt32}, 'UTC')", "from", bound(span.from))
+        .and_if("r.hour < toDateTime({to:UInt32}, 'UTC')", "to", bound(span.to))
+        .and_if(
+            "r.revised_at >= toDateTime({revised_from:UInt32}, 'UTC')",
+            "revised_from",
+            bound(asked.revised_from),
+        );
+    if let Some((hour, revised_at, topic, partition, offset)) = cursors.key::<Place>(asked.cursor.as_deref())? {
+        select = select
+            .and(AFTER)
+            .bind("after_hour", Parameter::Integer(hour.into()))
+            .bind("after_revised_at", Parameter::Integer(revised_at.into()))
+            .bind("after_topic", Parameter::Text(topic))
+            .bind("after_partition", Parameter::Integer(partition.into()))
+            .bind("after_offset", Parameter::Integer(offset));
+    }
+    let mut page = Page::new(asked.limit.rows(), api.config.limits.page_bytes_max);
+    let select = select.then(ORDER).limit(asked.limit.rows() + 1);
+    let take = |row: Revision| page.push(row, size_of::<Revision>());
+    api.store.rows(&request, &select, take).await?;
+    let next_cursor = page
+        .continues_after()
+        .map(|row| cursors.after(&row.place()))
+        .transpose()?;
+    let rows = page.into_rows();
+    Ok((
+        Extension(RowsReturned(rows.len())),
+        Json(RevisionsAnswer { rows, next_cursor }),
+    ))
+}
+
+/// What orders revisions: hour, minute, topic, partition, first offset.
+type Place = (u32, u32, String, i32, i64);
+
+impl Revision {
+    fn place(&self) -> Place {
+        let topic = self.kafka_topic.clone();
+        (
+            self.hour,
+            self.revised_at,
+            topic,
+            self.kafka_partition,
+            self.first_offset,
+        )
+    }
+}
+
+fn moment<S: serde::Serializer>(seconds: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    Instant::from_seconds(*seconds).serialize(serializer)
+}

@@ -1,0 +1,255 @@
+//! How long a row of an answer is: an hour, or a day or month of a time zone.
+//!
+//! Enters: a step, a zone and the span that is asked for. Leaves: the span in whole steps, the end of each row, and the SQL
+//! of its start. Hours are kept in UTC: a zone that is off by a part of an hour anywhere in the span is refused, because its
+//! days are not made of whole hours. Pure.
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::Problem;
+use crate::api::instant::{Edge, Instant, Span};
+use crate::store::Sql;
+
+const HOUR_S: i64 = 3_600;
+/// What `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds since 1970.
+const MOMENTS_S: (i64, i64) = (0, 4_291_747_200);
+/// No zone goes back and forth within so many days.
+const LOOK_AT_OFFSET_EVERY_DAYS: i64 = 7;
+
+/// How long a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// An hour, UTC.
+    Hour,
+    /// A day of a time zone.
+    Day,
+    /// A month of a time zone.
+    Month,
+}
+
+impl Step {
+    /// Where it is served.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Hour => "/v1/metrics/hourly",
+            Self::Day => "/v1/metrics/daily",
+            Self::Month => "/v1/metrics/monthly",
+        }
+    }
+}
+
+/// Steps of one question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    step: Step,
+    zone: Tz,
+    /// Whole steps; open where nothing was said.
+    pub span: Span,
+}
+
+impl Steps {
+    /// The steps that the span touches. A date means midnight in the zone.
+    pub fn new(step: Step, zone: Option<&str>, from: Option<Edge>, to: Option<Edge>) -> Result<Self, Problem> {
+        let zone = match zone {
+            None => Tz::UTC,
+            Some(name) => name
+                .parse()
+                .map_err(|_| Problem::parameter("zone", "expected the name of a time zone, such as Europe/Berlin"))?,
+        };
+        let at = |edge: Option<Edge>| edge.map(|edge| edge.at(|date| midnight(zone, date)));
+        let asked = Span::new(at(from), at(to))?;
+        let steps = Self {
+            step,
+            zone,
+            span: asked,
+        };
+        let span = Span {
+            from: asked.from.map(|from| steps.start_of(from)),
+            to: asked.to.map(|to| {
+                let start = steps.start_of(to);
+                if start == to { to } else { steps.end_of(start) }
+            }),
+        };
+        let steps = Self { span, ..steps };
+        steps.check_offsets()?;
+        Ok(steps)
+    }
+
+    /// The SQL of the start of the row that an hour belongs to, as a `DateTime`; `hour` is SQL of one.
+    pub fn start_sql(&self, hour: &'static str) -> Sql {
+        match self.step {
+            Step::Hour => hour.into(),
+            Step::Day => Sql::concat(["toStartOfDay(", hour, ", '", self.zone.name(), "')"]),
+            Step::Month => Sql::concat([
+                "toDateTime(toStartOfMonth(",
+                hour,
+                ", '",
+                self.zone.name(),
+                "'), '",
+                self.zone.name(),
+                "')",
+            ]),
+        }
+    }
+
+    /// How many rows a series has at most; `None` where the span is open.
+    pub fn most(&self) -> Option<u64> {
+        let (from, to) = (self.span.from?, self.span.to?);
+        // A day of 23 hours is the shortest, a month of 28 days.
+        let shortest_h = match self.step {
+            Step::Hour => 1,
+            Step::Day => 23,
+            Step::Month => 28 * 24 - 1,
+        };
+        let span_us = u64::try_from(to.micros().saturating_sub(from.micros())).ok()?;
+        Some(span_us / (shortest_h * HOUR_S as u64 * 1_000_000) + 1)
+    }
+
+    /// Where the row that starts at `start` ends.
+    pub fn end_of(&self, start: Instant) -> Instant {
+        let next = |date: NaiveDate| match self.step {
+            Step::Month => date.checked_add_months(Months::new(1)),
+            Step::Day | Step::Hour => date.checked_add_days(Days::new(1)),
+        };
+        match self.step {
+            Step::Hour => Instant::from_micros(start.micros().saturating_add(HOUR_S * 1_000_000)),
+            Step::Day | Step::Month => {
+                let date = local(self.zone, start).date_naive();
+                next(date).map_or(start, |date| midnight(self.zone, date))
+            }
+        }
+    }
+
+    fn start_of(&self, moment: Instant) -> Instant {
+        match self.step {
+            Step::Hour => {
+                let hour = HOUR_S * 1_000_000;
+                Instant::from_micros(moment.micros().div_euclid(hour).saturating_mul(hour))
+            }
+            Step::Day => midnight(self.zone, local(self.zone, moment).date_naive()),
+            Step::Month => {
+                let date = local(self.zone, moment).date_naive();
+                midnight(self.zone, date.with_day(1).unwrap_or(date))
+            }
+        }
+    }
+
+    /// Days of a zone that is off by a part of an hour cannot be made of hours of UTC.
+    fn check_offsets(&self) -> Result<(), Problem> {
+        if self.step == Step::Hour || self.zone == Tz::UTC {
+            return Ok(());
+        }
+        let bound = |edge: Option<Instant>, open: i64| {
+            edge.map_or(open, |edge| {
+                edge.micros().div_euclid(1_000_000).clamp(MOMENTS_S.0, MOMENTS_S.1)
+            })
+        };
+        let (from, to) = (bound(self.span.from, MOMENTS_S.0), bound(self.span.to, MOMENTS_S.1));
+        let step = (LOOK_AT_OFFSET_EVERY_DAYS * 24 * HOUR_S) as usize;
+        let off = |second: &i64| offset_s(self.zone, *second) % HOUR_S != 0;
+        match (from..to).step_by(step).chain([to]).find(off) {
+            None => Ok(()),
+            Some(second) => Err(Problem::parameter(
+                "zone",
+                format!(
+                    "{} is {} minutes off UTC at {}, which is no whole number of hours: its days cannot be made of hours of UTC",
+                    self.zone.name(),
+                    offset_s(self.zone, second) / 60,
+                    Instant::from_micros(second * 1_000_000).to_rfc3339(),
+                ),
+            )),
+        }
+    }
+}
+
+fn local(zone: Tz, moment: Instant) -> DateTime<Tz> {
+    let seconds = moment.micros().div_euclid(1_000_000).clamp(MOMENTS_S.0, MOMENTS_S.1);
+    let utc = DateTime::<Utc>::from_timestamp(seconds, 0).unwrap_or_default();
+    utc.with_timezone(&zone)
+}
+
+fn offset_s(zone: Tz, second: i64) -> i64 {
+    let moment = local(zone, Instant::from_micros(second.saturating_mul(1_000_000)));
+    moment.offset().fix().local_minus_utc().into()
+}
+
+/// The first moment of a day in a zone: where the clock is put forward at midnight, the day begins an hour later.
+fn midnight(zone: Tz, date: NaiveDate) -> Instant {
+    let start = date.and_time(NaiveTime::MIN);
+    let first = (0..=3)
+        .filter_map(|hours| {
+            zone.from_local_datetime(&(start + chrono::TimeDelta::hours(hours)))
+                .earliest()
+        })
+        .next();
+    let moment = first.map_or_else(|| start.and_utc(), |moment| moment.with_timezone(&Utc));
+    Instant::from_micros(moment.timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn edge(text: &str) -> Option<Edge> {
+        Some(Edge::parse(text).unwrap())
+    }
+
+    fn steps(step: Step, zone: &str, from: &str, to: &str) -> Result<Steps, Problem> {
+        Steps::new(step, Some(zone), edge(from), edge(to))
+    }
+
+    fn shown(steps: Steps) -> [String; 2] {
+        [steps.span.from, steps.span.to].map(|edge| edge.unwrap().to_rfc3339())
+    }
+
+    #[test]
+    fn a_date_is_a_day_of_the_zone_and_touched_days_are_whole() {
+        let berlin = steps(Step::Day, "Europe/Berlin", "2026-03-29", "2026-03-30").unwrap();
+        assert_eq!(
+            shown(berlin),
+            ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"],
+            "23 hours"
+        );
+        let touched = steps(
+            Step::Month,
+            "America/New_York",
+            "2026-01-31T12:00:00Z",
+            "2026-02-01T12:00:00Z",
+        )
+        .unwrap();
+        assert_eq!(shown(touched), ["2026-01-01T05:00:00Z", "2026-03-01T05:00:00Z"]);
+        let hours = steps(Step::Hour, "UTC", "2026-01-01T06:30:00Z", "2026-01-01T07:30:00Z").unwrap();
+        assert_eq!(shown(hours), ["2026-01-01T06:00:00Z", "2026-01-01T08:00:00Z"]);
+    }
+
+    #[test]
+    fn a_zone_with_half_hours_in_the_span_is_refused_with_the_reason() {
+        let problem = steps(Step::Day, "Asia/Kolkata", "2026-01-01", "2026-02-01").unwrap_err();
+        assert_eq!(problem.named_parameter(), Some("zone"));
+        assert!(problem.to_string().contains("330 minutes"), "{problem}");
+        // Half an hour is only its summer time.
+        assert!(steps(Step::Day, "Australia/Lord_Howe", "2026-01-01", "2026-02-01").is_ok());
+        assert!(steps(Step::Day, "Australia/Lord_Howe", "2026-01-01", "2026-07-01").is_err());
+        assert!(steps(Step::Day, "Mars/Base", "2026-01-01", "2026-02-01").is_err());
+        assert!(Steps::new(Step::Day, Some("Europe/Berlin"), None, None).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn rows_follow_each_other_without_a_gap(day in 0i64..40_000, zone in prop::sample::select(vec!["Europe/Berlin", "America/Sao_Paulo", "Asia/Tokyo", "UTC"]), month: bool) {
+            let step = if month { Step::Month } else { Step::Day };
+            let steps = Steps { step, zone: zone.parse().unwrap(), span: Span::default() };
+            let start = steps.start_of(Instant::from_micros(day * 86_400_000_000));
+            let end = steps.end_of(start);
+            prop_assert!(end > start);
+            prop_assert_eq!(steps.start_of(end), end);
+            prop_assert_eq!(steps.start_of(Instant::from_micros(end.micros() - 1)), start);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `GET /v1/system/ledger`: whether every record is accounted for: rows + rejected = records, by stage and topic.
+
+use axum::Json;
+use axum::extract::State;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::access::Principal;
+use crate::api::{Api, Problem, RequestId};
+
+const SQL: &str = "\
+    select toString(l.stage) as stage, toString(l.kafka_topic) as topic, \
+    countIf(l.entry in ('batch', 'recovered')) as batches, countIf(l.entry = 'recovered') as recovered, \
+    sumIf(l.records, l.entry in ('batch', 'recovered')) as records, sumIf(l.rows, l.entry in ('batch', 'recovered')) as rows, \
+    sumIf(l.rejected, l.entry in ('batch', 'recovered')) as rejected, sumIf(l.late, l.entry in ('batch', 'recovered')) as late, \
+    sumIf(l.expired, l.entry in ('batch', 'recovered')) as expired, countIf(l.entry = 'gap') as gaps, \
+    toUInt64(greatest(0, sumIf(l.end_offset - l.start_offset, l.entry = 'gap'))) as lost_offsets, \
+    countIf(l.entry in ('batch', 'recovered') and l.rows + l.rejected != l.records) = 0 as balanced \
+    from batch_ledger as l final group by l.stage, l.kafka_topic order by stage, topic";
+
+/// What became of the records of a topic in a stage.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct Balance {
+    /// Ingest or aggregate.
+    stage: String,
+    /// Topic.
+    topic: String,
+    /// Batches that were stored.
+    batches: u64,
+    /// Those among them that were finished after an accident.
+    recovered: u64,
+    /// Records in them.
+    records: u64,
+    /// Records that became rows, or samples in the hours.
+    rows: u64,
+    /// Records that were rejected, and are kept as such.
+    rejected: u64,
+    /// Samples that came when their hour was complete.
+    late: u64,
+    /// Rows that were older than their retention when they came.
+    expired: u64,
+    /// Times that the broker no longer had what was due.
+    gaps: u64,
+    /// Offsets in those gaps.
+    lost_offsets: u64,
+    /// Whether rows + rejected = records in every single batch.
+    balanced: bool,
+}
+
+/// The ledger, added up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LedgerAnswer {
+    /// By stage and topic.
+    rows: Vec<Balance>,
+}
+
+/// Whether every record is accounted for.
+#[utoipa::path(
+    get, path = "/v1/system/ledger", tag = "system",
+    responses((status = 200, description = "The balance of each stage and topic.", body = LedgerAnswer))
+)]
+pub async fn ledger(
+    State(api): State<Api>,
+    principal: Principal,
+    request: RequestId,
+) -> Result<Json<LedgerAnswer>, Problem> {
+    let _admitted = api.admit(&principal)?;
+    let rows = api.store.system(&request, SQL).await?;
+    Ok(Json(LedgerAnswer { rows }))
+}

@@ -1,0 +1,81 @@
+//! `GET /v1/system/progress`: how far each stage is with each partition, and what the completeness of metrics waits for.
+
+use axum::Json;
+use axum::extract::State;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::access::Principal;
+use crate::api::{Api, Instant, Problem, RequestId};
+use crate::metrics::completeness::{Completeness, LaggingPartition};
+
+const SQL: &str = "\
+    select toString(l.stage) as stage, toString(l.kafka_topic) as topic, l.kafka_partition as partition, \
+    l.log_epoch as log_epoch, max(l.end_offset) as end_offset, \
+    toUnixTimestamp64Milli(max(l.last_timestamp)) as last_record_at, \
+    toUnixTimestamp64Milli(max(l.inserted_at)) as last_batch_at, \
+    toInt64(dateDiff('second', max(l.last_timestamp), now64(3))) as behind_s \
+    from batch_ledger as l final where l.entry in ('batch', 'recovered') \
+    group by l.stage, l.kafka_topic, l.kafka_partition, l.log_epoch \
+    order by stage, topic, partition, log_epoch desc limit 1 by stage, topic, partition";
+
+/// How far a stage is with a partition.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct PartitionState {
+    /// Ingest or aggregate.
+    stage: String,
+    /// Topic.
+    topic: String,
+    /// Partition.
+    partition: i32,
+    /// Which life of its log.
+    log_epoch: u32,
+    /// Up to where its records are stored; exclusive.
+    end_offset: i64,
+    /// Kafka timestamp of the last record that is stored.
+    #[serde(serialize_with = "moment")]
+    #[schema(value_type = Instant)]
+    last_record_at: i64,
+    /// When the last batch was stored.
+    #[serde(serialize_with = "moment")]
+    #[schema(value_type = Instant)]
+    last_batch_at: i64,
+    /// How long ago the last record that is stored was sent: the lag, where records keep coming. Seconds.
+    behind_s: i64,
+}
+
+/// How far the stages are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgressAnswer {
+    /// Hours of metrics that end at or before this moment are complete; `null` while a partition has not reported.
+    complete_through: Option<Instant>,
+    /// The partitions that are no further than that.
+    held_back_by: Vec<LaggingPartition>,
+    /// Every partition that ever held a record, by stage.
+    rows: Vec<PartitionState>,
+}
+
+/// How far each stage is with each partition.
+#[utoipa::path(
+    get, path = "/v1/system/progress", tag = "system",
+    responses((status = 200, description = "The partitions.", body = ProgressAnswer))
+)]
+pub async fn progress(
+    State(api): State<Api>,
+    principal: Principal,
+    request: RequestId,
+) -> Result<Json<ProgressAnswer>, Problem> {
+    let _admitted = api.admit(&principal)?;
+    let topic = &api.config.source.metrics_topic;
+    let completeness = Completeness::of(&api.store.progress(&request, topic, None).await?);
+    Ok(Json(ProgressAnswer {
+        complete_through: completeness.through,
+        held_back_by: completeness.held_back_by,
+        rows: api.store.system(&request, SQL).await?,
+    }))
+}
+
+fn moment<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    Instant::from_millis(*millis).serialize(serializer)
+}

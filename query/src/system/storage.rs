@@ -1,0 +1,57 @@
+//! `GET /v1/system/storage`: how much lies where, by table and disk.
+
+use axum::Json;
+use axum::extract::State;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::access::Principal;
+use crate::api::{Api, Problem, RequestId};
+
+const SQL: &str = "\
+    select p.table as table, p.disk_name as disk, sum(p.rows) as rows, sum(p.bytes_on_disk) as bytes, \
+    sum(p.data_uncompressed_bytes) as uncompressed_bytes, count() as parts, toString(min(p.partition)) as oldest_partition \
+    from system.parts as p where p.active and p.database = currentDatabase() \
+    group by p.table, p.disk_name order by table, disk";
+
+/// What of a table lies on a disk.
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
+pub struct Stored {
+    /// Table.
+    table: String,
+    /// Disk: where recent parts lie, or older ones.
+    disk: String,
+    /// Rows.
+    rows: u64,
+    /// Bytes, compressed.
+    bytes: u64,
+    /// Bytes before compression.
+    uncompressed_bytes: u64,
+    /// Parts.
+    parts: u64,
+    /// The oldest partition, as ClickHouse writes it.
+    oldest_partition: String,
+}
+
+/// How much lies where.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StorageAnswer {
+    /// By table and disk.
+    rows: Vec<Stored>,
+}
+
+/// How much lies where.
+#[utoipa::path(
+    get, path = "/v1/system/storage", tag = "system",
+    responses((status = 200, description = "Tables by disk.", body = StorageAnswer))
+)]
+pub async fn storage(
+    State(api): State<Api>,
+    principal: Principal,
+    request: RequestId,
+) -> Result<Json<StorageAnswer>, Problem> {
+    let _admitted = api.admit(&principal)?;
+    let rows = api.store.system(&request, SQL).await?;
+    Ok(Json(StorageAnswer { rows }))
+}
