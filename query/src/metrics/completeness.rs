@@ -36,7 +36,8 @@ pub const PROGRESS_SQL: &str = "\
 /// advanced with the clock, without a batch, is in no batch: the claim of then may have been later, never earlier.
 pub const PROGRESS_THEN_SQL: &str = "\
     select l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
-    (select max(p.partitions) from partition_progress as p where p.kafka_topic = {topic:String}) as partition_count, \
+    toInt32(assumeNotNull((select max(p.partitions) from partition_progress as p where p.kafka_topic = {topic:String}))) \
+    as partition_count, \
     max(l.end_offset) as aggregated_end, toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, \
     toUnixTimestamp64Milli(max(l.closed_at)) as written_ms \
     from batch_ledger as l final where l.stage = 'aggregate' and l.kafka_topic = {topic:String} \

@@ -16,7 +16,7 @@ const SQL: &str = "\
     sumIf(l.rejected, l.entry in ('batch', 'recovered')) as rejected, sumIf(l.late, l.entry in ('batch', 'recovered')) as late, \
     sumIf(l.expired, l.entry in ('batch', 'recovered')) as expired, countIf(l.entry = 'gap') as gaps, \
     toUInt64(greatest(0, sumIf(l.end_offset - l.start_offset, l.entry = 'gap'))) as lost_offsets, \
-    countIf(l.entry in ('batch', 'recovered') and l.rows + l.rejected != l.records) = 0 as balanced \
+    toBool(countIf(l.entry in ('batch', 'recovered') and l.rows + l.rejected != l.records) = 0) as balanced \
     from batch_ledger as l final group by l.stage, l.kafka_topic order by stage, topic";
 
 /// What became of the records of a topic in a stage.
