@@ -10,6 +10,8 @@ use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, Telemetry
 use horolog_stage::run::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::upkeep::UpkeepConfig;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub batch: BatchConfig,
     /// How they are delivered.
     pub delivery: DeliveryConfig,
+    /// What is derived in the background.
+    pub upkeep: UpkeepConfig,
     /// Health and metrics.
     pub http: HttpConfig,
     /// Logs.
@@ -51,6 +55,7 @@ impl Default for Config {
                 age_max_ms: 10_000,
             },
             delivery: DeliveryConfig::default(),
+            upkeep: UpkeepConfig::default(),
             http: HttpConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8082)),
             },

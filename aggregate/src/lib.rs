@@ -2,7 +2,7 @@
 //!
 //! The way of a batch: [`stage`] cuts a range of records into chunks, [`workers`] spread them over the workers of the
 //! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`], bring those together to [`hours`];
-//! [`block`] makes rows of them.
+//! [`block`] makes rows of them. Beside that, [`upkeep`] derives counters from hours that are complete.
 
 pub mod block;
 mod columns;
@@ -21,4 +21,5 @@ pub mod stage;
 pub mod stalls;
 pub mod summary;
 pub mod time_frame;
+pub mod upkeep;
 pub mod workers;

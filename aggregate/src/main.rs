@@ -7,6 +7,7 @@ use clap::Parser;
 use horolog_aggregate::config::Config;
 use horolog_aggregate::stage::{Aggregation, Limits};
 use horolog_aggregate::stalls::Stalls;
+use horolog_aggregate::upkeep::{Turn, Upkeep};
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::config::{ConfigArgs, load};
 use horolog_stage::telemetry;
@@ -40,8 +41,9 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
         max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
         keys_per_tenant_max: config.aggregate.keys_per_tenant_max.max(1),
     };
-    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?;
-    let mut registry = Registry::default();
+    let (mut registry, turn) = (Registry::default(), Turn::default());
+    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_turn(turn.clone());
+    let upkeep = tokio::spawn(Upkeep::new(&config, turn, &mut registry)?.run());
     let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
     let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
     let watching = tokio::spawn(stalls.watch());
@@ -53,6 +55,7 @@ async fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     )
     .await;
     watching.abort();
+    upkeep.abort();
     ended?;
     Ok(())
 }

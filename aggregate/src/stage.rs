@@ -20,6 +20,7 @@ use crate::overflow::limit_keys;
 use crate::revisions::hour_revisions;
 use crate::samples::Samples;
 use crate::time_frame::TimeFrame;
+use crate::upkeep::Turn;
 use crate::workers::{Workers, WorkersError};
 
 /// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
@@ -38,6 +39,8 @@ pub struct Aggregation {
     /// How long `metrics_hourly` keeps an hour.
     retention: Months,
     limits: Limits,
+    /// Told of each progress.
+    turn: Turn,
 }
 
 /// What a batch is held to. A changed limit changes what new batches are made of; one that is repeated after a crash under
@@ -67,7 +70,13 @@ impl Aggregation {
             workers: Workers::start(workers, decoder)?,
             retention: Months::new(retention_months),
             limits,
+            turn: Turn::default(),
         })
+    }
+
+    /// Tells `turn` which partitions this member makes progress in.
+    pub fn with_turn(self, turn: Turn) -> Self {
+        Self { turn, ..self }
     }
 }
 
@@ -147,6 +156,7 @@ impl Stage for Aggregation {
     }
 
     fn progress(&self, at: &Progress) -> Option<Block> {
+        self.turn.reported(at.id.partition);
         partition_progress(at).ok()
     }
 }

@@ -5,3 +5,8 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod buckets;
+mod counters;
+mod flow;
+mod health;
+mod model;
+mod roll_ups;

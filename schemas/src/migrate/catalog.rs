@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::sql;
+use super::{fragments, sql};
 
 /// A numbered change of the schema, and its way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,19 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0009_metrics_hourly_view",
     "0010_hour_revisions",
     "0011_incidents",
+    "0012_metrics_hourly_as_of",
+    "0013_metrics_daily_in_zone",
+    "0014_metrics_daily_view",
+    "0015_metrics_monthly_in_zone",
+    "0016_metrics_monthly_view",
+    "0017_metrics_hourly_share",
+    "0018_metrics_hourly_fresh_view",
+    "0019_counter_revisions",
+    "0020_counter_hourly",
+    "0021_counter_hourly_view",
+    "0022_counter_hourly_as_of",
+    "0023_upkeep_progress",
+    "0024_counter_hourly_fresh_view",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.
@@ -62,7 +75,7 @@ impl Migration {
 
     /// The statements that apply it.
     pub fn up(&self) -> Vec<String> {
-        sql::statements(self.up)
+        sql::statements(&fragments::expand(self.up))
     }
 
     /// The statements that take it back.
@@ -70,7 +83,7 @@ impl Migration {
         sql::statements(self.down)
     }
 
-    /// SHA-256 of the statements that apply it. Comments and line breaks may be improved later, and the parameters of an
+    /// SHA-256 of the statements that apply it, shared fragments in place. Comments and line breaks may be improved later, and the parameters of an
     /// installation are not part of the migration: neither counts.
     pub fn checksum(&self) -> String {
         let digest = Sha256::digest(self.up().join(";\n"));

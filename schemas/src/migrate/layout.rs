@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::sql;
-use crate::buckets::bucket_index_sql;
 
 /// `[tables]`: parameters of the tables. They count when a table is made; `check` says where a live one differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +138,6 @@ impl Layout {
                 family,
                 "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'",
             ));
-        }
-        if let Some(value) = token.strip_prefix("bucket_index ") {
-            return Ok(bucket_index_sql(value));
         }
         match token {
             "on_cluster" => Ok(self.on_cluster()),

@@ -125,6 +125,14 @@ impl Retention {
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),
             (
+                "counter_hourly",
+                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+            ),
+            (
+                "counter_revisions",
+                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+            ),
+            (
                 "hour_revisions",
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),

@@ -1,0 +1,61 @@
+//! `[upkeep]`: settings of what is derived in the background.
+
+use horolog_stage::config::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// `[upkeep]`: counters by series and hour. One member of the group does it: the one that holds partition 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpkeepConfig {
+    /// Whether this process does it at all.
+    pub enabled: bool,
+    /// How often it looks for complete and revised hours, seconds.
+    pub interval_s: u64,
+    /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric and service
+    /// in a series labelled `otel.metric.overflow`.
+    pub label_sets_max: u64,
+    /// Raw samples that one statement computes from, at the most: an hour of a tenant with more is cut by series.
+    pub slice_rows_max: u64,
+    /// Memory of one statement in ClickHouse, bytes. Half of it is used before it spills to disk.
+    pub statement_memory_bytes_max: u64,
+    /// Time of one statement, seconds.
+    pub statement_timeout_s: u64,
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_s: 20,
+            label_sets_max: 100_000,
+            slice_rows_max: 2_000_000,
+            statement_memory_bytes_max: 1 << 30,
+            statement_timeout_s: 600,
+        }
+    }
+}
+
+impl UpkeepConfig {
+    /// Refuses what makes no sense.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        for (setting, value, least) in [
+            ("upkeep.interval_s", self.interval_s, 1),
+            ("upkeep.label_sets_max", self.label_sets_max, 1),
+            ("upkeep.slice_rows_max", self.slice_rows_max, 1_000),
+            (
+                "upkeep.statement_memory_bytes_max",
+                self.statement_memory_bytes_max,
+                64 << 20,
+            ),
+            ("upkeep.statement_timeout_s", self.statement_timeout_s, 1),
+        ] {
+            if value < least {
+                return Err(ConfigError::Invalid {
+                    setting: setting.to_owned(),
+                    reason: format!("{value} is below {least}"),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Computes the counters of complete hours, and those of hours that were revised.
+//!
+//! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
+//! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::config::UpkeepConfig;
+use super::metrics::UpkeepMetrics;
+use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
+use super::statements::{Statements, UpkeepError};
+use super::turn::now_ms;
+
+/// Computes.
+pub struct Counters {
+    pub(super) statements: Statements,
+    pub(super) config: UpkeepConfig,
+    pub(super) metrics: UpkeepMetrics,
+}
+
+/// The hours that are looked at: a span, of all tenants or of those named with their hours.
+#[derive(Debug, Default)]
+pub struct Scope {
+    /// Start of the first hour, seconds since 1970.
+    pub from: u32,
+    /// End of the last hour.
+    pub to: u32,
+    /// Tenants; empty for all.
+    pub tenants: Vec<String>,
+    /// By position in `tenants`: the hour.
+    pub hours: Vec<u32>,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Stale {
+    hour: u32,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct LabelSets {
+    label_sets: u64,
+}
+
+impl Counters {
+    /// Brings the hours of a scope up to date. Returns the first hour that still waits for raw rows; none when all is done.
+    pub async fn bring_up_to_date(&self, scope: &Scope) -> Result<Option<u32>, UpkeepError> {
+        let mut counts = self.counts(scope).await?;
+        let mut raw_is_complete = false;
+        if counts.iter().any(HourCounts::is_short) {
+            // Asked before the rows are counted: what is missing then does not come any more.
+            raw_is_complete = self.statements.raw_is_complete().await?;
+            counts = self.counts(scope).await?;
+        }
+        let mut waiting = None;
+        let mut due = Vec::new();
+        for counts in counts {
+            match counts.decide(raw_is_complete) {
+                Decision::Nothing => {}
+                Decision::Compute => due.push(counts),
+                Decision::Expired => self.expire(&counts).await?,
+                Decision::Wait => waiting = Some(waiting.unwrap_or(u32::MAX).min(counts.hour)),
+            }
+        }
+        for job in jobs(due, self.config.slice_rows_max) {
+            self.compute_with_followers(&job).await?;
+        }
+        Ok(waiting)
+    }
+
+    async fn counts(&self, scope: &Scope) -> Result<Vec<HourCounts>, UpkeepError> {
+        let query = self
+            .statements
+            .query(include_str!("due_hours.sql"))
+            .param("from", scope.from)
+            .param("to", scope.to)
+            .param("tenants", &scope.tenants)
+            .param("hours", &scope.hours);
+        self.statements.rows("count the samples of hours", query).await
+    }
+
+    /// Computes a job, then the later hours that took a sample from it as their predecessor which is not the last one any more.
+    /// Only after them the job is settled: until then it is due again.
+    async fn compute_with_followers(&self, job: &Job) -> Result<(), UpkeepError> {
+        let revision = self.insert(job).await?;
+        let unsettled = job.hours.iter().map(|_| 0).collect();
+        self.publish(job, revision, unsettled).await?;
+        let query = self.statements.about(include_str!("stale_hours.sql"), job);
+        let stale: Vec<Stale> = self.statements.rows("look for hours that follow", query).await?;
+        if let (Some(first), Some(last)) = (stale.first(), stale.last()) {
+            let scope = Scope {
+                from: first.hour,
+                to: last.hour + crate::key::HOUR_S,
+                tenants: stale.iter().map(|_| job.tenant_id.clone()).collect(),
+                hours: stale.iter().map(|stale| stale.hour).collect(),
+            };
+            // One whose raw rows are not all there stays as it is: it is due for itself, or they are gone.
+            let followers = self.counts(&scope).await?.into_iter();
+            let followers = followers
+                .filter(|hour| hour.raw_samples >= hour.hourly_samples)
+                .collect();
+            for follower in jobs(followers, self.config.slice_rows_max) {
+                let revision = self.insert(&follower).await?;
+                self.settle(&follower, revision).await?;
+            }
+        }
+        self.settle(job, revision).await
+    }
+
+    async fn settle(&self, job: &Job, revision: u64) -> Result<(), UpkeepError> {
+        let samples = job.hours.iter().map(|hour| hour.hourly_samples).collect();
+        self.publish(job, revision, samples).await?;
+        let query = self.statements.about(include_str!("report_resets.sql"), job);
+        let query = self.statements.incidents(query).param("revision", revision);
+        self.statements.execute("report resets", query).await?;
+        let revised = job.hours.iter().filter(|hour| hour.known_samples > 0).count() as u64;
+        self.metrics.hours.inc_by(job.hours.len() as u64);
+        self.metrics.revised_hours.inc_by(revised);
+        tracing::debug!(
+            tenant = job.tenant_id,
+            from = job.from(),
+            to = job.to(),
+            rows = job.rows(),
+            revised,
+            "computed counters"
+        );
+        Ok(())
+    }
+
+    /// Inserts the rows of a new revision, slice by slice; returns its number.
+    async fn insert(&self, job: &Job) -> Result<u64, UpkeepError> {
+        let revision = u64::try_from(now_ms()).unwrap_or_default();
+        let cutoff = self.cutoff(job).await?;
+        let slices = job.rows().div_ceil(self.config.slice_rows_max).max(1);
+        for slice in 0..slices {
+            let token = format!("counters/{}/{}/{revision}/{slices}/{slice}", job.tenant_id, job.from());
+            let query = self
+                .statements
+                .about(include_str!("insert_hours.sql"), job)
+                .param("revision", revision)
+                .param("cutoff", cutoff)
+                .param("slices", slices)
+                .param("slice", slice)
+                .with_setting("insert_deduplication_token", token);
+            self.statements.execute("compute counters", query).await?;
+        }
+        Ok(revision)
+    }
+
+    /// Label sets are only counted where there can be too many of them.
+    async fn cutoff(&self, job: &Job) -> Result<u64, UpkeepError> {
+        let label_sets_max = self.config.label_sets_max;
+        if job.rows() <= label_sets_max {
+            return Ok(u64::MAX);
+        }
+        let sql = "select toUInt64(uniqCombined64(${series_id})) as label_sets from metrics as m \
+                   where m.tenant_id = {tenant:String} and m.metric_type = 'counter' \
+                   and m.time >= toDateTime({from:UInt32}, 'UTC') and m.time < toDateTime({to:UInt32}, 'UTC')";
+        let query = self.statements.about(sql, job);
+        let found: Option<LabelSets> = self.statements.first("count label sets", query).await?;
+        let label_sets = found.map_or(0, |found| found.label_sets);
+        let overflowed = label_sets.saturating_sub(label_sets_max);
+        if overflowed > 0 {
+            self.metrics.overflowed.inc_by(overflowed);
+            tracing::warn!(
+                tenant = job.tenant_id,
+                label_sets,
+                label_sets_max,
+                "more label sets than upkeep.label_sets_max: those beyond are added up in one series each metric and service"
+            );
+        }
+        Ok(cutoff(label_sets, label_sets_max))
+    }
+
+    /// Makes a revision count, together with the samples that the hours had in `metrics_hourly`.
+    async fn publish(&self, job: &Job, revision: u64, hourly: Vec<u64>) -> Result<(), UpkeepError> {
+        let hours: Vec<u32> = job.hours.iter().map(|hour| hour.hour).collect();
+        let query = self
+            .statements
+            .about(include_str!("publish_hours.sql"), job)
+            .param("revision", revision)
+            .param("hours", hours)
+            .param("hourly", hourly);
+        self.statements.execute("publish counters", query).await
+    }
+
+    /// Leaves an hour as it was, and says so.
+    async fn expire(&self, hour: &HourCounts) -> Result<(), UpkeepError> {
+        let job = Job {
+            tenant_id: hour.tenant_id.clone(),
+            hours: vec![hour.clone()],
+        };
+        for (what, sql) in [
+            ("report missing raw rows", include_str!("report_expired.sql")),
+            ("leave an hour as it is", include_str!("expire_hours.sql")),
+        ] {
+            let query = self.statements.incidents(self.statements.about(sql, &job));
+            let query = query
+                .param("hourly_samples", hour.hourly_samples)
+                .param("raw_samples", hour.raw_samples);
+            self.statements.execute(what, query).await?;
+        }
+        self.metrics.expired_hours.inc();
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+insert into counter_hourly
+(
+    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, series_id, revision, user_id, labels, series, samples,
+    increase, resets, before_time, before_value, first_time, last_time, last_value, inserted_at
+)
+with
+    toUInt64({revision:UInt64}) as revision,
+    toUInt64({cutoff:UInt64}) as cutoff,
+    toDateTime({from:UInt32}, 'UTC') as hour_from,
+    toDateTime({to:UInt32}, 'UTC') as hour_to
+select
+    {tenant:String}, metric_name, hour, service_id, plugin_id, environment, any(team), any(its_unit), kept, revision, any(its_user),
+    if(kept = 0, map('otel.metric.overflow', 'true'), any(its_labels)), count(), sum(samples), sum(increase), sum(resets),
+    if(kept = 0, toDateTime64(0, 6, 'UTC'), any(before.1)), if(kept = 0, 0, any(before.2)),
+    min(first_time), max(last_time), if(kept = 0, 0, any(last_value)), now64(3)
+from
+(
+    select
+        metric_name, hour, service_id, plugin_id, environment, series_id, if(series_id > cutoff, 0, series_id) as kept,
+        any(team_id) as team, any(unit) as its_unit, if(kept = 0, '', any(user_id)) as its_user, any(labels) as its_labels,
+        ${counter_hour_columns}
+    from
+    (
+        with r as
+        (
+            select ${counter_sample_columns}
+            from metrics as m
+            where m.tenant_id = {tenant:String} and m.metric_type = 'counter'
+                -- Series in overflow have no row of their own in the hours before: their sample before is looked for in raw rows.
+                and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615) and m.time < hour_to
+                and (m.time >= hour_from or series_id > cutoff)
+                and series_id % {slices:UInt64} = {slice:UInt64}
+            union all
+            select ${counter_before_columns}
+            from counter_hourly_view as b
+            where b.tenant_id = {tenant:String} and b.hour >= hour_from - interval 7 day and b.hour < hour_from
+                and b.series_id != 0 and b.series_id <= cutoff and b.series_id % {slices:UInt64} = {slice:UInt64}
+            group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id
+        )
+        ${counter_steps}
+    )
+    where hour >= hour_from
+    group by metric_name, hour, service_id, plugin_id, environment, series_id
+)
+group by metric_name, hour, service_id, plugin_id, environment, kept

@@ -1,0 +1,61 @@
+//! What the upkeep tells Prometheus.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Its metrics; zero on members that do not have the turn.
+#[derive(Clone, Default)]
+pub struct UpkeepMetrics {
+    /// Hours of tenants whose counters were computed, revisions included.
+    pub hours: Counter,
+    /// Those among them that had been computed before.
+    pub revised_hours: Counter,
+    /// Hours of tenants whose raw rows were gone.
+    pub expired_hours: Counter,
+    /// Label sets beyond the limit, by hour.
+    pub overflowed: Counter,
+    /// Rounds that ended in an error; the next one begins where it stopped.
+    pub failures: Counter,
+    /// Hours before this are computed, seconds since 1970.
+    pub through_seconds: Gauge,
+    /// Whether this member has the turn.
+    pub is_ours: Gauge,
+}
+
+impl UpkeepMetrics {
+    /// Registers all of them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let m = metrics.clone();
+        let registry = registry.sub_registry_with_prefix("horolog_upkeep");
+        registry.register(
+            "counter_hours",
+            "Hours of tenants whose counters were computed",
+            m.hours,
+        );
+        registry.register(
+            "counter_hours_revised",
+            "Those that had been computed before",
+            m.revised_hours,
+        );
+        registry.register(
+            "counter_hours_expired",
+            "Hours of tenants whose raw rows were gone",
+            m.expired_hours,
+        );
+        registry.register(
+            "label_sets_overflowed",
+            "Label sets beyond the limit, by hour",
+            m.overflowed,
+        );
+        registry.register("failures", "Rounds that ended in an error", m.failures);
+        registry.register(
+            "counters_through_timestamp_seconds",
+            "Hours before this have their counters",
+            m.through_seconds,
+        );
+        registry.register("turn", "Whether this member does the upkeep", m.is_ours);
+        metrics
+    }
+}

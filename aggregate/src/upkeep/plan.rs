@@ -1,0 +1,214 @@
+//! Which hours of which tenants are to be computed, from counts alone.
+//!
+//! In: the progress of the partitions, and what tables hold of each tenant and hour. Out: through when all hours are complete;
+//! what to do with each hour; hours brought together to jobs. An hour is due when `metrics_hourly` has another number of samples
+//! than when it was last decided on, so that work which was done twice, or not to its end, decides itself. Pure.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use crate::key::HOUR_S;
+
+/// How far a partition is, in the newest life of its log.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct PartitionProgress {
+    /// The partition.
+    pub kafka_partition: i32,
+    /// Partitions of the topic, as the writer saw them.
+    pub partition_count: i32,
+    /// Milliseconds since 1970; 0 where no record has been seen.
+    pub watermark_ms: i64,
+    /// When it was written, ms since 1970.
+    pub written_ms: i64,
+}
+
+/// The start of the first hour that is not complete, seconds since 1970; none while a partition has not reported.
+pub fn complete_hours_end(progress: &[PartitionProgress]) -> Option<u32> {
+    let newest = progress
+        .iter()
+        .max_by_key(|row| (row.written_ms, row.partition_count))?;
+    let watermarks = (0..newest.partition_count).map(|partition| {
+        let row = progress.iter().find(|row| row.kafka_partition == partition);
+        row.map(|row| row.watermark_ms).filter(|&ms| ms > 0)
+    });
+    let complete_through_ms = watermarks.min()??;
+    let seconds = u32::try_from(complete_through_ms / 1_000).ok()?;
+    Some(seconds - seconds % HOUR_S)
+}
+
+/// What is known of an hour of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct HourCounts {
+    /// The tenant.
+    pub tenant_id: String,
+    /// Start of the hour, seconds since 1970.
+    pub hour: u32,
+    /// Samples of counters in `metrics_hourly`.
+    pub hourly_samples: u64,
+    /// Those in raw rows.
+    pub raw_samples: u64,
+    /// What `hourly_samples` was when the hour was last decided on; 0: never.
+    pub known_samples: u64,
+}
+
+/// What to do with an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is as it was.
+    Nothing,
+    /// Compute it.
+    Compute,
+    /// Raw rows will come.
+    Wait,
+    /// Raw rows are gone.
+    Expired,
+}
+
+impl HourCounts {
+    /// Whether it is to be decided on and has less raw rows than it should.
+    pub fn is_short(&self) -> bool {
+        self.hourly_samples != self.known_samples && self.raw_samples < self.hourly_samples
+    }
+
+    /// What to do, when ingest has stored all that was aggregated (`raw_is_complete`) or not.
+    pub fn decide(&self, raw_is_complete: bool) -> Decision {
+        if self.hourly_samples == self.known_samples {
+            Decision::Nothing
+        } else if self.raw_samples >= self.hourly_samples {
+            Decision::Compute
+        } else if raw_is_complete {
+            Decision::Expired
+        } else {
+            Decision::Wait
+        }
+    }
+}
+
+/// Hours of one tenant that follow each other and are computed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The hours, in order.
+    pub hours: Vec<HourCounts>,
+}
+
+impl Job {
+    /// Start of the first hour, seconds since 1970.
+    pub fn from(&self) -> u32 {
+        self.hours.first().map_or(0, |hour| hour.hour)
+    }
+
+    /// End of the last hour, seconds since 1970.
+    pub fn to(&self) -> u32 {
+        self.hours.last().map_or(0, |hour| hour.hour + HOUR_S)
+    }
+
+    /// Raw samples in it.
+    pub fn rows(&self) -> u64 {
+        self.hours.iter().map(|hour| hour.raw_samples).sum()
+    }
+}
+
+/// Neighbouring hours of a tenant brought together, as long as they have at most `rows_max` raw samples. `hours` are sorted by
+/// tenant and hour. Order is kept: an hour takes the samples before it from the hour before.
+pub fn jobs(hours: Vec<HourCounts>, rows_max: u64) -> Vec<Job> {
+    let mut jobs: Vec<Job> = Vec::new();
+    for hour in hours {
+        match jobs.last_mut() {
+            Some(job)
+                if job.tenant_id == hour.tenant_id
+                    && job.to() == hour.hour
+                    && job.rows() + hour.raw_samples <= rows_max =>
+            {
+                job.hours.push(hour);
+            }
+            _ => jobs.push(Job {
+                tenant_id: hour.tenant_id.clone(),
+                hours: vec![hour],
+            }),
+        }
+    }
+    jobs
+}
+
+/// The largest series identifier that gets a row of its own, so that about `label_sets_max` of `label_sets` do: identifiers are
+/// hashes, spread evenly. A series stays on its side while the population stays.
+pub fn cutoff(label_sets: u64, label_sets_max: u64) -> u64 {
+    if label_sets <= label_sets_max {
+        return u64::MAX;
+    }
+    let share = (u128::from(u64::MAX) * u128::from(label_sets_max)) / u128::from(label_sets);
+    share as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hour(tenant: &str, number: u32, raw_samples: u64) -> HourCounts {
+        HourCounts {
+            tenant_id: tenant.to_owned(),
+            hour: number * HOUR_S,
+            hourly_samples: 10,
+            raw_samples,
+            known_samples: 0,
+        }
+    }
+
+    fn progress(kafka_partition: i32, partition_count: i32, watermark_ms: i64) -> PartitionProgress {
+        PartitionProgress {
+            kafka_partition,
+            partition_count,
+            watermark_ms,
+            written_ms: 1,
+        }
+    }
+
+    #[test]
+    fn hours_are_complete_through_the_slowest_partition() {
+        let hour_ms = i64::from(HOUR_S) * 1_000;
+        let all = [progress(0, 2, 5 * hour_ms + 1), progress(1, 2, 4 * hour_ms - 1)];
+        assert_eq!(complete_hours_end(&all), Some(3 * HOUR_S));
+        assert_eq!(complete_hours_end(&all[..1]), None, "partition 1 has not reported");
+        assert_eq!(complete_hours_end(&[progress(0, 1, 0)]), None, "no record was seen");
+        assert_eq!(complete_hours_end(&[]), None);
+    }
+
+    #[test]
+    fn an_hour_waits_for_its_raw_rows_and_gives_up_when_they_are_gone() {
+        assert_eq!(hour("a", 1, 10).decide(false), Decision::Compute);
+        assert_eq!(hour("a", 1, 12).decide(false), Decision::Compute);
+        assert_eq!(hour("a", 1, 9).decide(false), Decision::Wait);
+        assert_eq!(hour("a", 1, 9).decide(true), Decision::Expired);
+        let known = HourCounts {
+            known_samples: 10,
+            ..hour("a", 1, 9)
+        };
+        assert_eq!(known.decide(true), Decision::Nothing);
+    }
+
+    #[test]
+    fn neighbouring_hours_of_a_tenant_are_one_job() {
+        let hours = vec![
+            hour("a", 1, 4),
+            hour("a", 2, 4),
+            hour("a", 3, 4),
+            hour("a", 5, 1),
+            hour("b", 6, 50),
+            hour("b", 7, 1),
+        ];
+        let spans: Vec<(String, u32, u32)> = jobs(hours, 9)
+            .iter()
+            .map(|job| (job.tenant_id.clone(), job.from() / HOUR_S, job.to() / HOUR_S))
+            .collect();
+        let expected = [("a", 1, 3), ("a", 3, 4), ("a", 5, 6), ("b", 6, 7), ("b", 7, 8)];
+        assert_eq!(spans, expected.map(|(tenant, from, to)| (tenant.to_owned(), from, to)));
+    }
+
+    #[test]
+    fn the_limit_on_label_sets_is_a_share_of_all_hashes() {
+        assert_eq!(cutoff(10, 10), u64::MAX);
+        assert_eq!(cutoff(40, 10), u64::MAX / 4);
+    }
+}

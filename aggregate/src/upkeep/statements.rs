@@ -1,0 +1,150 @@
+//! The statements of the upkeep, and the client that runs them.
+//!
+//! In: a span of hours and its parameters. Out: rows, or what ClickHouse said. Every statement is bounded in memory and time and
+//! spills to disk before it reaches the bound. Inserts are not repeated: what has an unknown outcome is left, and done
+//! anew as another revision.
+
+use std::time::Duration;
+
+use clickhouse::query::Query;
+use clickhouse::{Client, RowOwned, RowRead};
+use horolog_schemas::migrate::expand;
+use horolog_stage::config::{ClickHouseConfig, ConfigError};
+
+use super::config::UpkeepConfig;
+use super::plan::{Job, PartitionProgress};
+
+/// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
+const GRACE: Duration = Duration::from_secs(10);
+/// Entries in `incidents` that one job makes, at the most.
+const INCIDENTS_MAX: u64 = 1_000;
+
+const PROGRESS: &str = "\
+    select p.kafka_partition as kafka_partition, max(p.partitions) as partition_count, \
+    toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms, toUnixTimestamp64Milli(max(p.inserted_at)) as written_ms \
+    from partition_progress as p where p.kafka_topic = {topic:String} \
+    group by p.kafka_partition, p.log_epoch order by p.kafka_partition, p.log_epoch desc limit 1 by p.kafka_partition";
+
+/// Partitions of which ingest has not yet stored all that was aggregated.
+const RAW_BEHIND: &str = "\
+    select count() as partitions from \
+    (select kafka_partition, max((log_epoch, aggregated_end)) as aggregated from partition_progress \
+        where kafka_topic = {topic:String} group by kafka_partition) as a \
+    left join (select kafka_partition, max((log_epoch, end_offset)) as stored from batch_ledger \
+        where stage = 'ingest' and kafka_topic = {topic:String} group by kafka_partition) as i \
+    on a.kafka_partition = i.kafka_partition where a.aggregated > i.stored";
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// ClickHouse refused, or is away.
+    #[error("{what}: {source}")]
+    ClickHouse {
+        /// What was being done.
+        what: &'static str,
+        /// What was said.
+        source: clickhouse::error::Error,
+    },
+    /// No answer in time.
+    #[error("{0}: no answer in time (upkeep.statement_timeout_s)")]
+    Timeout(&'static str),
+}
+
+/// The database, as the upkeep uses it.
+#[derive(Clone)]
+pub struct Statements {
+    client: Client,
+    timeout: Duration,
+    pub(super) topic: String,
+}
+
+impl Statements {
+    /// As configured; does not connect.
+    pub fn new(clickhouse: &ClickHouseConfig, config: &UpkeepConfig, topic: &str) -> Result<Self, ConfigError> {
+        let memory = config.statement_memory_bytes_max;
+        let mut client = clickhouse
+            .client()?
+            .with_setting("async_insert", "0")
+            .with_setting("max_memory_usage", memory.to_string())
+            .with_setting("max_bytes_before_external_group_by", (memory / 2).to_string())
+            .with_setting("max_bytes_before_external_sort", (memory / 2).to_string())
+            .with_setting("max_execution_time", config.statement_timeout_s.to_string())
+            .with_setting("log_comment", "horolog-aggregate upkeep");
+        if clickhouse.quorum {
+            client = client
+                .with_setting("insert_quorum", "auto")
+                .with_setting("select_sequential_consistency", "1");
+        }
+        Ok(Self {
+            client,
+            timeout: Duration::from_secs(config.statement_timeout_s) + GRACE,
+            topic: topic.to_owned(),
+        })
+    }
+
+    /// A statement with its fragments in place.
+    pub fn query(&self, sql: &str) -> Query {
+        // The client takes `?` for a placeholder of its own.
+        self.client.query(&expand(sql).replace('?', "??"))
+    }
+
+    /// A statement about the hours of a job.
+    pub fn about(&self, sql: &str, job: &Job) -> Query {
+        self.query(sql)
+            .param("tenant", &job.tenant_id)
+            .param("from", job.from())
+            .param("to", job.to())
+    }
+
+    /// A statement that may write incidents.
+    pub fn incidents(&self, query: Query) -> Query {
+        query.param("topic", &self.topic).param("incidents_max", INCIDENTS_MAX)
+    }
+
+    /// Runs a statement to its end.
+    pub async fn execute(&self, what: &'static str, query: Query) -> Result<(), UpkeepError> {
+        self.in_time(what, query.execute()).await
+    }
+
+    /// All rows.
+    pub async fn rows<T: RowOwned + RowRead>(&self, what: &'static str, query: Query) -> Result<Vec<T>, UpkeepError> {
+        self.in_time(what, query.fetch_all::<T>()).await
+    }
+
+    /// The first row.
+    pub async fn first<T: RowOwned + RowRead>(
+        &self,
+        what: &'static str,
+        query: Query,
+    ) -> Result<Option<T>, UpkeepError> {
+        self.in_time(what, query.fetch_optional::<T>()).await
+    }
+
+    /// The newest progress of each partition of the topic.
+    pub async fn progress(&self) -> Result<Vec<PartitionProgress>, UpkeepError> {
+        let query = self.client.query(PROGRESS).param("topic", &self.topic);
+        self.rows("read the progress of the partitions", query).await
+    }
+
+    /// Whether ingest has stored the raw rows of all that was aggregated. Reads the ledger, so it is asked when that matters only.
+    pub async fn raw_is_complete(&self) -> Result<bool, UpkeepError> {
+        #[derive(clickhouse::Row, serde::Deserialize)]
+        struct Behind {
+            partitions: u64,
+        }
+        let query = self.client.query(RAW_BEHIND).param("topic", &self.topic);
+        let behind: Option<Behind> = self.first("ask how far ingest is", query).await?;
+        Ok(behind.is_some_and(|behind| behind.partitions == 0))
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &'static str,
+        answer: impl Future<Output = Result<T, clickhouse::error::Error>>,
+    ) -> Result<T, UpkeepError> {
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer.map_err(|source| UpkeepError::ClickHouse { what, source }),
+            Err(_) => Err(UpkeepError::Timeout(what)),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Whose turn it is to do the upkeep: the member that holds partition 0 of the topic, of which there is one at a time.
+//!
+//! In: the partitions that this member reports progress of, which it does for each batch and while a partition is idle. Out:
+//! whether partition 0 was among them of late. Two members that overlap for a while do the same work twice and harm nothing:
+//! what they write are revisions, of which the newest counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The partition whose holder has the turn.
+const DECIDING_PARTITION: i32 = 0;
+/// A holder that reported nothing for so long has lost the partition, or has nothing that a revision could be made of.
+const HELD_FOR: Duration = Duration::from_secs(120);
+
+/// Shared between the stage and the upkeep.
+#[derive(Debug, Clone, Default)]
+pub struct Turn(Arc<AtomicI64>);
+
+impl Turn {
+    /// This member reports progress of a partition.
+    pub fn reported(&self, partition: i32) {
+        if partition == DECIDING_PARTITION {
+            self.0.store(now_ms(), Ordering::Release);
+        }
+    }
+
+    /// Whether the upkeep is for this member to do.
+    pub fn is_ours(&self) -> bool {
+        let reported_ms = self.0.load(Ordering::Acquire);
+        reported_ms > 0 && now_ms() - reported_ms < HELD_FOR.as_millis() as i64
+    }
+}
+
+/// Wall clock, ms since 1970.
+pub(super) fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_turn_follows_partition_0() {
+        let turn = Turn::default();
+        assert!(!turn.is_ours());
+        turn.reported(3);
+        assert!(!turn.is_ours());
+        turn.reported(0);
+        assert!(turn.clone().is_ours());
+    }
+}

@@ -1,0 +1,176 @@
+//! Counters and fresh hours, against the naive model, while a stage is killed and late samples come.
+
+use horolog_schemas::MetricSample;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::bed::{now_ms, wait_until};
+use crate::flow::{DEADLINE, Flow};
+use crate::model::{Hours, Model};
+
+const HOUR_MS: i64 = 3_600_000;
+const INSTANCES: u64 = 7;
+const STEP_MS: i64 = 60_000;
+
+/// Three hours of counters up to now, each instance with resets of its own; all values are whole, so that sums are exact.
+fn history(flow: &Flow, random: &mut StdRng, from_ms: i64, to_ms: i64) -> Vec<MetricSample> {
+    let mut values = [0_u32; INSTANCES as usize];
+    let mut samples = Vec::new();
+    for time in (from_ms..to_ms).step_by(STEP_MS as usize) {
+        for instance in 0..INSTANCES {
+            let value = &mut values[instance as usize];
+            *value = if random.random_bool(0.02) {
+                3
+            } else {
+                *value + random.random_range(0..50)
+            };
+            samples.push(flow.counter("requests", instance, time, f64::from(*value)));
+        }
+    }
+    samples
+}
+
+fn fresh(flow: &Flow) -> Hours {
+    let rows: Vec<(String, String, u32, u64, f64, u64)> = flow.bed.sql(&format!(
+        "select toString(metric_name), labels['instance'] as instance, toUInt32(hour), samples, increase, resets \
+         from counter_hourly_fresh_view where tenant_id = '{}'",
+        flow.topic
+    ));
+    rows.into_iter()
+        .map(|(metric, instance, hour, samples, increase, resets)| {
+            ((metric, instance, hour), (samples, increase, resets))
+        })
+        .collect()
+}
+
+/// Hours of the tenant that are computed, and the samples in them.
+fn computed(flow: &Flow) -> (u64, u64) {
+    flow.bed.one(&format!(
+        "select uniqExact(hour), sum(samples) from counter_hourly_view where tenant_id = '{}'",
+        flow.topic
+    ))
+}
+
+#[test]
+fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples() {
+    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
+    println!("HOROLOG_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let flow = Flow::new("counters", 2);
+    let mut model = Model::default();
+    let _ingest = flow.ingest();
+    let mut aggregate = flow.aggregate();
+    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
+    let start = this_hour - 3 * HOUR_MS + 30 * 60_000;
+    let samples = history(&flow, &mut random, start, now_ms());
+    // Samples of a series alternate between partitions; the stage dies between batches.
+    let (front, back) = samples.split_at(samples.len() / 2);
+    for (partition, samples) in [(0, front), (1, back)] {
+        let offset = flow.produce(partition, samples);
+        model.add(samples, partition, offset);
+        aggregate.restart();
+    }
+    flow.wait_until_stored("ingest");
+    flow.wait_until_stored("aggregate");
+    wait_until(DEADLINE, "the three hours before this one are computed", || {
+        computed(&flow).0 >= 3
+    });
+    assert_eq!(fresh(&flow), model.hours());
+
+    // The last sample of the first hour comes late: it changes that hour, and what the next one starts from.
+    let late = [flow.counter("requests", 0, start + 30 * 60_000 - 1, 100_000.0)];
+    let before = model.hours();
+    let offset = flow.produce(1, &late);
+    model.add(&late, 1, offset);
+    let changed: Vec<u32> = model
+        .hours()
+        .iter()
+        .filter(|(key, hour)| before.get(*key) != Some(*hour))
+        .map(|(key, _)| key.2)
+        .collect();
+    assert_eq!(changed.len(), 2, "two hours change: {changed:?}");
+    wait_until(DEADLINE, "both hours are revised", || fresh(&flow) == model.hours());
+    aggregate.kill9();
+    let as_of_before: f64 = flow.bed.one(&format!(
+        "select sum(increase) from counter_hourly_as_of(as_of = toString(now64(3, 'UTC') - interval 1 day)) where tenant_id = '{}'",
+        flow.topic
+    ));
+    assert_eq!(as_of_before, 0.0, "a day ago nothing was known");
+    let revisions: u64 = flow.bed.one(&format!(
+        "select uniqExact(revision) from counter_hourly where tenant_id = '{}' and hour = toDateTime({})",
+        flow.topic, changed[0]
+    ));
+    assert!(revisions >= 2, "what was known before is kept");
+    let twice: u64 = flow.bed.one(&format!(
+        "select count() - uniqExact(hour, metric_name, splitByString(': ', detail)[2]) from incidents \
+         where reason = 'counter_reset_twice' and tenant_id = '{}'",
+        flow.topic
+    ));
+    assert_eq!(twice, 0, "a counter that fell twice is told of once");
+}
+
+#[test]
+fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
+    let flow = Flow::new("fresh", 2);
+    let _ingest = flow.ingest();
+    let mut aggregate = flow.aggregate();
+    let now = now_ms();
+    let samples = |from: i64, count: i64| -> Vec<MetricSample> {
+        (from..from + count)
+            .map(|number| {
+                flow.counter(
+                    "m",
+                    number as u64 % 3,
+                    now - number * 1_000,
+                    (number % 97) as f64 - 20.0,
+                )
+            })
+            .collect()
+    };
+    // Partition 0 gets more than partition 1: each has an end of its own.
+    flow.produce(0, &samples(0, 5_000));
+    flow.produce(1, &samples(5_000, 10));
+    flow.wait_until_stored("aggregate");
+    flow.wait_until_stored("ingest");
+    let progress = || -> u64 {
+        flow.bed.one(&format!(
+            "select count() from partition_progress where kafka_topic = '{}' and aggregated_end > 0",
+            flow.topic
+        ))
+    };
+    wait_until(DEADLINE, "both partitions have their progress", || progress() >= 2);
+    let totals = |fresh: u64| {
+        let rows: Vec<(u64, u64)> = flow.bed.sql(&format!(
+            "select sum(count), sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
+            flow.topic
+        ));
+        assert_eq!(rows[0].1, fresh);
+        rows[0].0
+    };
+    assert_eq!(totals(0), 5_010);
+
+    aggregate.kill9();
+    flow.produce(0, &samples(6_000, 700));
+    flow.produce(1, &samples(7_000, 300));
+    flow.wait_until_stored("ingest");
+    assert_eq!(totals(1_000), 6_010);
+    // Everything but the sums' last bits is as if all had been aggregated.
+    let columns = "metric_name, hour, count, min, max, last, p50, p90, p95, p99, p999, positive, negative, zero_count, round(sum, 6)";
+    let rows = |view: &str| -> Vec<String> {
+        flow.bed.sql(&format!(
+            "select toString(({columns})) from {view} where tenant_id = '{}' order by hour",
+            flow.topic
+        ))
+    };
+    let while_fresh = rows("metrics_hourly_fresh_view");
+    aggregate.restart();
+    flow.wait_until_stored("aggregate");
+    wait_until(DEADLINE, "nothing is fresh any more", || {
+        flow.bed.one::<u64>(&format!(
+            "select sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
+            flow.topic
+        )) == 0
+    });
+    assert_eq!(rows("metrics_hourly_fresh_view"), while_fresh);
+    assert_eq!(rows("metrics_hourly_view"), while_fresh);
+}

@@ -1,0 +1,1 @@
+drop view if exists metrics_daily_view${on_cluster} sync

@@ -1,0 +1,1 @@
+drop view if exists metrics_monthly_view${on_cluster} sync

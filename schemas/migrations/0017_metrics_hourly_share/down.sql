@@ -1,0 +1,1 @@
+drop view if exists metrics_hourly_share${on_cluster} sync

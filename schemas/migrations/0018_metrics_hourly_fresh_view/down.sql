@@ -1,0 +1,1 @@
+drop view if exists metrics_hourly_fresh_view${on_cluster} sync

@@ -1,0 +1,1 @@
+drop table if exists counter_revisions${on_cluster} sync

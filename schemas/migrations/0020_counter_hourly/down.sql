@@ -1,0 +1,1 @@
+drop table if exists counter_hourly${on_cluster} sync

@@ -1,0 +1,1 @@
+drop view if exists counter_hourly_view${on_cluster} sync

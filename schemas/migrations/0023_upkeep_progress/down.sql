@@ -1,0 +1,1 @@
+drop table if exists upkeep_progress${on_cluster} sync

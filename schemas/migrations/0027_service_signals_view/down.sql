@@ -1,0 +1,1 @@
+drop view if exists service_signals_view${on_cluster} sync

@@ -1,0 +1,1 @@
+drop view if exists live_keys_view${on_cluster} sync

@@ -1,0 +1,1 @@
+drop view if exists label_sets_view${on_cluster} sync
