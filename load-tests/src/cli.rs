@@ -6,18 +6,38 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::mode::{compare, generate, knee, merge, run};
 use crate::sizes;
 
-/// Load tests of Horolog.
-#[derive(Debug, Parser)]
+/// Load tests of Horolog: open loop, every record accounted for.
+///
+/// Exit code 0: passed. 1: a record was lost or doubled, an objective missed, or it could not start. 3: no verdict, the tester was
+/// the bottleneck. 130: interrupted.
+#[derive(Parser)]
 #[command(name = "horolog-load", version, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
+    /// Send records by a schedule; measure until they are acknowledged, stored and in the hourly answer.
+    Run(Box<run::RunOptions>),
+    /// Find the highest rate that holds the objectives [default: stored:p99<=1s].
+    Knee(Box<knee::KneeOptions>),
+    /// A long run that fails when memory, lag or latency grows.
+    Soak(Box<run::RunOptions>),
+    /// Kill and pause the processes of a local stack while the schedule goes on.
+    Chaos(Box<run::ChaosOptions>),
+    /// Compare two results folders, or run two configurations alternately and compare them.
+    Compare(compare::CompareOptions),
+    /// Send recorded records again, with their gaps.
+    Replay(Box<run::ReplayOptions>),
+    /// Add up what several testers measured at the same time.
+    Merge(merge::MergeOptions),
+    /// Make records without sending them: how fast is the generator?
+    Generate(generate::GenerateOptions),
     /// Measure the promised sizes on a new local stack: start, memory, a backlog to hourly rows, latency at a modest rate.
     Sizes(sizes::SizesOptions),
 }
@@ -26,6 +46,14 @@ impl Cli {
     /// Runs the subcommand to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Run(options) => run::run(&options),
+            Command::Knee(options) => knee::run(&options),
+            Command::Soak(options) => run::soak(&options),
+            Command::Chaos(options) => run::chaos(&options),
+            Command::Compare(options) => compare::run(&options),
+            Command::Replay(options) => run::replay(&options),
+            Command::Merge(options) => merge::run(&options),
+            Command::Generate(options) => generate::run(&options),
             Command::Sizes(options) => sizes::run(&options),
         }
     }

@@ -1,22 +1,34 @@
 //! What is fast here, measured from outside: the real binaries, the real broker, the real engine.
 //!
-//! Modules by what they do: [`cli`] parses the command line; [`sizes`] is the benchmark of the sizes that the project promises.
-//! Of use to any measurement: [`local_stack`] starts a stack of its own; [`series`] makes records and [`producer`] sends
-//! them, by a [`schedule`]; [`visibility`] turns what was seen when into latencies; [`store`] asks ClickHouse, [`exposition`] a
-//! stage's metrics, [`process`] and [`machine`] the operating system; [`account`] tells whether a record was lost or doubled.
-//!
 //! Latencies count from the time at which a record was meant to be sent. A run that lost or doubled a record fails, whatever
 //! its speed.
+//!
+//! The pure core: [`schedule`] says when, [`traffic`] what, [`sender`] keeps to it, [`recorder`] takes everything in,
+//! [`latencies`] are the histograms, [`books`] tell whether a record was lost or doubled, [`results`] make files of it. The edges:
+//! [`target`] is what is measured, by [`local_stack`] when it is one of our own, [`producer`] sends to Kafka, [`watch`] looks at what
+//! goes on, [`store`] asks ClickHouse, [`exposition`] a stage's metrics, [`process`] and [`machine`] the operating system, [`chaos`]
+//! disturbs. [`trial`] is one run of all that; [`mode`] and [`sizes`] are the subcommands, [`cli`] their options.
 
-pub mod account;
+pub mod books;
+pub mod chaos;
 pub mod cli;
 pub mod exposition;
+pub mod latencies;
+pub mod live;
 pub mod local_stack;
 pub mod machine;
+pub mod mode;
 pub mod process;
 pub mod producer;
+pub mod recorder;
+pub mod results;
 pub mod schedule;
-pub mod series;
+pub mod sender;
 pub mod sizes;
+pub mod span;
+pub mod stop;
 pub mod store;
-pub mod visibility;
+pub mod target;
+pub mod traffic;
+pub mod trial;
+pub mod watch;

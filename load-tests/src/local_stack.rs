@@ -30,12 +30,16 @@ const PORT_FLAGS: [&str; 6] = [
     "--port-aggregate",
 ];
 
+/// What the process that starts the others is called.
+pub const SUPERVISOR: &str = "supervisor";
+
 /// Which programs, and where their data goes.
 #[derive(Debug, Clone)]
 pub struct LocalStack {
     horolog: PathBuf,
     data: PathBuf,
     keep: bool,
+    environment: Vec<(String, String)>,
 }
 
 /// A stack that is ready.
@@ -99,19 +103,23 @@ struct Part {
     address: Option<String>,
 }
 
+impl Status {
+    /// The store's HTTP address.
+    pub fn clickhouse_url(&self) -> String {
+        self.clickhouse.url.clone()
+    }
+
+    /// The store's password.
+    pub fn clickhouse_password(&self) -> anyhow::Result<String> {
+        let file = &self.clickhouse.password_file;
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(text.trim_end().to_owned())
+    }
+}
+
 impl LocalStack {
     /// Nothing is started yet. Without `horolog`, the one beside this program; without `data`, a folder for temporary files.
     pub fn new(horolog: Option<PathBuf>, data: Option<PathBuf>, keep: bool) -> anyhow::Result<Self> {
-        let beside = || std::env::current_exe().map(|own| own.with_file_name("horolog"));
-        let horolog = horolog
-            .map_or_else(beside, Ok)
-            .context("cannot tell where this program is")?;
-        if !horolog.is_file() {
-            bail!(
-                "{} is missing: build it with `cargo build --release --workspace`, or name it with --horolog",
-                horolog.display()
-            );
-        }
         let temporary = || std::env::temp_dir().join(format!("horolog-load-{}", std::process::id()));
         let data = std::path::absolute(data.unwrap_or_else(temporary)).context("--data")?;
         if data.exists() {
@@ -120,7 +128,30 @@ impl LocalStack {
                 data.display()
             );
         }
-        Ok(Self { horolog, data, keep })
+        Ok(Self {
+            horolog: program(horolog)?,
+            data,
+            keep,
+            environment: Vec::new(),
+        })
+    }
+
+    /// One that runs already, by its data folder.
+    pub fn existing(horolog: Option<PathBuf>, data: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            horolog: program(horolog)?,
+            data: std::path::absolute(data).context("--stack")?,
+            keep: true,
+            environment: Vec::new(),
+        })
+    }
+
+    /// With settings of the stages, as an operator would give them.
+    pub fn with_environment(self, environment: &[(String, String)]) -> Self {
+        Self {
+            environment: environment.to_vec(),
+            ..self
+        }
     }
 
     /// Starts it; returns when everything is ready.
@@ -137,28 +168,48 @@ impl LocalStack {
         self.running().await
     }
 
-    async fn running(&self) -> anyhow::Result<Running> {
+    /// What runs in the folder.
+    pub async fn running(&self) -> anyhow::Result<Running> {
+        let status = self.status().await?;
+        let ClickHouse {
+            url, user, database, ..
+        } = &status.clickhouse;
+        let store = Store::new(url, user, &status.clickhouse_password()?, database);
+        Ok(Running {
+            status,
+            store,
+            http: reqwest::Client::new(),
+        })
+    }
+
+    /// The processes that run at this moment, the supervisor first. One that is being started again is not among them.
+    pub async fn running_processes(&self) -> anyhow::Result<Vec<Process>> {
+        let status = self.status().await?;
+        let Supervisor { pid, started } = status.supervisor;
+        let supervisor = Process {
+            name: SUPERVISOR.to_owned(),
+            pid,
+            started,
+        };
+        let parts = status.processes.into_iter().filter_map(|part| {
+            Some(Process {
+                name: part.name,
+                pid: part.pid?,
+                started: part.started?,
+            })
+        });
+        Ok(std::iter::once(supervisor).chain(parts).collect())
+    }
+
+    async fn status(&self) -> anyhow::Result<Status> {
         let output = self
             .horolog("status")
             .arg("--json")
             .stderr(Stdio::inherit())
             .output()
             .await?;
-        let status: Status = serde_json::from_slice(&output.stdout).context("cannot read `horolog status --json`")?;
-        let ClickHouse {
-            url,
-            user,
-            database,
-            password_file,
-        } = &status.clickhouse;
-        let password = std::fs::read_to_string(password_file)
-            .with_context(|| format!("cannot read {}", password_file.display()))?;
-        let store = Store::new(url, user, password.trim_end(), database);
-        Ok(Running {
-            status,
-            store,
-            http: reqwest::Client::new(),
-        })
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("no stack runs in {}; `horolog up` starts one", self.data.display()))
     }
 
     /// Stops it and removes its data.
@@ -193,6 +244,7 @@ impl LocalStack {
             .arg(verb)
             .arg("--data")
             .arg(&self.data)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .process_group(0);
         command
@@ -204,7 +256,7 @@ impl Running {
     pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
         let Supervisor { pid, started } = self.status.supervisor;
         let supervisor = Process {
-            name: "supervisor".to_owned(),
+            name: SUPERVISOR.to_owned(),
             pid,
             started,
         };
@@ -219,6 +271,12 @@ impl Running {
             })
         });
         std::iter::once(Ok(supervisor)).chain(parts).collect()
+    }
+
+    /// The key for the query API that a stack has for load tests.
+    pub fn load_tester_key(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.status.query.keys.join("load-tester")).ok()?;
+        Some(text.trim_end().to_owned())
     }
 
     /// One process by its name.
@@ -240,6 +298,21 @@ impl Running {
             .error_for_status()?;
         Ok(Exposition::new(page.text().await?))
     }
+}
+
+/// The `horolog` command.
+fn program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let beside = || std::env::current_exe().map(|own| own.with_file_name("horolog"));
+    let horolog = named
+        .map_or_else(beside, Ok)
+        .context("cannot tell where this program is")?;
+    if !horolog.is_file() {
+        bail!(
+            "{} is missing: build it with `cargo build --release --workspace`, or name it with --horolog",
+            horolog.display()
+        );
+    }
+    Ok(horolog)
 }
 
 /// Ports that nobody listens on at this moment.

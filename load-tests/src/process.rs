@@ -14,7 +14,7 @@ pub(crate) const TICKS_A_SECOND: f64 = 100.0;
 const BYTES_A_KIB: u64 = 1024;
 
 /// A process of the system under test.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Process {
     /// Its name for people.
     pub name: String,
@@ -44,6 +44,8 @@ pub struct Used {
     pub resident_bytes: u64,
     /// The most that was ever resident.
     pub resident_peak_bytes: u64,
+    /// What it caused to be written to disk; 0 where we may not ask.
+    pub written_bytes: u64,
 }
 
 impl Process {
@@ -59,6 +61,26 @@ impl Process {
         })
     }
 
+    /// The process with this id.
+    pub fn running(name: &str, pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(Self {
+            name: name.to_owned(),
+            pid,
+            started: Stat::parse(&stat)?.started,
+        })
+    }
+
+    /// Kills it.
+    pub fn kill(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::SIGTERM)
+    }
+
     /// What it has used so far.
     pub fn used(&self) -> Result<Used, ProcessError> {
         let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.pid)).ok();
@@ -70,6 +92,7 @@ impl Process {
             cpu_s: stat.cpu_ticks as f64 / TICKS_A_SECOND,
             resident_bytes: kib(&status, "VmRSS:").unwrap_or_default() * BYTES_A_KIB,
             resident_peak_bytes: kib(&status, "VmHWM:").unwrap_or_default() * BYTES_A_KIB,
+            written_bytes: read("io").and_then(|io| written(&io)).unwrap_or_default(),
         })
     }
 
@@ -123,6 +146,15 @@ impl Stat {
     }
 }
 
+/// `write_bytes: 1234`, less what was truncated before it reached the disk.
+fn written(io: &str) -> Option<u64> {
+    let field = |name: &str| {
+        io.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+    };
+    Some(field("write_bytes:")?.saturating_sub(field("cancelled_write_bytes:").unwrap_or_default()))
+}
+
 /// `VmRSS:      1234 kB`
 fn kib(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -148,6 +180,13 @@ mod tests {
     fn memory_is_found_by_its_name() {
         let status = "VmPeak:\t  900 kB\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\n";
         assert_eq!((kib(status, "VmRSS:"), kib(status, "VmHWM:")), (Some(200), Some(300)));
+    }
+
+    #[test]
+    fn what_never_reached_the_disk_is_not_counted() {
+        let io = "rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 8192\ncancelled_write_bytes: 4096\n";
+        assert_eq!(written(io), Some(4_096));
+        assert_eq!(written("rchar: 1\n"), None);
     }
 
     #[test]

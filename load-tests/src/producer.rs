@@ -1,23 +1,29 @@
 //! Sends records to Kafka as a service should, and as fast as the broker takes them.
 //!
-//! Enters: key, payload and the record's number. Leaves: Kafka records, and what became of each: delivered where and when, or
-//! given up. Guarantees: no record twice and none out of order, though librdkafka repeats what was not acknowledged. Its queue is
-//! bounded: when it is full, `send` waits for the broker. Never creates a topic.
+//! Enters: key, payload and a stamp. Leaves: Kafka records, and what became of each: delivered where and when, or given up.
+//! Guarantees: no record twice and none out of order, though librdkafka repeats what was not acknowledged. Its queue is bounded:
+//! when it is full, an offer is refused. Never creates a topic.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use horolog_schemas::Kind;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use crate::sender::{Acknowledged, Outlet, Stamp, Turn};
+use crate::traffic::Outgoing;
+
 /// How long to wait at a time for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
-/// How long the last records may take to be acknowledged.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the broker may take to name its topics.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a producer of ours runs with; properties of the user go before these.
 const PROPERTIES: [(&str, &str); 6] = [
     ("enable.idempotence", "true"), // implies acks=all
     // The partition that Java clients would choose, by the key.
@@ -27,6 +33,39 @@ const PROPERTIES: [(&str, &str); 6] = [
     ("batch.size", "1000000"),
     ("queue.buffering.max.kbytes", "131072"),
 ];
+
+/// Where Kafka is, and what librdkafka is told besides.
+#[derive(Debug, Clone, Default)]
+pub struct KafkaAddress {
+    /// `host:port` of one broker or more, separated by commas.
+    pub bootstrap: String,
+    /// librdkafka's properties, verbatim.
+    pub properties: BTreeMap<String, String>,
+    /// Topic of metric samples.
+    pub topic_metrics: String,
+    /// Topic of audit events.
+    pub topic_audit: String,
+}
+
+impl KafkaAddress {
+    /// Without properties, with the usual topics.
+    pub fn at(bootstrap: &str) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            properties: BTreeMap::new(),
+            topic_metrics: Kind::MetricSample.default_topic().to_owned(),
+            topic_audit: Kind::AuditEvent.default_topic().to_owned(),
+        }
+    }
+
+    /// Where records of a kind go.
+    pub fn topic(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::MetricSample => &self.topic_metrics,
+            Kind::AuditEvent => &self.topic_audit,
+        }
+    }
+}
 
 /// Why records cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -40,113 +79,175 @@ pub enum ProduceError {
         /// How many.
         failed: u64,
         /// Why the first was.
-        first: KafkaError,
+        first: String,
+    },
+    /// Nobody answers.
+    #[error("kafka at {bootstrap} does not answer ({reason}); is it running? (--kafka)")]
+    Unreachable {
+        /// Where it was looked for.
+        bootstrap: String,
+        /// What librdkafka said.
+        reason: KafkaError,
+    },
+    /// A topic is missing.
+    #[error(
+        "kafka at {bootstrap} has no topic `{topic}`: create it, or name another with --topic-metrics or --topic-audit"
+    )]
+    NoTopic {
+        /// The broker.
+        bootstrap: String,
+        /// The topic.
+        topic: String,
     },
 }
 
-/// Where and when a record was acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// The record's number.
-    pub number: usize,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// When we learnt of it.
-    pub at: Instant,
-}
-
-/// What is kept of acknowledgements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Their number.
-    Count,
-    /// Each of them, 40 bytes a record.
-    Each,
-}
-
-/// A connected producer to one topic.
+/// A connected producer.
 pub struct Producer {
     client: BaseProducer<Deliveries>,
-    topic: String,
+    address: KafkaAddress,
 }
 
 impl Producer {
-    /// For a topic that exists.
-    pub fn connect(bootstrap: &str, topic: &str, keep: Keep) -> KafkaResult<Self> {
+    /// For topics that exist. Times of acknowledgements count from `begun`, which [`Self::begin`] can set later.
+    pub fn connect(address: &KafkaAddress) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", bootstrap);
         for (name, value) in PROPERTIES {
             config.set(name, value);
         }
+        for (name, value) in &address.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &address.bootstrap);
         Ok(Self {
-            client: config.create_with_context(Deliveries::new(keep))?,
-            topic: topic.to_owned(),
+            client: config.create_with_context(Deliveries::default())?,
+            address: address.clone(),
         })
     }
 
-    /// Puts a record into the queue, and waits for a place in it.
-    pub fn send(&self, number: usize, key: &str, payload: &[u8]) -> Result<(), ProduceError> {
-        let mut record = BaseRecord::with_opaque_to(&self.topic, number)
-            .key(key)
-            .payload(payload);
-        loop {
-            match self.client.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
-                    self.client.poll(QUEUE_WAIT);
-                    record = returned;
-                }
-                Err((error, _)) => return Err(error.into()),
-            }
+    /// Fails unless the broker answers and has the topics.
+    pub fn check_topics(&self, kinds: &[Kind]) -> Result<(), ProduceError> {
+        let bootstrap = self.address.bootstrap.clone();
+        // Of all topics: to ask for one by name makes a broker with auto.create.topics.enable create it.
+        let metadata = self.client.client().fetch_metadata(None, METADATA_TIMEOUT);
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(reason) => return Err(ProduceError::Unreachable { bootstrap, reason }),
+        };
+        let mut topics = kinds.iter().map(|kind| self.address.topic(*kind));
+        match topics.find(|topic| !metadata.topics().iter().any(|known| known.name() == *topic)) {
+            None => Ok(()),
+            Some(topic) => Err(ProduceError::NoTopic {
+                bootstrap,
+                topic: topic.to_owned(),
+            }),
         }
     }
 
-    /// Takes the acknowledgements that have come in. Without a wait: the client spins through the last millisecond of one.
-    pub fn poll(&self) {
-        self.client.poll(Duration::ZERO);
+    /// Times of acknowledgements count from now on.
+    pub fn begin(&self, begun: Instant) {
+        self.client.context().inbox().begun = Some(begun);
     }
 
-    /// Waits until every record so far is acknowledged. Gives how many were since the last time, and each of them when they are
-    /// kept.
-    pub fn settle(&self) -> Result<(u64, Vec<Acknowledged>), ProduceError> {
-        self.client.flush(FLUSH_DEADLINE)?;
-        let outcome = std::mem::take(&mut *self.client.context().outcome());
-        match outcome.first_error {
+    /// Puts a record into the queue, and waits for a place in it.
+    pub fn send(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<(), ProduceError> {
+        while !self.offer(stamp, record)? {
+            self.client.poll(QUEUE_WAIT);
+        }
+        Ok(())
+    }
+
+    /// Waits until every record so far is acknowledged or given up, at most for so long.
+    pub fn settle(&mut self, deadline: Duration) -> Result<Turn, ProduceError> {
+        match self.client.flush(deadline) {
+            Ok(()) | Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut turn = Turn::default();
+        self.collect(false, &mut turn);
+        turn.under_way = self.client.in_flight_count().max(0).unsigned_abs().into();
+        Ok(turn)
+    }
+
+    /// The same, where every record has to be acknowledged; gives how many were.
+    pub fn settle_all(&mut self, deadline: Duration) -> Result<u64, ProduceError> {
+        let turn = self.settle(deadline)?;
+        let turn = if turn.under_way > 0 { turn.giving_up() } else { turn };
+        match turn.first_error {
             Some(first) => Err(ProduceError::Failed {
-                failed: outcome.failed,
+                failed: turn.failed,
                 first,
             }),
-            None => Ok((outcome.delivered, outcome.each)),
+            None => Ok(turn.acknowledged.len() as u64),
         }
     }
 }
 
-struct Deliveries {
-    keep: Keep,
-    /// Callbacks run inside `poll`, so the lock is never waited for.
-    outcome: Mutex<Outcome>,
+impl Outlet for Producer {
+    type Error = ProduceError;
+
+    fn offer(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<bool, ProduceError> {
+        let queued = BaseRecord::with_opaque_to(self.address.topic(record.kind), Packed::of(stamp).0)
+            .key(record.key)
+            .payload(record.payload);
+        match self.client.send(queued) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(error.into()),
+        }
+    }
+
+    /// Without a wait unless asked for: the client spins through the last millisecond of one.
+    fn collect(&mut self, wait: bool, turn: &mut Turn) {
+        self.client.poll(if wait { QUEUE_WAIT } else { Duration::ZERO });
+        let mut inbox = self.client.context().inbox();
+        turn.acknowledged.append(&mut inbox.acknowledged);
+        turn.failed += std::mem::take(&mut inbox.failed);
+        if turn.first_error.is_none() {
+            turn.first_error = inbox.first_error.take();
+        }
+    }
+}
+
+/// A stamp as it travels with a record through librdkafka: microseconds, two low bits for kind and badness.
+#[derive(Debug, Clone, Copy)]
+struct Packed(usize);
+
+impl Packed {
+    fn of(stamp: Stamp) -> Self {
+        let audit = usize::from(stamp.kind == Kind::AuditEvent);
+        Self((stamp.intended.as_micros() as usize) << 2 | audit << 1 | usize::from(stamp.bad))
+    }
+
+    fn stamp(self) -> Stamp {
+        Stamp {
+            intended: Duration::from_micros((self.0 >> 2) as u64),
+            kind: if self.0 & 2 == 0 {
+                Kind::MetricSample
+            } else {
+                Kind::AuditEvent
+            },
+            bad: self.0 & 1 == 1,
+        }
+    }
 }
 
 #[derive(Default)]
-struct Outcome {
-    delivered: u64,
-    each: Vec<Acknowledged>,
+struct Deliveries {
+    /// Callbacks run inside `poll` and `flush`, so the lock is never waited for.
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    begun: Option<Instant>,
+    acknowledged: Vec<Acknowledged>,
     failed: u64,
-    first_error: Option<KafkaError>,
+    first_error: Option<String>,
 }
 
 impl Deliveries {
-    fn new(keep: Keep) -> Self {
-        Self {
-            keep,
-            outcome: Mutex::default(),
-        }
-    }
-
-    fn outcome(&self) -> MutexGuard<'_, Outcome> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,23 +256,38 @@ impl ClientContext for Deliveries {}
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let mut outcome = self.outcome();
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let mut inbox = self.inbox();
         match result {
-            Ok(_) if self.keep == Keep::Count => outcome.delivered += 1,
             Ok(message) => {
-                outcome.delivered += 1;
-                outcome.each.push(Acknowledged {
-                    number,
+                let at = inbox.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                inbox.acknowledged.push(Acknowledged {
+                    stamp: Packed(opaque).stamp(),
                     partition: message.partition(),
                     offset: message.offset(),
-                    at: Instant::now(),
+                    at,
                 });
             }
             Err((error, _)) => {
-                outcome.failed += 1;
-                outcome.first_error.get_or_insert_with(|| error.clone());
+                inbox.failed += 1;
+                inbox.first_error.get_or_insert_with(|| error.to_string());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_stamp_survives_its_travel(micros in 0u64..1 << 60, audit: bool, bad: bool) {
+            let kind = if audit { Kind::AuditEvent } else { Kind::MetricSample };
+            let stamp = Stamp { intended: Duration::from_micros(micros), kind, bad };
+            prop_assert_eq!(Packed::of(stamp).stamp(), stamp);
         }
     }
 }

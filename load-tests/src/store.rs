@@ -4,7 +4,10 @@
 //! cost the engine is part of its figures.
 
 use clickhouse::{Client, Row};
+use horolog_schemas::Kind;
 use serde::{Deserialize, Serialize};
+
+use crate::recorder::BUCKET_OFFSETS;
 
 type Result<T> = clickhouse::error::Result<T>;
 
@@ -32,10 +35,53 @@ pub struct Parts {
 pub struct End {
     /// `ingest`, `aggregate`.
     pub stage: String,
+    /// The topic.
+    pub topic: String,
     /// The partition.
     pub partition: i32,
     /// Offset after the last record of its last batch.
     pub end: i64,
+}
+
+/// Rows of neighbouring offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+pub struct BucketRows {
+    /// The partition.
+    pub partition: i32,
+    /// Offset divided by the size of a bucket.
+    pub bucket: i64,
+    /// Rows.
+    pub records: u64,
+    /// Wrapping sum of `intHash64(kafka_offset)`.
+    pub hashes: u64,
+}
+
+/// What the hours say of some tenants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct HoursOf {
+    /// Records that they count.
+    pub records: u64,
+    /// Hours of a series that are not those of its raw rows.
+    pub different: u64,
+}
+
+/// A table with one row a record, and the column that tells whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordTable {
+    /// The rows of a kind.
+    Rows(Kind),
+    /// Rejected records.
+    Rejected,
+}
+
+impl RecordTable {
+    fn name_and_owner(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rows(kind) => (kind.table(), "tenant_id"),
+            // Keys begin with the tenant.
+            Self::Rejected => ("rejected_records", "record_key"),
+        }
+    }
 }
 
 impl Store {
@@ -60,13 +106,68 @@ impl Store {
         self.0.query("select sum(count) from metrics_hourly").fetch_one().await
     }
 
+    /// A client for what others ask of the database.
+    pub fn client(&self) -> &Client {
+        &self.0
+    }
+
     /// Of each stage and partition, the offset up to which its batches are stored, exclusive. A batch's ledger row is written
     /// after its rows, so a record is visible a little earlier than it is said here. The rows themselves would tell it to the
-    /// millisecond; asked often enough for that, they would cost the engine more than storing them.
-    pub async fn ends_in_ledger(&self, topic: &str) -> Result<Vec<End>> {
-        let query = "select stage, kafka_partition as partition, max(end_offset) as end from batch_ledger
-            where kafka_topic = ? group by stage, kafka_partition";
-        self.0.query(query).bind(topic).fetch_all().await
+    /// millisecond; asked often enough for that, they would cost the engine more than storing them. Only batches since a time
+    /// are looked at, so that an old ledger costs no more than a young one.
+    pub async fn ends_in_ledger(&self, topics: &[&str], since_s: i64) -> Result<Vec<End>> {
+        let query = "select stage, kafka_topic as topic, kafka_partition as partition,
+                max((log_epoch, end_offset)).2 as end
+            from batch_ledger where kafka_topic in ? and inserted_at > toDateTime(?) and entry in ('batch', 'recovered')
+            group by stage, kafka_topic, kafka_partition";
+        self.0.query(query).bind(topics).bind(since_s).fetch_all().await
+    }
+
+    /// Rows of a topic whose tenants have this prefix, by bucket of offsets.
+    pub async fn buckets(&self, table: RecordTable, topic: &str, prefix: &str) -> Result<Vec<BucketRows>> {
+        let (name, owner) = table.name_and_owner();
+        let query = format!(
+            "select kafka_partition as partition, intDiv(kafka_offset, ?) as bucket, count() as records,
+                sum(intHash64(kafka_offset)) as hashes
+            from {name} where startsWith({owner}, ?) and kafka_topic = ? group by partition, bucket"
+        );
+        let query = self.0.query(&query).bind(BUCKET_OFFSETS).bind(prefix).bind(topic);
+        query.fetch_all().await
+    }
+
+    /// Different records among the rows of one bucket.
+    pub async fn different_in(
+        &self,
+        table: RecordTable,
+        topic: &str,
+        prefix: &str,
+        (partition, bucket): (i32, i64),
+    ) -> Result<u64> {
+        let (name, owner) = table.name_and_owner();
+        let query = format!(
+            "select uniqExact(kafka_offset) from {name} where startsWith({owner}, ?) and kafka_topic = ?
+                and kafka_partition = ? and kafka_offset >= ? and kafka_offset < ?"
+        );
+        let query = self.0.query(&query).bind(prefix).bind(topic).bind(partition);
+        let query = query.bind(bucket * BUCKET_OFFSETS).bind((bucket + 1) * BUCKET_OFFSETS);
+        query.fetch_one().await
+    }
+
+    /// The hours of tenants with this prefix, as analysts see them, against their raw rows. A record lost here and another doubled
+    /// there keep the count, but not the sum.
+    pub async fn hours_of(&self, prefix: &str) -> Result<HoursOf> {
+        let query = "select sum(hourly.rows) as records,
+                countIf(raw.rows != hourly.rows or abs(raw.total - hourly.total) > 1e-9 * magnitude) as different
+            from (
+                select tenant_id, metric_name, service_id, toStartOfHour(time) as hour,
+                    count() as rows, sum(value) as total, sum(abs(value)) as magnitude
+                from metrics where startsWith(tenant_id, ?) group by tenant_id, metric_name, service_id, hour
+            ) as raw full outer join (
+                select tenant_id, metric_name, service_id, hour, sum(count) as rows, sum(sum) as total
+                from metrics_hourly_view where startsWith(tenant_id, ?)
+                group by tenant_id, metric_name, service_id, hour
+            ) as hourly using (tenant_id, metric_name, service_id, hour)";
+        self.0.query(query).bind(prefix).bind(prefix).fetch_one().await
     }
 
     /// All tables. Block numbers are given once for each part that is inserted.

@@ -6,13 +6,21 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
+use horolog_schemas::Kind;
 
-use crate::producer::{Keep, Producer};
-use crate::series::Fleet;
+use crate::producer::{KafkaAddress, Producer};
+use crate::sender::Stamp;
+use crate::traffic::{Fleet, Outgoing};
 
-use super::TOPIC;
+use super::SETTLE_DEADLINE;
 
 const MINUTES_A_DAY: u64 = 24 * 60;
+/// Of these records only their number is of interest.
+const STAMP: Stamp = Stamp {
+    intended: Duration::ZERO,
+    kind: Kind::MetricSample,
+    bad: false,
+};
 const MICROS_A_MINUTE: i64 = 60_000_000;
 
 /// Some records of a day.
@@ -63,10 +71,12 @@ impl Day {
 
     /// Sends all; gives how long it took until the last was acknowledged. Blocks.
     pub(super) fn write(&self, bootstrap: &str) -> anyhow::Result<Duration> {
-        let producer = Producer::connect(bootstrap, TOPIC, Keep::Count)?;
+        let mut producer = Producer::connect(&KafkaAddress::at(bootstrap))?;
         let begun = Instant::now();
-        self.records(self.records, |number, key, payload| producer.send(number, key, payload))?;
-        producer.settle()?;
+        self.records(self.records, |_, key, payload| {
+            producer.send(STAMP, Outgoing::metric(key, payload))
+        })?;
+        producer.settle_all(SETTLE_DEADLINE)?;
         Ok(begun.elapsed())
     }
 

@@ -26,6 +26,17 @@ pub struct ProcessFigures {
     pub resident_bytes: u64,
 }
 
+impl From<&crate::results::ProcessFigures> for ProcessFigures {
+    fn from(figures: &crate::results::ProcessFigures) -> Self {
+        Self {
+            name: figures.name.clone(),
+            cpu_s: figures.cpu_s,
+            cpu_us_a_record: figures.cpu_us_a_record,
+            resident_bytes: figures.samples.last().map_or(0, |sample| sample.resident_bytes),
+        }
+    }
+}
+
 /// A table between two moments.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableFigures {

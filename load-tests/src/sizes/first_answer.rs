@@ -6,13 +6,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use horolog_schemas::Kind;
 use serde::Serialize;
 
 use crate::local_stack::{LocalStack, Running};
-use crate::producer::{Keep, Producer};
-use crate::series::Fleet;
+use crate::producer::{KafkaAddress, Producer};
+use crate::sender::Stamp;
+use crate::traffic::{Fleet, Outgoing};
 
-use super::TOPIC;
+use super::SETTLE_DEADLINE;
 use super::progress::wait_for_rows;
 
 /// The tenant that a stack has a key for from its first start.
@@ -89,11 +91,16 @@ async fn has_hours(running: &Running) -> anyhow::Result<bool> {
 }
 
 fn send(bootstrap: &str) -> anyhow::Result<u64> {
-    let producer = Producer::connect(bootstrap, TOPIC, Keep::Count)?;
+    let mut producer = Producer::connect(&KafkaAddress::at(bootstrap))?;
     let (mut fleet, mut payload) = (Fleet::new(TENANT, SERIES, 0), Vec::new());
-    for number in 0..RECORDS {
+    let stamp = Stamp {
+        intended: Duration::ZERO,
+        kind: Kind::MetricSample,
+        bad: false,
+    };
+    for _ in 0..RECORDS {
         let key = fleet.record(chrono::Utc::now().timestamp_micros(), &mut payload);
-        producer.send(number, key, &payload)?;
+        producer.send(stamp, Outgoing::metric(key, &payload))?;
     }
-    Ok(producer.settle()?.0)
+    Ok(producer.settle_all(SETTLE_DEADLINE)?)
 }

@@ -4,16 +4,15 @@
 //! both stages drain at once; records at a modest rate, open loop; the account of every record. Exit code 0 when every
 //! record is stored and aggregated exactly once, whatever the speed. The stack is removed at the end, also on Ctrl-C.
 
+mod account;
 mod backlog;
 mod day;
 mod figures;
 mod first_answer;
-mod looking;
 mod memory;
 mod open_loop;
 mod progress;
 mod report;
-mod sending;
 mod table;
 
 use std::num::NonZeroU32;
@@ -25,15 +24,16 @@ use anyhow::{Context, bail};
 use nix::libc;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::account::Account;
 use crate::local_stack::LocalStack;
 use crate::machine::Machine;
+use crate::results::thousands;
 
+pub use account::Account;
 use memory::Watch;
 pub use report::Report;
 
-/// The topic of metric samples.
-const TOPIC: &str = "metrics";
+/// How long the last records may take to be acknowledged.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 const INGEST: &str = "horolog-ingest";
 const AGGREGATE: &str = "horolog-aggregate";
 /// As a shell reports a program that Ctrl-C ended.
@@ -90,7 +90,7 @@ async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::R
     let starting = stack.clone();
     let mut starting = tokio::spawn(async move { first_answer::up(&starting).await });
     let outcome = tokio::select! {
-        outcome = measure(options, &mut starting) => Some(outcome),
+        outcome = measure(options, stack, &mut starting) => Some(outcome),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
@@ -112,7 +112,7 @@ async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::R
 
 type Starting = tokio::task::JoinHandle<anyhow::Result<first_answer::Up>>;
 
-async fn measure(options: &SizesOptions, starting: &mut Starting) -> anyhow::Result<Report> {
+async fn measure(options: &SizesOptions, stack: &LocalStack, starting: &mut Starting) -> anyhow::Result<Report> {
     let machine = Machine::this()?;
     say("starting a stack");
     let up = starting.await??;
@@ -120,16 +120,13 @@ async fn measure(options: &SizesOptions, starting: &mut Starting) -> anyhow::Res
     let memory = Watch::start(running.processes()?);
     let first_answer = first_answer::measure(&up).await?;
 
-    say(&format!(
-        "writing a backlog of {} records",
-        table::thousands(options.records)
-    ));
+    say(&format!("writing a backlog of {} records", thousands(options.records)));
     let backlog = backlog::measure(running, options.records, options.seed, first_answer.records).await?;
 
     say(&format!("{} records/s for {} s", options.rate, options.seconds));
     let length = Duration::from_secs(options.seconds.into());
     let sent = first_answer.records + backlog.records;
-    let open_loop = open_loop::measure(running, options.rate, length, options.seed, sent).await?;
+    let open_loop = open_loop::measure(stack, running, options.rate, length, options.seed, sent).await?;
 
     say("looking for every record");
     let account = Account::take(&running.store, sent + open_loop.records_before + open_loop.records).await?;

@@ -1,24 +1,22 @@
 //! Records at a modest rate, open loop: how long each takes until it is acknowledged, stored, and in the hourly answer.
 //!
-//! One thread sends by the schedule and never waits for an answer; a task looks at the ledger. Latencies count from the
-//! intended time. How late the sender itself was is reported beside them: a late tester proves nothing.
+//! A run like that of `horolog-load run`, on the stack that is there already.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::local_stack::Running;
-use crate::producer::{Keep, Producer};
-use crate::schedule::Constant;
-use crate::visibility::{Latencies, Observation, Sent, latencies};
+use crate::latencies::Latencies;
+use crate::local_stack::{LocalStack, Running};
+use crate::recorder::Measure;
+use crate::stop::Stop;
+use crate::target::Target;
+use crate::trial::{self, Measured, Plan, PlanOptions};
 
-use super::TOPIC;
-use super::figures::{Counters, ProcessFigures};
-use super::looking::Looking;
+use super::figures::ProcessFigures;
 use super::progress::wait_for_rows;
-use super::sending::{Beginning, Sending, warm_up};
 
 /// The figures of the open loop.
 #[derive(Debug, Clone, Serialize)]
@@ -45,48 +43,52 @@ pub struct OpenLoop {
 
 /// Sends for so long and waits until everything is seen. `before` records were sent earlier and are in both tables.
 pub async fn measure(
+    stack: &LocalStack,
     running: &Running,
     rate: NonZeroU32,
     length: Duration,
     seed: u64,
     before: u64,
 ) -> anyhow::Result<OpenLoop> {
-    let records = u64::from(rate.get()) * length.as_secs();
-    let producer = Producer::connect(&running.status.kafka.bootstrap, TOPIC, Keep::Each)?;
-    let (producer, records_before) = tokio::task::spawn_blocking(move || {
-        let records = warm_up(&producer)?;
-        Ok::<_, anyhow::Error>((producer, records))
-    })
-    .await??;
-    let counters = Counters::read(running).await?;
-    let begun = Beginning::now();
-    let looking = Looking::start(running.store.clone(), begun.at);
-    let schedule = Constant { per_second: rate };
-    let sending = Sending {
-        schedule,
-        records,
+    let options = PlanOptions {
+        rate: rate.get().into(),
+        duration: length,
         seed,
+        ..PlanOptions::default()
     };
-    let sent = tokio::task::spawn_blocking(move || sending.run(&producer, begun)).await??;
-    let seen = looking.until(sent.ends()).await?;
-    let after = Counters::read(running).await?;
-    wait_for_rows(&running.store, before + records_before + records, begun.at).await?;
+    let (plan, content) = Plan::new("sizes", &options)?;
+    let target = Target::of_running(stack, running);
+    let mut measured = trial::run(&target, (&plan, content), None, None, &Stop::never()).await?;
+    let (records, records_before) = (measured.results.sent, measured.warm_up);
+    wait_for_rows(&running.store, before + records_before + records, Instant::now()).await?;
+    let [lateness, acknowledged, stored, aggregated] = [
+        Measure::Lateness,
+        Measure::Acknowledged,
+        Measure::Stored,
+        Measure::Hourly,
+    ]
+    .map(|measure| of_all(&mut measured, measure));
     Ok(OpenLoop {
         records,
         records_before,
         rate,
-        stored: of_all(&sent.records, &seen.stored)?,
-        aggregated: of_all(&sent.records, &seen.aggregated)?,
-        lateness: sent.lateness,
-        acknowledged: sent.acknowledged,
-        processes: after.processes_since(&counters, records),
-        others_cpu_share: after.others_cpu_share_since(&counters),
+        lateness: lateness?,
+        acknowledged: acknowledged?,
+        stored: stored?,
+        aggregated: aggregated?,
+        others_cpu_share: measured.results.others_cpu_share,
+        processes: measured.results.processes.iter().map(ProcessFigures::from).collect(),
     })
 }
 
-fn of_all(sent: &[Sent], observations: &[Observation]) -> anyhow::Result<Latencies> {
-    match latencies(sent, observations)? {
-        (latencies, 0) => Ok(latencies),
-        (_, unseen) => bail!("{unseen} of {} records were never seen in their table", sent.len()),
+fn of_all(measured: &mut Measured, measure: Measure) -> anyhow::Result<Latencies> {
+    let sent = measured.results.sent;
+    let latencies = measured.totals.remove(&measure).context("no record was measured")?;
+    if latencies.len() < sent {
+        bail!(
+            "{} of {sent} records were never seen: {measure}",
+            sent - latencies.len()
+        );
     }
+    Ok(latencies)
 }

@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use crate::account::Account;
 use crate::machine::Machine;
 
+use super::account::Account;
 use super::backlog::Backlog;
 use super::first_answer::FirstAnswer;
 use super::memory::Memory;

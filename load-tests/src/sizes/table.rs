@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::visibility::Latencies;
+use crate::latencies::Latencies;
+use crate::results::thousands;
 
 use super::figures::ProcessFigures;
 use super::report::Report;
@@ -168,18 +169,6 @@ fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }
 
-/// `1,234,567`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,13 +178,5 @@ mod tests {
         assert!(line("start", 61.0, "s", Some(60.0)).ends_with("< 60 s  OVER"));
         assert!(line("start", 59.0, "s", Some(60.0)).ends_with("< 60 s  ok"));
         assert!(line("start", 59.0, "s", None).ends_with("59.00 s "));
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        assert_eq!(
-            ["0", "999", "1,000", "1,234,567"],
-            [0, 999, 1_000, 1_234_567].map(thousands)
-        );
     }
 }

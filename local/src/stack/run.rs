@@ -23,9 +23,11 @@ use super::state::{ClickHouseAddress, KafkaAddress, Phase, QueryAddress, StackSt
 use super::stop::StopRequest;
 use super::supervisor::{StartError, Supervisor};
 
-/// The keys that a stack has from its first start: one that makes others, and two for the sample stream's tenant.
-const FIRST_KEYS: [&str; 3] = [
+/// The keys that a stack has from its first start: one that makes others, one for load tests, which make tenants of their
+/// own, and two for the sample stream's tenant.
+const FIRST_KEYS: [&str; 4] = [
     "admin=admin:*",
+    "load-tester=service:*",
     "demo-analyst=analyst:demo",
     "demo-auditor=auditor:demo",
 ];

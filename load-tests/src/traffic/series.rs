@@ -1,15 +1,19 @@
 //! Metric records for a measurement: series of one metric of one service each, taken in turn.
 //!
-//! Enters: a seed, then a time for each record. Leaves: key and payload of about 120 bytes. The same seed and times give the
+//! Enters: a mix and a seed, then a time for each record. Leaves: key and payload, of about 120 bytes when nothing is added. The same seed and times give the
 //! same bytes. Values are random walks with two decimals, as gauges are read off in practice: both how well they compress and
 //! how many buckets of a histogram they fill depend on it. No clock, no I/O.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use horolog_schemas::{MetricSample, MetricType};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::mix::{ByteRange, Mix};
+
+/// As many metrics has a service, unless there are to be more or fewer keys.
+pub(super) const SERIES_A_KEY: usize = METRICS.len();
 const METRICS: [(&str, MetricType, &str); 12] = [
     ("cpu_utilization", MetricType::Gauge, "%"),
     ("memory_used", MetricType::Gauge, "MiB"),
@@ -29,10 +33,15 @@ const PLUGINS: [&str; 4] = ["core", "billing", "search", "export"];
 const CENTS_MAX: i64 = 1_000_000;
 const STEP_CENTS_MAX: i64 = 100;
 
+/// Label that holds what makes a record larger.
+const EXTRA_LABEL: &str = "extra";
+const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+
 /// An endless stream of records.
 pub struct Fleet {
     series: Vec<Series>,
     next: usize,
+    extra: ByteRange,
     random: StdRng,
 }
 
@@ -45,13 +54,40 @@ struct Series {
 impl Fleet {
     /// So many series of one tenant, at least one.
     pub fn new(tenant: &str, series: usize, seed: u64) -> Self {
+        let mix = Mix {
+            series: NonZeroUsize::new(series).unwrap_or(NonZeroUsize::MIN),
+            ..Mix::default()
+        };
+        Self::of(&mix, &[tenant.to_owned()], seed)
+    }
+
+    /// As the mix asks for, of these tenants.
+    pub(super) fn of(mix: &Mix, tenants: &[String], seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let series = (0..series.max(1))
-            .map(|number| Series::new(tenant, number, random.random_range(0..=CENTS_MAX)))
+        let services = mix
+            .keys
+            .map_or_else(|| mix.series.get().div_ceil(SERIES_A_KEY), NonZeroUsize::get);
+        let series = (0..mix.series.get())
+            .map(|number| {
+                // Each service has its metrics in turn, and belongs to one tenant.
+                let (service, metric) = if mix.keys.is_some() {
+                    (number % services, number / services)
+                } else {
+                    (number / SERIES_A_KEY, number % SERIES_A_KEY)
+                };
+                let tenant = &tenants[service % tenants.len()];
+                let sample = sample(tenant, service, metric, mix.labels);
+                Series {
+                    key: sample.key(),
+                    sample,
+                    cents: random.random_range(0..=CENTS_MAX),
+                }
+            })
             .collect();
         Self {
             series,
             next: 0,
+            extra: mix.extra_bytes,
             random,
         }
     }
@@ -65,36 +101,50 @@ impl Fleet {
         series.cents = (series.cents + step).clamp(0, CENTS_MAX);
         series.sample.time = time_us;
         series.sample.value = series.cents as f64 / 100.0;
+        if self.extra.max > 0 {
+            let text = series.sample.labels.entry(EXTRA_LABEL.to_owned()).or_default();
+            text.clear();
+            random_text(self.extra, &mut self.random, text);
+        }
         payload.clear();
         series.sample.encode_single_object(payload);
         &series.key
     }
 }
 
-impl Series {
-    fn new(tenant: &str, number: usize, cents: i64) -> Self {
-        let (metric, metric_type, unit) = METRICS[number % METRICS.len()];
-        let service = number / METRICS.len();
-        let sample = MetricSample {
-            tenant_id: tenant.to_owned(),
-            metric_name: metric.to_owned(),
-            metric_type,
-            service_id: format!("service-{service:04}"),
-            plugin_id: PLUGINS[service % PLUGINS.len()].to_owned(),
-            team_id: format!("team-{:02}", service % 16),
-            environment: "production".to_owned(),
-            unit: unit.to_owned(),
-            labels: BTreeMap::from([
-                ("region".to_owned(), "eu-west-1".to_owned()),
-                ("host".to_owned(), format!("h{service:04}")),
-            ]),
-            ..MetricSample::default()
-        };
-        Self {
-            key: sample.key(),
-            sample,
-            cents,
+fn sample(tenant: &str, service: usize, metric: usize, labels: usize) -> MetricSample {
+    let (name, metric_type, unit) = METRICS[metric % METRICS.len()];
+    let metric_name = match metric / METRICS.len() {
+        0 => name.to_owned(),
+        round => format!("{name}_{round}"),
+    };
+    let fixed = [("region", "eu-west-1".to_owned()), ("host", format!("h{service:04}"))];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let more = (2..).map(|number| (format!("label_{number}"), format!("value-{}", service % (number + 3))));
+    MetricSample {
+        tenant_id: tenant.to_owned(),
+        metric_name,
+        metric_type,
+        service_id: format!("service-{service:04}"),
+        plugin_id: PLUGINS[service % PLUGINS.len()].to_owned(),
+        team_id: format!("team-{:02}", service % 16),
+        environment: "production".to_owned(),
+        unit: unit.to_owned(),
+        labels: fixed.chain(more).take(labels).collect(),
+        ..MetricSample::default()
+    }
+}
+
+/// Appends text that compresses to three quarters.
+pub(super) fn random_text(range: ByteRange, random: &mut StdRng, text: &mut String) {
+    let mut bytes = random.random_range(range.min..=range.max);
+    while bytes > 0 {
+        let mut bits: u64 = random.random();
+        for _ in 0..bytes.min(10) {
+            text.push(char::from(LETTERS[(bits % 64) as usize]));
+            bits /= 64;
         }
+        bytes -= bytes.min(10);
     }
 }
 

@@ -1,0 +1,150 @@
+//! `merge`: what several testers measured at the same time, as one.
+//!
+//! Histograms add up without a loss, from the logs in the results folders; counts and accounts add up too. The verdict is the worst
+//! of all. Percentiles of a closed loop do not add up, and are left out.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::latencies::Latencies;
+use crate::recorder::{Interval, Measure};
+use crate::results::{MeasureFigures, Outcome, Results, Second, read_latencies, table};
+
+use super::create;
+
+/// Options of `horolog-load merge`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MergeOptions {
+    /// Folder for what comes out, which must not exist.
+    into: PathBuf,
+    /// Results folders, two or more.
+    #[arg(required = true, num_args = 2..)]
+    from: Vec<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(options: &MergeOptions) -> anyhow::Result<ExitCode> {
+    let mut all = Vec::new();
+    for path in &options.from {
+        all.push((Results::read(path)?, read_latencies(path)?));
+    }
+    let mut totals: BTreeMap<Measure, Latencies> = BTreeMap::new();
+    let mut folder = create(&options.into)?;
+    for (results, measures) in &all {
+        for (measure, latencies) in measures {
+            folder.log(
+                *measure,
+                &Interval {
+                    begins: Duration::ZERO,
+                    length: Duration::try_from_secs_f64(results.total_s)?,
+                    latencies: latencies.clone(),
+                },
+            )?;
+            match totals.get_mut(measure) {
+                Some(total) => total.add(latencies.histogram()),
+                None => {
+                    totals.insert(*measure, latencies.clone());
+                }
+            }
+        }
+    }
+    let mut results = all.into_iter().map(|(results, _)| results);
+    if let Some(mut merged) = results.next() {
+        for other in results {
+            add(&mut merged, other);
+        }
+        merged.mode = "merge".to_owned();
+        merged.measures = totals
+            .iter()
+            .map(|(measure, latencies)| {
+                let figures = MeasureFigures {
+                    open_loop: latencies.summary(),
+                    ..MeasureFigures::default()
+                };
+                (*measure, figures)
+            })
+            .collect();
+        folder.complete(&merged, &totals)?;
+        print!("{}", table(&merged));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds another tester's results.
+fn add(to: &mut Results, other: Results) {
+    to.settings.records_per_s += other.settings.records_per_s;
+    to.sent += other.sent;
+    to.answered += other.answered;
+    to.unanswered += other.unanswered;
+    to.total_s = to.total_s.max(other.total_s);
+    to.sending_s = to.sending_s.max(other.sending_s);
+    to.tester.late += other.tester.late;
+    to.tester.own_lateness.records += other.tester.own_lateness.records;
+    to.account = match (to.account.take(), other.account) {
+        (Some(one), Some(other)) => Some(one.plus(&other)),
+        _ => None,
+    };
+    add_seconds(&mut to.seconds, &other.seconds);
+    to.objectives.extend(other.objectives);
+    to.disturbances.extend(other.disturbances);
+    // The same target's processes and tables were watched by each.
+    for process in other.processes {
+        if !to.processes.iter().any(|known| known.name == process.name) {
+            to.processes.push(process);
+        }
+    }
+    to.verdict.reasons.extend(other.verdict.reasons);
+    to.verdict.outcome = worst(to.verdict.outcome, other.verdict.outcome);
+}
+
+fn worst(one: Outcome, other: Outcome) -> Outcome {
+    let badness = |outcome| match outcome {
+        Outcome::Passed => 0,
+        Outcome::Refused => 1,
+        Outcome::Interrupted => 2,
+        Outcome::Failed => 3,
+    };
+    if badness(one) >= badness(other) { one } else { other }
+}
+
+/// Second by second; a tester that ended earlier stays at its last.
+fn add_seconds(to: &mut Vec<Second>, other: &[Second]) {
+    let Some(last) = other.last() else { return };
+    if to.len() < other.len() {
+        let until = to.last().copied().unwrap_or_default();
+        to.extend(other[to.len()..].iter().map(|second| Second {
+            at_s: second.at_s,
+            ..until
+        }));
+    }
+    for (index, second) in to.iter_mut().enumerate() {
+        let add = other.get(index).unwrap_or(last);
+        second.sent += add.sent;
+        second.acknowledged += add.acknowledged;
+        second.stored += add.stored;
+        second.aggregated += add.aggregated;
+        second.stored_lag += add.stored_lag;
+        second.aggregated_lag += add.aggregated_lag;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tester_that_ended_earlier_stays_at_its_last() {
+        let second = |at: u64, sent| Second {
+            at_s: at as f64,
+            sent,
+            ..Second::default()
+        };
+        let mut sum = vec![second(1, 10)];
+        add_seconds(&mut sum, &[second(1, 1), second(2, 2)]);
+        assert_eq!(sum, [second(1, 11), second(2, 12)]);
+        add_seconds(&mut sum, &[second(1, 100)]);
+        assert_eq!(sum, [second(1, 111), second(2, 112)]);
+    }
+}

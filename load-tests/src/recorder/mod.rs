@@ -1,0 +1,231 @@
+//! What a run has seen: histograms of every measure, over time and in all, and the books of what was acknowledged.
+//!
+//! Enters: turns of the sender, what could be seen when, answers of queries, the ends of intervals. Leaves: [`Recorder`] as it
+//! stands. Memory is bounded by what is under way, never by the length of the run. Pure: every event carries its time.
+
+mod follow;
+mod measure;
+mod tally;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::CreationError;
+use horolog_schemas::Kind;
+
+use crate::latencies::Latencies;
+use crate::sender::Turn;
+
+use follow::Lanes;
+pub use follow::Stage;
+pub use measure::Measure;
+pub use tally::{BUCKET_OFFSETS, Bucket, Tally, Totals, offset_hash};
+pub use timeline::{Interval, Timeline};
+
+/// Of each partition of each kind, the offset after the last record that could be seen.
+pub type Ends = BTreeMap<(Kind, i32), i64>;
+
+/// Everything that can happen to a run.
+#[derive(Debug)]
+pub enum Event {
+    /// The sender's news.
+    Turn(Turn),
+    /// Everything before these offsets has passed a stage.
+    Seen {
+        /// Which stage.
+        stage: Stage,
+        /// When it was seen.
+        at: Duration,
+        /// Up to where.
+        ends: Ends,
+    },
+    /// A query was answered, or failed.
+    Answered {
+        /// From its intended time; `None` when it failed.
+        latency: Option<Duration>,
+    },
+    /// The time between two looks at the ledger.
+    Looked(Duration),
+}
+
+/// Counts of a run so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Handed to the client.
+    pub sent: u64,
+    /// Acknowledged by the broker.
+    pub acknowledged: u64,
+    /// Of those, records that have to be rejected.
+    pub bad: u64,
+    /// Given up by the client; their fate is unknown.
+    pub failed: u64,
+    /// Seen to have passed ingest.
+    pub stored: u64,
+    /// Seen to have passed aggregate.
+    pub aggregated: u64,
+    /// Of those acknowledged, records that aggregate has to pass.
+    pub to_aggregate: u64,
+    /// Queries that were answered.
+    pub answered: u64,
+    /// Queries that failed.
+    pub unanswered: u64,
+}
+
+/// What a run has seen so far.
+pub struct Recorder {
+    timelines: BTreeMap<Measure, Timeline>,
+    closed: BTreeMap<Measure, Latencies>,
+    /// The tester's own share of its lateness.
+    own: Latencies,
+    looks: Latencies,
+    lanes: Lanes,
+    tally: Tally,
+    counts: Counts,
+    first_error: Option<String>,
+}
+
+impl Recorder {
+    /// Nothing yet.
+    pub fn new() -> Result<Self, CreationError> {
+        let timelines = Measure::ALL.map(|measure| Ok((measure, Timeline::new()?)));
+        let closed = Measure::OF_RECORDS.map(|measure| Ok((measure, Latencies::new()?)));
+        Ok(Self {
+            timelines: timelines.into_iter().collect::<Result<_, CreationError>>()?,
+            closed: closed.into_iter().collect::<Result<_, CreationError>>()?,
+            own: Latencies::new()?,
+            looks: Latencies::new()?,
+            lanes: Lanes::default(),
+            tally: Tally::default(),
+            counts: Counts::default(),
+            first_error: None,
+        })
+    }
+
+    /// Takes an event in.
+    pub fn take(&mut self, event: Event) {
+        match event {
+            Event::Turn(turn) => self.turn(turn),
+            Event::Seen { stage, at, ends } => self.seen(stage, at, &ends),
+            Event::Answered { latency: Some(latency) } => {
+                self.counts.answered += 1;
+                self.record(Measure::Query, latency);
+            }
+            Event::Answered { latency: None } => self.counts.unanswered += 1,
+            Event::Looked(gap) => self.looks.record(gap),
+        }
+    }
+
+    /// Ends an interval of every measure; gives those that hold something.
+    pub fn close(&mut self, at: Duration) -> Vec<(Measure, Interval)> {
+        let closed = self.timelines.iter_mut();
+        closed
+            .filter_map(|(measure, timeline)| Some((*measure, timeline.close(at)?)))
+            .collect()
+    }
+
+    /// Counts so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether every acknowledged record has passed its stages.
+    pub fn is_settled(&self) -> bool {
+        self.counts.stored == self.counts.acknowledged && self.counts.aggregated == self.counts.to_aggregate
+    }
+
+    /// Which records were acknowledged.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// All of a measure.
+    pub fn total(&self, measure: Measure) -> Option<&Latencies> {
+        self.timelines.get(&measure).map(Timeline::total)
+    }
+
+    /// What a tester that waits for each answer would have told of a measure.
+    pub fn closed_loop(&self, measure: Measure) -> Option<&Latencies> {
+        self.closed.get(&measure)
+    }
+
+    /// The tester's own lateness, without what the target kept it waiting.
+    pub fn own_lateness(&self) -> &Latencies {
+        &self.own
+    }
+
+    /// Times between looks at the ledger: the resolution of what is seen.
+    pub fn looks(&self) -> &Latencies {
+        &self.looks
+    }
+
+    /// Why the first record was given up.
+    pub fn first_error(&self) -> Option<&str> {
+        self.first_error.as_deref()
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        self.counts.sent += turn.handed.len() as u64;
+        for handed in &turn.handed {
+            self.record(Measure::Lateness, handed.late);
+            self.own.record(handed.own);
+        }
+        self.counts.failed += turn.failed;
+        if self.first_error.is_none() {
+            self.first_error = turn.first_error;
+        }
+        for record in &turn.acknowledged {
+            self.counts.acknowledged += 1;
+            self.counts.bad += u64::from(record.stamp.bad);
+            self.counts.to_aggregate += u64::from(record.stamp.kind == Kind::MetricSample);
+            self.tally.add(record);
+            let lane = self.lanes.of(record.stamp.kind, record.partition);
+            lane.push(record.offset, record.stamp.intended);
+            let waited = lane.answer(Measure::Acknowledged, record.stamp.intended, record.at);
+            self.finish(
+                Measure::Acknowledged,
+                record.at.saturating_sub(record.stamp.intended),
+                waited,
+            );
+            // Its batch may have been seen already: the ledger can be faster than the acknowledgement's way to us.
+            for stage in Stage::ALL {
+                self.advance(stage, (record.stamp.kind, record.partition), record.at);
+            }
+        }
+    }
+
+    fn seen(&mut self, stage: Stage, at: Duration, ends: &Ends) {
+        for (&(kind, partition), &end) in ends {
+            self.lanes.of(kind, partition).reached(stage, end);
+            self.advance(stage, (kind, partition), at);
+        }
+    }
+
+    fn advance(&mut self, stage: Stage, (kind, partition): (Kind, i32), at: Duration) {
+        if !stage.takes(kind) {
+            return;
+        }
+        let measure = stage.measure();
+        while let Some(intended) = self.lanes.of(kind, partition).pass(stage) {
+            match stage {
+                Stage::Ingest => self.counts.stored += 1,
+                Stage::Aggregate => self.counts.aggregated += 1,
+            }
+            let waited = self.lanes.of(kind, partition).answer(measure, intended, at);
+            self.finish(measure, at.saturating_sub(intended), waited);
+        }
+    }
+
+    fn finish(&mut self, measure: Measure, latency: Duration, in_closed_loop: bool) {
+        self.record(measure, latency);
+        if in_closed_loop && let Some(closed) = self.closed.get_mut(&measure) {
+            closed.record(latency);
+        }
+    }
+
+    fn record(&mut self, measure: Measure, latency: Duration) {
+        if let Some(timeline) = self.timelines.get_mut(&measure) {
+            timeline.record(latency);
+        }
+    }
+}

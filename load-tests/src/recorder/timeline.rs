@@ -1,0 +1,62 @@
+//! One measure over time: a histogram of everything, and one of the interval that is not over yet.
+
+use std::time::Duration;
+
+use hdrhistogram::CreationError;
+
+use crate::latencies::Latencies;
+
+/// A measure over time.
+#[derive(Debug)]
+pub struct Timeline {
+    total: Latencies,
+    current: Latencies,
+    begins: Duration,
+}
+
+/// What was recorded between two times of the run.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// When it began.
+    pub begins: Duration,
+    /// How long it was.
+    pub length: Duration,
+    /// What was recorded in it.
+    pub latencies: Latencies,
+}
+
+impl Timeline {
+    /// Empty, from the beginning of the run on.
+    pub fn new() -> Result<Self, CreationError> {
+        Ok(Self {
+            total: Latencies::new()?,
+            current: Latencies::new()?,
+            begins: Duration::ZERO,
+        })
+    }
+
+    /// Adds one.
+    pub fn record(&mut self, latency: Duration) {
+        self.total.record(latency);
+        self.current.record(latency);
+    }
+
+    /// Everything so far.
+    pub fn total(&self) -> &Latencies {
+        &self.total
+    }
+
+    /// Ends the interval; `None` when nothing was recorded in it.
+    pub fn close(&mut self, at: Duration) -> Option<Interval> {
+        let interval = (!self.current.is_empty()).then(|| Interval {
+            begins: self.begins,
+            length: at.saturating_sub(self.begins),
+            latencies: self.current.clone(),
+        });
+        if interval.is_some() {
+            self.current.clear();
+        }
+        self.begins = at;
+        interval
+    }
+}

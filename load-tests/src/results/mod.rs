@@ -1,0 +1,26 @@
+//! What a run leaves: a folder with everything that was measured, for people, for pipelines and for other tools.
+//!
+//! `results.json` has all figures; `MEASURE.hlog` the histogram of every second, `MEASURE.hgrm` the percentiles of all, both as
+//! HdrHistogram's own tools write and read them; `junit.xml` the verdict for pipelines; `report.html` plots. [`Results`] is the
+//! whole of it in memory.
+
+pub(crate) mod figures;
+mod folder;
+mod hgrm;
+mod hlog;
+pub mod html;
+pub(crate) mod junit;
+mod objective;
+mod text;
+mod verdict;
+
+pub use figures::{
+    Disturbance, MeasureFigures, Point, ProcessFigures, Results, Sample, Second, Settings, TableFigures, TesterFigures,
+};
+pub use folder::{ResultsError, ResultsFolder, read_latencies};
+pub use hgrm::hgrm;
+pub use hlog::{LogWriter, read_log};
+pub use junit::junit;
+pub use objective::{Objective, ObjectiveFigures};
+pub use text::{table, thousands};
+pub use verdict::{Outcome, Verdict};

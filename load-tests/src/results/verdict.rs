@@ -1,0 +1,125 @@
+//! What to make of a run. Pure.
+//!
+//! In this order: a lost or doubled record fails it, whatever else; an interrupted run has no verdict; a tester that was the
+//! bottleneck refuses one; a missed objective fails it.
+
+use serde::{Deserialize, Serialize};
+
+use super::figures::{Results, TesterFigures};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every record in its place once, every objective held.
+    Passed,
+    /// A record was lost or doubled, or an objective missed.
+    Failed,
+    /// The tester could not keep to the schedule: its figures say nothing about the target.
+    Refused,
+    /// It was stopped before its end.
+    Interrupted,
+}
+
+/// How it ended, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, a line each; empty for a run that passed.
+    pub reasons: Vec<String>,
+}
+
+impl Outcome {
+    /// The exit code of the program.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::Refused => 3,
+            // As a shell reports a program that Ctrl-C ended.
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl TesterFigures {
+    /// Whether too many records left too late, by the tester's own doing.
+    pub fn was_bottleneck(&self) -> bool {
+        self.late as f64 > self.late_share_max * self.own_lateness.records as f64
+    }
+}
+
+impl Verdict {
+    /// Of everything that was measured. `unseen` records were acknowledged and not seen to pass a stage by the deadline.
+    pub fn of(results: &Results, interrupted: bool, unseen: u64) -> Self {
+        let mut faults: Vec<String> = results
+            .account
+            .as_ref()
+            .map(|account| account.faults())
+            .unwrap_or_default();
+        if unseen > 0 && !interrupted {
+            faults.push(format!(
+                "{unseen} records were not seen to pass a stage by the deadline"
+            ));
+        }
+        if !faults.is_empty() {
+            return Self::new(Outcome::Failed, faults);
+        }
+        if interrupted {
+            return Self::new(Outcome::Interrupted, vec!["stopped before its end".to_owned()]);
+        }
+        let tester = &results.tester;
+        if tester.was_bottleneck() {
+            let share = tester.late as f64 / tester.own_lateness.records.max(1) as f64;
+            let reason = format!(
+                "the tester was the bottleneck: {:.2} % of the records left more than {:.0} ms after their time by its own doing, \
+                {:.2} % are allowed; lower the rate or give it a machine of its own",
+                share * 100.0,
+                tester.late_after_s * 1e3,
+                tester.late_share_max * 100.0
+            );
+            return Self::new(Outcome::Refused, vec![reason]);
+        }
+        let mut reasons = Vec::new();
+        if results.unanswered > 0 && results.disturbances.is_empty() {
+            reasons.push(format!("{} queries failed", results.unanswered));
+        }
+        if let Some(error) = tester.first_error.as_ref().filter(|_| results.disturbances.is_empty()) {
+            reasons.push(format!("kafka did not take every record: {error}"));
+        }
+        let missed = results.objectives.iter().filter(|objective| !objective.held);
+        reasons.extend(missed.map(|objective| match objective.found_us {
+            Some(found) => format!("{} missed: {:.3} s", objective.objective, found as f64 / 1e6),
+            None => format!("{} missed: not measured", objective.objective),
+        }));
+        let outcome = if reasons.is_empty() {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        Self::new(outcome, reasons)
+    }
+
+    /// Adds what a mode has found wrong. A run without a verdict stays without one.
+    pub fn add(&mut self, faults: Vec<String>) {
+        if !faults.is_empty() && self.outcome == Outcome::Passed {
+            self.outcome = Outcome::Failed;
+        }
+        self.reasons.extend(faults);
+    }
+
+    fn new(outcome: Outcome, reasons: Vec<String>) -> Self {
+        Self { outcome, reasons }
+    }
+}

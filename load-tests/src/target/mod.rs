@@ -1,0 +1,174 @@
+//! What is measured: a new local stack, a running one, or any Kafka, ClickHouse and query API.
+//!
+//! Enters: options. Leaves: a [`Target`] that answers, has the topics and is migrated: everything else is refused before the
+//! first record. A stack of its own is removed at the end, also after an error.
+
+mod options;
+
+use anyhow::Context;
+use horolog_schemas::Kind;
+use horolog_schemas::migrate::require_current;
+
+use crate::local_stack::{LocalStack, Running};
+use crate::process::Process;
+use crate::producer::{KafkaAddress, Producer};
+use crate::store::Store;
+
+pub use options::TargetOptions;
+
+/// Where questions are asked.
+#[derive(Clone)]
+pub struct QueryAddress {
+    /// `http://host:port`.
+    pub url: String,
+    /// Sent as a bearer token.
+    pub key: Option<String>,
+}
+
+/// The processes whose use is measured.
+#[derive(Debug, Clone)]
+pub enum Processes {
+    /// Whatever runs in a local stack at the time.
+    OfStack(LocalStack),
+    /// These.
+    Fixed(Vec<Process>),
+}
+
+/// A system under test.
+#[derive(Clone)]
+pub struct Target {
+    /// The log.
+    pub kafka: KafkaAddress,
+    /// The store.
+    pub store: Store,
+    /// The query API, when there is one.
+    pub query: Option<QueryAddress>,
+    /// Its processes.
+    pub processes: Processes,
+    /// What it is, for people.
+    pub name: String,
+    /// Whether it was started for this measurement.
+    own: Option<LocalStack>,
+}
+
+impl Processes {
+    /// Those that run now.
+    pub async fn now(&self) -> anyhow::Result<Vec<Process>> {
+        match self {
+            Self::OfStack(stack) => stack.running_processes().await,
+            Self::Fixed(processes) => Ok(processes.clone()),
+        }
+    }
+}
+
+impl Target {
+    /// Reaches or starts what the options name, and makes sure that it can be measured.
+    pub async fn reach(options: &TargetOptions, environment: &[(String, String)]) -> anyhow::Result<Self> {
+        let target = Self::find(options, environment).await?;
+        match target.check().await {
+            Ok(()) => Ok(target),
+            Err(error) => {
+                target.leave().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn find(options: &TargetOptions, environment: &[(String, String)]) -> anyhow::Result<Self> {
+        if let Some(remote) = options.remote()? {
+            return Ok(remote);
+        }
+        let (stack, own) = match &options.stack {
+            Some(data) => (LocalStack::existing(options.horolog.clone(), data)?, false),
+            None => {
+                let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), options.keep)?;
+                (stack.with_environment(environment), true)
+            }
+        };
+        let running = if own {
+            eprintln!("starting a local stack");
+            match stack.up().await {
+                Ok(running) => running,
+                Err(error) => {
+                    // What it left behind is not worth more than the reason.
+                    let _ = stack.remove().await;
+                    return Err(error);
+                }
+            }
+        } else {
+            stack.running().await?
+        };
+        Ok(Self::of_stack(stack, &running, own, options))
+    }
+
+    fn of_stack(stack: LocalStack, running: &Running, own: bool, options: &TargetOptions) -> Self {
+        Self {
+            kafka: KafkaAddress {
+                bootstrap: running.status.kafka.bootstrap.clone(),
+                ..options.kafka_address()
+            },
+            store: running.store.clone(),
+            query: Some(QueryAddress {
+                url: running.status.query.url.clone(),
+                key: options.query_key.clone().or_else(|| running.load_tester_key()),
+            }),
+            processes: Processes::OfStack(stack.clone()),
+            name: if own {
+                "a local stack of its own"
+            } else {
+                "a running local stack"
+            }
+            .to_owned(),
+            own: own.then_some(stack),
+        }
+    }
+
+    /// A stack that somebody else started and ends. Nothing is asked of its query API.
+    pub fn of_running(stack: &LocalStack, running: &Running) -> Self {
+        Self {
+            kafka: KafkaAddress::at(&running.status.kafka.bootstrap),
+            store: running.store.clone(),
+            query: None,
+            processes: Processes::OfStack(stack.clone()),
+            name: "a running local stack".to_owned(),
+            own: None,
+        }
+    }
+
+    /// The local stack behind it, whoever started it.
+    pub fn stack(&self) -> Option<&LocalStack> {
+        match &self.processes {
+            Processes::OfStack(stack) => Some(stack),
+            Processes::Fixed(_) => None,
+        }
+    }
+
+    async fn check(&self) -> anyhow::Result<()> {
+        let address = self.kafka.clone();
+        tokio::task::spawn_blocking(move || {
+            Producer::connect(&address)
+                .context("--kafka-property")?
+                .check_topics(&Kind::ALL)
+                .map_err(anyhow::Error::from)
+        })
+        .await??;
+        require_current(self.store.client())
+            .await
+            .context("the target is not migrated; run `horolog-migrate up` of this release on it (--clickhouse-url)")?;
+        if let Some(query) = &self.query {
+            let ready = reqwest::Client::new().get(format!("{}/readyz", query.url)).send().await;
+            ready
+                .and_then(reqwest::Response::error_for_status)
+                .with_context(|| format!("the query API at {} is not ready (--query-url)", query.url))?;
+        }
+        Ok(())
+    }
+
+    /// Ends it when it was started for this measurement.
+    pub async fn leave(&self) {
+        let Some(stack) = &self.own else { return };
+        if let Err(error) = stack.remove().await {
+            eprintln!("{} is still there: {error:#}", stack.data().display());
+        }
+    }
+}

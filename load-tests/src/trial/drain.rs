@@ -1,0 +1,33 @@
+//! Waits until everything that was acknowledged has passed its stages, for as long as something still comes.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch::Receiver;
+
+use crate::stop::Stop;
+
+use super::recording::Snapshot;
+
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether everything was seen before nothing came for so long.
+pub(super) async fn wait(mut snapshot: Receiver<Snapshot>, without_progress_max: Duration, stop: &Stop) -> bool {
+    let mut passed = 0;
+    let mut progress = Instant::now();
+    loop {
+        {
+            let now = snapshot.borrow_and_update();
+            if now.settled {
+                return true;
+            }
+            let passed_now = now.counts.stored + now.counts.aggregated + now.counts.acknowledged;
+            if passed_now != passed {
+                (passed, progress) = (passed_now, Instant::now());
+            }
+        }
+        if stop.is_requested() || progress.elapsed() > without_progress_max {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

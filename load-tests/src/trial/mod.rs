@@ -1,0 +1,232 @@
+//! One run: the sender keeps to its schedule while others watch; then everything is waited for, counted, and judged.
+//!
+//! Enters: a [`Target`], a [`Plan`], a folder, a wish to stop. Leaves: [`Measured`]. The sender has a thread of its own, and so has
+//! the recorder; watchers are tasks. They share one bounded channel to the recorder and nothing else. A run that is interrupted
+//! writes what it has.
+
+mod drain;
+mod plan;
+mod recording;
+mod sending;
+mod summing;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use horolog_schemas::Kind;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::books::Account;
+use crate::chaos::{self, Disturb};
+use crate::latencies::Latencies;
+use crate::live::Live;
+use crate::machine::CpuTime;
+use crate::process::Process;
+use crate::producer::Producer;
+use crate::recorder::{Event, Measure};
+use crate::results::{Disturbance, ProcessFigures, Results, ResultsError, ResultsFolder, TableFigures};
+use crate::schedule::{Schedule, Shape};
+use crate::stop::Stop;
+use crate::target::Target;
+use crate::watch::ledger::LedgerLook;
+use crate::watch::queries::Queries;
+use crate::watch::{processes, tables};
+
+pub use plan::{Content, Plan, PlanOptions, new_prefix};
+pub use recording::{Recorded, Snapshot};
+use sending::RunClock;
+
+/// Events on their way to the recorder; the sender waits when there are more.
+const EVENTS_MAX: usize = 4_096;
+
+/// A run that is over.
+pub struct Measured {
+    /// All figures.
+    pub results: Results,
+    /// All of each measure.
+    pub totals: BTreeMap<Measure, Latencies>,
+    /// Where it was logged.
+    folder: Option<ResultsFolder>,
+    /// Records that were sent before the clock started, of a tenant of their own.
+    pub warm_up: u64,
+}
+
+impl Measured {
+    /// Adds what a mode has found wrong.
+    pub fn blame(&mut self, faults: Vec<String>) {
+        self.results.verdict.add(faults);
+    }
+
+    /// Completes the results folder, when there is one.
+    pub fn write(&self) -> Result<(), ResultsError> {
+        match &self.folder {
+            Some(folder) => folder.complete(&self.results, &self.totals),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What runs beside the sender.
+struct Watching {
+    over: watch::Sender<bool>,
+    ledger: JoinHandle<()>,
+    queries: Option<JoinHandle<()>>,
+    processes: JoinHandle<Vec<ProcessFigures>>,
+    tables: JoinHandle<Vec<TableFigures>>,
+    disturbing: Option<JoinHandle<Vec<Disturbance>>>,
+    cpu: CpuTime,
+}
+
+/// What they saw.
+struct Watched {
+    processes: Vec<ProcessFigures>,
+    tables: Vec<TableFigures>,
+    disturbances: Vec<Disturbance>,
+    others_cpu_share: f64,
+}
+
+/// The beginning of a run, on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    at: Instant,
+    time: DateTime<Utc>,
+}
+
+/// Runs it.
+pub async fn run(
+    target: &Target,
+    (plan, content): (&Plan, Content),
+    folder: Option<ResultsFolder>,
+    disturb: Option<Disturb>,
+    stop: &Stop,
+) -> anyhow::Result<Measured> {
+    let address = target.kafka.clone();
+    let prefix = plan.prefix.clone();
+    let (producer, warm_up) =
+        tokio::task::spawn_blocking(move || sending::warm_up(Producer::connect(&address)?, &prefix)).await??;
+    let processes = target.processes.now().await?;
+    let begun = Beginning {
+        at: Instant::now(),
+        time: Utc::now(),
+    };
+    producer.begin(begun.at);
+    let (events, inbox) = mpsc::channel(EVENTS_MAX);
+    let (snapshots, snapshot) = watch::channel(Snapshot::default());
+    let recording = recording::start(inbox, snapshots, begun.at, folder)?;
+    let watching = Watching::start(target, plan, disturb, processes, begun, &events)?;
+    let live = Live::start(snapshot.clone(), plan.schedule.records());
+
+    let sending = sending::start(
+        producer,
+        plan,
+        content,
+        RunClock(begun.at),
+        begun.time,
+        stop.clone(),
+        events.clone(),
+    );
+    sending.await??;
+    let sending_s = begun.at.elapsed().as_secs_f64();
+    drop(events);
+    let settled = drain::wait(snapshot, plan.drain, stop).await;
+    let total_s = begun.at.elapsed().as_secs_f64();
+    let watched = watching.finish().await;
+    let recorded = recording.finish().await?;
+    live.finish();
+
+    let interrupted = stop.is_requested();
+    let account = if interrupted {
+        None
+    } else {
+        let (tally, counts) = (recorded.recorder.tally(), recorded.recorder.counts());
+        let topic_of = |kind: Kind| target.kafka.topic(kind).to_owned();
+        Some(Account::take(&target.store, tally, &counts, topic_of, &plan.prefix_of_tenants()).await?)
+    };
+    let times = summing::Times {
+        started_at: begun.time,
+        sending_s: sending_s.min(plan.schedule.length().as_secs_f64().max(0.001)),
+        total_s,
+    };
+    let (results, totals, folder) =
+        summing::sum(target, plan, recorded, watched, account, times, (interrupted, settled))?;
+    Ok(Measured {
+        results,
+        totals,
+        folder,
+        warm_up,
+    })
+}
+
+impl Watching {
+    fn start(
+        target: &Target,
+        plan: &Plan,
+        disturb: Option<Disturb>,
+        first: Vec<Process>,
+        begun: Beginning,
+        events: &mpsc::Sender<Event>,
+    ) -> anyhow::Result<Self> {
+        let (over, is_over) = watch::channel(false);
+        let ledger = LedgerLook {
+            store: target.store.clone(),
+            kafka: target.kafka.clone(),
+            every: plan.look_every,
+            begun: begun.at,
+            begun_at: begun.time,
+        };
+        let queries = match target.query.clone().filter(|_| plan.queries_per_s > 0.0) {
+            Some(address) => {
+                let schedule = Schedule::new(Shape::Poisson, plan.queries_per_s, plan.schedule.length())?;
+                Some(Queries {
+                    address,
+                    arrivals: schedule.arrivals(plan.seed.wrapping_add(3)),
+                    prefix: plan.prefix.clone(),
+                    tenants: plan.mix.tenants.get(),
+                    audit: plan.mix.audit > 0.0,
+                    begun: begun.at,
+                })
+            }
+            None => None,
+        };
+        let watch_processes = processes::watch(target.processes.clone(), first, begun.at, is_over.clone());
+        let stack = target.stack().cloned();
+        let disturbing = disturb
+            .zip(stack)
+            .map(|(disturb, stack)| tokio::spawn(chaos::disturb(disturb, stack, begun.at, is_over.clone())));
+        Ok(Self {
+            over,
+            ledger: tokio::spawn(ledger.run(events.clone())),
+            queries: queries.map(|queries| tokio::spawn(queries.run(events.clone()))),
+            processes: tokio::spawn(watch_processes),
+            tables: tokio::spawn(tables::watch(target.store.clone(), is_over)),
+            disturbing,
+            cpu: CpuTime::now()?,
+        })
+    }
+
+    async fn finish(self) -> Watched {
+        // They listen until they are dropped.
+        let _ = self.over.send(true);
+        self.ledger.abort();
+        if let Some(queries) = self.queries {
+            queries.abort();
+        }
+        let processes = self.processes.await.unwrap_or_default();
+        let own_s: f64 = processes.iter().map(|process| process.cpu_s).sum();
+        let others_cpu_share = CpuTime::now().map_or(0.0, |now| now.share_of_others(&self.cpu, own_s));
+        Watched {
+            processes,
+            tables: self.tables.await.unwrap_or_default(),
+            disturbances: match self.disturbing {
+                Some(disturbing) => disturbing.await.unwrap_or_default(),
+                None => Vec::new(),
+            },
+            others_cpu_share,
+        }
+    }
+}
+
+/// How long the recorder may take for what is still on its way when the run is over.
+const RECORDER_DEADLINE: Duration = Duration::from_secs(60);

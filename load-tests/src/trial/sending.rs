@@ -1,0 +1,107 @@
+//! The sender's thread: the real clock, the real producer, and the way of its news to the recorder.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use horolog_schemas::Kind;
+use tokio::sync::mpsc::Sender as Events;
+use tokio::task::JoinHandle;
+
+use crate::producer::{ProduceError, Producer};
+use crate::recorder::Event;
+use crate::sender::{Clock, Sender, Stamp, Turn};
+use crate::stop::Stop;
+use crate::traffic::{Mix, Source, Traffic};
+
+use super::plan::{Content, Plan};
+
+/// Sent before the clock starts: a client takes half a second to get its id from the broker.
+const FIRST_RECORDS: u64 = 100;
+/// How long the last records may take to be acknowledged; longer than librdkafka tries.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(330);
+/// The same once somebody wants it to stop.
+const SETTLE_DEADLINE_STOPPED: Duration = Duration::from_secs(5);
+
+/// How long it waits at a time before it looks whether somebody wants it to stop.
+const SETTLE_STEP: Duration = Duration::from_millis(500);
+
+/// The time since the beginning of the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunClock(pub Instant);
+
+impl Clock for RunClock {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+/// Sends some records of a tenant that is not the run's, so that the next ones meet a client that knows the broker.
+pub(super) fn warm_up(mut producer: Producer, prefix: &str) -> Result<(Producer, u64), ProduceError> {
+    let mut traffic = Traffic::new(&Mix::default(), &format!("{prefix}.warm-up"), 0);
+    let stamp = Stamp {
+        intended: Duration::ZERO,
+        kind: Kind::MetricSample,
+        bad: false,
+    };
+    for _ in 0..FIRST_RECORDS {
+        producer.send(stamp, traffic.next(Utc::now().timestamp_micros()))?;
+    }
+    let sent = producer.settle_all(SETTLE_DEADLINE_STOPPED * 12)?;
+    Ok((producer, sent))
+}
+
+/// Sends everything by the plan.
+pub(super) fn start(
+    mut producer: Producer,
+    plan: &Plan,
+    mut content: Content,
+    clock: RunClock,
+    begun_at: DateTime<Utc>,
+    stop: Stop,
+    events: Events<Event>,
+) -> JoinHandle<Result<(), ProduceError>> {
+    let arrivals = plan.schedule.arrivals(plan.seed);
+    tokio::task::spawn_blocking(move || {
+        let mut report = |turn: Turn| {
+            if !turn.is_empty() {
+                // A recorder that is gone has an error to give at the end.
+                let _ = events.blocking_send(Event::Turn(turn));
+            }
+        };
+        let mut sender = Sender {
+            arrivals,
+            source: &mut content,
+            outlet: &mut producer,
+            clock: &clock,
+            begun_us: begun_at.timestamp_micros(),
+        };
+        sender.run(&|| stop.is_requested(), &mut report)?;
+        settle(&mut producer, &stop, &mut report)
+    })
+}
+
+/// Waits for the last acknowledgements; counts what does not come as given up.
+fn settle(producer: &mut Producer, stop: &Stop, report: &mut impl FnMut(Turn)) -> Result<(), ProduceError> {
+    let mut deadline = SETTLE_DEADLINE;
+    loop {
+        if stop.is_requested() {
+            deadline = deadline.min(SETTLE_DEADLINE_STOPPED);
+        }
+        let turn = producer.settle(SETTLE_STEP)?;
+        let over = turn.under_way == 0;
+        deadline = deadline.saturating_sub(SETTLE_STEP);
+        if over {
+            report(turn);
+            return Ok(());
+        }
+        if deadline.is_zero() {
+            report(turn.giving_up());
+            return Ok(());
+        }
+        report(turn);
+    }
+}

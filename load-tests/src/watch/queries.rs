@@ -1,0 +1,87 @@
+//! Questions to the query API while records flow, by a Poisson schedule and open loop: an answer's latency counts from the time
+//! at which it was meant to be asked.
+//!
+//! Hourly metrics of the run's own tenants, and audit events where the run has some. A question that is answered with an error,
+//! or not in time, is counted as failed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Sender;
+
+use crate::recorder::Event;
+use crate::schedule::Arrivals;
+use crate::target::QueryAddress;
+
+/// Questions that are under way at the same time. One more waits, and its latency counts on.
+const UNDER_WAY_MAX: usize = 64;
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What to ask.
+pub struct Queries {
+    /// Whom.
+    pub address: QueryAddress,
+    /// When.
+    pub arrivals: Arrivals,
+    /// The tenants of the run begin with this.
+    pub prefix: String,
+    /// How many of them there are.
+    pub tenants: usize,
+    /// Whether there are audit events to ask for.
+    pub audit: bool,
+    /// The beginning of the run.
+    pub begun: Instant,
+}
+
+impl Queries {
+    /// Asks until the schedule ends.
+    pub async fn run(self, events: Sender<Event>) {
+        let http = match reqwest::Client::builder().timeout(ANSWER_DEADLINE).build() {
+            Ok(http) => http,
+            Err(_) => return,
+        };
+        let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        let paths: Vec<String> = self.paths();
+        for (number, intended) in self.arrivals.enumerate() {
+            tokio::time::sleep_until((self.begun + intended).into()).await;
+            let mut request = http.get(&paths[number % paths.len()]);
+            if let Some(key) = &self.address.key {
+                request = request.bearer_auth(key);
+            }
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let (events, begun) = (events.clone(), self.begun);
+            tokio::spawn(async move {
+                let answered = answer(request).await;
+                let latency = answered.then(|| begun.elapsed().saturating_sub(intended));
+                drop(place);
+                // Nobody listens when the run is over.
+                let _ = events.send(Event::Answered { latency }).await;
+            });
+        }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let url = &self.address.url;
+        let hours = (0..self.tenants.min(100)).map(|tenant| {
+            format!(
+                "{url}/v1/metrics/hourly?tenant_id={}-{tenant}&metric_name=cpu_utilization&limit=100",
+                self.prefix
+            )
+        });
+        let audit = (0..self.tenants.min(100))
+            .filter(|_| self.audit)
+            .map(|tenant| format!("{url}/v1/audit/events?tenant_id={}-{tenant}&limit=50", self.prefix));
+        hours.chain(audit).collect()
+    }
+}
+
+/// Whether the whole answer came, and was none of an error.
+async fn answer(request: reqwest::RequestBuilder) -> bool {
+    let Ok(response) = request.send().await.and_then(reqwest::Response::error_for_status) else {
+        return false;
+    };
+    response.bytes().await.is_ok()
+}

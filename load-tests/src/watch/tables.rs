@@ -1,0 +1,65 @@
+//! Parts of the tables over a run: how many were made, and the most that were there at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch::Receiver;
+
+use crate::results::TableFigures;
+use crate::store::{Parts, Store};
+
+/// Between two looks: merges take parts away within seconds.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Looks until the run is over; gives what it saw.
+pub async fn watch(store: Store, mut over: Receiver<bool>) -> Vec<TableFigures> {
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let mut interval = tokio::time::interval(INTERVAL);
+    loop {
+        let last = tokio::select! {
+            _ = interval.tick() => false,
+            _ = over.wait_for(|over| *over) => true,
+        };
+        // A target that is away is asked again.
+        for parts in store.parts().await.unwrap_or_default() {
+            tables
+                .entry(parts.table.clone())
+                .or_insert_with(|| Table::new(&parts))
+                .look(&parts);
+        }
+        if last {
+            return tables.into_iter().map(|(name, table)| table.figures(name)).collect();
+        }
+    }
+}
+
+struct Table {
+    made_before: i64,
+    now: Parts,
+    active_max: u64,
+}
+
+impl Table {
+    fn new(parts: &Parts) -> Self {
+        Self {
+            made_before: parts.made,
+            now: parts.clone(),
+            active_max: parts.active,
+        }
+    }
+
+    fn look(&mut self, parts: &Parts) {
+        self.active_max = self.active_max.max(parts.active);
+        self.now = parts.clone();
+    }
+
+    fn figures(self, table: String) -> TableFigures {
+        TableFigures {
+            table,
+            parts_made: self.now.made - self.made_before,
+            parts_active_max: self.active_max,
+            rows: self.now.rows,
+            bytes: self.now.bytes,
+        }
+    }
+}
