@@ -14,6 +14,7 @@ mod programs;
 use std::path::PathBuf;
 
 pub use packages::{MissingPackages, Package, require};
+pub use programs::browser;
 
 /// What the local stack is made of.
 #[derive(Debug, Clone)]

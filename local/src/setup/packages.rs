@@ -17,6 +17,8 @@ pub enum Package {
     Npm,
     /// Python 3 with venv, for the tests.
     Python,
+    /// Chromium, to test the web page in.
+    Chromium,
 }
 
 /// Programs are missing, and this is how to get them.
@@ -34,6 +36,7 @@ impl Package {
             Self::Maven => "Maven",
             Self::Npm => "npm",
             Self::Python => "Python 3 with venv",
+            Self::Chromium => "Chromium",
         }
     }
 
@@ -48,6 +51,7 @@ impl Package {
             Self::Maven => &["maven"],
             Self::Npm => &["npm"],
             Self::Python => &["python3-venv"],
+            Self::Chromium => &["chromium", "chromium-browser"],
         }
     }
 
@@ -56,6 +60,7 @@ impl Package {
             Self::Java => programs::java().is_some(),
             Self::Maven => programs::on_path("mvn").is_some(),
             Self::Npm => programs::on_path("npm").is_some(),
+            Self::Chromium => programs::browser().is_some(),
             Self::Python => Command::new("python3")
                 .args(["-c", "import venv, ensurepip"])
                 .output()

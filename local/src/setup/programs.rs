@@ -28,6 +28,12 @@ pub(super) fn java() -> Option<PathBuf> {
         .find(|java| java_major(java).is_some_and(|m| m >= JAVA_MAJOR_MIN))
 }
 
+/// Chromium or a browser made of it, by the names that distributions give it.
+pub fn browser() -> Option<PathBuf> {
+    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    NAMES.iter().find_map(|name| on_path(name))
+}
+
 fn java_major(java: &Path) -> Option<u32> {
     let output = Command::new(java).arg("-version").output().ok()?;
     parse_java_major(&String::from_utf8_lossy(&output.stderr))

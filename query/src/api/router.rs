@@ -15,7 +15,7 @@ use crate::api::caching::tag_and_compress;
 use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
 use crate::api::{Api, Problem, openapi};
-use crate::{audit, metrics, system};
+use crate::{audit, metrics, system, web};
 
 /// The resources. One line each.
 fn resources() -> OpenApiRouter<Api> {
@@ -35,6 +35,7 @@ pub fn router(api: Api, health: Health) -> Router {
     resources
         .with_state(api)
         .merge(openapi::routes(description))
+        .merge(web::routes())
         .merge(http::routes(health, Arc::new(registry)))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })

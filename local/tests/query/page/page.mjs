@@ -1,0 +1,180 @@
+// The web page as its readers meet it: each view, errors, empty states, the keyboard, keys that may not.
+
+import { check, PAGE_URL, KEYS, run, TENANT } from "./harness.mjs";
+
+const DAY = "range=custom&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z";
+const YEAR = "range=custom&from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z";
+
+await run({
+  "nobody is let in without a key, a wrong one is said to be wrong, and signing out forgets it": async (visit) => {
+    const { page } = visit;
+    visit.expectRefusal(401);
+    await page.goto(`${PAGE_URL}/#/audit`);
+    await page.getByRole("heading", { name: "Sign in to Horolog" }).waitFor();
+    await visit.judge();
+    await page.getByLabel("API key").fill("not a key");
+    await page.getByLabel("API key").press("Enter");
+    await page.getByRole("alert").getByText("You are not signed in").waitFor();
+    await page.getByLabel("API key").fill(KEYS.auditor);
+    await page.getByLabel("Tenant").fill(TENANT);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Audit search" }).waitFor();
+    await visit.settled();
+    check(!page.url().includes(KEYS.auditor), "the key is not in the address");
+    const stored = await page.evaluate(() => JSON.stringify(localStorage));
+    check(!stored.includes(KEYS.auditor), "the key is not kept beyond the tab");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in to Horolog" }).waitFor();
+    const kept = await page.evaluate(() => JSON.stringify(sessionStorage));
+    check(!kept.includes(KEYS.auditor), "signing out forgets the key");
+  },
+
+  "a metric is drawn with its bands, and what is not complete yet is said to be so": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/metrics?metric_name=cpu&${DAY}`);
+    check((await page.locator(".chart canvas").count()) >= 1, "there is a chart");
+    check((await page.getByRole("list", { name: "Legend" }).first().innerText()).includes("p95"), "the legend names the bands");
+    check((await page.getByRole("columnheader", { name: "p99" }).count()) > 0, "the same numbers stand in a table");
+    const text = await visit.text();
+    check(/not complete yet|is complete/.test(text), "completeness is told", text.slice(0, 400));
+    await visit.judge();
+  },
+
+  "groups have a chart each, or a line each": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/metrics?metric_name=cpu&${DAY}&group_by=service_id`);
+    const groups = await page.locator(".chart").count();
+    check(groups >= 2, "each group has a chart", groups);
+    await page.getByLabel("Show", { exact: true }).selectOption("avg");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL(/show=avg/);
+    await visit.settled();
+    const legend = await page.getByRole("list", { name: "Legend" }).first().innerText();
+    check(legend.includes("api") && legend.includes("web"), "the legend names the groups", legend);
+  },
+
+  "a metric nobody sent is an empty state, and a bad moment is told at its field": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/metrics?metric_name=nothing&${DAY}`);
+    await page.getByText("No values in this span").waitFor();
+    await visit.judge();
+    visit.expectRefusal(400);
+    await visit.open(`#/metrics?metric_name=cpu&range=custom&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z`);
+    await page.getByRole("alert").waitFor();
+    check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "to", "the field that is wrong is marked");
+    await visit.judge();
+  },
+
+  "metrics are downloaded as CSV": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/metrics?metric_name=cpu&${DAY}`);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download as CSV" }).click();
+    check((await coming).suggestedFilename() === "cpu-hourly.csv", "the file is named after the metric");
+  },
+
+  "audit events are found by the keyboard alone, and shown with what they changed": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/audit?${YEAR}`);
+    await page.keyboard.press("Tab");
+    check((await page.evaluate(() => document.activeElement.textContent)) === "Skip to the content", "the first stop is the skip link");
+    await page.keyboard.press("Enter");
+    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "it leads to the heading");
+    await visit.judge();
+    await page.getByLabel("User").fill("bob");
+    await page.getByLabel("User").press("Enter");
+    await page.waitForURL(/user_id=bob/);
+    await visit.settled();
+    const rows = page.getByRole("region", { name: /event/ }).locator("tbody tr");
+    check((await rows.count()) === 1, "one event is bob's", await rows.count());
+    await rows.getByRole("link").first().press("Enter");
+    await page.waitForURL(/audit\/events\//);
+    await visit.settled();
+    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "the focus is at the beginning of the new view");
+    const difference = await page.locator(".difference").innerText();
+    check(/owner\.name\s*~ changed/.test(difference) && difference.includes("+ added") && difference.includes("− removed"), "fields are told apart", difference);
+    await visit.judge();
+    await page.getByRole("link", { name: "time line of this user" }).click();
+    await page.getByRole("heading", { name: "Time line of user bob" }).waitFor();
+    await visit.settled();
+    await visit.judge();
+  },
+
+  "older events follow, and nothing found is an empty state": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/audit?${YEAR}&user_id=many`);
+    const rows = page.getByRole("region", { name: /event/ }).locator("tbody tr");
+    check((await rows.count()) === 100, "a page has a hundred events", await rows.count());
+    await page.getByRole("button", { name: "Show older events" }).click();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length >= 120);
+    await visit.open(`#/audit?${YEAR}&user_id=nobody`);
+    await page.getByText("No events match").waitFor();
+    await visit.judge();
+  },
+
+  "a bad filter, a key that may not, and a busy service are told in words": async (visit) => {
+    const { page } = visit;
+    for (const status of [400, 403, 503]) visit.expectRefusal(status);
+    await visit.open(`#/audit?${YEAR}&ip_address=10.0.0.0/99`);
+    check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "ip_address", "the field that is wrong is marked");
+    await visit.open("#/audit", "analyst");
+    await page.getByRole("alert").getByText("Your key may not see this").waitFor();
+    check(/request \S+/.test(await page.getByRole("alert").innerText()), "the request's id is shown");
+    await visit.judge();
+    const busy = { status: 503, headers: { "retry-after": "5", "content-type": "application/problem+json" }, body: '{"title":"busy","status":503,"detail":"too many requests at once; try again"}' };
+    await page.route("**/v1/audit/events?*", (route) => route.fulfill(busy));
+    await visit.open(`#/audit?${YEAR}`);
+    await page.getByRole("alert").getByText("It can be tried again in 5 s.").waitFor();
+    await page.unroute("**/v1/audit/events?*");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("columnheader", { name: "Event" }).waitFor();
+  },
+
+  "an export is created, watched, downloaded, and its manifest shown": async (visit) => {
+    const { page } = visit;
+    await visit.open("#/exports?new=1");
+    await visit.judge();
+    await page.getByLabel("Time").selectOption("custom");
+    await page.getByLabel("From (UTC)").fill("2026-01-01T00:00");
+    await page.getByLabel("Format").selectOption("ndjson");
+    await page.getByRole("button", { name: "Create export" }).click();
+    await page.waitForURL(/exports\/[0-9a-f-]{36}/);
+    await page.getByText("complete", { exact: true }).waitFor();
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: /^Download audit-/ }).first().click();
+    check(/^audit-2026-01-.*ndjson/.test((await coming).suggestedFilename()), "the file has its name");
+    await page.getByText("Manifest", { exact: true }).click();
+    await page.getByText('"format_version"').waitFor();
+    check((await visit.text()).includes("horolog-query verify-export"), "it is said how to check it");
+    await visit.judge();
+  },
+
+  "the system is shown to whoever may see it": async (visit) => {
+    const { page } = visit;
+    await visit.open("#/system", "admin");
+    for (const heading of ["Ledger", "Partitions", "Storage"]) await page.getByRole("heading", { name: heading }).waitFor();
+    check((await page.getByRole("rowheader", { name: "audit_logs" }).count()) > 0, "tables are listed");
+    await visit.judge();
+    visit.expectRefusal(403);
+    await visit.open("#/system", "auditor");
+    await page.getByText("Your key may not see this").first().waitFor();
+  },
+
+  "the reader chooses light or dark, and the choice stays": async (visit) => {
+    const { page } = visit;
+    await visit.open("#/exports");
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await background();
+    await page.getByRole("button", { name: "Theme: system" }).click();
+    await page.getByRole("button", { name: "Theme: light" }).click();
+    check((await background()) !== light, "dark is another colour");
+    await page.reload();
+    await page.getByRole("button", { name: "Theme: dark" }).waitFor();
+  },
+
+  "an address that leads nowhere says so": async (visit) => {
+    await visit.open("#/nowhere");
+    await visit.page.getByRole("heading", { name: "There is no such view" }).waitFor();
+    await visit.judge();
+  },
+});

@@ -1,0 +1,172 @@
+//! The command line client as a person and as a script meet it: the real binary against the real service.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::bed::{Bed, HOROLOG};
+use crate::client::service;
+use crate::rows::{insert_event, insert_hours};
+
+const TENANT: &str = "terminal";
+const SPAN: [&str; 4] = ["--from", "2026-01-01", "--to", "2026-01-02"];
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(Path::new(HOROLOG).with_file_name("horolog-query"));
+    command
+        .args(arguments)
+        .env("HOROLOG_QUERY_URL", service().http())
+        .env("HOROLOG_API_KEY", Bed::shared().key("auditor"))
+        .env("HOROLOG_TENANT", TENANT);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Exit code and what was said.
+#[track_caller]
+fn fails(mut command: Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!(text(&stdout), "", "answers and errors do not share a channel");
+    (status.code(), text(&stderr))
+}
+
+fn documents(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn hours_are_a_table_for_people_and_json_lines_for_programs() {
+    insert_hours(TENANT, 3);
+    let show = ["metrics", "show", "cpu", "--service", "api"];
+    let table = succeeds(&[&show[..], &SPAN].concat());
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].contains("SERVICE") && lines[0].contains("COUNT") && lines[0].contains("P99"),
+        "{table}"
+    );
+    assert!(
+        !lines[0].contains("PLUGIN"),
+        "a column without a value is left out: {table}"
+    );
+    let rows = documents(&succeeds(&[&show[..], &SPAN, &["--json"]].concat()));
+    assert_eq!(rows.len(), lines.len() - 1);
+    assert!(
+        rows.iter()
+            .all(|row| row["metric_name"] == "cpu" && row["service_id"] == "api")
+    );
+    let two = documents(&succeeds(&[&show[..], &SPAN, &["--json", "--limit", "2"]].concat()));
+    assert_eq!(two, rows[..2]);
+}
+
+#[test]
+fn events_are_found_shown_with_what_they_changed_and_cannot_steer_the_terminal() {
+    insert_event(
+        TENANT,
+        1,
+        &[
+            ("user_id", "'eve'"),
+            ("resource_id", "'a\\x1b[2Jb'"),
+            ("old_value", r#"'{"title": "a", "n": 1}'"#),
+            ("new_value", r#"'{"title": "b", "m": 2}'"#),
+        ],
+    );
+    let found = succeeds(&[&["audit", "search", "--user", "eve"][..], &SPAN].concat());
+    assert!(found.contains("eve") && found.contains("a\u{fffd}[2Jb"), "{found}");
+    let shown = succeeds(&["audit", "show", "00000000-0000-4000-8000-000000000001"]);
+    assert!(shown.contains("~ title: \"a\" -> \"b\""), "{shown}");
+    assert!(shown.contains("+ m: 2") && shown.contains("- n: 1"), "{shown}");
+    assert!(!shown.contains('\u{1b}') && !found.contains('\u{1b}'));
+    let line = succeeds(&["audit", "timeline", "--user", "eve", "--json"]);
+    assert_eq!(documents(&line)[0]["user_id"], "eve");
+}
+
+#[test]
+fn an_exit_code_says_whose_turn_it_is() {
+    let search = ["audit", "search", "--from", "yesterday"];
+    let (code, said) = fails(command(&search));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.starts_with("horolog-query: from: ") && said.contains("request "),
+        "{said}"
+    );
+
+    let mut without_key = command(&["audit", "search"]);
+    without_key.env_remove("HOROLOG_API_KEY");
+    let (code, said) = fails(without_key);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("HOROLOG_API_KEY"), "{said}");
+
+    let mut not_allowed = command(&["audit", "search"]);
+    not_allowed.env("HOROLOG_API_KEY", Bed::shared().key("analyst"));
+    assert_eq!(fails(not_allowed).0, Some(3));
+
+    let (code, said) = fails(command(&["metrics", "list", "--url", "http://127.0.0.1:1"]));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("HOROLOG_QUERY_URL"), "{said}");
+
+    assert_eq!(fails(command(&["audit", "search", "--status", "fine"])).0, Some(2));
+}
+
+#[test]
+fn a_key_is_read_from_a_file_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let key = Bed::shared().key("auditor");
+    std::fs::write(&file, format!("{key}\n")).unwrap();
+    let mut from_file = command(&["audit", "search", "--user", "nobody", "--key-file"]);
+    from_file.arg(&file).env_remove("HOROLOG_API_KEY");
+    let output = from_file.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!succeeds(&["audit", "search", "--help"]).contains(&key));
+}
+
+#[test]
+fn an_export_is_created_watched_and_downloaded_once() {
+    insert_event(TENANT, 2, &[]);
+    let created = succeeds(
+        &[
+            &["exports", "create", "--format", "ndjson", "--watch", "--json"][..],
+            &SPAN,
+        ]
+        .concat(),
+    );
+    let job = documents(&created).remove(0);
+    assert_eq!(job["state"], "complete", "{job}");
+    let id = job["id"].as_str().unwrap();
+    assert!(succeeds(&["exports", "list"]).contains(id));
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    succeeds(&["exports", "download", id, "--to", to]);
+    let file = job["files"][0]["name"].as_str().unwrap();
+    let path = folder.path().join(file);
+    assert!(path.is_file() && folder.path().join("manifest.json").is_file());
+    let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+    // What was cut off is taken up again, what is whole is left alone, what is damaged is fetched anew.
+    let manifest = folder.path().join("manifest.json");
+    std::fs::write(&manifest, "{}").unwrap();
+    succeeds(&["exports", "download", id, "--to", to]);
+    assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
+    succeeds(&["verify-export", to]);
+}
+
+#[test]
+fn shells_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = succeeds(&["completion", shell]);
+        assert!(
+            script.contains("horolog-query") && script.contains("exports"),
+            "{shell}"
+        );
+    }
+}

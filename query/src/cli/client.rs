@@ -1,0 +1,223 @@
+//! Requests to the API: where it is, with which key, and what an answer means.
+//!
+//! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, so the
+//! key goes nowhere but to the address that was given.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use reqwest::header::{ACCEPT, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+use super::error::{CliError, ProblemDetails};
+
+/// Until a connection stands. A question itself is bounded by the service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows of a page that is one of many.
+const PAGE_ROWS: usize = 1_000;
+
+/// Where the service is, and who asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Where horolog-query listens
+    #[arg(long, global = true, env = "HOROLOG_QUERY_URL", default_value = "http://127.0.0.1:8080", value_hint = ValueHint::Url)]
+    pub url: String,
+    /// The API key; better in the environment, where other users of the machine do not see it
+    #[arg(long, global = true, env = "HOROLOG_API_KEY", hide_env_values = true)]
+    pub key: Option<Secret>,
+    /// A file that holds the API key
+    #[arg(long, global = true, env = "HOROLOG_API_KEY_FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+    /// The tenant, where the key does not name one
+    #[arg(long, global = true, env = "HOROLOG_TENANT")]
+    pub tenant: Option<String>,
+}
+
+/// A key, which is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Names and values, in the order in which they are sent.
+pub type Parameters = Vec<(&'static str, String)>;
+
+/// A connection to the service.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: Option<Secret>,
+    tenant: Option<String>,
+}
+
+impl Client {
+    /// As the arguments say.
+    pub fn new(arguments: &ConnectionArgs) -> Result<Self, CliError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::none())
+            .user_agent(concat!("horolog-query/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let key = match &arguments.key_file {
+            Some(path) => Some(read_key(path)?),
+            None => arguments.key.clone(),
+        };
+        Ok(Self {
+            http: http.map_err(|error| CliError::Argument {
+                name: "--url",
+                reason: error.to_string(),
+            })?,
+            url: arguments.url.trim_end_matches('/').to_owned(),
+            key,
+            tenant: arguments.tenant.clone(),
+        })
+    }
+
+    /// The JSON at a path.
+    pub async fn get(&self, path: &str, parameters: &[(&'static str, String)]) -> Result<Value, CliError> {
+        let request = self.request(Method::GET, path).query(&self.scoped(parameters));
+        self.json(path, self.answer(request).await?).await
+    }
+
+    /// Sends JSON and gets JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        let request = self.request(Method::POST, path).query(&self.scoped(&[])).json(body);
+        self.json(path, self.answer(request).await?).await
+    }
+
+    /// Ends what is at a path.
+    pub async fn delete(&self, path: &str) -> Result<(), CliError> {
+        let request = self.request(Method::DELETE, path).query(&self.scoped(&[]));
+        self.answer(request).await.map(drop)
+    }
+
+    /// The bytes at a path, in a media type, from an offset on.
+    pub async fn bytes(
+        &self,
+        path: &str,
+        parameters: &[(&'static str, String)],
+        accept: &str,
+        from: u64,
+    ) -> Result<Response, CliError> {
+        let mut request = self.request(Method::GET, path).query(&self.scoped(parameters));
+        request = request.header(ACCEPT, accept);
+        if from > 0 {
+            request = request.header(reqwest::header::RANGE, format!("bytes={from}-"));
+        }
+        self.answer(request).await
+    }
+
+    /// Up to `rows_max` rows, over as many pages as it takes; `each` gets them a page at a
+    /// time, and the page's other members. True where there are more.
+    pub async fn rows(
+        &self,
+        path: &str,
+        parameters: &Parameters,
+        rows_max: usize,
+        mut each: impl FnMut(Vec<Value>, &Value) -> Result<(), CliError>,
+    ) -> Result<bool, CliError> {
+        let mut left = rows_max;
+        let mut cursor = None;
+        loop {
+            let mut asked = parameters.clone();
+            asked.push(("limit", left.min(PAGE_ROWS).to_string()));
+            asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let mut page = self.get(path, &asked).await?;
+            let mut rows: Vec<Value> =
+                serde_json::from_value(page["rows"].take()).map_err(|error| CliError::Answer {
+                    url: format!("{}{path}", self.url),
+                    reason: format!("rows: {error}"),
+                })?;
+            rows.truncate(left);
+            left -= rows.len();
+            each(rows, &page)?;
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || left == 0 {
+                return Ok(cursor.is_some());
+            }
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.key {
+            Some(Secret(key)) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    fn scoped(&self, parameters: &[(&'static str, String)]) -> Parameters {
+        let tenant = self.tenant.iter().map(|tenant| ("tenant_id", tenant.clone()));
+        tenant.chain(parameters.iter().cloned()).collect()
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = response.text().await.unwrap_or_default();
+        let mut problem: ProblemDetails = serde_json::from_str(&text).unwrap_or_default();
+        problem.status = status.as_u16();
+        if problem.title.is_empty() {
+            problem.title = status.canonical_reason().unwrap_or("the request failed").to_owned();
+        }
+        Err(CliError::Problem {
+            problem: Box::new(problem),
+            retry_after_s,
+        })
+    }
+
+    async fn json(&self, path: &str, response: Response) -> Result<Value, CliError> {
+        let text = response.text().await.map_err(|error| self.unreached(&error))?;
+        serde_json::from_str(&text).map_err(|error| CliError::Answer {
+            url: format!("{}{path}", self.url),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The innermost reason: the outer ones only say that sending a request failed.
+    pub(super) fn unreached(&self, error: &reqwest::Error) -> CliError {
+        let mut reason: &dyn std::error::Error = error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        CliError::Unreached {
+            url: self.url.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn read_key(path: &PathBuf) -> Result<Secret, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+        path: path.clone(),
+        source,
+    })?;
+    match text.trim() {
+        "" => Err(CliError::Argument {
+            name: "--key-file",
+            reason: format!("{} is empty", path.display()),
+        }),
+        key => Ok(Secret(key.to_owned())),
+    }
+}

@@ -1,0 +1,173 @@
+//! Why a command did not do what was asked, and the exit code that tells a script what to do about it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The service answered with problem details (RFC 9457).
+    #[error("{problem}")]
+    Problem {
+        /// What it said.
+        problem: Box<ProblemDetails>,
+        /// When a repetition is worth a try. Seconds.
+        retry_after_s: Option<u64>,
+    },
+    /// The service was not reached, or the connection broke.
+    #[error("{url} is not reached: {reason}; set --url or HOROLOG_QUERY_URL to where horolog-query listens")]
+    Unreached {
+        /// Where it was looked for.
+        url: String,
+        /// What the operating system or the library said.
+        reason: String,
+    },
+    /// The answer is not one of this API.
+    #[error("the answer of {url} is not what this version understands: {reason}")]
+    Answer {
+        /// What was asked.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An argument that the parser of arguments could not judge.
+    #[error("{name}: {reason}")]
+    Argument {
+        /// The argument.
+        name: &'static str,
+        /// What it should be.
+        reason: String,
+    },
+    /// A file of ours cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+    /// An export came to an end that is no result.
+    #[error("the export {id} is {state}{reason}")]
+    Export {
+        /// The export.
+        id: String,
+        /// How it ended.
+        state: String,
+        /// Why, where it is known.
+        reason: String,
+    },
+    /// A downloaded file is not the one that was exported.
+    #[error("{}: its SHA-256 is {found}, the export says {expected}; it was removed, download it again", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// Of what came.
+        found: String,
+        /// Of what was exported.
+        expected: String,
+    },
+}
+
+/// What the service said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ProblemDetails {
+    /// HTTP status.
+    pub status: u16,
+    /// The kind of problem.
+    pub title: String,
+    /// This one.
+    pub detail: String,
+    /// The parameter to change.
+    pub parameter: Option<String>,
+    /// Under which the log has more.
+    pub request_id: Option<String>,
+}
+
+impl std::fmt::Display for ProblemDetails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(parameter) = &self.parameter {
+            write!(f, "{parameter}: ")?;
+        }
+        f.write_str(if self.detail.is_empty() {
+            &self.title
+        } else {
+            &self.detail
+        })?;
+        write!(f, " (status {}", self.status)?;
+        if let Some(id) = &self.request_id {
+            write!(f, ", request {id}")?;
+        }
+        f.write_str(")")?;
+        if self.status == 401 {
+            f.write_str("; set HOROLOG_API_KEY, or name a file that holds the key with --key-file")?;
+        }
+        Ok(())
+    }
+}
+
+impl CliError {
+    /// 1: it failed. 2: the arguments or the question are wrong (as the parser of arguments has it). 3: the key is
+    /// missing, unknown or may not. 4: not there or not now; later it may be.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Argument { .. } => 2,
+            Self::Unreached { .. } => 4,
+            Self::Problem { problem, .. } => match problem.status {
+                401 | 403 => 3,
+                429 | 502..=504 => 4,
+                400..=499 => 2,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(status: u16, parameter: Option<&str>) -> CliError {
+        let problem = Box::new(ProblemDetails {
+            status,
+            title: "t".into(),
+            detail: "is wrong".into(),
+            parameter: parameter.map(str::to_owned),
+            request_id: Some("r-1".into()),
+        });
+        CliError::Problem {
+            problem,
+            retry_after_s: None,
+        }
+    }
+
+    #[test]
+    fn an_exit_code_says_whose_turn_it_is() {
+        for (status, code) in [
+            (400, 2),
+            (401, 3),
+            (403, 3),
+            (404, 2),
+            (422, 2),
+            (429, 4),
+            (500, 1),
+            (503, 4),
+        ] {
+            assert_eq!(problem(status, None).exit_code(), code, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_problem_names_the_parameter_and_the_request() {
+        assert_eq!(
+            problem(400, Some("from")).to_string(),
+            "from: is wrong (status 400, request r-1)"
+        );
+        assert!(problem(401, None).to_string().contains("HOROLOG_API_KEY"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Filters and spans, as arguments. Enters: what was typed. Leaves: parameters of the API, which judges them.
+
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use clap::{Args, ValueEnum};
+
+use super::client::Parameters;
+
+/// A span of time.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SpanArgs {
+    /// From this moment on: RFC 3339, a date, or seconds since 1970
+    #[arg(long, conflicts_with = "last")]
+    pub from: Option<String>,
+    /// Before this moment
+    #[arg(long, conflicts_with = "last")]
+    pub to: Option<String>,
+    /// The last so much: 90m, 24h, 30d, 12w
+    #[arg(long, value_parser = parse_span, value_name = "SPAN")]
+    pub last: Option<Duration>,
+}
+
+impl SpanArgs {
+    /// As parameters; `now` is where the last so much ends.
+    pub fn parameters(&self, now: DateTime<Utc>) -> Parameters {
+        let last = self
+            .last
+            .map(|last| (now - last).to_rfc3339_opts(SecondsFormat::Secs, true));
+        let from = self.from.clone().or(last).map(|from| ("from", from));
+        from.into_iter().chain(self.to.clone().map(|to| ("to", to))).collect()
+    }
+}
+
+/// Which audit events.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct EventFilterArgs {
+    /// Who did it
+    #[arg(long)]
+    pub user: Option<String>,
+    /// What was done
+    #[arg(long)]
+    pub action: Option<String>,
+    /// The kind of what it was done to
+    #[arg(long)]
+    pub resource_type: Option<String>,
+    /// What it was done to
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// With what outcome
+    #[arg(long)]
+    pub status: Option<Status>,
+    /// By what way
+    #[arg(long)]
+    pub source: Option<Source>,
+    /// Words in names of resources and in error messages
+    #[arg(long)]
+    pub text: Option<String>,
+    /// An address, or a network as 10.0.0.0/8
+    #[arg(long)]
+    pub ip: Option<String>,
+    /// The service
+    #[arg(long)]
+    pub service: Option<String>,
+    /// The team
+    #[arg(long)]
+    pub team: Option<String>,
+    /// The plugin
+    #[arg(long)]
+    pub plugin: Option<String>,
+    /// The session
+    #[arg(long)]
+    pub session: Option<String>,
+    /// The request
+    #[arg(long)]
+    pub request: Option<String>,
+    #[command(flatten)]
+    pub(super) span: SpanArgs,
+}
+
+/// The outcome of what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Status {
+    /// It was done.
+    Success,
+    /// It was refused.
+    Failure,
+    /// It broke.
+    Error,
+}
+
+/// By what way it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// In a user interface.
+    Ui,
+    /// Over an API.
+    Api,
+    /// By the system itself.
+    System,
+    /// By a call from outside.
+    Webhook,
+}
+
+impl EventFilterArgs {
+    /// As parameters.
+    pub fn parameters(&self, now: DateTime<Utc>) -> Parameters {
+        let given = [
+            ("user_id", self.user.clone()),
+            ("action", self.action.clone()),
+            ("resource_type", self.resource_type.clone()),
+            ("resource_id", self.resource.clone()),
+            ("status", self.status.map(name)),
+            ("source", self.source.map(name)),
+            ("text", self.text.clone()),
+            ("ip_address", self.ip.clone()),
+            ("service_id", self.service.clone()),
+            ("team_id", self.team.clone()),
+            ("plugin_id", self.plugin.clone()),
+            ("session_id", self.session.clone()),
+            ("request_id", self.request.clone()),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.chain(self.span.parameters(now)).collect()
+    }
+}
+
+/// What a choice is called on the command line, which is what the API calls it.
+pub fn name(choice: impl ValueEnum) -> String {
+    choice
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and one of m, h, d, w: 90m, 24h, 30d".to_owned();
+    let (digits, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(expected)?;
+    let number: u32 = digits.parse().map_err(|_| expected())?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        "w" => 7 * 24 * 60,
+        _ => return Err(expected()),
+    };
+    let span = Duration::try_minutes(i64::from(number) * minutes).ok_or_else(expected)?;
+    // Further back than any record; what is further still would leave the calendar.
+    if span.is_zero() || span > Duration::days(36_500) {
+        return Err("expected more than nothing and at most 100 years".to_owned());
+    }
+    Ok(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_so_much_becomes_a_moment() {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let span = |text| SpanArgs {
+            last: Some(parse_span(text).unwrap()),
+            ..SpanArgs::default()
+        };
+        assert_eq!(
+            span("36h").parameters(now),
+            [("from", "2026-02-28T00:00:00Z".to_owned())]
+        );
+        assert_eq!(
+            span("2w").parameters(now),
+            [("from", "2026-02-15T12:00:00Z".to_owned())]
+        );
+        for text in ["", "7", "d", "1y", "-1d", "0h", "99999999w", "ü", "1é"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn filters_become_what_the_api_calls_them() {
+        let filter = EventFilterArgs {
+            user: Some("ann".into()),
+            status: Some(Status::Failure),
+            ..Default::default()
+        };
+        assert_eq!(
+            filter.parameters(Utc::now()),
+            [("user_id", "ann".to_owned()), ("status", "failure".to_owned())]
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Rows of an answer as an aligned table, and one document as names and values.
+//!
+//! Enters: JSON and columns. Leaves: text in which control characters are replaced, so that a record cannot steer the reader's
+//! terminal. On a terminal a wide cell is broken to fit; in a pipe a row stays a line.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ContentArrangement};
+use serde_json::Value;
+
+/// Digits of a measurement that a person reads.
+const SIGNIFICANT_DIGITS: i32 = 6;
+
+/// A column: its title, and where its value is in a row (`kafka.offset` is a member of a member).
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    title: &'static str,
+    path: &'static str,
+    is_number: bool,
+}
+
+/// A column of text.
+pub const fn text(title: &'static str, path: &'static str) -> Column {
+    Column {
+        title,
+        path,
+        is_number: false,
+    }
+}
+
+/// A column of numbers.
+pub const fn number(title: &'static str, path: &'static str) -> Column {
+    Column {
+        title,
+        path,
+        is_number: true,
+    }
+}
+
+/// Rows under titles. A column that is empty in every row is left out.
+pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
+    let used = |column: &&Column| rows.iter().any(|row| !shown(at(row, column.path)).is_empty());
+    let columns: Vec<&Column> = columns.iter().filter(used).collect();
+    let cell = |column: &Column, text: String| {
+        let cell = Cell::new(text);
+        if column.is_number {
+            cell.set_alignment(CellAlignment::Right)
+        } else {
+            cell
+        }
+    };
+    let mut table = empty();
+    table.set_header(columns.iter().map(|column| cell(column, column.title.to_owned())));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| cell(column, shown(at(row, column.path)))));
+    }
+    rendered(&table)
+}
+
+/// Names and values, one a line; empty values are left out.
+pub fn of_facts(facts: &[(&str, String)]) -> String {
+    let mut table = empty();
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        table.add_row([plain(name), plain(value)]);
+    }
+    rendered(&table)
+}
+
+/// The member of a document at a path of names, `null` where there is none.
+pub fn at<'a>(document: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(document, |value, name| &value[name])
+}
+
+/// A value as a person reads it.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => plain(text),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(measured) => rounded(measured),
+            None => number.to_string(),
+        },
+        other => plain(&other.to_string()),
+    }
+}
+
+/// Without characters that a terminal would obey; lines stay lines.
+pub fn plain(text: &str) -> String {
+    let replaced = |c: char| {
+        if c.is_control() && c != '\n' {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(replaced).collect()
+}
+
+fn rounded(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if !(-5..15).contains(&magnitude) {
+        return format!("{value:.5e}");
+    }
+    let decimals = (SIGNIFICANT_DIGITS - 1 - magnitude).max(0) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+fn empty() -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(NOTHING);
+    let arrangement = if table.is_tty() {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
+    };
+    table.set_content_arrangement(arrangement);
+    table
+}
+
+fn rendered(table: &comfy_table::Table) -> String {
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        let rows = [
+            json!({"a": "x", "n": 1, "k": {"o": 7}}),
+            json!({"a": "long", "n": 1234.5, "k": {"o": 12}}),
+        ];
+        let columns = [
+            text("NAME", "a"),
+            text("TEAM", "t"),
+            number("N", "n"),
+            number("OFFSET", "k.o"),
+        ];
+        assert_eq!(
+            of_rows(&columns, &rows),
+            " NAME       N  OFFSET\n x          1       7\n long  1234.5      12"
+        );
+    }
+
+    #[test]
+    fn a_record_cannot_steer_the_terminal() {
+        assert_eq!(
+            shown(&json!("\u{1b}[2Jgone\u{9b}1m\r")),
+            "\u{fffd}[2Jgone\u{fffd}1m\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn measurements_have_six_digits() {
+        for (value, text) in [
+            (0.1 + 0.2, "0.3"),
+            (123456.789, "123457"),
+            (-1.5, "-1.5"),
+            (1e-9, "1.00000e-9"),
+            (2.5e20, "2.50000e20"),
+            (0.0, "0"),
+            (12000.0, "12000"),
+        ] {
+            assert_eq!(shown(&json!(value)), text);
+        }
+    }
+}

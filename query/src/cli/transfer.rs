@@ -1,0 +1,135 @@
+//! Files of an export, to disk: resumed where they were cut off, checked before they have their name.
+//!
+//! Enters: a file's name, size and SHA-256 as the service states them. Leaves: the file, or an error. Guarantees: a file under
+//! its own name has the stated SHA-256; what is under way is called `….part`; no name leads out of the folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use reqwest::StatusCode;
+use sha2::{Digest, Sha256};
+
+use super::client::Client;
+use super::error::CliError;
+
+const READ_BYTES: usize = 1 << 20;
+
+/// A file to fetch.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// Of its bytes, hexadecimal.
+    pub sha256: String,
+    /// Its size, where it is stated.
+    pub bytes: Option<u64>,
+}
+
+/// A name of the service as the name of a file in a folder of ours: nothing that a path could be made of.
+pub fn file_name(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    match name.trim_start_matches('.') {
+        "" => "unnamed".to_owned(),
+        rest => rest.to_owned(),
+    }
+}
+
+/// Makes sure that the file is in the folder.
+pub async fn fetch(
+    client: &Client,
+    path: &str,
+    wanted: &Wanted,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<(), CliError> {
+    let target = folder.join(file_name(&wanted.name));
+    if target.is_file() && sha256(&target)? == wanted.sha256 {
+        bar.inc(wanted.bytes.unwrap_or_default());
+        return Ok(());
+    }
+    let part = folder.join(format!("{}.part", file_name(&wanted.name)));
+    append(client, path, wanted, &part, bar).await?;
+    let found = sha256(&part)?;
+    if found != wanted.sha256 {
+        fs::remove_file(&part).map_err(failed(&part))?;
+        return Err(CliError::Checksum {
+            path: target,
+            found,
+            expected: wanted.sha256.clone(),
+        });
+    }
+    fs::rename(&part, &target).map_err(failed(&target))
+}
+
+/// Adds what is missing of a file under way.
+async fn append(client: &Client, path: &str, wanted: &Wanted, part: &Path, bar: &ProgressBar) -> Result<(), CliError> {
+    let have = fs::metadata(part).map_or(0, |file| file.len());
+    // Where the size is not known the file is small, and where more is there than should be it is another one.
+    let from = if wanted.bytes.is_some_and(|bytes| have <= bytes) {
+        have
+    } else {
+        0
+    };
+    if from > 0 && wanted.bytes == Some(from) {
+        bar.inc(from);
+        return Ok(());
+    }
+    let mut response = client.bytes(path, &[], "*/*", from).await?;
+    let continues = from > 0 && response.status() == StatusCode::PARTIAL_CONTENT;
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).append(continues).truncate(!continues);
+    let mut file = options.open(part).map_err(failed(part))?;
+    bar.inc(if continues { from } else { 0 });
+    while let Some(chunk) = response.chunk().await.map_err(|error| client.unreached(&error))? {
+        file.write_all(&chunk).map_err(failed(part))?;
+        bar.inc(chunk.len() as u64);
+    }
+    file.sync_all().map_err(failed(part))
+}
+
+fn sha256(path: &Path) -> Result<String, CliError> {
+    let mut file = File::open(path).map_err(failed(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut buffer).map_err(failed(path))? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> CliError + use<> {
+    let path: PathBuf = path.to_owned();
+    move |source| CliError::File {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        for (name, kept) in [
+            ("audit-2026-01-0001.ndjson.zst", "audit-2026-01-0001.ndjson.zst"),
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("/etc/passwd", "_etc_passwd"),
+            ("..", "unnamed"),
+            ("a\\b\0c", "a_b_c"),
+        ] {
+            assert_eq!(file_name(name), kept);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+// Stacked counts over time, with the same numbers as a table for who does not see the bars.
+
+import { chart } from "./chart.js";
+import { h } from "./dom.js";
+import { count, minute, seconds } from "./format.js";
+import { table } from "./table.js";
+
+/** `rows` of counts; `at(row)` is the moment, `kind(row)` the part of the bar. `kinds`: `{ name, colour }`. */
+export function barChart({ caption, rows, at, kind, kinds, span }) {
+  const times = [...new Set(rows.map((row) => seconds(at(row))))].sort((one, other) => one - other);
+  const by = new Map(rows.map((row) => [`${seconds(at(row))} ${kind(row)}`, row.count]));
+  const counts = kinds.map(({ name }) => times.map((time) => by.get(`${time} ${name}`) ?? 0));
+  // The tallest part is drawn first, so that each is the sum of itself and of those below.
+  const stacked = counts.map((_, index) => times.map((_, at) => counts.slice(0, index + 1).reduce((sum, part) => sum + part[at], 0)));
+  const series = kinds.map(({ name, colour }, index) => ({ label: name, values: stacked[index], bars: true, index: colour })).reverse();
+  const first = span[0] ?? times[0];
+  const last = Math.max(span[1] ?? 0, times.at(-1) ?? 0);
+  const list = table({
+    caption,
+    quietCaption: true,
+    tall: true,
+    rows: times.map((time, index) => ({ time, index })),
+    columns: [
+      { title: "From (UTC)", time: true, head: true, value: (row) => minute(row.time) },
+      ...kinds.map(({ name }, index) => ({ title: name, num: true, value: (row) => count(counts[index][row.index]) })),
+    ],
+  });
+  const figure = chart({ times, series, span: [first, last], completeThrough: Infinity, height: 120, zero: true });
+  figure.append(h("figcaption", {}, caption));
+  return [figure, h("details", {}, h("summary", {}, "Counts as a table"), list)];
+}

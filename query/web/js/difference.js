@@ -1,0 +1,51 @@
+// What an event changed, for a reader: the leaves that differ, each with its path. Pure.
+//
+// The server says what changed, by JSON Pointer. A value that was added or removed as a whole is taken apart here, so that
+// each of its fields has a line of its own.
+
+const KINDS = { add: "added", remove: "removed", replace: "changed" };
+
+/** `{ path, kind: "added" | "removed" | "changed", before, after }` for each leaf that differs. */
+export function changesOf(difference) {
+  const { changes } = difference;
+  return changes.flatMap(({ op, path, old, new: after }) => {
+    if (op === "replace") return [{ path: readable(path), kind: KINDS[op], before: old, after }];
+    const side = op === "add" ? "after" : "before";
+    return leaves(op === "add" ? after : old, path).map((leaf) => ({ path: readable(leaf.path), kind: KINDS[op], [side]: leaf.value }));
+  });
+}
+
+/** A value of JSON as one line, or as the text it is. */
+export function shown(value) {
+  if (value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** The parts of two texts: what they share at both ends, and what differs between. */
+export function parts(before, after) {
+  const shortest = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < shortest && before[head] === after[head]) head += 1;
+  let tail = 0;
+  while (tail < shortest - head && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
+  const cut = (text) => ({ head: text.slice(0, head), middle: text.slice(head, text.length - tail), tail: text.slice(text.length - tail) });
+  return { before: cut(before), after: cut(after) };
+}
+
+/** The values without parts, each with its path. A number that is kept as it was written is one. */
+function leaves(value, path) {
+  const isBranch = typeof value === "object" && value !== null && !JSON.isRawJSON?.(value) && Object.keys(value).length > 0;
+  if (!isBranch) return [{ path, value }];
+  const escaped = (name) => name.replaceAll("~", "~0").replaceAll("/", "~1");
+  return Object.entries(value).flatMap(([name, one]) => leaves(one, `${path}/${escaped(name)}`));
+}
+
+/** A JSON Pointer (RFC 6901) as people write paths: `owner.name`, `limits[2]`, `["a b"]`. */
+function readable(pointer) {
+  const names = pointer.split("/").slice(1).map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return names.reduce((path, name) => {
+    if (/^\d+$/.test(name)) return `${path}[${name}]`;
+    if (!/^[A-Za-z_$][\w$-]*$/.test(name)) return `${path}[${JSON.stringify(name)}]`;
+    return path ? `${path}.${name}` : name;
+  }, "");
+}

@@ -1,0 +1,32 @@
+// Exports in words: their state, how far they are, what they hold.
+
+import { h } from "./dom.js";
+import { count, plural, time } from "./format.js";
+import { tag } from "./table.js";
+
+const STATES = { queued: "", running: "warn", complete: "good", failed: "bad", cancelled: "" };
+
+/** The state, as a word with a colour. */
+export const stateTag = (job) => tag(job.state, STATES[job.state] ?? "");
+
+/** Whether nothing will happen any more. */
+export const isFinal = (job) => ["complete", "failed", "cancelled"].includes(job.state);
+
+/** How far it is: a bar with the same in words. */
+export function progress(job) {
+  if (job.state === "complete") return plural(job.rows, "event");
+  if (job.rows_planned === null || job.rows_planned === undefined) return isFinal(job) ? "–" : "being counted";
+  const words = `${count(job.rows)} of ${count(job.rows_planned)}`;
+  if (isFinal(job)) return words;
+  const bar = h("progress", { class: "meter", max: Math.max(job.rows_planned, 1), value: null, "aria-label": `Progress of the export: ${words} events` });
+  bar.value = job.rows;
+  return [h("span", { class: "small" }, words), bar];
+}
+
+/** What was asked, in one line. */
+export function filterText(job) {
+  const { from, to, ...rest } = job.filter;
+  const span = from || to ? `${from ? time(from) : "the beginning"} – ${to ? time(to) : "its start"}` : "all time";
+  const filters = Object.entries(rest).map(([name, value]) => `${name} = ${value}`);
+  return [span, ...filters].join(", ");
+}

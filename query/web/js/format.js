@@ -1,0 +1,71 @@
+// Numbers, sizes and moments as people read them. All times are UTC and say so once, in the footer.
+
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+
+/** A count: 1,234,567. */
+export const count = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
+
+/** A measurement: at most five significant digits; very large and very small ones in the scientific way. */
+export function number(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e15 || size < 1e-4)) return value.toExponential(3);
+  return new Intl.NumberFormat("en", { maximumSignificantDigits: size >= 1e5 ? 7 : 5 }).format(value);
+}
+
+/** A measurement where there is little room: 1.2M. */
+export function shortNumber(value) {
+  if (value === null || value === undefined) return "";
+  const size = Math.abs(value);
+  if (size >= 1e4 && size < 1e15) return COMPACT.format(value);
+  return number(value);
+}
+
+/** Bytes: 12.3 MB. */
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let size = value;
+  let unit = 0;
+  while (size >= 1000 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+/** A span of seconds: 2 h 5 min. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const size = Math.abs(seconds);
+  if (size < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (size < 60) return `${Math.round(seconds)} s`;
+  if (size < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (size < 172800) return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+/** Seconds since 1970 of a moment of the API, or `null`. */
+export const seconds = (moment) => (moment ? Date.parse(moment) / 1000 : null);
+
+/** A moment to the second, `2026-01-31 12:00:05`; with `precise` as exact as it came. */
+export function time(moment, precise = false) {
+  if (!moment) return "–";
+  const [date, clock] = (typeof moment === "number" ? new Date(moment * 1000).toISOString() : moment).split("T");
+  if (!clock) return date;
+  const bare = clock.replace("Z", "");
+  return `${date} ${precise ? bare : bare.slice(0, 8)}`;
+}
+
+/** A moment to the minute. */
+export const minute = (moment) => (moment ? time(moment).slice(0, 16) : "–");
+
+/** What `<input type="datetime-local">` takes, to the minute. */
+export const inputTime = (moment) => (moment && !Number.isNaN(Date.parse(moment)) ? new Date(moment).toISOString().slice(0, 16) : "");
+
+/** What the API takes, from such an input. */
+export const apiTime = (input) => (input ? `${input.length === 16 ? `${input}:00` : input}Z` : "");
+
+/** `1 row`, `2 rows`. */
+export const plural = (amount, noun) => `${count(amount)} ${noun}${amount === 1 ? "" : "s"}`;

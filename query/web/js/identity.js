@@ -1,0 +1,13 @@
+// Whether the server takes the key.
+
+import { get } from "./api.js";
+import { scoped } from "./scope.js";
+
+/** Ends well for every key that the server knows, also for one that may not read metrics. */
+export async function checkKey(signal) {
+  try {
+    await get("/v1/metrics/names", scoped({ limit: 1 }), signal);
+  } catch (error) {
+    if (error.status !== 403) throw error;
+  }
+}

@@ -1,0 +1,51 @@
+// What stands where an answer would stand: that it is on its way, that there is none, or why it failed.
+
+import { h, announce } from "./dom.js";
+
+/** The answer is on its way. */
+export const loading = (what) => h("p", { class: "loading" }, `Loading ${what} …`);
+
+/** There is nothing, and what to do about it. */
+export const empty = (headline, ...advice) => h("div", { class: "empty" }, h("strong", {}, headline), ...advice);
+
+const MEANINGS = {
+  0: "The server is not reached",
+  400: "The question is not understood",
+  401: "You are not signed in",
+  403: "Your key may not see this",
+  404: "There is nothing here",
+  409: "This is not possible now",
+  422: "The question is too large",
+  429: "Too many requests",
+  503: "The service is busy or its store is away",
+};
+
+/** Why there is no answer, in words, with what is needed to find it in the log. `retry` is offered as a button. */
+export function failure(error, retry) {
+  if (error.problem === undefined) {
+    // A mistake of this page: it belongs into the console, where whoever fixes it looks.
+    console.error(error);
+    return h("div", { class: "notice bad", role: "alert" }, h("h2", {}, "This page failed"), h("p", {}, String(error.message)));
+  }
+  const { problem, status, requestId, retryAfterSeconds } = error;
+  const headline = MEANINGS[status] ?? (status >= 500 ? "The service failed" : "The request failed");
+  const wait = retryAfterSeconds ? ` It can be tried again in ${retryAfterSeconds} s.` : "";
+  const lines = [
+    problem.parameter && h("p", {}, "Change: ", h("code", {}, problem.parameter)),
+    h("p", {}, sentence(problem.detail || problem.title), wait),
+    h("p", { class: "small muted" }, status ? `Status ${status}` : "No status", requestId && [", request ", h("code", {}, requestId)]),
+    retry && h("p", {}, h("button", { type: "button", onclick: retry }, "Try again")),
+  ];
+  return h("div", { class: "notice bad", role: "alert" }, h("h2", {}, headline), lines);
+}
+
+/** A short message at the place where the reader is, read out too. */
+export function notice(text, kind = "") {
+  announce(text);
+  return h("p", { class: `notice ${kind}` }, text);
+}
+
+function sentence(text) {
+  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(upper) ? upper : `${upper}.`;
+}

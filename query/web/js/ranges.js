@@ -1,0 +1,41 @@
+// Spans of time, as readers choose them: the last so much, or from one moment to another.
+
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+
+/** The spans that end now, by the name that stands in addresses. */
+export const RANGES = {
+  "6h": { text: "Last 6 hours", seconds: 6 * HOUR },
+  "24h": { text: "Last 24 hours", seconds: DAY },
+  "7d": { text: "Last 7 days", seconds: 7 * DAY },
+  "30d": { text: "Last 30 days", seconds: 30 * DAY },
+  "90d": { text: "Last 90 days", seconds: 90 * DAY },
+  "1y": { text: "Last 12 months", seconds: 365 * DAY },
+  "2y": { text: "Last 24 months", seconds: 730 * DAY },
+};
+
+/** The name of the span that is given by its ends. */
+export const CUSTOM = "custom";
+
+/** Choices for a select field. */
+export const choices = (names) => [...names.map((name) => [name, RANGES[name].text]), [CUSTOM, "From … to …"]];
+
+/**
+ * `{ from, to }` in seconds, for a named span or for given ends. `step` widens it to whole steps. An open end is `null`.
+ */
+export function span(name, from, to, step = 1, now = Date.now() / 1000) {
+  if (name in RANGES) {
+    const end = Math.ceil(now / step) * step;
+    return { from: Math.floor((end - RANGES[name].seconds) / step) * step, to: end };
+  }
+  return { from: parsed(from), to: parsed(to) };
+}
+
+/** Seconds as the API takes them; an open end is none. */
+export const moment = (seconds) => (seconds === null ? undefined : new Date(seconds * 1000).toISOString().replace(".000Z", "Z"));
+
+/** An address can be mistyped; what is no moment is no bound. */
+function parsed(text) {
+  const time = Date.parse(text ?? "");
+  return Number.isNaN(time) ? null : time / 1000;
+}

@@ -1,0 +1,138 @@
+// One export: its progress, its files, its manifest, and how to check them without trusting anybody.
+
+import { download, get, send } from "../api.js";
+import { announce, h } from "../dom.js";
+import { bytes, count, plural, time } from "../format.js";
+import { failure } from "../notices.js";
+import { filled, signedOut } from "../panel.js";
+import { navigate } from "../router.js";
+import { scoped } from "../scope.js";
+import { facts, table } from "../table.js";
+import { lookAgain } from "./exports.js";
+import * as words from "../export_words.js";
+
+export const title = "Export";
+
+export function mount(container, { path, signal }) {
+  const address = `/v1/audit/exports/${encodeURIComponent(path[1])}`;
+  const heading = h("h1", { tabindex: "-1" }, "Export");
+  let state = "";
+  const view = filled({
+    what: "the export",
+    signal,
+    load: (abort) => get(address, scoped(), abort),
+    draw: (job) => {
+      if (state && state !== job.state) announce(`The export is ${job.state}`);
+      state = job.state;
+      if (!words.isFinal(job)) lookAgain(view, signal);
+      return draw(job, address, view, signal);
+    },
+  });
+  container.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "#/exports" }, "← Exports")), h("div", { class: "view-head" }, heading), view.place);
+  return view.refresh();
+}
+
+function draw(job, address, view, signal) {
+  const outcome = h("div", {});
+  // Ends an export under way; removes one that came to its end.
+  const end = async (event) => {
+    const removes = words.isFinal(job);
+    if (removes && !window.confirm("Remove this export and all its files?")) return;
+    event.currentTarget.disabled = true;
+    try {
+      await send("DELETE", withScope(address));
+      if (removes) navigate(["exports"]);
+      else await view.refresh({ quiet: true });
+    } catch (error) {
+      if (error.status === 401) return signedOut(error);
+      outcome.replaceChildren(failure(error));
+    }
+  };
+  return [
+    job.error && h("div", { class: "notice bad", role: "alert" }, h("h2", {}, "The export failed"), h("p", {}, job.error)),
+    h(
+      "section",
+      { class: "panel" },
+      h("div", { class: "panel-head" }, h("h2", {}, "What was asked"), h("div", { class: "actions" }, h("button", { type: "button", onclick: end }, words.isFinal(job) ? "Remove this export" : "Cancel this export"))),
+      facts([
+        ["State", words.stateTag(job)],
+        ["Progress", words.progress(job)],
+        ["Events of", words.filterText(job)],
+        ["Format", `${job.format}, compression ${job.compression}`],
+        ["Requested (UTC)", `${time(job.requested_at)} by ${job.requested_by}`],
+        ["Finished (UTC)", job.finished_at && time(job.finished_at)],
+        ["Size", `${bytes(job.bytes)} in ${plural(job.files.length, "file")}`],
+        ["Digest of the manifest", job.digest && h("code", { class: "break" }, job.digest)],
+      ]),
+      outcome,
+    ),
+    job.files.length > 0 && fileTable(job, address),
+    job.state === "complete" && verification(job),
+    job.state === "complete" && manifest(address, signal),
+  ];
+}
+
+const withScope = (address) => {
+  const query = new URLSearchParams(scoped()).toString();
+  return query ? `${address}?${query}` : address;
+};
+
+function fileTable(job, address) {
+  const outcome = h("div", {});
+  const fetchFile = async (button, path, name, size) => {
+    button.disabled = true;
+    const text = button.textContent;
+    try {
+      await download(path, scoped(), name, { size, onBytes: (received) => (button.textContent = `${bytes(received)} …`) });
+      announce(`${name} is downloaded`);
+    } catch (error) {
+      if (error.status === 401) return signedOut(error);
+      if (error.name !== "AbortError") outcome.replaceChildren(failure(error));
+    } finally {
+      button.disabled = false;
+      button.textContent = text;
+    }
+  };
+  const button = (path, name, size, label) =>
+    h("button", { type: "button", "aria-label": `Download ${name}`, onclick: (event) => fetchFile(event.currentTarget, path, name, size) }, label);
+  const files = table({
+    caption: plural(job.files.length, "file"),
+    rows: job.files,
+    columns: [
+      { title: "File", head: true, value: (file) => file.name },
+      { title: "Events", num: true, value: (file) => count(file.rows) },
+      { title: "Size", num: true, value: (file) => bytes(file.bytes) },
+      { title: "SHA-256", class: "break", value: (file) => h("code", {}, file.sha256) },
+      { title: "Download", value: (file) => button(`${address}/files/${encodeURIComponent(file.name)}`, file.name, file.bytes, "Download") },
+    ],
+  });
+  return h(
+    "section",
+    { class: "stack", "aria-label": "Files" },
+    files,
+    job.state === "complete" && h("p", { class: "no-print" }, button(`${address}/files/manifest.json`, "manifest.json", 0, "Download manifest.json")),
+    outcome,
+  );
+}
+
+function verification(job) {
+  return h(
+    "section",
+    { class: "panel" },
+    h("h2", {}, "Check it yourself"),
+    h("p", {}, "Download all files and the manifest into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
+    h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id} --to export-${job.id.slice(0, 8)}\nhorolog-query verify-export export-${job.id.slice(0, 8)}`),
+    h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest names every file by its own. Keep the digest where the files are not."),
+  );
+}
+
+function manifest(address, signal) {
+  const view = filled({
+    what: "the manifest",
+    signal,
+    load: (abort) => get(`${address}/files/manifest.json`, scoped(), abort),
+    draw: (content) => h("pre", { class: "json", tabindex: "0" }, JSON.stringify(content, null, 2)),
+  });
+  const opened = (event) => event.currentTarget.open && view.place.childElementCount === 0 && view.refresh();
+  return h("details", { class: "panel", ontoggle: opened }, h("summary", {}, "Manifest"), view.place);
+}

@@ -1,0 +1,134 @@
+// Exports: the ones there are, with their progress, and a form for a new one.
+
+import { get, send } from "../api.js";
+import { announce, h } from "../dom.js";
+import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
+import { apiTime, bytes, time } from "../format.js";
+import { empty, failure } from "../notices.js";
+import { filled, signedOut } from "../panel.js";
+import { rangeFields } from "../range_fields.js";
+import { CUSTOM, moment, span } from "../ranges.js";
+import { href, navigate } from "../router.js";
+import { scoped } from "../scope.js";
+import { table } from "../table.js";
+import * as words from "../export_words.js";
+
+export const title = "Exports";
+
+const RANGE_NAMES = ["30d", "90d", "1y", "2y"];
+const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
+/** Between two looks at exports that are under way. Milliseconds. */
+const LOOK_INTERVAL = 2000;
+
+export function mount(container, { parameters, signal }) {
+  const asked = Object.fromEntries(parameters);
+  const list = filled({
+    what: "exports",
+    signal,
+    load: (abort) => get("/v1/audit/exports", scoped(), abort),
+    draw: (answer) => {
+      const jobs = answer.rows ?? answer.exports;
+      if (jobs.some((job) => !words.isFinal(job))) lookAgain(list, signal);
+      return jobs.length === 0 ? h("div", { class: "panel" }, empty("No exports yet", "The form above makes one.")) : jobTable(jobs);
+    },
+  });
+  const creation = h("details", { class: "panel", open: asked.new !== undefined }, h("summary", {}, "New export"), creationForm(asked, signal));
+  container.append(
+    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Exports"), h("p", {}, "Audit events as files that anyone can verify.")),
+    creation,
+    list.place,
+  );
+  return list.refresh();
+}
+
+/** Quietly asks again after a while, as long as the reader is here. */
+export function lookAgain(view, signal) {
+  const timer = setTimeout(() => view.refresh({ quiet: true }), LOOK_INTERVAL);
+  signal.addEventListener("abort", () => clearTimeout(timer));
+}
+
+function jobTable(jobs) {
+  return table({
+    caption: "Exports, newest first",
+    rows: jobs,
+    columns: [
+      { title: "Requested (UTC)", time: true, head: true, value: (job) => h("a", { href: href(["exports", job.id]) }, time(job.requested_at)) },
+      { title: "State", value: words.stateTag },
+      { title: "Progress", class: "bar-cell", value: words.progress },
+      { title: "Events of", class: "break", value: words.filterText },
+      { title: "Format", value: (job) => `${job.format}${job.compression === "none" ? "" : `, ${job.compression}`}` },
+      { title: "Size", num: true, value: (job) => bytes(job.bytes) },
+      { title: "By", class: "break", value: (job) => job.requested_by },
+    ],
+  });
+}
+
+function creationForm(asked, signal) {
+  const range = asked.range ?? (asked.from || asked.to ? CUSTOM : "2y");
+  const outcome = h("div", {});
+  const field = (name, label) => input({ label, name, value: asked[name] ?? "" });
+  const submit = async (given, submitter) => {
+    clearInvalid(fields);
+    outcome.replaceChildren();
+    submitter.disabled = true;
+    try {
+      const job = await send("POST", "/v1/audit/exports", body(given));
+      announce("The export is queued");
+      if (!signal.aborted) navigate(["exports", job.id]);
+    } catch (error) {
+      if (error.status === 401) return signedOut(error);
+      const named = error.problem?.parameter;
+      if (!named || !markInvalid(fields, named, error.problem.detail)) outcome.replaceChildren(failure(error));
+    } finally {
+      submitter.disabled = false;
+    }
+  };
+  const fields = form(
+    "New export",
+    submit,
+    h(
+      "div",
+      { class: "fields" },
+      rangeFields({ names: RANGE_NAMES, value: RANGE_NAMES.includes(range) ? range : CUSTOM, ...ends(asked, range) }),
+      select({ label: "Format", name: "format", options: [["parquet", "Parquet"], ["ndjson", "NDJSON"], ["csv", "CSV"]] }),
+      select({ label: "Compression", name: "compression", options: [["zstd", "Zstandard"], ["gzip", "gzip"], ["none", "none"]] }),
+      field("user_id", "User"),
+      field("action", "Action"),
+      field("resource_type", "Resource type"),
+      field("resource_id", "Resource id"),
+      field("text", "Words"),
+      select({ label: "Status", name: "status", value: asked.status ?? "", options: [["", "Any"], "success", "failure", "error"] }),
+      select({ label: "Source", name: "source", value: asked.source ?? "", options: [["", "Any"], "ui", "api", "system", "webhook"] }),
+      field("ip_address", "Address or network"),
+      field("service_id", "Service"),
+      field("team_id", "Team"),
+      field("plugin_id", "Plugin"),
+      field("session_id", "Session"),
+      field("request_id", "Request"),
+      field("event_id", "Event id"),
+    ),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Create export"), h("span", { class: "small muted" }, "The request is itself recorded as an audit event.")),
+    outcome,
+  );
+  return fields;
+}
+
+/** A span that the list of exports does not have is given by its ends. */
+function ends(asked, range) {
+  if (range === CUSTOM) return { from: asked.from, to: asked.to };
+  const { from, to } = span(range, "", "", 60);
+  return { from: moment(from), to: moment(to) };
+}
+
+function body(given) {
+  const filters = Object.fromEntries(FILTERS.filter((name) => given[name]).map((name) => [name, given[name]]));
+  const custom = given.range === CUSTOM;
+  const { from } = span(given.range, "", "", 60);
+  return scoped({
+    ...filters,
+    format: given.format,
+    compression: given.compression,
+    from: custom ? apiTime(given.from) || undefined : moment(from),
+    to: custom ? apiTime(given.to) || undefined : undefined,
+  });
+}

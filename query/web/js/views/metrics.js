@@ -1,0 +1,174 @@
+// Metrics explorer: one metric over time, whole or by group, with quantile bands and what is not complete yet.
+
+import { downloadCsv, get, getAll } from "../api.js";
+import { announce, h } from "../dom.js";
+import { check, clearInvalid, form, input, markInvalid, segmented, select } from "../fields.js";
+import { apiTime, duration, minute, plural, seconds, time } from "../format.js";
+import { empty, failure } from "../notices.js";
+import { filled, signedOut } from "../panel.js";
+import { rangeFields } from "../range_fields.js";
+import { CUSTOM, moment, span } from "../ranges.js";
+import { href, navigate } from "../router.js";
+import { scoped } from "../scope.js";
+import { figures } from "../table.js";
+import { drawSeries, MEASURES, startOf } from "../metric_charts.js";
+
+export const title = "Metrics";
+
+const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y"];
+const RESOLUTIONS = { hourly: { text: "Hourly", seconds: 3600 }, daily: { text: "Daily", seconds: 86400 }, monthly: { text: "Monthly", seconds: 30 * 86400 } };
+/** From this lag on the partitions that cause it are named. An hour is normal: it is complete once it has passed. Seconds. */
+const HELD_BACK_WORTH_A_WORD = 900;
+const GROUPS = [["", "Nothing"], ["service_id", "Service"], ["plugin_id", "Plugin"], ["environment", "Environment"], ["team_id", "Team"]];
+const FILTERS = ["service_id", "plugin_id", "environment", "team_id"];
+/** Beyond so many rows a chart says no more, and the download is the better answer. */
+const ROWS_MAX = 20_000;
+const PAGE_ROWS = 10_000;
+/** What is told of each row: what can be drawn. */
+const MEASURED = "avg,min,max,sum,p50,p95,p99";
+
+export async function mount(container, { parameters, signal }) {
+  const asked = Object.fromEntries(parameters);
+  const heading = h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Metrics"), h("p", { class: "break" }, asked.metric_name ?? ""));
+  const fields = h("div", {});
+  container.append(heading, h("section", { class: "panel", "aria-label": "Question" }, fields));
+  const names = await metricNames(signal);
+  const question = explorerForm(asked, names);
+  fields.append(question);
+  if (!asked.metric_name) {
+    container.append(start(names));
+    return null;
+  }
+  const view = filled({
+    what: asked.metric_name,
+    signal,
+    load: (abort) => getAll(`/v1/metrics/${resolution(asked)}`, { ...parametersOf(asked), limit: PAGE_ROWS }, ROWS_MAX, abort),
+    draw: (answer) => {
+      clearInvalid(question);
+      return draw(answer, asked);
+    },
+    onFailure: (error) => {
+      const named = error.problem?.parameter;
+      if (named) markInvalid(question, named, error.problem.detail);
+      return false;
+    },
+  });
+  container.append(view.place);
+  return view.refresh();
+}
+
+const resolution = (asked) => (asked.by in RESOLUTIONS ? asked.by : "hourly");
+const rangeName = (asked) => asked.range ?? (asked.from || asked.to ? CUSTOM : "24h");
+
+function spanOf(asked) {
+  return span(rangeName(asked), asked.from, asked.to, RESOLUTIONS[resolution(asked)].seconds === 3600 ? 3600 : 86400);
+}
+
+function parametersOf(asked) {
+  const { from, to } = spanOf(asked);
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, asked[name]]));
+  return scoped({ metric_name: asked.metric_name, ...filters, group_by: asked.group_by ?? "", measures: MEASURED, from: moment(from), to: moment(to), fresh: asked.fresh ? "true" : undefined });
+}
+
+/** Names to suggest. Without them any name can still be typed. */
+async function metricNames(signal) {
+  try {
+    return (await get("/v1/metrics/names", scoped(), signal)).rows;
+  } catch (error) {
+    if (signal.aborted || [401, 403].includes(error.status)) throw error;
+    return [];
+  }
+}
+
+function explorerForm(asked, names) {
+  const submit = (given) => {
+    const ends = given.range === CUSTOM ? { from: apiTime(given.from), to: apiTime(given.to) } : { from: "", to: "" };
+    navigate(["metrics"], { ...given, ...ends });
+  };
+  const filter = (name, label) => input({ label, name, value: asked[name] ?? "" });
+  return form(
+    "Explore a metric",
+    submit,
+    h(
+      "div",
+      { class: "fields" },
+      input({ label: "Metric", name: "metric_name", value: asked.metric_name ?? "", options: names.map((row) => row.metric_name), wide: true, required: true }),
+      rangeFields({ names: RANGE_NAMES, value: rangeName(asked), from: asked.from, to: asked.to }),
+      select({ label: "Group by", name: "group_by", value: asked.group_by ?? "", options: GROUPS }),
+      select({ label: "Show", name: "show", value: asked.show ?? "bands", options: Object.entries(MEASURES).map(([key, { text }]) => [key, text]) }),
+      segmented({ label: "Resolution", name: "by", value: resolution(asked), options: Object.entries(RESOLUTIONS).map(([key, { text }]) => [key, text]) }),
+      filter("service_id", "Service"),
+      filter("plugin_id", "Plugin"),
+      filter("environment", "Environment"),
+      filter("team_id", "Team"),
+      check({ label: "Fresh: add records not aggregated yet", name: "fresh", value: asked.fresh, wide: true }),
+    ),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show")),
+  );
+}
+
+/** What stands there before a metric is chosen. */
+function start(names) {
+  if (names.length === 0) return h("div", { class: "panel" }, empty("Which metric?", "Type its name above. No metric of the last days is known."));
+  const link = (row) => h("li", {}, h("a", { href: href(["metrics"], { metric_name: row.metric_name }) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
+  return h("section", { class: "panel" }, h("h2", {}, plural(names.length, "metric")), h("ul", { class: "names" }, names.map(link)));
+}
+
+function draw(answer, asked) {
+  const { from, to } = spanOf(asked);
+  announce(`${plural(answer.rows.length, "row")} of ${asked.metric_name}`);
+  const facts = completeness(answer, asked);
+  if (answer.rows.length === 0) {
+    return [facts, h("div", { class: "panel" }, empty("No values in this span", "Widen the time, or take a filter away."))];
+  }
+  return [
+    facts,
+    answer.next_cursor && h("p", { class: "notice warn" }, `Only the first ${plural(answer.rows.length, "row")} are shown: narrow the span, take a coarser resolution, or download them all.`),
+    drawSeries({ answer, asked, span: [from ?? seconds(startOf(answer.rows[0])), to ?? seconds(startOf(answer.rows.at(-1)))], step: RESOLUTIONS[resolution(asked)].seconds }),
+    downloads(asked),
+  ];
+}
+
+/** What is said of every answer: through when nothing is missing, and what holds that back. */
+function completeness(answer, asked) {
+  const through = answer.complete_through;
+  const { held_back_by: lagging = [] } = answer;
+  const now = new Date().toISOString();
+  const behind = through ? seconds(now) - seconds(through) : null;
+  return [
+    figures([
+      ["Complete through", through ? minute(through) : "not known", through ? `${duration(Math.max(behind, 0))} before this answer` : "not every partition has been heard of"],
+      ["As of", time(answer.as_of ?? now), asked.fresh ? "with records that are not aggregated yet" : "aggregated records only"],
+      ["Rows", plural(answer.rows.length, "row"), kind(answer.rows[0])],
+    ]),
+    lagging.length > 0 && (through === null || behind > HELD_BACK_WORTH_A_WORD) && h("p", { class: "notice warn" }, heldBack(lagging)),
+  ];
+}
+
+/** Partitions, and how far the slowest is. */
+function heldBack(lagging) {
+  const unheard = lagging.filter((one) => one.watermark === null);
+  const names = lagging.map((one) => one.partition).join(", ");
+  const reason = unheard.length > 0 ? "no record has come there yet" : "later hours may still receive records on time";
+  return `Held back by ${lagging.length === 1 ? "partition" : "partitions"} ${names}: ${reason}.`;
+}
+
+/** What was measured, where all rows say the same. */
+const kind = (row) => row && [row.metric_type, row.unit].filter(Boolean).join(", ");
+
+function downloads(asked) {
+  const outcome = h("div", {});
+  const fetchCsv = async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      await downloadCsv(`/v1/metrics/${resolution(asked)}`, { ...parametersOf(asked), limit: PAGE_ROWS }, `${asked.metric_name}-${resolution(asked)}.csv`);
+    } catch (error) {
+      if (error.status === 401) return signedOut(error);
+      outcome.replaceChildren(failure(error));
+    } finally {
+      button.disabled = false;
+    }
+  };
+  return h("div", { class: "no-print" }, h("button", { type: "button", onclick: fetchCsv }, "Download as CSV"), outcome);
+}

@@ -1,0 +1,121 @@
+// The system: whether every record is accounted for, how far each stage is with each partition, where the bytes are.
+
+import { get } from "../api.js";
+import { h } from "../dom.js";
+import { bytes, count, duration, plural, time } from "../format.js";
+import { empty } from "../notices.js";
+import { filled } from "../panel.js";
+import { figures, table, tag } from "../table.js";
+
+export const title = "System";
+
+/** Between two looks. Milliseconds. */
+const LOOK_INTERVAL = 10_000;
+/** From this lag on it is worth a word: the allowed lateness is five minutes. Seconds. */
+const BEHIND_WORTH_A_WORD = 900;
+
+export function mount(container, { signal }) {
+  const part = (what, path, draw) => {
+    const view = filled({ what, signal, load: (abort) => get(path, {}, abort), draw });
+    const again = setInterval(() => document.visibilityState === "visible" && view.refresh({ quiet: true }), LOOK_INTERVAL);
+    signal.addEventListener("abort", () => clearInterval(again));
+    return view;
+  };
+  const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
+  const progress = part("the partitions", "/v1/system/progress", drawProgress);
+  const storage = part("storage", "/v1/system/storage", drawStorage);
+  container.append(
+    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every ten seconds anew.")),
+    section("Ledger", ledger.place),
+    section("Partitions", progress.place),
+    section("Storage", storage.place),
+  );
+  return Promise.all([ledger.refresh(), progress.refresh(), storage.refresh()]);
+}
+
+const section = (heading, place) => h("section", { class: "panel" }, h("h2", {}, heading), place);
+
+function drawLedger({ rows }) {
+  if (rows.length === 0) return empty("No batch yet", "No stage has passed a record.");
+  const ingest = rows.filter((row) => row.stage === "ingest");
+  const sum = (accounts, name) => accounts.reduce((total, row) => total + row[name], 0);
+  const balanced = rows.every((row) => row.balanced);
+  return [
+    figures([
+      ["Records taken", count(sum(ingest, "records")), "by ingest, from all topics"],
+      ["Accounted for", balanced ? tag("all of them", "good") : tag("not all", "bad"), "rows and rejected records are as many, in every batch"],
+      ["Rejected", count(sum(ingest, "rejected")), "set aside with a reason"],
+      ["Gaps", sum(rows, "gaps") === 0 ? tag("none", "good") : tag(plural(sum(rows, "lost_offsets"), "offset"), "bad"), "deleted from the log before they were read"],
+    ]),
+    table({
+      caption: "Batches by stage and topic",
+      rows,
+      columns: [
+        { title: "Stage", head: true, value: (row) => row.stage },
+        { title: "Topic", value: (row) => row.topic },
+        { title: "Batches", num: true, value: (row) => count(row.batches) },
+        { title: "Recovered", num: true, value: (row) => count(row.recovered) },
+        { title: "Records", num: true, value: (row) => count(row.records) },
+        { title: "Rows", num: true, value: (row) => count(row.rows) },
+        { title: "Rejected", num: true, value: (row) => count(row.rejected) },
+        { title: "Late", num: true, value: (row) => count(row.late) },
+        { title: "Expired", num: true, value: (row) => count(row.expired) },
+        { title: "Balance", value: (row) => (row.balanced ? tag("even", "good") : tag("uneven", "bad")) },
+      ],
+    }),
+  ];
+}
+
+function drawProgress(answer) {
+  if (answer.rows.length === 0) return empty("No partition yet", "Nothing has been read from Kafka.");
+  const behind = (row) => tag(duration(row.behind_s), row.behind_s > BEHIND_WORTH_A_WORD ? "warn" : "good");
+  return [
+    completeness(answer),
+    table({
+      caption: "How far each stage is with each partition",
+      rows: answer.rows,
+      columns: [
+        { title: "Topic", head: true, value: (row) => row.topic },
+        { title: "Partition", num: true, value: (row) => row.partition },
+        { title: "Stage", value: (row) => row.stage },
+        { title: "Stored up to offset", num: true, value: (row) => count(row.end_offset) },
+        { title: "Newest record (UTC)", time: true, value: (row) => time(row.last_record_at) },
+        { title: "Last batch (UTC)", time: true, value: (row) => time(row.last_batch_at) },
+        { title: "Newest record sent", value: (row) => [behind(row), " ago"] },
+      ],
+    }),
+  ];
+}
+
+function completeness({ complete_through: through, held_back_by: lagging }) {
+  const names = lagging.map((one) => one.partition).join(", ");
+  const partitions = `${lagging.length === 1 ? "partition" : "partitions"} ${names}`;
+  if (through === null) return h("p", { class: "notice warn" }, lagging.length > 0 ? `Nothing is complete yet: no record has come to ${partitions}.` : "Nothing is complete yet: no partition has been heard of.");
+  const due = lagging.length > 0 ? ` The slowest: ${partitions}.` : "";
+  return h("p", {}, `Metrics are complete through ${time(through)}, ${duration((Date.now() - Date.parse(through)) / 1000)} ago.${due}`);
+}
+
+function drawStorage({ rows }) {
+  if (rows.length === 0) return empty("Nothing is stored yet", "Tables have no parts.");
+  const largest = Math.max(...rows.map((row) => row.bytes));
+  const bar = (row) => {
+    const meter = h("progress", { class: "meter", max: largest, "aria-label": `${row.table} on ${row.disk}: ${bytes(row.bytes)}` });
+    meter.value = row.bytes;
+    return meter;
+  };
+  return table({
+    caption: "Tables by disk: where recent parts lie, and older ones",
+    rows,
+    columns: [
+      { title: "Table", head: true, value: (row) => row.table },
+      { title: "Disk", value: (row) => row.disk },
+      { title: "Rows", num: true, value: (row) => count(row.rows) },
+      { title: "Size", num: true, value: (row) => bytes(row.bytes) },
+      { title: "Parts", num: true, value: (row) => count(row.parts) },
+      { title: "Oldest", value: (row) => row.oldest_partition },
+      { title: "Ratio", num: true, value: (row) => (row.bytes > 0 ? (row.uncompressed_bytes / row.bytes).toFixed(1) : "–") },
+      { title: "A row", num: true, value: (row) => (row.rows > 0 ? `${(row.bytes / row.rows).toFixed(1)} B` : "–") },
+      { title: "Share", class: "bar-cell", value: bar },
+    ],
+  });
+}
