@@ -12,6 +12,7 @@ use horolog_stage::config::ConfigArgs;
 
 use crate::access::cli::{self as keys, KeysCommand};
 use crate::api::server;
+use crate::audit::exports::verify;
 use crate::cli::{self, ClientCommand};
 use crate::config::QueryConfig;
 
@@ -33,6 +34,8 @@ enum Command {
     /// Keys of callers, for whoever runs the service
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Check an export offline: exit code 0 when it is what its manifest says, 1 when it is not, 2 when it cannot be read
+    VerifyExport(verify::Arguments),
     /// Print what makes a shell complete these commands
     Completion {
         /// The shell
@@ -52,6 +55,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             }
         },
         Some(Command::Keys(command)) => exit_code(run_keys(&command, &arguments.config)),
+        Some(Command::VerifyExport(export)) => verify::run(&export),
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "horolog-query", &mut io::stdout());
             ExitCode::SUCCESS

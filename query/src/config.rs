@@ -10,6 +10,7 @@ use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, Tel
 use serde::{Deserialize, Serialize};
 
 use crate::access::key::Key;
+use crate::audit::exports::config::ExportsConfig;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct QueryConfig {
     pub source: SourceConfig,
     /// Who may ask.
     pub access: AccessConfig,
+    /// Audit exports.
+    pub exports: ExportsConfig,
 }
 
 /// `[http]`.
@@ -92,12 +95,15 @@ impl Default for LimitsConfig {
 pub struct SourceConfig {
     /// Topic of metric samples, whose completeness is told.
     pub metrics_topic: String,
+    /// Topic of audit events, whose ledger an export is made by.
+    pub audit_topic: String,
 }
 
 impl Default for SourceConfig {
     fn default() -> Self {
         Self {
             metrics_topic: Kind::MetricSample.default_topic().to_owned(),
+            audit_topic: Kind::AuditEvent.default_topic().to_owned(),
         }
     }
 }
@@ -166,6 +172,7 @@ impl QueryConfig {
                 return invalid(setting, "must be at least 1");
             }
         }
+        self.exports.check()?;
         Ok(())
     }
 }

@@ -192,12 +192,13 @@ impl Job {
     ) -> Result<(), Stop> {
         let mut select = lease.select(sql, format, &self.request.parameters)?;
         let (mut counters, mut header_length) = (Counters::default(), None);
-        let mut held = Held::default();
+        let (mut held, trailer) = (Held::default(), header.trailer());
         while let Some(chunk) = select.next()? {
             counters = counters + chunk.counters();
             let length = header_length.unwrap_or(0);
             header_length.get_or_insert_with(|| header.length(chunk.as_ref()));
-            let piece = Bytes::from_owner(chunk).slice(length..);
+            let end = chunk.as_ref().len() - if chunk.as_ref().ends_with(trailer) { trailer.len() } else { 0 };
+            let piece = Bytes::from_owner(chunk).slice(length.min(end)..end);
             if self.request.wait_end_of_query {
                 held.push(piece)?;
             } else {
@@ -220,6 +221,9 @@ impl Job {
         })?;
         for piece in held.pieces {
             self.reply.send(piece)?;
+        }
+        if !trailer.is_empty() && header_length.is_some() {
+            self.reply.send(Bytes::from_static(trailer))?;
         }
         Ok(())
     }

@@ -19,7 +19,13 @@ pub enum Header {
     Lines(usize),
     /// Whole lines; a line end within quotes belongs to the value.
     QuotedLines(usize),
+    /// The schema message of an Arrow stream; each chunk also ends it, see [`Header::trailer`].
+    ArrowSchema,
 }
+
+/// What ends an Arrow stream: the continuation marker and a length of 0,
+/// <https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format>.
+const ARROW_END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// The header of a format whose chunks can be laid end to end; `None` for all others.
 pub fn stream_header(format: &str) -> Option<Header> {
@@ -42,6 +48,7 @@ pub fn stream_header(format: &str) -> Option<Header> {
         | "msgpack"
         | "rawblob"
         | "lineasstring" => Header::None,
+        "arrowstream" => Header::ArrowSchema,
         "rowbinarywithnames" => Header::RowBinary { types: false },
         "rowbinarywithnamesandtypes" => Header::RowBinary { types: true },
         "csvwithnames" => Header::QuotedLines(1),
@@ -69,6 +76,15 @@ impl Header {
             Self::RowBinary { types } => row_binary_length(chunk, types).unwrap_or(chunk.len()),
             Self::Lines(lines) => lines_length(chunk, lines, false),
             Self::QuotedLines(lines) => lines_length(chunk, lines, true),
+            Self::ArrowSchema => arrow_message_length(chunk).unwrap_or(chunk.len()),
+        }
+    }
+
+    /// What each chunk ends with and only the whole result may.
+    pub fn trailer(self) -> &'static [u8] {
+        match self {
+            Self::ArrowSchema => &ARROW_END,
+            _ => &[],
         }
     }
 }
@@ -81,6 +97,13 @@ fn row_binary_length(chunk: &[u8], types: bool) -> Option<usize> {
         rest = rest.get(length..)?;
     }
     Some(chunk.len() - rest.len())
+}
+
+/// The length of an encapsulated message without a body: marker, length, metadata.
+fn arrow_message_length(chunk: &[u8]) -> Option<usize> {
+    let length = chunk.get(4..8)?.try_into().ok()?;
+    let length = usize::try_from(u32::from_le_bytes(length)).ok()?.checked_add(8)?;
+    (length <= chunk.len()).then_some(length)
 }
 
 /// LEB128, as ClickHouse writes lengths.
@@ -164,8 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_an_arrow_stream_is_measured() {
+        let schema = [[0xff; 4].as_slice(), &8_u32.to_le_bytes(), b"metadata"].concat();
+        let chunk = [schema.as_slice(), b"batch", &ARROW_END].concat();
+        assert_eq!(Header::ArrowSchema.length(&chunk), 16);
+        assert!(chunk.ends_with(Header::ArrowSchema.trailer()));
+    }
+
+    #[test]
     fn formats_with_a_frame_around_the_rows_are_not_streamed() {
-        for format in ["JSON", "Parquet", "ArrowStream", "Values", "Pretty", "XML", "Null"] {
+        for format in ["JSON", "Parquet", "Arrow", "Values", "Pretty", "XML", "Null"] {
             assert_eq!(stream_header(format), None, "{format}");
         }
     }

@@ -153,6 +153,11 @@ impl DataFolder {
         self.0.join("clickhouse-password")
     }
 
+    /// Audit exports, until their requesters fetch or remove them.
+    pub fn exports(&self) -> PathBuf {
+        self.0.join("exports")
+    }
+
     /// The keys for the query API, each in a file of its name, readable by their owner alone.
     pub fn keys(&self) -> PathBuf {
         self.0.join("keys")

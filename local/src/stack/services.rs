@@ -103,6 +103,7 @@ impl Layout {
     pub fn query(&self) -> Launch {
         self.with_keys(self.program("horolog-query"))
             .env("HOROLOG_QUERY__HTTP__LISTEN", loopback(self.ports.query))
+            .env("HOROLOG_QUERY__EXPORTS__FOLDER", self.folder.exports())
     }
 
     /// Makes the keys that are not there yet, run to its end before the API starts. Each is NAME=ROLE:TENANT.

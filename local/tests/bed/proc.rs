@@ -33,6 +33,12 @@ impl Proc {
         if let Some(section) = binary.strip_prefix("horolog-") {
             launch = launch.env(format!("HOROLOG_{}__HTTP__LISTEN", section.to_uppercase()), &listen);
         }
+        if binary == "horolog-query" {
+            // Each has a folder of exports of its own: it belongs to one process.
+            launch.env.retain(|(name, _)| name != "HOROLOG_QUERY__EXPORTS__FOLDER");
+            let folder = layout.folder.exports().join(number.to_string());
+            launch = launch.env("HOROLOG_QUERY__EXPORTS__FOLDER", folder);
+        }
         for (key, value) in env {
             launch = launch.env(*key, value);
         }

@@ -15,7 +15,7 @@ pub mod rules;
 mod tenant;
 pub mod token;
 
-pub use caller::Caller;
+pub use caller::{Caller, KeptCaller};
 pub use principal::{Facts, Identity, Principal, TenantGrant};
 pub use role::{Permission, Role};
 pub use tenant::TenantId;

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use percent_encoding::{percent_decode, percent_decode_str};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::api::Problem;
 pub use values::ValueError;
@@ -43,20 +43,65 @@ impl<S: Send + Sync, T: IntoParams + DeserializeOwned> FromRequestParts<S> for A
     }
 }
 
+/// What is asked, as two structs of parameters: one that several resources have in common, and the resource's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: IntoParams, B: IntoParams> IntoParams for Both<A, B> {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        [A::into_params(&within), B::into_params(&within)].concat()
+    }
+}
+
+impl<S, A, B> FromRequestParts<S> for Both<A, B>
+where
+    S: Send + Sync,
+    A: IntoParams + DeserializeOwned,
+    B: IntoParams + DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse_both(parts.uri.query().unwrap_or_default())
+    }
+}
+
 /// Parses a query string.
 pub fn parse<T: IntoParams + DeserializeOwned>(raw: &str) -> Result<T, Problem> {
-    let known: Vec<String> = T::into_params(|| Some(ParameterIn::Query))
-        .into_iter()
-        .map(|parameter| parameter.name)
-        .collect();
+    deserialize(known_values::<T>(raw)?)
+}
+
+/// Parses a query string into two structs.
+pub fn parse_both<A, B>(raw: &str) -> Result<Both<A, B>, Problem>
+where
+    A: IntoParams + DeserializeOwned,
+    B: IntoParams + DeserializeOwned,
+{
+    let first = names::<A>();
+    let (one, other) = known_values::<Both<A, B>>(raw)?.into_iter().partition(|(name, _)| first.contains(name));
+    Ok(Both(deserialize(one)?, deserialize(other)?))
+}
+
+fn names<T: IntoParams>() -> Vec<String> {
+    let described = T::into_params(|| Some(ParameterIn::Query));
+    described.into_iter().map(|parameter| parameter.name).collect()
+}
+
+/// Values of the parameters of a struct; any other name is refused.
+fn known_values<T: IntoParams>(raw: &str) -> Result<BTreeMap<String, Vec<String>>, Problem> {
+    let known = names::<T>();
     let mut values = decode(raw)?;
     values.remove(TENANT);
-    if let Some(unknown) = values.keys().find(|name| !known.contains(name)) {
-        return Err(Problem::UnknownParameter {
+    match values.keys().find(|name| !known.contains(name)) {
+        None => Ok(values),
+        Some(unknown) => Err(Problem::UnknownParameter {
             parameter: unknown.chars().take(ECHO_CHARS_MAX).collect(),
             known: known.join(", "),
-        });
+        }),
     }
+}
+
+fn deserialize<T: DeserializeOwned>(values: BTreeMap<String, Vec<String>>) -> Result<T, Problem> {
     serde_path_to_error::deserialize(Values::of_all(values)).map_err(|error| {
         let path = error.path().to_string();
         let name = path.split(['[', '.']).next().unwrap_or_default().to_owned();

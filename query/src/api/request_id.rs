@@ -33,6 +33,11 @@ impl RequestId {
         Self(Uuid::new_v4().to_string())
     }
 
+    /// For work in the background: `export/ID`.
+    pub fn internal(text: String) -> Self {
+        Self(text)
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::Api;
 use crate::api::router::router;
+use crate::audit::exports::queue::Exports;
 use crate::config::QueryConfig;
 use crate::store::Store;
 
@@ -34,7 +35,8 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let watcher = tokio::spawn(watch_store(store.clone(), health.clone()));
-    let app = router(Api::new(config, store)?, health);
+    let exports = Exports::start(&config.exports, store.for_exports(&config.exports), &config.source.audit_topic)?;
+    let app = router(Api::new(config, store)?.with_exports(exports), health);
     let listener = listener.tap_io(|stream| {
         // Without it small answers wait for the caller's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {

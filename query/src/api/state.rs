@@ -9,6 +9,7 @@ use crate::access::ring::KeyRing;
 use crate::api::Problem;
 use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
+use crate::audit::exports::queue::Exports;
 use crate::config::QueryConfig;
 use crate::store::Store;
 
@@ -23,6 +24,7 @@ pub struct Api {
     pub keys: KeyRing,
     /// As configured.
     pub config: Arc<QueryConfig>,
+    exports: Option<Arc<Exports>>,
     admission: Admission,
 }
 
@@ -39,8 +41,21 @@ impl Api {
                 config.limits.concurrent_requests_max,
                 config.limits.concurrent_requests_per_caller_max,
             ),
+            exports: None,
             config: Arc::new(config.clone()),
         })
+    }
+
+    /// With exports, where they are configured.
+    pub fn with_exports(mut self, exports: Option<Arc<Exports>>) -> Self {
+        self.exports = exports;
+        self
+    }
+
+    /// Audit exports.
+    pub fn exports(&self) -> Result<&Arc<Exports>, Problem> {
+        let none = || Problem::forbidden("there are no exports here: set exports.folder");
+        self.exports.as_ref().ok_or_else(none)
     }
 
     /// A place among the requests that are answered at the same time, held until it is dropped.

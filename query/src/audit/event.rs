@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::Instant;
+use crate::audit::difference::Difference;
 
 /// Where a record is in Kafka, in the order in which copies of an event count: topic, log epoch, partition, offset.
 pub type Coordinates = (String, u32, i32, i64);
@@ -135,6 +136,13 @@ struct KafkaRecord {
     partition: i32,
     offset: i64,
     timestamp: Instant,
+}
+
+impl Event {
+    /// What the action changed.
+    pub fn difference(&self) -> Difference {
+        Difference::between(self.old_value.as_deref(), self.new_value.as_deref())
+    }
 }
 
 impl From<StoredEvent> for Event {

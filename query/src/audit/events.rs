@@ -1,4 +1,4 @@
-//! `GET /v1/audit/events`: audit events of one tenant, newest first, in full.
+//! `GET /v1/audit/events`: audit events of one tenant, newest or oldest first, in full.
 //!
 //! A repeated (tenant_id, event_id) is shown once: the copy whose Kafka coordinates come first. The first coordinates of
 //! each event of a page are asked for, and copies that are not first leave the page, also those that claim another time
@@ -19,11 +19,13 @@ use uuid::Uuid;
 use crate::access::Caller;
 use crate::api::observe::RowsReturned;
 use crate::api::page::Page;
-use crate::api::{Api, Asked, Instant, Problem, RequestId};
+use crate::api::parameters::Both;
+use crate::api::{Api, Instant, Problem, RequestId};
 use crate::audit::event::{Coordinates, Event, StoredEvent};
-use crate::audit::question::{EventsParameters, FirstCopy, Question};
+use crate::audit::filter::EventFilter;
+use crate::audit::question::{FirstCopy, Paging, Question, SentAgain};
 
-/// Audit events, newest first.
+/// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventsAnswer {
     /// Nothing is claimed about events to come.
@@ -34,22 +36,22 @@ pub struct EventsAnswer {
     next_cursor: Option<String>,
 }
 
-/// Audit events, newest first.
+/// Audit events that match all filters that are given.
 #[utoipa::path(
     get,
     path = "/v1/audit/events",
     tag = "audit",
-    params(EventsParameters),
+    params(EventFilter, Paging),
     responses((status = 200, description = "A page of events.", body = EventsAnswer))
 )]
 pub async fn events(
     State(api): State<Api>,
     caller: Caller,
     request: RequestId,
-    Asked(parameters): Asked<EventsParameters>,
+    asked: Both<EventFilter, Paging>,
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
     let _admitted = api.admit(caller.principal())?;
-    let question = Question::new(&api.cursor_key, caller, parameters)?;
+    let question = Question::new(&api.cursor_key, caller, asked)?;
     let end = api.store.first(&request, &question.select_end()).await?;
     let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
     let take = |event: StoredEvent| {
@@ -78,15 +80,19 @@ pub async fn events(
     ))
 }
 
-/// The first copy of each event of a page.
+/// The first copy of each event of a page that was sent more than once.
 async fn first_copies(
     api: &Api,
     request: &RequestId,
     question: &Question,
     events: &[StoredEvent],
 ) -> Result<HashMap<Uuid, Coordinates>, Problem> {
-    let mut first = HashMap::with_capacity(events.len());
+    let mut first = HashMap::new();
     if events.is_empty() {
+        return Ok(first);
+    }
+    let sent_again: Vec<SentAgain> = api.store.collect(request, &question.select_sent_again(events)).await?;
+    if sent_again.is_empty() {
         return Ok(first);
     }
     let take = |copy: FirstCopy| {
@@ -94,7 +100,7 @@ async fn first_copies(
         ControlFlow::Continue(())
     };
     api.store
-        .rows(request, &question.select_first_copies(events), take)
+        .rows(request, &question.select_first_copies(&sent_again), take)
         .await?;
     Ok(first)
 }

@@ -1,7 +1,13 @@
-//! Audit events of one tenant.
+//! Audit events of one tenant: search, and exports.
 
+pub mod counts;
+pub mod difference;
 pub mod event;
 pub mod events;
+pub mod exports;
+pub mod filter;
+pub mod network;
+pub mod one_event;
 pub mod question;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -11,5 +17,9 @@ use crate::api::Api;
 
 /// What is asked of audit events.
 pub fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(events::events))
+    OpenApiRouter::new()
+        .routes(routes!(events::events))
+        .routes(routes!(one_event::one_event))
+        .routes(routes!(counts::counts))
+        .merge(exports::handlers::routes())
 }

@@ -4,6 +4,7 @@
 //! classes. Guarantees: read only, bounded in time and memory by the engine, cancelled when the caller goes away, and
 //! findable in the engine by the request id (`log_comment`). No other module has the client.
 
+mod arrow_stream;
 mod select;
 mod sql;
 
@@ -18,9 +19,11 @@ use tokio::time::timeout;
 
 use crate::api::Instant;
 use crate::api::{Problem, RequestId};
+use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
 use crate::metrics::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 
+pub use arrow_stream::ArrowStream;
 pub use select::{Parameter, Relation, TenantSelect};
 pub use sql::Sql;
 
@@ -100,6 +103,28 @@ impl Store {
         })
     }
 
+    /// The same store with the limits of exports: long statements on one thread, which spill instead of failing.
+    pub fn for_exports(&self, limits: &ExportsConfig) -> Self {
+        let memory = limits.statement_memory_bytes_max;
+        let spill = (memory / 2).to_string();
+        let client = self
+            .client
+            .clone()
+            .with_setting("max_execution_time", limits.statement_timeout_s.to_string())
+            .with_setting("max_memory_usage", memory.to_string())
+            .with_setting("max_bytes_to_read", "0")
+            .with_setting("max_result_rows", "0")
+            .with_setting("max_bytes_before_external_group_by", spill.clone())
+            .with_setting("max_bytes_before_external_sort", spill)
+            .with_setting("max_threads", "1")
+            .with_compression(clickhouse::Compression::None);
+        Self {
+            client,
+            schema: self.schema.clone(),
+            statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+        }
+    }
+
     /// Gives the rows of `select` to `take`, until it breaks.
     pub async fn rows<T: RowOwned + RowRead + Send>(
         &self,
@@ -154,6 +179,30 @@ impl Store {
         statement: &'static str,
     ) -> Result<Vec<T>, StoreError> {
         self.all(request, self.client.query(statement)).await
+    }
+
+    /// All rows of `select`, which has few.
+    pub async fn collect<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        select: &TenantSelect,
+    ) -> Result<Vec<T>, StoreError> {
+        let query = self.client.query(select.sql());
+        let parameters = select.parameters().iter();
+        let query = parameters.fold(query, |query, (name, value)| query.param(name, value));
+        self.all(request, query).await
+    }
+
+    /// The rows of a statement about the log, which names no tenant and gives counts only.
+    pub async fn log_rows<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        sql: &'static str,
+        parameters: &[(&'static str, Parameter)],
+    ) -> Result<Vec<T>, StoreError> {
+        let query = self.client.query(sql);
+        let query = parameters.iter().fold(query, |query, (name, value)| query.param(name, value));
+        self.all(request, query).await
     }
 
     async fn all<T: RowOwned + RowRead + Send>(

@@ -99,6 +99,21 @@ impl TenantSelect {
         }
     }
 
+    /// Only rows whose `column` is among those that another select of the same tenant gives. Both may use the same values.
+    pub fn and_in(mut self, column: &'static str, inner: Self) -> Self {
+        self.sql.push_str(" and (");
+        self.sql.push_str(column);
+        self.sql.push_str(" in (");
+        self.sql.push_str(&inner.sql);
+        self.sql.push_str("))");
+        for parameter in inner.parameters {
+            if !self.parameters.contains(&parameter) {
+                self.parameters.push(parameter);
+            }
+        }
+        self
+    }
+
     /// A value for `{name:Type}`.
     pub fn bind(mut self, name: &'static str, value: Parameter) -> Self {
         self.parameters.push((name, value));

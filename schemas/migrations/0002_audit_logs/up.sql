@@ -38,9 +38,19 @@ create table if not exists audit_logs${on_cluster}
     index users user_id type bloom_filter(0.01) granularity 4,
     index resources resource_id type bloom_filter(0.01) granularity 4,
     index requests request_id type bloom_filter(0.01) granularity 4,
+    -- Words of names and messages, which are looked for together. Two words that no event has both of, among 10,000,000
+    -- generated events: 80 ms, where reading the two columns takes 8 to 18 s on the same busy machine; about 4 bytes an event.
+    index words lower(concat(resource_name, ' ', error_message)) type text(tokenizer = splitByNonAlpha),
+    -- When an event of this id happened, by any of its copies, wherever in time they claim to be: one event is found by reading
+    -- 1,024 rows of it instead of the column of every event, and its row by the primary key. 22 bytes an event, 16 of them
+    -- the id. A projection of _part_offset would take 18, but is read only by statements that name it.
+    projection events (select tenant_id, event_id, occurred_at order by tenant_id, event_id)
+        with settings (index_granularity = 512),
     constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(occurred_at)
 order by (tenant_id, occurred_at, event_id)
-settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
+-- A repair deletes doubled rows; without the last setting that is refused on a table with a projection.
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)',
+    lightweight_mutation_projection_mode = 'rebuild'

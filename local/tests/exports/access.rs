@@ -1,0 +1,68 @@
+//! Who gets what over HTTP: ranges, lists, refusals, other tenants.
+
+use serde_json::json;
+
+use crate::bed::Bed;
+use crate::client::{Answer, assert_is_problem, ready, send};
+use crate::history::insert_history;
+use crate::requester::{EXPORTS, ask, export, look, of};
+
+#[test]
+fn a_file_can_be_fetched_whole_and_in_ranges() {
+    insert_history("ranges", 121, 100);
+    let service = ready(Bed::shared(), &[]);
+    let (export, folder) = export(&service, "ranges", &of("csv", "none"));
+    let name = export["files"][0]["name"].as_str().unwrap();
+    let path = format!("/{}/files/{name}", export["id"].as_str().unwrap());
+    let bytes = std::fs::read_to_string(folder.join(name)).unwrap();
+    let ranged = |range: &str| {
+        let url = format!("{}{EXPORTS}{path}?tenant_id=ranges", service.http());
+        send(Bed::shared(), reqwest::Client::new().get(url).header("range", range))
+    };
+    let whole: Answer = look(&service, "ranges", &path);
+    assert_eq!((whole.status, whole.text.as_str()), (200, bytes.as_str()));
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    let part = ranged("bytes=10-19");
+    assert_eq!((part.status, part.text.as_str()), (206, &bytes[10..20]));
+    assert_eq!(part.header("content-range"), format!("bytes 10-19/{}", bytes.len()));
+    assert_eq!(ranged("bytes=-5").text, bytes[bytes.len() - 5..]);
+    assert_eq!(ranged(&format!("bytes={}-", bytes.len())).status, 416);
+    let manifest = look(&service, "ranges", &format!("/{}/files/manifest.json", export["id"].as_str().unwrap()));
+    assert_eq!(manifest.json()["export_id"], export["id"]);
+}
+
+#[test]
+fn an_export_of_another_tenant_is_not_there() {
+    insert_history("mine", 122, 50);
+    let service = ready(Bed::shared(), &[]);
+    let (export, _) = export(&service, "mine", &of("ndjson", "none"));
+    let id = export["id"].as_str().unwrap();
+    let file = export["files"][0]["name"].as_str().unwrap();
+    for path in [format!("/{id}"), format!("/{id}/files/{file}"), format!("/{id}/files/manifest.json")] {
+        let (theirs, nowhere) = (look(&service, "theirs", &path), look(&service, "theirs", &path.replace(id, "7")));
+        assert_eq!((theirs.status, nowhere.status), (404, 404), "{path}");
+        assert_is_problem(&theirs);
+        assert_eq!(look(&service, "mine", &path).status, 200, "{path}");
+    }
+    assert_eq!(look(&service, "theirs", "").json()["rows"], json!([]));
+    assert_eq!(look(&service, "mine", "").json()["rows"][0]["id"], *id);
+    for name in ["..%2f..%2f.lock", "job.json", "%2e%2e", "nothing"] {
+        assert_eq!(look(&service, "mine", &format!("/{id}/files/{name}")).status, 404, "{name}");
+    }
+}
+
+#[test]
+fn what_is_asked_wrongly_is_named() {
+    let service = ready(Bed::shared(), &[]);
+    for (body, named) in [
+        (json!({"format": "xml"}), "format"),
+        (json!({"compression": "rar"}), "compression"),
+        (json!({"filter": {"usr": "x"}}), "filter.usr"),
+        (json!({"filter": {"from": "yesterday"}}), "filter.from"),
+        (json!({"filter": {"user_id": 7}}), "filter.user_id"),
+        (json!({"filters": {}}), "filters"),
+    ] {
+        let answer = ask(&service, "wrong", &body);
+        assert_eq!(answer.refused_parameter(), named, "{body}");
+    }
+}

@@ -1,0 +1,77 @@
+//! An export outlives the process that writes it.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::bed::{Bed, wait_until};
+use crate::client::ready;
+use crate::history::insert_history;
+use crate::requester::{DEADLINE, assert_verifies, begin, ended, export, folder, look, of};
+
+/// What tells a file from one that was written again.
+fn identities(folder: &Path) -> BTreeMap<String, (u64, i64, i64)> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let identity = |entry: std::fs::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        (entry.file_name().into_string().unwrap(), (metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+    };
+    files.map(identity).collect()
+}
+
+#[test]
+fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() {
+    insert_history("killed", 111, 30_000);
+    let bed = Bed::shared();
+    let mut service = ready(bed, &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "150")]);
+    let (whole, _) = export(&service, "killed", &of("parquet", "zstd"));
+    // An export may be faster than the one who looks at it: then another is asked for.
+    let interrupted = (0..10).find_map(|_| {
+        let id = begin(&service, "killed", &of("parquet", "zstd"));
+        let mut export = Value::Null;
+        wait_until(DEADLINE, "some files are finished", || {
+            export = look(&service, "killed", &format!("/{id}")).json();
+            export["files"].as_array().unwrap().len() >= 5
+        });
+        service.kill9();
+        let before = identities(&folder(&service, &id));
+        let begun = before.len() >= 5 && !before.contains_key("manifest.json");
+        service.restart();
+        wait_until(DEADLINE, "the service is back", || {
+            bed.try_get(&format!("{}/readyz", service.http())).is_ok_and(|(status, _)| status == 200)
+        });
+        let export = ended(&service, "killed", &id);
+        assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
+        begun.then_some((id, before, export))
+    });
+    let (id, before, export) = interrupted.expect("an export was killed before its end");
+    let after = identities(&folder(&service, &id));
+    for (name, identity) in &before {
+        assert_eq!(after.get(name), Some(identity), "{name}");
+    }
+    assert!(after.len() > before.len());
+    assert_eq!(export["files"], whole["files"], "the same files as of an export that was not interrupted");
+    assert_verifies(&folder(&service, &id), &[]);
+}
+
+#[test]
+fn an_export_can_be_ended_and_removed() {
+    insert_history("removed", 112, 30_000);
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "100")]);
+    let delete = |id: &str| {
+        let url = format!("{}/v1/audit/exports/{id}?tenant_id=removed", service.http());
+        crate::client::send(Bed::shared(), reqwest::Client::new().delete(url)).status
+    };
+    let id = begin(&service, "removed", &of("csv", "none"));
+    assert_eq!(delete(&id), 204);
+    let ended_or_gone = look(&service, "removed", &format!("/{id}"));
+    assert!(ended_or_gone.status == 404 || ended_or_gone.json()["state"] == "cancelled", "{}", ended_or_gone.text);
+    let (_, folder) = export(&service, "removed", &of("csv", "none"));
+    let id = folder.file_name().unwrap().to_str().unwrap();
+    assert_eq!(delete(id), 204);
+    assert!(!folder.exists());
+    assert_eq!(look(&service, "removed", &format!("/{id}")).status, 404);
+    assert_eq!(delete(id), 404);
+}

@@ -1,0 +1,142 @@
+//! What is in an export is what was put in, whatever the format, read by programs that are not ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::bed::Bed;
+use crate::client::ready;
+use crate::history::{insert_history, vouch};
+use crate::requester::{assert_verifies, export, of};
+
+/// The rows of a tenant as the engine has them, in the order of an export.
+fn stored(tenant: &str) -> Vec<Value> {
+    let sql = format!(
+        "select event_id, tenant_id, toUnixTimestamp64Micro(occurred_at) as at, user_id, team_id, service_id, plugin_id, source, \
+         action, resource_type, resource_id, resource_name, old_value, new_value, ip_address, user_agent, session_id, request_id, \
+         status, error_message, metadata, kafka_topic, log_epoch, kafka_partition, kafka_offset, \
+         toUnixTimestamp64Milli(kafka_timestamp) * 1000 as sent, toUnixTimestamp64Milli(inserted_at) * 1000 as stored \
+         from audit_logs where tenant_id = '{tenant}' order by occurred_at, event_id format JSONEachRow \
+         settings output_format_json_quote_64bit_integers = 0"
+    );
+    let bed = Bed::shared();
+    let request = reqwest::Client::new()
+        .post(format!("{}/?database=horolog", bed.layout().clickhouse_url()))
+        .basic_auth("default", Some(bed.password()))
+        .body(sql);
+    let text = bed.block_on(async { request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap() });
+    let rows = text.lines().map(|line| {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        let members = row.as_object_mut().unwrap();
+        for (ours, theirs) in [("at", "occurred_at"), ("sent", "kafka_timestamp"), ("stored", "inserted_at")] {
+            let value = members.remove(ours).unwrap();
+            members.insert(theirs.to_owned(), value);
+        }
+        row
+    });
+    rows.collect()
+}
+
+/// The rows of an export as Python reads them.
+fn read_back(folder: &Path) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports/read_back.py");
+    let output = Command::new(python()).arg(script).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split('\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A Python with pyarrow, made once and kept with the build.
+fn python() -> PathBuf {
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read-back-python");
+    let (python, complete) = (environment.join("bin/python"), environment.join("complete"));
+    if !complete.exists() {
+        let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyarrow==26.0.1"]));
+        std::fs::write(complete, "").unwrap();
+    }
+    python
+}
+
+#[test]
+fn every_format_holds_what_was_put_in_over_24_months() {
+    insert_history("formats", 101, 2_400);
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "60")]);
+    let stored = stored("formats");
+    assert_eq!(stored.len(), 2_400);
+    for (format, compression) in
+        [("parquet", "zstd"), ("parquet", "gzip"), ("ndjson", "zstd"), ("ndjson", "none"), ("csv", "gzip"), ("csv", "none")]
+    {
+        let (export, folder) = export(&service, "formats", &of(format, compression));
+        assert_eq!((&export["rows"], &export["rows_planned"]), (&json!(2_400), &json!(2_400)));
+        assert!(export["files"].as_array().unwrap().len() >= 48, "{export}");
+        let read = read_back(&folder);
+        assert_eq!(read.len(), stored.len(), "{format} {compression}");
+        for (read, stored) in read.iter().zip(&stored) {
+            assert_eq!(read, stored, "{format} {compression}");
+        }
+        let said = assert_verifies(&folder, &["--digest", export["digest"].as_str().unwrap()]);
+        assert!(said.contains("2400 rows were read") && said.contains("the digest that was given"), "{said}");
+    }
+}
+
+#[test]
+fn the_same_snapshot_gives_the_same_bytes_and_a_filter_only_its_events() {
+    insert_history("same", 102, 600);
+    let service = ready(Bed::shared(), &[]);
+    let hashes = |export: &Value| -> Vec<(String, String)> {
+        let files = export["files"].as_array().unwrap().iter();
+        files.map(|file| (file["name"].to_string(), file["sha256"].to_string())).collect()
+    };
+    for (format, compression) in [("parquet", "zstd"), ("ndjson", "zstd"), ("csv", "gzip")] {
+        let [first, second] = [(); 2].map(|()| export(&service, "same", &of(format, compression)).0);
+        assert_eq!(hashes(&first), hashes(&second), "{format}");
+    }
+    let filter = json!({"format": "ndjson", "compression": "none", "filter": {
+        "user_id": "user7", "status": "success", "from": "2024-06-01", "to": "2025-06-01", "ip_address": "10.0.0.0/16"
+    }});
+    let (narrow, folder) = export(&service, "same", &filter);
+    let expected = stored("same");
+    let expected: Vec<_> = expected
+        .iter()
+        .filter(|row| row["user_id"] == "user7" && row["status"] == "success")
+        .filter(|row| (1_717_200_000_000_000..1_748_736_000_000_000).contains(&row["occurred_at"].as_i64().unwrap()))
+        .cloned()
+        .collect();
+    assert!(!expected.is_empty());
+    assert_eq!(read_back(&folder), expected);
+    assert_eq!(narrow["rows"], expected.len());
+    assert_verifies(&folder, &[]);
+}
+
+#[test]
+fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_at_all() {
+    insert_history("repeated", 103, 240);
+    let bed = Bed::shared();
+    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_offset, \
+                   kafka_timestamp, log_epoch, inserted_at";
+    let again = |offset: i64, at: &str, of: i64| {
+        bed.execute(&format!(
+            "insert into audit_logs ({columns}) select event_id, tenant_id, {at}, 'again', source, action, status, kafka_topic, \
+             kafka_partition, {offset}, kafka_timestamp, log_epoch, now64(3) from audit_logs \
+             where kafka_partition = 103 and kafka_offset = {of}"
+        ));
+    };
+    again(1_000, "occurred_at", 5);
+    again(1_001, "occurred_at + interval 40 day", 5);
+    again(1_002, "occurred_at - interval 1 day", 200);
+    bed.execute("alter table batch_ledger delete where kafka_partition = 103 settings mutations_sync = 2");
+    vouch(103);
+    again(1_003, "occurred_at", 7);
+    let service = ready(bed, &[]);
+    let (all, folder) = export(&service, "repeated", &of("ndjson", "none"));
+    assert_eq!((&all["rows"], &all["rows_planned"]), (&json!(240), &json!(243)));
+    assert!(read_back(&folder).iter().all(|row| row["user_id"] != "again"));
+    let said = assert_verifies(&folder, &[]);
+    assert!(said.contains("3 later copies of events were left out"), "{said}");
+    let (none, folder) = export(&service, "repeated", &json!({"filter": {"user_id": "again"}}));
+    assert_eq!((&none["rows"], &none["files"]), (&json!(0), &json!([])));
+    assert_verifies(&folder, &[]);
+}

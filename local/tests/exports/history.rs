@@ -1,0 +1,32 @@
+//! Histories of audit events, written by SQL as ingest would have, with their rows of the ledger.
+
+use crate::bed::Bed;
+
+/// `rows` events of a tenant over the 24 months from 2024-01-01, in a partition of its own, with texts that break naive writers.
+pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
+    let bed = Bed::shared();
+    bed.execute(&format!(
+        "insert into audit_logs select generateUUIDv4(number, {partition}), '{tenant}', \
+         toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(intDiv(63158400000000, {rows}) * number), \
+         concat('user', toString(number % 50)), 'team', 'web', '', 'api', \
+         ['doc.update', 'doc.delete'][1 + number % 2], 'doc', toString(number % 100), \
+         ['a, b', 'say \"no\"', 'two\\nlines', 'tab\\there', 'ünïcode – 東京', '', 'back\\\\slash', 'null'][1 + number % 8], \
+         if(number % 2 = 0, concat('{{\"n\": 12345678901234567890123, \"i\": ', toString(number), '}}'), ''), \
+         if(number % 3 = 0, '{{\"a\":[1,null]}}', ''), concat('10.0.', toString(number % 256), '.1'), 'curl', '', \
+         toString(number), ['success', 'failure'][1 + (number % 10 = 0)], '', \
+         if(number % 4 = 0, map('k', 'v \"1\"', 'e', ''), map()), 'audit-events', {partition}, number, \
+         toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
+    ));
+    vouch(partition);
+}
+
+/// A row of the ledger for all rows of a partition.
+pub(crate) fn vouch(partition: i32) {
+    Bed::shared().execute(&format!(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \
+         hours, last_timestamp, inserted_at) \
+         select 'ingest', 'audit-events', {partition}, 1, min(kafka_offset), max(kafka_offset) + 1, 'batch', count(), count(), \
+         sumMap(map(toStartOfHour(toDateTime(occurred_at, 'UTC')), toUInt64(1))), max(kafka_timestamp), now64(3) \
+         from audit_logs where kafka_partition = {partition}"
+    ));
+}

@@ -1,0 +1,16 @@
+//! Audit exports as their requester meets them: the real binary in front of the real engine, rows written by SQL, files read
+//! back by programs that are not ours.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+#[path = "../bed/mod.rs"]
+mod bed;
+#[allow(dead_code)]
+#[path = "../query/client.rs"]
+mod client;
+mod crash;
+mod disk;
+mod formats;
+mod history;
+mod requester;
+mod verifying;

@@ -1,0 +1,114 @@
+//! What `verify-export` finds: each way to tamper with an export, and the limit of what a folder can tell.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::bed::Bed;
+use crate::client::ready;
+use crate::history::insert_history;
+use crate::requester::{assert_broken, assert_verifies, export, of, verify};
+
+fn copy_of(folder: &Path, name: &str) -> PathBuf {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tampered-{}-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&copy);
+    fs::create_dir_all(&copy).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn change_manifest(folder: &Path, change: impl FnOnce(&mut Value)) {
+    let path = folder.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    let bytes = serde_json::to_vec_pretty(&manifest).unwrap();
+    fs::write(folder.join("manifest.json.sha256"), format!("{}  manifest.json\n", hex(&bytes))).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn every_way_to_tamper_with_an_export_is_found() {
+    insert_history("tampered", 131, 480);
+    let service = ready(Bed::shared(), &[]);
+    let (made, original) = export(&service, "tampered", &of("ndjson", "none"));
+    assert_verifies(&original, &[]);
+    let file = made["files"][3]["name"].as_str().unwrap();
+
+    let folder = copy_of(&original, "byte");
+    let mut bytes = fs::read(folder.join(file)).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"user").unwrap();
+    bytes[at] = b'U';
+    fs::write(folder.join(file), bytes).unwrap();
+    assert!(assert_broken(&folder, &[]).contains(&format!("{file}: size or SHA-256")));
+
+    // A row is taken away, and everything that a file's line in the manifest says is made to fit.
+    let folder = copy_of(&original, "row");
+    let text = fs::read_to_string(folder.join(file)).unwrap();
+    let rest = text.split_once('\n').unwrap().1.to_owned();
+    fs::write(folder.join(file), &rest).unwrap();
+    change_manifest(&folder, |manifest| {
+        let entry = &mut manifest["files"][3];
+        (entry["bytes"], entry["sha256"]) = (rest.len().into(), hex(rest.as_bytes()).into());
+        entry["rows"] = (entry["rows"].as_u64().unwrap() - 1).into();
+        (manifest["rows"], manifest["bytes"]) = (479.into(), (manifest["bytes"].as_u64().unwrap() - (text.len() - rest.len()) as u64).into());
+    });
+    let broken = assert_broken(&folder, &[]);
+    assert!(broken.contains("other rows than the manifest names, by partition"), "{broken}");
+
+    let folder = copy_of(&original, "removed");
+    fs::remove_file(folder.join(file)).unwrap();
+    assert!(assert_broken(&folder, &[]).contains(file));
+
+    let folder = copy_of(&original, "added");
+    fs::write(folder.join("audit-2023-12-0001.ndjson"), "").unwrap();
+    assert!(assert_broken(&folder, &[]).contains("not in the manifest: audit-2023-12-0001.ndjson"));
+
+    let folder = copy_of(&original, "manifest");
+    let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    fs::write(folder.join("manifest.json"), text.replace("\"tenant_id\": \"tampered\"", "\"tenant_id\": \"tampereD\"")).unwrap();
+    assert!(assert_broken(&folder, &[]).contains("the manifest is not the one whose digest"));
+
+    // Whoever makes everything fit is found by the digest that the requester was told, and by nothing in the folder.
+    let folder = copy_of(&original, "requester");
+    change_manifest(&folder, |manifest| manifest["requested_by"] = "somebody else".into());
+    assert!(assert_verifies(&folder, &[]).contains("whether folder and manifest were replaced together"));
+    assert!(assert_broken(&folder, &["--digest", made["digest"].as_str().unwrap()]).contains("not the one given"));
+
+    assert_eq!(verify(Path::new("/nonexistent"), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
+    insert_history("signed", 132, 30);
+    let keys = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(keys.path()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for name in ["private.pem", "other.pem"] {
+        openssl(&["genpkey", "-algorithm", "ed25519", "-out", name]);
+    }
+    openssl(&["pkey", "-in", "private.pem", "-pubout", "-out", "public.pem"]);
+    openssl(&["pkey", "-in", "other.pem", "-pubout", "-out", "stranger.pem"]);
+    let path = |name: &str| keys.path().join(name).to_str().unwrap().to_owned();
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__SIGNING_KEY_FILE", &path("private.pem"))]);
+    let (_, folder) = export(&service, "signed", &of("csv", "gzip"));
+    let said = assert_verifies(&folder, &["--public-key", &path("public.pem")]);
+    assert!(said.contains("signed with the key"), "{said}");
+    assert!(assert_broken(&folder, &["--public-key", &path("stranger.pem")]).contains("not of this key"));
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    openssl(&[
+        "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-rawin", "-in", &file("manifest.json"), "-sigfile",
+        &file("manifest.json.sig"),
+    ]);
+}

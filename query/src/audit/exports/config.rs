@@ -1,0 +1,64 @@
+//! `[exports]` of the configuration.
+
+use std::path::PathBuf;
+
+use horolog_stage::config::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// `[exports]`: audit exports, written in the background.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExportsConfig {
+    /// Folder that they are written to; none, and there are no exports. It belongs to one process.
+    pub folder: Option<PathBuf>,
+    /// Ed25519 private key (PEM) that manifests are signed with; without one they are not signed.
+    pub signing_key_file: Option<PathBuf>,
+    /// Rows of a file at most: what a crash has to write again.
+    pub rows_per_file: u64,
+    /// Exports written at the same time; the others wait.
+    pub concurrent_max: usize,
+    /// Exports under way or waiting; one more is told to come back.
+    pub waiting_max: usize,
+    /// A statement of an export (a month's rows) may take so long. Seconds.
+    pub statement_timeout_s: u64,
+    /// Memory of such a statement in the engine; what needs more is spilled to its disk from half of it on. Bytes.
+    pub statement_memory_bytes_max: u64,
+    /// How long an export waits for a store that is away, before it fails. Seconds.
+    pub store_patience_s: u64,
+}
+
+impl Default for ExportsConfig {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            signing_key_file: None,
+            rows_per_file: 5_000_000,
+            concurrent_max: 1,
+            waiting_max: 100,
+            statement_timeout_s: 4 * 3_600,
+            statement_memory_bytes_max: 1 << 30,
+            store_patience_s: 3_600,
+        }
+    }
+}
+
+impl ExportsConfig {
+    /// Refuses what lets nothing through.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (setting, value) in [
+            ("exports.rows_per_file", self.rows_per_file),
+            ("exports.concurrent_max", self.concurrent_max as u64),
+            ("exports.waiting_max", self.waiting_max as u64),
+            ("exports.statement_timeout_s", self.statement_timeout_s),
+            ("exports.statement_memory_bytes_max", self.statement_memory_bytes_max),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Invalid {
+                    setting: setting.to_owned(),
+                    reason: "must be at least 1".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Rows as bytes of a file: Parquet, NDJSON or CSV, compressed on the way.
+//!
+//! Enters: batches. Leaves: bytes into whatever is written to. Guarantees: the bytes depend on the rows and on how they are
+//! cut into batches, on nothing else; no clock, no file name, no version of a compiler. Memory is that of one row group.
+
+use std::io::{self, Write};
+
+use arrow::array::{Array, ArrayRef, MapArray, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use flate2::write::GzEncoder;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression as Codec, Encoding, GzipLevel, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use std::sync::Arc;
+
+use super::columns::{flat_schema, schema};
+use super::spec::{Compression, Format, Spec};
+
+/// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
+const ROW_GROUP_ROWS: usize = 131_072;
+/// Columns whose values hardly repeat: a dictionary would be built and thrown away.
+const UNIQUE: [&str; 5] = ["event_id", "request_id", "occurred_at", "kafka_offset", "kafka_timestamp"];
+/// Of these, the numbers, which lie close to their neighbours.
+const STEPPING: [&str; 3] = ["occurred_at", "kafka_offset", "kafka_timestamp"];
+const ZSTD_LEVEL: i32 = 3;
+const GZIP_LEVEL: u32 = 6;
+
+/// Why rows could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The rows.
+    #[error(transparent)]
+    Arrow(ArrowError),
+    /// The rows.
+    #[error(transparent)]
+    Parquet(ParquetError),
+}
+
+impl From<ArrowError> for EncodeError {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::IoError(_, error) => Self::Io(error),
+            error => Self::Arrow(error),
+        }
+    }
+}
+
+impl From<ParquetError> for EncodeError {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<io::Error>() {
+                Ok(error) => Self::Io(*error),
+                Err(error) => Self::Parquet(ParquetError::External(error)),
+            },
+            error => Self::Parquet(error),
+        }
+    }
+}
+
+/// Writes rows to `W`.
+pub enum Encoder<W: Write + Send> {
+    /// Parquet.
+    Parquet(Box<ArrowWriter<W>>),
+    /// One object a line.
+    Ndjson(Box<arrow::json::LineDelimitedWriter<Packed<W>>>),
+    /// Values between commas.
+    Csv(Box<arrow::csv::Writer<Packed<W>>>, SchemaRef),
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// A file of a format.
+    pub fn new(spec: &Spec, to: W) -> Result<Self, EncodeError> {
+        Ok(match spec.format {
+            Format::Parquet => {
+                Self::Parquet(Box::new(ArrowWriter::try_new(to, schema(), Some(properties(spec.compression)?))?))
+            }
+            Format::Ndjson => {
+                Self::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(Packed::new(spec.compression, to)?)))
+            }
+            Format::Csv => {
+                let packed = Packed::new(spec.compression, to)?;
+                Self::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(packed)), flat_schema())
+            }
+        })
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        match self {
+            Self::Parquet(writer) => writer.write(batch)?,
+            Self::Ndjson(writer) => writer.write(batch)?,
+            Self::Csv(writer, flat) => writer.write(&flattened(batch, flat)?)?,
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub fn finish(self) -> Result<W, EncodeError> {
+        match self {
+            Self::Parquet(writer) => Ok(writer.into_inner()?),
+            Self::Ndjson(mut writer) => {
+                writer.finish()?;
+                Ok(writer.into_inner().finish()?)
+            }
+            Self::Csv(writer, _) => Ok(writer.into_inner().finish()?),
+        }
+    }
+}
+
+fn properties(compression: Compression) -> Result<WriterProperties, EncodeError> {
+    let codec = match compression {
+        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
+        Compression::Gzip => Codec::GZIP(GzipLevel::try_new(GZIP_LEVEL)?),
+        Compression::None => Codec::UNCOMPRESSED,
+    };
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by("horolog".to_owned())
+        .set_compression(codec)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for name in UNIQUE {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    for name in STEPPING {
+        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    Ok(builder.build())
+}
+
+/// The map as JSON text, for CSV.
+fn flattened(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(|column| match column.as_any().downcast_ref::<MapArray>() {
+        Some(map) => json_texts(map),
+        None => Ok(Arc::clone(column)),
+    });
+    RecordBatch::try_new(Arc::clone(flat), columns.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn json_texts(map: &MapArray) -> Result<ArrayRef, ArrowError> {
+    let texts = |array: &ArrayRef| array.as_any().downcast_ref::<StringArray>().cloned();
+    let (Some(keys), Some(values)) = (texts(map.keys()), texts(map.values())) else {
+        return Err(ArrowError::SchemaError("a map of other than texts".to_owned()));
+    };
+    let object = |row: usize| -> Result<String, ArrowError> {
+        let ends = map.value_offsets();
+        let entries = (ends[row] as usize..ends[row + 1] as usize).map(|entry| (keys.value(entry), values.value(entry)));
+        let entries: std::collections::BTreeMap<_, _> = entries.collect();
+        serde_json::to_string(&entries).map_err(|error| ArrowError::JsonError(error.to_string()))
+    };
+    let objects = (0..map.len()).map(object).collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(StringArray::from(objects)))
+}
+
+/// Bytes, compressed on the way.
+pub enum Packed<W: Write> {
+    /// Zstandard.
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+    /// Gzip, without a name or a time in its header.
+    Gzip(GzEncoder<W>),
+    /// As they are.
+    Plain(W),
+}
+
+impl<W: Write> Packed<W> {
+    fn new(compression: Compression, to: W) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(to, ZSTD_LEVEL)?;
+                encoder.include_checksum(true)?;
+                Self::Zstd(encoder)
+            }
+            Compression::Gzip => Self::Gzip(GzEncoder::new(to, flate2::Compression::new(GZIP_LEVEL))),
+            Compression::None => Self::Plain(to),
+        })
+    }
+
+    fn finish(self) -> io::Result<W> {
+        match self {
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Plain(to) => Ok(to),
+        }
+    }
+}
+
+impl<W: Write> Write for Packed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Zstd(encoder) => encoder.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Plain(to) => to.write(bytes),
+        }
+    }
+
+    /// Does nothing: a flush in the middle would end a block of the compressor, and the CSV writer flushes each batch.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! An export as it is known to its shelf, its queue and its requester.
+//!
+//! Enters: what was asked, then what was done, file by file. Leaves: JSON, on disk for the next start and over HTTP as
+//! progress. What is in `files` is finished: it is never written again. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::plan::Count;
+
+use super::snapshot::Snapshot;
+use super::spec::Spec;
+use crate::access::KeptCaller;
+use crate::api::Instant;
+
+/// What an export is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ExportState)]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// Is being written.
+    Running,
+    /// Is there, with its manifest.
+    Complete,
+    /// Will not become complete; [`Job::error`] says why.
+    Failed,
+    /// Was ended by its requester.
+    Cancelled,
+}
+
+impl State {
+    /// Whether nothing will happen any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A row's place in the order of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Microseconds since 1970.
+    pub occurred_at: i64,
+    /// The event.
+    pub event_id: String,
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// Rows of one partition in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRows {
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// The partition.
+    pub partition: i32,
+    /// Rows written.
+    pub rows: u64,
+    /// Later copies of events, met and left out.
+    pub repeats: u64,
+    /// Smallest offset written; 0 where no row was.
+    pub first_offset: i64,
+    /// Largest offset written; 0 where no row was.
+    pub last_offset: i64,
+}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its name.
+    pub name: String,
+    /// As `202601`.
+    pub month: u32,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// Its first row.
+    pub first: Key,
+    /// Its last row, after which the next file of the month begins.
+    pub last: Key,
+    /// Its rows by partition.
+    pub partitions: Vec<PartitionRows>,
+}
+
+/// An export.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name, also that of its folder.
+    pub id: Uuid,
+    /// What was asked.
+    pub spec: Spec,
+    /// Who asked, and what they could see then.
+    pub caller: KeptCaller,
+    /// Who asked, in words.
+    pub requested_by: String,
+    /// The request.
+    pub request_id: String,
+    /// When it was asked, milliseconds since 1970.
+    pub requested_at: i64,
+    /// Rows of a file at most; kept, so that a changed setting does not change an export under way.
+    pub rows_per_file: u64,
+    /// Columns whose values are not shown as they were recorded, and how, by name.
+    pub masked: BTreeMap<String, String>,
+    /// What it is doing.
+    pub state: State,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What it is bounded by, once it began.
+    pub snapshot: Option<Snapshot>,
+    /// What it will meet, once it was counted.
+    pub plan: Option<Vec<Count>>,
+    /// Whether repeated events were looked for.
+    pub repeats_found: bool,
+    /// Finished files.
+    pub files: Vec<FileEntry>,
+    /// Later copies behind the last row of a month's last file, by month. A month is done when it has an entry.
+    pub months_done: BTreeMap<u32, Vec<PartitionRows>>,
+    /// When it came to its end, milliseconds since 1970.
+    pub finished_at: Option<i64>,
+    /// SHA-256 of the manifest, which names all files by theirs.
+    pub digest: Option<String>,
+}
+
+impl Job {
+    /// Rows written.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Bytes written.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Rows it will meet, copies of an event each.
+    pub fn rows_planned(&self) -> Option<u64> {
+        self.plan.as_ref().map(|plan| plan.iter().map(|count| count.rows).sum())
+    }
+
+    /// The months that are to be written.
+    pub fn months_left(&self) -> Vec<u32> {
+        let mut months: Vec<u32> = self.plan.iter().flatten().map(|count| count.month).collect();
+        months.dedup();
+        months.retain(|month| !self.months_done.contains_key(month));
+        months
+    }
+
+    /// Rows and copies of a month by partition, as far as it is written.
+    pub fn month_partitions(&self, month: u32) -> BTreeMap<(u32, i32), (u64, u64)> {
+        let mut sums = BTreeMap::new();
+        let of_files = self.files.iter().filter(|file| file.month == month).flat_map(|file| &file.partitions);
+        for entry in of_files.chain(self.months_done.get(&month).into_iter().flatten()) {
+            let sum: &mut (u64, u64) = sums.entry((entry.log_epoch, entry.partition)).or_default();
+            sum.0 += entry.rows;
+            sum.1 += entry.repeats;
+        }
+        sums
+    }
+
+    /// As its requester sees it.
+    pub fn shown(&self, rows_now: u64) -> Shown {
+        Shown {
+            id: self.id,
+            state: self.state,
+            error: self.error.clone(),
+            spec: self.spec.clone(),
+            requested_by: self.requested_by.clone(),
+            requested_at: Instant::from_millis(self.requested_at),
+            finished_at: self.finished_at.map(Instant::from_millis),
+            rows: self.rows().max(rows_now),
+            rows_planned: self.rows_planned(),
+            bytes: self.bytes(),
+            files: self.files.iter().map(ShownFile::of).collect(),
+            digest: self.digest.clone(),
+        }
+    }
+}
+
+/// An export, over HTTP.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Export)]
+pub struct Shown {
+    /// Its name.
+    pub id: Uuid,
+    /// What it is doing.
+    pub state: State,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What was asked.
+    #[serde(flatten)]
+    pub spec: Spec,
+    /// Who asked.
+    pub requested_by: String,
+    /// When it was asked.
+    pub requested_at: Instant,
+    /// When it came to its end.
+    pub finished_at: Option<Instant>,
+    /// Rows written so far.
+    pub rows: u64,
+    /// Rows it will meet; repeated events are met more than once and written once.
+    pub rows_planned: Option<u64>,
+    /// Bytes of finished files.
+    pub bytes: u64,
+    /// Finished files.
+    pub files: Vec<ShownFile>,
+    /// SHA-256 of the manifest.
+    pub digest: Option<String>,
+}
+
+/// A file, over HTTP.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ExportFile)]
+pub struct ShownFile {
+    /// Its name.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+impl ShownFile {
+    fn of(file: &FileEntry) -> Self {
+        Self {
+            name: file.name.clone(),
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The manifest: what an export holds, what it was made of, and the sums by which that can be checked.
+//!
+//! Enters: a job whose months are all written. Leaves: `manifest.json`, `manifest.json.sha256` (as `sha256sum --check` reads
+//! it), and `manifest.json.sig` where a key is configured. Guarantees: it is written last, so a folder with a manifest is
+//! whole; the digest of the manifest covers every byte of the export, because it names each file by its SHA-256.
+//!
+//! What it proves, and what it cannot, is said by [`super::verify`].
+
+use std::collections::BTreeMap;
+use std::io;
+
+use arrow::datatypes::DataType;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::columns;
+use super::job::{FileEntry, Job, PartitionRows};
+use super::part::hex;
+use super::plan::Count;
+use super::shelf::Shelf;
+use super::signature::Signer;
+use super::snapshot::Snapshot;
+use super::spec::{Compression, Format};
+use crate::api::Instant;
+
+/// The manifest.
+pub const NAME: &str = "manifest.json";
+/// Its SHA-256.
+pub const DIGEST_NAME: &str = "manifest.json.sha256";
+/// Its signature.
+pub const SIGNATURE_NAME: &str = "manifest.json.sig";
+/// Raised when a reader of the one before would misread it.
+pub const VERSION: u32 = 1;
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`VERSION`].
+    pub format_version: u32,
+    /// The export.
+    pub export_id: Uuid,
+    /// Whose events.
+    pub tenant_id: String,
+    /// Which of them: parameters of the search and their values. `from` is inclusive, `to` exclusive.
+    pub filter: BTreeMap<String, String>,
+    /// How rows are written.
+    pub format: Format,
+    /// How files are compressed.
+    pub compression: Compression,
+    /// Who asked.
+    pub requested_by: String,
+    /// The request, as the logs have it.
+    pub request_id: String,
+    /// When it was asked, RFC 3339.
+    pub requested_at: String,
+    /// When the last file was finished, RFC 3339.
+    pub finished_at: String,
+    /// Columns whose values are not shown as they were recorded, and how.
+    pub masked: BTreeMap<String, String>,
+    /// The columns, in order.
+    pub schema: Vec<Column>,
+    /// Columns by which the rows of all files, in their order, rise.
+    pub order: Vec<String>,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Later copies of events: met, counted and left out.
+    pub repeats: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The files, in order.
+    pub files: Vec<FileEntry>,
+    /// By month: what the store counted before, and what was written.
+    pub months: Vec<Month>,
+    /// The ledger: which records the export was made of, up to which offsets, and what it says of them.
+    pub ledger: Snapshot,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Arrow calls it.
+    pub r#type: String,
+}
+
+/// The rows of a month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Month {
+    /// As `202601`.
+    pub month: u32,
+    /// Rows that the store counted, by partition; copies of an event each.
+    pub counted: Vec<Count>,
+    /// Rows written and copies left out, by partition; the offsets are those of rows written.
+    pub written: Vec<PartitionRows>,
+}
+
+/// A manifest that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// Its SHA-256.
+    pub digest: String,
+    /// When, milliseconds since 1970.
+    pub finished_at: i64,
+}
+
+impl Manifest {
+    /// Of a job whose months are all written.
+    pub fn of(job: &Job, finished_at: i64) -> Option<Self> {
+        let months = months(job);
+        Some(Self {
+            format_version: VERSION,
+            export_id: job.id,
+            tenant_id: job.spec.tenant_id.clone(),
+            filter: job.spec.filter.clone(),
+            format: job.spec.format,
+            compression: job.spec.compression,
+            requested_by: job.requested_by.clone(),
+            request_id: job.request_id.clone(),
+            requested_at: Instant::from_millis(job.requested_at).to_rfc3339(),
+            finished_at: Instant::from_millis(finished_at).to_rfc3339(),
+            masked: job.masked.clone(),
+            schema: schema(),
+            order: ["occurred_at", "event_id", "log_epoch", "kafka_partition", "kafka_offset"].map(str::to_owned).into(),
+            rows: job.rows(),
+            repeats: months.iter().flat_map(|month| &month.written).map(|entry| entry.repeats).sum(),
+            bytes: job.bytes(),
+            files: job.files.clone(),
+            months,
+            ledger: job.snapshot.clone()?,
+        })
+    }
+}
+
+/// The columns of an export.
+pub fn schema() -> Vec<Column> {
+    let described = |field: &std::sync::Arc<arrow::datatypes::Field>| Column {
+        name: field.name().clone(),
+        r#type: match field.data_type() {
+            DataType::Map(..) => "Map(Utf8, Utf8)".to_owned(),
+            other => other.to_string(),
+        },
+    };
+    columns::schema().fields().iter().map(described).collect()
+}
+
+fn months(job: &Job) -> Vec<Month> {
+    let mut months: BTreeMap<u32, Month> = BTreeMap::new();
+    let of = |months: &mut BTreeMap<u32, Month>, month: u32, count: Option<Count>, rows: &[PartitionRows]| {
+        let entry = months.entry(month).or_insert_with(|| Month {
+            month,
+            counted: Vec::new(),
+            written: Vec::new(),
+        });
+        entry.counted.extend(count);
+        rows.iter().for_each(|rows| add(&mut entry.written, rows));
+    };
+    for count in job.plan.iter().flatten() {
+        of(&mut months, count.month, Some(*count), &[]);
+    }
+    for file in &job.files {
+        of(&mut months, file.month, None, &file.partitions);
+    }
+    for (&month, rest) in &job.months_done {
+        of(&mut months, month, None, rest);
+    }
+    months.into_values().collect()
+}
+
+/// Adds the rows of a file to those of its month.
+pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
+    let key = |rows: &PartitionRows| (rows.log_epoch, rows.partition);
+    match sums.binary_search_by_key(&key(rows), key) {
+        Err(at) => sums.insert(at, rows.clone()),
+        Ok(at) => {
+            let sum = &mut sums[at];
+            if rows.rows > 0 {
+                let first = if sum.rows > 0 { sum.first_offset } else { i64::MAX };
+                let last = if sum.rows > 0 { sum.last_offset } else { i64::MIN };
+                (sum.first_offset, sum.last_offset) = (first.min(rows.first_offset), last.max(rows.last_offset));
+            }
+            sum.rows += rows.rows;
+            sum.repeats += rows.repeats;
+        }
+    }
+}
+
+/// Writes it beside the files. `finished_at` stays what it was when a crash comes between the manifest and the job's state:
+/// the manifest is then written again with a later time, which nobody has seen the first of.
+pub fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {
+    let unplanned = || io::Error::other("the export has no snapshot");
+    let manifest = Manifest::of(job, finished_at).ok_or_else(unplanned)?;
+    let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
+    bytes.push(b'\n');
+    let digest = hex(&Sha256::digest(&bytes));
+    if let Some(signer) = signer {
+        shelf.add(job.id, SIGNATURE_NAME, &signer.sign(&bytes))?;
+    }
+    shelf.add(job.id, DIGEST_NAME, format!("{digest}  {NAME}\n").as_bytes())?;
+    shelf.add(job.id, NAME, &bytes)?;
+    Ok(Written { digest, finished_at })
+}

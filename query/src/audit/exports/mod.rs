@@ -1,0 +1,28 @@
+//! Audit exports: every event of a tenant that a filter lets through, over any span, as files that anyone can verify.
+//!
+//! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background and again after a crash; [`run`]
+//! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
+//! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is the folder it lies in, [`job`] what is known of it.
+//! [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
+//!
+//! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
+//! repetition over the same snapshot gives the same bytes; a finished file is never written again; memory does not grow
+//! with the span. An export that does not add up fails instead of being handed out.
+
+pub mod columns;
+pub mod config;
+pub mod download;
+pub mod encode;
+pub mod handlers;
+pub mod job;
+pub mod manifest;
+pub mod part;
+pub mod plan;
+pub mod queue;
+pub mod repeats;
+pub mod run;
+pub mod shelf;
+pub mod signature;
+pub mod snapshot;
+pub mod spec;
+pub mod verify;

@@ -1,0 +1,263 @@
+//! The exports of this service: those under way, those that wait, those that are done.
+//!
+//! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk before
+//! it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::config::ExportsConfig;
+use super::job::{Job, Shown, State};
+use super::run::month::{MonthError, Signals};
+use super::run::run;
+use super::shelf::Shelf;
+use super::signature::Signer;
+use super::spec::Spec;
+use crate::access::Caller;
+use crate::api::{Problem, RequestId};
+use crate::store::{Store, StoreError};
+
+/// Between two tries while the store is away.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// One export in memory.
+pub struct Entry {
+    job: Mutex<Job>,
+    label: RequestId,
+    /// Stop and progress.
+    pub signals: Signals,
+}
+
+impl Entry {
+    fn new(job: Job) -> Arc<Self> {
+        Arc::new(Self {
+            label: RequestId::internal(format!("export/{}", job.id)),
+            job: Mutex::new(job),
+            signals: Signals::default(),
+        })
+    }
+
+    /// What is known of it.
+    pub fn job(&self) -> Job {
+        lock(&self.job).clone()
+    }
+
+    /// What its statements are called in the engine.
+    pub fn label(&self) -> &RequestId {
+        &self.label
+    }
+
+    /// Changes what is known of it, on disk first.
+    pub fn change(&self, shelf: &Shelf, change: impl FnOnce(&mut Job)) -> io::Result<()> {
+        let mut job = lock(&self.job);
+        let mut changed = job.clone();
+        change(&mut changed);
+        shelf.save(&changed)?;
+        *job = changed;
+        Ok(())
+    }
+
+    fn shown(&self) -> Shown {
+        self.job().shown(self.signals.rows.load(Ordering::Relaxed))
+    }
+}
+
+/// All exports of this service.
+pub struct Exports {
+    /// ClickHouse, with the limits of exports.
+    pub store: Store,
+    /// The folder.
+    pub shelf: Shelf,
+    /// The topic of audit events.
+    pub topic: String,
+    /// Signs manifests, where a key is configured.
+    pub signer: Option<Signer>,
+    entries: Mutex<HashMap<Uuid, Arc<Entry>>>,
+    running: Semaphore,
+    config: ExportsConfig,
+}
+
+impl Exports {
+    /// Opens the folder and goes on with what was under way. `None` where there is no folder.
+    pub fn start(config: &ExportsConfig, store: Store, topic: &str) -> anyhow::Result<Option<Arc<Self>>> {
+        let Some(folder) = &config.folder else { return Ok(None) };
+        let named = |setting: &'static str| move |error: io::Error| anyhow::anyhow!("{setting}: {error}");
+        let shelf = Shelf::open(folder).map_err(named("exports.folder"))?;
+        let signer = config.signing_key_file.as_deref().map(Signer::load).transpose();
+        let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
+        let jobs = shelf.load().map_err(named("exports.folder"))?;
+        let entries: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Entry::new(job))).collect();
+        let exports = Arc::new(Self {
+            store,
+            shelf,
+            topic: topic.to_owned(),
+            signer,
+            running: Semaphore::new(config.concurrent_max),
+            config: config.clone(),
+            entries: Mutex::new(entries.clone()),
+        });
+        for entry in entries.into_values().filter(|entry| !entry.job().state.is_final()) {
+            exports.launch(entry);
+        }
+        Ok(Some(exports))
+    }
+
+    /// Accepts an export.
+    pub fn submit(self: &Arc<Self>, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Shown, Problem> {
+        let mut entries = lock(&self.entries);
+        if entries.values().filter(|entry| !entry.job().state.is_final()).count() >= self.config.waiting_max {
+            return Err(Problem::Busy("too many exports are waiting"));
+        }
+        let facts = caller.principal().facts();
+        let job = Job {
+            id: Uuid::new_v4(),
+            spec,
+            caller: caller.keep(),
+            requested_by: format!("{} ({})", facts.name, facts.identity),
+            request_id: request.to_string(),
+            requested_at: self.now_ms(),
+            rows_per_file: self.config.rows_per_file,
+            masked: BTreeMap::new(),
+            state: State::Queued,
+            error: None,
+            snapshot: None,
+            plan: None,
+            repeats_found: false,
+            files: Vec::new(),
+            months_done: BTreeMap::new(),
+            finished_at: None,
+            digest: None,
+        };
+        let saved = self.shelf.prepare(job.id).and_then(|()| self.shelf.save(&job));
+        saved.map_err(|error| {
+            tracing::error!(%error, "an export cannot be written to exports.folder");
+            Problem::StoreUnavailable
+        })?;
+        let entry = Entry::new(job);
+        entries.insert(entry.job().id, Arc::clone(&entry));
+        drop(entries);
+        let shown = entry.shown();
+        self.launch(entry);
+        Ok(shown)
+    }
+
+    /// The exports of a tenant, newest first.
+    pub fn list(&self, tenant: &str) -> Vec<Shown> {
+        let mut shown: Vec<Shown> = lock(&self.entries).values().map(|entry| entry.shown()).collect();
+        shown.retain(|shown| shown.spec.tenant_id == tenant);
+        shown.sort_by_key(|shown| (std::cmp::Reverse(shown.requested_at), shown.id));
+        shown
+    }
+
+    /// One export of a tenant. That of another is not there.
+    pub fn get(&self, tenant: &str, id: Uuid) -> Result<Shown, Problem> {
+        Ok(self.entry(tenant, id)?.shown())
+    }
+
+    /// Ends an export that is under way; removes one that came to its end, with its files.
+    pub fn delete(&self, tenant: &str, id: Uuid) -> Result<(), Problem> {
+        let entry = self.entry(tenant, id)?;
+        entry.signals.stop.store(true, Ordering::Relaxed);
+        let internal = |error: io::Error| {
+            tracing::error!(%id, %error, "an export cannot be removed");
+            Problem::Internal
+        };
+        if entry.job().state.is_final() {
+            self.shelf.remove(id).map_err(internal)?;
+            lock(&self.entries).remove(&id);
+            return Ok(());
+        }
+        entry.change(&self.shelf, |job| job.state = State::Cancelled).map_err(internal)
+    }
+
+    fn entry(&self, tenant: &str, id: Uuid) -> Result<Arc<Entry>, Problem> {
+        let entry = lock(&self.entries).get(&id).cloned();
+        entry.filter(|entry| entry.job().spec.tenant_id == tenant).ok_or(Problem::NotFound)
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn launch(self: &Arc<Self>, entry: Arc<Entry>) {
+        let exports = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(_place) = exports.running.acquire().await else { return };
+            if let Err(error) = exports.attend(&entry).await {
+                exports.fail(&entry, &error);
+            }
+        });
+    }
+
+    /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
+    async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), MonthError> {
+        entry.change(&self.shelf, |job| {
+            if !job.state.is_final() {
+                job.state = State::Running;
+            }
+        })?;
+        let patience = Duration::from_secs(self.config.store_patience_s);
+        let (mut since, mut files) = (Instant::now(), entry.job().files.len());
+        loop {
+            if entry.job().state.is_final() {
+                return Ok(());
+            }
+            let Err(error) = run(self, entry).await else {
+                tracing::info!(id = %entry.job().id, rows = entry.job().rows(), "an export is complete");
+                return Ok(());
+            };
+            if entry.job().files.len() > files {
+                (since, files) = (Instant::now(), entry.job().files.len());
+            }
+            match error {
+                MonthError::Stopped => return Ok(()),
+                MonthError::Store(StoreError::Unavailable(reason)) if since.elapsed() < patience => {
+                    tracing::warn!(id = %entry.job().id, reason, "an export waits for the store");
+                    sleep(RETRY_AFTER).await;
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    fn fail(&self, entry: &Arc<Entry>, error: &MonthError) {
+        let id = entry.job().id;
+        tracing::error!(%id, %error, "an export failed");
+        let reason = reason(error);
+        if let Err(error) = entry.change(&self.shelf, |job| (job.state, job.error) = (State::Failed, Some(reason.clone()))) {
+            // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
+            tracing::error!(%id, %error, "an export's failure cannot be written");
+            let mut job = lock(&entry.job);
+            (job.state, job.error) = (State::Failed, Some(reason));
+        }
+    }
+}
+
+/// What its requester is told: nothing of statements, paths or other tenants.
+fn reason(error: &MonthError) -> String {
+    match error {
+        MonthError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+            "no space is left in exports.folder; make room and ask for the export again".to_owned()
+        }
+        MonthError::Disk(error) => format!("exports.folder cannot be written: {}", error.kind()),
+        MonthError::Store(StoreError::Limit { .. }) => {
+            "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()
+        }
+        MonthError::Store(_) => "the store was not available for too long; ask for the export again".to_owned(),
+        MonthError::Rows(reason) => reason.clone(),
+        MonthError::Stopped => "stopped".to_owned(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

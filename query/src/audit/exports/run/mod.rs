@@ -1,0 +1,230 @@
+//! Runs one export to its end, from wherever it is.
+//!
+//! Enters: a job as it was left. Leaves: it complete, or why it is not. Each step is saved before the next: a snapshot
+//! once taken stays, a file once named stays. Rows are read in the order of the table, one month at a time, straight from the
+//! engine's stream to the encoder: a bounded number of chunks lies in between, so a slow disk slows the engine.
+
+pub mod month;
+pub mod rows;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::month::{MonthError, MonthWriter, Signals};
+use super::job::{FileEntry, Job, Key, State};
+use super::manifest;
+use super::plan;
+use super::queue::{Entry, Exports};
+use super::repeats::{self, Finder};
+use super::snapshot::{self, Snapshot};
+use super::columns;
+use crate::audit::filter::Conditions;
+use crate::api::Problem;
+use crate::store::{Parameter, Relation, TenantSelect};
+use crate::store::StoreError;
+use crate::access::Caller;
+
+/// Chunks between the engine's stream and the encoder; one is a block of the engine, a few MB.
+const CHUNKS_MAX: usize = 2;
+
+/// Spelt out, because the engine's primary key does not help with a comparison of tuples; the first condition is implied
+/// by the second.
+const AFTER: &str = "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
+    (r.occurred_at > fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id > {after_id:UUID} or \
+    (r.event_id = {after_id:UUID} and (r.log_epoch > {after_epoch:Int64} or (r.log_epoch = {after_epoch:Int64} and \
+    (r.kafka_partition > {after_partition:Int64} or (r.kafka_partition = {after_partition:Int64} and \
+    r.kafka_offset > {after_offset:Int64}))))))";
+
+impl From<Problem> for MonthError {
+    fn from(problem: Problem) -> Self {
+        Self::Rows(problem.to_string())
+    }
+}
+
+/// What the steps have in common.
+struct Run<'a> {
+    exports: &'a Arc<Exports>,
+    entry: &'a Arc<Entry>,
+    caller: Caller,
+    filter: Conditions,
+}
+
+/// Runs the export of an entry.
+pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), MonthError> {
+    let job = entry.job();
+    let run = Run {
+        exports,
+        entry,
+        caller: Caller::restore(job.caller.clone()),
+        filter: job.spec.conditions()?,
+    };
+    exports.shelf.prepare(job.id)?;
+    let snapshot = run.snapshot().await?;
+    run.count(&snapshot).await?;
+    run.find_repeats(&snapshot).await?;
+    for month in entry.job().months_left() {
+        run.month(&snapshot, month).await?;
+    }
+    run.finish()
+}
+
+impl Run<'_> {
+    fn save(&self, change: impl FnOnce(&mut Job)) -> std::io::Result<()> {
+        self.entry.change(&self.exports.shelf, change)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, MonthError> {
+        if let Some(snapshot) = self.entry.job().snapshot {
+            return Ok(snapshot);
+        }
+        let (store, label) = (&self.exports.store, self.entry.label());
+        let topic = self.exports.topic.clone();
+        let of_topic = [("topic", Parameter::Text(topic.clone()))];
+        let mut snapshot = Snapshot {
+            logs: store.log_rows(label, snapshot::LOGS_SQL, &of_topic).await?,
+            gaps: store.log_rows(label, snapshot::GAPS_SQL, &of_topic).await?,
+            topic,
+            ledger_months: Vec::new(),
+            stored_months: Vec::new(),
+            rejected: Vec::new(),
+        };
+        let [topic] = of_topic;
+        let [keys, ends] = snapshot.bounds();
+        let bounded = [topic, keys, ends];
+        snapshot.ledger_months = store.log_rows(label, snapshot::LEDGER_MONTHS_SQL, &bounded).await?;
+        snapshot.stored_months = store.log_rows(label, snapshot::STORED_MONTHS_SQL, &bounded).await?;
+        snapshot.rejected = store.log_rows(label, snapshot::REJECTED_SQL, &bounded).await?;
+        self.save(|job| job.snapshot = Some(snapshot.clone()))?;
+        Ok(snapshot)
+    }
+
+    async fn count(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
+        if self.entry.job().plan.is_some() {
+            return Ok(());
+        }
+        let select = plan::select(&self.caller, &self.filter, snapshot);
+        let counts = self.exports.store.collect(self.entry.label(), &select).await?;
+        Ok(self.save(|job| job.plan = Some(counts))?)
+    }
+
+    async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
+        let job = self.entry.job();
+        if job.repeats_found {
+            return Ok(());
+        }
+        let select = repeats::select(&self.caller, &self.filter, snapshot);
+        let mut finder = Finder::new(&self.exports.shelf.work(job.id));
+        let mut written = Ok(());
+        let take = |copy| {
+            written = finder.push(&copy);
+            if written.is_ok() { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+        };
+        self.exports.store.rows(self.entry.label(), &select, take).await?;
+        written?;
+        finder.finish()?;
+        Ok(self.save(|job| job.repeats_found = true)?)
+    }
+
+    /// Writes what is left of a month, and sees that it comes to what was counted.
+    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), MonthError> {
+        let job = self.entry.job();
+        let after = job.files.iter().rfind(|file| file.month == month).map(|file| &file.last);
+        let chunks = self.stream(self.select(snapshot, month, after));
+        let (exports, entry) = (Arc::clone(self.exports), Arc::clone(self.entry));
+        let write = move || {
+            let left_out = repeats::load(&exports.shelf.work(job.id), month)?;
+            let signals: &Signals = &entry.signals;
+            let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
+            writer.run(chunks, |file: FileEntry| entry.change(&exports.shelf, |job| job.files.push(file)))
+        };
+        let rest = tokio::task::spawn_blocking(write).await;
+        let rest = rest.map_err(|error| MonthError::Rows(format!("the encoder ended: {error}")))??;
+        self.save(|job| {
+            job.months_done.insert(month, rest);
+        })?;
+        self.check(month)
+    }
+
+    fn check(&self, month: u32) -> Result<(), MonthError> {
+        let job = self.entry.job();
+        let written = job.month_partitions(month);
+        let planned = job.plan.iter().flatten().filter(|count| count.month == month);
+        for count in planned {
+            let (rows, repeats) = written.get(&(count.log_epoch, count.partition)).copied().unwrap_or_default();
+            if rows + repeats != count.rows {
+                return Err(MonthError::Rows(format!(
+                    "the store counted {} rows of {month} in partition {} and gave {}; ask for the export again",
+                    count.rows,
+                    count.partition,
+                    rows + repeats
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&self, snapshot: &Snapshot, month: u32, after: Option<&Key>) -> TenantSelect {
+        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, columns::SELECT);
+        let select = plan::in_month(self.filter.apply(snapshot.apply(select)), month);
+        let select = match after {
+            Some(after) => select
+                .and(AFTER)
+                .bind("after_time", Parameter::Integer(after.occurred_at))
+                .bind("after_id", Parameter::Text(after.event_id.clone()))
+                .bind("after_epoch", Parameter::Integer(after.log_epoch.into()))
+                .bind("after_partition", Parameter::Integer(after.partition.into()))
+                .bind("after_offset", Parameter::Integer(after.offset)),
+            None => select,
+        };
+        select.then(columns::ORDER)
+    }
+
+    /// The bytes of a statement's answer, then nothing: a channel that closes without that was cut off. The statement is
+    /// cancelled when the receiver is dropped.
+    fn stream(&self, select: TenantSelect) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
+        let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+        let (store, label) = (self.exports.store.clone(), self.entry.label().clone());
+        let _: JoinHandle<()> = tokio::spawn(async move {
+            let mut answer = match store.arrow(&label, &select) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let _ = sender.send(Err(error)).await; // the writer has gone: it knows why
+                    return;
+                }
+            };
+            loop {
+                let chunk = tokio::select! {
+                    chunk = answer.next() => chunk,
+                    () = sender.closed() => return,
+                };
+                let ended = !matches!(chunk, Ok(Some(_)));
+                if sender.send(chunk).await.is_err() || ended {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    fn finish(&self) -> Result<(), MonthError> {
+        let job = self.entry.job();
+        if job.state != State::Running {
+            return Err(MonthError::Stopped);
+        }
+        let written = manifest::write(&self.exports.shelf, &job, self.exports.signer.as_ref(), self.exports.now_ms())?;
+        self.save(|job| {
+            job.digest = Some(written.digest);
+            job.finished_at = Some(written.finished_at);
+            // Whoever ended it meanwhile is right.
+            if job.state == State::Running {
+                job.state = State::Complete;
+            }
+        })?;
+        self.entry.signals.rows.store(self.entry.job().rows(), Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! One month of an export: from a stream of Arrow bytes to files.
+//!
+//! Enters: the rows of the month in order, beginning after the last row that is in a finished file. Leaves: finished files,
+//! handed to `finished` one by one. Guarantees: later copies are left out and counted; a file begins where the one before
+//! ended, so that an export that was interrupted has the same files as one that was not. Blocks; has a thread of its own.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::compute::{BatchCoalescer, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
+use bytes::Bytes;
+use tokio::sync::mpsc::Receiver;
+
+use super::rows::Rows;
+use crate::audit::exports::columns::{conform, schema};
+use crate::audit::exports::encode::EncodeError;
+use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
+use crate::audit::exports::part::{Part, Tally};
+use crate::audit::exports::repeats::Place;
+use crate::audit::exports::shelf::Shelf;
+use crate::store::StoreError;
+
+/// Rows are encoded in batches of this many, counted from the beginning of a file: how the engine cut them must not show.
+const BATCH_ROWS: usize = 8_192;
+
+/// Why a month is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum MonthError {
+    /// The store; a repetition may go well.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    /// Rows that are not what they should be.
+    #[error("{0}")]
+    Rows(String),
+    /// The requester ended it, or the service stops.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl From<EncodeError> for MonthError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Io(error) => Self::Disk(error),
+            error => Self::Rows(error.to_string()),
+        }
+    }
+}
+
+impl From<ArrowError> for MonthError {
+    fn from(error: ArrowError) -> Self {
+        Self::Rows(error.to_string())
+    }
+}
+
+/// What the rest of the process sees of it.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Set to end it.
+    pub stop: AtomicBool,
+    /// Rows written, of finished files and of the one under way.
+    pub rows: AtomicU64,
+}
+
+/// Writes a month.
+pub struct MonthWriter<'a> {
+    shelf: &'a Shelf,
+    job: &'a Job,
+    month: u32,
+    number: u32,
+    left_out: HashSet<Place>,
+    schema: SchemaRef,
+    coalescer: BatchCoalescer,
+    part: Option<Part>,
+    tally: Tally,
+    part_rows: u64,
+    last: Option<(Place, i64)>,
+    rows_before: u64,
+    signals: &'a Signals,
+}
+
+impl<'a> MonthWriter<'a> {
+    /// Goes on after the finished files of the job.
+    pub fn new(
+        shelf: &'a Shelf,
+        job: &'a Job,
+        month: u32,
+        left_out: HashSet<Place>,
+        signals: &'a Signals,
+    ) -> Self {
+        let schema = schema();
+        Self {
+            shelf,
+            job,
+            month,
+            number: job.files.iter().filter(|file| file.month == month).count() as u32 + 1,
+            left_out,
+            coalescer: BatchCoalescer::new(schema.clone(), BATCH_ROWS),
+            schema,
+            part: None,
+            tally: Tally::default(),
+            part_rows: 0,
+            last: None,
+            rows_before: job.rows(),
+            signals,
+        }
+    }
+
+    /// Takes the whole stream, of which nothing is the end. Leaves the copies that were met behind the last row of the last
+    /// file. A stream that was cut off, because the service stops, ends no file: it would be shorter than it has to be.
+    pub fn run(
+        mut self,
+        mut chunks: Receiver<Result<Option<Bytes>, StoreError>>,
+        mut finished: impl FnMut(FileEntry) -> io::Result<()>,
+    ) -> Result<Vec<PartitionRows>, MonthError> {
+        let mut decoder = StreamDecoder::new();
+        while let Some(chunk) = chunks.blocking_recv().ok_or(MonthError::Stopped)?? {
+            let mut buffer = Buffer::from(chunk);
+            while !buffer.is_empty() {
+                if self.signals.stop.load(Ordering::Relaxed) {
+                    return Err(MonthError::Stopped);
+                }
+                if let Some(batch) = decoder.decode(&mut buffer)? {
+                    self.push(conform(batch, &self.schema)?, &mut finished)?;
+                }
+            }
+        }
+        decoder.finish()?;
+        self.end_part(&mut finished)?;
+        Ok(self.tally.into_partitions())
+    }
+
+    fn push(
+        &mut self,
+        batch: RecordBatch,
+        finished: &mut impl FnMut(FileEntry) -> io::Result<()>,
+    ) -> Result<(), MonthError> {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let (taken, kept) = self.take(&batch, start)?;
+            let slice = batch.slice(start, taken);
+            let slice = match kept {
+                Some(kept) => filter_record_batch(&slice, &kept)?,
+                None => slice,
+            };
+            self.coalescer.push_batch(slice)?;
+            self.drain()?;
+            start += taken;
+            if self.part_rows == self.job.rows_per_file {
+                self.end_part(finished)?;
+            }
+        }
+        self.signals.rows.store(self.rows_before + self.part_rows, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many rows from `start` on belong to this file, and which of them are written; `None` where all are.
+    fn take(&mut self, batch: &RecordBatch, start: usize) -> Result<(usize, Option<BooleanArray>), MonthError> {
+        let rows = Rows::of(batch)?;
+        let (mut kept, mut all) = (Vec::with_capacity(rows.len() - start), true);
+        for row in start..rows.len() {
+            if self.part_rows == self.job.rows_per_file {
+                break;
+            }
+            let place = rows.place(row);
+            let again = self.last.replace((place, rows.occurred_at.value(row)));
+            let keep = again != self.last && (self.left_out.is_empty() || !self.left_out.contains(&place));
+            match keep {
+                true => {
+                    self.part_rows += 1;
+                    self.tally.row(place.0, place.1, place.2);
+                }
+                false => self.tally.repeat(place.0, place.1),
+            }
+            all &= keep;
+            kept.push(keep);
+        }
+        Ok((kept.len(), (!all).then(|| BooleanArray::from(kept))))
+    }
+
+    fn drain(&mut self) -> Result<(), MonthError> {
+        while let Some(batch) = self.coalescer.next_completed_batch() {
+            let part = match &mut self.part {
+                Some(part) => part,
+                None => {
+                    self.part.insert(Part::create(self.shelf, self.job.id, &self.job.spec, self.month, self.number)?)
+                }
+            };
+            part.write(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file under way. Copies met while no row was kept stay in the tally, for the next file or for the month.
+    fn end_part(&mut self, finished: &mut impl FnMut(FileEntry) -> io::Result<()>) -> Result<(), MonthError> {
+        self.coalescer.finish_buffered_batch()?;
+        self.drain()?;
+        let Some(part) = self.part.take() else { return Ok(()) };
+        debug_assert_eq!(part.rows(), self.part_rows, "every row that was counted is written");
+        let tally = std::mem::take(&mut self.tally);
+        self.rows_before += self.part_rows;
+        self.part_rows = 0;
+        if let Some(entry) = part.finish(self.shelf, self.job.id, tally)? {
+            self.number += 1;
+            finished(entry)?;
+        }
+        Ok(())
+    }
+}

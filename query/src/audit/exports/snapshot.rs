@@ -1,0 +1,155 @@
+//! A snapshot: up to which offset of each partition the ledger vouches for rows, and what it says of them.
+//!
+//! Enters: rows of the ledger, added up by the engine. Leaves: [`Log`]s, and the condition that keeps an export within them:
+//! what ingest stores later is beyond their ends, so the same snapshot gives the same rows for ever. Pure.
+//!
+//! The ranges of a partition are contiguous when each begins where another ends, the first and the last aside. The engine
+//! checks that with two sums of hashes, so that years of batches are one row here.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Parameter, TenantSelect};
+
+/// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
+pub const LOGS_SQL: &str = "\
+    select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
+    max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, sum(l.rows) as rows, \
+    sum(l.rejected) as rejected, sumIf(l.end_offset - l.start_offset, l.entry = 'gap') as gap_offsets, \
+    toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
+    sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
+    max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
+    from batch_ledger as l final \
+    where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.start_offset < l.end_offset \
+    group by l.kafka_topic, l.log_epoch, l.kafka_partition order by topic, log_epoch, partition";
+
+/// Rows by month, as the ledger counted them when they were stored.
+pub const LEDGER_MONTHS_SQL: &str = "\
+    select toYYYYMM(hour) as month, sum(stored) as rows from ( \
+    select arrayJoin(l.hours) as entry, entry.1 as hour, entry.2 as stored from batch_ledger as l final \
+    where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
+    and l.end_offset <= transform(toUInt64(l.log_epoch) * 4294967296 + toUInt32(l.kafka_partition), \
+    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0))) group by month order by month";
+
+/// Rows by month, as the table has them now, within the snapshot.
+pub const STORED_MONTHS_SQL: &str = "\
+    select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r \
+    where r.kafka_topic = {topic:String} \
+    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
+    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month order by month";
+
+/// Rejected records within the snapshot, by reason.
+pub const REJECTED_SQL: &str = "\
+    select toString(r.reason) as reason, count() as records from rejected_records as r \
+    where r.kafka_topic = {topic:String} \
+    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
+    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by reason order by reason";
+
+/// Ranges the broker no longer had when they were to be read.
+pub const GAPS_SQL: &str = "\
+    select l.log_epoch as log_epoch, l.kafka_partition as partition, l.start_offset as start_offset, l.end_offset as end_offset \
+    from batch_ledger as l final where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry = 'gap' \
+    order by log_epoch, partition, start_offset limit 1000";
+
+/// Only rows the ledger vouched for when the snapshot was taken. One number for epoch and partition: the engine looks up
+/// millions of numbers in the time of a hundred thousand texts.
+const WITHIN: &str = "r.kafka_topic = {topic:String} and r.kafka_offset < \
+    transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), {log_keys:Array(UInt64)}, \
+    {log_ends:Array(Int64)}, toInt64(0))";
+
+/// What the ledger says of one partition in one life of its log.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Log {
+    /// The topic.
+    pub topic: String,
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// The partition.
+    pub partition: i32,
+    /// First offset the ledger names.
+    pub start_offset: i64,
+    /// Offset after the last; the export holds nothing from it on.
+    pub end_offset: i64,
+    /// Ranges it consists of.
+    pub batches: u64,
+    /// Records the log had in them.
+    pub records: u64,
+    /// Of these, rows stored (of all tenants).
+    pub rows: u64,
+    /// Of these, rejected records (of all tenants).
+    pub rejected: u64,
+    /// Offsets the broker no longer had when they were to be read.
+    pub gap_offsets: i64,
+    /// Whether the ranges leave nothing out and overlap nowhere.
+    pub contiguous: bool,
+    /// Largest Kafka timestamp among its records, milliseconds since 1970.
+    pub newest_record_at: i64,
+    /// When the newest range was written, milliseconds since 1970.
+    pub written_at: i64,
+}
+
+/// Offsets that were lost before they could be read.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Gap {
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// The partition.
+    pub partition: i32,
+    /// First offset.
+    pub start_offset: i64,
+    /// Offset after the last.
+    pub end_offset: i64,
+}
+
+/// Rows of a month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct MonthRows {
+    /// As `202601`.
+    pub month: u32,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Rejected records of a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The stable code.
+    pub reason: String,
+    /// Records.
+    pub records: u64,
+}
+
+/// What an export is bounded by, frozen when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The topic of audit events.
+    pub topic: String,
+    /// Its partitions in each of their lives.
+    pub logs: Vec<Log>,
+    /// Rows by month as the ledger counted them, of all tenants.
+    pub ledger_months: Vec<MonthRows>,
+    /// Rows by month as the table has them, of all tenants.
+    pub stored_months: Vec<MonthRows>,
+    /// Records that could not become rows, of all tenants.
+    pub rejected: Vec<Rejected>,
+    /// What was lost before it could be read; the first thousand.
+    pub gaps: Vec<Gap>,
+}
+
+impl Snapshot {
+    /// The values of `log_keys` and `log_ends`.
+    pub fn bounds(&self) -> [(&'static str, Parameter); 2] {
+        let keys = self.logs.iter().map(|log| i64::from(log.log_epoch) << 32 | i64::from(log.partition));
+        let ends = self.logs.iter().map(|log| log.end_offset);
+        [
+            ("log_keys", Parameter::Integers(keys.collect())),
+            ("log_ends", Parameter::Integers(ends.collect())),
+        ]
+    }
+
+    /// Only rows within the snapshot.
+    pub fn apply(&self, select: TenantSelect) -> TenantSelect {
+        let select = select.and(WITHIN).bind("topic", Parameter::Text(self.topic.clone()));
+        self.bounds().into_iter().fold(select, |select, (name, value)| select.bind(name, value))
+    }
+}

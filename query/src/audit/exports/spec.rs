@@ -1,0 +1,130 @@
+//! What an export is asked to be.
+//!
+//! Enters: the JSON body of a request. Leaves: filter, format and compression, each checked, or a problem that names the
+//! member to change. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::Problem;
+use crate::audit::filter::{Conditions, EventFilter};
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    #[default]
+    /// Apache Parquet.
+    Parquet,
+    /// One JSON object a line.
+    Ndjson,
+    /// RFC 4180 with a header.
+    Csv,
+}
+
+/// How files are compressed. Parquet compresses its own pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    #[default]
+    /// Zstandard, RFC 8878.
+    Zstd,
+    /// Gzip, RFC 1952.
+    Gzip,
+    /// As it is.
+    None,
+}
+
+/// The body of a request for an export.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewExport {
+    /// Which events: the filters of the search. Without any, all of the tenant's.
+    #[schema(value_type = EventFilter)]
+    pub filter: BTreeMap<String, String>,
+    /// How rows are written.
+    pub format: Format,
+    /// How files are compressed.
+    pub compression: Compression,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Spec {
+    /// Whose events.
+    pub tenant_id: String,
+    /// Which of them: parameters of the search and their values.
+    pub filter: BTreeMap<String, String>,
+    /// How rows are written.
+    pub format: Format,
+    /// How files are compressed.
+    pub compression: Compression,
+}
+
+impl Spec {
+    /// What is asked, for a tenant.
+    pub fn new(tenant_id: &str, asked: NewExport) -> Result<Self, Problem> {
+        let conditions = EventFilter::from_members(asked.filter)?.conditions();
+        let conditions = conditions.map_err(|problem| match problem {
+            Problem::InvalidParameter { parameter, reason } => Problem::parameter(&format!("filter.{parameter}"), reason),
+            other => other,
+        })?;
+        Ok(Self {
+            tenant_id: tenant_id.to_owned(),
+            filter: conditions.canonical().clone(),
+            format: asked.format,
+            compression: asked.compression,
+        })
+    }
+
+    /// The filter, as conditions.
+    pub fn conditions(&self) -> Result<Conditions, Problem> {
+        EventFilter::from_members(self.filter.clone())?.conditions()
+    }
+
+    /// The name of a file: `audit-2026-01-0001.ndjson.zst`.
+    pub fn file_name(&self, month: u32, part: u32) -> String {
+        let extension = match (self.format, self.compression) {
+            (Format::Parquet, _) => "parquet",
+            (Format::Ndjson, Compression::Zstd) => "ndjson.zst",
+            (Format::Ndjson, Compression::Gzip) => "ndjson.gz",
+            (Format::Ndjson, Compression::None) => "ndjson",
+            (Format::Csv, Compression::Zstd) => "csv.zst",
+            (Format::Csv, Compression::Gzip) => "csv.gz",
+            (Format::Csv, Compression::None) => "csv",
+        };
+        format!("audit-{:04}-{:02}-{part:04}.{extension}", month / 100, month % 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(body: &str) -> Result<Spec, Problem> {
+        Spec::new("acme", serde_json::from_str(body).unwrap())
+    }
+
+    #[test]
+    fn a_body_is_a_spec_or_names_what_is_wrong() {
+        let asked = r#"{"format":"csv","compression":"gzip","filter":{"user_id":"ann","from":"2024-01-01"}}"#;
+        let asked = spec(asked).unwrap();
+        assert_eq!((asked.format, asked.compression), (Format::Csv, Compression::Gzip));
+        assert_eq!(asked.filter["from"], "2024-01-01T00:00:00Z");
+        assert_eq!(asked.conditions().unwrap().canonical()["user_id"], "ann");
+        assert_eq!(asked.file_name(202401, 1), "audit-2024-01-0001.csv.gz");
+        for (filter, named) in [
+            (r#"{"usr_id":"ann"}"#, "filter.usr_id"),
+            (r#"{"from":"2024-02-01","to":"2024-01-01"}"#, "filter.to"),
+            (r#"{"ip_address":"10.0.0.0/99"}"#, "filter.ip_address"),
+            (r#"{"text":" - "}"#, "filter.text"),
+            (r#"{"status":"ok"}"#, "filter.status"),
+            (r#"{"event_id":"7"}"#, "filter.event_id"),
+        ] {
+            let problem = spec(&format!(r#"{{"filter":{filter}}}"#)).unwrap_err();
+            assert_eq!(problem.named_parameter(), Some(named), "{filter}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Reads an export's file back as batches.
+//!
+//! Enters: a file of any of the formats. Leaves: its rows, with the columns of an export. CSV and NDJSON are read with the
+//! schema of the export, so a value that is not of its column's type is an error.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
+use flate2::read::MultiGzDecoder;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::audit::exports::columns::{flat_schema, schema};
+use crate::audit::exports::manifest::Manifest;
+use crate::audit::exports::spec::{Compression, Format};
+
+const BATCH_ROWS: usize = 8_192;
+
+/// Gives each batch of a file to `take`.
+pub fn batches(
+    path: &Path,
+    manifest: &Manifest,
+    mut take: impl FnMut(RecordBatch) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let file = File::open(path)?;
+    match manifest.format {
+        Format::Parquet => {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            anyhow::ensure!(same_columns(builder.schema(), &schema()), "its columns are not those of an export");
+            builder.with_batch_size(BATCH_ROWS).build()?.try_for_each(|batch| take(batch?))
+        }
+        Format::Ndjson => {
+            let reader = arrow::json::ReaderBuilder::new(schema()).with_strict_mode(true).with_batch_size(BATCH_ROWS);
+            reader.build(BufReader::with_capacity(1 << 20, unpacked(file, manifest.compression)?))?.try_for_each(|batch| take(batch?))
+        }
+        Format::Csv => {
+            let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&flat_schema())).with_header(true).with_batch_size(BATCH_ROWS);
+            // An empty field is an empty text, not an absent one.
+            let reader = reader.with_null_regex(never()?);
+            reader.build(unpacked(file, manifest.compression)?)?.try_for_each(|batch| take(batch?))
+        }
+    }
+}
+
+/// Names and types; how the entries of a map are called is up to the format.
+fn same_columns(read: &Schema, wanted: &Schema) -> bool {
+    let same = |(read, wanted): (&Arc<Field>, &Arc<Field>)| {
+        let maps = [read, wanted].map(|field| matches!(field.data_type(), DataType::Map(..)));
+        read.name() == wanted.name() && (maps == [true, true] || read.data_type() == wanted.data_type())
+    };
+    read.fields().len() == wanted.fields().len() && read.fields().iter().zip(wanted.fields()).all(same)
+}
+
+fn never() -> Result<regex::Regex, regex::Error> {
+    regex::Regex::new("[a&&b]")
+}
+
+fn unpacked(file: File, compression: Compression) -> std::io::Result<Box<dyn Read>> {
+    Ok(match compression {
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(file))),
+        Compression::None => Box::new(file),
+    })
+}

@@ -1,0 +1,251 @@
+//! Which audit events of a tenant: the filters that search, counts and exports have in common.
+//!
+//! Enters: texts by parameter. Leaves: [`Conditions`] with bound values for a [`TenantSelect`], and a canonical form by which
+//! two equal questions are equal, for cursors, export jobs and manifests. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::api::instant::{Instant, Span};
+use crate::api::Problem;
+use crate::audit::network::Network;
+use crate::store::{Parameter, TenantSelect};
+
+/// Which audit events. A filter that is given but empty asks for the events whose column is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EventFilter {
+    /// Who did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The team of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<String>,
+    /// The service that reports it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<String>,
+    /// The plugin inside the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin_id: Option<String>,
+    /// Where the action came from.
+    #[param(value_type = Option<Source>)]
+    #[schema(value_type = Option<Source>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The kind of thing it was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    /// The thing it was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
+    /// Address of the caller: one (10.1.2.3, 2001:db8::1), a block (10.0.0.0/8), or a host name as it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+    /// The caller's session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The request, which events of several services may share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// How it ended.
+    #[param(value_type = Option<Status>)]
+    #[schema(value_type = Option<Status>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The event.
+    #[param(value_type = Option<Uuid>)]
+    #[schema(value_type = Option<Uuid>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// Words that resource_name or error_message hold, in any order; case does not matter for ASCII letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// First moment inside.
+    #[param(value_type = Option<Instant>)]
+    #[schema(value_type = Option<Instant>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// First moment after.
+    #[param(value_type = Option<Instant>)]
+    #[schema(value_type = Option<Instant>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As intended.
+    Success,
+    /// It was refused.
+    Failure,
+    /// It broke.
+    Error,
+}
+
+/// Where an action came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A person at a page.
+    Ui,
+    /// A program.
+    Api,
+    /// The system itself.
+    System,
+    /// A call from outside.
+    Webhook,
+}
+
+/// Columns that are compared with a text as it stands.
+const EQUALS: [(&str, &str); 10] = [
+    ("user_id", "r.user_id = {user_id:String}"),
+    ("team_id", "r.team_id = {team_id:String}"),
+    ("service_id", "r.service_id = {service_id:String}"),
+    ("plugin_id", "r.plugin_id = {plugin_id:String}"),
+    ("action", "r.action = {action:String}"),
+    ("resource_type", "r.resource_type = {resource_type:String}"),
+    ("resource_id", "r.resource_id = {resource_id:String}"),
+    ("session_id", "r.session_id = {session_id:String}"),
+    ("request_id", "r.request_id = {request_id:String}"),
+    ("event_id", "r.event_id = {event_id:UUID}"),
+];
+/// What `status` can be.
+const STATUSES: [&str; 3] = ["success", "failure", "error"];
+/// What `source` can be.
+const SOURCES: [&str; 4] = ["ui", "api", "system", "webhook"];
+/// An address that is none (a host name) is in no range. Both as IPv6, IPv4 mapped: then one comparison does for all.
+const IN_NETWORK: &str = "ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and \
+    toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0)";
+/// The expression is that of the index `words` of the table, see its migration.
+const HAS_WORDS: &str = "hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words:Array(String)})";
+const FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
+const TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')";
+/// Words of a free text; more would be a paste, not a search.
+const WORDS_MAX: usize = 16;
+
+/// A filter whose values are all right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    texts: BTreeMap<String, String>,
+    network: Option<Network>,
+    words: Vec<String>,
+    span: Span,
+}
+
+impl EventFilter {
+    /// The members of a JSON object, which must be known.
+    pub fn from_members(members: BTreeMap<String, String>) -> Result<Self, Problem> {
+        let known = Self::into_params(|| None);
+        if let Some(name) = members.keys().find(|&name| known.iter().all(|parameter| parameter.name != *name)) {
+            return Err(Problem::parameter(&format!("filter.{name}"), "there is no such filter"));
+        }
+        let members = serde_json::to_value(members).and_then(serde_json::from_value);
+        members.map_err(|_| Problem::Internal)
+    }
+
+    /// The values that are given, by name.
+    fn members(&self) -> BTreeMap<String, String> {
+        serde_json::to_value(self).and_then(serde_json::from_value).unwrap_or_default()
+    }
+
+    /// Checks every value.
+    pub fn conditions(&self) -> Result<Conditions, Problem> {
+        one_of("status", self.status.as_deref(), &STATUSES)?;
+        one_of("source", self.source.as_deref(), &SOURCES)?;
+        let mut texts = self.members();
+        if let Some(text) = texts.get_mut("event_id") {
+            let id: Uuid = text.parse().map_err(|_| Problem::parameter("event_id", "expected a UUID"))?;
+            *text = id.to_string();
+        }
+        let words = self.text.as_deref().map(words).unwrap_or_default();
+        if self.text.is_some() && !(1..=WORDS_MAX).contains(&words.len()) {
+            return Err(Problem::parameter("text", format!("expected one to {WORDS_MAX} words of letters and digits")));
+        }
+        let span = Span::new(instant("from", self.from.as_deref())?, instant("to", self.to.as_deref())?)?;
+        for (name, end) in [("from", span.from), ("to", span.to)] {
+            if let Some(end) = end {
+                texts.insert(name.to_owned(), end.to_rfc3339());
+            }
+        }
+        Ok(Conditions {
+            network: network(self.ip_address.as_deref())?,
+            texts,
+            words,
+            span,
+        })
+    }
+}
+
+fn one_of(name: &str, text: Option<&str>, allowed: &[&str]) -> Result<(), Problem> {
+    match text {
+        Some(text) if !allowed.contains(&text) => {
+            Err(Problem::parameter(name, format!("expected one of {}", allowed.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>, Problem> {
+    let parse = |text| Instant::parse(text).map_err(|error| Problem::parameter(name, error));
+    text.map(parse).transpose()
+}
+
+/// A range is asked for by an address; any other text (a host name, nothing at all) is compared as it stands.
+fn network(text: Option<&str>) -> Result<Option<Network>, Problem> {
+    let address = text.filter(|text| text.contains('/') || text.parse::<std::net::IpAddr>().is_ok());
+    let network = address.map(Network::parse).transpose();
+    network.map_err(|error| Problem::parameter("ip_address", error))
+}
+
+impl Conditions {
+    /// The values that were given, by parameter; equal for equal questions.
+    pub fn canonical(&self) -> &BTreeMap<String, String> {
+        &self.texts
+    }
+
+    /// Whether it lets every event through.
+    pub fn is_everything(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Only the events it lets through.
+    pub fn apply(&self, mut select: TenantSelect) -> TenantSelect {
+        let text = |name: &str| self.texts.get(name).cloned().map(Parameter::Text);
+        let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
+        for (name, condition) in EQUALS {
+            select = select.and_if(condition, name, text(name));
+        }
+        select = select
+            .and_if("r.status = {status:String}", "status", text("status"))
+            .and_if("r.source = {source:String}", "source", text("source"))
+            .and_if(FROM, "from", bound(self.span.from))
+            .and_if(TO, "to", bound(self.span.to));
+        if !self.words.is_empty() {
+            select = select.and(HAS_WORDS).bind("words", Parameter::Texts(self.words.clone()));
+        }
+        match self.network {
+            Some(network) => select
+                .and(IN_NETWORK)
+                .bind("ip_first", Parameter::Text(network.first().to_string()))
+                .bind("ip_last", Parameter::Text(network.last().to_string())),
+            None => select.and_if("r.ip_address = {ip_address:String}", "ip_address", text("ip_address")),
+        }
+    }
+}
+
+/// The words of a text as the index has them: runs of letters and digits, lower case as the engine's `lower` makes it
+/// (ASCII only), everything beyond ASCII being part of a word.
+fn words(text: &str) -> Vec<String> {
+    let splits = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
+    let words = text.split(splits).filter(|word| !word.is_empty());
+    words.map(str::to_ascii_lowercase).collect()
+}

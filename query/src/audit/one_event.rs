@@ -1,0 +1,92 @@
+//! `GET /v1/audit/events/{event_id}`: one audit event, what it changed, and where its other copies are.
+//!
+//! Enters: an id. Leaves: the event as it was first, the difference of its values, and the coordinates of every copy that was
+//! sent later. An event of another tenant is not there.
+
+use std::ops::ControlFlow;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::access::Caller;
+use crate::api::{Api, Problem, RequestId};
+use crate::audit::difference::Difference;
+use crate::audit::event::{Event, StoredEvent};
+use crate::store::{Parameter, Relation, TenantSelect};
+
+/// Copies that are read of one event; more are counted by nobody who looks at one.
+const COPIES_MAX: u32 = 100;
+/// Reads nothing but the projection `events` of the table.
+const TIMES: &str = "toUnixTimestamp64Micro(min(r.occurred_at)) as first_at, \
+    toUnixTimestamp64Micro(max(r.occurred_at)) as last_at, count() as copies";
+const BETWEEN: &str = "r.occurred_at >= fromUnixTimestamp64Micro({first_at:Int64}, 'UTC') and \
+    r.occurred_at <= fromUnixTimestamp64Micro({last_at:Int64}, 'UTC')";
+const FIRST_COPY_FIRST: &str = "order by r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
+
+/// When the copies of an event claim to have happened.
+#[derive(Debug, Row, Deserialize)]
+struct Times {
+    first_at: i64,
+    last_at: i64,
+    copies: u64,
+}
+
+/// An event, and what it changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OneEventAnswer {
+    /// The event, as it was first.
+    event: Event,
+    /// Between `old_value` and `new_value`.
+    difference: Difference,
+    /// Later copies of it, a hundred at most.
+    repeats: Vec<Event>,
+}
+
+/// One audit event with what it changed.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/events/{event_id}",
+    tag = "audit",
+    params(("event_id" = Uuid, Path, description = "The event.")),
+    responses((status = 200, description = "The event.", body = OneEventAnswer))
+)]
+pub async fn one_event(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+    Path(event_id): Path<String>,
+) -> Result<Json<OneEventAnswer>, Problem> {
+    let event_id: Uuid = event_id.parse().map_err(|_| Problem::NotFound)?;
+    let of_event = |columns| {
+        TenantSelect::new(&caller, Relation::AuditLogs, columns)
+            .and("r.event_id = {event_id:UUID}")
+            .bind("event_id", Parameter::Text(event_id.to_string()))
+    };
+    let _admitted = api.admit(caller.principal())?;
+    let times: Option<Times> = api.store.first(&request, &of_event(TIMES)).await?;
+    let times = times.filter(|times| times.copies > 0).ok_or(Problem::NotFound)?;
+    let select = of_event(StoredEvent::COLUMNS)
+        .and(BETWEEN)
+        .bind("first_at", Parameter::Integer(times.first_at))
+        .bind("last_at", Parameter::Integer(times.last_at))
+        .then(FIRST_COPY_FIRST)
+        .limit(COPIES_MAX);
+    let (mut copies, mut bytes) = (Vec::new(), 0);
+    let take = |stored: StoredEvent| {
+        bytes += stored.bytes();
+        copies.push(Event::from(stored));
+        if bytes < api.config.limits.page_bytes_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    api.store.rows(&request, &select, take).await?;
+    let mut copies = copies.into_iter();
+    let event = copies.next().ok_or(Problem::NotFound)?;
+    Ok(Json(OneEventAnswer {
+        difference: event.difference(),
+        event,
+        repeats: copies.collect(),
+    }))
+}

@@ -1,0 +1,43 @@
+//! A select's rows as Arrow, for those that pass many rows on.
+//!
+//! Enters: a [`TenantSelect`]. Leaves: the bytes of an Arrow IPC stream, as the engine makes them. Dropped, it cancels the
+//! statement. How long it takes is up to its reader: only silence of the engine is bounded here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::query::BytesCursor;
+use tokio::time::timeout;
+
+use super::{Store, StoreError, TenantSelect, classify, log_comment};
+use crate::api::RequestId;
+
+/// A stream that is silent for so long is dead: also a statement that sorts before it answers has a result by then.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+
+/// Bytes of an Arrow stream.
+pub struct ArrowStream(BytesCursor);
+
+impl ArrowStream {
+    /// The next of them.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let silent = |_| StoreError::Unavailable("no answer in time".to_owned());
+        timeout(SILENCE_MAX, self.0.next()).await.map_err(silent)?.map_err(classify)
+    }
+}
+
+impl Store {
+    /// The rows of `select`, texts as texts.
+    pub fn arrow(&self, request: &RequestId, select: &TenantSelect) -> Result<ArrowStream, StoreError> {
+        let query = self.client.query(select.sql());
+        let parameters = select.parameters().iter();
+        let bytes = parameters
+            .fold(query, |query, (name, value)| query.param(name, value))
+            .with_setting("log_comment", log_comment(request))
+            .with_setting("output_format_arrow_string_as_string", "1")
+            .with_setting("output_format_arrow_low_cardinality_as_dictionary", "0")
+            .with_setting("output_format_arrow_compression_method", "none")
+            .fetch_bytes("ArrowStream");
+        bytes.map(ArrowStream).map_err(classify)
+    }
+}
