@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::upkeep::UpkeepConfig;
 
+use crate::verify::VerifyConfig;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,10 @@ pub struct Config {
     pub clickhouse: ClickHouseConfig,
     /// How long hourly aggregates are kept.
     pub retention: RetentionConfig,
+    /// The command `rebuild`.
+    pub rebuild: RebuildConfig,
+    /// Verification of the newest complete hours.
+    pub verify: VerifyConfig,
     /// When batches are closed. Later than ingest's: many samples of a key should meet in one partial aggregate.
     pub batch: BatchConfig,
     /// How they are delivered.
@@ -49,6 +55,8 @@ impl Default for Config {
             completeness: CompletenessConfig::default(),
             clickhouse: ClickHouseConfig::default(),
             retention: RetentionConfig::default(),
+            rebuild: RebuildConfig::default(),
+            verify: VerifyConfig::default(),
             batch: BatchConfig {
                 rows_max: 500_000,
                 bytes_max: 64 << 20,
@@ -115,17 +123,39 @@ impl AggregateConfig {
     }
 }
 
-/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
+/// `[retention]`: as `horolog-migrate` has it; here only to know what has expired.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
     /// Months that hourly aggregates are kept.
     pub hourly_months: u32,
+    /// Days that raw metrics are kept: an older hour is verified against the ledger alone where its raw rows are gone.
+    pub metrics_days: u32,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { hourly_months: 25 }
+        Self {
+            hourly_months: 25,
+            metrics_days: 30,
+        }
+    }
+}
+
+/// `[rebuild]`: how `horolog-aggregate rebuild` divides its work. To be left alone while a rebuild is unfinished.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RebuildConfig {
+    /// Records of a part: what is done again at the most when a rebuild is interrupted. An hour of raw rows, and a batch of the
+    /// log, are never divided.
+    pub part_records_max: u64,
+}
+
+impl Default for RebuildConfig {
+    fn default() -> Self {
+        Self {
+            part_records_max: 1_000_000,
+        }
     }
 }
 

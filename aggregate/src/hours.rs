@@ -86,6 +86,35 @@ impl Hours {
         hours
     }
 
+    /// Of several batches, which may have keys in common. Sums add up in the order of the batches.
+    pub fn fold(runs: Vec<Self>) -> Self {
+        let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
+        let key = |&(run, position): &(usize, usize)| runs[run].keys.get(position);
+        let mut order: Vec<(usize, usize)> = (0..runs.len()).flat_map(positions).collect();
+        order.sort_by(|a, b| key(a).cmp(key(b)));
+
+        let mut folded = Self::default();
+        let mut buckets = Vec::new();
+        for same in order.chunk_by(|a, b| key(a) == key(b)) {
+            let (first, later) = (same[0], &same[1..]);
+            let mut summary = runs[first.0].summaries[first.1];
+            buckets.clear();
+            buckets.extend_from_slice(runs[first.0].buckets(first.1));
+            for (run, position) in later {
+                summary.fold(&runs[*run].summaries[*position]);
+                buckets.extend_from_slice(runs[*run].buckets(*position));
+            }
+            if !later.is_empty() {
+                buckets.sort_unstable();
+            }
+            folded.push(key(&first), summary, buckets.iter().copied());
+        }
+        for run in &runs {
+            folded.tally.add(&run.tally);
+        }
+        folded
+    }
+
     /// Of several workers, no two of which have a key in common.
     pub fn merge(mut runs: Vec<Self>) -> Self {
         if runs.len() < 2 {

@@ -5,21 +5,34 @@
 //! [`block`] makes rows of them. Beside that, [`upkeep`] derives counters from hours that are complete.
 
 pub mod block;
+mod broker;
+pub mod cli;
 mod columns;
 pub mod config;
+mod cut;
 mod dataflow;
+mod fingerprint;
 pub mod histogram;
+mod hour_incident;
 pub mod hours;
 pub mod incidents;
 pub mod key;
 pub mod late;
+mod lateness;
+mod ledger;
 pub mod overflow;
 pub mod partial;
+pub mod rebuild;
 pub mod revisions;
+mod rows;
 pub mod samples;
+mod scope;
 pub mod stage;
 pub mod stalls;
 pub mod summary;
 pub mod time_frame;
+mod tool_error;
+pub mod verify;
+
 pub mod upkeep;
 pub mod workers;

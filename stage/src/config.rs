@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Clone, clap::Args)]
 pub struct ConfigArgs {
     /// TOML file with the configuration.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// One setting, as in the file: `--set clickhouse.url=http://127.0.0.1:8123`. Can be repeated.
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", global = true)]
     pub set: Vec<String>,
 }
 

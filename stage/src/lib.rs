@@ -7,7 +7,7 @@
 
 mod assignment;
 pub mod config;
-mod crash;
+pub mod crash;
 mod delivery;
 mod facts;
 mod group;
@@ -25,12 +25,12 @@ pub mod range;
 mod read_back;
 mod repair;
 mod resolve;
-mod retry;
+pub mod retry;
 pub mod run;
 #[cfg(test)]
 mod simulation;
 pub mod stage;
-mod store;
+pub mod store;
 pub mod telemetry;
 mod write_epoch;
 

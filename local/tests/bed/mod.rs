@@ -201,7 +201,12 @@ impl Bed {
 
     /// Starts a binary of the workspace with the addresses of this bed, an HTTP port of its own, and `env` on top.
     pub fn spawn(&self, binary: &str, env: &[(&str, &str)]) -> Proc {
-        Proc::start(&self.layout, binary, env)
+        Proc::start(&self.layout, binary, &[], env)
+    }
+
+    /// Likewise, with arguments: a command of the binary.
+    pub fn spawn_command(&self, binary: &str, args: &[&str], env: &[(&str, &str)]) -> Proc {
+        Proc::start(&self.layout, binary, args, env)
     }
 
     /// Runs `horolog-migrate up`; panics with its output when it fails.

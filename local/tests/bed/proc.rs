@@ -17,7 +17,7 @@ pub struct Proc {
 }
 
 impl Proc {
-    pub(super) fn start(layout: &Layout, binary: &str, env: &[(&str, &str)]) -> Self {
+    pub(super) fn start(layout: &Layout, binary: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mut launch = match binary {
             "horolog-ingest" => layout.ingest(),
@@ -42,6 +42,7 @@ impl Proc {
         for (key, value) in env {
             launch = launch.env(*key, value);
         }
+        launch.args.extend(args.iter().map(Into::into));
         let process = super::start(layout, &launch);
         Self {
             horolog: layout.horolog.clone(),

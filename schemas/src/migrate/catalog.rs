@@ -54,6 +54,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0022_counter_hourly_as_of",
     "0023_upkeep_progress",
     "0024_counter_hourly_fresh_view",
+    "0031_rebuild_parts",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

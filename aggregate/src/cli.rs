@@ -1,0 +1,84 @@
+//! What the binary is asked to do: run the stage, or one of the operator's commands.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use horolog_schemas::{Kind, WriterSchemas};
+use horolog_stage::config::{ConfigArgs, load};
+use horolog_stage::telemetry;
+use prometheus_client::registry::Registry;
+
+use crate::config::Config;
+use crate::stage::{Aggregation, Limits};
+use crate::stalls::Stalls;
+use crate::upkeep::{Turn, Upkeep};
+use crate::verify::{Reconciliation, Verdict};
+use crate::{rebuild, verify};
+
+/// Keeps hourly aggregates of Kafka's metric samples in ClickHouse, and says how complete they are.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of running the stage.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Recompute hours from raw rows or from Kafka, beside what is there, while records keep arriving. Interrupted, the same command
+    /// continues it.
+    Rebuild(rebuild::Args),
+    /// Compare hours with raw rows, ledger and Kafka's offsets. Exits as diff(1): 0 equal, 1 differs, 2 could not compare.
+    Verify(verify::Args),
+}
+
+impl Args {
+    /// What an error ends the process with.
+    pub fn failure(&self) -> ExitCode {
+        match self.command {
+            Some(Command::Verify(_)) => ExitCode::from(Verdict::NotCompared as u8),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// Does it.
+    pub async fn run(&self) -> anyhow::Result<ExitCode> {
+        let config: Config = load("aggregate", &self.config)?;
+        telemetry::init(&config.telemetry)?;
+        match &self.command {
+            None => run_stage(&config).await?,
+            Some(Command::Rebuild(args)) => rebuild::run(&config, args).await?,
+            Some(Command::Verify(args)) => return Ok(ExitCode::from(verify::run(&config, args).await? as u8)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn run_stage(config: &Config) -> anyhow::Result<()> {
+    let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
+    let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
+    let limits = Limits {
+        max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
+        keys_per_tenant_max: config.aggregate.keys_per_tenant_max.max(1),
+    };
+    let (mut registry, turn) = (Registry::default(), Turn::default());
+    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_turn(turn.clone());
+    let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
+    let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
+    let reconciliation = Reconciliation::new(config, &mut registry)?;
+    let upkeep = Upkeep::new(config, turn, &mut registry)?;
+    let beside = [
+        tokio::spawn(stalls.watch()),
+        tokio::spawn(reconciliation.run()),
+        tokio::spawn(upkeep.run()),
+    ];
+    let options = config.run_options();
+    let ended = horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await;
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
+    ended?;
+    Ok(())
+}

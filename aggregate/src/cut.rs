@@ -1,0 +1,126 @@
+//! A position in every log: records before it are meant, those from it on are not.
+//!
+//! A rebuild and a verification compare tables that are written by different processes at different speeds; a cut says
+//! of each record on which side it stands, in Rust and as a condition in SQL. Partitions that the cut does not know are
+//! behind it: nothing of them has been aggregated.
+
+use std::collections::BTreeMap;
+
+/// A place in the log of a partition, over all its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// Offset in it.
+    pub offset: i64,
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Log {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl std::fmt::Display for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A position in every log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cut(BTreeMap<Log, Position>);
+
+impl Cut {
+    /// The cut's position in a log.
+    pub fn get(&self, log: &Log) -> Option<Position> {
+        self.0.get(log).copied()
+    }
+
+    /// Sets the position in a log.
+    pub fn set(&mut self, log: Log, position: Position) {
+        self.0.insert(log, position);
+    }
+
+    /// All logs with their positions.
+    pub fn iter(&self) -> impl Iterator<Item = (&Log, Position)> {
+        self.0.iter().map(|(log, position)| (log, *position))
+    }
+
+    /// The topics, sorted, each once.
+    pub fn topics(&self) -> Vec<&str> {
+        let mut topics: Vec<&str> = self.0.keys().map(|log| log.topic.as_str()).collect();
+        topics.dedup();
+        topics
+    }
+
+    /// Whether a place lies before the cut.
+    pub fn is_before(&self, log: &Log, position: Position) -> bool {
+        self.get(log).is_some_and(|cut| position < cut)
+    }
+
+    /// The condition that a row lies before the cut; `offset` names its column, `kafka_offset` or `start_offset`. By topic
+    /// one look-up in a table of its partitions, so that the number of partitions costs nothing a row.
+    pub fn condition(&self, offset: &str) -> String {
+        let of_topic = |topic: &str| {
+            let logs: Vec<_> = self.0.iter().filter(|(log, _)| log.topic == topic).collect();
+            let list = |of: &dyn Fn(&Log, &Position) -> String| {
+                let items: Vec<String> = logs.iter().map(|(log, position)| of(log, position)).collect();
+                format!("[{}]", items.join(", "))
+            };
+            let partitions = list(&|log, _| format!("toInt32({})", log.partition));
+            let epochs = list(&|_, position| format!("toUInt32({})", position.log_epoch));
+            let ends = list(&|_, position| format!("toInt64({})", position.offset));
+            let epoch = format!("transform(kafka_partition, {partitions}, {epochs}, toUInt32(0))");
+            format!(
+                "(kafka_topic = {topic} and (log_epoch < {epoch} or (log_epoch = {epoch} \
+                 and {offset} < transform(kafka_partition, {partitions}, {ends}, toInt64(0)))))",
+                topic = literal(topic)
+            )
+        };
+        let topics: Vec<String> = self.topics().into_iter().map(of_topic).collect();
+        if topics.is_empty() {
+            "0".to_owned()
+        } else {
+            format!("({})", topics.join(" or "))
+        }
+    }
+}
+
+/// A text as a SQL string literal. Statements of the client take `?` for a parameter, hence the doubling.
+pub fn literal(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'").replace('?', "??");
+    format!("'{escaped}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(partition: i32) -> Log {
+        Log {
+            topic: "metrics".to_owned(),
+            partition,
+        }
+    }
+
+    #[test]
+    fn earlier_lives_of_a_log_are_before_the_cut_and_unknown_partitions_behind_it() {
+        let mut cut = Cut::default();
+        let at = |log_epoch, offset| Position { log_epoch, offset };
+        cut.set(log(0), at(2, 100));
+        assert!(cut.is_before(&log(0), at(1, 5_000)));
+        assert!(cut.is_before(&log(0), at(2, 99)));
+        assert!(!cut.is_before(&log(0), at(2, 100)));
+        assert!(!cut.is_before(&log(0), at(3, 0)));
+        assert!(!cut.is_before(&log(1), at(1, 0)));
+    }
+
+    #[test]
+    fn nothing_is_before_an_empty_cut() {
+        assert_eq!(Cut::default().condition("kafka_offset"), "0");
+    }
+}

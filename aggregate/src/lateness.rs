@@ -1,0 +1,95 @@
+//! Whether a record was late, decided long after it came: by the batch of the aggregate stage that covered its offset.
+//!
+//! In: the ledger's batches that some hour was late for. Out: for a record, the minute in which it revised its hour, or 0 for
+//! one that was on time, exactly as the stage wrote it. A record that no late batch covers was on time.
+
+use std::collections::HashMap;
+
+use crate::cut::Log;
+use crate::key::HOUR_S;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// A batch of the aggregate stage, as the ledger has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// First offset.
+    pub start: i64,
+    /// Offset after the last.
+    pub end: i64,
+    /// The partition's watermark before it, ms since 1970.
+    pub watermark_ms: i64,
+    /// When it was closed, ms since 1970.
+    pub closed_ms: i64,
+}
+
+/// The batches that hours were late for, by life of a log.
+#[derive(Debug, Default)]
+pub struct Latenesses {
+    /// By log and life: batches by offset.
+    logs: HashMap<(Log, u32), Vec<Batch>>,
+}
+
+impl Latenesses {
+    /// Of batches in any order.
+    pub fn new(batches: impl IntoIterator<Item = (Log, u32, Batch)>) -> Self {
+        let mut logs: HashMap<(Log, u32), Vec<Batch>> = HashMap::new();
+        for (log, log_epoch, batch) in batches {
+            logs.entry((log, log_epoch)).or_default().push(batch);
+        }
+        for batches in logs.values_mut() {
+            batches.sort_unstable_by_key(|batch| batch.start);
+        }
+        Self { logs }
+    }
+
+    /// Whether all records were on time.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// The batches of one life of a log.
+    pub fn of(&self, log: &Log, log_epoch: u32) -> &[Batch] {
+        self.logs.get(&(log.clone(), log_epoch)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The minute in which the record at `offset` revised `hour`, seconds since 1970; 0 for a record on time. `batches` are those
+/// of its log, by offset.
+pub fn revised_at(batches: &[Batch], offset: i64, hour: u32) -> u32 {
+    let after = batches.partition_point(|batch| batch.start <= offset);
+    let covering = after.checked_sub(1).map(|position| &batches[position]);
+    covering
+        .filter(|batch| offset < batch.end && is_late(hour, batch.watermark_ms))
+        .map_or(0, |batch| (batch.closed_ms.div_euclid(MINUTE_MS) * 60) as u32)
+}
+
+/// Whether an hour had been declared complete at a watermark.
+pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
+    (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= watermark_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u32 = 1_700_000_000 / HOUR_S * HOUR_S;
+
+    #[test]
+    fn a_record_is_late_by_the_batch_that_covers_it() {
+        let end_ms = (i64::from(HOUR) + 3_600) * 1_000;
+        let batch = |start, watermark_ms| Batch {
+            start,
+            end: start + 10,
+            watermark_ms,
+            closed_ms: end_ms + 90_000,
+        };
+        let batches = [batch(0, end_ms - 1), batch(10, end_ms), batch(30, end_ms + 5)];
+        let late = HOUR + 3_600 + 60;
+        assert_eq!(revised_at(&batches, 9, HOUR), 0, "before the watermark reached the end of the hour");
+        assert_eq!(revised_at(&batches, 10, HOUR), late);
+        assert_eq!(revised_at(&batches, 20, HOUR), 0, "in no batch");
+        assert_eq!(revised_at(&batches, 39, HOUR), late);
+        assert_eq!(revised_at(&batches, 39, HOUR + 3_600), 0, "another hour");
+    }
+}

@@ -1,0 +1,247 @@
+//! What the tables say of how far the stages are: the ledger and the progress, as `rebuild` and `verify` read them.
+//!
+//! Only reads. Progress is written after the ledger, and the ledger after the rows: whoever reads them in this order never takes
+//! for stored what is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::Row;
+use horolog_stage::store::Store;
+use serde::Deserialize;
+
+use crate::cut::{Cut, Log, Position};
+use crate::key::HOUR_S;
+use crate::lateness::{Batch, Latenesses};
+use crate::scope::Scope;
+use crate::tool_error::ToolError;
+
+/// Entries of the ledger that are batches which are stored.
+pub const STORED: &str = "entry in ('batch', 'recovered')";
+
+/// How far the aggregate stage is in the newest life of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct ProgressRow {
+    kafka_topic: String,
+    kafka_partition: i32,
+    log_epoch: u32,
+    /// Partitions of the topic, as the writer saw them.
+    pub partitions: i32,
+    /// Everything before this offset is in the hours.
+    pub aggregated_end: i64,
+    /// Batches from there on carry at least this epoch.
+    pub write_epoch: u32,
+    /// The partition's watermark, ms since 1970; 0 where none was stated.
+    pub watermark_ms: i64,
+    /// When the row was written, ms since 1970.
+    pub written_ms: i64,
+}
+
+impl ProgressRow {
+    /// Whose progress it is.
+    pub fn log(&self) -> Log {
+        Log {
+            topic: self.kafka_topic.clone(),
+            partition: self.kafka_partition,
+        }
+    }
+
+    /// How far.
+    pub fn position(&self) -> Position {
+        Position {
+            log_epoch: self.log_epoch,
+            offset: self.aggregated_end,
+        }
+    }
+}
+
+/// The newest progress of every log.
+pub async fn progress(store: &Store) -> Result<Vec<ProgressRow>, ToolError> {
+    store.catch_up(&["partition_progress"]).await?;
+    let query = "select kafka_topic, kafka_partition, log_epoch, max(p.partitions) as partitions, \
+         max(p.aggregated_end) as aggregated_end, max(p.write_epoch) as write_epoch, \
+         toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms, \
+         toUnixTimestamp64Milli(max(p.inserted_at)) as written_ms \
+         from partition_progress as p group by kafka_topic, kafka_partition, log_epoch \
+         order by kafka_topic, kafka_partition, log_epoch desc limit 1 by kafka_topic, kafka_partition";
+    Ok(store.client.query(query).fetch_all().await?)
+}
+
+/// Up to where the hours hold the records of every log.
+pub fn aggregated(progress: &[ProgressRow]) -> Cut {
+    let mut cut = Cut::default();
+    for row in progress {
+        cut.set(row.log(), row.position());
+    }
+    cut
+}
+
+/// The end of a stage's ledger for every log.
+pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
+    store.catch_up(&["batch_ledger"]).await?;
+    let rows: Vec<(String, i32, u32, i64)> = store
+        .client
+        .query(
+            "select kafka_topic, kafka_partition, (max((log_epoch, end_offset)) as at).1, at.2 from batch_ledger final \
+             where stage = ? and entry != 'begun' group by kafka_topic, kafka_partition",
+        )
+        .bind(stage)
+        .fetch_all()
+        .await?;
+    let end = |(topic, partition, log_epoch, offset)| (Log { topic, partition }, Position { log_epoch, offset });
+    Ok(rows.into_iter().map(end).collect())
+}
+
+/// Where, in every log, the first batch with at least this write epoch begins.
+pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<Log, Position>, ToolError> {
+    store.catch_up(&["batch_ledger"]).await?;
+    let rows: Vec<(String, i32, u32, i64)> = store
+        .client
+        .query(&format!(
+            "select kafka_topic, kafka_partition, (min((log_epoch, start_offset)) as at).1, at.2 from batch_ledger final \
+             where stage = 'aggregate' and {STORED} and write_epoch >= ? group by kafka_topic, kafka_partition"
+        ))
+        .bind(write_epoch)
+        .fetch_all()
+        .await?;
+    let start = |(topic, partition, log_epoch, offset)| (Log { topic, partition }, Position { log_epoch, offset });
+    Ok(rows.into_iter().map(start).collect())
+}
+
+/// Records by hour that a stage's ledger has of the batches before the cut, all tenants and metrics.
+pub async fn hour_counts(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+    let query = format!(
+        "select toUnixTimestamp(entry_hour.1) as hour, sum(entry_hour.2) as records from ( \
+           select arrayJoin(mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC'), hours)::Array(Tuple(DateTime('UTC'), UInt64))) as entry_hour \
+           from batch_ledger final where stage = ? and {STORED} and {before}) group by hour",
+        from = scope.from,
+        to = scope.to,
+        before = cut.condition("start_offset"),
+    );
+    let rows: Vec<(u32, u64)> = store.client.query(&query).bind(stage).fetch_all().await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Raw rows by hour before the cut; all tenants and metrics, or those of the scope.
+pub async fn raw_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+    let query = format!(
+        "select toUnixTimestamp(toStartOfHour(time)) as hour, count() as records from metrics \
+         where {} and {} group by hour",
+        scope.raw_condition(),
+        cut.condition("kafka_offset")
+    );
+    let rows: Vec<(u32, u64)> = scope.bind(store.client.query(&query)).fetch_all().await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A batch of the aggregate stage that has records of some hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourBatch {
+    /// Its log.
+    pub log: Log,
+    /// Where it begins.
+    pub start: Position,
+    /// Offset after its last record.
+    pub end: i64,
+    /// Its records by hour, in the hours asked for.
+    pub hours: BTreeMap<u32, u64>,
+}
+
+/// The stage's batches before the cut that have records in these hours, by log and offset.
+pub async fn batches(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Result<Vec<HourBatch>, ToolError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        kafka_topic: String,
+        kafka_partition: i32,
+        log_epoch: u32,
+        start_offset: i64,
+        end_offset: i64,
+        in_scope: Vec<(u32, u64)>,
+    }
+    let query = format!(
+        "select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, \
+         arrayMap(hour -> (toUnixTimestamp(hour.1), hour.2), mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') \
+         and hour < toDateTime({to}, 'UTC'), hours)::Array(Tuple(DateTime('UTC'), UInt64))) as in_scope \
+         from batch_ledger final where stage = ? and {STORED} and {before} and notEmpty(in_scope) \
+         order by kafka_topic, kafka_partition, log_epoch, start_offset",
+        from = scope.from,
+        to = scope.to,
+        before = cut.condition("start_offset"),
+    );
+    let rows: Vec<Found> = store.client.query(&query).bind(stage).fetch_all().await?;
+    let batch = |row: Found| HourBatch {
+        log: Log {
+            topic: row.kafka_topic,
+            partition: row.kafka_partition,
+        },
+        start: Position {
+            log_epoch: row.log_epoch,
+            offset: row.start_offset,
+        },
+        end: row.end_offset,
+        hours: row.in_scope.into_iter().collect(),
+    };
+    Ok(rows.into_iter().map(batch).collect())
+}
+
+/// Hours that stored batches behind the cut have records of: what is read of them may hold more than the cut.
+pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
+    store.catch_up(&["batch_ledger"]).await?;
+    let query = format!(
+        "select distinct toUnixTimestamp(arrayJoin(mapKeys(hours))) as hour from batch_ledger final \
+         where stage = 'aggregate' and {STORED} and not {} having hour >= {} and hour < {}",
+        cut.condition("start_offset"),
+        scope.from,
+        scope.to,
+    );
+    let hours: Vec<u32> = store.client.query(&query).fetch_all().await?;
+    Ok(hours.into_iter().collect())
+}
+
+/// Batches behind the cut that were begun and are not known to be stored: topic, partition, life, offset.
+pub async fn begun_since(store: &Store, cut: &Cut) -> Result<BTreeSet<(String, i32, u32, i64)>, ToolError> {
+    store.catch_up(&["batch_ledger"]).await?;
+    let query = format!(
+        "select kafka_topic, kafka_partition, log_epoch, start_offset from batch_ledger final \
+         where stage = 'aggregate' and entry = 'begun' and not {}",
+        cut.condition("start_offset"),
+    );
+    let begun: Vec<(String, i32, u32, i64)> = store.client.query(&query).fetch_all().await?;
+    Ok(begun.into_iter().collect())
+}
+
+/// The batches that some of these hours were late for.
+pub async fn latenesses(store: &Store, scope: &Scope) -> Result<Latenesses, ToolError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        kafka_topic: String,
+        kafka_partition: i32,
+        log_epoch: u32,
+        start_offset: i64,
+        end_offset: i64,
+        watermark_ms: i64,
+        closed_ms: i64,
+    }
+    let query = format!(
+        "select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, \
+         toUnixTimestamp64Milli(watermark) as watermark_ms, toUnixTimestamp64Milli(closed_at) as closed_ms \
+         from batch_ledger final where stage = 'aggregate' and {STORED} \
+         and arrayExists(hour -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC') \
+         and hour + {HOUR_S} <= watermark, mapKeys(hours))",
+        from = scope.from,
+        to = scope.to,
+    );
+    let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
+    Ok(Latenesses::new(rows.into_iter().map(|row| {
+        let log = Log {
+            topic: row.kafka_topic,
+            partition: row.kafka_partition,
+        };
+        let batch = Batch {
+            start: row.start_offset,
+            end: row.end_offset,
+            watermark_ms: row.watermark_ms,
+            closed_ms: row.closed_ms,
+        };
+        (log, row.log_epoch, batch)
+    })))
+}

@@ -1,0 +1,181 @@
+//! Whether the records of some hours are still there to be recomputed from.
+//!
+//! The ledger of the aggregate stage counts the records of each hour and is kept for years; raw rows expire after days, and the log
+//! forgets as well. An hour that has fewer records than the ledger counts would lose what it has: it is refused, and so is
+//! the whole rebuild, with the hours that are still possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use horolog_stage::store::Store;
+
+use super::now_ms;
+use super::register::Source;
+use crate::broker::Broker;
+use crate::cut::{Cut, Log};
+use crate::hour_incident::HourIncident;
+use crate::key::HOUR_S;
+use crate::ledger::{self, HourBatch};
+use crate::scope::{Scope, show_hour};
+use crate::tool_error::ToolError;
+
+/// Hours that are told of at the most.
+const TOLD_MAX: usize = 8;
+
+/// Records that are missing, by hour; nothing where all are there. Raw rows that are stored twice are refused as well.
+pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+    let everything = Scope {
+        tenant: String::new(),
+        metric: String::new(),
+        ..scope.clone()
+    };
+    let counted = ledger::hour_counts(store, "aggregate", &everything, cut).await?;
+    let stored = ledger::raw_counts(store, &everything, cut).await?;
+    for (hour, rows) in &stored {
+        if *rows > counted.get(hour).copied().unwrap_or(0) {
+            refuse_doubles(store, &everything.in_hours(*hour, hour + HOUR_S), cut).await?;
+        }
+    }
+    let missing = |(hour, records): (u32, u64)| {
+        let missing = records.saturating_sub(stored.get(&hour).copied().unwrap_or(0));
+        (missing > 0).then_some((hour, missing))
+    };
+    Ok(counted.into_iter().filter_map(missing).collect())
+}
+
+/// More raw rows than the ledger counts: records that the aggregate stage never saw are welcome, copies are not.
+async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), ToolError> {
+    let query = format!(
+        "select kafka_topic, kafka_partition, kafka_offset from metrics where {} and {} \
+         group by kafka_topic, kafka_partition, log_epoch, kafka_offset having count() > 1 order by all limit 1",
+        hour.raw_condition(),
+        cut.condition("kafka_offset")
+    );
+    match store.client.query(&query).fetch_optional::<(String, i32, i64)>().await? {
+        None => Ok(()),
+        Some((topic, partition, offset)) => Err(ToolError::Refused(format!(
+            "raw rows of {} are stored more than once, first {topic}/{partition} offset {offset}: \
+             `horolog-aggregate verify` tells all; rebuild with --source kafka, or remove the copies",
+            show_hour(hour.from)
+        ))),
+    }
+}
+
+/// Records whose offsets the log no longer has, by hour.
+pub fn missing_in_log(batches: &[HourBatch], cut: &Cut, broker: &Broker) -> Result<BTreeMap<u32, u64>, ToolError> {
+    let logs: BTreeSet<&Log> = batches.iter().map(|batch| &batch.log).collect();
+    let mut bounds = BTreeMap::new();
+    for log in logs {
+        let is_there = log.partition < broker.partition_count(&log.topic)?;
+        bounds.insert(log, if is_there { broker.bounds(log)? } else { (0, 0) });
+    }
+    let mut missing = BTreeMap::new();
+    for batch in batches {
+        let (first, end) = bounds[&batch.log];
+        let newest = cut.get(&batch.log).is_some_and(|cut| cut.log_epoch == batch.start.log_epoch);
+        if !(newest && first <= batch.start.offset && batch.end <= end) {
+            for (hour, records) in &batch.hours {
+                *missing.entry(*hour).or_default() += records;
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The refusal, which is also written down as an incident an hour.
+pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTreeMap<u32, u64>) -> ToolError {
+    let what = match source {
+        Source::Raw => "raw rows have expired or are missing",
+        Source::Kafka => "the log no longer has records",
+    };
+    if let Err(error) = write_incidents(store, scope, what, missing).await {
+        tracing::warn!(%error, "cannot write the incident down");
+    }
+    let mut hours: Vec<String> = missing
+        .iter()
+        .take(TOLD_MAX)
+        .map(|(hour, records)| format!("{} ({records} records)", show_hour(*hour)))
+        .collect();
+    if missing.len() > TOLD_MAX {
+        hours.push(format!("{} more hours", missing.len() - TOLD_MAX));
+    }
+    let other = match source {
+        Source::Raw => "kafka",
+        Source::Kafka => "raw",
+    };
+    ToolError::Refused(format!(
+        "{what} of {}: what the hours have would be lost; {}; or try --source {other}",
+        hours.join(", "),
+        still_possible(scope, missing)
+    ))
+}
+
+/// The hours between those that are not possible.
+fn still_possible(scope: &Scope, missing: &BTreeMap<u32, u64>) -> String {
+    let mut runs = Vec::new();
+    let mut from = scope.from;
+    for hour in missing.keys().copied().chain([scope.to]) {
+        if from < hour {
+            runs.push(format!("--from {} --to {}", show_hour(from), show_hour(hour)));
+        }
+        from = hour + HOUR_S;
+    }
+    // The newest hours are those that are asked for most.
+    let runs: Vec<String> = runs.into_iter().rev().take(TOLD_MAX).collect();
+    if runs.is_empty() {
+        "none of these hours is possible".to_owned()
+    } else {
+        format!("still possible: {}", runs.join(", "))
+    }
+}
+
+async fn write_incidents(
+    store: &Store,
+    scope: &Scope,
+    what: &str,
+    missing: &BTreeMap<u32, u64>,
+) -> Result<(), ToolError> {
+    let now_ms = now_ms();
+    for (hour, records) in missing.iter().rev().take(TOLD_MAX) {
+        let incident = HourIncident {
+            reason: "raw_expired".to_owned(),
+            hour: *hour,
+            tenant_id: scope.tenant.clone(),
+            metric_name: scope.metric.clone(),
+            records: *records,
+            detail: format!("a rebuild was refused: {what}"),
+            inserted_at: now_ms,
+            ..HourIncident::default()
+        };
+        incident.insert(store).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_possible_lies_between_what_is_not() {
+        let scope = Scope {
+            from: 0,
+            to: 5 * HOUR_S,
+            tenant: String::new(),
+            metric: String::new(),
+        };
+        let missing = |hours: &[u32]| hours.iter().map(|hour| (hour * HOUR_S, 1)).collect();
+        assert_eq!(
+            still_possible(&scope, &missing(&[0, 1])),
+            "still possible: --from 1970-01-01T02:00:00Z --to 1970-01-01T05:00:00Z"
+        );
+        assert_eq!(
+            still_possible(&scope, &missing(&[2, 4])),
+            "still possible: --from 1970-01-01T03:00:00Z --to 1970-01-01T04:00:00Z, \
+             --from 1970-01-01T00:00:00Z --to 1970-01-01T02:00:00Z"
+        );
+        assert_eq!(
+            still_possible(&scope, &missing(&[0, 1, 2, 3, 4])),
+            "none of these hours is possible"
+        );
+    }
+}

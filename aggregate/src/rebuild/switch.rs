@@ -1,0 +1,143 @@
+//! Where a rebuild ends in each log: at the first batch that the stage wrote knowing of it.
+//!
+//! From there on the stage's partial aggregates carry the rebuild's write epoch and stay; what lies before is recomputed. The place
+//! is read from the ledger, or from the progress where no batch has come since. Where no stage runs, the group's commit
+//! says it: whoever takes the partition over reads the table of rebuilds before its first batch. A batch that is pending
+//! under an older epoch belongs to neither side, so it has to be finished first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use horolog_stage::store::Store;
+
+use super::now_ms;
+use crate::broker::Broker;
+use crate::cut::{Cut, Log, Position};
+use crate::ledger::{self, ProgressRow};
+use crate::tool_error::ToolError;
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two messages that say what is waited for.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
+/// A stage of another topic that has not reported for so long does not run.
+const RESTING_AFTER_MS: i64 = 300_000;
+
+/// What a rebuild asks where it ends.
+pub struct Switch {
+    /// The tables.
+    pub store: Store,
+    /// The log.
+    pub broker: Arc<Broker>,
+    /// The topic of metric samples.
+    pub topic: String,
+}
+
+/// What is known so far.
+#[derive(Debug, Default)]
+struct Look {
+    cut: Cut,
+    /// Logs that have not switched, and why.
+    missing: BTreeMap<Log, &'static str>,
+}
+
+impl Switch {
+    /// The cut of a rebuild whose stage writes `write_epoch`; waits until each partition has one.
+    pub async fn wait(&self, write_epoch: u32, tell: impl Fn(String)) -> Result<Cut, ToolError> {
+        let mut told: Option<Instant> = None;
+        loop {
+            let look = self.look(write_epoch).await?;
+            if look.missing.is_empty() {
+                return Ok(look.cut);
+            }
+            if told.is_none_or(|at| at.elapsed() > TELL_INTERVAL) {
+                told = Some(Instant::now());
+                tell(format!("waiting for the aggregate stage: {}", say(&look.missing)));
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Whether the cut still is where the rebuild ends.
+    pub async fn require(&self, write_epoch: u32, cut: &Cut) -> Result<(), ToolError> {
+        let look = self.look(write_epoch).await?;
+        if look.missing.is_empty() && look.cut == *cut {
+            return Ok(());
+        }
+        let moved = look.cut.iter().find(|(log, position)| cut.get(log) != Some(*position)).map(|(log, _)| log);
+        let which = moved.or_else(|| look.missing.keys().next()).map(Log::to_string).unwrap_or_default();
+        Err(ToolError::Refused(format!(
+            "{which} was added, made again or written under an older epoch while the rebuild ran: start it again"
+        )))
+    }
+
+    /// Progress first: what it says is in the ledger by then.
+    async fn look(&self, write_epoch: u32) -> Result<Look, ToolError> {
+        let progress = ledger::progress(&self.store).await?;
+        let first = ledger::first_of_epoch(&self.store, write_epoch).await?;
+        let stored = ledger::stored_ends(&self.store, "aggregate").await?;
+        let (count, stopped) = self.ask_broker().await?;
+        let mut look = Look::default();
+        let own = (0..count).map(|partition| Log {
+            topic: self.topic.clone(),
+            partition,
+        });
+        let reported: BTreeMap<Log, &ProgressRow> = progress.iter().map(|row| (row.log(), row)).collect();
+        let logs: std::collections::BTreeSet<Log> = own.chain(reported.keys().cloned()).collect();
+        for log in logs {
+            let row = reported.get(&log).copied();
+            let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(ProgressRow::position);
+            let switched = first.get(&log).copied().into_iter().chain(by_progress).min();
+            let is_read = log.topic == self.topic && log.partition < count;
+            let position = match (switched, row) {
+                (Some(position), _) => Ok(position),
+                (None, _) if is_read && stopped => self.of_stopped(&log, stored.get(&log).copied()).await?,
+                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => Ok(row.position()),
+                _ => Err("has not switched yet"),
+            };
+            match position {
+                Ok(position) => look.cut.set(log, position),
+                Err(why) => drop(look.missing.insert(log, why)),
+            }
+        }
+        Ok(look)
+    }
+
+    /// Number of partitions of the topic, and whether no stage reads it.
+    async fn ask_broker(&self) -> Result<(i32, bool), ToolError> {
+        let (broker, topic) = (self.broker.clone(), self.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            Ok::<_, ToolError>((broker.partition_count(&topic)?, broker.group_is_empty()?))
+        });
+        asked.await.map_err(super::panicked)?
+    }
+
+    /// Where a stage would go on that is started now; `stored` is the end of its ledger.
+    async fn of_stopped(&self, log: &Log, stored: Option<Position>) -> Result<Result<Position, &'static str>, ToolError> {
+        let (broker, asked) = (self.broker.clone(), log.clone());
+        let committed = tokio::task::spawn_blocking(move || broker.committed(&asked)).await;
+        let committed = committed.map_err(super::panicked)??;
+        let intent = committed.and_then(|committed| committed.metadata).and_then(|metadata| metadata.intent);
+        Ok(match (intent, stored) {
+            (Some(_), _) => Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage"),
+            (None, Some(end)) => Ok(end),
+            (None, None) if committed.is_none() => Ok(NOTHING_READ),
+            (None, None) => Err("has a commit and no ledger: start the aggregate stage"),
+        })
+    }
+}
+
+/// Of a partition that no stage has read.
+const NOTHING_READ: Position = Position {
+    log_epoch: 0,
+    offset: 0,
+};
+
+fn say(missing: &BTreeMap<Log, &'static str>) -> String {
+    let mut words: Vec<String> = missing.iter().take(3).map(|(log, why)| format!("{log} {why}")).collect();
+    if missing.len() > 3 {
+        words.push(format!("and {} more partitions", missing.len() - 3));
+    }
+    words.join("; ")
+}

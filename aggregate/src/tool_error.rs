@@ -1,0 +1,56 @@
+//! Why an operator's command (`rebuild`, `verify`) could not do its work.
+
+use arrow::error::ArrowError;
+use horolog_schemas::{DecodeError, SchemaError};
+use horolog_stage::config::ConfigError;
+use horolog_stage::intent::ForeignMetadata;
+use horolog_stage::store::StoreError;
+use rdkafka::error::KafkaError;
+
+use crate::block::BlockError;
+use crate::samples::SamplesError;
+use crate::workers::WorkersError;
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The schemas of the records.
+    #[error(transparent)]
+    Schemas(#[from] SchemaError),
+    /// ClickHouse did not do what it was asked for.
+    #[error("clickhouse: {0}")]
+    Store(#[from] StoreError),
+    /// The broker did not.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The group's commits are somebody else's.
+    #[error(transparent)]
+    Foreign(#[from] ForeignMetadata),
+    /// The dataflow.
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
+    /// The block could not be made.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The rows read are not what was asked for.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
+    /// Likewise.
+    #[error("the rows read do not fit together: {0}")]
+    Columns(#[from] ArrowError),
+    /// A batch of the log is too large.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It would not be right; the words say why, and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<clickhouse::error::Error> for ToolError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        Self::Store(horolog_stage::store::classify(error))
+    }
+}

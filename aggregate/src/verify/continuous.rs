@@ -1,0 +1,208 @@
+//! Reconciliation in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
+//!
+//! Every member does it for itself: it only reads. An hour that was equal is looked at again only when the ledger
+//! counts more records for it; one that differs, every time. Never repairs: an operator decides what to rebuild.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use horolog_stage::config::ConfigError;
+use horolog_stage::store::Store;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
+
+use super::finding::{CHECKS, Finding};
+use super::verifier::{Outcome, Verifier};
+use super::complete_through;
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::hour_incident::HourIncident;
+use crate::key::HOUR_S;
+use crate::ledger;
+use crate::scope::Scope;
+use crate::tool_error::ToolError;
+
+/// Differences of a round that are logged one by one.
+const TOLD_MAX: usize = 20;
+
+/// `[verify]`: reconciliation in the running stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VerifyConfig {
+    /// How often the newest complete hours are verified, seconds. 0: never.
+    pub interval_s: u64,
+    /// How many of them.
+    pub hours: u32,
+    /// How long ingest is waited for, seconds.
+    pub wait_s: u64,
+}
+
+impl Default for VerifyConfig {
+    fn default() -> Self {
+        Self {
+            interval_s: 300,
+            hours: 3,
+            wait_s: 30,
+        }
+    }
+}
+
+/// Of one comparison.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CheckLabel {
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Metrics {
+    hours: Counter,
+    differences: Family<CheckLabel, Gauge>,
+    not_compared: Counter,
+    failures: Counter,
+    last_hour: Gauge,
+    last_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl Metrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let m = metrics.clone();
+        let registry = registry.sub_registry_with_prefix("horolog_verify");
+        registry.register("hours", "Hours that were compared and are equal", m.hours);
+        registry.register(
+            "differences",
+            "What differs as of the last verification, by what was compared: anything but 0 is an alarm",
+            m.differences,
+        );
+        registry.register("hours_not_compared", "Hours that could not be compared", m.not_compared);
+        registry.register("failures", "Verifications that ended early", m.failures);
+        registry.register(
+            "last_hour_timestamp_seconds",
+            "End of the newest hour that was compared and is equal",
+            m.last_hour,
+        );
+        registry.register("last_duration_seconds", "Duration of the last verification", m.last_seconds);
+        metrics
+    }
+}
+
+/// The task.
+pub struct Reconciliation {
+    verifier: Verifier,
+    config: VerifyConfig,
+    metrics: Metrics,
+    /// What the ledger counted for hours that were equal.
+    equal: BTreeMap<u32, u64>,
+    /// What was logged already.
+    told: BTreeSet<String>,
+}
+
+impl Reconciliation {
+    /// As configured; does not connect.
+    pub fn new(config: &Config, registry: &mut Registry) -> Result<Self, ToolError> {
+        if config.verify.hours == 0 {
+            return Err(ToolError::Config(ConfigError::Invalid {
+                setting: "verify.hours".to_owned(),
+                reason: "must be at least 1; verify.interval_s = 0 turns the verification off".to_owned(),
+            }));
+        }
+        Ok(Self {
+            verifier: Verifier {
+                store: Store::new(&config.clickhouse)?,
+                broker: Some(Arc::new(Broker::new(&config.kafka, &config.source.group)?)),
+                topic: config.source.metrics_topic.clone(),
+                raw_days: config.retention.metrics_days,
+                patience: Duration::from_secs(config.verify.wait_s),
+            },
+            config: config.verify.clone(),
+            metrics: Metrics::register(registry),
+            equal: BTreeMap::new(),
+            told: BTreeSet::new(),
+        })
+    }
+
+    /// Verifies again and again, for ever. What fails is tried again the next time.
+    pub async fn run(mut self) {
+        if self.config.interval_s == 0 {
+            return;
+        }
+        let mut ticks = tokio::time::interval(Duration::from_secs(self.config.interval_s));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.round().await {
+                self.metrics.failures.inc();
+                tracing::warn!(%error, "the verification stopped early, trying again at the next wake-up");
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), ToolError> {
+        let begun = Instant::now();
+        let progress = ledger::progress(&self.verifier.store).await?;
+        let Some(end) = complete_through(&progress, &self.verifier.topic) else {
+            return Ok(());
+        };
+        let newest = Scope {
+            from: end.saturating_sub(self.config.hours.saturating_mul(HOUR_S)),
+            to: end,
+            tenant: String::new(),
+            metric: String::new(),
+        };
+        let counts = ledger::hour_counts(&self.verifier.store, "aggregate", &newest, &ledger::aggregated(&progress)).await?;
+        let due = (newest.from..newest.to).step_by(HOUR_S as usize).find(|hour| !self.is_equal(*hour, &counts));
+        let outcome = self.verifier.verify(&newest.in_hours(due.unwrap_or(end), end)).await?;
+        let differing: BTreeSet<u32> = outcome.findings.iter().filter_map(Finding::hour).collect();
+        self.equal.retain(|hour, _| *hour >= newest.from && !differing.contains(hour));
+        for hour in outcome.hours.iter().chain(&outcome.hours_by_ledger).filter(|hour| !differing.contains(hour)) {
+            self.equal.insert(*hour, counts.get(hour).copied().unwrap_or(0));
+            self.metrics.hours.inc();
+        }
+        if let Some(newest) = self.equal.keys().next_back() {
+            self.metrics.last_hour.set(i64::from(newest + HOUR_S));
+        }
+        self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
+        self.tell(&outcome).await;
+        Ok(())
+    }
+
+    fn is_equal(&self, hour: u32, counts: &BTreeMap<u32, u64>) -> bool {
+        self.equal.get(&hour).copied() == Some(counts.get(&hour).copied().unwrap_or(0))
+    }
+
+    /// Sets the metrics; logs and writes down what was not told before.
+    async fn tell(&mut self, outcome: &Outcome) {
+        for check in CHECKS {
+            let found = outcome.findings.iter().filter(|finding| finding.check() == check).count();
+            self.metrics.differences.get_or_create(&CheckLabel { check }).set(found as i64);
+        }
+        self.metrics.not_compared.inc_by(outcome.not_compared.len() as u64);
+        for failure in &outcome.failures {
+            tracing::warn!(failure, "not verified");
+        }
+        let words: BTreeSet<String> = outcome.findings.iter().take(TOLD_MAX).map(Finding::to_string).collect();
+        for finding in outcome.findings.iter().take(TOLD_MAX) {
+            let what = finding.to_string();
+            if self.told.contains(&what) {
+                continue;
+            }
+            tracing::error!(check = finding.check(), what, "the hours, the raw rows, the ledger and the log do not agree");
+            let incident = HourIncident {
+                reason: "hours_differ".to_owned(),
+                hour: finding.hour().unwrap_or(0),
+                detail: what,
+                inserted_at: chrono::Utc::now().timestamp_millis(),
+                ..HourIncident::default()
+            };
+            if let Err(error) = incident.insert(&self.verifier.store).await {
+                tracing::warn!(%error, "cannot write the incident down");
+            }
+        }
+        self.told = words;
+    }
+}

@@ -1,0 +1,167 @@
+//! Hours against raw rows, key by key, in the engine: one pass over both, and only what differs comes back.
+//!
+//! An implementation of the aggregation that shares nothing with the dataflow but the boundaries of the buckets, so that each proves
+//! the other. Counts, extremes, last values and distributions have to be equal, sums within 1e-9 of the sum of magnitudes. Where keys
+//! of a tenant's hour were folded into an overflow key, the hour of the tenant is compared as a whole.
+
+use clickhouse::Row;
+use horolog_stage::store::Store;
+use serde::Deserialize;
+
+use super::finding::{Finding, Span};
+use crate::cut::{Cut, literal};
+use crate::fingerprint;
+use crate::overflow::OVERFLOW_METRIC;
+use crate::scope::Scope;
+use crate::tool_error::ToolError;
+
+/// Differing keys of a run of hours that are told at the most.
+const TOLD_MAX: usize = 100;
+/// Of those, the keys whose offsets are looked up.
+const LOOKED_UP_MAX: usize = 20;
+/// Beyond this much memory the engine groups on disk, bytes.
+const GROUP_BYTES_MAX: u64 = 256 << 20;
+
+/// The columns of a key besides the hour.
+const KEY: [&str; 8] = [
+    "tenant_id",
+    "metric_name",
+    "service_id",
+    "plugin_id",
+    "environment",
+    "team_id",
+    "metric_type",
+    "unit",
+];
+
+#[derive(Debug, Row, Deserialize)]
+struct Differing {
+    start: u32,
+    key_tenant_id: String,
+    key_metric_name: String,
+    key_service_id: String,
+    key_plugin_id: String,
+    key_environment: String,
+    key_team_id: String,
+    key_metric_type: String,
+    key_unit: String,
+    hour_count: u64,
+    raw_count: u64,
+    hour_sum: f64,
+    raw_sum: f64,
+    values_differ: u8,
+}
+
+/// The keys of some hours whose hours and raw rows differ; raw rows before the cut.
+pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
+    let (mut key, mut key_out) = (Vec::new(), Vec::new());
+    for column in KEY {
+        let folded = if column == "metric_type" { "'gauge'" } else { "''" };
+        let whole = format!("if(folded, {folded}, toString({column}))");
+        // The tenant stays: it is what an hour is folded by.
+        key.push(if column == "tenant_id" { column.to_owned() } else { whole });
+        key_out.push(format!("{} as key_{column}", key[key.len() - 1]));
+    }
+    let columns = KEY.join(", ");
+    let query = format!(
+        "with (tenant_id, hour) in ( \
+           select tenant_id, hour from visible_partials as h where {hourly} and metric_name = '{OVERFLOW_METRIC}') as folded \
+         select toUnixTimestamp(hour) as start, {key_out}, \
+           sumIf(n, side = 0) as hour_count, sumIf(n, side = 1) as raw_count, \
+           sumIf(total, side = 0) as hour_sum, sumIf(total, side = 1) as raw_sum, \
+           minIf(smallest, side = 0) != minIf(smallest, side = 1) or maxIf(largest, side = 0) != maxIf(largest, side = 1) \
+             or maxIf(newest, side = 0) != maxIf(newest, side = 1) or sumIf(buckets, side = 0) != sumIf(buckets, side = 1) \
+             as values_differ \
+         from ( \
+           select hour, {columns}, 0 as side, h.count as n, h.sum as total, toFloat64(0) as magnitude, h.min as smallest, \
+             h.max as largest, h.last::{LAST} as newest, {of_hour} as buckets \
+           from visible_partials as h where {hourly} \
+           union all \
+           select toStartOfHour(time) as hour, {columns}, 1 as side, toUInt64(1) as n, value as total, abs(value) as magnitude, \
+             value as smallest, value as largest, (time, kafka_partition, kafka_offset, value)::{LAST} as newest, \
+             {of_value} as buckets \
+           from metrics where {raw} and {before}) \
+         group by hour, {key} \
+         having hour_count != raw_count or values_differ or abs(hour_sum - raw_sum) > 1e-9 * sum(magnitude) \
+         order by all limit {TOLD_MAX}",
+        key = key.join(", "),
+        key_out = key_out.join(", "),
+        of_hour = fingerprint::of_hour_sql(),
+        of_value = fingerprint::of_value_sql("value"),
+        hourly = hours.hourly_condition(),
+        raw = hours.raw_condition(),
+        before = cut.condition("kafka_offset"),
+    );
+    let query = store
+        .client
+        .query(&query)
+        .with_setting("max_bytes_before_external_group_by", GROUP_BYTES_MAX.to_string());
+    let rows: Vec<Differing> = query.fetch_all().await?;
+    let mut findings = Vec::new();
+    for row in rows {
+        let offsets = if findings.len() < LOOKED_UP_MAX {
+            offsets(store, &row, cut).await?
+        } else {
+            Vec::new()
+        };
+        findings.push(finding(row, offsets));
+    }
+    Ok(findings)
+}
+
+const LAST: &str = "Tuple(DateTime64(6, 'UTC'), Int32, Int64, Float64)";
+
+fn finding(row: Differing, offsets: Vec<Span>) -> Finding {
+    Finding::HourAgainstRaw {
+        hour: row.start,
+        key: vec![
+            row.key_tenant_id,
+            row.key_metric_name,
+            row.key_service_id,
+            row.key_plugin_id,
+            row.key_environment,
+            row.key_team_id,
+            row.key_metric_type,
+            row.key_unit,
+        ],
+        count: (row.hour_count, row.raw_count),
+        sum: (row.hour_sum, row.raw_sum),
+        values_differ: row.values_differ != 0,
+        offsets,
+    }
+}
+
+/// Where the raw rows of a key are from.
+async fn offsets(store: &Store, row: &Differing, cut: &Cut) -> Result<Vec<Span>, ToolError> {
+    if row.key_metric_name.is_empty() {
+        return Ok(Vec::new()); // the whole hour of a tenant
+    }
+    let equal = |column: &str, text: &str| format!("{column} = {}", literal(text));
+    let conditions = [
+        equal("tenant_id", &row.key_tenant_id),
+        equal("metric_name", &row.key_metric_name),
+        equal("service_id", &row.key_service_id),
+        equal("plugin_id", &row.key_plugin_id),
+        equal("environment", &row.key_environment),
+        equal("team_id", &row.key_team_id),
+        equal("unit", &row.key_unit),
+        equal("metric_type", &row.key_metric_type),
+        format!("toStartOfHour(time) = toDateTime({}, 'UTC')", row.start),
+    ];
+    let query = format!(
+        "select kafka_topic, kafka_partition, log_epoch, min(kafka_offset), max(kafka_offset) + 1, count() from metrics \
+         where {} and {} group by kafka_topic, kafka_partition, log_epoch order by all",
+        conditions.join(" and "),
+        cut.condition("kafka_offset")
+    );
+    let rows: Vec<(String, i32, u32, i64, i64, u64)> = store.client.query(&query).fetch_all().await?;
+    let span = |(topic, partition, log_epoch, start, end, raw): (String, i32, u32, i64, i64, u64)| Span {
+        log: format!("{topic}/{partition}"),
+        log_epoch,
+        start,
+        end,
+        ledger: None,
+        raw,
+    };
+    Ok(rows.into_iter().map(span).collect())
+}

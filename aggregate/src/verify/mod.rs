@@ -1,0 +1,188 @@
+//! `horolog-aggregate verify`: compares the hours with the raw rows, with the ledger, and the ledger with the log.
+//!
+//! [`verifier`] decides what can be compared while records keep arriving; [`keys`] compares key by key, [`totals`] hours as a whole,
+//! [`offsets`] the ranges of the ledger. What differs is told by hour, key and offsets ([`finding`]). Only reads.
+
+mod continuous;
+mod finding;
+mod keys;
+mod offsets;
+mod totals;
+mod verifier;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use horolog_stage::store::Store;
+use serde_json::json;
+
+pub use continuous::{Reconciliation, VerifyConfig};
+pub use finding::{Finding, Span};
+pub use verifier::{Outcome, Verifier};
+
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::ledger::{self, ProgressRow};
+use crate::scope::{Scope, parse_hour, show_hour};
+use crate::key::HOUR_S;
+use crate::tool_error::ToolError;
+
+/// Hours without a comparison that are told at the most.
+const TOLD_MAX: usize = 10;
+
+/// What to verify.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// First hour: 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC). By default as far back as raw rows are kept.
+    #[arg(long, value_name = "HOUR", value_parser = parse_hour)]
+    pub from: Option<u32>,
+    /// End of the last hour, likewise; itself not included. By default all complete hours.
+    #[arg(long, value_name = "HOUR", value_parser = parse_hour)]
+    pub to: Option<u32>,
+    /// Leave the log out: compare tables only.
+    #[arg(long)]
+    pub without_kafka: bool,
+    /// How long to wait for ingest to store what the hours already have, seconds.
+    #[arg(long, default_value_t = 60)]
+    pub wait_s: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a verification ended; as of diff(1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All that was asked for is equal.
+    Equal = 0,
+    /// Something differs.
+    Differs = 1,
+    /// Nothing differs in what could be compared, but not all could.
+    NotCompared = 2,
+}
+
+/// Runs the command.
+pub async fn run(config: &Config, args: &Args) -> Result<Verdict, ToolError> {
+    let store = Store::new(&config.clickhouse)?;
+    let current = horolog_schemas::migrate::require_current(&store.client).await;
+    current.map_err(|error| ToolError::Refused(format!("clickhouse.url = {}: {error}", config.clickhouse.url)))?;
+    let broker = match args.without_kafka {
+        true => None,
+        false => Some(Arc::new(Broker::new(&config.kafka, &config.source.group)?)),
+    };
+    let verifier = Verifier {
+        store,
+        broker,
+        topic: config.source.metrics_topic.clone(),
+        raw_days: config.retention.metrics_days,
+        patience: Duration::from_secs(args.wait_s),
+    };
+    let scope = verifier.scope(args.from, args.to).await?;
+    let outcome = verifier.verify(&scope).await?;
+    let verdict = outcome.verdict();
+    if args.json {
+        println!("{}", outcome.to_json(&scope));
+    } else {
+        outcome.print(&scope);
+    }
+    Ok(verdict)
+}
+
+impl Verifier {
+    /// The hours that are meant.
+    async fn scope(&self, from: Option<u32>, to: Option<u32>) -> Result<Scope, ToolError> {
+        let to = match to {
+            Some(to) => to,
+            None => {
+                let progress = ledger::progress(&self.store).await?;
+                complete_through(&progress, &self.topic)
+                    .ok_or_else(|| ToolError::Refused("no hour is complete yet: say with --to which to compare".to_owned()))?
+            }
+        };
+        let kept_s = (self.raw_days * 24).saturating_mul(HOUR_S);
+        let from = from.unwrap_or_else(|| to.saturating_sub(kept_s));
+        if from >= to {
+            return Err(ToolError::Refused(format!(
+                "--to ({}) has to be after --from ({})",
+                show_hour(to),
+                show_hour(from)
+            )));
+        }
+        Ok(Scope {
+            from,
+            to,
+            tenant: String::new(),
+            metric: String::new(),
+        })
+    }
+}
+
+/// End of the last complete hour of a topic: all its partitions have passed it. None while one has not reported.
+pub(crate) fn complete_through(progress: &[ProgressRow], topic: &str) -> Option<u32> {
+    let of_topic: BTreeMap<i32, &ProgressRow> = progress
+        .iter()
+        .filter(|row| row.log().topic == topic)
+        .map(|row| (row.log().partition, row))
+        .collect();
+    let newest = of_topic.values().max_by_key(|row| (row.written_ms, row.partitions))?;
+    let marks = (0..newest.partitions).map(|partition| of_topic.get(&partition).map_or(0, |row| row.watermark_ms));
+    let complete_ms = marks.min().filter(|mark| *mark > 0)?;
+    let hour = complete_ms / 1_000 / i64::from(HOUR_S) * i64::from(HOUR_S);
+    u32::try_from(hour).ok()
+}
+
+impl Outcome {
+    /// How it ended.
+    pub fn verdict(&self) -> Verdict {
+        if !self.findings.is_empty() {
+            Verdict::Differs
+        } else if self.not_compared.is_empty() && self.failures.is_empty() {
+            Verdict::Equal
+        } else {
+            Verdict::NotCompared
+        }
+    }
+
+    fn to_json(&self, scope: &Scope) -> serde_json::Value {
+        let hours = |hours: &BTreeMap<u32, &'static str>| -> BTreeMap<String, &'static str> {
+            hours.iter().map(|(hour, why)| (show_hour(*hour), *why)).collect()
+        };
+        json!({
+            "from": show_hour(scope.from),
+            "to": show_hour(scope.to),
+            "hours_compared": self.hours.len(),
+            "hours_compared_with_the_ledger_alone": self.hours_by_ledger.len(),
+            "differences": self.findings,
+            "not_compared": hours(&self.not_compared),
+            "failures": self.failures,
+        })
+    }
+
+    fn print(&self, scope: &Scope) {
+        for finding in &self.findings {
+            println!("differs: {finding}");
+        }
+        for (hour, why) in self.not_compared.iter().take(TOLD_MAX) {
+            println!("not compared: {}: {why}", show_hour(*hour));
+        }
+        if self.not_compared.len() > TOLD_MAX {
+            println!("not compared: {} more hours", self.not_compared.len() - TOLD_MAX);
+        }
+        for failure in &self.failures {
+            println!("not compared: {failure}");
+        }
+        println!(
+            "{scope}: {} hours compared with raw rows and ledger, {} whose raw rows have expired with the ledger, {} not; \
+             {} differences",
+            self.hours.len(),
+            self.hours_by_ledger.len(),
+            self.not_compared.len(),
+            self.findings.len()
+        );
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> ToolError {
+    ToolError::Refused(format!("a thread panicked: {error}"))
+}

@@ -1,0 +1,208 @@
+//! Offsets: the ranges of the ledger follow one another without gaps or overlaps, and agree with the log and the group's commits.
+//!
+//! Asked in the order commit, ledger, log: each is behind the next, so what moves meanwhile never looks wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clickhouse::Row;
+use horolog_stage::store::Store;
+use serde::Deserialize;
+
+use super::finding::{Finding, Span};
+use crate::broker::{Broker, Committed};
+use crate::cut::{Log, Position, literal};
+use crate::ledger;
+use crate::tool_error::ToolError;
+
+/// Holes and overlaps that are told at the most.
+const TOLD_MAX: usize = 100;
+/// The stages that read the topic.
+const STAGES: [&str; 2] = ["aggregate", "ingest"];
+
+/// Holes and overlaps in the ledgers of these topics.
+pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, ToolError> {
+    #[derive(Row, Deserialize)]
+    struct Found {
+        stage: String,
+        kafka_topic: String,
+        kafka_partition: i32,
+        log_epoch: u32,
+        start_offset: i64,
+        reached: i64,
+    }
+    let topics: Vec<String> = topics.iter().copied().map(literal).collect();
+    let query = format!(
+        "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
+           select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
+             max(end_offset) over w as reached, row_number() over w as number \
+           from batch_ledger final where entry in ('batch', 'recovered', 'gap') and kafka_topic in [{}] \
+           window w as (partition by stage, kafka_topic, kafka_partition, log_epoch order by start_offset, end_offset \
+             rows between unbounded preceding and 1 preceding)) \
+         where number > 1 and start_offset != reached order by all limit {TOLD_MAX}",
+        topics.join(", ")
+    )
+    .replace("row_number() over w", "count() over w + 1");
+    let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
+    let finding = |row: Found| Finding::Ledger {
+        stage: row.stage,
+        what: if row.start_offset > row.reached { "gap" } else { "overlap" },
+        offsets: Span {
+            log: format!("{}/{}", row.kafka_topic, row.kafka_partition),
+            log_epoch: row.log_epoch,
+            start: row.start_offset.min(row.reached),
+            end: row.start_offset.max(row.reached),
+            ledger: None,
+            raw: 0,
+        },
+    };
+    let mut findings: Vec<Finding> = rows.into_iter().map(finding).collect();
+    for finding in &mut findings {
+        if let Finding::Ledger { offsets, .. } = finding {
+            offsets.raw = raw_rows(store, offsets).await?;
+        }
+    }
+    Ok(findings)
+}
+
+async fn raw_rows(store: &Store, span: &Span) -> Result<u64, ToolError> {
+    let query = "select count() from metrics where concat(kafka_topic, '/', toString(kafka_partition)) = ? and log_epoch = ? \
+         and kafka_offset >= ? and kafka_offset < ?";
+    let query = store.client.query(query).bind(&span.log).bind(span.log_epoch);
+    Ok(query.bind(span.start).bind(span.end).fetch_one().await?)
+}
+
+/// The ends of the ledgers against the group's commits and the log, for every partition that the topic has now.
+pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Result<Vec<Finding>, ToolError> {
+    let commits = commits(broker, topic).await?;
+    let progress = ledger::aggregated(&ledger::progress(store).await?);
+    let mut findings = Vec::new();
+    for stage in STAGES {
+        let ends = ledger::stored_ends(store, stage).await?;
+        let starts = first_starts(store, stage, topic).await?;
+        for (log, committed) in &commits {
+            let end = ends.get(log).copied();
+            let mut say = |what: String| {
+                findings.push(Finding::Log {
+                    stage: stage.to_owned(),
+                    log: log.to_string(),
+                    what,
+                });
+            };
+            if stage == "aggregate" {
+                if let Some(what) = commit_ahead(*committed, end) {
+                    say(what);
+                }
+                if let Some(at) = progress.get(log).filter(|at| end.is_none_or(|end| *at > end) && at.offset > 0) {
+                    say(format!("progress says that offsets before {} are in the hours, its ledger does not", at.offset));
+                }
+            }
+            let (asked, of) = (broker.clone(), log.clone());
+            let bounds = tokio::task::spawn_blocking(move || asked.bounds(&of)).await;
+            let (log_start, log_end) = bounds.map_err(super::panicked)??;
+            for what in log_and_ledger(log_start, log_end, starts.get(log).copied(), end) {
+                say(what);
+            }
+        }
+    }
+    Ok(findings)
+}
+
+async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Option<Committed>>, ToolError> {
+    let (broker, topic) = (broker.clone(), topic.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let logs = (0..broker.partition_count(&topic)?).map(|partition| Log {
+            topic: topic.clone(),
+            partition,
+        });
+        logs.map(|log| Ok((log.clone(), broker.committed(&log)?))).collect()
+    });
+    asked.await.map_err(super::panicked)?
+}
+
+/// Where the ledger of the newest life of each log begins.
+async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
+    let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger final \
+         where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap') \
+         group by kafka_partition, log_epoch order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
+    let rows: Vec<(i32, u32, i64)> = store.client.query(query).bind(stage).bind(topic).fetch_all().await?;
+    let start = |(partition, log_epoch, offset)| {
+        let topic = topic.to_owned();
+        (Log { topic, partition }, Position { log_epoch, offset })
+    };
+    Ok(rows.into_iter().map(start).collect())
+}
+
+/// What is committed is in the ledger.
+fn commit_ahead(committed: Option<Committed>, end: Option<Position>) -> Option<String> {
+    let committed = committed?;
+    let log_epoch = committed.metadata?.log_epoch;
+    let position = Position {
+        log_epoch,
+        offset: committed.offset,
+    };
+    let reached = end.unwrap_or(Position { log_epoch, offset: 0 });
+    (position > reached).then(|| {
+        format!(
+            "the group committed offset {}, its ledger ends at {}",
+            committed.offset, reached.offset
+        )
+    })
+}
+
+/// What the ledger names is, or was, in the log; and the log has nothing before it that it does not name.
+fn log_and_ledger(log_start: i64, log_end: i64, start: Option<Position>, end: Option<Position>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(end) = end {
+        if end.offset > log_end {
+            wrong.push(format!("its ledger ends at offset {}, the log at {log_end}: was the topic made again?", end.offset));
+        }
+        if end.offset < log_start {
+            wrong.push(format!(
+                "offsets {}-{log_start} were deleted from the log before they were read",
+                end.offset
+            ));
+        }
+    }
+    if let (Some(start), Some(end)) = (start, end)
+        && start.log_epoch == end.log_epoch
+        && start.offset > log_start
+    {
+        wrong.push(format!("the log has offsets {log_start}-{}, its ledger does not", start.offset));
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: i64) -> Option<Position> {
+        Some(Position { log_epoch: 1, offset })
+    }
+
+    #[test]
+    fn a_ledger_within_its_log_is_right() {
+        assert!(log_and_ledger(0, 100, at(0), at(90)).is_empty());
+        assert!(log_and_ledger(50, 100, at(0), at(90)).is_empty(), "retention deletes what was read");
+        assert!(log_and_ledger(0, 100, None, None).is_empty(), "nothing was read yet");
+    }
+
+    #[test]
+    fn a_ledger_that_does_not_fit_its_log_is_told() {
+        assert_eq!(log_and_ledger(0, 80, at(0), at(90)).len(), 1);
+        assert_eq!(log_and_ledger(95, 100, at(0), at(90)).len(), 1);
+        assert_eq!(log_and_ledger(0, 100, at(10), at(90)).len(), 1);
+    }
+
+    #[test]
+    fn a_commit_beyond_the_ledger_is_told() {
+        let committed = |offset| Some(Committed {
+            offset,
+            metadata: Some(horolog_stage::intent::CommitMetadata::new(1, None)),
+        });
+        assert_eq!(commit_ahead(committed(90), at(90)), None);
+        assert!(commit_ahead(committed(91), at(90)).is_some());
+        assert_eq!(commit_ahead(None, at(90)), None);
+    }
+}

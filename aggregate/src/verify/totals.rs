@@ -1,0 +1,210 @@
+//! Hours as a whole: what is visible, what the ledger counts, and how many raw rows there are.
+//!
+//! The ledger keeps the records of each batch by hour for years, so an hour can still be checked when its raw rows have expired.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use horolog_stage::store::Store;
+use serde::Deserialize;
+
+use super::finding::{Finding, Span};
+use crate::cut::Cut;
+use crate::key::HOUR_S;
+use crate::ledger::{self, STORED};
+use crate::scope::Scope;
+use crate::tool_error::ToolError;
+
+/// Batches of a differing hour that are told at the most.
+const SPANS_MAX: usize = 20;
+
+/// What is known of an hour as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Visible count.
+    pub hours: u64,
+    /// Visible late count.
+    pub late: u64,
+    /// The ledger's count.
+    pub ledger: u64,
+    /// The ledger's count of what was late.
+    pub ledger_late: u64,
+    /// Raw rows.
+    pub raw: u64,
+}
+
+/// The totals of all hours in scope that anybody knows of. Hours first: what comes meanwhile is seen by who asks the ledger after.
+pub async fn read(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, Total>, ToolError> {
+    let mut totals: BTreeMap<u32, Total> = BTreeMap::new();
+    store.catch_up(&["metrics_hourly"]).await?;
+    let query = format!(
+        "select toUnixTimestamp(hour) as start, sum(h.count), sum(h.late_count) from visible_partials as h where {} group by start",
+        scope.hourly_condition()
+    );
+    for (hour, count, late) in store.client.query(&query).fetch_all::<(u32, u64, u64)>().await? {
+        let total = totals.entry(hour).or_default();
+        (total.hours, total.late) = (count, late);
+    }
+    let query = format!(
+        "select toUnixTimestamp(entry_hour.1) as start, sum(entry_hour.2), \
+         sumIf(entry_hour.2, entry_hour.1 + {HOUR_S} <= watermark) from ( \
+           select watermark, arrayJoin(mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC'), \
+             hours)::Array(Tuple(DateTime('UTC'), UInt64))) as entry_hour \
+           from batch_ledger final where stage = 'aggregate' and {STORED} and {before}) group by start",
+        from = scope.from,
+        to = scope.to,
+        before = cut.condition("start_offset"),
+    );
+    for (hour, count, late) in store.client.query(&query).fetch_all::<(u32, u64, u64)>().await? {
+        let total = totals.entry(hour).or_default();
+        (total.ledger, total.ledger_late) = (count, late);
+    }
+    for (hour, raw) in ledger::raw_counts(store, scope, cut).await? {
+        totals.entry(hour).or_default().raw = raw;
+    }
+    Ok(totals)
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Counted {
+    kafka_topic: String,
+    kafka_partition: i32,
+    log_epoch: u32,
+    batch_start: i64,
+    batch_end: i64,
+    in_batch: u64,
+    offsets: u64,
+    first: i64,
+    last: i64,
+}
+
+/// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, offsets that are there twice, rows
+/// that are in no batch.
+pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
+    let scope = Scope {
+        from: hour,
+        to: hour + HOUR_S,
+        tenant: String::new(),
+        metric: String::new(),
+    };
+    let mut ledger = BTreeMap::new();
+    for batch in ledger::batches(store, "aggregate", &scope, cut).await? {
+        let records: u64 = batch.hours.values().sum();
+        ledger.insert((batch.log.to_string(), batch.start.log_epoch, batch.start.offset), (batch.end, records));
+    }
+    let (mut differing, mut doubled) = (Vec::new(), Vec::new());
+    for counted in raw_by_batch(store, &scope, cut).await? {
+        let log = format!("{}/{}", counted.kafka_topic, counted.kafka_partition);
+        let batch = ledger.remove(&(log.clone(), counted.log_epoch, counted.batch_start));
+        let span = Span {
+            log,
+            log_epoch: counted.log_epoch,
+            start: if batch.is_some() { counted.batch_start } else { counted.first },
+            end: if batch.is_some() { counted.batch_end } else { counted.last + 1 },
+            ledger: Some(batch.map_or(0, |(_, records)| records)),
+            raw: counted.in_batch,
+        };
+        if counted.offsets < counted.in_batch {
+            doubled.push(Span {
+                start: counted.first,
+                end: counted.last + 1,
+                ..span.clone()
+            });
+        }
+        if span.ledger != Some(span.raw) {
+            differing.push(span);
+        }
+    }
+    let without_rows = ledger.into_iter().map(|((log, log_epoch, start), (end, records))| Span {
+        log,
+        log_epoch,
+        start,
+        end,
+        ledger: Some(records),
+        raw: 0,
+    });
+    differing.extend(without_rows);
+    differing.truncate(SPANS_MAX);
+    doubled.truncate(SPANS_MAX);
+    let mut findings = Vec::new();
+    if total.raw != total.ledger || !differing.is_empty() {
+        findings.push(Finding::RawAgainstLedger {
+            hour,
+            count: (total.raw, total.ledger),
+            offsets: differing,
+        });
+    }
+    if !doubled.is_empty() {
+        findings.push(Finding::RawDoubled { hour, offsets: doubled });
+    }
+    Ok(findings)
+}
+
+/// Raw rows of an hour by the batch of the aggregate stage that covers them; those in no batch under offset -1. `first` and `last`
+/// are of the copies where there are any.
+async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Counted>, ToolError> {
+    let query = format!(
+        "select kafka_topic, kafka_partition, log_epoch, covered as batch_start, max(if(covered < 0, 0, end_offset)) as batch_end, \
+           sum(copies) as in_batch, count() as offsets, \
+           if(in_batch > offsets, minIf(kafka_offset, copies > 1), min(kafka_offset)) as first, \
+           if(in_batch > offsets, maxIf(kafka_offset, copies > 1), max(kafka_offset)) as last \
+         from ( \
+           select r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, \
+             r.kafka_offset as kafka_offset, r.copies as copies, b.end_offset as end_offset, \
+             if(r.kafka_offset < b.end_offset, b.start_offset, toInt64(-1)) as covered \
+           from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, count() as copies from metrics \
+                 where {raw} and {before_raw} group by kafka_topic, kafka_partition, log_epoch, kafka_offset) as r \
+           asof left join (select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset from batch_ledger final \
+                 where stage = 'aggregate' and {STORED} and {before_batch}) as b \
+           on r.kafka_topic = b.kafka_topic and r.kafka_partition = b.kafka_partition and r.log_epoch = b.log_epoch \
+             and r.kafka_offset >= b.start_offset) \
+         group by kafka_topic, kafka_partition, log_epoch, covered order by all",
+        raw = hour.raw_condition(),
+        before_raw = cut.condition("kafka_offset"),
+        before_batch = cut.condition("start_offset"),
+    );
+    Ok(store.client.query(&query).fetch_all().await?)
+}
+
+/// An hour whose visible count is not the ledger's; the batches that it is made of.
+pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Finding, ToolError> {
+    let scope = Scope {
+        from: hour,
+        to: hour + HOUR_S,
+        tenant: String::new(),
+        metric: String::new(),
+    };
+    let mut spans: Vec<Span> = Vec::new();
+    for batch in ledger::batches(store, "aggregate", &scope, cut).await? {
+        let (log, records) = (batch.log.to_string(), batch.hours.values().sum::<u64>());
+        match spans.last_mut() {
+            Some(span) if span.log == log && span.log_epoch == batch.start.log_epoch => {
+                span.end = batch.end;
+                span.ledger = span.ledger.map(|known| known + records);
+            }
+            _ => spans.push(Span {
+                log,
+                log_epoch: batch.start.log_epoch,
+                start: batch.start.offset,
+                end: batch.end,
+                ledger: Some(records),
+                raw: 0,
+            }),
+        }
+    }
+    let mut raw: BTreeMap<(String, u32), u64> = BTreeMap::new();
+    for counted in raw_by_batch(store, &scope, cut).await? {
+        let log = format!("{}/{}", counted.kafka_topic, counted.kafka_partition);
+        *raw.entry((log, counted.log_epoch)).or_default() += counted.in_batch;
+    }
+    for span in &mut spans {
+        span.raw = raw.get(&(span.log.clone(), span.log_epoch)).copied().unwrap_or(0);
+    }
+    spans.truncate(SPANS_MAX);
+    Ok(Finding::HourAgainstLedger {
+        hour,
+        count: (total.hours, total.ledger),
+        late: (total.late, total.ledger_late),
+        offsets: spans,
+    })
+}

@@ -1,0 +1,211 @@
+//! One verification: which hours can be compared just now, and what differs in them.
+//!
+//! Right while records keep arriving: everything is compared as of one cut, up to which the hours hold the records. An hour that a
+//! batch behind the cut has touched by the end is compared again with a new cut; one that keeps moving is said not to have
+//! been compared. Differences are only told of hours that stood still.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use horolog_stage::store::Store;
+
+use super::finding::Finding;
+use super::totals::{self, Total};
+use super::{keys, offsets};
+use crate::broker::Broker;
+use crate::cut::Cut;
+use crate::key::HOUR_S;
+use crate::ledger;
+use crate::rebuild::plan::{self, Place};
+use crate::scope::Scope;
+use crate::tool_error::ToolError;
+
+/// How often an hour that moves is compared again.
+const ROUNDS_MAX: usize = 4;
+/// Between two looks at what is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a batch that was begun may take to be stored.
+const BEGUN_DEADLINE: Duration = Duration::from_secs(15);
+/// Raw rows that the engine compares at a time, unless one hour has more.
+const RUN_ROWS_MAX: u64 = 5_000_000;
+const DAY_S: i64 = 86_400;
+
+/// What verifies.
+#[derive(Clone)]
+pub struct Verifier {
+    /// The tables.
+    pub store: Store,
+    /// The log; none to leave it out.
+    pub broker: Option<Arc<Broker>>,
+    /// The topic of metric samples.
+    pub topic: String,
+    /// Days after which raw rows may be gone.
+    pub raw_days: u32,
+    /// How long ingest is waited for.
+    pub patience: Duration,
+}
+
+/// What became of a verification.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What differs.
+    pub findings: Vec<Finding>,
+    /// Hours that were compared with their raw rows.
+    pub hours: BTreeSet<u32>,
+    /// Hours whose raw rows have expired, compared with the ledger alone.
+    pub hours_by_ledger: BTreeSet<u32>,
+    /// Hours that could not be compared, and why.
+    pub not_compared: BTreeMap<u32, &'static str>,
+    /// What else could not be compared.
+    pub failures: Vec<String>,
+}
+
+impl Verifier {
+    /// Compares everything there is to compare.
+    pub async fn verify(&self, scope: &Scope) -> Result<Outcome, ToolError> {
+        let mut outcome = Outcome::default();
+        let cut = ledger::aggregated(&ledger::progress(&self.store).await?);
+        outcome.findings.extend(offsets::contiguous(&self.store, &cut.topics()).await?);
+        if let Some(broker) = &self.broker {
+            match offsets::against_log(&self.store, broker, &self.topic).await {
+                Ok(findings) => outcome.findings.extend(findings),
+                Err(error) => outcome.failures.push(format!("the log: {error}")),
+            }
+        }
+        self.hours(scope, &mut outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Compares hours.
+    pub async fn hours(&self, scope: &Scope, outcome: &mut Outcome) -> Result<(), ToolError> {
+        let mut skip = BTreeSet::new();
+        let mut again: Option<BTreeSet<u32>> = None;
+        for _ in 0..ROUNDS_MAX {
+            let progress = ledger::progress(&self.store).await?;
+            let cut = ledger::aggregated(&progress);
+            let behind = self.hours_ingest_lacks(scope, &cut).await?;
+            let totals = totals::read(&self.store, scope, &cut).await?;
+            if let Some(again) = &again {
+                skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
+            }
+            let hours: BTreeMap<u32, Total> =
+                totals.into_iter().filter(|(hour, _)| !skip.contains(hour)).collect();
+            let round = self.round(scope, &cut, &hours, &behind).await?;
+            let Some(moved) = self.moved(scope, &cut).await? else {
+                for hour in hours.keys() {
+                    outcome.not_compared.insert(*hour, "a batch was begun and is not stored: is the aggregate stage running?");
+                }
+                return Ok(());
+            };
+            outcome.take(round, &moved);
+            let moving: BTreeSet<u32> = hours.keys().copied().filter(|hour| moved.contains(hour)).collect();
+            if moving.is_empty() {
+                return Ok(());
+            }
+            again = Some(moving);
+        }
+        for hour in again.unwrap_or_default() {
+            outcome.not_compared.insert(hour, "records keep arriving for it");
+        }
+        Ok(())
+    }
+
+    /// One look at some hours.
+    async fn round(
+        &self,
+        scope: &Scope,
+        cut: &Cut,
+        hours: &BTreeMap<u32, Total>,
+        behind: &BTreeSet<u32>,
+    ) -> Result<Outcome, ToolError> {
+        let mut outcome = Outcome::default();
+        let mut with_raw = BTreeMap::new();
+        for (&hour, &total) in hours {
+            if (total.hours, total.late) != (total.ledger, total.ledger_late) {
+                outcome.findings.push(totals::hour_culprits(&self.store, hour, total, cut).await?);
+            }
+            if behind.contains(&hour) {
+                outcome.not_compared.insert(hour, "ingest has not stored all of its raw rows: is it running?");
+            } else if total.raw < total.ledger && self.may_have_expired(hour) {
+                outcome.hours_by_ledger.insert(hour);
+            } else {
+                if total.raw != total.ledger {
+                    outcome.findings.extend(totals::raw_culprits(&self.store, hour, total, cut).await?);
+                }
+                outcome.hours.insert(hour);
+                with_raw.insert(hour, total.raw.max(total.hours));
+            }
+        }
+        let without: BTreeSet<u32> = (scope.from..scope.to)
+            .step_by(HOUR_S as usize)
+            .filter(|hour| !with_raw.contains_key(hour))
+            .collect();
+        for part in plan::hours(scope, &with_raw, &without, RUN_ROWS_MAX) {
+            if let Place::Hours(from, to) = part.place {
+                outcome.findings.extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Hours that batches behind the cut have touched; none while one that was begun is not stored.
+    async fn moved(&self, scope: &Scope, cut: &Cut) -> Result<Option<BTreeSet<u32>>, ToolError> {
+        let deadline = Instant::now() + BEGUN_DEADLINE;
+        let mut begun = ledger::begun_since(&self.store, cut).await?;
+        while !begun.is_empty() {
+            if Instant::now() > deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let now = ledger::begun_since(&self.store, cut).await?;
+            begun.retain(|batch| now.contains(batch));
+        }
+        Ok(Some(ledger::hours_since(&self.store, scope, cut).await?))
+    }
+
+    /// Hours of batches that are in the hours and not yet among the raw rows.
+    async fn hours_ingest_lacks(&self, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let stored = ledger::stored_ends(&self.store, "ingest").await?;
+            let is_behind = |(log, end): (_, crate::cut::Position)| end.offset > 0 && stored.get(log).is_none_or(|at| *at < end);
+            if !cut.iter().any(is_behind) {
+                return Ok(BTreeSet::new());
+            }
+            if Instant::now() > deadline {
+                let mut reached = Cut::default();
+                for (log, end) in cut.iter() {
+                    if let Some(at) = stored.get(log) {
+                        reached.set(log.clone(), end.min(*at));
+                    }
+                }
+                let batches = ledger::batches(&self.store, "aggregate", scope, cut).await?;
+                let lacks = |batch: &ledger::HourBatch| {
+                    let end = crate::cut::Position {
+                        offset: batch.end - 1,
+                        ..batch.start
+                    };
+                    !reached.is_before(&batch.log, end)
+                };
+                return Ok(batches.iter().filter(|batch| lacks(batch)).flat_map(|batch| batch.hours.keys().copied()).collect());
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    fn may_have_expired(&self, hour: u32) -> bool {
+        i64::from(hour) + i64::from(HOUR_S) + i64::from(self.raw_days) * DAY_S < chrono::Utc::now().timestamp()
+    }
+}
+
+impl Outcome {
+    /// Takes what a round found of the hours that stood still.
+    fn take(&mut self, round: Self, moved: &BTreeSet<u32>) {
+        let still = |hour: &u32| !moved.contains(hour);
+        self.findings.extend(round.findings.into_iter().filter(|finding| finding.hour().is_none_or(|hour| still(&hour))));
+        self.hours.extend(round.hours.into_iter().filter(still));
+        self.hours_by_ledger.extend(round.hours_by_ledger.into_iter().filter(still));
+        self.not_compared.extend(round.not_compared.into_iter().filter(|(hour, _)| still(hour)));
+    }
+}

@@ -1,0 +1,12 @@
+//! Rebuilds and verifications as an operator meets them: the real binary, the real broker and engine, both stages running. What
+//! is right stays as it is, what is damaged is found, named and repaired, and what cannot be repaired is refused.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../bed/mod.rs"]
+mod bed;
+#[allow(dead_code)] // what other tests need of a flow
+#[path = "../delivery/flow.rs"]
+mod flow;
+mod rebuilding;
+mod verifying;
+mod world;

@@ -1,0 +1,124 @@
+//! `horolog-aggregate verify`.
+
+use crate::world::{show, world};
+
+#[test]
+fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
+    let mut world = world();
+    let from = world.take_hours(2);
+    world.assert_verified(from, from + 2 * 3_600);
+    let mut command = world.start(&crate::world::command("verify", from, from + 2 * 3_600, &["--json"]), &[]);
+    while command.exited().is_none() {
+        world.send(from, 2);
+    }
+    let said = std::fs::read_to_string(command.log()).unwrap();
+    assert!(said.contains("\"differences\":[]"), "{said}");
+    world.flow.wait_until_stored();
+    world.assert_verified(from, from + 2 * 3_600);
+}
+
+#[test]
+fn a_raw_row_that_is_missing_or_stored_twice_is_named_by_hour_key_and_offset() {
+    let mut world = world();
+    let from = world.take_hours(2);
+    let (topic, next) = (world.flow.topic.clone(), from + 3_600);
+    let row = |hour: u32| -> (i32, i64, String) {
+        world.flow.bed.one(&format!(
+            "select kafka_partition, kafka_offset, metric_name from metrics where kafka_topic = '{topic}' \
+             and toStartOfHour(time) = toDateTime({hour}, 'UTC') order by kafka_offset limit 1"
+        ))
+    };
+    let (missing, twice) = (row(from), row(next));
+    world.flow.bed.execute(&format!(
+        "delete from metrics where kafka_topic = '{topic}' and kafka_partition = {} and kafka_offset = {}",
+        missing.0, missing.1
+    ));
+    world.flow.bed.execute(&format!(
+        "insert into metrics select * replace (now64(3) as inserted_at) from metrics where kafka_topic = '{topic}' \
+         and kafka_partition = {} and kafka_offset = {}",
+        twice.0, twice.1
+    ));
+    let found = world.verify(from, from + 2 * 3_600);
+    assert_eq!(found.code, 1, "{}", found.text);
+    for said in [
+        format!("differs: {}: raw rows 71, ledger 72; {topic}/{} offsets ", show(from), missing.0),
+        format!("differs: {} {topic}/{}/", show(from), missing.2),
+        format!(
+            "differs: {}: raw rows are stored more than once; {topic}/{} offsets {}-{}",
+            show(next), twice.0, twice.1, twice.1 + 1
+        ),
+        format!("differs: {} {topic}/{}/", show(next), twice.2),
+    ] {
+        assert!(found.text.contains(&said), "{said}\n{}", found.text);
+    }
+    let refused = world.run(&crate::world::command("rebuild", next, next + 3_600, &[]));
+    assert!(refused.code == 1 && refused.text.contains("stored more than once"), "{}", refused.text);
+}
+
+#[test]
+fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let topic = world.flow.topic.clone();
+    let (partition, start, end): (i32, i64, i64) = world.flow.bed.one(&format!(
+        "select kafka_partition, start_offset, end_offset from batch_ledger final where stage = 'aggregate' and kafka_topic = '{topic}' \
+         and start_offset > 0 and entry in ('batch', 'recovered') and mapContains(hours, toDateTime({from}, 'UTC')) \
+         order by start_offset limit 1"
+    ));
+    let row = format!(
+        "stage = 'aggregate' and kafka_topic = '{topic}' and kafka_partition = {partition} and start_offset = {start} and end_offset = {end}"
+    );
+    world.flow.bed.execute(&format!(
+        "create table kept_ledger engine = Memory as select * from batch_ledger final where {row}"
+    ));
+    world.flow.bed.execute(&format!("delete from batch_ledger where {row}"));
+
+    let found = world.verify(from, from + 3_600);
+    world.flow.bed.execute(
+        "insert into batch_ledger select * replace (now64(3) as inserted_at) from kept_ledger",
+    );
+    world.flow.bed.execute("drop table kept_ledger");
+    assert_eq!(found.code, 1, "{}", found.text);
+    for said in [
+        format!("the ledger of aggregate has a gap: {topic}/{partition} offsets {start}-{end}"),
+        format!("differs: {}: count 72, ledger ", show(from)),
+    ] {
+        assert!(found.text.contains(&said), "{said}\n{}", found.text);
+    }
+    world.assert_verified(from, from + 3_600);
+}
+
+#[test]
+fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
+    let mut world = world();
+    let from = world.take_hours(2);
+    let topic = world.flow.topic.clone();
+    world.flow.bed.execute(&format!(
+        "delete from metrics where kafka_topic = '{topic}' and toStartOfHour(time) = toDateTime({from}, 'UTC')"
+    ));
+    let verify = |world: &crate::world::World| {
+        let args = crate::world::command("verify", from, from + 2 * 3_600, &[]);
+        world.run_with(&args, &[("HOROLOG_AGGREGATE__RETENTION__METRICS_DAYS", "0")])
+    };
+    let equal = verify(&world);
+    assert_eq!(equal.code, 0, "{}", equal.text);
+    assert!(equal.text.contains("1 hours compared with raw rows and ledger, 1 whose raw rows have expired"), "{}", equal.text);
+    world.flow.bed.execute(&format!(
+        "delete from metrics_hourly where tenant_id = '{topic}' and hour = toDateTime({from}, 'UTC') and metric_name = 'metric_1'"
+    ));
+    let found = verify(&world);
+    assert_eq!(found.code, 1, "{}", found.text);
+    assert!(found.text.contains(&format!("differs: {}: count 48, ledger 72", show(from))), "{}", found.text);
+}
+
+#[test]
+fn what_cannot_be_compared_is_no_difference_and_no_success() {
+    let world = world();
+    let hours = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--set"];
+    let run = |set: &'static str| world.run(&[&hours[..], &[set]].concat());
+    let ended = run("clickhouse.url=http://127.0.0.1:1");
+    assert_eq!(ended.code, 2, "{}", ended.text);
+    let ended = run("kafka.bootstrap=127.0.0.1:1");
+    assert_eq!(ended.code, 2, "{}", ended.text);
+    assert!(ended.text.contains("not compared: the log"), "{}", ended.text);
+}

@@ -1,0 +1,1 @@
+drop table if exists rebuild_parts${on_cluster} sync
