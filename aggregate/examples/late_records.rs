@@ -64,9 +64,13 @@ async fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let from = stack.from;
     // A step that meets all hours evenly, and is not a multiple of any of their lengths.
-    stack.send(args.late, |number| from + number * 7_919 % (DAYS * 86_400)).await?;
+    stack
+        .send(args.late, |number| from + number * 7_919 % (DAYS * 86_400))
+        .await?;
     let late = begun.elapsed().as_secs_f64();
-    let counted = stack.count("select sum(late) from batch_ledger final where stage = 'aggregate'").await?;
+    let counted = stack
+        .count("select sum(late) from batch_ledger final where stage = 'aggregate'")
+        .await?;
 
     let begun = Instant::now();
     let command = rebuild::Args {
@@ -83,8 +87,15 @@ async fn main() -> anyhow::Result<()> {
     let rebuilt = begun.elapsed().as_secs_f64();
 
     let all = args.history + args.late;
-    println!("late: {} records ({counted} counted as late) in {late:.1} s, {:.0} records/s", args.late, args.late as f64 / late);
-    println!("rebuild: {all} records in {rebuilt:.1} s, {:.0} records/s", all as f64 / rebuilt);
+    println!(
+        "late: {} records ({counted} counted as late) in {late:.1} s, {:.0} records/s",
+        args.late,
+        args.late as f64 / late
+    );
+    println!(
+        "rebuild: {all} records in {rebuilt:.1} s, {:.0} records/s",
+        all as f64 / rebuilt
+    );
     println!("recomputing the hours costs {:.1} times as much", rebuilt / late);
     let history = (20.0 * late * all as f64 / rebuilt - args.late as f64).max(0.0);
     println!("20 times as much from a history of {:.0} records on", history);
@@ -129,17 +140,26 @@ impl Stack {
              and entry in ('batch', 'recovered')";
         let before = self.count(aggregated).await?;
         let mut client: ClientConfig = self.config.kafka.client_config();
-        client.set("linger.ms", "20").set("queue.buffering.max.messages", "500000");
+        client
+            .set("linger.ms", "20")
+            .set("queue.buffering.max.messages", "500000");
         let topic = &self.config.source.metrics_topic;
         let consumer: BaseConsumer = client.create()?;
         let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10))?;
-        let partitions = metadata.topics().first().map_or(1, |topic| topic.partitions().len().max(1)) as u64;
+        let partitions = metadata
+            .topics()
+            .first()
+            .map_or(1, |topic| topic.partitions().len().max(1)) as u64;
         let producer: BaseProducer = client.create()?;
         let mut payload = Vec::new();
         for number in 0..records {
             payload.clear();
             sample(number, time_s(number)).encode_single_object(&mut payload);
-            let record = || BaseRecord::<(), [u8]>::to(topic).partition((number % partitions) as i32).payload(&payload[..]);
+            let record = || {
+                BaseRecord::<(), [u8]>::to(topic)
+                    .partition((number % partitions) as i32)
+                    .payload(&payload[..])
+            };
             while let Err((error, _)) = producer.send(record()) {
                 match error {
                     KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::QueueFull) => {

@@ -54,17 +54,24 @@ impl Broker {
     /// Number of partitions of a topic; 0 where it does not exist.
     pub fn partition_count(&self, topic: &str) -> Result<i32, KafkaError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
-        Ok(metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32))
+        Ok(metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len() as i32))
     }
 
     /// First offset of a partition, and the offset after its last.
     pub fn bounds(&self, log: &Log) -> Result<(i64, i64), KafkaError> {
-        self.consumer.fetch_watermarks(&log.topic, log.partition, REQUEST_TIMEOUT)
+        self.consumer
+            .fetch_watermarks(&log.topic, log.partition, REQUEST_TIMEOUT)
     }
 
     /// Whether no member is in the group.
     pub fn group_is_empty(&self) -> Result<bool, KafkaError> {
-        let list = self.consumer.client().fetch_group_list(Some(&self.group), REQUEST_TIMEOUT)?;
+        let list = self
+            .consumer
+            .client()
+            .fetch_group_list(Some(&self.group), REQUEST_TIMEOUT)?;
         Ok(list.groups().iter().all(|group| group.members().is_empty()))
     }
 
@@ -114,7 +121,9 @@ impl Broker {
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
                 ))) => {
                     let next = filling.next();
-                    return Err(ToolError::Refused(format!("the log no longer has offset {next} of {log}")));
+                    return Err(ToolError::Refused(format!(
+                        "the log no longer has offset {next} of {log}"
+                    )));
                 }
                 // librdkafka reconnects by itself.
                 Some(Err(error @ KafkaError::MessageConsumption(_))) => last_error = Some(error),

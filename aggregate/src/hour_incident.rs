@@ -43,7 +43,10 @@ impl HourIncident {
     /// Writes it down. One that is told twice changes no answer.
     pub async fn insert(mut self, store: &Store) -> Result<(), ToolError> {
         self.stage = "aggregate".to_owned();
-        let token = format!("incident/{}/{}/{}/{}", self.reason, self.hour, self.detail, self.inserted_at);
+        let token = format!(
+            "incident/{}/{}/{}/{}",
+            self.reason, self.hour, self.detail, self.inserted_at
+        );
         Ok(store.insert_row(TABLE, &self, &token).await?)
     }
 }

@@ -86,7 +86,11 @@ mod tests {
         };
         let batches = [batch(0, end_ms - 1), batch(10, end_ms), batch(30, end_ms + 5)];
         let late = HOUR + 3_600 + 60;
-        assert_eq!(revised_at(&batches, 9, HOUR), 0, "before the watermark reached the end of the hour");
+        assert_eq!(
+            revised_at(&batches, 9, HOUR),
+            0,
+            "before the watermark reached the end of the hour"
+        );
         assert_eq!(revised_at(&batches, 10, HOUR), late);
         assert_eq!(revised_at(&batches, 20, HOUR), 0, "in no batch");
         assert_eq!(revised_at(&batches, 39, HOUR), late);

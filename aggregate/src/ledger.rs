@@ -108,7 +108,12 @@ pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<
 }
 
 /// Records by hour that a stage's ledger has of the batches before the cut, all tenants and metrics.
-pub async fn hour_counts(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+pub async fn hour_counts(
+    store: &Store,
+    stage: &str,
+    scope: &Scope,
+    cut: &Cut,
+) -> Result<BTreeMap<u32, u64>, ToolError> {
     let query = format!(
         "select toUnixTimestamp(entry_hour.1) as hour, sum(entry_hour.2) as records from ( \
            select arrayJoin(mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC'), hours)::Array(Tuple(DateTime('UTC'), UInt64))) as entry_hour \

@@ -32,7 +32,6 @@ pub mod stalls;
 pub mod summary;
 pub mod time_frame;
 mod tool_error;
-pub mod verify;
-
 pub mod upkeep;
+pub mod verify;
 pub mod workers;

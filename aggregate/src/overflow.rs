@@ -57,7 +57,7 @@ pub fn limit_keys(hours: Hours, keys_max: usize) -> (Hours, Overflow) {
         let mut beyond = positions.split_off(keys_max);
         beyond.sort_unstable(); // sums add up in the order of the keys
         let sum = added.entry(overflow_key(&of.0, of.1)).or_default();
-        let count = overflow.entry(of).or_insert_with(Folded::default);
+        let count = overflow.entry(of).or_default();
         for position in beyond {
             folded[position] = true;
             count.keys += 1;

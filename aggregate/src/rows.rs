@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int8Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, Float64Type, Int8Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
+};
 use arrow::error::ArrowError;
 
 use crate::cut::Log;
@@ -82,7 +84,10 @@ impl Rows {
     pub fn from_log(samples: Samples, topic: i32, partition: i32, log_epoch: u32) -> Self {
         let rows = samples.len();
         Self {
-            samples: Samples { frame: ON_TIME, ..samples },
+            samples: Samples {
+                frame: ON_TIME,
+                ..samples
+            },
             topic: vec![topic; rows],
             partition: vec![partition; rows],
             log_epoch: vec![log_epoch; rows],
@@ -106,7 +111,10 @@ impl Rows {
 
     /// The rows for which `keep` says so.
     pub fn filter(self, keep: impl Fn(&Samples, usize) -> bool) -> Result<Self, ToolError> {
-        let kept: Vec<u32> = (0..self.len()).filter(|row| keep(&self.samples, *row)).map(|row| row as u32).collect();
+        let kept: Vec<u32> = (0..self.len())
+            .filter(|row| keep(&self.samples, *row))
+            .map(|row| row as u32)
+            .collect();
         if kept.len() == self.len() {
             return Ok(self);
         }
@@ -172,7 +180,9 @@ pub fn hour_of(time_us: i64) -> u32 {
 }
 
 fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
-    let column = columns.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+    let column = columns
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>());
     column.cloned().ok_or(SamplesError::Column(name))
 }
 
@@ -180,11 +190,16 @@ fn numbers_array<'a, T: ArrowPrimitiveType>(
     columns: &'a RecordBatch,
     name: &'static str,
 ) -> Result<&'a arrow::array::PrimitiveArray<T>, SamplesError> {
-    let column = columns.column_by_name(name).and_then(|column| column.as_primitive_opt::<T>());
+    let column = columns
+        .column_by_name(name)
+        .and_then(|column| column.as_primitive_opt::<T>());
     column.ok_or(SamplesError::Column(name))
 }
 
-fn numbers<'a, T: ArrowPrimitiveType>(columns: &'a RecordBatch, name: &'static str) -> Result<&'a [T::Native], SamplesError> {
+fn numbers<'a, T: ArrowPrimitiveType>(
+    columns: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a [T::Native], SamplesError> {
     numbers_array::<T>(columns, name).map(|array| &array.values()[..])
 }
 

@@ -22,7 +22,7 @@ pub enum SamplesError {
 }
 
 /// Samples of one chunk, a row each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Samples {
     /// Who the sample belongs to.
     pub tenant_id: StringArray,

@@ -113,10 +113,16 @@ pub fn parse_hour(text: &str) -> Result<u32, String> {
         .map(|time| time.timestamp())
         .or_else(|_| {
             let text = text.trim_end_matches('Z');
-            let date = |text: &str| text.parse::<NaiveDate>().map(|date| date.and_time(chrono::NaiveTime::MIN));
+            let date = |text: &str| {
+                text.parse::<NaiveDate>()
+                    .map(|date| date.and_time(chrono::NaiveTime::MIN))
+            };
             let hour = |text: &str| NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M");
             let minute = |text: &str| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M");
-            date(text).or_else(|_| hour(text)).or_else(|_| minute(text)).map(|time| time.and_utc().timestamp())
+            date(text)
+                .or_else(|_| hour(text))
+                .or_else(|_| minute(text))
+                .map(|time| time.and_utc().timestamp())
         })
         .map_err(|_| "expected a time as 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC)".to_owned())?;
     match u32::try_from(seconds) {
@@ -133,7 +139,13 @@ mod tests {
     #[test]
     fn hours_are_read_in_the_ways_people_write_them() {
         let hour = 1_769_868_000;
-        for text in ["2026-01-31T14:00:00Z", "2026-01-31T16:00:00+02:00", "2026-01-31T14", "2026-01-31T14Z", "2026-01-31T14:00"] {
+        for text in [
+            "2026-01-31T14:00:00Z",
+            "2026-01-31T16:00:00+02:00",
+            "2026-01-31T14",
+            "2026-01-31T14Z",
+            "2026-01-31T14:00",
+        ] {
             assert_eq!(parse_hour(text), Ok(hour), "{text}");
         }
         assert_eq!(parse_hour("2026-01-31"), Ok(hour - 14 * HOUR_S));

@@ -28,6 +28,7 @@ pub struct Arguments {
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // made once a process
 enum Command {
     #[command(flatten)]
     Client(ClientCommand),

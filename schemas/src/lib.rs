@@ -9,6 +9,7 @@ pub mod buckets;
 mod datum;
 mod datum_shape;
 mod decode;
+mod dictionary;
 mod field_class;
 mod framing;
 mod kind;

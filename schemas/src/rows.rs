@@ -8,54 +8,68 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, Int8Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMillisecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, Int8Array, Int32Array, Int64Array, MapArray,
+    RecordBatch, StringArray, StructArray, TimestampMillisecondArray, UInt32Array,
 };
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 use uuid::Uuid;
 
+use crate::dictionary::dictionary;
 use crate::validate::column;
 use crate::{Decoded, Kind, Origin, RawRecord};
 
+/// How a field of the record becomes a column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is decoded.
+    Plain,
+    /// As a dictionary: the table's column is `LowCardinality`.
+    Dictionary,
+    /// A map with a dictionary of its keys, which are `LowCardinality` in the table.
+    Labels,
+}
+
+use Form::{Dictionary, Labels, Plain};
+
 /// The columns of `metrics` that are fields of the record.
-const METRIC_FIELDS: [&str; 12] = [
-    "tenant_id",
-    "time",
-    "metric_name",
-    "metric_type",
-    "service_id",
-    "plugin_id",
-    "user_id",
-    "team_id",
-    "environment",
-    "value",
-    "unit",
-    "labels",
+const METRIC_FIELDS: [(&str, Form); 12] = [
+    ("tenant_id", Dictionary),
+    ("time", Plain),
+    ("metric_name", Dictionary),
+    ("metric_type", Plain),
+    ("service_id", Dictionary),
+    ("plugin_id", Dictionary),
+    ("user_id", Plain),
+    ("team_id", Dictionary),
+    ("environment", Dictionary),
+    ("value", Plain),
+    ("unit", Dictionary),
+    ("labels", Labels),
 ];
 
 /// The columns of `audit_logs` that are fields of the record, after `event_id`.
-const AUDIT_FIELDS: [&str; 20] = [
-    "tenant_id",
-    "occurred_at",
-    "user_id",
-    "team_id",
-    "service_id",
-    "plugin_id",
-    "source",
-    "action",
-    "resource_type",
-    "resource_id",
-    "resource_name",
-    "old_value",
-    "new_value",
-    "ip_address",
-    "user_agent",
-    "session_id",
-    "request_id",
-    "status",
-    "error_message",
-    "metadata",
+const AUDIT_FIELDS: [(&str, Form); 20] = [
+    ("tenant_id", Dictionary),
+    ("occurred_at", Plain),
+    ("user_id", Plain),
+    ("team_id", Dictionary),
+    ("service_id", Dictionary),
+    ("plugin_id", Dictionary),
+    ("source", Plain),
+    ("action", Dictionary),
+    ("resource_type", Dictionary),
+    ("resource_id", Plain),
+    ("resource_name", Plain),
+    ("old_value", Plain),
+    ("new_value", Plain),
+    ("ip_address", Plain),
+    ("user_agent", Plain),
+    ("session_id", Plain),
+    ("request_id", Plain),
+    ("status", Plain),
+    ("error_message", Plain),
+    ("metadata", Labels),
 ];
 
 /// The rows of a decoded batch: the columns of the kind's table but `inserted_at`.
@@ -91,6 +105,25 @@ fn event_ids(fields: &RecordBatch) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(FixedSizeBinaryArray::try_new(16, bytes.into(), None)?))
 }
 
+/// The map with a dictionary of its keys.
+fn labels(maps: &MapArray) -> Result<MapArray, ArrowError> {
+    let keys = dictionary(keys(maps)?)?;
+    let entries = vec![Arc::new(keys) as ArrayRef, Arc::clone(maps.values())];
+    let fields: Fields = ["key", "value"]
+        .iter()
+        .zip(&entries)
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false))
+        .collect();
+    let entry = Field::new("entries", DataType::Struct(fields.clone()), false);
+    let entries = StructArray::try_new(fields, entries, None)?;
+    MapArray::try_new(Arc::new(entry), maps.offsets().clone(), entries, None, false)
+}
+
+fn keys(maps: &MapArray) -> Result<&StringArray, ArrowError> {
+    let keys = maps.keys().as_string_opt();
+    keys.ok_or_else(|| ArrowError::SchemaError(format!("the keys of a map are of type {}", maps.key_type())))
+}
+
 /// The columns of a block, in the making.
 #[derive(Default)]
 pub(crate) struct Columns {
@@ -104,12 +137,17 @@ impl Columns {
         self.arrays.push(array);
     }
 
-    fn copy(&mut self, from: &RecordBatch, names: &[&str]) -> Result<(), ArrowError> {
-        for name in names {
-            let array = from
-                .column_by_name(name)
-                .ok_or_else(|| ArrowError::SchemaError(format!("no column {name}")))?;
-            self.add(name, Arc::clone(array));
+    fn copy(&mut self, from: &RecordBatch, fields: &[(&'static str, Form)]) -> Result<(), ArrowError> {
+        for &(name, form) in fields {
+            let array: ArrayRef = match form {
+                Plain => match from.column_by_name(name) {
+                    Some(array) => Arc::clone(array),
+                    None => return Err(ArrowError::SchemaError(format!("no column {name}"))),
+                },
+                Labels => Arc::new(labels(column(from, name, |array| array.as_map_opt())?)?),
+                Dictionary => Arc::new(dictionary(column(from, name, |array| array.as_string_opt())?)?),
+            };
+            self.add(name, array);
         }
         Ok(())
     }

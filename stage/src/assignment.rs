@@ -167,11 +167,6 @@ impl Assignments {
         self.held.iter_mut().map(|(&slot, held)| (slot, held))
     }
 
-    /// Number of held partitions.
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<Event> {
         self.deferred.pop_front().or_else(|| self.events.try_recv().ok())

@@ -173,8 +173,21 @@ pub struct ClickHouseConfig {
     pub send_timeout_s: u64,
     /// Likewise for the answer. Seconds.
     pub insert_timeout_s: u64,
+    /// Compression of what is inserted on its way. `none` where the way is the loopback interface: it costs both ends more than
+    /// it saves there.
+    pub compression: Compression,
     /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables, and only for them.
     pub quorum: bool,
+}
+
+/// How inserts are compressed on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// ClickHouse's LZ4 blocks, with a checksum each.
+    Lz4,
+    /// As they are.
+    None,
 }
 
 impl Default for ClickHouseConfig {
@@ -187,6 +200,7 @@ impl Default for ClickHouseConfig {
             password_file: None,
             send_timeout_s: 20,
             insert_timeout_s: 60,
+            compression: Compression::Lz4,
             quorum: false,
         }
     }
@@ -195,7 +209,12 @@ impl Default for ClickHouseConfig {
 impl ClickHouseConfig {
     /// A client for the database, with the password read from its file.
     pub fn client(&self) -> Result<clickhouse::Client, ConfigError> {
+        let compression = match self.compression {
+            Compression::Lz4 => clickhouse::Compression::Lz4,
+            Compression::None => clickhouse::Compression::None,
+        };
         Ok(clickhouse::Client::default()
+            .with_compression(compression)
             .with_url(&self.url)
             .with_database(&self.database)
             .with_user(&self.user)

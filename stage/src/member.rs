@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use horolog_schemas::RawRecord;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
@@ -35,6 +35,8 @@ use crate::write_epoch::WriteEpoch;
 
 /// Records polled before anything else is looked at.
 const RECORDS_A_TURN: usize = 2048;
+/// Records taken under one lock and one reading of the clocks, which cost as much as all the rest a record.
+const RECORDS_AT_A_TIME: usize = 256;
 /// A broken topic must not keep the healthy ones from their work: partitions start anew at most so often.
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a turn waits for a record when there is none.
@@ -133,34 +135,61 @@ impl<S: Stage> Member<S> {
             return Ok(());
         }
         let limits = self.limits();
-        for turn in 0..RECORDS_A_TURN {
-            let wait = if turn == 0 { IDLE_WAIT } else { Duration::ZERO };
-            match self.consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => self.take_record(&message, &limits),
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-                Some(Err(error)) => self.take_error(&error),
+        let mut wait = IDLE_WAIT;
+        for _ in 0..RECORDS_A_TURN / RECORDS_AT_A_TIME {
+            let (polled, error) = self.poll_some(wait, &limits);
+            match error {
+                None if polled < RECORDS_AT_A_TIME => break,
+                None => {}
+                Some(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error),
+                Some(error) => self.take_error(&error),
             }
+            wait = Duration::ZERO;
         }
         Ok(())
     }
 
-    fn take_record(&self, message: &impl Message, limits: &Limits) {
+    /// Polls some records into their ranges: how many there were, and the error that ended it.
+    fn poll_some(&self, mut wait: Duration, limits: &Limits) -> (usize, Option<KafkaError>) {
+        let (mut messages, mut error) = (Vec::with_capacity(RECORDS_AT_A_TIME), None);
+        while messages.len() < RECORDS_AT_A_TIME {
+            match self.consumer.poll(std::mem::take(&mut wait)) {
+                None => break,
+                Some(Ok(message)) => messages.push(message),
+                Some(Err(found)) => {
+                    error = Some(found);
+                    break;
+                }
+            }
+        }
+        self.take_records(&messages, limits);
+        (messages.len(), error)
+    }
+
+    /// A partition that was taken away while these were polled is not held, or not active, and they stay in the log.
+    fn take_records(&self, messages: &[BorrowedMessage<'_>], limits: &Limits) {
         let mut assignments = self.group().assignments();
-        let Some(slot) = assignments.slot(message.topic(), message.partition()) else {
-            return;
-        };
-        let Some(partition) = assignments.get_mut(slot).and_then(|held| held.active.as_mut()) else {
-            return;
-        };
-        let record = RawRecord {
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-            key: message.key(),
-            payload: message.payload(),
-        };
-        if record.offset >= partition.next_offset() {
-            partition.push(&record, limits, Instant::now(), now_ms());
+        let (now, now_ms) = (Instant::now(), now_ms());
+        let same =
+            |a: &BorrowedMessage<'_>, b: &BorrowedMessage<'_>| a.partition() == b.partition() && a.topic() == b.topic();
+        for run in messages.chunk_by(same) {
+            let Some(slot) = assignments.slot(run[0].topic(), run[0].partition()) else {
+                continue;
+            };
+            let Some(partition) = assignments.get_mut(slot).and_then(|held| held.active.as_mut()) else {
+                continue;
+            };
+            for message in run {
+                let record = RawRecord {
+                    offset: message.offset(),
+                    timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                    key: message.key(),
+                    payload: message.payload(),
+                };
+                if record.offset >= partition.next_offset() {
+                    partition.push(&record, limits, now, now_ms);
+                }
+            }
         }
     }
 
@@ -263,17 +292,23 @@ impl<S: Stage> Member<S> {
     }
 
     /// The limits with an age that keeps a member at four inserts a second and table, however many partitions it holds.
+    /// Partitions that have had no record for a while do not make the others wait.
     fn limits(&self) -> Limits {
-        let mut limits = self.options.limits;
+        let (mut limits, now) = (self.options.limits, Instant::now());
+        let mut assignments = self.group().assignments();
+        let busy = assignments
+            .active_mut()
+            .filter(|(_, _, partition)| partition.had_record_within(AGE_BOUNDS.1, now))
+            .count();
+        limits.age_min = (AGE_A_PARTITION * busy as u32).clamp(AGE_BOUNDS.0, AGE_BOUNDS.1);
         if limits.age_max.is_zero() {
-            let partitions = self.group().assignments().len() as u32;
-            limits.age_max = (AGE_A_PARTITION * partitions).clamp(AGE_BOUNDS.0, AGE_BOUNDS.1);
+            limits.age_max = limits.age_min;
         }
         limits
     }
 }
 
-/// Age of a batch for each partition held.
+/// Age of a batch for each partition that has records.
 const AGE_A_PARTITION: Duration = Duration::from_millis(250);
 /// Smallest and largest age of a batch.
 const AGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));

@@ -29,6 +29,8 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Time since the first record.
     pub age_max: Duration,
+    /// The same for a large range whose partition has gone quiet: its backlog is read, nothing else is worth waiting for.
+    pub age_min: Duration,
 }
 
 /// When an hour is complete.
@@ -39,6 +41,11 @@ pub struct Completeness {
     /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness, ms.
     pub idle_after_ms: i64,
 }
+
+/// For so long a partition has had no record when it has gone quiet.
+const QUIET: Duration = Duration::from_millis(250);
+/// A range is large with this part of the rows that it may have.
+const LARGE: usize = 16;
 
 /// A closed range that waits for its intent to be committed.
 struct Closed {
@@ -79,6 +86,7 @@ pub struct Partition {
     /// When the last record came, ms since 1970.
     last_record_ms: i64,
     filling: Filling,
+    last_record: Option<Instant>,
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
     phase: Phase,
@@ -98,6 +106,7 @@ impl Partition {
             write_epoch: resolved.write_epoch,
             last_record_ms: 0,
             filling: Filling::new(plan.start),
+            last_record: None,
             closed: VecDeque::new(),
             recovery: plan.recovery,
             phase: Phase::Idle,
@@ -116,6 +125,8 @@ impl Partition {
         }
         self.filling.push(record, now);
         self.last_record_ms = now_ms;
+
+        self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
         let repeats = matches!(self.recovery, Some(Recovery::Repeat(_)));
@@ -127,13 +138,25 @@ impl Partition {
     /// Closes the range when it is old enough and nothing is before it.
     pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
         let busy = matches!(self.phase, Phase::Delivering { .. }) || !self.closed.is_empty();
+        let large_and_quiet = self.filling.len() >= limits.rows_max / LARGE && !self.had_record_within(QUIET, now);
+        let age_max = if large_and_quiet {
+            limits.age_min
+        } else {
+            limits.age_max
+        };
         let old = self
             .filling
             .opened()
-            .is_some_and(|opened| now.duration_since(opened) >= limits.age_max);
+            .is_some_and(|opened| now.duration_since(opened) >= age_max);
         if !busy && old && !matches!(self.recovery, Some(Recovery::Repeat(_))) {
             self.close(self.filling.next(), now_ms);
         }
+    }
+
+    /// Whether a record came not longer ago than this.
+    pub fn had_record_within(&self, time: Duration, now: Instant) -> bool {
+        self.last_record
+            .is_some_and(|last| now.saturating_duration_since(last) <= time)
     }
 
     /// Whether it has as much under way as it may.

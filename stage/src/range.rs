@@ -43,6 +43,15 @@ struct Records {
 }
 
 impl Records {
+    /// With room for as many as `other` has: the next batch of a partition is mostly like the last one, and growing to its size
+    /// step by step would copy it once more and take up to twice its memory.
+    fn with_room_of(other: &Self) -> Self {
+        Self {
+            bytes: Vec::with_capacity(other.bytes.len()),
+            entries: Vec::with_capacity(other.entries.len()),
+        }
+    }
+
     fn push(&mut self, record: &RawRecord<'_>) {
         let start = self.bytes.len();
         let mut add = |part: Option<&[u8]>| {
@@ -142,7 +151,9 @@ impl Filling {
     /// Closes it at `end` and goes on filling behind it.
     pub fn close(&mut self, id: &PartitionId, log_epoch: u32, end: i64) -> Range {
         assert!(end >= self.next, "invariant: a range ends behind its last record");
-        let filled = std::mem::replace(self, Self::new(end));
+        let mut next = Self::new(end);
+        next.records = Records::with_room_of(&self.records);
+        let filled = std::mem::replace(self, next);
         Range {
             id: id.clone(),
             log_epoch,

@@ -37,8 +37,8 @@ pub struct BatchConfig {
     pub rows_max: usize,
     /// Memory of a batch's records at the most.
     pub bytes_max: usize,
-    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held, at least 500 ms, at most 10 s, so that
-    /// a member makes at most four inserts a second and table.
+    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held that had a record in the last 10 s, at
+    /// least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
     pub age_max_ms: u64,
 }
 
@@ -291,7 +291,11 @@ fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
     // Ten seconds: a dead member's partitions go to others soon; a longer pause of a living one costs it the partition.
     for (key, value) in [
         ("session.timeout.ms", "10000"),
-        ("queued.max.messages.kbytes", "32768"),
+        // Records fetched ahead, by bytes alone: a bound by number of records stops fetching at a few milliseconds' worth.
+        ("queued.max.messages.kbytes", "16384"),
+        ("queued.min.messages", "1000000"),
+        // How long a partition is not fetched after the queue was full: the default of a second is longer than a full queue lasts.
+        ("fetch.queue.backoff.ms", "20"),
         ("topic.metadata.refresh.interval.ms", "10000"),
     ] {
         if config.get(key).is_none() {
@@ -315,6 +319,7 @@ fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOption
             rows_max: options.batch.rows_max.max(1),
             bytes_max: options.batch.bytes_max.max(1),
             age_max: Duration::from_millis(options.batch.age_max_ms),
+            age_min: Duration::ZERO, // follows from the partitions held
         },
         buffer_bytes_max: options.delivery.buffer_bytes_max,
         lease_life: Duration::from_secs(options.delivery.lease_s),

@@ -156,6 +156,7 @@ impl Life {
                 rows_max: random.random_range(1..12),
                 bytes_max: usize::MAX,
                 age_max: Duration::ZERO,
+                age_min: Duration::ZERO,
             },
         }
     }
@@ -265,7 +266,7 @@ fn insert_parts(world: &mut World, job: &Job, parts: usize) {
 fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut world = World {
-        by_offset: seed % 2 == 0,
+        by_offset: seed.is_multiple_of(2),
         ..World::default()
     };
     let mut life = Life::begin(&world, random);

@@ -71,7 +71,9 @@ impl Summaries {
                 to.max = to.max.max(summary.max);
                 for (bucket, count) in hours.buckets(position) {
                     to.magnitude += bucket.representative().abs() * *count as f64;
-                    to.buckets = to.buckets.wrapping_add(fingerprint::of_bucket(*bucket).wrapping_mul(*count));
+                    to.buckets = to
+                        .buckets
+                        .wrapping_add(fingerprint::of_bucket(*bucket).wrapping_mul(*count));
                 }
             }
         }
@@ -156,7 +158,15 @@ pub fn print(differences: &[Difference], json: bool) {
         return;
     }
     for difference in differences {
-        let Difference { hour, tenant_id, metric_name, count, late_count, sum, values_differ } = difference;
+        let Difference {
+            hour,
+            tenant_id,
+            metric_name,
+            count,
+            late_count,
+            sum,
+            values_differ,
+        } = difference;
         println!(
             "{hour} {tenant_id} {metric_name}: count {} -> {}, late {} -> {}, sum {} -> {}{}",
             count.0,
@@ -177,7 +187,12 @@ mod tests {
 
     #[test]
     fn sums_are_compared_relative_to_their_magnitudes() {
-        let one = Summary { count: 2, sum: 1e-8, magnitude: 1e3, ..NOTHING };
+        let one = Summary {
+            count: 2,
+            sum: 1e-8,
+            magnitude: 1e3,
+            ..NOTHING
+        };
         assert!(one.equals(&Summary { sum: 0.0, ..one }));
         assert!(!one.equals(&Summary { sum: 1e-5, ..one }));
         assert!(!one.equals(&Summary { count: 3, ..one }));

@@ -46,7 +46,10 @@ impl Part {
 /// Runs of hours with so many raw rows each, unless one hour has more; but for the hours that are done.
 pub fn hours(scope: &Scope, counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, records_max: u64) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for (&hour, &records) in counts.iter().filter(|(hour, _)| scope.has_hour(**hour) && !done.contains(hour)) {
+    for (&hour, &records) in counts
+        .iter()
+        .filter(|(hour, _)| scope.has_hour(**hour) && !done.contains(hour))
+    {
         let fits = |part: &&mut Part| part.records() + records <= records_max;
         // Hours between two that have records have none, unless they are done already.
         let adjoins = |part: &&mut Part| match part.place {
@@ -76,9 +79,10 @@ pub fn offsets(batches: &[HourBatch], records_max: u64) -> Vec<Part> {
         let records: u64 = batch.hours.values().sum();
         let last = parts.last_mut().filter(|part| part.records() + records <= records_max);
         match last {
-            Some(Part { place: Place::Offsets(log, start, end), expected })
-                if *log == batch.log && start.log_epoch == batch.start.log_epoch && *end == batch.start.offset =>
-            {
+            Some(Part {
+                place: Place::Offsets(log, start, end),
+                expected,
+            }) if *log == batch.log && start.log_epoch == batch.start.log_epoch && *end == batch.start.offset => {
                 *end = batch.end;
                 for (hour, records) in &batch.hours {
                     *expected.entry(*hour).or_default() += records;
@@ -115,7 +119,10 @@ mod tests {
         assert_eq!(names(&all)[..2], ["hours/0-7200", "hours/7200-14400"]);
         assert_eq!(all.iter().map(Part::records).sum::<u64>(), 7_000_000);
         for done in 0..all.len() {
-            let hours_done = all[..done].iter().flat_map(|part| part.expected.keys().copied()).collect();
+            let hours_done = all[..done]
+                .iter()
+                .flat_map(|part| part.expected.keys().copied())
+                .collect();
             assert_eq!(hours(&SCOPE, &counts, &hours_done, 2_000_000), all[done..]);
         }
     }
@@ -141,16 +148,24 @@ mod tests {
             end,
             hours: BTreeMap::from([(0, records)]),
         };
-        let parts = offsets(&[
-            batch(0, 0, 10, 10),
-            batch(0, 10, 30, 20),
-            batch(0, 40, 50, 1),
-            batch(1, 50, 60, 200_000),
-            batch(1, 60, 70, 60_000),
-        ], 250_000);
+        let parts = offsets(
+            &[
+                batch(0, 0, 10, 10),
+                batch(0, 10, 30, 20),
+                batch(0, 40, 50, 1),
+                batch(1, 50, 60, 200_000),
+                batch(1, 60, 70, 60_000),
+            ],
+            250_000,
+        );
         assert_eq!(
             names(&parts),
-            ["metrics/0@1/0-30", "metrics/0@1/40-50", "metrics/1@1/50-60", "metrics/1@1/60-70"]
+            [
+                "metrics/0@1/0-30",
+                "metrics/0@1/40-50",
+                "metrics/1@1/50-60",
+                "metrics/1@1/60-70"
+            ]
         );
         assert_eq!(parts[0].expected, BTreeMap::from([(0, 30)]));
     }

@@ -50,7 +50,12 @@ async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), To
         hour.raw_condition(),
         cut.condition("kafka_offset")
     );
-    match store.client.query(&query).fetch_optional::<(String, i32, i64)>().await? {
+    match store
+        .client
+        .query(&query)
+        .fetch_optional::<(String, i32, i64)>()
+        .await?
+    {
         None => Ok(()),
         Some((topic, partition, offset)) => Err(ToolError::Refused(format!(
             "raw rows of {} are stored more than once, first {topic}/{partition} offset {offset}: \
@@ -71,7 +76,9 @@ pub fn missing_in_log(batches: &[HourBatch], cut: &Cut, broker: &Broker) -> Resu
     let mut missing = BTreeMap::new();
     for batch in batches {
         let (first, end) = bounds[&batch.log];
-        let newest = cut.get(&batch.log).is_some_and(|cut| cut.log_epoch == batch.start.log_epoch);
+        let newest = cut
+            .get(&batch.log)
+            .is_some_and(|cut| cut.log_epoch == batch.start.log_epoch);
         if !(newest && first <= batch.start.offset && batch.end <= end) {
             for (hour, records) in &batch.hours {
                 *missing.entry(*hour).or_default() += records;

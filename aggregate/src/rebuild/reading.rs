@@ -61,7 +61,9 @@ impl Reader {
             Place::Hours(from, to) => {
                 let records = part.records();
                 tokio::spawn(async move {
-                    let end = reader.read_raw(&reader.scope.in_hours(from, to), records, &sender).await;
+                    let end = reader
+                        .read_raw(&reader.scope.in_hours(from, to), records, &sender)
+                        .await;
                     // Whoever asked may have gone: then nobody misses the end.
                     drop(sender.send(end).await);
                 });
@@ -87,7 +89,10 @@ impl Reader {
         let topics: Vec<String> = self.cut.topics().into_iter().map(literal).collect();
         let columns = raw_columns(&format!("[{}]", topics.join(", ")));
         let windows = records.div_ceil(WINDOW_ROWS).max(1);
-        let (start_us, length_us) = (u64::from(scope.from) * 1_000_000, u64::from(scope.to - scope.from) * 1_000_000);
+        let (start_us, length_us) = (
+            u64::from(scope.from) * 1_000_000,
+            u64::from(scope.to - scope.from) * 1_000_000,
+        );
         for window in 0..windows {
             let query = format!(
                 "select {columns} from metrics where {} and {} and time >= fromUnixTimestamp64Micro({}, 'UTC') \
@@ -133,7 +138,10 @@ impl Reader {
         to: &mpsc::Sender<Result<Read, ToolError>>,
     ) -> Result<Read, ToolError> {
         let topics = self.cut.topics();
-        let topic = topics.iter().position(|topic| *topic == log.topic).map_or(-1, |position| position as i32);
+        let topic = topics
+            .iter()
+            .position(|topic| *topic == log.topic)
+            .map_or(-1, |position| position as i32);
         let range = self.broker.read(log, start, end)?;
         let mut decoder = Decoder::new(Arc::clone(&self.schemas));
         let mut seen = BTreeMap::new();
@@ -151,7 +159,9 @@ impl Reader {
             let rows = Rows::from_log(samples, topic, log.partition, start.log_epoch);
             batch.push(rows.filter(|samples, row| {
                 self.scope.has_hour(hour_of(samples.time.value(row)))
-                    && self.scope.has_key(samples.tenant_id.value(row), samples.metric_name.value(row))
+                    && self
+                        .scope
+                        .has_key(samples.tenant_id.value(row), samples.metric_name.value(row))
             })?);
         }
         drop(to.blocking_send(Ok(Read::Rows(batch))));

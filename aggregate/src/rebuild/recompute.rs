@@ -63,7 +63,9 @@ pub struct Recomputed {
 impl Recomputed {
     /// The hours, by group, each key once.
     pub fn into_hours(self) -> impl Iterator<Item = (Group, Hours)> {
-        self.groups.into_iter().map(|(group, runs)| (group, Hours::fold(runs.runs)))
+        self.groups
+            .into_iter()
+            .map(|(group, runs)| (group, Hours::fold(runs.runs)))
     }
 
     /// The pieces of one block of `metrics_hourly` with this epoch, and its records by hour.

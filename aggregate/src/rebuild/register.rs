@@ -99,7 +99,9 @@ impl Rebuild {
         match known.into_iter().find(|known| known.number == row.number) {
             Some(known) if known.requested_by == row.requested_by => Ok(Self { row, is_resumed: false }),
             Some(other) => Err(other_is_unfinished(&other)),
-            None => Err(ToolError::Refused("the rebuild was registered, and is not in the table rebuilds".to_owned())),
+            None => Err(ToolError::Refused(
+                "the rebuild was registered, and is not in the table rebuilds".to_owned(),
+            )),
         }
     }
 
@@ -141,7 +143,9 @@ impl Rebuild {
 /// Gives up the unfinished rebuild with this number.
 pub async fn abandon(store: &Store, number: u32) -> Result<(), ToolError> {
     let known = read(store).await?;
-    let unfinished = known.into_iter().find(|row| row.number == number && row.state == State::Registered as i8);
+    let unfinished = known
+        .into_iter()
+        .find(|row| row.number == number && row.state == State::Registered as i8);
     let row = unfinished.ok_or_else(|| ToolError::Refused(format!("there is no unfinished rebuild {number}")))?;
     Rebuild { row, is_resumed: true }.abandon(store).await
 }
@@ -153,7 +157,11 @@ fn other_is_unfinished(row: &Stored) -> ToolError {
         tenant: row.tenant_id.clone(),
         metric: row.metric_name.clone(),
     };
-    let source = if row.source == Source::Kafka as i8 { "kafka" } else { "raw" };
+    let source = if row.source == Source::Kafka as i8 {
+        "kafka"
+    } else {
+        "raw"
+    };
     ToolError::Refused(format!(
         "rebuild {number} ({scope}, --source {source}), begun by {by}, is not finished: the same command continues it, \
          `horolog-aggregate rebuild --abandon {number}` gives it up",

@@ -74,7 +74,8 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
         source: args.source,
     };
     if args.dry_run {
-        return Ok(difference::print(&work.dry_run().await?, args.json));
+        difference::print(&work.dry_run().await?, args.json);
+        return Ok(());
     }
     let report = work.rebuild().await?;
     if args.json {
@@ -110,14 +111,21 @@ impl Work {
         let rebuild = Rebuild::claim(&self.store, &self.scope, self.source, &requested_by()).await?;
         let number = rebuild.number();
         let resumed = rebuild.is_resumed;
-        say(&format!("rebuild {number} of {}: {}", self.scope, if resumed { "continued" } else { "begun" }));
+        say(&format!(
+            "rebuild {number} of {}: {}",
+            self.scope,
+            if resumed { "continued" } else { "begun" }
+        ));
         crash::point("rebuild-registered");
         let cut = self.switch.wait(rebuild.write_epoch(), |waiting| say(&waiting)).await?;
         self.wait_for_ingest(&cut).await?;
 
         let mut done = parts::read(&self.store, number).await?;
         let todo = self.parts(&cut, &done).await?;
-        let bar = bar(done.records() + todo.iter().map(Part::records).sum::<u64>(), done.records());
+        let bar = bar(
+            done.records() + todo.iter().map(Part::records).sum::<u64>(),
+            done.records(),
+        );
         let recomputation = Arc::new(Recomputation::start(self.workers, topics(&cut))?);
         let reader = self.reader(cut.clone());
         for part in &todo {
@@ -166,7 +174,10 @@ impl Work {
         let moving = ledger::hours_since(&self.store, &self.scope, &cut).await?;
         if !moving.is_empty() {
             let hours: Vec<String> = moving.iter().map(|hour| show_hour(*hour)).collect();
-            say(&format!("records came for {} meanwhile: not compared", hours.join(", ")));
+            say(&format!(
+                "records came for {} meanwhile: not compared",
+                hours.join(", ")
+            ));
         }
         Ok(difference::between(&stored, &found, &moving))
     }
@@ -202,7 +213,10 @@ impl Work {
                     return Err(possible::refuse(&self.store, &self.scope, self.source, &missing).await);
                 }
                 let parts = plan::offsets(&batches, self.part_records_max.min(RANGE_RECORDS_MAX));
-                Ok(parts.into_iter().filter(|part| !done.names.contains(&part.name())).collect())
+                Ok(parts
+                    .into_iter()
+                    .filter(|part| !done.names.contains(&part.name()))
+                    .collect())
             }
         }
     }
@@ -215,7 +229,9 @@ impl Work {
         let mut told: Option<Instant> = None;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = cut.iter().filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end));
+            let mut behind = cut
+                .iter()
+                .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end));
             let Some((log, end)) = behind.next() else {
                 return Ok(());
             };
@@ -286,7 +302,11 @@ impl Work {
             }
         }
         if found != part.expected {
-            let hour = part.expected.keys().chain(found.keys()).find(|hour| found.get(hour) != part.expected.get(hour));
+            let hour = part
+                .expected
+                .keys()
+                .chain(found.keys())
+                .find(|hour| found.get(hour) != part.expected.get(hour));
             return Err(ToolError::Refused(format!(
                 "{}: {} has {} records now and {} are known of: the source changed, or does not agree with the ledger; \
                  `horolog-aggregate verify` tells more",
@@ -337,7 +357,11 @@ impl Work {
         if stored == done.hours {
             return Ok(());
         }
-        let differs = done.hours.keys().chain(stored.keys()).find(|hour| stored.get(hour) != done.hours.get(hour));
+        let differs = done
+            .hours
+            .keys()
+            .chain(stored.keys())
+            .find(|hour| stored.get(hour) != done.hours.get(hour));
         rebuild.abandon(&self.store).await?;
         Err(ToolError::Refused(format!(
             "rebuild {} is given up: {} has {} records in it where {} were recomputed; it was interrupted for too long, or \

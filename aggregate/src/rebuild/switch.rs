@@ -65,8 +65,15 @@ impl Switch {
         if look.missing.is_empty() && look.cut == *cut {
             return Ok(());
         }
-        let moved = look.cut.iter().find(|(log, position)| cut.get(log) != Some(*position)).map(|(log, _)| log);
-        let which = moved.or_else(|| look.missing.keys().next()).map(Log::to_string).unwrap_or_default();
+        let moved = look
+            .cut
+            .iter()
+            .find(|(log, position)| cut.get(log) != Some(*position))
+            .map(|(log, _)| log);
+        let which = moved
+            .or_else(|| look.missing.keys().next())
+            .map(Log::to_string)
+            .unwrap_or_default();
         Err(ToolError::Refused(format!(
             "{which} was added, made again or written under an older epoch while the rebuild ran: start it again"
         )))
@@ -87,7 +94,9 @@ impl Switch {
         let logs: std::collections::BTreeSet<Log> = own.chain(reported.keys().cloned()).collect();
         for log in logs {
             let row = reported.get(&log).copied();
-            let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(ProgressRow::position);
+            let by_progress = row
+                .filter(|row| row.write_epoch >= write_epoch)
+                .map(ProgressRow::position);
             let switched = first.get(&log).copied().into_iter().chain(by_progress).min();
             let is_read = log.topic == self.topic && log.partition < count;
             let position = match (switched, row) {
@@ -114,13 +123,21 @@ impl Switch {
     }
 
     /// Where a stage would go on that is started now; `stored` is the end of its ledger.
-    async fn of_stopped(&self, log: &Log, stored: Option<Position>) -> Result<Result<Position, &'static str>, ToolError> {
+    async fn of_stopped(
+        &self,
+        log: &Log,
+        stored: Option<Position>,
+    ) -> Result<Result<Position, &'static str>, ToolError> {
         let (broker, asked) = (self.broker.clone(), log.clone());
         let committed = tokio::task::spawn_blocking(move || broker.committed(&asked)).await;
         let committed = committed.map_err(super::panicked)??;
-        let intent = committed.and_then(|committed| committed.metadata).and_then(|metadata| metadata.intent);
+        let intent = committed
+            .and_then(|committed| committed.metadata)
+            .and_then(|metadata| metadata.intent);
         Ok(match (intent, stored) {
-            (Some(_), _) => Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage"),
+            (Some(_), _) => {
+                Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage")
+            }
             (None, Some(end)) => Ok(end),
             (None, None) if committed.is_none() => Ok(NOTHING_READ),
             (None, None) => Err("has a commit and no ledger: start the aggregate stage"),
@@ -135,7 +152,11 @@ const NOTHING_READ: Position = Position {
 };
 
 fn say(missing: &BTreeMap<Log, &'static str>) -> String {
-    let mut words: Vec<String> = missing.iter().take(3).map(|(log, why)| format!("{log} {why}")).collect();
+    let mut words: Vec<String> = missing
+        .iter()
+        .take(3)
+        .map(|(log, why)| format!("{log} {why}"))
+        .collect();
     if missing.len() > 3 {
         words.push(format!("and {} more partitions", missing.len() - 3));
     }

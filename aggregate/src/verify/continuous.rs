@@ -16,9 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::complete_through;
 use super::finding::{CHECKS, Finding};
 use super::verifier::{Outcome, Verifier};
-use super::complete_through;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::hour_incident::HourIncident;
@@ -86,7 +86,11 @@ impl Metrics {
             "End of the newest hour that was compared and is equal",
             m.last_hour,
         );
-        registry.register("last_duration_seconds", "Duration of the last verification", m.last_seconds);
+        registry.register(
+            "last_duration_seconds",
+            "Duration of the last verification",
+            m.last_seconds,
+        );
         metrics
     }
 }
@@ -154,12 +158,26 @@ impl Reconciliation {
             tenant: String::new(),
             metric: String::new(),
         };
-        let counts = ledger::hour_counts(&self.verifier.store, "aggregate", &newest, &ledger::aggregated(&progress)).await?;
-        let due = (newest.from..newest.to).step_by(HOUR_S as usize).find(|hour| !self.is_equal(*hour, &counts));
+        let counts = ledger::hour_counts(
+            &self.verifier.store,
+            "aggregate",
+            &newest,
+            &ledger::aggregated(&progress),
+        )
+        .await?;
+        let due = (newest.from..newest.to)
+            .step_by(HOUR_S as usize)
+            .find(|hour| !self.is_equal(*hour, &counts));
         let outcome = self.verifier.verify(&newest.in_hours(due.unwrap_or(end), end)).await?;
         let differing: BTreeSet<u32> = outcome.findings.iter().filter_map(Finding::hour).collect();
-        self.equal.retain(|hour, _| *hour >= newest.from && !differing.contains(hour));
-        for hour in outcome.hours.iter().chain(&outcome.hours_by_ledger).filter(|hour| !differing.contains(hour)) {
+        self.equal
+            .retain(|hour, _| *hour >= newest.from && !differing.contains(hour));
+        for hour in outcome
+            .hours
+            .iter()
+            .chain(&outcome.hours_by_ledger)
+            .filter(|hour| !differing.contains(hour))
+        {
             self.equal.insert(*hour, counts.get(hour).copied().unwrap_or(0));
             self.metrics.hours.inc();
         }
@@ -178,8 +196,15 @@ impl Reconciliation {
     /// Sets the metrics; logs and writes down what was not told before.
     async fn tell(&mut self, outcome: &Outcome) {
         for check in CHECKS {
-            let found = outcome.findings.iter().filter(|finding| finding.check() == check).count();
-            self.metrics.differences.get_or_create(&CheckLabel { check }).set(found as i64);
+            let found = outcome
+                .findings
+                .iter()
+                .filter(|finding| finding.check() == check)
+                .count();
+            self.metrics
+                .differences
+                .get_or_create(&CheckLabel { check })
+                .set(found as i64);
         }
         self.metrics.not_compared.inc_by(outcome.not_compared.len() as u64);
         for failure in &outcome.failures {
@@ -191,7 +216,11 @@ impl Reconciliation {
             if self.told.contains(&what) {
                 continue;
             }
-            tracing::error!(check = finding.check(), what, "the hours, the raw rows, the ledger and the log do not agree");
+            tracing::error!(
+                check = finding.check(),
+                what,
+                "the hours, the raw rows, the ledger and the log do not agree"
+            );
             let incident = HourIncident {
                 reason: "hours_differ".to_owned(),
                 hour: finding.hour().unwrap_or(0),

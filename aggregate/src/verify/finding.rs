@@ -143,15 +143,34 @@ impl Finding {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::HourAgainstRaw { hour, key, count, sum, values_differ, offsets } => {
-                write!(f, "{} {}: count {}, raw rows {}", show_hour(*hour), key.join("/"), count.0, count.1)?;
+            Self::HourAgainstRaw {
+                hour,
+                key,
+                count,
+                sum,
+                values_differ,
+                offsets,
+            } => {
+                write!(
+                    f,
+                    "{} {}: count {}, raw rows {}",
+                    show_hour(*hour),
+                    key.join("/"),
+                    count.0,
+                    count.1
+                )?;
                 write!(f, "; sum {}, of raw rows {}", sum.0, sum.1)?;
                 if *values_differ {
                     write!(f, "; min, max, last or distribution differ")?;
                 }
                 spans(f, offsets)
             }
-            Self::HourAgainstLedger { hour, count, late, offsets } => {
+            Self::HourAgainstLedger {
+                hour,
+                count,
+                late,
+                offsets,
+            } => {
                 write!(f, "{}: count {}, ledger {}", show_hour(*hour), count.0, count.1)?;
                 if late.0 != late.1 {
                     write!(f, "; late {}, ledger {}", late.0, late.1)?;

@@ -59,7 +59,11 @@ pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Find
         let folded = if column == "metric_type" { "'gauge'" } else { "''" };
         let whole = format!("if(folded, {folded}, toString({column}))");
         // The tenant stays: it is what an hour is folded by.
-        key.push(if column == "tenant_id" { column.to_owned() } else { whole });
+        key.push(if column == "tenant_id" {
+            column.to_owned()
+        } else {
+            whole
+        });
         key_out.push(format!("{} as key_{column}", key[key.len() - 1]));
     }
     let columns = KEY.join(", ");

@@ -23,9 +23,9 @@ pub use verifier::{Outcome, Verifier};
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::key::HOUR_S;
 use crate::ledger::{self, ProgressRow};
 use crate::scope::{Scope, parse_hour, show_hour};
-use crate::key::HOUR_S;
 use crate::tool_error::ToolError;
 
 /// Hours without a comparison that are told at the most.
@@ -96,8 +96,9 @@ impl Verifier {
             Some(to) => to,
             None => {
                 let progress = ledger::progress(&self.store).await?;
-                complete_through(&progress, &self.topic)
-                    .ok_or_else(|| ToolError::Refused("no hour is complete yet: say with --to which to compare".to_owned()))?
+                complete_through(&progress, &self.topic).ok_or_else(|| {
+                    ToolError::Refused("no hour is complete yet: say with --to which to compare".to_owned())
+                })?
             }
         };
         let kept_s = (self.raw_days * 24).saturating_mul(HOUR_S);

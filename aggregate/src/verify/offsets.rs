@@ -46,7 +46,11 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let finding = |row: Found| Finding::Ledger {
         stage: row.stage,
-        what: if row.start_offset > row.reached { "gap" } else { "overlap" },
+        what: if row.start_offset > row.reached {
+            "gap"
+        } else {
+            "overlap"
+        },
         offsets: Span {
             log: format!("{}/{}", row.kafka_topic, row.kafka_partition),
             log_epoch: row.log_epoch,
@@ -93,8 +97,14 @@ pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Re
                 if let Some(what) = commit_ahead(*committed, end) {
                     say(what);
                 }
-                if let Some(at) = progress.get(log).filter(|at| end.is_none_or(|end| *at > end) && at.offset > 0) {
-                    say(format!("progress says that offsets before {} are in the hours, its ledger does not", at.offset));
+                if let Some(at) = progress
+                    .get(log)
+                    .filter(|at| end.is_none_or(|end| *at > end) && at.offset > 0)
+                {
+                    say(format!(
+                        "progress says that offsets before {} are in the hours, its ledger does not",
+                        at.offset
+                    ));
                 }
             }
             let (asked, of) = (broker.clone(), log.clone());
@@ -155,7 +165,10 @@ fn log_and_ledger(log_start: i64, log_end: i64, start: Option<Position>, end: Op
     let mut wrong = Vec::new();
     if let Some(end) = end {
         if end.offset > log_end {
-            wrong.push(format!("its ledger ends at offset {}, the log at {log_end}: was the topic made again?", end.offset));
+            wrong.push(format!(
+                "its ledger ends at offset {}, the log at {log_end}: was the topic made again?",
+                end.offset
+            ));
         }
         if end.offset < log_start {
             wrong.push(format!(
@@ -168,7 +181,10 @@ fn log_and_ledger(log_start: i64, log_end: i64, start: Option<Position>, end: Op
         && start.log_epoch == end.log_epoch
         && start.offset > log_start
     {
-        wrong.push(format!("the log has offsets {log_start}-{}, its ledger does not", start.offset));
+        wrong.push(format!(
+            "the log has offsets {log_start}-{}, its ledger does not",
+            start.offset
+        ));
     }
     wrong
 }
@@ -184,7 +200,10 @@ mod tests {
     #[test]
     fn a_ledger_within_its_log_is_right() {
         assert!(log_and_ledger(0, 100, at(0), at(90)).is_empty());
-        assert!(log_and_ledger(50, 100, at(0), at(90)).is_empty(), "retention deletes what was read");
+        assert!(
+            log_and_ledger(50, 100, at(0), at(90)).is_empty(),
+            "retention deletes what was read"
+        );
         assert!(log_and_ledger(0, 100, None, None).is_empty(), "nothing was read yet");
     }
 
@@ -197,10 +216,12 @@ mod tests {
 
     #[test]
     fn a_commit_beyond_the_ledger_is_told() {
-        let committed = |offset| Some(Committed {
-            offset,
-            metadata: Some(horolog_stage::intent::CommitMetadata::new(1, None)),
-        });
+        let committed = |offset| {
+            Some(Committed {
+                offset,
+                metadata: Some(horolog_stage::intent::CommitMetadata::new(1, None)),
+            })
+        };
         assert_eq!(commit_ahead(committed(90), at(90)), None);
         assert!(commit_ahead(committed(91), at(90)).is_some());
         assert_eq!(commit_ahead(None, at(90)), None);

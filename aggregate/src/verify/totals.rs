@@ -90,7 +90,10 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
     let mut ledger = BTreeMap::new();
     for batch in ledger::batches(store, "aggregate", &scope, cut).await? {
         let records: u64 = batch.hours.values().sum();
-        ledger.insert((batch.log.to_string(), batch.start.log_epoch, batch.start.offset), (batch.end, records));
+        ledger.insert(
+            (batch.log.to_string(), batch.start.log_epoch, batch.start.offset),
+            (batch.end, records),
+        );
     }
     let (mut differing, mut doubled) = (Vec::new(), Vec::new());
     for counted in raw_by_batch(store, &scope, cut).await? {
@@ -99,8 +102,16 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
         let span = Span {
             log,
             log_epoch: counted.log_epoch,
-            start: if batch.is_some() { counted.batch_start } else { counted.first },
-            end: if batch.is_some() { counted.batch_end } else { counted.last + 1 },
+            start: if batch.is_some() {
+                counted.batch_start
+            } else {
+                counted.first
+            },
+            end: if batch.is_some() {
+                counted.batch_end
+            } else {
+                counted.last + 1
+            },
             ledger: Some(batch.map_or(0, |(_, records)| records)),
             raw: counted.in_batch,
         };
@@ -115,14 +126,16 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
             differing.push(span);
         }
     }
-    let without_rows = ledger.into_iter().map(|((log, log_epoch, start), (end, records))| Span {
-        log,
-        log_epoch,
-        start,
-        end,
-        ledger: Some(records),
-        raw: 0,
-    });
+    let without_rows = ledger
+        .into_iter()
+        .map(|((log, log_epoch, start), (end, records))| Span {
+            log,
+            log_epoch,
+            start,
+            end,
+            ledger: Some(records),
+            raw: 0,
+        });
     differing.extend(without_rows);
     differing.truncate(SPANS_MAX);
     doubled.truncate(SPANS_MAX);

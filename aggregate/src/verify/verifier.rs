@@ -66,7 +66,9 @@ impl Verifier {
     pub async fn verify(&self, scope: &Scope) -> Result<Outcome, ToolError> {
         let mut outcome = Outcome::default();
         let cut = ledger::aggregated(&ledger::progress(&self.store).await?);
-        outcome.findings.extend(offsets::contiguous(&self.store, &cut.topics()).await?);
+        outcome
+            .findings
+            .extend(offsets::contiguous(&self.store, &cut.topics()).await?);
         if let Some(broker) = &self.broker {
             match offsets::against_log(&self.store, broker, &self.topic).await {
                 Ok(findings) => outcome.findings.extend(findings),
@@ -89,12 +91,14 @@ impl Verifier {
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
-            let hours: BTreeMap<u32, Total> =
-                totals.into_iter().filter(|(hour, _)| !skip.contains(hour)).collect();
+            let hours: BTreeMap<u32, Total> = totals.into_iter().filter(|(hour, _)| !skip.contains(hour)).collect();
             let round = self.round(scope, &cut, &hours, &behind).await?;
             let Some(moved) = self.moved(scope, &cut).await? else {
                 for hour in hours.keys() {
-                    outcome.not_compared.insert(*hour, "a batch was begun and is not stored: is the aggregate stage running?");
+                    outcome.not_compared.insert(
+                        *hour,
+                        "a batch was begun and is not stored: is the aggregate stage running?",
+                    );
                 }
                 return Ok(());
             };
@@ -123,15 +127,21 @@ impl Verifier {
         let mut with_raw = BTreeMap::new();
         for (&hour, &total) in hours {
             if (total.hours, total.late) != (total.ledger, total.ledger_late) {
-                outcome.findings.push(totals::hour_culprits(&self.store, hour, total, cut).await?);
+                outcome
+                    .findings
+                    .push(totals::hour_culprits(&self.store, hour, total, cut).await?);
             }
             if behind.contains(&hour) {
-                outcome.not_compared.insert(hour, "ingest has not stored all of its raw rows: is it running?");
+                outcome
+                    .not_compared
+                    .insert(hour, "ingest has not stored all of its raw rows: is it running?");
             } else if total.raw < total.ledger && self.may_have_expired(hour) {
                 outcome.hours_by_ledger.insert(hour);
             } else {
                 if total.raw != total.ledger {
-                    outcome.findings.extend(totals::raw_culprits(&self.store, hour, total, cut).await?);
+                    outcome
+                        .findings
+                        .extend(totals::raw_culprits(&self.store, hour, total, cut).await?);
                 }
                 outcome.hours.insert(hour);
                 with_raw.insert(hour, total.raw.max(total.hours));
@@ -143,7 +153,9 @@ impl Verifier {
             .collect();
         for part in plan::hours(scope, &with_raw, &without, RUN_ROWS_MAX) {
             if let Place::Hours(from, to) = part.place {
-                outcome.findings.extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
+                outcome
+                    .findings
+                    .extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
             }
         }
         Ok(outcome)
@@ -169,7 +181,8 @@ impl Verifier {
         let deadline = Instant::now() + self.patience;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let is_behind = |(log, end): (_, crate::cut::Position)| end.offset > 0 && stored.get(log).is_none_or(|at| *at < end);
+            let is_behind =
+                |(log, end): (_, crate::cut::Position)| end.offset > 0 && stored.get(log).is_none_or(|at| *at < end);
             if !cut.iter().any(is_behind) {
                 return Ok(BTreeSet::new());
             }
@@ -188,7 +201,11 @@ impl Verifier {
                     };
                     !reached.is_before(&batch.log, end)
                 };
-                return Ok(batches.iter().filter(|batch| lacks(batch)).flat_map(|batch| batch.hours.keys().copied()).collect());
+                return Ok(batches
+                    .iter()
+                    .filter(|batch| lacks(batch))
+                    .flat_map(|batch| batch.hours.keys().copied())
+                    .collect());
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
@@ -203,9 +220,16 @@ impl Outcome {
     /// Takes what a round found of the hours that stood still.
     fn take(&mut self, round: Self, moved: &BTreeSet<u32>) {
         let still = |hour: &u32| !moved.contains(hour);
-        self.findings.extend(round.findings.into_iter().filter(|finding| finding.hour().is_none_or(|hour| still(&hour))));
+        self.findings.extend(
+            round
+                .findings
+                .into_iter()
+                .filter(|finding| finding.hour().is_none_or(|hour| still(&hour))),
+        );
         self.hours.extend(round.hours.into_iter().filter(still));
-        self.hours_by_ledger.extend(round.hours_by_ledger.into_iter().filter(still));
-        self.not_compared.extend(round.not_compared.into_iter().filter(|(hour, _)| still(hour)));
+        self.hours_by_ledger
+            .extend(round.hours_by_ledger.into_iter().filter(still));
+        self.not_compared
+            .extend(round.not_compared.into_iter().filter(|(hour, _)| still(hour)));
     }
 }

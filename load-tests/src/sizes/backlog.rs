@@ -18,7 +18,7 @@ use super::{AGGREGATE, INGEST};
 
 const TENANT: &str = "backlog";
 /// Less than the stages' session with the broker (10 s) without the time since their last heartbeat (3 s).
-const PAUSE_MAX: Duration = Duration::from_secs(6);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(6);
 /// Records that the generator is measured with.
 const GENERATOR_RECORDS: u64 = 1_000_000;
 
@@ -61,7 +61,13 @@ impl Backlog {
 }
 
 /// Writes it and waits until it is drained. `before` records were sent earlier and are in both tables.
-pub async fn measure(running: &Running, records: u64, seed: u64, before: u64) -> anyhow::Result<Backlog> {
+pub async fn measure(
+    running: &Running,
+    records: u64,
+    seed: u64,
+    before: u64,
+    pause_max: Duration,
+) -> anyhow::Result<Backlog> {
     let day = Day::new(TENANT, records, seed);
     let (generated_per_s, bytes_a_record) = day.generate(records.min(GENERATOR_RECORDS));
     let (series, name) = (day.series(), day.name());
@@ -70,7 +76,7 @@ pub async fn measure(running: &Running, records: u64, seed: u64, before: u64) ->
     let paused = Paused::new([running.process(INGEST)?, running.process(AGGREGATE)?])?;
     let bootstrap = running.status.kafka.bootstrap.clone();
     let mut writing = tokio::task::spawn_blocking(move || day.write(&bootstrap));
-    let written = match tokio::time::timeout(PAUSE_MAX, &mut writing).await {
+    let written = match tokio::time::timeout(pause_max, &mut writing).await {
         Ok(written) => Some(written??),
         Err(_) => None,
     };

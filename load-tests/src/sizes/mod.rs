@@ -45,6 +45,10 @@ pub struct SizesOptions {
     /// Metric records of the backlog.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     records: u64,
+    /// Let the stages stand still until the whole backlog is written, however long it takes. The group forgets them after 10 s,
+    /// and the time that they take to join it anew is measured with the rest.
+    #[arg(long)]
+    preload: bool,
     /// Records a second of the open loop.
     #[arg(long, value_name = "RATE", default_value = "20000")]
     rate: NonZeroU32,
@@ -121,7 +125,12 @@ async fn measure(options: &SizesOptions, stack: &LocalStack, starting: &mut Star
     let first_answer = first_answer::measure(&up).await?;
 
     say(&format!("writing a backlog of {} records", thousands(options.records)));
-    let backlog = backlog::measure(running, options.records, options.seed, first_answer.records).await?;
+    let pause_max = if options.preload {
+        Duration::MAX
+    } else {
+        backlog::PAUSE_MAX
+    };
+    let backlog = backlog::measure(running, options.records, options.seed, first_answer.records, pause_max).await?;
 
     say(&format!("{} records/s for {} s", options.rate, options.seconds));
     let length = Duration::from_secs(options.seconds.into());

@@ -197,7 +197,12 @@ impl Job {
             counters = counters + chunk.counters();
             let length = header_length.unwrap_or(0);
             header_length.get_or_insert_with(|| header.length(chunk.as_ref()));
-            let end = chunk.as_ref().len() - if chunk.as_ref().ends_with(trailer) { trailer.len() } else { 0 };
+            let end = chunk.as_ref().len()
+                - if chunk.as_ref().ends_with(trailer) {
+                    trailer.len()
+                } else {
+                    0
+                };
             let piece = Bytes::from_owner(chunk).slice(length.min(end)..end);
             if self.request.wait_end_of_query {
                 held.push(piece)?;

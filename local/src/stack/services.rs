@@ -147,6 +147,7 @@ impl Layout {
         self.with_clickhouse(self.program(name), binary)
             .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
             .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
+            .env(format!("HOROLOG_{binary}__CLICKHOUSE__COMPRESSION"), "none")
     }
 
     fn with_keys(&self, launch: Launch) -> Launch {

@@ -132,13 +132,13 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     flow.produce(1, &samples(5_000, 10));
     flow.wait_until_stored("aggregate");
     flow.wait_until_stored("ingest");
-    let progress = || -> u64 {
+    let fresh_count = || -> u64 {
         flow.bed.one(&format!(
-            "select count() from partition_progress where kafka_topic = '{}' and aggregated_end > 0",
+            "select sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
             flow.topic
         ))
     };
-    wait_until(DEADLINE, "both partitions have their progress", || progress() >= 2);
+    wait_until(DEADLINE, "both partitions have their progress", || fresh_count() == 0);
     let totals = |fresh: u64| {
         let rows: Vec<(u64, u64)> = flow.bed.sql(&format!(
             "select sum(count), sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
@@ -165,12 +165,7 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     let while_fresh = rows("metrics_hourly_fresh_view");
     aggregate.restart();
     flow.wait_until_stored("aggregate");
-    wait_until(DEADLINE, "nothing is fresh any more", || {
-        flow.bed.one::<u64>(&format!(
-            "select sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
-            flow.topic
-        )) == 0
-    });
+    wait_until(DEADLINE, "nothing is fresh any more", || fresh_count() == 0);
     assert_eq!(rows("metrics_hourly_fresh_view"), while_fresh);
     assert_eq!(rows("metrics_hourly_view"), while_fresh);
 }

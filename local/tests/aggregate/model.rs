@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use horolog_schemas::MetricSample;
 
+/// Time, partition, offset, value.
+type Sample = (i64, i32, i64, f64);
+
 const HOUR_US: i64 = 3_600_000_000;
 
 /// Samples with their partition and offset.
@@ -25,7 +28,7 @@ impl Model {
 
     /// By series and hour.
     pub(crate) fn hours(&self) -> Hours {
-        let mut series: BTreeMap<(String, String), Vec<(i64, i32, i64, f64)>> = BTreeMap::new();
+        let mut series: BTreeMap<(String, String), Vec<Sample>> = BTreeMap::new();
         for (sample, partition, offset) in &self.0 {
             let key = (sample.metric_name.clone(), sample.labels["instance"].clone());
             let place = (sample.time, *partition, *offset, sample.value);
@@ -33,7 +36,7 @@ impl Model {
         }
         let mut hours = Hours::new();
         for ((metric, instance), mut samples) in series {
-            samples.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+            samples.sort_by_key(|sample| (sample.0, sample.1, sample.2));
             let mut before = samples[0].3;
             for (time, _, _, value) in samples {
                 let hour = (time / HOUR_US * 3_600) as u32;

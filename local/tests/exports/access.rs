@@ -27,7 +27,11 @@ fn a_file_can_be_fetched_whole_and_in_ranges() {
     assert_eq!(part.header("content-range"), format!("bytes 10-19/{}", bytes.len()));
     assert_eq!(ranged("bytes=-5").text, bytes[bytes.len() - 5..]);
     assert_eq!(ranged(&format!("bytes={}-", bytes.len())).status, 416);
-    let manifest = look(&service, "ranges", &format!("/{}/files/manifest.json", export["id"].as_str().unwrap()));
+    let manifest = look(
+        &service,
+        "ranges",
+        &format!("/{}/files/manifest.json", export["id"].as_str().unwrap()),
+    );
     assert_eq!(manifest.json()["export_id"], export["id"]);
 }
 
@@ -38,8 +42,15 @@ fn an_export_of_another_tenant_is_not_there() {
     let (export, _) = export(&service, "mine", &of("ndjson", "none"));
     let id = export["id"].as_str().unwrap();
     let file = export["files"][0]["name"].as_str().unwrap();
-    for path in [format!("/{id}"), format!("/{id}/files/{file}"), format!("/{id}/files/manifest.json")] {
-        let (theirs, nowhere) = (look(&service, "theirs", &path), look(&service, "theirs", &path.replace(id, "7")));
+    for path in [
+        format!("/{id}"),
+        format!("/{id}/files/{file}"),
+        format!("/{id}/files/manifest.json"),
+    ] {
+        let (theirs, nowhere) = (
+            look(&service, "theirs", &path),
+            look(&service, "theirs", &path.replace(id, "7")),
+        );
         assert_eq!((theirs.status, nowhere.status), (404, 404), "{path}");
         assert_is_problem(&theirs);
         assert_eq!(look(&service, "mine", &path).status, 200, "{path}");
@@ -47,7 +58,11 @@ fn an_export_of_another_tenant_is_not_there() {
     assert_eq!(look(&service, "theirs", "").json()["rows"], json!([]));
     assert_eq!(look(&service, "mine", "").json()["rows"][0]["id"], *id);
     for name in ["..%2f..%2f.lock", "job.json", "%2e%2e", "nothing"] {
-        assert_eq!(look(&service, "mine", &format!("/{id}/files/{name}")).status, 404, "{name}");
+        assert_eq!(
+            look(&service, "mine", &format!("/{id}/files/{name}")).status,
+            404,
+            "{name}"
+        );
     }
 }
 

@@ -16,7 +16,10 @@ fn identities(folder: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let identity = |entry: std::fs::DirEntry| {
         let metadata = entry.metadata().unwrap();
-        (entry.file_name().into_string().unwrap(), (metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+        (
+            entry.file_name().into_string().unwrap(),
+            (metadata.ino(), metadata.mtime(), metadata.mtime_nsec()),
+        )
     };
     files.map(identity).collect()
 }
@@ -40,7 +43,8 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
         let begun = before.len() >= 5 && !before.contains_key("manifest.json");
         service.restart();
         wait_until(DEADLINE, "the service is back", || {
-            bed.try_get(&format!("{}/readyz", service.http())).is_ok_and(|(status, _)| status == 200)
+            bed.try_get(&format!("{}/readyz", service.http()))
+                .is_ok_and(|(status, _)| status == 200)
         });
         let export = ended(&service, "killed", &id);
         assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
@@ -52,7 +56,10 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
         assert_eq!(after.get(name), Some(identity), "{name}");
     }
     assert!(after.len() > before.len());
-    assert_eq!(export["files"], whole["files"], "the same files as of an export that was not interrupted");
+    assert_eq!(
+        export["files"], whole["files"],
+        "the same files as of an export that was not interrupted"
+    );
     assert_verifies(&folder(&service, &id), &[]);
 }
 
@@ -67,7 +74,11 @@ fn an_export_can_be_ended_and_removed() {
     let id = begin(&service, "removed", &of("csv", "none"));
     assert_eq!(delete(&id), 204);
     let ended_or_gone = look(&service, "removed", &format!("/{id}"));
-    assert!(ended_or_gone.status == 404 || ended_or_gone.json()["state"] == "cancelled", "{}", ended_or_gone.text);
+    assert!(
+        ended_or_gone.status == 404 || ended_or_gone.json()["state"] == "cancelled",
+        "{}",
+        ended_or_gone.text
+    );
     let (_, folder) = export(&service, "removed", &of("csv", "none"));
     let id = folder.file_name().unwrap().to_str().unwrap();
     assert_eq!(delete(id), 204);

@@ -14,8 +14,13 @@ struct Small(tempfile::TempDir);
 impl Small {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(folder))
     }
 }
 
@@ -27,7 +32,9 @@ impl Drop for Small {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]
@@ -42,10 +49,25 @@ fn a_full_disk_fails_the_export_with_a_reason_and_leaves_no_half_file() {
     let id = begin(&service, "full", &of("csv", "none"));
     let export = ended(&service, "full", &id);
     assert_eq!(export["state"], "failed", "{export}");
-    assert!(export["error"].as_str().unwrap().starts_with("no space is left in exports.folder"), "{export}");
-    let finished: Vec<_> = export["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+    assert!(
+        export["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("no space is left in exports.folder"),
+        "{export}"
+    );
+    let finished: Vec<_> = export["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect();
     let mut there = names(&small.0.path().join(&id));
     there.sort();
     assert_eq!(there, finished);
-    assert!(names(&small.0.path().join(".jobs").join(&id)).iter().all(|name| !name.ends_with(".tmp")));
+    assert!(
+        names(&small.0.path().join(".jobs").join(&id))
+            .iter()
+            .all(|name| !name.ends_with(".tmp"))
+    );
 }

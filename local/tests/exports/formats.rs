@@ -25,11 +25,25 @@ fn stored(tenant: &str) -> Vec<Value> {
         .post(format!("{}/?database=horolog", bed.layout().clickhouse_url()))
         .basic_auth("default", Some(bed.password()))
         .body(sql);
-    let text = bed.block_on(async { request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap() });
+    let text = bed.block_on(async {
+        request
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    });
     let rows = text.lines().map(|line| {
         let mut row: Value = serde_json::from_str(line).unwrap();
         let members = row.as_object_mut().unwrap();
-        for (ours, theirs) in [("at", "occurred_at"), ("sent", "kafka_timestamp"), ("stored", "inserted_at")] {
+        for (ours, theirs) in [
+            ("at", "occurred_at"),
+            ("sent", "kafka_timestamp"),
+            ("stored", "inserted_at"),
+        ] {
             let value = members.remove(ours).unwrap();
             members.insert(theirs.to_owned(), value);
         }
@@ -44,7 +58,10 @@ fn read_back(folder: &Path) -> Vec<Value> {
     let output = Command::new(python()).arg(script).arg(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.split('\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.split('\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// A Python with pyarrow, made once and kept with the build.
@@ -53,8 +70,17 @@ fn python() -> PathBuf {
     let (python, complete) = (environment.join("bin/python"), environment.join("complete"));
     if !complete.exists() {
         let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyarrow==26.0.1"]));
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment));
+        run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "pyarrow==26.0.1",
+        ]));
         std::fs::write(complete, "").unwrap();
     }
     python
@@ -66,11 +92,19 @@ fn every_format_holds_what_was_put_in_over_24_months() {
     let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "60")]);
     let stored = stored("formats");
     assert_eq!(stored.len(), 2_400);
-    for (format, compression) in
-        [("parquet", "zstd"), ("parquet", "gzip"), ("ndjson", "zstd"), ("ndjson", "none"), ("csv", "gzip"), ("csv", "none")]
-    {
+    for (format, compression) in [
+        ("parquet", "zstd"),
+        ("parquet", "gzip"),
+        ("ndjson", "zstd"),
+        ("ndjson", "none"),
+        ("csv", "gzip"),
+        ("csv", "none"),
+    ] {
         let (export, folder) = export(&service, "formats", &of(format, compression));
-        assert_eq!((&export["rows"], &export["rows_planned"]), (&json!(2_400), &json!(2_400)));
+        assert_eq!(
+            (&export["rows"], &export["rows_planned"]),
+            (&json!(2_400), &json!(2_400))
+        );
         assert!(export["files"].as_array().unwrap().len() >= 48, "{export}");
         let read = read_back(&folder);
         assert_eq!(read.len(), stored.len(), "{format} {compression}");
@@ -78,7 +112,10 @@ fn every_format_holds_what_was_put_in_over_24_months() {
             assert_eq!(read, stored, "{format} {compression}");
         }
         let said = assert_verifies(&folder, &["--digest", export["digest"].as_str().unwrap()]);
-        assert!(said.contains("2400 rows were read") && said.contains("the digest that was given"), "{said}");
+        assert!(
+            said.contains("2400 rows were read") && said.contains("the digest that was given"),
+            "{said}"
+        );
     }
 }
 
@@ -88,7 +125,9 @@ fn the_same_snapshot_gives_the_same_bytes_and_a_filter_only_its_events() {
     let service = ready(Bed::shared(), &[]);
     let hashes = |export: &Value| -> Vec<(String, String)> {
         let files = export["files"].as_array().unwrap().iter();
-        files.map(|file| (file["name"].to_string(), file["sha256"].to_string())).collect()
+        files
+            .map(|file| (file["name"].to_string(), file["sha256"].to_string()))
+            .collect()
     };
     for (format, compression) in [("parquet", "zstd"), ("ndjson", "zstd"), ("csv", "gzip")] {
         let [first, second] = [(); 2].map(|()| export(&service, "same", &of(format, compression)).0);

@@ -56,8 +56,12 @@ pub(crate) fn export(service: &Proc, tenant: &str, body: &Value) -> (Value, Path
 /// Where the service of this test keeps an export.
 pub(crate) fn folder(service: &Proc, id: &str) -> PathBuf {
     let folders = std::fs::read_dir(Bed::shared().layout().folder.exports()).unwrap();
-    let mut found = folders.map(|entry| entry.unwrap().path().join(id)).filter(|path| path.is_dir());
-    found.next().unwrap_or_else(|| panic!("no folder of {id}\n{}", service.log_tail()))
+    let mut found = folders
+        .map(|entry| entry.unwrap().path().join(id))
+        .filter(|path| path.is_dir());
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no folder of {id}\n{}", service.log_tail()))
 }
 
 pub(crate) fn of(format: &str, compression: &str) -> Value {
@@ -67,14 +71,24 @@ pub(crate) fn of(format: &str, compression: &str) -> Value {
 /// Verifies a folder as its recipient would.
 pub(crate) fn verify(folder: &Path, arguments: &[&str]) -> Output {
     let program = Path::new(HOROLOG).with_file_name("horolog-query");
-    Command::new(program).arg("verify-export").arg(folder).args(arguments).output().unwrap()
+    Command::new(program)
+        .arg("verify-export")
+        .arg(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 #[track_caller]
 pub(crate) fn assert_verifies(folder: &Path, arguments: &[&str]) -> String {
     let output = verify(folder, arguments);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     said
 }
 
@@ -83,6 +97,11 @@ pub(crate) fn assert_verifies(folder: &Path, arguments: &[&str]) -> String {
 pub(crate) fn assert_broken(folder: &Path, arguments: &[&str]) -> String {
     let output = verify(folder, arguments);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     said.split_once("BROKEN:").unwrap().1.to_owned()
 }

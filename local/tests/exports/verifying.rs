@@ -32,7 +32,11 @@ fn change_manifest(folder: &Path, change: impl FnOnce(&mut Value)) {
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
     let bytes = serde_json::to_vec_pretty(&manifest).unwrap();
-    fs::write(folder.join("manifest.json.sha256"), format!("{}  manifest.json\n", hex(&bytes))).unwrap();
+    fs::write(
+        folder.join("manifest.json.sha256"),
+        format!("{}  manifest.json\n", hex(&bytes)),
+    )
+    .unwrap();
     fs::write(path, bytes).unwrap();
 }
 
@@ -60,10 +64,16 @@ fn every_way_to_tamper_with_an_export_is_found() {
         let entry = &mut manifest["files"][3];
         (entry["bytes"], entry["sha256"]) = (rest.len().into(), hex(rest.as_bytes()).into());
         entry["rows"] = (entry["rows"].as_u64().unwrap() - 1).into();
-        (manifest["rows"], manifest["bytes"]) = (479.into(), (manifest["bytes"].as_u64().unwrap() - (text.len() - rest.len()) as u64).into());
+        (manifest["rows"], manifest["bytes"]) = (
+            479.into(),
+            (manifest["bytes"].as_u64().unwrap() - (text.len() - rest.len()) as u64).into(),
+        );
     });
     let broken = assert_broken(&folder, &[]);
-    assert!(broken.contains("other rows than the manifest names, by partition"), "{broken}");
+    assert!(
+        broken.contains("other rows than the manifest names, by partition"),
+        "{broken}"
+    );
 
     let folder = copy_of(&original, "removed");
     fs::remove_file(folder.join(file)).unwrap();
@@ -75,7 +85,11 @@ fn every_way_to_tamper_with_an_export_is_found() {
 
     let folder = copy_of(&original, "manifest");
     let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
-    fs::write(folder.join("manifest.json"), text.replace("\"tenant_id\": \"tampered\"", "\"tenant_id\": \"tampereD\"")).unwrap();
+    fs::write(
+        folder.join("manifest.json"),
+        text.replace("\"tenant_id\": \"tampered\"", "\"tenant_id\": \"tampereD\""),
+    )
+    .unwrap();
     assert!(assert_broken(&folder, &[]).contains("the manifest is not the one whose digest"));
 
     // Whoever makes everything fit is found by the digest that the requester was told, and by nothing in the folder.
@@ -92,8 +106,16 @@ fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
     insert_history("signed", 132, 30);
     let keys = tempfile::tempdir().unwrap();
     let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).current_dir(keys.path()).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("openssl")
+            .args(arguments)
+            .current_dir(keys.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     for name in ["private.pem", "other.pem"] {
         openssl(&["genpkey", "-algorithm", "ed25519", "-out", name]);
@@ -101,14 +123,25 @@ fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
     openssl(&["pkey", "-in", "private.pem", "-pubout", "-out", "public.pem"]);
     openssl(&["pkey", "-in", "other.pem", "-pubout", "-out", "stranger.pem"]);
     let path = |name: &str| keys.path().join(name).to_str().unwrap().to_owned();
-    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__SIGNING_KEY_FILE", &path("private.pem"))]);
+    let service = ready(
+        Bed::shared(),
+        &[("HOROLOG_QUERY__EXPORTS__SIGNING_KEY_FILE", &path("private.pem"))],
+    );
     let (_, folder) = export(&service, "signed", &of("csv", "gzip"));
     let said = assert_verifies(&folder, &["--public-key", &path("public.pem")]);
     assert!(said.contains("signed with the key"), "{said}");
     assert!(assert_broken(&folder, &["--public-key", &path("stranger.pem")]).contains("not of this key"));
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     openssl(&[
-        "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-rawin", "-in", &file("manifest.json"), "-sigfile",
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-inkey",
+        "public.pem",
+        "-rawin",
+        "-in",
+        &file("manifest.json"),
+        "-sigfile",
         &file("manifest.json.sig"),
     ]);
 }

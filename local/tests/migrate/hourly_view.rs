@@ -35,12 +35,13 @@ fn merges_partials_and_keeps_quantiles_within_six_per_mille() {
         "with (approximate, exact) -> abs(approximate - exact) > 0.006 * abs(exact) as is_off \
          select concat(name, ' ', toString(tuple(h.*))) from (select name, count() as n, countIf(batch = 6) as late, sum(value) as total, \
              sum(abs(value)) as magnitude, min(value) as least, max(value) as greatest, max(batch) as newest, \
-             quantileExact(0.5)(value) as q50, quantileExact(0.95)(value) as q95, quantileExact(0.99)(value) as q99 \
+             quantileExact(0.5)(value) as q50, quantileExact(0.9)(value) as q90, quantileExact(0.95)(value) as q95, \
+             quantileExact(0.99)(value) as q99, quantileExact(0.999)(value) as q999 \
              from samples group by name) as s \
          full join metrics_hourly_view as h on h.metric_name = s.name \
          where n != h.count or late != h.late_count or abs(total - h.sum) > 1e-9 * magnitude or abs(total / n - h.avg) > 1e-9 * magnitude \
              or least != h.min or greatest != h.max or newest != h.last \
-             or is_off(h.p50, q50) or is_off(h.p95, q95) or is_off(h.p99, q99)",
+             or is_off(h.p50, q50) or is_off(h.p90, q90) or is_off(h.p95, q95) or is_off(h.p99, q99) or is_off(h.p999, q999)",
     );
     assert_eq!(wrong, [""; 0]);
     assert_eq!(target.one::<u64>("select count() from metrics_hourly_view"), 6);

@@ -48,7 +48,7 @@ fn documents(lines: &str) -> Vec<Value> {
 #[test]
 fn hours_are_a_table_for_people_and_json_lines_for_programs() {
     insert_hours(TENANT, 3);
-    let show = ["metrics", "show", "cpu", "--service", "api"];
+    let show = ["metrics", "show", "cpu", "--service", "api", "--group-by", "service_id"];
     let table = succeeds(&[&show[..], &SPAN].concat());
     let lines: Vec<&str> = table.lines().collect();
     assert!(

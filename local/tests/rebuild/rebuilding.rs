@@ -14,7 +14,10 @@ fn rebuilding_what_was_right_changes_nothing_while_records_keep_arriving() {
     let from = world.take_hours(4);
     let (still, moving, to) = (from, from + 2 * 3_600, from + 4 * 3_600);
     let was = world.visible(still, moving);
-    assert!(was.0.iter().any(|row| !row.contains("1970-01-01")), "some rows are revisions");
+    assert!(
+        was.0.iter().any(|row| !row.contains("1970-01-01")),
+        "some rows are revisions"
+    );
 
     let done = AtomicBool::new(false);
     let mut command = world.start(&command("rebuild", from, to, &[]), &[]);
@@ -59,10 +62,19 @@ fn damage_is_shown_by_a_dry_run_found_by_verify_and_repaired() {
 
     let (rows, rebuilds) = (world.count("metrics_hourly"), world.count("rebuilds"));
     let shown = world.rebuild(from, to, &["--dry-run"]);
-    assert!(shown.contains(&format!("{} {tenant} metric_1: count 0 -> 24", show(from))), "{shown}");
-    assert!(shown.contains(&format!("{} {tenant} metric_2: count 48 -> 24", show(from + 3_600))), "{shown}");
+    assert!(
+        shown.contains(&format!("{} {tenant} metric_1: count 0 -> 24", show(from))),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("{} {tenant} metric_2: count 48 -> 24", show(from + 3_600))),
+        "{shown}"
+    );
     assert!(shown.contains("2 metrics and hours would change"), "{shown}");
-    assert_eq!((world.count("metrics_hourly"), world.count("rebuilds")), (rows, rebuilds));
+    assert_eq!(
+        (world.count("metrics_hourly"), world.count("rebuilds")),
+        (rows, rebuilds)
+    );
     let shown = world.rebuild(from, to, &["--dry-run", "--source", "kafka"]);
     assert!(shown.contains("2 metrics and hours would change"), "{shown}");
 
@@ -80,7 +92,11 @@ fn damage_is_shown_by_a_dry_run_found_by_verify_and_repaired() {
     world.rebuild(from, to, &[]);
     world.assert_verified(from, to);
     world.assert_visible(from, to, &was);
-    assert!(world.rebuild(from, to, &["--dry-run"]).contains("0 metrics and hours would change"));
+    assert!(
+        world
+            .rebuild(from, to, &["--dry-run"])
+            .contains("0 metrics and hours would change")
+    );
 }
 
 #[test]
@@ -89,10 +105,21 @@ fn a_rebuild_that_is_killed_goes_on_where_it_was() {
     let from = world.take_hours(4);
     let to = from + 4 * 3_600;
     let was = world.visible(from, to);
-    for crash_at in ["rebuild-registered", "rebuild-piece:2", "rebuild-part:3", "rebuild-before-visible"] {
+    for crash_at in [
+        "rebuild-registered",
+        "rebuild-piece:2",
+        "rebuild-part:3",
+        "rebuild-before-visible",
+    ] {
         let args = command("rebuild", from, to, &["--json"]);
         let killed = world.run_with(&args, &[("HOROLOG_CRASH_AT", crash_at)]);
-        assert!(killed.text.contains(&format!("crash point {crash_at}").replace(":2", "").replace(":3", "")), "{}", killed.text);
+        assert!(
+            killed
+                .text
+                .contains(&format!("crash point {crash_at}").replace(":2", "").replace(":3", "")),
+            "{}",
+            killed.text
+        );
         world.assert_visible(from, to, &was);
         let number: u32 = world.flow.bed.one("select max(number) from rebuilds");
         let parts = |world: &crate::world::World| -> Vec<(String, i64)> {
@@ -104,13 +131,23 @@ fn a_rebuild_that_is_killed_goes_on_where_it_was() {
 
         let other = world.run(&command("rebuild", from, to - 3_600, &[]));
         assert_eq!(other.code, 1, "{}", other.text);
-        assert!(other.text.contains(&format!("rebuild {number} ")) && other.text.contains("--abandon"), "{}", other.text);
+        assert!(
+            other.text.contains(&format!("rebuild {number} ")) && other.text.contains("--abandon"),
+            "{}",
+            other.text
+        );
 
         let said = world.rebuild(from, to, &["--json"]);
-        assert!(said.contains("\"resumed\":true") && said.contains("\"records\":288"), "{crash_at}: {said}");
+        assert!(
+            said.contains("\"resumed\":true") && said.contains("\"records\":288"),
+            "{crash_at}: {said}"
+        );
         let all = parts(&world);
         assert_eq!(all.len(), 4);
-        assert!(done.iter().all(|part| all.contains(part)), "{crash_at}: what was done is not done again");
+        assert!(
+            done.iter().all(|part| all.contains(part)),
+            "{crash_at}: what was done is not done again"
+        );
         world.assert_visible(from, to, &was);
     }
     world.assert_verified(from, to);
@@ -129,7 +166,11 @@ fn from_kafka_it_is_the_same_and_some_metrics_of_a_tenant_can_be_picked() {
     world.flow.bed.execute(&format!(
         "delete from metrics_hourly where tenant_id = '{tenant}' and hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC')"
     ));
-    world.rebuild(from, to, &["--tenant", &tenant, "--metric", "metric_0", "--source", "kafka"]);
+    world.rebuild(
+        from,
+        to,
+        &["--tenant", &tenant, "--metric", "metric_0", "--source", "kafka"],
+    );
     world.rebuild(from, to, &["--tenant", &tenant, "--metric", "metric_1"]);
     world.rebuild(from, to, &["--tenant", "nobody"]);
     let is = world.visible(from, to);
@@ -154,11 +195,16 @@ fn hours_whose_raw_rows_are_gone_are_refused_with_what_is_still_possible() {
     assert_eq!(refused.code, 1, "{}", refused.text);
     let said = format!(
         "{} (72 records): what the hours have would be lost; still possible: --from {} --to {}, --from {} --to {}",
-        show(gone), show(gone + 3_600), show(to), show(from), show(gone)
+        show(gone),
+        show(gone + 3_600),
+        show(to),
+        show(from),
+        show(gone)
     );
     assert!(refused.text.contains(&said), "{said}\n{}", refused.text);
     assert_eq!(world.count("rebuilds"), rebuilds, "nothing is registered");
-    let incidents = format!("incidents where reason = 'raw_expired' and hour = toDateTime({gone}, 'UTC') and records = 72");
+    let incidents =
+        format!("incidents where reason = 'raw_expired' and hour = toDateTime({gone}, 'UTC') and records = 72");
     assert_eq!(world.count(&incidents), 1);
     world.assert_visible(from, to, &was);
 
@@ -178,7 +224,11 @@ fn an_unfinished_rebuild_can_be_given_up() {
     let ended = world.run(&["rebuild", "--abandon", &number.to_string()]);
     assert_eq!(ended.code, 0, "{}", ended.text);
     world.assert_visible(from, from + 3_600, &was);
-    assert!(world.rebuild(from, from + 3_600, &["--json"]).contains(&format!("\"rebuild\":{}", number + 1)));
+    assert!(
+        world
+            .rebuild(from, from + 3_600, &["--json"])
+            .contains(&format!("\"rebuild\":{}", number + 1))
+    );
     world.assert_visible(from, from + 3_600, &was);
     assert_eq!(world.run(&["rebuild", "--abandon", &number.to_string()]).code, 1);
 }
@@ -187,8 +237,14 @@ fn an_unfinished_rebuild_can_be_given_up() {
 fn bad_arguments_name_what_to_change() {
     let world = world();
     for (args, said) in [
-        (&["rebuild", "--from", "2026-01-01T00:30", "--to", "2026-01-02"][..], "expected the start of an hour"),
-        (&["rebuild", "--from", "2026-01-02", "--to", "2026-01-01"], "--to has to be after --from"),
+        (
+            &["rebuild", "--from", "2026-01-01T00:30", "--to", "2026-01-02"][..],
+            "expected the start of an hour",
+        ),
+        (
+            &["rebuild", "--from", "2026-01-02", "--to", "2026-01-01"],
+            "--to has to be after --from",
+        ),
         (&["rebuild", "--from", "2026-01-02"], "--to"),
         (&["verify", "--from", "tomorrow"], "--from"),
     ] {

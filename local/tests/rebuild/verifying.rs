@@ -7,7 +7,10 @@ fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
     let mut world = world();
     let from = world.take_hours(2);
     world.assert_verified(from, from + 2 * 3_600);
-    let mut command = world.start(&crate::world::command("verify", from, from + 2 * 3_600, &["--json"]), &[]);
+    let mut command = world.start(
+        &crate::world::command("verify", from, from + 2 * 3_600, &["--json"]),
+        &[],
+    );
     while command.exited().is_none() {
         world.send(from, 2);
     }
@@ -41,18 +44,29 @@ fn a_raw_row_that_is_missing_or_stored_twice_is_named_by_hour_key_and_offset() {
     let found = world.verify(from, from + 2 * 3_600);
     assert_eq!(found.code, 1, "{}", found.text);
     for said in [
-        format!("differs: {}: raw rows 71, ledger 72; {topic}/{} offsets ", show(from), missing.0),
+        format!(
+            "differs: {}: raw rows 71, ledger 72; {topic}/{} offsets ",
+            show(from),
+            missing.0
+        ),
         format!("differs: {} {topic}/{}/", show(from), missing.2),
         format!(
             "differs: {}: raw rows are stored more than once; {topic}/{} offsets {}-{}",
-            show(next), twice.0, twice.1, twice.1 + 1
+            show(next),
+            twice.0,
+            twice.1,
+            twice.1 + 1
         ),
         format!("differs: {} {topic}/{}/", show(next), twice.2),
     ] {
         assert!(found.text.contains(&said), "{said}\n{}", found.text);
     }
     let refused = world.run(&crate::world::command("rebuild", next, next + 3_600, &[]));
-    assert!(refused.code == 1 && refused.text.contains("stored more than once"), "{}", refused.text);
+    assert!(
+        refused.code == 1 && refused.text.contains("stored more than once"),
+        "{}",
+        refused.text
+    );
 }
 
 #[test]
@@ -74,9 +88,10 @@ fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
     world.flow.bed.execute(&format!("delete from batch_ledger where {row}"));
 
     let found = world.verify(from, from + 3_600);
-    world.flow.bed.execute(
-        "insert into batch_ledger select * replace (now64(3) as inserted_at) from kept_ledger",
-    );
+    world
+        .flow
+        .bed
+        .execute("insert into batch_ledger select * replace (now64(3) as inserted_at) from kept_ledger");
     world.flow.bed.execute("drop table kept_ledger");
     assert_eq!(found.code, 1, "{}", found.text);
     for said in [
@@ -102,13 +117,25 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
     };
     let equal = verify(&world);
     assert_eq!(equal.code, 0, "{}", equal.text);
-    assert!(equal.text.contains("1 hours compared with raw rows and ledger, 1 whose raw rows have expired"), "{}", equal.text);
+    assert!(
+        equal
+            .text
+            .contains("1 hours compared with raw rows and ledger, 1 whose raw rows have expired"),
+        "{}",
+        equal.text
+    );
     world.flow.bed.execute(&format!(
         "delete from metrics_hourly where tenant_id = '{topic}' and hour = toDateTime({from}, 'UTC') and metric_name = 'metric_1'"
     ));
     let found = verify(&world);
     assert_eq!(found.code, 1, "{}", found.text);
-    assert!(found.text.contains(&format!("differs: {}: count 48, ledger 72", show(from))), "{}", found.text);
+    assert!(
+        found
+            .text
+            .contains(&format!("differs: {}: count 48, ledger 72", show(from))),
+        "{}",
+        found.text
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub const PARTITIONS: i32 = 2;
 
 pub struct World {
     pub flow: Flow<'static>,
-    pub aggregate: Proc,
+    _aggregate: Proc,
     _ingest: Proc,
     next_hour: u32,
     number: u64,
@@ -51,7 +51,7 @@ impl World {
         );
         let mut world = Self {
             flow,
-            aggregate,
+            _aggregate: aggregate,
             _ingest: ingest,
             next_hour: (now_ms() / HOUR_MS - i64::from(HOURS) - 2) as u32 * 3_600,
             number: 0,

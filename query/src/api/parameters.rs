@@ -78,7 +78,9 @@ where
     B: IntoParams + DeserializeOwned,
 {
     let first = names::<A>();
-    let (one, other) = known_values::<Both<A, B>>(raw)?.into_iter().partition(|(name, _)| first.contains(name));
+    let (one, other) = known_values::<Both<A, B>>(raw)?
+        .into_iter()
+        .partition(|(name, _)| first.contains(name));
     Ok(Both(deserialize(one)?, deserialize(other)?))
 }
 

@@ -35,7 +35,11 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let watcher = tokio::spawn(watch_store(store.clone(), health.clone()));
-    let exports = Exports::start(&config.exports, store.for_exports(&config.exports), &config.source.audit_topic)?;
+    let exports = Exports::start(
+        &config.exports,
+        store.for_exports(&config.exports),
+        &config.source.audit_topic,
+    )?;
     let app = router(Api::new(config, store)?.with_exports(exports), health);
     let listener = listener.tap_io(|stream| {
         // Without it small answers wait for the caller's delayed acknowledgement.

@@ -131,8 +131,10 @@ pub async fn counts(
         Some(_) => "group by time, value order by time, count desc, value",
     };
     let _admitted = api.admit(caller.principal())?;
-    let mut stored: Vec<StoredCount> =
-        api.store.collect(&request, &select.then(ordered).limit(limit.rows() + 1)).await?;
+    let mut stored: Vec<StoredCount> = api
+        .store
+        .collect(&request, &select.then(ordered).limit(limit.rows() + 1))
+        .await?;
     let truncated = stored.len() > limit.rows() as usize;
     stored.truncate(limit.rows() as usize);
     let shown = |row: StoredCount| Count {
@@ -158,5 +160,7 @@ fn columns(by: Option<CountColumn>, bucket: Option<Bucket>) -> Sql {
         None => Sql::from("''"),
         Some(column) => Sql::concat(["toString(r.", column.name(), ")"]),
     };
-    Sql::concat([time, " as time, "]).then(value).then(" as value, uniqExact(r.event_id) as count")
+    Sql::concat([time, " as time, "])
+        .then(value)
+        .then(" as value, uniqExact(r.event_id) as count")
 }

@@ -169,16 +169,29 @@ mod tests {
 
     #[test]
     fn what_is_made_or_removed_is_one_change() {
-        assert_eq!(changes("", r#"{"a":1}"#), json!([{"op": "add", "path": "", "new": {"a": 1}}]));
-        assert_eq!(changes(r#"{"a":1}"#, ""), json!([{"op": "remove", "path": "", "old": {"a": 1}}]));
+        assert_eq!(
+            changes("", r#"{"a":1}"#),
+            json!([{"op": "add", "path": "", "new": {"a": 1}}])
+        );
+        assert_eq!(
+            changes(r#"{"a":1}"#, ""),
+            json!([{"op": "remove", "path": "", "old": {"a": 1}}])
+        );
         assert_eq!(changes("", ""), json!([]));
     }
 
     #[test]
     fn space_and_order_are_no_change_and_large_numbers_stay_exact() {
         assert_eq!(changes(r#"{"a": 1, "b":"\u0061"}"#, r#"{"b":"a","a":1}"#), json!([]));
-        let difference = Difference::between(raw("{\"n\":12345678901234567890123}").as_deref(), raw("{\"n\":1}").as_deref());
-        assert!(serde_json::to_string(&difference).unwrap().contains("12345678901234567890123"));
+        let difference = Difference::between(
+            raw("{\"n\":12345678901234567890123}").as_deref(),
+            raw("{\"n\":1}").as_deref(),
+        );
+        assert!(
+            serde_json::to_string(&difference)
+                .unwrap()
+                .contains("12345678901234567890123")
+        );
     }
 
     #[test]
@@ -191,11 +204,17 @@ mod tests {
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), "[a-c/~]{0,3}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-c/~]{0,3}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("[a-c/~]{0,2}", inner, 0..4).prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
+                prop::collection::btree_map("[a-c/~]{0,2}", inner, 0..4)
+                    .prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
             ]
         })
     }

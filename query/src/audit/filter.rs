@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::api::instant::{Instant, Span};
 use crate::api::Problem;
+use crate::api::instant::{Instant, Span};
 use crate::audit::network::Network;
 use crate::store::{Parameter, TenantSelect};
 
@@ -145,7 +145,10 @@ impl EventFilter {
     /// The members of a JSON object, which must be known.
     pub fn from_members(members: BTreeMap<String, String>) -> Result<Self, Problem> {
         let known = Self::into_params(|| None);
-        if let Some(name) = members.keys().find(|&name| known.iter().all(|parameter| parameter.name != *name)) {
+        if let Some(name) = members
+            .keys()
+            .find(|&name| known.iter().all(|parameter| parameter.name != *name))
+        {
             return Err(Problem::parameter(&format!("filter.{name}"), "there is no such filter"));
         }
         let members = serde_json::to_value(members).and_then(serde_json::from_value);
@@ -154,7 +157,9 @@ impl EventFilter {
 
     /// The values that are given, by name.
     fn members(&self) -> BTreeMap<String, String> {
-        serde_json::to_value(self).and_then(serde_json::from_value).unwrap_or_default()
+        serde_json::to_value(self)
+            .and_then(serde_json::from_value)
+            .unwrap_or_default()
     }
 
     /// Checks every value.
@@ -163,14 +168,22 @@ impl EventFilter {
         one_of("source", self.source.as_deref(), &SOURCES)?;
         let mut texts = self.members();
         if let Some(text) = texts.get_mut("event_id") {
-            let id: Uuid = text.parse().map_err(|_| Problem::parameter("event_id", "expected a UUID"))?;
+            let id: Uuid = text
+                .parse()
+                .map_err(|_| Problem::parameter("event_id", "expected a UUID"))?;
             *text = id.to_string();
         }
         let words = self.text.as_deref().map(words).unwrap_or_default();
         if self.text.is_some() && !(1..=WORDS_MAX).contains(&words.len()) {
-            return Err(Problem::parameter("text", format!("expected one to {WORDS_MAX} words of letters and digits")));
+            return Err(Problem::parameter(
+                "text",
+                format!("expected one to {WORDS_MAX} words of letters and digits"),
+            ));
         }
-        let span = Span::new(instant("from", self.from.as_deref())?, instant("to", self.to.as_deref())?)?;
+        let span = Span::new(
+            instant("from", self.from.as_deref())?,
+            instant("to", self.to.as_deref())?,
+        )?;
         for (name, end) in [("from", span.from), ("to", span.to)] {
             if let Some(end) = end {
                 texts.insert(name.to_owned(), end.to_rfc3339());
@@ -187,9 +200,10 @@ impl EventFilter {
 
 fn one_of(name: &str, text: Option<&str>, allowed: &[&str]) -> Result<(), Problem> {
     match text {
-        Some(text) if !allowed.contains(&text) => {
-            Err(Problem::parameter(name, format!("expected one of {}", allowed.join(", "))))
-        }
+        Some(text) if !allowed.contains(&text) => Err(Problem::parameter(
+            name,
+            format!("expected one of {}", allowed.join(", ")),
+        )),
         _ => Ok(()),
     }
 }
@@ -230,7 +244,9 @@ impl Conditions {
             .and_if(FROM, "from", bound(self.span.from))
             .and_if(TO, "to", bound(self.span.to));
         if !self.words.is_empty() {
-            select = select.and(HAS_WORDS).bind("words", Parameter::Texts(self.words.clone()));
+            select = select
+                .and(HAS_WORDS)
+                .bind("words", Parameter::Texts(self.words.clone()));
         }
         match self.network {
             Some(network) => select

@@ -79,7 +79,11 @@ pub async fn one_event(
     let take = |stored: StoredEvent| {
         bytes += stored.bytes();
         copies.push(Event::from(stored));
-        if bytes < api.config.limits.page_bytes_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if bytes < api.config.limits.page_bytes_max {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     };
     api.store.rows(&request, &select, take).await?;
     let mut copies = copies.into_iter();

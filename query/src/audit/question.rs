@@ -159,7 +159,8 @@ impl Question {
     /// Those of these events that were sent more than once, whatever the filters.
     pub fn select_sent_again(&self, events: &[StoredEvent]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string()).collect();
-        self.of_events(SENT_AGAIN, ids).then("group by r.event_id having count() > 1")
+        self.of_events(SENT_AGAIN, ids)
+            .then("group by r.event_id having count() > 1")
     }
 
     /// The first copy of each of these.

@@ -52,6 +52,7 @@ const JOB_FIELDS: [&str; 12] = [
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // made once a process
 pub enum ExportsCommand {
     /// Ask for an export of all events that match every filter
     Create {

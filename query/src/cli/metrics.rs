@@ -37,6 +37,7 @@ const MEASURES: &str = "sum,avg,min,max,p50,p95,p99";
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // made once a process
 pub enum MetricsCommand {
     /// The metrics there are
     List {

@@ -22,7 +22,10 @@ impl ArrowStream {
     /// The next of them.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let silent = |_| StoreError::Unavailable("no answer in time".to_owned());
-        timeout(SILENCE_MAX, self.0.next()).await.map_err(silent)?.map_err(classify)
+        timeout(SILENCE_MAX, self.0.next())
+            .await
+            .map_err(silent)?
+            .map_err(classify)
     }
 }
 

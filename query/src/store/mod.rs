@@ -201,7 +201,9 @@ impl Store {
         parameters: &[(&'static str, Parameter)],
     ) -> Result<Vec<T>, StoreError> {
         let query = self.client.query(sql);
-        let query = parameters.iter().fold(query, |query, (name, value)| query.param(name, value));
+        let query = parameters
+            .iter()
+            .fold(query, |query, (name, value)| query.param(name, value));
         self.all(request, query).await
     }
 

@@ -31,7 +31,7 @@ from
             union all
             select ${counter_before_columns}
             from counter_hourly_view as b
-            where b.series_id != 0 and b.hour >= open_from - interval 7 day
+            where b.series_id != 0 and b.hour >= open_from - interval 7 day and b.hour < open_from
             group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id
         )
         ${counter_steps}

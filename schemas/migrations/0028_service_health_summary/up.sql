@@ -3,7 +3,7 @@
 --
 -- p99 from the distribution of the latency metric, in seconds. Requests and errors are increases of counters over all series; where
 -- there is no request counter, the observations of the latency metric are the requests. Where no metric tells of errors, error
--- rate, availability and burn rate are null: unknown is not zero. A burn rate of 1 uses up exactly the errors that the objective
+-- rate, availability and burn rate are null, and so is a latency that no metric tells: unknown is not zero. A burn rate of 1 uses up exactly the errors that the objective
 -- allows, 2 uses them up in half the time.
 create view if not exists service_health_summary${on_cluster} as
 with
@@ -15,7 +15,7 @@ with
         o -> if(o.1 = tenant_id and o.2 = service_id and o.3 = its_environment, o.4, 0.), objectives
     ) as objective_of
 select
-    tenant_id, service_id, environment, last_hour as hour,
+    tenant_id, service_id, environment, assumeNotNull(last_hour) as hour,
     latency_p50_s, latency_p99_s,
     if(isNull(counted_requests), toFloat64(observations), counted_requests) as requests,
     errors,
@@ -33,8 +33,8 @@ from
 (
     select
         tenant_id, service_id, environment,
-        anyIf(p50, source = 'latency') as latency_p50_s,
-        anyIf(p99, source = 'latency') as latency_p99_s,
+        if(observations > 0, anyIf(p50, source = 'latency'), null) as latency_p50_s,
+        if(observations > 0, anyIf(p99, source = 'latency'), null) as latency_p99_s,
         sumIf(count, source = 'latency') as observations,
         if(countIf(source = 'requests') > 0, sumIf(increase, source = 'requests'), null) as counted_requests,
         if(countIf(source = 'errors') > 0, sumIf(increase, source = 'errors'), null) as errors

@@ -54,6 +54,12 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0022_counter_hourly_as_of",
     "0023_upkeep_progress",
     "0024_counter_hourly_fresh_view",
+    "0025_service_objectives",
+    "0026_service_signals",
+    "0027_service_signals_view",
+    "0028_service_health_summary",
+    "0029_live_keys_view",
+    "0030_label_sets_view",
     "0031_rebuild_parts",
 ];
 

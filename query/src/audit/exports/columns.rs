@@ -48,7 +48,11 @@ pub fn schema() -> SchemaRef {
     let time = |name: &str, unit| Field::new(name, DataType::Timestamp(unit, Some("UTC".into())), false);
     let entries = Fields::from(vec![text("key"), text("value")]);
     let entries = Field::new("entries", DataType::Struct(entries), false);
-    let mut fields = vec![text("event_id"), text("tenant_id"), time("occurred_at", TimeUnit::Microsecond)];
+    let mut fields = vec![
+        text("event_id"),
+        text("tenant_id"),
+        time("occurred_at", TimeUnit::Microsecond),
+    ];
     fields.extend(TEXTS.map(text));
     fields.extend([
         Field::new("metadata", DataType::Map(Arc::new(entries), false), false),
@@ -72,7 +76,10 @@ pub fn flat_schema() -> SchemaRef {
 }
 
 /// The statement's rows as the schema has them: the engine names a map's entries its own way.
-pub fn conform(batch: arrow::array::RecordBatch, schema: &SchemaRef) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
+pub fn conform(
+    batch: arrow::array::RecordBatch,
+    schema: &SchemaRef,
+) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
     let same = |index: usize| batch.column(index).data_type() == schema.field(index).data_type();
     let columns = (0..batch.num_columns()).map(|index| match same(index) {
         true => Ok(Arc::clone(batch.column(index))),

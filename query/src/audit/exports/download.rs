@@ -45,7 +45,11 @@ pub async fn download(
     }
     let mut response = response.map(Body::new).into_response();
     let headers = response.headers_mut();
-    let media = if name == NAME { "application/json" } else { "application/octet-stream" };
+    let media = if name == NAME {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, value);

@@ -22,7 +22,13 @@ use super::spec::{Compression, Format, Spec};
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
-const UNIQUE: [&str; 5] = ["event_id", "request_id", "occurred_at", "kafka_offset", "kafka_timestamp"];
+const UNIQUE: [&str; 5] = [
+    "event_id",
+    "request_id",
+    "occurred_at",
+    "kafka_offset",
+    "kafka_timestamp",
+];
 /// Of these, the numbers, which lie close to their neighbours.
 const STEPPING: [&str; 3] = ["occurred_at", "kafka_offset", "kafka_timestamp"];
 const ZSTD_LEVEL: i32 = 3;
@@ -77,15 +83,21 @@ impl<W: Write + Send> Encoder<W> {
     /// A file of a format.
     pub fn new(spec: &Spec, to: W) -> Result<Self, EncodeError> {
         Ok(match spec.format {
-            Format::Parquet => {
-                Self::Parquet(Box::new(ArrowWriter::try_new(to, schema(), Some(properties(spec.compression)?))?))
-            }
-            Format::Ndjson => {
-                Self::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(Packed::new(spec.compression, to)?)))
-            }
+            Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(
+                to,
+                schema(),
+                Some(properties(spec.compression)?),
+            )?)),
+            Format::Ndjson => Self::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(Packed::new(
+                spec.compression,
+                to,
+            )?))),
             Format::Csv => {
                 let packed = Packed::new(spec.compression, to)?;
-                Self::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(packed)), flat_schema())
+                Self::Csv(
+                    Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(packed)),
+                    flat_schema(),
+                )
             }
         })
     }
@@ -136,10 +148,13 @@ fn properties(compression: Compression) -> Result<WriterProperties, EncodeError>
 
 /// The map as JSON text, for CSV.
 fn flattened(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(|column| match column.as_any().downcast_ref::<MapArray>() {
-        Some(map) => json_texts(map),
-        None => Ok(Arc::clone(column)),
-    });
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.as_any().downcast_ref::<MapArray>() {
+            Some(map) => json_texts(map),
+            None => Ok(Arc::clone(column)),
+        });
     RecordBatch::try_new(Arc::clone(flat), columns.collect::<Result<Vec<_>, _>>()?)
 }
 
@@ -150,7 +165,8 @@ fn json_texts(map: &MapArray) -> Result<ArrayRef, ArrowError> {
     };
     let object = |row: usize| -> Result<String, ArrowError> {
         let ends = map.value_offsets();
-        let entries = (ends[row] as usize..ends[row + 1] as usize).map(|entry| (keys.value(entry), values.value(entry)));
+        let entries =
+            (ends[row] as usize..ends[row + 1] as usize).map(|entry| (keys.value(entry), values.value(entry)));
         let entries: std::collections::BTreeMap<_, _> = entries.collect();
         serde_json::to_string(&entries).map_err(|error| ArrowError::JsonError(error.to_string()))
     };

@@ -159,7 +159,11 @@ impl Job {
     /// Rows and copies of a month by partition, as far as it is written.
     pub fn month_partitions(&self, month: u32) -> BTreeMap<(u32, i32), (u64, u64)> {
         let mut sums = BTreeMap::new();
-        let of_files = self.files.iter().filter(|file| file.month == month).flat_map(|file| &file.partitions);
+        let of_files = self
+            .files
+            .iter()
+            .filter(|file| file.month == month)
+            .flat_map(|file| &file.partitions);
         for entry in of_files.chain(self.months_done.get(&month).into_iter().flatten()) {
             let sum: &mut (u64, u64) = sums.entry((entry.log_epoch, entry.partition)).or_default();
             sum.0 += entry.rows;

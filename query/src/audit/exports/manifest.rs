@@ -122,9 +122,21 @@ impl Manifest {
             finished_at: Instant::from_millis(finished_at).to_rfc3339(),
             masked: job.masked.clone(),
             schema: schema(),
-            order: ["occurred_at", "event_id", "log_epoch", "kafka_partition", "kafka_offset"].map(str::to_owned).into(),
+            order: [
+                "occurred_at",
+                "event_id",
+                "log_epoch",
+                "kafka_partition",
+                "kafka_offset",
+            ]
+            .map(str::to_owned)
+            .into(),
             rows: job.rows(),
-            repeats: months.iter().flat_map(|month| &month.written).map(|entry| entry.repeats).sum(),
+            repeats: months
+                .iter()
+                .flat_map(|month| &month.written)
+                .map(|entry| entry.repeats)
+                .sum(),
             bytes: job.bytes(),
             files: job.files.clone(),
             months,

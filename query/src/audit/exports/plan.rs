@@ -8,9 +8,9 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
+use crate::access::Caller;
 use crate::audit::filter::Conditions;
 use crate::store::{Parameter, Relation, TenantSelect};
-use crate::access::Caller;
 
 const COUNTS: &str =
     "toYYYYMM(r.occurred_at) as month, r.log_epoch as log_epoch, r.kafka_partition as partition, count() as rows";
@@ -50,7 +50,11 @@ pub fn in_month(select: TenantSelect, month: u32) -> TenantSelect {
 /// First microsecond of a month and of the next.
 pub fn bounds(month: u32) -> [i64; 2] {
     let (year, number) = (i32::try_from(month / 100).unwrap_or(1970), month % 100);
-    let next = if number == 12 { (year + 1, 1) } else { (year, number + 1) };
+    let next = if number == 12 {
+        (year + 1, 1)
+    } else {
+        (year, number + 1)
+    };
     [(year, number), next].map(|(year, month)| {
         let first = NaiveDate::from_ymd_opt(year, month, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
         first.map_or(0, |first| Utc.from_utc_datetime(&first).timestamp_micros())

@@ -174,12 +174,16 @@ impl Exports {
             lock(&self.entries).remove(&id);
             return Ok(());
         }
-        entry.change(&self.shelf, |job| job.state = State::Cancelled).map_err(internal)
+        entry
+            .change(&self.shelf, |job| job.state = State::Cancelled)
+            .map_err(internal)
     }
 
     fn entry(&self, tenant: &str, id: Uuid) -> Result<Arc<Entry>, Problem> {
         let entry = lock(&self.entries).get(&id).cloned();
-        entry.filter(|entry| entry.job().spec.tenant_id == tenant).ok_or(Problem::NotFound)
+        entry
+            .filter(|entry| entry.job().spec.tenant_id == tenant)
+            .ok_or(Problem::NotFound)
     }
 
     /// Milliseconds since 1970.
@@ -191,7 +195,9 @@ impl Exports {
     fn launch(self: &Arc<Self>, entry: Arc<Entry>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(_place) = exports.running.acquire().await else { return };
+            let Ok(_place) = exports.running.acquire().await else {
+                return;
+            };
             if let Err(error) = exports.attend(&entry).await {
                 exports.fail(&entry, &error);
             }
@@ -233,7 +239,9 @@ impl Exports {
         let id = entry.job().id;
         tracing::error!(%id, %error, "an export failed");
         let reason = reason(error);
-        if let Err(error) = entry.change(&self.shelf, |job| (job.state, job.error) = (State::Failed, Some(reason.clone()))) {
+        if let Err(error) = entry.change(&self.shelf, |job| {
+            (job.state, job.error) = (State::Failed, Some(reason.clone()))
+        }) {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
             tracing::error!(%id, %error, "an export's failure cannot be written");
             let mut job = lock(&entry.job);

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::snapshot::Snapshot;
+use crate::access::Caller;
 use crate::audit::filter::Conditions;
 use crate::store::{Relation, TenantSelect};
-use crate::access::Caller;
 
 const IDS: &str = "r.event_id";
 const COPIES: &str = "r.event_id as event_id, toYYYYMM(r.occurred_at) as month, r.log_epoch as log_epoch, \
@@ -48,7 +48,9 @@ pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> Tena
     if !filter.is_everything() {
         sent_again = sent_again.and_in(IDS, filter.apply(all(IDS)));
     }
-    all(COPIES).and_in(IDS, sent_again.then(SENT_AGAIN)).then(FIRST_COPY_FIRST)
+    all(COPIES)
+        .and_in(IDS, sent_again.then(SENT_AGAIN))
+        .then(FIRST_COPY_FIRST)
 }
 
 /// Writes the files of an export.
@@ -74,7 +76,11 @@ impl Finder {
         match self.event {
             Some((event, first)) if event == copy.event_id => {
                 // The very same record twice is left out where it is met: its place is that of the first copy, too.
-                if place == first { Ok(()) } else { self.leave_out(copy.month, place) }
+                if place == first {
+                    Ok(())
+                } else {
+                    self.leave_out(copy.month, place)
+                }
             }
             _ => {
                 self.event = Some((copy.event_id, place));
@@ -92,7 +98,9 @@ impl Finder {
         };
         entry.1 += 1;
         if entry.1 > MONTH_REPEATS_MAX {
-            return Err(io::Error::other(format!("more than {MONTH_REPEATS_MAX} repeated events in {month}")));
+            return Err(io::Error::other(format!(
+                "more than {MONTH_REPEATS_MAX} repeated events in {month}"
+            )));
         }
         entry.0.write_all(&log_epoch.to_le_bytes())?;
         entry.0.write_all(&partition.to_le_bytes())?;
@@ -120,7 +128,11 @@ pub fn load(folder: &Path, month: u32) -> io::Result<HashSet<Place>> {
         let (log_epoch, rest) = bytes.split_first_chunk::<4>()?;
         let (partition, rest) = rest.split_first_chunk::<4>()?;
         let offset = rest.first_chunk::<8>()?;
-        Some((u32::from_le_bytes(*log_epoch), i32::from_le_bytes(*partition), i64::from_le_bytes(*offset)))
+        Some((
+            u32::from_le_bytes(*log_epoch),
+            i32::from_le_bytes(*partition),
+            i64::from_le_bytes(*offset),
+        ))
     };
     Ok(bytes.chunks_exact(PLACE_BYTES).filter_map(place).collect())
 }
@@ -144,7 +156,13 @@ mod tests {
             partition: 2,
             offset,
         };
-        for copy in [copy(1, 202601, 5), copy(1, 202601, 5), copy(1, 202603, 9), copy(2, 202601, 7), copy(2, 202601, 8)] {
+        for copy in [
+            copy(1, 202601, 5),
+            copy(1, 202601, 5),
+            copy(1, 202603, 9),
+            copy(2, 202601, 7),
+            copy(2, 202601, 8),
+        ] {
             finder.push(&copy).unwrap();
         }
         finder.finish().unwrap();

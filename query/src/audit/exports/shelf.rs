@@ -26,7 +26,8 @@ impl Shelf {
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join(JOBS))?;
         let lock = File::options().create(true).append(true).open(root.join(".lock"))?;
-        lock.try_lock().map_err(|_| io::Error::other("another process has this folder"))?;
+        lock.try_lock()
+            .map_err(|_| io::Error::other("another process has this folder"))?;
         Ok(Self {
             root: root.to_owned(),
             _lock: lock,

@@ -139,7 +139,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// The values of `log_keys` and `log_ends`.
     pub fn bounds(&self) -> [(&'static str, Parameter); 2] {
-        let keys = self.logs.iter().map(|log| i64::from(log.log_epoch) << 32 | i64::from(log.partition));
+        let keys = self
+            .logs
+            .iter()
+            .map(|log| i64::from(log.log_epoch) << 32 | i64::from(log.partition));
         let ends = self.logs.iter().map(|log| log.end_offset);
         [
             ("log_keys", Parameter::Integers(keys.collect())),
@@ -150,6 +153,8 @@ impl Snapshot {
     /// Only rows within the snapshot.
     pub fn apply(&self, select: TenantSelect) -> TenantSelect {
         let select = select.and(WITHIN).bind("topic", Parameter::Text(self.topic.clone()));
-        self.bounds().into_iter().fold(select, |select, (name, value)| select.bind(name, value))
+        self.bounds()
+            .into_iter()
+            .fold(select, |select, (name, value)| select.bind(name, value))
     }
 }

@@ -68,7 +68,9 @@ impl Spec {
     pub fn new(tenant_id: &str, asked: NewExport) -> Result<Self, Problem> {
         let conditions = EventFilter::from_members(asked.filter)?.conditions();
         let conditions = conditions.map_err(|problem| match problem {
-            Problem::InvalidParameter { parameter, reason } => Problem::parameter(&format!("filter.{parameter}"), reason),
+            Problem::InvalidParameter { parameter, reason } => {
+                Problem::parameter(&format!("filter.{parameter}"), reason)
+            }
             other => other,
         })?;
         Ok(Self {

@@ -12,21 +12,20 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use self::month::{MonthError, MonthWriter, Signals};
+use super::columns;
 use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
 use super::queue::{Entry, Exports};
 use super::repeats::{self, Finder};
 use super::snapshot::{self, Snapshot};
-use super::columns;
-use crate::audit::filter::Conditions;
-use crate::api::Problem;
-use crate::store::{Parameter, Relation, TenantSelect};
-use crate::store::StoreError;
 use crate::access::Caller;
+use crate::api::Problem;
+use crate::audit::filter::Conditions;
+use crate::store::StoreError;
+use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Chunks between the engine's stream and the encoder; one is a block of the engine, a few MB.
 const CHUNKS_MAX: usize = 2;
@@ -121,7 +120,11 @@ impl Run<'_> {
         let mut written = Ok(());
         let take = |copy| {
             written = finder.push(&copy);
-            if written.is_ok() { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+            if written.is_ok() {
+                std::ops::ControlFlow::Continue(())
+            } else {
+                std::ops::ControlFlow::Break(())
+            }
         };
         self.exports.store.rows(self.entry.label(), &select, take).await?;
         written?;
@@ -132,14 +135,20 @@ impl Run<'_> {
     /// Writes what is left of a month, and sees that it comes to what was counted.
     async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), MonthError> {
         let job = self.entry.job();
-        let after = job.files.iter().rfind(|file| file.month == month).map(|file| &file.last);
+        let after = job
+            .files
+            .iter()
+            .rfind(|file| file.month == month)
+            .map(|file| &file.last);
         let chunks = self.stream(self.select(snapshot, month, after));
         let (exports, entry) = (Arc::clone(self.exports), Arc::clone(self.entry));
         let write = move || {
             let left_out = repeats::load(&exports.shelf.work(job.id), month)?;
             let signals: &Signals = &entry.signals;
             let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
-            writer.run(chunks, |file: FileEntry| entry.change(&exports.shelf, |job| job.files.push(file)))
+            writer.run(chunks, |file: FileEntry| {
+                entry.change(&exports.shelf, |job| job.files.push(file))
+            })
         };
         let rest = tokio::task::spawn_blocking(write).await;
         let rest = rest.map_err(|error| MonthError::Rows(format!("the encoder ended: {error}")))??;
@@ -154,7 +163,10 @@ impl Run<'_> {
         let written = job.month_partitions(month);
         let planned = job.plan.iter().flatten().filter(|count| count.month == month);
         for count in planned {
-            let (rows, repeats) = written.get(&(count.log_epoch, count.partition)).copied().unwrap_or_default();
+            let (rows, repeats) = written
+                .get(&(count.log_epoch, count.partition))
+                .copied()
+                .unwrap_or_default();
             if rows + repeats != count.rows {
                 return Err(MonthError::Rows(format!(
                     "the store counted {} rows of {month} in partition {} and gave {}; ask for the export again",
@@ -188,7 +200,7 @@ impl Run<'_> {
     fn stream(&self, select: TenantSelect) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
         let (store, label) = (self.exports.store.clone(), self.entry.label().clone());
-        let _: JoinHandle<()> = tokio::spawn(async move {
+        drop(tokio::spawn(async move {
             let mut answer = match store.arrow(&label, &select) {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -206,7 +218,7 @@ impl Run<'_> {
                     return;
                 }
             }
-        });
+        }));
         receiver
     }
 
@@ -215,7 +227,12 @@ impl Run<'_> {
         if job.state != State::Running {
             return Err(MonthError::Stopped);
         }
-        let written = manifest::write(&self.exports.shelf, &job, self.exports.signer.as_ref(), self.exports.now_ms())?;
+        let written = manifest::write(
+            &self.exports.shelf,
+            &job,
+            self.exports.signer.as_ref(),
+            self.exports.now_ms(),
+        )?;
         self.save(|job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);
@@ -224,7 +241,10 @@ impl Run<'_> {
                 job.state = State::Complete;
             }
         })?;
-        self.entry.signals.rows.store(self.entry.job().rows(), Ordering::Relaxed);
+        self.entry
+            .signals
+            .rows
+            .store(self.entry.job().rows(), Ordering::Relaxed);
         Ok(())
     }
 }

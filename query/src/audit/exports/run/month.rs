@@ -89,13 +89,7 @@ pub struct MonthWriter<'a> {
 
 impl<'a> MonthWriter<'a> {
     /// Goes on after the finished files of the job.
-    pub fn new(
-        shelf: &'a Shelf,
-        job: &'a Job,
-        month: u32,
-        left_out: HashSet<Place>,
-        signals: &'a Signals,
-    ) -> Self {
+    pub fn new(shelf: &'a Shelf, job: &'a Job, month: u32, left_out: HashSet<Place>, signals: &'a Signals) -> Self {
         let schema = schema();
         Self {
             shelf,
@@ -158,7 +152,9 @@ impl<'a> MonthWriter<'a> {
                 self.end_part(finished)?;
             }
         }
-        self.signals.rows.store(self.rows_before + self.part_rows, Ordering::Relaxed);
+        self.signals
+            .rows
+            .store(self.rows_before + self.part_rows, Ordering::Relaxed);
         Ok(())
     }
 
@@ -190,9 +186,13 @@ impl<'a> MonthWriter<'a> {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             let part = match &mut self.part {
                 Some(part) => part,
-                None => {
-                    self.part.insert(Part::create(self.shelf, self.job.id, &self.job.spec, self.month, self.number)?)
-                }
+                None => self.part.insert(Part::create(
+                    self.shelf,
+                    self.job.id,
+                    &self.job.spec,
+                    self.month,
+                    self.number,
+                )?),
             };
             part.write(&batch)?;
         }

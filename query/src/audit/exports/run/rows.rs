@@ -34,11 +34,15 @@ impl<'a> Rows<'a> {
             occurred_at: column("occurred_at")?
                 .as_primitive_opt::<TimestampMicrosecondType>()
                 .ok_or_else(|| other("occurred_at"))?,
-            log_epoch: column("log_epoch")?.as_primitive_opt::<UInt32Type>().ok_or_else(|| other("log_epoch"))?,
+            log_epoch: column("log_epoch")?
+                .as_primitive_opt::<UInt32Type>()
+                .ok_or_else(|| other("log_epoch"))?,
             partition: column("kafka_partition")?
                 .as_primitive_opt::<Int32Type>()
                 .ok_or_else(|| other("kafka_partition"))?,
-            offset: column("kafka_offset")?.as_primitive_opt::<Int64Type>().ok_or_else(|| other("kafka_offset"))?,
+            offset: column("kafka_offset")?
+                .as_primitive_opt::<Int64Type>()
+                .ok_or_else(|| other("kafka_offset"))?,
         })
     }
 
@@ -54,7 +58,11 @@ impl<'a> Rows<'a> {
 
     /// Where a row is in its topic.
     pub fn place(&self, row: usize) -> Place {
-        (self.log_epoch.value(row), self.partition.value(row), self.offset.value(row))
+        (
+            self.log_epoch.value(row),
+            self.partition.value(row),
+            self.offset.value(row),
+        )
     }
 
     /// Where a row is in the order of an export.

@@ -19,7 +19,11 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
         .map(str::to_owned),
     );
     if !manifest.masked.is_empty() {
-        let columns: Vec<String> = manifest.masked.iter().map(|(column, how)| format!("{column} ({how})")).collect();
+        let columns: Vec<String> = manifest
+            .masked
+            .iter()
+            .map(|(column, how)| format!("{column} ({how})"))
+            .collect();
         report.noted.push(format!("masked: {}", columns.join(", ")));
     }
 }
@@ -28,9 +32,16 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
 fn sums(report: &mut Report, manifest: &Manifest) {
     let rows: u64 = manifest.files.iter().map(|file| file.rows).sum();
     let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-    report.claim((rows, bytes) == (manifest.rows, manifest.bytes), "the totals are the sums of the files", || {
-        format!("the files add up to {rows} rows and {bytes} bytes, the manifest names {} and {}", manifest.rows, manifest.bytes)
-    });
+    report.claim(
+        (rows, bytes) == (manifest.rows, manifest.bytes),
+        "the totals are the sums of the files",
+        || {
+            format!(
+                "the files add up to {rows} rows and {bytes} bytes, the manifest names {} and {}",
+                manifest.rows, manifest.bytes
+            )
+        },
+    );
     let mut of_files: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for file in &manifest.files {
         let sums = of_files.entry(file.month).or_default();
@@ -38,22 +49,38 @@ fn sums(report: &mut Report, manifest: &Manifest) {
     }
     let key = |rows: &[crate::audit::exports::job::PartitionRows]| -> Vec<_> {
         let written = rows.iter().filter(|rows| rows.rows > 0);
-        written.map(|rows| (rows.log_epoch, rows.partition, rows.rows, rows.first_offset, rows.last_offset)).collect()
+        written
+            .map(|rows| {
+                (
+                    rows.log_epoch,
+                    rows.partition,
+                    rows.rows,
+                    rows.first_offset,
+                    rows.last_offset,
+                )
+            })
+            .collect()
     };
-    let same = manifest.months.iter().all(|month| {
-        key(&month.written) == of_files.remove(&month.month).map(|rows| key(&rows)).unwrap_or_default()
-    });
-    report.claim(same && of_files.is_empty(), "the months are the sums of their files", || {
-        "the months of the manifest are not the sums of their files".to_owned()
-    });
+    let same = manifest
+        .months
+        .iter()
+        .all(|month| key(&month.written) == of_files.remove(&month.month).map(|rows| key(&rows)).unwrap_or_default());
+    report.claim(
+        same && of_files.is_empty(),
+        "the months are the sums of their files",
+        || "the months of the manifest are not the sums of their files".to_owned(),
+    );
 }
 
 /// What the store counted before it was read is what was written and left out.
 fn months(report: &mut Report, manifest: &Manifest) {
     let mut wrong = Vec::new();
     for month in &manifest.months {
-        let mut counted: BTreeMap<_, _> =
-            month.counted.iter().map(|count| ((count.log_epoch, count.partition), count.rows)).collect();
+        let mut counted: BTreeMap<_, _> = month
+            .counted
+            .iter()
+            .map(|count| ((count.log_epoch, count.partition), count.rows))
+            .collect();
         let fits = month.written.iter().all(|written| {
             counted.remove(&(written.log_epoch, written.partition)) == Some(written.rows + written.repeats)
         });
@@ -64,27 +91,63 @@ fn months(report: &mut Report, manifest: &Manifest) {
     report.claim(
         wrong.is_empty(),
         "in every month and partition, the rows that the store counted are those written and the later copies left out",
-        || format!("written rows and left out copies do not come to what the store counted in {}", wrong.join(", ")),
+        || {
+            format!(
+                "written rows and left out copies do not come to what the store counted in {}",
+                wrong.join(", ")
+            )
+        },
     );
-    let repeats: u64 = manifest.months.iter().flat_map(|month| &month.written).map(|rows| rows.repeats).sum();
-    report.claim(repeats == manifest.repeats, format!("{repeats} later copies of events were left out"), || {
-        format!("{repeats} later copies were left out, the manifest names {}", manifest.repeats)
-    });
+    let repeats: u64 = manifest
+        .months
+        .iter()
+        .flat_map(|month| &month.written)
+        .map(|rows| rows.repeats)
+        .sum();
+    report.claim(
+        repeats == manifest.repeats,
+        format!("{repeats} later copies of events were left out"),
+        || {
+            format!(
+                "{repeats} later copies were left out, the manifest names {}",
+                manifest.repeats
+            )
+        },
+    );
 }
 
 /// What the ledger says of the log.
 fn logs(report: &mut Report, manifest: &Manifest) {
     let ledger = &manifest.ledger;
     let holes = ledger.logs.iter().filter(|log| !log.contiguous);
-    let holes: Vec<String> = holes.map(|log| format!("{} of life {}", log.partition, log.log_epoch)).collect();
-    report.claim(holes.is_empty(), "the ledger names every offset between its first and its last, once, in every partition", || {
-        format!("the ledger leaves offsets out, or names them twice, in partitions {}", holes.join(", "))
-    });
-    let unbalanced = ledger.logs.iter().filter(|log| log.gap_offsets == 0 && log.rows + log.rejected != log.records);
+    let holes: Vec<String> = holes
+        .map(|log| format!("{} of life {}", log.partition, log.log_epoch))
+        .collect();
+    report.claim(
+        holes.is_empty(),
+        "the ledger names every offset between its first and its last, once, in every partition",
+        || {
+            format!(
+                "the ledger leaves offsets out, or names them twice, in partitions {}",
+                holes.join(", ")
+            )
+        },
+    );
+    let unbalanced = ledger
+        .logs
+        .iter()
+        .filter(|log| log.gap_offsets == 0 && log.rows + log.rejected != log.records);
     let unbalanced: Vec<String> = unbalanced.map(|log| log.partition.to_string()).collect();
-    report.claim(unbalanced.is_empty(), "in the ledger, every record is a row or a rejected record", || {
-        format!("in the ledger, rows and rejected records do not come to the records of partitions {}", unbalanced.join(", "))
-    });
+    report.claim(
+        unbalanced.is_empty(),
+        "in the ledger, every record is a row or a rejected record",
+        || {
+            format!(
+                "in the ledger, rows and rejected records do not come to the records of partitions {}",
+                unbalanced.join(", ")
+            )
+        },
+    );
     for log in &ledger.logs {
         report.noted.push(format!(
             "{} partition {} (life {}): offsets {} to {}, {} records, {} rows, {} rejected, newest record of {}",
@@ -106,15 +169,28 @@ fn logs(report: &mut Report, manifest: &Manifest) {
         ));
     }
     for rejected in &ledger.rejected {
-        report.noted.push(format!("{} records of all tenants were rejected: {}", rejected.records, rejected.reason));
+        report.noted.push(format!(
+            "{} records of all tenants were rejected: {}",
+            rejected.records, rejected.reason
+        ));
     }
     stored(report, manifest);
 }
 
 /// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants.
 fn stored(report: &mut Report, manifest: &Manifest) {
-    let ledger: BTreeMap<u32, u64> = manifest.ledger.ledger_months.iter().map(|entry| (entry.month, entry.rows)).collect();
-    let stored: BTreeMap<u32, u64> = manifest.ledger.stored_months.iter().map(|entry| (entry.month, entry.rows)).collect();
+    let ledger: BTreeMap<u32, u64> = manifest
+        .ledger
+        .ledger_months
+        .iter()
+        .map(|entry| (entry.month, entry.rows))
+        .collect();
+    let stored: BTreeMap<u32, u64> = manifest
+        .ledger
+        .stored_months
+        .iter()
+        .map(|entry| (entry.month, entry.rows))
+        .collect();
     let months = manifest.months.iter().map(|month| month.month);
     let differ: Vec<String> = months
         .filter(|month| ledger.get(month) != stored.get(month))

@@ -66,9 +66,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, lines) in
-            [("proved", &self.proved), ("noted", &self.noted), ("cannot be told from this folder", &self.unknown), ("BROKEN", &self.broken)]
-        {
+        for (title, lines) in [
+            ("proved", &self.proved),
+            ("noted", &self.noted),
+            ("cannot be told from this folder", &self.unknown),
+            ("BROKEN", &self.broken),
+        ] {
             if !lines.is_empty() {
                 writeln!(f, "{title}:")?;
                 lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))?;
@@ -86,7 +89,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match verify(arguments) {
         Ok(report) => {
             println!("{report}");
-            if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if report.holds() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("horolog-query: {error:#}");
@@ -109,11 +116,17 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
         }
     };
     if manifest.format_version != manifest::VERSION {
-        anyhow::bail!("{NAME} has version {}, this program knows {}", manifest.format_version, manifest::VERSION);
+        anyhow::bail!(
+            "{NAME} has version {}, this program knows {}",
+            manifest.format_version,
+            manifest::VERSION
+        );
     }
     listing(&mut report, &arguments.folder, &manifest)?;
     let schema_fits = manifest.schema == manifest::schema();
-    report.claim(schema_fits, "the schema is that of this version", || "the manifest's schema is another".to_owned());
+    report.claim(schema_fits, "the schema is that of this version", || {
+        "the manifest's schema is another".to_owned()
+    });
     let mut checked = Checked::new(&manifest, Identities::new()?);
     let mut hashes_hold = true;
     for file in &manifest.files {
@@ -122,7 +135,9 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
             Ok((bytes, sha256)) if (bytes, sha256.as_str()) == (file.bytes, file.sha256.as_str()) => {}
             Ok(_) => {
                 hashes_hold = false;
-                report.broken.push(format!("{}: size or SHA-256 is not that of the manifest", file.name));
+                report
+                    .broken
+                    .push(format!("{}: size or SHA-256 is not that of the manifest", file.name));
             }
             Err(error) => {
                 hashes_hold = false;
@@ -132,12 +147,18 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
         }
         checked.begin(file);
         if let Err(error) = read::batches(&path, &manifest, |batch| checked.batch(&batch)) {
-            report.broken.push(format!("{}: cannot be read as {:?}: {error:#}", file.name, manifest.format));
+            report.broken.push(format!(
+                "{}: cannot be read as {:?}: {error:#}",
+                file.name, manifest.format
+            ));
         }
         checked.end(file);
     }
     if hashes_hold {
-        report.proved.push(format!("all {} files have the size and SHA-256 of the manifest", manifest.files.len()));
+        report.proved.push(format!(
+            "all {} files have the size and SHA-256 of the manifest",
+            manifest.files.len()
+        ));
     }
     checked.report(&mut report)?;
     ledger::check(&mut report, &manifest);
@@ -167,10 +188,16 @@ fn origin(report: &mut Report, arguments: &Arguments, bytes: &[u8]) -> anyhow::R
     match (&arguments.public_key, signature) {
         (Some(key), Ok(signature)) => {
             let fits = PublicKey::load(key)?.verifies(bytes, &signature);
-            report.claim(fits, "the manifest is signed with the key", || "the signature is not of this key and manifest".to_owned());
+            report.claim(fits, "the manifest is signed with the key", || {
+                "the signature is not of this key and manifest".to_owned()
+            });
         }
-        (Some(_), Err(_)) => report.broken.push(format!("there is no {SIGNATURE_NAME} to check with the key")),
-        (None, Ok(_)) => report.unknown.push("whose signature it has: give the public key".to_owned()),
+        (Some(_), Err(_)) => report
+            .broken
+            .push(format!("there is no {SIGNATURE_NAME} to check with the key")),
+        (None, Ok(_)) => report
+            .unknown
+            .push("whose signature it has: give the public key".to_owned()),
         (None, Err(_)) => report.noted.push("the manifest is not signed".to_owned()),
     }
     Ok(())
@@ -188,8 +215,12 @@ fn listing(report: &mut Report, folder: &Path, manifest: &Manifest) -> io::Resul
             added.push(name);
         }
     }
-    report.claim(!twice, "no file is named twice", || "the manifest names a file twice".to_owned());
-    report.claim(added.is_empty(), "the folder holds no other files", || format!("not in the manifest: {}", added.join(", ")));
+    report.claim(!twice, "no file is named twice", || {
+        "the manifest names a file twice".to_owned()
+    });
+    report.claim(added.is_empty(), "the folder holds no other files", || {
+        format!("not in the manifest: {}", added.join(", "))
+    });
     Ok(())
 }
 

@@ -29,18 +29,32 @@ pub fn batches(
     match manifest.format {
         Format::Parquet => {
             let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-            anyhow::ensure!(same_columns(builder.schema(), &schema()), "its columns are not those of an export");
-            builder.with_batch_size(BATCH_ROWS).build()?.try_for_each(|batch| take(batch?))
+            anyhow::ensure!(
+                same_columns(builder.schema(), &schema()),
+                "its columns are not those of an export"
+            );
+            builder
+                .with_batch_size(BATCH_ROWS)
+                .build()?
+                .try_for_each(|batch| take(batch?))
         }
         Format::Ndjson => {
-            let reader = arrow::json::ReaderBuilder::new(schema()).with_strict_mode(true).with_batch_size(BATCH_ROWS);
-            reader.build(BufReader::with_capacity(1 << 20, unpacked(file, manifest.compression)?))?.try_for_each(|batch| take(batch?))
+            let reader = arrow::json::ReaderBuilder::new(schema())
+                .with_strict_mode(true)
+                .with_batch_size(BATCH_ROWS);
+            reader
+                .build(BufReader::with_capacity(1 << 20, unpacked(file, manifest.compression)?))?
+                .try_for_each(|batch| take(batch?))
         }
         Format::Csv => {
-            let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&flat_schema())).with_header(true).with_batch_size(BATCH_ROWS);
+            let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&flat_schema()))
+                .with_header(true)
+                .with_batch_size(BATCH_ROWS);
             // An empty field is an empty text, not an absent one.
             let reader = reader.with_null_regex(never()?);
-            reader.build(unpacked(file, manifest.compression)?)?.try_for_each(|batch| take(batch?))
+            reader
+                .build(unpacked(file, manifest.compression)?)?
+                .try_for_each(|batch| take(batch?))
         }
     }
 }

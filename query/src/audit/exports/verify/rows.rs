@@ -10,12 +10,12 @@ use arrow::array::{AsArray, RecordBatch};
 
 use super::Report;
 use super::identities::Identities;
+use crate::api::Instant;
 use crate::audit::exports::job::FileEntry;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::part::Tally;
 use crate::audit::exports::plan;
 use crate::audit::exports::run::rows::Rows;
-use crate::api::Instant;
 
 /// A row's place in the order: the engine compares UUIDs by their second half first.
 type Order = (i64, u64, u64, u32, i32, i64);
@@ -39,13 +39,19 @@ impl<'a> Checked<'a> {
     /// For the files of a manifest.
     pub fn new(manifest: &'a Manifest, identities: Identities) -> Self {
         let bound = |name: &str, otherwise| {
-            manifest.filter.get(name).and_then(|text| Instant::parse(text).ok()).map_or(otherwise, Instant::micros)
+            manifest
+                .filter
+                .get(name)
+                .and_then(|text| Instant::parse(text).ok())
+                .map_or(otherwise, Instant::micros)
         };
         let logs = manifest.ledger.logs.iter();
         Self {
             manifest,
             identities,
-            ends: logs.map(|log| ((log.log_epoch, log.partition), (log.start_offset, log.end_offset))).collect(),
+            ends: logs
+                .map(|log| ((log.log_epoch, log.partition), (log.start_offset, log.end_offset)))
+                .collect(),
             span: (bound("from", i64::MIN), bound("to", i64::MAX)),
             month: (0, 0),
             tally: Tally::default(),
@@ -68,20 +74,29 @@ impl<'a> Checked<'a> {
     /// Rows of the file.
     pub fn batch(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         let rows = Rows::of(batch)?;
-        let tenants = batch.column_by_name("tenant_id").and_then(|column| column.as_string_opt::<i32>().cloned());
+        let tenants = batch
+            .column_by_name("tenant_id")
+            .and_then(|column| column.as_string_opt::<i32>().cloned());
         let tenants = tenants.context("no column tenant_id")?;
         for row in 0..rows.len() {
             let (log_epoch, partition, offset) = rows.place(row);
             let occurred_at = rows.occurred_at.value(row);
             let within = |(from, to): (i64, i64), value| from <= value && value < to;
-            let id: uuid::Uuid = rows.event_id.value(row).parse().context("an event_id that is no UUID")?;
+            let id: uuid::Uuid = rows
+                .event_id
+                .value(row)
+                .parse()
+                .context("an event_id that is no UUID")?;
             let order = order(occurred_at, id, log_epoch, partition, offset);
             let ends = self.ends.get(&(log_epoch, partition)).copied();
             for (holds, what) in [
                 (tenants.value(row) == self.manifest.tenant_id, "of another tenant"),
                 (within(self.month, occurred_at), "outside the month of their file"),
                 (within(self.span, occurred_at), "outside the span of the filter"),
-                (ends.is_some_and(|ends| within(ends, offset)), "beyond the offsets of the ledger"),
+                (
+                    ends.is_some_and(|ends| within(ends, offset)),
+                    "beyond the offsets of the ledger",
+                ),
                 (self.last.is_none_or(|last| last < order), "not in order"),
             ] {
                 if !holds {
@@ -101,9 +116,25 @@ impl<'a> Checked<'a> {
         self.rows += self.file_rows;
         let read = std::mem::take(&mut self.tally).into_partitions();
         let told = file.partitions.iter().filter(|entry| entry.rows > 0);
-        let same = told.map(|entry| (entry.log_epoch, entry.partition, entry.rows, entry.first_offset, entry.last_offset)).eq(read
-            .iter()
-            .map(|entry| (entry.log_epoch, entry.partition, entry.rows, entry.first_offset, entry.last_offset)));
+        let same = told
+            .map(|entry| {
+                (
+                    entry.log_epoch,
+                    entry.partition,
+                    entry.rows,
+                    entry.first_offset,
+                    entry.last_offset,
+                )
+            })
+            .eq(read.iter().map(|entry| {
+                (
+                    entry.log_epoch,
+                    entry.partition,
+                    entry.rows,
+                    entry.first_offset,
+                    entry.last_offset,
+                )
+            }));
         if !same || self.file_rows != file.rows {
             self.files_differ.push(file.name.clone());
         }
@@ -115,11 +146,18 @@ impl<'a> Checked<'a> {
         report.claim(
             self.files_differ.is_empty(),
             "each file has the rows, by partition and offset range, that the manifest names",
-            || format!("other rows than the manifest names, by partition or offset range: {}", self.files_differ.join(", ")),
+            || {
+                format!(
+                    "other rows than the manifest names, by partition or offset range: {}",
+                    self.files_differ.join(", ")
+                )
+            },
         );
-        report.claim(rows == self.manifest.rows, format!("{rows} rows were read, as many as the manifest names"), || {
-            format!("{rows} rows were read, the manifest names {}", self.manifest.rows)
-        });
+        report.claim(
+            rows == self.manifest.rows,
+            format!("{rows} rows were read, as many as the manifest names"),
+            || format!("{rows} rows were read, the manifest names {}", self.manifest.rows),
+        );
         for what in [
             "of another tenant",
             "outside the month of their file",
@@ -128,10 +166,14 @@ impl<'a> Checked<'a> {
             "not in order",
         ] {
             let wrong = self.wrong.get(what).copied().unwrap_or_default();
-            report.claim(wrong == 0, format!("no row is {what}"), || format!("{wrong} rows are {what}"));
+            report.claim(wrong == 0, format!("no row is {what}"), || {
+                format!("{wrong} rows are {what}")
+            });
         }
         let repeated = self.identities.repeated()?;
-        report.claim(repeated == 0, "each event is there once", || format!("{repeated} rows repeat an event"));
+        report.claim(repeated == 0, "each event is there once", || {
+            format!("{repeated} rows repeat an event")
+        });
         Ok(())
     }
 }
