@@ -105,9 +105,6 @@ impl Upkeep {
             return Ok(());
         };
         let mut state = self.state().await?;
-        if state.through == 0 {
-            state.through = self.first_hour(end).await?;
-        }
         self.revised_hours(&mut state).await?;
         self.complete_hours(&mut state, end).await?;
         self.counters.metrics.through_seconds.set(i64::from(state.through));
@@ -117,16 +114,17 @@ impl Upkeep {
     /// Hours that became complete since the last time.
     async fn complete_hours(&self, state: &mut State, end: u32) -> Result<(), UpkeepError> {
         while state.through < end && self.turn.is_ours() {
-            let to = end.min(state.through.saturating_add(HOURS_A_ROUND * HOUR_S));
+            let from = self.next_hour_with_rows(state.through, end).await?;
+            let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let scope = Scope {
-                from: state.through,
+                from,
                 to,
                 ..Scope::default()
             };
             let waiting = self.counters.bring_up_to_date(&scope).await?;
             let through = waiting.unwrap_or(to);
             if through > state.through {
-                self.report_types(state.through, through).await?;
+                self.report_types(from, through).await?;
                 state.through = through;
                 self.save(*state).await?;
             }
@@ -199,18 +197,19 @@ impl Upkeep {
         statements.execute("write the progress of the upkeep", query).await
     }
 
-    /// The first hour that has raw rows, by the days of the table; `end` when there are none.
-    async fn first_hour(&self, end: u32) -> Result<u32, UpkeepError> {
+    /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so
+    /// that a history with gaps costs what is in it.
+    async fn next_hour_with_rows(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
         let statements = &self.counters.statements;
-        // Answered from the names of the parts.
-        let query =
-            statements.query("select toUInt32(toDateTime(min(toDate(m.time)), 'UTC')) as hour from metrics as m");
-        let first: Option<FirstHour> = statements.first("look for the first raw rows", query).await?;
+        // Days are the table's partitions: grouped by day, this is answered from the names of the parts, without reading a row.
+        let query = "select toUInt32(toDateTime(min(day), 'UTC')) as hour \
+                     from (select toDate(m.time) as day from metrics as m group by day) \
+                     where day >= toDate(toDateTime({after:UInt32}, 'UTC'))";
+        let query = statements.query(query).param("after", after);
+        let first: Option<FirstHour> = statements.first("look for raw rows", query).await?;
         // The least day of no rows is the first of all days.
-        Ok(first
-            .map(|first| first.hour)
-            .filter(|&hour| hour > 0)
-            .map_or(end, |hour| hour.min(end)))
+        let hour = first.map(|first| first.hour).filter(|&hour| hour > 0);
+        Ok(hour.map_or(end, |hour| hour.max(after).min(end)))
     }
 
     async fn report_types(&self, from: u32, to: u32) -> Result<(), UpkeepError> {
