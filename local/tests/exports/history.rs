@@ -6,7 +6,7 @@ use crate::bed::Bed;
 pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
     let bed = Bed::shared();
     bed.execute(&format!(
-        "insert into audit_logs select generateUUIDv4(number, {partition}), '{tenant}', \
+        "insert into audit_logs select generateUUIDv4(number), '{tenant}', \
          toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(intDiv(63158400000000, {rows}) * number), \
          concat('user', toString(number % 50)), 'team', 'web', '', 'api', \
          ['doc.update', 'doc.delete'][1 + number % 2], 'doc', toString(number % 100), \

@@ -42,10 +42,13 @@ const TEXTS: [&str; 17] = [
     "error_message",
 ];
 
+/// UTC as an offset: arrow knows no names of time zones without a database of them.
+const UTC: &str = "+00:00";
+
 /// The columns.
 pub fn schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let time = |name: &str, unit| Field::new(name, DataType::Timestamp(unit, Some("UTC".into())), false);
+    let time = |name: &str, unit| Field::new(name, DataType::Timestamp(unit, Some(UTC.into())), false);
     let entries = Fields::from(vec![text("key"), text("value")]);
     let entries = Field::new("entries", DataType::Struct(entries), false);
     let mut fields = vec![
