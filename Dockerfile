@@ -28,6 +28,8 @@ FROM debian:${DEBIAN_RELEASE}-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl libssl3t64 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin horolog
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin horolog \
+    # A volume takes its owner from here.
+    && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys
 COPY --from=build /out/ /usr/local/bin/
 USER 10001
