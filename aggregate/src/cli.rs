@@ -69,7 +69,7 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
     let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_turn(turn.clone());
     let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
     let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
-    let reconciliation = Reconciliation::new(config, &mut registry)?;
+    let reconciliation = Reconciliation::new(config, turn.clone(), &mut registry)?;
     let upkeep = Upkeep::new(config, turn, &mut registry)?;
     let beside = [
         tokio::spawn(stalls.watch()),

@@ -1,6 +1,6 @@
 //! Reconciliation in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
 //!
-//! Every member does it for itself: it only reads. An hour that was equal is looked at again only when the ledger
+//! One member of the group does it, whose turn the upkeep is too. An hour that was equal is looked at again only when the ledger
 //! counts more records for it; one that differs, every time. Never repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
+use crate::upkeep::Turn;
 
 /// Differences of a round that are logged one by one.
 const TOLD_MAX: usize = 20;
@@ -99,6 +100,7 @@ impl Metrics {
 pub struct Reconciliation {
     verifier: Verifier,
     config: VerifyConfig,
+    turn: Turn,
     metrics: Metrics,
     /// What the ledger counted for hours that were equal.
     equal: BTreeMap<u32, u64>,
@@ -108,7 +110,7 @@ pub struct Reconciliation {
 
 impl Reconciliation {
     /// As configured; does not connect.
-    pub fn new(config: &Config, registry: &mut Registry) -> Result<Self, ToolError> {
+    pub fn new(config: &Config, turn: Turn, registry: &mut Registry) -> Result<Self, ToolError> {
         if config.verify.hours == 0 {
             return Err(ToolError::Config(ConfigError::Invalid {
                 setting: "verify.hours".to_owned(),
@@ -124,6 +126,7 @@ impl Reconciliation {
                 patience: Duration::from_secs(config.verify.wait_s),
             },
             config: config.verify.clone(),
+            turn,
             metrics: Metrics::register(registry),
             equal: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -139,6 +142,9 @@ impl Reconciliation {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if !self.turn.is_ours() {
+                continue;
+            }
             if let Err(error) = self.round().await {
                 self.metrics.failures.inc();
                 tracing::warn!(%error, "the verification stopped early, trying again at the next wake-up");

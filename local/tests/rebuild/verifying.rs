@@ -1,6 +1,11 @@
 //! `horolog-aggregate verify`.
 
+use std::time::Duration;
+
+use crate::bed::wait_until;
 use crate::world::{show, world};
+
+const DEADLINE: Duration = Duration::from_secs(120);
 
 #[test]
 fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
@@ -148,4 +153,37 @@ fn what_cannot_be_compared_is_no_difference_and_no_success() {
     let ended = run("kafka.bootstrap=127.0.0.1:1");
     assert_eq!(ended.code, 2, "{}", ended.text);
     assert!(ended.text.contains("not compared: the log"), "{}", ended.text);
+}
+
+#[test]
+fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
+    let mut world = world();
+    let hour = world.newest_hour();
+    let metrics = format!("{}/metrics", world.aggregate.http());
+    let bed = world.flow.bed;
+    let value = |name: &str| -> Option<u32> {
+        let (_, page) = bed.get(&metrics);
+        page.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    let differences = || value("horolog_verify_differences{check=\"hour_against_raw\"}");
+    wait_until(DEADLINE, "the newest hour is verified", || {
+        differences() == Some(0) && value("horolog_verify_last_hour_timestamp_seconds") >= Some(hour + 3_600)
+    });
+
+    bed.execute(&format!(
+        "delete from metrics_hourly where tenant_id = '{}' and hour = toDateTime({hour}, 'UTC') and metric_name = 'metric_1' \
+         and service_id = 'service \\'0??'",
+        world.flow.topic
+    ));
+    world.send(hour, 6); // what was equal is looked at again when records came
+    wait_until(DEADLINE, "the difference is told", || differences() == Some(1));
+    let incidents = format!("incidents where reason = 'hours_differ' and hour = toDateTime({hour}, 'UTC')");
+    wait_until(DEADLINE, "the difference is written down", || {
+        world.count(&incidents) > 0
+    });
+
+    world.rebuild(hour, hour + 3_600, &[]);
+    wait_until(DEADLINE, "the difference is gone", || differences() == Some(0));
+    world.assert_verified(hour, hour + 3_600);
 }

@@ -18,9 +18,11 @@ pub const PARTITIONS: i32 = 2;
 
 pub struct World {
     pub flow: Flow<'static>,
-    _aggregate: Proc,
+    /// The running stage.
+    pub aggregate: Proc,
     _ingest: Proc,
     next_hour: u32,
+    newest_hour: u32,
     number: u64,
 }
 
@@ -47,13 +49,17 @@ impl World {
             flow.aggregate(&[
                 ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "0"),
                 ("HOROLOG_AGGREGATE__COMPLETENESS__IDLE_AFTER_S", "1"),
+                ("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "1"),
+                ("HOROLOG_AGGREGATE__VERIFY__HOURS", "4"),
             ]),
         );
+        let first_hour = (now_ms() / HOUR_MS - i64::from(HOURS) - 2) as u32 * 3_600;
         let mut world = Self {
             flow,
-            _aggregate: aggregate,
+            aggregate,
             _ingest: ingest,
-            next_hour: (now_ms() / HOUR_MS - i64::from(HOURS) - 2) as u32 * 3_600,
+            next_hour: first_hour,
+            newest_hour: first_hour + (HOURS - 1) * 3_600,
             number: 0,
         };
         for hour in 0..HOURS {
@@ -82,6 +88,11 @@ impl World {
         let first = self.next_hour;
         self.next_hour += hours * 3_600;
         first
+    }
+
+    /// The newest hour with records, which is among those that the stage verifies by itself.
+    pub fn newest_hour(&self) -> u32 {
+        self.newest_hour
     }
 
     /// Sends samples of an hour: gauges and counters, of either sign and zero, with long tails, to both partitions.
@@ -176,6 +187,11 @@ impl World {
         for (is, was) in is.1.iter().zip(&was.1) {
             assert!((is - was).abs() <= 1e-9 * was.abs().max(1.0) * 1e6, "{is} {was}");
         }
+    }
+
+    /// Records that a table of hours counts, whatever its epochs; rows merge.
+    pub fn total(&self, table: &str) -> u64 {
+        self.flow.bed.one(&format!("select sum(h.count) from {table} as h"))
     }
 
     pub fn count(&self, what: &str) -> u64 {
