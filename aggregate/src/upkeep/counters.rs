@@ -3,6 +3,8 @@
 //! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
 //! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -47,15 +49,27 @@ impl Counters {
     pub async fn bring_up_to_date(&self, scope: &Scope) -> Result<Option<u32>, UpkeepError> {
         let mut counts = self.counts(scope).await?;
         let mut raw_is_complete = false;
+        // By tenant and hour: samples that had been aggregated before it was asked how far ingest is.
+        let mut aggregated = BTreeMap::new();
         if counts.iter().any(HourCounts::is_short) {
-            // Asked before the rows are counted: what is missing then does not come any more.
+            // Asked between the two counts: what was aggregated before it, and is still missing after it, does not come any more.
+            // What was aggregated meanwhile may still come.
+            aggregated.extend(
+                counts
+                    .into_iter()
+                    .map(|hour| ((hour.tenant_id, hour.hour), hour.hourly_samples)),
+            );
             raw_is_complete = self.statements.raw_is_complete().await?;
             counts = self.counts(scope).await?;
         }
         let mut waiting = None;
         let mut due = Vec::new();
         for counts in counts {
-            match counts.decide(raw_is_complete) {
+            let aggregated = aggregated
+                .get(&(counts.tenant_id.clone(), counts.hour))
+                .copied()
+                .unwrap_or(0);
+            match counts.decide(raw_is_complete && counts.raw_samples < aggregated) {
                 Decision::Nothing => {}
                 Decision::Compute => due.push(counts),
                 Decision::Expired => self.expire(&counts).await?,
@@ -155,7 +169,7 @@ impl Counters {
         }
         let sql = "select toUInt64(uniqCombined64(${series_id})) as label_sets from metrics as m \
                    where m.tenant_id = {tenant:String} and m.metric_type = 'counter' \
-                   and m.time >= toDateTime({from:UInt32}, 'UTC') and m.time < toDateTime({to:UInt32}, 'UTC')";
+                   and m.time >= toDateTime64({from:UInt32}, 6, 'UTC') and m.time < toDateTime64({to:UInt32}, 6, 'UTC')";
         let query = self.statements.about(sql, job);
         let found: Option<LabelSets> = self.statements.first("count label sets", query).await?;
         let label_sets = found.map_or(0, |found| found.label_sets);

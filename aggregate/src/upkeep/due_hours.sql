@@ -9,7 +9,7 @@ from
     union all
     select tenant_id, toDateTime(toStartOfHour(m.time), 'UTC') as hour, 0, count(), 0
     from metrics as m
-    where m.metric_type = 'counter' and m.time >= toDateTime({from:UInt32}, 'UTC') and m.time < toDateTime({to:UInt32}, 'UTC')
+    where m.metric_type = 'counter' and m.time >= toDateTime64({from:UInt32}, 6, 'UTC') and m.time < toDateTime64({to:UInt32}, 6, 'UTC')
         and (empty({tenants:Array(String)}) or (tenant_id, toUInt32(toDateTime(toStartOfHour(m.time), 'UTC'))) in (select arrayJoin(arrayZip({tenants:Array(String)}, {hours:Array(UInt32)}))))
     group by tenant_id, hour
     union all

@@ -27,7 +27,7 @@ from
             from metrics as m
             where m.tenant_id = {tenant:String} and m.metric_type = 'counter'
                 -- Series in overflow have no row of their own in the hours before: their sample before is looked for in raw rows.
-                and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615) and m.time < hour_to
+                and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615) and m.time < toDateTime64(hour_to, 6, 'UTC')
                 and (m.time >= hour_from or series_id > cutoff)
                 and series_id % {slices:UInt64} = {slice:UInt64}
             union all

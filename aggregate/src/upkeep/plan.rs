@@ -70,7 +70,7 @@ impl HourCounts {
         self.hourly_samples != self.known_samples && self.raw_samples < self.hourly_samples
     }
 
-    /// What to do, when ingest has stored all that was aggregated (`raw_is_complete`) or not.
+    /// What to do, when no more raw rows of it will come (`raw_is_complete`) or some may.
     pub fn decide(&self, raw_is_complete: bool) -> Decision {
         if self.hourly_samples == self.known_samples {
             Decision::Nothing

@@ -25,11 +25,12 @@ const PROGRESS: &str = "\
     from partition_progress as p where p.kafka_topic = {topic:String} \
     group by p.kafka_partition, p.log_epoch order by p.kafka_partition, p.log_epoch desc limit 1 by p.kafka_partition";
 
-/// Partitions of which ingest has not yet stored all that was aggregated.
+/// Partitions of which ingest has not yet stored all that was aggregated. A batch is in the ledger, as begun, before any of its
+/// partial aggregates is there.
 const RAW_BEHIND: &str = "\
     select count() as partitions from \
-    (select kafka_partition, max((log_epoch, aggregated_end)) as aggregated from partition_progress \
-        where kafka_topic = {topic:String} group by kafka_partition) as a \
+    (select kafka_partition, max((log_epoch, end_offset)) as aggregated from batch_ledger \
+        where stage = 'aggregate' and kafka_topic = {topic:String} group by kafka_partition) as a \
     left join (select kafka_partition, max((log_epoch, end_offset)) as stored from batch_ledger \
         where stage = 'ingest' and kafka_topic = {topic:String} group by kafka_partition) as i \
     on a.kafka_partition = i.kafka_partition where a.aggregated > i.stored";

@@ -102,7 +102,7 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
     ));
     assert!(revisions >= 2, "what was known before is kept");
     let twice: u64 = flow.bed.one(&format!(
-        "select count() - uniqExact(hour, metric_name, splitByString(': ', detail)[2]) from incidents \
+        "select toUInt64(count() - uniqExact(hour, metric_name, splitByString(': ', detail)[2])) from incidents \
          where reason = 'counter_reset_twice' and tenant_id = '{}'",
         flow.topic
     ));

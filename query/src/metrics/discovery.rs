@@ -199,8 +199,8 @@ const HOURS: SpanSql = SpanSql {
 };
 const SAMPLES: SpanSql = SpanSql {
     recent: "r.time >= now('UTC') - interval 1 hour",
-    from: "r.time >= toDateTime({from:UInt32}, 'UTC')",
-    to: "r.time < toDateTime({to:UInt32}, 'UTC')",
+    from: "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
+    to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
 };
 
 fn within(

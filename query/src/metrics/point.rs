@@ -179,6 +179,9 @@ pub struct PointSchema {
     share_under: Option<f64>,
 }
 
+/// UTC as an offset: arrow knows no names of time zones without a database of them.
+const UTC: &str = "+00:00";
+
 /// The columns of rows, for CSV and Arrow.
 pub fn columns(points: &[Point], names: &PointNames) -> (Schema, Vec<ArrayRef>) {
     let mut fields = Vec::new();
@@ -187,10 +190,10 @@ pub fn columns(points: &[Point], names: &PointNames) -> (Schema, Vec<ArrayRef>) 
         fields.push(Field::new(name, kind, nullable));
         arrays.push(array);
     };
-    let moment = DataType::Timestamp(TimeUnit::Second, Some("UTC".into()));
+    let moment = DataType::Timestamp(TimeUnit::Second, Some(UTC.into()));
     let moments = |of: fn(&Point) -> Instant| {
         let seconds = points.iter().map(|point| of(point).micros().div_euclid(1_000_000));
-        Arc::new(TimestampSecondArray::from_iter_values(seconds).with_timezone("UTC"))
+        Arc::new(TimestampSecondArray::from_iter_values(seconds).with_timezone(UTC))
     };
     let texts = |of: &dyn Fn(&Point) -> String| Arc::new(StringArray::from_iter_values(points.iter().map(of)));
     let counts = |of: fn(&Point) -> u64| Arc::new(UInt64Array::from_iter_values(points.iter().map(of)));

@@ -284,8 +284,8 @@ impl Question {
             SAMPLE_HOUR => (
                 "r.time",
                 [
-                    "r.time >= toDateTime({from:UInt32}, 'UTC')",
-                    "r.time < toDateTime({to:UInt32}, 'UTC')",
+                    "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
+                    "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
                 ],
             ),
             _ => (
