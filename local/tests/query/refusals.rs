@@ -40,7 +40,7 @@ fn a_refusal_names_the_parameter() {
 fn what_is_not_there_is_a_problem_too() {
     for (method, path, status) in [
         (reqwest::Method::GET, "/v1/metrics", 404),
-        (reqwest::Method::GET, "/", 404),
+        (reqwest::Method::GET, "/nothing", 404),
         (reqwest::Method::POST, HOURS, 405),
         (reqwest::Method::DELETE, EVENTS, 405),
     ] {

@@ -50,3 +50,11 @@ pub(crate) fn event_numbers(rows: &[Value]) -> Vec<u32> {
     let last_digits = |row: &Value| row["event_id"].as_str().unwrap()[24..].parse().unwrap();
     rows.iter().map(last_digits).collect()
 }
+
+/// A row of the ledger that covers the offsets of all events that [`insert_event`] makes: an export holds what the ledger vouches for.
+pub(crate) fn vouch_for_events() {
+    Bed::shared().execute(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
+         values ('ingest', 'audit-events', 0, 1, 0, 1000000, 'batch', now64(3))",
+    );
+}

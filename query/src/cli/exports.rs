@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::{Subcommand, ValueEnum, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::client::Client;
@@ -132,12 +132,13 @@ pub async fn run(command: ExportsCommand, client: &Client, output: Output) -> Re
             watch,
         } => {
             let given = filter.parameters(Utc::now()).into_iter();
-            let given = given.chain([
-                ("format", filter::name(format)),
-                ("compression", filter::name(compression)),
-            ]);
-            let body: Map<String, Value> = given.map(|(name, value)| (name.to_owned(), value.into())).collect();
-            let job = client.post(PATH, &body.into()).await?;
+            let filter: Map<String, Value> = given.map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let body = json!({
+                "filter": filter,
+                "format": filter::name(format),
+                "compression": filter::name(compression),
+            });
+            let job = client.post(PATH, &body).await?;
             match watch {
                 true => show(&watched(job, client, output).await?, output),
                 false => show(&job, output),

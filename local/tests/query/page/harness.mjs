@@ -80,7 +80,7 @@ class Visit {
 
   /** Nothing is being asked for any more. */
   async settled() {
-    await this.page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[aria-busy], .loading"));
+    await this.page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[aria-busy], .loading") && !/Loading .* …/.test(document.body.innerText));
   }
 
   /** The text of the view. */

@@ -6,7 +6,7 @@ import { bytes, count, plural, time } from "../format.js";
 import { failure } from "../notices.js";
 import { filled, signedOut } from "../panel.js";
 import { navigate } from "../router.js";
-import { scoped } from "../scope.js";
+import { scoped, withScope } from "../scope.js";
 import { facts, table } from "../table.js";
 import { lookAgain } from "./exports.js";
 import * as words from "../export_words.js";
@@ -71,11 +71,6 @@ function draw(job, address, view, signal) {
     job.state === "complete" && manifest(address, signal),
   ];
 }
-
-const withScope = (address) => {
-  const query = new URLSearchParams(scoped()).toString();
-  return query ? `${address}?${query}` : address;
-};
 
 function fileTable(job, address) {
   const outcome = h("div", {});

@@ -9,7 +9,7 @@ import { filled, signedOut } from "../panel.js";
 import { rangeFields } from "../range_fields.js";
 import { CUSTOM, moment, span } from "../ranges.js";
 import { href, navigate } from "../router.js";
-import { scoped } from "../scope.js";
+import { scoped, withScope } from "../scope.js";
 import { table } from "../table.js";
 import * as words from "../export_words.js";
 
@@ -72,7 +72,7 @@ function creationForm(asked, signal) {
     outcome.replaceChildren();
     submitter.disabled = true;
     try {
-      const job = await send("POST", "/v1/audit/exports", body(given));
+      const job = await send("POST", withScope("/v1/audit/exports"), body(given));
       announce("The export is queued");
       if (!signal.aborted) navigate(["exports", job.id]);
     } catch (error) {
@@ -124,11 +124,10 @@ function body(given) {
   const filters = Object.fromEntries(FILTERS.filter((name) => given[name]).map((name) => [name, given[name]]));
   const custom = given.range === CUSTOM;
   const { from } = span(given.range, "", "", 60);
-  return scoped({
+  const filter = {
     ...filters,
-    format: given.format,
-    compression: given.compression,
     from: custom ? apiTime(given.from) || undefined : moment(from),
     to: custom ? apiTime(given.to) || undefined : undefined,
-  });
+  };
+  return { filter, format: given.format, compression: given.compression };
 }
