@@ -27,7 +27,7 @@ use super::supervisor::{StartError, Supervisor};
 /// own, and two for the sample stream's tenant.
 const FIRST_KEYS: [&str; 4] = [
     "admin=admin:*",
-    "load-tester=service:*",
+    "load-tester=auditor:*",
     "demo-analyst=analyst:demo",
     "demo-auditor=auditor:demo",
 ];

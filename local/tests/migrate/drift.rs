@@ -104,7 +104,8 @@ fn a_table_made_with_another_key_or_engine_is_named() {
         "AggregatingMergeTree",
         "ReplacingMergeTree",
     );
-    remake(&target, "audit_logs", "ORDER BY", "PRIMARY KEY tenant_id ORDER BY");
+    let order = "ORDER BY (tenant_id, occurred_at, event_id)";
+    remake(&target, "audit_logs", order, &format!("PRIMARY KEY tenant_id {order}"));
     assert_eq!(
         target.check(),
         [

@@ -129,13 +129,12 @@ fn a_service_that_starts_too_early_is_told_what_to_run() {
         "without a database"
     );
     target.migrate(&["up", "--to", "6"]).done();
-    assert_eq!(
-        error(&target),
-        format!(
-            "database {} lacks 0007_rebuilds: run `horolog-migrate up`",
-            target.database
-        )
+    let lacks = error(&target);
+    assert!(
+        lacks.starts_with(&format!("database {} lacks 0007_rebuilds, 0008_", target.database)),
+        "{lacks}"
     );
+    assert!(lacks.ends_with(": run `horolog-migrate up`"), "{lacks}");
 }
 
 #[test]
