@@ -35,7 +35,7 @@ fn columns_of(table: &str) -> Vec<String> {
     let (body, _) = body.split_once("\n)\n").unwrap();
     let column = |line: &str| line.trim().split(' ').next().unwrap().to_owned();
     let lines = body.lines().map(str::trim).filter(|line| {
-        !["--", "index ", "constraint ", "projection "]
+        !["--", "index ", "constraint ", "projection ", "with settings "]
             .iter()
             .any(|start| line.starts_with(start))
     });

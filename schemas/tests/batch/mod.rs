@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, TimestampMicrosecondType};
 use horolog_schemas::{
     AuditEvent, AuditSource, AuditStatus, Decoded, Decoder, Kind, MetricSample, MetricType, RawRecord, WriterSchemas,
 };
@@ -182,7 +182,15 @@ fn column<'a>(columns: &'a RecordBatch, name: &str) -> &'a ArrayRef {
 }
 
 fn text(columns: &RecordBatch, name: &str, row: usize) -> String {
-    column(columns, name).as_string::<i32>().value(row).to_owned()
+    plain(&column(columns, name).slice(row, 1))
+        .as_string::<i32>()
+        .value(0)
+        .to_owned()
+}
+
+/// Texts as they are, without their dictionary.
+fn plain(texts: &ArrayRef) -> ArrayRef {
+    arrow::compute::cast(texts, &DataType::Utf8).unwrap()
 }
 
 fn time(columns: &RecordBatch, name: &str, row: usize) -> i64 {
@@ -202,10 +210,8 @@ fn symbol<T: DeserializeOwned>(columns: &RecordBatch, name: &str, row: usize) ->
 
 fn map(columns: &RecordBatch, name: &str, row: usize) -> BTreeMap<String, String> {
     let entries = column(columns, name).as_map().value(row);
-    let (keys, values) = (
-        entries.column(0).as_string::<i32>(),
-        entries.column(1).as_string::<i32>(),
-    );
+    let keys = plain(entries.column(0));
+    let (keys, values) = (keys.as_string::<i32>(), entries.column(1).as_string::<i32>());
     (0..entries.len())
         .map(|entry| (keys.value(entry).to_owned(), values.value(entry).to_owned()))
         .collect()
