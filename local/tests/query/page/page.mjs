@@ -32,7 +32,7 @@ await run({
   "a metric is drawn with its bands, and what is not complete yet is said to be so": async (visit) => {
     const { page } = visit;
     await visit.open(`#/metrics?metric_name=cpu&${DAY}`);
-    check((await page.locator(".chart canvas").count()) >= 1, "there is a chart");
+    await page.locator(".chart canvas").first().waitFor({ state: "attached" }); // it draws itself once it is in the page
     check((await page.getByRole("list", { name: "Legend" }).first().innerText()).includes("p95"), "the legend names the bands");
     check((await page.getByRole("columnheader", { name: "p99" }).count()) > 0, "the same numbers stand in a table");
     const text = await visit.text();
@@ -43,6 +43,7 @@ await run({
   "groups have a chart each, or a line each": async (visit) => {
     const { page } = visit;
     await visit.open(`#/metrics?metric_name=cpu&${DAY}&group_by=service_id`);
+    await page.locator(".chart").nth(1).waitFor({ state: "attached" });
     const groups = await page.locator(".chart").count();
     check(groups >= 2, "each group has a chart", groups);
     await page.getByLabel("Show", { exact: true }).selectOption("avg");
