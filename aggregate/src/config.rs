@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use horolog_schemas::Kind;
 use horolog_stage::RunOptions;
 use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
-use horolog_stage::run::{BatchConfig, CompletenessConfig, DeliveryConfig};
+use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::upkeep::UpkeepConfig;

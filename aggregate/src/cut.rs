@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+pub use horolog_stage::range::PartitionId as Log;
+
 /// A place in the log of a partition, over all its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -13,21 +15,6 @@ pub struct Position {
     pub log_epoch: u32,
     /// Offset in it.
     pub offset: i64,
-}
-
-/// A partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Log {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-}
-
-impl std::fmt::Display for Log {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
-    }
 }
 
 /// A position in every log.
@@ -52,7 +39,7 @@ impl Cut {
 
     /// The topics, sorted, each once.
     pub fn topics(&self) -> Vec<&str> {
-        let mut topics: Vec<&str> = self.0.keys().map(|log| log.topic.as_str()).collect();
+        let mut topics: Vec<&str> = self.0.keys().map(|log| &*log.topic).collect();
         topics.dedup();
         topics
     }
@@ -66,7 +53,7 @@ impl Cut {
     /// one look-up in a table of its partitions, so that the number of partitions costs nothing a row.
     pub fn condition(&self, offset: &str) -> String {
         let of_topic = |topic: &str| {
-            let logs: Vec<_> = self.0.iter().filter(|(log, _)| log.topic == topic).collect();
+            let logs: Vec<_> = self.0.iter().filter(|(log, _)| *log.topic == *topic).collect();
             let list = |of: &dyn Fn(&Log, &Position) -> String| {
                 let items: Vec<String> = logs.iter().map(|(log, position)| of(log, position)).collect();
                 format!("[{}]", items.join(", "))
@@ -101,10 +88,7 @@ mod tests {
     use super::*;
 
     fn log(partition: i32) -> Log {
-        Log {
-            topic: "metrics".to_owned(),
-            partition,
-        }
+        Log::new("metrics", partition)
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
+use horolog_stage::completeness::{PROGRESS_OF_ALL_SQL, PartitionProgress};
 use horolog_stage::store::Store;
 use serde::Deserialize;
 
@@ -18,59 +19,33 @@ use crate::tool_error::ToolError;
 /// Entries of the ledger that are batches which are stored.
 pub const STORED: &str = "entry in ('batch', 'recovered')";
 
-/// How far the aggregate stage is in the newest life of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
-pub struct ProgressRow {
-    kafka_topic: String,
-    kafka_partition: i32,
-    log_epoch: u32,
-    /// Partitions of the topic, as the writer saw them.
-    pub partitions: i32,
-    /// Everything before this offset is in the hours.
-    pub aggregated_end: i64,
-    /// Batches from there on carry at least this epoch.
-    pub write_epoch: u32,
-    /// The partition's watermark, ms since 1970; 0 where none was stated.
-    pub watermark_ms: i64,
-    /// When the row was written, ms since 1970.
-    pub written_ms: i64,
+/// Topic, partition, life of its log, offset.
+type Place = (String, i32, u32, i64);
+
+/// Whose progress it is.
+pub fn log_of(row: &PartitionProgress) -> Log {
+    Log::new(row.kafka_topic.as_str(), row.kafka_partition)
 }
 
-impl ProgressRow {
-    /// Whose progress it is.
-    pub fn log(&self) -> Log {
-        Log {
-            topic: self.kafka_topic.clone(),
-            partition: self.kafka_partition,
-        }
-    }
-
-    /// How far.
-    pub fn position(&self) -> Position {
-        Position {
-            log_epoch: self.log_epoch,
-            offset: self.aggregated_end,
-        }
+/// How far it is.
+pub fn position_of(row: &PartitionProgress) -> Position {
+    Position {
+        log_epoch: row.log_epoch,
+        offset: row.aggregated_end,
     }
 }
 
 /// The newest progress of every log.
-pub async fn progress(store: &Store) -> Result<Vec<ProgressRow>, ToolError> {
+pub async fn progress(store: &Store) -> Result<Vec<PartitionProgress>, ToolError> {
     store.catch_up(&["partition_progress"]).await?;
-    let query = "select kafka_topic, kafka_partition, log_epoch, max(p.partitions) as partitions, \
-         max(p.aggregated_end) as aggregated_end, max(p.write_epoch) as write_epoch, \
-         toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms, \
-         toUnixTimestamp64Milli(max(p.inserted_at)) as written_ms \
-         from partition_progress as p group by kafka_topic, kafka_partition, log_epoch \
-         order by kafka_topic, kafka_partition, log_epoch desc limit 1 by kafka_topic, kafka_partition";
-    Ok(store.client.query(query).fetch_all().await?)
+    Ok(store.client.query(PROGRESS_OF_ALL_SQL).fetch_all().await?)
 }
 
 /// Up to where the hours hold the records of every log.
-pub fn aggregated(progress: &[ProgressRow]) -> Cut {
+pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     let mut cut = Cut::default();
     for row in progress {
-        cut.set(row.log(), row.position());
+        cut.set(log_of(row), position_of(row));
     }
     cut
 }
@@ -78,7 +53,7 @@ pub fn aggregated(progress: &[ProgressRow]) -> Cut {
 /// The end of a stage's ledger for every log.
 pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
-    let rows: Vec<(String, i32, u32, i64)> = store
+    let rows: Vec<Place> = store
         .client
         .query(
             "select kafka_topic, kafka_partition, (max((log_epoch, end_offset)) as at).1, at.2 from batch_ledger final \
@@ -87,14 +62,15 @@ pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Pos
         .bind(stage)
         .fetch_all()
         .await?;
-    let end = |(topic, partition, log_epoch, offset)| (Log { topic, partition }, Position { log_epoch, offset });
+    let end =
+        |(topic, partition, log_epoch, offset): Place| (Log::new(topic, partition), Position { log_epoch, offset });
     Ok(rows.into_iter().map(end).collect())
 }
 
 /// Where, in every log, the first batch with at least this write epoch begins.
 pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<Log, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
-    let rows: Vec<(String, i32, u32, i64)> = store
+    let rows: Vec<Place> = store
         .client
         .query(&format!(
             "select kafka_topic, kafka_partition, (min((log_epoch, start_offset)) as at).1, at.2 from batch_ledger final \
@@ -103,7 +79,8 @@ pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<
         .bind(write_epoch)
         .fetch_all()
         .await?;
-    let start = |(topic, partition, log_epoch, offset)| (Log { topic, partition }, Position { log_epoch, offset });
+    let start =
+        |(topic, partition, log_epoch, offset): Place| (Log::new(topic, partition), Position { log_epoch, offset });
     Ok(rows.into_iter().map(start).collect())
 }
 
@@ -174,10 +151,7 @@ pub async fn batches(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Re
     );
     let rows: Vec<Found> = store.client.query(&query).bind(stage).fetch_all().await?;
     let batch = |row: Found| HourBatch {
-        log: Log {
-            topic: row.kafka_topic,
-            partition: row.kafka_partition,
-        },
+        log: Log::new(row.kafka_topic, row.kafka_partition),
         start: Position {
             log_epoch: row.log_epoch,
             offset: row.start_offset,
@@ -210,7 +184,7 @@ pub async fn begun_since(store: &Store, cut: &Cut) -> Result<BTreeSet<(String, i
          where stage = 'aggregate' and entry = 'begun' and not {}",
         cut.condition("start_offset"),
     );
-    let begun: Vec<(String, i32, u32, i64)> = store.client.query(&query).fetch_all().await?;
+    let begun: Vec<Place> = store.client.query(&query).fetch_all().await?;
     Ok(begun.into_iter().collect())
 }
 
@@ -237,10 +211,7 @@ pub async fn latenesses(store: &Store, scope: &Scope) -> Result<Latenesses, Tool
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     Ok(Latenesses::new(rows.into_iter().map(|row| {
-        let log = Log {
-            topic: row.kafka_topic,
-            partition: row.kafka_partition,
-        };
+        let log = Log::new(row.kafka_topic, row.kafka_partition);
         let batch = Batch {
             start: row.start_offset,
             end: row.end_offset,

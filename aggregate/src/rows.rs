@@ -136,11 +136,7 @@ impl Rows {
             let batches = *logs.entry(place).or_insert_with(|| {
                 let topic = usize::try_from(place.0).ok().and_then(|position| topics.get(position));
                 topic.map_or(&[][..], |topic| {
-                    let log = Log {
-                        topic: topic.clone(),
-                        partition: place.1,
-                    };
-                    latenesses.of(&log, place.2)
+                    latenesses.of(&Log::new(topic.as_str(), place.1), place.2)
                 })
             });
             let revised_at = if batches.is_empty() {

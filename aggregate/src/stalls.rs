@@ -1,33 +1,21 @@
 //! Watches which partitions hold completeness back, and names them in the log and in metrics.
 //!
 //! Enters: what the table `partition_progress` says of all partitions of the topic, whoever holds them, from time to time.
-//! Leaves: a warning when a partition stalls, a word when it goes on, and gauges. Changes nothing.
+//! Leaves: a warning when a partition stalls or never reports, a word when it goes on, and gauges. Changes nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clickhouse::{Client, Row};
-use horolog_stage::run::CompletenessConfig;
+use clickhouse::Client;
+use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, complete_through_ms, watermarks_ms};
+use horolog_stage::settings::CompletenessConfig;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde::Deserialize;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
-
-/// The newest progress of each partition of a topic.
-const PROGRESS_SQL: &str = "\
-    select kafka_partition, toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms from partition_progress as p \
-    where p.kafka_topic = ? group by kafka_partition, log_epoch \
-    order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
-
-#[derive(Debug, Clone, Copy, Row, Deserialize)]
-struct Progress {
-    kafka_partition: i32,
-    watermark_ms: i64,
-}
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TopicLabel {
@@ -39,6 +27,8 @@ pub struct Stalls {
     client: Client,
     topic: String,
     stalled_after_ms: i64,
+    /// A partition that never reported is behind by as long as it has been watched, ms since 1970.
+    watched_since_ms: i64,
     stalled: BTreeSet<i32>,
     stalled_partitions: Family<TopicLabel, Gauge>,
     complete_through_seconds: Family<TopicLabel, Gauge>,
@@ -56,13 +46,14 @@ impl Stalls {
         );
         registry.register(
             "complete_through_timestamp_seconds",
-            "Smallest watermark over the partitions that have reported, seconds since 1970",
+            "Moment through which the topic is complete, seconds since 1970; 0 while a partition has not reported",
             Family::clone(&complete_through_seconds),
         );
         Self {
             client,
             topic: topic.to_owned(),
             stalled_after_ms: config.stalled_after_ms(),
+            watched_since_ms: now_ms(),
             stalled: BTreeSet::new(),
             stalled_partitions,
             complete_through_seconds,
@@ -73,40 +64,37 @@ impl Stalls {
     pub async fn watch(mut self) {
         loop {
             match self.look().await {
-                Ok(progress) => self.tell(&progress, chrono::Utc::now().timestamp_millis()),
+                Ok(progress) => self.tell(&progress, now_ms()),
                 Err(error) => tracing::debug!(%error, "cannot read how far the partitions are"),
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    async fn look(&self) -> Result<Vec<Progress>, clickhouse::error::Error> {
-        self.client.query(PROGRESS_SQL).bind(&self.topic).fetch_all().await
+    async fn look(&self) -> Result<Vec<PartitionProgress>, clickhouse::error::Error> {
+        self.client
+            .query(PROGRESS_SQL)
+            .param("topic", &self.topic)
+            .fetch_all()
+            .await
     }
 
-    fn tell(&mut self, progress: &[Progress], now_ms: i64) {
-        let is_stalled = |progress: &&Progress| now_ms - progress.watermark_ms > self.stalled_after_ms;
-        let stalled: BTreeSet<i32> = progress
-            .iter()
-            .filter(is_stalled)
-            .map(|progress| progress.kafka_partition)
-            .collect();
-        for progress in progress {
-            let Progress {
-                kafka_partition,
-                watermark_ms,
-            } = *progress;
-            let (topic, before) = (&self.topic, self.stalled.contains(&kafka_partition));
-            match (before, stalled.contains(&kafka_partition)) {
+    fn tell(&mut self, progress: &[PartitionProgress], now_ms: i64) {
+        let mut stalled = BTreeSet::new();
+        for (number, watermark_ms) in watermarks_ms(progress) {
+            let partition = format!("{}/{number}", self.topic);
+            let behind_ms = now_ms - watermark_ms.unwrap_or(self.watched_since_ms);
+            let is_stalled = behind_ms > self.stalled_after_ms;
+            if is_stalled {
+                stalled.insert(number);
+            }
+            match (self.stalled.contains(&number), is_stalled) {
                 (false, true) => tracing::warn!(
-                    partition = %format_args!("{topic}/{kafka_partition}"),
-                    behind_s = (now_ms - watermark_ms) / 1_000,
-                    "the partition holds completeness back: is a member of the group missing, or its producer silent behind a transaction?"
+                    partition,
+                    behind_s = behind_ms / 1_000,
+                    "the partition holds completeness back: is a member of the group missing?"
                 ),
-                (true, false) => tracing::info!(
-                    partition = %format_args!("{topic}/{kafka_partition}"),
-                    "the partition no longer holds completeness back"
-                ),
+                (true, false) => tracing::info!(partition, "the partition no longer holds completeness back"),
                 _ => (),
             }
         }
@@ -114,12 +102,16 @@ impl Stalls {
             topic: self.topic.clone(),
         };
         self.stalled_partitions.get_or_create(&label).set(stalled.len() as i64);
-        let through_ms = progress.iter().map(|progress| progress.watermark_ms).min();
+        let through_ms = complete_through_ms(progress).unwrap_or(0);
         self.complete_through_seconds
             .get_or_create(&label)
-            .set(through_ms.unwrap_or(0) / 1_000);
+            .set(through_ms / 1_000);
         self.stalled = stalled;
     }
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]
@@ -131,19 +123,28 @@ mod tests {
         let (config, mut registry) = (CompletenessConfig::default(), Registry::default());
         let mut stalls = Stalls::new(Client::default(), "metrics", &config, &mut registry);
         let limit_ms = config.stalled_after_ms();
-        let progress = |behind_ms: [i64; 2]| {
-            [0, 1].map(|partition: i32| Progress {
-                kafka_partition: partition,
-                watermark_ms: 10_000_000 - behind_ms[partition as usize],
-            })
+        let row = |partition: i32, behind_ms: i64| PartitionProgress {
+            kafka_topic: "metrics".to_owned(),
+            kafka_partition: partition,
+            log_epoch: 1,
+            partition_count: 2,
+            aggregated_end: 1,
+            write_epoch: 0,
+            watermark_ms: 10_000_000 - behind_ms,
+            written_ms: 1,
         };
         for (behind_ms, stalled) in [
             ([0, limit_ms], BTreeSet::new()),
             ([0, limit_ms + 1], BTreeSet::from([1])),
             ([0, 0], BTreeSet::new()),
         ] {
-            stalls.tell(&progress(behind_ms), 10_000_000);
+            stalls.tell(&[row(0, behind_ms[0]), row(1, behind_ms[1])], 10_000_000);
             assert_eq!(stalls.stalled, stalled);
         }
+        stalls.watched_since_ms = 10_000_000 - limit_ms;
+        stalls.tell(&[row(0, 0)], 10_000_000);
+        assert_eq!(stalls.stalled, BTreeSet::new(), "partition 1 may still report");
+        stalls.tell(&[row(0, -1)], 10_000_001);
+        assert_eq!(stalls.stalled, BTreeSet::from([1]), "partition 1 never reported");
     }
 }

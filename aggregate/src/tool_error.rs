@@ -3,7 +3,7 @@
 use arrow::error::ArrowError;
 use horolog_schemas::{DecodeError, SchemaError};
 use horolog_stage::config::ConfigError;
-use horolog_stage::intent::ForeignMetadata;
+use horolog_stage::probe::ProbeError;
 use horolog_stage::store::StoreError;
 use rdkafka::error::KafkaError;
 
@@ -26,9 +26,9 @@ pub enum ToolError {
     /// The broker did not.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
-    /// The group's commits are somebody else's.
+    /// A question to the broker has no answer.
     #[error(transparent)]
-    Foreign(#[from] ForeignMetadata),
+    Probe(#[from] ProbeError),
     /// The dataflow.
     #[error(transparent)]
     Workers(#[from] WorkersError),

@@ -1,6 +1,6 @@
 """What DuckDB takes for the aggregates of the step "dataflow, 1 worker, 100,000 keys": one query over the same rows.
 
-    python3 -m venv /tmp/duck && /tmp/duck/bin/pip install duckdb && /tmp/duck/bin/python load-tests/benches/aggregate_in_duckdb.py
+    python3 -m venv target/duck && target/duck/bin/pip install duckdb && target/duck/bin/python load-tests/benches/aggregate_in_duckdb.py
 
 The rows are those of `steps::sample`, made by the same formula and held in a table in memory. The quantiles are printed once with
 t-digest (approx_quantile, whose answer depends on the order of the rows) and once exactly; Horolog's distribution gives any quantile

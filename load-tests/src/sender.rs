@@ -86,7 +86,7 @@ pub trait Outlet {
     /// Why it takes nothing any more.
     type Error;
 
-    /// Takes a record; `false` when it is full for now.
+    /// Takes a record; `false` when it is full just then.
     fn offer(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<bool, Self::Error>;
 
     /// Takes what was acknowledged and given up since the last time. Waits a little when the outlet is full.

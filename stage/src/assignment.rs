@@ -34,8 +34,10 @@ pub enum Event {
 /// The end of a log, and what was known when it was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct LogEnd {
-    /// Offset after the last record.
+    /// Offset after the last record, or after the markers of transactions behind it.
     pub end: i64,
+    /// Whether there are only such markers from `next_offset` on.
+    pub is_read: bool,
     /// Partitions of the topic.
     pub partitions: i32,
     /// When it was asked, ms since 1970.

@@ -6,17 +6,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use tokio::sync::Semaphore;
 
 use crate::crash;
-use crate::inserts::{Batch, Failed, Inserts};
+use crate::inserts::{Batch, Inserts};
 use crate::intent::Intent;
 use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::Metrics;
 use crate::range::Range;
-use crate::read_back;
 use crate::stage::{Prepared, Progress, Stage};
 use crate::store::StoreError;
 
@@ -219,77 +217,6 @@ impl<S: Stage> Delivery<S> {
             self.stage.name(),
             self.cluster_id
         )
-    }
-
-    /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
-    /// ClickHouse refused records for their content.
-    pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
-        let mut refused = Vec::new();
-        for block in &made.blocks {
-            for (number, piece) in block.pieces.iter().enumerate() {
-                let token = format!("{}/{}/{number}", batch.token, block.table);
-                self.insert_or_bisect(batch, block.table, piece, token, &mut refused)
-                    .await?;
-                crash::point("between-pieces");
-            }
-            crash::point(if block.table == horolog_schemas::REJECTED_TABLE {
-                "after-rejected"
-            } else {
-                "after-rows"
-            });
-        }
-        self.insert_refused(batch, &refused).await?;
-        let refused = refused.len() as u64;
-        Ok((made.rows - refused, made.rejected + refused))
-    }
-
-    /// Rejects what ClickHouse refused.
-    async fn insert_refused(&self, batch: &Batch<'_>, refused: &[(i64, String)]) -> Result<(), DeliveryError> {
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let block = self.stage.refused(batch.range, refused).ok_or_else(|| {
-            DeliveryError::Stopped(format!("clickhouse refuses the stage's own rows: {}", refused[0].1))
-        })?;
-        for (number, piece) in block.pieces.iter().enumerate() {
-            let token = format!("{}/{}/refused/{number}", batch.token, block.table);
-            self.inserts.insert(batch, block.table, piece, &token).await?;
-        }
-        Ok(())
-    }
-
-    /// Inserts `piece`; where ClickHouse refuses its content, its halves, down to the single records that it refuses. The cuts
-    /// depend on the content alone, so a repeated batch makes the same ones.
-    async fn insert_or_bisect(
-        &self,
-        batch: &Batch<'_>,
-        table: &str,
-        piece: &RecordBatch,
-        token: String,
-        refused: &mut Vec<(i64, String)>,
-    ) -> Result<(), DeliveryError> {
-        let mut work = vec![(piece.clone(), token)];
-        while let Some((rows, token)) = work.pop() {
-            let message = match self.inserts.insert(batch, table, &rows, &token).await {
-                Ok(()) => continue,
-                Err(Failed::Content(message)) => message,
-                Err(other) => return Err(other.into()),
-            };
-            let of_records = self.stage.tables_by_offset(&batch.range.id.topic).contains(&table);
-            if !of_records || table == horolog_schemas::REJECTED_TABLE {
-                return Err(DeliveryError::Stopped(format!("clickhouse refuses {table}: {message}")));
-            }
-            if rows.num_rows() == 1 {
-                let offset = read_back::offsets(&rows).map_err(fatal)?.value(0);
-                refused.push((offset, message));
-                continue;
-            }
-            let half = rows.num_rows() / 2;
-            work.push((rows.slice(half, rows.num_rows() - half), format!("{token}.1")));
-            work.push((rows.slice(0, half), format!("{token}.0")));
-        }
-        refused.sort_unstable();
-        Ok(())
     }
 
     fn count(&self, range: &Range, made: &Prepared, how: How) {

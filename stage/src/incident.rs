@@ -20,6 +20,8 @@ pub enum Reason {
     TopicRecreated,
     /// The watermark of a partition begins anew, behind what was stated.
     WatermarkRegressed,
+    /// The log lost records before they were read.
+    OffsetsLost,
     /// The topic has more partitions than before.
     PartitionsChanged,
     /// The clock of this host jumped.
@@ -32,6 +34,7 @@ impl Reason {
         match self {
             Self::TopicRecreated => "topic_recreated",
             Self::WatermarkRegressed => "watermark_regressed",
+            Self::OffsetsLost => "offsets_lost",
             Self::PartitionsChanged => "partitions_changed",
             Self::ClockJumped => "clock_jumped",
         }
@@ -80,6 +83,15 @@ impl Incident {
             records: 0,
             detail,
             inserted_at: now_ms(),
+        }
+    }
+
+    /// Of so many records, from its offset to this one.
+    pub fn of_offsets(self, end_offset: i64, records: u64) -> Self {
+        Self {
+            end_offset,
+            records,
+            ..self
         }
     }
 

@@ -16,8 +16,6 @@ use crate::store::{Store, StoreError};
 
 /// How long one attempt may take in all, beyond the time-outs of its parts: a server that accepts and never answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(180);
-/// The row of a batch replaces the one that says that it is begun, whatever attempts either took.
-const BEGUN_BEFORE_MS: i64 = 1_000;
 /// How often a stale lease is looked at again.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -96,26 +94,20 @@ impl Inserts {
     /// Inserts the batch's row of the ledger.
     pub async fn insert_ledger_row(&self, batch: &Batch<'_>, row: LedgerRow) -> Result<(), DeliveryError> {
         let token = format!("{}/{}", batch.token, ledger::TABLE);
-        self.insert_row(batch, row, token, 0).await
+        self.insert_row(batch, row, token).await
     }
 
-    /// Inserts the row that says that the batch is begun. The batch's own row has to be the newer one of the two.
+    /// Inserts the row that says that the batch is begun.
     pub async fn insert_begun_row(&self, batch: &Batch<'_>, row: LedgerRow) -> Result<(), DeliveryError> {
         let token = format!("{}/{}/begun", batch.token, ledger::TABLE);
-        self.insert_row(batch, row, token, BEGUN_BEFORE_MS).await
+        self.insert_row(batch, row, token).await
     }
 
-    async fn insert_row(
-        &self,
-        batch: &Batch<'_>,
-        mut row: LedgerRow,
-        token: String,
-        before_ms: i64,
-    ) -> Result<(), DeliveryError> {
+    async fn insert_row(&self, batch: &Batch<'_>, mut row: LedgerRow, token: String) -> Result<(), DeliveryError> {
         let mut attempt = 0;
         self.patiently(batch, || {
             attempt += 1;
-            row.inserted_at = batch.lease.confirmed_ms() - before_ms - attempt;
+            row.inserted_at = batch.lease.confirmed_ms() - attempt;
             let (row, token) = (row.clone(), token.clone());
             async move { self.store.insert_row(ledger::TABLE, &row, &token).await }
         })

@@ -47,6 +47,15 @@ pub struct CommitMetadata {
     pub intent: Option<Intent>,
 }
 
+/// The group's commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset.
+    pub offset: i64,
+    /// Its metadata; none after an operator's offset reset.
+    pub metadata: Option<CommitMetadata>,
+}
+
 /// The metadata is not ours, or of a newer version.
 #[derive(Debug, thiserror::Error)]
 #[error("the commit's metadata {0:?} is not horolog's: is another consumer using the same group?")]

@@ -56,7 +56,7 @@ pub struct LedgerRow {
     last_timestamp: i64,
     tail_timestamp: i64,
     tail_hash: u64,
-    /// Set by the store at each attempt.
+    /// Set at each attempt.
     pub inserted_at: i64,
 }
 
@@ -66,7 +66,11 @@ impl LedgerRow {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         let tail = range.last();
         Self {
-            records: range.len() as u64,
+            records: match entry {
+                // Of a recovered range the log may have lost records that had been stored.
+                Entry::Recovered => made.rows + made.rejected,
+                _ => range.len() as u64,
+            },
             rows: made.rows,
             rejected: made.rejected,
             expired: made.expired,

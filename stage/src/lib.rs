@@ -6,6 +6,8 @@
 //! `plan` decides where it goes on. See ARCHITECTURE.md, "Delivery".
 
 mod assignment;
+mod bisect;
+pub mod completeness;
 pub mod config;
 pub mod crash;
 mod delivery;
@@ -21,12 +23,14 @@ mod member;
 mod metrics;
 mod partition;
 mod plan;
+pub mod probe;
 pub mod range;
 mod read_back;
 mod repair;
 mod resolve;
 pub mod retry;
 pub mod run;
+pub mod settings;
 #[cfg(test)]
 mod simulation;
 pub mod stage;

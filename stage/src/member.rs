@@ -23,12 +23,12 @@ use tokio::runtime::Handle;
 use self::commits::Doubt;
 use crate::assignment::{AssignmentId, Event, Slot};
 use crate::delivery::Delivery;
-use crate::facts::Probe;
 use crate::group::Group;
 use crate::http::Health;
 use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};
+use crate::probe::Probe;
 use crate::resolve::Resolved;
 use crate::stage::Stage;
 use crate::write_epoch::WriteEpoch;
@@ -77,6 +77,8 @@ pub struct Member<S> {
     bounds_due: Instant,
     /// Lives as long as questions about the ends of the logs are under way.
     asking: Weak<()>,
+    /// A partition may have been made again or cut.
+    suspects: bool,
     last_suspicion: Option<Instant>,
     /// Both clocks when the ends of the logs were last asked for.
     clocks: (Instant, i64),
@@ -106,6 +108,7 @@ impl<S: Stage> Member<S> {
             stalled_since: None,
             bounds_due: Instant::now(),
             asking: Weak::new(),
+            suspects: false,
             last_suspicion: None,
             clocks: (Instant::now(), now_ms()),
         }
@@ -115,6 +118,7 @@ impl<S: Stage> Member<S> {
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), KafkaError> {
         while !stop.load(Ordering::Acquire) {
             self.poll_records()?;
+            self.follow_suspicion();
             self.take_events();
             self.close_due_ranges();
             self.commit_and_deliver(true);
@@ -207,15 +211,20 @@ impl<S: Stage> Member<S> {
                     | RDKafkaErrorCode::UnknownTopicId
             )
         );
-        if suspicious
-            && self
-                .last_suspicion
-                .is_none_or(|last| last.elapsed() >= SUSPICION_INTERVAL)
-        {
-            self.last_suspicion = Some(Instant::now());
-            let slots = self.group().assignments().slots();
-            self.start_anew(&slots);
+        self.suspects |= suspicious;
+    }
+
+    /// Looks at every partition anew when one may have been made again or cut, at most so often. librdkafka tells of such a thing
+    /// once and then fetches the partition no more, so what is too soon to be followed up is not forgotten.
+    fn follow_suspicion(&mut self) {
+        let is_due = |last: Instant| last.elapsed() >= SUSPICION_INTERVAL;
+        if !self.suspects || !self.last_suspicion.is_none_or(is_due) {
+            return;
         }
+        self.suspects = false;
+        self.last_suspicion = Some(Instant::now());
+        let slots = self.group().assignments().slots();
+        self.start_anew(&slots);
     }
 
     /// Gives up what is known of partitions and finds it out again; batches under way end as if the partition had gone.

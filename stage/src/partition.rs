@@ -38,8 +38,8 @@ pub struct Limits {
 pub struct Completeness {
     /// The watermark stays so far behind the newest record, ms.
     pub allowed_lateness_ms: i64,
-    /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness, ms.
-    pub idle_after_ms: i64,
+    /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness.
+    pub idle_after: Duration,
 }
 
 /// For so long a partition has had no record when it has gone quiet.
@@ -83,9 +83,8 @@ pub struct Partition {
     watermark_ms: i64,
     completeness: Completeness,
     write_epoch: u32,
-    /// When the last record came, ms since 1970.
-    last_record_ms: i64,
     filling: Filling,
+    /// When the last record came.
     last_record: Option<Instant>,
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
@@ -104,7 +103,6 @@ impl Partition {
             watermark_ms: resolved.watermark_ms,
             completeness,
             write_epoch: resolved.write_epoch,
-            last_record_ms: 0,
             filling: Filling::new(plan.start),
             last_record: None,
             closed: VecDeque::new(),
@@ -124,8 +122,6 @@ impl Partition {
             self.close(end, now_ms); // the last records of the recovered range are gone from the log
         }
         self.filling.push(record, now);
-        self.last_record_ms = now_ms;
-
         self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
@@ -304,14 +300,20 @@ impl Partition {
         self.watermark_ms
     }
 
-    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock.
-    pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64) -> Option<Progress> {
-        let all_stored = matches!(self.phase, Phase::Idle)
+    /// Whether everything that was read is stored.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
             && self.closed.is_empty()
             && self.filling.is_empty()
             && self.recovery.is_none()
-            && self.filling.next() >= log_end;
-        let idle = asked_at_ms - self.last_record_ms >= self.completeness.idle_after_ms;
+    }
+
+    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock.
+    pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
+        let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
+        let idle = self
+            .last_record
+            .is_none_or(|last| now.saturating_duration_since(last) >= self.completeness.idle_after);
         let watermark_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
         if !all_stored || !idle || watermark_ms <= self.watermark_ms {
             return None;

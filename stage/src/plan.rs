@@ -15,18 +15,9 @@
 //! | the ledger's last record is not in the log as it was | the topic was deleted and made again | a new log epoch, from the log's start |
 //! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
-//! | the log starts behind where we go on | deleted before it was read | a gap: an alarm and a ledger entry |
+//! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
-use crate::intent::{CommitMetadata, Intent};
-
-/// The group's commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// The offset.
-    pub offset: i64,
-    /// Its metadata; none after an operator's offset reset.
-    pub metadata: Option<CommitMetadata>,
-}
+use crate::intent::{Committed, Intent};
 
 /// The end of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +83,17 @@ pub struct Plan {
     pub start: i64,
     /// Offset to fetch from: `start`, or behind it where the log has lost records.
     pub fetch_from: i64,
-    /// Offsets that the log has lost; they go into the ledger.
+    /// Offsets that the log has lost.
     pub gap: Option<Gap>,
     /// What has to be recovered first.
     pub recovery: Option<Recovery>,
+}
+
+impl Plan {
+    /// Whether a pending batch is repeated of which the log has lost a part.
+    pub fn repeats_a_part(&self) -> bool {
+        self.start < self.fetch_from
+    }
 }
 
 /// Offsets `[start, end)` that were deleted from the log before they were read.
@@ -243,7 +241,9 @@ fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> 
         Recovery::Repeat(intent) => intent.end > fetch_from,
         Recovery::Fill { end } => *end > fetch_from,
     });
-    let start = if recovery.is_some() { start } else { fetch_from };
+    // Only a repeated range keeps its start, which is in its tokens: the others begin behind the gap.
+    let repeats = matches!(recovery, Some(Recovery::Repeat(_)));
+    let start = if repeats { start } else { fetch_from };
     Plan {
         log_epoch,
         new_epoch: false,

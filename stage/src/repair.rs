@@ -56,7 +56,7 @@ impl<S: Stage> Delivery<S> {
             let complete = batch.range.records().iter().all(|record| is_there(record.offset));
             if stored.doubled.is_empty() && complete {
                 let rejected = stored.rejected();
-                return Ok(Some((batch.range.len() as u64 - rejected, rejected)));
+                return Ok(Some((records(batch.range, &stored) - rejected, rejected)));
             }
             for table in &stored.doubled {
                 tracing::warn!(partition = %batch.range.id, table, start = batch.range.start, "removing doubled rows");
@@ -117,6 +117,13 @@ impl<S: Stage> Delivery<S> {
             }
         }
     }
+}
+
+/// Records of a range: those that the log has, and those that were stored before it lost them.
+fn records(range: &Range, stored: &read_back::Stored) -> u64 {
+    let offsets = range.records().into_iter().map(|record| record.offset);
+    let stored = stored.by_table.iter().flat_map(|(_, offsets)| offsets.iter().copied());
+    offsets.chain(stored).collect::<HashSet<i64>>().len() as u64
 }
 
 /// The rows of `blocks` that are not stored.

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::facts::{self, FactsError, Probe, Stated};
+use crate::facts::{self, FactsError, Stated};
 use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
 use crate::metrics::Metrics;
 use crate::plan::{Begun, Facts, Gap, Plan, decide, is_cut, known_epoch};
+use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
@@ -45,6 +46,8 @@ pub struct Resolver<S> {
     pub metrics: Metrics,
     /// Epoch of new batches.
     pub write_epoch: WriteEpoch,
+    /// Life of a lease by the tables.
+    pub lease_life: Duration,
 }
 
 impl<S: Stage> Resolver<S> {
@@ -54,7 +57,14 @@ impl<S: Stage> Resolver<S> {
         while still_wanted() {
             let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id)).await;
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
-                Ok(resolved) => return Some(resolved),
+                Ok(resolved) => {
+                    if resolved.plan.repeats_a_part() {
+                        // What a dead writer sent of the lost part may land under tokens that the rest does not use. Once its lease
+                        // is over it cannot.
+                        tokio::time::sleep(self.lease_life).await;
+                    }
+                    return Some(resolved);
+                }
                 Err(error) => {
                     let wait = backoff.next_wait();
                     tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
@@ -77,7 +87,7 @@ impl<S: Stage> Resolver<S> {
             self.write(id, plan.start, row).await?;
         }
         if let Some(gap) = plan.gap {
-            self.write_gap(id, plan.log_epoch, gap).await?;
+            self.tell_gap(id, &plan, gap).await?;
         }
         let stated = facts::stated(&self.store, id, plan.log_epoch).await?;
         self.tell_incidents(id, &plan, &stated, partitions).await;
@@ -166,11 +176,12 @@ impl<S: Stage> Resolver<S> {
     async fn ask<T: Send + 'static>(
         &self,
         id: &PartitionId,
-        question: impl FnOnce(&Probe, &PartitionId) -> Result<T, FactsError> + Send + 'static,
+        question: impl FnOnce(&Probe, &PartitionId) -> Result<T, ProbeError> + Send + 'static,
     ) -> Result<T, FactsError> {
         let (probe, id) = (self.probe.clone(), id.clone());
         let answer = tokio::task::spawn_blocking(move || question(&probe, &id)).await;
-        answer.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string()).into()))
+        let answer = answer.map_err(|panic| StoreError::Fatal(panic.to_string()))?;
+        Ok(answer?)
     }
 
     /// Where a log that was cut is still as it was.
@@ -190,26 +201,34 @@ impl<S: Stage> Resolver<S> {
         Ok(Facts { surviving_end, ..facts })
     }
 
-    /// Offsets that are lost, and how many of them had been stored before they were.
-    async fn write_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<(), FactsError> {
+    /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is
+    /// repeated, the row of that range is the ledger's.
+    async fn tell_gap(&self, id: &PartitionId, plan: &Plan, gap: Gap) -> Result<(), FactsError> {
         let mut stored = Vec::new();
         for table in self.stage.tables_by_offset(&id.topic) {
-            stored.push(self.stored_in_gap(table, id, log_epoch, gap).await?);
+            stored.push(self.stored_in_gap(table, id, plan.log_epoch, gap).await?);
         }
         let rejected = stored.pop().unwrap_or(0);
-        let rows = stored.iter().sum();
-        tracing::error!(partition = %id, start = gap.start, end = gap.end, rows, rejected,
-            "offsets were deleted from the log before they were read: raise the topic's retention.ms");
+        let rows: u64 = stored.iter().sum();
+        let lost = (gap.end - gap.start) as u64;
+        let detail = format!(
+            "{lost} offsets were deleted from the log before {} had them in its ledger, {} of them are stored all the same: \
+             raise the topic's retention.ms",
+            self.stage.name(),
+            rows + rejected
+        );
+        let at = (plan.log_epoch, gap.start);
+        let incident = Incident::new(self.stage.name(), Reason::OffsetsLost, id, at, now_ms(), detail);
+        incident.of_offsets(gap.end, lost).tell(&self.store).await;
         self.metrics
             .lost_offsets
             .get_or_create(&Metrics::topic(&id.topic))
-            .inc_by((gap.end - gap.start) as u64);
-        self.write(
-            id,
-            gap.start,
-            LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected),
-        )
-        .await
+            .inc_by(lost);
+        if plan.repeats_a_part() {
+            return Ok(());
+        }
+        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, rows, rejected);
+        self.write(id, gap.start, row).await
     }
 
     async fn stored_in_gap(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {

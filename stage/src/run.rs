@@ -12,70 +12,22 @@ use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignments, Event};
 use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig};
 use crate::delivery::Delivery;
-use crate::facts::Probe;
 use crate::group::Group;
 use crate::http::{self, Health};
 use crate::inserts::Inserts;
 use crate::member::{Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
+use crate::probe::Probe;
 use crate::resolve::Resolver;
+use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
-
-/// `[batch]`: when a batch is closed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BatchConfig {
-    /// Records of a batch at the most.
-    pub rows_max: usize,
-    /// Memory of a batch's records at the most.
-    pub bytes_max: usize,
-    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held that had a record in the last 10 s, at
-    /// least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
-    pub age_max_ms: u64,
-}
-
-impl Default for BatchConfig {
-    fn default() -> Self {
-        Self {
-            rows_max: 131_072,
-            bytes_max: 32 << 20,
-            age_max_ms: 0,
-        }
-    }
-}
-
-/// `[delivery]`: how batches are delivered.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DeliveryConfig {
-    /// Batches that are prepared and inserted at a time.
-    pub concurrency: usize,
-    /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
-    pub buffer_bytes_max: usize,
-    /// Life of a lease, seconds; the one that the tables were migrated with (`tables.lease_seconds` of `horolog-migrate`).
-    pub lease_s: u64,
-    /// How long batches under way are waited for at the end and when partitions are taken away, seconds.
-    pub drain_deadline_s: u64,
-}
-
-impl Default for DeliveryConfig {
-    fn default() -> Self {
-        Self {
-            concurrency: 3,
-            buffer_bytes_max: 256 << 20,
-            lease_s: 60,
-            drain_deadline_s: 20,
-        }
-    }
-}
 
 /// What a stage runs with.
 #[derive(Debug, Clone)]
@@ -98,51 +50,21 @@ pub struct RunOptions {
     pub completeness: CompletenessConfig,
 }
 
-/// `[completeness]`: when an hour is complete.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CompletenessConfig {
-    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. What comes behind
-    /// the watermark is late: added all the same, counted, and a revision of its hour.
-    pub allowed_lateness_s: u64,
-    /// A partition that has no new record for so long, all of it stored, is complete up to now, less the allowed lateness,
-    /// seconds. 0: as soon as all of it is stored.
-    pub idle_after_s: u64,
-    /// A record whose time is further ahead of its Kafka timestamp, or whose Kafka timestamp is further ahead of its neighbours'
-    /// and of our clock, has a clock that is ahead, seconds: it is counted, and does not move the watermark.
-    pub max_clock_skew_s: u64,
-    /// A partition that is further behind our clock holds completeness back, and is named in the log and in metrics, seconds.
-    pub stalled_after_s: u64,
-}
-
-impl Default for CompletenessConfig {
-    fn default() -> Self {
-        Self {
-            allowed_lateness_s: 120,
-            idle_after_s: 5,
-            max_clock_skew_s: 60,
-            stalled_after_s: 600,
+impl RunOptions {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.batch.check()?;
+        self.delivery.check()?;
+        for (number, (topic, setting)) in self.topics.iter().enumerate() {
+            let same = self.topics[..number].iter().find(|(other, _)| other == topic);
+            if let Some((_, other)) = same {
+                return Err(ConfigError::Invalid {
+                    setting: (*setting).to_owned(),
+                    reason: format!("{topic} is also {other}: a topic has records of one kind"),
+                });
+            }
         }
+        Ok(())
     }
-}
-
-impl CompletenessConfig {
-    /// Milliseconds of [`Self::max_clock_skew_s`].
-    pub fn max_clock_skew_ms(&self) -> i64 {
-        milliseconds(self.max_clock_skew_s)
-    }
-
-    /// Milliseconds of [`Self::stalled_after_s`].
-    pub fn stalled_after_ms(&self) -> i64 {
-        milliseconds(self.stalled_after_s)
-    }
-}
-
-/// A century is for ever, and leaves room to add times up.
-const SECONDS_MAX: u64 = 100 * 366 * 86_400;
-
-fn milliseconds(seconds: u64) -> i64 {
-    seconds.min(SECONDS_MAX) as i64 * 1_000
 }
 
 /// Why a stage cannot start or go on.
@@ -204,6 +126,7 @@ pub async fn run<S: Stage>(
     mut registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
+    options.check()?;
     let store = Store::new(&options.clickhouse)?;
     let client_config = options.kafka.client_config();
     let kafka_error = |source| RunError::Kafka {
@@ -211,13 +134,13 @@ pub async fn run<S: Stage>(
         source,
     };
     let probe = Arc::new(Probe::new(&client_config, &options.group).map_err(kafka_error)?);
-    require_schema(&store, &options).await?;
+    let lease_of_tables = require_schema(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
 
     let metrics = Metrics::new(&mut registry);
     let lease_life = Duration::from_secs(options.delivery.lease_s);
-    let concurrency = options.delivery.concurrency.max(1);
+    let concurrency = options.delivery.concurrency;
     let inserts = Inserts::new(store.clone(), lease_life, metrics.clone());
     let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone())
         .with_concurrency(options.topics.iter().map(|(topic, _)| topic.as_str()), concurrency);
@@ -232,6 +155,7 @@ pub async fn run<S: Stage>(
         stage,
         metrics: metrics.clone(),
         write_epoch: write_epoch.clone(),
+        lease_life: lease_of_tables,
     });
 
     let (events, received) = mpsc::channel();
@@ -316,8 +240,8 @@ fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
 fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOptions {
     MemberOptions {
         limits: Limits {
-            rows_max: options.batch.rows_max.max(1),
-            bytes_max: options.batch.bytes_max.max(1),
+            rows_max: options.batch.rows_max,
+            bytes_max: options.batch.bytes_max,
             age_max: Duration::from_millis(options.batch.age_max_ms),
             age_min: Duration::ZERO, // follows from the partitions held
         },
@@ -325,8 +249,8 @@ fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOption
         lease_life: Duration::from_secs(options.delivery.lease_s),
         drain_deadline: Duration::from_secs(options.delivery.drain_deadline_s),
         completeness: Completeness {
-            allowed_lateness_ms: milliseconds(options.completeness.allowed_lateness_s),
-            idle_after_ms: milliseconds(options.completeness.idle_after_s),
+            allowed_lateness_ms: options.completeness.allowed_lateness_ms(),
+            idle_after: Duration::from_secs(options.completeness.idle_after_s),
         },
         max_clock_skew_ms: options.completeness.max_clock_skew_ms(),
         write_epoch,
@@ -346,7 +270,8 @@ fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Ev
     })
 }
 
-async fn require_schema(store: &Store, options: &RunOptions) -> Result<(), RunError> {
+/// The tables are as this release expects them; gives the life of a lease by their constraints.
+async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
     let refused = |reason: String| RunError::ClickHouse {
         url: options.clickhouse.url.clone(),
         reason,
@@ -354,10 +279,13 @@ async fn require_schema(store: &Store, options: &RunOptions) -> Result<(), RunEr
     let current = horolog_schemas::migrate::require_current(&store.client).await;
     current.map_err(|error| refused(error.to_string()))?;
     match store.quorum_fits().await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(RunError::Quorum),
-        Err(error) => Err(refused(error.to_string())),
+        Ok(true) => (),
+        Ok(false) => return Err(RunError::Quorum),
+        Err(error) => return Err(refused(error.to_string())),
     }
+    let lease_s = store.lease_s().await.map_err(|error| refused(error.to_string()))?;
+    options.delivery.check_lease(lease_s)?;
+    Ok(Duration::from_secs(lease_s))
 }
 
 /// All topics exist; gives the cluster's identifier, which is part of every token.

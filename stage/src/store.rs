@@ -101,6 +101,14 @@ impl Store {
         Ok((replicated.map_err(classify)? != 0) == self.quorum)
     }
 
+    /// Life of a lease by the tables' constraint, seconds.
+    pub async fn lease_s(&self) -> Result<u64, StoreError> {
+        let query = "select toUInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
+             from system.tables where database = currentDatabase() and name = ?";
+        let lease = self.client.query(query).bind(crate::ledger::TABLE).fetch_one::<u64>();
+        lease.await.map_err(classify)
+    }
+
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").
     pub async fn insert(&self, table: &str, rows: &RecordBatch, token: &str, lease_ms: i64) -> Result<(), StoreError> {
         let body = Bytes::from(encode(rows, lease_ms).map_err(|error| StoreError::Fatal(error.to_string()))?);

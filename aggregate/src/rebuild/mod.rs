@@ -1,11 +1,12 @@
 //! `horolog-aggregate rebuild`: recomputes hours from raw rows or from the log, beside what is there, while records keep arriving.
 //!
 //! A rebuild is registered ([`register`]), waits until the stage writes knowing of it ([`switch`]), makes sure that all it needs is
-//! still there ([`possible`]), recomputes part by part ([`plan`], [`reading`], [`recompute`], [`parts`]) and becomes
+//! still there ([`possible`]), recomputes part by part ([`plan`], [`part`], [`reading`], [`recompute`], [`parts`]) and becomes
 //! visible in one row. Killed at any moment, the same command continues it; what is done is not done again. Nothing is seen of
 //! a rebuild that is not whole. See ARCHITECTURE.md, "Epochs" and "Rebuilds".
 
 mod difference;
+mod part;
 mod parts;
 pub(crate) mod plan;
 mod possible;

@@ -137,10 +137,7 @@ mod tests {
     #[test]
     fn neighbouring_batches_are_read_together() {
         let batch = |partition, start, end, records| HourBatch {
-            log: Log {
-                topic: "metrics".to_owned(),
-                partition,
-            },
+            log: Log::new("metrics", partition),
             start: Position {
                 log_epoch: 1,
                 offset: start,

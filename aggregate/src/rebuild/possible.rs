@@ -15,6 +15,7 @@ use crate::cut::{Cut, Log};
 use crate::hour_incident::HourIncident;
 use crate::key::HOUR_S;
 use crate::ledger::{self, HourBatch};
+use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
@@ -40,6 +41,33 @@ pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
         (missing > 0).then_some((hour, missing))
     };
     Ok(counted.into_iter().filter_map(missing).collect())
+}
+
+/// Where keys of a tenant's hour were folded into the overflow key, one metric alone cannot be rebuilt: its records would be in
+/// its own keys and in the overflow key, which no longer knows whose they are. Rows of `epoch` and later ones do not matter.
+pub async fn refuse_folded(store: &Store, scope: &Scope, epoch: u32) -> Result<(), ToolError> {
+    if scope.metric.is_empty() {
+        return Ok(());
+    }
+    let all_metrics = Scope {
+        metric: String::new(),
+        ..scope.clone()
+    };
+    let query = format!(
+        "select toUnixTimestamp(hour) as start, tenant_id from visible_partials as h \
+         where {} and metric_name = '{OVERFLOW_METRIC}' and epoch < {epoch} order by all limit 1",
+        all_metrics.hourly_condition()
+    );
+    let folded = all_metrics.bind(store.client.query(&query));
+    match folded.fetch_optional::<(u32, String)>().await? {
+        None => Ok(()),
+        Some((hour, tenant)) => Err(ToolError::Refused(format!(
+            "keys of {}, tenant {tenant}, are folded into {OVERFLOW_METRIC}, those of {} maybe among them: \
+             leave --metric out",
+            show_hour(hour),
+            scope.metric
+        ))),
+    }
 }
 
 /// More raw rows than the ledger counts: records that the aggregate stage never saw are welcome, copies are not.
@@ -70,16 +98,16 @@ pub fn missing_in_log(batches: &[HourBatch], cut: &Cut, broker: &Broker) -> Resu
     let logs: BTreeSet<&Log> = batches.iter().map(|batch| &batch.log).collect();
     let mut bounds = BTreeMap::new();
     for log in logs {
-        let is_there = log.partition < broker.partition_count(&log.topic)?;
-        bounds.insert(log, if is_there { broker.bounds(log)? } else { (0, 0) });
+        let is_there = log.partition < broker.probe.partition_count(&log.topic)?;
+        bounds.insert(log, is_there.then(|| broker.probe.bounds(log)).transpose()?);
     }
     let mut missing = BTreeMap::new();
     for batch in batches {
-        let (first, end) = bounds[&batch.log];
+        let is_whole = bounds[&batch.log].is_some_and(|log| log.start <= batch.start.offset && batch.end <= log.end);
         let newest = cut
             .get(&batch.log)
             .is_some_and(|cut| cut.log_epoch == batch.start.log_epoch);
-        if !(newest && first <= batch.start.offset && batch.end <= end) {
+        if !(newest && is_whole) {
             for (hour, records) in &batch.hours {
                 *missing.entry(*hour).or_default() += records;
             }

@@ -140,7 +140,7 @@ impl Reader {
         let topics = self.cut.topics();
         let topic = topics
             .iter()
-            .position(|topic| *topic == log.topic)
+            .position(|topic| **topic == *log.topic)
             .map_or(-1, |position| position as i32);
         let range = self.broker.read(log, start, end)?;
         let mut decoder = Decoder::new(Arc::clone(&self.schemas));

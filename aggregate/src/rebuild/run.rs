@@ -1,25 +1,23 @@
-//! The steps of a rebuild, one after the other.
+//! The steps of a rebuild, one after the other. What is done with one part is in [`super::part`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::crash;
-use horolog_stage::retry::Backoff;
-use horolog_stage::store::{Store, StoreError};
+use horolog_stage::store::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::difference::{self, Difference};
 use super::parts::Done;
 use super::plan::{self, Part};
-use super::reading::{Read, Reader};
-use super::recompute::{Recomputation, Recomputed};
+use super::reading::Reader;
+use super::recompute::Recomputation;
 use super::register::{self, Rebuild, Source};
 use super::switch::Switch;
-use super::{Args, now_ms, panicked, parts, possible};
+use super::{Args, panicked, parts, possible};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::cut::Cut;
@@ -27,8 +25,6 @@ use crate::ledger;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
-/// Attempts of an insert before the command gives up; it can be continued.
-const ATTEMPTS_MAX: u32 = 12;
 /// Records of the log that are held in memory at the most.
 const RANGE_RECORDS_MAX: u64 = 250_000;
 /// Between two looks at what ingest has stored.
@@ -90,20 +86,21 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
 }
 
 /// What a rebuild works with.
-struct Work {
-    store: Store,
+pub(super) struct Work {
+    pub(super) store: Store,
     switch: Switch,
     schemas: Arc<WriterSchemas>,
     workers: usize,
     part_records_max: u64,
-    scope: Scope,
-    source: Source,
+    pub(super) scope: Scope,
+    pub(super) source: Source,
 }
 
 impl Work {
     async fn rebuild(&self) -> Result<Report, ToolError> {
         let begun = Instant::now();
         // What is impossible now will not become possible: refused before anything is registered.
+        possible::refuse_folded(&self.store, &self.scope, u32::MAX).await?;
         let aggregated = ledger::aggregated(&ledger::progress(&self.store).await?);
         self.wait_for_ingest(&aggregated).await?;
         self.parts(&aggregated, &Done::default()).await?;
@@ -118,6 +115,9 @@ impl Work {
         ));
         crash::point("rebuild-registered");
         let cut = self.switch.wait(rebuild.write_epoch(), |waiting| say(&waiting)).await?;
+        // A batch that was stored meanwhile may have folded keys.
+        let folded = possible::refuse_folded(&self.store, &self.scope, rebuild.epoch()).await;
+        self.or_abandon(&rebuild, folded).await?;
         self.wait_for_ingest(&cut).await?;
 
         let mut done = parts::read(&self.store, number).await?;
@@ -136,12 +136,11 @@ impl Work {
         }
         bar.finish_and_clear();
 
-        self.require_whole(&rebuild, &done).await?;
+        let whole = self.require_whole(&rebuild, &done).await;
+        self.or_abandon(&rebuild, whole).await?;
         rebuild.require_current(&self.store).await?;
-        if let Err(moved) = self.switch.require(rebuild.write_epoch(), &cut).await {
-            rebuild.abandon(&self.store).await?;
-            return Err(moved);
-        }
+        let unmoved = self.switch.require(rebuild.write_epoch(), &cut).await;
+        self.or_abandon(&rebuild, unmoved).await?;
         crash::point("rebuild-before-visible");
         rebuild.make_visible(&self.store).await?;
         Ok(Report {
@@ -155,8 +154,17 @@ impl Work {
         })
     }
 
+    /// Gives up a rebuild that would not be right. One that only failed can be continued.
+    async fn or_abandon(&self, rebuild: &Rebuild, outcome: Result<(), ToolError>) -> Result<(), ToolError> {
+        if matches!(outcome, Err(ToolError::Refused(_))) {
+            rebuild.abandon(&self.store).await?;
+        }
+        outcome
+    }
+
     /// What would change, as of what both the hours and the source hold just now.
     async fn dry_run(&self) -> Result<Vec<Difference>, ToolError> {
+        possible::refuse_folded(&self.store, &self.scope, u32::MAX).await?;
         let progress = ledger::progress(&self.store).await?;
         let cut = ledger::aggregated(&progress);
         self.wait_for_ingest(&cut).await?;
@@ -245,138 +253,6 @@ impl Work {
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-    }
-
-    /// Recomputes and stores a part; its records by hour and its rows.
-    async fn recompute(
-        &self,
-        rebuild: &Rebuild,
-        part: &Part,
-        reader: &Reader,
-        recomputation: &Arc<Recomputation>,
-        bar: &ProgressBar,
-    ) -> Result<(BTreeMap<u32, u64>, u64), ToolError> {
-        let recomputed = self.read(part, reader, recomputation, bar).await?;
-        let epoch = rebuild.epoch();
-        let made = tokio::task::spawn_blocking(move || recomputed.into_block(epoch)).await;
-        let (pieces, hours) = made.map_err(panicked)??;
-        let mut partials = 0;
-        for (number, piece) in pieces.iter().enumerate() {
-            let token = format!("rebuild/{}/{}/{number}", rebuild.number(), part.name());
-            self.insert(piece, &token).await?;
-            partials += piece.num_rows() as u64;
-            crash::point("rebuild-piece");
-        }
-        Ok((hours, partials))
-    }
-
-    /// Reads and recomputes a part. Finds out when it is not what the plan counted.
-    async fn read(
-        &self,
-        part: &Part,
-        reader: &Reader,
-        recomputation: &Arc<Recomputation>,
-        bar: &ProgressBar,
-    ) -> Result<Recomputed, ToolError> {
-        let latenesses = Arc::new(ledger::latenesses(&self.store, &self.scope_of(part)).await?);
-        let mut batches = reader.read(part);
-        let mut recomputed = Recomputed::default();
-        let mut found = BTreeMap::new();
-        while let Some(read) = batches.recv().await {
-            match read? {
-                Read::End(Some(seen)) => found = seen,
-                Read::End(None) => (),
-                Read::Rows(rows) => {
-                    let records: usize = rows.iter().map(crate::rows::Rows::len).sum();
-                    if self.source == Source::Raw {
-                        count(&rows, &mut found);
-                    }
-                    let (recomputation, latenesses) = (recomputation.clone(), latenesses.clone());
-                    let added = tokio::task::spawn_blocking(move || {
-                        recomputation.add(rows, &latenesses, &mut recomputed)?;
-                        Ok::<_, ToolError>(recomputed)
-                    });
-                    recomputed = added.await.map_err(panicked)??;
-                    bar.inc(records as u64);
-                }
-            }
-        }
-        if found != part.expected {
-            let hour = part
-                .expected
-                .keys()
-                .chain(found.keys())
-                .find(|hour| found.get(hour) != part.expected.get(hour));
-            return Err(ToolError::Refused(format!(
-                "{}: {} has {} records now and {} are known of: the source changed, or does not agree with the ledger; \
-                 `horolog-aggregate verify` tells more",
-                part.name(),
-                hour.map(|hour| show_hour(*hour)).unwrap_or_default(),
-                hour.and_then(|hour| found.get(hour)).unwrap_or(&0),
-                hour.and_then(|hour| part.expected.get(hour)).unwrap_or(&0),
-            )));
-        }
-        Ok(recomputed)
-    }
-
-    fn scope_of(&self, part: &Part) -> Scope {
-        match part.place {
-            plan::Place::Hours(from, to) => self.scope.in_hours(from, to),
-            plan::Place::Offsets(..) => self.scope.clone(),
-        }
-    }
-
-    /// Inserts until the outcome is known. The lease is taken at each attempt, so that a process that slept cannot add rows after
-    /// it was given up.
-    async fn insert(&self, piece: &RecordBatch, token: &str) -> Result<(), ToolError> {
-        let mut backoff = Backoff::default();
-        let mut attempt = 1;
-        loop {
-            match self.store.insert("metrics_hourly", piece, token, now_ms()).await {
-                Ok(()) => return Ok(()),
-                Err(error @ (StoreError::Unknown(_) | StoreError::Lease(_))) if attempt < ATTEMPTS_MAX => {
-                    tracing::warn!(%error, attempt, "clickhouse did not take the rows, repeating");
-                    attempt += 1;
-                    tokio::time::sleep(backoff.next_wait()).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// All that was recomputed is in the table, once. A rebuild of which that is not true is given up.
-    async fn require_whole(&self, rebuild: &Rebuild, done: &Done) -> Result<(), ToolError> {
-        let query = format!(
-            "select toUnixTimestamp(hour) as start, sum(h.count) as records from metrics_hourly as h where epoch = ? and {} \
-             group by start",
-            self.scope.hourly_condition()
-        );
-        self.store.catch_up(&["metrics_hourly"]).await?;
-        let query = self.scope.bind(self.store.client.query(&query).bind(rebuild.epoch()));
-        let stored: BTreeMap<u32, u64> = query.fetch_all::<(u32, u64)>().await?.into_iter().collect();
-        if stored == done.hours {
-            return Ok(());
-        }
-        let differs = done
-            .hours
-            .keys()
-            .chain(stored.keys())
-            .find(|hour| stored.get(hour) != done.hours.get(hour));
-        rebuild.abandon(&self.store).await?;
-        Err(ToolError::Refused(format!(
-            "rebuild {} is given up: {} has {} records in it where {} were recomputed; it was interrupted for too long, or \
-             rows were removed: start it again",
-            rebuild.number(),
-            differs.map(|hour| show_hour(*hour)).unwrap_or_default(),
-            differs.and_then(|hour| stored.get(hour)).unwrap_or(&0),
-            differs.and_then(|hour| done.hours.get(hour)).unwrap_or(&0),
-        )))
-    }
-}
-
-fn count(rows: &[crate::rows::Rows], hours: &mut BTreeMap<u32, u64>) {
-    for time in rows.iter().flat_map(|rows| rows.samples().time.values()) {
-        *hours.entry(crate::rows::hour_of(*time)).or_default() += 1;
     }
 }
 

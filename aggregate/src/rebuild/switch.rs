@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use horolog_stage::completeness::PartitionProgress;
 use horolog_stage::store::Store;
 
 use super::now_ms;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log, Position};
-use crate::ledger::{self, ProgressRow};
+use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
 /// Between two looks.
@@ -86,23 +87,18 @@ impl Switch {
         let stored = ledger::stored_ends(&self.store, "aggregate").await?;
         let (count, stopped) = self.ask_broker().await?;
         let mut look = Look::default();
-        let own = (0..count).map(|partition| Log {
-            topic: self.topic.clone(),
-            partition,
-        });
-        let reported: BTreeMap<Log, &ProgressRow> = progress.iter().map(|row| (row.log(), row)).collect();
+        let own = (0..count).map(|partition| Log::new(self.topic.as_str(), partition));
+        let reported: BTreeMap<Log, &PartitionProgress> = progress.iter().map(|row| (log_of(row), row)).collect();
         let logs: std::collections::BTreeSet<Log> = own.chain(reported.keys().cloned()).collect();
         for log in logs {
             let row = reported.get(&log).copied();
-            let by_progress = row
-                .filter(|row| row.write_epoch >= write_epoch)
-                .map(ProgressRow::position);
+            let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(position_of);
             let switched = first.get(&log).copied().into_iter().chain(by_progress).min();
-            let is_read = log.topic == self.topic && log.partition < count;
+            let is_read = *log.topic == *self.topic && log.partition < count;
             let position = match (switched, row) {
                 (Some(position), _) => Ok(position),
                 (None, _) if is_read && stopped => self.of_stopped(&log, stored.get(&log).copied()).await?,
-                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => Ok(row.position()),
+                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => Ok(position_of(row)),
                 _ => Err("has not switched yet"),
             };
             match position {
@@ -117,7 +113,7 @@ impl Switch {
     async fn ask_broker(&self) -> Result<(i32, bool), ToolError> {
         let (broker, topic) = (self.broker.clone(), self.topic.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            Ok::<_, ToolError>((broker.partition_count(&topic)?, broker.group_is_empty()?))
+            Ok::<_, ToolError>((broker.probe.partition_count(&topic)?, broker.probe.group_is_empty()?))
         });
         asked.await.map_err(super::panicked)?
     }
@@ -129,7 +125,7 @@ impl Switch {
         stored: Option<Position>,
     ) -> Result<Result<Position, &'static str>, ToolError> {
         let (broker, asked) = (self.broker.clone(), log.clone());
-        let committed = tokio::task::spawn_blocking(move || broker.committed(&asked)).await;
+        let committed = tokio::task::spawn_blocking(move || broker.probe.committed(&asked)).await;
         let committed = committed.map_err(super::panicked)??;
         let intent = committed
             .and_then(|committed| committed.metadata)

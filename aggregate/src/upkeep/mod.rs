@@ -14,6 +14,7 @@ mod turn;
 use std::time::Duration;
 
 use clickhouse::Row;
+use horolog_stage::completeness::complete_hours_end;
 use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
@@ -21,7 +22,6 @@ use serde::Deserialize;
 pub use config::UpkeepConfig;
 use counters::{Counters, Scope};
 use metrics::UpkeepMetrics;
-use plan::complete_hours_end;
 use statements::{Statements, UpkeepError};
 pub use turn::Turn;
 

@@ -1,40 +1,13 @@
 //! Which hours of which tenants are to be computed, from counts alone.
 //!
-//! In: the progress of the partitions, and what tables hold of each tenant and hour. Out: through when all hours are complete;
-//! what to do with each hour; hours brought together to jobs. An hour is due when `metrics_hourly` has another number of samples
-//! than when it was last decided on, so that work which was done twice, or not to its end, decides itself. Pure.
+//! In: what tables hold of each tenant and hour. Out: what to do with each hour; hours brought together to jobs. An hour is due
+//! when `metrics_hourly` has another number of samples than when it was last decided on, so that work which was done twice, or not
+//! to its end, decides itself. Pure.
 
 use clickhouse::Row;
 use serde::Deserialize;
 
 use crate::key::HOUR_S;
-
-/// How far a partition is, in the newest life of its log.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
-pub struct PartitionProgress {
-    /// The partition.
-    pub kafka_partition: i32,
-    /// Partitions of the topic, as the writer saw them.
-    pub partition_count: i32,
-    /// Milliseconds since 1970; 0 where no record has been seen.
-    pub watermark_ms: i64,
-    /// When it was written, ms since 1970.
-    pub written_ms: i64,
-}
-
-/// The start of the first hour that is not complete, seconds since 1970; none while a partition has not reported.
-pub fn complete_hours_end(progress: &[PartitionProgress]) -> Option<u32> {
-    let newest = progress
-        .iter()
-        .max_by_key(|row| (row.written_ms, row.partition_count))?;
-    let watermarks = (0..newest.partition_count).map(|partition| {
-        let row = progress.iter().find(|row| row.kafka_partition == partition);
-        row.map(|row| row.watermark_ms).filter(|&ms| ms > 0)
-    });
-    let complete_through_ms = watermarks.min()??;
-    let seconds = u32::try_from(complete_through_ms / 1_000).ok()?;
-    Some(seconds - seconds % HOUR_S)
-}
 
 /// What is known of an hour of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -154,25 +127,6 @@ mod tests {
             raw_samples,
             known_samples: 0,
         }
-    }
-
-    fn progress(kafka_partition: i32, partition_count: i32, watermark_ms: i64) -> PartitionProgress {
-        PartitionProgress {
-            kafka_partition,
-            partition_count,
-            watermark_ms,
-            written_ms: 1,
-        }
-    }
-
-    #[test]
-    fn hours_are_complete_through_the_slowest_partition() {
-        let hour_ms = i64::from(HOUR_S) * 1_000;
-        let all = [progress(0, 2, 5 * hour_ms + 1), progress(1, 2, 4 * hour_ms - 1)];
-        assert_eq!(complete_hours_end(&all), Some(3 * HOUR_S));
-        assert_eq!(complete_hours_end(&all[..1]), None, "partition 1 has not reported");
-        assert_eq!(complete_hours_end(&[progress(0, 1, 0)]), None, "no record was seen");
-        assert_eq!(complete_hours_end(&[]), None);
     }
 
     #[test]

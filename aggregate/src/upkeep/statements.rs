@@ -9,21 +9,16 @@ use std::time::Duration;
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead};
 use horolog_schemas::migrate::expand;
+use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 
 use super::config::UpkeepConfig;
-use super::plan::{Job, PartitionProgress};
+use super::plan::Job;
 
 /// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
 const GRACE: Duration = Duration::from_secs(10);
 /// Entries in `incidents` that one job makes, at the most.
 const INCIDENTS_MAX: u64 = 1_000;
-
-const PROGRESS: &str = "\
-    select p.kafka_partition as kafka_partition, max(p.partitions) as partition_count, \
-    toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms, toUnixTimestamp64Milli(max(p.inserted_at)) as written_ms \
-    from partition_progress as p where p.kafka_topic = {topic:String} \
-    group by p.kafka_partition, p.log_epoch order by p.kafka_partition, p.log_epoch desc limit 1 by p.kafka_partition";
 
 /// Partitions of which ingest has not yet stored all that was aggregated. A batch is in the ledger, as begun, before any of its
 /// partial aggregates is there.
@@ -123,7 +118,7 @@ impl Statements {
 
     /// The newest progress of each partition of the topic.
     pub async fn progress(&self) -> Result<Vec<PartitionProgress>, UpkeepError> {
-        let query = self.client.query(PROGRESS).param("topic", &self.topic);
+        let query = self.client.query(PROGRESS_SQL).param("topic", &self.topic);
         self.rows("read the progress of the partitions", query).await
     }
 

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
-use super::complete_through;
+use super::complete_hours_end_of;
 use super::finding::{CHECKS, Finding};
 use super::verifier::{Outcome, Verifier};
 use crate::broker::Broker;
@@ -155,7 +155,7 @@ impl Reconciliation {
     async fn round(&mut self) -> Result<(), ToolError> {
         let begun = Instant::now();
         let progress = ledger::progress(&self.verifier.store).await?;
-        let Some(end) = complete_through(&progress, &self.verifier.topic) else {
+        let Some(end) = complete_hours_end_of(&progress, &self.verifier.topic) else {
             return Ok(());
         };
         let newest = Scope {

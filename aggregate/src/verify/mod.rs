@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use horolog_stage::completeness::{PartitionProgress, complete_hours_end};
 use horolog_stage::store::Store;
 use serde_json::json;
 
@@ -24,7 +25,7 @@ pub use verifier::{Outcome, Verifier};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::key::HOUR_S;
-use crate::ledger::{self, ProgressRow};
+use crate::ledger;
 use crate::scope::{Scope, parse_hour, show_hour};
 use crate::tool_error::ToolError;
 
@@ -96,7 +97,7 @@ impl Verifier {
             Some(to) => to,
             None => {
                 let progress = ledger::progress(&self.store).await?;
-                complete_through(&progress, &self.topic).ok_or_else(|| {
+                complete_hours_end_of(&progress, &self.topic).ok_or_else(|| {
                     ToolError::Refused("no hour is complete yet: say with --to which to compare".to_owned())
                 })?
             }
@@ -119,18 +120,10 @@ impl Verifier {
     }
 }
 
-/// End of the last complete hour of a topic: all its partitions have passed it. None while one has not reported.
-pub(crate) fn complete_through(progress: &[ProgressRow], topic: &str) -> Option<u32> {
-    let of_topic: BTreeMap<i32, &ProgressRow> = progress
-        .iter()
-        .filter(|row| row.log().topic == topic)
-        .map(|row| (row.log().partition, row))
-        .collect();
-    let newest = of_topic.values().max_by_key(|row| (row.written_ms, row.partitions))?;
-    let marks = (0..newest.partitions).map(|partition| of_topic.get(&partition).map_or(0, |row| row.watermark_ms));
-    let complete_ms = marks.min().filter(|mark| *mark > 0)?;
-    let hour = complete_ms / 1_000 / i64::from(HOUR_S) * i64::from(HOUR_S);
-    u32::try_from(hour).ok()
+/// End of the last complete hour of a topic, of all topics' progress. None while one of its partitions has not reported.
+pub(crate) fn complete_hours_end_of(progress: &[PartitionProgress], topic: &str) -> Option<u32> {
+    let of_topic = progress.iter().filter(|row| row.kafka_topic == topic);
+    complete_hours_end(&of_topic.cloned().collect::<Vec<_>>())
 }
 
 impl Outcome {

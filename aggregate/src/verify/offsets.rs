@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clickhouse::Row;
+use horolog_stage::intent::Committed;
 use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
-use crate::broker::{Broker, Committed};
+use crate::broker::Broker;
 use crate::cut::{Log, Position, literal};
 use crate::ledger;
 use crate::tool_error::ToolError;
@@ -108,9 +109,9 @@ pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Re
                 }
             }
             let (asked, of) = (broker.clone(), log.clone());
-            let bounds = tokio::task::spawn_blocking(move || asked.bounds(&of)).await;
-            let (log_start, log_end) = bounds.map_err(super::panicked)??;
-            for what in log_and_ledger(log_start, log_end, starts.get(log).copied(), end) {
+            let bounds = tokio::task::spawn_blocking(move || asked.probe.bounds(&of)).await;
+            let bounds = bounds.map_err(super::panicked)??;
+            for what in log_and_ledger(bounds.start, bounds.end, starts.get(log).copied(), end) {
                 say(what);
             }
         }
@@ -121,11 +122,9 @@ pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Re
 async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Option<Committed>>, ToolError> {
     let (broker, topic) = (broker.clone(), topic.to_owned());
     let asked = tokio::task::spawn_blocking(move || {
-        let logs = (0..broker.partition_count(&topic)?).map(|partition| Log {
-            topic: topic.clone(),
-            partition,
-        });
-        logs.map(|log| Ok((log.clone(), broker.committed(&log)?))).collect()
+        let logs = (0..broker.probe.partition_count(&topic)?).map(|partition| Log::new(topic.as_str(), partition));
+        logs.map(|log| Ok((log.clone(), broker.probe.committed(&log)?)))
+            .collect()
     });
     asked.await.map_err(super::panicked)?
 }
@@ -136,10 +135,7 @@ async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMa
          where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap') \
          group by kafka_partition, log_epoch order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
     let rows: Vec<(i32, u32, i64)> = store.client.query(query).bind(stage).bind(topic).fetch_all().await?;
-    let start = |(partition, log_epoch, offset)| {
-        let topic = topic.to_owned();
-        (Log { topic, partition }, Position { log_epoch, offset })
-    };
+    let start = |(partition, log_epoch, offset)| (Log::new(topic, partition), Position { log_epoch, offset });
     Ok(rows.into_iter().map(start).collect())
 }
 

@@ -1,29 +1,38 @@
 //! Service health: latency, errors and burn rate of the last complete hour.
 
-use crate::bed::Bed;
+use std::sync::OnceLock;
 
-const HOUR: &str = "toStartOfHour(now('UTC')) - interval 1 hour";
+use crate::bed::{Bed, now_ms};
 
-/// Hours and counters as the stage and the upkeep would have written them, complete up to now.
+const HOUR_MS: i64 = 3_600_000;
+
+/// The last complete hour of these tests: tomorrow, so that no stage of another test completes a later one, whenever they run.
+fn hour() -> String {
+    static HOUR: OnceLock<i64> = OnceLock::new();
+    let hour = HOUR.get_or_init(|| now_ms() / HOUR_MS + 24);
+    format!("toDateTime({}, 'UTC')", hour * HOUR_MS / 1_000)
+}
+
+/// Hours and counters as the stage and the upkeep would have written them.
 fn insert_services(tenant: &str) {
-    let bed = Bed::shared();
+    let (bed, hour) = (Bed::shared(), hour());
     bed.execute(&format!(
         "insert into metrics_hourly (tenant_id, metric_name, hour, service_id, environment, metric_type, unit, count, min, max, positive, inserted_at) \
-         select '{tenant}', 'http.server.request.duration', {HOUR}, arrayJoin(['api', 'silent']), 'production', 'histogram', 'ms', 100, \
+         select '{tenant}', 'http.server.request.duration', {hour}, arrayJoin(['api', 'silent']), 'production', 'histogram', 'ms', 100, \
          1., 1024., map(toInt32(-1), toUInt64(98), toInt32(639), toUInt64(2)), now64(3)"
     ));
     let revision = 4_000_000_000_000_u64;
     bed.execute(&format!(
         "insert into counter_hourly (tenant_id, metric_name, hour, service_id, environment, series_id, revision, labels, series, increase, inserted_at) \
-         select '{tenant}', 'http_requests_total', {HOUR}, 'api', 'production', number + 1, {revision}, \
+         select '{tenant}', 'http_requests_total', {hour}, 'api', 'production', number + 1, {revision}, \
          map('status', ['200', '503', '500'][number + 1]), 1, [9970., 20., 10.][number + 1], now64(3) from numbers(3)"
     ));
     bed.execute(&format!(
-        "insert into counter_revisions (tenant_id, hour, decided_at, revision, inserted_at) select '{tenant}', {HOUR}, now64(3), {revision}, now64(3)"
+        "insert into counter_revisions (tenant_id, hour, decided_at, revision, inserted_at) select '{tenant}', {hour}, now64(3), {revision}, now64(3)"
     ));
-    bed.execute(
-        "insert into upkeep_progress select 'counters', 'health', toStartOfHour(now('UTC')), now64(3), now64(3)",
-    );
+    bed.execute(&format!(
+        "insert into upkeep_progress select 'counters', 'health', {hour} + interval 1 hour, now64(3), now64(3)"
+    ));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct Record {
     pub key: Vec<u8>,
     /// Its payload; `None` is a tombstone.
     pub payload: Option<Vec<u8>>,
-    /// Its Kafka timestamp in ms; `None` for now.
+    /// Its Kafka timestamp in ms; `None`: the time of sending.
     pub timestamp: Option<i64>,
 }
 

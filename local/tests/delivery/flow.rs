@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use horolog_schemas::{MetricSample, MetricType};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
@@ -61,6 +63,27 @@ impl<'a> Flow<'a> {
         ];
         all.extend_from_slice(env);
         self.bed.spawn("horolog-aggregate", &all)
+    }
+
+    /// A client that changes topics and groups.
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", self.bed.kafka());
+        config.create().unwrap()
+    }
+
+    /// Deletes the topic and makes it again.
+    pub fn recreate(&self) {
+        let deleted = self
+            .bed
+            .block_on(self.admin().delete_topics(&[&self.topic], &AdminOptions::new()))
+            .unwrap();
+        deleted.into_iter().for_each(|result| drop(result.unwrap()));
+        // A deleted name is free again only when the broker has let go of it.
+        wait_until(STORED_DEADLINE, "the topic can be made again", || {
+            let made = std::panic::AssertUnwindSafe(|| self.bed.topic(&self.topic, self.partitions));
+            std::panic::catch_unwind(made).is_ok()
+        });
     }
 
     /// Produces `records` records round robin over the partitions: samples of the last three hours, one in fifty not Avro.

@@ -2,32 +2,14 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::AdminOptions;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::bed::{Bed, now_ms, wait_until};
+use crate::bed::{Bed, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 
 const DAY_MS: i64 = 86_400_000;
-
-fn admin(bed: &Bed) -> AdminClient<DefaultClientContext> {
-    let mut config = rdkafka::ClientConfig::new();
-    config.set("bootstrap.servers", bed.kafka());
-    config.create().unwrap()
-}
-
-fn recreate(flow: &Flow<'_>, partitions: i32) {
-    let bed = flow.bed;
-    let deleted = bed
-        .block_on(admin(bed).delete_topics(&[&flow.topic], &AdminOptions::new()))
-        .unwrap();
-    deleted.into_iter().for_each(|result| drop(result.unwrap()));
-    // A deleted name is free again only when the broker has let go of it.
-    wait_until(STORED_DEADLINE, "the topic can be made again", || {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bed.topic(&flow.topic, partitions))).is_ok()
-    });
-}
 
 /// Deletes the offsets of the stages' groups, as the broker does after seven idle days, or an operator by mistake.
 fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
@@ -36,7 +18,7 @@ fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
     wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
         let deleted = flow
             .bed
-            .block_on(admin(flow.bed).delete_groups(&groups, &AdminOptions::new()));
+            .block_on(flow.admin().delete_groups(&groups, &AdminOptions::new()));
         // One may be gone already from an earlier attempt that the other group refused.
         let gone = |result: &Result<String, (String, RDKafkaErrorCode)>| {
             matches!(result, Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)))
@@ -52,7 +34,7 @@ fn a_topic_made_again_is_a_new_log() {
     flow.produce(1_000);
     flow.wait_until_stored();
     drop(stages);
-    recreate(&flow, 2);
+    flow.recreate();
     flow.produce(3_000); // longer than the first: by offsets alone it looks like the same log
     let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.wait_until_stored();
@@ -65,7 +47,7 @@ fn a_topic_made_again_under_running_stages_is_a_new_log() {
     let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.produce(1_000);
     flow.wait_until_stored();
-    recreate(&flow, 2);
+    flow.recreate();
     flow.produce(500);
     flow.wait_until_stored();
     flow.assert_exactly_once();
@@ -106,6 +88,195 @@ fn a_batch_whose_commit_is_lost_while_it_is_under_way_is_counted_once() {
         flow.assert_exactly_once();
     }
     drop(ingest);
+}
+
+/// Deletes the records of a partition before an offset, as the topic's retention does.
+fn delete_before(flow: &Flow<'_>, partition: i32, offset: i64) {
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&flow.topic, partition, rdkafka::Offset::Offset(offset))
+        .unwrap();
+    let deleted = flow
+        .bed
+        .block_on(flow.admin().delete_records(&list, &AdminOptions::new()));
+    deleted.unwrap();
+}
+
+#[test]
+fn records_that_retention_deletes_unread_are_counted_and_told() {
+    let flow = Flow::new(Bed::shared(), "unread", 2);
+    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.produce(400);
+    flow.wait_until_stored();
+    for stage in &mut stages {
+        stage.kill9();
+    }
+    flow.produce(400);
+    delete_before(&flow, 0, 250);
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    for stage in ["ingest", "aggregate"] {
+        flow.wait_until_records(stage, &flow.topic, 750);
+        let (gaps, lost): (u64, i64) = flow.bed.one(&format!(
+            "select count(), sum(end_offset - start_offset) from batch_ledger final \
+             where stage = '{stage}' and kafka_topic = '{}' and entry = 'gap'",
+            flow.topic
+        ));
+        assert_eq!((gaps, lost), (1, 50), "{stage}");
+        let incidents = format!(
+            "select count(), sum(records) from incidents where stage = '{stage}' and kafka_topic = '{}' \
+             and reason = 'offsets_lost' and (start_offset, end_offset) = (200, 250)",
+            flow.topic
+        );
+        assert_eq!(flow.bed.one::<(u64, u64)>(&incidents), (1, 50), "{stage}");
+    }
+    flow.assert_rows(750);
+    flow.assert_hours();
+}
+
+/// librdkafka tells once that a partition's next record is gone, and fetches it no more.
+#[test]
+fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
+    let flow = Flow::new(Bed::shared(), "unread-twice", 2);
+    let mut ingest = flow.ingest(&[]);
+    flow.produce(100);
+    flow.wait_until_stage_stored("ingest");
+    for partition in 0..2 {
+        ingest.stop();
+        let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
+        flow.bed.produce(&flow.topic, partition, &records);
+        delete_before(&flow, partition, 100);
+        ingest.cont();
+        wait_until(
+            STORED_DEADLINE,
+            "the gap and what is behind it are in the ledger",
+            || {
+                let ends: Vec<(i64, i64)> = flow.bed.sql(&format!(
+                "select start_offset, end_offset from batch_ledger final where stage = 'ingest' and kafka_topic = '{}' \
+                 and kafka_partition = {partition} and start_offset >= 50 order by start_offset",
+                flow.topic
+            ));
+                ends.first() == Some(&(50, 100)) && ends.last().is_some_and(|last| last.1 == 150)
+            },
+        );
+    }
+    flow.assert_rows(200);
+}
+
+#[test]
+fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log_has_it() {
+    let flow = Flow::new(Bed::shared(), "half-unread", 1);
+    let _aggregate = flow.aggregate(&[]);
+    let mut dying = flow.ingest(&[("HOROLOG_CRASH_AT", "after-rows")]);
+    flow.produce(400);
+    wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
+        dying.exited().is_some()
+    });
+    flow.wait_until_stage_stored("aggregate");
+    let end: i64 = flow.bed.one(&format!(
+        "select max(kafka_offset) + 1 from metrics where kafka_topic = '{}'",
+        flow.topic
+    ));
+    delete_before(&flow, 0, end - 10);
+    let _ingest = flow.ingest(&[]);
+    flow.produce(100);
+    // What was rejected of the lost records had not been stored when it died.
+    let stored = || -> (u64, u64, u64) {
+        flow.bed.one(&format!(
+            "select sum(records), sum(rows), sum(rejected) from batch_ledger final where stage = 'ingest' and kafka_topic = '{}'",
+            flow.topic
+        ))
+    };
+    let rows = |table: &str| -> u64 {
+        flow.bed.one(&format!(
+            "select count() from {table} where kafka_topic = '{}'",
+            flow.topic
+        ))
+    };
+    // The lease of the dead writer is waited for.
+    wait_until(2 * STORED_DEADLINE, "the newest record is stored", || {
+        flow.bed.one::<i64>(&format!(
+            "select max(end_offset) from batch_ledger final where stage = 'ingest' and kafka_topic = '{}'",
+            flow.topic
+        )) == 500
+    });
+    let (records, in_rows, rejected) = stored();
+    assert_eq!((in_rows, rejected), (rows("metrics"), rows("rejected_records")));
+    assert_eq!(records, in_rows + rejected);
+    let ranges: Vec<(i64, i64)> = flow.bed.sql(&format!(
+        "select start_offset, end_offset from batch_ledger final where stage = 'ingest' and kafka_topic = '{}' order by 1",
+        flow.topic
+    ));
+    assert!(
+        ranges.windows(2).all(|pair| pair[0].1 == pair[1].0),
+        "no hole and no overlap: {ranges:?}"
+    );
+}
+
+#[test]
+fn a_batch_begun_by_a_host_whose_clock_is_ahead_is_in_the_ledger_once_it_is_stored() {
+    let flow = Flow::new(Bed::shared(), "fast-clock", 1);
+    let _ingest = flow.ingest(&[]);
+    let mut dying = flow.aggregate(&[("HOROLOG_CRASH_AT", "after-begun")]);
+    flow.produce(300);
+    wait_until(STORED_DEADLINE, "it dies with a batch begun", || {
+        dying.exited().is_some()
+    });
+    flow.bed.execute(&format!(
+        "insert into batch_ledger select * replace (now64(3) + interval 50 second as inserted_at) from batch_ledger final \
+         where kafka_topic = '{}' and entry = 'begun'",
+        flow.topic
+    ));
+    let _aggregate = flow.aggregate(&[]);
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
+fn transactions_are_stored_once_aborted_ones_never_and_their_markers_do_not_hold_completeness_back() {
+    let flow = Flow::new(Bed::shared(), "transactions", 1);
+    let mut config = rdkafka::ClientConfig::new();
+    config
+        .set("bootstrap.servers", flow.bed.kafka())
+        .set("transactional.id", &flow.topic);
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(STORED_DEADLINE).unwrap();
+    let _stages = [
+        flow.ingest(&[]),
+        flow.aggregate(&[
+            ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "0"),
+            ("HOROLOG_AGGREGATE__COMPLETENESS__IDLE_AFTER_S", "1"),
+        ]),
+    ];
+    for transaction in 0..6_u64 {
+        producer.begin_transaction().unwrap();
+        for number in 0..50 {
+            let sample = flow.sample(transaction * 50 + number, now_ms());
+            let payload = sample.payload.unwrap();
+            producer
+                .send(BaseRecord::<[u8], [u8]>::to(&flow.topic).partition(0).payload(&payload))
+                .unwrap();
+        }
+        if transaction % 2 == 0 {
+            producer.commit_transaction(STORED_DEADLINE).unwrap();
+            flow.count_sent(50);
+        } else {
+            producer.flush(STORED_DEADLINE).unwrap();
+            producer.abort_transaction(STORED_DEADLINE).unwrap();
+        }
+    }
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+    let last_ms = now_ms();
+    wait_until(
+        STORED_DEADLINE,
+        "the partition is complete behind its last marker",
+        || {
+            let watermark: Vec<i64> = flow.bed.sql(&format!(
+                "select toUnixTimestamp64Milli(max(watermark)) from partition_progress where kafka_topic = '{}'",
+                flow.topic
+            ));
+            watermark[0] > last_ms
+        },
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! is right stays as it is, what is damaged is found, named and repaired, and what cannot be repaired is refused.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod accidents;
 #[path = "../bed/mod.rs"]
 mod bed;
 #[allow(dead_code)] // what other tests need of a flow

@@ -15,12 +15,16 @@ const HOURS: u32 = 40;
 const ON_TIME: u64 = 60;
 const LATE: u64 = 12;
 pub const PARTITIONS: i32 = 2;
+/// Keys of a tenant's hour in a batch before they are folded.
+pub const KEYS_MAX: u64 = 20;
 
 pub struct World {
     pub flow: Flow<'static>,
     /// The running stage.
     pub aggregate: Proc,
     _ingest: Proc,
+    /// Stages of other topics.
+    pub others: Vec<Proc>,
     next_hour: u32,
     newest_hour: u32,
     number: u64,
@@ -49,6 +53,10 @@ impl World {
             flow.aggregate(&[
                 ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "0"),
                 ("HOROLOG_AGGREGATE__COMPLETENESS__IDLE_AFTER_S", "1"),
+                (
+                    "HOROLOG_AGGREGATE__AGGREGATE__KEYS_PER_TENANT_MAX",
+                    &KEYS_MAX.to_string(),
+                ),
                 ("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "1"),
                 ("HOROLOG_AGGREGATE__VERIFY__HOURS", "4"),
             ]),
@@ -58,6 +66,7 @@ impl World {
             flow,
             aggregate,
             _ingest: ingest,
+            others: Vec::new(),
             next_hour: first_hour,
             newest_hour: first_hour + (HOURS - 1) * 3_600,
             number: 0,
@@ -195,7 +204,11 @@ impl World {
     }
 
     pub fn count(&self, what: &str) -> u64 {
-        self.flow.bed.one(&format!("select count() from {what}"))
+        self.count_of(&format!("select count() from {what}"))
+    }
+
+    pub fn count_of(&self, query: &str) -> u64 {
+        self.flow.bed.one(query)
     }
 }
 

@@ -4,7 +4,8 @@
 //! answer are read in one statement, after the progress: a batch whose aggregates land between the two is counted twice in
 //! that answer, and once in the next. Pure.
 
-use crate::metrics::completeness::PartitionProgress;
+use horolog_stage::completeness::PartitionProgress;
+
 use crate::store::{Parameter, TenantSelect};
 
 /// A partition that nobody has reported on is all tail: element 0 of an array is 0.

@@ -25,7 +25,8 @@ use crate::metrics::step::Step;
 /// Merged metrics.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeriesAnswer<P> {
-    /// Rows that end at or before this moment are complete; `null` while a partition of the topic has not reported.
+    /// Rows that end at or before this moment are complete; `null` while a partition of the topic has not reported. The same for
+    /// every tenant: the records of one may be in any partition.
     complete_through: Option<Instant>,
     /// The partitions of the topic that are no further than that.
     held_back_by: Vec<LaggingPartition>,

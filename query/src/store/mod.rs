@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowRead};
+use horolog_stage::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -21,7 +22,6 @@ use crate::api::Instant;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
-use crate::metrics::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 
 pub use arrow_stream::ArrowStream;
 pub use select::{Parameter, Relation, TenantSelect};

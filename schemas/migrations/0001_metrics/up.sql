@@ -38,7 +38,7 @@ create table if not exists metrics${on_cluster}
     inserted_at DateTime64(3, 'UTC') codec(Delta, Default),
     index offsets kafka_offset type minmax granularity 1,
     -- The lease of the writer: see ARCHITECTURE.md, Delivery.
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toDate(time)

@@ -46,7 +46,7 @@ create table if not exists audit_logs${on_cluster}
     -- the id. A projection of _part_offset would take 18, but is read only by statements that name it.
     projection events (select tenant_id, event_id, occurred_at order by tenant_id, event_id)
         with settings (index_granularity = 512),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(occurred_at)

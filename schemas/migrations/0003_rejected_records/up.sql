@@ -16,7 +16,7 @@ create table if not exists rejected_records${on_cluster}
     record_key String,
     payload String,
     index offsets kafka_offset type minmax granularity 1,
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by (kind, toYYYYMM(kafka_timestamp))

@@ -27,9 +27,10 @@ create table if not exists batch_ledger${on_cluster}
     tail_timestamp DateTime64(3, 'UTC') comment 'Kafka timestamp of the last record',
     tail_hash UInt64 comment 'hash of the key and payload of the last record: is it still the same log?',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    version UInt64 materialized if(entry = 'begun', 0, toUInt64(1e15)) + toUnixTimestamp64Milli(inserted_at) comment 'a batch that is stored replaces the one that was begun, whatever the clocks of their writers',
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
-engine = ${engine ReplacingMergeTree(inserted_at)}
+engine = ${engine ReplacingMergeTree(version)}
 partition by toYYYYMM(inserted_at)
 order by (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset)
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -24,7 +24,7 @@ create table if not exists metrics_hourly${on_cluster}
     negative SimpleAggregateFunction(sumMap, Map(Int32, UInt64)),
     zero_count SimpleAggregateFunction(sum, UInt64),
     inserted_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine AggregatingMergeTree}
 partition by toYYYYMM(hour)

@@ -10,7 +10,7 @@ create table if not exists partition_progress${on_cluster}
     watermark SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
     write_epoch SimpleAggregateFunction(max, UInt32) comment 'the batches from aggregated_end on carry this epoch or a later one',
     inserted_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine AggregatingMergeTree}
 order by (kafka_topic, kafka_partition, log_epoch)

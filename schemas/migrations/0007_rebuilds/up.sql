@@ -18,7 +18,7 @@ create table if not exists rebuilds${on_cluster}
     visible_at DateTime64(3, 'UTC') comment '1970 until it is visible',
     requested_by String,
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine ReplacingMergeTree(inserted_at)}
 order by number

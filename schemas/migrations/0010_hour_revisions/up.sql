@@ -14,7 +14,7 @@ create table if not exists hour_revisions${on_cluster}
     lateness_max_s UInt32 comment 'how far the time of a record was behind the watermark of its partition, seconds, at the most',
     lateness Map(UInt8, UInt64) comment 'records by lateness: n counts those of [2^(n-1), 2^n) seconds, 0 those under one',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(hour)

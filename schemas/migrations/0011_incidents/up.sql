@@ -14,7 +14,7 @@ create table if not exists incidents${on_cluster}
     records UInt64,
     detail String comment 'what is wrong, in words',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(inserted_at)

@@ -12,7 +12,7 @@ create table if not exists counter_revisions${on_cluster}
     series UInt64 comment 'label sets, those in overflow included',
     overflow_series UInt64 comment 'label sets beyond the limit, in one series each metric and service',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(hour)

@@ -24,7 +24,7 @@ create table if not exists counter_hourly${on_cluster}
     last_time DateTime64(6, 'UTC'),
     last_value Float64,
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(hour)

@@ -6,7 +6,7 @@ create table if not exists upkeep_progress${on_cluster}
     through DateTime('UTC') comment 'hours before this are done',
     revisions_seen DateTime64(3, 'UTC') comment 'hour_revisions up to here have been looked at',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine ReplacingMergeTree(inserted_at)}
 order by (task, kafka_topic)

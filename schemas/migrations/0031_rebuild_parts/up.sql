@@ -8,7 +8,7 @@ create table if not exists rebuild_parts${on_cluster}
     partials UInt64 comment 'rows of metrics_hourly',
     hours Map(DateTime('UTC'), UInt64) comment 'records by hour of their time',
     inserted_at DateTime64(3, 'UTC'),
-    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second
+    constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine ReplacingMergeTree(inserted_at)}
 order by (number, part)

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
-
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
-use crate::facts::Probe;
 use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
+use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::stage::{Progress, Stage};
 
@@ -33,6 +31,7 @@ impl<S: Stage> Member<S> {
                 assignment,
                 id: partition.id.clone(),
                 next_offset: partition.next_offset(),
+                is_at_rest: partition.is_at_rest(),
             };
             assignments.active_mut().map(ask).collect()
         };
@@ -102,7 +101,10 @@ impl<S: Stage> Member<S> {
         }
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(self.options.write_epoch.get());
-        let progress = partition.at_log_end(log_end.end, log_end.asked_at_ms);
+        let next_offset = partition.next_offset();
+        let is_read = log_end.is_read && next_offset == log_end.next_offset;
+        let end = if is_read { next_offset } else { log_end.end };
+        let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
             partition: partition.id.partition,
@@ -110,7 +112,7 @@ impl<S: Stage> Member<S> {
         self.metrics
             .lag
             .get_or_create(&labels)
-            .set((log_end.end - partition.committed()).max(0));
+            .set((end - partition.committed()).max(0));
         self.metrics
             .watermark_seconds
             .get_or_create(&labels)
@@ -134,16 +136,21 @@ struct Question {
     assignment: AssignmentId,
     id: PartitionId,
     next_offset: i64,
+    is_at_rest: bool,
 }
 
 impl Question {
     /// Asks. Blocks.
-    fn ask(&self, probe: &Probe) -> Result<LogEnd, KafkaError> {
+    fn ask(&self, probe: &Probe) -> Result<LogEnd, ProbeError> {
         let partitions = probe.partition_count(&self.id.topic)?;
         let asked_at_ms = now_ms();
         let bounds = probe.bounds(&self.id)?;
+        let is_read = self.is_at_rest
+            && (bounds.start..bounds.end).contains(&self.next_offset)
+            && !probe.has_record_from(&self.id, self.next_offset)?;
         Ok(LogEnd {
             end: bounds.end,
+            is_read,
             partitions,
             asked_at_ms,
             next_offset: self.next_offset,

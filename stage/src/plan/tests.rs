@@ -1,6 +1,7 @@
 //! Each row of the table of accidents.
 
 use super::*;
+use crate::intent::CommitMetadata;
 
 const LOG: Facts = Facts {
     committed: None,
@@ -268,6 +269,22 @@ fn deleted_records_are_a_gap_and_never_a_silent_jump() {
             ..plain(130)
         }
     );
+}
+
+#[test]
+fn a_gap_before_rows_that_are_filled_up_is_no_part_of_their_range() {
+    let facts = Facts {
+        committed: committed(200, 1, None),
+        ledger: ledger(1, 100),
+        log_start: 130,
+        ..LOG
+    };
+    let expected = Plan {
+        gap: Some(Gap { start: 100, end: 130 }),
+        recovery: Some(Recovery::Fill { end: 200 }),
+        ..plain(130)
+    };
+    assert_eq!(decide(&facts), expected);
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! What a rebuild does with one part: reads it, recomputes it, stores it; and the proof that all parts are stored, once each.
+//!
+//! A part that is not what the plan counted is refused. Its rows are inserted under tokens that name the part, so that a repeated
+//! part adds nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use horolog_stage::crash;
+use horolog_stage::retry::Backoff;
+use horolog_stage::store::StoreError;
+use indicatif::ProgressBar;
+
+use super::parts::Done;
+use super::plan::{self, Part};
+use super::reading::{Read, Reader};
+use super::recompute::{Recomputation, Recomputed};
+use super::register::{Rebuild, Source};
+use super::run::Work;
+use super::{now_ms, panicked};
+use crate::ledger;
+use crate::rows::{Rows, hour_of};
+use crate::scope::{Scope, show_hour};
+use crate::tool_error::ToolError;
+
+/// Attempts of an insert before the command gives up; it can be continued.
+const ATTEMPTS_MAX: u32 = 12;
+
+impl Work {
+    /// Recomputes and stores a part; its records by hour and its rows.
+    pub(super) async fn recompute(
+        &self,
+        rebuild: &Rebuild,
+        part: &Part,
+        reader: &Reader,
+        recomputation: &Arc<Recomputation>,
+        bar: &ProgressBar,
+    ) -> Result<(BTreeMap<u32, u64>, u64), ToolError> {
+        let recomputed = self.read(part, reader, recomputation, bar).await?;
+        let epoch = rebuild.epoch();
+        let made = tokio::task::spawn_blocking(move || recomputed.into_block(epoch)).await;
+        let (pieces, hours) = made.map_err(panicked)??;
+        let mut partials = 0;
+        for (number, piece) in pieces.iter().enumerate() {
+            let token = format!("rebuild/{}/{}/{number}", rebuild.number(), part.name());
+            self.insert(piece, &token).await?;
+            partials += piece.num_rows() as u64;
+            crash::point("rebuild-piece");
+        }
+        Ok((hours, partials))
+    }
+
+    /// Reads and recomputes a part. Finds out when it is not what the plan counted.
+    pub(super) async fn read(
+        &self,
+        part: &Part,
+        reader: &Reader,
+        recomputation: &Arc<Recomputation>,
+        bar: &ProgressBar,
+    ) -> Result<Recomputed, ToolError> {
+        let latenesses = Arc::new(ledger::latenesses(&self.store, &self.scope_of(part)).await?);
+        let mut batches = reader.read(part);
+        let mut recomputed = Recomputed::default();
+        let mut found = BTreeMap::new();
+        while let Some(read) = batches.recv().await {
+            match read? {
+                Read::End(Some(seen)) => found = seen,
+                Read::End(None) => (),
+                Read::Rows(rows) => {
+                    let records: usize = rows.iter().map(Rows::len).sum();
+                    if self.source == Source::Raw {
+                        count(&rows, &mut found);
+                    }
+                    let (recomputation, latenesses) = (recomputation.clone(), latenesses.clone());
+                    let added = tokio::task::spawn_blocking(move || {
+                        recomputation.add(rows, &latenesses, &mut recomputed)?;
+                        Ok::<_, ToolError>(recomputed)
+                    });
+                    recomputed = added.await.map_err(panicked)??;
+                    bar.inc(records as u64);
+                }
+            }
+        }
+        if found != part.expected {
+            let hour = part
+                .expected
+                .keys()
+                .chain(found.keys())
+                .find(|hour| found.get(hour) != part.expected.get(hour));
+            return Err(ToolError::Refused(format!(
+                "{}: {} has {} records now and {} are known of: the source changed, or does not agree with the ledger; \
+                 `horolog-aggregate verify` tells more",
+                part.name(),
+                hour.map(|hour| show_hour(*hour)).unwrap_or_default(),
+                hour.and_then(|hour| found.get(hour)).unwrap_or(&0),
+                hour.and_then(|hour| part.expected.get(hour)).unwrap_or(&0),
+            )));
+        }
+        Ok(recomputed)
+    }
+
+    fn scope_of(&self, part: &Part) -> Scope {
+        match part.place {
+            plan::Place::Hours(from, to) => self.scope.in_hours(from, to),
+            plan::Place::Offsets(..) => self.scope.clone(),
+        }
+    }
+
+    /// Inserts until the outcome is known. The lease is taken at each attempt, so that a process that slept cannot add rows after
+    /// it was given up.
+    async fn insert(&self, piece: &RecordBatch, token: &str) -> Result<(), ToolError> {
+        let mut backoff = Backoff::default();
+        let mut attempt = 1;
+        loop {
+            match self.store.insert("metrics_hourly", piece, token, now_ms()).await {
+                Ok(()) => return Ok(()),
+                Err(error @ (StoreError::Unknown(_) | StoreError::Lease(_))) if attempt < ATTEMPTS_MAX => {
+                    tracing::warn!(%error, attempt, "clickhouse did not take the rows, repeating");
+                    attempt += 1;
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// All that was recomputed is in the table, once.
+    pub(super) async fn require_whole(&self, rebuild: &Rebuild, done: &Done) -> Result<(), ToolError> {
+        let query = format!(
+            "select toUnixTimestamp(hour) as start, sum(h.count) as records from metrics_hourly as h where epoch = ? and {} \
+             group by start",
+            self.scope.hourly_condition()
+        );
+        self.store.catch_up(&["metrics_hourly"]).await?;
+        let query = self.scope.bind(self.store.client.query(&query).bind(rebuild.epoch()));
+        let stored: BTreeMap<u32, u64> = query.fetch_all::<(u32, u64)>().await?.into_iter().collect();
+        if stored == done.hours {
+            return Ok(());
+        }
+        let differs = done
+            .hours
+            .keys()
+            .chain(stored.keys())
+            .find(|hour| stored.get(hour) != done.hours.get(hour));
+        Err(ToolError::Refused(format!(
+            "rebuild {} is given up: {} has {} records in it where {} were recomputed; it was interrupted for too long, or \
+             rows were removed: start it again",
+            rebuild.number(),
+            differs.map(|hour| show_hour(*hour)).unwrap_or_default(),
+            differs.and_then(|hour| stored.get(hour)).unwrap_or(&0),
+            differs.and_then(|hour| done.hours.get(hour)).unwrap_or(&0),
+        )))
+    }
+}
+
+fn count(rows: &[Rows], hours: &mut BTreeMap<u32, u64>) {
+    for time in rows.iter().flat_map(|rows| rows.samples().time.values()) {
+        *hours.entry(hour_of(*time)).or_default() += 1;
+    }
+}

@@ -1,0 +1,84 @@
+//! Inserts the blocks of a batch, down to the single records that ClickHouse refuses for their content, which are rejected.
+//!
+//! The cuts depend on the content alone, so a repeated batch makes the same ones under the same tokens.
+
+use arrow::array::RecordBatch;
+
+use crate::crash;
+use crate::delivery::{Delivery, DeliveryError, fatal};
+use crate::inserts::{Batch, Failed};
+use crate::read_back;
+use crate::stage::{Prepared, Stage};
+
+impl<S: Stage> Delivery<S> {
+    /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
+    /// ClickHouse refused records for their content.
+    pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
+        let mut refused = Vec::new();
+        for block in &made.blocks {
+            for (number, piece) in block.pieces.iter().enumerate() {
+                let token = format!("{}/{}/{number}", batch.token, block.table);
+                self.insert_or_bisect(batch, block.table, piece, token, &mut refused)
+                    .await?;
+                crash::point("between-pieces");
+            }
+            crash::point(if block.table == horolog_schemas::REJECTED_TABLE {
+                "after-rejected"
+            } else {
+                "after-rows"
+            });
+        }
+        self.insert_refused(batch, &refused).await?;
+        let refused = refused.len() as u64;
+        Ok((made.rows - refused, made.rejected + refused))
+    }
+
+    /// Rejects what ClickHouse refused.
+    async fn insert_refused(&self, batch: &Batch<'_>, refused: &[(i64, String)]) -> Result<(), DeliveryError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let block = self.stage.refused(batch.range, refused).ok_or_else(|| {
+            DeliveryError::Stopped(format!("clickhouse refuses the stage's own rows: {}", refused[0].1))
+        })?;
+        for (number, piece) in block.pieces.iter().enumerate() {
+            let token = format!("{}/{}/refused/{number}", batch.token, block.table);
+            self.inserts.insert(batch, block.table, piece, &token).await?;
+        }
+        Ok(())
+    }
+
+    /// Inserts `piece`; where ClickHouse refuses its content, its halves, down to the single records that it refuses. The cuts
+    /// depend on the content alone, so a repeated batch makes the same ones.
+    async fn insert_or_bisect(
+        &self,
+        batch: &Batch<'_>,
+        table: &str,
+        piece: &RecordBatch,
+        token: String,
+        refused: &mut Vec<(i64, String)>,
+    ) -> Result<(), DeliveryError> {
+        let mut work = vec![(piece.clone(), token)];
+        while let Some((rows, token)) = work.pop() {
+            let message = match self.inserts.insert(batch, table, &rows, &token).await {
+                Ok(()) => continue,
+                Err(Failed::Content(message)) => message,
+                Err(other) => return Err(other.into()),
+            };
+            let of_records = self.stage.tables_by_offset(&batch.range.id.topic).contains(&table);
+            if !of_records || table == horolog_schemas::REJECTED_TABLE {
+                return Err(DeliveryError::Stopped(format!("clickhouse refuses {table}: {message}")));
+            }
+            if rows.num_rows() == 1 {
+                let offset = read_back::offsets(&rows).map_err(fatal)?.value(0);
+                refused.push((offset, message));
+                continue;
+            }
+            let half = rows.num_rows() / 2;
+            work.push((rows.slice(half, rows.num_rows() - half), format!("{token}.1")));
+            work.push((rows.slice(0, half), format!("{token}.0")));
+        }
+        refused.sort_unstable();
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Through when a topic is complete: the smallest watermark over all its partitions, whoever holds them.
+//!
+//! Enters: the newest progress of each partition, by one of the statements here. Leaves: a moment before which no record on
+//! time will be added to the hours, or nothing while a partition has not reported. An hour is complete when it ends at or before that
+//! moment. Must be read *before* the rows it is said of, so that the claim never exceeds what they hold. Pure.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// How far a partition is, in the newest life of its log.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct PartitionProgress {
+    /// Its topic.
+    pub kafka_topic: String,
+    /// The partition.
+    pub kafka_partition: i32,
+    /// Which life of its log. Counted a partition: one that never held a record stays at its first when the topic is made again.
+    pub log_epoch: u32,
+    /// Partitions of the topic, as the writer saw them.
+    pub partition_count: i32,
+    /// Everything before this offset is in the hours.
+    pub aggregated_end: i64,
+    /// Batches from there on carry at least this epoch.
+    pub write_epoch: u32,
+    /// The partition's watermark, ms since 1970; 0 where no record has been seen.
+    pub watermark_ms: i64,
+    /// When the row was written, ms since 1970.
+    pub written_ms: i64,
+}
+
+/// One text for both statements about the progress of now.
+macro_rules! progress_sql {
+    ($condition:literal) => {
+        concat!(
+            "select p.kafka_topic as kafka_topic, p.kafka_partition as kafka_partition, p.log_epoch as log_epoch, \
+             max(p.partitions) as partition_count, max(p.aggregated_end) as aggregated_end, \
+             max(p.write_epoch) as write_epoch, toUnixTimestamp64Milli(max(p.watermark)) as watermark_ms, \
+             toUnixTimestamp64Milli(max(p.inserted_at)) as written_ms from partition_progress as p ",
+            $condition,
+            " group by p.kafka_topic, p.kafka_partition, p.log_epoch \
+             order by p.kafka_topic, p.kafka_partition, p.log_epoch desc limit 1 by p.kafka_topic, p.kafka_partition"
+        )
+    };
+}
+
+/// The newest progress of each partition of `{topic:String}`.
+pub const PROGRESS_SQL: &str = progress_sql!("where p.kafka_topic = {topic:String}");
+
+/// The newest progress of each partition of every topic.
+pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
+
+/// The progress of `{topic:String}` as it was at `{as_of:Int64}` (microseconds since 1970), from the batches that were closed by
+/// then. A watermark that advanced with the clock, without a batch, is in no batch: the claim of then may have been later, never
+/// earlier.
+pub const PROGRESS_THEN_SQL: &str = "\
+    select l.kafka_topic as kafka_topic, l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
+    toInt32(assumeNotNull((select max(p.partitions) from partition_progress as p where p.kafka_topic = {topic:String}))) \
+    as partition_count, \
+    max(l.end_offset) as aggregated_end, max(l.write_epoch) as write_epoch, \
+    toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, toUnixTimestamp64Milli(max(l.closed_at)) as written_ms \
+    from batch_ledger as l final where l.stage = 'aggregate' and l.kafka_topic = {topic:String} \
+    and l.entry in ('batch', 'recovered') and l.closed_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') \
+    group by l.kafka_topic, l.kafka_partition, l.log_epoch \
+    order by l.kafka_partition, l.log_epoch desc limit 1 by l.kafka_partition";
+
+/// Partitions of the topic. The newest row knows how many there are now: a topic made again with fewer leaves rows of the others.
+pub fn partition_count(progress: &[PartitionProgress]) -> i32 {
+    let newest = progress.iter().max_by_key(|row| (row.written_ms, row.partition_count));
+    newest.map_or(0, |row| row.partition_count)
+}
+
+/// Each partition that the topic has now with its watermark, ms since 1970; none where it has not reported.
+pub fn watermarks_ms(progress: &[PartitionProgress]) -> impl Iterator<Item = (i32, Option<i64>)> {
+    (0..partition_count(progress)).map(|partition| {
+        let row = progress.iter().find(|row| row.kafka_partition == partition);
+        (partition, row.map(|row| row.watermark_ms).filter(|&ms| ms > 0))
+    })
+}
+
+/// The moment through which a topic is complete, ms since 1970; none while a partition has no row or no watermark.
+pub fn complete_through_ms(progress: &[PartitionProgress]) -> Option<i64> {
+    watermarks_ms(progress).map(|(_, watermark_ms)| watermark_ms).min()?
+}
+
+/// The end of the last complete hour, seconds since 1970; none while a partition has not reported.
+pub fn complete_hours_end(progress: &[PartitionProgress]) -> Option<u32> {
+    let through_ms = complete_through_ms(progress)?;
+    u32::try_from((through_ms - through_ms.rem_euclid(HOUR_MS)) / 1_000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(kafka_partition: i32, partition_count: i32, watermark_ms: i64, written_ms: i64) -> PartitionProgress {
+        PartitionProgress {
+            kafka_topic: "metrics".to_owned(),
+            kafka_partition,
+            log_epoch: 1,
+            partition_count,
+            aggregated_end: 10,
+            write_epoch: 0,
+            watermark_ms,
+            written_ms,
+        }
+    }
+
+    #[test]
+    fn a_topic_no_one_reported_on_is_not_complete() {
+        assert_eq!(complete_through_ms(&[]), None);
+    }
+
+    #[test]
+    fn a_partition_without_a_watermark_holds_the_topic_back() {
+        assert_eq!(complete_through_ms(&[row(0, 2, 5_000, 1), row(1, 2, 0, 1)]), None);
+    }
+
+    #[test]
+    fn partitions_of_a_topic_that_is_gone_do_not_count() {
+        let progress = [row(0, 1, 9_000, 20), row(1, 2, 5_000, 10)];
+        assert_eq!(complete_through_ms(&progress), Some(9_000));
+    }
+
+    #[test]
+    fn hours_are_complete_through_the_slowest_partition() {
+        let all = [row(0, 2, 5 * HOUR_MS + 1, 1), row(1, 2, 4 * HOUR_MS - 1, 1)];
+        assert_eq!(complete_hours_end(&all), Some(3 * 3_600));
+        assert_eq!(complete_hours_end(&all[..1]), None, "partition 1 has not reported");
+        assert_eq!(complete_hours_end(&[row(0, 1, 0, 1)]), None, "no record was seen");
+        assert_eq!(complete_hours_end(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn is_the_minimum_once_all_reported_and_nothing_before(
+            marks in prop::collection::vec(1i64..1_000_000, 1..20),
+            missing in any::<prop::sample::Index>(),
+        ) {
+            let count = marks.len() as i32;
+            let rows = marks.iter().enumerate().map(|(index, &ms)| row(index as i32, count, ms, 7));
+            let mut progress: Vec<_> = rows.collect();
+            prop_assert_eq!(complete_through_ms(&progress), marks.iter().min().copied());
+            progress.remove(missing.index(marks.len()));
+            prop_assert_eq!(complete_through_ms(&progress), None);
+        }
+    }
+}

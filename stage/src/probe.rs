@@ -1,0 +1,173 @@
+//! Questions to Kafka by a client that is no member of the group, so that they never hold up whoever polls: bounds of logs, commits
+//! of the group, single records. Never joins a group, never commits. All calls block.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use horolog_schemas::RawRecord;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::intent::{CommitMetadata, Committed, ForeignMetadata};
+use crate::range::{PartitionId, fingerprint};
+
+/// How long one request to the broker may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a question has no answer just now.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The broker did not answer, or not with what was asked for.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The commit is somebody else's.
+    #[error(transparent)]
+    Foreign(#[from] ForeignMetadata),
+    /// The record that was asked for did not come.
+    #[error("the record at offset {0} did not arrive in time")]
+    Record(i64),
+}
+
+/// A client for questions about the offsets of a group and the logs.
+pub struct Probe {
+    consumer: BaseConsumer,
+    group: String,
+    /// Only one assignment at a time.
+    reading: Mutex<()>,
+}
+
+/// What the log of a partition is right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// First offset.
+    pub start: i64,
+    /// Offset after the last.
+    pub end: i64,
+}
+
+/// What tells a record from another.
+struct Found {
+    offset: i64,
+    timestamp_ms: i64,
+    fingerprint: u64,
+}
+
+impl Probe {
+    /// A probe for the offsets of `group`.
+    pub fn new(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
+        let mut config = config.clone();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        config
+            .set("auto.offset.reset", "error")
+            .set("queued.max.messages.kbytes", "1024")
+            .set("enable.partition.eof", "true");
+        Ok(Self {
+            consumer: config.create()?,
+            group: group.to_owned(),
+            reading: Mutex::new(()),
+        })
+    }
+
+    /// Identifier of the cluster, for the tokens.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
+    }
+
+    /// Number of partitions of a topic; 0 where it does not exist.
+    pub fn partition_count(&self, topic: &str) -> Result<i32, KafkaError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+        Ok(metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len() as i32))
+    }
+
+    /// Whether no member is in the group.
+    pub fn group_is_empty(&self) -> Result<bool, KafkaError> {
+        let list = self
+            .consumer
+            .client()
+            .fetch_group_list(Some(&self.group), REQUEST_TIMEOUT)?;
+        Ok(list.groups().iter().all(|group| group.members().is_empty()))
+    }
+
+    /// The log's bounds.
+    pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
+        let (start, end) = self
+            .consumer
+            .fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT)?;
+        Ok(LogBounds { start, end })
+    }
+
+    /// The group's commit.
+    pub fn committed(&self, id: &PartitionId) -> Result<Option<Committed>, ProbeError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&id.topic, id.partition);
+        let list = self.consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
+        let Some(element) = list.find_partition(&id.topic, id.partition) else {
+            return Ok(None);
+        };
+        element.error()?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(Some(Committed {
+                offset,
+                metadata: CommitMetadata::decode(element.metadata())?,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// Kafka timestamp and fingerprint of the record at `offset`; none where the log has no record at just that offset.
+    pub fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<(i64, u64)>, ProbeError> {
+        let found = self.first_from(id, offset)?;
+        Ok(found
+            .filter(|found| found.offset == offset)
+            .map(|found| (found.timestamp_ms, found.fingerprint)))
+    }
+
+    /// Whether the log has a record from `offset` on; it may end with markers of transactions, which are none.
+    pub fn has_record_from(&self, id: &PartitionId, offset: i64) -> Result<bool, ProbeError> {
+        Ok(self.first_from(id, offset)?.is_some())
+    }
+
+    fn first_from(&self, id: &PartitionId, offset: i64) -> Result<Option<Found>, ProbeError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))?;
+        self.consumer.assign(&list)?;
+        let found = self.poll_until(offset, Instant::now() + REQUEST_TIMEOUT);
+        self.consumer.unassign()?;
+        found
+    }
+
+    /// Errors in between are librdkafka's own business: it reconnects, and tells of every connection that was refused meanwhile.
+    fn poll_until(&self, offset: i64, deadline: Instant) -> Result<Option<Found>, ProbeError> {
+        let mut last_error = None;
+        while Instant::now() < deadline {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                None => (),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                Some(Err(error)) => last_error = Some(error),
+                Some(Ok(message)) => {
+                    let record = RawRecord {
+                        offset: message.offset(),
+                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                        key: message.key(),
+                        payload: message.payload(),
+                    };
+                    return Ok(Some(Found {
+                        offset: record.offset,
+                        timestamp_ms: record.timestamp_ms,
+                        fingerprint: fingerprint(&record),
+                    }));
+                }
+            }
+        }
+        Err(last_error.map_or(ProbeError::Record(offset), ProbeError::from))
+    }
+}

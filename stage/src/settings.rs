@@ -1,0 +1,198 @@
+//! The settings that every stage has: when a batch is closed, how it is delivered, when an hour is complete.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigError;
+
+/// Columns of text are addressed with 31 bits: a batch stays well below.
+const BATCH_BYTES_MAX: u64 = 1 << 30;
+/// A writer that sleeps is shut out after so long, and the servers remember tokens for longer.
+const LEASE_S: RangeInclusive<u64> = 1..=3_600;
+/// The broker takes a member for dead that does not poll for five minutes.
+const DRAIN_DEADLINE_S_MAX: u64 = 240;
+
+/// `[batch]`: when a batch is closed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Records of a batch at the most.
+    pub rows_max: usize,
+    /// Memory of a batch's records at the most.
+    pub bytes_max: usize,
+    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held that had a record in the last 10 s, at
+    /// least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
+    pub age_max_ms: u64,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            rows_max: 131_072,
+            bytes_max: 32 << 20,
+            age_max_ms: 0,
+        }
+    }
+}
+
+impl BatchConfig {
+    /// Refuses what no batch can be made with.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        require("batch.rows_max", self.rows_max as u64, 1..=u64::from(u32::MAX))?;
+        require("batch.bytes_max", self.bytes_max as u64, 1..=BATCH_BYTES_MAX)
+    }
+}
+
+/// `[delivery]`: how batches are delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryConfig {
+    /// Batches that are prepared and inserted at a time.
+    pub concurrency: usize,
+    /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
+    pub buffer_bytes_max: usize,
+    /// Life of a lease, seconds; the one that the tables were migrated with (`tables.lease_seconds` of `horolog-migrate`).
+    pub lease_s: u64,
+    /// How long batches under way are waited for at the end and when partitions are taken away, seconds.
+    pub drain_deadline_s: u64,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 3,
+            buffer_bytes_max: 256 << 20,
+            lease_s: 60,
+            drain_deadline_s: 20,
+        }
+    }
+}
+
+impl DeliveryConfig {
+    /// Refuses what nothing could be delivered with.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        require("delivery.concurrency", self.concurrency as u64, 1..=1_024)?;
+        require("delivery.buffer_bytes_max", self.buffer_bytes_max as u64, 1..=u64::MAX)?;
+        require("delivery.lease_s", self.lease_s, LEASE_S)?;
+        require(
+            "delivery.drain_deadline_s",
+            self.drain_deadline_s,
+            0..=DRAIN_DEADLINE_S_MAX,
+        )
+    }
+
+    /// A stage that takes its lease for longer than the tables do would be refused until it happens to renew it.
+    pub fn check_lease(&self, of_tables_s: u64) -> Result<(), ConfigError> {
+        if self.lease_s <= of_tables_s {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid {
+            setting: "delivery.lease_s".to_owned(),
+            reason: format!("{} is more than the {of_tables_s} s of the tables", self.lease_s),
+        })
+    }
+}
+
+fn require(setting: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), ConfigError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: setting.to_owned(),
+        reason: format!("{value} is not between {} and {}", bounds.start(), bounds.end()),
+    })
+}
+
+/// `[completeness]`: when an hour is complete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompletenessConfig {
+    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. What comes behind
+    /// the watermark is late: added all the same, counted, and a revision of its hour.
+    pub allowed_lateness_s: u64,
+    /// A partition that has no new record for so long, all of it stored, is complete up to now, less the allowed lateness,
+    /// seconds. 0: as soon as all of it is stored.
+    pub idle_after_s: u64,
+    /// A record whose time is further ahead of its Kafka timestamp, or whose Kafka timestamp is further ahead of its neighbours'
+    /// and of our clock, has a clock that is ahead, seconds: it is counted, and does not move the watermark.
+    pub max_clock_skew_s: u64,
+    /// A partition that is further behind our clock holds completeness back, and is named in the log and in metrics, seconds.
+    pub stalled_after_s: u64,
+}
+
+impl Default for CompletenessConfig {
+    fn default() -> Self {
+        Self {
+            allowed_lateness_s: 120,
+            idle_after_s: 5,
+            max_clock_skew_s: 60,
+            stalled_after_s: 600,
+        }
+    }
+}
+
+impl CompletenessConfig {
+    /// Milliseconds of [`Self::allowed_lateness_s`].
+    pub fn allowed_lateness_ms(&self) -> i64 {
+        milliseconds(self.allowed_lateness_s)
+    }
+
+    /// Milliseconds of [`Self::max_clock_skew_s`].
+    pub fn max_clock_skew_ms(&self) -> i64 {
+        milliseconds(self.max_clock_skew_s)
+    }
+
+    /// Milliseconds of [`Self::stalled_after_s`].
+    pub fn stalled_after_ms(&self) -> i64 {
+        milliseconds(self.stalled_after_s)
+    }
+}
+
+/// A century is for ever, and leaves room to add times up.
+const SECONDS_MAX: u64 = 100 * 366 * 86_400;
+
+fn milliseconds(seconds: u64) -> i64 {
+    seconds.min(SECONDS_MAX) as i64 * 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_which_nothing_would_ever_happen_is_refused_by_name() {
+        let refused = |delivery: DeliveryConfig| delivery.check().unwrap_err().to_string();
+        let default = DeliveryConfig::default;
+        assert!(default().check().is_ok());
+        assert!(BatchConfig::default().check().is_ok());
+        assert_eq!(
+            refused(DeliveryConfig {
+                lease_s: 0,
+                ..default()
+            }),
+            "delivery.lease_s: 0 is not between 1 and 3600"
+        );
+        assert!(default().check_lease(default().lease_s).is_ok());
+        assert!(default().check_lease(default().lease_s - 1).is_err());
+        assert!(
+            refused(DeliveryConfig {
+                buffer_bytes_max: 0,
+                ..default()
+            })
+            .starts_with("delivery.buffer_bytes_max")
+        );
+        assert!(
+            refused(DeliveryConfig {
+                concurrency: 0,
+                ..default()
+            })
+            .starts_with("delivery.concurrency")
+        );
+        let rows_max = BatchConfig {
+            rows_max: 0,
+            ..BatchConfig::default()
+        };
+        assert!(rows_max.check().unwrap_err().to_string().starts_with("batch.rows_max"));
+    }
+}

@@ -1,0 +1,168 @@
+//! One life of the member: the real partition, fetching, committing and delivering at the steps that the schedule says.
+
+use std::time::{Duration, Instant};
+
+use horolog_schemas::RawRecord;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::world::World;
+use crate::delivery::{Delivered, How, Job};
+use crate::partition::{Completeness, Limits, Partition, Wanted};
+use crate::plan::{Begun, decide};
+use crate::range::PartitionId;
+use crate::resolve::Resolved;
+
+/// One life of the member.
+pub(super) struct Life {
+    pub(super) partition: Partition,
+    fetched: i64,
+    pub(super) job: Option<Job>,
+    limits: Limits,
+}
+
+impl Life {
+    /// What dead writers sent can land until their leases are over, which is waited for where the log lost a part of a batch.
+    pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<Job>, random: &mut StdRng) -> Self {
+        let plan = decide(&world.facts());
+        if plan.repeats_a_part() {
+            dead_writers.clear();
+        }
+        assert!(!plan.new_epoch, "nothing was made again: {plan:?}");
+        if let Some(gap) = plan.gap {
+            world.lost.push(gap);
+            if !plan.repeats_a_part() {
+                world.ledger.push((gap.start, gap.end));
+            }
+        }
+        let id = PartitionId::new("metrics", 0);
+        let resolved = Resolved {
+            plan,
+            watermark_ms: 0,
+            write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
+            partitions: 1,
+        };
+        let completeness = Completeness {
+            allowed_lateness_ms: 0,
+            idle_after: Duration::ZERO,
+        };
+        Self {
+            partition: Partition::new(id, &resolved, completeness),
+            fetched: plan.fetch_from,
+            job: None,
+            limits: Limits {
+                rows_max: random.random_range(1..12),
+                bytes_max: usize::MAX,
+                age_max: Duration::ZERO,
+                age_min: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Whether what it is to fetch next is not in the log any more: then the partition has to be looked at anew.
+    pub(super) fn is_out_of_range(&self, world: &World) -> bool {
+        self.fetched < world.log_start
+    }
+
+    pub(super) fn fetch(&mut self, world: &World) {
+        if self.partition.is_full() {
+            return;
+        }
+        if let Some(offset) = world.record_from(self.fetched) {
+            let record = RawRecord {
+                offset,
+                timestamp_ms: 0,
+                key: None,
+                payload: None,
+            };
+            self.partition.push(&record, &self.limits, Instant::now(), world.now_ms);
+            self.fetched = offset + 1;
+        }
+    }
+
+    pub(super) fn close_if_due(&mut self, world: &World) {
+        self.partition.close_if_due(&self.limits, Instant::now(), world.now_ms);
+    }
+
+    pub(super) fn commit(&mut self, world: &mut World, random: &mut StdRng) {
+        if random.random_bool(0.5) {
+            self.partition.set_write_epoch(world.write_epoch);
+        }
+        let wanted = self
+            .partition
+            .renewal(i64::MAX / 2, 0)
+            .or_else(|| self.partition.wanted_commit(true));
+        let Some(wanted) = wanted else { return };
+        let reaches_the_broker = random.random_bool(0.9);
+        if reaches_the_broker {
+            world.committed = Some((wanted.offset, wanted.metadata.encode()));
+        }
+        if reaches_the_broker && random.random_bool(0.9) {
+            self.accepted(&wanted);
+        }
+        // Else the answer is lost: the identical commit is repeated at a later step.
+    }
+
+    fn accepted(&mut self, wanted: &Wanted) {
+        if let Some(job) = self.partition.accepted(wanted, 0) {
+            self.job = Some(job);
+        }
+    }
+
+    /// Goes a random part of the way of a delivery; a part that was gone is gone again at the next attempt.
+    pub(super) fn deliver(&mut self, world: &mut World, random: &mut StdRng) {
+        let Some(job) = &self.job else { return };
+        let parts_done = random.random_range(0..=4);
+        if !world.by_offset {
+            world.begun.push(Begun {
+                start: job.range.start,
+                intent: job.intent,
+            });
+        }
+        insert_parts(world, job, parts_done);
+        if parts_done == 4 {
+            if job.how != How::Fresh && world.by_offset {
+                world.read_back(&offsets(job));
+            }
+            world.ledger.push((job.range.start, job.range.end));
+            world.epochs.insert(job.range.start, job.intent.write_epoch);
+            let delivered = Delivered {
+                end: job.range.end,
+                watermark_ms: world.now_ms,
+            };
+            self.partition.delivered(&delivered);
+            self.job = None;
+        }
+    }
+}
+
+fn offsets(job: &Job) -> Vec<i64> {
+    job.range.records().iter().map(|record| record.offset).collect()
+}
+
+/// Inserts the first pieces of three, or all of them and the rest.
+pub(super) fn insert_parts(world: &mut World, job: &Job, parts: usize) {
+    let is_whole = job.range.start >= world.log_start;
+    for (number, piece) in offsets(job)
+        .chunks(3)
+        .enumerate()
+        .take(if parts == 4 { usize::MAX } else { parts })
+    {
+        let range = format!("{}-{}/{number}", job.range.start, job.range.end);
+        match job.how {
+            How::Fill if world.by_offset => {
+                let missing: Vec<i64> = piece
+                    .iter()
+                    .copied()
+                    .filter(|offset| !world.rows.contains_key(offset))
+                    .collect();
+                world.insert(format!("{range}/fill/{missing:?}"), (missing, 0, 0, 0), is_whole);
+            }
+            How::Fresh | How::Repeat | How::Fill => {
+                let frozen = job.intent;
+                let content = (piece.to_vec(), frozen.watermark_ms, frozen.at_ms, frozen.write_epoch);
+                world.insert(range, content, is_whole);
+            }
+        }
+    }
+}

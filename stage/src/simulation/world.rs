@@ -1,0 +1,133 @@
+//! Kafka and ClickHouse as the simulation has them: a log with holes and retention, one commit, tables that remember tokens, a ledger.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::delivery::Job;
+use crate::intent::{CommitMetadata, Committed};
+use crate::plan::{Begun, Facts, Gap, LedgerEnd};
+
+/// What a piece of a batch is made of: its offsets, and what its intent froze.
+pub(super) type Content = (Vec<i64>, i64, i64, u32);
+
+/// Kafka and ClickHouse.
+#[derive(Default)]
+pub(super) struct World {
+    /// Offsets of all records that were produced; transactions leave holes.
+    pub(super) produced: Vec<i64>,
+    /// First offset that retention has left.
+    pub(super) log_start: i64,
+    pub(super) committed: Option<(i64, String)>,
+    tokens: HashMap<String, Content>,
+    pub(super) rows: BTreeMap<i64, u32>,
+    pub(super) ledger: Vec<(i64, i64)>,
+    /// Ranges of which it was told that the log lost them unread.
+    pub(super) lost: Vec<Gap>,
+    /// Epoch of each batch of the ledger.
+    pub(super) epochs: BTreeMap<i64, u32>,
+    /// Whether rows know their records.
+    pub(super) by_offset: bool,
+    pub(super) begun: Vec<Begun>,
+    /// What new batches are to be written with.
+    pub(super) write_epoch: u32,
+    /// Steps so far: the clock.
+    pub(super) now_ms: i64,
+}
+
+impl World {
+    /// An empty one; `by_offset`: rows know their records.
+    pub(super) fn new(by_offset: bool) -> Self {
+        Self {
+            by_offset,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn append(&mut self, random: &mut StdRng) {
+        let hole = i64::from(random.random_bool(0.05));
+        self.produced.push(self.log_end() + hole);
+    }
+
+    fn log_end(&self) -> i64 {
+        self.produced.last().map_or(0, |last| last + 1)
+    }
+
+    /// The first record that the log has from an offset on.
+    pub(super) fn record_from(&self, offset: i64) -> Option<i64> {
+        let from = offset.max(self.log_start);
+        self.produced.iter().copied().find(|&produced| produced >= from)
+    }
+
+    /// Retention deletes records, whether they were read or not.
+    pub(super) fn retain(&mut self, random: &mut StdRng) {
+        self.log_start = random.random_range(self.log_start..=self.log_end());
+    }
+
+    /// A token is used for one content, unless the log lost a part of it in between.
+    pub(super) fn insert(&mut self, token: String, content: Content, is_whole: bool) {
+        match self.tokens.get(&token) {
+            Some(known) => assert!(!is_whole || *known == content, "{token} was used for two contents"),
+            None => {
+                for &offset in &content.0 {
+                    *self.rows.entry(offset).or_default() += 1;
+                }
+                self.tokens.insert(token, content);
+            }
+        }
+    }
+
+    /// Restores the tables as they were after so many batches; nothing is known of tokens any more.
+    pub(super) fn restore(&mut self, batches: usize) {
+        self.ledger.truncate(batches);
+        let end = self.ledger.last().map_or(0, |&(_, end)| end);
+        self.rows.retain(|&offset, _| offset < end);
+        self.epochs.retain(|&start, _| start < end);
+        self.tokens.clear();
+    }
+
+    pub(super) fn has_begun(&self, job: &Job) -> bool {
+        self.begun
+            .iter()
+            .any(|begun| begun.start == job.range.start && begun.intent == job.intent)
+    }
+
+    /// The read-back of a recovered range: one copy of each record, and of each one.
+    pub(super) fn read_back(&mut self, offsets: &[i64]) {
+        self.rows.extend(offsets.iter().map(|&offset| (offset, 1)));
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let committed = self.committed.as_ref().map(|(offset, metadata)| Committed {
+            offset: *offset,
+            metadata: CommitMetadata::decode(metadata).unwrap(),
+        });
+        let end = self.ledger.iter().map(|&(_, end)| end).max();
+        let ledger = end.map(|end| LedgerEnd {
+            log_epoch: 1,
+            end,
+            tail_matches: Some(true),
+        });
+        let from = [committed.map(|c| c.offset), end]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(0);
+        let rows_end = self.rows.range(from..).next_back().map(|(offset, _)| offset + 1);
+        let is_stored = |begun: &Begun| self.ledger.contains(&(begun.start, begun.intent.end));
+        let begun = self
+            .begun
+            .iter()
+            .find(|begun| begun.start >= end.unwrap_or(0) && !is_stored(begun));
+        Facts {
+            committed,
+            ledger,
+            log_start: self.log_start,
+            log_end: self.log_end(),
+            rows_end: rows_end.filter(|_| self.by_offset),
+            begun: begun.copied(),
+            surviving_end: None,
+        }
+    }
+}
