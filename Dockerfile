@@ -32,4 +32,5 @@ RUN apt-get update \
     # A volume takes its owner from here.
     && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys
 COPY --from=build /out/ /usr/local/bin/
+ENV MALLOC_MMAP_THRESHOLD_=262144 MALLOC_ARENA_MAX=2
 USER 10001

@@ -1,4 +1,5 @@
-//! `horolog-load` as a user meets it, on a real stack: a run, chaos, an interruption, what is refused. No speed is asserted.
+//! `horolog-load` as a user meets it, on a real stack: a run, a soak, chaos, an interruption, what is refused; two configurations
+//! on stacks of their own. No speed is asserted.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{BufRead, BufReader};
@@ -70,6 +71,7 @@ fn a_real_stack_is_measured_disturbed_and_left_alone() {
     let stack = Stack::up();
     every_record_of_a_mixed_run_is_accounted_for(&stack);
     no_record_is_lost_when_processes_are_killed_and_paused(&stack);
+    a_long_run_is_judged_by_what_grows(&stack);
     an_interrupted_run_writes_what_it_has(&stack);
     what_cannot_be_measured_is_refused(&stack);
 }
@@ -173,6 +175,34 @@ fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
     assert_eq!(ingest.restarts, 1);
 }
 
+fn a_long_run_is_judged_by_what_grows(stack: &Stack) {
+    let arguments = [
+        "--rate",
+        "500",
+        "--duration",
+        "8s",
+        "--queries",
+        "0",
+        "--late-share",
+        "1",
+    ];
+    let output = stack.load("soak", "soak", &arguments).output().unwrap();
+    let results = Results::read(&stack.results("soak")).unwrap();
+    assert_eq!(results.mode, "soak");
+    assert_eq!(results.account.as_ref().unwrap().faults(), Vec::<String>::new());
+    // On a machine that is busy with something else a latency may well have grown: then that is what it says, and nothing else.
+    let outcome = results.verdict.outcome;
+    assert_eq!(
+        output.status.code(),
+        Some(outcome.exit_code().into()),
+        "{}",
+        text(&output)
+    );
+    let reasons = &results.verdict.reasons;
+    assert!(reasons.iter().all(|reason| reason.contains(" grows: ")), "{reasons:?}");
+    assert_eq!(outcome == Outcome::Passed, reasons.is_empty());
+}
+
 fn an_interrupted_run_writes_what_it_has(stack: &Stack) {
     let arguments = ["--rate", "500", "--duration", "10m", "--late-share", "1"];
     let mut child = stack
@@ -226,6 +256,42 @@ fn what_cannot_be_measured_is_refused(stack: &Stack) {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("not migrated"), "{}", text(&output));
     assert!(!stack.results("new").exists());
+}
+
+#[test]
+fn two_configurations_are_run_on_stacks_of_their_own_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let common = "rate = 400\nduration = '3s'\nqueries = 0\nlate-share = 1\n[environment]\n";
+    for (name, age_ms) in [("slow", 2_000), ("fast", 500)] {
+        let settings = format!("{common}HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS = {age_ms}\n");
+        std::fs::write(folder.path().join(name).with_extension("toml"), settings).unwrap();
+    }
+    let mut compare = Command::new(LOAD);
+    compare.args([
+        "compare",
+        "slow.toml",
+        "fast.toml",
+        "--repeat",
+        "1",
+        "--results",
+        "compared",
+    ]);
+    let output = compare.current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+
+    let compared = folder.path().join("compared");
+    let [slow, fast] = ["a/01", "b/01"].map(|run| Results::read(&compared.join(run)).unwrap());
+    assert_eq!((slow.sent, fast.sent), (1_200, 1_200));
+    for results in [&slow, &fast] {
+        let account = results.account.as_ref().unwrap();
+        assert_eq!((account.faults(), account.acknowledged), (Vec::new(), 1_200));
+    }
+    let table = std::fs::read_to_string(compared.join("compare.txt")).unwrap();
+    assert!(
+        table.contains("median of 1 and 1 runs") && table.contains("hourly p99, ms"),
+        "{table}"
+    );
+    assert!(text(&output).contains(&table));
 }
 
 #[test]

@@ -29,8 +29,8 @@ pub struct BatchConfig {
 impl Default for BatchConfig {
     fn default() -> Self {
         Self {
-            rows_max: 131_072,
-            bytes_max: 32 << 20,
+            rows_max: 262_144,
+            bytes_max: 64 << 20,
             age_max_ms: 0,
         }
     }
@@ -62,7 +62,7 @@ impl Default for DeliveryConfig {
     fn default() -> Self {
         Self {
             concurrency: 3,
-            buffer_bytes_max: 256 << 20,
+            buffer_bytes_max: 160 << 20,
             lease_s: 60,
             drain_deadline_s: 20,
         }

@@ -148,6 +148,9 @@ impl Layout {
             .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
             .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
             .env(format!("HOROLOG_{binary}__CLICKHOUSE__COMPRESSION"), "none")
+            // Blocks of megabytes that are freed go back to the system at once: by default glibc keeps half as much again.
+            .env("MALLOC_MMAP_THRESHOLD_", "262144")
+            .env("MALLOC_ARENA_MAX", "2")
     }
 
     fn with_keys(&self, launch: Launch) -> Launch {

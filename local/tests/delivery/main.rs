@@ -10,3 +10,4 @@ mod logs;
 mod members;
 mod outages;
 mod rejected;
+mod secured;

@@ -29,4 +29,5 @@ create table if not exists metrics_hourly${on_cluster}
 engine = ${engine AggregatingMergeTree}
 partition by toYYYYMM(hour)
 order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit, revised_at, epoch)
-settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'
+settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)',
+    auto_statistics_types = ''
