@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::dashboards;
 use crate::mode::{compare, generate, knee, merge, run};
 use crate::sizes;
 
@@ -40,6 +41,8 @@ enum Command {
     Generate(generate::GenerateOptions),
     /// Measure the promised sizes on a new local stack: start, memory, a backlog to hourly rows, latency at a modest rate.
     Sizes(sizes::SizesOptions),
+    /// Measure charts and dashboards over a year of hours on a new local stack.
+    Dashboards(dashboards::DashboardsOptions),
 }
 
 impl Cli {
@@ -55,6 +58,7 @@ impl Cli {
             Command::Merge(options) => merge::run(&options),
             Command::Generate(options) => generate::run(&options),
             Command::Sizes(options) => sizes::run(&options),
+            Command::Dashboards(options) => dashboards::run(&options),
         }
     }
 }

@@ -12,6 +12,7 @@
 pub mod books;
 pub mod chaos;
 pub mod cli;
+pub mod dashboards;
 pub mod exposition;
 pub mod latencies;
 pub mod live;

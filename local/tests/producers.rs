@@ -4,11 +4,11 @@
 mod bed;
 mod received;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use bed::{Bed, BedOptions};
+use bed::{Bed, BedOptions, python};
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
 
 fn bed() -> &'static Bed {
@@ -76,32 +76,12 @@ fn the_rust_producer_sends_what_the_pipeline_takes() {
 
 #[test]
 fn the_python_producer_sends_what_the_pipeline_takes() {
-    let mut command = Command::new(python());
+    let requirements = workspace().join("schemas/examples/requirements.txt");
+    let mut command = Command::new(python("producer-python", &requirements));
     command
         .arg("schemas/examples/producer.py")
         .arg(bed().kafka())
         .arg("from-python");
     let said = run(command.current_dir(workspace()));
     assert_sent_one_of_each("from-python", &said);
-}
-
-/// A Python with the packages of the example, made once and kept with the build.
-fn python() -> PathBuf {
-    let requirements = workspace().join("schemas/examples/requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements).unwrap();
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("producer-python");
-    let python = environment.join("bin/python");
-    // Written last: an environment that was cut off half-way is made again.
-    let complete = environment.join("complete");
-    if std::fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
-        return python;
-    }
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment));
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(&requirements));
-    std::fs::write(complete, wanted).unwrap();
-    python
 }

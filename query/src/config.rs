@@ -72,6 +72,8 @@ pub struct LimitsConfig {
     pub concurrent_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
+    /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
+    pub remembered_bytes_max: usize,
 }
 
 impl Default for LimitsConfig {
@@ -85,6 +87,7 @@ impl Default for LimitsConfig {
             concurrent_requests_max: 32,
             concurrent_requests_per_caller_max: 8,
             page_bytes_max: 16 << 20,
+            remembered_bytes_max: 128 << 20,
         }
     }
 }

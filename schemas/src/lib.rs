@@ -10,6 +10,7 @@ mod datum;
 mod datum_shape;
 mod decode;
 mod dictionary;
+pub mod epochs;
 mod field_class;
 mod framing;
 mod kind;

@@ -21,7 +21,7 @@ use crate::stop::Stop;
 use crate::target::{Target, TargetOptions};
 
 /// Runs it with a runtime, and a wish to stop that signals make. Sender and recorder have threads of their own besides.
-fn with_runtime(work: impl AsyncFnOnce(Stop) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+pub fn with_runtime(work: impl AsyncFnOnce(Stop) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -10,6 +10,7 @@
 
 mod proc;
 mod produce;
+mod python;
 mod wait;
 
 use std::future::Future;
@@ -25,6 +26,7 @@ use horolog_local::stack::{DataFolder, Layout, Ports};
 
 pub use proc::Proc;
 pub use produce::{Record, now_ms};
+pub use python::python;
 pub use wait::wait_until;
 
 /// The `horolog` binary; the others are beside it.

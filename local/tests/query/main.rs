@@ -4,9 +4,11 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod client;
+mod counters;
 mod events;
 mod hours;
 mod http;
+mod openapi;
 mod page;
 mod refusals;
 mod rows;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::bed::Bed;
 use crate::client::service;
-use crate::rows::{insert_event, insert_hours, vouch_for_events};
+use crate::rows::{decide_counter_hour, insert_counter_hour, insert_event, insert_hours, vouch_for_events};
 
 const TENANT: &str = "page";
 
@@ -40,6 +40,8 @@ fn every_view_works_and_is_accessible_in_a_real_browser() {
 /// A day of two metrics, one event that changed something, and more events than a page holds.
 fn records() {
     insert_hours(TENANT, 24);
+    insert_counter_hour(TENANT, 3, "api", "", 1, 60, 7_200.0);
+    decide_counter_hour(TENANT, 3, 1, 1);
     vouch_for_events();
     insert_event(
         TENANT,

@@ -18,6 +18,33 @@ pub(crate) fn insert_hours(tenant: &str, hours: u32) {
     ));
 }
 
+/// One series of an hour from 2026-01-01 of the counter `requests`, in a revision.
+pub(crate) fn insert_counter_hour(
+    tenant: &str,
+    hour: u32,
+    service: &str,
+    team: &str,
+    revision: u64,
+    samples: u32,
+    increase: f64,
+) {
+    Bed::shared().execute(&format!(
+        "insert into counter_hourly (tenant_id, metric_name, hour, service_id, environment, team_id, unit, series_id, revision, \
+         series, samples, increase, resets, inserted_at) select '{tenant}', 'requests', \
+         toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * {hour}, '{service}', 'prod', '{team}', 'requests', \
+         cityHash64('{service}'), {revision}, 1, {samples}, {increase}, 1, now64(3)"
+    ));
+}
+
+/// Makes a revision of an hour count from 2026-02-`day` on.
+pub(crate) fn decide_counter_hour(tenant: &str, hour: u32, revision: u64, day: u32) {
+    Bed::shared().execute(&format!(
+        "insert into counter_revisions (tenant_id, hour, decided_at, revision, outcome, inserted_at) select '{tenant}', \
+         toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * {hour}, toDateTime64('2026-02-{day:02} 00:00:00', 3, 'UTC'), {revision}, \
+         'computed', now64(3)"
+    ));
+}
+
 /// One event for a tenant; `number` gives its id, time and coordinates apart from the columns in `set`.
 pub(crate) fn insert_event(tenant: &str, number: u32, set: &[(&str, &str)]) {
     let id = format!("toUUID('00000000-0000-4000-8000-{number:012}')");

@@ -60,6 +60,38 @@ fn columns_are_merged_over_and_only_what_is_asked_for_is_told() {
 }
 
 #[test]
+fn quantiles_are_right_on_both_sides_of_zero() {
+    // Buckets hold what is above a power of two's predecessor and up to it: -8 is in 191, 4 in 127.
+    for (service, counts) in [("low", (9, 0, 1)), ("middle", (3, 6, 1))] {
+        let (negative, zero, positive) = counts;
+        Bed::shared().execute(&format!(
+            "insert into metrics_hourly select 'signed', 'balance', toDateTime('2026-01-01 00:00:00', 'UTC'), '{service}', '', '', '', \
+             'gauge', '', 0, 0, 10, 0, 0., -8., 4., (now64(6), 0, 0, 1.), map(toInt32(127), toUInt64({positive})), \
+             map(toInt32(191), toUInt64({negative})), {zero}, now64(3)"
+        ));
+    }
+    let asked = [
+        ("tenant_id", "signed"),
+        ("measures", "p50,p90"),
+        ("group_by", "service_id"),
+        ("threshold", "-1"),
+    ];
+    let told: Vec<_> = rows(HOURS, &asked)
+        .iter()
+        .map(|row| ["p50", "p90", "share_under"].map(|name| row[name].as_f64().unwrap()))
+        .collect();
+    let near = |told: f64, value: f64| told == value || (told / value - 1.0).abs() < 0.006;
+    assert!(
+        near(told[0][0], -8.0) && near(told[0][1], 4.0) && told[0][2] == 0.9,
+        "{told:?}"
+    );
+    assert!(
+        told[1][0] == 0.0 && near(told[1][1], 4.0) && told[1][2] == 0.3,
+        "{told:?}"
+    );
+}
+
+#[test]
 fn days_and_months_are_those_of_the_zone() {
     for hour in 0..72 {
         insert("zoned", "api", hour, 1, 10.0, ON_TIME, 0);
@@ -197,6 +229,7 @@ fn fresh_answers_count_the_samples_that_are_not_aggregated_yet() {
             ("tenant_id", "fresh"),
             ("fresh", fresh),
             ("measures", "sum,min,max,p50"),
+            ("threshold", "15"),
         ];
         get_at(bed, &service, HOURS, &asked).json()["rows"][0].clone()
     };
@@ -211,11 +244,125 @@ fn fresh_answers_count_the_samples_that_are_not_aggregated_yet() {
         (&json!(12), &json!(2), &json!(117.0))
     );
     assert_eq!((&new["min"], &new["max"]), (&json!(-3.0), &json!(20.0)));
+    assert_eq!(new["share_under"], 11.0 / 12.0);
+    let p50 = new["p50"].as_f64().unwrap();
+    assert!((p50 / 10.0 - 1.0).abs() < 0.006, "{p50}");
     let both = get(
         HOURS,
         &[("tenant_id", "fresh"), ("fresh", "true"), ("as_of", "2026-01-01")],
     );
     assert_eq!(both.refused_parameter(), "fresh");
+}
+
+/// One batch of one sample after another, each as the stage stores it: begun, partial aggregates, stored, progress.
+#[test]
+fn a_batch_that_lands_while_it_is_asked_for_is_counted_once() {
+    const BATCHES: i64 = 40;
+    let bed = Bed::shared();
+    let service = ready(bed, &[("HOROLOG_QUERY__SOURCE__METRICS_TOPIC", "landing")]);
+    bed.execute(&format!(
+        "insert into metrics (tenant_id, time, metric_name, metric_type, service_id, environment, value, unit, kafka_topic, \
+         kafka_partition, kafka_offset, kafka_timestamp, log_epoch, inserted_at) select 'landing', \
+         toDateTime64('2026-01-01 00:10:00', 6, 'UTC'), 'latency', 'gauge', 'api', 'prod', 10., 'ms', 'landing', 0, number, now64(3), \
+         1, now64(3) from numbers({BATCHES})"
+    ));
+    let ledger = |offset: i64, entry: &str| {
+        bed.execute(&format!(
+            "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
+             values ('aggregate', 'landing', 0, 1, {offset}, {offset} + 1, '{entry}', now64(3))"
+        ));
+    };
+    let progress = |end: i64| {
+        bed.execute(&format!(
+            "insert into partition_progress (kafka_topic, kafka_partition, log_epoch, partitions, aggregated_end, watermark, inserted_at) \
+             select 'landing', 0, 1, 1, {end}, toDateTime64('2026-01-01 00:30:00', 3, 'UTC'), now64(3)"
+        ));
+    };
+    progress(0);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let asked = [("tenant_id", "landing"), ("fresh", "true"), ("measures", "sum")];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for offset in 0..BATCHES {
+                ledger(offset, "begun");
+                insert("landing", "api", 0, 1, 10.0, ON_TIME, 0);
+                ledger(offset, "batch");
+                progress(offset + 1);
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut settled = 0;
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            let answer = get_at(bed, &service, HOURS, &asked).json();
+            if answer["in_motion"].is_null() {
+                settled += 1;
+                assert_eq!(answer["rows"][0]["count"], BATCHES, "{answer}");
+            }
+        }
+        println!("{settled} answers came to rest while batches landed");
+    });
+    let after = get_at(bed, &service, HOURS, &asked).json();
+    assert_eq!(
+        (&after["rows"][0]["count"], &after["rows"][0]["fresh_count"]),
+        (&json!(BATCHES), &json!(0))
+    );
+    ledger(BATCHES, "begun");
+    let begun = get_at(bed, &service, HOURS, &asked).json();
+    assert_eq!(
+        begun["in_motion"],
+        json!([0]),
+        "a batch that does not come to rest is told of"
+    );
+}
+
+#[test]
+fn remembered_rows_are_the_rows_there_are() {
+    for hour in 0..60 {
+        insert("remembered", "api", hour, 1, 10.0, ON_TIME, 0);
+    }
+    let ask = |path: &str, more: &[(&str, &str)]| {
+        let asked = [
+            ("tenant_id", "remembered"),
+            ("metric_name", "latency"),
+            ("measures", "sum,p50"),
+            ("from", "2026-01-01"),
+            ("to", "2026-01-04"),
+        ];
+        rows(path, &asked.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let whole = [("limit", "50000")];
+    let merged = [("limit", "50000"), ("group_by", "")];
+    let counts = |rows: &[Value]| {
+        rows.iter()
+            .map(|row| row["count"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let first = ask(HOURS, &whole);
+    assert_eq!(counts(&first), [1; 60]);
+    assert_eq!(ask(HOURS, &whole), first);
+    // The same from the store: what may be more than a page is not remembered.
+    assert_eq!(ask(HOURS, &[("limit", "70")]), first);
+    insert("remembered", "api", 30, 2, 10.0, "2026-01-05 00:00:00", 0);
+    let second = ask(HOURS, &whole);
+    assert_eq!(
+        (second.len(), &second[30]["count"], &second[30]["late_count"]),
+        (60, &json!(3), &json!(2))
+    );
+    assert_eq!((&second[..30], &second[31..]), (&first[..30], &first[31..]));
+    insert("remembered", "web", 61, 5, 10.0, ON_TIME, 0);
+    assert_eq!(counts(&ask(HOURS, &whole)).len(), 61);
+    assert_eq!(counts(&ask(DAYS, &merged)), [24, 26, 17]);
+    Bed::shared().execute(
+        "insert into rebuilds select 7, toDateTime('2026-01-01 00:00:00', 'UTC'), toDateTime('2026-01-01 01:00:00', 'UTC'), \
+         'remembered', '', 'raw', 'visible', now64(3), now64(3), 'test', now64(3)",
+    );
+    assert_eq!(
+        counts(&ask(DAYS, &merged)),
+        [23, 26, 17],
+        "the rebuild holds nothing of its hour"
+    );
+    let tokyo = [("group_by", ""), ("zone", "Asia/Tokyo"), ("limit", "50000")];
+    assert_eq!(counts(&ask(DAYS, &tokyo)), [14, 26, 26]);
 }
 
 fn ask_as(accept: &str, more: &[(&str, &str)]) -> Answer {

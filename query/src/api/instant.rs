@@ -18,7 +18,7 @@ const EPOCH_SECONDS_MAX: i64 = 99_999_999_999;
 const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_791_999 * MICROS_A_SECOND);
 
 /// A moment, UTC, to the microsecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
     micros: i64,
 }

@@ -1,6 +1,7 @@
 //! What all resources share: the way of a request in and of an answer out.
 
 pub mod admission;
+pub mod asking;
 pub mod body;
 pub mod caching;
 pub mod cursor;
@@ -17,6 +18,7 @@ pub mod router;
 pub mod server;
 pub mod state;
 
+pub use asking::Asking;
 pub use instant::Instant;
 pub use parameters::Asked;
 pub use problem::Problem;

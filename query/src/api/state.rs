@@ -11,6 +11,7 @@ use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
 use crate::audit::exports::queue::Exports;
 use crate::config::QueryConfig;
+use crate::metrics::memory::Memory;
 use crate::store::Store;
 
 /// The service as a handler sees it.
@@ -20,6 +21,8 @@ pub struct Api {
     pub store: Store,
     /// What seals cursors.
     pub cursor_key: CursorKey,
+    /// Rows of metrics that were merged before.
+    pub memory: Memory,
     /// Who may ask.
     pub keys: KeyRing,
     /// As configured.
@@ -36,6 +39,7 @@ impl Api {
         Ok(Self {
             store,
             keys,
+            memory: Memory::new(config.limits.remembered_bytes_max),
             cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
             admission: Admission::new(
                 config.limits.concurrent_requests_max,

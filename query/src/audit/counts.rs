@@ -22,10 +22,13 @@ use crate::store::{Relation, Sql, TenantSelect};
 #[serde(default)]
 pub struct Grouping {
     /// Column to count by.
+    #[param(inline)]
     by: Option<CountColumn>,
     /// Size of the buckets of time to count in.
+    #[param(inline)]
     bucket: Option<Bucket>,
     /// Groups at most; of a count without buckets the largest, with buckets the first.
+    #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 

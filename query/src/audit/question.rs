@@ -27,8 +27,10 @@ const RESOURCE: &str = "audit/events";
 #[serde(default)]
 pub struct Paging {
     /// Which events come first. Oldest first, with `user_id` or `resource_id`, is a time line.
+    #[param(inline)]
     order: Order,
     /// Events of a page at most; also bounds the ids in one statement, which ClickHouse takes up to 128 KiB of.
+    #[param(inline)]
     limit: Limit<100, 1_000>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

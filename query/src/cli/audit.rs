@@ -2,9 +2,11 @@
 
 use chrono::Utc;
 use clap::{Subcommand, ValueEnum};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::client::{Client, Parameters};
+use super::client::{Client, Page, Parameters};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs};
 use super::output::Output;
@@ -145,11 +147,14 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
 async fn events(asked: &Parameters, limit: u32, client: &Client, output: Output) -> Result<(), CliError> {
     let mut rows: Vec<Value> = Vec::new();
     let more = client
-        .rows(EVENTS_PATH, asked, limit as usize, |page, _| {
-            if output.is_json() {
-                return output.documents(&page);
+        .pages(EVENTS_PATH, asked, limit as usize, |page| {
+            for row in &page.rows {
+                if output.is_json() {
+                    output.document(row.get())?;
+                } else {
+                    rows.push(client.parsed(EVENTS_PATH, row.get())?);
+                }
             }
-            rows.extend(page);
             Ok(())
         })
         .await?;
@@ -167,52 +172,78 @@ async fn events(asked: &Parameters, limit: u32, client: &Client, output: Output)
 }
 
 async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliError> {
-    let path = format!(
-        "/v1/audit/events/{}",
-        percent_encoding::utf8_percent_encode(event, percent_encoding::NON_ALPHANUMERIC)
-    );
-    let answer = client.get(&path, &[]).await?;
+    let event = percent_encoding::utf8_percent_encode(event, percent_encoding::NON_ALPHANUMERIC);
+    let path = format!("{EVENTS_PATH}/{event}");
+    let json = client.text(&path, &[]).await?;
     if output.is_json() {
-        return output.documents(&[answer]);
+        return output.document(&json);
     }
+    let answer: Answer = client.parsed(&path, &json)?;
     let facts: Vec<(&str, String)> = EVENT_FIELDS
         .iter()
-        .map(|&path| (path, shown(at(&answer["event"], path))))
+        .map(|&path| (path, shown(at(&answer.event, path))))
         .collect();
     output.line(&table::of_facts(&facts))?;
-    for line in changes(&answer) {
+    for line in changes(&answer.difference) {
         output.line(&line)?;
     }
     Ok(())
 }
 
-/// What it changed, a line for each field that was added, removed or changed.
-fn changes(answer: &Value) -> Vec<String> {
-    let changes = answer["difference"]["changes"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+/// One event, as far as it is shown.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    event: Value,
+    difference: Difference,
+}
+
+/// What it changed. Values stay as they were written: a number of thirty digits stays one.
+#[derive(Debug, Deserialize)]
+struct Difference {
+    changes: Vec<Change>,
+    truncated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    op: String,
+    path: String,
+    old: Option<Box<RawValue>>,
+    new: Option<Box<RawValue>>,
+}
+
+/// A line for each field that was added, removed or changed.
+fn changes(difference: &Difference) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for change in changes {
-        let value = |side: &str| plain(&change[side].to_string());
-        let path = plain(change["path"].as_str().unwrap_or_default());
-        lines.push(match change["op"].as_str() {
-            Some("add") => format!("+ {path}: {}", value("new")),
-            Some("remove") => format!("- {path}: {}", value("old")),
-            _ => format!("~ {path}: {} -> {}", value("old"), value("new")),
+    for change in &difference.changes {
+        let value = |side: &Option<Box<RawValue>>| side.as_ref().map_or_else(String::new, |json| plain(json.get()));
+        let (path, old, new) = (plain(&change.path), value(&change.old), value(&change.new));
+        lines.push(match change.op.as_str() {
+            "add" => format!("+ {path}: {new}"),
+            "remove" => format!("- {path}: {old}"),
+            _ => format!("~ {path}: {old} -> {new}"),
         });
+    }
+    if difference.truncated {
+        lines.push("there are more changes; --json has both values whole".to_owned());
     }
     if lines.len() == 1 { Vec::new() } else { lines }
 }
 
 async fn counts(asked: &Parameters, client: &Client, output: Output) -> Result<(), CliError> {
-    let answer = client.get("/v1/audit/counts", asked).await?;
-    let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    const PATH: &str = "/v1/audit/counts";
+    let json = client.text(PATH, asked).await?;
+    let page: Page = client.parsed(PATH, &json)?;
     if output.is_json() {
-        return output.documents(rows);
+        return page.rows.iter().try_for_each(|row| output.document(row.get()));
     }
+    let rows: Vec<Value> = page
+        .rows
+        .iter()
+        .map(|row| client.parsed(PATH, row.get()))
+        .collect::<Result<_, _>>()?;
     output.line(&table::of_rows(
         &[text("TIME", "time"), text("VALUE", "value"), number("EVENTS", "count")],
-        rows,
+        &rows,
     ))
 }

@@ -11,7 +11,10 @@ use clap::{Args, ValueHint};
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::error::{CliError, ProblemDetails};
 
@@ -57,6 +60,24 @@ impl From<String> for Secret {
 /// Names and values, in the order in which they are sent.
 pub type Parameters = Vec<(&'static str, String)>;
 
+/// A page of an answer. Rows stay as they were written: a number of thirty digits stays one.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<Box<RawValue>>,
+    /// Through when the answer is complete, where that is told of it; `Some(None)` where it is not complete at all.
+    #[serde(default, deserialize_with = "told")]
+    pub complete_through: Option<Option<String>>,
+    #[serde(default)]
+    next_cursor: Option<String>,
+    #[serde(default)]
+    more: bool,
+}
+
+fn told<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
 /// A connection to the service.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -89,16 +110,16 @@ impl Client {
         })
     }
 
-    /// The JSON at a path.
-    pub async fn get(&self, path: &str, parameters: &[(&'static str, String)]) -> Result<Value, CliError> {
+    /// The JSON at a path, as it was answered.
+    pub async fn text(&self, path: &str, parameters: &[(&'static str, String)]) -> Result<String, CliError> {
         let request = self.request(Method::GET, path).query(&self.scoped(parameters));
-        self.json(path, self.answer(request).await?).await
+        self.body(self.answer(request).await?).await
     }
 
     /// Sends JSON and gets JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub async fn post(&self, path: &str, body: &Value) -> Result<String, CliError> {
         let request = self.request(Method::POST, path).query(&self.scoped(&[])).json(body);
-        self.json(path, self.answer(request).await?).await
+        self.body(self.answer(request).await?).await
     }
 
     /// Ends what is at a path.
@@ -123,14 +144,13 @@ impl Client {
         self.answer(request).await
     }
 
-    /// Up to `rows_max` rows, over as many pages as it takes; `each` gets them a page at a
-    /// time, and the page's other members. True where there are more.
-    pub async fn rows(
+    /// Up to `rows_max` rows, over as many pages as it takes; `each` gets the pages. True where there are more rows.
+    pub async fn pages(
         &self,
         path: &str,
         parameters: &Parameters,
         rows_max: usize,
-        mut each: impl FnMut(Vec<Value>, &Value) -> Result<(), CliError>,
+        mut each: impl FnMut(Page) -> Result<(), CliError>,
     ) -> Result<bool, CliError> {
         let mut left = rows_max;
         let mut cursor = None;
@@ -138,20 +158,25 @@ impl Client {
             let mut asked = parameters.clone();
             asked.push(("limit", left.min(PAGE_ROWS).to_string()));
             asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-            let mut page = self.get(path, &asked).await?;
-            let mut rows: Vec<Value> =
-                serde_json::from_value(page["rows"].take()).map_err(|error| CliError::Answer {
-                    url: format!("{}{path}", self.url),
-                    reason: format!("rows: {error}"),
-                })?;
-            rows.truncate(left);
-            left -= rows.len();
-            each(rows, &page)?;
-            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            let text = self.text(path, &asked).await?;
+            let mut page: Page = self.parsed(path, &text)?;
+            page.rows.truncate(left);
+            left -= page.rows.len();
+            cursor = page.next_cursor.take();
+            let more = page.more || cursor.is_some();
+            each(page)?;
             if cursor.is_none() || left == 0 {
-                return Ok(cursor.is_some());
+                return Ok(more);
             }
         }
+    }
+
+    /// JSON that was answered, understood.
+    pub fn parsed<T: DeserializeOwned>(&self, path: &str, text: &str) -> Result<T, CliError> {
+        serde_json::from_str(text).map_err(|error| CliError::Answer {
+            url: format!("{}{path}", self.url),
+            reason: error.to_string(),
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -187,12 +212,8 @@ impl Client {
         })
     }
 
-    async fn json(&self, path: &str, response: Response) -> Result<Value, CliError> {
-        let text = response.text().await.map_err(|error| self.unreached(&error))?;
-        serde_json::from_str(&text).map_err(|error| CliError::Answer {
-            url: format!("{}{path}", self.url),
-            reason: error.to_string(),
-        })
+    async fn body(&self, response: Response) -> Result<String, CliError> {
+        response.text().await.map_err(|error| self.unreached(&error))
     }
 
     /// The innermost reason: the outer ones only say that sending a request failed.

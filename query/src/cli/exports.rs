@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::client::Client;
+use super::client::{Client, Page};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs};
 use super::output::Output;
@@ -93,8 +93,9 @@ pub enum ExportsCommand {
         #[arg(long, value_hint = ValueHint::DirPath)]
         to: Option<PathBuf>,
     },
-    /// End an export under way
-    Cancel {
+    /// End an export under way; remove one that came to its end, and its files
+    #[command(alias = "cancel")]
+    Remove {
         /// The export's id
         export: String,
     },
@@ -131,33 +132,30 @@ pub async fn run(command: ExportsCommand, client: &Client, output: Output) -> Re
             compression,
             watch,
         } => {
-            let given = filter.parameters(Utc::now()).into_iter();
-            let filter: Map<String, Value> = given.map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let asked = filter.parameters(Utc::now()).into_iter();
+            let asked: Map<String, Value> = asked.map(|(name, value)| (name.to_owned(), value.into())).collect();
             let body = json!({
-                "filter": filter,
-                "format": filter::name(format),
-                "compression": filter::name(compression),
+                "filter": asked, "format": filter::name(format), "compression": filter::name(compression),
             });
-            let job = client.post(PATH, &body).await?;
-            match watch {
-                true => show(&watched(job, client, output).await?, output),
-                false => show(&job, output),
-            }
+            let job = Job::parse(client, client.post(PATH, &body).await?)?;
+            let job = if watch {
+                watched(job, client, output).await?
+            } else {
+                job
+            };
+            show(&job, output)
         }
-        ExportsCommand::List { limit } => list(limit, client, output).await,
-        ExportsCommand::Show { export } => show(&client.get(&path_of(&export), &[]).await?, output),
-        ExportsCommand::Watch { export } => {
-            let job = client.get(&path_of(&export), &[]).await?;
-            show(&watched(job, client, output).await?, output)
-        }
+        ExportsCommand::List { limit } => list(limit as usize, client, output).await,
+        ExportsCommand::Show { export } => show(&Job::get(client, &export).await?, output),
+        ExportsCommand::Watch { export } => show(
+            &watched(Job::get(client, &export).await?, client, output).await?,
+            output,
+        ),
         ExportsCommand::Download { export, to } => {
             let folder = to.unwrap_or_else(|| PathBuf::from(format!("export-{}", transfer::file_name(&export))));
             download(&export, &folder, client, output).await
         }
-        ExportsCommand::Cancel { export } => {
-            client.delete(&path_of(&export)).await?;
-            show(&client.get(&path_of(&export), &[]).await?, output)
-        }
+        ExportsCommand::Remove { export } => end(&export, client, output).await,
     }
 }
 
@@ -166,17 +164,56 @@ fn path_of(export: &str) -> String {
     format!("{PATH}/{export}")
 }
 
-async fn list(limit: u32, client: &Client, output: Output) -> Result<(), CliError> {
-    let mut jobs = Vec::new();
-    client
-        .rows(PATH, &Vec::new(), limit as usize, |page, _| {
-            jobs.extend(page);
-            Ok(())
-        })
-        .await?;
-    if output.is_json() {
-        return output.documents(&jobs);
+/// An export, as it was answered.
+#[derive(Debug)]
+struct Job {
+    json: String,
+    members: Value,
+}
+
+impl Job {
+    async fn get(client: &Client, export: &str) -> Result<Self, CliError> {
+        Self::parse(client, client.text(&path_of(export), &[]).await?)
     }
+
+    fn parse(client: &Client, json: String) -> Result<Self, CliError> {
+        let members = client.parsed(PATH, &json)?;
+        Ok(Self { json, members })
+    }
+
+    fn id(&self) -> String {
+        shown(&self.members["id"])
+    }
+
+    fn state(&self) -> &str {
+        self.members["state"].as_str().unwrap_or("in no state")
+    }
+
+    fn files(&self) -> &[Value] {
+        self.members["files"].as_array().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// It came to an end that is no result.
+    fn ended(&self) -> CliError {
+        let reason = self.members["error"].as_str();
+        CliError::Export {
+            id: self.id(),
+            state: self.state().to_owned(),
+            reason: reason.map(|reason| format!(": {reason}")).unwrap_or_default(),
+        }
+    }
+}
+
+async fn list(limit: usize, client: &Client, output: Output) -> Result<(), CliError> {
+    let json = client.text(PATH, &[]).await?;
+    let page: Page = client.parsed(PATH, &json)?;
+    let jobs = page.rows.iter().take(limit);
+    if output.is_json() {
+        return jobs.map(|job| job.get()).try_for_each(|job| output.document(job));
+    }
+    let jobs: Vec<Value> = jobs
+        .map(|job| client.parsed(PATH, job.get()))
+        .collect::<Result<_, _>>()?;
     if jobs.is_empty() {
         output.hint("there are no exports");
         return Ok(());
@@ -184,61 +221,55 @@ async fn list(limit: u32, client: &Client, output: Output) -> Result<(), CliErro
     output.line(&table::of_rows(&JOBS, &jobs))
 }
 
-fn show(job: &Value, output: Output) -> Result<(), CliError> {
+fn show(job: &Job, output: Output) -> Result<(), CliError> {
     if output.is_json() {
-        return output.documents(std::slice::from_ref(job));
+        return output.document(&job.json);
     }
-    let facts: Vec<(&str, String)> = JOB_FIELDS.iter().map(|&path| (path, shown(at(job, path)))).collect();
+    let facts: Vec<(&str, String)> = JOB_FIELDS
+        .iter()
+        .map(|&path| (path, shown(at(&job.members, path))))
+        .collect();
     output.line(&table::of_facts(&facts))?;
-    match files(job) {
+    match job.files() {
         [] => Ok(()),
         files => output.line(&format!("\n{}", table::of_rows(&FILES, files))),
     }
 }
 
-fn files(job: &Value) -> &[Value] {
-    job["files"].as_array().map(Vec::as_slice).unwrap_or_default()
+/// Ends an export under way; removes one that came to its end, and its files.
+async fn end(export: &str, client: &Client, output: Output) -> Result<(), CliError> {
+    client.delete(&path_of(export)).await?;
+    output.hint("ended; what had been complete before is removed");
+    Ok(())
 }
 
 /// The export once it is complete; an error where it ends otherwise.
-async fn watched(mut job: Value, client: &Client, output: Output) -> Result<Value, CliError> {
-    let path = path_of(job["id"].as_str().unwrap_or_default());
+async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, CliError> {
     let bar = bar(
         "{spinner} {msg} {wide_bar} {human_pos} of {human_len} events, {eta} left",
         output,
     );
     loop {
-        bar.set_message(shown(&job["state"]));
-        bar.set_length(job["rows_planned"].as_u64().unwrap_or_default());
-        bar.set_position(job["rows"].as_u64().unwrap_or_default());
-        match job["state"].as_str() {
-            Some("complete") => {
+        bar.set_message(job.state().to_owned());
+        bar.set_length(job.members["rows_planned"].as_u64().unwrap_or_default());
+        bar.set_position(job.members["rows"].as_u64().unwrap_or_default());
+        match job.state() {
+            "complete" => {
                 bar.finish_and_clear();
                 return Ok(job);
             }
-            Some("queued" | "running") => {}
-            state => return Err(ended(&job, state.unwrap_or("in no state"))),
+            "queued" | "running" => {}
+            _ => return Err(job.ended()),
         }
         sleep(LOOK_INTERVAL).await;
-        job = client.get(&path, &[]).await?;
-    }
-}
-
-fn ended(job: &Value, state: &str) -> CliError {
-    CliError::Export {
-        id: shown(&job["id"]),
-        state: state.to_owned(),
-        reason: job["error"]
-            .as_str()
-            .map(|reason| format!(": {reason}"))
-            .unwrap_or_default(),
+        job = Job::get(client, &job.id()).await?;
     }
 }
 
 async fn download(export: &str, folder: &Path, client: &Client, output: Output) -> Result<(), CliError> {
-    let job = client.get(&path_of(export), &[]).await?;
-    if job["state"] != "complete" {
-        return Err(ended(&job, job["state"].as_str().unwrap_or("in no state")));
+    let job = Job::get(client, export).await?;
+    if job.state() != "complete" {
+        return Err(job.ended());
     }
     std::fs::create_dir_all(folder).map_err(|source| CliError::File {
         path: folder.to_owned(),
@@ -246,15 +277,15 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
     })?;
     let manifest = Wanted {
         name: "manifest.json".to_owned(),
-        sha256: shown(&job["digest"]),
+        sha256: shown(&job.members["digest"]),
         bytes: None,
     };
-    let wanted = files(&job).iter().map(|file| Wanted {
+    let files = job.files().iter().map(|file| Wanted {
         name: shown(&file["name"]),
         sha256: shown(&file["sha256"]),
         bytes: file["bytes"].as_u64(),
     });
-    let wanted: Vec<Wanted> = wanted.chain([manifest]).collect();
+    let wanted: Vec<Wanted> = files.chain([manifest]).collect();
     let bar = bar(
         "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {eta} left",
         output,
@@ -267,7 +298,7 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
     }
     bar.finish_and_clear();
     if output.is_json() {
-        return output.documents(files(&job));
+        return output.document(&job.json);
     }
     output.line(&format!("{} files in {}", wanted.len(), folder.display()))?;
     output.hint(&format!(

@@ -1,12 +1,13 @@
-//! `horolog-query metrics`: which there are, and one of them by hours, days or months.
+//! `horolog-query metrics`: which there are, and one of them by hours, days or months; of a counter, how fast it rose.
 
 use super::client::{Client, Parameters};
 use super::error::CliError;
 use super::filter::{self, SpanArgs};
 use super::output::Output;
-use super::table::{self, Column, number, shown, text};
+use super::table::{self, Column, number, text};
 use chrono::Utc;
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::Value;
 
 const NAMES: [Column; 3] = [
     text("METRIC", "metric_name"),
@@ -32,6 +33,19 @@ const ROWS: [Column; 16] = [
     number("FRESH", "fresh_count"),
 ];
 
+const COUNTER_ROWS: [Column; 10] = [
+    text("START", "start"),
+    text("SERVICE", "service_id"),
+    text("PLUGIN", "plugin_id"),
+    text("ENVIRONMENT", "environment"),
+    text("TEAM", "team_id"),
+    text("UNIT", "unit"),
+    number("COUNT", "count"),
+    number("INCREASE", "increase"),
+    number("RATE", "rate"),
+    number("RESETS", "resets"),
+];
+
 /// What a table shows of each row.
 const MEASURES: &str = "sum,avg,min,max,p50,p95,p99";
 
@@ -50,40 +64,71 @@ pub enum MetricsCommand {
     },
     /// One metric over time
     Show {
-        /// Its name
-        metric: String,
-        /// When
+        /// Which, and when
         #[command(flatten)]
-        span: SpanArgs,
-        /// In steps of this length
-        #[arg(long, default_value = "hourly")]
-        by: Resolution,
-        /// Of this service only
-        #[arg(long)]
-        service: Option<String>,
-        /// Of this plugin only
-        #[arg(long)]
-        plugin: Option<String>,
-        /// Of this environment only
-        #[arg(long)]
-        environment: Option<String>,
-        /// Of this team only
-        #[arg(long)]
-        team: Option<String>,
-        /// A row for each value of these columns: service_id, plugin_id, environment, team_id
-        /// [default: none, everything of the metric is merged]
-        #[arg(long, value_delimiter = ',')]
-        group_by: Vec<String>,
-        /// As it was known at this moment, without what came late after it
-        #[arg(long)]
-        as_of: Option<String>,
+        series: SeriesArgs,
         /// Add records that are not aggregated yet
         #[arg(long)]
         fresh: bool,
-        /// Rows at most
-        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
     },
+    /// How much a counter rose, and how fast (a second)
+    Rate {
+        /// Which, and when
+        #[command(flatten)]
+        series: SeriesArgs,
+    },
+}
+
+/// One metric over time.
+#[derive(Debug, Args)]
+pub struct SeriesArgs {
+    /// Its name
+    metric: String,
+    /// When
+    #[command(flatten)]
+    span: SpanArgs,
+    /// In steps of this length
+    #[arg(long, default_value = "hourly")]
+    by: Resolution,
+    /// Of this service only
+    #[arg(long)]
+    service: Option<String>,
+    /// Of this plugin only
+    #[arg(long)]
+    plugin: Option<String>,
+    /// Of this environment only
+    #[arg(long)]
+    environment: Option<String>,
+    /// Of this team only
+    #[arg(long)]
+    team: Option<String>,
+    /// A row for each value of these columns: service_id, plugin_id, environment, team_id
+    /// [default: none, everything of the metric is merged]
+    #[arg(long, value_delimiter = ',')]
+    group_by: Vec<String>,
+    /// As it was known at this moment, without what came late after it
+    #[arg(long)]
+    as_of: Option<String>,
+    /// Rows at most
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl SeriesArgs {
+    fn parameters(self) -> Parameters {
+        let filters = [
+            ("metric_name", Some(self.metric)),
+            ("service_id", self.service),
+            ("plugin_id", self.plugin),
+            ("environment", self.environment),
+            ("team_id", self.team),
+            // Given but empty: everything of the metric is merged.
+            ("group_by", Some(self.group_by.join(","))),
+            ("as_of", self.as_of),
+        ];
+        let given = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.chain(self.span.parameters(Utc::now())).collect()
+    }
 }
 
 /// Steps of time.
@@ -104,38 +149,18 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
             let asked: Parameters = contains.into_iter().map(|text| ("contains", text)).collect();
             show("/v1/metrics/names", &asked, &NAMES, limit, client, output).await
         }
-        MetricsCommand::Show {
-            metric,
-            span,
-            by,
-            service,
-            plugin,
-            environment,
-            team,
-            group_by,
-            as_of,
-            fresh,
-            limit,
-        } => {
-            let filters = [
-                ("metric_name", Some(metric)),
-                ("service_id", service),
-                ("plugin_id", plugin),
-                ("environment", environment),
-                ("team_id", team),
-                // Given but empty: everything of the metric is merged.
-                ("group_by", Some(group_by.join(","))),
-                ("measures", Some(MEASURES.to_owned())),
-                ("as_of", as_of),
-                ("fresh", fresh.then(|| "true".to_owned())),
-            ];
-            let mut asked: Parameters = filters
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect();
-            asked.extend(span.parameters(Utc::now()));
-            let path = format!("/v1/metrics/{}", filter::name(by));
+        MetricsCommand::Show { series, fresh } => {
+            let path = format!("/v1/metrics/{}", filter::name(series.by));
+            let limit = series.limit;
+            let mut asked = series.parameters();
+            asked.push(("measures", MEASURES.to_owned()));
+            asked.extend(fresh.then(|| ("fresh", "true".to_owned())));
             show(&path, &asked, &ROWS, limit, client, output).await
+        }
+        MetricsCommand::Rate { series } => {
+            let path = format!("/v1/metrics/counters/{}", filter::name(series.by));
+            let limit = series.limit;
+            show(&path, &series.parameters(), &COUNTER_ROWS, limit, client, output).await
         }
     }
 }
@@ -148,14 +173,17 @@ async fn show(
     client: &Client,
     output: Output,
 ) -> Result<(), CliError> {
-    let (mut rows, mut complete_through) = (Vec::new(), None);
+    let (mut rows, mut complete_through): (Vec<Value>, _) = (Vec::new(), None);
     let more = client
-        .rows(path, asked, limit as usize, |page, answer| {
-            complete_through.get_or_insert_with(|| shown(&answer["complete_through"]));
-            if output.is_json() {
-                return output.documents(&page);
+        .pages(path, asked, limit as usize, |page| {
+            complete_through = page.complete_through;
+            for row in &page.rows {
+                if output.is_json() {
+                    output.document(row.get())?;
+                } else {
+                    rows.push(client.parsed(path, row.get())?);
+                }
             }
-            rows.extend(page);
             Ok(())
         })
         .await?;
@@ -167,17 +195,13 @@ async fn show(
     } else {
         output.line(&table::of_rows(columns, &rows))?;
     }
-    remarks(complete_through.as_deref(), more, output);
-    Ok(())
-}
-
-fn remarks(complete_through: Option<&str>, more: bool, output: Output) {
     match complete_through {
-        Some("") => output.hint("not complete: not every partition has been heard of"),
-        Some(moment) => output.hint(&format!("complete through {moment}")),
+        Some(None) => output.hint("not complete: not every partition has been heard of"),
+        Some(Some(moment)) => output.hint(&format!("complete through {moment}")),
         None => {}
     }
     if more {
         output.hint("there are more: raise --limit, or narrow the question");
     }
+    Ok(())
 }

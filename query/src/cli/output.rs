@@ -6,8 +6,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::process;
 
-use serde_json::Value;
-
 use super::error::CliError;
 
 /// Standard output.
@@ -27,11 +25,9 @@ impl Output {
         self.is_json
     }
 
-    /// Documents, each on a line of its own.
-    pub fn documents(self, documents: &[Value]) -> Result<(), CliError> {
-        documents
-            .iter()
-            .try_for_each(|document| self.line(&document.to_string()))
+    /// A JSON document as it was answered, on a line of its own.
+    pub fn document(self, json: &str) -> Result<(), CliError> {
+        self.line(&escaped(json))
     }
 
     /// A line, or several.
@@ -48,5 +44,33 @@ impl Output {
         if !self.is_json && io::stderr().is_terminal() {
             eprintln!("{text}");
         }
+    }
+}
+
+/// Control characters that JSON lets stand in its strings, escaped: a terminal would obey some of them.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c.is_control() {
+            // Such as stand between values; a document is one line.
+            true if c.is_ascii_whitespace() => text.push(' '),
+            true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_stays_what_it_is_and_cannot_steer_the_terminal() {
+        let json = "{\n\"a\": \"\u{9b}1m\u{7f}\", \"n\": 123456789012345678901234567890.10}";
+        assert_eq!(
+            escaped(json),
+            "{ \"a\": \"\\u009b1m\\u007f\", \"n\": 123456789012345678901234567890.10}"
+        );
     }
 }

@@ -79,6 +79,7 @@ pub fn shown(value: &Value) -> String {
             Some(measured) => rounded(measured),
             None => number.to_string(),
         },
+        Value::Object(members) if members.is_empty() => String::new(),
         other => plain(&other.to_string()),
     }
 }

@@ -94,14 +94,14 @@ impl Measure {
         }
     }
 
-    /// Of a quantile, which one.
-    pub fn quantile(self) -> Option<&'static str> {
+    /// Of a quantile, the share of samples above it.
+    pub fn share_above(self) -> Option<&'static str> {
         match self {
             Self::P50 => Some("0.5"),
-            Self::P90 => Some("0.9"),
-            Self::P95 => Some("0.95"),
-            Self::P99 => Some("0.99"),
-            Self::P999 => Some("0.999"),
+            Self::P90 => Some("0.1"),
+            Self::P95 => Some("0.05"),
+            Self::P99 => Some("0.01"),
+            Self::P999 => Some("0.001"),
             _ => None,
         }
     }

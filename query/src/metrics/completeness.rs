@@ -38,6 +38,11 @@ impl Completeness {
         }
     }
 
+    /// Claims no more than what was derived from it allows.
+    pub fn limit(&mut self, derived_through: Option<Instant>) {
+        self.through = self.through.min(derived_through);
+    }
+
     /// Whether what ends at `end` is complete.
     pub fn covers(&self, end: Instant) -> bool {
         self.through.is_some_and(|through| end <= through)

@@ -33,6 +33,7 @@ pub struct NamesParameters {
     /// First moment after.
     to: Option<Instant>,
     /// So many at most.
+    #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 
@@ -54,6 +55,7 @@ pub struct ValuesParameters {
     to: Option<Instant>,
     /// So many at most.
     #[serde(default)]
+    #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 
@@ -71,6 +73,7 @@ pub struct LabelsParameters {
     to: Option<Instant>,
     /// So many at most.
     #[serde(default)]
+    #[param(inline)]
     limit: Limit<100, 1_000>,
 }
 

@@ -3,13 +3,18 @@
 
 pub mod column;
 pub mod completeness;
+pub mod counters;
 pub mod discovery;
 mod epochs;
 mod fresh;
+pub mod health;
+pub mod memory;
 mod merging;
+mod page;
 mod point;
 pub mod question;
 pub mod revisions;
+mod selection;
 pub mod series;
 pub mod step;
 
@@ -24,8 +29,12 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(series::hourly))
         .routes(routes!(series::daily))
         .routes(routes!(series::monthly))
+        .routes(routes!(counters::hourly))
+        .routes(routes!(counters::daily))
+        .routes(routes!(counters::monthly))
         .routes(routes!(discovery::names))
         .routes(routes!(discovery::values))
         .routes(routes!(discovery::labels))
         .routes(routes!(revisions::revisions))
+        .routes(routes!(health::health))
 }

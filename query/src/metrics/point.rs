@@ -13,19 +13,17 @@ use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::api::Instant;
-use crate::metrics::question::PointKey;
+use crate::metrics::selection::PointKey;
 
 /// A merged row.
-#[derive(Debug, Clone, PartialEq, Row, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Row, Deserialize)]
 pub struct StoredPoint {
     metric_name: String,
     start: u32,
     groups: Vec<String>,
     metric_type: String,
     unit: String,
-    count: u64,
-    late_count: u64,
-    fresh_count: u64,
+    counts: Vec<u64>,
     numbers: Vec<f64>,
 }
 
@@ -46,6 +44,22 @@ impl StoredPoint {
         }
     }
 
+    /// Its place in the order of the answer, to compare by.
+    pub fn order(&self) -> impl Ord + '_ {
+        (
+            &self.metric_name,
+            self.start,
+            &self.groups,
+            &self.metric_type,
+            &self.unit,
+        )
+    }
+
+    /// Its numbers, in the order of their names.
+    pub fn numbers_mut(&mut self) -> &mut [f64] {
+        &mut self.numbers
+    }
+
     /// About what it takes in memory.
     pub fn bytes(&self) -> usize {
         let texts = self
@@ -53,7 +67,9 @@ impl StoredPoint {
             .iter()
             .map(|text| size_of::<String>() + text.len())
             .sum::<usize>();
-        size_of::<Self>() + self.metric_name.len() + self.unit.len() + texts + self.numbers.len() * size_of::<f64>()
+        let names = self.metric_name.len() + self.metric_type.len() + self.unit.len();
+        let numbers = self.counts.len() * size_of::<u64>() + self.numbers.len() * size_of::<f64>();
+        size_of::<Self>() + names + texts + numbers
     }
 }
 
@@ -62,26 +78,54 @@ impl StoredPoint {
 pub struct PointNames {
     /// Of the columns that are not merged over.
     pub groups: Vec<&'static str>,
+    /// Of the counts.
+    pub counts: &'static [&'static str],
     /// Of the numbers.
     pub numbers: Vec<&'static str>,
+}
+
+/// When a row is; many rows of an answer share it.
+#[derive(Debug)]
+pub struct When {
+    start: Instant,
+    end: Instant,
+    complete: bool,
+    start_text: String,
+    end_text: String,
+}
+
+impl When {
+    /// From `start` until `end`.
+    pub fn new(start: Instant, end: Instant, complete: bool) -> Self {
+        Self {
+            start,
+            end,
+            complete,
+            start_text: start.to_rfc3339(),
+            end_text: end.to_rfc3339(),
+        }
+    }
+
+    /// When it begins.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
 }
 
 /// A row as a caller sees it.
 #[derive(Debug)]
 pub struct Point {
-    stored: StoredPoint,
-    end: Instant,
-    complete: bool,
+    stored: Arc<StoredPoint>,
+    when: Arc<When>,
     names: Arc<PointNames>,
 }
 
 impl Point {
     /// A row with what is known of its time.
-    pub fn new(stored: StoredPoint, end: Instant, complete: bool, names: &Arc<PointNames>) -> Self {
+    pub fn new(stored: Arc<StoredPoint>, when: &Arc<When>, names: &Arc<PointNames>) -> Self {
         Self {
             stored,
-            end,
-            complete,
+            when: Arc::clone(when),
             names: Arc::clone(names),
         }
     }
@@ -89,20 +133,20 @@ impl Point {
 
 impl Serialize for Point {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stored = &self.stored;
+        let (stored, when) = (&*self.stored, &*self.when);
         let mut row = serializer.serialize_map(None)?;
-        row.serialize_entry("start", &stored.start())?;
-        row.serialize_entry("end", &self.end)?;
-        row.serialize_entry("complete", &self.complete)?;
+        row.serialize_entry("start", &when.start_text)?;
+        row.serialize_entry("end", &when.end_text)?;
+        row.serialize_entry("complete", &when.complete)?;
         row.serialize_entry("metric_name", &stored.metric_name)?;
         for (name, value) in self.names.groups.iter().zip(&stored.groups) {
             row.serialize_entry(name, value)?;
         }
         row.serialize_entry("metric_type", &stored.metric_type)?;
         row.serialize_entry("unit", &stored.unit)?;
-        row.serialize_entry("count", &stored.count)?;
-        row.serialize_entry("late_count", &stored.late_count)?;
-        row.serialize_entry("fresh_count", &stored.fresh_count)?;
+        for (name, value) in self.names.counts.iter().zip(&stored.counts) {
+            row.serialize_entry(name, value)?;
+        }
         for (name, value) in self.names.numbers.iter().zip(&stored.numbers) {
             row.serialize_entry(name, &value.is_finite().then_some(value))?;
         }
@@ -196,10 +240,9 @@ pub fn columns(points: &[Point], names: &PointNames) -> (Schema, Vec<ArrayRef>) 
         Arc::new(TimestampSecondArray::from_iter_values(seconds).with_timezone(UTC))
     };
     let texts = |of: &dyn Fn(&Point) -> String| Arc::new(StringArray::from_iter_values(points.iter().map(of)));
-    let counts = |of: fn(&Point) -> u64| Arc::new(UInt64Array::from_iter_values(points.iter().map(of)));
-    add("start", moment.clone(), false, moments(|point| point.stored.start()));
-    add("end", moment, false, moments(|point| point.end));
-    let complete: BooleanArray = points.iter().map(|point| Some(point.complete)).collect();
+    add("start", moment.clone(), false, moments(|point| point.when.start));
+    add("end", moment, false, moments(|point| point.when.end));
+    let complete: BooleanArray = points.iter().map(|point| Some(point.when.complete)).collect();
     add("complete", DataType::Boolean, false, Arc::new(complete));
     add(
         "metric_name",
@@ -218,19 +261,11 @@ pub fn columns(points: &[Point], names: &PointNames) -> (Schema, Vec<ArrayRef>) 
         texts(&|point| point.stored.metric_type.clone()),
     );
     add("unit", DataType::Utf8, false, texts(&|point| point.stored.unit.clone()));
-    add("count", DataType::UInt64, false, counts(|point| point.stored.count));
-    add(
-        "late_count",
-        DataType::UInt64,
-        false,
-        counts(|point| point.stored.late_count),
-    );
-    add(
-        "fresh_count",
-        DataType::UInt64,
-        false,
-        counts(|point| point.stored.fresh_count),
-    );
+    for (index, name) in names.counts.iter().enumerate() {
+        let count = |point: &Point| point.stored.counts.get(index).copied().unwrap_or_default();
+        let counts = UInt64Array::from_iter_values(points.iter().map(count));
+        add(name, DataType::UInt64, false, Arc::new(counts));
+    }
     for (index, name) in names.numbers.iter().enumerate() {
         let number = |point: &Point| {
             point

@@ -37,6 +37,7 @@ pub struct RevisionsParameters {
     /// Only what was revised at this moment or later, to the minute.
     revised_from: Option<Instant>,
     /// Revisions of a page at most.
+    #[param(inline)]
     limit: Limit<100, 10_000>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -32,12 +32,12 @@ pub enum Step {
 }
 
 impl Step {
-    /// Where it is served.
-    pub fn path(self) -> &'static str {
+    /// Its name in addresses.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Hour => "/v1/metrics/hourly",
-            Self::Day => "/v1/metrics/daily",
-            Self::Month => "/v1/metrics/monthly",
+            Self::Hour => "hourly",
+            Self::Day => "daily",
+            Self::Month => "monthly",
         }
     }
 }
@@ -94,6 +94,36 @@ impl Steps {
                 "')",
             ]),
         }
+    }
+
+    /// The longer steps that these steps are remembered by: days of hours, months of days.
+    pub fn parts(&self) -> Self {
+        let step = match self.step {
+            Step::Hour => Step::Day,
+            Step::Day | Step::Month => Step::Month,
+        };
+        Self { step, ..*self }
+    }
+
+    /// The span cut at the starts of steps, with the start of each; `None` where it is open.
+    pub fn cut(&self) -> Option<Vec<(Instant, Span)>> {
+        let (from, to) = (self.span.from?, self.span.to?);
+        let mut parts = Vec::new();
+        let mut from = from;
+        while from < to {
+            let start = self.start_of(from);
+            let end = self.end_of(start).min(to);
+            if end <= from {
+                return None;
+            }
+            let span = Span {
+                from: Some(from),
+                to: Some(end),
+            };
+            parts.push((start, span));
+            from = end;
+        }
+        Some(parts)
     }
 
     /// How many rows a series has at most; `None` where the span is open.
@@ -240,7 +270,49 @@ mod tests {
         assert!(Steps::new(Step::Day, Some("Europe/Berlin"), None, None).is_ok());
     }
 
+    #[test]
+    fn hours_are_remembered_by_days_and_days_by_months_of_their_zone() {
+        let cut = |step, zone, from, to| {
+            let parts = steps(step, zone, from, to).unwrap().parts().cut().unwrap();
+            parts
+                .iter()
+                .map(|(start, span)| {
+                    [*start, span.from.unwrap(), span.to.unwrap()].map(|edge| edge.to_rfc3339()[..16].to_owned())
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            cut(Step::Hour, "UTC", "2026-01-01T22:00:00Z", "2026-01-02T02:00:00Z"),
+            [
+                ["2026-01-01T00:00", "2026-01-01T22:00", "2026-01-02T00:00"],
+                ["2026-01-02T00:00", "2026-01-02T00:00", "2026-01-02T02:00"],
+            ]
+        );
+        assert_eq!(
+            cut(Step::Day, "Europe/Berlin", "2026-03-30", "2026-04-02"),
+            [
+                ["2026-02-28T23:00", "2026-03-29T22:00", "2026-03-31T22:00"],
+                ["2026-03-31T22:00", "2026-03-31T22:00", "2026-04-01T22:00"],
+            ]
+        );
+    }
+
     proptest! {
+        #[test]
+        fn parts_are_the_whole_span_once(from in 0i64..30_000, days in 1i64..1_000, zone in prop::sample::select(vec!["Europe/Berlin", "America/Sao_Paulo", "UTC"]), kind in 0usize..3) {
+            let step = [Step::Hour, Step::Day, Step::Month][kind];
+            let zone = if step == Step::Hour { Tz::UTC } else { zone.parse().unwrap() };
+            let day = |day: i64| Some(Edge::At(Instant::from_micros(day * 86_400_000_000)));
+            let steps = Steps::new(step, Some(zone.name()), day(from), day(from + days)).unwrap();
+            let parts = steps.parts().cut().unwrap();
+            prop_assert_eq!(parts[0].1.from, steps.span.from);
+            prop_assert_eq!(parts[parts.len() - 1].1.to, steps.span.to);
+            for pair in parts.windows(2) {
+                prop_assert_eq!(pair[0].1.to, pair[1].1.from);
+                prop_assert_eq!(Some(pair[1].0), pair[1].1.from);
+            }
+        }
+
         #[test]
         fn rows_follow_each_other_without_a_gap(day in 0i64..40_000, zone in prop::sample::select(vec!["Europe/Berlin", "America/Sao_Paulo", "Asia/Tokyo", "UTC"]), month: bool) {
             let step = if month { Step::Month } else { Step::Day };

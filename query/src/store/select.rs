@@ -16,6 +16,12 @@ pub enum Relation {
     PartialHours,
     /// What late records changed.
     HourRevisions,
+    /// Increase of counters by series and hour, as it was known at `{known_at:String}`.
+    CounterHours,
+    /// When the counters of which hours were computed. It holds nothing of any team, so a caller of some teams sees all of it.
+    CounterDecisions,
+    /// How services do in the last complete hour.
+    ServiceHealth,
     /// Samples, as they were stored.
     Metrics,
     /// Audit events, as they were stored.
@@ -27,6 +33,11 @@ impl Relation {
         match self {
             Self::PartialHours => "metrics_hourly",
             Self::HourRevisions => "hour_revisions",
+            Self::CounterHours => {
+                "(select *, 'counter' as metric_type from counter_hourly_as_of(as_of = {known_at:String}))"
+            }
+            Self::CounterDecisions => "counter_revisions",
+            Self::ServiceHealth => "service_health_summary",
             Self::Metrics => "metrics",
             Self::AuditLogs => "audit_logs",
         }
@@ -69,6 +80,7 @@ impl TenantSelect {
         };
         match caller.teams() {
             [] => select,
+            _ if relation == Relation::CounterDecisions => select,
             teams => select
                 .and("r.team_id in {team_ids:Array(String)}")
                 .bind("team_ids", Parameter::Texts(teams.to_vec())),

@@ -23,6 +23,18 @@ impl Sql {
         Self(horolog_schemas::buckets::bucket_index_sql(column))
     }
 
+    /// Whether a partial aggregate of `metrics_hourly as …` counts, among the visible rebuilds that meet a further condition.
+    pub fn visible_epochs(of: &'static str, and: &'static str) -> Self {
+        let rebuilds = format!("({}{and})", horolog_schemas::epochs::VISIBLE_REBUILDS_SQL);
+        Self(horolog_schemas::epochs::visible_epochs_sql(of, &rebuilds))
+    }
+
+    /// A number that is another one whenever other rebuilds are visible.
+    pub fn visible_rebuilds_hash() -> Self {
+        let rebuilds = horolog_schemas::epochs::VISIBLE_REBUILDS_SQL;
+        Self(format!("sipHash64(arraySort(({rebuilds})))"))
+    }
+
     /// And then this.
     pub fn then(mut self, piece: impl Into<Sql>) -> Self {
         self.0.push_str(&piece.into().0);

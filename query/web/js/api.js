@@ -114,11 +114,11 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-function address(path, parameters) {
+/** A path with parameters. One that is `undefined` or `null` is left out; one that is empty is given, and means the empty value. */
+export function address(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      // Given but empty has a meaning of its own: the rows whose column is empty, or a grouping by nothing.
       if (one !== undefined && one !== null) query.append(name, one);
     }
   }

@@ -25,7 +25,7 @@ export function barChart({ caption, rows, at, kind, kinds, span }) {
       ...kinds.map(({ name }, index) => ({ title: name, num: true, value: (row) => count(counts[index][row.index]) })),
     ],
   });
-  const figure = chart({ times, series, span: [first, last], completeThrough: Infinity, height: 120, zero: true });
+  const figure = chart({ times, series, span: [first, last], incompleteFrom: Infinity, height: 120, zero: true });
   figure.append(h("figcaption", {}, caption));
   return [figure, h("details", {}, h("summary", {}, "Counts as a table"), list)];
 }

@@ -1,7 +1,7 @@
 // Charts over time: uPlot with this page's colours, and with what is not complete yet drawn as such.
 //
 // Enters: times, series and bands. Leaves: a figure whose canvas is hidden from screen readers, because the same numbers
-// stand in a table beside it. Past `completeThrough` the plot is hatched, and words say so.
+// stand in a table beside it. From `incompleteFrom` on the plot is hatched, and words say so.
 
 import { h } from "./dom.js";
 import { minute, shortNumber } from "./format.js";
@@ -18,7 +18,7 @@ export const colour = (index) => `var(--series-${(index % COLOURS) + 1})`;
  * into `series` (upper, lower) with `opacity`. `span`: the seconds the axis covers. `sync` names charts whose cursors move
  * together. Returns the figure; it draws itself once it is in the page and again when its width or the theme changes.
  */
-export function chart({ title, times, series, bands = [], completeThrough, span, unit = "", height = HEIGHT, sync, step = 3600, zero = false }) {
+export function chart({ title, times, series, bands = [], incompleteFrom, span, unit = "", height = HEIGHT, sync, step = 3600, zero = false }) {
   const plot = h("div", { class: "plot", "aria-hidden": "true" });
   const outputs = series.map(() => h("span", { class: "value" }));
   const named = series.map((one, at) => h("li", {}, swatch(one), h("span", { class: "break" }, one.label), outputs[at]));
@@ -34,13 +34,13 @@ export function chart({ title, times, series, bands = [], completeThrough, span,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false }, sync: sync ? { key: sync } : undefined },
-    padding: [8, 8, 0, 0],
+    padding: [8, 22, 0, 0],
     scales: { x: { range: () => span }, y: { range: zero ? (_, __, max) => [0, max > 0 ? max * 1.08 : 1] : undefined } },
-    axes: axes(unit),
+    axes: axes(unit, height),
     series: [{}, ...series.map(line)],
     bands: bands.map((band) => ({ series: [band.upper + 1, band.lower + 1], fill: translucent(series[band.upper].index ?? 0, band.opacity) })),
     hooks: {
-      drawClear: [(self) => hatch(self, completeThrough)],
+      drawClear: [(self) => hatch(self, incompleteFrom)],
       setCursor: [(self) => read(self)],
     },
   });
@@ -97,11 +97,11 @@ function lonely(values) {
   return values.map((_, at) => at).filter((at) => known(at) && !known(at - 1) && !known(at + 1));
 }
 
-function axes(unit) {
+function axes(unit, height) {
   const axis = { stroke: resolved("var(--muted)"), grid: { stroke: resolved("var(--line)"), width: 1 }, ticks: { stroke: resolved("var(--line)"), width: 1, size: 5 }, font: "12px system-ui, sans-serif" };
   return [
     { ...axis, space: 62, values: (_, ticks, __, ___, step) => moments(ticks, step) },
-    { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => shortNumber(tick)), label: unit || undefined, labelSize: 16, labelFont: "12px system-ui, sans-serif" },
+    { ...axis, size: 62, space: height < HEIGHT ? 20 : 34, values: (_, ticks) => ticks.map((tick) => shortNumber(tick)), label: unit || undefined, labelSize: 16, labelFont: "12px system-ui, sans-serif" },
   ];
 }
 
@@ -120,11 +120,11 @@ function moments(ticks, step) {
 }
 
 /** Diagonal lines over what still receives records on time. */
-function hatch(self, completeThrough) {
+function hatch(self, incompleteFrom) {
   const { ctx, bbox } = self;
   const end = self.scales.x.max;
-  if (completeThrough !== null && completeThrough >= end) return;
-  const from = completeThrough === null ? bbox.left : Math.max(bbox.left, self.valToPos(completeThrough, "x", true));
+  if (incompleteFrom >= end) return;
+  const from = Math.max(bbox.left, self.valToPos(Math.max(incompleteFrom, self.scales.x.min), "x", true));
   const width = bbox.left + bbox.width - from;
   if (width <= 0) return;
   ctx.save();

@@ -13,6 +13,7 @@ import * as auditTimeline from "./views/audit_timeline.js";
 import * as exportOne from "./views/export.js";
 import * as exportsList from "./views/exports.js";
 import * as metrics from "./views/metrics.js";
+import * as services from "./views/services.js";
 import * as signIn from "./views/sign_in.js";
 import * as system from "./views/system.js";
 
@@ -23,6 +24,7 @@ let shown = "";
 /** The view at a place. */
 function viewAt([section, ...rest]) {
   if (section === "metrics" && rest.length === 0) return metrics;
+  if (section === "services" && rest.length === 0) return services;
   if (section === "audit" && rest.length === 0) return audit;
   if (section === "audit" && rest[0] === "events" && rest.length === 2) return auditEvent;
   if (section === "audit" && rest[0] === "timeline" && rest.length === 1) return auditTimeline;

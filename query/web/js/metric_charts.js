@@ -15,6 +15,8 @@ export const MEASURES = {
   p99: { text: "99th percentile", lines: ["p99"] },
   sum: { text: "Sum", lines: ["sum"] },
   count: { text: "Count", lines: ["count"] },
+  rate: { text: "Rate of a counter", lines: ["rate"], counters: true },
+  increase: { text: "Increase of a counter", lines: ["increase"], counters: true },
 };
 
 /** More charts or lines than that are no picture any more. */
@@ -26,8 +28,8 @@ export function drawSeries({ answer, asked, span, step }) {
   const groups = grouped(answer.rows);
   const measure = MEASURES[asked.show] ?? MEASURES.bands;
   const times = everyStep(answer.rows, step, span);
-  const completeThrough = answer.complete_through ? seconds(answer.complete_through) : null;
-  const shared = { times, span: [span[0], Math.max(span[1], span[0] + step)], completeThrough, unit: answer.rows[0].unit ?? "", step };
+  const incompleteFrom = firstIncomplete(answer, step);
+  const shared = { times, span: [span[0], Math.max(span[1], span[0] + step)], incompleteFrom, unit: unitOf(answer.rows[0], measure), step };
   const drawn = groups.slice(0, GROUPS_MAX);
   const figures = measure.lines.length === 1 ? [together(drawn, measure.lines[0], shared)] : drawn.map((group) => banded(group, measure, shared, groups.length > 1));
   return [
@@ -35,11 +37,16 @@ export function drawSeries({ answer, asked, span, step }) {
       "section",
       { class: "panel", "aria-label": "Charts" },
       h("div", { class: figures.length > 1 ? "charts" : "" }, figures),
-      caption(completeThrough, shared.span, groups.length),
+      caption(answer, incompleteFrom, shared.span, groups.length),
       groups.length === 1 && measure.lines[0] !== "count" && counts(groups[0], shared),
     ),
     h("details", { class: "panel", open: answer.rows.length <= 48 }, h("summary", {}, "The same as a table"), dataTable(answer)),
   ];
+}
+
+/** Of what is drawn: a rate is one a second. */
+function unitOf({ unit }, { lines }) {
+  return lines[0] === "rate" ? `${unit ?? ""}/s` : (unit ?? "");
 }
 
 /** When a row begins. */
@@ -89,18 +96,29 @@ function counts(group, shared) {
   return chart({ ...shared, unit: "", series, sync: "metrics", height: 110, zero: true });
 }
 
-function caption(completeThrough, [from, to], groups) {
+/** Where the first step begins that may still get records on time. Steps are hours and days of UTC, or what the rows say. */
+function firstIncomplete(answer, step) {
+  if (answer.complete_through === null) return -Infinity;
+  const open = answer.rows.filter((row) => !row.complete).map((row) => seconds(startOf(row)));
+  const through = seconds(answer.complete_through);
+  return Math.min(...open, step > 86400 ? through : Math.floor(through / step) * step);
+}
+
+function caption(answer, incompleteFrom, [from, to], groups) {
   const shown = groups > GROUPS_MAX ? ` The ${GROUPS_MAX} groups with the most records of ${groups} are drawn; the table has all.` : "";
-  if (completeThrough === null) return h("p", { class: "small muted" }, `Hatched: nothing is known to be complete yet.${shown}`);
-  if (completeThrough >= to) return h("p", { class: "small muted" }, `All of it is complete.${shown}`);
-  const which = completeThrough <= from ? "All of it" : `From ${minute(completeThrough)} on, hatched, it`;
-  return h("p", { class: "small muted" }, `${which} is not complete yet: records that are on time may still be added.${shown}`);
+  const words = () => {
+    if (answer.complete_through === null) return "Hatched: nothing is known to be complete yet.";
+    if (incompleteFrom >= to) return "All of it is complete.";
+    const which = incompleteFrom <= from ? "All of it, hatched," : `What begins at ${minute(incompleteFrom)} and later, hatched,`;
+    return `${which} is not complete yet: records that are on time may still be added.`;
+  };
+  return h("p", { class: "small muted" }, words(), shown);
 }
 
 function dataTable(answer) {
   const present = KEYS.filter((key) => new Set(answer.rows.map((row) => row[key])).size > 1 || (key.endsWith("_id") && answer.rows[0][key]));
   const titles = { service_id: "Service", plugin_id: "Plugin", environment: "Environment", team_id: "Team", metric_type: "Type", unit: "Unit" };
-  const numeric = ["avg", "min", "max", "p50", "p95", "p99", "sum"].filter((column) => answer.rows.some((row) => typeof row[column] === "number"));
+  const numeric = ["avg", "min", "max", "p50", "p95", "p99", "sum", "increase", "rate", "resets"].filter((column) => answer.rows.some((row) => typeof row[column] === "number"));
   const late = answer.rows.some((row) => row.late_count > 0);
   const fresh = answer.rows.some((row) => row.fresh_count > 0);
   const TABLE_MAX = 2000;

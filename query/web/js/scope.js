@@ -4,9 +4,3 @@ import * as session from "./session.js";
 
 /** Parameters with the tenant, where one was chosen. */
 export const scoped = (parameters = {}) => (session.tenant() ? { tenant_id: session.tenant(), ...parameters } : parameters);
-
-/** An address with the tenant, where one was chosen. */
-export const withScope = (address) => {
-  const query = new URLSearchParams(scoped()).toString();
-  return query ? `${address}?${query}` : address;
-};

@@ -8,20 +8,12 @@ select
     ${merged_columns}
 from
 (
-    with
-        (
-            select groupArray((number, hour_from, hour_to, tenant_id, metric_name)) from rebuilds final
-            where state = 'visible' and visible_at <= toDateTime({as_of:String}, 'UTC')
-        ) as visible,
-        arrayMax(
-            r -> if(h.hour >= r.2 and h.hour < r.3 and (r.4 = '' or r.4 = h.tenant_id) and (r.5 = '' or r.5 = h.metric_name), r.1, 0),
-            visible
-        ) as rebuild
+    with (${visible_rebuilds} and visible_at <= toDateTime({as_of:String}, 'UTC')) as visible
     select
         tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit,
         ${merged_partials}
     from metrics_hourly as h
-    where (h.epoch = 2 * rebuild - 1 or (h.epoch % 2 = 0 and h.epoch >= 2 * rebuild))
+    where (${visible_epochs h})
         and h.hour + interval 1 hour <= toDateTime({as_of:String}, 'UTC')
         and (h.revised_at = toDateTime(0, 'UTC') or h.revised_at + interval 1 minute <= toDateTime({as_of:String}, 'UTC'))
     group by tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit

@@ -4,18 +4,5 @@
 --
 -- Hours cannot be cut: a zone whose offset is not whole hours at any of the hours asked for is refused (error 395).
 create view if not exists metrics_monthly_in_zone${on_cluster} as
-with ${quantile_functions}
-select
-    tenant_id, metric_name, month, hours, service_id, plugin_id, environment, team_id, metric_type, unit,
-    ${merged_columns}
-from
-(
-    select
-        tenant_id, metric_name, toStartOfMonth(h.hour, {time_zone:String}) as month, service_id, plugin_id, environment, team_id, metric_type, unit,
-        uniqExact(h.hour) as hours,
-        max(timezoneOffset(toTimeZone(h.hour, {time_zone:String})) % 3600 != 0) as cuts_hours,
-        ${merged_partials}
-    from visible_partials as h
-    group by tenant_id, metric_name, month, service_id, plugin_id, environment, team_id, metric_type, unit
-)
+with {time_zone:String} as zone, ${rolled_up month toStartOfMonth}
 where throwIf(cuts_hours, 'time_zone: its offset from UTC is not a whole number of hours, and hourly aggregates cannot be cut') = 0

@@ -4,9 +4,10 @@
 //! they are. A fragment is a part of the migrations that use it: it counts in their checksums, and is as immutable as they are.
 
 use crate::buckets::bucket_index_sql;
+use crate::epochs::{VISIBLE_REBUILDS_SQL, visible_epochs_sql};
 
 /// By token: its text, from `migrations/`. One may contain another.
-const FRAGMENTS: [(&str, &str); 8] = [
+const FRAGMENTS: [(&str, &str); 9] = [
     (
         "counter_before_columns",
         include_str!("../../migrations/counter_before_columns.sql"),
@@ -27,10 +28,20 @@ const FRAGMENTS: [(&str, &str); 8] = [
         include_str!("../../migrations/quantile_functions.sql"),
     ),
     ("series_id", include_str!("../../migrations/series_id.sql")),
+    ("visible_rebuilds", VISIBLE_REBUILDS_SQL),
 ];
 
 /// The token of [`bucket_index_sql`], with the SQL of the value after a blank: `${bucket_index m.value}`.
 const BUCKET_INDEX: &str = "bucket_index ";
+/// The token of [`visible_epochs_sql`], with the name of the partial aggregates after a blank: `${visible_epochs h}`. The visible
+/// rebuilds are the name `visible`.
+const VISIBLE_EPOCHS: &str = "visible_epochs ";
+
+/// The token of [`ROLLED_UP_SQL`], with the name of the step and the function that gives its start after blanks: `${rolled_up day toDate}`.
+const ROLLED_UP: &str = "rolled_up ";
+
+/// Hours merged to longer steps.
+const ROLLED_UP_SQL: &str = include_str!("../../migrations/rolled_up.sql");
 
 /// The text with every fragment in its place.
 pub fn expand(text: &str) -> String {
@@ -57,6 +68,15 @@ pub fn expand(text: &str) -> String {
 fn fragment(token: &str) -> Option<String> {
     if let Some(value) = token.strip_prefix(BUCKET_INDEX) {
         return Some(bucket_index_sql(value));
+    }
+    if let Some(partials) = token.strip_prefix(VISIBLE_EPOCHS) {
+        return Some(visible_epochs_sql(partials, "visible"));
+    }
+    if let Some((step, start)) = token.strip_prefix(ROLLED_UP).and_then(|step| step.split_once(' ')) {
+        let text = ROLLED_UP_SQL
+            .replace("${step}", step)
+            .replace("${start_of_step}", start);
+        return Some(expand(text.trim_end()));
     }
     let (_, text) = FRAGMENTS.iter().find(|(name, _)| *name == token)?;
     Some(expand(text.trim_end()))

@@ -54,6 +54,17 @@ await run({
     check(legend.includes("api") && legend.includes("web"), "the legend names the groups", legend);
   },
 
+  "a counter is drawn as its rate, and what has none says so": async (visit) => {
+    const { page } = visit;
+    await visit.open(`#/metrics?metric_name=requests&show=rate&${DAY}`);
+    await page.locator(".chart canvas").first().waitFor({ state: "attached" });
+    check((await page.getByRole("columnheader", { name: "rate" }).count()) > 0, "the rate stands in the table");
+    check((await visit.text()).includes("computed from whole series"), "it is said where rates come from");
+    await visit.judge();
+    await visit.open(`#/metrics?metric_name=cpu&show=rate&${DAY}`);
+    await page.getByText("Rates are there for counters").waitFor();
+  },
+
   "a metric nobody sent is an empty state, and a bad moment is told at its field": async (visit) => {
     const { page } = visit;
     await visit.open(`#/metrics?metric_name=nothing&${DAY}`);
@@ -159,6 +170,12 @@ await run({
     visit.expectRefusal(403);
     await visit.open("#/system", "auditor");
     await page.getByText("Your key may not see this").first().waitFor();
+  },
+
+  "services are shown, or it is said when they will be": async (visit) => {
+    await visit.open("#/services");
+    await visit.page.getByText("No service yet").waitFor();
+    await visit.judge();
   },
 
   "the reader chooses light or dark, and the choice stays": async (visit) => {

@@ -1,12 +1,12 @@
 // One export: its progress, its files, its manifest, and how to check them without trusting anybody.
 
-import { download, get, send } from "../api.js";
+import * as api from "../api.js";
 import { announce, h } from "../dom.js";
 import { bytes, count, plural, time } from "../format.js";
 import { failure } from "../notices.js";
 import { filled, signedOut } from "../panel.js";
 import { navigate } from "../router.js";
-import { scoped, withScope } from "../scope.js";
+import { scoped } from "../scope.js";
 import { facts, table } from "../table.js";
 import { lookAgain } from "./exports.js";
 import * as words from "../export_words.js";
@@ -14,25 +14,25 @@ import * as words from "../export_words.js";
 export const title = "Export";
 
 export function mount(container, { path, signal }) {
-  const address = `/v1/audit/exports/${encodeURIComponent(path[1])}`;
+  const place = `/v1/audit/exports/${encodeURIComponent(path[1])}`;
   const heading = h("h1", { tabindex: "-1" }, "Export");
   let state = "";
   const view = filled({
     what: "the export",
     signal,
-    load: (abort) => get(address, scoped(), abort),
+    load: (abort) => api.get(place, scoped(), abort),
     draw: (job) => {
       if (state && state !== job.state) announce(`The export is ${job.state}`);
       state = job.state;
       if (!words.isFinal(job)) lookAgain(view, signal);
-      return draw(job, address, view, signal);
+      return draw(job, place, view, signal);
     },
   });
   container.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "#/exports" }, "← Exports")), h("div", { class: "view-head" }, heading), view.place);
   return view.refresh();
 }
 
-function draw(job, address, view, signal) {
+function draw(job, place, view, signal) {
   const outcome = h("div", {});
   // Ends an export under way; removes one that came to its end.
   const end = async (event) => {
@@ -40,7 +40,7 @@ function draw(job, address, view, signal) {
     if (removes && !window.confirm("Remove this export and all its files?")) return;
     event.currentTarget.disabled = true;
     try {
-      await send("DELETE", withScope(address));
+      await api.send("DELETE", api.address(place, scoped()));
       if (removes) navigate(["exports"]);
       else await view.refresh({ quiet: true });
     } catch (error) {
@@ -66,19 +66,19 @@ function draw(job, address, view, signal) {
       ]),
       outcome,
     ),
-    job.files.length > 0 && fileTable(job, address),
+    job.files.length > 0 && fileTable(job, place),
     job.state === "complete" && verification(job),
-    job.state === "complete" && manifest(address, signal),
+    job.state === "complete" && manifest(place, signal),
   ];
 }
 
-function fileTable(job, address) {
+function fileTable(job, place) {
   const outcome = h("div", {});
   const fetchFile = async (button, path, name, size) => {
     button.disabled = true;
     const text = button.textContent;
     try {
-      await download(path, scoped(), name, { size, onBytes: (received) => (button.textContent = `${bytes(received)} …`) });
+      await api.download(path, scoped(), name, { size, onBytes: (received) => (button.textContent = `${bytes(received)} …`) });
       announce(`${name} is downloaded`);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
@@ -98,14 +98,14 @@ function fileTable(job, address) {
       { title: "Events", num: true, value: (file) => count(file.rows) },
       { title: "Size", num: true, value: (file) => bytes(file.bytes) },
       { title: "SHA-256", class: "break", value: (file) => h("code", {}, file.sha256) },
-      { title: "Download", value: (file) => button(`${address}/files/${encodeURIComponent(file.name)}`, file.name, file.bytes, "Download") },
+      { title: "Download", value: (file) => button(`${place}/files/${encodeURIComponent(file.name)}`, file.name, file.bytes, "Download") },
     ],
   });
   return h(
     "section",
     { class: "stack", "aria-label": "Files" },
     files,
-    job.state === "complete" && h("p", { class: "no-print" }, button(`${address}/files/manifest.json`, "manifest.json", 0, "Download manifest.json")),
+    job.state === "complete" && h("p", { class: "no-print" }, button(`${place}/files/manifest.json`, "manifest.json", 0, "Download manifest.json")),
     outcome,
   );
 }
@@ -121,11 +121,11 @@ function verification(job) {
   );
 }
 
-function manifest(address, signal) {
+function manifest(place, signal) {
   const view = filled({
     what: "the manifest",
     signal,
-    load: (abort) => get(`${address}/files/manifest.json`, scoped(), abort),
+    load: (abort) => api.get(`${place}/files/manifest.json`, scoped(), abort),
     draw: (content) => h("pre", { class: "json", tabindex: "0" }, JSON.stringify(content, null, 2)),
   });
   const opened = (event) => event.currentTarget.open && view.place.childElementCount === 0 && view.refresh();

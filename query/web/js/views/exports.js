@@ -1,6 +1,6 @@
 // Exports: the ones there are, with their progress, and a form for a new one.
 
-import { get, send } from "../api.js";
+import { address, get, send } from "../api.js";
 import { announce, h } from "../dom.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
 import { apiTime, bytes, time } from "../format.js";
@@ -9,7 +9,7 @@ import { filled, signedOut } from "../panel.js";
 import { rangeFields } from "../range_fields.js";
 import { CUSTOM, moment, span } from "../ranges.js";
 import { href, navigate } from "../router.js";
-import { scoped, withScope } from "../scope.js";
+import { scoped } from "../scope.js";
 import { table } from "../table.js";
 import * as words from "../export_words.js";
 
@@ -72,12 +72,12 @@ function creationForm(asked, signal) {
     outcome.replaceChildren();
     submitter.disabled = true;
     try {
-      const job = await send("POST", withScope("/v1/audit/exports"), body(given));
+      const job = await send("POST", address("/v1/audit/exports", scoped()), body(given));
       announce("The export is queued");
       if (!signal.aborted) navigate(["exports", job.id]);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
-      const named = error.problem?.parameter;
+      const named = error.problem?.parameter?.replace("filter.", "");
       if (!named || !markInvalid(fields, named, error.problem.detail)) outcome.replaceChildren(failure(error));
     } finally {
       submitter.disabled = false;
@@ -124,10 +124,6 @@ function body(given) {
   const filters = Object.fromEntries(FILTERS.filter((name) => given[name]).map((name) => [name, given[name]]));
   const custom = given.range === CUSTOM;
   const { from } = span(given.range, "", "", 60);
-  const filter = {
-    ...filters,
-    from: custom ? apiTime(given.from) || undefined : moment(from),
-    to: custom ? apiTime(given.to) || undefined : undefined,
-  };
-  return { filter, format: given.format, compression: given.compression };
+  const ends = custom ? { from: apiTime(given.from) || undefined, to: apiTime(given.to) || undefined } : { from: moment(from) };
+  return { filter: { ...filters, ...ends }, format: given.format, compression: given.compression };
 }

@@ -23,7 +23,8 @@ const GROUPS = [["", "Nothing"], ["service_id", "Service"], ["plugin_id", "Plugi
 const FILTERS = ["service_id", "plugin_id", "environment", "team_id"];
 /** Beyond so many rows a chart says no more, and the download is the better answer. */
 const ROWS_MAX = 20_000;
-const PAGE_ROWS = 10_000;
+/** All of them in one answer, which the service remembers. */
+const PAGE_ROWS = ROWS_MAX;
 /** What is told of each row: what can be drawn. */
 const MEASURED = "avg,min,max,sum,p50,p95,p99";
 
@@ -33,6 +34,7 @@ export async function mount(container, { parameters, signal }) {
   const fields = h("div", {});
   container.append(heading, h("section", { class: "panel", "aria-label": "Question" }, fields));
   const names = await metricNames(signal);
+  asked.show ??= names.find((row) => row.metric_name === asked.metric_name)?.metric_type === "counter" ? "rate" : "bands";
   const question = explorerForm(asked, names);
   fields.append(question);
   if (!asked.metric_name) {
@@ -42,7 +44,7 @@ export async function mount(container, { parameters, signal }) {
   const view = filled({
     what: asked.metric_name,
     signal,
-    load: (abort) => getAll(`/v1/metrics/${resolution(asked)}`, { ...parametersOf(asked), limit: PAGE_ROWS }, ROWS_MAX, abort),
+    load: (abort) => getAll(pathOf(asked), { ...parametersOf(asked), limit: PAGE_ROWS }, ROWS_MAX, abort),
     draw: (answer) => {
       clearInvalid(question);
       return draw(answer, asked);
@@ -67,8 +69,13 @@ function spanOf(asked) {
 function parametersOf(asked) {
   const { from, to } = spanOf(asked);
   const filters = Object.fromEntries(FILTERS.map((name) => [name, asked[name]]));
-  return scoped({ metric_name: asked.metric_name, ...filters, group_by: asked.group_by ?? "", measures: MEASURED, from: moment(from), to: moment(to), fresh: asked.fresh ? "true" : undefined });
+  const told = ofCounters(asked) ? {} : { measures: MEASURED, fresh: asked.fresh ? "true" : undefined };
+  return scoped({ metric_name: asked.metric_name, ...filters, group_by: asked.group_by ?? "", ...told, from: moment(from), to: moment(to) });
 }
+
+/** What counters alone have is computed from whole series, and served apart. */
+const ofCounters = (asked) => MEASURES[asked.show]?.counters === true;
+const pathOf = (asked) => `/v1/metrics/${ofCounters(asked) ? "counters/" : ""}${resolution(asked)}`;
 
 /** Names to suggest. Without them any name can still be typed. */
 async function metricNames(signal) {
@@ -95,7 +102,7 @@ function explorerForm(asked, names) {
       input({ label: "Metric", name: "metric_name", value: asked.metric_name ?? "", options: names.map((row) => row.metric_name), wide: true, required: true }),
       rangeFields({ names: RANGE_NAMES, value: rangeName(asked), from: asked.from, to: asked.to }),
       select({ label: "Group by", name: "group_by", value: asked.group_by ?? "", options: GROUPS }),
-      select({ label: "Show", name: "show", value: asked.show ?? "bands", options: Object.entries(MEASURES).map(([key, { text }]) => [key, text]) }),
+      select({ label: "Show", name: "show", value: asked.show, options: Object.entries(MEASURES).map(([key, { text }]) => [key, text]) }),
       segmented({ label: "Resolution", name: "by", value: resolution(asked), options: Object.entries(RESOLUTIONS).map(([key, { text }]) => [key, text]) }),
       filter("service_id", "Service"),
       filter("plugin_id", "Plugin"),
@@ -119,7 +126,8 @@ function draw(answer, asked) {
   announce(`${plural(answer.rows.length, "row")} of ${asked.metric_name}`);
   const facts = completeness(answer, asked);
   if (answer.rows.length === 0) {
-    return [facts, h("div", { class: "panel" }, empty("No values in this span", "Widen the time, or take a filter away."))];
+    const advice = ofCounters(asked) ? "Rates are there for counters, once an hour is complete. Show something else, or widen the time." : "Widen the time, or take a filter away.";
+    return [facts, h("div", { class: "panel" }, empty("No values in this span", advice))];
   }
   return [
     facts,
@@ -138,11 +146,17 @@ function completeness(answer, asked) {
   return [
     figures([
       ["Complete through", through ? minute(through) : "not known", through ? `${duration(Math.max(behind, 0))} before this answer` : "not every partition has been heard of"],
-      ["As of", time(answer.as_of ?? now), asked.fresh ? "with records that are not aggregated yet" : "aggregated records only"],
+      ["As of", time(answer.as_of ?? now), source(asked)],
       ["Rows", plural(answer.rows.length, "row"), kind(answer.rows[0])],
     ]),
     lagging.length > 0 && (through === null || behind > HELD_BACK_WORTH_A_WORD) && h("p", { class: "notice warn" }, heldBack(lagging)),
   ];
+}
+
+/** What the rows were made from. */
+function source(asked) {
+  if (ofCounters(asked)) return "computed from whole series";
+  return asked.fresh ? "with records that are not aggregated yet" : "aggregated records only";
 }
 
 /** Partitions, and how far the slowest is. */
@@ -162,7 +176,7 @@ function downloads(asked) {
     const button = event.currentTarget;
     button.disabled = true;
     try {
-      await downloadCsv(`/v1/metrics/${resolution(asked)}`, { ...parametersOf(asked), limit: PAGE_ROWS }, `${asked.metric_name}-${resolution(asked)}.csv`);
+      await downloadCsv(pathOf(asked), { ...parametersOf(asked), limit: PAGE_ROWS }, `${asked.metric_name}-${resolution(asked)}.csv`);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
       outcome.replaceChildren(failure(error));

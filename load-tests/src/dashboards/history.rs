@@ -1,0 +1,122 @@
+//! A history of hours that is made in the engine.
+//!
+//! Enters: its size and a seed. Leaves: rows of `metrics_hourly`, as the aggregate stage would have left them after merging: an hour of a metric
+//! and a service is one row of 60 samples in about 42 buckets. A row of the last hour can be added at any time, as a batch would.
+
+use anyhow::Context;
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+use crate::store::Store;
+
+/// Whose it is.
+pub const TENANT: &str = "dashboards";
+/// An insert makes a part in each month it touches; few days at a time also bound its memory.
+const DAYS_AN_INSERT: i64 = 30;
+const METRICS_AN_INSERT: u32 = 10;
+
+/// Small blocks: counting the buckets of a row copies its samples for each of them.
+const INSERT: &str = "\
+    insert into metrics_hourly \
+    with \
+        arrayMap(j -> toInt32(floor(64 * log2(20 + service) - 60 + 40 / 1000 * (cityHash64(?, metric, number, j, 1) % 1000 \
+            + cityHash64(?, metric, number, j, 2) % 1000 + cityHash64(?, metric, number, j, 3) % 1000))), range(60)) as buckets, \
+        arraySort(arrayDistinct(buckets)) as indexes, \
+        toDateTime(?, 'UTC') + 3600 * intDiv(number, ?) as hour_begins \
+    select ?, concat('metric-', leftPad(toString(metric), 4, '0')), hour_begins, \
+        concat('service-', leftPad(toString(service), 3, '0')), '', 'prod', concat('team-', toString(service % 5)), 'gauge', 'ms', 0, 0, \
+        60, 0, arraySum(b -> exp2(b / 64), buckets), exp2(indexes[1] / 64), exp2(indexes[-1] / 64), \
+        (toDateTime64(hour_begins + 3599, 6, 'UTC'), 0, number, exp2(buckets[60] / 64)), \
+        mapFromArrays(indexes, arrayMap(i -> countEqual(buckets, i), indexes)), map(), 0, now64(3) \
+    from (select number, number % ? as service, arrayJoin(range(?, ?)) as metric from numbers(?)) \
+    settings max_block_size = 512";
+
+/// Its size.
+#[derive(Debug, Clone)]
+pub struct History {
+    metrics: u32,
+    services: u32,
+    days: u32,
+    seed: u64,
+    ends: DateTime<Utc>,
+}
+
+impl History {
+    /// Up to the hour that is now.
+    pub fn new(metrics: u32, services: u32, days: u32, seed: u64) -> Self {
+        let now = Utc::now();
+        let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
+        Self {
+            metrics,
+            services,
+            days,
+            seed,
+            ends: hour,
+        }
+    }
+
+    /// How many metrics.
+    pub fn metrics(&self) -> u32 {
+        self.metrics
+    }
+
+    /// The name of one.
+    pub fn metric(&self, number: u32) -> String {
+        format!("metric-{:04}", number % self.metrics)
+    }
+
+    /// Rows of `metrics_hourly`.
+    pub fn rows(&self) -> u64 {
+        u64::from(self.metrics) * u64::from(self.services) * u64::from(self.days) * 24
+    }
+
+    /// When it ends.
+    pub fn ends(&self) -> DateTime<Utc> {
+        self.ends
+    }
+
+    /// Makes it.
+    pub async fn write(&self, store: &Store) -> anyhow::Result<()> {
+        let mut from = self.ends - TimeDelta::days(self.days.into());
+        while from < self.ends {
+            let to = (from + TimeDelta::days(DAYS_AN_INSERT)).min(self.ends);
+            for first in (0..self.metrics).step_by(METRICS_AN_INSERT as usize) {
+                let last = (first + METRICS_AN_INSERT).min(self.metrics);
+                self.insert(store, from, to, first..last).await?;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Adds a sample to the newest hour of every metric, as a batch of the aggregate stage would.
+    pub async fn add(&self, store: &Store) -> anyhow::Result<()> {
+        let hour = self.ends - TimeDelta::hours(1);
+        let added = self.insert(store, hour, self.ends, 0..self.metrics).await;
+        added.context("cannot add a batch")
+    }
+
+    async fn insert(
+        &self,
+        store: &Store,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        metrics: std::ops::Range<u32>,
+    ) -> anyhow::Result<()> {
+        let hours = (to - from).num_hours().unsigned_abs();
+        let query = store.client().query(INSERT);
+        let query = query.bind(self.seed).bind(self.seed).bind(self.seed);
+        let query = query.bind(from.timestamp()).bind(self.services).bind(TENANT);
+        let query = query.bind(self.services).bind(metrics.start).bind(metrics.end);
+        query
+            .bind(hours * u64::from(self.services))
+            .execute()
+            .await
+            .context("cannot write the history")
+    }
+
+    /// What it takes on disk.
+    pub async fn bytes(&self, store: &Store) -> anyhow::Result<u64> {
+        let bytes = "select sum(bytes_on_disk) from system.parts where active and database = currentDatabase() and table = 'metrics_hourly'";
+        Ok(store.client().query(bytes).fetch_one().await?)
+    }
+}

@@ -1,0 +1,104 @@
+//! `horolog-load dashboards`: how fast charts of a long history are, on a new local stack.
+//!
+//! Enters: the size of the history. Leaves: a table of latencies. The history is generated in the engine from a seed, as partial
+//! aggregates that a year of records would have left. In turn: every kind of chart, asked for the first time and again; a dashboard of
+//! six charts at once, while records arrive; requests at a rate, open loop. The stack is removed at the end, also on Ctrl-C.
+
+mod ask;
+mod charts;
+mod history;
+mod table;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::local_stack::{LocalStack, Running};
+use crate::mode::with_runtime;
+
+use ask::Asker;
+use charts::Chart;
+use history::History;
+use table::Figures;
+
+/// Options of `horolog-load dashboards`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DashboardsOptions {
+    /// Metrics. What a chart costs follows from services and days; more metrics are more rows beside it.
+    #[arg(long, value_name = "COUNT", default_value_t = 40, value_parser = clap::value_parser!(u32).range(10..=1_000))]
+    metrics: u32,
+    /// Services that send each metric.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    services: u32,
+    /// Days of history.
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(31..=700))]
+    days: u32,
+    /// Dashboards that are looked at, one after the other.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    dashboards: u32,
+    /// Requests a second of the open loop.
+    #[arg(long, value_name = "RATE", default_value = "200")]
+    rate: NonZeroU32,
+    /// Length of the open loop.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: u32,
+    /// Decides the values.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A folder for the stack's data, which must not exist [default: one for temporary files].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The `horolog` program [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    horolog: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(options: &DashboardsOptions) -> anyhow::Result<ExitCode> {
+    let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), false)?;
+    with_runtime(async |stop| {
+        // Started apart, so that an interruption waits for `up`: a stack can only be stopped once it runs.
+        let starting = tokio::spawn({
+            let stack = stack.clone();
+            async move { stack.up().await }
+        });
+        let measured = async { measure(options, &starting.await??).await };
+        let outcome = tokio::select! {
+            outcome = measured => Some(outcome),
+            () = stop.requested() => None,
+        };
+        if let Err(error) = stack.remove().await {
+            eprintln!("{} is still there: {error:#}", stack.data().display());
+        }
+        let Some(figures) = outcome.transpose()? else {
+            return Ok(ExitCode::from(130));
+        };
+        print!("{}", table::text(&figures));
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn measure(options: &DashboardsOptions, running: &Running) -> anyhow::Result<Figures> {
+    let history = History::new(options.metrics, options.services, options.days, options.seed);
+    eprintln!("generating {} hours", history.rows());
+    history.write(&running.store).await?;
+    let asker = Asker::new(running, &history)?;
+    eprintln!("asking for each chart, of {} metrics", history.metrics());
+    let mut charts = Vec::new();
+    for chart in Chart::ALL {
+        charts.push(asker.first_and_again(chart).await?);
+    }
+    eprintln!("looking at {} dashboards", options.dashboards);
+    let dashboards = asker.dashboards(&running.store, options.dashboards).await?;
+    eprintln!("{} requests a second", options.rate);
+    let open_loop = asker
+        .open_loop(&running.store, options.rate.get(), options.seconds)
+        .await?;
+    Ok(Figures {
+        rows: history.rows(),
+        bytes: history.bytes(&running.store).await?,
+        charts,
+        dashboards,
+        open_loop,
+    })
+}

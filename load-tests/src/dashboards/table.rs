@@ -1,0 +1,114 @@
+//! The figures as a person reads them. Pure.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::latencies::Latencies;
+use crate::results::thousands;
+
+use super::charts::Chart;
+
+/// What the project promises on two cores.
+const CHART_MAX: Duration = Duration::from_millis(50);
+const DASHBOARD_MAX: Duration = Duration::from_millis(200);
+
+/// What was measured.
+pub struct Figures {
+    /// Rows of the history.
+    pub rows: u64,
+    /// What it takes on disk.
+    pub bytes: u64,
+    /// Each kind of chart.
+    pub charts: Vec<ChartFigures>,
+    /// Six charts at once.
+    pub dashboards: Latencies,
+    /// Charts at a rate.
+    pub open_loop: OpenLoop,
+}
+
+/// A kind of chart.
+pub struct ChartFigures {
+    /// Which.
+    pub chart: Chart,
+    /// Of an answer, as JSON.
+    pub bytes: usize,
+    /// Of metrics that nobody had asked for.
+    pub first: Latencies,
+    /// Right after it.
+    pub again: Latencies,
+}
+
+/// Charts at a rate.
+pub struct OpenLoop {
+    /// Requests a second that were due.
+    pub rate: u32,
+    /// Requests a second that were answered.
+    pub answered_per_s: f64,
+    /// Requests that were not.
+    pub refused: u64,
+    /// From when each was due.
+    pub latencies: Latencies,
+}
+
+/// The whole text.
+pub fn text(figures: &Figures) -> String {
+    let mut text = format!(
+        "{} hours of keys, {:.1} GB; latencies in ms\n\n{:<40} {:>7} {:>7} {:>7}  {:>7} {:>7}  promised\n",
+        thousands(figures.rows),
+        figures.bytes as f64 / 1e9,
+        "chart",
+        "kB",
+        "first",
+        "p99",
+        "again",
+        "p99",
+    );
+    for chart in &figures.charts {
+        let again = [chart.again.quantile(0.5), chart.again.quantile(0.99)];
+        let first = [chart.first.quantile(0.5), chart.first.quantile(0.99)];
+        let _ = writeln!(
+            text,
+            "{:<40} {:>7} {:>7.1} {:>7.1}  {:>7.1} {:>7.1}  {}",
+            chart.chart.name(),
+            chart.bytes / 1_000,
+            ms(first[0]),
+            ms(first[1]),
+            ms(again[0]),
+            ms(again[1]),
+            verdict(again[0], CHART_MAX),
+        );
+    }
+    let dashboards = &figures.dashboards;
+    let p99 = dashboards.quantile(0.99);
+    let _ = writeln!(
+        text,
+        "\ndashboard of six at once, a batch a second: p50 {:.1}, p99 {:.1}, max {:.1}  {}",
+        ms(dashboards.quantile(0.5)),
+        ms(p99),
+        ms(dashboards.max()),
+        verdict(p99, DASHBOARD_MAX),
+    );
+    let OpenLoop {
+        rate,
+        answered_per_s,
+        refused,
+        latencies,
+    } = &figures.open_loop;
+    let _ = writeln!(
+        text,
+        "{rate} charts/s, a batch a second: {answered_per_s:.0}/s answered, {refused} refused, p50 {:.1}, p99 {:.1}, max {:.1}",
+        ms(latencies.quantile(0.5)),
+        ms(latencies.quantile(0.99)),
+        ms(latencies.max()),
+    );
+    text
+}
+
+fn ms(latency: Duration) -> f64 {
+    latency.as_secs_f64() * 1_000.0
+}
+
+fn verdict(latency: Duration, max: Duration) -> String {
+    let word = if latency < max { "ok" } else { "OVER" };
+    format!("< {}  {word}", max.as_millis())
+}

@@ -1,0 +1,237 @@
+//! `GET /v1/metrics/counters/hourly`, `/daily`, `/monthly`: how much counters rose, and how fast.
+//!
+//! Enters: the computed hours of `counter_hourly`, series by series, of which the newest revision counts, or the newest at a moment. Leaves: rows
+//! in the order and the form of `/v1/metrics/hourly`. An increase knows resets and the sample before the hour, so it can
+//! only be had from whole series; hours are computed once they are complete, and `complete_through` says how far that is.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::formats::Format;
+use crate::api::{Api, Asked, Asking, Instant, Problem, RequestId};
+use crate::metrics::completeness::Completeness;
+use crate::metrics::merging;
+use crate::metrics::page::{Rows, stored};
+use crate::metrics::point::{PointNames, StoredPoint};
+use crate::metrics::selection::{HourColumn, KEY, Selection, SelectionParameters};
+use crate::metrics::series::{Known, SeriesAnswer, respond};
+use crate::metrics::step::Step;
+use crate::store::{Parameter, Relation, Sql, TenantSelect};
+
+const HOUR_S: f64 = 3_600.0;
+/// The last moment that `DateTime64(3)` can hold: what is known by then is all that is known. Milliseconds since 1970.
+const EVER_MS: i64 = 10_413_791_999_000;
+
+const NUMBERS: &str = ", sum(r.samples) as count, sum(r.resets) as resets, sum(r.increase) as increase, \
+    toFloat64(toUnixTimestamp(max(r.hour)) + 3600) as computed_until";
+const ROW: &str = ", [toUInt64(i.count), toUInt64(i.resets)] as counts, [i.increase, i.computed_until] as numbers";
+
+/// Hours before this are computed. Written by the upkeep of the aggregate stage.
+const THROUGH_SQL: &str = "select toUnixTimestamp(argMax(u.through, u.inserted_at)) as through from upkeep_progress as u \
+    where u.task = 'counters' and u.kafka_topic = {topic:String}";
+
+#[derive(Debug, Row, Deserialize)]
+struct Through {
+    through: u32,
+}
+
+/// An hour, day or month of a counter. Columns that were merged over are not there.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CounterPoint {
+    /// When it begins.
+    start: Instant,
+    /// When it ends.
+    end: Instant,
+    /// Whether all its hours are computed; late samples may always change them.
+    complete: bool,
+    /// Metric.
+    metric_name: String,
+    /// Service.
+    #[schema(required = false)]
+    service_id: String,
+    /// Plugin.
+    #[schema(required = false)]
+    plugin_id: String,
+    /// Environment.
+    #[schema(required = false)]
+    environment: String,
+    /// Team.
+    #[schema(required = false)]
+    team_id: String,
+    /// Always `counter`.
+    metric_type: String,
+    /// Unit.
+    unit: String,
+    /// Samples.
+    count: u64,
+    /// How often a series fell, which is taken for a start from zero.
+    resets: u64,
+    /// Rises from sample to sample, those from the last sample before the row on, all series together; `null` where it is
+    /// beyond what a double can hold.
+    increase: Option<f64>,
+    /// Increase a second: over the row, or the part of it that is computed.
+    rate: Option<f64>,
+}
+
+/// Increase and rate of counters by hour.
+///
+/// Order: metric, start, then the columns that are not merged over.
+#[utoipa::path(
+    get, path = "/v1/metrics/counters/hourly", tag = "metrics", params(SelectionParameters),
+    responses((status = 200, description = "A page of hours.", content(
+        (SeriesAnswer<CounterPoint> = "application/json"), (String = "text/csv"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"))))
+)]
+pub async fn hourly(asking: Asking, Asked(asked): Asked<SelectionParameters>) -> Result<Response, Problem> {
+    answer(asking, Step::Hour, asked).await
+}
+
+/// Increase and rate of counters by day of a time zone.
+#[utoipa::path(
+    get, path = "/v1/metrics/counters/daily", tag = "metrics", params(SelectionParameters),
+    responses((status = 200, description = "A page of days.", content(
+        (SeriesAnswer<CounterPoint> = "application/json"), (String = "text/csv"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"))))
+)]
+pub async fn daily(asking: Asking, Asked(asked): Asked<SelectionParameters>) -> Result<Response, Problem> {
+    answer(asking, Step::Day, asked).await
+}
+
+/// Increase and rate of counters by month of a time zone.
+#[utoipa::path(
+    get, path = "/v1/metrics/counters/monthly", tag = "metrics", params(SelectionParameters),
+    responses((status = 200, description = "A page of months.", content(
+        (SeriesAnswer<CounterPoint> = "application/json"), (String = "text/csv"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"))))
+)]
+pub async fn monthly(asking: Asking, Asked(asked): Asked<SelectionParameters>) -> Result<Response, Problem> {
+    answer(asking, Step::Month, asked).await
+}
+
+async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Result<Response, Problem> {
+    let Asking {
+        api,
+        caller,
+        request,
+        headers,
+    } = asking;
+    let _admitted = api.admit(caller.principal())?;
+    let resource = format!("/v1/metrics/counters/{}", step.name());
+    let selection = Selection::new(&api.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
+    let format = Format::negotiate(selection.parameters.format, &headers)?;
+    let completeness = completeness(&api, &request, &selection).await?;
+    let (rows, next_cursor): Rows = stored(&api, &request, &selection, &select(&selection)).await?;
+    let rated = |mut row: Arc<StoredPoint>| {
+        let start = row.start();
+        let end = selection.steps.end_of(start);
+        rate(Arc::make_mut(&mut row).numbers_mut(), start, end, completeness.through);
+        row
+    };
+    let rows = (rows.into_iter().map(rated).collect(), next_cursor);
+    let names = PointNames {
+        groups: selection.group_names(),
+        counts: &["count", "resets"],
+        numbers: vec!["increase", "rate"],
+    };
+    let known = Known {
+        completeness,
+        in_motion: Vec::new(),
+    };
+    respond(&selection, known, rows, names, format)
+}
+
+/// The rows of the page, and one more where others follow.
+fn select(selection: &Selection) -> TenantSelect {
+    let known_at = selection
+        .as_of()
+        .map_or(EVER_MS, |as_of| as_of.micros().div_euclid(1_000));
+    let columns = merging::key_columns(&selection.steps, HourColumn::OF_HOURS.hour, &selection.groups).then(NUMBERS);
+    let hours = TenantSelect::new(&selection.caller, Relation::CounterHours, columns)
+        .bind("known_at", Parameter::Text(datetime64(known_at)));
+    let merged = selection
+        .within(hours, HourColumn::OF_HOURS, None)
+        .then(Sql::from("group by ").then(merging::key_names(&selection.groups)));
+    let row = merging::cursor_key("i", "i.start".into(), &selection.groups).then(ROW);
+    merged
+        .outer(None, row)
+        .then(Sql::concat(["order by ", KEY]))
+        .limit(selection.limit() + 1)
+}
+
+/// Through when counters are computed. As of a moment it is what the watermarks of then and the caller's own computed hours allow:
+/// never later than it was, maybe earlier.
+async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> Result<Completeness, Problem> {
+    let topic = &api.config.source.metrics_topic;
+    let mut completeness = Completeness::of(&api.store.progress(request, topic, selection.as_of()).await?);
+    let computed: Option<Through> = match selection.as_of() {
+        None => {
+            let parameters = [("topic", Parameter::Text(topic.clone()))];
+            api.store.log_rows(request, THROUGH_SQL, &parameters).await?.pop()
+        }
+        Some(as_of) => {
+            let through = "toUInt32(toUnixTimestamp(max(r.hour)) + 3600 * (count() > 0)) as through";
+            let decided = TenantSelect::new(&selection.caller, Relation::CounterDecisions, through)
+                .and("r.decided_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')")
+                .bind("as_of", Parameter::Integer(as_of.datetime64_bound()));
+            api.store.first(request, &decided).await?
+        }
+    };
+    let computed = computed.map(|row| row.through).filter(|&through| through > 0);
+    completeness.limit(computed.map(Instant::from_seconds));
+    Ok(completeness)
+}
+
+/// From increase and end of the last computed hour to increase and rate.
+fn rate(numbers: &mut [f64], start: Instant, end: Instant, through: Option<Instant>) {
+    let [increase, computed_until] = numbers else { return };
+    let seconds = |moment: Instant| moment.micros() as f64 / 1e6;
+    let computed = through.map_or(*computed_until, |through| seconds(through).max(*computed_until));
+    let length_s = computed.min(seconds(end)) - seconds(start);
+    *computed_until = *increase / length_s.max(HOUR_S);
+}
+
+/// A moment as the engine reads it from text.
+fn datetime64(millis: i64) -> String {
+    let moment = chrono::DateTime::from_timestamp_millis(millis.clamp(0, EVER_MS)).unwrap_or_default();
+    moment.format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        Instant::parse(text).unwrap()
+    }
+
+    fn rate_of(computed_until: &str, through: Option<&str>) -> f64 {
+        let (start, end) = (at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
+        let mut numbers = [86_400.0, at(computed_until).micros() as f64 / 1e6];
+        rate(&mut numbers, start, end, through.map(at));
+        numbers[1]
+    }
+
+    #[test]
+    fn a_rate_is_over_what_is_computed_of_the_row() {
+        assert_eq!(
+            rate_of("2026-01-01T06:00:00Z", Some("2026-01-03T00:00:00Z")),
+            1.0,
+            "a whole day"
+        );
+        assert_eq!(
+            rate_of("2026-01-01T06:00:00Z", Some("2026-01-01T12:00:00Z")),
+            2.0,
+            "half of it"
+        );
+        assert_eq!(
+            rate_of("2026-01-01T06:00:00Z", Some("2026-01-01T03:00:00Z")),
+            4.0,
+            "more than is said to be"
+        );
+        assert_eq!(rate_of("2026-01-01T06:00:00Z", None), 4.0);
+    }
+}

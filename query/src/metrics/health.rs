@@ -1,0 +1,123 @@
+//! `GET /v1/metrics/health`: how each service of a tenant does, in the last complete hour.
+//!
+//! Enters: nothing but the caller. Leaves: latency, requests, errors, availability against its objective and the burn rate, by
+//! service and environment. What no metric tells is `null`, not zero. The definitions are those of `service_health_summary`.
+
+use std::ops::ControlFlow;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::access::Caller;
+use crate::api::observe::RowsReturned;
+use crate::api::{Api, Instant, Problem, RequestId};
+use crate::store::{Relation, TenantSelect};
+
+/// Services and environments at most; more of them are no overview.
+const ROWS_MAX: u32 = 10_000;
+const COLUMNS: &str = "toString(r.service_id) as service_id, toString(r.environment) as environment, toUInt32(r.hour) as hour, \
+    r.latency_p50_s as latency_p50_s, r.latency_p99_s as latency_p99_s, r.requests as requests, r.errors as errors, \
+    r.throughput_per_s as throughput_per_s, r.error_rate as error_rate, r.availability as availability, \
+    toFloat64(r.objective) as objective, r.burn_rate as burn_rate";
+
+#[derive(Debug, Clone, Row, Deserialize)]
+struct Stored {
+    service_id: String,
+    environment: String,
+    hour: u32,
+    latency_p50_s: Option<f64>,
+    latency_p99_s: Option<f64>,
+    requests: Option<f64>,
+    errors: Option<f64>,
+    throughput_per_s: Option<f64>,
+    error_rate: Option<f64>,
+    availability: Option<f64>,
+    objective: f64,
+    burn_rate: Option<f64>,
+}
+
+/// How a service does in an environment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServiceHealth {
+    /// The service.
+    service_id: String,
+    /// Where it runs.
+    environment: String,
+    /// Start of the hour that is told of.
+    hour: Instant,
+    /// Median latency. Seconds.
+    latency_p50_s: Option<f64>,
+    /// 99th percentile of the latency. Seconds.
+    latency_p99_s: Option<f64>,
+    /// Requests in the hour.
+    requests: Option<f64>,
+    /// Those that failed.
+    errors: Option<f64>,
+    /// Requests a second.
+    throughput_per_s: Option<f64>,
+    /// Share of requests that failed.
+    error_rate: Option<f64>,
+    /// Share of requests that did not.
+    availability: Option<f64>,
+    /// What the availability should be.
+    objective: f64,
+    /// How fast the errors that the objective allows are used up: 1 uses up exactly all of them.
+    burn_rate: Option<f64>,
+}
+
+impl From<Stored> for ServiceHealth {
+    fn from(stored: Stored) -> Self {
+        Self {
+            hour: Instant::from_seconds(stored.hour),
+            service_id: stored.service_id,
+            environment: stored.environment,
+            latency_p50_s: stored.latency_p50_s,
+            latency_p99_s: stored.latency_p99_s,
+            requests: stored.requests,
+            errors: stored.errors,
+            throughput_per_s: stored.throughput_per_s,
+            error_rate: stored.error_rate,
+            availability: stored.availability,
+            objective: stored.objective,
+            burn_rate: stored.burn_rate,
+        }
+    }
+}
+
+/// How all services do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HealthAnswer {
+    /// By service and environment.
+    rows: Vec<ServiceHealth>,
+}
+
+/// How each service does in the last complete hour.
+#[utoipa::path(
+    get, path = "/v1/metrics/health", tag = "metrics",
+    responses((status = 200, description = "All services.", body = HealthAnswer))
+)]
+pub async fn health(
+    State(api): State<Api>,
+    caller: Caller,
+    request: RequestId,
+) -> Result<(Extension<RowsReturned>, Json<HealthAnswer>), Problem> {
+    let _admitted = api.admit(caller.principal())?;
+    if !caller.teams().is_empty() {
+        return Err(Problem::forbidden(
+            "the health of a service is that of all its teams, and this key sees some of them",
+        ));
+    }
+    let select = TenantSelect::new(&caller, Relation::ServiceHealth, COLUMNS)
+        .then("order by service_id, environment")
+        .limit(ROWS_MAX);
+    let mut rows = Vec::new();
+    let take = |stored: Stored| {
+        rows.push(ServiceHealth::from(stored));
+        ControlFlow::Continue(())
+    };
+    api.store.rows(&request, &select, take).await?;
+    Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows })))
+}

@@ -1,0 +1,17 @@
+//! Which partial aggregates count: the one text of the rule of epochs, for migrations and for the statements of the API.
+//!
+//! In: the name that `metrics_hourly` goes by, and where the visible rebuilds are. Out: a condition. The rule: of an hour and a metric, with
+//! `k` the newest visible rebuild that covers both (0: none), the partial aggregates of the odd epoch `2k - 1`, and those of every even
+//! epoch from `2k` on. The migration `rebuilds` says why. Pure.
+
+/// The visible rebuilds, as the condition takes them: a scalar subquery, to be ended by a further condition or by a bracket.
+pub const VISIBLE_REBUILDS_SQL: &str = "select groupArray((number, hour_from, hour_to, tenant_id, metric_name)) from rebuilds final where state = 'visible'";
+
+/// The condition on partial aggregates `of`, with the SQL of the visible rebuilds.
+pub fn visible_epochs_sql(of: &str, rebuilds: &str) -> String {
+    format!(
+        "{of}.epoch = 2 * (arrayMax(b -> if({of}.hour >= b.2 and {of}.hour < b.3 and (b.4 = '' or b.4 = {of}.tenant_id) \
+         and (b.5 = '' or b.5 = {of}.metric_name), b.1, 0), {rebuilds}) as rebuild) - 1 \
+         or ({of}.epoch % 2 = 0 and {of}.epoch >= 2 * rebuild)"
+    )
+}
