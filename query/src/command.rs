@@ -56,7 +56,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             }
         },
         Some(Command::Keys(command)) => exit_code(run_keys(&command, &arguments.config)),
-        Some(Command::VerifyExport(export)) => verify::run(&export),
+        Some(Command::VerifyExport(export)) => verify::run(export, arguments.config).await,
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "horolog-query", &mut io::stdout());
             ExitCode::SUCCESS

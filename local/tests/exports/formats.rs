@@ -1,6 +1,6 @@
 //! What is in an export is what was put in, whatever the format, read by programs that are not ours.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::bed::Bed;
 use crate::client::ready;
 use crate::history::{insert_history, vouch};
+use crate::python::python;
 use crate::requester::{assert_verifies, export, of};
 
 /// The rows of a tenant as the engine has them, in the order of an export.
@@ -55,35 +56,17 @@ fn stored(tenant: &str) -> Vec<Value> {
 /// The rows of an export as Python reads them.
 fn read_back(folder: &Path) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports/read_back.py");
-    let output = Command::new(python()).arg(script).arg(folder).output().unwrap();
+    let output = Command::new(python("read-back", &["pyarrow==26.0.1"]))
+        .arg(script)
+        .arg(folder)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.split('\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-/// A Python with pyarrow, made once and kept with the build.
-fn python() -> PathBuf {
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read-back-python");
-    let (python, complete) = (environment.join("bin/python"), environment.join("complete"));
-    if !complete.exists() {
-        let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment));
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "pyarrow==26.0.1",
-        ]));
-        std::fs::write(complete, "").unwrap();
-    }
-    python
 }
 
 #[test]

@@ -30,3 +30,15 @@ pub(crate) fn vouch(partition: i32) {
          from audit_logs where kafka_partition = {partition}"
     ));
 }
+
+/// `rows` events of more than 3 KB each, twelve minutes apart from 2024-01-01 on: files of them are sent in several parts.
+pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
+    Bed::shared().execute(&format!(
+        "insert into audit_logs (event_id, tenant_id, occurred_at, user_id, source, action, status, old_value, kafka_topic, \
+         kafka_partition, kafka_offset, kafka_timestamp, log_epoch, inserted_at) select generateUUIDv4(number), '{tenant}', \
+         toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMinute(12 * number), 'ann', 'api', 'doc.update', 'success', \
+         repeat(hex(cityHash64(number)), 200), 'audit-events', {partition}, number, \
+         toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
+    ));
+    vouch(partition);
+}

@@ -5,6 +5,7 @@
 mod access;
 #[path = "../bed/mod.rs"]
 mod bed;
+mod bucket;
 #[allow(dead_code)]
 #[path = "../query/client.rs"]
 mod client;
@@ -12,5 +13,7 @@ mod crash;
 mod disk;
 mod formats;
 mod history;
+mod python;
 mod requester;
+mod s3;
 mod verifying;

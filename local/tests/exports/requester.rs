@@ -44,11 +44,18 @@ pub(crate) fn ended(service: &Proc, tenant: &str, id: &str) -> Value {
     export
 }
 
+/// An export that becomes complete.
+#[track_caller]
+pub(crate) fn complete(service: &Proc, tenant: &str, body: &Value) -> Value {
+    let export = ended(service, tenant, &begin(service, tenant, body));
+    assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
+    export
+}
+
 /// An export that becomes complete, and its folder.
 #[track_caller]
 pub(crate) fn export(service: &Proc, tenant: &str, body: &Value) -> (Value, PathBuf) {
-    let export = ended(service, tenant, &begin(service, tenant, body));
-    assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
+    let export = complete(service, tenant, body);
     let folder = folder(service, export["id"].as_str().unwrap());
     (export, folder)
 }
@@ -68,10 +75,14 @@ pub(crate) fn of(format: &str, compression: &str) -> Value {
     json!({"format": format, "compression": compression})
 }
 
+/// The program, as a terminal would start it.
+pub(crate) fn horolog_query() -> Command {
+    Command::new(Path::new(HOROLOG).with_file_name("horolog-query"))
+}
+
 /// Verifies a folder as its recipient would.
 pub(crate) fn verify(folder: &Path, arguments: &[&str]) -> Output {
-    let program = Path::new(HOROLOG).with_file_name("horolog-query");
-    Command::new(program)
+    horolog_query()
         .arg("verify-export")
         .arg(folder)
         .args(arguments)

@@ -13,6 +13,7 @@ mod page;
 mod refusals;
 mod rows;
 mod running;
+mod search;
 mod series;
 mod tenants;
 mod terminal;

@@ -87,8 +87,27 @@ fn events_are_found_shown_with_what_they_changed_and_cannot_steer_the_terminal()
     assert!(shown.contains("~ /title: \"a\" -> \"b\""), "{shown}");
     assert!(shown.contains("+ /m: 2") && shown.contains("- /n: 1"), "{shown}");
     assert!(!shown.contains('\u{1b}') && !found.contains('\u{1b}'));
-    let line = succeeds(&["audit", "timeline", "--user", "eve", "--json"]);
+    let line = succeeds(&[&["audit", "timeline", "--user", "eve", "--json"][..], &SPAN].concat());
     assert_eq!(documents(&line)[0]["user_id"], "eve");
+    assert_eq!(
+        succeeds(&["audit", "timeline", "--user", "eve", "--to", "1999-01-01", "--json"]),
+        ""
+    );
+}
+
+#[test]
+fn events_are_listed_from_either_end_of_their_time() {
+    for number in 11..14 {
+        insert_event(TENANT, number, &[("user_id", "'ada'")]);
+    }
+    let listed = |order: &[&str]| {
+        documents(&succeeds(
+            &[&["audit", "search", "--user", "ada", "--json"], order].concat(),
+        ))
+    };
+    let (newest, mut oldest) = (listed(&[]), listed(&["--oldest"]));
+    oldest.reverse();
+    assert_eq!((newest.len(), newest), (3, oldest));
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn tag(bytes: &[u8], encoding: Encoding) -> String {
 }
 
 /// `If-None-Match`, compared weakly as RFC 9110, 13.1.2 wants it.
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()

@@ -98,11 +98,6 @@ impl<T> Page<T> {
         self.rows.last().filter(|_| self.more)
     }
 
-    /// The rows.
-    pub fn rows(&self) -> &[T] {
-        &self.rows
-    }
-
     /// The rows, owned.
     pub fn into_rows(self) -> Vec<T> {
         self.rows

@@ -39,7 +39,8 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
         &config.exports,
         store.for_exports(&config.exports),
         &config.source.audit_topic,
-    )?;
+    )
+    .await?;
     let app = router(Api::new(config, store)?.with_exports(exports), health);
     let listener = listener.tap_io(|stream| {
         // Without it small answers wait for the caller's delayed acknowledgement.

@@ -68,6 +68,8 @@ count_columns! {
     IpAddress = "ip_address",
     /// The caller's session.
     SessionId = "session_id",
+    /// The request, which events of several services may share.
+    RequestId = "request_id",
     /// How it ended.
     Status = "status",
 }

@@ -23,7 +23,7 @@ use crate::api::parameters::Both;
 use crate::api::{Api, Instant, Problem, RequestId};
 use crate::audit::event::{Coordinates, Event, StoredEvent};
 use crate::audit::filter::EventFilter;
-use crate::audit::question::{FirstCopy, Paging, Question, SentAgain};
+use crate::audit::question::{FirstCopy, Key, Paging, Question, SentAgain};
 
 /// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,18 +52,25 @@ pub async fn events(
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
     let _admitted = api.admit(caller.principal())?;
     let question = Question::new(&api.cursor_key, caller, asked)?;
-    let end = api.store.first(&request, &question.select_end()).await?;
+    let keys: Vec<Key> = api.store.collect(&request, &question.select_keys()).await?;
     let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
-    let take = |event: StoredEvent| {
-        let bytes = event.bytes();
-        page.push(event, bytes)
+    let first = match keys.is_empty() {
+        true => HashMap::new(),
+        false => {
+            let take = |event: StoredEvent| {
+                let bytes = event.bytes();
+                page.push(event, bytes)
+            };
+            let select = question.select(&keys);
+            let read = async { api.store.rows(&request, &select, take).await.map_err(Problem::from) };
+            let copies = first_copies(&api, &request, &question, &keys);
+            tokio::try_join!(read, copies)?.1
+        }
     };
-    api.store.rows(&request, &question.select(end), take).await?;
     let next_cursor = page
         .continues_after()
         .map(|event| question.cursor_after(event))
         .transpose()?;
-    let first = first_copies(&api, &request, &question, page.rows()).await?;
     let is_first = |event: &StoredEvent| {
         first
             .get(&event.event_id)
@@ -80,17 +87,14 @@ pub async fn events(
     ))
 }
 
-/// The first copy of each event of a page that was sent more than once.
+/// The first copy of each of these events that was sent more than once.
 async fn first_copies(
     api: &Api,
     request: &RequestId,
     question: &Question,
-    events: &[StoredEvent],
+    events: &[Key],
 ) -> Result<HashMap<Uuid, Coordinates>, Problem> {
     let mut first = HashMap::new();
-    if events.is_empty() {
-        return Ok(first);
-    }
     let sent_again: Vec<SentAgain> = api.store.collect(request, &question.select_sent_again(events)).await?;
     if sent_again.is_empty() {
         return Ok(first);

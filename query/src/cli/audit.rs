@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Client, Page, Parameters};
 use super::error::CliError;
-use super::filter::{self, EventFilterArgs};
+use super::filter::{self, EventFilterArgs, SpanArgs};
 use super::output::Output;
 use super::table::{self, Column, at, number, plain, shown, text};
 
@@ -59,6 +59,9 @@ pub enum AuditCommand {
         /// Which events
         #[command(flatten)]
         filter: EventFilterArgs,
+        /// The oldest first
+        #[arg(long)]
+        oldest: bool,
         /// Events at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
@@ -79,6 +82,9 @@ pub enum AuditCommand {
         /// The resource's type
         #[arg(long, requires = "resource")]
         resource_type: Option<String>,
+        /// When
+        #[command(flatten)]
+        span: SpanArgs,
         /// The oldest first
         #[arg(long)]
         oldest: bool,
@@ -114,24 +120,27 @@ pub enum Bucket {
 /// Does it.
 pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
-        AuditCommand::Search { filter, limit } => events(&filter.parameters(Utc::now()), limit, client, output).await,
+        AuditCommand::Search { filter, oldest, limit } => {
+            let mut asked = filter.parameters(Utc::now());
+            asked.extend(order(oldest));
+            events(&asked, limit, client, output).await
+        }
         AuditCommand::Timeline {
             user,
             resource,
             resource_type,
+            span,
             oldest,
             limit,
         } => {
-            let asked = [
+            let of = [
                 ("user_id", user),
                 ("resource_type", resource_type),
                 ("resource_id", resource),
-                ("order", oldest.then(|| "oldest".to_owned())),
             ];
-            let asked: Parameters = asked
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect();
+            let mut asked = span.parameters(Utc::now());
+            asked.extend(of.into_iter().filter_map(|(name, value)| Some((name, value?))));
+            asked.extend(order(oldest));
             events(&asked, limit, client, output).await
         }
         AuditCommand::Show { event } => show(&event, client, output).await,
@@ -142,6 +151,11 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
             counts(&asked, client, output).await
         }
     }
+}
+
+/// The newest first is the rule.
+fn order(oldest: bool) -> Option<(&'static str, String)> {
+    oldest.then(|| ("order", "oldest".to_owned()))
 }
 
 async fn events(asked: &Parameters, limit: u32, client: &Client, output: Output) -> Result<(), CliError> {

@@ -35,7 +35,7 @@ const FILES: [Column; 4] = [
     number("BYTES", "bytes"),
     text("SHA-256", "sha256"),
 ];
-const JOB_FIELDS: [&str; 12] = [
+const JOB_FIELDS: [&str; 13] = [
     "id",
     "state",
     "error",
@@ -47,6 +47,7 @@ const JOB_FIELDS: [&str; 12] = [
     "finished_at",
     "rows",
     "bytes",
+    "location",
     "digest",
 ];
 

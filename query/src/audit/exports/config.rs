@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use horolog_stage::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
+use super::bucket::config::S3Config;
+
 /// `[exports]`: audit exports, written in the background.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportsConfig {
-    /// Folder that they are written to; none, and there are no exports. It belongs to one process.
+    /// Folder that they are written to, and that holds what is known of them where the files go to a bucket; none, and there are
+    /// no exports. It belongs to one process.
     pub folder: Option<PathBuf>,
     /// Ed25519 private key (PEM) that manifests are signed with; without one they are not signed.
     pub signing_key_file: Option<PathBuf>,
@@ -23,8 +26,10 @@ pub struct ExportsConfig {
     pub statement_timeout_s: u64,
     /// Memory of such a statement in the engine; what needs more is spilled to its disk from half of it on. Bytes.
     pub statement_memory_bytes_max: u64,
-    /// How long an export waits for a store that is away, before it fails. Seconds.
+    /// How long an export waits for a store or a bucket that is away, before it fails. Seconds.
     pub store_patience_s: u64,
+    /// S3-compatible storage that the files are written to.
+    pub s3: S3Config,
 }
 
 impl Default for ExportsConfig {
@@ -38,6 +43,7 @@ impl Default for ExportsConfig {
             statement_timeout_s: 4 * 3_600,
             statement_memory_bytes_max: 1 << 30,
             store_patience_s: 3_600,
+            s3: S3Config::default(),
         }
     }
 }
@@ -59,6 +65,6 @@ impl ExportsConfig {
                 });
             }
         }
-        Ok(())
+        self.s3.check()
     }
 }

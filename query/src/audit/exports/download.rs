@@ -1,18 +1,24 @@
 //! `GET /v1/audit/exports/{id}/files/{name}`: a finished file, whole or in ranges (RFC 9110, 14).
 //!
-//! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes. Only names that the export has are looked
-//! up, so no path can be smuggled in; a file is there once it is finished, also while others are still being written.
+//! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes, from wherever they lie. Only names that the
+//! export has are looked up, so no path can be smuggled in; a file is there once it is finished, also while others are still
+//! being written. Its tag is its SHA-256, so a download that goes on tomorrow goes on with the same file.
+
+use std::io;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tower::ServiceExt;
-use tower_http::services::ServeFile;
 
+use super::bucket::BucketError;
 use super::handlers::export_id;
+use super::job::Job;
 use super::manifest::{DIGEST_NAME, NAME, SIGNATURE_NAME};
+use super::ranges::{Wanted, wanted};
+use super::shelf::Shelf;
 use crate::access::Caller;
+use crate::api::caching::is_known;
 use crate::api::{Api, Problem};
 
 /// A file of an export, whole or in ranges. `manifest.json` is there once the export is complete.
@@ -24,35 +30,100 @@ use crate::api::{Api, Problem};
     responses(
         (status = 200, description = "The file.", content_type = "application/octet-stream"),
         (status = 206, description = "The range of it that was asked for.", content_type = "application/octet-stream"),
+        (status = 416, description = "There are no bytes in the range that was asked for."),
     )
 )]
 pub async fn download(
     State(api): State<Api>,
     caller: Caller,
     Path((id, name)): Path<(String, String)>,
-    request: Request,
+    asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
-    let shown = exports.get(caller.tenant().as_str(), id)?;
-    let beside = [NAME, DIGEST_NAME, SIGNATURE_NAME].contains(&name.as_str());
-    if !beside && !shown.files.iter().any(|file| file.name == name) {
-        return Err(Problem::NotFound);
-    }
-    let service = ServeFile::new(exports.shelf.files(id).join(&name));
-    let Ok(response) = service.oneshot(request).await;
-    if response.status() == axum::http::StatusCode::NOT_FOUND {
-        return Err(Problem::NotFound);
-    }
-    let mut response = response.map(Body::new).into_response();
-    let headers = response.headers_mut();
-    let media = if name == NAME {
-        "application/json"
-    } else {
-        "application/octet-stream"
+    let job = exports.job(caller.tenant().as_str(), id)?;
+    let file = Stated::find(&exports.shelf, &job, &name).await?;
+    let mut answer = HeaderMap::new();
+    let mut say = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.insert(name, value);
+        }
     };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
+    say(header::ACCEPT_RANGES, "bytes".to_owned());
+    if let Some(tag) = file.tag() {
+        if is_known(&asked, &tag) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        }
+        say(header::ETAG, tag);
     }
-    Ok(response)
+    let (status, range) = match file.wanted(&asked) {
+        Wanted::Whole => (StatusCode::OK, 0..file.bytes),
+        Wanted::Part(range) => {
+            let place = format!("bytes {}-{}/{}", range.start, range.end - 1, file.bytes);
+            say(header::CONTENT_RANGE, place);
+            (StatusCode::PARTIAL_CONTENT, range)
+        }
+        Wanted::Beyond => {
+            let size = [(header::CONTENT_RANGE, format!("bytes */{}", file.bytes))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, size).into_response());
+        }
+    };
+    let media = match name == NAME {
+        true => "application/json",
+        false => "application/octet-stream",
+    };
+    say(header::CONTENT_TYPE, media.to_owned());
+    say(header::CONTENT_LENGTH, (range.end - range.start).to_string());
+    say(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
+    let content = exports.shelf.read(&job, &name, range).await.map_err(unreadable)?;
+    Ok((status, answer, Body::from_stream(content)).into_response())
+}
+
+/// What is known of a file before it is read.
+struct Stated {
+    bytes: u64,
+    sha256: Option<String>,
+}
+
+impl Stated {
+    async fn find(shelf: &Shelf, job: &Job, name: &str) -> Result<Self, Problem> {
+        if let Some(file) = job.files.iter().find(|file| file.name == name) {
+            return Ok(Self {
+                bytes: file.bytes,
+                sha256: Some(file.sha256.clone()),
+            });
+        }
+        if job.digest.is_none() || ![NAME, DIGEST_NAME, SIGNATURE_NAME].contains(&name) {
+            return Err(Problem::NotFound);
+        }
+        Ok(Self {
+            bytes: shelf.size(job, name).await.map_err(unreadable)?,
+            sha256: job.digest.clone().filter(|_| name == NAME),
+        })
+    }
+
+    fn tag(&self) -> Option<String> {
+        self.sha256.as_ref().map(|sha256| format!("\"{sha256}\""))
+    }
+
+    /// A range of another file than the one that `If-Range` names is of no use (RFC 9110, 13.1.5).
+    fn wanted(&self, asked: &HeaderMap) -> Wanted {
+        let text = |name| asked.get(name).and_then(|value| value.to_str().ok());
+        match text(header::IF_RANGE) {
+            Some(tag) if self.tag().as_deref() != Some(tag) => Wanted::Whole,
+            _ => wanted(text(header::RANGE), self.bytes),
+        }
+    }
+}
+
+fn unreadable(error: io::Error) -> Problem {
+    tracing::warn!(%error, "a file of an export cannot be read");
+    if error.kind() == io::ErrorKind::NotFound {
+        return Problem::NotFound;
+    }
+    match error.downcast::<BucketError>() {
+        Ok(BucketError::NotFound(_)) => Problem::NotFound,
+        Ok(elsewhere @ BucketError::Elsewhere(_)) => Problem::forbidden(elsewhere.to_string()),
+        Ok(_) => Problem::StoreUnavailable,
+        Err(_) => Problem::Internal,
+    }
 }

@@ -22,14 +22,17 @@ use super::spec::{Compression, Format, Spec};
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
-const UNIQUE: [&str; 5] = [
+const UNIQUE: [&str; 7] = [
     "event_id",
     "request_id",
+    "old_value",
+    "new_value",
     "occurred_at",
     "kafka_offset",
     "kafka_timestamp",
 ];
-/// Of these, the numbers, which lie close to their neighbours.
+/// Of these, the numbers, which lie close to their neighbours. They alone have statistics: the rows are in the order of time, so a
+/// reader can skip by them, while the smallest and the largest of unordered texts cost two comparisons a value and skip nothing.
 const STEPPING: [&str; 3] = ["occurred_at", "kafka_offset", "kafka_timestamp"];
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 6;
@@ -136,12 +139,14 @@ fn properties(compression: Compression) -> Result<WriterProperties, EncodeError>
         .set_created_by("horolog".to_owned())
         .set_compression(codec)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_statistics_enabled(EnabledStatistics::Chunk);
+        .set_statistics_enabled(EnabledStatistics::None);
     for name in UNIQUE {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     for name in STEPPING {
-        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+        builder = builder
+            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED)
+            .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Chunk);
     }
     Ok(builder.build())
 }

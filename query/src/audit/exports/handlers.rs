@@ -87,7 +87,7 @@ pub async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>)
     responses((status = 204, description = "It is ended, or gone."))
 )]
 pub async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    api.exports()?.delete(caller.tenant().as_str(), export_id(&id)?)?;
+    api.exports()?.delete(caller.tenant().as_str(), export_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

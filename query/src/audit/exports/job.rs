@@ -100,6 +100,9 @@ pub struct Job {
     pub id: Uuid,
     /// What was asked.
     pub spec: Spec,
+    /// Bucket and prefix that its files lie in, as `s3://BUCKET/PREFIX`; none, and they lie in the folder. Kept, so that a
+    /// changed setting does not make them look lost.
+    pub bucket: Option<String>,
     /// Who asked, and what they could see then.
     pub caller: KeptCaller,
     /// Who asked, in words.
@@ -185,6 +188,7 @@ impl Job {
             rows: self.rows().max(rows_now),
             rows_planned: self.rows_planned(),
             bytes: self.bytes(),
+            location: self.bucket.as_ref().map(|bucket| format!("{bucket}/{}", self.id)),
             files: self.files.iter().map(ShownFile::of).collect(),
             digest: self.digest.clone(),
         }
@@ -216,6 +220,8 @@ pub struct Shown {
     pub rows_planned: Option<u64>,
     /// Bytes of finished files.
     pub bytes: u64,
+    /// Where its files lie, as `s3://BUCKET/PREFIX/ID`; none where that is a folder of this service.
+    pub location: Option<String>,
     /// Finished files.
     pub files: Vec<ShownFile>,
     /// SHA-256 of the manifest.

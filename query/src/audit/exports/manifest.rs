@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::columns;
+use super::completeness::Completeness;
 use super::job::{FileEntry, Job, PartitionRows};
 use super::part::hex;
 use super::plan::Count;
@@ -72,6 +73,8 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// By month: what the store counted before, and what was written.
     pub months: Vec<Month>,
+    /// Through when the span is complete, what of it may be lost, and what was rejected: as the ledger below has it.
+    pub completeness: Completeness,
     /// The ledger: which records the export was made of, up to which offsets, and what it says of them.
     pub ledger: Snapshot,
 }
@@ -109,6 +112,7 @@ impl Manifest {
     /// Of a job whose months are all written.
     pub fn of(job: &Job, finished_at: i64) -> Option<Self> {
         let months = months(job);
+        let ledger = job.snapshot.clone()?;
         Some(Self {
             format_version: VERSION,
             export_id: job.id,
@@ -140,7 +144,8 @@ impl Manifest {
             bytes: job.bytes(),
             files: job.files.clone(),
             months,
-            ledger: job.snapshot.clone()?,
+            completeness: Completeness::of(&job.spec.filter, &ledger),
+            ledger,
         })
     }
 }
@@ -200,16 +205,17 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
 
 /// Writes it beside the files. `finished_at` stays what it was when a crash comes between the manifest and the job's state:
 /// the manifest is then written again with a later time, which nobody has seen the first of.
-pub fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {
+pub async fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {
     let unplanned = || io::Error::other("the export has no snapshot");
     let manifest = Manifest::of(job, finished_at).ok_or_else(unplanned)?;
     let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
     bytes.push(b'\n');
     let digest = hex(&Sha256::digest(&bytes));
     if let Some(signer) = signer {
-        shelf.add(job.id, SIGNATURE_NAME, &signer.sign(&bytes))?;
+        shelf.add(job, SIGNATURE_NAME, signer.sign(&bytes).into()).await?;
     }
-    shelf.add(job.id, DIGEST_NAME, format!("{digest}  {NAME}\n").as_bytes())?;
-    shelf.add(job.id, NAME, &bytes)?;
+    let line = format!("{digest}  {NAME}\n");
+    shelf.add(job, DIGEST_NAME, line.into_bytes()).await?;
+    shelf.add(job, NAME, bytes).await?;
     Ok(Written { digest, finished_at })
 }

@@ -2,14 +2,17 @@
 //!
 //! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background and again after a crash; [`run`]
 //! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
-//! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is the folder it lies in, [`job`] what is known of it.
+//! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is where it lies, in a folder or a [`bucket`], [`job`] what is
+//! known of it.
 //! [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
 //!
 //! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
 //! repetition over the same snapshot gives the same bytes; a finished file is never written again; memory does not grow
 //! with the span. An export that does not add up fails instead of being handed out.
 
+pub mod bucket;
 pub mod columns;
+pub mod completeness;
 pub mod config;
 pub mod download;
 pub mod encode;
@@ -19,10 +22,12 @@ pub mod manifest;
 pub mod part;
 pub mod plan;
 pub mod queue;
+pub mod ranges;
 pub mod repeats;
 pub mod run;
 pub mod shelf;
 pub mod signature;
+pub mod sink;
 pub mod snapshot;
 pub mod spec;
 pub mod verify;

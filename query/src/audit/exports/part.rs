@@ -1,24 +1,22 @@
 //! A file while it is written: encoded, counted, hashed, and named only when it is whole and durable.
 //!
 //! Enters: batches of rows in the export's order. Leaves: a [`FileEntry`]. Guarantees: a part that is dropped leaves nothing
-//! behind; the hash is of the bytes that were written.
+//! with a name; the hash is of the bytes that were written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::encode::{EncodeError, Encoder};
-use super::job::{FileEntry, Key, PartitionRows};
+use super::job::{FileEntry, Job, Key, PartitionRows};
 use super::run::rows::Rows;
 use super::shelf::Shelf;
-use super::spec::Spec;
+use super::sink::Sink;
 
-/// Bytes on their way to the disk are collected so far.
+/// Bytes on their way out are collected so far.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Rows and later copies met, by log epoch and partition.
@@ -65,23 +63,24 @@ pub struct Part {
     month: u32,
     rows: u64,
     ends: Option<(Key, Key)>,
-    encoder: Option<Encoder<BufWriter<Hashed>>>,
-    temporary: PathBuf,
+    encoder: Encoder<BufWriter<Hashed>>,
+    failure: Failure,
 }
 
 impl Part {
     /// Begins a file.
-    pub fn create(shelf: &Shelf, id: Uuid, spec: &Spec, month: u32, number: u32) -> Result<Self, EncodeError> {
-        let name = spec.file_name(month, number);
-        let temporary = shelf.temporary(id, &name);
-        let to = BufWriter::with_capacity(BUFFER_BYTES, Hashed::new(File::create(&temporary)?));
+    pub fn create(shelf: &Shelf, job: &Job, month: u32, number: u32) -> Result<Self, EncodeError> {
+        let name = job.spec.file_name(month, number);
+        let failure = Failure::default();
+        let hashed = Hashed::new(shelf.create(job, &name)?, failure.clone());
+        let to = BufWriter::with_capacity(BUFFER_BYTES, hashed);
         Ok(Self {
             name,
             month,
             rows: 0,
             ends: None,
-            encoder: Some(Encoder::new(spec, to)?),
-            temporary,
+            encoder: Encoder::new(&job.spec, to)?,
+            failure,
         })
     }
 
@@ -102,22 +101,20 @@ impl Part {
             None => self.ends = Some((rows.key(0), last)),
         }
         self.rows += batch.num_rows() as u64;
-        match &mut self.encoder {
-            Some(encoder) => encoder.write(batch),
-            None => Ok(()),
-        }
+        let written = self.encoder.write(batch);
+        written.map_err(|error| self.failure.behind(error))
     }
 
     /// Ends the file and gives it its name. `None` where it has no row: then there is no file.
-    pub fn finish(mut self, shelf: &Shelf, id: Uuid, tally: Tally) -> Result<Option<FileEntry>, EncodeError> {
-        let (Some(encoder), Some((first, last))) = (self.encoder.take(), self.ends.take()) else {
+    pub fn finish(self, tally: Tally) -> Result<Option<FileEntry>, EncodeError> {
+        let Some((first, last)) = self.ends else {
             return Ok(None);
         };
-        let hashed = encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let (bytes, sha256) = hashed.sync()?;
-        shelf.publish(id, &self.name)?;
+        let buffered = self.encoder.finish().map_err(|error| self.failure.behind(error))?;
+        let hashed = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let (bytes, sha256) = hashed.finish()?;
         Ok(Some(FileEntry {
-            name: std::mem::take(&mut self.name),
+            name: self.name,
             month: self.month,
             rows: self.rows,
             bytes,
@@ -129,45 +126,60 @@ impl Part {
     }
 }
 
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.encoder = None;
-        let _ = fs::remove_file(&self.temporary); // not there once it was published
+/// What went wrong below an encoder. Some encoders keep only the text of it, and then a full disk cannot be told from rows that
+/// do not fit.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<io::Error>>>);
+
+impl Failure {
+    /// Keeps an error; its place takes one with the same text.
+    fn keep(&self, error: io::Error) -> io::Error {
+        let text = io::Error::new(error.kind(), error.to_string());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        text
+    }
+
+    /// The error behind what an encoder says.
+    fn behind(&self, said: EncodeError) -> EncodeError {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.map_or(said, EncodeError::Io)
     }
 }
 
 /// A file whose bytes are counted and hashed as they are written.
 struct Hashed {
-    file: File,
+    file: Sink,
     hash: Sha256,
     bytes: u64,
+    failure: Failure,
 }
 
 impl Hashed {
-    fn new(file: File) -> Self {
+    fn new(file: Sink, failure: Failure) -> Self {
         Self {
             file,
             hash: Sha256::new(),
             bytes: 0,
+            failure,
         }
     }
 
-    fn sync(self) -> io::Result<(u64, String)> {
-        self.file.sync_all()?;
+    fn finish(self) -> io::Result<(u64, String)> {
+        self.file.finish()?;
         Ok((self.bytes, hex(&self.hash.finalize())))
     }
 }
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.file.write(bytes).map_err(|error| self.failure.keep(error))?;
         self.hash.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| self.failure.keep(error))
     }
 }
 

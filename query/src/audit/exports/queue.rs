@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
 use super::job::{Job, Shown, State};
 use super::run::month::{MonthError, Signals};
@@ -85,11 +86,15 @@ pub struct Exports {
 }
 
 impl Exports {
-    /// Opens the folder and goes on with what was under way. `None` where there is no folder.
-    pub fn start(config: &ExportsConfig, store: Store, topic: &str) -> anyhow::Result<Option<Arc<Self>>> {
+    /// Opens folder and bucket and goes on with what was under way. `None` where there is no folder.
+    pub async fn start(config: &ExportsConfig, store: Store, topic: &str) -> anyhow::Result<Option<Arc<Self>>> {
         let Some(folder) = &config.folder else { return Ok(None) };
+        let bucket = Bucket::new(&config.s3)?;
+        if let Some(bucket) = &bucket {
+            reach(bucket).await?;
+        }
         let named = |setting: &'static str| move |error: io::Error| anyhow::anyhow!("{setting}: {error}");
-        let shelf = Shelf::open(folder).map_err(named("exports.folder"))?;
+        let shelf = Shelf::open(folder, bucket).map_err(named("exports.folder"))?;
         let signer = config.signing_key_file.as_deref().map(Signer::load).transpose();
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
@@ -103,8 +108,11 @@ impl Exports {
             config: config.clone(),
             entries: Mutex::new(entries.clone()),
         });
-        for entry in entries.into_values().filter(|entry| !entry.job().state.is_final()) {
-            exports.launch(entry);
+        for entry in entries.into_values() {
+            match entry.job().state.is_final() {
+                true => exports.tidy(entry),
+                false => exports.launch(entry),
+            }
         }
         Ok(Some(exports))
     }
@@ -119,6 +127,7 @@ impl Exports {
         let job = Job {
             id: Uuid::new_v4(),
             spec,
+            bucket: self.shelf.bucket_url().map(str::to_owned),
             caller: caller.keep(),
             requested_by: format!("{} ({})", facts.name, facts.identity),
             request_id: request.to_string(),
@@ -135,7 +144,7 @@ impl Exports {
             finished_at: None,
             digest: None,
         };
-        let saved = self.shelf.prepare(job.id).and_then(|()| self.shelf.save(&job));
+        let saved = self.shelf.prepare(&job).and_then(|()| self.shelf.save(&job));
         saved.map_err(|error| {
             tracing::error!(%error, "an export cannot be written to exports.folder");
             Problem::StoreUnavailable
@@ -161,16 +170,22 @@ impl Exports {
         Ok(self.entry(tenant, id)?.shown())
     }
 
+    /// What is known of an export of a tenant.
+    pub fn job(&self, tenant: &str, id: Uuid) -> Result<Job, Problem> {
+        Ok(self.entry(tenant, id)?.job())
+    }
+
     /// Ends an export that is under way; removes one that came to its end, with its files.
-    pub fn delete(&self, tenant: &str, id: Uuid) -> Result<(), Problem> {
+    pub async fn delete(&self, tenant: &str, id: Uuid) -> Result<(), Problem> {
         let entry = self.entry(tenant, id)?;
         entry.signals.stop.store(true, Ordering::Relaxed);
         let internal = |error: io::Error| {
             tracing::error!(%id, %error, "an export cannot be removed");
             Problem::Internal
         };
-        if entry.job().state.is_final() {
-            self.shelf.remove(id).map_err(internal)?;
+        let job = entry.job();
+        if job.state.is_final() {
+            self.shelf.remove(&job).await.map_err(internal)?;
             lock(&self.entries).remove(&id);
             return Ok(());
         }
@@ -204,6 +219,19 @@ impl Exports {
         });
     }
 
+    /// Removes in the background what a crash left of an export that came to its end.
+    fn tidy(self: &Arc<Self>, entry: Arc<Entry>) {
+        let exports = Arc::clone(self);
+        tokio::spawn(async move { exports.sweep(&entry).await });
+    }
+
+    async fn sweep(&self, entry: &Entry) {
+        let job = entry.job();
+        if let Err(error) = self.shelf.sweep(&job).await {
+            tracing::warn!(id = %job.id, %error, "what is left of an export's unfinished file cannot be removed");
+        }
+    }
+
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
     async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), MonthError> {
         entry.change(&self.shelf, |job| {
@@ -221,13 +249,17 @@ impl Exports {
                 tracing::info!(id = %entry.job().id, rows = entry.job().rows(), "an export is complete");
                 return Ok(());
             };
+            self.sweep(entry).await;
             if entry.job().files.len() > files {
                 (since, files) = (Instant::now(), entry.job().files.len());
             }
             match error {
                 MonthError::Stopped => return Ok(()),
-                MonthError::Store(StoreError::Unavailable(reason)) if since.elapsed() < patience => {
-                    tracing::warn!(id = %entry.job().id, reason, "an export waits for the store");
+                MonthError::Store(StoreError::Unavailable(reason))
+                | MonthError::Bucket(BucketError::Unavailable(reason))
+                    if since.elapsed() < patience =>
+                {
+                    tracing::warn!(id = %entry.job().id, reason, "an export waits for the store or the bucket");
                     sleep(RETRY_AFTER).await;
                 }
                 error => return Err(error),
@@ -250,6 +282,17 @@ impl Exports {
     }
 }
 
+/// A bucket that refuses is one that somebody has to be told of now; one that is away may come back.
+async fn reach(bucket: &Bucket) -> Result<(), BucketError> {
+    match bucket.probe().await {
+        Err(BucketError::Unavailable(reason)) => {
+            tracing::warn!(bucket = bucket.url(), reason, "the bucket of exports is not available");
+            Ok(())
+        }
+        reached => reached,
+    }
+}
+
 /// What its requester is told: nothing of statements, paths or other tenants.
 fn reason(error: &MonthError) -> String {
     match error {
@@ -257,6 +300,16 @@ fn reason(error: &MonthError) -> String {
             "no space is left in exports.folder; make room and ask for the export again".to_owned()
         }
         MonthError::Disk(error) => format!("exports.folder cannot be written: {}", error.kind()),
+        MonthError::Bucket(BucketError::Refused { setting, .. }) => {
+            format!("the bucket refuses it; whoever runs this service looks at {setting}")
+        }
+        MonthError::Bucket(BucketError::Unavailable(_)) => {
+            "the bucket was not available for too long; ask for the export again".to_owned()
+        }
+        MonthError::Bucket(BucketError::NotFound(_)) => {
+            "what was written to the bucket is not there any more; ask for the export again".to_owned()
+        }
+        MonthError::Bucket(error @ (BucketError::TooLarge | BucketError::Elsewhere(_))) => error.to_string(),
         MonthError::Store(StoreError::Limit { .. }) => {
             "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()
         }

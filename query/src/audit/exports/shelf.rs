@@ -1,42 +1,62 @@
-//! The folder that exports lie in: `ID/` with the files that are handed over, `.jobs/ID/` with what is known of each.
+//! Where exports lie. The folder: `ID/` with the files that are handed over, `.jobs/ID/` with what is known of each. Where a
+//! bucket is configured, the files of new exports go there instead, and the folder keeps what is known of them.
 //!
 //! Enters: jobs and finished files. Leaves: them again after a crash. Guarantees: what has a final name is complete and
-//! durable (written under another name, fsync, rename, fsync of the folder); one process a folder. Never writes outside it.
+//! durable; one process a folder; an upload that a crash cut off is given up. Never writes outside folder and prefix.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, try_unfold};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::bucket::{Bucket, BucketError, Upload};
 use super::job::Job;
+use super::sink::{Disk, Sink};
 
 const JOBS: &str = ".jobs";
 const JOB_FILE: &str = "job.json";
+/// What is written and has no name yet.
+const TEMPORARY: &str = "tmp";
+/// Holds the id of an upload under way.
+const NOTE: &str = "upload";
+/// Bytes read from a file at a time.
+const READ_BYTES: usize = 256 << 10;
 
-/// The folder.
+/// Bytes of a file, in order.
+pub type Content = BoxStream<'static, io::Result<Bytes>>;
+
+/// The folder and the bucket.
 #[derive(Debug)]
 pub struct Shelf {
     root: PathBuf,
+    bucket: Option<Bucket>,
     _lock: File,
 }
 
 impl Shelf {
     /// Opens a folder, and makes it where it is not there. Fails while another process has it.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub fn open(root: &Path, bucket: Option<Bucket>) -> io::Result<Self> {
         fs::create_dir_all(root.join(JOBS))?;
         let lock = File::options().create(true).append(true).open(root.join(".lock"))?;
         lock.try_lock()
             .map_err(|_| io::Error::other("another process has this folder"))?;
         Ok(Self {
             root: root.to_owned(),
+            bucket,
             _lock: lock,
         })
     }
 
-    /// Where the files of an export lie.
-    pub fn files(&self, id: Uuid) -> PathBuf {
-        self.root.join(id.to_string())
+    /// Bucket and prefix that files of new exports go to; `None` where they stay in the folder.
+    pub fn bucket_url(&self) -> Option<&str> {
+        self.bucket.as_ref().map(Bucket::url)
     }
 
     /// Where an export under way keeps what is not handed over.
@@ -44,18 +64,33 @@ impl Shelf {
         self.root.join(JOBS).join(id.to_string())
     }
 
-    /// Makes the folders of an export, and removes what a crash left half written.
-    pub fn prepare(&self, id: Uuid) -> io::Result<()> {
-        fs::create_dir_all(self.files(id))?;
-        fs::create_dir_all(self.work(id))?;
-        for entry in fs::read_dir(self.work(id))? {
+    /// Makes the folders of an export.
+    pub fn prepare(&self, job: &Job) -> io::Result<()> {
+        if job.bucket.is_none() {
+            fs::create_dir_all(self.files(job.id))?;
+        }
+        fs::create_dir_all(self.work(job.id))?;
+        sync(&self.root)?;
+        sync(&self.root.join(JOBS))
+    }
+
+    /// Removes what was left half written, here and in the bucket.
+    pub async fn sweep(&self, job: &Job) -> io::Result<()> {
+        for entry in fs::read_dir(self.work(job.id))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if extension == Some(NOTE)
+                && let Some(bucket) = self.bucket_of(job)?
+            {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let upload = fs::read_to_string(&path)?;
+                bucket.abort(&job.id.to_string(), &name, &upload).await?;
+            }
+            if [Some(NOTE), Some(TEMPORARY)].contains(&extension) {
                 fs::remove_file(path)?;
             }
         }
-        sync(&self.root)?;
-        sync(&self.root.join(JOBS))
+        Ok(())
     }
 
     /// Every export that is known. One whose state cannot be read is passed over, loudly, and left as it is.
@@ -75,27 +110,61 @@ impl Shelf {
     /// Writes what is known of an export.
     pub fn save(&self, job: &Job) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(job).map_err(io::Error::other)?;
-        self.write(job.id, &self.work(job.id), JOB_FILE, &bytes)
+        Disk::create(self.temporary(job.id, JOB_FILE), &self.work(job.id), JOB_FILE)?.write_whole(&bytes)
+    }
+
+    /// Begins a file of an export. What is written to it may block: not for a thread that answers others.
+    pub fn create(&self, job: &Job, name: &str) -> io::Result<Sink> {
+        Ok(match self.bucket_of(job)? {
+            None => Sink::Disk(Disk::create(self.temporary(job.id, name), &self.files(job.id), name)?),
+            Some(bucket) => {
+                let note = self.work(job.id).join(format!("{name}.{NOTE}"));
+                let upload = Upload::new(bucket, &job.id.to_string(), name, note, Handle::current());
+                Sink::Bucket(Box::new(upload))
+            }
+        })
     }
 
     /// Adds a small file to an export.
-    pub fn add(&self, id: Uuid, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.write(id, &self.files(id), name, bytes)
+    pub async fn add(&self, job: &Job, name: &str, bytes: Vec<u8>) -> io::Result<()> {
+        match self.bucket_of(job)? {
+            None => Disk::create(self.temporary(job.id, name), &self.files(job.id), name)?.write_whole(&bytes),
+            Some(bucket) => Ok(bucket.put(&job.id.to_string(), name, bytes).await?),
+        }
     }
 
-    /// Where a file is written before it has its name.
-    pub fn temporary(&self, id: Uuid, name: &str) -> PathBuf {
-        self.work(id).join(format!("{name}.tmp"))
+    /// The size of a file of an export. Bytes.
+    pub async fn size(&self, job: &Job, name: &str) -> io::Result<u64> {
+        match self.bucket_of(job)? {
+            None => Ok(tokio::fs::metadata(self.files(job.id).join(name)).await?.len()),
+            Some(bucket) => Ok(bucket.size(&job.id.to_string(), name).await?),
+        }
     }
 
-    /// Gives a file that was written and synchronised its name.
-    pub fn publish(&self, id: Uuid, name: &str) -> io::Result<()> {
-        rename(&self.temporary(id, name), &self.files(id), name)
+    /// A range of a file of an export.
+    pub async fn read(&self, job: &Job, name: &str, range: Range<u64>) -> io::Result<Content> {
+        if let Some(bucket) = self.bucket_of(job)? {
+            let content = bucket.read(&job.id.to_string(), name, range).await?;
+            return Ok(content.map_err(io::Error::from).boxed());
+        }
+        let mut file = tokio::fs::File::open(self.files(job.id).join(name)).await?;
+        file.seek(SeekFrom::Start(range.start)).await?;
+        let rest = file.take(range.end - range.start);
+        let next = |mut rest: tokio::io::Take<tokio::fs::File>| async move {
+            let mut bytes = Vec::with_capacity(READ_BYTES);
+            let read = rest.read_buf(&mut bytes).await?;
+            Ok((read > 0).then(|| (Bytes::from(bytes), rest)))
+        };
+        Ok(try_unfold(rest, next).boxed())
     }
 
     /// Removes an export. Its state goes last: what a crash leaves is removed again.
-    pub fn remove(&self, id: Uuid) -> io::Result<()> {
-        for folder in [self.files(id), self.work(id)] {
+    pub async fn remove(&self, job: &Job) -> io::Result<()> {
+        self.sweep(job).await?;
+        if let Some(bucket) = self.bucket_of(job)? {
+            bucket.remove(&job.id.to_string()).await?;
+        }
+        for folder in [self.files(job.id), self.work(job.id)] {
             match fs::remove_dir_all(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -104,24 +173,23 @@ impl Shelf {
         sync(&self.root)
     }
 
-    fn write(&self, id: Uuid, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.temporary(id, name);
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        written.inspect_err(|_| {
-            let _ = fs::remove_file(&temporary); // gives a full disk its room back; the error is told either way
-        })?;
-        rename(&temporary, folder, name)
+    /// The bucket that an export lies in; `None` where it lies in the folder.
+    fn bucket_of(&self, job: &Job) -> Result<Option<&Bucket>, BucketError> {
+        let Some(url) = &job.bucket else { return Ok(None) };
+        let configured = self.bucket.as_ref().filter(|bucket| bucket.url() == url);
+        configured.map(Some).ok_or_else(|| BucketError::Elsewhere(url.clone()))
+    }
+
+    fn files(&self, id: Uuid) -> PathBuf {
+        self.root.join(id.to_string())
+    }
+
+    fn temporary(&self, id: Uuid, name: &str) -> PathBuf {
+        self.work(id).join(format!("{name}.{TEMPORARY}"))
     }
 }
 
-fn rename(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
-    fs::rename(from, folder.join(name))?;
-    sync(folder)
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
+/// Makes the names of a folder durable.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

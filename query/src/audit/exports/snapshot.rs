@@ -38,18 +38,27 @@ pub const STORED_MONTHS_SQL: &str = "\
     and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
     {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month order by month";
 
-/// Rejected records within the snapshot, by reason.
+/// Rejected records within the snapshot, by the month they were sent in and by reason.
 pub const REJECTED_SQL: &str = "\
-    select toString(r.reason) as reason, count() as records from rejected_records as r \
+    select toYYYYMM(r.kafka_timestamp) as month, toString(r.reason) as reason, count() as records from rejected_records as r \
     where r.kafka_topic = {topic:String} \
     and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by reason order by reason";
+    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month, reason order by month, reason";
 
-/// Ranges the broker no longer had when they were to be read.
+/// Ranges the broker no longer had when they were to be read, with when their neighbours were sent: a gap knows no time. The small
+/// side of the join is the one that is kept.
 pub const GAPS_SQL: &str = "\
-    select l.log_epoch as log_epoch, l.kafka_partition as partition, l.start_offset as start_offset, l.end_offset as end_offset \
-    from batch_ledger as l final where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry = 'gap' \
-    order by log_epoch, partition, start_offset limit 1000";
+    select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
+    maxIf(toUnixTimestamp64Milli(l.last_timestamp), l.end_offset = g.start_offset) as sent_after, \
+    maxIf(toUnixTimestamp64Milli(l.first_timestamp), l.start_offset = g.end_offset) as sent_before \
+    from batch_ledger as l final right join ( \
+    select log_epoch, kafka_partition, start_offset, end_offset from batch_ledger final \
+    where stage = 'ingest' and kafka_topic = {topic:String} and entry = 'gap' \
+    order by log_epoch, kafka_partition, start_offset limit 1000) as g \
+    on l.log_epoch = g.log_epoch and l.kafka_partition = g.kafka_partition \
+    and (l.end_offset = g.start_offset or l.start_offset = g.end_offset) \
+    and l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry != 'gap' \
+    group by all order by log_epoch, partition, start_offset";
 
 /// Only rows the ledger vouched for when the snapshot was taken. One number for epoch and partition: the engine looks up
 /// millions of numbers in the time of a hundred thousand texts.
@@ -99,6 +108,10 @@ pub struct Gap {
     pub start_offset: i64,
     /// Offset after the last.
     pub end_offset: i64,
+    /// When the newest record before it was sent, milliseconds since 1970; 0 where there is none.
+    pub sent_after: i64,
+    /// When the oldest record behind it was sent, milliseconds since 1970; 0 where there is none yet.
+    pub sent_before: i64,
 }
 
 /// Rows of a month.
@@ -110,9 +123,11 @@ pub struct MonthRows {
     pub rows: u64,
 }
 
-/// Rejected records of a reason.
+/// Rejected records of a month and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Rejected {
+    /// As `202601`, by when they were sent: when they happened could not be read.
+    pub month: u32,
     /// The stable code.
     pub reason: String,
     /// Records.

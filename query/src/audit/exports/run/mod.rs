@@ -61,14 +61,15 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
         caller: Caller::restore(job.caller.clone()),
         filter: job.spec.conditions()?,
     };
-    exports.shelf.prepare(job.id)?;
+    exports.shelf.prepare(&job)?;
+    exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;
     run.count(&snapshot).await?;
     run.find_repeats(&snapshot).await?;
     for month in entry.job().months_left() {
         run.month(&snapshot, month).await?;
     }
-    run.finish()
+    run.finish().await
 }
 
 impl Run<'_> {
@@ -222,7 +223,7 @@ impl Run<'_> {
         receiver
     }
 
-    fn finish(&self) -> Result<(), MonthError> {
+    async fn finish(&self) -> Result<(), MonthError> {
         let job = self.entry.job();
         if job.state != State::Running {
             return Err(MonthError::Stopped);
@@ -232,7 +233,8 @@ impl Run<'_> {
             &job,
             self.exports.signer.as_ref(),
             self.exports.now_ms(),
-        )?;
+        )
+        .await?;
         self.save(|job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 
 use super::rows::Rows;
+use crate::audit::exports::bucket::BucketError;
 use crate::audit::exports::columns::{conform, schema};
 use crate::audit::exports::encode::EncodeError;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
@@ -37,7 +38,10 @@ pub enum MonthError {
     Store(#[from] StoreError),
     /// The disk.
     #[error(transparent)]
-    Disk(#[from] io::Error),
+    Disk(io::Error),
+    /// The bucket; a repetition may go well where it was not available.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// Rows that are not what they should be.
     #[error("{0}")]
     Rows(String),
@@ -46,10 +50,16 @@ pub enum MonthError {
     Stopped,
 }
 
+impl From<io::Error> for MonthError {
+    fn from(error: io::Error) -> Self {
+        error.downcast().map_or_else(Self::Disk, Self::Bucket)
+    }
+}
+
 impl From<EncodeError> for MonthError {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::Io(error) => Self::Disk(error),
+            EncodeError::Io(error) => error.into(),
             error => Self::Rows(error.to_string()),
         }
     }
@@ -186,13 +196,9 @@ impl<'a> MonthWriter<'a> {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             let part = match &mut self.part {
                 Some(part) => part,
-                None => self.part.insert(Part::create(
-                    self.shelf,
-                    self.job.id,
-                    &self.job.spec,
-                    self.month,
-                    self.number,
-                )?),
+                None => self
+                    .part
+                    .insert(Part::create(self.shelf, self.job, self.month, self.number)?),
             };
             part.write(&batch)?;
         }
@@ -208,7 +214,7 @@ impl<'a> MonthWriter<'a> {
         let tally = std::mem::take(&mut self.tally);
         self.rows_before += self.part_rows;
         self.part_rows = 0;
-        if let Some(entry) = part.finish(self.shelf, self.job.id, tally)? {
+        if let Some(entry) = part.finish(tally)? {
             self.number += 1;
             finished(entry)?;
         }

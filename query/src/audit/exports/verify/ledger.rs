@@ -1,9 +1,11 @@
 //! Checks the arithmetic of a manifest: counted = written + left out, by month and partition; records = rows + rejected, and
-//! ranges without a hole, by partition of the ledger.
+//! ranges without a hole, by partition of the ledger; and that what it says of its span follows from them.
 
 use std::collections::BTreeMap;
 
 use super::Report;
+use crate::api::Instant;
+use crate::audit::exports::completeness::Completeness;
 use crate::audit::exports::manifest::{self, Manifest};
 
 /// Adds what holds and what does not.
@@ -11,6 +13,8 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
     sums(report, manifest);
     months(report, manifest);
     logs(report, manifest);
+    stored(report, manifest);
+    span(report, manifest);
     report.unknown.extend(
         [
             "whether every service sent what happened: the log is where the proof begins",
@@ -159,22 +163,59 @@ fn logs(report: &mut Report, manifest: &Manifest) {
             log.records,
             log.rows,
             log.rejected,
-            crate::api::Instant::from_millis(log.newest_record_at).to_rfc3339()
+            Instant::from_millis(log.newest_record_at).to_rfc3339()
         ));
     }
     for gap in &ledger.gaps {
+        let sent = |millis: i64, otherwise: &str| match millis {
+            0 => otherwise.to_owned(),
+            millis => Instant::from_millis(millis).to_rfc3339(),
+        };
         report.noted.push(format!(
-            "LOST before it could be read: partition {} (life {}), offsets {} to {}",
-            gap.partition, gap.log_epoch, gap.start_offset, gap.end_offset
+            "LOST before it could be read: partition {} (life {}), offsets {} to {}, sent between {} and {}",
+            gap.partition,
+            gap.log_epoch,
+            gap.start_offset,
+            gap.end_offset,
+            sent(gap.sent_after, "the beginning of the log"),
+            sent(gap.sent_before, "now")
         ));
     }
-    for rejected in &ledger.rejected {
+}
+
+/// Through when the span is complete, and what may be missing from it.
+fn span(report: &mut Report, manifest: &Manifest) {
+    let told = &manifest.completeness;
+    let follows = *told == Completeness::of(&manifest.filter, &manifest.ledger);
+    report.claim(
+        follows,
+        "what the manifest says of its span follows from its ledger",
+        || "what the manifest says of its span does not follow from its ledger".to_owned(),
+    );
+    let through = told.complete_through.as_deref().unwrap_or("no moment");
+    report.noted.push(match told.covers_span {
+        Some(true) => format!("every record sent before {through} was read, which is all of the span"),
+        Some(false) => {
+            format!("every record sent before {through} was read; the span ENDS LATER, and more may belong to it")
+        }
+        None => format!("every record sent before {through} was read; the span has no end"),
+    });
+    if told.lost_offsets > 0 {
+        let lost = format!("{} LOST offsets may have held events of the span", told.lost_offsets);
+        report.noted.push(lost);
+    }
+    for (reason, records) in &told.rejected {
         report.noted.push(format!(
-            "{} records of all tenants were rejected: {}",
-            rejected.records, rejected.reason
+            "{records} rejected records, of all tenants, may have been events of the span: {reason}"
         ));
     }
-    stored(report, manifest);
+    let of_ledger: u64 = manifest.ledger.logs.iter().map(|log| log.rejected).sum();
+    let of_table: u64 = manifest.ledger.rejected.iter().map(|entry| entry.records).sum();
+    if of_ledger != of_table {
+        report.noted.push(format!(
+            "the ledger counted {of_ledger} rejected records, {of_table} were still there: the others are past their retention"
+        ));
+    }
 }
 
 /// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants.

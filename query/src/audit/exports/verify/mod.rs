@@ -1,6 +1,6 @@
-//! Verifies an export offline: from its folder alone, without the service, the store or the log.
+//! Verifies an export offline: from its files alone, without the service, the store or the log.
 //!
-//! Enters: a folder, and what its reader knows from elsewhere (the digest from the API or the audit trail, a public key).
+//! Enters: a folder or the address of one in a bucket, and what its reader knows from elsewhere (the digest from the API or the audit trail, a public key).
 //! Leaves: a [`Report`] of what holds, what does not, and what cannot be told from a folder. Memory does not grow with the
 //! export: identities are sorted into files by their first byte and compared there.
 
@@ -8,27 +8,33 @@ mod identities;
 mod ledger;
 mod read;
 mod rows;
+mod source;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use horolog_stage::config::ConfigArgs;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
 use self::identities::Identities;
 use self::rows::Checked;
+use self::source::Source;
 use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
 use super::part::hex;
 use super::signature::PublicKey;
+use crate::config::QueryConfig;
 
 /// What the reader knows from elsewhere.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
-    /// Folder of the export, with its manifest.json.
-    pub folder: PathBuf,
+    /// Folder of the export, with its manifest.json; or s3://BUCKET/PREFIX/ID, with exports.s3 of --config or --set for the
+    /// endpoint, and the credentials there or in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    pub export: String,
     /// SHA-256 of the manifest, as the API and the audit trail told it when the export was complete.
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
@@ -84,9 +90,15 @@ impl fmt::Display for Report {
     }
 }
 
-/// Verifies a folder, says what was found, and gives the exit code.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match verify(arguments) {
+/// Verifies an export, says what was found, and gives the exit code.
+pub async fn run(arguments: Arguments, config: ConfigArgs) -> ExitCode {
+    let runtime = Handle::current();
+    let settings = move || Ok(QueryConfig::load(&config)?.exports.s3);
+    let verified = tokio::task::spawn_blocking(move || {
+        let source = Source::new(&arguments.export, settings, runtime)?;
+        verify(&arguments, &source)
+    });
+    match verified.await.map_err(anyhow::Error::from).flatten() {
         Ok(report) => {
             println!("{report}");
             if report.holds() {
@@ -102,12 +114,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Verifies a folder. An error is one of reading it; what is wrong with it is in the report.
-pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
+/// Verifies an export. An error is one of reading it; what is wrong with it is in the report.
+fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    let path = arguments.folder.join(NAME);
-    let bytes = fs::read(&path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
-    origin(&mut report, arguments, &bytes)?;
+    let bytes = source
+        .read(NAME)
+        .map_err(|error| anyhow::anyhow!("cannot read {}/{NAME}: {error}", arguments.export))?;
+    origin(&mut report, arguments, source, &bytes)?;
     let manifest: Manifest = match serde_json::from_slice(&bytes) {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -122,7 +135,7 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
             manifest::VERSION
         );
     }
-    listing(&mut report, &arguments.folder, &manifest)?;
+    listing(&mut report, source, &manifest)?;
     let schema_fits = manifest.schema == manifest::schema();
     report.claim(schema_fits, "the schema is that of this version", || {
         "the manifest's schema is another".to_owned()
@@ -130,23 +143,24 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
     let mut checked = Checked::new(&manifest, Identities::new()?);
     let mut hashes_hold = true;
     for file in &manifest.files {
-        let path = arguments.folder.join(&file.name);
-        match hash(&path) {
-            Ok((bytes, sha256)) if (bytes, sha256.as_str()) == (file.bytes, file.sha256.as_str()) => {}
-            Ok(_) => {
-                hashes_hold = false;
-                report
-                    .broken
-                    .push(format!("{}: size or SHA-256 is not that of the manifest", file.name));
-            }
+        let there = source
+            .open(&file.name)
+            .and_then(|there| Ok((hash(there.path())?, there)));
+        let ((bytes, sha256), there) = match there {
+            Ok(there) => there,
             Err(error) => {
                 hashes_hold = false;
                 report.broken.push(format!("{}: {error}", file.name));
                 continue;
             }
+        };
+        if (bytes, sha256.as_str()) != (file.bytes, file.sha256.as_str()) {
+            hashes_hold = false;
+            let differs = format!("{}: size or SHA-256 is not that of the manifest", file.name);
+            report.broken.push(differs);
         }
         checked.begin(file);
-        if let Err(error) = read::batches(&path, &manifest, |batch| checked.batch(&batch)) {
+        if let Err(error) = read::batches(there.path(), &manifest, |batch| checked.batch(&batch)) {
             report.broken.push(format!(
                 "{}: cannot be read as {:?}: {error:#}",
                 file.name, manifest.format
@@ -166,10 +180,10 @@ pub fn verify(arguments: &Arguments) -> anyhow::Result<Report> {
 }
 
 /// Whether the manifest is the one that was made.
-fn origin(report: &mut Report, arguments: &Arguments, bytes: &[u8]) -> anyhow::Result<()> {
+fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[u8]) -> anyhow::Result<()> {
     let digest = hex(&Sha256::digest(bytes));
-    let beside = fs::read_to_string(arguments.folder.join(DIGEST_NAME)).unwrap_or_default();
-    let fits = beside.split_whitespace().next() == Some(digest.as_str());
+    let beside = source.read(DIGEST_NAME).unwrap_or_default();
+    let fits = String::from_utf8_lossy(&beside).split_whitespace().next() == Some(digest.as_str());
     report.claim(fits, "the manifest has the digest that lies beside it", || {
         format!("the manifest is not the one whose digest is in {DIGEST_NAME}")
     });
@@ -184,7 +198,7 @@ fn origin(report: &mut Report, arguments: &Arguments, bytes: &[u8]) -> anyhow::R
             "whether folder and manifest were replaced together: compare the digest {digest} with the one the API or the audit trail told"
         )),
     }
-    let signature = fs::read(arguments.folder.join(SIGNATURE_NAME));
+    let signature = source.read(SIGNATURE_NAME);
     match (&arguments.public_key, signature) {
         (Some(key), Ok(signature)) => {
             let fits = PublicKey::load(key)?.verifies(bytes, &signature);
@@ -204,17 +218,12 @@ fn origin(report: &mut Report, arguments: &Arguments, bytes: &[u8]) -> anyhow::R
 }
 
 /// Whether the folder holds the manifest's files and no others.
-fn listing(report: &mut Report, folder: &Path, manifest: &Manifest) -> io::Result<()> {
+fn listing(report: &mut Report, source: &Source, manifest: &Manifest) -> io::Result<()> {
     let mut named: BTreeSet<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
     let twice = named.len() < manifest.files.len();
     named.extend([NAME, DIGEST_NAME, SIGNATURE_NAME]);
-    let mut added = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !named.contains(name.as_str()) {
-            added.push(name);
-        }
-    }
+    let mut added = source.names()?;
+    added.retain(|name| !named.contains(name.as_str()));
     report.claim(!twice, "no file is named twice", || {
         "the manifest names a file twice".to_owned()
     });

@@ -1,0 +1,96 @@
+//! The events that are measured with, made inside the engine: what comes over the wire is not what is measured here.
+//!
+//! 10,000 users, 200,000 resources, 24 actions; every second event changed something and says so in two JSON values of some
+//! eighty bytes; names of two words out of thousands. The bytes of an event are then those of real ones, not those of zeros.
+
+use anyhow::Context;
+use clickhouse::{Client, Row};
+use horolog_load::local_stack::Running;
+use serde::Deserialize;
+
+/// Whose events.
+pub const TENANT: &str = "measured";
+/// The span, from 2024-01-01.
+pub const MONTHS: u64 = 24;
+/// A partition that the topic does not have, so that ingest does not take the rows for its own.
+const PARTITION: u32 = 1_000;
+/// Rows of an insert, which are also what the ledger takes for a batch.
+const BATCH_ROWS: u64 = 500_000;
+/// 731 days.
+const SPAN_S: u64 = 63_158_400;
+
+/// What was made.
+#[derive(Debug, Clone, Copy, Row, Deserialize)]
+pub struct History {
+    /// Compressed size on disk.
+    pub bytes: u64,
+    /// Parts.
+    pub parts: u64,
+}
+
+impl History {
+    /// Makes so many events, and merges each month into one part, as the engine does with months that nothing is added to.
+    pub async fn write(running: &Running, events: u64) -> anyhow::Result<Self> {
+        let client = Client::default()
+            .with_url(running.status.clickhouse_url())
+            .with_user("default")
+            .with_password(running.status.clickhouse_password()?)
+            .with_database("horolog");
+        let mut first = 0;
+        while first < events {
+            let rows = BATCH_ROWS.min(events - first);
+            client
+                .query(&insert(first, rows, events))
+                .execute()
+                .await
+                .context("events")?;
+            first += rows;
+            eprint!("\r{first} events");
+        }
+        eprintln!();
+        client.query(&vouch()).execute().await.context("ledger")?;
+        client
+            .query("optimize table audit_logs")
+            .execute()
+            .await
+            .context("merges")?;
+        let size = "select sum(data_compressed_bytes) as bytes, count() as parts from system.parts \
+                    where database = currentDatabase() and table = 'audit_logs' and active";
+        Ok(client.query(size).fetch_one().await?)
+    }
+}
+
+/// Time rises with the offset, with a second of disorder; everything else is drawn from a hash of the offset.
+fn insert(first: u64, rows: u64, events: u64) -> String {
+    let step_us = SPAN_S as f64 * 1e6 / events as f64;
+    format!(
+        "insert into audit_logs select generateUUIDv4(number), '{TENANT}', \
+         toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(toInt64(number * {step_us}) + h % 1000000), \
+         concat('user-', toString(h % 10000)), concat('team-', toString(h % 50)), concat('service-', toString(h % 20)), '', \
+         ['ui', 'api', 'system', 'webhook'][1 + h % 4], concat(['doc', 'user', 'key', 'role'][1 + h % 4], '.', \
+         ['create', 'read', 'update', 'delete', 'share', 'export'][1 + intDiv(h, 4) % 6]), \
+         ['doc', 'user', 'key', 'role'][1 + h % 4], concat('res-', toString(intDiv(h, 7) % 200000)), \
+         concat('word', toString(intDiv(h, 11) % 5000), ' name', toString(intDiv(h, 13) % 5000)), \
+         if(h % 2 = 0, concat('{{\"title\": \"', hex(h), '\", \"owner\": \"user-', toString(h % 10000), '\", \"size\": ', \
+         toString(h % 100000), '}}'), ''), \
+         if(h % 2 = 0, concat('{{\"title\": \"', hex(h), '\", \"owner\": \"user-', toString(h % 9999), '\", \"size\": ', \
+         toString(h % 99999), '}}'), ''), \
+         concat('10.', toString(h % 8), '.', toString(intDiv(h, 8) % 256), '.', toString(intDiv(h, 2048) % 256)), \
+         'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36', hex(intDiv(h, 1000)), hex(h), \
+         if(h % 50 = 0, 'failure', 'success'), if(h % 50 = 0, 'permission denied', ''), map('region', 'eu-1'), \
+         'audit-events', {PARTITION}, number, \
+         toDateTime64('2024-01-01 00:00:00', 3, 'UTC') + toIntervalMicrosecond(toInt64(number * {step_us})), 1, now64(3) \
+         from (select number, cityHash64(number) as h from numbers({first}, {rows}))"
+    )
+}
+
+/// What ingest would have written of it.
+fn vouch() -> String {
+    format!(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \
+         hours, first_timestamp, last_timestamp, inserted_at) select 'ingest', 'audit-events', {PARTITION}, 1, min(kafka_offset), \
+         max(kafka_offset) + 1, 'batch', count(), count(), \
+         sumMap(map(toStartOfHour(toDateTime(occurred_at, 'UTC')), toUInt64(1))), min(kafka_timestamp), max(kafka_timestamp), \
+         now64(3) from audit_logs where kafka_partition = {PARTITION} group by intDiv(kafka_offset, {BATCH_ROWS})"
+    )
+}

@@ -1,0 +1,237 @@
+//! Exports in a bucket of an S3 that is not ours.
+
+use std::process::{Command, Output};
+
+use horolog_local::stack::Ports;
+use reqwest::header;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Proc, wait_until};
+use crate::client::{Answer, ready, send};
+use crate::history::{insert_history, insert_wide_history};
+use crate::requester::{DEADLINE, EXPORTS, begin, complete, ended, export, horolog_query, look, of};
+use crate::s3::{S3, SECRET};
+
+/// Verifies an export where it lies.
+fn verify(server: &S3, location: &str) -> Output {
+    let mut command: Command = horolog_query();
+    command
+        .args(["verify-export", location, "--set"])
+        .arg(format!("exports.s3.endpoint={}", server.url()))
+        .env("AWS_ACCESS_KEY_ID", "auditor")
+        .env("AWS_SECRET_ACCESS_KEY", "theirs");
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn assert_verifies(server: &S3, location: &str) {
+    let output = verify(server, location);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn delete(service: &Proc, tenant: &str, id: &str) -> u16 {
+    let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
+    send(Bed::shared(), reqwest::Client::new().delete(url)).status
+}
+
+#[test]
+fn an_export_in_a_bucket_has_the_bytes_of_one_in_the_folder() {
+    insert_history("shelved", 151, 400);
+    let server = S3::start();
+    server.make_bucket("shelved");
+    let in_folder = ready(Bed::shared(), &[]);
+    let in_bucket = ready(Bed::shared(), &server.settings("shelved"));
+    for (format, compression) in [("parquet", "zstd"), ("csv", "gzip")] {
+        let (there, folder) = export(&in_folder, "shelved", &of(format, compression));
+        let here = complete(&in_bucket, "shelved", &of(format, compression));
+        assert_eq!(here["files"], there["files"]);
+        assert_eq!(there["location"], Value::Null);
+        let location = here["location"].as_str().unwrap();
+        assert_eq!(
+            location,
+            format!("s3://shelved/audit/exports/{}", here["id"].as_str().unwrap())
+        );
+        assert_verifies(&server, location);
+
+        let file = here["files"][3]["name"].as_str().unwrap();
+        let path = format!("/{}/files/{file}", here["id"].as_str().unwrap());
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        let ask = |headers: &[(header::HeaderName, &str)]| {
+            let url = format!("{}{EXPORTS}{path}?tenant_id=shelved", in_bucket.http());
+            let request = headers
+                .iter()
+                .fold(reqwest::Client::new().get(url), |request, (name, value)| {
+                    request.header(name, *value)
+                });
+            send(Bed::shared(), request)
+        };
+        let whole: Answer = ask(&[]);
+        let tag = whole.header("etag").to_owned();
+        assert_eq!(
+            (whole.status, whole.header("content-length")),
+            (200, &*bytes.len().to_string())
+        );
+        assert_eq!(tag, format!("\"{}\"", here["files"][3]["sha256"].as_str().unwrap()));
+        let part = ask(&[(header::RANGE, "bytes=10-19"), (header::IF_RANGE, &tag)]);
+        assert_eq!(
+            (part.status, part.text),
+            (206, String::from_utf8_lossy(&bytes[10..20]).into_owned())
+        );
+        assert_eq!(part.headers["content-range"], *format!("bytes 10-19/{}", bytes.len()));
+        assert_eq!(
+            ask(&[(header::RANGE, "bytes=10-19"), (header::IF_RANGE, "\"other\"")]).status,
+            200
+        );
+        assert_eq!(ask(&[(header::RANGE, "bytes=99999999-")]).status, 416);
+        assert_eq!(ask(&[(header::IF_NONE_MATCH, &tag)]).status, 304);
+        assert_eq!(look(&in_bucket, "other", &path).status, 404);
+    }
+}
+
+#[test]
+fn a_bucket_is_searched_for_what_does_not_belong_and_emptied_of_what_is_removed() {
+    insert_history("emptied", 152, 100);
+    let server = S3::start();
+    server.make_bucket("emptied");
+    let service = ready(Bed::shared(), &server.settings("emptied"));
+    let made = complete(&service, "emptied", &of("ndjson", "none"));
+    let (id, location) = (made["id"].as_str().unwrap(), made["location"].as_str().unwrap());
+    server.put("emptied", "audit/exports/another", "stays");
+    server.put(
+        "emptied",
+        &format!("audit/exports/{id}/audit-1999-01-0001.ndjson"),
+        "{}",
+    );
+    let output = verify(&server, location);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("not in the manifest: audit-1999-01-0001.ndjson"),
+        "{said}"
+    );
+    assert_eq!(delete(&service, "emptied", id), 204);
+    assert_eq!(server.objects("emptied"), ["audit/exports/another"]);
+    assert_eq!(look(&service, "emptied", &format!("/{id}")).status, 404);
+    assert_eq!(verify(&server, location).status.code(), Some(2));
+}
+
+#[test]
+fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_again() {
+    insert_wide_history("cut", 153, 9_000);
+    let bed = Bed::shared();
+    let mut server = S3::start();
+    server.make_bucket("cut");
+    let mut settings = server
+        .settings("cut")
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect::<Vec<_>>();
+    settings.push(("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "2000".to_owned()));
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut service = ready(bed, &settings);
+    let whole = complete(&service, "cut", &of("ndjson", "none"));
+    assert!(whole["files"][0]["bytes"].as_u64().unwrap() > 6_000_000, "{whole}");
+    // Killed between two parts of a file. The upload may be faster than the one who stops it: then another is asked for.
+    let killed = (0..20).find_map(|_| {
+        let id = begin(&service, "cut", &of("ndjson", "none"));
+        let mut finished = Vec::new();
+        wait_until(DEADLINE, "some files are finished", || {
+            let export = look(&service, "cut", &format!("/{id}")).json();
+            finished = names(&export);
+            finished.len() >= 2 && (server.uploads("cut") > 0 || export["state"] == "complete")
+        });
+        server.pause();
+        service.kill9();
+        server.go_on();
+        let under_way = server.uploads("cut") > 0;
+        service.restart();
+        wait_until(DEADLINE, "the service is back", || {
+            bed.try_get(&format!("{}/readyz", service.http()))
+                .is_ok_and(|(status, _)| status == 200)
+        });
+        let export = ended(&service, "cut", &id);
+        assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
+        under_way.then_some((id, finished, export))
+    });
+    let (id, finished, export) = killed.expect("an export was killed while a file was on its way");
+    assert_eq!(
+        export["files"], whole["files"],
+        "the same files as of an export that was not interrupted"
+    );
+    let versions = server.versions("cut");
+    for name in finished {
+        assert_eq!(versions[&format!("audit/exports/{id}/{name}")], 1, "{name}");
+    }
+    assert_eq!(server.uploads("cut"), 0);
+    assert_verifies(&server, export["location"].as_str().unwrap());
+}
+
+fn names(export: &Value) -> Vec<String> {
+    let files = export["files"].as_array().unwrap().iter();
+    files.map(|file| file["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_bucket_that_refuses_is_told_of_by_the_setting_at_the_start_and_at_the_request() {
+    insert_history("refused", 154, 100);
+    let (bed, server) = (Bed::shared(), S3::start());
+    server.make_bucket("refused");
+    let refused = |settings: &[(&str, &str)], setting: &str| {
+        let mut service = bed.spawn("horolog-query", settings);
+        assert!(!service.wait(DEADLINE).success());
+        let log = service.log_tail();
+        assert!(log.contains(&format!("{setting}: ")) && !log.contains(SECRET), "{log}");
+    };
+    refused(&server.settings("nowhere"), "exports.s3.bucket");
+    let mut wrong = server.settings("refused");
+    wrong.push(("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", "http://minio.example:9000"));
+    refused(&wrong, "exports.s3.endpoint");
+    let service = ready(bed, &server.settings("refused"));
+    server.refuse();
+    let export = ended(&service, "refused", &begin(&service, "refused", &json!({})));
+    assert_eq!(export["state"], "failed");
+    let error = export["error"].as_str().unwrap();
+    assert!(
+        error.contains("exports.s3.access_key_id") && !error.contains("http"),
+        "{error}"
+    );
+    assert!(!service.log_tail().contains(SECRET));
+    refused(&server.settings("refused"), "exports.s3.access_key_id");
+}
+
+#[test]
+fn an_export_waits_for_a_bucket_that_is_away() {
+    insert_history("patient", 155, 100);
+    let port = Ports::free().unwrap().query;
+    let nobody = format!("http://127.0.0.1:{port}");
+    let mut service = ready(
+        Bed::shared(),
+        &[
+            ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", &nobody),
+            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "patient"),
+            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
+            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
+        ],
+    );
+    let id = begin(&service, "patient", &of("parquet", "zstd"));
+    wait_until(DEADLINE, "the export waits", || {
+        std::fs::read_to_string(service.log())
+            .unwrap()
+            .contains("an export waits")
+    });
+    assert_eq!(look(&service, "patient", &format!("/{id}")).json()["state"], "running");
+    // It does not look between the start of the server and the making of the bucket: a bucket that is not there is a refusal.
+    service.stop();
+    let server = S3::start_at(port);
+    server.make_bucket("patient");
+    service.cont();
+    let export = ended(&service, "patient", &id);
+    assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
+    assert_verifies(&server, export["location"].as_str().unwrap());
+}

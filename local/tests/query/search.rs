@@ -1,0 +1,211 @@
+//! Audit search against a reader who goes through all rows with the filter in hand.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+use crate::bed::{Bed, now_ms};
+use crate::client::{EVENTS, get, pages};
+use crate::rows::insert_event;
+
+const TENANT: &str = "searched";
+const EVENTS_OF_TENANT: usize = 400;
+
+/// Every filter, and values of it: those that some events have, and those that none has.
+const FILTERS: [(&str, &[&str]); 15] = [
+    ("user_id", &["u0", "u1", "U1", "", "u1 "]),
+    ("team_id", &["t0", "t1", ""]),
+    ("service_id", &["s0", "s2", "x"]),
+    ("plugin_id", &["", "p1"]),
+    ("source", &["ui", "api", "system", "webhook"]),
+    ("action", &["doc.read", "doc.drop", "doc"]),
+    ("resource_type", &["doc", "user"]),
+    ("resource_id", &["r0", "r5", "r%", "'"]),
+    ("session_id", &["x1", ""]),
+    ("request_id", &["q3", "q99"]),
+    ("status", &["success", "failure", "error"]),
+    (
+        "ip_address",
+        &[
+            "10.0.1.7",
+            "10.0.0.0/16",
+            "10.0.3.0/24",
+            "::ffff:10.0.1.7",
+            "0.0.0.0/0",
+            "::/0",
+            "host",
+            "",
+        ],
+    ),
+    (
+        "text",
+        &["invoice", "INVOICE", "timeout", "in", "invoice timeout", "é1", "a-b"],
+    ),
+    (
+        "from",
+        &["2026-01-01T00:03:20Z", "2025-01-01", "2026-01-01T00:03:20.000001Z"],
+    ),
+    ("to", &["2026-01-01T00:03:20Z", "2027-01-01", "2025-01-01"]),
+];
+
+fn insert_events() {
+    Bed::shared().execute(&format!(
+        "insert into audit_logs (event_id, tenant_id, occurred_at, user_id, team_id, service_id, plugin_id, source, action, \
+         resource_type, resource_id, resource_name, ip_address, session_id, request_id, status, error_message, kafka_topic, \
+         kafka_partition, kafka_offset, kafka_timestamp, log_epoch, inserted_at) \
+         select generateUUIDv4(number), '{TENANT}', toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + number, \
+         ['u0', 'u1', 'U1', ''][1 + h % 4], ['t0', 't1'][1 + intDiv(h, 4) % 2], concat('s', toString(intDiv(h, 8) % 3)), \
+         ['', 'p1'][1 + intDiv(h, 32) % 2], ['ui', 'api', 'system', 'webhook'][1 + intDiv(h, 64) % 4], \
+         ['doc.read', 'doc.drop'][1 + intDiv(h, 256) % 2], ['doc', 'user'][1 + intDiv(h, 512) % 2], \
+         concat('r', toString(intDiv(h, 1024) % 6)), \
+         ['Invoice 7', 'an_invoice', 'the é1', 'a-b', ''][1 + intDiv(h, 8192) % 5], \
+         [concat('10.0.', toString(intDiv(h, 16) % 5), '.7'), 'host', '', '2001:db8::1'][1 + intDiv(h, 65536) % 4], \
+         ['x1', 'x2', ''][1 + intDiv(h, 262144) % 3], concat('q', toString(intDiv(h, 1048576) % 5)), \
+         ['success', 'failure', 'error'][1 + intDiv(h, 8388608) % 3], \
+         ['', 'Timeout: no answer', 'invoice/timeout'][1 + intDiv(h, 33554432) % 3], 'audit-events', 77, number, now64(3), 1, \
+         now64(3) from (select number, cityHash64(number) as h from numbers({EVENTS_OF_TENANT}))"
+    ));
+}
+
+/// Whether a reader would keep the event, by what the documentation says of the filter.
+fn keeps(event: &Value, filter: &str, value: &str) -> bool {
+    let field = |name: &str| event[name].as_str().unwrap_or_default();
+    let seconds = |text: &str| {
+        let text = if text.contains('T') {
+            text.to_owned()
+        } else {
+            format!("{text}T00:00:00Z")
+        };
+        chrono::DateTime::parse_from_rfc3339(&text).unwrap().timestamp_micros()
+    };
+    match filter {
+        "text" => {
+            let words = |text: &str| -> BTreeSet<String> {
+                let parts = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
+                parts
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_ascii_lowercase)
+                    .collect()
+            };
+            let held = words(&format!("{} {}", field("resource_name"), field("error_message")));
+            words(value).is_subset(&held)
+        }
+        "ip_address" => in_network(field("ip_address"), value),
+        "from" => seconds(field("occurred_at")) >= seconds(value),
+        "to" => seconds(field("occurred_at")) < seconds(value),
+        name => field(name) == value,
+    }
+}
+
+/// The recorded addresses are 10.0.x.7, 2001:db8::1, a name and nothing.
+fn in_network(recorded: &str, asked: &str) -> bool {
+    let is_ipv4 = recorded.parse::<Ipv4Addr>().is_ok();
+    match asked {
+        "10.0.0.0/16" | "0.0.0.0/0" => is_ipv4,
+        "::/0" => is_ipv4 || recorded.contains(':'),
+        "10.0.3.0/24" => recorded.starts_with("10.0.3."),
+        "::ffff:10.0.1.7" => recorded == "10.0.1.7",
+        plain => recorded == plain,
+    }
+}
+
+fn ids(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_filter_and_any_of_them_together_find_what_a_reader_of_all_rows_finds() {
+    insert_events();
+    let all = pages(EVENTS, &[("tenant_id", TENANT), ("limit", "150")], || ());
+    assert_eq!(all.len(), EVENTS_OF_TENANT);
+    let check = |filters: &[(&str, &str)]| {
+        let mut asked = vec![("tenant_id", TENANT), ("limit", "1000")];
+        asked.extend(filters);
+        let answer = get(EVENTS, &asked);
+        if filters.iter().any(|(name, _)| *name == "from")
+            && filters.iter().any(|(name, _)| *name == "to")
+            && answer.status == 400
+        {
+            return 0; // a span that ends before it begins
+        }
+        assert_eq!(answer.status, 200, "{filters:?}: {}", answer.text);
+        let found = answer.json()["rows"].as_array().unwrap().clone();
+        let kept: Vec<Value> = all
+            .iter()
+            .filter(|event| filters.iter().all(|(name, value)| keeps(event, name, value)))
+            .cloned()
+            .collect();
+        assert_eq!(ids(&found), ids(&kept), "{filters:?}");
+        found.len()
+    };
+    for (name, values) in FILTERS {
+        let found: usize = values.iter().map(|value| check(&[(name, value)])).sum();
+        assert!(found > 0, "{name} finds nothing at all");
+    }
+    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
+    println!("HOROLOG_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for _ in 0..150 {
+        let count = random.random_range(2..=4);
+        let chosen = FILTERS.iter().sample(&mut random, count);
+        let filters: Vec<(&str, &str)> = chosen
+            .into_iter()
+            .map(|(name, values)| (*name, *values.choose(&mut random).unwrap()))
+            .collect();
+        check(&filters);
+    }
+}
+
+#[test]
+fn a_time_line_is_read_once_and_whole_while_events_arrive() {
+    for number in 100..140 {
+        insert_event("arriving", number, &[("user_id", "'ann'")]);
+    }
+    for order in ["newest", "oldest"] {
+        let mut next = 0;
+        let base = if order == "newest" { 1_000 } else { 2_000 };
+        let asked = [
+            ("tenant_id", "arriving"),
+            ("user_id", "ann"),
+            ("order", order),
+            ("limit", "7"),
+        ];
+        let read = pages(EVENTS, &asked, || {
+            // One before everything, one after everything, one of somebody else in the midst.
+            next += 1;
+            let at = |second: i32| format!("toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + {second}");
+            insert_event(
+                "arriving",
+                base + next * 3,
+                &[("user_id", "'ann'"), ("occurred_at", &at(-(next as i32)))],
+            );
+            insert_event(
+                "arriving",
+                base + next * 3 + 1,
+                &[("user_id", "'ann'"), ("occurred_at", &at(9_000 + next as i32))],
+            );
+            insert_event(
+                "arriving",
+                base + next * 3 + 2,
+                &[("user_id", "'bob'"), ("occurred_at", &at(120))],
+            );
+        });
+        let found: Vec<u32> = crate::rows::event_numbers(&read);
+        let mut of_the_beginning: Vec<u32> = found
+            .iter()
+            .copied()
+            .filter(|number| (100..140).contains(number))
+            .collect();
+        if order == "newest" {
+            of_the_beginning.reverse();
+        }
+        assert_eq!(of_the_beginning, (100..140).collect::<Vec<_>>(), "{order}");
+        let distinct: BTreeSet<_> = found.iter().collect();
+        assert_eq!(distinct.len(), found.len(), "{order}: no event is there twice");
+        assert!(read.iter().all(|row| row["user_id"] == "ann"));
+    }
+}

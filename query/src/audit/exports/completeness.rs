@@ -1,0 +1,148 @@
+//! What an export can say of the span it is about: up to when everything was stored, what was lost, what was rejected.
+//!
+//! Enters: filter and snapshot, both in the manifest. Leaves: the same again for whoever has only the manifest, which is how it
+//! is verified. Pure. An event is at the earliest sent when it happens, so what was sent before the span begins holds nothing
+//! of it; what was sent after its end may. Lost and rejected records have no tenant that could be read: they are the topic's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{Gap, Log, Snapshot};
+use crate::api::Instant;
+
+/// What is known of the span.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completeness {
+    /// All partitions that the ledger knows were read at least up to records of this moment, by Kafka's timestamps (which a
+    /// producer that sets them itself may set back). RFC 3339; none where the ledger knows no record.
+    pub complete_through: Option<String>,
+    /// Whether the span ends by then; none where it has no end.
+    pub covers_span: Option<bool>,
+    /// Offsets that the broker no longer had when they were to be read, and that may have held events of the span.
+    pub lost_offsets: i64,
+    /// Rejected records that may have been events of the span, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}
+
+impl Completeness {
+    /// Of the span of a filter, as the snapshot has it.
+    pub fn of(filter: &BTreeMap<String, String>, snapshot: &Snapshot) -> Self {
+        let bound = |name: &str| filter.get(name).and_then(|text| Instant::parse(text).ok());
+        let from = bound("from").map(Instant::micros);
+        let through = complete_through(&snapshot.logs);
+        let mut rejected = BTreeMap::new();
+        for entry in &snapshot.rejected {
+            if from.is_none_or(|from| from < super::plan::bounds(entry.month)[1]) {
+                *rejected.entry(entry.reason.clone()).or_default() += entry.records;
+            }
+        }
+        Self {
+            complete_through: through.map(|millis| Instant::from_millis(millis).to_rfc3339()),
+            covers_span: bound("to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
+            lost_offsets: lost(snapshot, from),
+            rejected,
+        }
+    }
+}
+
+/// The earliest of the newest records of the partitions, in the last life of the log. A partition that is silent holds it back:
+/// nobody has said that there is nothing under way in it. Milliseconds since 1970.
+fn complete_through(logs: &[Log]) -> Option<i64> {
+    let life = logs.iter().map(|log| log.log_epoch).max()?;
+    let newest = logs.iter().filter(|log| log.log_epoch == life);
+    newest.map(|log| log.newest_record_at).min()
+}
+
+/// The gaps are listed up to a number; those beyond are taken to be of the span.
+fn lost(snapshot: &Snapshot, from: Option<i64>) -> i64 {
+    let length = |gap: &Gap| gap.end_offset - gap.start_offset;
+    let all: i64 = snapshot.logs.iter().map(|log| log.gap_offsets).sum();
+    let before = |gap: &&Gap| gap.sent_before > 0 && from.is_some_and(|from| gap.sent_before * 1_000 < from);
+    all - snapshot.gaps.iter().filter(before).map(length).sum::<i64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::Rejected;
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+    /// 2026-01-01 in milliseconds.
+    const NEW_YEAR: i64 = 1_767_225_600_000;
+
+    fn log(log_epoch: u32, partition: i32, newest_day: i64, gap_offsets: i64) -> Log {
+        Log {
+            topic: "audit-events".to_owned(),
+            log_epoch,
+            partition,
+            start_offset: 0,
+            end_offset: 100,
+            batches: 1,
+            records: 100,
+            rows: 100,
+            rejected: 0,
+            gap_offsets,
+            contiguous: true,
+            newest_record_at: NEW_YEAR + newest_day * DAY,
+            written_at: NEW_YEAR,
+        }
+    }
+
+    fn gap(offsets: i64, sent_before_day: Option<i64>) -> Gap {
+        Gap {
+            log_epoch: 2,
+            partition: 0,
+            start_offset: 10,
+            end_offset: 10 + offsets,
+            sent_after: 0,
+            sent_before: sent_before_day.map_or(0, |day| NEW_YEAR + day * DAY),
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let rejected = |month, records| Rejected {
+            month,
+            reason: "bad_uuid".to_owned(),
+            records,
+        };
+        Snapshot {
+            topic: "audit-events".to_owned(),
+            logs: vec![log(1, 0, 0, 0), log(2, 0, 20, 16), log(2, 1, 10, 0)],
+            ledger_months: Vec::new(),
+            stored_months: Vec::new(),
+            rejected: vec![rejected(202512, 5), rejected(202601, 7)],
+            gaps: vec![gap(3, Some(2)), gap(4, Some(8)), gap(8, None)],
+        }
+    }
+
+    fn of(filter: &[(&str, &str)]) -> Completeness {
+        let filter = filter
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Completeness::of(&filter.collect(), &snapshot())
+    }
+
+    #[test]
+    fn the_slowest_partition_of_the_last_life_says_through_when_it_is_complete() {
+        let all = of(&[]);
+        assert_eq!(all.complete_through.as_deref(), Some("2026-01-11T00:00:00Z"));
+        assert_eq!(all.covers_span, None);
+        assert_eq!(of(&[("to", "2026-01-11T00:00:00Z")]).covers_span, Some(true));
+        assert_eq!(of(&[("to", "2026-01-11T00:00:00.000001Z")]).covers_span, Some(false));
+    }
+
+    #[test]
+    fn what_was_lost_or_rejected_before_the_span_began_is_not_of_it() {
+        let all = of(&[]);
+        assert_eq!((all.lost_offsets, all.rejected["bad_uuid"]), (16, 12));
+        let later = of(&[("from", "2026-01-05T00:00:00Z")]);
+        assert_eq!((later.lost_offsets, later.rejected["bad_uuid"]), (13, 7));
+        let last = of(&[("from", "2026-02-01T00:00:00Z")]);
+        assert_eq!(
+            last.lost_offsets, 9,
+            "those that are not listed, and the one that nothing follows, may be of it"
+        );
+        assert!(last.rejected.is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! Where an export is read from: a folder, or a bucket.
+//!
+//! Enters: a path, or `s3://BUCKET/PREFIX/ID` with the settings `exports.s3` and the credentials of the reader. Leaves: its
+//! files, one at a time: one of a bucket is fetched to a temporary file, which vanishes when it has been looked at.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use futures_util::TryStreamExt;
+use tempfile::NamedTempFile;
+use tokio::runtime::Handle;
+
+use crate::audit::exports::bucket::config::S3Config;
+use crate::audit::exports::bucket::{Bucket, BucketError};
+
+/// The export.
+pub enum Source {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket, and the name of the export in it.
+    Bucket(Box<Bucket>, String, Handle),
+}
+
+/// A file that can be read.
+pub enum Local {
+    /// As it lies there.
+    There(PathBuf),
+    /// A copy of it.
+    Fetched(NamedTempFile),
+}
+
+impl Local {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::There(path) => path,
+            Self::Fetched(file) => file.path(),
+        }
+    }
+}
+
+impl Source {
+    /// Of a path or an address. Blocks on `runtime` when it is read.
+    pub fn new(
+        export: &str,
+        settings: impl FnOnce() -> anyhow::Result<S3Config>,
+        runtime: Handle,
+    ) -> anyhow::Result<Self> {
+        let Some(address) = export.strip_prefix("s3://") else {
+            return Ok(Self::Folder(PathBuf::from(export)));
+        };
+        let form = "must be a folder or s3://BUCKET/PREFIX/ID";
+        let (bucket, path) = address.trim_end_matches('/').split_once('/').context(form)?;
+        let (prefix, id) = path.rsplit_once('/').unwrap_or(("", path));
+        let settings = S3Config {
+            bucket: Some(bucket.to_owned()),
+            prefix: prefix.to_owned(),
+            ..settings()?
+        };
+        let bucket = Bucket::new(&settings)?.context(form)?;
+        Ok(Self::Bucket(Box::new(bucket), id.to_owned(), runtime))
+    }
+
+    /// The names of its files.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        match self {
+            Self::Folder(folder) => {
+                let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+                fs::read_dir(folder)?.map(name).collect()
+            }
+            Self::Bucket(bucket, id, runtime) => Ok(runtime.block_on(bucket.names(id))?),
+        }
+    }
+
+    /// A file. Its name is a stranger's, so it must be one.
+    pub fn open(&self, name: &str) -> io::Result<Local> {
+        if name.contains(['/', '\\']) || name.starts_with('.') {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"));
+        }
+        match self {
+            Self::Folder(folder) => Ok(Local::There(folder.join(name))),
+            Self::Bucket(bucket, id, runtime) => {
+                let mut file = NamedTempFile::new()?;
+                runtime.block_on(fetch(bucket, id, name, file.as_file_mut()))?;
+                Ok(Local::Fetched(file))
+            }
+        }
+    }
+
+    /// The bytes of a small file.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.open(name)?.path())
+    }
+}
+
+async fn fetch(bucket: &Bucket, id: &str, name: &str, to: &mut File) -> io::Result<()> {
+    let bytes = bucket.size(id, name).await.map_err(not_found)?;
+    let mut content = bucket.read(id, name, 0..bytes).await?;
+    while let Some(chunk) = content.try_next().await? {
+        to.write_all(&chunk)?;
+    }
+    Ok(())
+}
+
+fn not_found(error: BucketError) -> io::Error {
+    match error {
+        BucketError::NotFound(_) => io::ErrorKind::NotFound.into(),
+        error => error.into(),
+    }
+}
