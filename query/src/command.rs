@@ -35,6 +35,8 @@ enum Command {
     /// Keys of callers, for whoever runs the service
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Who may see what, and when they last did, as JSON: for whoever runs the service
+    AccessReview,
     /// Check an export offline: exit code 0 when it is what its manifest says, 1 when it is not, 2 when it cannot be read
     VerifyExport(verify::Arguments),
     /// Print what makes a shell complete these commands
@@ -55,7 +57,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
                 ExitCode::from(error.exit_code())
             }
         },
-        Some(Command::Keys(command)) => exit_code(run_keys(&command, &arguments.config)),
+        Some(Command::Keys(command)) => exit_code(run_keys(&command, &arguments.config).await),
+        Some(Command::AccessReview) => exit_code(review(&arguments.config).await),
         Some(Command::VerifyExport(export)) => verify::run(export, arguments.config).await,
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "horolog-query", &mut io::stdout());
@@ -68,8 +71,12 @@ async fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
     server::run(&configured(arguments)?).await
 }
 
-fn run_keys(command: &KeysCommand, arguments: &ConfigArgs) -> anyhow::Result<()> {
-    keys::run(command, &configured(arguments)?.access)
+async fn run_keys(command: &KeysCommand, arguments: &ConfigArgs) -> anyhow::Result<()> {
+    keys::run(command, &configured(arguments)?).await
+}
+
+async fn review(arguments: &ConfigArgs) -> anyhow::Result<()> {
+    keys::access_review(&configured(arguments)?).await
 }
 
 fn configured(arguments: &ConfigArgs) -> anyhow::Result<QueryConfig> {

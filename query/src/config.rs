@@ -1,15 +1,16 @@
 //! Configuration of `horolog-query`.
 //!
-//! Guarantees: what is loaded can be served. The address must be a loopback one, because keys travel in the clear.
+//! Guarantees: what is loaded can be served. Without TLS the address must be a loopback one, or it is said that a proxy speaks it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use horolog_schemas::Kind;
-use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, TelemetryConfig};
+use horolog_stage::config::{self, ClickHouseConfig, ConfigArgs, ConfigError, KafkaConfig, TelemetryConfig};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::access::key::Key;
+use crate::access::oidc::OidcConfig;
 use crate::audit::exports::config::ExportsConfig;
 
 /// Everything that can be set.
@@ -20,6 +21,8 @@ pub struct QueryConfig {
     pub http: HttpConfig,
     /// The store. Only what concerns reading is used.
     pub clickhouse: ClickHouseConfig,
+    /// The log: where keys are kept and accesses are recorded.
+    pub kafka: KafkaConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
     /// What one request may take.
@@ -36,11 +39,17 @@ pub struct QueryConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address and port to listen on; loopback, see [`Self::allow_insecure_listen`].
+    /// Address and port to listen on; without TLS a loopback one, see [`Self::allow_insecure_listen`].
     pub listen: SocketAddr,
     /// Listen on another address than loopback although keys and answers travel in the clear. Only behind a proxy that
     /// speaks TLS, or in a container whose port is published on the host's loopback.
     pub allow_insecure_listen: bool,
+    /// File with the certificate and those between it and its root, PEM, its own first. With it, the service speaks TLS.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// File with the certificate's key, PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// Both files are looked at so often, and a new certificate is used at once. Seconds.
+    pub tls_reload_interval_s: u64,
 }
 
 impl Default for HttpConfig {
@@ -48,6 +57,9 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             allow_insecure_listen: false,
+            tls_certificate_file: None,
+            tls_key_file: None,
+            tls_reload_interval_s: 30,
         }
     }
 }
@@ -112,28 +124,37 @@ impl Default for SourceConfig {
 }
 
 /// `[access]`: who may ask.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessConfig {
-    /// File with the keys, as `horolog-query keys` writes it. Without it nobody is let in.
-    pub keys_file: Option<PathBuf>,
+    /// Topic that keys and exports are kept in: one partition, compacted. Made at the start where it does not exist.
+    pub journal_topic: String,
+    /// Topic that accesses to audit data are recorded in, as `horolog-ingest` reads it.
+    pub audit_topic: String,
+    /// The tenant of those who run the platform. What concerns no other tenant is recorded as its.
+    pub platform_tenant: String,
+    /// File with the secret that pseudonyms are made with, 32 bytes or more, the same for all processes. Without it the secret is
+    /// derived from the store's password, and pseudonyms change when that does.
+    pub pseudonym_key_file: Option<PathBuf>,
+    /// Networks of proxies whose `x-forwarded-for` is believed, for allowed addresses and the audit trail. Any other's is not.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Uses of keys are written down so often. Seconds.
+    pub last_use_interval_s: u64,
+    /// Tokens of an identity provider.
+    pub oidc: OidcConfig,
 }
 
-impl AccessConfig {
-    /// The keys of the file; none where it does not exist yet.
-    pub fn keys(&self) -> Result<Vec<Key>, ConfigError> {
-        let Some(path) = self.keys_file.as_deref().filter(|path| path.exists()) else {
-            return Ok(Vec::new());
-        };
-        let text = std::fs::read(path).map_err(|source| ConfigError::Secret {
-            setting: "access.keys_file",
-            path: path.to_owned(),
-            source,
-        })?;
-        serde_json::from_slice(&text).map_err(|error| ConfigError::Invalid {
-            setting: "access.keys_file".to_owned(),
-            reason: error.to_string(),
-        })
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self {
+            journal_topic: "horolog-journal".to_owned(),
+            audit_topic: Kind::AuditEvent.default_topic().to_owned(),
+            platform_tenant: "horolog".to_owned(),
+            pseudonym_key_file: None,
+            trusted_proxies: Vec::new(),
+            last_use_interval_s: 300,
+            oidc: OidcConfig::default(),
+        }
     }
 }
 
@@ -152,14 +173,31 @@ impl QueryConfig {
                 reason: reason.to_owned(),
             })
         };
-        if !self.http.listen.ip().to_canonical().is_loopback() && !self.http.allow_insecure_listen {
+        let http = &self.http;
+        let over_tls = http.tls_certificate_file.is_some();
+        if over_tls != http.tls_key_file.is_some() {
+            let missing = if over_tls {
+                "http.tls_key_file"
+            } else {
+                "http.tls_certificate_file"
+            };
+            return invalid(missing, "must be set as well: a certificate and its key go together");
+        }
+        if !http.listen.ip().to_canonical().is_loopback() && !over_tls && !http.allow_insecure_listen {
             return invalid(
                 "http.listen",
-                "must be a loopback address, because keys and answers would travel in the clear",
+                "must be a loopback address, because keys and answers would travel in the clear: set http.tls_certificate_file, \
+                 or http.allow_insecure_listen where a proxy in front speaks TLS",
             );
+        }
+        self.access.oidc.check()?;
+        if self.access.platform_tenant.is_empty() {
+            return invalid("access.platform_tenant", "must be a name");
         }
         let limits = &self.limits;
         for (setting, value) in [
+            ("access.last_use_interval_s", self.access.last_use_interval_s),
+            ("http.tls_reload_interval_s", http.tls_reload_interval_s),
             ("limits.statement_timeout_s", limits.statement_timeout_s),
             ("limits.statement_memory_bytes_max", limits.statement_memory_bytes_max),
             ("limits.statement_read_bytes_max", limits.statement_read_bytes_max),
@@ -199,6 +237,13 @@ mod tests {
             );
             assert!(load(&[&format!("http.listen={listen}"), "http.allow_insecure_listen=true"]).is_ok());
         }
+        let tls = [
+            "http.listen=0.0.0.0:8443",
+            "http.tls_certificate_file=/a",
+            "http.tls_key_file=/b",
+        ];
+        assert!(load(&tls).is_ok());
+        assert!(load(&tls[..2]).unwrap_err().starts_with("http.tls_key_file"));
         for listen in ["127.0.0.1:0", "127.9.9.9:8080", "[::1]:8080", "[::ffff:127.0.0.1]:80"] {
             assert!(load(&[&format!("http.listen={listen}")]).is_ok(), "{listen}");
         }

@@ -101,6 +101,7 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     let log = folder.log(SUPERVISOR);
     std::fs::create_dir_all(folder.logs()).with_context(|| format!("cannot make {}", folder.logs().display()))?;
     let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let has_admin = folder.key(stack::ADMIN_KEY).is_some();
     let mut child = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .arg("--in-background")
@@ -114,6 +115,9 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
         "running in the background; `horolog status` shows it, `horolog down` stops it\n{}",
         screen::welcome(&state)
     );
+    if let Some(key) = folder.key(stack::ADMIN_KEY).filter(|_| !has_admin) {
+        println!("{}", screen::first_admin(&key));
+    }
     Ok(())
 }
 

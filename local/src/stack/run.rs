@@ -17,7 +17,7 @@ use super::folder::DataFolder;
 use super::log_files;
 use super::part::{Part, Readiness};
 use super::ports::Ports;
-use super::screen::{flow_line, say, welcome};
+use super::screen::{first_admin, flow_line, say, welcome};
 use super::services::Layout;
 use super::state::{ClickHouseAddress, KafkaAddress, Phase, QueryAddress, StackState};
 use super::stop::StopRequest;
@@ -31,6 +31,8 @@ const FIRST_KEYS: [&str; 4] = [
     "demo-analyst=analyst:demo",
     "demo-auditor=auditor:demo",
 ];
+/// Which of them makes others.
+pub const ADMIN_KEY: &str = "admin";
 /// Which of them may ask for hours.
 pub const READING_KEY: &str = "demo-analyst";
 /// How often a line about what flows is printed.
@@ -62,6 +64,7 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
     let stop = StopRequest::listen().context("cannot listen for signals")?;
     let state = initial_state(layout)?;
     let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), state);
+    let has_admin = layout.folder.key(ADMIN_KEY).is_some();
     let started = start_all(&mut supervisor, layout, sample, &stop).await;
     match started {
         Ok(()) => {
@@ -71,6 +74,9 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
                     "{}\nCtrl-C stops everything; the next `up` goes on from there.\n",
                     welcome(supervisor.state())
                 );
+                if let Some(key) = layout.folder.key(ADMIN_KEY).filter(|_| !has_admin) {
+                    eprintln!("{}", first_admin(&key));
+                }
             }
             attend(&mut supervisor, layout, watch, &stop).await;
         }

@@ -42,6 +42,11 @@ Try:
     )
 }
 
+/// What is shown once, when the key of the first administrator has just been made.
+pub fn first_admin(key: &str) -> String {
+    format!("The first administrator's key, which makes others at /v1/admin/keys; it is shown this once:\n  {key}\n")
+}
+
 /// `1,203 records/s in, 1,198 stored, lag 340, complete through 2026-01-01T09:00:00Z`.
 pub(super) fn flow_line(before: &Flow, after: &Flow, seconds: f64) -> String {
     let rate = |after: i64, before: i64| thousands(((after - before).max(0) as f64 / seconds).round() as i64);

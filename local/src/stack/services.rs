@@ -15,6 +15,9 @@ use super::ports::Ports;
 /// Storage policy of the local engine: recent parts in one place, old ones in another.
 const STORAGE_POLICY: &str = "tiered";
 
+/// Of each first key: on one machine nobody else is disturbed, and the status asks every few seconds.
+const LOCAL_REQUESTS_PER_HOUR: &str = "1000000";
+
 /// Everything that starting a part takes.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -101,19 +104,22 @@ impl Layout {
 
     /// The HTTP API.
     pub fn query(&self) -> Launch {
-        self.with_keys(self.program("horolog-query"))
-            .env("HOROLOG_QUERY__HTTP__LISTEN", loopback(self.ports.query))
+        self.stage("horolog-query", "QUERY", self.ports.query)
             .env("HOROLOG_QUERY__EXPORTS__FOLDER", self.folder.exports())
     }
 
     /// Makes the keys that are not there yet, run to its end before the API starts. Each is NAME=ROLE:TENANT.
     pub fn keys(&self, wanted: &[&str]) -> Launch {
-        let mut launch = self.with_keys(self.program("horolog-query"));
+        let mut launch = self.query();
         launch.log = self.folder.log("keys");
-        wanted.iter().fold(
-            launch.arg("keys").arg("ensure").arg("--folder").arg(self.folder.keys()),
-            |launch, wanted| launch.arg(wanted),
-        )
+        let launch = launch
+            .arg("keys")
+            .arg("ensure")
+            .arg("--requests-per-hour")
+            .arg(LOCAL_REQUESTS_PER_HOUR)
+            .arg("--folder")
+            .arg(self.folder.keys());
+        wanted.iter().fold(launch, |launch, wanted| launch.arg(wanted))
     }
 
     /// The live sample stream.
@@ -151,11 +157,6 @@ impl Layout {
             // Blocks of megabytes that are freed go back to the system at once: by default glibc keeps half as much again.
             .env("MALLOC_MMAP_THRESHOLD_", "262144")
             .env("MALLOC_ARENA_MAX", "2")
-    }
-
-    fn with_keys(&self, launch: Launch) -> Launch {
-        self.with_clickhouse(launch, "QUERY")
-            .env("HOROLOG_QUERY__ACCESS__KEYS_FILE", self.folder.keys().join("ring.json"))
     }
 
     fn with_clickhouse(&self, launch: Launch, binary: &str) -> Launch {

@@ -38,6 +38,10 @@ const KEYS: [&str; 4] = [
     "auditor=auditor:*",
     "service=service:*",
 ];
+/// The setting that says where accesses are recorded.
+pub(crate) const TRAIL_SETTING: &str = "HOROLOG_QUERY__ACCESS__AUDIT_TOPIC";
+/// Where accesses are recorded: not with the audit events of the tests, which count those.
+pub const TRAIL_TOPIC: &str = "audit-trail";
 /// How long broker, engine and migrations may take to be ready.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
@@ -117,6 +121,7 @@ impl Bed {
             bed.migrate(&options.migrate_env);
         }
         bed.wait_for_broker();
+        bed.topic(TRAIL_TOPIC, 1);
         bed.make_keys();
         bed
     }
@@ -235,7 +240,8 @@ impl Bed {
     }
 
     fn make_keys(&self) {
-        let mut keys = start(&self.layout, &self.layout.keys(&KEYS));
+        let launch = self.layout.keys(&KEYS).env(TRAIL_SETTING, TRAIL_TOPIC);
+        let mut keys = start(&self.layout, &launch);
         let status = keys.wait(START_DEADLINE);
         assert!(
             status.is_some_and(|status| status.success()),

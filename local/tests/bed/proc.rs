@@ -37,7 +37,9 @@ impl Proc {
             // Each has a folder of exports of its own: it belongs to one process.
             launch.env.retain(|(name, _)| name != "HOROLOG_QUERY__EXPORTS__FOLDER");
             let folder = layout.folder.exports().join(number.to_string());
-            launch = launch.env("HOROLOG_QUERY__EXPORTS__FOLDER", folder);
+            launch = launch
+                .env("HOROLOG_QUERY__EXPORTS__FOLDER", folder)
+                .env(super::TRAIL_SETTING, super::TRAIL_TOPIC);
         }
         for (key, value) in env {
             launch = launch.env(*key, value);

@@ -1,6 +1,7 @@
 //! The query service as a caller meets it: the real binary in front of the real engine, with rows written by SQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod asking;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod client;
@@ -8,6 +9,10 @@ mod counters;
 mod events;
 mod hours;
 mod http;
+mod isolation;
+mod keys;
+mod masks;
+mod oidc;
 mod openapi;
 mod page;
 mod refusals;
@@ -17,3 +22,5 @@ mod search;
 mod series;
 mod tenants;
 mod terminal;
+mod tls;
+mod trail;

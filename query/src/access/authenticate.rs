@@ -1,47 +1,210 @@
-//! Who sends a request: the middleware in front of everything under `/v1/`.
+//! Who sends a request, and whether they may: the middleware in front of everything under `/v1/`.
 //!
-//! Enters: a request with `authorization: Bearer …`. Leaves: the same request with its [`Principal`], 401, or
-//! 403. Guarantees: there is no path under `/v1/` that is reached without; a token that is missing, malformed, unknown, expired or revoked gets the
-//! same answer.
+//! Enters: a request with `authorization: Bearer …`. Leaves: the same request with its [`Principal`], or 401, 403, 429.
+//! Guarantees: there is no path under `/v1/` that is reached without; a token that is missing, malformed, unknown, expired,
+//! revoked or sent from the wrong network gets the same answer; an answer with audit data leaves after its trail is written.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use horolog_schemas::AuditStatus;
 
-use crate::access::ring::KeyRing;
+use crate::access::gate::Gate;
+use crate::access::last_use::Use;
+use crate::access::limit::Left;
 use crate::access::token::Token;
-use crate::access::{Principal, rules};
-use crate::api::Problem;
+use crate::access::trail::{Act, Actor, Recorded};
+use crate::access::{Caller, Identity, Permission, Principal, rules};
+use crate::api::observe::RowsReturned;
+use crate::api::{Problem, RequestId};
 
 /// What is asked of a caller.
 pub const CHALLENGE: &str = "Bearer realm=\"horolog\"";
+/// A user agent is recorded up to here.
+const USER_AGENT_CHARS_MAX: usize = 256;
+/// So is a query string.
+const QUERY_CHARS_MAX: usize = 8_192;
 
 /// The middleware.
-pub async fn authenticate(State(keys): State<KeyRing>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if rules::is_open(request.uri().path()) {
-        return Ok(next.run(request).await);
+        return next.run(request).await;
     }
-    let from = peer(&request);
-    let principal = identify(&keys, request.headers(), from).ok_or(Problem::Unauthorized)?;
-    // Where nothing matched there is nothing to protect, and the answer is that there is nothing.
-    if let Some(route) = request.extensions().get::<MatchedPath>() {
-        let Some(permission) = rules::needed(route.as_str()) else {
-            tracing::error!(route = route.as_str(), "this route has no rule, so nobody may use it");
-            return Err(Problem::forbidden("nobody may use this"));
-        };
-        principal.require(permission)?;
-    }
-    request.extensions_mut().insert(principal);
-    Ok(next.run(request).await)
+    let mut actor = actor(&gate, &request);
+    let Some(principal) = identify(&gate, request.headers(), actor.from).await else {
+        refused(&gate, &actor);
+        return Problem::Unauthorized.into_response();
+    };
+    actor.principal = Some(principal.clone());
+    let left = match gate.limits.take(&principal) {
+        Ok(left) => left,
+        Err(problem) => {
+            let mut response = problem.into_response();
+            Left::none(principal.facts().requests_per_hour).write(response.headers_mut());
+            return response;
+        }
+    };
+    request.extensions_mut().insert(principal.clone());
+    request.extensions_mut().insert(gate.mask_key.clone());
+    request.extensions_mut().insert(actor.clone());
+    let mut response = match needed(&request) {
+        Ok(None) => next.run(request).await,
+        Ok(Some(permission)) => answer(&gate, &actor, &principal, permission, request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    left.write(response.headers_mut());
+    response
 }
 
-fn identify(keys: &KeyRing, headers: &HeaderMap, from: IpAddr) -> Option<Principal> {
-    let token = Token::parse(bearer(headers)?)?;
-    keys.admit(&token, from, Utc::now())
+/// What the route needs. Where no route matched there is nothing to protect, and the answer is that there is nothing.
+fn needed(request: &Request) -> Result<Option<Permission>, Problem> {
+    let Some(route) = route(request) else {
+        return Ok(None);
+    };
+    match rules::needed(route) {
+        Some(permission) => Ok(Some(permission)),
+        None => {
+            tracing::error!(route, "this route has no rule, so nobody may use it");
+            Err(Problem::forbidden("nobody may use this"))
+        }
+    }
+}
+
+/// The route that matched, as the router has it.
+fn route(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+/// Runs the handler if the caller may, and writes the trail of what concerns audit data before anything is shown.
+async fn answer(
+    gate: &Gate,
+    actor: &Actor,
+    principal: &Principal,
+    permission: Permission,
+    request: Request,
+    next: Next,
+) -> Response {
+    let trailed = route(&request)
+        .and_then(|route| rules::action(request.method(), route))
+        .map(|action| (action, about(&request)));
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &()).await;
+    let request = Request::from_parts(parts, body);
+    let response = match principal.require(permission) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let Some((action, mut facts)) = trailed else {
+        return response;
+    };
+    if response.extensions().get::<Recorded>().is_some() {
+        return response;
+    }
+    // What names no tenant of the caller's is about nobody's data, and was refused.
+    let tenant = caller.map_or_else(
+        |_| gate.tenant_of(&principal.facts().tenant),
+        |caller| caller.tenant().clone(),
+    );
+    let status = response.status();
+    if let Some(RowsReturned(rows)) = response.extensions().get() {
+        facts.insert("rows".to_owned(), rows.to_string());
+    }
+    let act = Act {
+        tenant,
+        action,
+        resource_type: "audit_events",
+        resource_id: String::new(),
+        status: match status.as_u16() {
+            ..400 => AuditStatus::Success,
+            400..500 => AuditStatus::Failure,
+            _ => AuditStatus::Error,
+        },
+        error: status
+            .canonical_reason()
+            .filter(|_| status.as_u16() >= 400)
+            .unwrap_or_default()
+            .to_owned(),
+        facts,
+    };
+    match gate.trail.record(actor, act).await {
+        Err(problem) if status.as_u16() < 400 => problem.into_response(),
+        _ => response,
+    }
+}
+
+/// What is asked, as it is recorded.
+fn about(request: &Request) -> BTreeMap<String, String> {
+    let query: String = request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .chars()
+        .take(QUERY_CHARS_MAX)
+        .collect();
+    BTreeMap::from([
+        ("method".to_owned(), request.method().to_string()),
+        ("route".to_owned(), route(request).unwrap_or_default().to_owned()),
+        ("path".to_owned(), request.uri().path().to_owned()),
+        ("filter".to_owned(), query),
+    ])
+}
+
+async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Option<Principal> {
+    let (bearer, from) = (bearer(headers)?, from?);
+    if let Some(token) = Token::parse(bearer) {
+        let now = Utc::now();
+        let principal = gate.keys.admit(&token, from, now)?;
+        if let Identity::Key(id) = &principal.facts().identity {
+            gate.uses.note(id, Use { at: now, from });
+        }
+        return Some(principal);
+    }
+    gate.oidc.as_ref()?.admit(bearer).await
+}
+
+/// Records somebody who was not let in, without making them wait: a different time would tell them something.
+fn refused(gate: &Gate, actor: &Actor) {
+    let Some(count) = actor.from.and_then(|from| gate.failures.note(from, Instant::now())) else {
+        return;
+    };
+    let (gate, actor) = (gate.clone(), actor.clone());
+    tokio::spawn(async move {
+        let act = Act {
+            tenant: gate.platform.clone(),
+            action: "access.refuse",
+            resource_type: "access",
+            resource_id: String::new(),
+            status: AuditStatus::Failure,
+            error: "no key that is in force".to_owned(),
+            facts: BTreeMap::from([("requests".to_owned(), count.to_string())]),
+        };
+        let _ = gate.trail.record(&actor, act).await;
+    });
+}
+
+fn actor(gate: &Gate, request: &Request) -> Actor {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    let user_agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    Actor {
+        principal: None,
+        from: Some(gate.proxies.client(peer, request.headers())),
+        user_agent: user_agent
+            .unwrap_or_default()
+            .chars()
+            .take(USER_AGENT_CHARS_MAX)
+            .collect(),
+        request: request.extensions().get::<RequestId>().cloned().unwrap_or_default(),
+    }
 }
 
 /// The one bearer token; two headers are as good as none, because others in front of us may look at the other one.
@@ -54,16 +217,34 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn peer(request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
+/// A handler that records more than the middleware does takes the one who acts.
+impl<S: Send + Sync> FromRequestParts<S> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or(Problem::Unauthorized)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_header_holds_one_token_or_none(value in "[Bb]earer [ -~]{0,60}|[ -~\t]{0,60}") {
+            let Ok(value) = HeaderValue::from_str(&value) else { return Ok(()) };
+            let mut headers = HeaderMap::new();
+            headers.append(header::AUTHORIZATION, value.clone());
+            let alone = bearer(&headers).map(str::to_owned);
+            prop_assert!(alone.is_none_or(|token| value.to_str().unwrap().to_lowercase().starts_with("bearer") && token.trim() == token));
+            headers.append(header::AUTHORIZATION, value);
+            prop_assert_eq!(bearer(&headers), None);
+        }
+    }
 
     fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

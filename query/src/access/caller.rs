@@ -4,10 +4,14 @@
 //! that the request may see, or a problem. Guarantees: there is no other way to a [`crate::store::TenantSelect`]; a tenant that
 //! is not the principal's gets the same answer whether it exists or not.
 
+use std::collections::BTreeMap;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use horolog_schemas::{Kind, fields};
 use serde::{Deserialize, Serialize};
 
+use crate::access::mask::{self, Mask, MaskKey};
 use crate::access::{Facts, Principal, TenantGrant, TenantId};
 use crate::api::Problem;
 use crate::api::parameters::{self, TENANT};
@@ -17,6 +21,7 @@ use crate::api::parameters::{self, TENANT};
 pub struct Caller {
     principal: Principal,
     tenant: TenantId,
+    mask_key: MaskKey,
 }
 
 /// A caller as it is kept for work that goes on after its request.
@@ -29,7 +34,7 @@ pub struct KeptCaller {
 impl Caller {
     /// Somebody who asks about the tenant that is `named`, which must be their own. Only those who belong to any tenant have
     /// to name one.
-    pub fn new(principal: Principal, named: Option<String>) -> Result<Self, Problem> {
+    pub fn new(principal: Principal, named: Option<String>, mask_key: MaskKey) -> Result<Self, Problem> {
         let tenant = match (&principal.facts().tenant, named) {
             (_, Some(named)) if named.is_empty() => Err(Problem::parameter(TENANT, "is empty")),
             (TenantGrant::One(own), None) => Ok(own.clone()),
@@ -40,7 +45,11 @@ impl Caller {
                 TenantId::new(named).ok_or_else(|| Problem::parameter(TENANT, "is empty"))
             }
         }?;
-        Ok(Self { principal, tenant })
+        Ok(Self {
+            principal,
+            tenant,
+            mask_key,
+        })
     }
 
     /// Whose rows they see.
@@ -58,6 +67,33 @@ impl Caller {
         &self.principal
     }
 
+    /// The fields of records of a kind that they do not see as they are.
+    pub fn masked(&self, kind: Kind) -> Vec<(&'static str, Mask)> {
+        mask::masked(&self.principal, kind)
+    }
+
+    /// The same, as it is told: by column, what is done to it.
+    pub fn masked_columns(&self, kind: Kind) -> BTreeMap<String, String> {
+        let told = |(column, mask): (&str, Mask)| (column.to_owned(), mask.as_str().to_owned());
+        self.masked(kind).into_iter().map(told).collect()
+    }
+
+    /// The key of the tenant's pseudonyms, in two halves.
+    pub(crate) fn pseudonym_key(&self) -> [u64; 2] {
+        self.mask_key.of_tenant(&self.tenant)
+    }
+
+    /// Whether they may see all that somebody else saw of audit events: the same tenant, those teams, no mask that hides more.
+    pub fn covers(&self, kept: &KeptCaller) -> bool {
+        let (own, theirs) = (self.teams(), &kept.facts.teams);
+        let sees_teams = own.is_empty() || (!theirs.is_empty() && theirs.iter().all(|team| own.contains(team)));
+        let then = Principal::new(kept.facts.clone());
+        let sees_columns = fields(Kind::AuditEvent)
+            .iter()
+            .all(|field| mask::mask(&self.principal, field) <= mask::mask(&then, field));
+        self.tenant == kept.tenant && sees_teams && sees_columns
+    }
+
     /// For work that goes on after the request, in this process or another.
     pub fn keep(&self) -> KeptCaller {
         KeptCaller {
@@ -67,18 +103,29 @@ impl Caller {
     }
 
     /// What was kept. It sees what it saw then, whatever became of its key: whoever must look at that again does so.
-    pub fn restore(kept: KeptCaller) -> Self {
+    pub fn restore(kept: KeptCaller, mask_key: &MaskKey) -> Self {
         Self {
             principal: Principal::new(kept.facts),
             tenant: kept.tenant,
+            mask_key: mask_key.clone(),
         }
     }
 
     /// For tests: an auditor of this tenant.
     #[cfg(test)]
     pub(crate) fn of(tenant: TenantId) -> Self {
-        let principal = Principal::of(crate::access::Role::Auditor, TenantGrant::One(tenant.clone()));
-        Self { principal, tenant }
+        Self::with_role(crate::access::Role::Auditor, tenant)
+    }
+
+    /// For tests: somebody of this role and tenant.
+    #[cfg(test)]
+    pub(crate) fn with_role(role: crate::access::Role, tenant: TenantId) -> Self {
+        let principal = Principal::of(role, TenantGrant::One(tenant.clone()));
+        Self {
+            principal,
+            tenant,
+            mask_key: MaskKey::derive(b"test"),
+        }
     }
 }
 
@@ -87,7 +134,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
-        Self::new(principal, parameters::value(parts, TENANT)?)
+        let mask_key: Option<&MaskKey> = parts.extensions.get();
+        let mask_key = mask_key.cloned().ok_or(Problem::Unauthorized)?;
+        Self::new(principal, parameters::value(parts, TENANT)?, mask_key)
     }
 }
 
@@ -98,7 +147,7 @@ mod tests {
 
     fn caller(grant: &str, named: Option<&str>) -> Result<Caller, Problem> {
         let principal = Principal::of(Role::Analyst, TenantGrant::parse(grant).unwrap());
-        Caller::new(principal, named.map(str::to_owned))
+        Caller::new(principal, named.map(str::to_owned), MaskKey::derive(b"test"))
     }
 
     #[test]
@@ -110,6 +159,34 @@ mod tests {
             assert_eq!(caller("red", own).unwrap().tenant().as_str(), "red");
         }
         assert_eq!(refused("").named_parameter(), Some(TENANT));
+    }
+
+    #[test]
+    fn what_one_has_seen_is_for_those_alone_who_may_see_as_much() {
+        let of = |tenant: &str, teams: &[&str], restricted: bool| {
+            let principal = Principal::of(Role::Auditor, TenantGrant::parse(tenant).unwrap());
+            let mut facts = principal.facts().clone();
+            facts.teams = teams.iter().map(|&team| team.to_owned()).collect();
+            if !restricted {
+                facts.permissions.remove(&crate::access::Permission::ReadRestricted);
+            }
+            Caller::new(Principal::new(facts), None, MaskKey::derive(b"test")).unwrap()
+        };
+        let whole = of("red", &[], true);
+        for (other, covers, is_covered) in [
+            (of("red", &[], true), true, true),
+            (of("blue", &[], true), false, false),
+            (of("red", &["a"], true), false, true),
+            (of("red", &[], false), false, true),
+        ] {
+            assert_eq!(
+                (other.covers(&whole.keep()), whole.covers(&other.keep())),
+                (covers, is_covered),
+                "{other:?}"
+            );
+        }
+        let [a, ab] = [of("red", &["a"], true), of("red", &["a", "b"], true)];
+        assert!(ab.covers(&a.keep()) && !a.covers(&ab.keep()));
     }
 
     #[test]

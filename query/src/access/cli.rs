@@ -1,22 +1,31 @@
-//! `horolog-query keys`: for whoever runs the service.
+//! `horolog-query keys` and `access-review`: for whoever runs the service, with its configuration and without a key.
 //!
-//! `keys ensure` makes the keys that a set-up needs and puts each token into a file that its owner alone can read. What is there
-//! already stays, so it can run at every start.
+//! Enters: the same configuration as the service's. Leaves: changes of the journal, which running processes follow, and their audit
+//! events. It is how the first key comes about, and how an administrator who lost theirs gets back in: whoever can write to
+//! Kafka as the service does is above all keys.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
-use chrono::Utc;
+use anyhow::{Context, anyhow};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
+use horolog_schemas::AuditStatus;
+use ipnet::IpNet;
 
-use crate::access::key::Key;
-use crate::access::token::Token;
-use crate::access::{Role, TenantGrant};
-use crate::config::AccessConfig;
+use crate::access::admin::review_of;
+use crate::access::gate::Gate;
+use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
+use crate::access::new_key::NewKey;
+use crate::access::token::{KeyId, Token};
+use crate::access::trail::{Act, Actor};
+use crate::access::{Permission, Role, TenantGrant};
+use crate::api::{Problem, RequestId};
+use crate::config::QueryConfig;
 
 /// `horolog-query keys …`.
 #[derive(Debug, clap::Subcommand)]
@@ -26,10 +35,59 @@ pub enum KeysCommand {
         /// Where the files are; readable by their owner alone.
         #[arg(long)]
         folder: PathBuf,
+        /// Requests an hour of each.
+        #[arg(long, default_value_t = REQUESTS_PER_HOUR_DEFAULT)]
+        requests_per_hour: u32,
         /// NAME=ROLE:TENANT, the tenant being `*` for any: `first-admin=admin:*`.
         #[arg(required = true)]
         keys: Vec<Wanted>,
     },
+    /// Make a key; its token is printed, this once.
+    Create(CreateOptions),
+    /// All keys, without their secrets.
+    List,
+    /// A new secret for a key; its token is printed, this once.
+    Rotate {
+        /// The key.
+        id: String,
+        /// How long the secret before is taken. Seconds.
+        #[arg(long, default_value_t = 86_400)]
+        overlap_s: u32,
+    },
+    /// End a key, at once and for good.
+    Revoke {
+        /// The key.
+        id: String,
+    },
+}
+
+/// `horolog-query keys create`.
+#[derive(Debug, clap::Args)]
+pub struct CreateOptions {
+    /// What people call it.
+    #[arg(long)]
+    name: String,
+    /// What its holder is.
+    #[arg(long)]
+    role: Role,
+    /// Its holder's tenant, or `*` for any.
+    #[arg(long)]
+    tenant: String,
+    /// A team whose rows it shows; can be repeated. All where none is given.
+    #[arg(long = "team")]
+    teams: Vec<String>,
+    /// Something it may do, of what its role may; can be repeated. All of that where none is given.
+    #[arg(long = "scope", value_parser = Permission::parse)]
+    scopes: Vec<Permission>,
+    /// A network it may be used from (CIDR); can be repeated. Any where none is given.
+    #[arg(long = "address")]
+    addresses: Vec<IpNet>,
+    /// Requests an hour.
+    #[arg(long, default_value_t = REQUESTS_PER_HOUR_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_hour: u32,
+    /// From when on it is no longer taken, as RFC 3339.
+    #[arg(long)]
+    expires_at: Option<DateTime<Utc>>,
 }
 
 /// A key that is to be there.
@@ -59,53 +117,157 @@ impl FromStr for Wanted {
     }
 }
 
-/// Runs one.
-pub fn run(command: &KeysCommand, config: &AccessConfig) -> anyhow::Result<()> {
-    let KeysCommand::Ensure { folder, keys } = command;
-    let file = config
-        .keys_file
-        .as_deref()
-        .context("access.keys_file: say where keys are kept")?;
-    let mut known = config.keys()?;
+/// Runs `horolog-query keys …`.
+pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<()> {
+    let gate = Gate::open(config).await?;
+    match command {
+        KeysCommand::Ensure {
+            folder,
+            requests_per_hour,
+            keys,
+        } => ensure(&gate, folder, *requests_per_hour, keys).await,
+        KeysCommand::Create(options) => create(&gate, options).await,
+        KeysCommand::List => review(&gate),
+        KeysCommand::Rotate { id, overlap_s } => {
+            let key = known(&gate, id)?;
+            let (token, now) = (Token::random(&key.id), Utc::now());
+            let (hash, overlap) = (token.hash(), TimeDelta::seconds((*overlap_s).into()));
+            record(&gate, "key.rotate", &key).await?;
+            gate.keys
+                .change(&key.id, move |key| key.rotate(hash, now, overlap))
+                .await?;
+            println!("{}", token.expose());
+            Ok(())
+        }
+        KeysCommand::Revoke { id } => {
+            let (key, now) = (known(&gate, id)?, Utc::now());
+            let revoke = move |key: &mut Key| {
+                key.revoked_at.get_or_insert(now);
+                Ok(())
+            };
+            gate.keys.change(&key.id, revoke).await?;
+            Ok(record(&gate, "key.revoke", &key).await?)
+        }
+    }
+}
+
+/// Runs `horolog-query access-review`.
+pub async fn access_review(config: &QueryConfig) -> anyhow::Result<()> {
+    review(&Gate::open(config).await?)
+}
+
+fn review(gate: &Gate) -> anyhow::Result<()> {
+    let report = review_of(&gate.keys.all(), Utc::now());
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    Ok(())
+}
+
+async fn create(gate: &Gate, options: &CreateOptions) -> anyhow::Result<()> {
+    let new = NewKey {
+        name: options.name.clone(),
+        role: options.role,
+        tenant: TenantGrant::parse(&options.tenant).context("tenant: expected a name, or * for any")?,
+        teams: options.teams.iter().cloned().collect(),
+        scopes: options.scopes.iter().copied().collect(),
+        addresses: options.addresses.iter().copied().collect(),
+        requests_per_hour: options.requests_per_hour,
+        expires_at: options.expires_at,
+    };
+    let named = |problem: Problem| anyhow!("{}: {problem}", problem.named_parameter().unwrap_or_default());
+    let (key, token) = new.make(&operator(), Utc::now()).map_err(named)?;
+    record(gate, "key.create", &key).await?;
+    gate.keys.add(std::slice::from_ref(&key)).await?;
+    println!("{}", token.expose());
+    Ok(())
+}
+
+async fn ensure(gate: &Gate, folder: &Path, requests_per_hour: u32, wanted: &[Wanted]) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("--folder {}", folder.display()))?;
-    for wanted in keys {
+    let mut made = Vec::new();
+    for wanted in wanted {
         let path = folder.join(&wanted.name);
         let token = std::fs::read_to_string(&path).ok();
         let token = token.and_then(|text| Token::parse(text.trim()));
-        if token.is_some_and(|token| known.iter().any(|key| key.id == *token.id())) {
+        if token.is_some_and(|token| gate.keys.get(token.id()).is_some()) {
             continue;
         }
-        let (key, token) = Key::new(
+        let (mut key, token) = Key::new(
             &wanted.name,
             wanted.role,
             wanted.tenant.clone(),
-            "horolog-query keys ensure",
+            &operator(),
             Utc::now(),
         );
-        known.push(key);
-        write(file, &serde_json::to_vec_pretty(&known)?)?;
-        write(&path, format!("{}\n", token.expose()).as_bytes())?;
+        key.requests_per_hour = requests_per_hour;
+        record(gate, "key.create", &key).await?;
+        made.push((key, token, path));
+    }
+    let keys: Vec<Key> = made.iter().map(|(key, ..)| key.clone()).collect();
+    gate.keys.add(&keys).await?;
+    for (key, token, path) in made {
+        write(&path, token.expose())?;
+        println!("{}: {}, tenant {}", path.display(), key.role, key.tenant.as_str());
     }
     Ok(())
 }
 
 /// Replaces a file as a whole, for its owner alone.
-fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+fn write(path: &Path, token: &str) -> anyhow::Result<()> {
     let incoming = path.with_extension("incoming");
     let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
+        let mut options = OpenOptions::new();
+        let mut file = options
             .create(true)
             .write(true)
             .truncate(true)
             .mode(0o600)
             .open(&incoming)?;
-        file.write_all(text)?;
+        writeln!(file, "{token}")?;
         file.sync_all()?;
         std::fs::rename(&incoming, path)
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn known(gate: &Gate, id: &str) -> anyhow::Result<Key> {
+    let key = KeyId::parse(id).and_then(|id| gate.keys.get(&id));
+    let key = key.with_context(|| format!("{id}: there is no such key; `horolog-query keys list` shows them"))?;
+    Ok(Key::clone(&key))
+}
+
+/// Who runs this, as the system knows them.
+fn operator() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    format!("operator:{user}")
+}
+
+async fn record(gate: &Gate, action: &'static str, key: &Key) -> anyhow::Result<()> {
+    let actor = Actor {
+        principal: None,
+        from: None,
+        user_agent: format!("horolog-query/{}", env!("CARGO_PKG_VERSION")),
+        request: RequestId::new(),
+    };
+    let act = Act {
+        tenant: gate.tenant_of(&key.tenant),
+        action,
+        resource_type: "key",
+        resource_id: key.id.to_string(),
+        status: AuditStatus::Success,
+        error: String::new(),
+        facts: BTreeMap::from([
+            ("caller".to_owned(), operator()),
+            ("name".to_owned(), key.name.clone()),
+            ("key_role".to_owned(), key.role.to_string()),
+            ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
+        ]),
+    };
+    gate.trail
+        .record(&actor, act)
+        .await
+        .context("the change could not be recorded in the audit trail")
 }

@@ -6,15 +6,19 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::access::token::{KeyId, Token, TokenHash};
 use crate::access::{Facts, Identity, Permission, Principal, Role, TenantGrant};
+use crate::api::Problem;
 
 /// Requests an hour, unless a key says otherwise.
 pub const REQUESTS_PER_HOUR_DEFAULT: u32 = 1_000;
+
+/// A key that was not used for so long is pointed out. Days.
+const UNUSED_DAYS: i64 = 90;
 
 /// One secret of a key. While it is rotated a key has two.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,8 +100,7 @@ impl Key {
         let fits = self.secrets.iter().fold(false, |fits, secret| {
             fits | (secret.sha256.matches(token) & !is_over(secret.expires_at))
         });
-        let is_in_force = !is_over(self.expires_at) && !is_over(self.revoked_at) && self.is_allowed_from(from);
-        (fits && is_in_force).then(|| self.principal())
+        (fits && self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.principal())
     }
 
     /// What it may do.
@@ -109,12 +112,71 @@ impl Key {
         }
     }
 
+    /// Whether it is taken at all.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
+        !is_over(self.expires_at) && !is_over(self.revoked_at) && self.secrets_in_force(now) > 0
+    }
+
+    /// How many secrets are taken.
+    pub fn secrets_in_force(&self, now: DateTime<Utc>) -> usize {
+        let in_force = |secret: &&Secret| secret.expires_at.is_none_or(|end| end > now);
+        self.secrets.iter().filter(in_force).count()
+    }
+
+    /// When its last secret ends; `None` while one has no end.
+    pub fn secrets_end_at(&self) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.secrets.iter().map(|secret| secret.expires_at).collect();
+        ends?.into_iter().max()
+    }
+
+    /// Gives it a new secret; those before are taken for a while yet, and those that are over are forgotten.
+    pub fn rotate(&mut self, sha256: TokenHash, now: DateTime<Utc>, overlap: TimeDelta) -> Result<(), Problem> {
+        if !self.is_in_force(now) {
+            return Err(Problem::Conflict(
+                "a key that is expired or revoked cannot be rotated; make another",
+            ));
+        }
+        self.secrets
+            .retain(|secret| secret.expires_at.is_none_or(|end| end > now));
+        for secret in &mut self.secrets {
+            let end = now + overlap;
+            secret.expires_at = Some(secret.expires_at.map_or(end, |known| known.min(end)));
+        }
+        self.secrets.push(Secret {
+            sha256,
+            created_at: now,
+            expires_at: None,
+        });
+        Ok(())
+    }
+
+    /// Why somebody should look at it.
+    pub fn notes(&self, last_used: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<&'static str> {
+        let long_ago = |at: DateTime<Utc>| now - at > TimeDelta::days(UNUSED_DAYS);
+        let facts = [
+            (!self.is_in_force(now), "is not taken any more"),
+            (
+                last_used.unwrap_or(self.created_at) < now && long_ago(last_used.unwrap_or(self.created_at)),
+                "was not used for 90 days",
+            ),
+            (self.expires_at.is_none(), "never expires"),
+            (self.tenant == TenantGrant::Any, "is for any tenant"),
+            (self.addresses.is_empty(), "is taken from any address"),
+        ];
+        facts
+            .into_iter()
+            .filter_map(|(is_true, note)| is_true.then_some(note))
+            .collect()
+    }
+
     fn is_allowed_from(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
         self.addresses.is_empty() || self.addresses.iter().any(|network| network.contains(&from))
     }
 
-    fn principal(&self) -> Principal {
+    /// Its holder.
+    pub fn principal(&self) -> Principal {
         Principal::new(Facts {
             identity: Identity::Key(self.id.clone()),
             name: self.name.clone(),
@@ -131,7 +193,7 @@ impl Key {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use chrono::TimeDelta;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -168,6 +230,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rotated_key_has_two_secrets_for_a_while() {
+        let (mut key, old) = key();
+        let new = Token::random(&key.id);
+        key.rotate(new.hash(), at(100), TimeDelta::seconds(50)).unwrap();
+        let taken = |token: &Token, seconds| key.admit(&token.hash(), HOME, at(seconds)).is_some();
+        assert_eq!(
+            [taken(&old, 149), taken(&new, 149), taken(&old, 150), taken(&new, 150)],
+            [true, true, false, true]
+        );
+    }
+
+    #[test]
+    fn rotating_does_not_bring_a_key_back() {
+        let (mut key, _) = key();
+        key.revoked_at = Some(at(10));
+        let new = Token::random(&key.id);
+        assert!(key.rotate(new.hash(), at(10), TimeDelta::zero()).is_err());
+        assert!(key.admit(&new.hash(), HOME, at(11)).is_none());
+    }
+
+    #[test]
     fn is_taken_from_its_networks_only() {
         let (mut key, token) = key();
         key.addresses = vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
@@ -180,6 +263,18 @@ mod tests {
         ] {
             let admitted = key.admit(&token.hash(), address.parse().unwrap(), at(1));
             assert_eq!(admitted.is_some(), expected, "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_is_its_first_bits(network in any::<u32>(), bits in 0u8..=32, address in any::<u32>(), near in any::<bool>()) {
+            let address = if near { network ^ (address >> 24) } else { address };
+            let (mut key, token) = key();
+            key.addresses = vec![IpNet::new(IpAddr::from(network.to_be_bytes()), bits).unwrap()];
+            let admitted = key.admit(&token.hash(), IpAddr::from(address.to_be_bytes()), at(1)).is_some();
+            let differ = u64::from(network ^ address) >> (32 - u32::from(bits));
+            prop_assert_eq!(admitted, differ == 0);
         }
     }
 

@@ -1,19 +1,32 @@
 //! Who asks, and whose rows they may see.
 //!
-//! The way of a request: [`authenticate`] finds the [`Principal`] by its key ([`token`], [`key`], [`ring`]) and holds it against
-//! the [`rules`] of the route; a resource takes a [`Caller`] (a principal and one tenant), and nothing reads a tenant's rows
-//! without one.
+//! The way of a request: [`authenticate`] finds the [`Principal`] by its API key ([`token`], [`key`], [`keys`]) or the token of an
+//! identity provider ([`oidc`]), takes it out of its [`limit`], holds it against the [`rules`] of the route, and writes the
+//! [`trail`] of what concerns audit data. A resource takes a [`Caller`] (a principal and one tenant); nothing reads a tenant's rows
+//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`cli`] make keys; [`projection`]
+//! shows them to those who ask in SQL.
 
+pub mod admin;
 pub mod authenticate;
 mod caller;
 pub mod cli;
+pub mod client_address;
+pub mod failures;
+pub mod gate;
 pub mod key;
+pub mod keys;
+pub mod last_use;
+pub mod limit;
+pub mod mask;
+pub mod new_key;
+pub mod oidc;
 mod principal;
-pub mod ring;
+pub mod projection;
 mod role;
 pub mod rules;
 mod tenant;
 pub mod token;
+pub mod trail;
 
 pub use caller::{Caller, KeptCaller};
 pub use principal::{Facts, Identity, Principal, TenantGrant};

@@ -132,14 +132,20 @@ impl Principal {
     /// For tests: somebody of this role and tenant.
     #[cfg(test)]
     pub(crate) fn of(role: Role, tenant: TenantGrant) -> Self {
+        Self::named("test", role, tenant, 1_000)
+    }
+
+    /// For tests: likewise, with a name and a limit.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str, role: Role, tenant: TenantGrant, requests_per_hour: u32) -> Self {
         Self::new(Facts {
-            identity: Identity::Subject("test".to_owned()),
-            name: "test".to_owned(),
+            identity: Identity::Subject(name.to_owned()),
+            name: name.to_owned(),
             role,
             tenant,
             teams: Vec::new(),
             permissions: role.permissions(),
-            requests_per_hour: 1_000,
+            requests_per_hour,
         })
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! Pure constants, and the one place where roles meet the API. More permissive exceptions come before the rule of their folder.
 
+use axum::http::Method;
+
 use crate::access::Permission;
+
+/// Routes of exports under which nothing of an event is shown, only what was asked for and how far it is.
+const EXPORT_STATES: [&str; 2] = ["/v1/audit/exports", "/v1/audit/exports/{id}"];
 
 /// Beginnings of routes, the first that fits.
 const RULES: [(&str, Permission); 6] = [
@@ -20,6 +25,19 @@ pub fn needed(route: &str) -> Option<Permission> {
         .iter()
         .find(|(beginning, _)| route.starts_with(beginning))
         .map(|&(_, permission)| permission)
+}
+
+/// What a request is called in the audit trail; `None` where no audit data are concerned.
+pub fn action(method: &Method, route: &str) -> Option<&'static str> {
+    let reads = method == Method::GET || method == Method::HEAD;
+    match needed(route)? {
+        Permission::ReadAudit | Permission::ReadRestricted => Some("audit.read"),
+        Permission::CountAudit => Some("audit.count"),
+        Permission::ExportAudit if !reads => Some("audit.export"),
+        Permission::ExportAudit if EXPORT_STATES.contains(&route) => None,
+        Permission::ExportAudit => Some("audit.download"),
+        Permission::ReadMetrics | Permission::ReadSystem | Permission::ManageKeys => None,
+    }
 }
 
 /// Whether a path is answered to everybody. Probes, measurements and what a browser needs to show a page hold no data of anybody.
@@ -46,5 +64,26 @@ mod tests {
         assert_eq!(needed("/v1/new-things"), None);
         assert_eq!(needed("/v1/audit/exports/{id}"), Some(Permission::ExportAudit));
         assert_eq!(needed("/v1/audit/events"), Some(Permission::ReadAudit));
+    }
+
+    #[test]
+    fn whatever_shows_or_moves_events_leaves_a_trail() {
+        for (method, route, expected) in [
+            (Method::GET, "/v1/audit/events", Some("audit.read")),
+            (Method::HEAD, "/v1/audit/events/{event_id}", Some("audit.read")),
+            (Method::GET, "/v1/audit/counts", Some("audit.count")),
+            (Method::POST, "/v1/audit/exports", Some("audit.export")),
+            (Method::DELETE, "/v1/audit/exports/{id}", Some("audit.export")),
+            (
+                Method::GET,
+                "/v1/audit/exports/{id}/files/{name}",
+                Some("audit.download"),
+            ),
+            (Method::GET, "/v1/audit/exports/{id}", None),
+            (Method::GET, "/v1/metrics/hourly", None),
+            (Method::GET, "/v1/new-things", None),
+        ] {
+            assert_eq!(action(&method, route), expected, "{method} {route}");
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod formats;
 pub mod guard;
 pub mod instant;
+pub mod listener;
 pub mod observe;
 pub mod openapi;
 pub mod page;
@@ -15,8 +16,10 @@ pub mod parameters;
 pub mod problem;
 pub mod request_id;
 pub mod router;
+pub mod security_headers;
 pub mod server;
 pub mod state;
+pub mod tls;
 
 pub use asking::Asking;
 pub use instant::Instant;

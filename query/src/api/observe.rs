@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,11 +19,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
 
+use crate::access::limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::api::Problem;
 use crate::api::request_id::{REQUEST_ID_HEADER, RequestId};
 
 /// Upper bounds of the latency histogram. Seconds.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// What is said beside a problem and stays: the methods that there are, and what is left of a caller's requests.
+const BESIDE_PROBLEMS: [HeaderName; 3] = [header::ALLOW, RATE_LIMIT_POLICY, RATE_LIMIT];
 
 /// How many rows a handler put into its response; attached to the response for the counter.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +132,13 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
     async {
         let mut response = next.run(request).await;
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let beside = response;
             response = problem.render(&id);
+            for name in BESIDE_PROBLEMS {
+                if let Some(value) = beside.headers().get(&name) {
+                    response.headers_mut().insert(name, value.clone());
+                }
+            }
         }
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID_HEADER.clone(), value);

@@ -67,6 +67,20 @@ pub enum Problem {
         /// What is missing.
         reason: String,
     },
+    /// More requests than a caller may send.
+    #[error("more than {limit} requests an hour; wait for {retry_after_s} s")]
+    TooManyRequests {
+        /// Requests an hour.
+        limit: u32,
+        /// When there is room for another. Seconds.
+        retry_after_s: u64,
+    },
+    /// Something that does not fit what is there.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// Kafka is away: what has to be recorded cannot be.
+    #[error("this has to be recorded first, and the log is not available; try again")]
+    LogUnavailable,
     /// No such resource.
     #[error("there is nothing at this path")]
     NotFound,
@@ -157,6 +171,9 @@ impl Problem {
             Self::NotAcceptable { .. } => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "not acceptable"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "not authorized"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "not allowed"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "too many requests"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "conflict"),
+            Self::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "log-unavailable", "log not available"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -180,10 +197,11 @@ impl Problem {
     }
 
     /// When a repetition is worth a try.
-    fn retry_after_s(&self) -> Option<&'static str> {
+    fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::Busy(_) => Some("1"),
-            Self::StoreUnavailable => Some("5"),
+            Self::Busy(_) => Some(1),
+            Self::StoreUnavailable | Self::LogUnavailable => Some(5),
+            Self::TooManyRequests { retry_after_s, .. } => Some(*retry_after_s),
             _ => None,
         }
     }
@@ -203,7 +221,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_s() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if *self == Self::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));

@@ -14,8 +14,9 @@ use crate::access::authenticate::authenticate;
 use crate::api::caching::tag_and_compress;
 use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
+use crate::api::security_headers::{OverTls, protect};
 use crate::api::{Api, Problem, openapi};
-use crate::{audit, metrics, system, web};
+use crate::{access, audit, metrics, system, web};
 
 /// The resources. One line each.
 fn resources() -> OpenApiRouter<Api> {
@@ -23,13 +24,14 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(metrics::routes())
         .merge(audit::routes())
         .merge(system::routes())
+        .merge(access::admin::routes())
 }
 
 /// All routes, with ids, measurements and problems around them.
-pub fn router(api: Api, health: Health) -> Router {
+pub fn router(api: Api, health: Health, over_tls: OverTls) -> Router {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
-    let keys = api.keys.clone();
+    let gate = api.gate.clone();
     let deadline_s = api.config.limits.request_timeout_s;
     let (resources, description) = resources().split_for_parts();
     resources
@@ -41,6 +43,7 @@ pub fn router(api: Api, health: Health) -> Router {
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(from_fn(tag_and_compress))
         .layer(from_fn_with_state(deadline_s, guard))
-        .layer(from_fn_with_state(keys, authenticate))
+        .layer(from_fn_with_state(gate, authenticate))
         .layer(from_fn_with_state(metrics, observe))
+        .layer(from_fn_with_state(over_tls, protect))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use horolog_stage::config::ConfigError;
 
 use crate::access::Principal;
-use crate::access::ring::KeyRing;
+use crate::access::gate::Gate;
 use crate::api::Problem;
 use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
@@ -24,7 +24,7 @@ pub struct Api {
     /// Rows of metrics that were merged before.
     pub memory: Memory,
     /// Who may ask.
-    pub keys: KeyRing,
+    pub gate: Gate,
     /// As configured.
     pub config: Arc<QueryConfig>,
     exports: Option<Arc<Exports>>,
@@ -33,12 +33,10 @@ pub struct Api {
 
 impl Api {
     /// As configured.
-    pub fn new(config: &QueryConfig, store: Store) -> Result<Self, ConfigError> {
-        let keys = KeyRing::default();
-        config.access.keys()?.into_iter().for_each(|key| keys.put(key));
+    pub fn new(config: &QueryConfig, store: Store, gate: Gate) -> Result<Self, ConfigError> {
         Ok(Self {
             store,
-            keys,
+            gate,
             memory: Memory::new(config.limits.remembered_bytes_max),
             cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
             admission: Admission::new(

@@ -1,8 +1,8 @@
 //! ClickHouse, as a reader sees it.
 //!
 //! Enters: a [`TenantSelect`], and the id of the request it is for. Leaves: rows one by one, or an error in one of a few
-//! classes. Guarantees: read only, bounded in time and memory by the engine, cancelled when the caller goes away, and
-//! findable in the engine by the request id (`log_comment`). No other module has the client.
+//! classes. Guarantees: read only but for [`Store::write`], bounded in time and memory by the engine, cancelled when the caller
+//! goes away, and findable in the engine by the request id (`log_comment`). No other module has the client.
 
 mod arrow_stream;
 mod select;
@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clickhouse::error::Error as ClientError;
-use clickhouse::{Client, RowOwned, RowRead};
+use clickhouse::{Client, RowOwned, RowRead, RowWrite};
 use horolog_stage::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
@@ -29,6 +29,8 @@ pub use sql::Sql;
 
 /// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long an insert of a few rows may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the check of the schema may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -219,6 +221,28 @@ impl Store {
         };
         self.run(request, query, take).await?;
         Ok(rows)
+    }
+
+    /// Adds rows to a table of this service's own, in one insert; tables of records are not for it.
+    pub async fn write<T: RowOwned + RowWrite + Sync>(
+        &self,
+        table: &'static str,
+        rows: &[T],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            let mut insert = self.schema.insert::<T>(table).await?;
+            for row in rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        timeout(WRITE_TIMEOUT, write)
+            .await
+            .map_err(|_| StoreError::Unavailable("no answer in time from clickhouse.url".to_owned()))?
+            .map_err(classify)
     }
 
     /// Whether ClickHouse answers and has the schema this release was made for.

@@ -4,9 +4,11 @@
 //! text begins with them, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
 //! these tables. All text is the program's own ([`Sql`]); what a caller sent travels as a bound parameter. Pure.
 
+use horolog_schemas::Kind;
 use serde::Serialize;
 
 use crate::access::Caller;
+use crate::access::mask;
 use crate::store::Sql;
 
 /// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
@@ -42,6 +44,24 @@ impl Relation {
             Self::AuditLogs => "audit_logs",
         }
     }
+
+    /// Whether its rows tell whose team they are of.
+    fn has_teams(self) -> bool {
+        !matches!(self, Self::HourRevisions | Self::ServiceHealth)
+    }
+
+    /// What its rows were, where they are records as they were sent.
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Metrics => Some(Kind::MetricSample),
+            Self::AuditLogs => Some(Kind::AuditEvent),
+            Self::PartialHours
+            | Self::HourRevisions
+            | Self::CounterHours
+            | Self::CounterDecisions
+            | Self::ServiceHealth => None,
+        }
+    }
 }
 
 /// A value for `{name:Type}`.
@@ -70,17 +90,23 @@ pub struct TenantSelect {
 impl TenantSelect {
     /// The columns of the rows that the caller may see.
     pub fn new(caller: &Caller, relation: Relation, columns: impl Into<Sql>) -> Self {
-        let select = Self {
+        let mut select = Self {
             sql: format!(
                 "select {} from {} as r where (r.tenant_id = {{tenant_id:String}})",
                 columns.into().as_str(),
-                relation.name()
+                source(caller, relation)
             ),
             parameters: vec![("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))],
         };
+        if select.sql.contains("{mask_key_0:") {
+            let [first, second] = caller.pseudonym_key().map(|half| Parameter::Text(half.to_string()));
+            select = select.bind("mask_key_0", first).bind("mask_key_1", second);
+        }
         match caller.teams() {
             [] => select,
             _ if relation == Relation::CounterDecisions => select,
+            // Rows that tell no team are not for those who see only some.
+            _ if !relation.has_teams() => select.and("1 = 0"),
             teams => select
                 .and("r.team_id in {team_ids:Array(String)}")
                 .bind("team_ids", Parameter::Texts(teams.to_vec())),
@@ -179,6 +205,20 @@ impl TenantSelect {
     pub fn parameters(&self) -> &[(&'static str, Parameter)] {
         &self.parameters
     }
+}
+
+/// Where the rows come from: records with the columns replaced that the caller does not see as they are, so that neither an
+/// answer nor a condition ever sees more than the caller may.
+fn source(caller: &Caller, relation: Relation) -> String {
+    let masked = relation.kind().map(|kind| caller.masked(kind)).unwrap_or_default();
+    if masked.is_empty() {
+        return relation.name().to_owned();
+    }
+    let replaced: Vec<String> = masked
+        .into_iter()
+        .map(|(column, mask)| format!("{} as {column}", mask::expression(column, mask)))
+        .collect();
+    format!("(select * replace({}) from {})", replaced.join(", "), relation.name())
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0029_live_keys_view",
     "0030_label_sets_view",
     "0031_rebuild_parts",
+    "0032_access_keys",
+    "0033_access_review",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

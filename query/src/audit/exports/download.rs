@@ -40,7 +40,7 @@ pub async fn download(
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
-    let job = exports.job(caller.tenant().as_str(), id)?;
+    let job = exports.job(&caller, id)?;
     let file = Stated::find(&exports.shelf, &job, &name).await?;
     let mut answer = HeaderMap::new();
     let mut say = |name: HeaderName, value: String| {

@@ -1,10 +1,15 @@
 //! `/v1/audit/exports`: asked for, listed, looked at, ended, removed.
 //!
-//! Enters: requests of a caller. Leaves: JSON. An export of another tenant is not there.
+//! Enters: requests of a caller. Leaves: JSON. An export of another tenant is not there, nor one that
+//! shows more than the caller may see; to ask for one and to remove one are audit
+//! events, acknowledged before it happens.
 
-use axum::Json;
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
+use axum::{Extension, Json};
+use horolog_schemas::AuditStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,6 +20,7 @@ use super::download;
 use super::job::Shown;
 use super::spec::{NewExport, Spec};
 use crate::access::Caller;
+use crate::access::trail::{Act, Actor, Recorded};
 use crate::api::body::JsonBody;
 use crate::api::{Api, Problem, RequestId};
 
@@ -44,13 +50,19 @@ pub fn routes() -> OpenApiRouter<Api> {
 pub async fn create(
     State(api): State<Api>,
     caller: Caller,
+    actor: Actor,
     request: RequestId,
     JsonBody(asked): JsonBody<NewExport>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Shown>), Problem> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Extension<Recorded>, Json<Shown>), Problem> {
     let spec = Spec::new(caller.tenant().as_str(), asked)?;
-    let shown = api.exports()?.submit(spec, &caller, &request)?;
-    let location = format!("/v1/audit/exports/{}", shown.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(shown)))
+    let (exports, id) = (api.exports()?, Uuid::new_v4());
+    // First the trail: an export that nobody can account for is worse than an account of one that was not made.
+    let act = act(&caller, "export.create", id, &spec);
+    api.gate.trail.record(&actor, act).await?;
+    let shown = exports.submit(id, spec, &caller, &request)?;
+    let location = format!("/v1/audit/exports/{id}");
+    let headers = [(header::LOCATION, location)];
+    Ok((StatusCode::ACCEPTED, headers, Extension(Recorded), Json(shown)))
 }
 
 /// Exports of audit events, newest first.
@@ -62,7 +74,7 @@ pub async fn create(
 )]
 pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ExportsAnswer>, Problem> {
     Ok(Json(ExportsAnswer {
-        rows: api.exports()?.list(caller.tenant().as_str()),
+        rows: api.exports()?.list(&caller),
     }))
 }
 
@@ -75,7 +87,7 @@ pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Exports
     responses((status = 200, description = "The export.", body = Shown))
 )]
 pub async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    Ok(Json(api.exports()?.get(caller.tenant().as_str(), export_id(&id)?)?))
+    Ok(Json(api.exports()?.get(&caller, export_id(&id)?)?))
 }
 
 /// Ends an export that is under way; removes one that came to its end, with its files.
@@ -86,9 +98,31 @@ pub async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>)
     params(("id" = Uuid, Path, description = "The export.")),
     responses((status = 204, description = "It is ended, or gone."))
 )]
-pub async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    api.exports()?.delete(caller.tenant().as_str(), export_id(&id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    actor: Actor,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Extension<Recorded>), Problem> {
+    let (exports, id) = (api.exports()?, export_id(&id)?);
+    let shown = exports.get(&caller, id)?;
+    let act = act(&caller, "export.delete", id, &shown.spec);
+    api.gate.trail.record(&actor, act).await?;
+    exports.delete(&caller, id).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(Recorded)))
+}
+
+fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec) -> Act {
+    let asked = serde_json::to_string(spec).unwrap_or_default();
+    Act {
+        tenant: caller.tenant().clone(),
+        action,
+        resource_type: "export",
+        resource_id: id.to_string(),
+        status: AuditStatus::Success,
+        error: String::new(),
+        facts: BTreeMap::from([("asked".to_owned(), asked)]),
+    }
 }
 
 /// What is no id is the id of nothing.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use horolog_schemas::Kind;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use super::shelf::Shelf;
 use super::signature::Signer;
 use super::spec::Spec;
 use crate::access::Caller;
+use crate::access::mask::MaskKey;
 use crate::api::{Problem, RequestId};
 use crate::store::{Store, StoreError};
 
@@ -65,6 +67,11 @@ impl Entry {
         Ok(())
     }
 
+    /// Whether somebody may see all that its requester saw.
+    fn is_for(&self, caller: &Caller) -> bool {
+        caller.covers(&lock(&self.job).caller)
+    }
+
     fn shown(&self) -> Shown {
         self.job().shown(self.signals.rows.load(Ordering::Relaxed))
     }
@@ -80,6 +87,8 @@ pub struct Exports {
     pub topic: String,
     /// Signs manifests, where a key is configured.
     pub signer: Option<Signer>,
+    /// What pseudonyms are made with.
+    pub mask_key: MaskKey,
     entries: Mutex<HashMap<Uuid, Arc<Entry>>>,
     running: Semaphore,
     config: ExportsConfig,
@@ -87,7 +96,12 @@ pub struct Exports {
 
 impl Exports {
     /// Opens folder and bucket and goes on with what was under way. `None` where there is no folder.
-    pub async fn start(config: &ExportsConfig, store: Store, topic: &str) -> anyhow::Result<Option<Arc<Self>>> {
+    pub async fn start(
+        config: &ExportsConfig,
+        store: Store,
+        topic: &str,
+        mask_key: MaskKey,
+    ) -> anyhow::Result<Option<Arc<Self>>> {
         let Some(folder) = &config.folder else { return Ok(None) };
         let bucket = Bucket::new(&config.s3)?;
         if let Some(bucket) = &bucket {
@@ -104,6 +118,7 @@ impl Exports {
             shelf,
             topic: topic.to_owned(),
             signer,
+            mask_key,
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
             entries: Mutex::new(entries.clone()),
@@ -118,14 +133,20 @@ impl Exports {
     }
 
     /// Accepts an export.
-    pub fn submit(self: &Arc<Self>, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Shown, Problem> {
+    pub fn submit(
+        self: &Arc<Self>,
+        id: Uuid,
+        spec: Spec,
+        caller: &Caller,
+        request: &RequestId,
+    ) -> Result<Shown, Problem> {
         let mut entries = lock(&self.entries);
         if entries.values().filter(|entry| !entry.job().state.is_final()).count() >= self.config.waiting_max {
             return Err(Problem::Busy("too many exports are waiting"));
         }
         let facts = caller.principal().facts();
         let job = Job {
-            id: Uuid::new_v4(),
+            id,
             spec,
             bucket: self.shelf.bucket_url().map(str::to_owned),
             caller: caller.keep(),
@@ -133,7 +154,7 @@ impl Exports {
             request_id: request.to_string(),
             requested_at: self.now_ms(),
             rows_per_file: self.config.rows_per_file,
-            masked: BTreeMap::new(),
+            masked: caller.masked_columns(Kind::AuditEvent),
             state: State::Queued,
             error: None,
             snapshot: None,
@@ -157,27 +178,29 @@ impl Exports {
         Ok(shown)
     }
 
-    /// The exports of a tenant, newest first.
-    pub fn list(&self, tenant: &str) -> Vec<Shown> {
-        let mut shown: Vec<Shown> = lock(&self.entries).values().map(|entry| entry.shown()).collect();
-        shown.retain(|shown| shown.spec.tenant_id == tenant);
+    /// The exports that somebody may see, newest first.
+    pub fn list(&self, caller: &Caller) -> Vec<Shown> {
+        let entries = lock(&self.entries);
+        let visible = entries.values().filter(|entry| entry.is_for(caller));
+        let mut shown: Vec<Shown> = visible.map(|entry| entry.shown()).collect();
+        drop(entries);
         shown.sort_by_key(|shown| (std::cmp::Reverse(shown.requested_at), shown.id));
         shown
     }
 
-    /// One export of a tenant. That of another is not there.
-    pub fn get(&self, tenant: &str, id: Uuid) -> Result<Shown, Problem> {
-        Ok(self.entry(tenant, id)?.shown())
+    /// One export. That of another tenant is not there, nor one that shows more than the caller may see.
+    pub fn get(&self, caller: &Caller, id: Uuid) -> Result<Shown, Problem> {
+        Ok(self.entry(caller, id)?.shown())
     }
 
-    /// What is known of an export of a tenant.
-    pub fn job(&self, tenant: &str, id: Uuid) -> Result<Job, Problem> {
-        Ok(self.entry(tenant, id)?.job())
+    /// What is known of an export.
+    pub fn job(&self, caller: &Caller, id: Uuid) -> Result<Job, Problem> {
+        Ok(self.entry(caller, id)?.job())
     }
 
     /// Ends an export that is under way; removes one that came to its end, with its files.
-    pub async fn delete(&self, tenant: &str, id: Uuid) -> Result<(), Problem> {
-        let entry = self.entry(tenant, id)?;
+    pub async fn delete(&self, caller: &Caller, id: Uuid) -> Result<(), Problem> {
+        let entry = self.entry(caller, id)?;
         entry.signals.stop.store(true, Ordering::Relaxed);
         let internal = |error: io::Error| {
             tracing::error!(%id, %error, "an export cannot be removed");
@@ -194,11 +217,9 @@ impl Exports {
             .map_err(internal)
     }
 
-    fn entry(&self, tenant: &str, id: Uuid) -> Result<Arc<Entry>, Problem> {
+    fn entry(&self, caller: &Caller, id: Uuid) -> Result<Arc<Entry>, Problem> {
         let entry = lock(&self.entries).get(&id).cloned();
-        entry
-            .filter(|entry| entry.job().spec.tenant_id == tenant)
-            .ok_or(Problem::NotFound)
+        entry.filter(|entry| entry.is_for(caller)).ok_or(Problem::NotFound)
     }
 
     /// Milliseconds since 1970.

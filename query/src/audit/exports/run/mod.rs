@@ -58,7 +58,7 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
     let run = Run {
         exports,
         entry,
-        caller: Caller::restore(job.caller.clone()),
+        caller: Caller::restore(job.caller.clone(), &exports.mask_key),
         filter: job.spec.conditions()?,
     };
     exports.shelf.prepare(&job)?;

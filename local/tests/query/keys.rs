@@ -1,0 +1,327 @@
+//! API keys over the admin API and the command line: their life, their limits, who may hand them out, where they can be seen.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::asking::{KEYS, administer, call, call_at, get_as, made, make_key};
+use crate::bed::{Bed, wait_until};
+use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
+
+#[test]
+fn a_key_is_made_used_rotated_and_revoked() {
+    let first = make_key("auditor", "life", json!({}));
+    assert_eq!(get_as(&first.token, EVENTS).status, 200);
+    let rotate = format!("{KEYS}/{}/rotate", first.id);
+    let both = made(&administer(&rotate, &json!({})));
+    assert_eq!(both.id, first.id);
+    for token in [&first.token, &both.token] {
+        assert_eq!(get_as(token, EVENTS).status, 200, "while it is rotated both are taken");
+    }
+    let last = made(&administer(&rotate, &json!({"overlap_s": 0})));
+    for (token, status) in [(&first.token, 401), (&both.token, 401), (&last.token, 200)] {
+        assert_eq!(get_as(token, EVENTS).status, status);
+    }
+    let revoked = administer(&format!("{KEYS}/{}/revoke", first.id), &json!({}));
+    assert_eq!((revoked.status, &revoked.json()["in_force"]), (200, &json!(false)));
+    let refused = get_as(&last.token, EVENTS);
+    assert_eq!(refused.status, 401);
+    assert_is_problem(&refused);
+    assert_eq!(administer(&rotate, &json!({})).status, 409, "nothing brings it back");
+}
+
+#[test]
+fn what_is_shown_of_keys_holds_no_secret() {
+    let key = make_key(
+        "analyst",
+        "shown",
+        json!({"teams": ["t1"], "expires_at": "2100-01-01T00:00:00Z"}),
+    );
+    let admin = Bed::shared().key("admin");
+    let shown = get_as(&admin, &format!("{KEYS}/{}", key.id)).json();
+    assert_eq!(shown["tenant"], "shown");
+    assert_eq!(shown["teams"], json!(["t1"]));
+    assert_eq!(shown["permissions"], json!(["metrics:read", "audit:count"]));
+    assert_eq!(shown["created_by"].as_str().unwrap().split(':').next(), Some("key"));
+    let secret = &key.token[key.token.len() - 30..];
+    for path in [
+        KEYS.to_owned(),
+        format!("{KEYS}/{}", key.id),
+        "/v1/admin/access-review".to_owned(),
+    ] {
+        let answer = get_as(&admin, &path);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert!(answer.text.contains(&key.id) && !answer.text.contains(secret) && !answer.text.contains("sha256"));
+    }
+}
+
+#[test]
+fn an_administrator_of_one_tenant_hands_out_that_tenant_alone() {
+    let admin = make_key("admin", "own", json!({}));
+    let other = make_key("auditor", "other", json!({}));
+    let create = |tenant: &str| {
+        let body = json!({"name": "x", "role": "auditor", "tenant": tenant});
+        call(&admin.token, Method::POST, KEYS, Some(&body))
+    };
+    assert_eq!(create("own").status, 201);
+    for tenant in ["other", "*", "OWN"] {
+        let refused = create(tenant);
+        assert_eq!(refused.status, 403, "{tenant}");
+        assert_is_problem(&refused);
+    }
+    for (method, path) in [
+        (Method::GET, format!("{KEYS}/{}", other.id)),
+        (Method::POST, format!("{KEYS}/{}/rotate", other.id)),
+        (Method::POST, format!("{KEYS}/{}/revoke", other.id)),
+        (Method::GET, format!("{KEYS}/000000000000")),
+        (Method::GET, format!("{KEYS}/%2e%2e")),
+    ] {
+        assert_eq!(
+            call(&admin.token, method, &path, Some(&json!({}))).status,
+            404,
+            "{path}"
+        );
+    }
+    let rows = get_as(&admin.token, KEYS).json()["rows"].as_array().unwrap().clone();
+    assert!(rows.len() >= 2 && rows.iter().all(|row| row["tenant"] == "own"));
+    assert_eq!(get_as(&other.token, EVENTS).status, 200, "nothing has happened to it");
+}
+
+#[test]
+fn a_key_does_what_its_scopes_say_from_where_and_until_when_they_say() {
+    let scoped = make_key("auditor", "scoped", json!({"scopes": ["audit:count"]}));
+    assert_eq!(get_as(&scoped.token, "/v1/audit/counts").status, 200);
+    for path in [EVENTS, HOURS, "/v1/audit/exports", "/v1/system/ledger", KEYS] {
+        assert_eq!(get_as(&scoped.token, path).status, 403, "{path}");
+    }
+    let (here, elsewhere) = (
+        json!({"addresses": ["127.0.0.0/8"]}),
+        json!({"addresses": ["10.0.0.0/8", "::1/128"]}),
+    );
+    assert_eq!(get_as(&make_key("auditor", "scoped", here).token, EVENTS).status, 200);
+    assert_eq!(
+        get_as(&make_key("auditor", "scoped", elsewhere.clone()).token, EVENTS).status,
+        401
+    );
+    // Whoever is not a trusted proxy cannot say where it comes from.
+    let request = reqwest::Client::new().get(format!("{}{EVENTS}", crate::client::service().http()));
+    let token = make_key("auditor", "scoped", elsewhere).token;
+    let answer = crate::client::send_as(Bed::shared(), &token, request.header("x-forwarded-for", "10.1.1.1"));
+    assert_eq!(answer.status, 401);
+    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
+    let ends = make_key("auditor", "scoped", json!({"expires_at": soon.to_rfc3339()}));
+    wait_until(DEADLINE, "the key has expired", || {
+        get_as(&ends.token, EVENTS).status == 401
+    });
+}
+
+#[test]
+fn requests_beyond_the_limit_are_told_when_to_come_back() {
+    let key = make_key("analyst", "limited-key", json!({"requests_per_hour": 3}));
+    for left in ["r=2", "r=1", "r=0"] {
+        let answer = get_as(&key.token, HOURS);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.header("ratelimit-policy"), "\"hour\";q=3;w=3600");
+        assert!(
+            answer.header("ratelimit").contains(left),
+            "{}",
+            answer.header("ratelimit")
+        );
+    }
+    let refused = get_as(&key.token, HOURS);
+    assert_eq!(refused.status, 429);
+    assert_is_problem(&refused);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=1_201).contains(&wait), "{wait}");
+    assert!(
+        refused.header("ratelimit").contains("r=0"),
+        "{}",
+        refused.header("ratelimit")
+    );
+    let other = make_key("analyst", "limited-key", json!({}));
+    assert_eq!(get_as(&other.token, HOURS).status, 200, "another key has its own");
+}
+
+#[test]
+fn a_key_that_cannot_be_is_refused_by_the_member_to_change() {
+    for (change, named) in [
+        (json!({"name": ""}), "name"),
+        (json!({"name": "x".repeat(101)}), "name"),
+        (json!({"role": "root"}), "role"),
+        (json!({"tenant": ""}), "tenant"),
+        (json!({"scopes": ["keys:manage"]}), "scopes"),
+        (json!({"scopes": ["everything"]}), "scopes[0]"),
+        (json!({"addresses": ["10.0.0.0/99"]}), "addresses[0]"),
+        (json!({"requests_per_hour": 0}), "requests_per_hour"),
+        (json!({"requests_per_hour": -1}), "requests_per_hour"),
+        (json!({"expires_at": "2001-01-01T00:00:00Z"}), "expires_at"),
+        (json!({"expires_at": "soon"}), "expires_at"),
+        (json!({"teams": [""]}), "teams"),
+        (json!({"rights": []}), "rights"),
+    ] {
+        let mut body = json!({"name": "n", "role": "auditor", "tenant": "refused"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        assert_eq!(administer(KEYS, &body).refused_parameter(), named, "{change}");
+    }
+    let key = make_key("auditor", "refused", json!({}));
+    let rotate = format!("{KEYS}/{}/rotate", key.id);
+    assert_eq!(
+        administer(&rotate, &json!({"overlap_s": 99_999_999})).refused_parameter(),
+        "overlap_s"
+    );
+}
+
+#[test]
+fn all_processes_know_a_key_and_so_does_the_next_start() {
+    let mut second = ready(Bed::shared(), &[]);
+    let key = make_key("auditor", "everywhere", json!({}));
+    let status = |service: &crate::bed::Proc| call_at(service, &key.token, Method::GET, EVENTS, None).status;
+    wait_until(DEADLINE, "the other process knows the key", || status(&second) == 200);
+    second.kill9();
+    let third = ready(Bed::shared(), &[]);
+    assert_eq!(status(&third), 200, "a start reads all keys");
+    assert_eq!(administer(&format!("{KEYS}/{}/revoke", key.id), &json!({})).status, 200);
+    wait_until(DEADLINE, "the other process knows that it is revoked", || {
+        status(&third) == 401
+    });
+}
+
+#[test]
+fn a_journal_that_forgets_by_age_is_refused() {
+    let bed = Bed::shared();
+    bed.topic("forgetful", 1);
+    let mut service = bed.spawn(
+        "horolog-query",
+        &[("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "forgetful")],
+    );
+    assert!(!service.wait(DEADLINE).success());
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    assert!(
+        log.contains("access.journal_topic = forgetful: cleanup.policy is delete"),
+        "{log}"
+    );
+}
+
+#[test]
+fn changes_of_two_processes_at_once_are_all_made() {
+    let second = ready(Bed::shared(), &[]);
+    let admin = Bed::shared().key("admin");
+    let body = json!({"name": "race", "role": "analyst", "tenant": "race"});
+    let create = |service: &crate::bed::Proc| {
+        for _ in 0..4 {
+            assert_eq!(call_at(service, &admin, Method::POST, KEYS, Some(&body)).status, 201);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| create(&second));
+        scope.spawn(|| create(crate::client::service()));
+    });
+    wait_until(DEADLINE, "all are known", || {
+        let answer = get_as(&admin, KEYS).json();
+        answer["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["tenant"] == "race")
+            .count()
+            == 8
+    });
+}
+
+#[test]
+fn keys_can_be_asked_for_in_sql_and_reviewed() {
+    let bed = Bed::shared();
+    let key = make_key("service", "review", json!({"addresses": ["127.0.0.0/8"]}));
+    let service = ready(bed, &[("HOROLOG_QUERY__ACCESS__LAST_USE_INTERVAL_S", "1")]);
+    assert_eq!(call_at(&service, &key.token, Method::GET, EVENTS, None).status, 200);
+    let select = |columns: &str| format!("select {columns} from access_review where key_id = '{}'", key.id);
+    wait_until(DEADLINE, "its use is in the table", || {
+        bed.sql::<String>(&select("last_used_from")) == ["127.0.0.1"]
+    });
+    let notes = bed.one::<Vec<String>>(&select("notes"));
+    assert_eq!(notes, ["never expires"]);
+    let masked = bed.one::<Vec<(String, String)>>(&select("arraySort(masked::Array(Tuple(String, String)))"));
+    assert!(
+        masked.contains(&("user_id".to_owned(), "keyed_hash".to_owned())),
+        "{masked:?}"
+    );
+    let review = get_as(&bed.key("admin"), "/v1/admin/access-review").json();
+    let row = |row: &&Value| row["id"] == key.id;
+    let row = review["rows"].as_array().unwrap().iter().find(row).unwrap();
+    assert_eq!(
+        (&row["notes"], &row["masked"]["old_value"]),
+        (&json!(["never expires"]), &json!("hidden"))
+    );
+    wait_until(DEADLINE, "the process that was asked knows of the use as well", || {
+        let shown = get_as(&bed.key("admin"), &format!("{KEYS}/{}", key.id)).json();
+        shown["last_used"]["from"] == "127.0.0.1"
+    });
+    administer(&format!("{KEYS}/{}/revoke", key.id), &json!({}));
+    wait_until(DEADLINE, "it is gone from the review", || {
+        bed.sql::<String>(&select("name")).is_empty()
+    });
+}
+
+#[test]
+fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
+    let run = |arguments: &[&str]| {
+        let mut run = Bed::shared().spawn_command("horolog-query", arguments, &[]);
+        let status = run.wait(Duration::from_secs(60));
+        (status.success(), std::fs::read_to_string(run.log()).unwrap())
+    };
+    let create = [
+        "keys", "create", "--name", "by hand", "--role", "auditor", "--tenant", "terminal",
+    ];
+    let (done, output) = run(&create);
+    assert!(done, "{output}");
+    let token_of = |output: &str| {
+        let line = output.lines().find(|line| line.starts_with("hlg_"));
+        line.unwrap_or_else(|| panic!("no token: {output}")).to_owned()
+    };
+    let token = token_of(&output);
+    wait_until(DEADLINE, "the running service takes it", || {
+        get_as(&token, EVENTS).status == 200
+    });
+    let id = token.split('_').nth(1).unwrap();
+    let (done, output) = run(&["keys", "rotate", id, "--overlap-s", "0"]);
+    assert!(done, "{output}");
+    let next = token_of(&output);
+    wait_until(DEADLINE, "the running service takes the next one", || {
+        get_as(&next, EVENTS).status == 200
+    });
+    assert_eq!(get_as(&token, EVENTS).status, 401);
+    let (done, output) = run(&["keys", "list"]);
+    assert!(done && output.contains(id) && !output.contains(&next[20..]), "{output}");
+    assert!(run(&["keys", "revoke", id]).0);
+    wait_until(DEADLINE, "the running service refuses it", || {
+        get_as(&next, EVENTS).status == 401
+    });
+    for (wrong, said) in [
+        (&["keys", "revoke", "nobody"][..], "there is no such key"),
+        (
+            &[
+                "keys",
+                "create",
+                "--name",
+                "x",
+                "--role",
+                "analyst",
+                "--tenant",
+                "t",
+                "--scope",
+                "audit:read",
+            ],
+            "scopes: the role analyst has no audit:read",
+        ),
+        (
+            &["keys", "create", "--name", "", "--role", "analyst", "--tenant", "t"],
+            "name: expected",
+        ),
+    ] {
+        let (done, output) = run(wrong);
+        assert!(!done && output.contains(said), "{wrong:?}: {output}");
+    }
+}

@@ -1,0 +1,324 @@
+//! `/v1/admin/keys`: keys are created, listed, rotated and revoked; `/v1/admin/access-review`: who may see what.
+//!
+//! Enters: an administrator and what they want. Leaves: keys without their secrets; the token of a new secret, once.
+//! Guarantees: whoever administers one tenant sees and makes the keys of that tenant only, and a key of another tenant is as
+//! absent as one that does not exist; every change is recorded in the audit trail of the key's tenant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use horolog_schemas::{AuditStatus, Kind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::gate::Gate;
+use crate::access::key::Key;
+use crate::access::last_use::Use;
+use crate::access::mask::{Mask, masked};
+use crate::access::new_key::NewKey;
+use crate::access::token::{KeyId, Token};
+use crate::access::trail::{Act, Actor};
+use crate::access::{Permission, Principal, Role, TenantId};
+use crate::api::body::JsonBody;
+use crate::api::{Api, Problem};
+
+/// The old secret of a rotated key is taken for so long, unless said otherwise. Seconds.
+const OVERLAP_DEFAULT_S: u32 = 86_400;
+/// And for so long at most. Seconds.
+const OVERLAP_MAX_S: u32 = 30 * 86_400;
+
+/// What administrators do.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show))
+        .routes(routes!(rotate))
+        .routes(routes!(revoke))
+        .routes(routes!(review))
+}
+
+/// How a key is rotated.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rotation {
+    /// How long the secret before is taken. Seconds; a day where it is not said.
+    #[schema(maximum = 2592000)]
+    overlap_s: Option<u32>,
+}
+
+/// A key, without its secrets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyView {
+    id: String,
+    name: String,
+    role: Role,
+    tenant: String,
+    teams: Vec<String>,
+    /// What it may do.
+    permissions: BTreeSet<Permission>,
+    addresses: Vec<String>,
+    requests_per_hour: u32,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: DateTime<Utc>,
+    created_by: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<DateTime<Utc>>,
+    /// Secrets that are taken now; two while it is rotated.
+    secrets: usize,
+    /// Whether it is taken now.
+    in_force: bool,
+    /// As far as it was written down, which is done now and then.
+    last_used: Option<Use>,
+}
+
+impl KeyView {
+    fn new(key: &Key, last_used: Option<Use>) -> Self {
+        let now = Utc::now();
+        Self {
+            id: key.id.to_string(),
+            name: key.name.clone(),
+            role: key.role,
+            tenant: key.tenant.as_str().to_owned(),
+            teams: key.teams.clone(),
+            permissions: key.permissions(),
+            addresses: key.addresses.iter().map(ToString::to_string).collect(),
+            requests_per_hour: key.requests_per_hour,
+            created_at: key.created_at,
+            created_by: key.created_by.clone(),
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            secrets: key.secrets_in_force(now),
+            in_force: key.is_in_force(now),
+            last_used,
+        }
+    }
+}
+
+/// A key with a new secret, which is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyAndToken {
+    key: KeyView,
+    /// For the header `authorization: Bearer …`.
+    token: String,
+}
+
+/// Keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeysAnswer {
+    rows: Vec<KeyView>,
+}
+
+/// Who may see what, and when they last did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewAnswer {
+    /// When this was true.
+    #[schema(value_type = String, format = DateTime)]
+    as_of: DateTime<Utc>,
+    rows: Vec<ReviewRow>,
+}
+
+/// One holder of a key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewRow {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The fields of audit events that it does not show as they are; nothing where it shows no events.
+    masked: BTreeMap<&'static str, Mask>,
+    /// Why somebody should look at it.
+    notes: Vec<&'static str>,
+}
+
+/// The keys that this administrator may see.
+#[utoipa::path(get, path = "/v1/admin/keys", tag = "admin", responses((status = 200, description = "All keys.", body = KeysAnswer)))]
+pub async fn list(State(api): State<Api>, principal: Principal) -> Json<KeysAnswer> {
+    let rows = visible(&api.gate, &principal)
+        .iter()
+        .map(|(key, used)| KeyView::new(key, *used))
+        .collect();
+    Json(KeysAnswer { rows })
+}
+
+/// A new key.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/keys",
+    tag = "admin",
+    request_body = NewKey,
+    responses((status = 201, description = "The key, and its token.", body = KeyAndToken))
+)]
+pub async fn create(
+    State(api): State<Api>,
+    principal: Principal,
+    actor: Actor,
+    JsonBody(new): JsonBody<NewKey>,
+) -> Result<(StatusCode, Json<KeyAndToken>), Problem> {
+    if !principal.facts().tenant.covers(&new.tenant) {
+        return Err(Problem::forbidden("tenant is not the tenant of this key"));
+    }
+    let by = principal.facts().identity.to_string();
+    let (key, token) = new.make(&by, Utc::now())?;
+    // First the trail: a key that nobody can account for is worse than an account of a key that was not made.
+    record(&api.gate, &actor, "key.create", &key).await?;
+    api.gate.keys.add(std::slice::from_ref(&key)).await?;
+    Ok((StatusCode::CREATED, Json(answer(&key, &token))))
+}
+
+/// One key.
+#[utoipa::path(get, path = "/v1/admin/keys/{id}", tag = "admin", params(("id" = String, Path, description = "The key.")), responses((status = 200, description = "The key.", body = KeyView)))]
+pub async fn show(
+    State(api): State<Api>,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, Problem> {
+    let key = find(&api.gate, &principal, &id)?;
+    Ok(Json(KeyView::new(&key, api.gate.keys.last_use(&key.id))))
+}
+
+/// A new secret for a key; the one before is taken for a while yet.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/keys/{id}/rotate",
+    tag = "admin",
+    params(("id" = String, Path, description = "The key.")),
+    request_body = Rotation,
+    responses((status = 200, description = "The key, and its new token.", body = KeyAndToken))
+)]
+pub async fn rotate(
+    State(api): State<Api>,
+    principal: Principal,
+    actor: Actor,
+    Path(id): Path<String>,
+    JsonBody(rotation): JsonBody<Rotation>,
+) -> Result<Json<KeyAndToken>, Problem> {
+    let overlap_s = rotation.overlap_s.unwrap_or(OVERLAP_DEFAULT_S);
+    if overlap_s > OVERLAP_MAX_S {
+        return Err(Problem::parameter(
+            "overlap_s",
+            format!("expected at most {OVERLAP_MAX_S}"),
+        ));
+    }
+    let key = find(&api.gate, &principal, &id)?;
+    record(&api.gate, &actor, "key.rotate", &key).await?;
+    let (token, now) = (Token::random(&key.id), Utc::now());
+    let hash = token.hash();
+    let change = move |key: &mut Key| key.rotate(hash, now, TimeDelta::seconds(overlap_s.into()));
+    let key = api.gate.keys.change(&key.id, change).await?;
+    Ok(Json(answer(&key, &token)))
+}
+
+/// The end of a key, at once and for good.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/keys/{id}/revoke",
+    tag = "admin",
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key.", body = KeyView))
+)]
+pub async fn revoke(
+    State(api): State<Api>,
+    principal: Principal,
+    actor: Actor,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, Problem> {
+    let key = find(&api.gate, &principal, &id)?;
+    // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
+    if let Err(problem) = record(&api.gate, &actor, "key.revoke", &key).await {
+        tracing::error!(%problem, key = %key.id, by = %principal.facts().identity, "a key is revoked without a trail");
+    }
+    let now = Utc::now();
+    let change = move |key: &mut Key| {
+        key.revoked_at.get_or_insert(now);
+        Ok(())
+    };
+    let key = api.gate.keys.change(&key.id, change).await?;
+    Ok(Json(KeyView::new(&key, api.gate.keys.last_use(&key.id))))
+}
+
+/// Who may see what, and when they last did.
+#[utoipa::path(get, path = "/v1/admin/access-review", tag = "admin", responses((status = 200, description = "Every key with what it shows.", body = ReviewAnswer)))]
+pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) -> Result<Json<ReviewAnswer>, Problem> {
+    let answer = review_of(&visible(&api.gate, &principal), Utc::now());
+    let facts = BTreeMap::from([("keys".to_owned(), answer.rows.len().to_string())]);
+    let tenant = api.gate.tenant_of(&principal.facts().tenant);
+    api.gate
+        .trail
+        .record(&actor, act(tenant, "access.review", "access", "", facts))
+        .await?;
+    Ok(Json(answer))
+}
+
+/// The report on these keys.
+pub fn review_of(keys: &[(Arc<Key>, Option<Use>)], now: DateTime<Utc>) -> ReviewAnswer {
+    let row = |(key, used): &(Arc<Key>, Option<Use>)| {
+        let principal = key.principal();
+        let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
+        ReviewRow {
+            key: KeyView::new(key, *used),
+            masked: if reads {
+                masked(&principal, Kind::AuditEvent).into_iter().collect()
+            } else {
+                BTreeMap::new()
+            },
+            notes: key.notes(used.map(|used| used.at), now),
+        }
+    };
+    ReviewAnswer {
+        as_of: now,
+        rows: keys.iter().map(row).collect(),
+    }
+}
+
+fn visible(gate: &Gate, principal: &Principal) -> Vec<(Arc<Key>, Option<Use>)> {
+    let mut keys = gate.keys.all();
+    keys.retain(|(key, _)| principal.facts().tenant.covers(&key.tenant));
+    keys
+}
+
+fn find(gate: &Gate, principal: &Principal, id: &str) -> Result<Arc<Key>, Problem> {
+    let key = KeyId::parse(id).and_then(|id| gate.keys.get(&id));
+    key.filter(|key| principal.facts().tenant.covers(&key.tenant))
+        .ok_or(Problem::NotFound)
+}
+
+fn answer(key: &Key, token: &Token) -> KeyAndToken {
+    KeyAndToken {
+        key: KeyView::new(key, None),
+        token: token.expose().to_owned(),
+    }
+}
+
+async fn record(gate: &Gate, actor: &Actor, action: &'static str, key: &Key) -> Result<(), Problem> {
+    let facts = BTreeMap::from([
+        ("name".to_owned(), key.name.clone()),
+        ("key_role".to_owned(), key.role.to_string()),
+        ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
+    ]);
+    let act = act(gate.tenant_of(&key.tenant), action, "key", key.id.as_str(), facts);
+    gate.trail.record(actor, act).await
+}
+
+fn act(
+    tenant: TenantId,
+    action: &'static str,
+    resource_type: &'static str,
+    resource_id: &str,
+    facts: BTreeMap<String, String>,
+) -> Act {
+    Act {
+        tenant,
+        action,
+        resource_type,
+        resource_id: resource_id.to_owned(),
+        status: AuditStatus::Success,
+        error: String::new(),
+        facts,
+    }
+}

@@ -1,0 +1,88 @@
+//! Where a request came from, when proxies stand in between.
+//!
+//! Enters: the address of the connection, and `x-forwarded-for`. Leaves: the address that the nearest machine we do not trust
+//! had. Guarantees: what is said by anybody else than a trusted proxy is ignored, so a caller cannot make up an address. Pure.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The networks of the proxies.
+#[derive(Debug, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Those of the configuration.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Where a request came from.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let said = headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let hops: Vec<Option<IpAddr>> = said
+            .flat_map(|value| value.split(','))
+            .map(|hop| hop.trim().parse().ok())
+            .collect();
+        let mut client = peer.to_canonical();
+        // From the nearest to the farthest: each is only as good as the one who said it.
+        for hop in hops.into_iter().rev() {
+            match hop {
+                Some(hop) if self.trusts(client) => client = hop.to_canonical(),
+                _ => break,
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nobody_but_a_trusted_proxy_can_say_where_it_is(peer in any::<u32>(), said in prop::collection::vec("[ -~]{0,40}|[0-9.,: ]{0,40}", 0..3)) {
+            let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+            let mut headers = HeaderMap::new();
+            for value in &said {
+                headers.append(FORWARDED_FOR, HeaderValue::from_str(value.trim()).unwrap());
+            }
+            let peer = IpAddr::from(peer.to_be_bytes());
+            let client = proxies.client(peer, &headers);
+            prop_assert!(proxies.trusts(peer) || client == peer);
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        for (peer, said, expected) in [
+            ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
+            ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+            ("10.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),
+            ("10.0.0.1", "198.51.100.7, 203.0.113.9, 10.2.3.4", "203.0.113.9"),
+            ("10.0.0.1", "203.0.113.9, nonsense", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
+            ("10.0.0.1", "", "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_FOR, HeaderValue::from_static(said));
+            let client = proxies.client(peer.parse().unwrap(), &headers);
+            assert_eq!(client.to_string(), expected, "{peer} said {said}");
+        }
+    }
+}

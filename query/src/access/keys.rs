@@ -1,0 +1,149 @@
+//! All keys, as the journal has them.
+//!
+//! Enters: tokens to check, and changes. Leaves: principals, and keys without their secrets. Guarantees: a change is decided
+//! on the newest state of its key and is known to this process when it returns; a token of an unknown key takes as long as one
+//! of a known key.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::access::Principal;
+use crate::access::key::Key;
+use crate::access::last_use::{self, Use};
+use crate::access::token::{KeyId, Token, TokenHash};
+use crate::api::Problem;
+use crate::journal::{Journal, UpdateError, View};
+
+/// Before the id, in the journal.
+pub const PREFIX: &str = "key/";
+
+/// Keys by their ids, each with the offset of its record.
+type Parsed = HashMap<KeyId, (i64, Arc<Key>)>;
+
+/// All keys.
+#[derive(Clone)]
+pub struct Keys {
+    journal: Journal,
+    /// What was parsed already.
+    parsed: Arc<RwLock<Parsed>>,
+}
+
+impl Keys {
+    /// Of a journal.
+    pub fn new(journal: Journal) -> Self {
+        Self {
+            journal,
+            parsed: Arc::default(),
+        }
+    }
+
+    /// Where they are kept.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The holder of a token.
+    pub fn admit(&self, token: &Token, from: IpAddr, now: DateTime<Utc>) -> Option<Principal> {
+        let hash = token.hash();
+        match self.get(token.id()) {
+            Some(key) => key.admit(&hash, from, now),
+            None => {
+                let _ = TokenHash::NONE.matches(&hash);
+                None
+            }
+        }
+    }
+
+    /// One key.
+    pub fn get(&self, id: &KeyId) -> Option<Arc<Key>> {
+        let entry = self.journal.view(|view| view.get(&name(id)).cloned())?;
+        if let Some((offset, key)) = self.parsed.read().unwrap_or_else(PoisonError::into_inner).get(id)
+            && *offset == entry.offset
+        {
+            return Some(key.clone());
+        }
+        let key: Arc<Key> = match serde_json::from_value(entry.value.as_ref().clone()) {
+            Ok(key) => Arc::new(key),
+            Err(error) => {
+                tracing::error!(key = %id, %error, "the journal has a key that this release cannot read");
+                return None;
+            }
+        };
+        let mut parsed = self.parsed.write().unwrap_or_else(PoisonError::into_inner);
+        parsed.insert(id.clone(), (entry.offset, key.clone()));
+        Some(key)
+    }
+
+    /// The ids of all of them, in order.
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.journal.view(|view| {
+            let names = view.beginning(PREFIX);
+            names
+                .filter_map(|(name, _)| KeyId::parse(&name[PREFIX.len()..]))
+                .collect()
+        })
+    }
+
+    /// All of them, with their last use, in the order of their ids.
+    pub fn all(&self) -> Vec<(Arc<Key>, Option<Use>)> {
+        let ids = self.ids();
+        ids.iter()
+            .filter_map(|id| Some((self.get(id)?, self.last_use(id))))
+            .collect()
+    }
+
+    /// The offset of the last record that says something of a key: rises with every change.
+    pub fn version(&self, id: &KeyId) -> i64 {
+        let offset = |name: &str| self.journal.view(|view| view.get(name).map_or(0, |entry| entry.offset));
+        offset(&name(id)).max(offset(&format!("{}{id}", last_use::PREFIX)))
+    }
+
+    /// When a key was used last, as far as it was written down.
+    pub fn last_use(&self, id: &KeyId) -> Option<Use> {
+        self.journal.view(|view| Use::of(view, id))
+    }
+
+    /// Adds keys, all or none.
+    pub async fn add(&self, keys: &[Key]) -> Result<(), Problem> {
+        let change = |key: &Key| serde_json::to_value(key).map(|value| (name(&key.id), Some(value)));
+        let changes = keys.iter().map(change).collect::<Result<Vec<_>, _>>();
+        let changes = changes.map_err(|_| Problem::Internal)?;
+        let added = self.journal.update(move |_| Ok::<_, Problem>((changes.clone(), ())));
+        added.await.map_err(problem)
+    }
+
+    /// Changes a key; `change` is given its newest state, and may refuse.
+    pub async fn change(
+        &self,
+        id: &KeyId,
+        change: impl Fn(&mut Key) -> Result<(), Problem> + Send + 'static,
+    ) -> Result<Key, Problem> {
+        let name = name(id);
+        let decide = move |view: &View| {
+            let entry = view.get(&name).ok_or(Problem::NotFound)?;
+            let mut key: Key = serde_json::from_value(entry.value.as_ref().clone()).map_err(|_| Problem::Internal)?;
+            change(&mut key)?;
+            let value = serde_json::to_value(&key).map_err(|_| Problem::Internal)?;
+            Ok((vec![(name.clone(), Some(value))], key))
+        };
+        self.journal.update(decide).await.map_err(problem)
+    }
+}
+
+fn name(id: &KeyId) -> String {
+    format!("{PREFIX}{id}")
+}
+
+/// What a caller is told when the journal could not be changed.
+pub fn problem(error: UpdateError<Problem>) -> Problem {
+    match error {
+        UpdateError::Refused(problem) => problem,
+        UpdateError::Journal(error) => {
+            tracing::warn!(%error, "the journal cannot be written");
+            Problem::LogUnavailable
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! TLS: certificates from files, taken again when the files change.
+//!
+//! Enters: paths of a PEM chain and of its key. Leaves: what the listener encrypts with (rustls: TLS 1.2 and 1.3, with HTTP/2 and
+//! HTTP/1.1). Guarantees: files that do not fit stop the start; later they are told, and the certificate before stays, so that a
+//! renewal that went wrong is no outage until the old one expires. Connections that are open keep what they began with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::time::sleep;
+
+use crate::config::HttpConfig;
+
+/// A certificate that is kept up to date.
+pub struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+    loaded: (Vec<u8>, Vec<u8>),
+    config: RustlsConfig,
+}
+
+impl Certificate {
+    /// As configured; `None` where the service speaks plain HTTP.
+    pub async fn load(config: &HttpConfig) -> anyhow::Result<Option<Self>> {
+        let (Some(chain), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file) else {
+            return Ok(None);
+        };
+        let loaded = read(chain, key).await?;
+        let config = RustlsConfig::from_pem(loaded.0.clone(), loaded.1.clone()).await;
+        Ok(Some(Self {
+            config: config.context("http.tls_certificate_file, http.tls_key_file")?,
+            chain: chain.clone(),
+            key: key.clone(),
+            loaded,
+        }))
+    }
+
+    /// For the listener; follows what is loaded later.
+    pub fn config(&self) -> RustlsConfig {
+        self.config.clone()
+    }
+
+    /// Looks at the files so often, for ever. By content: tools that renew certificates replace links, files or folders.
+    pub async fn follow(mut self, interval: Duration) {
+        loop {
+            sleep(interval).await;
+            match self.renew().await {
+                Ok(true) => tracing::info!(chain = %self.chain.display(), "a new certificate is used"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate before stays in use"),
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> anyhow::Result<bool> {
+        let found = read(&self.chain, &self.key).await?;
+        if found == self.loaded {
+            return Ok(false);
+        }
+        // Chain and key are two files: between the two writes they do not fit, and at the next look they do.
+        let loaded = self.config.reload_from_pem(found.0.clone(), found.1.clone()).await;
+        loaded.context("http.tls_certificate_file, http.tls_key_file")?;
+        self.loaded = found;
+        Ok(true)
+    }
+}
+
+async fn read(chain: &Path, key: &Path) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let of_chain = || format!("http.tls_certificate_file = {}", chain.display());
+    let of_key = || format!("http.tls_key_file = {}", key.display());
+    Ok((
+        tokio::fs::read(chain).await.with_context(of_chain)?,
+        tokio::fs::read(key).await.with_context(of_key)?,
+    ))
+}

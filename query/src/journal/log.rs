@@ -1,0 +1,275 @@
+//! The journal's topic: one partition, compacted, written in transactions under one transactional id.
+//!
+//! Guarantees: a writer that began before another one cannot commit after it (Kafka fences it, KIP-98), so whoever holds a
+//! [`Writer`] and has read the log to its end decides on what is true until it commits. All calls block.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+
+use crate::journal::view::Record;
+
+const PARTITION: i32 = 0;
+/// The one policy under which the newest state of a key is never forgotten.
+pub(super) const COMPACT: &str = "compact";
+/// One request to the broker.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A writer that was killed in the middle holds others up for so long at most.
+const TRANSACTION_TIMEOUT_MS: &str = "15000";
+/// How long a poll waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A change to a key; no value takes it away.
+pub type Change = (String, Option<serde_json::Value>);
+
+/// The topic.
+#[derive(Clone)]
+pub(super) struct Log {
+    config: ClientConfig,
+    topic: String,
+}
+
+impl Log {
+    pub(super) fn new(mut config: ClientConfig, topic: &str) -> Self {
+        config.set("socket.timeout.ms", "10000");
+        Self {
+            config,
+            topic: topic.to_owned(),
+        }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Makes the topic where it does not exist: compacted, one partition, with the broker's default number of replicas.
+    pub(super) async fn ensure(&self) -> KafkaResult<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", COMPACT);
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        for result in admin.create_topics([&topic], &options).await? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                // Somebody else may have made it for us.
+                Err((_, code)) => tracing::debug!(%code, topic = self.topic, "cannot create the journal's topic"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the topic has a leader: one that was just made takes a moment. Blocks.
+    pub(super) fn wait_for_leader(&self) -> KafkaResult<()> {
+        let consumer: BaseConsumer = self.config.create()?;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        loop {
+            let metadata = consumer.fetch_metadata(Some(&self.topic), REQUEST_TIMEOUT)?;
+            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            if partitions.any(|partition| partition.id() == PARTITION && partition.leader() >= 0) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// How the topic forgets records; `None` where that may not be asked.
+    pub(super) async fn cleanup_policy(&self) -> KafkaResult<Option<String>> {
+        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let topic = ResourceSpecifier::Topic(&self.topic);
+        let described = admin.describe_configs([&topic], &options).await?;
+        let policy = |described: &ConfigResource| described.get("cleanup.policy")?.value.clone();
+        Ok(described.iter().flatten().find_map(policy))
+    }
+
+    /// A reader that starts at an offset and sees what is committed.
+    pub(super) fn reader(&self, from: i64) -> KafkaResult<Reader> {
+        let mut config = self.config.clone();
+        config
+            // Assigning by hand joins no group, but librdkafka wants a name.
+            .set("group.id", "horolog-query-journal")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            .set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer<QuietEnd> = config.create_with_context(QuietEnd)?;
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_offset(&self.topic, PARTITION, Offset::Offset(from))?;
+        consumer.assign(&partitions)?;
+        Ok(Reader { consumer })
+    }
+
+    /// The right to write, taken from whoever had it.
+    pub(super) fn writer(&self) -> KafkaResult<Writer> {
+        let last = Arc::new(AtomicI64::new(-1));
+        let mut config = self.config.clone();
+        config
+            .set("transactional.id", format!("{}-writer", self.topic))
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("linger.ms", "0");
+        let producer: ThreadedProducer<LastOffset> = config.create_with_context(LastOffset(last.clone()))?;
+        producer.init_transactions(REQUEST_TIMEOUT)?;
+        Ok(Writer {
+            producer,
+            topic: self.topic.clone(),
+            last,
+        })
+    }
+}
+
+/// Logs what librdkafka says, but for the end of the log, which is what a reader waits for and no error.
+struct QuietEnd;
+
+impl ClientContext for QuietEnd {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "the journal's connection to kafka");
+        }
+    }
+}
+
+impl ConsumerContext for QuietEnd {}
+
+/// Reads records in order.
+pub(super) struct Reader {
+    consumer: BaseConsumer<QuietEnd>,
+}
+
+/// What a poll brings.
+pub(super) enum Polled {
+    /// A record.
+    Record(Record),
+    /// What is committed was read to its end.
+    End,
+    /// Nothing yet.
+    Nothing,
+}
+
+impl Reader {
+    pub(super) fn poll(&self) -> KafkaResult<Polled> {
+        match self.consumer.poll(POLL_INTERVAL) {
+            None => Ok(Polled::Nothing),
+            Some(Ok(message)) => Ok(record(&message).map_or(Polled::Nothing, Polled::Record)),
+            Some(Err(KafkaError::PartitionEOF(_))) => Ok(Polled::End),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    /// Hands on all records that are committed.
+    pub(super) fn read_to_end(&self, mut take: impl FnMut(Record)) -> KafkaResult<()> {
+        self.read(|polled| match polled {
+            Polled::Record(record) => {
+                take(record);
+                false
+            }
+            Polled::End => true,
+            Polled::Nothing => false,
+        })
+    }
+
+    /// Hands on records until it is enough.
+    pub(super) fn read_until(&self, mut take: impl FnMut(Record), enough: impl Fn() -> bool) -> KafkaResult<()> {
+        self.read(|polled| {
+            if let Polled::Record(record) = polled {
+                take(record);
+            }
+            enough()
+        })
+    }
+
+    fn read(&self, mut is_done: impl FnMut(Polled) -> bool) -> KafkaResult<()> {
+        let (deadline, mut failed) = (Instant::now() + 3 * REQUEST_TIMEOUT, None);
+        while Instant::now() < deadline {
+            match self.poll() {
+                Ok(polled) => {
+                    if is_done(polled) {
+                        return Ok(());
+                    }
+                }
+                // Connections come and go; only what lasts until the deadline is told.
+                Err(error @ KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                    return Err(error);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
+    }
+}
+
+/// A record as it was written by [`Writer`]; what somebody else put there is passed over, loudly.
+fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
+    let parsed = || {
+        let key = std::str::from_utf8(message.key()?).ok()?.to_owned();
+        let value = match message.payload() {
+            None => None,
+            Some(payload) => Some(serde_json::from_slice(payload).ok()?),
+        };
+        Some((key, value))
+    };
+    let Some((key, value)) = parsed() else {
+        tracing::error!(offset = message.offset(), "a record of the journal is not ours");
+        return None;
+    };
+    let written_ms = message.timestamp().to_millis().unwrap_or_default();
+    Some(Record {
+        offset: message.offset(),
+        written_at: DateTime::<Utc>::from_timestamp_millis(written_ms).unwrap_or_default(),
+        key,
+        value,
+    })
+}
+
+/// Where the last record of a writer is.
+struct LastOffset(Arc<AtomicI64>);
+
+impl ClientContext for LastOffset {}
+
+impl ProducerContext for LastOffset {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Ok(message) = result {
+            self.0.fetch_max(message.offset(), Ordering::SeqCst);
+        }
+    }
+}
+
+/// The right to write, until somebody else takes it.
+pub(super) struct Writer {
+    producer: ThreadedProducer<LastOffset>,
+    topic: String,
+    last: Arc<AtomicI64>,
+}
+
+impl Writer {
+    /// Writes all changes or none; gives the offset of the last one.
+    pub(super) fn commit(&self, changes: &[Change]) -> KafkaResult<i64> {
+        self.producer.begin_transaction()?;
+        for (key, value) in changes {
+            let payload = value.as_ref().map(ToString::to_string);
+            let mut record = BaseRecord::<str, str>::to(&self.topic)
+                .partition(PARTITION)
+                .key(key.as_str());
+            if let Some(payload) = &payload {
+                record = record.payload(payload.as_str());
+            }
+            self.producer.send(record).map_err(|(error, _)| error)?;
+        }
+        self.producer.commit_transaction(REQUEST_TIMEOUT)?;
+        Ok(self.last.load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,232 @@
+//! A small state of our own, event-sourced: keys with JSON values in one compacted topic, the same for all processes.
+//!
+//! Enters: changes that are decided on the newest state. Leaves: a view that every process follows. Guarantees: a change is decided on
+//! all changes before it and written with all replicas' acknowledgement, or not at all; once [`Journal::update`] returns, this
+//! process sees it; others see it as soon as they have read it. Never holds more than fits into memory: keys, exports, reviews.
+
+mod log;
+mod view;
+
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use horolog_stage::config::KafkaConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::{Mutex, watch};
+
+pub use log::Change;
+use log::{COMPACT, Log, Polled, Reader};
+pub use view::{Entry, View};
+
+/// A writer that was fenced by another process tries again so often.
+const ATTEMPTS: u32 = 8;
+/// Between two attempts, times the number of the attempt.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The broker does not do what it should.
+    #[error("journal {topic}: {source}")]
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// The topic is not there.
+    #[error(
+        "access.journal_topic = {topic}: the topic does not exist and cannot be created: create it with one partition and cleanup.policy=compact"
+    )]
+    Topic {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic forgets by age.
+    #[error(
+        "access.journal_topic = {topic}: cleanup.policy is {policy}, so that keys would be forgotten in time: set it to compact"
+    )]
+    Policy {
+        /// The topic.
+        topic: String,
+        /// What is set.
+        policy: String,
+    },
+    /// A thread ended in a panic.
+    #[error("the journal's thread ended")]
+    Ended,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError<E> {
+    /// Whoever decided did not want it.
+    #[error("{0}")]
+    Refused(E),
+    /// The journal cannot be written now.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The journal.
+#[derive(Clone)]
+pub struct Journal(Arc<Shared>);
+
+struct Shared {
+    log: Log,
+    view: RwLock<View>,
+    seen: watch::Sender<i64>,
+    /// Writers of one process wait for each other instead of fencing each other.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Journal {
+    /// Reads the topic to its end, and follows it from then on. Makes the topic where it does not exist.
+    pub async fn open(kafka: &KafkaConfig, topic: &str) -> Result<Self, JournalError> {
+        let log = Log::new(kafka.client_config(), topic);
+        let failed = |source| error(topic, source);
+        log.ensure().await.map_err(failed)?;
+        let waiting = log.clone();
+        blocking(move || waiting.wait_for_leader()).await?.map_err(failed)?;
+        match log.cleanup_policy().await.map_err(failed)? {
+            Some(policy) if policy != COMPACT => {
+                let topic = topic.to_owned();
+                return Err(JournalError::Policy { topic, policy });
+            }
+            Some(_) => {}
+            None => tracing::warn!(topic, "cannot ask whether the journal's topic is compacted"),
+        }
+        let (seen, _) = watch::channel(0);
+        let journal = Self(Arc::new(Shared {
+            log,
+            view: RwLock::default(),
+            seen,
+            turn: Arc::default(),
+        }));
+        let shared = journal.0.clone();
+        let reader = blocking(move || {
+            let reader = shared.log.reader(0)?;
+            reader.read_to_end(|record| shared.apply(record))?;
+            Ok(reader)
+        });
+        let reader = reader.await?.map_err(failed)?;
+        let followed = Arc::downgrade(&journal.0);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || follow(&reader, &followed))
+            .map_err(|_| JournalError::Ended)?;
+        Ok(journal)
+    }
+
+    /// Looks at what is known now.
+    pub fn view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.0.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes whenever the view does: the offset after the last record that was seen.
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.0.seen.subscribe()
+    }
+
+    /// Decides on the newest state and writes the changes: all or none, and none when another process wrote in between.
+    /// Then `decide` is asked again. When this returns, the view has the changes.
+    pub async fn update<T, E>(
+        &self,
+        decide: impl Fn(&View) -> Result<(Vec<Change>, T), E> + Send + 'static,
+    ) -> Result<T, UpdateError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let _turn = self.0.turn.clone().lock_owned().await;
+        let shared = self.0.clone();
+        blocking(move || shared.update(&decide)).await?
+    }
+}
+
+impl Shared {
+    fn apply(&self, record: view::Record) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if view.apply(record) {
+            let next = view.next();
+            drop(view);
+            self.seen.send_modify(|seen| *seen = next.max(*seen));
+        }
+    }
+
+    fn next(&self) -> i64 {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    fn update<T, E>(&self, decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>) -> Result<T, UpdateError<E>> {
+        let mut attempt = 1;
+        loop {
+            match self.try_update(decide) {
+                Ok(decided) => return decided.map_err(UpdateError::Refused),
+                Err(source) if attempt < ATTEMPTS && is_fenced(&source) => {
+                    std::thread::sleep(BACKOFF * attempt);
+                    attempt += 1;
+                }
+                Err(source) => return Err(error(self.log.topic(), source).into()),
+            }
+        }
+    }
+
+    /// From taking the right to write until the commit nobody else can write: what is read in between stays true.
+    fn try_update<T, E>(
+        &self,
+        decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>,
+    ) -> Result<Result<T, E>, KafkaError> {
+        let writer = self.log.writer()?;
+        let reader = self.log.reader(self.next())?;
+        reader.read_to_end(|record| self.apply(record))?;
+        let decided = decide(&self.view.read().unwrap_or_else(PoisonError::into_inner));
+        let (changes, result) = match decided {
+            Ok(decided) => decided,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !changes.is_empty() {
+            let last = writer.commit(&changes)?;
+            // The commit is acknowledged a moment before readers see it.
+            reader.read_until(|record| self.apply(record), || self.next() > last)?;
+        }
+        Ok(Ok(result))
+    }
+}
+
+/// Whether another process took the right to write, in one of the ways in which that is told.
+fn is_fenced(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced, State};
+    match error {
+        KafkaError::Transaction(error) => error.is_fatal() || error.txn_requires_abort(),
+        error => matches!(
+            error.rdkafka_error_code(),
+            Some(Fenced | InvalidProducerEpoch | ProducerFenced | State)
+        ),
+    }
+}
+
+fn error(topic: &str, source: KafkaError) -> JournalError {
+    let topic = topic.to_owned();
+    match source.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            JournalError::Topic { topic }
+        }
+        _ => JournalError::Kafka { topic, source },
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Ended)
+}
+
+/// Reads on until nobody has the journal any more.
+fn follow(reader: &Reader, followed: &Weak<Shared>) {
+    while let Some(shared) = followed.upgrade() {
+        match reader.poll() {
+            Ok(Polled::Record(record)) => shared.apply(record),
+            Ok(Polled::End | Polled::Nothing) => {}
+            Err(error) => tracing::warn!(%error, "cannot follow the journal"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+drop table if exists access_keys${on_cluster} sync

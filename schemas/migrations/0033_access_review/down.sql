@@ -1,0 +1,1 @@
+drop view if exists access_review${on_cluster} sync
