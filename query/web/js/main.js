@@ -12,6 +12,7 @@ import * as auditEvent from "./views/audit_event.js";
 import * as auditTimeline from "./views/audit_timeline.js";
 import * as exportOne from "./views/export.js";
 import * as exportsList from "./views/exports.js";
+import * as keys from "./views/keys.js";
 import * as metrics from "./views/metrics.js";
 import * as services from "./views/services.js";
 import * as signIn from "./views/sign_in.js";
@@ -30,6 +31,7 @@ function viewAt([section, ...rest]) {
   if (section === "audit" && rest[0] === "timeline" && rest.length === 1) return auditTimeline;
   if (section === "exports" && rest.length === 0) return exportsList;
   if (section === "exports" && rest.length === 1) return exportOne;
+  if (section === "keys" && rest.length === 0) return keys;
   if (section === "system" && rest.length === 0) return system;
   if (section === "sign-in" && rest.length === 0) return signIn;
   return nowhere;

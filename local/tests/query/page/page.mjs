@@ -178,6 +178,32 @@ await run({
     await visit.judge();
   },
 
+  "an administrator makes a key, sees its secret once, and ends it": async (visit) => {
+    const { page } = visit;
+    page.on("dialog", (dialog) => dialog.accept());
+    await visit.open("#/keys", "admin");
+    await page.getByRole("rowheader", { name: "admin" }).first().waitFor();
+    await visit.judge();
+    visit.expectRefusal(400);
+    await page.getByText("New key").click();
+    await page.getByLabel("Name").fill("from the page");
+    await page.getByLabel("Tenant", { exact: true }).fill("page");
+    await page.getByLabel("Addresses").fill("10.0.0.0/99");
+    await page.getByRole("button", { name: "Make key" }).click();
+    await page.locator("[aria-invalid=true]").waitFor();
+    check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "addresses", "the field that is wrong is marked");
+    await page.getByLabel("Addresses").fill("127.0.0.0/8");
+    await page.getByRole("button", { name: "Make key" }).click();
+    await page.getByText("It is shown this once").waitFor();
+    check(/hlg_\w{59}/.test(await visit.text()), "the secret is shown");
+    await visit.judge();
+    await page.getByRole("button", { name: /^Revoke from the page/ }).click();
+    await page.getByRole("row", { name: /from the page/ }).getByText("over").waitFor();
+    visit.expectRefusal(403);
+    await visit.open("#/keys", "auditor");
+    await page.getByText("Your key may not see this").first().waitFor();
+  },
+
   "the reader chooses light or dark, and the choice stays": async (visit) => {
     const { page } = visit;
     await visit.open("#/exports");

@@ -1,0 +1,130 @@
+// Keys: who may see what and when they last did, and what an administrator does about it.
+
+import { get, send } from "../api.js";
+import { announce, h } from "../dom.js";
+import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
+import { apiTime, minute } from "../format.js";
+import { empty, failure } from "../notices.js";
+import { filled, signedOut } from "../panel.js";
+import { table, tag } from "../table.js";
+
+export const title = "Keys";
+
+const PATH = "/v1/admin/keys";
+const ROLES = [["analyst", "analyst: metrics and counts"], ["auditor", "auditor: audit events, exports"], ["service", "service: a program, people as pseudonyms"], ["admin", "admin: keys, the state of the system"]];
+
+export function mount(container, { signal }) {
+  const outcome = h("div", {});
+  const list = filled({
+    what: "keys",
+    signal,
+    load: (abort) => get("/v1/admin/access-review", {}, abort),
+    draw: (answer) => (answer.rows.length === 0 ? h("div", { class: "panel" }, empty("No keys yet", "The form above makes one.")) : keyTable(answer.rows)),
+  });
+  /** Does something to a key, then shows what came of it. */
+  const act = async (path, body, said) => {
+    outcome.replaceChildren();
+    try {
+      const answer = await send("POST", path, body);
+      announce(said);
+      if (answer.token) outcome.replaceChildren(shown(answer));
+      await list.refresh({ quiet: true });
+    } catch (error) {
+      if (error.status === 401) return signedOut(error);
+      throw error;
+    }
+  };
+  container.append(
+    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Keys"), h("p", {}, "Who may see what, and when they last did. Every change is an audit event.")),
+    h("details", { class: "panel" }, h("summary", {}, "New key"), creationForm(act)),
+    outcome,
+    list.place,
+  );
+  return list.refresh();
+
+  function keyTable(rows) {
+    const attempt = (path, body, said) => act(path, body, said).catch((error) => outcome.replaceChildren(failure(error)));
+    const buttons = (key) => {
+      if (!key.in_force) return tag("over");
+      const rotate = () => confirm(`Make a new secret for “${key.name}”? The one before is taken for a day.`) && attempt(`${PATH}/${key.id}/rotate`, {}, "The key has a new secret");
+      const revoke = () => confirm(`End “${key.name}” at once and for good?`) && attempt(`${PATH}/${key.id}/revoke`, {}, "The key is revoked");
+      return [
+        h("button", { type: "button", class: "quiet", "aria-label": `Rotate ${key.name} (${key.id})`, onclick: rotate }, "Rotate"),
+        h("button", { type: "button", class: "quiet", "aria-label": `Revoke ${key.name} (${key.id})`, onclick: revoke }, "Revoke"),
+      ];
+    };
+    return table({
+      caption: "Keys",
+      rows,
+      columns: [
+        { title: "Name", head: true, class: "break", value: (key) => key.name },
+        { title: "Id", value: (key) => h("code", {}, key.id) },
+        { title: "Role", value: (key) => key.role },
+        { title: "Tenant", class: "break", value: (key) => key.tenant },
+        { title: "May", class: "break", value: (key) => key.permissions.join(", ") },
+        { title: "Last used (UTC)", time: true, value: (key) => minute(key.last_used?.at) },
+        { title: "Expires (UTC)", time: true, value: (key) => minute(key.expires_at) },
+        { title: "To look at", class: "break", value: (key) => key.notes.join("; ") },
+        { title: "Change", value: buttons },
+      ],
+    });
+  }
+}
+
+/** A token, this once. */
+function shown({ key, token }) {
+  return h(
+    "div",
+    { class: "notice", role: "status" },
+    h("h2", {}, `The secret of “${key.name}”`),
+    h("p", {}, h("code", { class: "break" }, token)),
+    h("p", { class: "small muted" }, "It is shown this once and kept nowhere."),
+  );
+}
+
+function creationForm(act) {
+  const outcome = h("div", {});
+  const submit = async (given, submitter) => {
+    clearInvalid(fields);
+    outcome.replaceChildren();
+    submitter.disabled = true;
+    try {
+      await act(PATH, body(given), "The key is made");
+      fields.reset();
+    } catch (error) {
+      const named = error.problem?.parameter?.replace(/\[.*/, "");
+      if (!named || !markInvalid(fields, named, error.problem.detail)) outcome.replaceChildren(failure(error));
+    } finally {
+      submitter.disabled = false;
+    }
+  };
+  const fields = form(
+    "New key",
+    submit,
+    h(
+      "div",
+      { class: "fields" },
+      input({ label: "Name", name: "name" }),
+      select({ label: "Role", name: "role", options: ROLES }),
+      input({ label: "Tenant", name: "tenant", hint: "* for any." }),
+      input({ label: "Teams", name: "teams", hint: "Separated by commas; all where empty." }),
+      input({ label: "Addresses", name: "addresses", hint: "Networks such as 10.0.0.0/8; any where empty." }),
+      input({ label: "Expires (UTC)", name: "expires_at", type: "datetime-local" }),
+    ),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Make key")),
+    outcome,
+  );
+  return fields;
+}
+
+function body(given) {
+  const list = (text) => (text ?? "").split(",").map((one) => one.trim()).filter(Boolean);
+  return {
+    name: given.name ?? "",
+    role: given.role,
+    tenant: given.tenant ?? "",
+    teams: list(given.teams),
+    addresses: list(given.addresses),
+    expires_at: apiTime(given.expires_at) || undefined,
+  };
+}
