@@ -172,7 +172,13 @@ pub async fn create(
 }
 
 /// One key.
-#[utoipa::path(get, path = "/v1/admin/keys/{id}", tag = "admin", params(("id" = String, Path, description = "The key.")), responses((status = 200, description = "The key.", body = KeyView)))]
+#[utoipa::path(
+    get,
+    path = "/v1/admin/keys/{id}",
+    tag = "admin",
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key.", body = KeyView))
+)]
 pub async fn show(
     State(api): State<Api>,
     principal: Principal,
@@ -243,7 +249,12 @@ pub async fn revoke(
 }
 
 /// Who may see what, and when they last did.
-#[utoipa::path(get, path = "/v1/admin/access-review", tag = "admin", responses((status = 200, description = "Every key with what it shows.", body = ReviewAnswer)))]
+#[utoipa::path(
+    get,
+    path = "/v1/admin/access-review",
+    tag = "admin",
+    responses((status = 200, description = "Every key with what it shows.", body = ReviewAnswer))
+)]
 pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) -> Result<Json<ReviewAnswer>, Problem> {
     let answer = review_of(&visible(&api.gate, &principal), Utc::now());
     let facts = BTreeMap::from([("keys".to_owned(), answer.rows.len().to_string())]);

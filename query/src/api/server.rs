@@ -1,7 +1,7 @@
 //! The service: its start, its watch over the store, its end.
 //!
-//! Guarantees: does not start without a reachable, migrated store and the journal of keys; is not ready while the store is away; drains requests on
-//! SIGTERM and SIGINT within a deadline.
+//! Guarantees: does not start without a reachable, migrated store and the journal of keys; is not ready while the store is
+//! away; drains requests on SIGTERM and SIGINT within a deadline.
 
 use std::time::Duration;
 
