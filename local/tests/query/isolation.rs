@@ -20,7 +20,7 @@ const ROLES: [&str; 4] = ["analyst", "auditor", "admin", "service"];
 type Line = (&'static str, &'static str, &'static str, [u16; 4]);
 
 #[rustfmt::skip]
-const TABLE: [Line; 26] = [
+const TABLE: [Line; 30] = [
     ("GET",    "/v1/metrics/hourly",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/daily",                   "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/monthly",                 "",                          [200, 200, 403, 200]),
@@ -28,6 +28,10 @@ const TABLE: [Line; 26] = [
     ("GET",    "/v1/metrics/values",                  "column=service_id&from=2026-01-01", [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/labels",                  "metric_name=m&label=whose&from=2026-01-01", [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/revisions",               "",                          [200, 200, 403, 200]),
+    ("GET",    "/v1/metrics/counters/hourly",         "metric_name=m",             [200, 200, 403, 200]),
+    ("GET",    "/v1/metrics/counters/daily",          "metric_name=m",             [200, 200, 403, 200]),
+    ("GET",    "/v1/metrics/counters/monthly",        "metric_name=m",             [200, 200, 403, 200]),
+    ("GET",    "/v1/metrics/health",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/audit/events",                    "",                          [403, 200, 403, 200]),
     ("GET",    "/v1/audit/events/{event_id}",         "",                          [403, 200, 403, 200]),
     ("GET",    "/v1/audit/counts",                    "by=action",                 [200, 200, 403, 200]),
@@ -135,7 +139,13 @@ fn is_of_a_tenant(route: &str) -> bool {
 
 /// Whether the answer to somebody who may ask has to hold the tenant's name.
 fn tells(method: &str, route: &str) -> bool {
-    method != "DELETE" && !route.starts_with("/v1/system/") && route != "/v1/metrics/revisions"
+    let has_none_here = [
+        "/v1/metrics/revisions",
+        "/v1/metrics/counters/",
+        "/v1/metrics/health",
+        "/v1/system/",
+    ];
+    method != "DELETE" && !has_none_here.iter().any(|beginning| route.starts_with(beginning))
 }
 
 fn assert_says_nothing_of_others(answer: &Answer, own: &str, asked: &str) {
