@@ -76,8 +76,8 @@ fn the_rust_producer_sends_what_the_pipeline_takes() {
 
 #[test]
 fn the_python_producer_sends_what_the_pipeline_takes() {
-    let requirements = workspace().join("schemas/examples/requirements.txt");
-    let mut command = Command::new(python("producer-python", &requirements));
+    let requirements = include_str!("../../schemas/examples/requirements.txt");
+    let mut command = Command::new(python("producer", requirements));
     command
         .arg("schemas/examples/producer.py")
         .arg(bed().kafka())

@@ -2,24 +2,28 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-/// The program of an environment that has what `requirements` lists.
-pub fn python(name: &str, requirements: &Path) -> PathBuf {
-    let wanted = std::fs::read_to_string(requirements).unwrap();
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let python = environment.join("bin/python");
-    // Written last: an environment that was cut off half-way is made again.
-    let complete = environment.join("complete");
-    if std::fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
+/// The program of an environment that has what `requirements` lists, one a line as in pip's files.
+pub fn python(name: &str, requirements: &str) -> PathBuf {
+    // Tests run in parallel: one makes it, the others wait.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}"));
+    let (python, complete) = (environment.join("bin/python"), environment.join("complete"));
+    if std::fs::read_to_string(&complete).is_ok_and(|installed| installed == requirements) {
         return python;
     }
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(&environment));
+    let list = environment.join("requirements.txt");
+    std::fs::write(&list, requirements).unwrap();
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(requirements));
-    std::fs::write(complete, wanted).unwrap();
+        .arg(list));
+    // Written last: an environment that was cut off half-way is made again.
+    std::fs::write(complete, requirements).unwrap();
     python
 }
 

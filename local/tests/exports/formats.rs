@@ -5,10 +5,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, python};
 use crate::client::ready;
 use crate::history::{insert_history, vouch};
-use crate::python::python;
 use crate::requester::{assert_verifies, export, of};
 
 /// The rows of a tenant as the engine has them, in the order of an export.
@@ -56,7 +55,7 @@ fn stored(tenant: &str) -> Vec<Value> {
 /// The rows of an export as Python reads them.
 fn read_back(folder: &Path) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports/read_back.py");
-    let output = Command::new(python("read-back", &["pyarrow==26.0.1"]))
+    let output = Command::new(python("read-back", "pyarrow==26.0.1\n"))
         .arg(script)
         .arg(folder)
         .output()

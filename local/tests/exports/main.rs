@@ -13,7 +13,6 @@ mod crash;
 mod disk;
 mod formats;
 mod history;
-mod python;
 mod requester;
 mod s3;
 mod verifying;

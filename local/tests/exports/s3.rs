@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use horolog_local::process::{Launch, Process, Signal};
 use horolog_local::stack::Ports;
 
-use crate::bed::{Bed, wait_until};
-use crate::python::python;
+use crate::bed::{Bed, python, wait_until};
 use crate::requester::DEADLINE;
 
-const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+const PACKAGES: &str = "moto[s3]==5.2.5\nflask==3.1.3\nflask-cors==6.0.5\n";
 pub(crate) const SECRET: &str = "a-secret-that-is-not-logged";
 /// Parts as small as S3 takes them.
 const PART_BYTES: &str = "5242880";
@@ -31,7 +30,7 @@ impl S3 {
         let launch = ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]
             .into_iter()
             .fold(
-                Launch::new(&name, python("s3", &PACKAGES), bed.layout().folder.log(&name)),
+                Launch::new(&name, python("s3", PACKAGES), bed.layout().folder.log(&name)),
                 Launch::arg,
             );
         // So many requests are answered whoever asks; then it looks at keys, and knows none.

@@ -42,7 +42,7 @@ const DRIFT: &[(&str, &str)] = &[
     ),
     (
         "alter table audit_logs drop index users",
-        "audit_logs: index users: expected user_id TYPE bloom_filter(0.01) GRANULARITY 4, found none",
+        "audit_logs: index users: expected user_id TYPE bloom_filter(0.01) GRANULARITY 1, found none",
     ),
     (
         "alter table metrics add index extra value type minmax granularity 1",

@@ -4,7 +4,7 @@
 //! the store tells without merging anything: how many samples its hours have in all epochs, and which rebuilds are visible. Partial aggregates
 //! are only ever added, so that rows change only together with the version. The version is read before the rows, so that rows are never
 //! kept under a version that is newer than they are. What has another version is asked for anew; of a dashboard that is looked
-//! at while records arrive, that is the last day.
+//! at while records arrive, that is the last day or month.
 //!
 //! Guarantees: rows are found by the whole statement that made them, tenant, teams and filters included; memory is bounded, what was not
 //! used for longest goes first. Never asks the store itself. Like every claim of completeness it relies on reads that see what reads before
