@@ -32,5 +32,6 @@ RUN apt-get update \
     # A volume takes its owner from here.
     && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys
 COPY --from=build /out/ /usr/local/bin/
+# Blocks of megabytes that are freed go back to the system at once, as under `horolog up`; see load-tests/PERFORMANCE.md.
 ENV MALLOC_MMAP_THRESHOLD_=262144 MALLOC_ARENA_MAX=2
 USER 10001
