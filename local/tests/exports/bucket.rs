@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{Answer, ready, send};
 use crate::history::{insert_history, insert_wide_history};
-use crate::requester::{DEADLINE, EXPORTS, begin, complete, ended, export, horolog_query, look, of};
+use crate::requester::{DEADLINE, EXPORTS, begin, complete, ended, export, file_names, horolog_query, look, of};
 use crate::s3::{S3, SECRET};
 
 /// Verifies an export where it lies.
@@ -143,7 +143,7 @@ fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_agai
         let mut finished = Vec::new();
         wait_until(DEADLINE, "some files are finished", || {
             let export = look(&service, "cut", &format!("/{id}")).json();
-            finished = names(&export);
+            finished = file_names(&export);
             finished.len() >= 2 && (server.uploads("cut") > 0 || export["state"] == "complete")
         });
         server.pause();
@@ -170,11 +170,6 @@ fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_agai
     }
     assert_eq!(server.uploads("cut"), 0);
     assert_verifies(&server, export["location"].as_str().unwrap());
-}
-
-fn names(export: &Value) -> Vec<String> {
-    let files = export["files"].as_array().unwrap().iter();
-    files.map(|file| file["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

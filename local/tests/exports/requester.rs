@@ -44,6 +44,12 @@ pub(crate) fn ended(service: &Proc, tenant: &str, id: &str) -> Value {
     export
 }
 
+/// The files that an export says are finished.
+pub(crate) fn file_names(export: &Value) -> Vec<String> {
+    let files = export["files"].as_array().unwrap().iter();
+    files.map(|file| file["name"].as_str().unwrap().to_owned()).collect()
+}
+
 /// An export that becomes complete.
 #[track_caller]
 pub(crate) fn complete(service: &Proc, tenant: &str, body: &Value) -> Value {
