@@ -1,4 +1,4 @@
-//! Logs: `tracing` to standard error, for people or as JSON.
+//! Logs: `tracing` to standard error, for people or as JSON. A line that cannot be written is lost, and nothing else.
 
 use std::io::IsTerminal;
 
@@ -15,7 +15,10 @@ pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would say with `eprintln!` that a line could not be written, and that panics where standard error is a file on
+        // a full disk: a lost line of a log must not end a stage.
+        .log_internal_errors(false);
     let installed = match config.format {
         LogFormat::Human => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -1,13 +1,19 @@
 //! What a person sees while a stack runs: the addresses, what to try, one line now and then about what flows.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::flow::Flow;
 use super::state::StackState;
 
 /// A line with the time of day before it, on standard error.
 pub(super) fn say(message: &str) {
-    eprintln!("{}  {message}", chrono::Local::now().format("%H:%M:%S"));
+    // Not `eprintln!`: it panics where the log lies on a full disk, and with the supervisor all processes would end.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}  {message}",
+        chrono::Local::now().format("%H:%M:%S")
+    );
 }
 
 /// The addresses, and three commands to try.
