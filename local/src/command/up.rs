@@ -50,9 +50,16 @@ pub struct UpOptions {
 pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let folder = options.data.folder()?;
     if folder.is_locked() {
+        let path = folder.path().display();
+        if let Some(keep_all) = options.keep_all
+            && StackState::current(&folder).is_some_and(|stack| stack.keep_all != keep_all)
+        {
+            bail!(
+                "already running on {path} without --keep-all={keep_all}: stop it with `horolog down`, then start it again"
+            );
+        }
         println!(
-            "already running on {}; `horolog down` stops it\n",
-            folder.path().display()
+            "already running on {path} as it was started, whatever other options say now; `horolog down` stops it\n"
         );
         return status::print(&folder, false);
     }

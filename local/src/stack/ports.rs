@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 
+use clap::value_parser;
 use rand::RngExt;
 
 /// Where [`Ports::free`] looks.
@@ -14,22 +15,22 @@ const FREE_PORT_ATTEMPTS: u32 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Ports {
     /// Port of the broker.
-    #[arg(long = "port-kafka", value_name = "PORT", default_value_t = 9092)]
+    #[arg(long = "port-kafka", value_name = "PORT", default_value_t = 9092, value_parser = value_parser!(u16).range(1..))]
     pub kafka: u16,
     /// Port of the broker's controller.
-    #[arg(long = "port-kafka-controller", value_name = "PORT", default_value_t = 9093)]
+    #[arg(long = "port-kafka-controller", value_name = "PORT", default_value_t = 9093, value_parser = value_parser!(u16).range(1..))]
     pub kafka_controller: u16,
     /// Port of ClickHouse's HTTP interface.
-    #[arg(long = "port-clickhouse", value_name = "PORT", default_value_t = 8123)]
+    #[arg(long = "port-clickhouse", value_name = "PORT", default_value_t = 8123, value_parser = value_parser!(u16).range(1..))]
     pub clickhouse: u16,
     /// Port of the query API.
-    #[arg(long = "port-query", value_name = "PORT", default_value_t = 8080)]
+    #[arg(long = "port-query", value_name = "PORT", default_value_t = 8080, value_parser = value_parser!(u16).range(1..))]
     pub query: u16,
     /// Port of the ingest stage's health and metrics.
-    #[arg(long = "port-ingest", value_name = "PORT", default_value_t = 8081)]
+    #[arg(long = "port-ingest", value_name = "PORT", default_value_t = 8081, value_parser = value_parser!(u16).range(1..))]
     pub ingest: u16,
     /// Port of the aggregate stage's health and metrics.
-    #[arg(long = "port-aggregate", value_name = "PORT", default_value_t = 8082)]
+    #[arg(long = "port-aggregate", value_name = "PORT", default_value_t = 8082, value_parser = value_parser!(u16).range(1..))]
     pub aggregate: u16,
 }
 

@@ -28,6 +28,7 @@ pub fn welcome(state: &StackState) -> String {
     let password_file = clickhouse.password_file.display();
     format!(
         "
+  web page     {query}   sign in with the key in {keys}/demo-auditor
   query API    {query}   keys in {keys}
   ClickHouse   {clickhouse}   user {user}, password in {password_file}
   Kafka        {kafka}   topics metrics, audit-events
