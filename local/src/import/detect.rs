@@ -4,12 +4,14 @@
 //! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
 
 use super::cloudtrail;
-use super::header::{Header, HeaderError};
+use super::fields::Fields;
+use super::header::{Header, HeaderError, is_time_name};
 use super::json_documents;
 use super::lines::{LINE_BYTES_MAX, trim_line};
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_csv::{MetricsCsv, MetricsCsvError};
-use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES};
+use super::metrics_long::{MetricsLong, MetricsLongError};
+use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES, text_columns};
 use super::ndjson;
 use super::output::{Output, Skip};
 
@@ -44,6 +46,8 @@ pub enum Shape {
 pub enum Parser {
     /// See [`MetricsCsv`].
     MetricsCsv(MetricsCsv),
+    /// See [`MetricsLong`].
+    MetricsLong(MetricsLong),
     /// See [`MetricsWide`].
     MetricsWide(MetricsWide),
     /// One CloudTrail event, or one delivered document, a line.
@@ -61,12 +65,21 @@ pub enum DetectError {
     /// Neither JSON nor a header.
     #[error("its format cannot be told from its first line; say it with --format")]
     Unknown,
+    /// Columns, but not cut by commas.
+    #[error("its columns are cut by {0}, and must be by commas")]
+    Separator(&'static str),
+    /// JSON, but not a line each.
+    #[error("its JSON is not one object a line; `jq -c .` writes it so, of an array `jq -c '.[]'`")]
+    JsonOverLines,
     /// The first line of a CSV file is not text.
     #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
     Header,
     /// Not a file with one metric.
     #[error(transparent)]
     MetricsCsv(#[from] MetricsCsvError),
+    /// Not a file with a sample a line.
+    #[error(transparent)]
+    MetricsLong(#[from] MetricsLongError),
     /// Not a wide file.
     #[error(transparent)]
     MetricsWide(#[from] MetricsWideError),
@@ -82,6 +95,7 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
     let format = match mapping.format {
         Some(format) => format,
         None if head[first] == b'{' => json_format(&head[first..]),
+        None if head[first] == b'[' => Format::Ndjson,
         None => csv_format(head, mapping)?,
     };
     let shape = match format {
@@ -90,6 +104,7 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
             header_lines: 0,
             parser: Box::new(Parser::Cloudtrail),
         },
+        Format::Ndjson if head[first] == b'[' || is_document(&head[first..]) => return Err(DetectError::JsonOverLines),
         Format::Ndjson => Shape::Lines {
             header_lines: 0,
             parser: Box::new(Parser::Ndjson),
@@ -102,18 +117,17 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
                 parser: Box::new(parser),
             }
         }
+        Format::MetricsLong => {
+            let (header, _) = header(head)?;
+            let parser = Parser::MetricsLong(MetricsLong::new(&header, source, mapping)?);
+            Shape::Lines {
+                header_lines: 1,
+                parser: Box::new(parser),
+            }
+        }
         Format::MetricsWide => {
             let (header, rest) = header(head)?;
-            // The last line of the head may be cut off in a cell; an incomplete number still shows a column of numbers.
-            let first_lines = rest
-                .split(|&byte| byte == b'\n')
-                .filter_map(|line| std::str::from_utf8(line).ok());
-            let parser = Parser::MetricsWide(MetricsWide::new(
-                &header,
-                first_lines.take(SAMPLED_LINES),
-                source,
-                mapping,
-            )?);
+            let parser = Parser::MetricsWide(MetricsWide::new(&header, first_lines(rest), source, mapping)?);
             Shape::Lines {
                 header_lines: 1,
                 parser: Box::new(parser),
@@ -130,6 +144,7 @@ impl Plan {
             Shape::CloudtrailDocuments => "as delivered".to_owned(),
             Shape::Lines { parser, .. } => match parser.as_ref() {
                 Parser::MetricsCsv(parser) => parser.description(),
+                Parser::MetricsLong(parser) => parser.description(),
                 Parser::MetricsWide(parser) => parser.description(),
                 Parser::Cloudtrail => "an event a line".to_owned(),
                 Parser::Ndjson => "a record a line".to_owned(),
@@ -150,6 +165,7 @@ impl Parser {
         }
         match self {
             Self::MetricsCsv(parser) => parser.line(line, output),
+            Self::MetricsLong(parser) => parser.line(line, output),
             Self::MetricsWide(parser) => parser.line(line, output),
             Self::Ndjson => ndjson::line(line, mapping, output),
             Self::Cloudtrail if starts_with_records(line.trim_start().as_bytes()) => {
@@ -182,18 +198,44 @@ fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
 }
 
 fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
-    let (header, _) = header(head)?;
-    match header.time(mapping.time_column.as_deref()) {
-        Ok(_) if header.cells.len() > 1 => {}
+    let (header, rest) = header(head)?;
+    let time = match header.time(mapping.time_column.as_deref()) {
+        Ok(time) if header.cells.len() > 1 => time,
         Err(error @ HeaderError::NamedTime { .. }) => return Err(MetricsWideError::from(error).into()),
-        _ => return Err(DetectError::Unknown),
-    }
-    let is_one_metric = header.cells.len() == 2 && header.value().is_some();
-    Ok(if is_one_metric {
-        Format::MetricsCsv
-    } else {
-        Format::MetricsWide
+        _ => return Err(separator(&header).map_or(DetectError::Unknown, DetectError::Separator)),
+    };
+    Ok(match header.value() {
+        Some(_) if header.cells.len() == 2 => Format::MetricsCsv,
+        Some(value) if mapping.columns.is_none() && is_long(&header, rest, time, value) => Format::MetricsLong,
+        _ => Format::MetricsWide,
     })
+}
+
+/// Whether the columns beside time and value say what the value is of: one names the metric, or none of them holds a number.
+fn is_long(header: &Header, rest: &[u8], time: usize, value: usize) -> bool {
+    let texts = text_columns(header.cells.len(), first_lines(rest), &mut Fields::default());
+    let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name);
+    header.has_metric()
+        || (header.cells.iter().zip(&texts).enumerate())
+            .filter(|(cell, (name, _))| is_other(*cell, name))
+            .all(|(_, (_, is_text))| *is_text)
+}
+
+/// The lines by which columns are judged. The last one of the head may be cut off in a cell; an incomplete number still
+/// shows a column of numbers.
+fn first_lines(rest: &[u8]) -> impl Iterator<Item = &str> {
+    rest.split(|&byte| byte == b'\n')
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .take(SAMPLED_LINES)
+}
+
+/// What else than commas the columns of a header with a time are cut by.
+fn separator(header: &Header) -> Option<&'static str> {
+    let [line] = &header.cells[..] else { return None };
+    let cut_by = |by: char| line.contains(by) && line.split(by).any(|cell| is_time_name(cell.trim_matches([' ', '"'])));
+    [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")]
+        .into_iter()
+        .find_map(|(by, name)| cut_by(by).then_some(name))
 }
 
 /// The header, and what follows its line.
@@ -258,6 +300,18 @@ mod tests {
             ),
             ("time,a\n1,2", "metrics-wide, service columns: 1, of metric `cpu`"),
             (
+                "time,metric_name,host,value\n1,cpu,a,2",
+                "metrics-long, the metric has a column, service `web`; labels: host",
+            ),
+            (
+                "time,service,value\n1,api,2",
+                "metrics-long, metric `cpu`, the service has a column",
+            ),
+            (
+                "time,value,other\n1,2,3",
+                "metrics-wide, service columns: 2, of metric `cpu`",
+            ),
+            (
                 "{\"eventSource\":\"s3\",\"eventName\":\"x\"}\n",
                 "cloudtrail, an event a line",
             ),
@@ -280,6 +334,18 @@ mod tests {
         assert_eq!(detect("\n\n", &[]), Err(DetectError::Empty));
         assert_eq!(detect("Source,Target,Weight\n", &[]), Err(DetectError::Unknown));
         assert_eq!(detect("1,2\n", &[]), Err(DetectError::Unknown));
+        assert_eq!(
+            detect("time;value\n1;2\n", &[]),
+            Err(DetectError::Separator("semicolons"))
+        );
+        assert_eq!(
+            detect("[{\"metric_name\":\"m\"}]", &[]),
+            Err(DetectError::JsonOverLines)
+        );
+        assert_eq!(
+            detect("{\n \"metric_name\": \"m\"\n}", &[]),
+            Err(DetectError::JsonOverLines)
+        );
         assert!(
             detect("time,a\n", &["--time-column", "at"])
                 .unwrap_err()
@@ -309,9 +375,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), format in 0usize..5) {
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), format in 0usize..6) {
             let flags: &[&str] = [&[][..], &["--format", "metrics-csv"], &["--format", "metrics-wide"], &["--format", "cloudtrail"],
-                &["--format", "ndjson"]][format];
+                &["--format", "ndjson"], &["--format", "metrics-long"]][format];
             let mut output = Collected::default();
             if let Ok(Plan { shape: Shape::Lines { mut parser, .. }, .. }) = plan(&bytes, &source("a/b"), &mapping(flags)) {
                 for line in bytes.split(|&byte| byte == b'\n') {

@@ -16,6 +16,47 @@ const SERVICE_NAMES: [&str; 6] = [
     "serviceinstance",
 ];
 
+/// What a column of text says of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Whose it is.
+    Tenant,
+    /// What was measured.
+    Metric,
+    /// Counter, gauge or histogram.
+    Type,
+    /// The service that emitted it.
+    Service,
+    /// The plugin inside the service.
+    Plugin,
+    /// On whose behalf.
+    User,
+    /// The team of the service.
+    Team,
+    /// production, staging, …
+    Environment,
+    /// Of the value.
+    Unit,
+}
+
+impl Role {
+    /// What a column of this name says, if it is one of the names of our own fields or a usual one for them.
+    pub fn of(cell: &str) -> Option<Self> {
+        Some(match bare(cell).as_str() {
+            "tenant" | "tenantid" => Self::Tenant,
+            "metric" | "metricname" => Self::Metric,
+            "metrictype" | "type" => Self::Type,
+            "plugin" | "pluginid" => Self::Plugin,
+            "user" | "userid" => Self::User,
+            "team" | "teamid" => Self::Team,
+            "environment" | "env" => Self::Environment,
+            "unit" => Self::Unit,
+            name if SERVICE_NAMES.contains(&name) => Self::Service,
+            _ => return None,
+        })
+    }
+}
+
 /// The cells of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -80,11 +121,17 @@ impl Header {
 
     /// The index of a pod or service column.
     pub fn service(&self) -> Option<usize> {
-        let bare = |cell: &String| cell.replace(['_', '-', ' '], "").to_ascii_lowercase();
-        self.cells
-            .iter()
-            .position(|cell| SERVICE_NAMES.contains(&bare(cell).as_str()))
+        self.cells.iter().position(|cell| Role::of(cell) == Some(Role::Service))
     }
+
+    /// Whether a column says what was measured.
+    pub fn has_metric(&self) -> bool {
+        self.cells.iter().any(|cell| Role::of(cell) == Some(Role::Metric))
+    }
+}
+
+fn bare(cell: &str) -> String {
+    cell.replace(['_', '-', ' '], "").to_ascii_lowercase()
 }
 
 /// Whether a column is named like a time: a second one is no metric.

@@ -14,6 +14,8 @@ use horolog_schemas::{MetricSample, MetricType};
 pub enum Format {
     /// A header with a time column and a column `value`; one metric a file.
     MetricsCsv,
+    /// A header with a time column, a column `value`, and columns that say what it is of: a sample a line.
+    MetricsLong,
     /// A header with a time column; every other column of numbers is a series.
     MetricsWide,
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
@@ -26,6 +28,7 @@ impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::MetricsCsv => "metrics-csv",
+            Self::MetricsLong => "metrics-long",
             Self::MetricsWide => "metrics-wide",
             Self::Cloudtrail => "cloudtrail",
             Self::Ndjson => "ndjson",
@@ -81,13 +84,14 @@ pub struct Mapping {
     /// The tenant of the records; records that name a tenant keep theirs.
     #[arg(long, default_value = "demo", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub tenant: String,
-    /// service_id [default: the folder's name for CSV, a pod or service column for wide files, the AWS service for CloudTrail].
+    /// service_id [default: a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail].
     #[arg(long)]
     pub service: Option<String>,
     /// environment of metrics that name none.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,
-    /// metric_name [default: the file's name without its extension, the columns' headers for wide files].
+    /// metric_name [default: a column `metric` or `metric_name`, the columns' headers for wide files, else the file's name
+    /// without its extension].
     #[arg(long)]
     pub metric: Option<String>,
     /// Unit of the values [default: for wide files what the column's header has in parentheses, otherwise none].

@@ -191,7 +191,11 @@ fn columns(has_service_column: bool, mapping: &Mapping) -> Result<Columns, Metri
 }
 
 /// Which columns have text in the first lines and not a single number.
-fn text_columns<'a>(cells: usize, first_lines: impl Iterator<Item = &'a str>, fields: &mut Fields) -> Vec<bool> {
+pub(super) fn text_columns<'a>(
+    cells: usize,
+    first_lines: impl Iterator<Item = &'a str>,
+    fields: &mut Fields,
+) -> Vec<bool> {
     let (mut texts, mut numbers) = (vec![false; cells], vec![false; cells]);
     for line in first_lines.take(SAMPLED_LINES) {
         fields.split(line);

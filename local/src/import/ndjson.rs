@@ -1,14 +1,14 @@
 //! Horolog's own records as JSON, one object a line.
 //!
-//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing is
-//! the empty string; times may be in every form that is read elsewhere; an audit event without an event_id gets one
+//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing or null
+//! is the empty string; times may be in every form that is read elsewhere; an audit event without an event_id gets one
 //! derived from the line. A field that the record does not have is refused: it would be lost without a word.
 
 use std::collections::BTreeMap;
 
 use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, MetricSample, MetricType};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::event_id;
@@ -18,7 +18,7 @@ use super::output::{Output, Skip, excerpt};
 use super::timestamp::parse_micros;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct MetricLine<'a> {
     tenant_id: Option<String>,
     #[serde(borrow)]
@@ -26,59 +26,68 @@ struct MetricLine<'a> {
     metric_name: Option<String>,
     metric_type: Option<MetricType>,
     service_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     plugin_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     user_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     team_id: String,
     environment: Option<String>,
     value: Option<&'a RawValue>,
     unit: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     labels: BTreeMap<String, &'a RawValue>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct AuditLine<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     event_id: String,
     tenant_id: Option<String>,
     #[serde(borrow)]
     occurred_at: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     user_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     team_id: String,
     service_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     plugin_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source: AuditSource,
     action: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     resource_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     resource_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     resource_name: String,
     old_value: Option<&'a RawValue>,
     new_value: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     ip_address: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     user_agent: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     session_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     request_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     status: AuditStatus,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     error_message: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     metadata: BTreeMap<String, &'a RawValue>,
+}
+
+/// What is `null` is as good as missing.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Reads one line.
@@ -96,6 +105,7 @@ pub fn line(line: &str, mapping: &Mapping, output: &mut dyn Output) {
 /// What the flag says, else what the fields show.
 fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
     #[derive(Deserialize)]
+    #[serde(expecting = "a JSON object")]
     struct Shown {
         metric_name: Option<IgnoredAny>,
         action: Option<IgnoredAny>,
@@ -285,6 +295,16 @@ mod tests {
             ("demo", "s", MetricType::Counter)
         );
         assert!(sample.value.is_nan() && sample.labels.is_empty());
+    }
+
+    #[test]
+    fn what_is_null_is_missing() {
+        let json = r#"{"time":1,"metric_name":"m","value":1,"user_id":null,"labels":null,"metric_type":null}"#;
+        assert_eq!(read(json, &[]).metrics.len(), 1);
+        let json = r#"{"occurred_at":1,"action":"a","event_id":null,"status":null,"ip_address":null,"metadata":null}"#;
+        let event = read(json, &[]).audits.remove(0);
+        assert_eq!((event.status, event.ip_address.as_str()), (AuditStatus::Success, ""));
+        assert!(!event.event_id.is_empty());
     }
 
     #[test]

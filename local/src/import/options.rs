@@ -22,7 +22,10 @@ Wide files: with a pod or service column (PodName, ServiceName, pod, service, se
 service; without one, every column is a service, and the metric is named after the file. --columns says it yourself.
 
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
-skipped: those are listed. It is 1 when a file could not be read, nothing was sent, or Kafka did not take a record.")]
+skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \
+did not take a record. What the pipeline then refuses (NaN, a time before 2000 or more than a day ahead, …) goes to the table \
+rejected_records. Metrics are not recognised when they are imported again: they count twice. Audit events are, by their ids; one \
+without an id gets one made of its contents.")]
 pub struct ImportOptions {
     /// Files to import, in this order.
     #[arg(required = true, value_name = "FILE")]
@@ -62,6 +65,12 @@ impl Target {
             bootstrap,
             properties: self.kafka_property.iter().cloned().collect(),
         })
+    }
+
+    /// Whether it is known to be a stack that deletes what is old.
+    pub(super) fn deletes_by_age(&self) -> bool {
+        let stack = || StackState::current(&self.data.folder().ok()?);
+        self.kafka.is_none() && stack().is_some_and(|stack| !stack.keep_all)
     }
 
     /// The address of the broker of the stack that runs on the data folder.
@@ -145,16 +154,13 @@ mod tests {
             (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].as_str()),
             ("127.0.0.1:19092", "1")
         );
+        assert!(target.deletes_by_age());
     }
 
     #[test]
     fn a_named_broker_goes_before_any_stack() {
-        assert_eq!(
-            target(&["--kafka", "far:9092", "--data", "/nowhere"])
-                .kafka()
-                .unwrap()
-                .bootstrap,
-            "far:9092"
-        );
+        let target = target(&["--kafka", "far:9092", "--data", "/nowhere"]);
+        assert_eq!(target.kafka().unwrap().bootstrap, "far:9092");
+        assert!(!target.deletes_by_age(), "nothing is known of its store");
     }
 }

@@ -58,6 +58,12 @@ pub enum Skip {
         /// As it stands there, cut to a readable length.
         text: String,
     },
+    /// A column that says the type of the metric, and says none that there is.
+    #[error("`{text}` is no metric type: counter, gauge or histogram")]
+    MetricType {
+        /// As it stands there, cut to a readable length.
+        text: String,
+    },
     /// JSON that does not parse, or not to this kind of record.
     #[error("{detail}")]
     Json {
@@ -86,6 +92,7 @@ impl Skip {
             Self::Columns { .. } => "wrong number of columns",
             Self::Time { .. } => "no time",
             Self::Number { .. } => "no number",
+            Self::MetricType { .. } => "unknown metric type",
             Self::Json { .. } => "malformed JSON",
             Self::MissingField { .. } => "missing field",
             Self::UnknownKind => "unknown kind of record",

@@ -21,6 +21,8 @@ pub struct FileReport {
     pub metrics: u64,
     /// Audit events given to Kafka.
     pub audits: u64,
+    /// Metric samples older than what is kept.
+    pub expired: u64,
     /// What did not become a record, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// What ended the file before its end.
@@ -52,12 +54,20 @@ impl FileReport {
         }
     }
 
+    /// Whether it had lines, and not one of them was a record.
+    pub fn is_barren(&self) -> bool {
+        self.metrics + self.audits == 0 && self.malformed > 0
+    }
+
     /// One line: what was sent, what was skipped and why.
     pub fn summary(&self) -> String {
         if let (Some(failure), 0, true) = (&self.failure, self.metrics + self.audits, self.skipped.is_empty()) {
             return format!("{}: not read: {failure}", self.name);
         }
         let mut summary = format!("{}: sent {}", self.name, sent(self.metrics, self.audits));
+        if self.expired > 0 {
+            summary.push_str(&format!(" ({} too old to be kept)", self.expired));
+        }
         if !self.skipped.is_empty() {
             let reasons: Vec<String> = self
                 .skipped
@@ -94,13 +104,25 @@ mod tests {
     fn a_summary_names_every_reason() {
         let mut report = FileReport::new("a.csv".to_owned());
         let hidden = ProgressBar::hidden();
-        report.metrics = 3;
+        (report.metrics, report.expired) = (3, 2);
         report.skip(2, &Skip::EmptyCell, &hidden);
         report.skip(3, &Skip::EmptyCell, &hidden);
         report.skip(4, &Skip::NotUtf8, &hidden);
         assert_eq!(
             report.summary(),
-            "a.csv: sent 3 metric samples, skipped 3 (empty cell 2, not UTF-8 1)"
+            "a.csv: sent 3 metric samples (2 too old to be kept), skipped 3 (empty cell 2, not UTF-8 1)"
         );
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_malformed_lines_is_barren() {
+        let mut report = FileReport::new("a.csv".to_owned());
+        let hidden = ProgressBar::hidden();
+        report.skip(2, &Skip::EmptyCell, &hidden);
+        assert!(!report.is_barren(), "an empty cell is no fault");
+        report.skip(3, &Skip::NotUtf8, &hidden);
+        assert!(report.is_barren());
+        report.metrics = 1;
+        assert!(!report.is_barren());
     }
 }

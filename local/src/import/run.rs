@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use horolog_schemas::migrate::Retention;
 use horolog_schemas::{AuditEvent, MetricSample};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -20,6 +21,7 @@ use crate::producer::{Delivered, ProduceError, Producer};
 
 /// How often the user is told that records are still under way at the end.
 const FINISH_ROUND: Duration = Duration::from_secs(5);
+const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Runs the import to its end.
 pub fn run(options: ImportOptions) -> anyhow::Result<()> {
@@ -32,11 +34,16 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     } else {
         0
     };
+    let kept_days = options
+        .target
+        .deletes_by_age()
+        .then(|| Retention::default().metrics_days);
+    let kept_since = kept_days.map_or(i64::MIN, |days| now - i64::from(days) * MICROS_A_DAY);
     let progress = progress_bar(&sources);
     let started = Instant::now();
     let mut reports = Vec::new();
     for source in &sources {
-        let mut sending = Sending::new(&mut producer, shift, source, &progress);
+        let mut sending = Sending::new(&mut producer, shift, kept_since, source, &progress);
         let result = read(source, &options.mapping, &progress, &mut sending);
         let (report, refused) = sending.close(result.err().map(|error| error.to_string()));
         reports.push(report);
@@ -48,6 +55,9 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     let delivered = finish(&producer, &progress);
     progress.finish_and_clear();
     summarize(&reports, &kafka.bootstrap, started.elapsed());
+    if let Some(days) = kept_days {
+        warn_of_age(&reports, days);
+    }
     verdict(&reports, &delivered)
 }
 
@@ -56,6 +66,8 @@ struct Sending<'a> {
     producer: &'a mut Producer,
     /// Microseconds that metrics are moved by.
     shift: i64,
+    /// Metrics of an earlier time are deleted soon. Microseconds since 1970.
+    kept_since: i64,
     shifted: MetricSample,
     report: FileReport,
     line: u64,
@@ -64,11 +76,18 @@ struct Sending<'a> {
 }
 
 impl<'a> Sending<'a> {
-    fn new(producer: &'a mut Producer, shift: i64, source: &Source, progress: &'a ProgressBar) -> Self {
+    fn new(
+        producer: &'a mut Producer,
+        shift: i64,
+        kept_since: i64,
+        source: &Source,
+        progress: &'a ProgressBar,
+    ) -> Self {
         let report = FileReport::new(source.display());
         Self {
             producer,
             shift,
+            kept_since,
             shifted: MetricSample::default(),
             report,
             line: 0,
@@ -93,7 +112,10 @@ impl Output for Sending<'_> {
             self.producer.metric(&self.shifted)
         };
         match result {
-            Ok(()) => self.report.metrics += 1,
+            Ok(()) => {
+                self.report.metrics += 1;
+                self.report.expired += u64::from(sample.time.saturating_add(self.shift) < self.kept_since);
+            }
             Err(error) => self.refused = Some(error),
         }
     }
@@ -164,6 +186,17 @@ fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
     );
 }
 
+/// History that is gone a minute after it was imported is not what anybody wants.
+fn warn_of_age(reports: &[FileReport], days: u32) {
+    let expired: u64 = reports.iter().map(|report| report.expired).sum();
+    if expired > 0 {
+        eprintln!(
+            "warning: {expired} metric samples are older than {days} days: this stack deletes them, and in the end their hours; \
+             for history start a new one with `horolog up --keep-all`, or import with --shift-to-now"
+        );
+    }
+}
+
 fn totals(reports: &[FileReport]) -> (u64, u64) {
     (
         reports.iter().map(|report| report.metrics).sum(),
@@ -189,5 +222,9 @@ fn verdict(reports: &[FileReport], delivered: &Delivered) -> anyhow::Result<()> 
         reports.len()
     );
     ensure!(delivered.delivered > 0, "nothing was sent");
+    let barren: Vec<&str> = (reports.iter().filter(|report| report.is_barren()))
+        .map(|report| report.name.as_str())
+        .collect();
+    ensure!(barren.is_empty(), "no line is a record in {}", barren.join(", "));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Times as people write them, to microseconds since 1970.
 //!
 //! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Read are RFC 3339 (`T` or a space, any
-//! fraction, `Z`, an offset, or no zone, which means UTC), a bare date, Go's printed form with its zone name and
+//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, Go's printed form with its zone name and
 //! monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
 //! their size. Never guesses a local zone or a day/month order.
 
@@ -15,6 +15,8 @@ pub fn parse_micros(text: &str) -> Option<i64> {
     let text = text.trim();
     match text.as_bytes() {
         [_, _, _, _, b'-', ..] => date_and_time(text),
+        // As seconds it would be a day of 1970, which nobody has samples of.
+        [b'1' | b'2', ..] if text.len() == 8 => basic_date(text).or_else(|| since_1970(text)),
         _ => since_1970(text),
     }
 }
@@ -24,25 +26,37 @@ fn date_and_time(text: &str) -> Option<i64> {
         let date = text.parse::<NaiveDate>().ok()?;
         return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
     }
-    let format = match text.as_bytes().get(10) {
-        Some(b' ') => "%Y-%m-%d %H:%M:%S%.f",
-        Some(b'T') => "%Y-%m-%dT%H:%M:%S%.f",
+    let formats = match text.as_bytes().get(10) {
+        Some(b' ') => ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"],
+        Some(b'T') => ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"],
         _ => return None,
     };
-    let (local, zone) = NaiveDateTime::parse_and_remainder(text, format).ok()?;
+    let read = |format| NaiveDateTime::parse_and_remainder(text, format).ok();
+    let (local, zone) = formats.into_iter().find_map(read)?;
     local
         .and_utc()
         .timestamp_micros()
         .checked_sub(offset_micros(zone.trim())?)
 }
 
-/// The offset of a zone: nothing, `Z`, `UTC`, `+02:00`, `+0200`, or Go's `+0000 UTC m=+0.113`.
+/// `20240501`.
+fn basic_date(text: &str) -> Option<i64> {
+    let date = NaiveDate::parse_from_str(text, "%Y%m%d").ok()?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
+}
+
+/// The offset of a zone: nothing, `Z`, `UTC`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
 fn offset_micros(zone: &str) -> Option<i64> {
     if zone.is_empty() || zone.eq_ignore_ascii_case("z") || zone == "UTC" {
         return Some(0);
     }
     let mut words = zone.split_ascii_whitespace();
-    let offset: FixedOffset = words.next()?.parse().ok()?;
+    let word = words.next()?;
+    let offset: FixedOffset = match word.len() {
+        3 => format!("{word}:00").parse(),
+        _ => word.parse(),
+    }
+    .ok()?;
     // Go prints the zone's name, or the offset again, and then how far the monotonic clock is.
     let is_go_suffix = |word: &str| {
         word.starts_with("m=") || word.bytes().all(|b| b.is_ascii_uppercase()) || word.parse::<FixedOffset>().is_ok()
@@ -90,6 +104,7 @@ mod tests {
             "2022-08-22 03:51:19 UTC",
             "2022-08-22T05:51:19+02:00",
             "2022-08-21 23:51:19 -0400",
+            "2022-08-22 05:51:19+02",
             "2022-08-22 05:51:19 +0200 CEST m=+0.113112869",
             "2022-08-22 03:51:19.000000000 +0000 UTC m=-12.5",
             " 1661140279 ",
@@ -111,6 +126,8 @@ mod tests {
         );
         assert_eq!(parse_micros("1661140279.5"), Some(SECOND * 1_000_000 + 500_000));
         assert_eq!(parse_micros("1970-01-02"), Some(86_400_000_000));
+        assert_eq!(parse_micros("19700102"), Some(86_400_000_000));
+        assert_eq!(parse_micros("1970-01-02T00:01+00:01"), Some(86_400_000_000));
         assert_eq!(parse_micros("1969-12-31T23:59:59.999999Z"), Some(-1));
     }
 
@@ -126,6 +143,8 @@ mod tests {
             "22/08/2022",
             "2022-08-22 03:51:19 what?",
             "2022-08-22x03:51:19",
+            "2022-08-22 03:51 o'clock",
+            "2022-08-22 03:51:19 abc",
             "1e300",
         ] {
             assert_eq!(parse_micros(text), None, "{text}");

@@ -1,0 +1,260 @@
+//! A CSV file with a sample a line: a time, a column `value`, and columns of text that say what the value is of.
+//!
+//! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
+//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label. What the user says goes
+//! before what the file says; without a column for the metric its name is the file's stem. An empty value is no observation.
+
+use horolog_schemas::MetricSample;
+
+use super::fields::Fields;
+use super::header::{Header, HeaderError, Role, is_time_name};
+use super::mapping::{ImportedType, Mapping, SourceName};
+use super::output::{Output, Skip, excerpt};
+use super::timestamp::parse_micros;
+
+/// Parses the lines of a file with a sample a line.
+#[derive(Debug)]
+pub struct MetricsLong {
+    cells: usize,
+    time: usize,
+    value: usize,
+    roles: Vec<(usize, Role)>,
+    /// Cells that are labels, and their names.
+    labels: Vec<(usize, String)>,
+    fields: Fields,
+    /// What is the same for all samples.
+    common: Box<MetricSample>,
+    sample: MetricSample,
+}
+
+/// Why a header is not that of a file with a sample a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricsLongError {
+    /// No time column.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// No value.
+    #[error("metrics-long takes a time column and a column `value`, the columns are {}; try --format metrics-wide", found.join(", "))]
+    Value {
+        /// What there is.
+        found: Vec<String>,
+    },
+}
+
+impl MetricsLong {
+    /// Reads the header.
+    pub fn new(header: &Header, source: &SourceName, mapping: &Mapping) -> Result<Self, MetricsLongError> {
+        let time = header.time(mapping.time_column.as_deref())?;
+        let found = || header.cells.clone();
+        let value = (header.value().filter(|&value| value != time))
+            .ok_or_else(|| MetricsLongError::Value { found: found() })?;
+        let mut roles: Vec<(usize, Role)> = Vec::new();
+        let mut labels = Vec::new();
+        for (cell, name) in header.cells.iter().enumerate() {
+            if cell == time || cell == value || is_time_name(name) {
+                continue;
+            }
+            match Role::of(name) {
+                // The first of two columns with the same meaning has it, the other one is told as it is called.
+                Some(role) if !roles.iter().any(|(_, taken)| *taken == role) => roles.push((cell, role)),
+                _ if name.is_empty() => {}
+                _ => labels.push((cell, name.clone())),
+            }
+        }
+        roles.retain(|(_, role)| !is_said(*role, mapping));
+        let common = Box::new(mapping.sample(source));
+        Ok(Self {
+            cells: header.cells.len(),
+            time,
+            value,
+            roles,
+            labels,
+            fields: Fields::default(),
+            sample: MetricSample::clone(&common),
+            common,
+        })
+    }
+
+    /// What the file was understood as.
+    pub fn description(&self) -> String {
+        let of = |wanted: Role| self.roles.iter().any(|(_, role)| *role == wanted);
+        let metric = if of(Role::Metric) {
+            "the metric has a column".to_owned()
+        } else {
+            format!("metric `{}`", self.common.metric_name)
+        };
+        let service = if of(Role::Service) {
+            "the service has a column".to_owned()
+        } else {
+            format!("service `{}`", self.common.service_id)
+        };
+        let mut description = format!("{metric}, {service}");
+        if !self.labels.is_empty() {
+            let names: Vec<&str> = self.labels.iter().map(|(_, name)| name.as_str()).collect();
+            description.push_str(&format!("; labels: {}", names.join(", ")));
+        }
+        description
+    }
+
+    /// Reads one line.
+    pub fn line(&mut self, line: &str, output: &mut dyn Output) {
+        match self.parse(line) {
+            Ok(()) => output.metric(&self.sample),
+            Err(skip) => output.skip(skip),
+        }
+    }
+
+    fn parse(&mut self, line: &str) -> Result<(), Skip> {
+        self.fields.split(line);
+        if self.fields.len() != self.cells {
+            return Err(Skip::Columns {
+                expected: self.cells,
+                found: self.fields.len(),
+            });
+        }
+        let (time, value) = (self.fields.get(self.time), self.fields.get(self.value));
+        if value.is_empty() {
+            return Err(Skip::EmptyCell);
+        }
+        self.sample.clone_from(&self.common);
+        self.sample.time = parse_micros(time).ok_or_else(|| Skip::Time { text: excerpt(time) })?;
+        self.sample.value = value.parse().map_err(|_| Skip::Number {
+            column: "value".to_owned(),
+            text: excerpt(value),
+        })?;
+        for (cell, role) in &self.roles {
+            let text = self.fields.get(*cell);
+            if !text.is_empty() {
+                fill(&mut self.sample, *role, text)?;
+            } else if *role == Role::Metric {
+                return Err(Skip::MissingField { field: "metric_name" });
+            }
+        }
+        for (cell, name) in &self.labels {
+            let text = self.fields.get(*cell);
+            if !text.is_empty() {
+                self.sample.labels.insert(name.clone(), text.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a flag says it for all lines.
+fn is_said(role: Role, mapping: &Mapping) -> bool {
+    match role {
+        Role::Metric => mapping.metric.is_some(),
+        Role::Service => mapping.service.is_some(),
+        Role::Unit => mapping.unit.is_some(),
+        Role::Environment => !mapping.environment.is_empty(),
+        Role::Tenant | Role::Type | Role::Plugin | Role::User | Role::Team => false,
+    }
+}
+
+fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
+    let field = match role {
+        Role::Type => {
+            let known = <ImportedType as clap::ValueEnum>::from_str(text, true);
+            sample.metric_type = known.map_err(|_| Skip::MetricType { text: excerpt(text) })?.into();
+            return Ok(());
+        }
+        Role::Metric => &mut sample.metric_name,
+        Role::Service => &mut sample.service_id,
+        Role::Unit => &mut sample.unit,
+        Role::Environment => &mut sample.environment,
+        Role::Tenant => &mut sample.tenant_id,
+        Role::Plugin => &mut sample.plugin_id,
+        Role::User => &mut sample.user_id,
+        Role::Team => &mut sample.team_id,
+    };
+    text.clone_into(field);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use horolog_schemas::MetricType;
+
+    use super::*;
+    use crate::import::output::Collected;
+    use crate::import::testing::{mapping, source};
+
+    fn read(text: &str, flags: &[&str]) -> Collected {
+        let mut lines = text.lines();
+        let header = Header::new(lines.next().unwrap());
+        let mut parser = MetricsLong::new(&header, &source("web/export.csv"), &mapping(flags)).unwrap();
+        let mut output = Collected::default();
+        lines.for_each(|line| parser.line(line, &mut output));
+        output
+    }
+
+    const SAMPLES: &str = "\
+time,metric_name,type,service,unit,host,value
+2024-05-01 10:00:00,cpu,,api,percent,a,1.5
+2024-05-01 10:00:00,requests,Counter,web,,b,7
+";
+
+    #[test]
+    fn columns_fill_the_fields_that_they_are_named_after_and_others_are_labels() {
+        let output = read(SAMPLES, &[]);
+        let [cpu, requests] = &output.metrics[..] else {
+            panic!("two samples: {output:?}")
+        };
+        assert_eq!(
+            (cpu.metric_name.as_str(), cpu.service_id.as_str(), cpu.unit.as_str()),
+            ("cpu", "api", "percent")
+        );
+        assert_eq!(
+            (cpu.metric_type, cpu.value, cpu.labels["host"].as_str()),
+            (MetricType::Gauge, 1.5, "a")
+        );
+        assert_eq!(
+            (requests.metric_name.as_str(), requests.service_id.as_str()),
+            ("requests", "web")
+        );
+        assert_eq!(
+            (requests.metric_type, requests.unit.as_str()),
+            (MetricType::Counter, ""),
+            "nothing is left over of the line before"
+        );
+        assert_eq!(requests.labels["source_file"], "web/export.csv");
+    }
+
+    #[test]
+    fn flags_go_before_columns_and_the_file_s_name_stands_for_a_missing_one() {
+        let sample = read(SAMPLES, &["--metric", "m", "--service", "s"]).metrics.remove(0);
+        assert_eq!((sample.metric_name.as_str(), sample.service_id.as_str()), ("m", "s"));
+        let sample = read("time,host,value\n1714557600,a,1\n", &[]).metrics.remove(0);
+        assert_eq!(
+            (sample.metric_name.as_str(), sample.service_id.as_str()),
+            ("export", "web")
+        );
+    }
+
+    #[test]
+    fn what_is_no_sample_is_skipped_with_its_reason() {
+        let output = read(
+            "time,metric,type,value\n1,,,1\n1,m,summary,1\n1,m,,\n1,m,,x\nnoon,m,,1\n1,m,1\n",
+            &[],
+        );
+        let reasons: Vec<&str> = output.skips.iter().map(Skip::reason).collect();
+        assert_eq!(
+            reasons,
+            [
+                "missing field",
+                "unknown metric type",
+                "empty cell",
+                "no number",
+                "no time",
+                "wrong number of columns"
+            ]
+        );
+        assert!(output.metrics.is_empty());
+    }
+
+    #[test]
+    fn a_header_without_a_value_says_so() {
+        let error = MetricsLong::new(&Header::new("time,metric"), &source("a/b.csv"), &mapping(&[])).unwrap_err();
+        assert!(error.to_string().contains("a column `value`"), "{error}");
+    }
+}
