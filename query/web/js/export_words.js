@@ -26,7 +26,7 @@ export function progress(job) {
 /** What was asked, in one line. */
 export function filterText(job) {
   const { from, to, ...rest } = job.filter;
-  const span = from || to ? `${from ? time(from) : "the beginning"} – ${to ? time(to) : "its start"}` : "all time";
+  const span = from || to ? `${from ? time(from) : "the beginning"} – ${to ? time(to) : "when it was requested"}` : "all time";
   const filters = Object.entries(rest).map(([name, value]) => `${name} = ${value}`);
   return [span, ...filters].join(", ");
 }

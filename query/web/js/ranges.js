@@ -3,7 +3,7 @@
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
-/** The spans that end now, by the name that stands in addresses. */
+/** The spans that end now, and the one without ends, by the name that stands in addresses. */
 export const RANGES = {
   "6h": { text: "Last 6 hours", seconds: 6 * HOUR },
   "24h": { text: "Last 24 hours", seconds: DAY },
@@ -12,6 +12,7 @@ export const RANGES = {
   "90d": { text: "Last 90 days", seconds: 90 * DAY },
   "1y": { text: "Last 12 months", seconds: 365 * DAY },
   "2y": { text: "Last 24 months", seconds: 730 * DAY },
+  all: { text: "All time", seconds: null },
 };
 
 /** The name of the span that is given by its ends. */
@@ -24,6 +25,7 @@ export const choices = (names) => [...names.map((name) => [name, RANGES[name].te
  * `{ from, to }` in seconds, for a named span or for given ends. `step` widens it to whole steps. An open end is `null`.
  */
 export function span(name, from, to, step = 1, now = Date.now() / 1000) {
+  if (name === "all") return { from: null, to: null };
   if (name in RANGES) {
     const end = Math.ceil(now / step) * step;
     return { from: Math.floor((end - RANGES[name].seconds) / step) * step, to: end };

@@ -65,6 +65,17 @@ await run({
     await page.getByText("Rates are there for counters").waitFor();
   },
 
+  "what is of long ago is found without knowing when it was": async (visit) => {
+    const { page } = visit;
+    await visit.open("#/metrics?names=all");
+    await page.getByRole("link", { name: "cpu", exact: true }).waitFor();
+    await visit.open("#/metrics?metric_name=cpu&range=all");
+    await page.locator(".chart canvas").first().waitFor({ state: "attached" });
+    await visit.judge();
+    await visit.open("#/audit?range=all");
+    await page.getByText(/events? in the span/).first().waitFor();
+  },
+
   "a metric nobody sent is an empty state, and a bad moment is told at its field": async (visit) => {
     const { page } = visit;
     await visit.open(`#/metrics?metric_name=nothing&${DAY}`);

@@ -3,7 +3,7 @@
 import { barChart } from "../bars.js";
 import { announce, h } from "../dom.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
-import { apiTime, count, plural } from "../format.js";
+import { apiTime, plural } from "../format.js";
 import { get } from "../api.js";
 import { empty } from "../notices.js";
 import { filled } from "../panel.js";
@@ -18,7 +18,7 @@ export const title = "Audit search";
 
 const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
 const FREQUENT = 6;
-const RANGE_NAMES = ["24h", "7d", "30d", "90d", "1y", "2y"];
+const RANGE_NAMES = ["24h", "7d", "30d", "90d", "1y", "2y", "all"];
 const RANGE_DEFAULT = "30d";
 const PAGE_ROWS = 100;
 
@@ -158,11 +158,11 @@ function drawCounts(answer, from, to) {
   if (statuses.length === 0) return null;
   const total = answer.rows.reduce((sum, row) => sum + row.count, 0);
   return h("section", { class: "panel", "aria-label": "Counts over time" }, barChart({
-    caption: `${count(total)} events in the span, by status`,
+    caption: `${plural(total, "event")} in the span, by status`,
     rows: answer.rows,
     at: (row) => row.time,
     kind: (row) => row.value,
     kinds: statuses.map((status) => ({ name: status, colour: SERIES[status] })),
-    span: [from, to],
+    span: [from, to ?? Date.now() / 1000],
   }));
 }

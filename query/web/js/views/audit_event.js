@@ -74,7 +74,7 @@ function happened(event) {
 }
 
 function origin(event) {
-  const search = (name) => event[name] && [event[name], " · ", h("a", { href: href(["audit"], { [name]: event[name], range: "1y" }) }, "all of it")];
+  const search = (name) => event[name] && [event[name], " · ", h("a", { href: href(["audit"], { [name]: event[name], range: "all" }) }, "all of it")];
   return [
     ["Source", event.source],
     ["Service", event.service_id],

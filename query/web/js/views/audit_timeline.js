@@ -30,7 +30,7 @@ export function mount(container, { parameters, signal }) {
       input({ label: "or resource id", name: "resource_id", value: asked.resource_id ?? "" }),
       select({ label: "Order", name: "order", value: asked.order ?? "newest", options: [["newest", "Newest first"], ["oldest", "Oldest first"]] }),
     ),
-    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show"), h("a", { href: href(["audit"], { ...asked, range: "1y" }) }, "The same as a search")),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show"), h("a", { href: href(["audit"], { ...asked, range: "all" }) }, "The same as a search")),
   );
   container.append(
     h("nav", { "aria-label": "Way back" }, h("a", { href: "#/audit" }, "← Audit search")),

@@ -15,7 +15,7 @@ import * as words from "../export_words.js";
 
 export const title = "Exports";
 
-const RANGE_NAMES = ["30d", "90d", "1y", "2y"];
+const RANGE_NAMES = ["30d", "90d", "1y", "2y", "all"];
 const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
 /** Between two looks at exports that are under way. Milliseconds. */
 const LOOK_INTERVAL = 2000;

@@ -4,7 +4,7 @@ import { downloadCsv, get, getAll } from "../api.js";
 import { announce, h } from "../dom.js";
 import { check, clearInvalid, form, input, markInvalid, segmented, select } from "../fields.js";
 import { apiTime, duration, minute, plural, seconds, time } from "../format.js";
-import { empty, failure } from "../notices.js";
+import { empty, failure, loading } from "../notices.js";
 import { filled, signedOut } from "../panel.js";
 import { rangeFields } from "../range_fields.js";
 import { CUSTOM, moment, span } from "../ranges.js";
@@ -15,7 +15,9 @@ import { drawSeries, MEASURES, startOf } from "../metric_charts.js";
 
 export const title = "Metrics";
 
-const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y"];
+const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y", "all"];
+/** Before every record: what is older is rejected. */
+const BEGINNING = "2000-01-01";
 const RESOLUTIONS = { hourly: { text: "Hourly", seconds: 3600 }, daily: { text: "Daily", seconds: 86400 }, monthly: { text: "Monthly", seconds: 30 * 86400 } };
 /** From this lag on the partitions that cause it are named. An hour is normal: it is complete once it has passed. Seconds. */
 const HELD_BACK_WORTH_A_WORD = 900;
@@ -31,14 +33,15 @@ const MEASURED = "avg,min,max,sum,p50,p95,p99";
 export async function mount(container, { parameters, signal }) {
   const asked = Object.fromEntries(parameters);
   const heading = h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Metrics"), h("p", { class: "break" }, asked.metric_name ?? ""));
-  const fields = h("div", {});
-  container.append(heading, h("section", { class: "panel", "aria-label": "Question" }, fields));
-  const names = await metricNames(signal);
+  const waiting = loading("metrics");
+  container.append(heading, waiting);
+  const known = await knownMetrics(asked, signal).finally(() => waiting.remove());
+  const { names } = known;
   asked.show ??= names.find((row) => row.metric_name === asked.metric_name)?.metric_type === "counter" ? "rate" : "bands";
   const question = explorerForm(asked, names);
-  fields.append(question);
+  container.append(h("section", { class: "panel", "aria-label": "Question" }, question));
   if (!asked.metric_name) {
-    container.append(start(names));
+    container.append(start(known));
     return null;
   }
   const view = filled({
@@ -77,10 +80,19 @@ function parametersOf(asked) {
 const ofCounters = (asked) => MEASURES[asked.show]?.counters === true;
 const pathOf = (asked) => `/v1/metrics/${ofCounters(asked) ? "counters/" : ""}${resolution(asked)}`;
 
-/** Names to suggest. Without them any name can still be typed. */
-async function metricNames(signal) {
+/** What there is to choose from: the names of the last days, or of all time where those do not do. */
+async function knownMetrics(asked, signal) {
+  const recent = await metricNames(signal);
+  const isRecent = (name) => recent.some((row) => row.metric_name === name);
+  // History that was imported is of no recent day.
+  const ofAllTime = asked.names === "all" || recent.length === 0 || (asked.metric_name && !isRecent(asked.metric_name));
+  return { names: ofAllTime ? await metricNames(signal, BEGINNING) : recent, isRecent, ofAllTime };
+}
+
+/** Names to suggest: those of the last days, or since a day. Without them any name can still be typed. */
+async function metricNames(signal, from) {
   try {
-    return (await get("/v1/metrics/names", scoped(), signal)).rows;
+    return (await get("/v1/metrics/names", scoped({ from }), signal)).rows;
   } catch (error) {
     if (signal.aborted || [401, 403].includes(error.status)) throw error;
     return [];
@@ -115,24 +127,33 @@ function explorerForm(asked, names) {
 }
 
 /** What stands there before a metric is chosen. */
-function start(names) {
-  if (names.length === 0) return h("div", { class: "panel" }, empty("Which metric?", "Type its name above. No metric of the last days is known."));
-  const link = (row) => h("li", {}, h("a", { href: href(["metrics"], { metric_name: row.metric_name }) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
-  return h("section", { class: "panel" }, h("h2", {}, plural(names.length, "metric")), h("ul", { class: "names" }, names.map(link)));
+function start({ names, isRecent, ofAllTime }) {
+  if (names.length === 0) return h("div", { class: "panel" }, empty("No metric yet", "Metrics appear here some seconds after their first records."));
+  const place = (name) => href(["metrics"], { metric_name: name, range: isRecent(name) ? "" : "all" });
+  const link = (row) => h("li", {}, h("a", { href: place(row.metric_name) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
+  return h(
+    "section",
+    { class: "panel" },
+    h("h2", {}, plural(names.length, "metric"), ofAllTime ? "" : " of the last seven days"),
+    h("ul", { class: "names" }, names.map(link)),
+    !ofAllTime && h("p", {}, h("a", { href: href(["metrics"], { names: "all" }) }, "Those of all time")),
+  );
 }
 
 function draw(answer, asked) {
   const { from, to } = spanOf(asked);
+  const step = RESOLUTIONS[resolution(asked)].seconds;
   announce(`${plural(answer.rows.length, "row")} of ${asked.metric_name}`);
   const facts = completeness(answer, asked);
   if (answer.rows.length === 0) {
     const advice = ofCounters(asked) ? "Rates are there for counters, once an hour is complete. Show something else, or widen the time." : "Widen the time, or take a filter away.";
-    return [facts, h("div", { class: "panel" }, empty("No values in this span", advice))];
+    const whole = rangeName(asked) !== "all" && h("p", {}, h("a", { href: href(["metrics"], { ...asked, range: "all", from: "", to: "" }) }, "Look at all time"));
+    return [facts, h("div", { class: "panel" }, empty("No values in this span", advice, whole))];
   }
   return [
     facts,
     answer.next_cursor && h("p", { class: "notice warn" }, `Only the first ${plural(answer.rows.length, "row")} are shown: narrow the span, take a coarser resolution, or download them all.`),
-    drawSeries({ answer, asked, span: [from ?? seconds(startOf(answer.rows[0])), to ?? seconds(startOf(answer.rows.at(-1)))], step: RESOLUTIONS[resolution(asked)].seconds }),
+    drawSeries({ answer, asked, span: [from ?? seconds(startOf(answer.rows[0])), to ?? seconds(startOf(answer.rows.at(-1))) + step], step }),
     downloads(asked),
   ];
 }

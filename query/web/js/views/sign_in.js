@@ -17,8 +17,8 @@ export function mount(container, { parameters, signal }) {
     if (!given.key) return markInvalid(fields, "key", "paste a key");
     session.start(given.key, given.tenant_id ?? "");
     try {
-      await checkKey(signal);
-      location.hash = parameters.get("then") || "#/metrics";
+      const readsMetrics = await checkKey(signal);
+      location.hash = parameters.get("then") || (readsMetrics ? "#/metrics" : "#/system");
     } catch (error) {
       if (signal.aborted) return;
       session.end();
