@@ -11,7 +11,7 @@ use crate::client::{Answer, send};
 
 pub(crate) const EXPORTS: &str = "/v1/audit/exports";
 /// How long an export of a test may take on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 pub(crate) fn ask(service: &Proc, tenant: &str, body: &Value) -> Answer {
     let url = format!("{}{EXPORTS}?tenant_id={tenant}", service.http());

@@ -79,22 +79,30 @@ impl S3 {
     /// The names of objects.
     pub(crate) fn objects(&self, bucket: &str) -> Vec<String> {
         let listed = self.ask("GET", &format!("{bucket}?list-type=2"), "");
-        keys(&listed).map(str::to_owned).collect()
+        values(&listed, "Key").into_iter().map(str::to_owned).collect()
     }
 
     /// How often each object was written.
     pub(crate) fn versions(&self, bucket: &str) -> BTreeMap<String, usize> {
         let listed = self.ask("GET", &format!("{bucket}?versions"), "");
         let mut versions = BTreeMap::new();
-        for key in keys(&listed) {
+        for key in values(&listed, "Key") {
             *versions.entry(key.to_owned()).or_default() += 1;
         }
         versions
     }
 
-    /// Uploads that were begun and neither completed nor given up.
-    pub(crate) fn uploads(&self, bucket: &str) -> usize {
-        keys(&self.ask("GET", &format!("{bucket}?uploads"), "")).count()
+    /// Uploads that were begun and neither completed nor given up: the object of each, by its id.
+    pub(crate) fn uploads(&self, bucket: &str) -> BTreeMap<String, String> {
+        let listed = self.ask("GET", &format!("{bucket}?uploads"), "");
+        let both = values(&listed, "UploadId").into_iter().zip(values(&listed, "Key"));
+        both.map(|(id, key)| (id.to_owned(), key.to_owned())).collect()
+    }
+
+    /// How many parts of an upload have arrived.
+    pub(crate) fn parts(&self, bucket: &str, key: &str, upload: &str) -> usize {
+        let listed = self.ask("GET", &format!("{bucket}/{key}?uploadId={upload}"), "");
+        values(&listed, "PartNumber").len()
     }
 
     /// Settings of a service that writes its exports here.
@@ -122,9 +130,9 @@ impl S3 {
     }
 }
 
-fn keys(listed: &str) -> impl Iterator<Item = &str> {
-    listed
-        .split("<Key>")
-        .skip(1)
-        .map(|rest| rest.split_once("</Key>").unwrap().0)
+/// What is in the elements of this name.
+fn values<'a>(listed: &'a str, name: &str) -> Vec<&'a str> {
+    let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
+    let elements = listed.split(&begin).skip(1);
+    elements.map(|rest| rest.split_once(&end).unwrap().0).collect()
 }
