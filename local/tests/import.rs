@@ -13,7 +13,7 @@ use std::time::Duration;
 use bed::{Bed, BedOptions, wait_until};
 use horolog_schemas::{AuditStatus, Kind, Reason};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// No tables are needed: what counts is what is in the log.
 fn bed() -> &'static Bed {

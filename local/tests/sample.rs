@@ -11,7 +11,7 @@ use bed::{Bed, BedOptions, wait_until};
 use horolog_local::process::Signal;
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 #[test]
 fn the_sample_stream_survives_a_restart_of_the_broker_and_ends_on_request() {

@@ -43,7 +43,10 @@ pub(crate) const TRAIL_SETTING: &str = "HOROLOG_QUERY__ACCESS__AUDIT_TOPIC";
 /// Where accesses are recorded: not with the audit events of the tests, which count those.
 pub const TRAIL_TOPIC: &str = "audit-trail";
 /// How long broker, engine and migrations may take to be ready.
-const START_DEADLINE: Duration = Duration::from_secs(90);
+const START_DEADLINE: Duration = Duration::from_secs(240);
+
+/// How long an answer may take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a bed can differ in.
 #[derive(Debug, Clone)]
@@ -184,7 +187,7 @@ impl Bed {
         self.block_on(async {
             let response = reqwest::Client::new()
                 .get(url)
-                .timeout(Duration::from_secs(30))
+                .timeout(REQUEST_DEADLINE)
                 .send()
                 .await?;
             Ok((response.status().as_u16(), response.text().await?))

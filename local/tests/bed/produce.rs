@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use super::Bed;
 
 /// How long the broker may take for all of them.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(120);
+const FLUSH_DEADLINE: Duration = Duration::from_secs(240);
 
 /// A record to produce.
 #[derive(Debug, Clone, Default)]

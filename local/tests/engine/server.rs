@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 
 const HOROLOG: &str = env!("CARGO_BIN_EXE_horolog");
 pub const PASSWORD: &str = "s3cret 'of' tests";
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A running engine. Dropped, it is killed.
 pub struct Engine {

@@ -6,7 +6,7 @@ use crate::bed::wait_until;
 use crate::target::Target;
 
 /// The engine looks for expired parts every few seconds.
-const MERGES: Duration = Duration::from_secs(120);
+const MERGES: Duration = Duration::from_secs(300);
 /// The engine of a test bed has this policy with the volume `cold`.
 const TIERED: &str = "--set=tables.storage_policy=tiered";
 

@@ -1,7 +1,5 @@
 //! API keys over the admin API and the command line: their life, their limits, who may hand them out, where they can be seen.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -269,7 +267,7 @@ fn keys_can_be_asked_for_in_sql_and_reviewed() {
 fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
     let run = |arguments: &[&str]| {
         let mut run = Bed::shared().spawn_command("horolog-query", arguments, &[]);
-        let status = run.wait(Duration::from_secs(60));
+        let status = run.wait(DEADLINE);
         (status.success(), std::fs::read_to_string(run.log()).unwrap())
     };
     let create = [

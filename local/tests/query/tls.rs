@@ -1,7 +1,6 @@
 //! TLS, certificates that are renewed, and what a browser is told.
 
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::{Certificate, Client, Response};
 
@@ -19,7 +18,7 @@ fn put(folder: &Path, [certificate, key]: [&[u8]; 2]) {
 /// An answer over TLS from a service whose certificate this is; `None` where it is another one.
 fn answer(service: &Proc, [certificate, _]: [&[u8]; 2], path: &str) -> Option<Response> {
     let trusting = Client::builder().tls_certs_only([Certificate::from_pem(certificate).unwrap()]);
-    let client = trusting.timeout(Duration::from_secs(10)).build().unwrap();
+    let client = trusting.timeout(DEADLINE).build().unwrap();
     let url = format!("{}{path}", service.http().replace("http://", "https://"));
     Bed::shared().block_on(async { client.get(url).send().await }).ok()
 }

@@ -1,7 +1,5 @@
 //! Every access to audit data is an audit event itself: through Kafka and ingest, into the table that it was about.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::json;
 
@@ -78,7 +76,7 @@ fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
         ("audit.download", "success", "auditor"),
         ("export.delete", "success", "auditor"),
     ];
-    wait_until(Duration::from_secs(90), "the trail is stored", || {
+    wait_until(DEADLINE, "the trail is stored", || {
         trail().len() >= expected.len()
     });
     let texts = expected.map(|(action, status, role)| (action.to_owned(), status.to_owned(), role.to_owned()));

@@ -17,7 +17,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::de::DeserializeOwned;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 /// Magic bytes and fingerprint.
 const SINGLE_OBJECT_HEADER_BYTES: usize = 10;
 
