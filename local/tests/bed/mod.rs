@@ -185,11 +185,7 @@ impl Bed {
     /// Status and body of a GET request, or why there is none.
     pub fn try_get(&self, url: &str) -> reqwest::Result<(u16, String)> {
         self.block_on(async {
-            let response = reqwest::Client::new()
-                .get(url)
-                .timeout(REQUEST_DEADLINE)
-                .send()
-                .await?;
+            let response = reqwest::Client::new().get(url).timeout(REQUEST_DEADLINE).send().await?;
             Ok((response.status().as_u16(), response.text().await?))
         })
     }

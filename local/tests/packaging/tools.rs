@@ -51,6 +51,10 @@ pub(crate) fn tools() -> &'static Path {
                     "--quiet",
                     "--disable-pip-version-check",
                     "--no-deps",
+                    "--retries",
+                    "10",
+                    "--timeout",
+                    "60",
                 ])
                 .args(["--only-binary", ":all:", "--require-hashes", "-r"])
                 .arg(workspace().join("local/tests/packaging/requirements.txt")));

@@ -25,6 +25,7 @@ export function check(isSo, claim, found = "") {
 export async function run(checks) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM,
+    timeout: 2 * PATIENCE,
     // Continuous integration runs as root, in a container with a small /dev/shm.
     args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
   });
