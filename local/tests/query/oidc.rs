@@ -101,7 +101,7 @@ impl Provider {
 fn claims(change: &Value) -> Value {
     let now = chrono::Utc::now().timestamp();
     let mut claims = json!({
-        "iss": ISSUER, "aud": ["other", "horolog"], "sub": "ann", "exp": now + 300, "nbf": now - 5,
+        "iss": ISSUER, "aud": ["other", "horolog"], "sub": "ann", "exp": now + 3_000, "nbf": now - 5,
         "tenant": "federated", "role": "compliance",
     });
     for (name, value) in change.as_object().unwrap() {
@@ -145,7 +145,7 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
         json!({"aud": null}),
         json!({"exp": now - 120}),
         json!({"exp": null}),
-        json!({"nbf": now + 120}),
+        json!({"nbf": now + 1_000}),
         json!({"sub": ""}),
         json!({"tenant": "*"}),
         json!({"tenant": ""}),
@@ -154,7 +154,8 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
     ] {
         assert_eq!(status(&service, &rsa.token(&claims(&change)), EVENTS), 401, "{change}");
     }
-    let within_the_leeway = json!({"exp": now - 5, "nbf": now + 5});
+    let now = chrono::Utc::now().timestamp();
+    let within_the_leeway = json!({"exp": now - 1, "nbf": now + 5});
     assert_eq!(
         status(&service, &rsa.token(&claims(&within_the_leeway)), EVENTS),
         200,
