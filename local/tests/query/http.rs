@@ -145,9 +145,17 @@ fn a_statement_ends_when_its_caller_leaves() {
          now64(3) from numbers(40000) settings max_block_size = 2000, min_insert_block_size_rows = 2000, \
          min_insert_block_size_bytes = 0",
     );
+    // Neither the statement nor the request comes to an end by a limit of time, however late it is looked at.
+    let service = ready(
+        bed,
+        &[
+            ("HOROLOG_QUERY__LIMITS__STATEMENT_TIMEOUT_S", "3600"),
+            ("HOROLOG_QUERY__LIMITS__REQUEST_TIMEOUT_S", "3600"),
+        ],
+    );
     let url = Url::parse(&format!(
         "{}/v1/metrics/monthly?tenant_id=slow&group_by=&measures=p99",
-        service().http()
+        service.http()
     ))
     .unwrap();
     let running = || {

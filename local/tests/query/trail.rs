@@ -76,9 +76,7 @@ fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
         ("audit.download", "success", "auditor"),
         ("export.delete", "success", "auditor"),
     ];
-    wait_until(DEADLINE, "the trail is stored", || {
-        trail().len() >= expected.len()
-    });
+    wait_until(DEADLINE, "the trail is stored", || trail().len() >= expected.len());
     let texts = expected.map(|(action, status, role)| (action.to_owned(), status.to_owned(), role.to_owned()));
     assert_eq!(trail(), texts);
 
