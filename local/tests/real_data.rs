@@ -71,7 +71,8 @@ impl Pipeline {
             let passed = || -> BTreeMap<i32, i64> {
                 let query = format!(
                     "select kafka_partition, max(end_offset) from batch_ledger \
-                     where stage = '{stage}' and kafka_topic = '{topic}' group by kafka_partition"
+                     where stage = '{stage}' and kafka_topic = '{topic}' and entry in ('batch', 'recovered') \
+                     group by kafka_partition"
                 );
                 self.bed.sql::<(i32, i64)>(&query).into_iter().collect()
             };
