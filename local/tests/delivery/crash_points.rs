@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bed::{Bed, Proc};
 use crate::flow::Flow;
 
-const DIE_DEADLINE: Duration = Duration::from_secs(60);
+const DIE_DEADLINE: Duration = Duration::from_secs(180);
 
 /// Dies at `point` of each passage that `passages` names, one life after the other, then lives.
 fn dies_at(point: &str, passages: &[u32]) {

@@ -1,7 +1,7 @@
 //! One flow of records through both stages, on topics and in groups of its own, and what must hold of it afterwards.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use horolog_schemas::{MetricSample, MetricType};
@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
 /// How long everything that was produced may take to be stored.
-pub const STORED_DEADLINE: Duration = Duration::from_secs(120);
+pub const STORED_DEADLINE: Duration = Duration::from_secs(300);
 /// Dead members are noticed soon.
 const SESSION: &str = r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#;
 const HOUR_MS: i64 = 3_600_000;
@@ -65,6 +65,17 @@ impl<'a> Flow<'a> {
         self.bed.spawn("horolog-aggregate", &all)
     }
 
+    /// Asks a stage to end, and waits until it has done so well. Before it serves HTTP it does not listen to signals yet.
+    #[track_caller]
+    pub fn end(&self, stage: &mut Proc) {
+        wait_until(STORED_DEADLINE, "the stage serves", || {
+            assert!(stage.exited().is_none(), "{}", stage.log_tail());
+            self.bed.try_get(&format!("{}/livez", stage.http())).is_ok()
+        });
+        stage.term();
+        assert!(stage.wait(STORED_DEADLINE).success(), "{}", stage.log_tail());
+    }
+
     /// A client that changes topics and groups.
     pub fn admin(&self) -> AdminClient<DefaultClientContext> {
         let mut config = rdkafka::ClientConfig::new();
@@ -74,11 +85,17 @@ impl<'a> Flow<'a> {
 
     /// Deletes the topic and makes it again.
     pub fn recreate(&self) {
+        let admin = self.admin();
         let deleted = self
             .bed
-            .block_on(self.admin().delete_topics(&[&self.topic], &AdminOptions::new()))
+            .block_on(admin.delete_topics(&[&self.topic], &AdminOptions::new()))
             .unwrap();
         deleted.into_iter().for_each(|result| drop(result.unwrap()));
+        // The broker hears of it after the controller: until then it shows the old topic, and would take records for it.
+        wait_until(STORED_DEADLINE, "the topic is gone", || {
+            let metadata = admin.inner().fetch_metadata(None, STORED_DEADLINE);
+            metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.name() != self.topic))
+        });
         // A deleted name is free again only when the broker has let go of it.
         wait_until(STORED_DEADLINE, "the topic can be made again", || {
             let made = std::panic::AssertUnwindSafe(|| self.bed.topic(&self.topic, self.partitions));
@@ -262,6 +279,15 @@ fn encoded(sample: &MetricSample) -> Record {
     let mut payload = Vec::new();
     sample.encode_single_object(&mut payload);
     Record::of(payload).key(format!("{}/{}", sample.tenant_id, sample.service_id))
+}
+
+/// Tells a thread to stop when it goes out of scope, also in a panic: a scope waits for its threads.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The seed of a test with chance in it: `HOROLOG_SEED`, or a new one, which is printed.

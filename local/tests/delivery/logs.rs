@@ -60,8 +60,7 @@ fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
     flow.produce(1_000);
     flow.wait_until_stored();
     for stage in &mut stages {
-        stage.term();
-        assert!(stage.wait(Duration::from_secs(60)).success(), "{}", stage.log_tail());
+        flow.end(stage);
     }
     forget_commits(&flow, &["ingest", "aggregate"]);
     flow.produce(1_000);
@@ -121,8 +120,9 @@ fn records_that_retention_deletes_unread_are_counted_and_told() {
             flow.topic
         ));
         assert_eq!((gaps, lost), (1, 50), "{stage}");
+        // A partition that is assigned anew before its gap is in the ledger is told of again.
         let incidents = format!(
-            "select count(), sum(records) from incidents where stage = '{stage}' and kafka_topic = '{}' \
+            "select uniqExact(kafka_partition), max(records) from incidents where stage = '{stage}' and kafka_topic = '{}' \
              and reason = 'offsets_lost' and (start_offset, end_offset) = (200, 250)",
             flow.topic
         );
@@ -141,6 +141,8 @@ fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
     flow.wait_until_stage_stored("ingest");
     for partition in 0..2 {
         ingest.stop();
+        // The broker has answered its last fetch request, which it holds for half a second, before there are new records.
+        std::thread::sleep(Duration::from_secs(2));
         let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
         flow.bed.produce(&flow.topic, partition, &records);
         delete_before(&flow, partition, 100);
@@ -236,7 +238,8 @@ fn transactions_are_stored_once_aborted_ones_never_and_their_markers_do_not_hold
     let mut config = rdkafka::ClientConfig::new();
     config
         .set("bootstrap.servers", flow.bed.kafka())
-        .set("transactional.id", &flow.topic);
+        .set("transactional.id", &flow.topic)
+        .set("transaction.timeout.ms", "600000");
     let producer: BaseProducer = config.create().unwrap();
     producer.init_transactions(STORED_DEADLINE).unwrap();
     let _stages = [
@@ -297,12 +300,14 @@ fn four_hundred_days_in_one_batch_are_cut_into_pieces() {
 #[test]
 fn a_drained_stage_ends_well_and_leaves_nothing_pending() {
     let flow = Flow::new(Bed::shared(), "drain", 2);
-    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    let mut stages = [
+        flow.ingest(&[("HOROLOG_INGEST__DELIVERY__DRAIN_DEADLINE_S", "240")]),
+        flow.aggregate(&[("HOROLOG_AGGREGATE__DELIVERY__DRAIN_DEADLINE_S", "240")]),
+    ];
     flow.produce(2_000);
     wait_until(STORED_DEADLINE, "work has begun", || flow.ledger_records("ingest") > 0);
     for stage in &mut stages {
-        stage.term();
-        assert!(stage.wait(Duration::from_secs(60)).success(), "{}", stage.log_tail());
+        flow.end(stage);
     }
     let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
     flow.wait_until_stored();

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::bed::{Bed, Proc};
-use crate::flow::{Flow, seed};
+use crate::flow::{Flow, STORED_DEADLINE, Stop, seed};
 
 const PARTITIONS: i32 = 12;
 const RECORDS_A_SECOND: u64 = 20_000;
@@ -34,7 +34,7 @@ fn pump(flow: &Flow<'_>, stop: &AtomicBool) -> u64 {
         sent = due;
         producer.poll(TICK);
     }
-    producer.flush(Duration::from_secs(60)).unwrap();
+    producer.flush(STORED_DEADLINE).unwrap();
     assert_eq!(producer.in_flight_count(), 0);
     sent
 }
@@ -69,21 +69,21 @@ fn ten_changes_of_members_lose_and_double_nothing() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let pump = scope.spawn(|| pump(&flow, &stop));
+        let pumping = Stop(&stop);
         for _ in 0..CHANGES {
             std::thread::sleep(Duration::from_millis(random.random_range(500..3_000)));
             let place = random.random_range(0..6);
             members[place] = match members[place].take() {
                 // Half of those that go are asked to, half are killed.
                 Some(mut member) if random.random_bool(0.5) => {
-                    member.term();
-                    assert!(member.wait(Duration::from_secs(60)).success(), "{}", member.log_tail());
+                    flow.end(&mut member);
                     None
                 }
                 Some(_killed) => None,
                 None => Some(start(place)),
             };
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(pumping);
         flow.count_sent(pump.join().unwrap());
     });
     for (place, member) in members.iter_mut().enumerate() {

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::bed::{Bed, BedOptions, wait_until};
-use crate::flow::{Flow, STORED_DEADLINE, seed};
+use crate::flow::{Flow, STORED_DEADLINE, Stop, seed};
 
 /// Produces at a steady pace until told to stop.
 fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
@@ -19,8 +19,8 @@ fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
+        let _producing = Stop(&stop);
         act();
-        stop.store(true, Ordering::SeqCst);
     });
 }
 

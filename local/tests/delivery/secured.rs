@@ -12,7 +12,7 @@ use crate::bed::Bed;
 use crate::flow::Flow;
 
 const PASSWORD: &str = "a password, with \"quotes\" and = signs";
-const REFUSED_DEADLINE: Duration = Duration::from_secs(90);
+const REFUSED_DEADLINE: Duration = Duration::from_secs(240);
 
 /// Gives the broker a second listener with TLS and SASL, and starts it again; returns its address and the certificate to trust.
 fn secure(bed: &Bed) -> (String, PathBuf) {
