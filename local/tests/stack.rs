@@ -22,7 +22,7 @@ const PROCESSES: [&str; 6] = [
     "sample",
 ];
 /// For a process to be started again and to be ready, on a busy machine.
-const RECOVERY: Duration = Duration::from_secs(90);
+const RECOVERY: Duration = Duration::from_secs(240);
 
 /// A stack of its own for one test, gone at the end.
 struct Stack {
@@ -192,8 +192,19 @@ fn answers_with_hourly_rows(stack: &Stack) {
     });
 }
 
+/// What `status` says once it has had all its answers: on a busy machine one may be late.
+fn settled(stack: &Stack) -> Value {
+    let mut status = Value::Null;
+    wait_until(RECOVERY, "every process is ready and the lag is known", || {
+        status = stack.status();
+        let processes = status["processes"].as_array().unwrap();
+        status["lag"].is_i64() && processes.iter().all(|process| process["state"] == "ready")
+    });
+    status
+}
+
 fn names_every_process_and_address(stack: &Stack) {
-    let status = stack.status();
+    let status = settled(stack);
     assert_eq!(status["state"], "ready");
     assert_eq!(
         status["query"]["url"],
@@ -204,7 +215,6 @@ fn names_every_process_and_address(stack: &Stack) {
         format!("http://127.0.0.1:{}", stack.ports.clickhouse)
     );
     assert_eq!(status["kafka"]["bootstrap"], format!("127.0.0.1:{}", stack.ports.kafka));
-    assert!(status["lag"].is_i64(), "{status}");
     assert!(Path::new(status["clickhouse"]["password_file"].as_str().unwrap()).is_file());
     for name in PROCESSES {
         let process = process(&status, name);
@@ -214,6 +224,7 @@ fn names_every_process_and_address(stack: &Stack) {
 }
 
 fn a_second_up_says_that_it_runs(stack: &Stack) {
+    settled(stack);
     let before = stack.identities();
     let again = stack.up(&[]);
     succeeds(&again);
@@ -223,12 +234,15 @@ fn a_second_up_says_that_it_runs(stack: &Stack) {
 
 fn restarts_whatever_is_killed(stack: &Stack) {
     for name in PROCESSES {
-        let killed = identity(process(&stack.status(), name)).unwrap();
+        let restarts = |process: &Value| process["restarts"].as_u64().unwrap();
+        let status = settled(stack);
+        let before = process(&status, name);
+        let (killed, restarts_before) = (identity(before).unwrap(), restarts(before));
         killed.signal(Signal::SIGKILL);
         wait_until(RECOVERY, &format!("{name} is restarted and ready"), || {
             let status = stack.status();
             let process = process(&status, name);
-            process["state"] == "ready" && process["restarts"] == 1 && identity(process) != Some(killed)
+            process["state"] == "ready" && restarts(process) > restarts_before && identity(process) != Some(killed)
         });
     }
     let said = std::fs::read_to_string(stack.data().join("logs/supervisor.log")).unwrap();
@@ -237,10 +251,19 @@ fn restarts_whatever_is_killed(stack: &Stack) {
     }
 }
 
+/// The supervisor lets go of its folder a moment before it is gone itself.
+#[track_caller]
+fn all_end(identities: &[Identity]) {
+    wait_until(RECOVERY, "all processes end with their supervisor", || {
+        !identities.iter().any(|identity| identity.is_alive())
+    });
+}
+
 fn stops_and_goes_on(stack: &Stack) {
+    settled(stack);
     let identities = stack.identities();
     succeeds(&stack.horolog(&["down"]));
-    assert!(!identities.iter().any(|identity| identity.is_alive()));
+    all_end(&identities);
     assert_eq!(stack.status()["state"], "stopped");
     assert!(text(&stack.horolog(&["down"])).contains("not running"));
 
@@ -268,9 +291,10 @@ fn stops_and_goes_on(stack: &Stack) {
 }
 
 fn is_wiped(stack: &Stack) {
+    settled(stack);
     let identities = stack.identities();
     succeeds(&stack.horolog(&["wipe"]));
-    assert!(!identities.iter().any(|identity| identity.is_alive()));
+    all_end(&identities);
     assert!(!stack.data().exists());
 }
 
@@ -278,13 +302,10 @@ fn is_wiped(stack: &Stack) {
 fn nothing_survives_a_killed_supervisor_and_the_next_up_works() {
     let stack = Stack::new();
     succeeds(&stack.up(&["--no-sample"]));
+    settled(&stack);
     let identities = stack.identities();
     identities.last().unwrap().signal(Signal::SIGKILL);
-    wait_until(
-        Duration::from_secs(10),
-        "all processes end with their supervisor",
-        || !identities.iter().any(|identity| identity.is_alive()),
-    );
+    all_end(&identities);
     assert_eq!(stack.status()["state"], "stopped");
     succeeds(&stack.up(&["--no-sample"]));
     assert_eq!(stack.status()["state"], "ready");
