@@ -9,7 +9,7 @@ use horolog_schemas::{MetricSample, MetricType};
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
 /// How long something may take on a slow machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A topic that both stages read.
 pub(crate) struct Flow {
