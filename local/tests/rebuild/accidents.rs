@@ -8,7 +8,7 @@ use crate::bed::{Proc, Record, now_ms, wait_until};
 use crate::flow::Flow;
 use crate::world::{KEYS_MAX, PARTITIONS, World, command, show, world};
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
 
 /// Sends samples of as many metrics as there are records, of a tenant of their own, in one hour.
@@ -162,7 +162,7 @@ fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_
 fn paused_within(world: &World, from: u32, to: u32) -> Proc {
     loop {
         let mut rebuild = world.start(&command("rebuild", from, to, &[]), &[]);
-        let newest = "number = (select max(number) from rebuilds where state = 'registered')";
+        let newest = "number = (select max(number) from rebuilds final where state = 'registered')";
         wait_until(DEADLINE, "a part is done", || {
             world.count(&format!("rebuild_parts where {newest}")) > 0 || rebuild.exited().is_some()
         });

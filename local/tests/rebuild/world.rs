@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bed::{Bed, Proc, Record, now_ms};
 use crate::flow::Flow;
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
 /// Hours with records.
 const HOURS: u32 = 40;
