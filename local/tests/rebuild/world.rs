@@ -9,6 +9,9 @@ use crate::flow::Flow;
 
 const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
+/// Dead members and new partitions are noticed soon: a rebuild sleeps until a new one has been.
+const NOTICES: &str =
+    r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000","topic.metadata.refresh.interval.ms"="1000"}"#;
 /// Hours with records.
 const HOURS: u32 = 40;
 /// Records of each that are on time, and that are late.
@@ -59,6 +62,7 @@ impl World {
                 ),
                 ("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "1"),
                 ("HOROLOG_AGGREGATE__VERIFY__HOURS", "4"),
+                ("HOROLOG_AGGREGATE__KAFKA__PROPERTIES", NOTICES),
             ]),
         );
         let first_hour = (now_ms() / HOUR_MS - i64::from(HOURS) - 2) as u32 * 3_600;
