@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use clap::value_parser;
-use rand::RngExt;
 
 /// Where [`Ports::free`] looks.
 const FREE_PORTS: RangeInclusive<u16> = 15_000..=30_000;
@@ -108,7 +109,8 @@ impl Ports {
     }
 
     /// Six ports that nobody listens on at this moment. From below the range that the system takes for outgoing
-    /// connections, so that none of those sits on a port while what listened on it is being restarted.
+    /// connections, so that none of those sits on a port while what listened on it is being restarted. No port is given twice
+    /// by a process before all were: what is to listen on the first one may not have begun yet.
     pub fn free() -> std::io::Result<Self> {
         // All are held until all are known, so that no two are the same.
         let held = (0..6)
@@ -127,9 +129,12 @@ impl Ports {
 }
 
 fn free_port() -> std::io::Result<TcpListener> {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random()));
+    let ports = FREE_PORTS.end() - FREE_PORTS.start() + 1;
     let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
     for _ in 0..FREE_PORT_ATTEMPTS {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::rng().random_range(FREE_PORTS))) {
+        let port = FREE_PORTS.start() + NEXT.fetch_add(1, Ordering::Relaxed) % ports;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
