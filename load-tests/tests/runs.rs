@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use horolog_load::latencies::Summary;
 use horolog_load::local_stack::{LocalStack, Running};
@@ -66,8 +67,15 @@ fn text(output: &Output) -> String {
     format!("{stdout}{stderr}")
 }
 
+/// One stack at a time: each takes a gigabyte and both cores.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_real_stack_is_measured_disturbed_and_left_alone() {
+    let _alone = alone();
     let stack = Stack::up();
     every_record_of_a_mixed_run_is_accounted_for(&stack);
     no_record_is_lost_when_processes_are_killed_and_paused(&stack);
@@ -78,7 +86,7 @@ fn a_real_stack_is_measured_disturbed_and_left_alone() {
 
 fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
     let mix = "--rate 1500 --duration 4s --schedule poisson --audit 0.2 --tenants 3 --bad 0.03 --duplicates 0.05 \
-        --disorder 0.1 --extra-bytes 0..200 --queries 3 --label mixed --late-share 1 --objective stored:max<=10m";
+        --disorder 0.1 --extra-bytes 0..200 --queries 3 --label mixed --late-share 1 --drain 10m --objective stored:max<=10m";
     let output = stack
         .load("run", "mixed", &mix.split_whitespace().collect::<Vec<_>>())
         .output()
@@ -144,15 +152,18 @@ fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
 
 fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
     let plan = "1s kill horolog-ingest; 3s pause horolog-aggregate 1s; 5s kill horolog-aggregate";
+    // Longer than the plan: on a busy machine each step begins when the one before it is over.
     let arguments = [
         "--rate",
-        "1000",
+        "500",
         "--duration",
-        "7s",
+        "14s",
         "--queries",
         "0",
         "--late-share",
         "1",
+        "--drain",
+        "10m",
         "--plan",
         plan,
     ];
@@ -172,7 +183,7 @@ fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
         .iter()
         .find(|process| process.name == "horolog-ingest")
         .unwrap();
-    assert_eq!(ingest.restarts, 1);
+    assert!(ingest.restarts >= 1);
 }
 
 fn a_long_run_is_judged_by_what_grows(stack: &Stack) {
@@ -185,6 +196,8 @@ fn a_long_run_is_judged_by_what_grows(stack: &Stack) {
         "0",
         "--late-share",
         "1",
+        "--drain",
+        "10m",
     ];
     let output = stack.load("soak", "soak", &arguments).output().unwrap();
     let results = Results::read(&stack.results("soak")).unwrap();
@@ -212,8 +225,9 @@ fn an_interrupted_run_writes_what_it_has(stack: &Stack) {
         .spawn()
         .unwrap();
     let mut messages = BufReader::new(child.stderr.as_mut().unwrap()).lines();
+    let tells_of_records = |message: String| message.contains(" s  sent ") && !message.contains("acknowledged 0/s");
     assert!(
-        messages.any(|message| message.unwrap().contains(" s  sent ")),
+        messages.any(|message| tells_of_records(message.unwrap())),
         "it never sends"
     );
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
@@ -260,8 +274,9 @@ fn what_cannot_be_measured_is_refused(stack: &Stack) {
 
 #[test]
 fn two_configurations_are_run_on_stacks_of_their_own_and_compared() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    let common = "rate = 400\nduration = '3s'\nqueries = 0\nlate-share = 1\n[environment]\n";
+    let common = "rate = 400\nduration = '3s'\nqueries = 0\nlate-share = 1\ndrain = '10m'\n[environment]\n";
     for (name, age_ms) in [("slow", 2_000), ("fast", 500)] {
         let settings = format!("{common}HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS = {age_ms}\n");
         std::fs::write(folder.path().join(name).with_extension("toml"), settings).unwrap();
