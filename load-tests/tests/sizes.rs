@@ -14,7 +14,7 @@ use serde_json::Value;
 const LOAD: &str = env!("CARGO_BIN_EXE_horolog-load");
 const SMALL: [&str; 7] = ["sizes", "--records", "20000", "--rate", "2000", "--seconds", "3"];
 /// How long a process of the stack may take to be gone.
-const GONE_DEADLINE: Duration = Duration::from_secs(20);
+const GONE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// One stack at a time: each takes a gigabyte and both cores.
 fn alone() -> MutexGuard<'static, ()> {
@@ -105,8 +105,12 @@ fn every_figure_is_given_and_every_record_accounted_for() {
     assert!(ingest["cpu_s"].as_f64().unwrap() > 0.0);
     let tables = report.pointer("/backlog/tables").and_then(Value::as_array).unwrap();
     let metrics = tables.iter().find(|table| table["table"] == "metrics").unwrap();
-    assert!(metrics["inserts"].as_u64().unwrap() > 0);
-    assert_eq!(metrics["inserts"], metrics["parts_made"]);
+    let [inserts, parts_made] = ["inserts", "parts_made"].map(|name| metrics[name].as_u64().unwrap());
+    // Rows can be seen a moment before the stage has counted the insert that brought them, at the beginning and at the end.
+    assert!(
+        inserts > 0 && inserts.abs_diff(parts_made) <= 1,
+        "{inserts} {parts_made}"
+    );
 }
 
 #[test]
@@ -120,7 +124,11 @@ fn one_doubled_row_fails_the_run() {
         .spawn()
         .unwrap();
     wait_for_message(&mut child, "2000 records/s for 3 s");
+    // It stands still meanwhile, so that it cannot end before the row is there.
+    let pid = Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGSTOP).unwrap();
     double_a_row(&data);
+    kill(pid, Signal::SIGCONT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("1 rows are stored twice"), "{}", text(&output));
