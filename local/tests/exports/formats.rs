@@ -148,8 +148,8 @@ fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_
     again(1_000, "occurred_at", 5);
     again(1_001, "occurred_at + interval 40 day", 5);
     again(1_002, "occurred_at - interval 1 day", 200);
-    bed.execute("alter table batch_ledger delete where kafka_partition = 103 settings mutations_sync = 2");
-    vouch(103);
+    // One more row: all exports state the whole ledger, so what stands there may not be taken away under those of other tests.
+    vouch(103, 240);
     again(1_003, "occurred_at", 7);
     let service = ready(bed, &[]);
     let (all, folder) = export(&service, "repeated", &of("ndjson", "none"));

@@ -17,17 +17,17 @@ pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
          if(number % 4 = 0, map('k', 'v \"1\"', 'e', ''), map()), 'audit-events', {partition}, number, \
          toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
     ));
-    vouch(partition);
+    vouch(partition, 0);
 }
 
-/// A row of the ledger for all rows of a partition.
-pub(crate) fn vouch(partition: i32) {
+/// A row of the ledger for all rows of a partition from an offset on.
+pub(crate) fn vouch(partition: i32, start: i64) {
     Bed::shared().execute(&format!(
         "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \
          hours, last_timestamp, inserted_at) \
-         select 'ingest', 'audit-events', {partition}, 1, min(kafka_offset), max(kafka_offset) + 1, 'batch', count(), count(), \
+         select 'ingest', 'audit-events', {partition}, 1, {start}, max(kafka_offset) + 1, 'batch', count(), count(), \
          sumMap(map(toStartOfHour(toDateTime(occurred_at, 'UTC')), toUInt64(1))), max(kafka_timestamp), now64(3) \
-         from audit_logs where kafka_partition = {partition}"
+         from audit_logs where kafka_partition = {partition} and kafka_offset >= {start}"
     ));
 }
 
@@ -40,5 +40,5 @@ pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
          repeat(hex(cityHash64(number)), 200), 'audit-events', {partition}, number, \
          toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
     ));
-    vouch(partition);
+    vouch(partition, 0);
 }
