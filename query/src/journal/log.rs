@@ -121,7 +121,8 @@ impl Log {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
             .set("linger.ms", "0");
         let producer: ThreadedProducer<LastOffset> = config.create_with_context(LastOffset(last.clone()))?;
-        producer.init_transactions(REQUEST_TIMEOUT)?;
+        // A broker that has just started makes its topic of transactions first.
+        producer.init_transactions(3 * REQUEST_TIMEOUT)?;
         Ok(Writer {
             producer,
             topic: self.topic.clone(),
