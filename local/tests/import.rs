@@ -382,7 +382,7 @@ fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
             "--kafka",
             &bed.kafka(),
             "--kafka-property",
-            "message.timeout.ms=3000",
+            "message.timeout.ms=10000", // longer than a busy broker takes to know the producer
             "-",
         ])
         .stdin(Stdio::piped())

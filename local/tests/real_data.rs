@@ -21,7 +21,7 @@ use bed::{Bed, Proc, wait_until};
 use horolog_schemas::Kind;
 use serde::Deserialize;
 
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(300);
 const PARTITIONS: i32 = 4;
 
 /// Broker, engine and the two stages, shared by all tests; each has a tenant of its own.
