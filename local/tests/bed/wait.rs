@@ -5,12 +5,17 @@ use std::time::{Duration, Instant};
 /// How often the condition is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Returns when the condition holds; panics with `what` when it does not within the deadline.
+/// Returns when the condition holds; panics with `what` when it does not within the deadline. It is looked at once more after
+/// that, so that a machine that stood still in between does not decide.
 #[track_caller]
 pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + deadline;
-    while !condition() {
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+    loop {
+        let is_over = Instant::now() >= end;
+        if condition() {
+            return;
+        }
+        assert!(!is_over, "not within {deadline:?}: {what}");
         std::thread::sleep(LOOK_INTERVAL);
     }
 }
