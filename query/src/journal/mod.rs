@@ -20,7 +20,8 @@ pub use view::{Entry, View};
 
 /// A writer that was fenced by another process tries again so often.
 const ATTEMPTS: u32 = 8;
-/// Between two attempts, times the number of the attempt.
+/// Between two attempts, doubled with each: two processes fence each other in turn until one waits for longer than the other
+/// takes to commit, which on a busy machine are seconds.
 const BACKOFF: Duration = Duration::from_millis(50);
 
 /// Why the journal cannot be used.
@@ -164,7 +165,7 @@ impl Shared {
             match self.try_update(decide) {
                 Ok(decided) => return decided.map_err(UpdateError::Refused),
                 Err(source) if attempt < ATTEMPTS && is_fenced(&source) => {
-                    std::thread::sleep(BACKOFF * attempt);
+                    std::thread::sleep(BACKOFF * 2_u32.pow(attempt));
                     attempt += 1;
                 }
                 Err(source) => return Err(error(self.log.topic(), source).into()),
