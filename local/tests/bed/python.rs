@@ -21,7 +21,7 @@ pub fn python(name: &str, requirements: &str) -> PathBuf {
     std::fs::write(&list, requirements).unwrap();
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(["--retries", "10", "--timeout", "60", "-r"])
+        .args(["--retries", "10", "--timeout", "180", "-r"])
         .arg(list));
     // Written last: an environment that was cut off half-way is made again.
     std::fs::write(complete, requirements).unwrap();

@@ -54,7 +54,7 @@ pub(crate) fn tools() -> &'static Path {
                     "--retries",
                     "10",
                     "--timeout",
-                    "60",
+                    "180",
                 ])
                 .args(["--only-binary", ":all:", "--require-hashes", "-r"])
                 .arg(workspace().join("local/tests/packaging/requirements.txt")));

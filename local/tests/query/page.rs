@@ -84,7 +84,7 @@ fn tools() -> PathBuf {
     if !std::fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-        npm.args(["--fetch-retries", "5", "--fetch-timeout", "120000"]);
+        npm.args(["--fetch-retries", "5"]);
         let output = npm.current_dir(&folder).output().unwrap();
         assert!(
             output.status.success(),
