@@ -144,7 +144,17 @@ fn free_port() -> std::io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn no_free_port_is_given_twice() {
+        let given: Vec<u16> = (0..20)
+            .flat_map(|_| Ports::free().unwrap().named().map(|(_, port)| port))
+            .collect();
+        assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), given.len());
+    }
 
     #[test]
     fn a_taken_port_is_named_with_its_flag() {
