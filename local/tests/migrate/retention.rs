@@ -73,26 +73,37 @@ fn old_audit_events_are_recompressed_and_moved_and_much_later_deleted() {
 }
 
 #[test]
-fn rejected_records_live_as_long_as_their_kind() {
+fn rejected_records_live_as_long_as_their_kind_from_when_they_came() {
     let target = Target::new();
     target.migrate(&["up", TIERED]).done();
+    target.execute("alter table rejected_records drop constraint lease"); // which lets nothing old in
+    let insert = |kind: &str, came_days: u32, timestamp: &str| {
+        target.execute(&format!(
+            "insert into rejected_records (kind, kafka_topic, kafka_timestamp, inserted_at) \
+             select '{kind}', '{kind} {came_days}', toDateTime64('{timestamp}', 3), now64(3) - interval {came_days} day"
+        ));
+    };
     for kind in ["audit_event", "metric_sample"] {
-        for days in [500, 2_600] {
-            let values = format!("'{kind}', 't', toDateTime64({{time}}, 3)");
-            insert(
-                &target,
-                "rejected_records",
-                "kind, kafka_topic, kafka_timestamp",
-                &values,
-                days,
-            );
-        }
+        insert(kind, 500, "2026-01-01 00:00:00");
+        insert(kind, 2_600, "2026-02-01 00:00:00");
+        insert(kind, 0, "1970-01-21 00:00:00"); // a producer that took seconds for milliseconds
     }
-    wait_for(&target, "rejected_records", &[part("ZSTD(9)", "hot")]);
-    assert_eq!(
-        target.rows::<String>("select kind from rejected_records"),
-        ["audit_event"]
+    let recompressed = || target.rows::<String>(&topics("default_compression_codec = 'ZSTD(9)'"));
+    let kept = || target.rows::<String>(&topics("1"));
+    wait_until(
+        MERGES,
+        "what is expired is gone and what is old is recompressed",
+        || recompressed() == ["audit_event 500"] && kept().len() == 3,
     );
+    assert_eq!(kept(), ["audit_event 0", "audit_event 500", "metric_sample 0"]);
+}
+
+/// Topics of the rejected records in parts that fulfil `condition`.
+fn topics(condition: &str) -> String {
+    format!(
+        "select distinct toString(kafka_topic) from rejected_records where _part in (select name from system.parts where \
+         database = currentDatabase() and table = 'rejected_records' and active and {condition}) order by all"
+    )
 }
 
 #[test]

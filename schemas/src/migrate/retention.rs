@@ -88,10 +88,11 @@ impl Retention {
         let delete = |expression: String| (!self.keep_all).then_some(expression);
         let cold =
             has_cold_volume.then(|| format!("toDateTime(occurred_at) + toIntervalDay({COLD_DAYS}) to volume 'cold'"));
-        // Each kind for itself. A kind that this release does not know is kept for the longest time.
+        // Each kind for itself. A kind that this release does not know is kept for the longest time. By when they came: what time
+        // a rejected record claims, to Kafka too, may be what is wrong with it.
         let rejected = format!(
-            "if(kind = 'metric_sample', addMonths(toDateTime(kafka_timestamp), {HOURLY_MONTHS_MIN}), \
-             addDays(toDateTime(kafka_timestamp), {audit}))"
+            "if(kind = 'metric_sample', addMonths(toDateTime(inserted_at), {HOURLY_MONTHS_MIN}), \
+             addDays(toDateTime(inserted_at), {audit}))"
         );
         [
             (
@@ -109,10 +110,7 @@ impl Retention {
                     delete(format!("toDateTime(occurred_at) + toIntervalDay({audit})")),
                 ],
             ),
-            (
-                "rejected_records",
-                vec![recompress("kafka_timestamp"), delete(rejected)],
-            ),
+            ("rejected_records", vec![recompress("inserted_at"), delete(rejected)]),
             (
                 "batch_ledger",
                 vec![
