@@ -18,7 +18,10 @@ pub struct Completeness {
     /// producer that sets them itself may set back). RFC 3339; none where the ledger knows no record.
     pub complete_through: Option<String>,
     /// Whether the span ends by then; none where it has no end.
-    pub covers_span: Option<bool>,
+    pub covers_end: Option<bool>,
+    /// Where the ledger of a partition does not begin with the first offset, and the span not after it: when the oldest record
+    /// that it names was sent. RFC 3339.
+    pub ledger_begins: Option<String>,
     /// Offsets that the broker no longer had when they were to be read, and that may have held events of the span.
     pub lost_offsets: i64,
     /// Rejected records that may have been events of the span, by reason.
@@ -39,7 +42,10 @@ impl Completeness {
         }
         Self {
             complete_through: through.map(|millis| Instant::from_millis(millis).to_rfc3339()),
-            covers_span: bound("to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
+            covers_end: bound("to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
+            ledger_begins: begins(&snapshot.logs)
+                .filter(|millis| from.is_none_or(|from| from < millis * 1_000))
+                .map(|millis| Instant::from_millis(millis).to_rfc3339()),
             lost_offsets: lost(snapshot, from),
             rejected,
         }
@@ -52,6 +58,20 @@ fn complete_through(logs: &[Log]) -> Option<i64> {
     let life = logs.iter().map(|log| log.log_epoch).max()?;
     let newest = logs.iter().filter(|log| log.log_epoch == life);
     newest.map(|log| log.newest_record_at).min()
+}
+
+/// The latest of the oldest records of those partitions whose ledger does not begin with the first offset, in the first life that it
+/// knows of them. Milliseconds since 1970.
+fn begins(logs: &[Log]) -> Option<i64> {
+    let mut first: BTreeMap<i32, &Log> = BTreeMap::new();
+    for log in logs {
+        let known = first.entry(log.partition).or_insert(log);
+        if log.log_epoch < known.log_epoch {
+            *known = log;
+        }
+    }
+    let later = first.values().filter(|log| log.start_offset > 0);
+    later.map(|log| log.oldest_record_at).max()
 }
 
 /// The gaps are listed up to a number; those beyond are taken to be of the span.
@@ -84,6 +104,7 @@ mod tests {
             rejected: 0,
             gap_offsets,
             contiguous: true,
+            oldest_record_at: NEW_YEAR - DAY,
             newest_record_at: NEW_YEAR + newest_day * DAY,
             written_at: NEW_YEAR,
         }
@@ -127,9 +148,24 @@ mod tests {
     fn the_slowest_partition_of_the_last_life_says_through_when_it_is_complete() {
         let all = of(&[]);
         assert_eq!(all.complete_through.as_deref(), Some("2026-01-11T00:00:00Z"));
-        assert_eq!(all.covers_span, None);
-        assert_eq!(of(&[("to", "2026-01-11T00:00:00Z")]).covers_span, Some(true));
-        assert_eq!(of(&[("to", "2026-01-11T00:00:00.000001Z")]).covers_span, Some(false));
+        assert_eq!(all.covers_end, None);
+        assert_eq!(of(&[("to", "2026-01-11T00:00:00Z")]).covers_end, Some(true));
+        assert_eq!(of(&[("to", "2026-01-11T00:00:00.000001Z")]).covers_end, Some(false));
+    }
+
+    #[test]
+    fn a_ledger_without_its_beginning_does_not_cover_what_was_before() {
+        let mut snapshot = snapshot();
+        let begins = |snapshot: &Snapshot, from: Option<&str>| {
+            let filter = from.map(|from| ("from".to_owned(), from.to_owned()));
+            Completeness::of(&filter.into_iter().collect(), snapshot).ledger_begins
+        };
+        assert_eq!(begins(&snapshot, None), None);
+        snapshot.logs[1].start_offset = 7; // a later life, which goes on where the one before ended
+        assert_eq!(begins(&snapshot, None), None);
+        snapshot.logs[2].start_offset = 7;
+        assert_eq!(begins(&snapshot, None).as_deref(), Some("2025-12-31T00:00:00Z"));
+        assert_eq!(begins(&snapshot, Some("2025-12-31T00:00:00Z")), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const LOGS_SQL: &str = "\
     sum(l.rejected) as rejected, sumIf(l.end_offset - l.start_offset, l.entry = 'gap') as gap_offsets, \
     toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
     sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
-    max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
+    minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
     from batch_ledger as l final \
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.start_offset < l.end_offset \
     group by l.kafka_topic, l.log_epoch, l.kafka_partition order by topic, log_epoch, partition";
@@ -91,6 +91,8 @@ pub struct Log {
     pub gap_offsets: i64,
     /// Whether the ranges leave nothing out and overlap nowhere.
     pub contiguous: bool,
+    /// Smallest Kafka timestamp among its records, milliseconds since 1970.
+    pub oldest_record_at: i64,
     /// Largest Kafka timestamp among its records, milliseconds since 1970.
     pub newest_record_at: i64,
     /// When the newest range was written, milliseconds since 1970.

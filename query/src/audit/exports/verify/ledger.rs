@@ -2,11 +2,14 @@
 //! ranges without a hole, by partition of the ledger; and that what it says of its span follows from them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::Report;
 use crate::api::Instant;
 use crate::audit::exports::completeness::Completeness;
 use crate::audit::exports::manifest::{self, Manifest};
+use crate::audit::exports::plan;
+use crate::audit::exports::snapshot::Snapshot;
 
 /// Adds what holds and what does not.
 pub fn check(report: &mut Report, manifest: &Manifest) {
@@ -193,13 +196,18 @@ fn span(report: &mut Report, manifest: &Manifest) {
         || "what the manifest says of its span does not follow from its ledger".to_owned(),
     );
     let through = told.complete_through.as_deref().unwrap_or("no moment");
-    report.noted.push(match told.covers_span {
+    report.noted.push(match told.covers_end {
         Some(true) => format!("every record sent before {through} was read, which is all of the span"),
         Some(false) => {
             format!("every record sent before {through} was read; the span ENDS LATER, and more may belong to it")
         }
         None => format!("every record sent before {through} was read; the span has no end"),
     });
+    if let Some(begins) = &told.ledger_begins {
+        report.noted.push(format!(
+            "the ledger BEGINS with records sent at {begins}: what was sent before, and may belong to the span, is not in it"
+        ));
+    }
     if told.lost_offsets > 0 {
         let lost = format!("{} LOST offsets may have held events of the span", told.lost_offsets);
         report.noted.push(lost);
@@ -218,29 +226,101 @@ fn span(report: &mut Report, manifest: &Manifest) {
     }
 }
 
-/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants.
+/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
+/// month of the span that is in no file is compared too: all of it may have been taken away.
 fn stored(report: &mut Report, manifest: &Manifest) {
-    let ledger: BTreeMap<u32, u64> = manifest
-        .ledger
-        .ledger_months
-        .iter()
-        .map(|entry| (entry.month, entry.rows))
-        .collect();
-    let stored: BTreeMap<u32, u64> = manifest
-        .ledger
-        .stored_months
-        .iter()
-        .map(|entry| (entry.month, entry.rows))
-        .collect();
-    let months = manifest.months.iter().map(|month| month.month);
-    let differ: Vec<String> = months
-        .filter(|month| ledger.get(month) != stored.get(month))
-        .map(|month| {
-            let of = |rows: &BTreeMap<u32, u64>| rows.get(&month).copied().unwrap_or_default();
-            format!("{month} (ledger {}, table {})", of(&ledger), of(&stored))
-        })
-        .collect();
-    report.claim(differ.is_empty(), "in every exported month, the table held as many rows as the ledger says were stored", || {
-        format!("the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference", differ.join(", "))
-    });
+    let first = manifest.months.iter().map(|month| month.month).min();
+    let of_span = differences(&manifest.ledger, span_of(&manifest.filter));
+    let (later, before): (Vec<_>, Vec<_>) = of_span
+        .into_iter()
+        .partition(|difference| first.is_some_and(|first| difference.month >= first));
+    for difference in before {
+        report.noted.push(format!(
+            "MISSING before the first event of the export, past their retention or taken away: {difference}"
+        ));
+    }
+    let later: Vec<String> = later.iter().map(Difference::to_string).collect();
+    report.claim(
+        later.is_empty(),
+        "in every month of the span from the first event on, the table held as many rows as the ledger says were stored",
+        || {
+            format!(
+                "the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference",
+                later.join(", ")
+            )
+        },
+    );
+}
+
+/// First microsecond of a filter's span, and the one after its last.
+fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
+    let bound = |name: &str| filter.get(name).and_then(|text| Instant::parse(text).ok());
+    bound("from").map_or(i64::MIN, Instant::micros)..bound("to").map_or(i64::MAX, Instant::micros)
+}
+
+/// A month of which the table does not hold what the ledger says.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    month: u32,
+    ledger: u64,
+    table: u64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (ledger {}, table {})", self.month, self.ledger, self.table)
+    }
+}
+
+/// The months that a span has a part of, where ledger and table differ.
+fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Difference> {
+    let mut rows: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for entry in &snapshot.ledger_months {
+        rows.entry(entry.month).or_default().0 = entry.rows;
+    }
+    for entry in &snapshot.stored_months {
+        rows.entry(entry.month).or_default().1 = entry.rows;
+    }
+    let is_in_span = |month: u32| {
+        let [begin, end] = plan::bounds(month);
+        begin < span.end && span.start < end
+    };
+    rows.into_iter()
+        .filter(|&(month, (ledger, table))| ledger != table && is_in_span(month))
+        .map(|(month, (ledger, table))| Difference { month, ledger, table })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::exports::snapshot::MonthRows;
+
+    fn months(rows: &[(u32, u64)]) -> Vec<MonthRows> {
+        rows.iter().map(|&(month, rows)| MonthRows { month, rows }).collect()
+    }
+
+    #[test]
+    fn a_month_that_the_table_lost_whole_differs_within_the_span() {
+        let snapshot = Snapshot {
+            topic: "audit-events".to_owned(),
+            logs: Vec::new(),
+            ledger_months: months(&[(202601, 5), (202602, 7), (202603, 9)]),
+            stored_months: months(&[(202601, 5), (202603, 9), (202604, 1)]),
+            rejected: Vec::new(),
+            gaps: Vec::new(),
+        };
+        let found = |from: &str, to: &str| {
+            let filter = [("from", from), ("to", to)];
+            let filter = filter.iter().filter(|(_, text)| !text.is_empty());
+            let filter = filter.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            let found = differences(&snapshot, span_of(&filter.collect()));
+            found.iter().map(Difference::to_string).collect::<Vec<_>>()
+        };
+        let [february, april] = ["202602 (ledger 7, table 0)", "202604 (ledger 0, table 1)"];
+        assert_eq!(found("", ""), [february, april]);
+        assert_eq!(found("2026-02-28T00:00:00Z", "2026-04-01T00:00:00Z"), [february]);
+        assert_eq!(found("2026-03-01T00:00:00Z", ""), [april]);
+        assert!(found("", "2026-02-01T00:00:00Z").is_empty());
+    }
 }
