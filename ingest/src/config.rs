@@ -81,6 +81,15 @@ pub struct RetentionConfig {
     pub metrics_days: u32,
     /// Days that audit events are kept.
     pub audit_days: u32,
+    /// Nothing is deleted by age.
+    pub keep_all: bool,
+}
+
+impl RetentionConfig {
+    /// The days of a kind; none where nothing is deleted by age.
+    pub fn days(&self, of_kind: u32) -> Option<u32> {
+        (!self.keep_all).then_some(of_kind)
+    }
 }
 
 impl Default for RetentionConfig {
@@ -88,6 +97,7 @@ impl Default for RetentionConfig {
         Self {
             metrics_days: 30,
             audit_days: 2_555,
+            keep_all: false,
         }
     }
 }

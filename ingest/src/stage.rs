@@ -15,7 +15,7 @@ use horolog_schemas::{
 };
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
-use horolog_stage::stage::{Block, Expiry, PrepareError, Prepared, Stage};
+use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
 
 use crate::config::{RetentionConfig, SourceConfig};
 
@@ -33,7 +33,8 @@ struct Source {
     topic: String,
     kind: Kind,
     schemas: Arc<WriterSchemas>,
-    retention_days: u32,
+    /// Days that its rows are kept; none where nothing is deleted by age.
+    retention_days: Option<u32>,
     /// Decoders that nobody uses just now: they keep what they learnt of the writers' schemas.
     decoders: Mutex<Vec<Decoder>>,
 }
@@ -47,9 +48,14 @@ impl Ingest {
                 &source.metrics_topic,
                 Kind::MetricSample,
                 folder,
-                retention.metrics_days,
+                retention.days(retention.metrics_days),
             )?,
-            audit: Source::new(&source.audit_topic, Kind::AuditEvent, folder, retention.audit_days)?,
+            audit: Source::new(
+                &source.audit_topic,
+                Kind::AuditEvent,
+                folder,
+                retention.days(retention.audit_days),
+            )?,
         })
     }
 
@@ -63,7 +69,7 @@ impl Ingest {
 }
 
 impl Source {
-    fn new(topic: &str, kind: Kind, folder: Option<&Path>, retention_days: u32) -> Result<Self, SchemaError> {
+    fn new(topic: &str, kind: Kind, folder: Option<&Path>, retention_days: Option<u32>) -> Result<Self, SchemaError> {
         let schemas = Arc::new(WriterSchemas::load(kind, folder)?);
         Ok(Self {
             topic: topic.to_owned(),
@@ -114,7 +120,9 @@ impl Stage for Ingest {
         let records = range.records();
         let decoded = source.decode(&records).map_err(bug)?;
         let times = times(source.kind, &decoded.columns)?;
-        let expired_before = intent.at_ms * 1_000 - i64::from(source.retention_days) * MICROS_A_DAY;
+        let expired_before = source
+            .retention_days
+            .map_or(i64::MIN, |days| intent.at_ms * 1_000 - i64::from(days) * MICROS_A_DAY);
         Ok(Prepared {
             blocks: source.blocks(range, &records, &decoded)?,
             rows: decoded.columns.num_rows() as u64,
@@ -129,12 +137,8 @@ impl Stage for Ingest {
         vec![self.source(topic).kind.table(), REJECTED_TABLE]
     }
 
-    fn expiry(&self, topic: &str) -> Option<Expiry> {
-        let source = self.source(topic);
-        Some(Expiry {
-            time_column: time_column(source.kind),
-            days: source.retention_days,
-        })
+    fn time_column(&self, topic: &str) -> Option<&'static str> {
+        Some(time_column(self.source(topic).kind))
     }
 
     fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
@@ -259,6 +263,7 @@ mod tests {
             at_ms: NOON_MS,
             write_epoch: 0,
             fill: false,
+            tail: None,
         }
     }
 

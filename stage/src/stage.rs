@@ -20,9 +20,9 @@ pub trait Stage: Send + Sync + 'static {
     /// whose rows do not know their records.
     fn tables_by_offset(&self, topic: &str) -> Vec<&'static str>;
 
-    /// After how long rows of a topic's table may be deleted by age, and which column holds their time; none where the stage's
+    /// The column with the time of a row of a topic's table, µs since 1970, by which the table may delete it; none where the stage's
     /// rows are never looked for again.
-    fn expiry(&self, _topic: &str) -> Option<Expiry> {
+    fn time_column(&self, _topic: &str) -> Option<&'static str> {
         None
     }
 
@@ -41,15 +41,6 @@ pub trait Stage: Send + Sync + 'static {
     fn progress(&self, _at: &Progress) -> Option<Block> {
         None
     }
-}
-
-/// When rows may be deleted by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expiry {
-    /// Column with the time of a row, µs since 1970.
-    pub time_column: &'static str,
-    /// Days that rows are kept after that time.
-    pub days: u32,
 }
 
 /// Why a range cannot be prepared. It stops the partition: a bad record is not an error, it is a rejected record.

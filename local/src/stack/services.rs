@@ -94,7 +94,11 @@ impl Layout {
 
     /// Kafka to raw tables.
     pub fn ingest(&self) -> Launch {
-        self.stage("horolog-ingest", "INGEST", self.ports.ingest)
+        let launch = self.stage("horolog-ingest", "INGEST", self.ports.ingest);
+        launch.env(
+            "HOROLOG_INGEST__RETENTION__KEEP_ALL",
+            if self.keep_all { "true" } else { "false" },
+        )
     }
 
     /// Kafka to hourly aggregates.
