@@ -67,6 +67,14 @@ pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Pos
     Ok(rows.into_iter().map(end).collect())
 }
 
+/// Whether a batch of `log` was begun at or behind `end` and is not known to be stored.
+pub async fn is_begun(store: &Store, log: &Log, end: Position) -> Result<bool, ToolError> {
+    let query = "select count() > 0 from batch_ledger final where stage = 'aggregate' and entry = 'begun' \
+         and kafka_topic = ? and kafka_partition = ? and (log_epoch, start_offset) >= (?, ?)";
+    let query = store.client.query(query).bind(&*log.topic).bind(log.partition);
+    Ok(query.bind(end.log_epoch).bind(end.offset).fetch_one::<bool>().await?)
+}
+
 /// Where, in every log, the first batch with at least this write epoch begins.
 pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<Log, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;

@@ -81,6 +81,7 @@ fn intent(watermark_ms: i64, at_ms: i64) -> Intent {
         at_ms,
         write_epoch: 2,
         fill: false,
+        tail: None,
     }
 }
 

@@ -44,6 +44,8 @@ pub struct LogEnd {
     pub asked_at_ms: i64,
     /// What had been read then.
     pub next_offset: i64,
+    /// The epoch of partial aggregates that was known then: an owner that slept since must not speak of a later one.
+    pub write_epoch: u32,
 }
 
 /// A held partition.

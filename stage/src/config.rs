@@ -130,7 +130,7 @@ pub struct KafkaConfig {
     /// `host:port` of one broker or more, separated by commas.
     pub bootstrap: String,
     /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
-    /// on (auto-commit, offset reset, assignment strategy) cannot be overridden.
+    /// on (auto-commit, offset reset, assignment strategy, isolation level) cannot be overridden.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -151,6 +151,8 @@ impl KafkaConfig {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
+        // What a producer's transaction took back is no record (KIP-98).
+        config.set("isolation.level", "read_committed");
         config
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 
@@ -114,6 +115,7 @@ impl<S: Stage> Delivery<S> {
             token: self.token(&range),
             range: &range,
             lease: &lease,
+            doubted: &AtomicBool::new(false),
         };
 
         let made = match self.store(&batch, &made, intent, how).await {
@@ -154,16 +156,17 @@ impl<S: Stage> Delivery<S> {
         if self.stage.tables_by_offset(&batch.range.id.topic).is_empty() {
             // Its rows could not be found again by what they are made of, should the intent be lost: say it first.
             let row = LedgerRow::begun(self.stage.name(), batch.range, &intent);
-            self.inserts.insert_begun_row(batch, row).await?;
+            self.inserts.insert_ledger_row(batch, row).await?;
             crash::point("after-begun");
         }
         let counts = match how {
             How::Fill => self.fill(batch, made).await?,
             How::Fresh | How::Repeat => self.insert_all(batch, made).await?,
         };
+        // An engine that died between remembering a token and naming the part takes the next attempt for a repetition.
         let (rows, rejected) = match how {
-            How::Fresh => counts,
-            How::Repeat | How::Fill => self.verify(batch, made).await?.unwrap_or(counts),
+            How::Fresh if !batch.is_doubted() => counts,
+            How::Fresh | How::Repeat | How::Fill => self.verify(batch, made).await?.unwrap_or(counts),
         };
         let made = Prepared {
             rows,

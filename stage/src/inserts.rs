@@ -2,6 +2,7 @@
 //!
 //! Never gives up on what may pass, never goes on without a lease, never changes the token.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -27,6 +28,15 @@ pub struct Batch<'a> {
     pub range: &'a Range,
     /// Its lease.
     pub lease: &'a Lease,
+    /// Whether the outcome of any attempt was unknown: a token that is known then does not prove that its rows are there.
+    pub doubted: &'a AtomicBool,
+}
+
+impl Batch<'_> {
+    /// Whether the outcome of any attempt was unknown.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
 }
 
 /// Why attempts ended.
@@ -91,25 +101,14 @@ impl Inserts {
         Ok(())
     }
 
-    /// Inserts the batch's row of the ledger.
-    pub async fn insert_ledger_row(&self, batch: &Batch<'_>, row: LedgerRow) -> Result<(), DeliveryError> {
-        let token = format!("{}/{}", batch.token, ledger::TABLE);
-        self.insert_row(batch, row, token).await
-    }
-
-    /// Inserts the row that says that the batch is begun.
-    pub async fn insert_begun_row(&self, batch: &Batch<'_>, row: LedgerRow) -> Result<(), DeliveryError> {
-        let token = format!("{}/{}/begun", batch.token, ledger::TABLE);
-        self.insert_row(batch, row, token).await
-    }
-
-    async fn insert_row(&self, batch: &Batch<'_>, mut row: LedgerRow, token: String) -> Result<(), DeliveryError> {
+    /// Inserts a row of the ledger. Copies of it replace one another, so that no attempt needs the server's memory of another's token.
+    pub async fn insert_ledger_row(&self, batch: &Batch<'_>, mut row: LedgerRow) -> Result<(), DeliveryError> {
         let mut attempt = 0;
         self.patiently(batch, || {
             attempt += 1;
             row.inserted_at = batch.lease.confirmed_ms() - attempt;
-            let (row, token) = (row.clone(), token.clone());
-            async move { self.store.insert_row(ledger::TABLE, &row, &token).await }
+            let row = row.clone();
+            async move { self.store.insert_row(ledger::TABLE, &row, &row.token()).await }
         })
         .await
     }
@@ -142,7 +141,10 @@ impl Inserts {
                 Err(StoreError::Content(message)) => return Err(Failed::Content(message)),
                 Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),
                 Err(error @ StoreError::Lease(_)) => ("lease", error),
-                Err(error @ StoreError::Unknown(_)) => ("unknown", error),
+                Err(error @ StoreError::Unknown(_)) => {
+                    batch.doubted.store(true, Ordering::Relaxed);
+                    ("unknown", error)
+                }
             };
             self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();
             let wait = backoff.next_wait();

@@ -28,6 +28,10 @@ pub struct Intent {
     /// Only what is missing of the batch is inserted: its records may be stored under tokens that nobody knows.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fill: bool,
+    /// Kafka timestamp, ms since 1970, and fingerprint of the last record: whoever repeats the batch sees whether the log still has
+    /// the same records.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tail: Option<(i64, u64)>,
 }
 
 /// What goes without saying is left out: a commit's metadata is short.
@@ -97,9 +101,9 @@ mod tests {
         #[test]
         fn round_trips(
             log_epoch: u32, end: i64, rules_version: u32, watermark_ms: i64, at_ms: i64, write_epoch: u32, fill: bool,
-            pending: bool,
+            pending: bool, tail: Option<(i64, u64)>,
         ) {
-            let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms, write_epoch, fill });
+            let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms, write_epoch, fill, tail });
             let metadata = CommitMetadata::new(log_epoch, intent);
             prop_assert_eq!(CommitMetadata::decode(&metadata.encode()).unwrap(), Some(metadata));
         }
@@ -120,6 +124,7 @@ mod tests {
             at_ms: 1_700_000_000_000,
             write_epoch: 0,
             fill: false,
+            tail: None,
         };
         assert_eq!(
             CommitMetadata::decode(text).unwrap(),

@@ -27,9 +27,9 @@ impl Lease {
         }))
     }
 
-    /// A commit sent at `sent_ms` was accepted.
+    /// A commit sent at `sent_ms` was accepted. The last one counts, also when the clock was set back since the one before.
     pub fn renew(&self, sent_ms: i64) {
-        self.0.confirmed_ms.fetch_max(sent_ms, Ordering::AcqRel);
+        self.0.confirmed_ms.store(sent_ms, Ordering::Release);
     }
 
     /// The partition is not ours any more.
@@ -49,8 +49,12 @@ impl Lease {
 
     /// Whether it will be good for another half of its life, so that an insert begun now is accepted.
     pub fn is_fresh(&self, life: Duration) -> bool {
-        let age_ms = now_ms() - self.confirmed_ms();
-        age_ms < life.as_millis() as i64 / 2
+        self.age_ms(now_ms()) < life.as_millis() as u64 / 2
+    }
+
+    /// How far its time is from `now_ms`, ms: a clock that was set back makes it as old as one that went on.
+    pub fn age_ms(&self, now_ms: i64) -> u64 {
+        now_ms.abs_diff(self.confirmed_ms())
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::intent::Intent;
 use crate::plan::{Begun, Gap, LedgerEnd};
-use crate::range::{PartitionId, Range, fingerprint};
+use crate::range::{PartitionId, Range};
 use crate::stage::Prepared;
 use crate::store::{Store, StoreError, classify};
 
@@ -64,7 +64,6 @@ impl LedgerRow {
     /// What became of `range`.
     pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared) -> Self {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
-        let tail = range.last();
         Self {
             records: match entry {
                 // Of a recovered range the log may have lost records that had been stored.
@@ -80,8 +79,6 @@ impl LedgerRow {
             hours: made.hours.iter().map(|(&hour, &rows)| (hour, rows)).collect(),
             first_timestamp,
             last_timestamp,
-            tail_timestamp: tail.map_or(0, |record| record.timestamp_ms),
-            tail_hash: tail.map_or(0, |record| fingerprint(&record)),
             ..Self::frozen(stage, entry, range, intent)
         }
     }
@@ -92,7 +89,10 @@ impl LedgerRow {
     }
 
     fn frozen(stage: &str, entry: Entry, range: &Range, intent: &Intent) -> Self {
+        let (tail_timestamp, tail_hash) = range.tail().unwrap_or_default();
         Self {
+            tail_timestamp,
+            tail_hash,
             rules_version: intent.rules_version,
             watermark: intent.watermark_ms,
             closed_at: intent.at_ms,
@@ -113,6 +113,24 @@ impl LedgerRow {
     /// A new life of the log, from `start` on.
     pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64) -> Self {
         Self::empty(stage, Entry::Epoch, id, log_epoch, start, start)
+    }
+
+    /// What makes this writing of it different from any other.
+    pub fn token(&self) -> String {
+        let Self {
+            stage,
+            kafka_topic,
+            kafka_partition,
+            log_epoch,
+            start_offset,
+            end_offset,
+            entry,
+            inserted_at,
+            ..
+        } = self;
+        format!(
+            "{stage}/{kafka_topic}-{kafka_partition}/{log_epoch}/{start_offset}-{end_offset}/{TABLE}/{entry}/{inserted_at}"
+        )
     }
 
     fn empty(stage: &str, entry: Entry, id: &PartitionId, log_epoch: u32, start: i64, end: i64) -> Self {
@@ -217,12 +235,15 @@ pub async fn read_begun(
         watermark: i64,
         closed_at: i64,
         write_epoch: u32,
+        tail_timestamp: i64,
+        tail_hash: u64,
     }
     let found = store
         .client
         .query(
             "select start_offset, end_offset, rules_version, toUnixTimestamp64Milli(watermark) as watermark, \
-             toUnixTimestamp64Milli(closed_at) as closed_at, write_epoch from batch_ledger final \
+             toUnixTimestamp64Milli(closed_at) as closed_at, write_epoch, \
+             toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash from batch_ledger final \
              where stage = ? and kafka_topic = ? and kafka_partition = ? and log_epoch = ? and start_offset >= ? \
              and entry = 'begun' order by start_offset limit 1",
         )
@@ -243,6 +264,7 @@ pub async fn read_begun(
             at_ms: found.closed_at,
             write_epoch: found.write_epoch,
             fill: false,
+            tail: Some((found.tail_timestamp, found.tail_hash)).filter(|&tail| tail != (0, 0)),
         },
     }))
 }

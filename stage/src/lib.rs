@@ -35,6 +35,7 @@ pub mod settings;
 mod simulation;
 pub mod stage;
 pub mod store;
+mod surviving_end;
 pub mod telemetry;
 mod write_epoch;
 

@@ -70,6 +70,8 @@ pub struct Wanted {
     pub offset: i64,
     /// Its metadata.
     pub metadata: CommitMetadata,
+    /// Whether it says again what is committed, for the sake of the lease.
+    pub renews: bool,
 }
 
 /// An assigned partition whose start is known.
@@ -189,21 +191,24 @@ impl Partition {
                 at_ms: closed.closed_at_ms,
                 write_epoch,
                 fill: closed.how == How::Fill,
+                tail: closed.range.tail(),
             })
         });
         let wanted = matches!(self.phase, Phase::Delivered { .. }) || intent.is_some();
         wanted.then(|| Wanted {
             offset,
             metadata: CommitMetadata::new(self.log_epoch, intent),
+            renews: false,
         })
     }
 
     /// The commit that renews the lease of the batch under way, when it is older than `age_ms`.
-    pub fn renewal(&self, now_ms: i64, age_ms: i64) -> Option<Wanted> {
+    pub fn renewal(&self, now_ms: i64, age_ms: u64) -> Option<Wanted> {
         match &self.phase {
-            Phase::Delivering { intent, lease, .. } if now_ms - lease.confirmed_ms() >= age_ms => Some(Wanted {
+            Phase::Delivering { intent, lease, .. } if lease.age_ms(now_ms) >= age_ms => Some(Wanted {
                 offset: self.committed,
                 metadata: CommitMetadata::new(self.log_epoch, Some(*intent)),
+                renews: true,
             }),
             _ => None,
         }

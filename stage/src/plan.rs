@@ -12,8 +12,8 @@
 //! | no commit, but a ledger | the commit expired (7 idle days) | go on at the ledger's end |
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
-//! | the ledger's last record is not in the log as it was | the topic was deleted and made again | a new log epoch, from the log's start |
 //! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
+//! | the last record of the ledger or of the pending batch is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
@@ -55,9 +55,27 @@ pub struct Facts {
     pub rows_end: Option<i64>,
     /// The batch of the known log epoch that was begun behind the ledger's end.
     pub begun: Option<Begun>,
-    /// Where the log is shorter than what is known of it: the end of the newest batch in the ledger whose last record the log
-    /// still has, as it was.
+    /// Whether the last record of the pending batch is still the one that it was made of; none where it cannot be told.
+    pub pending_matches: Option<bool>,
+    /// Where the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still has,
+    /// as it was.
     pub surviving_end: Option<i64>,
+}
+
+impl Facts {
+    /// The batch that was begun and is not known to be stored.
+    pub fn pending(&self) -> Option<Intent> {
+        let (committed, _) = of_this_life(self);
+        let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
+        intent.or(self.begun.map(|begun| begun.intent))
+    }
+
+    /// Whether the log is another one than what is known was read from: shorter, or with other records.
+    pub fn is_new_life(&self) -> bool {
+        let (_, ledger) = of_this_life(self);
+        let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
+        is_cut(self) || other_tail || self.pending_matches == Some(false)
+    }
 }
 
 /// A range to recover before new batches.
@@ -85,6 +103,8 @@ pub struct Plan {
     pub fetch_from: i64,
     /// Offsets that the log has lost.
     pub gap: Option<Gap>,
+    /// Where a new life begins: offsets of the life before behind its ledger, which may be stored in part.
+    pub left_behind: Option<Gap>,
     /// What has to be recovered first.
     pub recovery: Option<Recovery>,
 }
@@ -112,8 +132,7 @@ const FIRST_EPOCH: u32 = 1;
 pub fn decide(facts: &Facts) -> Plan {
     let log_epoch = known_epoch(facts.committed, facts.ledger.map(|ledger| ledger.log_epoch));
     let (committed, ledger) = of_this_life(facts);
-    let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
-    if is_cut(facts) || other_tail {
+    if facts.is_new_life() {
         return new_life(facts, log_epoch + 1);
     }
 
@@ -191,16 +210,18 @@ fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
 }
 
 /// Whether the log ends before what was surely read from it, or is promised to be in it.
-pub fn is_cut(facts: &Facts) -> bool {
+fn is_cut(facts: &Facts) -> bool {
     let (committed, ledger) = of_this_life(facts);
-    let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
-    let ends = [
-        committed.map(|c| c.offset),
-        intent.map(|intent| intent.end),
-        ledger.map(|l| l.end),
-        facts.rows_end,
-    ];
+    let ends = [committed.map(|c| c.offset), ledger.map(|l| l.end), begun_end(facts)];
     ends.into_iter().flatten().any(|end| end > facts.log_end)
+}
+
+/// Offset after the last record of the known life that may be stored beyond what is surely stored.
+fn begun_end(facts: &Facts) -> Option<i64> {
+    let pending = facts.pending().map(|intent| intent.end);
+    pending
+        .max(facts.begun.map(|begun| begun.intent.end))
+        .max(facts.rows_end)
 }
 
 /// An offset beyond the log that an operator set: it says nothing about what was read.
@@ -223,12 +244,16 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
 
 fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
     let start = facts.surviving_end.unwrap_or(facts.log_start).max(facts.log_start);
+    let (committed, ledger) = of_this_life(facts);
+    let stored_end = ledger.map(|l| l.end).or(committed.map(|c| c.offset));
+    let left_behind = stored_end.zip(begun_end(facts)).map(|(start, end)| Gap { start, end });
     Plan {
         log_epoch,
         new_epoch: true,
         start,
         fetch_from: start,
         gap: None,
+        left_behind: left_behind.filter(|gap| gap.start < gap.end),
         recovery: None,
     }
 }
@@ -250,6 +275,7 @@ fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> 
         start,
         fetch_from,
         gap,
+        left_behind: None,
         recovery,
     }
 }

@@ -226,6 +226,11 @@ impl Range {
         self.records.entries.last().map(|entry| self.records.get(entry))
     }
 
+    /// What tells the last record from another at its offset: Kafka timestamp, ms since 1970, and [`fingerprint`].
+    pub fn tail(&self) -> Option<(i64, u64)> {
+        self.last().map(|record| (record.timestamp_ms, fingerprint(&record)))
+    }
+
     /// The Kafka timestamp of each record, ms since 1970.
     pub fn each_timestamp_ms(&self) -> impl Iterator<Item = i64> {
         self.records.entries.iter().map(|entry| entry.timestamp_ms)

@@ -12,7 +12,6 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use crate::range::Range;
-use crate::stage::Expiry;
 use crate::store::{Store, StoreError, classify};
 
 /// The name of the column that every raw row has.
@@ -24,7 +23,7 @@ const MS_A_DAY: i64 = 86_400_000;
 pub struct Stored {
     /// Distinct offsets by table, in the order of the tables.
     pub by_table: Vec<(&'static str, HashSet<i64>)>,
-    /// Tables in which an offset is there more than once.
+    /// Tables in which an offset is there more than once; that of the rejected records also where it has one that is a row too.
     pub doubled: Vec<&'static str>,
 }
 
@@ -70,20 +69,37 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
             .by_table
             .push((table, rows.into_iter().map(|row| row.kafka_offset).collect()));
     }
+    if let [(_, rows), (rejected, offsets)] = &stored.by_table[..]
+        && !rows.is_disjoint(offsets)
+        && !stored.doubled.contains(rejected)
+    {
+        stored.doubled.push(rejected);
+    }
     Ok(stored)
 }
 
 const COORDINATES: &str =
     "kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?";
 
-/// Leaves one copy of each offset of `range` in `table`.
-pub async fn remove_doubles(store: &Store, table: &str, range: &Range) -> Result<(), StoreError> {
-    let sql = format!(
-        "delete from {table} where {COORDINATES} and (kafka_offset, inserted_at) not in \
+/// Leaves one copy of each offset of `range` in `table`, and none that is in a table before it in `tables`: a record that one release
+/// rejects and another takes is a row.
+pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: &Range) -> Result<(), StoreError> {
+    let mut doubled = format!(
+        "(kafka_offset, inserted_at) not in \
          (select kafka_offset, min(inserted_at) from {table} where {COORDINATES} group by kafka_offset)"
     );
-    let mut query = store.client.query(&sql).with_setting("lightweight_deletes_sync", "2");
-    for _ in 0..2 {
+    let before: Vec<&str> = tables.iter().copied().take_while(|&other| other != table).collect();
+    for other in &before {
+        doubled += &format!(" or kafka_offset in (select kafka_offset from {other} where {COORDINATES})");
+    }
+    let sql = format!("delete from {table} where {COORDINATES} and ({doubled})");
+    let mut query = store
+        .client
+        .query(&sql)
+        .with_setting("lightweight_deletes_sync", "2")
+        // Replicated tables refuse subqueries otherwise; what this one says is the same on each replica.
+        .with_setting("allow_nondeterministic_mutations", "1");
+    for _ in 0..2 + before.len() {
         query = query
             .bind(&*range.id.topic)
             .bind(range.id.partition)
@@ -110,16 +126,25 @@ pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatc
         .map_err(|error| StoreError::Fatal(error.to_string()))
 }
 
-/// The offsets of rows that deletion by age may take, or has taken, by now.
-pub fn expired(pieces: &[RecordBatch], expiry: Expiry, now_ms: i64) -> Result<HashSet<i64>, StoreError> {
+/// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
+pub async fn days_kept(store: &Store, table: &str) -> Result<Option<u32>, StoreError> {
+    let query = "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
+         extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) \
+         from system.tables where database = currentDatabase() and name = ?";
+    let days = store.client.query(query).bind(table).fetch_one::<u32>().await;
+    Ok(Some(days.map_err(classify)?).filter(|&days| days > 0))
+}
+
+/// The offsets of rows that deletion after `days` may take, or has taken, by now.
+pub fn expired(pieces: &[RecordBatch], time_column: &str, days: u32, now_ms: i64) -> Result<HashSet<i64>, StoreError> {
     // A day more: partitions are whole days, and the servers' clocks are not ours.
-    let kept_from_us = (now_ms - (i64::from(expiry.days) - 1) * MS_A_DAY) * 1_000;
+    let kept_from_us = (now_ms - (i64::from(days) - 1) * MS_A_DAY) * 1_000;
     let mut expired = HashSet::new();
     for piece in pieces {
         let times = piece
-            .column_by_name(expiry.time_column)
+            .column_by_name(time_column)
             .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-            .ok_or_else(|| StoreError::Fatal(format!("a block of raw rows has no time {}", expiry.time_column)))?;
+            .ok_or_else(|| StoreError::Fatal(format!("a block of raw rows has no time {time_column}")))?;
         let rows = offsets(piece)?.values().iter().zip(times.values());
         expired.extend(
             rows.filter(|&(_, &time)| time < kept_from_us)

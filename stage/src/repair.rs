@@ -51,7 +51,7 @@ impl<S: Stage> Delivery<S> {
         }
         for _ in 0..READ_BACKS_MAX {
             let stored = self.read_back(batch, &tables).await?;
-            let expired = self.expired(batch, made)?;
+            let expired = self.expired(batch, made).await?;
             let is_there = |offset: i64| stored.has(offset) || expired.contains(&offset);
             let complete = batch.range.records().iter().all(|record| is_there(record.offset));
             if stored.doubled.is_empty() && complete {
@@ -66,7 +66,7 @@ impl<S: Stage> Delivery<S> {
                     .inc();
                 self.inserts
                     .patiently(batch, || {
-                        read_back::remove_doubles(self.inserts.store(), table, batch.range)
+                        read_back::remove_doubles(self.inserts.store(), &tables, table, batch.range)
                     })
                     .await?;
             }
@@ -80,13 +80,19 @@ impl<S: Stage> Delivery<S> {
         )))
     }
 
-    /// The offsets whose rows may have been deleted by age already.
-    fn expired(&self, batch: &Batch<'_>, made: &Prepared) -> Result<HashSet<i64>, DeliveryError> {
-        let Some(expiry) = self.stage.expiry(&batch.range.id.topic) else {
+    /// The offsets whose rows may have been deleted by age already, as the table itself says.
+    async fn expired(&self, batch: &Batch<'_>, made: &Prepared) -> Result<HashSet<i64>, DeliveryError> {
+        let time_column = self.stage.time_column(&batch.range.id.topic);
+        let Some((time_column, block)) = time_column.zip(made.blocks.first()) else {
             return Ok(HashSet::new());
         };
-        let rows = made.blocks.first().map_or(&[][..], |block| &block.pieces);
-        read_back::expired(rows, expiry, now_ms()).map_err(fatal)
+        let store = self.inserts.store();
+        let days = self
+            .inserts
+            .patiently(batch, || read_back::days_kept(store, block.table))
+            .await?;
+        let expired = days.map(|days| read_back::expired(&block.pieces, time_column, days, now_ms()));
+        expired.transpose().map(Option::unwrap_or_default).map_err(fatal)
     }
 
     async fn read_back(&self, batch: &Batch<'_>, tables: &[&'static str]) -> Result<read_back::Stored, DeliveryError> {
@@ -103,7 +109,7 @@ impl<S: Stage> Delivery<S> {
         for table in self.stage.tables_by_offset(&range.id.topic) {
             let outcome = match read_back::read(self.inserts.store(), &[table], range).await {
                 Ok(stored) if stored.doubled.is_empty() => continue,
-                Ok(_) => read_back::remove_doubles(self.inserts.store(), table, range).await,
+                Ok(_) => read_back::remove_doubles(self.inserts.store(), &[table], table, range).await,
                 Err(error) => Err(error),
             };
             let Range { id, start, end, .. } = range;

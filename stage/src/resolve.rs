@@ -10,12 +10,13 @@ use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
 use crate::metrics::Metrics;
-use crate::plan::{Begun, Facts, Gap, Plan, decide, is_cut, known_epoch};
+use crate::plan::{Begun, Facts, Gap, Plan, decide, known_epoch};
 use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
 use crate::store::{Store, StoreError, classify};
+use crate::surviving_end::Search;
 use crate::write_epoch::WriteEpoch;
 
 /// What is known of a partition when it begins.
@@ -77,17 +78,22 @@ impl<S: Stage> Resolver<S> {
     }
 
     async fn attempt(&self, id: &PartitionId) -> Result<Resolved, FactsError> {
+        // What is written down below is true of this moment: whoever slept since then is refused by the table.
+        let asked_ms = now_ms();
         let (facts, partitions) = self.gather(id).await?;
         let plan = decide(&facts);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         if plan.new_epoch {
             tracing::warn!(partition = %id, log_epoch = plan.log_epoch,
                 "the topic was made again or lost its end: a new log epoch begins");
+            if let Some(gap) = plan.left_behind {
+                self.write_gap(id, plan.log_epoch - 1, gap, asked_ms).await?;
+            }
             let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start);
-            self.write(id, plan.start, row).await?;
+            self.write(row, asked_ms).await?;
         }
         if let Some(gap) = plan.gap {
-            self.tell_gap(id, &plan, gap).await?;
+            self.tell_gap(id, &plan, gap, asked_ms).await?;
         }
         let stated = facts::stated(&self.store, id, plan.log_epoch).await?;
         self.tell_incidents(id, &plan, &stated, partitions).await;
@@ -159,9 +165,32 @@ impl<S: Stage> Resolver<S> {
             log_end: bounds.end,
             rows_end,
             begun,
+            pending_matches: None,
             surviving_end: None,
         };
-        Ok((self.with_surviving_end(id, facts).await?, partitions))
+        let pending_matches = self.pending_matches(id, &facts).await?;
+        let facts = Facts {
+            pending_matches,
+            ..facts
+        };
+        let surviving_end = match facts.is_new_life() {
+            true => self.surviving_end(id, &facts).await?,
+            false => None,
+        };
+        let facts = Facts { surviving_end, ..facts };
+        Ok((facts, partitions))
+    }
+
+    /// Whether the log still has the last record of the pending batch; none where it cannot be told.
+    async fn pending_matches(&self, id: &PartitionId, facts: &Facts) -> Result<Option<bool>, FactsError> {
+        let Some((last, tail)) = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?))) else {
+            return Ok(None);
+        };
+        if !(facts.log_start..facts.log_end).contains(&last) {
+            return Ok(None);
+        }
+        let found = self.ask(id, move |probe, id| probe.record_at(id, last)).await?;
+        Ok(found.map(|found| found == tail))
     }
 
     /// The batch that was begun behind the ledger's end.
@@ -184,32 +213,33 @@ impl<S: Stage> Resolver<S> {
         Ok(answer?)
     }
 
-    /// Where a log that was cut is still as it was.
-    async fn with_surviving_end(&self, id: &PartitionId, facts: Facts) -> Result<Facts, FactsError> {
-        if !is_cut(&facts) {
-            return Ok(facts);
+    /// Where a log that lost its end is still as it was. What survives is a beginning of it, so the ledger's batches are bisected
+    /// for the newest whose last record it still has.
+    async fn surviving_end(&self, id: &PartitionId, facts: &Facts) -> Result<Option<i64>, FactsError> {
+        let mut search = Search::new(facts.log_start, facts.log_end);
+        while let Some(end_max) = search.ask() {
+            let tail = ledger::read(&self.store, self.stage.name(), id, end_max).await?;
+            let tail = tail.filter(|tail| tail.end_offset > search.low());
+            let batch = match tail {
+                None => None,
+                Some(tail) => {
+                    let end = tail.end_offset;
+                    let question = move |probe: &Probe, id: &PartitionId| match tail.records {
+                        0 => Ok(false), // a gap, which proves nothing
+                        _ => Ok(tail.end(probe.record_at(id, end - 1)?).tail_matches == Some(true)),
+                    };
+                    Some((end, self.ask(id, question).await?))
+                }
+            };
+            search.answer(end_max, batch);
         }
-        let tail = ledger::read(&self.store, self.stage.name(), id, facts.log_end).await?;
-        let Some(tail) = tail.filter(|tail| tail.records > 0 && tail.end_offset > facts.log_start) else {
-            return Ok(facts);
-        };
-        let question = move |probe: &Probe, id: &PartitionId| {
-            let found = probe.record_at(id, tail.end_offset - 1)?;
-            Ok((tail.end(found).tail_matches == Some(true)).then_some(tail.end_offset))
-        };
-        let surviving_end = self.ask(id, question).await?;
-        Ok(Facts { surviving_end, ..facts })
+        Ok(search.found())
     }
 
     /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is
     /// repeated, the row of that range is the ledger's.
-    async fn tell_gap(&self, id: &PartitionId, plan: &Plan, gap: Gap) -> Result<(), FactsError> {
-        let mut stored = Vec::new();
-        for table in self.stage.tables_by_offset(&id.topic) {
-            stored.push(self.stored_in_gap(table, id, plan.log_epoch, gap).await?);
-        }
-        let rejected = stored.pop().unwrap_or(0);
-        let rows: u64 = stored.iter().sum();
+    async fn tell_gap(&self, id: &PartitionId, plan: &Plan, gap: Gap, asked_ms: i64) -> Result<(), FactsError> {
+        let (rows, rejected) = self.stored_in_gap(id, plan.log_epoch, gap).await?;
         let lost = (gap.end - gap.start) as u64;
         let detail = format!(
             "{lost} offsets were deleted from the log before {} had them in its ledger, {} of them are stored all the same: \
@@ -227,11 +257,27 @@ impl<S: Stage> Resolver<S> {
         if plan.repeats_a_part() {
             return Ok(());
         }
-        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, rows, rejected);
-        self.write(id, gap.start, row).await
+        self.write_gap(id, plan.log_epoch, gap, asked_ms).await
     }
 
-    async fn stored_in_gap(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {
+    /// Tells the ledger of offsets that can no longer be read, and how many of them had been stored all the same.
+    async fn write_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap, asked_ms: i64) -> Result<(), FactsError> {
+        let (rows, rejected) = self.stored_in_gap(id, log_epoch, gap).await?;
+        let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected);
+        self.write(row, asked_ms).await
+    }
+
+    /// Rows and rejected records of `gap`.
+    async fn stored_in_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<(u64, u64), FactsError> {
+        let mut stored = Vec::new();
+        for table in self.stage.tables_by_offset(&id.topic) {
+            stored.push(self.offsets_stored(table, id, log_epoch, gap).await?);
+        }
+        let rejected = stored.pop().unwrap_or(0);
+        Ok((stored.iter().sum(), rejected))
+    }
+
+    async fn offsets_stored(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {
         self.store
             .client
             .query(&format!(
@@ -249,9 +295,8 @@ impl<S: Stage> Resolver<S> {
     }
 
     /// Such rows replace themselves when they are written again, so they need no lease of a batch.
-    async fn write(&self, id: &PartitionId, start: i64, mut row: LedgerRow) -> Result<(), FactsError> {
-        row.inserted_at = now_ms();
-        let token = format!("{}/{id}/{start}/{}", self.stage.name(), row.inserted_at);
-        Ok(self.store.insert_row(ledger::TABLE, &row, &token).await?)
+    async fn write(&self, mut row: LedgerRow, asked_ms: i64) -> Result<(), FactsError> {
+        row.inserted_at = asked_ms;
+        Ok(self.store.insert_row(ledger::TABLE, &row, &row.token()).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! ClickHouse as the delivery sees it: one block inserted under one token, and every failure in one of four classes.
 //!
 //! Settings that the protocol depends on are pinned on each insert and cannot be configured away: no asynchronous inserts
-//! (their tokens are not checked by default), one insert thread (the block must not be cut by chance), both time-outs.
+//! (their tokens are not checked by default), tokens that count, one insert thread (the block must not be cut by chance), both time-outs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,8 @@ impl Store {
             .clone()
             .with_setting("async_insert", "0")
             .with_setting("max_insert_threads", "1")
-            .with_setting("insert_deduplicate", "1")
+            // `insert_deduplicate` is read no more where this one is set, in a profile too.
+            .with_setting("deduplicate_insert", "enable")
             .with_setting("max_partitions_per_insert_block", "100")
             .with_setting("input_format_arrow_allow_missing_columns", "0");
         if config.quorum {

@@ -13,6 +13,8 @@ use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
 const TABLE: &str = "rebuilds";
+/// Numbers that are tried for a new rebuild.
+const CLAIMS_MAX: u32 = 3;
 
 /// Where the records of a rebuild come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,8 +83,9 @@ impl Rebuild {
             return Err(other_is_unfinished(unfinished));
         }
         let now_ms = now_ms();
-        let row = Stored {
-            number: known.iter().map(|row| row.number).max().unwrap_or(0) + 1,
+        let newest = known.iter().map(|row| row.number).max().unwrap_or(0);
+        let first = Stored {
+            number: newest + 1,
             hour_from: scope.from,
             hour_to: scope.to,
             tenant_id: scope.tenant.clone(),
@@ -94,15 +97,23 @@ impl Rebuild {
             requested_by: requested_by.to_owned(),
             inserted_at: now_ms,
         };
-        insert(store, &row, "registered").await?;
-        let known = read(store).await?;
-        match known.into_iter().find(|known| known.number == row.number) {
-            Some(known) if known.requested_by == row.requested_by => Ok(Self { row, is_resumed: false }),
-            Some(other) => Err(other_is_unfinished(&other)),
-            None => Err(ToolError::Refused(
-                "the rebuild was registered, and is not in the table rebuilds".to_owned(),
-            )),
+        // An engine that lost its power may know the token of a number without its row: then the next number is free.
+        for number in (newest + 1)..=(newest + CLAIMS_MAX) {
+            let row = Stored {
+                number,
+                ..first.clone()
+            };
+            insert(store, &row).await?;
+            let known = read(store).await?;
+            match known.into_iter().find(|known| known.number == number) {
+                Some(known) if known.requested_by == row.requested_by => return Ok(Self { row, is_resumed: false }),
+                Some(other) => return Err(other_is_unfinished(&other)),
+                None => {}
+            }
         }
+        Err(ToolError::Refused(
+            "the rebuild was registered, and is not in the table rebuilds".to_owned(),
+        ))
     }
 
     /// Refuses when it was abandoned meanwhile, or is no longer the newest.
@@ -122,12 +133,12 @@ impl Rebuild {
     pub async fn make_visible(&self, store: &Store) -> Result<(), ToolError> {
         let mut row = self.in_state(State::Visible);
         row.visible_at = row.inserted_at;
-        insert(store, &row, "visible").await
+        insert(store, &row).await
     }
 
     /// Gives it up: what it wrote will never be seen.
     pub async fn abandon(&self, store: &Store) -> Result<(), ToolError> {
-        insert(store, &self.in_state(State::Abandoned), "abandoned").await
+        insert(store, &self.in_state(State::Abandoned)).await
     }
 
     /// Of the states of a rebuild the newest counts, also when another host with a slower clock writes it.
@@ -185,7 +196,11 @@ async fn read(store: &Store) -> Result<Vec<Stored>, ToolError> {
     Ok(store.client.query(query).fetch_all().await?)
 }
 
-async fn insert(store: &Store, row: &Stored, state: &str) -> Result<(), ToolError> {
-    let token = format!("rebuild/{}/{state}", row.number);
+/// Whoever registers a number first has it; the other states replace one another.
+async fn insert(store: &Store, row: &Stored) -> Result<(), ToolError> {
+    let token = match row.state == State::Registered as i8 {
+        true => format!("rebuild/{}/registered", row.number),
+        false => format!("rebuild/{}/{}/{}", row.number, row.state, row.inserted_at),
+    };
     Ok(store.insert_row(TABLE, row, &token).await?)
 }

@@ -130,13 +130,13 @@ impl Switch {
         let intent = committed
             .and_then(|committed| committed.metadata)
             .and_then(|metadata| metadata.intent);
-        Ok(match (intent, stored) {
-            (Some(_), _) => {
-                Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage")
-            }
-            (None, Some(end)) => Ok(end),
-            (None, None) if committed.is_none() => Ok(NOTHING_READ),
-            (None, None) => Err("has a commit and no ledger: start the aggregate stage"),
+        let is_begun = ledger::is_begun(&self.store, log, stored.unwrap_or(NOTHING_READ)).await?;
+        let is_pending = intent.is_some() || is_begun;
+        Ok(match (is_pending, stored) {
+            (true, _) => Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage"),
+            (false, Some(end)) => Ok(end),
+            (false, None) if committed.is_none() => Ok(NOTHING_READ),
+            (false, None) => Err("has a commit and no ledger: start the aggregate stage"),
         })
     }
 }

@@ -142,7 +142,8 @@ impl Upkeep {
                      from hour_revisions as r \
                      where r.kafka_topic = {topic:String} and r.inserted_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
                      group by tenant_id, hour order by hour, tenant_id";
-        let since = (state.revisions_seen_ms - self.lease_ms).max(0);
+        // The time of a row may be a lease behind or ahead of when it was stored, and so may that of the newest one seen.
+        let since = (state.revisions_seen_ms - 2 * self.lease_ms).max(0);
         let query = statements
             .query(query)
             .param("topic", &statements.topic)

@@ -114,6 +114,7 @@ const ALLOWED: &[&str] = &[
     "database_atomic_wait_for_drop_and_detach_synchronously",
     "distributed_ddl_task_timeout",
     "allow_suspicious_low_cardinality_types",
+    "allow_nondeterministic_mutations",
     "lightweight_deletes_sync",
     "materialize_ttl_after_modify",
     "max_partition_size_to_drop",

@@ -7,6 +7,8 @@ mod bed;
 mod crash_points;
 mod flow;
 mod logs;
+mod lost_answer;
+mod lost_end;
 mod members;
 mod outages;
 mod rejected;

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::bed::{Bed, wait_until};
 use crate::client::ready;
 use crate::history::insert_history;

@@ -56,7 +56,7 @@ impl<S: Stage> Member<S> {
     }
 
     pub(super) fn wanted_commits(&self, announce: bool) -> Vec<(Slot, Wanted)> {
-        let renewal_age_ms = self.options.lease_life.as_millis() as i64 / 4;
+        let renewal_age_ms = self.options.lease_life.as_millis() as u64 / 4;
         let now_ms = now_ms();
         let write_epoch = self.options.write_epoch.get();
         let mut assignments = self.group().assignments();
@@ -73,7 +73,8 @@ impl<S: Stage> Member<S> {
     }
 
     /// After an unknown outcome: reads what is committed. What is there already is accepted; what is still as before is left to
-    /// be committed again, identically; anything else was somebody else, and the partition starts anew.
+    /// be committed again, identically; anything else was somebody else, and the partition starts anew. A renewal changes nothing,
+    /// so what is there says nothing about it.
     fn resolve_doubt(&self, wanted: Vec<(Slot, Wanted)>, sent_ms: i64) -> Result<Vec<(Slot, Wanted)>, KafkaError> {
         let mut left = Vec::new();
         let (mut done, mut foreign) = (Vec::new(), Vec::new());
@@ -86,7 +87,7 @@ impl<S: Stage> Member<S> {
                 .and_then(|element| element.offset().to_raw())
                 .unwrap_or(-1);
             let same_metadata = found.is_some_and(|element| element.metadata() == wanted.metadata.encode());
-            if offset == wanted.offset && same_metadata {
+            if offset == wanted.offset && same_metadata && !wanted.renews {
                 done.push((slot, wanted));
             } else if offset > wanted.offset {
                 foreign.push(slot);
@@ -119,7 +120,11 @@ impl<S: Stage> Member<S> {
 
     fn commit_failed(&mut self, error: &KafkaError, sent_ms: i64) {
         self.metrics.commit_failures.inc();
-        let mut backoff = self.doubt.take().map_or_else(Backoff::default, |doubt| doubt.backoff);
+        // What is found to be committed may be of the first of several attempts.
+        let (sent_ms, mut backoff) = match self.doubt.take() {
+            Some(doubt) => (doubt.sent_ms, doubt.backoff),
+            None => (sent_ms, Backoff::default()),
+        };
         let wait = backoff.next_wait();
         tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the commit's outcome is unknown");
         self.doubt = Some(Doubt {

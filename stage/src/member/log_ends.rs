@@ -32,6 +32,7 @@ impl<S: Stage> Member<S> {
                 id: partition.id.clone(),
                 next_offset: partition.next_offset(),
                 is_at_rest: partition.is_at_rest(),
+                write_epoch: self.options.write_epoch.get(),
             };
             assignments.active_mut().map(ask).collect()
         };
@@ -100,7 +101,7 @@ impl<S: Stage> Member<S> {
             return self.start_anew(&[slot]);
         }
         partition.set_partitions(log_end.partitions);
-        partition.set_write_epoch(self.options.write_epoch.get());
+        partition.set_write_epoch(log_end.write_epoch);
         let next_offset = partition.next_offset();
         let is_read = log_end.is_read && next_offset == log_end.next_offset;
         let end = if is_read { next_offset } else { log_end.end };
@@ -137,6 +138,7 @@ struct Question {
     id: PartitionId,
     next_offset: i64,
     is_at_rest: bool,
+    write_epoch: u32,
 }
 
 impl Question {
@@ -154,6 +156,7 @@ impl Question {
             partitions,
             asked_at_ms,
             next_offset: self.next_offset,
+            write_epoch: self.write_epoch,
         })
     }
 }

@@ -10,6 +10,7 @@ const LOG: Facts = Facts {
     log_end: 1000,
     rows_end: None,
     begun: None,
+    pending_matches: None,
     surviving_end: None,
 };
 
@@ -28,6 +29,7 @@ fn intent(end: i64) -> Intent {
         at_ms: 9,
         write_epoch: 4,
         fill: false,
+        tail: None,
     }
 }
 
@@ -46,6 +48,7 @@ fn plain(start: i64) -> Plan {
         start,
         fetch_from: start,
         gap: None,
+        left_behind: None,
         recovery: None,
     }
 }
@@ -182,7 +185,69 @@ fn a_log_that_was_cut_inside_the_pending_batch_is_not_taken_for_whole() {
     let expected = Plan {
         log_epoch: 2,
         new_epoch: true,
+        left_behind: Some(Gap { start: 100, end: 150 }),
         ..plain(100)
+    };
+    assert_eq!(decide(&facts), expected);
+}
+
+#[test]
+fn a_log_that_was_cut_inside_a_batch_whose_intent_is_lost_too_is_not_taken_for_whole() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        begun: begun(100, 150),
+        log_end: 120,
+        surviving_end: Some(100),
+        ..LOG
+    };
+    assert!(decide(&facts).new_epoch);
+}
+
+#[test]
+fn a_pending_batch_whose_records_are_others_now_is_not_repeated() {
+    for facts in [
+        Facts {
+            committed: committed(100, 1, Some(150)),
+            ..LOG
+        },
+        Facts {
+            committed: committed(100, 1, None),
+            begun: begun(100, 150),
+            ..LOG
+        },
+    ] {
+        let facts = Facts {
+            ledger: ledger(1, 100),
+            pending_matches: Some(false),
+            surviving_end: Some(100),
+            ..facts
+        };
+        let expected = Plan {
+            log_epoch: 2,
+            new_epoch: true,
+            left_behind: Some(Gap { start: 100, end: 150 }),
+            ..plain(100)
+        };
+        assert_eq!(decide(&facts), expected);
+    }
+}
+
+#[test]
+fn a_log_that_lost_its_end_and_got_another_goes_on_behind_the_last_batch_that_survived() {
+    let facts = Facts {
+        committed: committed(100, 1, None),
+        ledger: Some(LedgerEnd {
+            tail_matches: Some(false),
+            ..ledger(1, 100).unwrap()
+        }),
+        surviving_end: Some(60),
+        ..LOG
+    };
+    let expected = Plan {
+        log_epoch: 2,
+        new_epoch: true,
+        ..plain(60)
     };
     assert_eq!(decide(&facts), expected);
 }

@@ -127,6 +127,7 @@ impl World {
             log_end: self.log_end(),
             rows_end: rows_end.filter(|_| self.by_offset),
             begun: begun.copied(),
+            pending_matches: Some(true),
             surviving_end: None,
         }
     }

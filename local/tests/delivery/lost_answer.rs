@@ -1,0 +1,93 @@
+//! An engine that remembers a token without its rows: it died, or lost power, between the two.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::bed::Bed;
+use crate::flow::Flow;
+
+/// What the address of an insert of raw samples contains.
+const INSERT: &[u8] = b"into+metrics+format";
+
+/// Stands before the engine. Of the first insert of raw samples it keeps the answer to itself, and does a deed instead.
+struct Proxy {
+    engine: String,
+    deed: Box<dyn Fn() + Send + Sync>,
+    is_done: AtomicBool,
+}
+
+impl Proxy {
+    /// The address of a proxy before `engine`, which lives as long as the process.
+    fn start(engine: &str, deed: impl Fn() + Send + Sync + 'static) -> (String, Arc<Self>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = Arc::new(Self {
+            engine: engine.trim_start_matches("http://").to_owned(),
+            deed: Box::new(deed),
+            is_done: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&proxy);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let proxy = Arc::clone(&accepting);
+                std::thread::spawn(move || proxy.serve(client));
+            }
+        });
+        (url, proxy)
+    }
+
+    /// One connection, both ways. Ends it where the answer is kept.
+    fn serve(self: Arc<Self>, client: TcpStream) {
+        let Ok(engine) = TcpStream::connect(&self.engine) else {
+            return;
+        };
+        let (mut from_client, mut to_engine) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+        let inserts = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&inserts);
+        std::thread::spawn(move || {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(read @ 1..) = from_client.read(&mut bytes) {
+                if bytes[..read].windows(INSERT.len()).any(|window| window == INSERT) {
+                    seen.store(true, Ordering::SeqCst);
+                }
+                if to_engine.write_all(&bytes[..read]).is_err() {
+                    break;
+                }
+            }
+            drop(to_engine.shutdown(Shutdown::Write));
+        });
+        let (mut from_engine, mut to_client) = (engine, client);
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = from_engine.read(&mut bytes) {
+            if inserts.load(Ordering::SeqCst) && !self.is_done.swap(true, Ordering::SeqCst) {
+                (self.deed)();
+                break;
+            }
+            if to_client.write_all(&bytes[..read]).is_err() {
+                break;
+            }
+        }
+        drop(to_client.shutdown(Shutdown::Both));
+        drop(from_engine.shutdown(Shutdown::Both));
+    }
+}
+
+#[test]
+fn rows_that_are_gone_under_a_known_token_are_inserted_again() {
+    let bed = Bed::shared();
+    let flow = Flow::new(bed, "known-token", 1);
+    let topic = flow.topic.clone();
+    let (url, proxy) = Proxy::start(&bed.layout().clickhouse_url(), move || {
+        bed.execute(&format!("delete from metrics where kafka_topic = '{topic}'"));
+    });
+    let _stages = [
+        flow.ingest(&[("HOROLOG_INGEST__CLICKHOUSE__URL", &url)]),
+        flow.aggregate(&[]),
+    ];
+    flow.produce(500);
+    flow.wait_until_stored();
+    assert!(proxy.is_done.load(Ordering::SeqCst), "an answer was kept");
+    flow.assert_exactly_once();
+}

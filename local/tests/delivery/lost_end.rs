@@ -1,0 +1,95 @@
+//! A log that lost its end, as in a power cut or an unclean election, and got another one before anybody looked.
+
+use crate::bed::{Bed, Record, now_ms, wait_until};
+use crate::flow::{Flow, STORED_DEADLINE};
+
+/// Samples with a Kafka timestamp of their own, so that the same ones can be produced again.
+fn samples(flow: &Flow<'_>, numbers: std::ops::Range<u64>) -> Vec<Record> {
+    let now_ms = now_ms();
+    let sample = |number| flow.sample(number, now_ms).at(now_ms - 60_000 + number as i64);
+    numbers.map(sample).collect()
+}
+
+/// Makes the topic again with only the first `kept` of its `records`, and `others` behind them.
+fn lose_the_end(flow: &Flow<'_>, records: &[Record], kept: usize, others: &[Record]) {
+    flow.recreate();
+    let log: Vec<Record> = records[..kept].iter().chain(others).cloned().collect();
+    flow.bed.produce(&flow.topic, 0, &log);
+}
+
+/// The ends of a stage's ledger in a life of the log.
+fn ends(flow: &Flow<'_>, stage: &str, log_epoch: u32) -> Vec<(i64, i64)> {
+    flow.bed.sql(&format!(
+        "select start_offset, end_offset from batch_ledger final where stage = '{stage}' and kafka_topic = '{}' \
+         and log_epoch = {log_epoch} and entry in ('batch', 'recovered') order by 1",
+        flow.topic
+    ))
+}
+
+#[test]
+fn goes_on_behind_the_last_batch_that_is_as_it_was() {
+    let flow = Flow::new(Bed::shared(), "lost-end", 1);
+    let records = samples(&flow, 0..600);
+    let small = [
+        ("HOROLOG_INGEST__BATCH__ROWS_MAX", "100"),
+        ("HOROLOG_AGGREGATE__BATCH__ROWS_MAX", "100"),
+    ];
+    let mut stages = [flow.ingest(&small), flow.aggregate(&small)];
+    flow.bed.produce(&flow.topic, 0, &records);
+    flow.count_sent(600);
+    flow.wait_until_stored();
+    for stage in &mut stages {
+        stage.kill9();
+    }
+    lose_the_end(&flow, &records, 350, &samples(&flow, 1_000..1_400));
+    let _stages = [flow.ingest(&small), flow.aggregate(&small)];
+    for stage in ["ingest", "aggregate"] {
+        wait_until(STORED_DEADLINE, &format!("{stage} has the new end"), || {
+            ends(&flow, stage, 2).last().is_some_and(|&(_, end)| end == 750)
+        });
+        let survived = ends(&flow, stage, 1).into_iter().map(|(_, end)| end);
+        let survived = survived.filter(|&end| end <= 350).max().unwrap();
+        assert!(survived > 250, "batches of at most 100 records: {survived}");
+        let new_life = ends(&flow, stage, 2);
+        assert_eq!(new_life[0].0, survived, "{stage}");
+        assert!(new_life.windows(2).all(|pair| pair[0].1 == pair[1].0), "{new_life:?}");
+    }
+    let lives: Vec<(u32, u64)> = flow.bed.sql(&format!(
+        "select log_epoch, count() from metrics where kafka_topic = '{}' group by log_epoch order by 1",
+        flow.topic
+    ));
+    let begin = ends(&flow, "ingest", 2)[0].0;
+    assert_eq!(lives, [(1, 600), (2, 750 - begin as u64)]);
+}
+
+#[test]
+fn a_pending_batch_is_not_repeated_with_other_records() {
+    let flow = Flow::new(Bed::shared(), "lost-pending", 1);
+    let records = samples(&flow, 0..300);
+    let mut dying = flow.ingest(&[("HOROLOG_CRASH_AT", "after-rows")]);
+    flow.bed.produce(&flow.topic, 0, &records);
+    wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
+        dying.exited().is_some()
+    });
+    let stored = |log_epoch: u32| -> u64 {
+        flow.bed.one(&format!(
+            "select count() from metrics where kafka_topic = '{}' and log_epoch = {log_epoch}",
+            flow.topic
+        ))
+    };
+    let before = stored(1);
+    assert!(before > 0);
+    // Only the first record is as it was, so the pending batch cannot be, wherever it ended.
+    lose_the_end(&flow, &records, 1, &samples(&flow, 1_000..1_500));
+    let _ingest = flow.ingest(&[]);
+    wait_until(STORED_DEADLINE, "the new records are stored", || {
+        ends(&flow, "ingest", 2).last().is_some_and(|&(_, end)| end == 501)
+    });
+    assert_eq!((stored(1), stored(2)), (before, 501));
+    let left_behind: u64 = flow.bed.one(&format!(
+        "select sum(rows) from batch_ledger final where stage = 'ingest' and kafka_topic = '{}' and log_epoch = 1 \
+         and entry = 'gap'",
+        flow.topic
+    ));
+    assert_eq!(left_behind, before, "the ledger knows of what the old life left behind");
+}
