@@ -5,6 +5,7 @@
 //! that is made again after a crash gives the same rows in the same order.
 
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -41,7 +42,9 @@ pub enum BlockError {
 
 /// Where a batch comes from, and in which epoch it is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Place<'a> {
+    /// Its topic.
+    pub topic: &'a str,
     /// Its partition.
     pub partition: i32,
     /// Even; see ARCHITECTURE.md, "Epochs".
@@ -51,7 +54,7 @@ pub struct Place {
 /// The block of `metrics_hourly`, and the records in it by hour (seconds since 1970 of its start).
 pub fn metrics_hourly(
     hours: &Hours,
-    place: Place,
+    place: Place<'_>,
     frame: TimeFrame,
 ) -> Result<(Block, BTreeMap<u32, u64>), BlockError> {
     let mut texts: [StringBuilder; 7] = Default::default();
@@ -108,6 +111,10 @@ pub fn metrics_hourly(
         (
             "epoch",
             Arc::new(UInt32Array::from_value(place.write_epoch, hours.len())),
+        ),
+        (
+            "kafka_topic",
+            Arc::new(StringArray::from_iter_values(repeat_n(place.topic, hours.len()))),
         ),
         (
             "count",

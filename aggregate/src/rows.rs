@@ -1,7 +1,7 @@
 //! Samples with where each stands in which log, from raw rows or from the log itself.
 //!
 //! In: columns of `metrics` as an Arrow stream, or records of a partition. Out: the same samples in groups that the stage
-//! would have written apart: by partition, and by the minute in which they revised their hour.
+//! would have written apart: by topic and partition, and by the minute in which they revised their hour.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,9 +19,11 @@ use crate::samples::{Samples, SamplesError};
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 
-/// What the stage writes apart: the partition, and the minute of the revision (0 for what was on time).
+/// What the stage writes apart: topic and partition, and the minute of the revision (0 for what was on time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
+    /// Position of the topic.
+    pub topic: i32,
     /// The partition.
     pub partition: i32,
     /// Seconds since 1970; 0 for samples that were on time.
@@ -145,6 +147,7 @@ impl Rows {
                 revised_at(batches, self.samples.offset[row], hour_of(self.samples.time.value(row)))
             };
             let group = Group {
+                topic: place.0,
                 partition: place.1,
                 revised_at,
             };

@@ -121,6 +121,7 @@ impl Stage for Aggregation {
             .map_err(|error| bug(&error))?;
         let (aggregates, overflow) = limit_keys(aggregates, self.limits.keys_per_tenant_max);
         let place = Place {
+            topic: &range.id.topic,
             partition: range.id.partition,
             write_epoch: intent.write_epoch,
         };

@@ -52,7 +52,7 @@ impl Default for Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Consumer group.
+    /// Consumer group. Its name contains `ingest` and the name of no other stage.
     pub group: String,
     /// Topic of metric samples.
     pub metrics_topic: String,

@@ -59,6 +59,11 @@ impl Ingest {
         })
     }
 
+    /// Which records of a topic are accepted.
+    pub fn decode(&self, topic: &str, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
+        self.source(topic).decode(records)
+    }
+
     fn source(&self, topic: &str) -> &Source {
         if topic == self.audit.topic {
             &self.audit

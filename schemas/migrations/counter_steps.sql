@@ -7,7 +7,7 @@ select
     lagInFrame(r.time, 1, toDateTime64(0, 6, 'UTC')) over samples as previous_time
 from r
 window samples as (
-    partition by r.tenant_id, r.metric_name, r.service_id, r.plugin_id, r.environment, r.series_id
+    partition by r.kafka_topic, r.tenant_id, r.metric_name, r.service_id, r.plugin_id, r.environment, r.series_id
     order by r.time, r.kafka_partition, r.kafka_offset
     rows between 1 preceding and current row
 )

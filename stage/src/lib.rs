@@ -27,6 +27,7 @@ pub mod probe;
 pub mod range;
 mod read_back;
 mod repair;
+mod requirements;
 mod resolve;
 pub mod retry;
 pub mod run;

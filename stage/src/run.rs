@@ -23,8 +23,9 @@ use crate::member::{Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
 use crate::probe::Probe;
+use crate::requirements::{require_schema, require_topics};
 use crate::resolve::Resolver;
-use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
+use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig, check_group};
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
@@ -38,7 +39,7 @@ pub struct RunOptions {
     pub clickhouse: ClickHouseConfig,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
-    /// Consumer group, and the setting that names it.
+    /// Consumer group, `source.group`.
     pub group: String,
     /// Topics with the settings that name them.
     pub topics: Vec<(String, &'static str)>,
@@ -51,9 +52,10 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self, stage: &str) -> Result<(), ConfigError> {
         self.batch.check()?;
         self.delivery.check()?;
+        check_group(&self.group, stage)?;
         for (number, (topic, setting)) in self.topics.iter().enumerate() {
             let same = self.topics[..number].iter().find(|(other, _)| other == topic);
             if let Some((_, other)) = same {
@@ -93,6 +95,19 @@ pub enum RunError {
         /// Where it was looked for.
         bootstrap: String,
     },
+    /// Records of a compacted topic vanish before they are read.
+    #[error(
+        "{setting} = {topic}: its cleanup.policy is {policy}, so records vanish from its middle before they are read: \
+         set the topic's cleanup.policy to delete, or name another topic"
+    )]
+    Compacted {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        topic: String,
+        /// The topic's own setting.
+        policy: String,
+    },
     /// The broker does not say which cluster it belongs to.
     #[error("kafka.bootstrap = {bootstrap}: the broker does not tell the cluster's id")]
     ClusterId {
@@ -126,7 +141,7 @@ pub async fn run<S: Stage>(
     mut registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    options.check()?;
+    options.check(stage.name())?;
     let store = Store::new(&options.clickhouse)?;
     let client_config = options.kafka.client_config();
     let kafka_error = |source| RunError::Kafka {
@@ -268,46 +283,6 @@ fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Ev
             }
         });
     })
-}
-
-/// The tables are as this release expects them; gives the life of a lease by their constraints.
-async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
-    let refused = |reason: String| RunError::ClickHouse {
-        url: options.clickhouse.url.clone(),
-        reason,
-    };
-    let current = horolog_schemas::migrate::require_current(&store.client).await;
-    current.map_err(|error| refused(error.to_string()))?;
-    match store.quorum_fits().await {
-        Ok(true) => (),
-        Ok(false) => return Err(RunError::Quorum),
-        Err(error) => return Err(refused(error.to_string())),
-    }
-    let lease_s = store.lease_s().await.map_err(|error| refused(error.to_string()))?;
-    options.delivery.check_lease(lease_s)?;
-    Ok(Duration::from_secs(lease_s))
-}
-
-/// All topics exist; gives the cluster's identifier, which is part of every token.
-async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<String, RunError> {
-    let (topics, bootstrap) = (options.topics.clone(), options.kafka.bootstrap.clone());
-    let asked = tokio::task::spawn_blocking(move || {
-        for (topic, setting) in topics {
-            let partitions = probe.partition_count(&topic).map_err(|source| RunError::Kafka {
-                bootstrap: bootstrap.clone(),
-                source,
-            })?;
-            if partitions == 0 {
-                return Err(RunError::Topic {
-                    setting,
-                    topic,
-                    bootstrap,
-                });
-            }
-        }
-        probe.cluster_id().ok_or(RunError::ClusterId { bootstrap })
-    });
-    asked.await.map_err(|_| RunError::Panic)?
 }
 
 /// Done when the process is asked to end: SIGTERM or SIGINT.

@@ -12,6 +12,8 @@ const BATCH_BYTES_MAX: u64 = 1 << 30;
 const LEASE_S: RangeInclusive<u64> = 1..=3_600;
 /// The broker takes a member for dead that does not poll for five minutes.
 const DRAIN_DEADLINE_S_MAX: u64 = 240;
+/// All stages, by the names that they go by in the ledger.
+const STAGES: [&str; 2] = ["ingest", "aggregate"];
 
 /// `[batch]`: when a batch is closed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +106,22 @@ fn require(setting: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(),
     })
 }
 
+/// Two stages in one group would divide the partitions, and each would miss what the other reads. A group's name tells the one stage
+/// that it is of, so that no two stages can ever have the same.
+pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
+    let named: Vec<&str> = STAGES.into_iter().filter(|name| group.contains(name)).collect();
+    if named == [stage] {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: "source.group".to_owned(),
+        reason: format!(
+            "{group:?} has to contain \"{stage}\" and the name of no other stage: stages in one group would each miss what \
+             the others read"
+        ),
+    })
+}
+
 /// `[completeness]`: when an hour is complete.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +177,28 @@ fn milliseconds(seconds: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_of_a_group_serves_two_stages() {
+        for group in [
+            "horolog-ingest",
+            "horolog-aggregate",
+            "team.ingest.2",
+            "horolog",
+            "",
+            "ingest-aggregate",
+        ] {
+            let allowed = STAGES.iter().filter(|stage| check_group(group, stage).is_ok()).count();
+            assert!(allowed <= 1, "{group}");
+        }
+        assert!(check_group("horolog-ingest", "ingest").is_ok());
+        assert!(check_group("horolog-aggregate", "aggregate").is_ok());
+        let refused = check_group("horolog-ingest", "aggregate").unwrap_err().to_string();
+        assert!(
+            refused.starts_with("source.group: \"horolog-ingest\" has to contain \"aggregate\""),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn a_value_with_which_nothing_would_ever_happen_is_refused_by_name() {

@@ -15,6 +15,8 @@ use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowWrite};
 
 use crate::config::{ClickHouseConfig, ConfigError};
+use crate::lease::now_ms;
+use crate::retry::Backoff;
 
 /// Bytes of an Arrow stream that are handed to the connection at a time.
 const SEND_CHUNK_BYTES: usize = 1 << 20;
@@ -128,6 +130,29 @@ impl Store {
 }
 
 impl Store {
+    /// Inserts for a command that an operator runs, again and again until the outcome is known or the attempts are used up. The lease
+    /// is taken at each attempt, so that a process that slept cannot add rows after it was given up.
+    pub async fn insert_until_known(
+        &self,
+        table: &str,
+        rows: &RecordBatch,
+        token: &str,
+        attempts_max: u32,
+    ) -> Result<(), StoreError> {
+        let mut backoff = Backoff::default();
+        let mut attempt = 1;
+        loop {
+            match self.insert(table, rows, token, now_ms()).await {
+                Err(error @ (StoreError::Unknown(_) | StoreError::Lease(_))) if attempt < attempts_max => {
+                    tracing::warn!(%error, attempt, "clickhouse did not take the rows, repeating");
+                    attempt += 1;
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Inserts one row under `token`; its lease is a column of its own.
     pub async fn insert_row<T: RowOwned + RowWrite>(
         &self,

@@ -6,19 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use horolog_stage::crash;
-use horolog_stage::retry::Backoff;
-use horolog_stage::store::StoreError;
 use indicatif::ProgressBar;
 
+use super::panicked;
 use super::parts::Done;
 use super::plan::{self, Part};
 use super::reading::{Read, Reader};
 use super::recompute::{Recomputation, Recomputed};
 use super::register::{Rebuild, Source};
 use super::run::Work;
-use super::{now_ms, panicked};
 use crate::ledger;
 use crate::rows::{Rows, hour_of};
 use crate::scope::{Scope, show_hour};
@@ -38,13 +35,15 @@ impl Work {
         bar: &ProgressBar,
     ) -> Result<(BTreeMap<u32, u64>, u64), ToolError> {
         let recomputed = self.read(part, reader, recomputation, bar).await?;
-        let epoch = rebuild.epoch();
-        let made = tokio::task::spawn_blocking(move || recomputed.into_block(epoch)).await;
+        let (epoch, recomputation) = (rebuild.epoch(), recomputation.clone());
+        let made = tokio::task::spawn_blocking(move || recomputation.block(recomputed, epoch)).await;
         let (pieces, hours) = made.map_err(panicked)??;
         let mut partials = 0;
         for (number, piece) in pieces.iter().enumerate() {
             let token = format!("rebuild/{}/{}/{number}", rebuild.number(), part.name());
-            self.insert(piece, &token).await?;
+            self.store
+                .insert_until_known("metrics_hourly", piece, &token, ATTEMPTS_MAX)
+                .await?;
             partials += piece.num_rows() as u64;
             crash::point("rebuild-piece");
         }
@@ -104,24 +103,6 @@ impl Work {
         match part.place {
             plan::Place::Hours(from, to) => self.scope.in_hours(from, to),
             plan::Place::Offsets(..) => self.scope.clone(),
-        }
-    }
-
-    /// Inserts until the outcome is known. The lease is taken at each attempt, so that a process that slept cannot add rows after
-    /// it was given up.
-    async fn insert(&self, piece: &RecordBatch, token: &str) -> Result<(), ToolError> {
-        let mut backoff = Backoff::default();
-        let mut attempt = 1;
-        loop {
-            match self.store.insert("metrics_hourly", piece, token, now_ms()).await {
-                Ok(()) => return Ok(()),
-                Err(error @ (StoreError::Unknown(_) | StoreError::Lease(_))) if attempt < ATTEMPTS_MAX => {
-                    tracing::warn!(%error, attempt, "clickhouse did not take the rows, repeating");
-                    attempt += 1;
-                    tokio::time::sleep(backoff.next_wait()).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
         }
     }
 

@@ -52,27 +52,20 @@ impl Recomputation {
         }
         Ok(())
     }
-}
-
-/// Hours in the making, or done.
-#[derive(Debug, Default)]
-pub struct Recomputed {
-    groups: BTreeMap<Group, Runs>,
-}
-
-impl Recomputed {
-    /// The hours, by group, each key once.
-    pub fn into_hours(self) -> impl Iterator<Item = (Group, Hours)> {
-        self.groups
-            .into_iter()
-            .map(|(group, runs)| (group, Hours::fold(runs.runs)))
-    }
 
     /// The pieces of one block of `metrics_hourly` with this epoch, and its records by hour.
-    pub fn into_block(self, epoch: u32) -> Result<(Vec<RecordBatch>, BTreeMap<u32, u64>), ToolError> {
+    pub fn block(
+        &self,
+        recomputed: Recomputed,
+        epoch: u32,
+    ) -> Result<(Vec<RecordBatch>, BTreeMap<u32, u64>), ToolError> {
         let (mut parts, mut records) = (Vec::new(), BTreeMap::new());
-        for (group, hours) in self.into_hours() {
+        for (group, hours) in recomputed.into_hours() {
+            let topic = usize::try_from(group.topic)
+                .ok()
+                .and_then(|position| self.topics.get(position));
             let place = Place {
+                topic: topic.map_or("", String::as_str),
                 partition: group.partition,
                 write_epoch: epoch,
             };
@@ -87,6 +80,21 @@ impl Recomputed {
         };
         let block = concat_batches(&first.schema(), &parts)?;
         Ok((pieces(PartitionKey::Month("hour"), &block)?, records))
+    }
+}
+
+/// Hours in the making, or done.
+#[derive(Debug, Default)]
+pub struct Recomputed {
+    groups: BTreeMap<Group, Runs>,
+}
+
+impl Recomputed {
+    /// The hours, by group, each key once.
+    pub fn into_hours(self) -> impl Iterator<Item = (Group, Hours)> {
+        self.groups
+            .into_iter()
+            .map(|(group, runs)| (group, Hours::fold(runs.runs)))
     }
 }
 

@@ -147,7 +147,12 @@ impl Counters {
         let cutoff = self.cutoff(job).await?;
         let slices = job.rows().div_ceil(self.config.slice_rows_max).max(1);
         for slice in 0..slices {
-            let token = format!("counters/{}/{}/{revision}/{slices}/{slice}", job.tenant_id, job.from());
+            let token = format!(
+                "counters/{}/{}/{}/{revision}/{slices}/{slice}",
+                self.statements.topic,
+                job.tenant_id,
+                job.from()
+            );
             let query = self
                 .statements
                 .about(include_str!("insert_hours.sql"), job)
@@ -168,7 +173,7 @@ impl Counters {
             return Ok(u64::MAX);
         }
         let sql = "select toUInt64(uniqCombined64(${series_id})) as label_sets from metrics as m \
-                   where m.tenant_id = {tenant:String} and m.metric_type = 'counter' \
+                   where m.tenant_id = {tenant:String} and m.kafka_topic = {topic:String} and m.metric_type = 'counter' \
                    and m.time >= toDateTime64({from:UInt32}, 6, 'UTC') and m.time < toDateTime64({to:UInt32}, 6, 'UTC')";
         let query = self.statements.about(sql, job);
         let found: Option<LabelSets> = self.statements.first("count label sets", query).await?;

@@ -1,6 +1,6 @@
 insert into counter_hourly
 (
-    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, series_id, revision, user_id, labels, series, samples,
+    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, series_id, kafka_topic, revision, user_id, labels, series, samples,
     increase, resets, before_time, before_value, first_time, last_time, last_value, inserted_at
 )
 with
@@ -9,7 +9,7 @@ with
     toDateTime({from:UInt32}, 'UTC') as hour_from,
     toDateTime({to:UInt32}, 'UTC') as hour_to
 select
-    {tenant:String}, metric_name, hour, service_id, plugin_id, environment, any(team), any(its_unit), kept, revision, any(its_user),
+    {tenant:String}, metric_name, hour, service_id, plugin_id, environment, any(team), any(its_unit), kept, {topic:String}, revision, any(its_user),
     if(kept = 0, map('otel.metric.overflow', 'true'), any(its_labels)), count(), sum(samples), sum(increase), sum(resets),
     if(kept = 0, toDateTime64(0, 6, 'UTC'), any(before.1)), if(kept = 0, 0, any(before.2)),
     min(first_time), max(last_time), if(kept = 0, 0, any(last_value)), now64(3)
@@ -25,7 +25,7 @@ from
         (
             select ${counter_sample_columns}
             from metrics as m
-            where m.tenant_id = {tenant:String} and m.metric_type = 'counter'
+            where m.tenant_id = {tenant:String} and m.kafka_topic = {topic:String} and m.metric_type = 'counter'
                 -- Series in overflow have no row of their own in the hours before: their sample before is looked for in raw rows.
                 and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615) and m.time < toDateTime64(hour_to, 6, 'UTC')
                 and (m.time >= hour_from or series_id > cutoff)
@@ -33,9 +33,9 @@ from
             union all
             select ${counter_before_columns}
             from counter_hourly_view as b
-            where b.tenant_id = {tenant:String} and b.hour >= hour_from - interval 7 day and b.hour < hour_from
+            where b.tenant_id = {tenant:String} and b.kafka_topic = {topic:String} and b.hour >= hour_from - interval 7 day and b.hour < hour_from
                 and b.series_id != 0 and b.series_id <= cutoff and b.series_id % {slices:UInt64} = {slice:UInt64}
-            group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id
+            group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id, kafka_topic
         )
         ${counter_steps}
     )

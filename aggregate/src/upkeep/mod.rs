@@ -144,10 +144,7 @@ impl Upkeep {
                      group by tenant_id, hour order by hour, tenant_id";
         // The time of a row may be a lease behind or ahead of when it was stored, and so may that of the newest one seen.
         let since = (state.revisions_seen_ms - 2 * self.lease_ms).max(0);
-        let query = statements
-            .query(query)
-            .param("topic", &statements.topic)
-            .param("since", since);
+        let query = statements.query(query).param("since", since);
         let revised: Vec<Revised> = statements.rows("read the revised hours", query).await?;
         let mut waiting = false;
         for some in revised.chunks(REVISIONS_A_ROUND as usize) {
@@ -179,9 +176,8 @@ impl Upkeep {
         let query = "select toUInt32(argMax(u.through, u.inserted_at)) as through, \
                      toUnixTimestamp64Milli(argMax(u.revisions_seen, u.inserted_at)) as revisions_seen_ms \
                      from upkeep_progress as u where u.task = 'counters' and u.kafka_topic = {topic:String}";
-        let query = statements.query(query).param("topic", &statements.topic);
         Ok(statements
-            .first("read the progress of the upkeep", query)
+            .first("read the progress of the upkeep", statements.query(query))
             .await?
             .unwrap_or_default())
     }
@@ -191,8 +187,8 @@ impl Upkeep {
         let query = "insert into upkeep_progress (task, kafka_topic, through, revisions_seen, inserted_at) \
                      select 'counters', {topic:String}, toDateTime({through:UInt32}, 'UTC'), \
                      fromUnixTimestamp64Milli({seen:Int64}, 'UTC'), now64(3)";
-        let query = statements.query(query).param("topic", &statements.topic);
-        let query = query
+        let query = statements
+            .query(query)
             .param("through", state.through)
             .param("seen", state.revisions_seen_ms);
         statements.execute("write the progress of the upkeep", query).await

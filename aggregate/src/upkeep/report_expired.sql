@@ -7,5 +7,5 @@ select
 where not exists
 (
     select 1 from incidents as i
-    where i.reason = 'raw_expired' and i.tenant_id = {tenant:String} and i.hour = toDateTime({from:UInt32}, 'UTC') and startsWith(i.detail, 'counters: ')
+    where i.reason = 'raw_expired' and i.kafka_topic = {topic:String} and i.tenant_id = {tenant:String} and i.hour = toDateTime({from:UInt32}, 'UTC') and startsWith(i.detail, 'counters: ')
 )

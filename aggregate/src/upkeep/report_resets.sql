@@ -5,7 +5,7 @@ select
     'aggregate', 'counter_reset_twice', {topic:String}, -1, 0, 0, 0, hour, tenant_id, metric_name, resets,
     concat('a counter fell ', toString(resets), ' times within the hour: ', words), now64(3)
 from counter_hourly
-where tenant_id = {tenant:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
+where tenant_id = {tenant:String} and kafka_topic = {topic:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
     and revision = {revision:UInt64} and resets >= 2 and series_id != 0
     and (hour, metric_name, words) not in
     (

@@ -4,12 +4,12 @@ inner join
 (
     select metric_name, series_id, max(last_time) as newest_time, argMax(last_value, last_time) as newest_value
     from counter_hourly_view
-    where tenant_id = {tenant:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
+    where tenant_id = {tenant:String} and kafka_topic = {topic:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
         and series_id != 0
     group by metric_name, series_id
 ) as r
 on l.metric_name = r.metric_name and l.series_id = r.series_id
-where l.tenant_id = {tenant:String} and l.hour >= toDateTime({to:UInt32}, 'UTC')
+where l.tenant_id = {tenant:String} and l.kafka_topic = {topic:String} and l.hour >= toDateTime({to:UInt32}, 'UTC')
     and l.hour < toDateTime({to:UInt32}, 'UTC') + interval 7 day
     and (l.before_time < r.newest_time or (l.before_time = r.newest_time and l.before_value != r.newest_value))
 order by hour

@@ -78,10 +78,11 @@ impl Statements {
         })
     }
 
-    /// A statement with its fragments in place.
+    /// A statement about the topic, with its fragments in place.
     pub fn query(&self, sql: &str) -> Query {
         // The client takes `?` for a placeholder of its own.
-        self.client.query(&expand(sql).replace('?', "??"))
+        let query = self.client.query(&expand(sql).replace('?', "??"));
+        query.param("topic", &self.topic)
     }
 
     /// A statement about the hours of a job.
@@ -94,7 +95,7 @@ impl Statements {
 
     /// A statement that may write incidents.
     pub fn incidents(&self, query: Query) -> Query {
-        query.param("topic", &self.topic).param("incidents_max", INCIDENTS_MAX)
+        query.param("incidents_max", INCIDENTS_MAX)
     }
 
     /// Runs a statement to its end.
@@ -118,7 +119,7 @@ impl Statements {
 
     /// The newest progress of each partition of the topic.
     pub async fn progress(&self) -> Result<Vec<PartitionProgress>, UpkeepError> {
-        let query = self.client.query(PROGRESS_SQL).param("topic", &self.topic);
+        let query = self.query(PROGRESS_SQL);
         self.rows("read the progress of the partitions", query).await
     }
 
@@ -128,7 +129,7 @@ impl Statements {
         struct Behind {
             partitions: u64,
         }
-        let query = self.client.query(RAW_BEHIND).param("topic", &self.topic);
+        let query = self.query(RAW_BEHIND);
         let behind: Option<Behind> = self.first("ask how far ingest is", query).await?;
         Ok(behind.is_some_and(|behind| behind.partitions == 0))
     }

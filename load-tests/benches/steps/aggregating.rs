@@ -26,7 +26,8 @@ const FRAME: TimeFrame = TimeFrame {
     believed_until_ms: i64::MAX,
     max_clock_skew_ms: i64::MAX,
 };
-const PLACE: Place = Place {
+const PLACE: Place<'_> = Place {
+    topic: "metrics",
     partition: 0,
     write_epoch: 0,
 };

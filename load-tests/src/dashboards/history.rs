@@ -24,7 +24,7 @@ const INSERT: &str = "\
         toDateTime(?, 'UTC') + 3600 * intDiv(number, ?) as hour_begins \
     select ?, concat('metric-', leftPad(toString(metric), 4, '0')), hour_begins, \
         concat('service-', leftPad(toString(service), 3, '0')), '', 'prod', concat('team-', toString(service % 5)), 'gauge', 'ms', 0, 0, \
-        60, 0, arraySum(b -> exp2(b / 64), buckets), exp2(indexes[1] / 64), exp2(indexes[-1] / 64), \
+        'metrics', 60, 0, arraySum(b -> exp2(b / 64), buckets), exp2(indexes[1] / 64), exp2(indexes[-1] / 64), \
         (toDateTime64(hour_begins + 3599, 6, 'UTC'), 0, number, exp2(buckets[60] / 64)), \
         mapFromArrays(indexes, arrayMap(i -> countEqual(buckets, i), indexes)), map(), 0, now64(3) \
     from (select number, number % ? as service, arrayJoin(range(?, ?)) as metric from numbers(?)) \

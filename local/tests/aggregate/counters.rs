@@ -183,3 +183,46 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     assert_eq!(rows("metrics_hourly_fresh_view"), while_fresh);
     assert_eq!(rows("metrics_hourly_view"), while_fresh);
 }
+
+#[test]
+fn a_topic_that_waits_for_its_raw_rows_is_not_given_up_by_the_upkeep_of_another() {
+    let (ahead, behind) = (Flow::new("ahead", 1), Flow::new("behind", 1));
+    let bed = ahead.bed;
+    let now = now_ms();
+    let this_hour = now / HOUR_MS * HOUR_MS;
+    // One tenant is on both topics, with series of its own on each.
+    let samples = |instance: u64| -> Vec<MetricSample> {
+        let times = (this_hour - 2 * HOUR_MS..now).step_by(STEP_MS as usize);
+        let sample = |(number, time)| ahead.counter("requests", instance, time, 10.0 * number as f64);
+        times.enumerate().map(sample).collect()
+    };
+    let computed = |flow: &Flow| -> Vec<(u64, f64)> {
+        bed.sql(&format!(
+            "select samples, increase from counter_hourly_view where tenant_id = '{}' and kafka_topic = '{}' \
+             and hour < toDateTime({}) order by hour",
+            ahead.topic,
+            flow.topic,
+            this_hour / 1_000
+        ))
+    };
+    let two_hours = [(60, 590.0), (60, 600.0)];
+    let _behind = behind.aggregate();
+    behind.produce(0, &samples(1));
+    behind.wait_until_stored("aggregate");
+    let _ahead = (ahead.ingest(), ahead.aggregate());
+    ahead.produce(0, &samples(0));
+    wait_until(DEADLINE, "the topic that has its raw rows is computed", || {
+        computed(&ahead) == two_hours
+    });
+    assert_eq!(computed(&behind), [], "the other one's are not there yet");
+
+    let _ingest = behind.ingest();
+    wait_until(DEADLINE, "the other one is computed once it has them", || {
+        computed(&behind) == two_hours
+    });
+    let given_up: u64 = bed.one(&format!(
+        "select count() from incidents where reason = 'raw_expired' and tenant_id = '{}'",
+        ahead.topic
+    ));
+    assert_eq!(given_up, 0);
+}

@@ -11,6 +11,7 @@
 mod proc;
 mod produce;
 mod python;
+mod small_disk;
 mod wait;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ use horolog_local::stack::{DataFolder, Layout, Ports};
 pub use proc::Proc;
 pub use produce::{Record, now_ms};
 pub use python::python;
+pub use small_disk::SmallDisk;
 pub use wait::wait_until;
 
 /// The `horolog` binary; the others are beside it.

@@ -5,11 +5,14 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 mod crash_points;
+mod disk;
 mod flow;
 mod logs;
 mod lost_answer;
 mod lost_end;
 mod members;
 mod outages;
+mod refused;
 mod rejected;
+mod replay;
 mod secured;

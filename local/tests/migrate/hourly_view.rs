@@ -16,7 +16,7 @@ const SAMPLES: &str = "create table samples engine = MergeTree order by name as 
 const PARTIALS: &str = "insert into metrics_hourly \
     with map(toInt32(ceil(log2(if(value = 0, 1, abs(value))) * 64) - 1), toUInt64(1)) as bucket \
     select 'demo', name, toDateTime('2026-01-01 05:00:00', 'UTC'), 's', '', '', '', 'gauge', '', \
-        toDateTime(if(batch = 6, 600, 0), 'UTC'), 0, count(), if(batch = 6, count(), 0), sum(value), min(value), max(value), \
+        toDateTime(if(batch = 6, 600, 0), 'UTC'), 0, 'metrics', count(), if(batch = 6, count(), 0), sum(value), min(value), max(value), \
         (toDateTime64(batch, 6, 'UTC'), 0, 0, toFloat64(batch)), \
         sumMapIf(bucket, value > 0), sumMapIf(bucket, value < 0), countIf(value = 0), now64(3) \
     from samples group by name, batch";

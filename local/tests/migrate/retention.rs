@@ -133,7 +133,13 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
         "hour_revisions",
         "incidents",
     ];
-    let others = ["metrics", "audit_logs", "rejected_records", "batch_ledger"];
+    let others = [
+        "metrics",
+        "audit_logs",
+        "rejected_records",
+        "batch_ledger",
+        "replayed_records",
+    ];
     let set = |table: &&str| format!("set the retention of {table}");
     let hourly: Vec<String> = of_hours.iter().map(set).collect();
     let lines: Vec<String> = others.iter().chain(&of_hours).map(set).collect();

@@ -140,7 +140,7 @@ fn a_statement_ends_when_its_caller_leaves() {
     // In blocks that a small engine has the memory for.
     bed.execute(
         "insert into metrics_hourly select 'slow', 'm', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * (number % 2000), \
-         toString(intDiv(number, 2000)), '', '', '', 'gauge', '', 0, 0, 1000, 0, 1., 1., 1., (now64(6), 0, 0, 1.), \
+         toString(intDiv(number, 2000)), '', '', '', 'gauge', '', 0, 0, 'metrics', 1000, 0, 1., 1., 1., (now64(6), 0, 0, 1.), \
          mapFromArrays(arrayMap(i -> toInt32(i * 7 + number % 7), range(1000)), arrayMap(i -> toUInt64(1), range(1000))), map(), 0, \
          now64(3) from numbers(40000) settings max_block_size = 2000, min_insert_block_size_rows = 2000, \
          min_insert_block_size_bytes = 0",

@@ -69,7 +69,7 @@ impl Tenant {
         let bed = Bed::shared();
         bed.execute(&format!(
             "insert into metrics_hourly select '{name}', '{name}', toDateTime('2026-01-01 00:00:00', 'UTC'), '{name}', '', '', '', 'gauge', \
-             '', 0, 0, 1, 0, 1., 1., 1., (now64(6), 0, 1, 1.), map(), map(), 1, now64(3)"
+             '', 0, 0, 'metrics', 1, 0, 1., 1., 1., (now64(6), 0, 1, 1.), map(), map(), 1, now64(3)"
         ));
         bed.execute(&format!(
             "insert into metrics (tenant_id, time, metric_name, metric_type, service_id, value, labels, kafka_topic, kafka_partition, \

@@ -11,7 +11,7 @@ use crate::bed::Bed;
 pub(crate) fn insert_hours(tenant: &str, hours: u32) {
     Bed::shared().execute(&format!(
         "insert into metrics_hourly select '{tenant}', m, toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * h, s, '', 'prod', '', \
-         'gauge', u, 0, 0, h + 1, 0, 1.5 * (h + 1), 1.5, 1.5, (now64(6), 0, h, 1.5), map(toInt32(37), toUInt64(h + 1)), \
+         'gauge', u, 0, 0, 'metrics', h + 1, 0, 1.5 * (h + 1), 1.5, 1.5, (now64(6), 0, h, 1.5), map(toInt32(37), toUInt64(h + 1)), \
          map(), 0, now64(3) \
          from (select arrayJoin(['cpu', 'mem']) as m, arrayJoin(['api', 'web']) as s, arrayJoin(['', '%']) as u, \
          arrayJoin(range({hours})) as h)"

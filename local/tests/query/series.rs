@@ -14,7 +14,7 @@ fn insert(tenant: &str, service: &str, hour: u32, count: u32, value: f64, revise
     let late = if revised_at.starts_with("1970") { 0 } else { count };
     Bed::shared().execute(&format!(
         "insert into metrics_hourly select '{tenant}', 'latency', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * {hour}, \
-         '{service}', '', 'prod', '', 'gauge', 'ms', toDateTime('{revised_at}', 'UTC'), {epoch}, {count}, {late}, \
+         '{service}', '', 'prod', '', 'gauge', 'ms', toDateTime('{revised_at}', 'UTC'), {epoch}, 'metrics', {count}, {late}, \
          {value} * {count}, {value}, {value}, (now64(6), 0, {hour}, {value}), map(toInt32({bucket}), toUInt64({count})), map(), \
          0, now64(3)"
     ));
@@ -66,7 +66,7 @@ fn quantiles_are_right_on_both_sides_of_zero() {
         let (negative, zero, positive) = counts;
         Bed::shared().execute(&format!(
             "insert into metrics_hourly select 'signed', 'balance', toDateTime('2026-01-01 00:00:00', 'UTC'), '{service}', '', '', '', \
-             'gauge', '', 0, 0, 10, 0, 0., -8., 4., (now64(6), 0, 0, 1.), map(toInt32(127), toUInt64({positive})), \
+             'gauge', '', 0, 0, 'metrics', 10, 0, 0., -8., 4., (now64(6), 0, 0, 1.), map(toInt32(127), toUInt64({positive})), \
              map(toInt32(191), toUInt64({negative})), {zero}, now64(3)"
         ));
     }

@@ -80,7 +80,7 @@ fn any_text_is_found_by_its_exact_value() {
         insert_event("texts", number, &[("user_id", value), ("resource_id", value)]);
         Bed::shared().execute(&format!(
             "insert into metrics_hourly select 'texts', 'm', toDateTime('2026-01-01 00:00:00', 'UTC'), {value}, {value}, '', '', \
-             'counter', '', 0, 0, 1, 0, 1., 1., 1., (now64(6), 0, {number}, 1.), map(), map(), 1, now64(3)"
+             'counter', '', 0, 0, 'metrics', 1, 0, 1., 1., 1., (now64(6), 0, {number}, 1.), map(), map(), 1, now64(3)"
         ));
     }
     for (number, text) in texts.iter().enumerate() {

@@ -21,7 +21,7 @@ fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
         &[
             ("HOROLOG_INGEST__SOURCE__AUDIT_TOPIC", "watched-trail"),
             ("HOROLOG_INGEST__SOURCE__METRICS_TOPIC", "watched-metrics"),
-            ("HOROLOG_INGEST__SOURCE__GROUP", "watched"),
+            ("HOROLOG_INGEST__SOURCE__GROUP", "watched-ingest"),
         ],
     );
     let service = ready(bed, &[(TRAIL_SETTING, "watched-trail")]);

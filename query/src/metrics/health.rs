@@ -1,4 +1,4 @@
-//! `GET /v1/metrics/health`: how each service of a tenant does, in the last complete hour.
+//! `GET /v1/metrics/health`: how each service of a tenant does, in the last complete hour of the topic.
 //!
 //! Enters: nothing but the caller. Leaves: latency, requests, errors, availability against its objective and the burn rate, by
 //! service and environment. What no metric tells is `null`, not zero. The definitions are those of `service_health_summary`.
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::access::Caller;
 use crate::api::observe::RowsReturned;
 use crate::api::{Api, Instant, Problem, RequestId};
-use crate::store::{Relation, TenantSelect};
+use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Services and environments at most; more of them are no overview.
 const ROWS_MAX: u32 = 10_000;
@@ -110,7 +110,10 @@ pub async fn health(
             "the health of a service is that of all its teams, and this key sees some of them",
         ));
     }
+    let topic = Parameter::Text(api.config.source.metrics_topic.clone());
     let select = TenantSelect::new(&caller, Relation::ServiceHealth, COLUMNS)
+        .and("r.kafka_topic = {topic:String}")
+        .bind("topic", topic)
         .then("order by service_id, environment")
         .limit(ROWS_MAX);
     let mut rows = Vec::new();

@@ -14,6 +14,7 @@ create table if not exists metrics_hourly${on_cluster}
     unit LowCardinality(String),
     revised_at DateTime('UTC') comment 'minute of the batch for late records, 1970 for those on time',
     epoch UInt32 comment 'even: written by the stage; odd: by a rebuild. What is visible: see rebuilds',
+    kafka_topic LowCardinality(String) comment 'each topic has a progress of its own, and so has complete hours of its own',
     count SimpleAggregateFunction(sum, UInt64),
     late_count SimpleAggregateFunction(sum, UInt64),
     sum SimpleAggregateFunction(sum, Float64),
@@ -28,6 +29,6 @@ create table if not exists metrics_hourly${on_cluster}
 )
 engine = ${engine AggregatingMergeTree}
 partition by toYYYYMM(hour)
-order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit, revised_at, epoch)
+order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit, revised_at, epoch, kafka_topic)
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)',
     auto_statistics_types = ''

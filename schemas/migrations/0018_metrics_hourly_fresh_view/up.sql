@@ -5,7 +5,8 @@
 -- A raw row is fresh from the aggregated end of its partition on, in the newest life of its log. The smallest of those ends
 -- is a constant to the engine, so the index on kafka_offset leaves out what is older; the exact end of each partition is looked
 -- up for the rest. The branch with the progress stands first: it is read before the partial aggregates, so that no row is missing.
--- While a batch is being stored (well under a second), its rows can be in both.
+-- While a batch is being stored (well under a second), its rows can be in both. Raw rows of a topic that no aggregate stage has
+-- reported on are left out, unless none has been reported on at all.
 create view if not exists metrics_hourly_fresh_view${on_cluster} as
 with ${quantile_functions}
 select
@@ -22,15 +23,23 @@ from
     (
         with
             (
-                -- Nothing may be left out while a partition has not reported.
-                select if(count() < max(partitions), 0, min(tupleElement(end, 2)))
+                -- Nothing may be left out while a partition of a topic has not reported.
+                select (min(smallest_of_topic), groupArray(kafka_topic))
                 from
                 (
-                    select max(p.partitions) as partitions, max((p.log_epoch, p.aggregated_end)) as end
-                    from partition_progress as p
-                    group by p.kafka_topic, p.kafka_partition
+                    select kafka_topic, if(count() < max(partitions), 0, min(tupleElement(end, 2))) as smallest_of_topic
+                    from
+                    (
+                        select
+                            p.kafka_topic as kafka_topic, max(p.partitions) as partitions, max((p.log_epoch, p.aggregated_end)) as end
+                        from partition_progress as p
+                        group by p.kafka_topic, p.kafka_partition
+                    )
+                    group by kafka_topic
                 )
-            ) as smallest_end
+            ) as reported,
+            reported.1 as smallest_end,
+            reported.2 as topics
         select
             m.tenant_id as tenant_id,
             m.metric_name as metric_name,
@@ -60,7 +69,7 @@ from
             group by kafka_topic, kafka_partition
         ) as progress
         on m.kafka_topic = progress.kafka_topic and m.kafka_partition = progress.kafka_partition
-        where m.kafka_offset >= smallest_end and (m.log_epoch, m.kafka_offset) >= progress.end
+        where m.kafka_offset >= smallest_end and (empty(topics) or has(topics, m.kafka_topic)) and (m.log_epoch, m.kafka_offset) >= progress.end
         group by tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit
         union all
         select

@@ -1,9 +1,10 @@
--- Which revision of a tenant's counters counts for an hour: one row each time an hour was looked at, the newest counts. Written after
+-- Which revision of a tenant's counters counts for an hour of a topic: one row each time an hour was looked at, the newest counts. Written after
 -- the rows of the revision, so that a revision is seen whole or not at all.
 create table if not exists counter_revisions${on_cluster}
 (
     tenant_id LowCardinality(String),
     hour DateTime('UTC'),
+    kafka_topic LowCardinality(String),
     decided_at DateTime64(3, 'UTC'),
     revision UInt64 comment 'of the rows in counter_hourly; 0: none could be computed',
     outcome Enum8('computed' = 1, 'raw_expired' = 2) comment 'raw_expired: raw rows are missing, so the revision before stands',
@@ -16,5 +17,5 @@ create table if not exists counter_revisions${on_cluster}
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(hour)
-order by (tenant_id, hour, decided_at)
+order by (tenant_id, hour, kafka_topic, decided_at)
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -1,4 +1,4 @@
--- Increase of counters: one row a series, hour and revision. Computed from the raw rows of complete hours; computed anew, as another
+-- Increase of counters: one row a series, hour and revision. A series is of one topic. Computed from the raw rows of complete hours; computed anew, as another
 -- revision, when late samples change an hour. counter_revisions says which revision counts: read counter_hourly_view.
 create table if not exists counter_hourly${on_cluster}
 (
@@ -11,6 +11,7 @@ create table if not exists counter_hourly${on_cluster}
     team_id LowCardinality(String),
     unit LowCardinality(String),
     series_id UInt64 comment 'hash of service, plugin, environment, team, user, unit and labels; 0: series beyond the limit, added up',
+    kafka_topic LowCardinality(String),
     revision UInt64 comment 'rises with time',
     user_id String,
     labels Map(LowCardinality(String), String),
@@ -28,5 +29,5 @@ create table if not exists counter_hourly${on_cluster}
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(hour)
-order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, series_id, revision)
+order by (tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, series_id, kafka_topic, revision)
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)'

@@ -1,41 +1,50 @@
 -- Increase and rate of counters by series and hour, open hours included: those that are computed, and from raw rows those after
 -- them. `complete` tells which is which; the rate of an open hour is over the time from its start to the series' last sample.
 -- Columns as in counter_hourly_view. The sample before an open hour is looked for in the computed hours of the week before.
+-- Each topic has open hours of its own; one that no aggregate stage has reported on has none.
 create view if not exists counter_hourly_fresh_view${on_cluster} as
-with (select max(through) from upkeep_progress where task = 'counters') as open_from
+with
+    (select (groupArray(kafka_topic), groupArray(through)) from (${counters_through})) as progress,
+    (topic) -> progress.2[indexOf(progress.1, topic)] as open_from
 select
-    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, user_id, labels, series_id,
+    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, user_id, labels, series_id, kafka_topic,
     series, samples, increase, rate, resets, before_time, before_value, first_time, last_time, last_value, computed_at,
     true as complete
 from counter_hourly_view
-where hour < open_from
+where hour < open_from(kafka_topic)
 union all
 select
-    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, user_id, labels, series_id,
+    tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, unit, user_id, labels, series_id, kafka_topic,
     toUInt64(1) as series, samples, increase,
     increase / greatest(1, dateDiff('second', hour, last_time)) as rate, resets, before.1 as before_time, before.2 as before_value,
     first_time, last_time, last_value, now64(3, 'UTC') as computed_at, false as complete
 from
 (
-    with (select max(through) from upkeep_progress where task = 'counters') as open_from
+    with
+        (select (groupArray(kafka_topic), groupArray(through)) from (${counters_through})) as progress,
+        (topic) -> progress.2[indexOf(progress.1, topic)] as open_from,
+        -- A constant to the engine, for the index.
+        arrayMin(progress.2) as least_open
     select
         tenant_id, metric_name, hour, service_id, plugin_id, environment, any(team_id) as team_id, any(unit) as unit,
-        any(user_id) as user_id, any(labels) as labels, series_id, ${counter_hour_columns}
+        any(user_id) as user_id, any(labels) as labels, series_id, kafka_topic, ${counter_hour_columns}
     from
     (
         with r as
         (
             select ${counter_sample_columns}
             from metrics as m
-            where m.metric_type = 'counter' and m.time >= open_from
+            where m.metric_type = 'counter' and has(progress.1, m.kafka_topic)
+                and m.time >= toDateTime64(least_open, 6, 'UTC') and m.time >= toDateTime64(open_from(m.kafka_topic), 6, 'UTC')
             union all
             select ${counter_before_columns}
             from counter_hourly_view as b
-            where b.series_id != 0 and b.hour >= open_from - interval 7 day and b.hour < open_from
-            group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id
+            where b.series_id != 0 and b.hour >= least_open - interval 7 day
+                and b.hour >= open_from(b.kafka_topic) - interval 7 day and b.hour < open_from(b.kafka_topic)
+            group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id, kafka_topic
         )
         ${counter_steps}
     )
-    where hour >= open_from
-    group by tenant_id, metric_name, hour, service_id, plugin_id, environment, series_id
+    where hour >= open_from(kafka_topic)
+    group by tenant_id, metric_name, hour, service_id, plugin_id, environment, series_id, kafka_topic
 )

@@ -63,6 +63,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0031_rebuild_parts",
     "0032_access_keys",
     "0033_access_review",
+    "0034_replayed_records",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

@@ -7,7 +7,7 @@ use crate::buckets::bucket_index_sql;
 use crate::epochs::{VISIBLE_REBUILDS_SQL, visible_epochs_sql};
 
 /// By token: its text, from `migrations/`. One may contain another.
-const FRAGMENTS: [(&str, &str); 9] = [
+const FRAGMENTS: [(&str, &str); 10] = [
     (
         "counter_before_columns",
         include_str!("../../migrations/counter_before_columns.sql"),
@@ -21,6 +21,10 @@ const FRAGMENTS: [(&str, &str); 9] = [
         include_str!("../../migrations/counter_sample_columns.sql"),
     ),
     ("counter_steps", include_str!("../../migrations/counter_steps.sql")),
+    (
+        "counters_through",
+        include_str!("../../migrations/counters_through.sql"),
+    ),
     ("merged_columns", include_str!("../../migrations/merged_columns.sql")),
     ("merged_partials", include_str!("../../migrations/merged_partials.sql")),
     (

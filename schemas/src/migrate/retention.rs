@@ -119,6 +119,10 @@ impl Retention {
                 ],
             ),
             (
+                "replayed_records",
+                vec![delete(format!("toDateTime(inserted_at) + toIntervalDay({audit})"))],
+            ),
+            (
                 "metrics_hourly",
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),

@@ -1,0 +1,112 @@
+//! What was replayed: rows of `replayed_records`, before each replay and after it.
+//!
+//! Enters: the records of a replay, and what became of it. Leaves: replays whose outcome is not known. An insert is repeated under
+//! its token until its outcome is.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::error::ArrowError;
+use clickhouse::Row;
+use horolog_stage::store::Store;
+use serde::Deserialize;
+
+use super::{Outcome, Place, ReplayError};
+
+/// The table.
+pub const TABLE: &str = "replayed_records";
+/// Attempts of an insert before the command gives up; it can be run again.
+const ATTEMPTS_MAX: u32 = 12;
+
+/// The marks of one topic.
+pub struct Marks {
+    store: Store,
+    topic: String,
+}
+
+/// A replay that was begun, and of which nobody has written down what became of it.
+#[derive(Debug, Row, Deserialize)]
+pub struct Interrupted {
+    /// Its identifier.
+    pub replay: String,
+    /// How long ago it was begun, seconds.
+    pub age_s: u64,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct MarkedPlace {
+    kafka_partition: i32,
+    log_epoch: u32,
+    kafka_offset: i64,
+}
+
+impl Marks {
+    /// The marks of a topic.
+    pub fn new(store: Store, topic: &str) -> Self {
+        Self {
+            store,
+            topic: topic.to_owned(),
+        }
+    }
+
+    /// Enters a replay before it is sent.
+    pub async fn begin(&self, replay: &str, places: &[Place]) -> Result<(), ReplayError> {
+        self.insert(replay, "begun", places).await
+    }
+
+    /// Enters what became of it.
+    pub async fn settle(&self, replay: &str, outcome: Outcome, places: &[Place]) -> Result<(), ReplayError> {
+        let state = match outcome {
+            Outcome::Sent => "sent",
+            Outcome::Abandoned => "abandoned",
+        };
+        self.insert(replay, state, places).await
+    }
+
+    /// Replays without an outcome.
+    pub async fn interrupted(&self) -> Result<Vec<Interrupted>, ReplayError> {
+        self.store.catch_up(&[TABLE]).await?;
+        let query = "select replay, toUInt64(greatest(0, dateDiff('second', max(inserted_at), now64(3)))) as age_s \
+                     from replayed_records final where kafka_topic = {topic:String} and state = 'begun' group by replay";
+        let query = self.store.client.query(query).param("topic", &self.topic);
+        Ok(query.fetch_all().await?)
+    }
+
+    /// The records of a replay.
+    pub async fn places(&self, replay: &str) -> Result<Vec<Place>, ReplayError> {
+        let query = "select kafka_partition, log_epoch, kafka_offset from replayed_records final \
+                     where kafka_topic = {topic:String} and replay = {replay:String} order by all";
+        let query = self.store.client.query(query).param("topic", &self.topic);
+        let places: Vec<MarkedPlace> = query.param("replay", replay).fetch_all().await?;
+        let place = |marked: MarkedPlace| Place {
+            partition: marked.kafka_partition,
+            log_epoch: marked.log_epoch,
+            offset: marked.kafka_offset,
+        };
+        Ok(places.into_iter().map(place).collect())
+    }
+
+    async fn insert(&self, replay: &str, state: &str, places: &[Place]) -> Result<(), ReplayError> {
+        let rows = rows(&self.topic, replay, state, places)?;
+        let token = format!("replay/{replay}/{state}");
+        self.store
+            .insert_until_known(TABLE, &rows, &token, ATTEMPTS_MAX)
+            .await?;
+        Ok(())
+    }
+}
+
+fn rows(topic: &str, replay: &str, state: &str, places: &[Place]) -> Result<RecordBatch, ArrowError> {
+    let texts = |text: &str| Arc::new(StringArray::from_iter_values(places.iter().map(|_| text))) as ArrayRef;
+    let partitions = places.iter().map(|place| place.partition);
+    let epochs = places.iter().map(|place| place.log_epoch);
+    let offsets = places.iter().map(|place| place.offset);
+    RecordBatch::try_from_iter([
+        ("kafka_topic", texts(topic)),
+        ("kafka_partition", Arc::new(Int32Array::from_iter_values(partitions))),
+        ("log_epoch", Arc::new(UInt32Array::from_iter_values(epochs))),
+        ("kafka_offset", Arc::new(Int64Array::from_iter_values(offsets))),
+        ("replay", texts(replay)),
+        ("state", texts(state)),
+    ])
+}

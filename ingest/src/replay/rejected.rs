@@ -1,0 +1,175 @@
+//! Rejected records that were not replayed yet, in the order of their logs.
+//!
+//! Enters: what the operator asked for. Leaves: their places, a page at a time, and then some records with their bytes, so that
+//! memory is bounded by what is sent at once.
+
+use std::fmt;
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use horolog_stage::store::Store;
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+use super::{Args, Place, ReplayError};
+
+/// Places of a page.
+const PAGE_RECORDS: u32 = 50_000;
+/// The last moment that a Kafka timestamp can have in the table, ms since 1970.
+const EVER_MS: i64 = 4_102_444_800_000;
+
+/// Of what was asked for, what was not sent yet, behind a place. What is rejected from then on is for the next run: it may have been
+/// sent by this one.
+const PAGE_SQL: &str = "\
+    select kafka_partition, log_epoch, kafka_offset, length(payload) + length(record_key) as bytes \
+    from rejected_records \
+    where kafka_topic = {topic:String} and (empty({reasons:Array(String)}) or has({reasons:Array(String)}, reason)) \
+    and kafka_timestamp >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') \
+    and kafka_timestamp < fromUnixTimestamp64Milli({to:Int64}, 'UTC') \
+    and inserted_at < fromUnixTimestamp64Milli({asked:Int64}, 'UTC') \
+    and (kafka_partition, log_epoch, kafka_offset) > ({partition:Int32}, {log_epoch:UInt32}, {offset:Int64}) \
+    and (kafka_partition, log_epoch, kafka_offset) not in \
+    (select kafka_partition, log_epoch, kafka_offset from replayed_records final where kafka_topic = {topic:String} and state = 'sent') \
+    order by kafka_partition, log_epoch, kafka_offset limit 1 by kafka_partition, log_epoch, kafka_offset limit {limit:UInt32}";
+
+const RECORDS_SQL: &str = "\
+    select kafka_partition, log_epoch, kafka_offset, record_key, payload from rejected_records \
+    where kafka_topic = {topic:String} and (kafka_partition, log_epoch, kafka_offset) in \
+    (select arrayJoin(arrayZip({partitions:Array(Int32)}, {log_epochs:Array(UInt32)}, {offsets:Array(Int64)}))) \
+    order by kafka_partition, log_epoch, kafka_offset limit 1 by kafka_partition, log_epoch, kafka_offset";
+
+/// What was asked for.
+pub struct RejectedRecords {
+    store: Store,
+    args: Args,
+    /// When, ms since 1970.
+    asked_ms: i64,
+}
+
+/// A record that is to be sent.
+#[derive(Debug, Clone, Copy, Row, serde::Deserialize)]
+pub struct Candidate {
+    kafka_partition: i32,
+    log_epoch: u32,
+    kafka_offset: i64,
+    /// Of its key and payload.
+    pub bytes: u64,
+}
+
+/// A record with its bytes.
+#[derive(Debug, Row, serde::Deserialize)]
+pub struct Record {
+    kafka_partition: i32,
+    log_epoch: u32,
+    kafka_offset: i64,
+    record_key: Bytes,
+    payload: Bytes,
+}
+
+impl RejectedRecords {
+    /// Of what the arguments name.
+    pub fn new(store: Store, args: &Args) -> Self {
+        Self {
+            store,
+            args: args.clone(),
+            asked_ms: chrono::Utc::now().timestamp_millis(),
+        }
+    }
+
+    /// Those behind a place, in order; none when there are no more.
+    pub async fn page(&self, after: Option<Place>) -> Result<Vec<Candidate>, ReplayError> {
+        let millis = |time: Option<chrono::DateTime<chrono::Utc>>, otherwise| {
+            time.map_or(otherwise, |time| time.timestamp_millis())
+        };
+        let after = after.unwrap_or(Place {
+            partition: -1,
+            log_epoch: 0,
+            offset: 0,
+        });
+        let query = self
+            .query(PAGE_SQL)
+            .param("reasons", &self.args.reason)
+            .param("from", millis(self.args.from, 0))
+            .param("to", millis(self.args.to, EVER_MS))
+            .param("asked", self.asked_ms)
+            .param("partition", after.partition)
+            .param("log_epoch", after.log_epoch)
+            .param("offset", after.offset)
+            .param("limit", PAGE_RECORDS);
+        Ok(query.fetch_all().await?)
+    }
+
+    /// The records of some places.
+    pub async fn records(&self, of: &[Candidate]) -> Result<Vec<Record>, ReplayError> {
+        let partitions: Vec<i32> = of.iter().map(|candidate| candidate.kafka_partition).collect();
+        let log_epochs: Vec<u32> = of.iter().map(|candidate| candidate.log_epoch).collect();
+        let offsets: Vec<i64> = of.iter().map(|candidate| candidate.kafka_offset).collect();
+        let query = self
+            .query(RECORDS_SQL)
+            .param("partitions", partitions)
+            .param("log_epochs", log_epochs)
+            .param("offsets", offsets);
+        Ok(query.fetch_all().await?)
+    }
+
+    fn query(&self, sql: &str) -> Query {
+        self.store.client.query(sql).param("topic", &self.args.topic)
+    }
+}
+
+impl Candidate {
+    /// Where it was rejected.
+    pub fn place(&self) -> Place {
+        Place {
+            partition: self.kafka_partition,
+            log_epoch: self.log_epoch,
+            offset: self.kafka_offset,
+        }
+    }
+}
+
+impl Record {
+    /// Where it was rejected.
+    pub fn place(&self) -> Place {
+        Place {
+            partition: self.kafka_partition,
+            log_epoch: self.log_epoch,
+            offset: self.kafka_offset,
+        }
+    }
+
+    /// Its key; empty where it had none.
+    pub fn key(&self) -> &[u8] {
+        &self.record_key.0
+    }
+
+    /// Its payload; empty where it had none.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload.0
+    }
+}
+
+/// A text that need not be UTF-8.
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Copying;
+        impl Visitor<'_> for Copying {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_owned()))
+            }
+
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+        deserializer.deserialize_byte_buf(Copying)
+    }
+}

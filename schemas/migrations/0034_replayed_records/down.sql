@@ -1,0 +1,1 @@
+drop table if exists replayed_records${on_cluster} sync

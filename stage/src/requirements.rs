@@ -1,0 +1,99 @@
+//! What a stage needs before it joins its group: the tables of this release, topics that keep every record until it was read.
+//!
+//! Enters: the configuration. Leaves: what the servers say and the protocol needs (life of a lease, identity of the cluster), or why the
+//! stage cannot run, with the setting to change. Never changes anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaResult;
+
+use crate::probe::Probe;
+use crate::run::{RunError, RunOptions};
+use crate::store::Store;
+
+/// How long the broker may take to say how its topics are configured.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The topic's setting for how it forgets records.
+const CLEANUP_POLICY: &str = "cleanup.policy";
+
+/// The tables are as this release expects them; gives the life of a lease by their constraints.
+pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
+    let refused = |reason: String| RunError::ClickHouse {
+        url: options.clickhouse.url.clone(),
+        reason,
+    };
+    let current = horolog_schemas::migrate::require_current(&store.client).await;
+    current.map_err(|error| refused(error.to_string()))?;
+    match store.quorum_fits().await {
+        Ok(true) => (),
+        Ok(false) => return Err(RunError::Quorum),
+        Err(error) => return Err(refused(error.to_string())),
+    }
+    let lease_s = store.lease_s().await.map_err(|error| refused(error.to_string()))?;
+    options.delivery.check_lease(lease_s)?;
+    Ok(Duration::from_secs(lease_s))
+}
+
+/// All topics exist and keep their records; gives the cluster's identifier, which is part of every token.
+pub async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<String, RunError> {
+    let (topics, bootstrap) = (options.topics.clone(), options.kafka.bootstrap.clone());
+    let asked = tokio::task::spawn_blocking(move || {
+        for (topic, setting) in topics {
+            let partitions = probe.partition_count(&topic).map_err(|source| RunError::Kafka {
+                bootstrap: bootstrap.clone(),
+                source,
+            })?;
+            if partitions == 0 {
+                return Err(RunError::Topic {
+                    setting,
+                    topic,
+                    bootstrap,
+                });
+            }
+        }
+        probe.cluster_id().ok_or(RunError::ClusterId { bootstrap })
+    });
+    let cluster_id = asked.await.map_err(|_| RunError::Panic)??;
+    for (topic, setting) in &options.topics {
+        require_all_records(topic, setting, options).await?;
+    }
+    Ok(cluster_id)
+}
+
+/// A compacted topic loses records in the middle, at times that nobody is told of.
+async fn require_all_records(topic: &str, setting: &'static str, options: &RunOptions) -> Result<(), RunError> {
+    match cleanup_policy(topic, options).await {
+        Ok(Some(policy)) if policy.split(',').any(|part| part.trim() == "compact") => Err(RunError::Compacted {
+            setting,
+            topic: topic.to_owned(),
+            policy,
+        }),
+        Ok(Some(_)) => Ok(()),
+        // Reading a topic and reading its configuration are two rights.
+        Ok(None) => {
+            tracing::warn!(
+                topic,
+                "the broker does not tell the topic's {CLEANUP_POLICY}: it must not be compacted"
+            );
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(topic, %error, "cannot ask for the topic's {CLEANUP_POLICY}: it must not be compacted");
+            Ok(())
+        }
+    }
+}
+
+/// How a topic forgets records; none where that may not be asked.
+async fn cleanup_policy(topic: &str, options: &RunOptions) -> KafkaResult<Option<String>> {
+    let admin: AdminClient<DefaultClientContext> = options.kafka.client_config().create()?;
+    let timeout = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+    let described = admin
+        .describe_configs([&ResourceSpecifier::Topic(topic)], &timeout)
+        .await?;
+    let policy = |described: &ConfigResource| described.get(CLEANUP_POLICY)?.value.clone();
+    Ok(described.iter().flatten().find_map(policy))
+}
