@@ -126,8 +126,7 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
 fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     let flow = Flow::new("fresh", 2);
     let _ingest = flow.ingest();
-    // Without upkeep: it would judge by this topic whether raw rows of the counters of other tests are still to come.
-    let mut aggregate = flow.aggregate_with(&[("HOROLOG_AGGREGATE__UPKEEP__ENABLED", "false")]);
+    let mut aggregate = flow.aggregate();
     let now = now_ms();
     let samples = |from: i64, count: i64| -> Vec<MetricSample> {
         (from..from + count)

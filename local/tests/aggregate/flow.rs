@@ -47,25 +47,21 @@ impl Flow {
 
     /// Starts aggregate, with hours complete as soon as they have ended.
     pub(crate) fn aggregate(&self) -> Proc {
-        self.aggregate_with(&[])
-    }
-
-    /// Likewise, with variables on top.
-    pub(crate) fn aggregate_with(&self, env: &[(&str, &str)]) -> Proc {
         let group = format!("{}-aggregate", self.topic);
-        let mut all = vec![
-            ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", self.topic.as_str()),
-            ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
-            ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
-            ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
-            ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),
-            (
-                "HOROLOG_AGGREGATE__KAFKA__PROPERTIES",
-                r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#,
-            ),
-        ];
-        all.extend_from_slice(env);
-        self.bed.spawn("horolog-aggregate", &all)
+        self.bed.spawn(
+            "horolog-aggregate",
+            &[
+                ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", self.topic.as_str()),
+                ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
+                ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
+                ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
+                ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),
+                (
+                    "HOROLOG_AGGREGATE__KAFKA__PROPERTIES",
+                    r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#,
+                ),
+            ],
+        )
     }
 
     /// A counter's sample of this tenant.
