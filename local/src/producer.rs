@@ -19,6 +19,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait at a time for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
+/// How long delivery reports are taken at a time.
+const REPORTS_TIME: Duration = Duration::from_millis(1);
 /// Delivery reports are taken once in so many records.
 const POLL_EVERY_RECORDS: u64 = 512;
 
@@ -69,6 +71,14 @@ pub enum ProduceError {
         topic: String,
         /// The flag that changes it.
         flag: &'static str,
+    },
+    /// The ends of a topic are not told.
+    #[error("kafka does not tell the ends of the topic `{topic}` ({reason})")]
+    Ends {
+        /// The topic.
+        topic: String,
+        /// What librdkafka said.
+        reason: KafkaError,
     },
     /// The client gave up.
     #[error("kafka refused a record: {0}")]
@@ -131,6 +141,25 @@ impl Producer {
         })
     }
 
+    /// Whether the topic of metrics ever had a record.
+    pub fn metrics_were_sent(&self) -> Result<bool, ProduceError> {
+        let (client, topic) = (self.client.client(), self.topics.topic_metrics.as_str());
+        let failed = |reason| ProduceError::Ends {
+            topic: topic.to_owned(),
+            reason,
+        };
+        let metadata = client.fetch_metadata(Some(topic), CONNECT_TIMEOUT).map_err(failed)?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let (_, end) = client
+                .fetch_watermarks(topic, partition.id(), CONNECT_TIMEOUT)
+                .map_err(failed)?;
+            if end > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Sends a metric sample.
     pub fn metric(&mut self, sample: &MetricSample) -> Result<(), ProduceError> {
         self.payload.clear();
@@ -152,13 +181,14 @@ impl Producer {
     fn accepted(&mut self) {
         self.sent += 1;
         if self.sent.is_multiple_of(POLL_EVERY_RECORDS) {
-            self.poll();
+            self.client.poll(Duration::ZERO);
         }
     }
 
-    /// Takes the delivery reports that have come in.
+    /// Takes the delivery reports that have come in, for a millisecond. Without any time it would take one batch's, and a
+    /// stream of many small batches would count ever more records as under way.
     pub fn poll(&self) {
-        self.client.poll(Duration::ZERO);
+        self.client.poll(REPORTS_TIME);
     }
 
     /// What became of the records so far.
