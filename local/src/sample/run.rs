@@ -1,8 +1,11 @@
 //! The edges of the sample stream: the clock, Kafka, and signals.
 //!
-//! Enters: options. Leaves: records at an even rate. Ends on SIGTERM or SIGINT, when what was sent is acknowledged or a
+//! Enters: options. Leaves: records at an even rate, after some hours of the past if wanted and if the topic is empty: charts
+//! and counters then have something to show at once. Ends on SIGTERM or SIGINT, when what was sent is acknowledged or a
 //! deadline is over. Waits for a broker that is away, as long as it takes; what cannot be sent meanwhile is skipped.
 
+use std::iter::StepBy;
+use std::ops::Range;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,6 +26,12 @@ const TICK: Duration = Duration::from_millis(50);
 const SAY_EVERY: Duration = Duration::from_secs(30);
 /// How long the end waits for acknowledgements.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
+/// In the past there is a metric sample so often. Microseconds.
+const PAST_METRIC_STEP_US: usize = 1_000_000;
+/// And an audit event so often. Microseconds.
+const PAST_AUDIT_STEP_US: usize = 20_000_000;
+/// So many of each are sent at a time: a signal is heard in between.
+const PAST_AT_A_TIME: usize = 5_000;
 /// Records that may wait for a broker which is away: beyond, the stream skips rather than stop at a full queue.
 const WAITING_RECORDS_MAX: u64 = 50_000;
 
@@ -41,6 +50,9 @@ pub struct SampleOptions {
     /// Audit events a second.
     #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0)]
     audit_rate: f64,
+    /// Hours of the past to begin with when the topic of metrics is still empty: a sample a second, an audit event every 20 s.
+    #[arg(long, value_name = "HOURS", default_value_t = 0)]
+    history_hours: u32,
     /// Makes the values repeatable; event ids repeat with them, so by default every run has its own.
     #[arg(long)]
     seed: Option<u64>,
@@ -73,8 +85,13 @@ async fn stream(options: SampleOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Moments of the past, in microseconds since 1970.
+type Past = StepBy<Range<i64>>;
+
 struct Stream {
     producer: Producer,
+    /// What is left of the past, of metrics and of audit events.
+    past: (Past, Past),
     metrics: (Schedule, MetricStream),
     audits: (Schedule, AuditStream),
 }
@@ -90,16 +107,25 @@ impl Stream {
         let producer = Producer::connect(&kafka, options.topics.clone())?;
         let seed = options.seed.unwrap_or_else(rand::random);
         let (tenant, now) = (options.tenant.as_str(), now_us());
+        let history_hours = match options.history_hours {
+            0 => 0,
+            _ if producer.metrics_were_sent()? => 0,
+            hours => hours,
+        };
+        let begin = now - i64::from(history_hours) * 3_600_000_000;
+        let past = |step_us| (begin..now).step_by(step_us);
         info!(
             bootstrap = options.bootstrap,
             tenant,
             seed,
             metrics_per_s = options.rate,
             audit_events_per_s = options.audit_rate,
+            history_hours,
             "sample stream starts"
         );
         Ok(Self {
             producer,
+            past: (past(PAST_METRIC_STEP_US), past(PAST_AUDIT_STEP_US)),
             metrics: (Schedule::new(options.rate, now), MetricStream::new(tenant, seed)),
             audits: (Schedule::new(options.audit_rate, now), AuditStream::new(tenant, seed)),
         })
@@ -108,6 +134,9 @@ impl Stream {
     fn send_due(&mut self, now: i64) -> anyhow::Result<()> {
         self.producer.poll();
         if self.producer.in_flight() > WAITING_RECORDS_MAX {
+            return Ok(());
+        }
+        if self.send_past()? {
             return Ok(());
         }
         let (schedule, metrics) = &mut self.metrics;
@@ -119,6 +148,20 @@ impl Stream {
             self.producer.audit(&audits.event(time))?;
         }
         Ok(())
+    }
+
+    /// Sends some of the past; false when none is left. The same streams go on from there, so that counters do.
+    fn send_past(&mut self) -> anyhow::Result<bool> {
+        let mut sent = false;
+        for time in self.past.0.by_ref().take(PAST_AT_A_TIME) {
+            self.producer.metric(self.metrics.1.sample(time))?;
+            sent = true;
+        }
+        for time in self.past.1.by_ref().take(PAST_AT_A_TIME) {
+            self.producer.audit(&self.audits.1.event(time))?;
+            sent = true;
+        }
+        Ok(sent)
     }
 
     fn say(&self) {

@@ -35,6 +35,8 @@ const FIRST_KEYS: [&str; 4] = [
 pub const ADMIN_KEY: &str = "admin";
 /// Which of them may ask for hours.
 pub const READING_KEY: &str = "demo-analyst";
+/// What the sample stream of a new stack begins with: without complete hours there are no rates and no health of services.
+const SAMPLE_HISTORY_HOURS: &str = "24";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
 /// How long topics may take to be there once the broker answers.
@@ -257,7 +259,7 @@ fn stages(layout: &Layout) -> Vec<Part> {
 
 fn sample_stream(layout: &Layout) -> Part {
     Part {
-        launch: layout.sample(),
+        launch: layout.sample().arg("--history-hours").arg(SAMPLE_HISTORY_HOURS),
         address: None,
         readiness: Readiness::Running,
         ready_deadline: Duration::from_secs(10),
