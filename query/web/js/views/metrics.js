@@ -19,8 +19,10 @@ const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y", "all"];
 /** Before every record: what is older is rejected. */
 const BEGINNING = "2000-01-01";
 const RESOLUTIONS = { hourly: { text: "Hourly", seconds: 3600 }, daily: { text: "Daily", seconds: 86400 }, monthly: { text: "Monthly", seconds: 30 * 86400 } };
-/** From this lag on the partitions that cause it are named. An hour is normal: it is complete once it has passed. Seconds. */
+/** From this lag on the partitions that cause it are named. Seconds. */
 const HELD_BACK_WORTH_A_WORD = 900;
+/** Counters are complete by whole hours: so much more is normal for them. Seconds. */
+const HOUR = 3600;
 const GROUPS = [["", "Nothing"], ["service_id", "Service"], ["plugin_id", "Plugin"], ["environment", "Environment"], ["team_id", "Team"]];
 const FILTERS = ["service_id", "plugin_id", "environment", "team_id"];
 /** Beyond so many rows a chart says no more, and the download is the better answer. */
@@ -170,7 +172,7 @@ function completeness(answer, asked) {
       ["As of", time(answer.as_of ?? now), source(asked)],
       ["Rows", plural(answer.rows.length, "row"), kind(answer.rows[0])],
     ]),
-    lagging.length > 0 && (through === null || behind > HELD_BACK_WORTH_A_WORD) && h("p", { class: "notice warn" }, heldBack(lagging)),
+    lagging.length > 0 && (through === null || behind > HELD_BACK_WORTH_A_WORD + (ofCounters(asked) ? HOUR : 0)) && h("p", { class: "notice warn" }, heldBack(lagging)),
   ];
 }
 
