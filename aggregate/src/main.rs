@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use horolog_aggregate::cli::Args;
+use horolog_stage::telemetry::in_words;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -11,7 +12,7 @@ async fn main() -> ExitCode {
     match args.run().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("horolog-aggregate: {error:#}");
+            eprintln!("horolog-aggregate: {}", in_words(&*error));
             args.failure()
         }
     }

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use horolog_ingest::cli::Args;
+use horolog_stage::telemetry::in_words;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Args::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("horolog-ingest: {error:#}");
+            eprintln!("horolog-ingest: {}", in_words(&*error));
             ExitCode::FAILURE
         }
     }

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use horolog_local::cli::Cli;
+use horolog_stage::telemetry::in_words;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("horolog: {error:#}");
+            eprintln!("horolog: {}", in_words(&*error));
             ExitCode::FAILURE
         }
     }

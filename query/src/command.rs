@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use horolog_stage::config::ConfigArgs;
+use horolog_stage::telemetry::in_words;
 
 use crate::access::cli::{self as keys, KeysCommand};
 use crate::api::server;
@@ -89,7 +90,7 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("horolog-query: {error:#}");
+            eprintln!("horolog-query: {}", in_words(&*error));
             ExitCode::FAILURE
         }
     }

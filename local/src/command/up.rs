@@ -107,7 +107,9 @@ fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
 fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     let log = folder.log(SUPERVISOR);
     std::fs::create_dir_all(folder.logs()).with_context(|| format!("cannot make {}", folder.logs().display()))?;
-    let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    // Of two that start at once the second must not take away what the first says.
+    let output = File::options().create(true).append(true).open(&log);
+    let output = output.with_context(|| format!("cannot write {}", log.display()))?;
     let has_admin = folder.key(stack::ADMIN_KEY).is_some();
     let mut child = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))

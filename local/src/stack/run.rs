@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use horolog_stage::telemetry::in_words;
 
 use crate::broker::{self, Topic};
 use crate::process::{Identity, Signal};
@@ -84,7 +85,7 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
         }
         Err(error) if stop.is_requested() => say(&error.to_string()),
         Err(error) => {
-            supervisor.stop(&stop, Phase::Failed, Some(format!("{error:#}"))).await;
+            supervisor.stop(&stop, Phase::Failed, Some(in_words(&*error))).await;
             return Err(error);
         }
     }

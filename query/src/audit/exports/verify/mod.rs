@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use horolog_stage::config::ConfigArgs;
+use horolog_stage::telemetry::in_words;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
@@ -108,7 +109,7 @@ pub async fn run(arguments: Arguments, config: ConfigArgs) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("horolog-query: {error:#}");
+            eprintln!("horolog-query: {}", in_words(&*error));
             ExitCode::from(2)
         }
     }
