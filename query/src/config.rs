@@ -78,10 +78,14 @@ pub struct LimitsConfig {
     pub statement_result_rows_max: u64,
     /// A request that takes longer is given up, and its statements with it. Seconds.
     pub request_timeout_s: u64,
-    /// Requests for data that are answered at the same time; more are told to come back.
+    /// Requests for data that are answered at the same time; more wait.
     pub concurrent_requests_max: usize,
     /// Those among them with the same key.
     pub concurrent_requests_per_caller_max: usize,
+    /// How long a request waits for its place before it is told to come back. Milliseconds; 0 to be told at once.
+    pub admission_wait_ms_max: u64,
+    /// Requests with the same key that wait at the same time; more are told to come back.
+    pub waiting_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
     /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
@@ -98,6 +102,8 @@ impl Default for LimitsConfig {
             request_timeout_s: 60,
             concurrent_requests_max: 32,
             concurrent_requests_per_caller_max: 8,
+            admission_wait_ms_max: 2_000,
+            waiting_requests_per_caller_max: 100,
             page_bytes_max: 16 << 20,
             remembered_bytes_max: 128 << 20,
         }
@@ -207,6 +213,10 @@ impl QueryConfig {
             (
                 "limits.concurrent_requests_per_caller_max",
                 limits.concurrent_requests_per_caller_max as u64,
+            ),
+            (
+                "limits.waiting_requests_per_caller_max",
+                limits.waiting_requests_per_caller_max as u64,
             ),
         ] {
             if value == 0 {

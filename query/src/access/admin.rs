@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
 use horolog_schemas::{AuditStatus, Kind};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,10 @@ pub struct KeyView {
 }
 
 impl KeyView {
+    fn with_last_use(key: &Key, gate: &Gate) -> Self {
+        Self::new(key, gate.keys.last_use(&key.id))
+    }
+
     fn new(key: &Key, last_used: Option<Use>) -> Self {
         let now = Utc::now();
         Self {
@@ -179,13 +184,8 @@ pub async fn create(
     params(("id" = String, Path, description = "The key.")),
     responses((status = 200, description = "The key.", body = KeyView))
 )]
-pub async fn show(
-    State(api): State<Api>,
-    principal: Principal,
-    Path(id): Path<String>,
-) -> Result<Json<KeyView>, Problem> {
-    let key = find(&api.gate, &principal, &id)?;
-    Ok(Json(KeyView::new(&key, api.gate.keys.last_use(&key.id))))
+pub async fn show(State(api): State<Api>, VisibleKey(key): VisibleKey) -> Json<KeyView> {
+    Json(KeyView::with_last_use(&key, &api.gate))
 }
 
 /// A new secret for a key; the one before is taken for a while yet.
@@ -199,9 +199,8 @@ pub async fn show(
 )]
 pub async fn rotate(
     State(api): State<Api>,
-    principal: Principal,
     actor: Actor,
-    Path(id): Path<String>,
+    VisibleKey(key): VisibleKey,
     JsonBody(rotation): JsonBody<Rotation>,
 ) -> Result<Json<KeyAndToken>, Problem> {
     let overlap_s = rotation.overlap_s.unwrap_or(OVERLAP_DEFAULT_S);
@@ -211,7 +210,6 @@ pub async fn rotate(
             format!("expected at most {OVERLAP_MAX_S}"),
         ));
     }
-    let key = find(&api.gate, &principal, &id)?;
     record(&api.gate, &actor, "key.rotate", &key).await?;
     let (token, now) = (Token::random(&key.id), Utc::now());
     let hash = token.hash();
@@ -232,9 +230,8 @@ pub async fn revoke(
     State(api): State<Api>,
     principal: Principal,
     actor: Actor,
-    Path(id): Path<String>,
+    VisibleKey(key): VisibleKey,
 ) -> Result<Json<KeyView>, Problem> {
-    let key = find(&api.gate, &principal, &id)?;
     // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
     if let Err(problem) = record(&api.gate, &actor, "key.revoke", &key).await {
         tracing::error!(%problem, key = %key.id, by = %principal.facts().identity, "a key is revoked without a trail");
@@ -245,7 +242,7 @@ pub async fn revoke(
         Ok(())
     };
     let key = api.gate.keys.change(&key.id, change).await?;
-    Ok(Json(KeyView::new(&key, api.gate.keys.last_use(&key.id))))
+    Ok(Json(KeyView::with_last_use(&key, &api.gate)))
 }
 
 /// Who may see what, and when they last did.
@@ -293,10 +290,21 @@ fn visible(gate: &Gate, principal: &Principal) -> Vec<(Arc<Key>, Option<Use>)> {
     keys
 }
 
-fn find(gate: &Gate, principal: &Principal, id: &str) -> Result<Arc<Key>, Problem> {
-    let key = KeyId::parse(id).and_then(|id| gate.keys.get(&id));
-    key.filter(|key| principal.facts().tenant.covers(&key.tenant))
-        .ok_or(Problem::NotFound)
+/// The key that the path names, where the caller may see it.
+pub struct VisibleKey(Arc<Key>);
+
+impl FromRequestParts<Api> for VisibleKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let principal = Principal::from_request_parts(parts, api).await?;
+        let Ok(Path(id)) = Path::<String>::from_request_parts(parts, api).await else {
+            return Err(Problem::NotFound);
+        };
+        let key = KeyId::parse(&id).and_then(|id| api.gate.keys.get(&id));
+        let key = key.filter(|key| principal.facts().tenant.covers(&key.tenant));
+        key.map(Self).ok_or(Problem::NotFound)
+    }
 }
 
 fn answer(key: &Key, token: &Token) -> KeyAndToken {

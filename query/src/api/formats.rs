@@ -132,7 +132,7 @@ impl Table {
 
 /// An answer that can be given in every form.
 #[derive(Debug)]
-pub struct Answer<'a, J, F> {
+pub struct Answer<'a, J, T> {
     /// How many rows it has.
     pub rows: usize,
     /// Where the next page begins.
@@ -140,16 +140,16 @@ pub struct Answer<'a, J, F> {
     /// Through when it is complete.
     pub complete_through: Option<Instant>,
     /// The rows as columns.
-    pub table: F,
-    /// The whole.
-    pub json: &'a J,
+    pub table: T,
+    /// The whole as JSON.
+    pub json: J,
 }
 
-impl<J: Serialize, F: FnOnce() -> Table> Answer<'_, J, F> {
+impl<J: FnOnce() -> Option<Vec<u8>>, T: FnOnce() -> Table> Answer<'_, J, T> {
     /// The response in a form.
     pub fn respond(self, format: Format) -> Result<Response, Problem> {
         let body = match format {
-            Format::Json => serde_json::to_vec(self.json).ok(),
+            Format::Json => (self.json)(),
             Format::Csv => (self.table)().csv(self.rows),
             Format::Arrow => (self.table)().arrow(self.rows),
         };

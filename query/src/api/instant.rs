@@ -24,7 +24,7 @@ pub struct Instant {
 }
 
 /// A span of time, half-open, either end open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Span {
     /// First moment inside.
     pub from: Option<Instant>,
@@ -100,6 +100,11 @@ impl Instant {
         Self {
             micros: i64::from(seconds) * MICROS_A_SECOND,
         }
+    }
+
+    /// For fields of rows that hold seconds since 1970, which callers see as moments.
+    pub fn serialize_seconds<S: serde::Serializer>(seconds: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&Self::from_seconds(*seconds), serializer)
     }
 
     /// Parses one of the three forms.

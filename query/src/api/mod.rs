@@ -13,6 +13,7 @@ pub mod observe;
 pub mod openapi;
 pub mod page;
 pub mod parameters;
+pub mod places;
 pub mod problem;
 pub mod request_id;
 pub mod router;

@@ -6,11 +6,12 @@ use horolog_stage::config::ConfigError;
 
 use crate::access::Principal;
 use crate::access::gate::Gate;
-use crate::api::Problem;
 use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
+use crate::api::{Problem, RequestId};
 use crate::audit::exports::queue::Exports;
 use crate::config::QueryConfig;
+use crate::metrics::look::{Look, Looks};
 use crate::metrics::memory::Memory;
 use crate::store::Store;
 
@@ -29,6 +30,7 @@ pub struct Api {
     pub config: Arc<QueryConfig>,
     exports: Option<Arc<Exports>>,
     admission: Admission,
+    looks: Looks,
 }
 
 impl Api {
@@ -39,10 +41,8 @@ impl Api {
             gate,
             memory: Memory::new(config.limits.remembered_bytes_max),
             cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
-            admission: Admission::new(
-                config.limits.concurrent_requests_max,
-                config.limits.concurrent_requests_per_caller_max,
-            ),
+            looks: Looks::default(),
+            admission: Admission::new(&config.limits),
             exports: None,
             config: Arc::new(config.clone()),
         })
@@ -60,8 +60,15 @@ impl Api {
         self.exports.as_ref().ok_or_else(none)
     }
 
+    /// A look at what the store holds of metrics, from now on.
+    pub async fn look(&self, request: &RequestId) -> Result<Arc<Look>, Problem> {
+        self.looks
+            .now(&self.store, request, &self.config.source.metrics_topic)
+            .await
+    }
+
     /// A place among the requests that are answered at the same time, held until it is dropped.
-    pub fn admit(&self, principal: &Principal) -> Result<Admitted, Problem> {
-        self.admission.admit(&principal.facts().identity.to_string())
+    pub async fn admit(&self, principal: &Principal) -> Result<Admitted, Problem> {
+        self.admission.admit(&principal.facts().identity.to_string()).await
     }
 }

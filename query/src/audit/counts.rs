@@ -135,7 +135,7 @@ pub async fn counts(
         None => "group by time, value order by count desc, value",
         Some(_) => "group by time, value order by time, count desc, value",
     };
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let mut stored: Vec<StoredCount> = api
         .store
         .collect(&request, &select.then(ordered).limit(limit.rows() + 1))

@@ -50,7 +50,7 @@ pub async fn events(
     request: RequestId,
     asked: Both<EventFilter, Paging>,
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let question = Question::new(&api.cursor_key, caller, asked)?;
     let keys: Vec<Key> = api.store.collect(&request, &question.select_keys()).await?;
     let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);

@@ -66,7 +66,7 @@ pub async fn one_event(
             .and("r.event_id = {event_id:UUID}")
             .bind("event_id", Parameter::Text(event_id.to_string()))
     };
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let times: Option<Times> = api.store.first(&request, &of_event(TIMES)).await?;
     let times = times.filter(|times| times.copies > 0).ok_or(Problem::NotFound)?;
     let select = of_event(StoredEvent::COLUMNS)

@@ -4,8 +4,6 @@
 //! in the order and the form of `/v1/metrics/hourly`. An increase knows resets and the sample before the hour, so it can
 //! only be had from whole series; hours are computed once they are complete, and `complete_through` says how far that is.
 
-use std::sync::Arc;
-
 use axum::response::Response;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -15,11 +13,11 @@ use crate::api::formats::Format;
 use crate::api::{Api, Asked, Asking, Instant, Problem, RequestId};
 use crate::metrics::completeness::Completeness;
 use crate::metrics::merging;
-use crate::metrics::page::{Rows, stored};
-use crate::metrics::point::{PointNames, StoredPoint};
+use crate::metrics::page::stored;
 use crate::metrics::selection::{HourColumn, KEY, Selection, SelectionParameters};
 use crate::metrics::series::{Known, SeriesAnswer, respond};
 use crate::metrics::step::Step;
+use crate::metrics::written::PointNames;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 const HOUR_S: f64 = 3_600.0;
@@ -119,19 +117,16 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
         request,
         headers,
     } = asking;
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let resource = format!("/v1/metrics/counters/{}", step.name());
     let selection = Selection::new(&api.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
     let completeness = completeness(&api, &request, &selection).await?;
-    let (rows, next_cursor): Rows = stored(&api, &request, &selection, &select(&selection)).await?;
-    let rated = |mut row: Arc<StoredPoint>| {
-        let start = row.start();
+    let (mut points, next_cursor) = stored(&api, &request, &selection, &select(&selection)).await?;
+    points.change_numbers(|start, numbers| {
         let end = selection.steps.end_of(start);
-        rate(Arc::make_mut(&mut row).numbers_mut(), start, end, completeness.through);
-        row
-    };
-    let rows = (rows.into_iter().map(rated).collect(), next_cursor);
+        rate(numbers, start, end, completeness.through);
+    });
     let names = PointNames {
         groups: selection.group_names(),
         counts: &["count", "resets"],
@@ -141,7 +136,7 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
         completeness,
         in_motion: Vec::new(),
     };
-    respond(&selection, known, rows, names, format)
+    respond(&selection, known, (points.into(), next_cursor), &names, format)
 }
 
 /// The rows of the page, and one more where others follow.

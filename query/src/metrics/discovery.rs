@@ -242,7 +242,7 @@ async fn found<T: RowOwned + RowRead + Send>(
     select: TenantSelect,
     limit: u32,
 ) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let mut rows: Vec<T> = Vec::new();
     let take = |row| {
         rows.push(row);

@@ -3,8 +3,6 @@
 //! Enters: nothing but the caller. Leaves: latency, requests, errors, availability against its objective and the burn rate, by
 //! service and environment. What no metric tells is `null`, not zero. The definitions are those of `service_health_summary`.
 
-use std::ops::ControlFlow;
-
 use axum::Json;
 use axum::extract::{Extension, State};
 use clickhouse::Row;
@@ -23,31 +21,17 @@ const COLUMNS: &str = "toString(r.service_id) as service_id, toString(r.environm
     r.throughput_per_s as throughput_per_s, r.error_rate as error_rate, r.availability as availability, \
     toFloat64(r.objective) as objective, r.burn_rate as burn_rate";
 
-#[derive(Debug, Clone, Row, Deserialize)]
-struct Stored {
-    service_id: String,
-    environment: String,
-    hour: u32,
-    latency_p50_s: Option<f64>,
-    latency_p99_s: Option<f64>,
-    requests: Option<f64>,
-    errors: Option<f64>,
-    throughput_per_s: Option<f64>,
-    error_rate: Option<f64>,
-    availability: Option<f64>,
-    objective: f64,
-    burn_rate: Option<f64>,
-}
-
 /// How a service does in an environment.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct ServiceHealth {
     /// The service.
     service_id: String,
     /// Where it runs.
     environment: String,
     /// Start of the hour that is told of.
-    hour: Instant,
+    #[serde(serialize_with = "Instant::serialize_seconds")]
+    #[schema(value_type = Instant)]
+    hour: u32,
     /// Median latency. Seconds.
     latency_p50_s: Option<f64>,
     /// 99th percentile of the latency. Seconds.
@@ -68,25 +52,6 @@ pub struct ServiceHealth {
     burn_rate: Option<f64>,
 }
 
-impl From<Stored> for ServiceHealth {
-    fn from(stored: Stored) -> Self {
-        Self {
-            hour: Instant::from_seconds(stored.hour),
-            service_id: stored.service_id,
-            environment: stored.environment,
-            latency_p50_s: stored.latency_p50_s,
-            latency_p99_s: stored.latency_p99_s,
-            requests: stored.requests,
-            errors: stored.errors,
-            throughput_per_s: stored.throughput_per_s,
-            error_rate: stored.error_rate,
-            availability: stored.availability,
-            objective: stored.objective,
-            burn_rate: stored.burn_rate,
-        }
-    }
-}
-
 /// How all services do.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HealthAnswer {
@@ -104,7 +69,7 @@ pub async fn health(
     caller: Caller,
     request: RequestId,
 ) -> Result<(Extension<RowsReturned>, Json<HealthAnswer>), Problem> {
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     if !caller.teams().is_empty() {
         return Err(Problem::forbidden(
             "the health of a service is that of all its teams, and this key sees some of them",
@@ -116,11 +81,6 @@ pub async fn health(
         .bind("topic", topic)
         .then("order by service_id, environment")
         .limit(ROWS_MAX);
-    let mut rows = Vec::new();
-    let take = |stored: Stored| {
-        rows.push(ServiceHealth::from(stored));
-        ControlFlow::Continue(())
-    };
-    api.store.rows(&request, &select, take).await?;
+    let rows: Vec<ServiceHealth> = api.store.collect(&request, &select).await?;
     Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows })))
 }

@@ -1,30 +1,63 @@
 //! Rows that were merged before, and are still what the store would give.
 //!
-//! A question about one page is cut into parts: days of hours, months of days and months. A part's rows are kept with the part's version, which
-//! the store tells without merging anything: how many samples its hours have in all epochs, and which rebuilds are visible. Partial aggregates
-//! are only ever added, so that rows change only together with the version. The version is read before the rows, so that rows are never
-//! kept under a version that is newer than they are. What has another version is asked for anew; of a dashboard that is looked
-//! at while records arrive, that is the last day or month.
+//! A question about one page is cut into parts: days, or months of months. A part's rows are kept with what its hours were made of when they
+//! were asked for, which is told by one look at the store for all requests ([`crate::metrics::look`]), and with their version: how many samples the
+//! part's hours have in all epochs, and which rebuilds are visible. While the contents are the same, so are the rows. When they are not, the version
+//! tells whether this part is among what changed: partial aggregates are only ever added, so that rows change only together with it. Contents
+//! and version are read before the rows, so that rows are never kept under anything that is newer than they are.
 //!
 //! Guarantees: rows are found by the whole statement that made them, tenant, teams and filters included; memory is bounded, what was not
-//! used for longest goes first. Never asks the store itself. Like every claim of completeness it relies on reads that see what reads before
-//! them saw: with replicas, that is `clickhouse.quorum`.
+//! used for longest goes first; of equal questions one at a time merges. Never asks the store itself. Like every claim of completeness it relies
+//! on reads that see what reads before them saw: with replicas, that is `clickhouse.quorum`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clickhouse::Row;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::metrics::point::StoredPoint;
+use crate::api::instant::Span;
+use crate::api::places::{Place, Places};
+use crate::metrics::look::Contents;
+use crate::metrics::points::{Account, Points};
 use crate::store::TenantSelect;
 
-/// What rows are kept by: a hash of a statement and its values.
-type Key = [u8; 32];
+/// A question: a hash of the statement that asks for rows of any span, and its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QuestionId([u8; 32]);
 
-/// Rows of a part, in order.
-pub type KeptRows = Arc<[Arc<StoredPoint>]>;
+impl QuestionId {
+    /// Lengths stand before what they are of, so that no two statements have the same text.
+    pub fn of(select: &TenantSelect) -> Self {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        add(select.sql());
+        for (name, value) in select.parameters() {
+            add(name);
+            add(&format!("{value:?}"));
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// A part of a question: its span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PartId {
+    question: QuestionId,
+    span: Span,
+}
+
+impl PartId {
+    /// Of a question.
+    pub fn new(question: QuestionId, span: Span) -> Self {
+        Self { question, span }
+    }
+}
 
 /// How the store tells what a part holds.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
@@ -54,26 +87,38 @@ pub struct PartVersion {
     rebuilds: u64,
 }
 
+/// The rows of a part, and what they are rows of.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// What its hours were made of.
+    pub contents: Contents,
+    /// Its version; `None` where there is nothing in it.
+    pub version: Option<PartVersion>,
+    /// Its rows.
+    pub rows: Arc<Points>,
+}
+
 /// The rows of parts.
 #[derive(Debug, Clone)]
 pub struct Memory {
     kept: Arc<Mutex<Kept>>,
+    turns: Places<QuestionId>,
+    series: Account,
     bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    parts: HashMap<Key, Part>,
+    parts: HashMap<PartId, Part>,
     /// By when they were last used.
-    order: BTreeMap<u64, Key>,
+    order: BTreeMap<u64, PartId>,
     uses: u64,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Part {
-    version: PartVersion,
-    rows: KeptRows,
+    known: Known,
     bytes: usize,
     used: u64,
 }
@@ -83,6 +128,8 @@ impl Memory {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             kept: Arc::default(),
+            turns: Places::new(1),
+            series: Account::default(),
             bytes_max,
         }
     }
@@ -92,72 +139,74 @@ impl Memory {
         self.bytes_max == 0
     }
 
-    /// The rows that a statement gave when its part had this version.
-    pub fn get(&self, select: &TenantSelect, version: PartVersion) -> Option<KeptRows> {
-        let key = key(select);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.touch(&key);
-        let part = kept.parts.get(&key).filter(|part| part.version == version)?;
-        Some(Arc::clone(&part.rows))
+    /// What the series of rows are accounted for in that may be kept.
+    pub fn series_account(&self) -> Account {
+        Arc::clone(&self.series)
     }
 
-    /// Keeps the rows that a statement gave after its part had this version.
-    pub fn put(&self, select: &TenantSelect, version: PartVersion, rows: KeptRows) {
-        let bytes = size_of::<Part>() + size_of::<Key>() + rows.iter().map(|row| row.bytes()).sum::<usize>();
+    /// The turn of merging what is not remembered of a question, held until it is dropped; `None` while another has it.
+    pub fn try_turn(&self, question: QuestionId) -> Option<Place> {
+        self.turns.try_take(question)
+    }
+
+    /// The same, once the others had theirs.
+    pub async fn turn(&self, question: QuestionId) -> Option<Place> {
+        self.turns.take(question).await.ok()
+    }
+
+    /// What is known of parts, in their order.
+    pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a PartId>) -> Vec<Option<Known>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.into_iter().map(|id| kept.touch(id)).collect()
+    }
+
+    /// Keeps what is known of a part.
+    pub fn put(&self, id: PartId, known: Known) {
+        let bytes = size_of::<Part>() + size_of::<PartId>() + known.rows.bytes();
         if bytes > self.bytes_max {
             return;
         }
-        let key = key(select);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.remove(&key);
-        while kept.bytes.saturating_add(bytes) > self.bytes_max && kept.remove_oldest() {}
-        kept.bytes += bytes;
-        let part = Part {
-            version,
-            rows,
-            bytes,
-            used: 0,
+        kept.remove(&id);
+        let room = |kept: &Kept| {
+            let all = kept
+                .bytes
+                .saturating_add(bytes)
+                .saturating_add(self.series.load(Ordering::Relaxed));
+            all <= self.bytes_max
         };
-        kept.parts.insert(key, part);
-        kept.touch(&key);
+        while !room(&kept) && kept.remove_oldest() {}
+        if !room(&kept) {
+            return;
+        }
+        kept.bytes += bytes;
+        let part = Part { known, bytes, used: 0 };
+        kept.parts.insert(id, part);
+        kept.touch(&id);
     }
 }
 
 impl Kept {
-    fn touch(&mut self, key: &Key) {
-        let Some(part) = self.parts.get_mut(key) else { return };
+    fn touch(&mut self, id: &PartId) -> Option<Known> {
+        let part = self.parts.get_mut(id)?;
         self.uses += 1;
         self.order.remove(&part.used);
         part.used = self.uses;
-        self.order.insert(self.uses, *key);
+        self.order.insert(self.uses, *id);
+        Some(part.known.clone())
     }
 
-    fn remove(&mut self, key: &Key) {
-        if let Some(part) = self.parts.remove(key) {
+    fn remove(&mut self, id: &PartId) {
+        if let Some(part) = self.parts.remove(id) {
             self.order.remove(&part.used);
             self.bytes -= part.bytes;
         }
     }
 
     fn remove_oldest(&mut self) -> bool {
-        let oldest = self.order.first_key_value().map(|(_, key)| *key);
-        oldest.inspect(|key| self.remove(key)).is_some()
+        let oldest = self.order.first_key_value().map(|(_, id)| *id);
+        oldest.inspect(|id| self.remove(id)).is_some()
     }
-}
-
-/// Lengths stand before what they are of, so that no two statements have the same text.
-fn key(select: &TenantSelect) -> Key {
-    let mut hash = Sha256::new();
-    let mut add = |text: &str| {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
-    };
-    add(select.sql());
-    for (name, value) in select.parameters() {
-        add(name);
-        add(&format!("{value:?}"));
-    }
-    hash.finalize().into()
 }
 
 #[cfg(test)]
@@ -166,64 +215,71 @@ mod tests {
 
     use super::*;
     use crate::access::{Caller, TenantId};
+    use crate::api::Instant;
+    use crate::metrics::point::StoredPoint;
+    use crate::metrics::points::SeriesSet;
     use crate::store::Relation;
 
-    const VERSION: PartVersion = PartVersion {
-        samples: 10,
-        rebuilds: 1,
-    };
-
-    fn statement(tenant: &str) -> TenantSelect {
+    fn part(tenant: &str, day: u32) -> PartId {
         let caller = Caller::of(TenantId::new(tenant).unwrap());
-        TenantSelect::new(&caller, Relation::PartialHours, "r.hour")
+        let select = TenantSelect::new(&caller, Relation::PartialHours, "r.hour");
+        let edge = |day: u32| Some(Instant::from_seconds(86_400 * day));
+        let span = Span {
+            from: edge(day),
+            to: edge(day + 1),
+        };
+        PartId::new(QuestionId::of(&select), span)
     }
 
-    fn rows(count: usize) -> KeptRows {
-        (0..count).map(|_| Arc::default()).collect()
+    fn known(memory: &Memory, count: u32) -> Known {
+        let mut series = SeriesSet::new(vec!["service_id"], memory.series_account());
+        let rows = (0..count)
+            .map(|row| StoredPoint::of("latency", row / 3, &[["x", "y", "z"][row as usize % 3]], &[1], &[2.0]));
+        Known {
+            contents: Contents::numbered(count.into()),
+            version: None,
+            rows: Arc::new(Points::new(rows, &mut series)),
+        }
+    }
+
+    fn rows(memory: &Memory, id: PartId) -> Option<usize> {
+        memory.get([&id]).remove(0).map(|known| known.rows.len())
     }
 
     #[test]
-    fn rows_are_those_of_the_version_and_of_the_tenant() {
+    fn rows_are_those_of_the_question_and_of_the_part() {
         let memory = Memory::new(1 << 20);
-        memory.put(&statement("red"), VERSION, rows(3));
-        assert_eq!(memory.get(&statement("red"), VERSION).unwrap().len(), 3);
-        assert_eq!(memory.get(&statement("blue"), VERSION), None);
-        for other in [
-            PartVersion { samples: 11, ..VERSION },
-            PartVersion { rebuilds: 2, ..VERSION },
-        ] {
-            assert_eq!(memory.get(&statement("red"), other), None);
-        }
-        let newer = PartVersion { samples: 11, ..VERSION };
-        memory.put(&statement("red"), newer, rows(4));
-        assert_eq!(memory.get(&statement("red"), newer).unwrap().len(), 4);
-        assert_eq!(
-            memory.get(&statement("red"), VERSION),
-            None,
-            "there is one version of a part"
-        );
+        memory.put(part("red", 1), known(&memory, 3));
+        assert_eq!(rows(&memory, part("red", 1)), Some(3));
+        assert_eq!(rows(&memory, part("blue", 1)), None);
+        assert_eq!(rows(&memory, part("red", 2)), None);
+        memory.put(part("red", 1), known(&memory, 4));
+        assert_eq!(rows(&memory, part("red", 1)), Some(4), "of a part there is one state");
     }
 
     #[test]
     fn what_was_not_used_for_longest_goes_first() {
-        let memory = Memory::new(3 * (size_of::<Part>() + size_of::<Key>() + 10 * StoredPoint::default().bytes()));
+        let measure = Memory::new(1 << 20);
+        measure.put(part("a", 0), known(&measure, 10));
+        let one = measure.kept.lock().unwrap().bytes + measure.series.load(Ordering::Relaxed);
+        let memory = Memory::new(3 * one + one / 2);
         for tenant in ["a", "b", "c"] {
-            memory.put(&statement(tenant), VERSION, rows(10));
+            memory.put(part(tenant, 0), known(&memory, 10));
         }
-        assert!(memory.get(&statement("a"), VERSION).is_some());
-        memory.put(&statement("d"), VERSION, rows(10));
-        let left = ["a", "b", "c", "d"].map(|tenant| memory.get(&statement(tenant), VERSION).is_some());
+        assert!(rows(&memory, part("a", 0)).is_some());
+        memory.put(part("d", 0), known(&memory, 10));
+        let left = ["a", "b", "c", "d"].map(|tenant| rows(&memory, part(tenant, 0)).is_some());
         assert_eq!(left, [true, false, true, true]);
     }
 
     proptest! {
         #[test]
-        fn memory_is_bounded_and_accounted_for(puts in prop::collection::vec((0u32..20, 0usize..30), 0..200)) {
+        fn memory_is_bounded_and_accounted_for(puts in prop::collection::vec((0u32..20, 0u32..30), 0..200)) {
             let memory = Memory::new(20_000);
-            for (tenant, count) in puts {
-                memory.put(&statement(&format!("t{tenant}")), VERSION, rows(count));
+            for (day, count) in puts {
+                memory.put(part("red", day), known(&memory, count));
                 let kept = memory.kept.lock().unwrap();
-                prop_assert!(kept.bytes <= 20_000);
+                prop_assert!(kept.bytes + memory.series.load(Ordering::Relaxed) <= 20_000);
                 prop_assert_eq!(kept.bytes, kept.parts.values().map(|part| part.bytes).sum::<usize>());
                 prop_assert_eq!(kept.order.len(), kept.parts.len());
             }

@@ -8,15 +8,18 @@ pub mod discovery;
 mod epochs;
 mod fresh;
 pub mod health;
+pub mod look;
 pub mod memory;
 mod merging;
 mod page;
 mod point;
+mod points;
 pub mod question;
 pub mod revisions;
 mod selection;
 pub mod series;
 pub mod step;
+mod written;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

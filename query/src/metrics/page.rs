@@ -10,42 +10,46 @@ use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Api, Problem, RequestId};
 use crate::metrics::fresh::RawTail;
-use crate::metrics::memory::{KeptRows, PartVersion, StoredPart};
+use crate::metrics::look::{Contents, Look};
+use crate::metrics::memory::{Known, PartId, PartVersion, StoredPart};
 use crate::metrics::point::StoredPoint;
+use crate::metrics::points::{Account, PointRows, Points, SeriesSet};
 use crate::metrics::question::Question;
 use crate::metrics::selection::{PointKey, Selection};
 use crate::store::TenantSelect;
 
 /// The rows of a page, and where the next one begins.
-pub type Rows = (Vec<Arc<StoredPoint>>, Option<String>);
+pub type Rows = (PointRows, Option<String>);
 
 /// More holes in what is remembered are filled by one statement over all of them.
 const STATEMENTS_MAX: usize = 4;
 
-/// The page of a question.
+/// The page of a question about now, of which a look at the store was taken before.
+pub async fn page_of_now(api: &Api, request: &RequestId, question: &Question, look: &Look) -> Result<Rows, Problem> {
+    let selection = &question.selection;
+    if selection.may_be_one_page()
+        && !api.memory.is_off()
+        && let Some(rows) = remembered(api, request, question, look).await?
+    {
+        return Ok((rows, None));
+    }
+    page(api, request, question, None).await
+}
+
+/// The page of a question, from the store.
 pub async fn page(
     api: &Api,
     request: &RequestId,
     question: &Question,
     tail: Option<&RawTail>,
 ) -> Result<Rows, Problem> {
-    let selection = &question.selection;
-    let is_of_now = tail.is_none() && selection.as_of().is_none();
-    if is_of_now && selection.may_be_one_page() && !api.memory.is_off() {
-        let rows = remembered(api, request, question).await?;
-        let bytes = rows.iter().flatten().map(|row| row.bytes()).sum::<usize>();
-        if let Some(rows) = rows
-            && rows.len() <= selection.limit() as usize
-            && bytes <= api.config.limits.page_bytes_max
-        {
-            return Ok((rows, None));
-        }
-    }
     let end: Option<PointKey> = match question.select_end() {
         Some(select) => api.store.first(request, &select).await?,
         None => None,
     };
-    stored(api, request, selection, &question.select(end.as_ref(), tail)).await
+    let select = question.select(end.as_ref(), tail);
+    let (points, next_cursor) = stored(api, request, &question.selection, &select).await?;
+    Ok((points.into(), next_cursor))
 }
 
 /// The page that a statement gives, which asks for a row more than a page has.
@@ -54,113 +58,190 @@ pub async fn stored(
     request: &RequestId,
     selection: &Selection,
     select: &TenantSelect,
-) -> Result<Rows, Problem> {
+) -> Result<(Points, Option<String>), Problem> {
     let mut page = Page::new(selection.limit(), api.config.limits.page_bytes_max);
     let take = |point: StoredPoint| {
         let bytes = point.bytes();
-        page.push(Arc::new(point), bytes)
+        page.push(point, bytes)
     };
     api.store.rows(request, select, take).await?;
     let last = page.continues_after().map(|point| point.key());
     let next_cursor = last.map(|key| selection.cursor_after(&key)).transpose()?;
-    Ok((page.into_rows(), next_cursor))
+    let mut series = SeriesSet::new(selection.group_names(), Account::default());
+    Ok((Points::new(page.into_rows(), &mut series), next_cursor))
 }
 
 /// A part of the span.
 struct Part {
+    start: Instant,
     span: Span,
-    select: TenantSelect,
-    version: PartVersion,
-    rows: Option<KeptRows>,
+    id: PartId,
+    /// What its hours are made of now.
+    contents: Contents,
+    known: Option<Known>,
 }
 
-/// All rows of the span, part by part; `None` where they are likely to be more than a page, or where the store cuts days in another
+/// A part whose rows have to be merged, and the version they will be of.
+type Hole<'a> = (&'a mut Part, PartVersion);
+
+impl Part {
+    fn learn(&mut self, api: &Api, version: Option<PartVersion>, rows: Arc<Points>) {
+        let known = Known {
+            contents: self.contents,
+            version,
+            rows,
+        };
+        api.memory.put(self.id, known.clone());
+        self.known = Some(known);
+    }
+
+    /// Its rows, where they are known to be those of now.
+    fn rows(&self) -> Option<&Arc<Points>> {
+        let known = self.known.as_ref().filter(|known| known.contents == self.contents);
+        known.map(|known| &known.rows)
+    }
+}
+
+/// All rows of the span, part by part; `None` where they are more than a page or likely to be, or where the store cuts days in another
 /// way than we do.
 async fn remembered(
     api: &Api,
     request: &RequestId,
     question: &Question,
-) -> Result<Option<Vec<Arc<StoredPoint>>>, Problem> {
-    let selection = &question.selection;
-    let Some(cut) = selection.steps.parts().cut() else {
+    look: &Look,
+) -> Result<Option<PointRows>, Problem> {
+    let Some(mut parts) = recalled(api, question, look) else {
         return Ok(None);
     };
-    let stored: Vec<StoredPart> = api.store.collect(request, &question.select_parts()).await?;
+    if parts.iter().any(|part| part.rows().is_none()) {
+        let mut turn = api.memory.try_turn(question.id());
+        if turn.is_none() {
+            turn = api.memory.turn(question.id()).await;
+            // Whoever had the turn may have merged just this, from what was stored later than when we looked.
+            let look = api.look(request).await?;
+            let Some(again) = recalled(api, question, &look) else {
+                return Ok(None);
+            };
+            parts = again;
+        }
+        let is_page = complete(api, request, question, &mut parts).await?;
+        drop(turn);
+        if !is_page {
+            return Ok(None);
+        }
+    }
+    let selection = &question.selection;
+    let rows: Vec<Arc<Points>> = parts.iter().filter_map(|part| part.rows().cloned()).collect();
+    let bytes = rows.iter().map(|part| part.stored_bytes()).sum::<usize>();
+    let rows = PointRows::new(rows, selection.parameters.metric_name.len() == 1);
+    let is_one_page = rows.len() <= selection.limit() as usize && bytes <= api.config.limits.page_bytes_max;
+    Ok(is_one_page.then_some(rows))
+}
+
+/// The parts of the span, with what is remembered of them.
+fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
+    let id = question.id();
+    let cut = question.selection.steps.parts().cut()?;
+    let ids: Vec<PartId> = cut.iter().map(|(_, span)| PartId::new(id, *span)).collect();
+    let known = api.memory.get(&ids);
+    let parts = cut.into_iter().zip(ids).zip(known);
+    let part = |(((start, span), id), known)| {
+        Some(Part {
+            start,
+            span,
+            id,
+            contents: look.contents(span)?,
+            known,
+        })
+    };
+    parts.map(part).collect()
+}
+
+/// Brings parts up to what the store has: those whose version is still the same are kept, others are merged. False where that may be more than
+/// a page, or where days are cut in another way.
+async fn complete(api: &Api, request: &RequestId, question: &Question, parts: &mut [Part]) -> Result<bool, Problem> {
+    let is_stale = |part: &Part| part.rows().is_none();
+    let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
+        return Ok(true);
+    };
+    let parts = &mut parts[first..=last];
+    let stored: Vec<StoredPart> = api
+        .store
+        .collect(request, &question.select_parts(span_of(&*parts)))
+        .await?;
     let partials: u64 = stored.iter().map(|part| part.partials).sum();
+    let selection = &question.selection;
     if partials > selection.limit().into() && !selection.is_one_page() {
-        return Ok(None);
+        return Ok(false);
     }
     let version = |part: StoredPart| (Instant::from_seconds(part.part), part.version());
     let mut versions: HashMap<Instant, PartVersion> = stored.into_iter().map(version).collect();
-    let mut parts = Vec::new();
-    for (start, span) in cut {
-        // A part without a version has no rows.
-        let Some(version) = versions.remove(&start) else {
-            continue;
-        };
-        let select = question.select_span(span);
-        let rows = api.memory.get(&select, version);
-        parts.push(Part {
-            span,
-            select,
-            version,
-            rows,
-        });
+    let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
+    for part in parts {
+        let version = versions.remove(&part.start);
+        let known = part.known.take().filter(|known| known.version == version);
+        match (known, version) {
+            (Some(known), _) => part.learn(api, version, known.rows),
+            (None, None) => part.learn(api, None, Arc::default()),
+            (None, Some(version)) => {
+                if let Some(run) = runs.last_mut() {
+                    run.push((part, version));
+                }
+                continue;
+            }
+        }
+        runs.push(Vec::new());
     }
     if !versions.is_empty() {
-        return Ok(None);
+        return Ok(false);
     }
-    if !fill(api, request, question, &mut parts).await? {
-        return Ok(None);
+    runs.retain(|run| !run.is_empty());
+    if runs.len() > STATEMENTS_MAX {
+        runs = vec![runs.into_iter().flatten().collect()];
     }
-    let mut rows: Vec<Arc<StoredPoint>> = parts
-        .iter()
-        .filter_map(|part| part.rows.as_deref())
-        .flatten()
-        .cloned()
-        .collect();
-    // Parts follow each other in time, and rows are ordered by metric first.
-    if selection.parameters.metric_name.len() > 1 {
-        rows.sort_by(|one, other| one.order().cmp(&other.order()));
-    }
-    Ok(Some(rows))
-}
-
-/// Asks for the parts that are not remembered, those beside each other in one statement. False where they are more than a page.
-async fn fill(api: &Api, request: &RequestId, question: &Question, parts: &mut [Part]) -> Result<bool, Problem> {
-    for run in holes(parts) {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
-            continue;
-        };
-        let span = Span {
-            from: first.span.from,
-            to: last.span.to,
-        };
-        let limit = question.selection.limit();
-        let select = question.select_span(span).limit(limit + 1);
-        let rows: Vec<StoredPoint> = api.store.collect(request, &select).await?;
-        if rows.len() > limit as usize {
+    for run in runs {
+        if !merge(api, request, question, run).await? {
             return Ok(false);
-        }
-        let rows: Vec<Arc<StoredPoint>> = rows.into_iter().map(Arc::new).collect();
-        for part in run {
-            let within =
-                |row: &&Arc<StoredPoint>| Some(row.start()) >= part.span.from && Some(row.start()) < part.span.to;
-            let rows: KeptRows = rows.iter().filter(within).cloned().collect();
-            api.memory.put(&part.select, part.version, Arc::clone(&rows));
-            part.rows = Some(rows);
         }
     }
     Ok(true)
 }
 
-/// Parts beside each other that are not remembered; where there are many such runs, all parts as one.
-fn holes(parts: &mut [Part]) -> Vec<&mut [Part]> {
-    let beside = |one: &Part, next: &Part| one.rows.is_none() == next.rows.is_none();
-    let is_hole = |run: &&[Part]| run[0].rows.is_none();
-    if parts.chunk_by(beside).filter(is_hole).count() > STATEMENTS_MAX {
-        return vec![parts];
+/// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a page.
+async fn merge(api: &Api, request: &RequestId, question: &Question, mut holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
+    let limit = question.selection.limit();
+    let span = span_of(holes.iter().map(|(part, _)| &**part));
+    let rows: Vec<StoredPoint> = api
+        .store
+        .collect(request, &question.select_span(span).limit(limit + 1))
+        .await?;
+    if rows.len() > limit as usize {
+        return Ok(false);
     }
-    let runs = parts.chunk_by_mut(beside);
-    runs.filter(|run| run[0].rows.is_none()).collect()
+    let mut series = SeriesSet::new(question.selection.group_names(), api.memory.series_account());
+    let mut merged: Vec<Points> = holes.iter().map(|_| Points::default()).collect();
+    for row in rows {
+        let start = Some(Instant::from_seconds(row.start_s()));
+        let behind = holes.partition_point(|(part, _)| part.span.from <= start);
+        let Some(place) = behind.checked_sub(1).filter(|&place| start < holes[place].0.span.to) else {
+            continue;
+        };
+        merged[place].push(row, &mut series);
+    }
+    for ((part, version), mut points) in holes.iter_mut().zip(merged) {
+        points.shrink();
+        part.learn(api, Some(*version), Arc::new(points));
+    }
+    Ok(true)
+}
+
+/// From the beginning of the first part to the end of the last one.
+fn span_of<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Span {
+    let mut parts = parts.into_iter();
+    let first = parts.next().map(|part| part.span).unwrap_or_default();
+    let last = parts.last().map_or(first, |part| part.span);
+    Span {
+        from: first.from,
+        to: last.to,
+    }
 }

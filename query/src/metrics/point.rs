@@ -1,18 +1,11 @@
-//! One row of an answer about metrics: as the store gives it, and as a caller sees it.
-//!
-//! Enters: a merged row, with a text for each column that is not merged over and a number for each measure. Leaves: JSON, or
-//! a column of CSV and Arrow, by name. A number beyond what a double can hold (a sum of very large samples) is `null`. Pure.
+//! One row of an answer about metrics, as the store gives it, and as the API describes it. Pure.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray, TimestampSecondArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use clickhouse::Row;
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Instant;
+use crate::metrics::points::SeriesKey;
 use crate::metrics::selection::PointKey;
 
 /// A merged row.
@@ -28,9 +21,9 @@ pub struct StoredPoint {
 }
 
 impl StoredPoint {
-    /// Its start.
-    pub fn start(&self) -> Instant {
-        Instant::from_seconds(self.start)
+    /// Its start. Seconds since 1970.
+    pub fn start_s(&self) -> u32 {
+        self.start
     }
 
     /// Its place in the order of the answer.
@@ -44,20 +37,15 @@ impl StoredPoint {
         }
     }
 
-    /// Its place in the order of the answer, to compare by.
-    pub fn order(&self) -> impl Ord + '_ {
-        (
-            &self.metric_name,
-            self.start,
-            &self.groups,
-            &self.metric_type,
-            &self.unit,
-        )
-    }
-
-    /// Its numbers, in the order of their names.
-    pub fn numbers_mut(&mut self) -> &mut [f64] {
-        &mut self.numbers
+    /// Whose it is, its counts and its numbers.
+    pub fn into_columns(self) -> (SeriesKey, Vec<u64>, Vec<f64>) {
+        let key = SeriesKey {
+            metric_name: self.metric_name,
+            groups: self.groups,
+            metric_type: self.metric_type,
+            unit: self.unit,
+        };
+        (key, self.counts, self.numbers)
     }
 
     /// About what it takes in memory.
@@ -71,86 +59,19 @@ impl StoredPoint {
         let numbers = self.counts.len() * size_of::<u64>() + self.numbers.len() * size_of::<f64>();
         size_of::<Self>() + names + texts + numbers
     }
-}
 
-/// The names of what differs from question to question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PointNames {
-    /// Of the columns that are not merged over.
-    pub groups: Vec<&'static str>,
-    /// Of the counts.
-    pub counts: &'static [&'static str],
-    /// Of the numbers.
-    pub numbers: Vec<&'static str>,
-}
-
-/// When a row is; many rows of an answer share it.
-#[derive(Debug)]
-pub struct When {
-    start: Instant,
-    end: Instant,
-    complete: bool,
-    start_text: String,
-    end_text: String,
-}
-
-impl When {
-    /// From `start` until `end`.
-    pub fn new(start: Instant, end: Instant, complete: bool) -> Self {
+    /// A gauge in milliseconds.
+    #[cfg(test)]
+    pub fn of(metric_name: &str, start: u32, groups: &[&str], counts: &[u64], numbers: &[f64]) -> Self {
         Self {
+            metric_name: metric_name.to_owned(),
             start,
-            end,
-            complete,
-            start_text: start.to_rfc3339(),
-            end_text: end.to_rfc3339(),
+            groups: groups.iter().map(|&group| group.to_owned()).collect(),
+            metric_type: "gauge".to_owned(),
+            unit: "ms".to_owned(),
+            counts: counts.to_vec(),
+            numbers: numbers.to_vec(),
         }
-    }
-
-    /// When it begins.
-    pub fn start(&self) -> Instant {
-        self.start
-    }
-}
-
-/// A row as a caller sees it.
-#[derive(Debug)]
-pub struct Point {
-    stored: Arc<StoredPoint>,
-    when: Arc<When>,
-    names: Arc<PointNames>,
-}
-
-impl Point {
-    /// A row with what is known of its time.
-    pub fn new(stored: Arc<StoredPoint>, when: &Arc<When>, names: &Arc<PointNames>) -> Self {
-        Self {
-            stored,
-            when: Arc::clone(when),
-            names: Arc::clone(names),
-        }
-    }
-}
-
-impl Serialize for Point {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (stored, when) = (&*self.stored, &*self.when);
-        let mut row = serializer.serialize_map(None)?;
-        row.serialize_entry("start", &when.start_text)?;
-        row.serialize_entry("end", &when.end_text)?;
-        row.serialize_entry("complete", &when.complete)?;
-        row.serialize_entry("metric_name", &stored.metric_name)?;
-        for (name, value) in self.names.groups.iter().zip(&stored.groups) {
-            row.serialize_entry(name, value)?;
-        }
-        row.serialize_entry("metric_type", &stored.metric_type)?;
-        row.serialize_entry("unit", &stored.unit)?;
-        for (name, value) in self.names.counts.iter().zip(&stored.counts) {
-            row.serialize_entry(name, value)?;
-        }
-        for (name, value) in self.names.numbers.iter().zip(&stored.numbers) {
-            row.serialize_entry(name, &value.is_finite().then_some(value))?;
-        }
-        row.end()
     }
 }
 
@@ -221,62 +142,4 @@ pub struct PointSchema {
     /// Share of samples at or under `threshold`, 0 to 1.
     #[schema(required = false)]
     share_under: Option<f64>,
-}
-
-/// UTC as an offset: arrow knows no names of time zones without a database of them.
-const UTC: &str = "+00:00";
-
-/// The columns of rows, for CSV and Arrow.
-pub fn columns(points: &[Point], names: &PointNames) -> (Schema, Vec<ArrayRef>) {
-    let mut fields = Vec::new();
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    let mut add = |name: &str, kind: DataType, nullable: bool, array: ArrayRef| {
-        fields.push(Field::new(name, kind, nullable));
-        arrays.push(array);
-    };
-    let moment = DataType::Timestamp(TimeUnit::Second, Some(UTC.into()));
-    let moments = |of: fn(&Point) -> Instant| {
-        let seconds = points.iter().map(|point| of(point).micros().div_euclid(1_000_000));
-        Arc::new(TimestampSecondArray::from_iter_values(seconds).with_timezone(UTC))
-    };
-    let texts = |of: &dyn Fn(&Point) -> String| Arc::new(StringArray::from_iter_values(points.iter().map(of)));
-    add("start", moment.clone(), false, moments(|point| point.when.start));
-    add("end", moment, false, moments(|point| point.when.end));
-    let complete: BooleanArray = points.iter().map(|point| Some(point.when.complete)).collect();
-    add("complete", DataType::Boolean, false, Arc::new(complete));
-    add(
-        "metric_name",
-        DataType::Utf8,
-        false,
-        texts(&|point| point.stored.metric_name.clone()),
-    );
-    for (index, name) in names.groups.iter().enumerate() {
-        let group = |point: &Point| point.stored.groups.get(index).cloned().unwrap_or_default();
-        add(name, DataType::Utf8, false, texts(&group));
-    }
-    add(
-        "metric_type",
-        DataType::Utf8,
-        false,
-        texts(&|point| point.stored.metric_type.clone()),
-    );
-    add("unit", DataType::Utf8, false, texts(&|point| point.stored.unit.clone()));
-    for (index, name) in names.counts.iter().enumerate() {
-        let count = |point: &Point| point.stored.counts.get(index).copied().unwrap_or_default();
-        let counts = UInt64Array::from_iter_values(points.iter().map(count));
-        add(name, DataType::UInt64, false, Arc::new(counts));
-    }
-    for (index, name) in names.numbers.iter().enumerate() {
-        let number = |point: &Point| {
-            point
-                .stored
-                .numbers
-                .get(index)
-                .copied()
-                .filter(|number| number.is_finite())
-        };
-        let numbers: Float64Array = points.iter().map(number).collect();
-        add(name, DataType::Float64, true, Arc::new(numbers));
-    }
-    (Schema::new(fields), arrays)
 }

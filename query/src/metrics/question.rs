@@ -15,6 +15,7 @@ use crate::api::instant::Span;
 use crate::metrics::column::{Measure, Words};
 use crate::metrics::epochs;
 use crate::metrics::fresh::RawTail;
+use crate::metrics::memory::QuestionId;
 use crate::metrics::merging::{self, Distribution};
 use crate::metrics::selection::{HourColumn, KEY, PointKey, Selection, SelectionParameters};
 use crate::metrics::step::Step;
@@ -133,6 +134,11 @@ impl Question {
             .limit(self.selection.limit() + 1)
     }
 
+    /// What makes its rows, whatever their span.
+    pub fn id(&self) -> QuestionId {
+        QuestionId::of(&self.select_span(Span::default()))
+    }
+
     /// All rows of a part of the question's span.
     pub fn select_span(&self, span: Span) -> TenantSelect {
         let hours = self.hours_of(self.distribution(false));
@@ -140,9 +146,9 @@ impl Question {
         self.finished(self.grouped(hours)).then(Sql::concat(["order by ", KEY]))
     }
 
-    /// For each part of the question's span: how many samples were ever aggregated, in whatever epoch, which rebuilds are
+    /// For each part within a span: how many samples were ever aggregated, in whatever epoch, which rebuilds are
     /// visible, and the number of partial aggregates. What there is in the hours never changes without one of the first two.
-    pub fn select_parts(&self) -> TenantSelect {
+    pub fn select_parts(&self, span: Span) -> TenantSelect {
         let start = self.selection.steps.parts().start_sql("r.hour");
         let columns = Sql::from("toUnixTimestamp(")
             .then(start)
@@ -151,7 +157,7 @@ impl Question {
             .then(") as rebuilds, count() as partials");
         let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, columns);
         self.selection
-            .within(select, HourColumn::OF_HOURS, None)
+            .within_span(select, HourColumn::OF_HOURS, span)
             .then("group by part")
     }
 

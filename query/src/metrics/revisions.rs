@@ -47,11 +47,11 @@ pub struct RevisionsParameters {
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct Revision {
     /// The hour that was changed.
-    #[serde(serialize_with = "moment")]
+    #[serde(serialize_with = "Instant::serialize_seconds")]
     #[schema(value_type = Instant)]
     hour: u32,
     /// When, to the minute.
-    #[serde(serialize_with = "moment")]
+    #[serde(serialize_with = "Instant::serialize_seconds")]
     #[schema(value_type = Instant)]
     revised_at: u32,
     /// Where the late records are.
@@ -90,7 +90,7 @@ pub async fn revisions(
     request: RequestId,
     Asked(asked): Asked<RevisionsParameters>,
 ) -> Result<(Extension<RowsReturned>, Json<RevisionsAnswer>), Problem> {
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     if !caller.teams().is_empty() {
         return Err(Problem::forbidden(
             "revisions are those of a whole tenant, and this key sees some of its teams",
@@ -145,8 +145,4 @@ impl Revision {
             self.first_offset,
         )
     }
-}
-
-fn moment<S: serde::Serializer>(seconds: &u32, serializer: S) -> Result<S::Ok, S::Error> {
-    Instant::from_seconds(*seconds).serialize(serializer)
 }

@@ -3,8 +3,6 @@
 //! Order: metric_name, start, the columns that are not merged over, metric_type, unit; a page continues after the last of these
 //! keys. What is complete is read before the rows, so that the claim never exceeds what they hold.
 
-use std::sync::Arc;
-
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,11 +12,12 @@ use crate::api::parameters::Both;
 use crate::api::{Asking, Instant, Problem};
 use crate::metrics::completeness::{Completeness, LaggingPartition};
 use crate::metrics::fresh;
-use crate::metrics::page::{Rows, page};
-use crate::metrics::point::{Point, PointNames, PointSchema, When, columns};
+use crate::metrics::page::{Rows, page, page_of_now};
+use crate::metrics::point::PointSchema;
 use crate::metrics::question::{MeasureParameters, Question};
 use crate::metrics::selection::{Selection, SelectionParameters};
 use crate::metrics::step::Step;
+use crate::metrics::written::{self, PointNames, When, columns};
 
 /// What is counted in each row.
 const COUNTS: &[&str] = &["count", "late_count", "fresh_count"];
@@ -44,6 +43,19 @@ pub struct SeriesAnswer<P> {
     rows: Vec<P>,
     /// For the parameter `cursor` of the next page; `null` at the end.
     next_cursor: Option<String>,
+}
+
+impl<P: Serialize> SeriesAnswer<P> {
+    /// The whole as JSON, with rows that `write` adds to the text.
+    fn with_rows(&self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Option<Vec<u8>> {
+        let frame = serde_json::to_string(self).ok()?;
+        let (before, after) = frame.split_once("[],\"next_cursor\"")?;
+        let mut whole = before.as_bytes().to_vec();
+        write(&mut whole).ok()?;
+        whole.extend_from_slice(b",\"next_cursor\"");
+        whole.extend_from_slice(after.as_bytes());
+        Some(whole)
+    }
 }
 
 type Parameters = Both<SelectionParameters, MeasureParameters>;
@@ -90,20 +102,25 @@ async fn answer(asking: Asking, step: Step, Both(selection, measured): Parameter
         request,
         headers,
     } = asking;
-    let _admitted = api.admit(caller.principal())?;
+    let _admitted = api.admit(caller.principal()).await?;
     let question = Question::new(&api.cursor_key, caller, step, selection, measured)?;
     let selection = &question.selection;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
-    let topic = &api.config.source.metrics_topic;
-    let (progress, rows, in_motion) = match question.is_fresh() {
-        true => {
+    let (completeness, rows, in_motion) = match selection.as_of() {
+        _ if question.is_fresh() => {
             let fresh = fresh::page(&api, &request, &question).await?;
-            (fresh.progress, fresh.rows, fresh.in_motion)
+            (Completeness::of(&fresh.progress), fresh.rows, fresh.in_motion)
         }
-        false => {
+        Some(_) => {
+            let topic = &api.config.source.metrics_topic;
             let progress = api.store.progress(&request, topic, selection.as_of()).await?;
             let rows = page(&api, &request, &question, None).await?;
-            (progress, rows, Vec::new())
+            (Completeness::of(&progress), rows, Vec::new())
+        }
+        None => {
+            let look = api.look(&request).await?;
+            let rows = page_of_now(&api, &request, &question, &look).await?;
+            (Completeness::of(&look.progress), rows, Vec::new())
         }
     };
     let names = PointNames {
@@ -112,10 +129,10 @@ async fn answer(asking: Asking, step: Step, Both(selection, measured): Parameter
         numbers: question.number_names(),
     };
     let known = Known {
-        completeness: Completeness::of(&progress),
+        completeness,
         in_motion,
     };
-    respond(selection, known, rows, names, format)
+    respond(selection, known, rows, &names, format)
 }
 
 /// What is known of an answer as a whole.
@@ -132,35 +149,30 @@ pub fn respond(
     selection: &Selection,
     known: Known,
     (points, next_cursor): Rows,
-    names: PointNames,
+    names: &PointNames,
     format: Format,
 ) -> Result<Response, Problem> {
-    let names = Arc::new(names);
-    let mut rows: Vec<Point> = Vec::with_capacity(points.len());
-    let mut when: Option<Arc<When>> = None;
-    for stored in points {
-        let start = stored.start();
-        let known_when = when.take().filter(|when| when.start() == start).unwrap_or_else(|| {
-            let end = selection.steps.end_of(start);
-            Arc::new(When::new(start, end, known.completeness.covers(end)))
-        });
-        rows.push(Point::new(stored, &known_when, &names));
-        when = Some(known_when);
-    }
-    let answer = SeriesAnswer {
+    let when = |start| {
+        let end = selection.steps.end_of(start);
+        When {
+            end,
+            complete: known.completeness.covers(end),
+        }
+    };
+    let frame = SeriesAnswer::<PointSchema> {
         complete_through: known.completeness.through,
         held_back_by: known.completeness.held_back_by.clone(),
         in_motion: known.in_motion,
         as_of: selection.as_of(),
+        rows: Vec::new(),
         next_cursor,
-        rows,
     };
     Answer {
-        rows: answer.rows.len(),
-        next_cursor: answer.next_cursor.as_deref(),
-        complete_through: answer.complete_through,
-        table: || Table::from(columns(&answer.rows, &names)),
-        json: &answer,
+        rows: points.len(),
+        next_cursor: frame.next_cursor.as_deref(),
+        complete_through: frame.complete_through,
+        table: || Table::from(columns(&points, names, when)),
+        json: || frame.with_rows(|text| written::json(text, &points, names, when)),
     }
     .respond(format)
 }

@@ -96,11 +96,11 @@ impl Steps {
         }
     }
 
-    /// The longer steps that these steps are remembered by: days of hours, months of days.
+    /// The steps that rows are remembered by: days of hours and of days, months of months. What changes is most often the newest day.
     pub fn parts(&self) -> Self {
         let step = match self.step {
-            Step::Hour => Step::Day,
-            Step::Day | Step::Month => Step::Month,
+            Step::Hour | Step::Day => Step::Day,
+            Step::Month => Step::Month,
         };
         Self { step, ..*self }
     }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_remembered_by_days_and_days_by_months_of_their_zone() {
+    fn hours_and_days_are_remembered_by_days_of_their_zone_and_months_by_months() {
         let cut = |step, zone, from, to| {
             let parts = steps(step, zone, from, to).unwrap().parts().cut().unwrap();
             parts
@@ -289,10 +289,17 @@ mod tests {
             ]
         );
         assert_eq!(
-            cut(Step::Day, "Europe/Berlin", "2026-03-30", "2026-04-02"),
+            cut(Step::Day, "Europe/Berlin", "2026-03-29", "2026-03-31"),
             [
-                ["2026-02-28T23:00", "2026-03-29T22:00", "2026-03-31T22:00"],
-                ["2026-03-31T22:00", "2026-03-31T22:00", "2026-04-01T22:00"],
+                ["2026-03-28T23:00", "2026-03-28T23:00", "2026-03-29T22:00"],
+                ["2026-03-29T22:00", "2026-03-29T22:00", "2026-03-30T22:00"],
+            ]
+        );
+        assert_eq!(
+            cut(Step::Month, "Europe/Berlin", "2026-03-31", "2026-04-02"),
+            [
+                ["2026-02-28T23:00", "2026-02-28T23:00", "2026-03-31T22:00"],
+                ["2026-03-31T22:00", "2026-03-31T22:00", "2026-04-30T22:00"],
             ]
         );
     }

@@ -80,6 +80,7 @@ pub struct Store {
     client: Client,
     schema: Client,
     statement_timeout: Duration,
+    has_replicas: bool,
 }
 
 impl Store {
@@ -102,7 +103,13 @@ impl Store {
             client,
             schema,
             statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+            has_replicas: config.quorum,
         })
+    }
+
+    /// Whether several servers answer, of which one may lag behind: `clickhouse.quorum` then makes reads of tables wait.
+    pub fn has_replicas(&self) -> bool {
+        self.has_replicas
     }
 
     /// The same store with the limits of exports: long statements on one thread, which spill instead of failing.
@@ -124,6 +131,7 @@ impl Store {
             client,
             schema: self.schema.clone(),
             statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+            has_replicas: self.has_replicas,
         }
     }
 
@@ -195,14 +203,14 @@ impl Store {
         self.all(request, query).await
     }
 
-    /// The rows of a statement about the log, which names no tenant and gives counts only.
+    /// The rows of a statement about the log or about tables as a whole, which names no tenant and gives counts and hashes only.
     pub async fn log_rows<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
-        sql: &'static str,
+        sql: impl Into<Sql>,
         parameters: &[(&'static str, Parameter)],
     ) -> Result<Vec<T>, StoreError> {
-        let query = self.client.query(sql);
+        let query = self.client.query(sql.into().as_str());
         let query = parameters
             .iter()
             .fold(query, |query, (name, value)| query.param(name, value));

@@ -65,7 +65,7 @@ pub async fn ledger(
     principal: Principal,
     request: RequestId,
 ) -> Result<Json<LedgerAnswer>, Problem> {
-    let _admitted = api.admit(&principal)?;
+    let _admitted = api.admit(&principal).await?;
     let rows = api.store.system(&request, SQL).await?;
     Ok(Json(LedgerAnswer { rows }))
 }

@@ -66,7 +66,7 @@ pub async fn progress(
     principal: Principal,
     request: RequestId,
 ) -> Result<Json<ProgressAnswer>, Problem> {
-    let _admitted = api.admit(&principal)?;
+    let _admitted = api.admit(&principal).await?;
     let topic = &api.config.source.metrics_topic;
     let completeness = Completeness::of(&api.store.progress(&request, topic, None).await?);
     Ok(Json(ProgressAnswer {

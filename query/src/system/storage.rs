@@ -51,7 +51,7 @@ pub async fn storage(
     principal: Principal,
     request: RequestId,
 ) -> Result<Json<StorageAnswer>, Problem> {
-    let _admitted = api.admit(&principal)?;
+    let _admitted = api.admit(&principal).await?;
     let rows = api.store.system(&request, SQL).await?;
     Ok(Json(StorageAnswer { rows }))
 }

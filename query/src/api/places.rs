@@ -1,0 +1,84 @@
+//! So many places for each key.
+//!
+//! Enters: a key. Leaves: a place, held until it is dropped. Guarantees: who finds all places of a key taken gets the next one that is free, in
+//! the order of asking, and leaves the queue by not waiting any longer; nothing is kept of keys that nobody asks for.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// A place, held until it is dropped.
+pub type Place = OwnedSemaphorePermit;
+
+/// The places of all keys.
+#[derive(Debug, Clone)]
+pub struct Places<K> {
+    each_max: usize,
+    keys: Arc<Mutex<HashMap<K, Weak<Semaphore>>>>,
+}
+
+impl<K: Eq + Hash> Places<K> {
+    /// So many for each key.
+    pub fn new(each_max: usize) -> Self {
+        Self {
+            each_max,
+            keys: Arc::default(),
+        }
+    }
+
+    /// A place, once there is one. It fails never, since nobody closes the places.
+    pub async fn take(&self, key: K) -> Result<Place, AcquireError> {
+        self.of(key).acquire_owned().await
+    }
+
+    /// A place, where there is one now.
+    pub fn try_take(&self, key: K) -> Option<Place> {
+        self.of(key).try_acquire_owned().ok()
+    }
+
+    fn of(&self, key: K) -> Arc<Semaphore> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, places| places.strong_count() > 0);
+        let known = keys.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let places = Arc::new(Semaphore::new(self.each_max));
+            keys.insert(key, Arc::downgrade(&places));
+            places
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn places_are_given_in_the_order_of_asking_and_to_nobody_who_left() {
+        let places = Places::new(1);
+        let held = places.try_take("a");
+        assert!(held.is_some() && places.try_take("a").is_none() && places.try_take("b").is_some());
+        let mut second = pin!(places.take("a"));
+        let mut third = pin!(places.take("a"));
+        {
+            let mut left = pin!(places.take("a"));
+            for waiting in [second.as_mut(), left.as_mut(), third.as_mut()] {
+                assert!(waiting.now_or_never().is_none());
+            }
+        }
+        drop(held);
+        assert!(third.as_mut().now_or_never().is_none(), "the second comes first");
+        let second = second.now_or_never();
+        assert!(matches!(second, Some(Ok(_))));
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(second);
+        assert!(matches!(third.now_or_never(), Some(Ok(_))));
+        assert!(places.try_take("c").is_some());
+        assert_eq!(places.keys.lock().unwrap().len(), 1, "nothing is kept of the others");
+    }
+}
