@@ -37,8 +37,6 @@ const ALLOWED: &[&str] = &[
     "use_async_block_ids_cache",
     "wait_for_async_insert",
     "wait_for_async_insert_timeout",
-    // reading of replicas: nothing to wait for here
-    "select_sequential_consistency",
     // limits of one statement
     "distinct_overflow_mode",
     "group_by_overflow_mode",
