@@ -68,7 +68,7 @@ await run({
   "what is of long ago is found without knowing when it was": async (visit) => {
     const { page } = visit;
     await visit.open("#/metrics?names=all");
-    await page.getByRole("link", { name: "cpu", exact: true }).waitFor();
+    await page.getByRole("link", { name: "cpu", exact: true }).first().waitFor();
     await visit.open("#/metrics?metric_name=cpu&range=all");
     await page.locator(".chart canvas").first().waitFor({ state: "attached" });
     await visit.judge();
