@@ -33,7 +33,7 @@ pub use metric_sample::{MetricSample, MetricType};
 pub use pieces::{PIECE_PARTITIONS_MAX, PIECE_ROWS_MAX, PartitionKey, pieces};
 pub use raw_record::{Origin, RawRecord};
 pub use reject::{Reason, Rejected, Step};
-pub use rejected_rows::{REJECTED_TABLE, rejected_rows};
+pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};
 pub use rows::rows;
 pub use validate::RULES_VERSION;
 pub use writer_schemas::{SchemaError, WriterSchemas};

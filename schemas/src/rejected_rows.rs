@@ -15,6 +15,11 @@ use crate::{Kind, Origin, RawRecord, Rejected};
 /// The table of rejected records, of all kinds.
 pub const REJECTED_TABLE: &str = "rejected_records";
 
+/// A Kafka timestamp, ms since 1970, as tables hold it: the nearest one that ClickHouse can.
+pub fn held_timestamp_ms(timestamp_ms: i64) -> i64 {
+    timestamp_ms.clamp(0, KAFKA_TIMESTAMP_END_MS - 1)
+}
+
 /// The rows of the rejections of a batch.
 ///
 /// A missing key or payload becomes the empty text. A Kafka timestamp that ClickHouse could not hold becomes the nearest
@@ -30,9 +35,7 @@ pub fn rejected_rows(
         .map(|rejected| &records[rejected.position as usize])
         .collect();
     let mut columns = Columns::default();
-    let timestamps = records
-        .iter()
-        .map(|record| record.timestamp_ms.clamp(0, KAFKA_TIMESTAMP_END_MS - 1));
+    let timestamps = records.iter().map(|record| held_timestamp_ms(record.timestamp_ms));
     columns.coordinates(origin, records.iter().map(|record| record.offset), timestamps)?;
     columns.constant("kind", kind.name(), rejected.len())?;
     let texts = |text: fn(&Rejected) -> &str| Arc::new(StringArray::from_iter_values(rejected.iter().map(text)));

@@ -43,20 +43,29 @@ pub fn of_log(
     Ok((bounds, tail.map(|tail| tail.end(found))))
 }
 
-/// Offset after the last row of this life of the log in `tables`, looking from `from` on.
-pub async fn rows_end(
+/// The newest row of a life of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastRow {
+    /// Its record's offset.
+    pub offset: i64,
+    /// Its record's Kafka timestamp as tables hold it, ms since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// The newest row of this life of the log in `tables`, looking from offset `from` on.
+pub async fn last_row(
     store: &Store,
     tables: &[&'static str],
     id: &PartitionId,
     log_epoch: u32,
     from: i64,
-) -> Result<Option<i64>, StoreError> {
-    let mut end = None;
+) -> Result<Option<LastRow>, StoreError> {
+    let mut last = None;
     for table in tables {
-        let (rows, last): (u64, i64) = store
+        let (rows, offset, timestamp_ms): (u64, i64, i64) = store
             .client
             .query(&format!(
-                "select count(), max(kafka_offset) from {table} \
+                "select count(), max(kafka_offset), toUnixTimestamp64Milli(argMax(kafka_timestamp, kafka_offset)) from {table} \
                  where kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ?"
             ))
             .bind(&*id.topic)
@@ -66,9 +75,9 @@ pub async fn rows_end(
             .fetch_one()
             .await
             .map_err(classify)?;
-        end = end.max((rows > 0).then_some(last + 1));
+        last = last.max((rows > 0).then_some(LastRow { offset, timestamp_ms }));
     }
-    Ok(end)
+    Ok(last)
 }
 
 /// What was stated of a partition's progress, by this owner of it or an earlier one.

@@ -13,7 +13,7 @@
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
 //! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
-//! | the last record of the ledger or of the pending batch is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
+//! | the last record of the ledger, of the pending batch or of the rows is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
@@ -55,7 +55,8 @@ pub struct Facts {
     pub rows_end: Option<i64>,
     /// The batch of the known log epoch that was begun behind the ledger's end.
     pub begun: Option<Begun>,
-    /// Whether the last record of the pending batch is still the one that it was made of; none where it cannot be told.
+    /// Whether the last record of the pending batch, and that of the last row, are still those that they were made of; none where it
+    /// cannot be told.
     pub pending_matches: Option<bool>,
     /// Where the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still has,
     /// as it was.
@@ -245,8 +246,8 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
 fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
     let start = facts.surviving_end.unwrap_or(facts.log_start).max(facts.log_start);
     let (committed, ledger) = of_this_life(facts);
-    let stored_end = ledger.map(|l| l.end).or(committed.map(|c| c.offset));
-    let left_behind = stored_end.zip(begun_end(facts)).map(|(start, end)| Gap { start, end });
+    let stored_end = ledger.map(|l| l.end).or(committed.map(|c| c.offset)).unwrap_or(0);
+    let left_behind = begun_end(facts).map(|end| Gap { start: stored_end, end });
     Plan {
         log_epoch,
         new_epoch: true,

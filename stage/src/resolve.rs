@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::facts::{self, FactsError, Stated};
+use horolog_schemas::held_timestamp_ms;
+
+use crate::facts::{self, FactsError, LastRow, Stated};
 use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
@@ -148,7 +150,7 @@ impl<S: Stage> Resolver<S> {
         let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
         let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end_offset)];
         let from = known.into_iter().flatten().min().unwrap_or(0);
-        let rows_end = facts::rows_end(&self.store, &tables, id, log_epoch, from).await?;
+        let last_row = facts::last_row(&self.store, &tables, id, log_epoch, from).await?;
         let begun = match tables.is_empty() {
             true => self.begun(id, log_epoch, tail.as_ref()).await?,
             false => None,
@@ -163,12 +165,12 @@ impl<S: Stage> Resolver<S> {
             ledger,
             log_start: bounds.start,
             log_end: bounds.end,
-            rows_end,
+            rows_end: last_row.map(|row| row.offset + 1),
             begun,
             pending_matches: None,
             surviving_end: None,
         };
-        let pending_matches = self.pending_matches(id, &facts).await?;
+        let pending_matches = self.pending_matches(id, &facts, last_row).await?;
         let facts = Facts {
             pending_matches,
             ..facts
@@ -181,16 +183,36 @@ impl<S: Stage> Resolver<S> {
         Ok((facts, partitions))
     }
 
-    /// Whether the log still has the last record of the pending batch; none where it cannot be told.
-    async fn pending_matches(&self, id: &PartitionId, facts: &Facts) -> Result<Option<bool>, FactsError> {
-        let Some((last, tail)) = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?))) else {
-            return Ok(None);
+    /// Whether the log still has the last record of the pending batch and that of the last row; none where neither can be told. A row
+    /// knows the time of its record only.
+    async fn pending_matches(
+        &self,
+        id: &PartitionId,
+        facts: &Facts,
+        last_row: Option<LastRow>,
+    ) -> Result<Option<bool>, FactsError> {
+        let pending = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?)));
+        let of_batch = match pending {
+            Some((offset, tail)) => self.found(id, facts, offset).await?.map(|found| found == tail),
+            None => None,
         };
-        if !(facts.log_start..facts.log_end).contains(&last) {
+        let of_rows = match last_row {
+            Some(row) => {
+                let found = self.found(id, facts, row.offset).await?;
+                found.map(|(timestamp_ms, _)| held_timestamp_ms(timestamp_ms) == row.timestamp_ms)
+            }
+            None => None,
+        };
+        // No before yes: either of them may be the one that is another now.
+        Ok([of_batch, of_rows].into_iter().flatten().min())
+    }
+
+    /// What tells the record at `offset` from another, where the log has it.
+    async fn found(&self, id: &PartitionId, facts: &Facts, offset: i64) -> Result<Option<(i64, u64)>, FactsError> {
+        if !(facts.log_start..facts.log_end).contains(&offset) {
             return Ok(None);
         }
-        let found = self.ask(id, move |probe, id| probe.record_at(id, last)).await?;
-        Ok(found.map(|found| found == tail))
+        self.ask(id, move |probe, id| probe.record_at(id, offset)).await
     }
 
     /// The batch that was begun behind the ledger's end.
