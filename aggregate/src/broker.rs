@@ -35,6 +35,7 @@ impl Broker {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error");
         Ok(Self {
             probe: Probe::new(&questions, group)?,

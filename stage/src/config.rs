@@ -151,8 +151,6 @@ impl KafkaConfig {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
-        // What a producer's transaction took back is no record (KIP-98).
-        config.set("isolation.level", "read_committed");
         config
     }
 }

@@ -61,7 +61,8 @@ impl Probe {
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false");
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed");
         config
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", "1024")

@@ -247,6 +247,8 @@ fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "false")
+        // What a producer's transaction took back is no record (KIP-98).
+        .set("isolation.level", "read_committed")
         // Out of range is never answered by a jump: the partition is looked at anew.
         .set("auto.offset.reset", "error");
     config

@@ -39,8 +39,9 @@ from
             union all
             select ${counter_before_columns}
             from counter_hourly_view as b
-            where b.series_id != 0 and b.hour >= least_open - interval 7 day
-                and b.hour >= open_from(b.kafka_topic) - interval 7 day and b.hour < open_from(b.kafka_topic)
+            -- A topic of which no hour is computed yet has 1970, and there is no week before that.
+            where b.series_id != 0 and b.hour >= toDateTime(greatest(toUnixTimestamp(least_open), 604800) - 604800, 'UTC')
+                and b.hour + interval 7 day >= open_from(b.kafka_topic) and b.hour < open_from(b.kafka_topic)
             group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id, kafka_topic
         )
         ${counter_steps}
