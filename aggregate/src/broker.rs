@@ -28,17 +28,10 @@ pub struct Broker {
 impl Broker {
     /// A client that looks at the offsets of `group`.
     pub fn new(config: &KafkaConfig, group: &str) -> Result<Self, KafkaError> {
-        let questions = config.client_config();
-        let mut client = questions.clone();
-        client
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error");
+        let mut client = config.consumer_config(group);
+        client.set("enable.partition.eof", "true");
         Ok(Self {
-            probe: Probe::new(&questions, group)?,
+            probe: Probe::new(config, group)?,
             consumer: client.create()?,
         })
     }

@@ -153,6 +153,20 @@ impl KafkaConfig {
         config.set("bootstrap.servers", &self.bootstrap);
         config
     }
+
+    /// The same for a client that reads, with what the protocol depends on and nobody may configure away.
+    pub fn consumer_config(&self, group: &str) -> rdkafka::ClientConfig {
+        let mut config = self.client_config();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // What a producer's transaction took back is no record (KIP-98).
+            .set("isolation.level", "read_committed")
+            // Out of range is never answered by a jump.
+            .set("auto.offset.reset", "error");
+        config
+    }
 }
 
 /// `[clickhouse]`: the store.

@@ -7,8 +7,10 @@
 
 mod assignment;
 mod bisect;
+pub mod cleanup_policy;
 pub mod completeness;
 pub mod config;
+mod connection;
 pub mod crash;
 mod delivery;
 mod facts;

@@ -8,13 +8,17 @@ use horolog_schemas::RawRecord;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
+use crate::config::KafkaConfig;
+use crate::connection::Connection;
 use crate::intent::{CommitMetadata, Committed, ForeignMetadata};
 use crate::range::{PartitionId, fingerprint};
 
 /// How long one request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to listen for why a request failed.
+const WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Why a question has no answer just now.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +36,7 @@ pub enum ProbeError {
 
 /// A client for questions about the offsets of a group and the logs.
 pub struct Probe {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Connection>,
     group: String,
     /// Only one assignment at a time.
     reading: Mutex<()>,
@@ -56,22 +60,29 @@ struct Found {
 
 impl Probe {
     /// A probe for the offsets of `group`.
-    pub fn new(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
-        let mut config = config.clone();
+    pub fn new(config: &KafkaConfig, group: &str) -> Result<Self, KafkaError> {
+        let mut config = config.consumer_config(group);
         config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("isolation.level", "read_committed");
-        config
-            .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", "1024")
             .set("enable.partition.eof", "true");
         Ok(Self {
-            consumer: config.create()?,
+            consumer: config.create_with_context(Connection::default())?,
             group: group.to_owned(),
             reading: Mutex::new(()),
         })
+    }
+
+    /// Why a question has no answer: the error, and what the client said about its connections meanwhile.
+    pub fn why(&self, error: &KafkaError) -> String {
+        // What is said waits to be polled.
+        let deadline = Instant::now() + WORDS_TIMEOUT;
+        while Instant::now() < deadline {
+            self.consumer.poll(WORDS_TIMEOUT);
+        }
+        match self.consumer.context().last_word() {
+            Some(word) => format!("{error}: {word}"),
+            None => error.to_string(),
+        }
     }
 
     /// Identifier of the cluster, for the tokens.

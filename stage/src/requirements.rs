@@ -6,18 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::KafkaResult;
-
+use crate::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
 use crate::probe::Probe;
 use crate::run::{RunError, RunOptions};
 use crate::store::Store;
-
-/// How long the broker may take to say how its topics are configured.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The topic's setting for how it forgets records.
-const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// The tables are as this release expects them; gives the life of a lease by their constraints.
 pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
@@ -42,9 +34,9 @@ pub async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<S
     let (topics, bootstrap) = (options.topics.clone(), options.kafka.bootstrap.clone());
     let asked = tokio::task::spawn_blocking(move || {
         for (topic, setting) in topics {
-            let partitions = probe.partition_count(&topic).map_err(|source| RunError::Kafka {
+            let partitions = probe.partition_count(&topic).map_err(|error| RunError::Kafka {
                 bootstrap: bootstrap.clone(),
-                source,
+                why: probe.why(&error),
             })?;
             if partitions == 0 {
                 return Err(RunError::Topic {
@@ -65,8 +57,8 @@ pub async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<S
 
 /// A compacted topic loses records in the middle, at times that nobody is told of.
 async fn require_all_records(topic: &str, setting: &'static str, options: &RunOptions) -> Result<(), RunError> {
-    match cleanup_policy(topic, options).await {
-        Ok(Some(policy)) if policy.split(',').any(|part| part.trim() == "compact") => Err(RunError::Compacted {
+    match cleanup_policy::of_topic(&options.kafka.client_config(), topic).await {
+        Ok(Some(policy)) if policy.split(',').any(|part| part.trim() == COMPACT) => Err(RunError::Compacted {
             setting,
             topic: topic.to_owned(),
             policy,
@@ -85,15 +77,4 @@ async fn require_all_records(topic: &str, setting: &'static str, options: &RunOp
             Ok(())
         }
     }
-}
-
-/// How a topic forgets records; none where that may not be asked.
-async fn cleanup_policy(topic: &str, options: &RunOptions) -> KafkaResult<Option<String>> {
-    let admin: AdminClient<DefaultClientContext> = options.kafka.client_config().create()?;
-    let timeout = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-    let described = admin
-        .describe_configs([&ResourceSpecifier::Topic(topic)], &timeout)
-        .await?;
-    let policy = |described: &ConfigResource| described.get(CLEANUP_POLICY)?.value.clone();
-    Ok(described.iter().flatten().find_map(policy))
 }

@@ -76,12 +76,12 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The broker does not answer.
-    #[error("kafka.bootstrap = {bootstrap}: {source}")]
+    #[error("kafka.bootstrap = {bootstrap}: {why}")]
     Kafka {
         /// The setting's value.
         bootstrap: String,
         /// What the client says.
-        source: KafkaError,
+        why: String,
     },
     /// A topic does not exist.
     #[error(
@@ -143,12 +143,11 @@ pub async fn run<S: Stage>(
 ) -> Result<(), RunError> {
     options.check(stage.name())?;
     let store = Store::new(&options.clickhouse)?;
-    let client_config = options.kafka.client_config();
-    let kafka_error = |source| RunError::Kafka {
+    let kafka_error = |error: KafkaError| RunError::Kafka {
         bootstrap: options.kafka.bootstrap.clone(),
-        source,
+        why: error.to_string(),
     };
-    let probe = Arc::new(Probe::new(&client_config, &options.group).map_err(kafka_error)?);
+    let probe = Arc::new(Probe::new(&options.kafka, &options.group).map_err(kafka_error)?);
     let lease_of_tables = require_schema(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
@@ -178,7 +177,7 @@ pub async fn run<S: Stage>(
     let assignments = Assignments::new(topics, received, metrics.clone());
     let drain_deadline = Duration::from_secs(options.delivery.drain_deadline_s);
     let group = Group::new(assignments, start_resolving(resolver, events.clone()), drain_deadline);
-    let consumer: BaseConsumer<Group> = consumer_config(client_config, &options.group)
+    let consumer: BaseConsumer<Group> = member_config(&options)
         .create_with_context(group)
         .map_err(kafka_error)?;
     let names: Vec<&str> = options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
@@ -225,8 +224,9 @@ async fn serve_and_poll<S: Stage>(
     result
 }
 
-/// What the protocol depends on cannot be configured away.
-fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
+/// A member's client: how soon it is taken for dead and how far it reads ahead can be configured, what the protocol depends on cannot.
+fn member_config(options: &RunOptions) -> ClientConfig {
+    let mut config = options.kafka.consumer_config(&options.group);
     // Ten seconds: a dead member's partitions go to others soon; a longer pause of a living one costs it the partition.
     for (key, value) in [
         ("session.timeout.ms", "10000"),
@@ -242,15 +242,8 @@ fn consumer_config(mut config: ClientConfig, group: &str) -> ClientConfig {
         }
     }
     config
-        .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "false")
-        // What a producer's transaction took back is no record (KIP-98).
-        .set("isolation.level", "read_committed")
-        // Out of range is never answered by a jump: the partition is looked at anew.
-        .set("auto.offset.reset", "error");
+        .set("enable.partition.eof", "false");
     config
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use horolog_stage::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -20,8 +21,6 @@ use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use crate::journal::view::Record;
 
 const PARTITION: i32 = 0;
-/// The one policy under which the newest state of a key is never forgotten.
-pub(super) const COMPACT: &str = "compact";
 /// One request to the broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A writer that was killed in the middle holds others up for so long at most.
@@ -55,7 +54,7 @@ impl Log {
     /// Makes the topic where it does not exist: compacted, one partition, with the broker's default number of replicas.
     pub(super) async fn ensure(&self) -> KafkaResult<()> {
         let admin: AdminClient<DefaultClientContext> = self.config.create()?;
-        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", COMPACT);
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1)).set(CLEANUP_POLICY, COMPACT);
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         for result in admin.create_topics([&topic], &options).await? {
             match result {
@@ -86,12 +85,7 @@ impl Log {
 
     /// How the topic forgets records; `None` where that may not be asked.
     pub(super) async fn cleanup_policy(&self) -> KafkaResult<Option<String>> {
-        let admin: AdminClient<DefaultClientContext> = self.config.create()?;
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let topic = ResourceSpecifier::Topic(&self.topic);
-        let described = admin.describe_configs([&topic], &options).await?;
-        let policy = |described: &ConfigResource| described.get("cleanup.policy")?.value.clone();
-        Ok(described.iter().flatten().find_map(policy))
+        cleanup_policy::of_topic(&self.config, &self.topic).await
     }
 
     /// A reader that starts at an offset and sees what is committed.

@@ -10,12 +10,13 @@ mod view;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{Mutex, watch};
 
 pub use log::Change;
-use log::{COMPACT, Log, Polled, Reader};
+use log::{Log, Polled, Reader};
 pub use view::{Entry, View};
 
 /// A writer that was fenced by another process tries again so often.
