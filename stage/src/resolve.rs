@@ -89,7 +89,7 @@ impl<S: Stage> Resolver<S> {
             tracing::warn!(partition = %id, log_epoch = plan.log_epoch,
                 "the topic was made again or lost its end: a new log epoch begins");
             if let Some(gap) = plan.left_behind {
-                self.write_gap(id, plan.log_epoch - 1, gap, asked_ms).await?;
+                self.write_left_behind(id, plan.log_epoch - 1, gap, asked_ms).await?;
             }
             let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start);
             self.write(row, asked_ms).await?;
@@ -160,7 +160,7 @@ impl<S: Stage> Resolver<S> {
         let (bounds, ledger) = self
             .ask(id, move |probe, id| facts::of_log(probe, id, tail.as_ref()))
             .await?;
-        let facts = Facts {
+        let mut facts = Facts {
             committed,
             ledger,
             log_start: bounds.start,
@@ -170,16 +170,10 @@ impl<S: Stage> Resolver<S> {
             pending_matches: None,
             surviving_end: None,
         };
-        let pending_matches = self.pending_matches(id, &facts, last_row).await?;
-        let facts = Facts {
-            pending_matches,
-            ..facts
-        };
-        let surviving_end = match facts.is_new_life() {
-            true => self.surviving_end(id, &facts).await?,
-            false => None,
-        };
-        let facts = Facts { surviving_end, ..facts };
+        facts.pending_matches = self.pending_matches(id, &facts, last_row).await?;
+        if facts.is_new_life() {
+            facts.surviving_end = self.surviving_end(id, &facts).await?;
+        }
         Ok((facts, partitions))
     }
 
@@ -279,11 +273,18 @@ impl<S: Stage> Resolver<S> {
         if plan.repeats_a_part() {
             return Ok(());
         }
-        self.write_gap(id, plan.log_epoch, gap, asked_ms).await
+        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, rows, rejected);
+        self.write(row, asked_ms).await
     }
 
-    /// Tells the ledger of offsets that can no longer be read, and how many of them had been stored all the same.
-    async fn write_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap, asked_ms: i64) -> Result<(), FactsError> {
+    /// Tells the ledger what the life of the log before may have stored behind its end.
+    async fn write_left_behind(
+        &self,
+        id: &PartitionId,
+        log_epoch: u32,
+        gap: Gap,
+        asked_ms: i64,
+    ) -> Result<(), FactsError> {
         let (rows, rejected) = self.stored_in_gap(id, log_epoch, gap).await?;
         let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected);
         self.write(row, asked_ms).await

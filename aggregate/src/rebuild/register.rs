@@ -84,8 +84,8 @@ impl Rebuild {
         }
         let now_ms = now_ms();
         let newest = known.iter().map(|row| row.number).max().unwrap_or(0);
-        let first = Stored {
-            number: newest + 1,
+        let numbered = |number| Stored {
+            number,
             hour_from: scope.from,
             hour_to: scope.to,
             tenant_id: scope.tenant.clone(),
@@ -99,10 +99,7 @@ impl Rebuild {
         };
         // An engine that lost its power may know the token of a number without its row: then the next number is free.
         for number in (newest + 1)..=(newest + CLAIMS_MAX) {
-            let row = Stored {
-                number,
-                ..first.clone()
-            };
+            let row = numbered(number);
             insert(store, &row).await?;
             let known = read(store).await?;
             match known.into_iter().find(|known| known.number == number) {
