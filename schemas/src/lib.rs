@@ -35,5 +35,5 @@ pub use raw_record::{Origin, RawRecord};
 pub use reject::{Reason, Rejected, Step};
 pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};
 pub use rows::rows;
-pub use validate::RULES_VERSION;
+pub use validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION};
 pub use writer_schemas::{SchemaError, WriterSchemas};

@@ -24,7 +24,7 @@ const TIME_MIN_US: i64 = 946_684_800_000_000;
 /// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours where a zone is confused.
 const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
 /// 2100-01-01, milliseconds: safely inside what ClickHouse's DateTime and Date hold (2106 and 2149).
-pub(crate) const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
+pub const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
 /// Up to so many entries a map's keys are compared each with each; beyond, they are hashed.
 const KEYS_COMPARED_MAX: usize = 16;
 

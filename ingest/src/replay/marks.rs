@@ -33,13 +33,6 @@ pub struct Interrupted {
     pub age_s: u64,
 }
 
-#[derive(Debug, Row, Deserialize)]
-struct MarkedPlace {
-    kafka_partition: i32,
-    log_epoch: u32,
-    kafka_offset: i64,
-}
-
 impl Marks {
     /// The marks of a topic.
     pub fn new(store: Store, topic: &str) -> Self {
@@ -77,13 +70,7 @@ impl Marks {
         let query = "select kafka_partition, log_epoch, kafka_offset from replayed_records final \
                      where kafka_topic = {topic:String} and replay = {replay:String} order by all";
         let query = self.store.client.query(query).param("topic", &self.topic);
-        let places: Vec<MarkedPlace> = query.param("replay", replay).fetch_all().await?;
-        let place = |marked: MarkedPlace| Place {
-            partition: marked.kafka_partition,
-            log_epoch: marked.log_epoch,
-            offset: marked.kafka_offset,
-        };
-        Ok(places.into_iter().map(place).collect())
+        Ok(query.param("replay", replay).fetch_all().await?)
     }
 
     async fn insert(&self, replay: &str, state: &str, places: &[Place]) -> Result<(), ReplayError> {

@@ -12,10 +12,12 @@ mod run;
 
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
+use clickhouse::Row;
 use horolog_schemas::{DecodeError, Reason, SchemaError};
 use horolog_stage::config::ConfigError;
 use horolog_stage::store::StoreError;
 use rdkafka::error::KafkaError;
+use serde::Deserialize;
 
 pub use run::run;
 
@@ -53,13 +55,15 @@ pub enum Outcome {
 }
 
 /// A record, by the place where it was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
 pub struct Place {
     /// Partition.
+    #[serde(rename = "kafka_partition")]
     pub partition: i32,
     /// Life of the log.
     pub log_epoch: u32,
     /// Offset.
+    #[serde(rename = "kafka_offset")]
     pub offset: i64,
 }
 

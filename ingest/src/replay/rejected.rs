@@ -7,6 +7,7 @@ use std::fmt;
 
 use clickhouse::Row;
 use clickhouse::query::Query;
+use horolog_schemas::KAFKA_TIMESTAMP_END_MS;
 use horolog_stage::store::Store;
 use serde::de::{Deserialize, Deserializer, Visitor};
 
@@ -14,8 +15,6 @@ use super::{Args, Place, ReplayError};
 
 /// Places of a page.
 const PAGE_RECORDS: u32 = 50_000;
-/// The last moment that a Kafka timestamp can have in the table, ms since 1970.
-const EVER_MS: i64 = 4_102_444_800_000;
 
 /// Of what was asked for, what was not sent yet, behind a place. What is rejected from then on is for the next run: it may have been
 /// sent by this one.
@@ -89,7 +88,7 @@ impl RejectedRecords {
             .query(PAGE_SQL)
             .param("reasons", &self.args.reason)
             .param("from", millis(self.args.from, 0))
-            .param("to", millis(self.args.to, EVER_MS))
+            .param("to", millis(self.args.to, KAFKA_TIMESTAMP_END_MS))
             .param("asked", self.asked_ms)
             .param("partition", after.partition)
             .param("log_epoch", after.log_epoch)

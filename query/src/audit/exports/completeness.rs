@@ -31,8 +31,7 @@ pub struct Completeness {
 impl Completeness {
     /// Of the span of a filter, as the snapshot has it.
     pub fn of(filter: &BTreeMap<String, String>, snapshot: &Snapshot) -> Self {
-        let bound = |name: &str| filter.get(name).and_then(|text| Instant::parse(text).ok());
-        let from = bound("from").map(Instant::micros);
+        let from = bound(filter, "from").map(Instant::micros);
         let through = complete_through(&snapshot.logs);
         let mut rejected = BTreeMap::new();
         for entry in &snapshot.rejected {
@@ -42,7 +41,7 @@ impl Completeness {
         }
         Self {
             complete_through: through.map(|millis| Instant::from_millis(millis).to_rfc3339()),
-            covers_end: bound("to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
+            covers_end: bound(filter, "to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
             ledger_begins: begins(&snapshot.logs)
                 .filter(|millis| from.is_none_or(|from| from < millis * 1_000))
                 .map(|millis| Instant::from_millis(millis).to_rfc3339()),
@@ -50,6 +49,11 @@ impl Completeness {
             rejected,
         }
     }
+}
+
+/// An end of a filter's span: `from` or `to`.
+pub fn bound(filter: &BTreeMap<String, String>, name: &str) -> Option<Instant> {
+    filter.get(name).and_then(|text| Instant::parse(text).ok())
 }
 
 /// The earliest of the newest records of the partitions, in the last life of the log. A partition that is silent holds it back:

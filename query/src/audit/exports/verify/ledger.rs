@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::Report;
 use crate::api::Instant;
-use crate::audit::exports::completeness::Completeness;
+use crate::audit::exports::completeness::{Completeness, bound};
 use crate::audit::exports::manifest::{self, Manifest};
 use crate::audit::exports::plan;
 use crate::audit::exports::snapshot::Snapshot;
@@ -254,8 +254,7 @@ fn stored(report: &mut Report, manifest: &Manifest) {
 
 /// First microsecond of a filter's span, and the one after its last.
 fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
-    let bound = |name: &str| filter.get(name).and_then(|text| Instant::parse(text).ok());
-    bound("from").map_or(i64::MIN, Instant::micros)..bound("to").map_or(i64::MAX, Instant::micros)
+    bound(filter, "from").map_or(i64::MIN, Instant::micros)..bound(filter, "to").map_or(i64::MAX, Instant::micros)
 }
 
 /// A month of which the table does not hold what the ledger says.
