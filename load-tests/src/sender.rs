@@ -15,6 +15,9 @@ use crate::traffic::{Outgoing, Source};
 
 /// How often the sender looks at the clock when nothing is due: how late it is at the most, as long as it gets a core.
 pub const TICK: Duration = Duration::from_millis(1);
+/// Records that are due within so short a time leave together: to wake up for each of them costs more than to send it, and the client
+/// underneath wakes up as often.
+const REST: Duration = Duration::from_micros(500);
 /// Records that are sent without looking whether somebody wants it to stop, or at acknowledgements.
 const RECORDS_A_TURN: usize = 1_000;
 
@@ -45,6 +48,8 @@ pub struct Acknowledged {
 /// How late records were handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handed {
+    /// When it was meant to be sent.
+    pub intended: Duration,
     /// From the intended time until the target took it.
     pub late: Duration,
     /// Without what the target kept us waiting.
@@ -137,7 +142,7 @@ impl<S: Source, O: Outlet, C: Clock> Sender<'_, S, O, C> {
             report(turn);
             if idle {
                 self.clock
-                    .sleep(TICK.min(next.saturating_sub(self.clock.now()).max(Duration::from_micros(50))));
+                    .sleep(next.saturating_sub(self.clock.now()).clamp(REST, TICK));
             }
         }
         Ok(sent)
@@ -170,7 +175,7 @@ impl<S: Source, O: Outlet, C: Clock> Sender<'_, S, O, C> {
         }
         let late = now.saturating_sub(intended);
         let own = late.saturating_sub(waits.since(intended));
-        Ok(Some(Handed { late, own }))
+        Ok(Some(Handed { intended, late, own }))
     }
 }
 

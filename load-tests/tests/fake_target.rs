@@ -89,6 +89,11 @@ impl Outlet for FakeTarget<'_> {
 
 /// A run against the fake target: what was recorded, and every record with its times.
 fn run(in_stall: InStall, oversleeps: Duration) -> (Recorder, Vec<Acknowledged>) {
+    run_warm(in_stall, oversleeps, Duration::ZERO)
+}
+
+/// The same with a warm-up.
+fn run_warm(in_stall: InStall, oversleeps: Duration, warm_up: Duration) -> (Recorder, Vec<Acknowledged>) {
     let clock = TestClock {
         now: Cell::new(Duration::ZERO),
         oversleeps,
@@ -99,7 +104,7 @@ fn run(in_stall: InStall, oversleeps: Duration) -> (Recorder, Vec<Acknowledged>)
         under_way: VecDeque::new(),
         taken: Vec::new(),
     };
-    let mut recorder = Recorder::new().unwrap();
+    let mut recorder = Recorder::new(warm_up).unwrap();
     let mut traffic = Traffic::new(&Mix::default(), "fake", 1);
     let schedule = Schedule::new(Shape::Constant, RATE, LENGTH).unwrap();
     let mut sender = Sender {
@@ -166,6 +171,19 @@ fn a_target_that_takes_nothing_is_no_lateness_of_the_tester() {
         recorder.own_lateness().max()
     );
     assert!(!tester(&recorder).was_bottleneck());
+}
+
+#[test]
+fn what_is_meant_to_leave_in_the_warm_up_is_counted_and_its_latencies_are_not() {
+    let (recorder, taken) = run_warm(InStall::Answers, Duration::ZERO, STALL.start + MS * 500);
+    let after = |record: &&Acknowledged| record.stamp.intended >= STALL.start + MS * 500;
+    let computed = taken
+        .iter()
+        .filter(after)
+        .map(|record| record.at - record.stamp.intended);
+    assert_within_precision(recorder.total(Measure::Acknowledged).unwrap(), computed.collect());
+    assert_eq!(recorder.own_lateness().len(), 6_500);
+    assert_eq!(recorder.counts().acknowledged, 10_000);
 }
 
 #[test]
@@ -279,7 +297,7 @@ fn a_lost_and_a_doubled_record_are_each_detected() {
 
 #[test]
 fn a_single_late_record_is_the_maximum_and_misses_its_objective() {
-    let mut recorder = Recorder::new().unwrap();
+    let mut recorder = Recorder::new(Duration::ZERO).unwrap();
     let record = |offset: i64, late: Duration| {
         let intended = MS * u32::try_from(offset).unwrap();
         Acknowledged {

@@ -42,7 +42,9 @@ pub enum Event {
     },
     /// A query was answered, or failed.
     Answered {
-        /// From its intended time; `None` when it failed.
+        /// When it was meant to be asked.
+        intended: Duration,
+        /// From then on; `None` when it failed.
         latency: Option<Duration>,
     },
     /// The time between two looks at the ledger.
@@ -74,6 +76,7 @@ pub struct Counts {
 
 /// What a run has seen so far.
 pub struct Recorder {
+    warm_up: Duration,
     timelines: BTreeMap<Measure, Timeline>,
     closed: BTreeMap<Measure, Latencies>,
     /// The tester's own share of its lateness.
@@ -86,11 +89,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing yet.
-    pub fn new() -> Result<Self, CreationError> {
+    /// Nothing yet. What is meant to happen within `warm_up` is counted like everything else, and no latency of it is recorded.
+    pub fn new(warm_up: Duration) -> Result<Self, CreationError> {
         let timelines = Measure::ALL.map(|measure| Ok((measure, Timeline::new()?)));
         let closed = Measure::OF_RECORDS.map(|measure| Ok((measure, Latencies::new()?)));
         Ok(Self {
+            warm_up,
             timelines: timelines.into_iter().collect::<Result<_, CreationError>>()?,
             closed: closed.into_iter().collect::<Result<_, CreationError>>()?,
             own: Latencies::new()?,
@@ -107,11 +111,14 @@ impl Recorder {
         match event {
             Event::Turn(turn) => self.turn(turn),
             Event::Seen { stage, at, ends } => self.seen(stage, at, &ends),
-            Event::Answered { latency: Some(latency) } => {
+            Event::Answered {
+                intended,
+                latency: Some(latency),
+            } => {
                 self.counts.answered += 1;
-                self.record(Measure::Query, latency);
+                self.record(Measure::Query, intended, latency);
             }
-            Event::Answered { latency: None } => self.counts.unanswered += 1,
+            Event::Answered { latency: None, .. } => self.counts.unanswered += 1,
             Event::Looked(gap) => self.looks.record(gap),
         }
     }
@@ -167,8 +174,10 @@ impl Recorder {
     fn turn(&mut self, turn: Turn) {
         self.counts.sent += turn.handed.len() as u64;
         for handed in &turn.handed {
-            self.record(Measure::Lateness, handed.late);
-            self.own.record(handed.own);
+            self.record(Measure::Lateness, handed.intended, handed.late);
+            if handed.intended >= self.warm_up {
+                self.own.record(handed.own);
+            }
         }
         self.counts.failed += turn.failed;
         if self.first_error.is_none() {
@@ -182,11 +191,7 @@ impl Recorder {
             let lane = self.lanes.of(record.stamp.kind, record.partition);
             lane.push(record.offset, record.stamp.intended);
             let waited = lane.answer(Measure::Acknowledged, record.stamp.intended, record.at);
-            self.finish(
-                Measure::Acknowledged,
-                record.at.saturating_sub(record.stamp.intended),
-                waited,
-            );
+            self.finish(Measure::Acknowledged, record.stamp.intended, record.at, waited);
             // Its batch may have been seen already: the ledger can be faster than the acknowledgement's way to us.
             for stage in Stage::ALL {
                 self.advance(stage, (record.stamp.kind, record.partition), record.at);
@@ -212,19 +217,25 @@ impl Recorder {
                 Stage::Aggregate => self.counts.aggregated += 1,
             }
             let waited = self.lanes.of(kind, partition).answer(measure, intended, at);
-            self.finish(measure, at.saturating_sub(intended), waited);
+            self.finish(measure, intended, at, waited);
         }
     }
 
-    fn finish(&mut self, measure: Measure, latency: Duration, in_closed_loop: bool) {
-        self.record(measure, latency);
-        if in_closed_loop && let Some(closed) = self.closed.get_mut(&measure) {
+    fn finish(&mut self, measure: Measure, intended: Duration, at: Duration, in_closed_loop: bool) {
+        let latency = at.saturating_sub(intended);
+        self.record(measure, intended, latency);
+        if in_closed_loop
+            && intended >= self.warm_up
+            && let Some(closed) = self.closed.get_mut(&measure)
+        {
             closed.record(latency);
         }
     }
 
-    fn record(&mut self, measure: Measure, latency: Duration) {
-        if let Some(timeline) = self.timelines.get_mut(&measure) {
+    fn record(&mut self, measure: Measure, intended: Duration, latency: Duration) {
+        if intended >= self.warm_up
+            && let Some(timeline) = self.timelines.get_mut(&measure)
+        {
             timeline.record(latency);
         }
     }

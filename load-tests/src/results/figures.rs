@@ -77,6 +77,9 @@ pub struct Settings {
     pub records_per_s: f64,
     /// Length.
     pub length_s: f64,
+    /// Of that, without latencies.
+    #[serde(default)]
+    pub warm_up_s: f64,
     /// Decides times and values.
     pub seed: u64,
     /// Tenants of the run begin with this.
@@ -87,7 +90,17 @@ pub struct Settings {
     pub queries_per_s: f64,
 }
 
-/// A measure over the whole run.
+impl Settings {
+    /// How long it was, in words.
+    pub fn length(&self) -> String {
+        match self.warm_up_s {
+            0.0 => format!("{:.0} s", self.length_s),
+            warm_up_s => format!("{:.0} s (the first {warm_up_s:.0} s to warm up)", self.length_s),
+        }
+    }
+}
+
+/// A measure over the whole run, but for its warm-up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeasureFigures {
     /// From the intended time.

@@ -26,13 +26,13 @@ pub fn table(results: &Results) -> String {
 fn head(results: &Results) -> String {
     let settings = &results.settings;
     format!(
-        "{mode} of {target}: {schedule}, {rate} records/s for {length:.0} s, seed {seed}\n\
+        "{mode} of {target}: {schedule}, {rate} records/s for {length}, seed {seed}\n\
         {sent} records sent, {acknowledged} records/s acknowledged; others used {others:.0} % of the CPU\n",
         mode = results.mode,
         target = settings.target,
         schedule = settings.schedule,
         rate = thousands(settings.records_per_s as u64),
-        length = settings.length_s,
+        length = settings.length(),
         seed = settings.seed,
         sent = thousands(results.sent),
         acknowledged = thousands(results.acknowledged_per_s() as u64),

@@ -114,7 +114,7 @@ pub async fn run(
     producer.begin(begun.at);
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let (snapshots, snapshot) = watch::channel(Snapshot::default());
-    let recording = recording::start(inbox, snapshots, begun.at, folder)?;
+    let recording = recording::start(inbox, snapshots, begun.at, plan.warm_up, folder)?;
     let watching = Watching::start(target, plan, disturb, processes, begun, &events)?;
     let live = Live::start(snapshot.clone(), plan.schedule.records());
 

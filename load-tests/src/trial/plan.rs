@@ -30,6 +30,9 @@ pub struct PlanOptions {
     /// How long records are sent.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span::parse)]
     pub duration: Duration,
+    /// Of that, how long only to warm up: what is meant to leave then is sent and accounted for, and no latency of it is recorded.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = span::parse)]
+    pub warm_up: Duration,
     /// Decides times and values.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -66,6 +69,7 @@ impl Default for PlanOptions {
             rate: 20_000.0,
             schedule: "constant".to_owned(),
             duration: Duration::from_secs(30),
+            warm_up: Duration::ZERO,
             seed: 1,
             label: String::new(),
             objectives: Vec::new(),
@@ -97,6 +101,8 @@ pub struct Plan {
     pub schedule_text: String,
     /// When records leave.
     pub schedule: Schedule,
+    /// Before, no latency is recorded.
+    pub warm_up: Duration,
     /// What they are like.
     pub mix: Mix,
     /// Mean rate.
@@ -172,6 +178,13 @@ impl Plan {
                 records a second on this machine, half of which can be sent; lower the rate or make the records smaller"
             );
         }
+        if !options.warm_up.is_zero() && options.warm_up >= schedule.length() {
+            bail!(
+                "--warm-up {:?}: the run is over after {:?}; make it longer than its warm-up (--duration)",
+                options.warm_up,
+                schedule.length()
+            );
+        }
         let length_s = schedule.length().as_secs_f64().max(f64::MIN_POSITIVE);
         let plan = Self {
             mode,
@@ -183,6 +196,7 @@ impl Plan {
             },
             records_per_s: schedule.records() as f64 / length_s,
             schedule,
+            warm_up: options.warm_up,
             mix: options.mix.clone(),
             seed: options.seed,
             prefix,

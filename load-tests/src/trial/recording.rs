@@ -50,11 +50,12 @@ pub(super) fn start(
     mut inbox: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Snapshot>,
     begun: Instant,
+    warm_up: Duration,
     folder: Option<ResultsFolder>,
 ) -> anyhow::Result<Recording> {
     let mut book = Book {
         recorded: Recorded {
-            recorder: Recorder::new()?,
+            recorder: Recorder::new(warm_up)?,
             seconds: Vec::new(),
             points: BTreeMap::new(),
             folder,

@@ -116,6 +116,7 @@ fn settings(target: &Target, plan: &Plan) -> Settings {
         schedule: plan.schedule_text.clone(),
         records_per_s: plan.records_per_s,
         length_s: plan.schedule.length().as_secs_f64(),
+        warm_up_s: plan.warm_up.as_secs_f64(),
         seed: plan.seed,
         tenant_prefix: plan.prefix.clone(),
         mix: plan.mix.clone(),

@@ -58,7 +58,7 @@ impl Queries {
                 let latency = answered.then(|| begun.elapsed().saturating_sub(intended));
                 drop(place);
                 // Nobody listens when the run is over.
-                let _ = events.send(Event::Answered { latency }).await;
+                let _ = events.send(Event::Answered { intended, latency }).await;
             });
         }
     }

@@ -65,13 +65,13 @@ pub fn report(results: &Results, totals: &BTreeMap<Measure, Latencies>) -> Strin
 fn head(results: &Results) -> String {
     let settings = &results.settings;
     format!(
-        "{started} · {target} · schedule {schedule}, {rate} records/s for {length:.0} s, seed {seed} · \
+        "{started} · {target} · schedule {schedule}, {rate} records/s for {length}, seed {seed} · \
         {sent} records · {cores} cores, {memory:.0} GiB, others used {others:.0} % of the CPU",
         started = escaped(&results.started_at),
         target = escaped(&settings.target),
         schedule = escaped(&settings.schedule),
         rate = thousands(settings.records_per_s as u64),
-        length = settings.length_s,
+        length = settings.length(),
         seed = settings.seed,
         sent = thousands(results.sent),
         cores = results.machine.cores,
