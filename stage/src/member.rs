@@ -8,6 +8,7 @@ mod commits;
 mod flow_control;
 mod log_ends;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
@@ -138,10 +139,9 @@ impl<S: Stage> Member<S> {
             self.group().assignments().wait_for_event(IDLE_WAIT);
             return Ok(());
         }
-        let limits = self.limits();
         let mut wait = IDLE_WAIT;
         for _ in 0..RECORDS_A_TURN / RECORDS_AT_A_TIME {
-            let (polled, error) = self.poll_some(wait, &limits);
+            let (polled, error) = self.poll_some(wait);
             match error {
                 None if polled < RECORDS_AT_A_TIME => break,
                 None => {}
@@ -154,7 +154,7 @@ impl<S: Stage> Member<S> {
     }
 
     /// Polls some records into their ranges: how many there were, and the error that ended it.
-    fn poll_some(&self, mut wait: Duration, limits: &Limits) -> (usize, Option<KafkaError>) {
+    fn poll_some(&self, mut wait: Duration) -> (usize, Option<KafkaError>) {
         let (mut messages, mut error) = (Vec::with_capacity(RECORDS_AT_A_TIME), None);
         while messages.len() < RECORDS_AT_A_TIME {
             match self.consumer.poll(std::mem::take(&mut wait)) {
@@ -166,12 +166,12 @@ impl<S: Stage> Member<S> {
                 }
             }
         }
-        self.take_records(&messages, limits);
+        self.take_records(&messages);
         (messages.len(), error)
     }
 
     /// A partition that was taken away while these were polled is not held, or not active, and they stay in the log.
-    fn take_records(&self, messages: &[BorrowedMessage<'_>], limits: &Limits) {
+    fn take_records(&self, messages: &[BorrowedMessage<'_>]) {
         let mut assignments = self.group().assignments();
         let (now, now_ms) = (Instant::now(), now_ms());
         let same =
@@ -191,7 +191,7 @@ impl<S: Stage> Member<S> {
                     payload: message.payload(),
                 };
                 if record.offset >= partition.next_offset() {
-                    partition.push(&record, limits, now, now_ms);
+                    partition.push(&record, &self.options.limits, now, now_ms);
                 }
             }
         }
@@ -276,11 +276,27 @@ impl<S: Stage> Member<S> {
     }
 
     fn close_due_ranges(&self) {
-        let limits = self.limits();
         let (now, now_ms) = (Instant::now(), now_ms());
-        for (_, _, partition) in self.group().assignments().active_mut() {
-            partition.close_if_due(&limits, now, now_ms);
+        let mut assignments = self.group().assignments();
+        // Partitions that have had no record for a while do not make the others wait.
+        let mut busy: BTreeMap<usize, u32> = BTreeMap::new();
+        for ((topic, _), _, partition) in assignments.active_mut() {
+            *busy.entry(topic).or_default() += u32::from(partition.had_record_within(AGE_BOUNDS.1, now));
         }
+        for ((topic, _), _, partition) in assignments.active_mut() {
+            partition.close_if_due(&self.limits(busy[&topic]), now, now_ms);
+        }
+    }
+
+    /// The limits with an age that keeps a member at four inserts a second and table, however many partitions it holds: the good
+    /// records of a topic go to one table.
+    fn limits(&self, busy: u32) -> Limits {
+        let mut limits = self.options.limits;
+        limits.age_min = (AGE_A_PARTITION * busy).clamp(AGE_BOUNDS.0, AGE_BOUNDS.1);
+        if limits.age_max.is_zero() {
+            limits.age_max = limits.age_min;
+        }
+        limits
     }
 
     /// Finishes what is under way, begins nothing new, and leaves the group so that others take over at once.
@@ -299,25 +315,9 @@ impl<S: Stage> Member<S> {
             drop(self.consumer.poll(IDLE_WAIT));
         }
     }
-
-    /// The limits with an age that keeps a member at four inserts a second and table, however many partitions it holds.
-    /// Partitions that have had no record for a while do not make the others wait.
-    fn limits(&self) -> Limits {
-        let (mut limits, now) = (self.options.limits, Instant::now());
-        let mut assignments = self.group().assignments();
-        let busy = assignments
-            .active_mut()
-            .filter(|(_, _, partition)| partition.had_record_within(AGE_BOUNDS.1, now))
-            .count();
-        limits.age_min = (AGE_A_PARTITION * busy as u32).clamp(AGE_BOUNDS.0, AGE_BOUNDS.1);
-        if limits.age_max.is_zero() {
-            limits.age_max = limits.age_min;
-        }
-        limits
-    }
 }
 
-/// Age of a batch for each partition that has records.
+/// Age of a batch for each partition of its topic that has records.
 const AGE_A_PARTITION: Duration = Duration::from_millis(250);
 /// Smallest and largest age of a batch.
 const AGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));

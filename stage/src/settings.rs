@@ -23,8 +23,8 @@ pub struct BatchConfig {
     pub rows_max: usize,
     /// Memory of a batch's records at the most.
     pub bytes_max: usize,
-    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held that had a record in the last 10 s, at
-    /// least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
+    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held of the topic that had a record in the last
+    /// 10 s, at least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
     pub age_max_ms: u64,
 }
 
