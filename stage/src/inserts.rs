@@ -3,6 +3,7 @@
 //! Never gives up on what may pass, never goes on without a lease, never changes the token.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -63,6 +64,13 @@ pub struct Inserts {
     store: Store,
     lease_life: Duration,
     metrics: Metrics,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// Attempts fail, and none has succeeded since.
+struct Refused {
+    since: Instant,
+    why: String,
 }
 
 impl Inserts {
@@ -72,7 +80,19 @@ impl Inserts {
             store,
             lease_life,
             metrics,
+            refused: Mutex::default(),
         }
+    }
+
+    /// Why no attempt has succeeded for so long, if so.
+    pub fn refused_for(&self, time: Duration) -> Option<String> {
+        let refused = self.refused();
+        let refused = refused.as_ref().filter(|refused| refused.since.elapsed() >= time)?;
+        Some(refused.why.clone())
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store itself.
@@ -121,8 +141,18 @@ impl Inserts {
         self.attempts(batch, attempt).await.map_err(DeliveryError::from)
     }
 
-    /// Attempts until the outcome is known, waiting for a fresh lease before each.
-    async fn attempts<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
+    /// Attempts until the outcome is known, or the batch is somebody else's.
+    async fn attempts<T, F>(&self, batch: &Batch<'_>, attempt: impl FnMut() -> F) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let outcome = self.repeat(batch, attempt).await;
+        *self.refused() = None;
+        outcome
+    }
+
+    /// Waits for a fresh lease before each attempt.
+    async fn repeat<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -147,10 +177,17 @@ impl Inserts {
                 }
             };
             self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();
+            self.note_refusal(error.to_string());
             let wait = backoff.next_wait();
             tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
                 wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn note_refusal(&self, why: String) {
+        let mut refused = self.refused();
+        let since = refused.as_ref().map_or_else(Instant::now, |refused| refused.since);
+        *refused = Some(Refused { since, why });
     }
 }

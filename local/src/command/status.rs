@@ -1,6 +1,6 @@
 //! `horolog status`: what runs, where, how far behind. `--json` for scripts.
 //!
-//! Exit code 0 when the stack is ready, 3 when it is not.
+//! Exit code 0 when every process of the stack is ready, 3 when one is not.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::stack::flow::{Flow, Gauge, complete_through};
 use crate::stack::screen::{table, thousands};
-use crate::stack::{DataFolder, Phase, READING_KEY, StackState};
+use crate::stack::{DataFolder, Phase, ProcessPhase, READING_KEY, StackState};
 
 use super::data::DataOption;
 
@@ -73,11 +73,14 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
     } else {
         print_for_people(&report)?;
     }
-    Ok(if ready {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_READY)
-    })
+    let processes = &report.stack.processes;
+    Ok(
+        if ready && processes.iter().all(|process| process.state == ProcessPhase::Ready) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(NOT_READY)
+        },
+    )
 }
 
 fn print_for_people(report: &Report) -> anyhow::Result<()> {
@@ -91,6 +94,11 @@ fn print_for_people(report: &Report) -> anyhow::Result<()> {
         println!("{reason}\n");
     }
     print!("{}", table(&report.stack));
+    for process in &report.stack.processes {
+        if let Some(reason) = &process.reason {
+            println!("\n{} is not ready: {reason}", process.name);
+        }
+    }
     if let Some(lag) = report.lag {
         let complete = report.complete_through.as_deref().unwrap_or("not known yet");
         println!("\nlag {}, complete through {complete}", thousands(lag));

@@ -68,6 +68,8 @@ pub(super) struct Supervised {
     pub part: Part,
     pub process: Option<Process>,
     pub phase: ProcessPhase,
+    /// What the last probe said when it was not ready.
+    reason: Option<String>,
     restarts: u32,
     failures: u32,
     ready_since: Option<Instant>,
@@ -80,6 +82,7 @@ impl Supervised {
             part,
             process: Some(process),
             phase: ProcessPhase::Starting,
+            reason: None,
             restarts: 0,
             failures: 0,
             ready_since: None,
@@ -127,12 +130,13 @@ impl Supervised {
     }
 
     /// Takes note of a probe's answer. True when that changes how it is.
-    pub(super) fn note(&mut self, ready: bool, now: Instant) -> bool {
-        let phase = match (self.phase, ready) {
-            (ProcessPhase::Starting | ProcessPhase::NotReady | ProcessPhase::Ready, true) => ProcessPhase::Ready,
-            (ProcessPhase::Ready, false) => ProcessPhase::NotReady,
+    pub(super) fn note(&mut self, answer: Result<(), String>, now: Instant) -> bool {
+        let phase = match (self.phase, &answer) {
+            (ProcessPhase::Starting | ProcessPhase::NotReady | ProcessPhase::Ready, Ok(())) => ProcessPhase::Ready,
+            (ProcessPhase::Ready, Err(_)) => ProcessPhase::NotReady,
             (phase, _) => phase,
         };
+        self.reason = answer.err();
         if phase == ProcessPhase::Ready && self.ready_since.is_none() {
             self.ready_since = Some(now);
         }
@@ -146,6 +150,7 @@ impl Supervised {
             pid: identity.map(|identity| identity.pid),
             started: identity.map(|identity| identity.started),
             state: self.phase,
+            reason: self.reason.clone().filter(|_| self.phase == ProcessPhase::NotReady),
             address: self.part.address.clone(),
             restarts: self.restarts,
             log: self.part.launch.log.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use horolog_stage::telemetry::in_words;
+use horolog_schemas::errors::in_words;
 
 use crate::broker::{self, Topic};
 use crate::process::{Identity, Signal};

@@ -54,6 +54,9 @@ pub struct ProcessState {
     pub started: Option<u64>,
     /// How it is.
     pub state: ProcessPhase,
+    /// Why it is not ready, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Where it listens.
     pub address: Option<String>,
     /// How often it was started again.

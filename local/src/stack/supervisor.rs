@@ -12,7 +12,7 @@ use super::folder::DataFolder;
 use super::log_files;
 use super::part::{Part, Supervised};
 use super::screen::say;
-use super::state::{Phase, ProcessPhase, StackState};
+use super::state::{Phase, ProcessPhase, ProcessState, StackState};
 use super::stop::StopRequest;
 
 /// How often the processes are looked at.
@@ -103,7 +103,7 @@ impl Supervisor {
                 return Err(ended(&waiting.part, status.to_string()));
             }
             let Err(reason) = waiting.part.probe(&self.http).await else {
-                waiting.note(true, Instant::now());
+                waiting.note(Ok(()), Instant::now());
                 self.publish();
                 continue;
             };
@@ -225,13 +225,15 @@ impl Supervisor {
                 .process
                 .as_mut()
                 .is_some_and(|process| process.exited().is_none());
-            if runs && supervised.note(answer.is_ok(), Instant::now()) {
-                changed = true;
-                match answer {
-                    Ok(()) => say(&format!("{} is ready", supervised.name())),
-                    Err(reason) => say(&format!("{} is not ready: {reason}", supervised.name())),
+            let before = supervised.state();
+            if runs && supervised.note(answer, Instant::now()) {
+                let ProcessState { name, reason, .. } = supervised.state();
+                match reason {
+                    None => say(&format!("{name} is ready")),
+                    Some(reason) => say(&format!("{name} is not ready: {reason}")),
                 }
             }
+            changed |= supervised.state() != before;
         }
         if changed {
             self.publish();

@@ -37,10 +37,22 @@ fn nothing_is_lost_and_nothing_doubled_when_the_disk_was_full() {
         disk.fill(); // what merges gave back
         stages.iter().all(|stage| was_refused(&bed, stage))
     });
+    wait_until(STORED_DEADLINE, "both say that they are not ready, and why", || {
+        disk.fill();
+        stages.iter().all(|stage| {
+            let (status, why) = bed.get(&format!("{}/readyz", stage.http()));
+            status == 503 && why.contains("clickhouse does not take batches")
+        })
+    });
     disk.empty();
     flow.produce(1_000);
     flow.wait_until_stored();
     flow.assert_exactly_once();
+    wait_until(STORED_DEADLINE, "both are ready again", || {
+        stages
+            .iter()
+            .all(|stage| bed.get(&format!("{}/readyz", stage.http())).0 == 200)
+    });
     drop(stages);
     // What was refused has left no damage behind either.
     bed.restart_engine();

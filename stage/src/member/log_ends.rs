@@ -15,6 +15,8 @@ use crate::stage::{Progress, Stage};
 
 /// Smallest and largest time between two looks.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
+const REFUSED_MAX: Duration = Duration::from_secs(10);
 
 impl<S: Stage> Member<S> {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
@@ -72,7 +74,7 @@ impl<S: Stage> Member<S> {
             .spawn(async move { incident.tell(delivery.inserts.store()).await });
     }
 
-    /// Ready as long as no partition is stopped.
+    /// Ready as long as no partition is stopped and batches are taken.
     fn tell_health(&self) {
         let mut assignments = self.group().assignments();
         let stopped = assignments
@@ -80,11 +82,14 @@ impl<S: Stage> Member<S> {
             .filter(|(_, _, partition)| partition.is_stopped())
             .count();
         self.metrics.stopped_partitions.set(stopped as i64);
-        match stopped {
-            0 => self.health.ready(),
-            stopped => self
-                .health
-                .not_ready(&format!("{stopped} partitions are stopped by errors: see the log")),
+        if stopped > 0 {
+            self.health
+                .not_ready(&format!("{stopped} partitions are stopped by errors: see the log"));
+        } else if let Some(why) = self.delivery.inserts.refused_for(REFUSED_MAX) {
+            self.health
+                .not_ready(&format!("clickhouse does not take batches, repeating: {why}"));
+        } else {
+            self.health.ready();
         }
     }
 
