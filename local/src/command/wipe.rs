@@ -1,8 +1,11 @@
-//! `horolog wipe`: stops the stack and removes its data folder, and no folder that was not made by `up`.
+//! `horolog wipe`: stops the stack and removes its data folder, and no folder that was not made by `up`. Asks a person first.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::bail;
+
+use crate::stack::DataFolder;
 
 use super::data::DataOption;
 use super::down;
@@ -12,6 +15,9 @@ use super::down;
 pub struct WipeOptions {
     #[command(flatten)]
     data: DataOption,
+    /// Do not ask. (Nobody is asked either where the standard input is no terminal.)
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// Runs it.
@@ -25,8 +31,23 @@ pub fn run(options: &WipeOptions) -> anyhow::Result<ExitCode> {
     if !folder.is_ours() {
         bail!("--data {path}: this folder was not made by horolog; it is left as it is");
     }
+    if !options.yes && std::io::stdin().is_terminal() && !is_agreed(&folder)? {
+        println!("left as it is");
+        return Ok(ExitCode::FAILURE);
+    }
     down::stop(&folder)?;
     folder.remove()?;
     println!("removed {path}");
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_agreed(folder: &DataFolder) -> std::io::Result<bool> {
+    print!(
+        "Remove {} with every record of its Kafka and its ClickHouse? [y/N] ",
+        folder.path().display()
+    );
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
