@@ -11,7 +11,8 @@ use crate::api::{Api, Problem, RequestId};
 
 const SQL: &str = "\
     select p.table as table, p.disk_name as disk, sum(p.rows) as rows, sum(p.bytes_on_disk) as bytes, \
-    sum(p.data_uncompressed_bytes) as uncompressed_bytes, count() as parts, toString(min(p.partition)) as oldest_partition \
+    sum(p.data_uncompressed_bytes) as uncompressed_bytes, count() as parts, \
+    nullIf(min(extract(p.partition, '[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{6}')), '') as oldest_partition \
     from system.parts as p where p.active and p.database = currentDatabase() \
     group by p.table, p.disk_name order by table, disk";
 
@@ -30,8 +31,8 @@ pub struct Stored {
     uncompressed_bytes: u64,
     /// Parts.
     parts: u64,
-    /// The oldest partition, as ClickHouse writes it.
-    oldest_partition: String,
+    /// Month (`202611`) or day (`2026-11-22`) of the oldest partition; none where a table is not divided.
+    oldest_partition: Option<String>,
 }
 
 /// How much lies where.

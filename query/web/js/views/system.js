@@ -112,7 +112,7 @@ function drawStorage({ rows }) {
       { title: "Rows", num: true, value: (row) => count(row.rows) },
       { title: "Size", num: true, value: (row) => bytes(row.bytes) },
       { title: "Parts", num: true, value: (row) => count(row.parts) },
-      { title: "Oldest", value: (row) => (row.oldest_partition === "tuple()" ? "–" : row.oldest_partition) },
+      { title: "Oldest", value: (row) => row.oldest_partition ?? "–" },
       { title: "Ratio", num: true, value: (row) => (row.bytes > 0 ? (row.uncompressed_bytes / row.bytes).toFixed(1) : "–") },
       { title: "A row", num: true, value: (row) => (row.rows > 0 ? `${(row.bytes / row.rows).toFixed(1)} B` : "–") },
       { title: "Share", class: "bar-cell", value: bar },
