@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use horolog_ingest::cli::Args;
-use horolog_stage::telemetry::in_words;
+use horolog_schemas::errors::in_words;
 
 #[tokio::main]
 async fn main() -> ExitCode {

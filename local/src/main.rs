@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use horolog_local::cli::Cli;
-use horolog_stage::telemetry::in_words;
+use horolog_schemas::errors::in_words;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
-use horolog_stage::telemetry::in_words;
 
 use crate::access::cli::{self as keys, KeysCommand};
 use crate::api::server;

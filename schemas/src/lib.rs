@@ -6,11 +6,13 @@
 mod audit_event;
 mod avro_writer;
 pub mod buckets;
+pub mod configuration;
 mod datum;
 mod datum_shape;
 mod decode;
 mod dictionary;
 pub mod epochs;
+pub mod errors;
 mod field_class;
 mod framing;
 mod kind;

@@ -1,7 +1,6 @@
 //! Configuration: one documented struct a binary, made of sections that all binaries share.
 //!
-//! Precedence: defaults < TOML file (`--config`) < environment (`HOROLOG_<BINARY>__<SECTION>__<KEY>`) < `--set section.key=value`.
-//! Unknown keys are errors. Secrets come from a file or the environment and print as `***`.
+//! [`horolog_schemas::configuration`] says where values come from. Unknown keys are errors. Secrets come from a file or the environment and print as `***`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use horolog_schemas::configuration::{self, LoadError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,20 +26,9 @@ pub struct ConfigArgs {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file given with `--config` cannot be read.
-    #[error("cannot read --config {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A `--set` without a key and a value.
-    #[error("--set {0}: expected section.key=value")]
-    Set(String),
-    /// A key or value that does not fit.
-    #[error("configuration: {0}")]
-    Value(Box<figment::Error>),
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A secret's file cannot be read.
     #[error("cannot read {setting} = {path}: {source}")]
     Secret {
@@ -64,32 +51,7 @@ pub enum ConfigError {
 
 /// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables.
 pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &ConfigArgs) -> Result<T, ConfigError> {
-    let mut figment = Figment::from(Serialized::defaults(T::default()));
-    if let Some(path) = &args.config {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.clone(),
-            source,
-        })?;
-        figment = figment.merge(Toml::string(&text));
-    }
-    figment = figment.merge(Env::prefixed(&format!("HOROLOG_{}__", binary.to_uppercase())).split("__"));
-    for assignment in &args.set {
-        figment = figment.merge(Toml::string(&as_toml(assignment)?));
-    }
-    figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))
-}
-
-/// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
-fn as_toml(assignment: &str) -> Result<String, ConfigError> {
-    let (key, value) = assignment
-        .split_once('=')
-        .ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
-    let literal = format!("{key} = {value}");
-    let is_toml = Figment::from(Toml::string(&literal))
-        .extract::<figment::value::Dict>()
-        .is_ok();
-    let quoted = serde_json::Value::from(value).to_string(); // a JSON string is a TOML basic string
-    Ok(if is_toml { literal } else { format!("{key} = {quoted}") })
+    Ok(configuration::load(binary, args.config.as_deref(), &args.set)?)
 }
 
 /// Text that never shows in logs.

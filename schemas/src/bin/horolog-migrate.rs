@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use horolog_schemas::errors::in_words;
 use horolog_schemas::migrate::cli::{Cli, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     run(Cli::parse()).await.unwrap_or_else(|error| {
-        eprintln!("horolog-migrate: {error:#}");
+        eprintln!("horolog-migrate: {}", in_words(&*error));
         ExitCode::from(2)
     })
 }

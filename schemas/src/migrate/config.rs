@@ -1,4 +1,4 @@
-//! Configuration of `horolog-migrate`: defaults < TOML file < environment `HOROLOG_MIGRATE__<SECTION>__<KEY>` < flags.
+//! Configuration of `horolog-migrate`, loaded as [`crate::configuration`] says.
 //!
 //! Unknown keys are errors. The password comes from a file or the environment and never prints.
 
@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clickhouse::Client;
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+
+use crate::configuration::{self, LoadError};
 
 use super::error::MigrateError;
 use super::layout::Layout;
@@ -71,22 +71,17 @@ impl fmt::Debug for ClickHouse {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that cannot be read.
-    #[error("cannot read {setting} = {}: {source}", path.display())]
-    File {
-        /// The setting that names it.
-        setting: &'static str,
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The password's file cannot be read.
+    #[error("cannot read clickhouse.password_file = {}: {source}", path.display())]
+    Password {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// A `--set` without a key and a value.
-    #[error("--set {0}: expected section.key=value")]
-    Set(String),
-    /// A key or value that does not fit.
-    #[error("configuration: {0}")]
-    Value(Box<figment::Error>),
     /// Parameters that make no sense.
     #[error(transparent)]
     Parameters(#[from] MigrateError),
@@ -95,23 +90,18 @@ pub enum ConfigError {
 impl MigrateConfig {
     /// Reads all sources. `assignments` are `section.key=value`, the later ones win.
     pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(path) = file {
-            figment = figment.merge(Toml::string(&read("--config", path)?));
-        }
-        figment = figment.merge(Env::prefixed("HOROLOG_MIGRATE__").split("__"));
-        for assignment in assignments {
-            figment = figment.merge(Toml::string(&as_toml(assignment)?));
-        }
-        figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))
+        Ok(configuration::load("migrate", file, assignments)?)
     }
 
     /// The server that it describes.
     pub fn server(&self) -> Result<Server, ConfigError> {
         let password = match &self.clickhouse.password_file {
-            Some(path) => read("clickhouse.password_file", path)?
-                .trim_end_matches(['\r', '\n'])
-                .to_owned(),
+            Some(path) => std::fs::read_to_string(path)
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|source| ConfigError::Password {
+                    path: path.clone(),
+                    source,
+                })?,
             None => self.clickhouse.password.clone(),
         };
         let client = Client::default()
@@ -126,30 +116,6 @@ impl MigrateConfig {
             self.retention.clone(),
         )?)
     }
-}
-
-fn read(setting: &'static str, path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-        setting,
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
-fn as_toml(assignment: &str) -> Result<String, ConfigError> {
-    let (key, value) = assignment
-        .split_once('=')
-        .ok_or_else(|| ConfigError::Set(assignment.to_owned()))?;
-    let literal = format!("{key} = {value}");
-    let is_toml = Figment::from(Toml::string(&literal))
-        .extract::<figment::value::Dict>()
-        .is_ok();
-    Ok(if is_toml {
-        literal
-    } else {
-        format!("{key} = {}", serde_json::Value::from(value))
-    })
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
-use horolog_stage::telemetry::in_words;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 

@@ -1,0 +1,36 @@
+//! Errors as operators read them: one line that says each cause once.
+
+use std::error::Error;
+
+/// An error and its causes, `what: why: why that`, each said once: some say their cause themselves.
+pub fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut words = error.to_string();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("cannot read {0}")]
+        Silent(&'static str, #[source] std::io::Error),
+        #[error("cannot read {0}: {1}")]
+        Telling(&'static str, #[source] std::io::Error),
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || std::io::Error::other("no such file");
+        for error in [Outer::Silent("a", cause()), Outer::Telling("a", cause())] {
+            assert_eq!(in_words(&error), "cannot read a: no such file");
+        }
+    }
+}
