@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
 use horolog_stage::config::KafkaConfig;
+use horolog_stage::connection::Connection;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -60,7 +61,7 @@ pub enum ProduceError {
         /// Where it was looked for.
         bootstrap: String,
         /// What librdkafka said.
-        reason: KafkaError,
+        reason: String,
     },
     /// A topic is missing.
     #[error("kafka at {bootstrap} has no topic `{topic}`; create it, or name another with {flag}")]
@@ -117,13 +118,14 @@ impl Producer {
             .create_with_context(Deliveries::default())
             .map_err(ProduceError::Configuration)?;
         // Of all topics: to ask for one by name makes a broker with auto.create.topics.enable create it.
-        let metadata = client
-            .client()
-            .fetch_metadata(None, CONNECT_TIMEOUT)
-            .map_err(|reason| ProduceError::Unreachable {
-                bootstrap: kafka.bootstrap.clone(),
-                reason,
-            })?;
+        let metadata =
+            client
+                .client()
+                .fetch_metadata(None, CONNECT_TIMEOUT)
+                .map_err(|error| ProduceError::Unreachable {
+                    bootstrap: kafka.bootstrap.clone(),
+                    reason: client.context().connection.why(&error, |timeout| client.poll(timeout)),
+                })?;
         for (topic, flag) in [
             (&topics.topic_metrics, "--topic-metrics"),
             (&topics.topic_audit, "--topic-audit"),
@@ -226,6 +228,7 @@ fn send(client: &BaseProducer<Deliveries>, topic: &str, key: &str, payload: &[u8
 /// Counts delivery reports.
 #[derive(Debug, Default)]
 struct Deliveries {
+    connection: Connection,
     delivered: AtomicU64,
     failed: AtomicU64,
     first_error: Mutex<Option<String>>,
@@ -242,7 +245,11 @@ impl Deliveries {
     }
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();

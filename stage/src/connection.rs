@@ -1,21 +1,32 @@
 //! What librdkafka says about its connections. A request that fails for one says only that it failed, so the last word is kept.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+/// How long to listen for why a request failed.
+const WORDS_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Logs what is said, and keeps the last of it.
 #[derive(Debug, Default)]
-pub(crate) struct Connection {
+pub struct Connection {
     last_word: Mutex<Option<String>>,
 }
 
 impl Connection {
-    /// Why requests fail, such as `Authentication failed`; none where nothing was said.
-    pub(crate) fn last_word(&self) -> Option<String> {
-        self.last_word.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why a request failed: its error, and what the client, which has to be polled for it, says about its connections.
+    pub fn why(&self, error: &KafkaError, poll: impl Fn(Duration)) -> String {
+        let deadline = Instant::now() + WORDS_TIMEOUT;
+        while Instant::now() < deadline {
+            poll(WORDS_TIMEOUT);
+        }
+        match &*self.last_word.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(word) => format!("{error}: {word}"),
+            None => error.to_string(),
+        }
     }
 }
 

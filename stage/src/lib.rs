@@ -10,7 +10,7 @@ mod bisect;
 pub mod cleanup_policy;
 pub mod completeness;
 pub mod config;
-mod connection;
+pub mod connection;
 pub mod crash;
 mod delivery;
 mod facts;

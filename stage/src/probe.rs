@@ -17,8 +17,6 @@ use crate::range::{PartitionId, fingerprint};
 
 /// How long one request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to listen for why a request failed.
-const WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Why a question has no answer just now.
 #[derive(Debug, thiserror::Error)]
@@ -74,15 +72,9 @@ impl Probe {
 
     /// Why a question has no answer: the error, and what the client said about its connections meanwhile.
     pub fn why(&self, error: &KafkaError) -> String {
-        // What is said waits to be polled.
-        let deadline = Instant::now() + WORDS_TIMEOUT;
-        while Instant::now() < deadline {
-            self.consumer.poll(WORDS_TIMEOUT);
-        }
-        match self.consumer.context().last_word() {
-            Some(word) => format!("{error}: {word}"),
-            None => error.to_string(),
-        }
+        self.consumer
+            .context()
+            .why(error, |timeout| drop(self.consumer.poll(timeout)))
     }
 
     /// Identifier of the cluster, for the tokens.

@@ -3,12 +3,13 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use horolog_local::stack::Ports;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, HOROLOG, wait_until};
 use crate::flow::Flow;
 
 const PASSWORD: &str = "a password, with \"quotes\" and = signs";
@@ -46,18 +47,36 @@ listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.pl
     (format!("localhost:{secured}"), trusted)
 }
 
-fn properties(trusted: &Path, password: &str) -> String {
-    let values = [
+fn properties<'a>(trusted: &'a Path, password: &'a str) -> [(&'static str, &'a str); 6] {
+    [
         ("security.protocol", "SASL_SSL"),
         ("sasl.mechanism", "PLAIN"),
         ("sasl.username", "horolog"),
         ("sasl.password", password),
         ("ssl.ca.location", trusted.to_str().unwrap()),
         ("broker.address.family", "v4"),
-    ];
-    // As it stands in the environment: a TOML table.
-    let pairs = values.map(|(name, value)| format!("\"{name}\" = {}", serde_json::Value::from(value)));
+    ]
+}
+
+/// As they stand in the environment: a TOML table.
+fn as_toml(properties: [(&str, &str); 6]) -> String {
+    let pairs = properties.map(|(name, value)| format!("\"{name}\" = {}", serde_json::Value::from(value)));
     format!("{{{}}}", pairs.join(", "))
+}
+
+/// Imports a file with these properties.
+fn import(address: &str, properties: [(&str, &str); 6]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("load.csv");
+    std::fs::write(&file, "timestamp,value\n2026-11-01 00:00:00,1\n").unwrap();
+    let properties = properties.map(|(name, value)| format!("{name}={value}"));
+    let properties = properties.iter().flat_map(|property| ["--kafka-property", property]);
+    Command::new(HOROLOG)
+        .args(["import", "--service", "secured", "--kafka", address])
+        .args(properties)
+        .arg(&file)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -72,7 +91,7 @@ fn a_broker_with_tls_and_passwords_needs_properties_and_nothing_else() {
             (format!("HOROLOG_{stage}__KAFKA__BOOTSTRAP"), address.clone()),
             (
                 format!("HOROLOG_{stage}__KAFKA__PROPERTIES"),
-                properties(&trusted, password),
+                as_toml(properties(&trusted, password)),
             ),
         ]
     };
@@ -89,6 +108,12 @@ fn a_broker_with_tls_and_passwords_needs_properties_and_nothing_else() {
         assert!(!log.contains(PASSWORD));
         let last_line = log.trim_end().lines().last().unwrap_or_default();
         last_line.contains("kafka.bootstrap = ") && last_line.contains("Authentication failed")
+    });
+
+    wait_until(REFUSED_DEADLINE, "import says that the password is refused", || {
+        let refused = import(&address, properties(&trusted, "wrong"));
+        assert_eq!(refused.status.code(), Some(1));
+        String::from_utf8_lossy(&refused.stderr).contains("Authentication failed")
     });
 
     let (ingest, aggregate) = (with("INGEST", PASSWORD), with("AGGREGATE", PASSWORD));

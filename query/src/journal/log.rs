@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use horolog_stage::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
+use horolog_stage::connection::Connection;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -99,7 +100,7 @@ impl Log {
             .set("isolation.level", "read_committed")
             .set("allow.auto.create.topics", "false")
             .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<QuietEnd> = config.create_with_context(QuietEnd)?;
+        let consumer: BaseConsumer<Connection> = config.create_with_context(Connection::default())?;
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(&self.topic, PARTITION, Offset::Offset(from))?;
         consumer.assign(&partitions)?;
@@ -125,22 +126,9 @@ impl Log {
     }
 }
 
-/// Logs what librdkafka says, but for the end of the log, which is what a reader waits for and no error.
-struct QuietEnd;
-
-impl ClientContext for QuietEnd {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "the journal's connection to kafka");
-        }
-    }
-}
-
-impl ConsumerContext for QuietEnd {}
-
 /// Reads records in order.
 pub(super) struct Reader {
-    consumer: BaseConsumer<QuietEnd>,
+    consumer: BaseConsumer<Connection>,
 }
 
 /// What a poll brings.
