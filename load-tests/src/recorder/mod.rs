@@ -175,7 +175,7 @@ impl Recorder {
         self.counts.sent += turn.handed.len() as u64;
         for handed in &turn.handed {
             self.record(Measure::Lateness, handed.intended, handed.late);
-            if handed.intended >= self.warm_up {
+            if self.is_measured(handed.intended) {
                 self.own.record(handed.own);
             }
         }
@@ -232,8 +232,12 @@ impl Recorder {
         }
     }
 
+    fn is_measured(&self, intended: Duration) -> bool {
+        intended >= self.warm_up
+    }
+
     fn record(&mut self, measure: Measure, intended: Duration, latency: Duration) {
-        if intended >= self.warm_up
+        if self.is_measured(intended)
             && let Some(timeline) = self.timelines.get_mut(&measure)
         {
             timeline.record(latency);
