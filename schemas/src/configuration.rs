@@ -22,6 +22,16 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file that a setting names cannot be read.
+    #[error("cannot read {setting} = {}: {source}", path.display())]
+    Named {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A `--set` without a key and a value.
     #[error("--set {0}: expected section.key=value")]
     Set(String),
@@ -57,7 +67,27 @@ pub fn load<T: DeserializeOwned + Serialize + Default>(
         // Without the assignment: it may be of a secret.
         figment = figment.merge(Named(Toml::string(&as_toml(assignment)?), "--set".to_owned()));
     }
-    figment.extract().map_err(|error| LoadError::Value(in_words(error)))
+    figment.extract().map_err(|error| LoadError::Value(faults(error)))
+}
+
+/// The text of the file that `setting` names.
+///
+/// # Errors
+/// [`LoadError::Named`] if it cannot be read.
+pub fn read(setting: &'static str, path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| LoadError::Named {
+        setting,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The secret in the file that `setting` names, without the ends of its lines.
+///
+/// # Errors
+/// [`LoadError::Named`] if it cannot be read.
+pub fn read_secret(setting: &'static str, path: &Path) -> Result<String, LoadError> {
+    read(setting, path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Values, and where they come from.
@@ -74,7 +104,7 @@ impl<P: Provider> Provider for Named<P> {
 }
 
 /// Each fault as `setting (where): what`.
-fn in_words(error: figment::Error) -> String {
+fn faults(error: figment::Error) -> String {
     let fault = |fault: figment::Error| {
         let origin = fault
             .metadata

@@ -1,6 +1,7 @@
 //! Configuration: one documented struct a binary, made of sections that all binaries share.
 //!
-//! [`horolog_schemas::configuration`] says where values come from. Unknown keys are errors. Secrets come from a file or the environment and print as `***`.
+//! [`horolog_schemas::configuration`] says where values come from. Unknown keys are errors. Secrets come from a file or the
+//! environment and print as `***`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,16 +30,6 @@ pub enum ConfigError {
     /// It cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A secret's file cannot be read.
-    #[error("cannot read {setting} = {path}: {source}")]
-    Secret {
-        /// The setting that names the file.
-        setting: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// A value that is of the right type but makes no sense.
     #[error("{setting}: {reason}")]
     Invalid {
@@ -199,16 +190,10 @@ impl ClickHouseConfig {
 
     /// The password, read from its file where there is one.
     pub fn read_password(&self) -> Result<String, ConfigError> {
-        let Some(path) = &self.password_file else {
-            return Ok(self.password.expose().to_owned());
-        };
-        std::fs::read_to_string(path)
-            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|source| ConfigError::Secret {
-                setting: "clickhouse.password_file",
-                path: path.clone(),
-                source,
-            })
+        match &self.password_file {
+            Some(path) => Ok(configuration::read_secret("clickhouse.password_file", path)?),
+            None => Ok(self.password.expose().to_owned()),
+        }
     }
 
     /// [`Self::send_timeout_s`].

@@ -74,14 +74,6 @@ pub enum ConfigError {
     /// It cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The password's file cannot be read.
-    #[error("cannot read clickhouse.password_file = {}: {source}", path.display())]
-    Password {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Parameters that make no sense.
     #[error(transparent)]
     Parameters(#[from] MigrateError),
@@ -96,12 +88,7 @@ impl MigrateConfig {
     /// The server that it describes.
     pub fn server(&self) -> Result<Server, ConfigError> {
         let password = match &self.clickhouse.password_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-                .map_err(|source| ConfigError::Password {
-                    path: path.clone(),
-                    source,
-                })?,
+            Some(path) => configuration::read_secret("clickhouse.password_file", path)?,
             None => self.clickhouse.password.clone(),
         };
         let client = Client::default()

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use horolog_schemas::configuration;
 use horolog_stage::config::{ConfigError, Secret};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -140,24 +141,16 @@ impl S3Config {
     /// The secret, read from its file where there is one.
     pub fn secret(&self) -> Result<String, ConfigError> {
         match &self.secret_access_key_file {
-            Some(path) => read("exports.s3.secret_access_key_file", path).map(|text| text.trim().to_owned()),
+            Some(path) => Ok(configuration::read_secret("exports.s3.secret_access_key_file", path)?),
             None => Ok(self.secret_access_key.expose().to_owned()),
         }
     }
 
     /// What `ca_file` holds.
     pub fn ca(&self) -> Result<Option<String>, ConfigError> {
-        let read = |path| read("exports.s3.ca_file", path);
-        self.ca_file.as_ref().map(read).transpose()
+        let read = |path: &PathBuf| configuration::read("exports.s3.ca_file", path);
+        Ok(self.ca_file.as_ref().map(read).transpose()?)
     }
-}
-
-fn read(setting: &'static str, path: &PathBuf) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Secret {
-        setting,
-        path: path.clone(),
-        source,
-    })
 }
 
 fn is_loopback(url: &Url) -> bool {
