@@ -73,14 +73,9 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
     } else {
         print_for_people(&report)?;
     }
-    let processes = &report.stack.processes;
-    Ok(
-        if ready && processes.iter().all(|process| process.state == ProcessPhase::Ready) {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(NOT_READY)
-        },
-    )
+    let mut processes = report.stack.processes.iter();
+    let all_ready = ready && processes.all(|process| process.state == ProcessPhase::Ready);
+    Ok(ExitCode::from(if all_ready { 0 } else { NOT_READY }))
 }
 
 fn print_for_people(report: &Report) -> anyhow::Result<()> {

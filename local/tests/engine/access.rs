@@ -132,6 +132,9 @@ async fn only_settings_on_the_list_are_taken() {
 #[tokio::test]
 async fn sql_reaches_no_file_no_program_and_no_network() {
     let engine = Engine::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("written.tsv");
+    let written = file.display();
     engine
         .sql("create table words (word String) engine = MergeTree order by word")
         .await;
@@ -143,7 +146,7 @@ async fn sql_reaches_no_file_no_program_and_no_network() {
         "select * from url('http://127.0.0.1:1/', 'LineAsString')",
         "select * from remote('127.0.0.1:1', system.one)",
         "select * from s3('http://127.0.0.1:1/bucket/object', 'LineAsString')",
-        "insert into function file('/tmp/horolog-engine-test.tsv') select 1",
+        &format!("insert into function file('{written}') select 1"),
         "create table t (x String) engine = File(TSV, '/etc/passwd')",
         "create table t (x String) engine = URL('http://127.0.0.1:1/', 'TSV')",
         "create database d engine = Filesystem('/etc')",
@@ -157,13 +160,13 @@ async fn sql_reaches_no_file_no_program_and_no_network() {
         assert!(text.starts_with("Code: 497."), "{text}");
     }
     for sql in [
-        "select 1 into outfile '/tmp/horolog-engine-test.tsv'",
+        &format!("select 1 into outfile '{written}'"),
         "insert into t from infile '/etc/passwd' format TSV",
     ] {
         let (_, text) = engine.post(&[], sql).await;
         assert!(text.starts_with("Code: 358."), "{sql}: {text}");
     }
-    assert!(!std::path::Path::new("/tmp/horolog-engine-test.tsv").exists());
+    assert!(!file.exists());
 }
 
 #[tokio::test]

@@ -53,6 +53,15 @@ fn plain(start: i64) -> Plan {
     }
 }
 
+/// The log was made again.
+fn second_life(start: i64) -> Plan {
+    Plan {
+        log_epoch: 2,
+        new_epoch: true,
+        ..plain(start)
+    }
+}
+
 #[test]
 fn begins_at_the_start_of_an_unknown_log() {
     assert_eq!(decide(&Facts { log_start: 40, ..LOG }), plain(40));
@@ -146,14 +155,7 @@ fn a_shorter_log_is_a_new_life() {
         log_end: 20,
         ..LOG
     };
-    assert_eq!(
-        decide(&facts),
-        Plan {
-            log_epoch: 2,
-            new_epoch: true,
-            ..plain(0)
-        }
-    );
+    assert_eq!(decide(&facts), second_life(0));
 }
 
 #[test]
@@ -165,12 +167,7 @@ fn a_log_that_lost_its_end_goes_on_behind_the_last_batch_that_survived() {
         surviving_end: Some(60),
         ..LOG
     };
-    let expected = Plan {
-        log_epoch: 2,
-        new_epoch: true,
-        ..plain(60)
-    };
-    assert_eq!(decide(&facts), expected);
+    assert_eq!(decide(&facts), second_life(60));
 }
 
 #[test]
@@ -183,10 +180,8 @@ fn a_log_that_was_cut_inside_the_pending_batch_is_not_taken_for_whole() {
         ..LOG
     };
     let expected = Plan {
-        log_epoch: 2,
-        new_epoch: true,
         left_behind: Some(Gap { start: 100, end: 150 }),
-        ..plain(100)
+        ..second_life(100)
     };
     assert_eq!(decide(&facts), expected);
 }
@@ -224,10 +219,8 @@ fn a_pending_batch_whose_records_are_others_now_is_not_repeated() {
             ..facts
         };
         let expected = Plan {
-            log_epoch: 2,
-            new_epoch: true,
             left_behind: Some(Gap { start: 100, end: 150 }),
-            ..plain(100)
+            ..second_life(100)
         };
         assert_eq!(decide(&facts), expected);
     }
@@ -244,12 +237,7 @@ fn a_log_that_lost_its_end_and_got_another_goes_on_behind_the_last_batch_that_su
         surviving_end: Some(60),
         ..LOG
     };
-    let expected = Plan {
-        log_epoch: 2,
-        new_epoch: true,
-        ..plain(60)
-    };
-    assert_eq!(decide(&facts), expected);
+    assert_eq!(decide(&facts), second_life(60));
 }
 
 #[test]
