@@ -307,8 +307,6 @@ fn nothing_survives_a_killed_supervisor_and_the_next_up_works() {
     identities.last().unwrap().signal(Signal::SIGKILL);
     all_end(&identities);
     assert_eq!(stack.status()["state"], "stopped");
-    // A process whose first thread has ended can hold its sockets for a moment more.
-    wait_until(RECOVERY, "the ports are free again", || stack.ports.check().is_ok());
     succeeds(&stack.up(&["--no-sample"]));
     assert_eq!(stack.status()["state"], "ready");
 }

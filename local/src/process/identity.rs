@@ -16,11 +16,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The process that has this id now, if it runs.
+    /// The process that has this id now, if it runs: one whose first thread has ended runs for as long as another one does,
+    /// and holds its files and ports.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (state, started) = parse_stat(&stat)?;
-        (state != 'Z' && state != 'X').then_some(Self { pid, started })
+        let runs = match state {
+            'X' => false,
+            'Z' => threads(pid) > 1,
+            _ => true,
+        };
+        runs.then_some(Self { pid, started })
     }
 
     /// This process.
@@ -51,6 +57,11 @@ impl Identity {
     }
 }
 
+/// Threads of a process that have not been waited for; a first thread that has ended is among them for as long as others run.
+fn threads(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
 /// State and start time out of `/proc/PID/stat`. The name in parentheses may hold spaces and parentheses itself.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
@@ -76,5 +87,32 @@ mod tests {
         child.wait().unwrap();
         assert!(!identity.is_alive());
         assert!(Identity::own().unwrap().is_alive());
+    }
+
+    #[test]
+    fn a_process_lives_for_as_long_as_one_of_its_threads() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let first_thread_ends = "import ctypes, platform, threading, time
+threading.Thread(target=lambda: time.sleep(600)).start()
+exit = {'x86_64': 60, 'aarch64': 93}[platform.machine()]  # of one thread
+print('ready', flush=True)
+ctypes.CDLL(None).syscall(exit, 0)";
+        let mut child = std::process::Command::new("python3")
+            .args(["-c", first_thread_ends])
+            .stdout(writer)
+            .spawn()
+            .unwrap();
+        let identity = Identity::of_child(&child);
+        let state = || parse_stat(&std::fs::read_to_string(format!("/proc/{}/stat", identity.pid)).unwrap());
+        std::io::Read::read_exact(&mut reader, &mut [0; 6]).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while state() != Some(('Z', identity.started)) {
+            assert!(std::time::Instant::now() < deadline, "{:?}", state());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(identity.is_alive());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!identity.is_alive());
     }
 }
