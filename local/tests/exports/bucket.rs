@@ -8,7 +8,7 @@ use reqwest::header;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Proc, wait_until};
-use crate::client::{Answer, ready, send};
+use crate::client::{Answer, ready, send, wait_until_ready};
 use crate::history::{insert_history, insert_wide_history};
 use crate::requester::{DEADLINE, EXPORTS, begin, complete, ended, export, file_names, horolog_query, look, of};
 use crate::s3::{S3, SECRET};
@@ -166,10 +166,7 @@ fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_agai
         let begun = server.uploads("cut");
         under_way.retain(|upload| begun.contains_key(upload));
         service.restart();
-        wait_until(DEADLINE, "the service is back", || {
-            bed.try_get(&format!("{}/readyz", service.http()))
-                .is_ok_and(|(status, _)| status == 200)
-        });
+        wait_until_ready(bed, &mut service);
         let export = ended(&service, "cut", &id);
         assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
         (!under_way.is_empty()).then_some((id, finished, under_way, export))

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::bed::{Bed, wait_until};
-use crate::client::ready;
+use crate::client::{ready, wait_until_ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, assert_verifies, begin, ended, export, file_names, folder, look, of};
 
@@ -42,10 +42,7 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
         // The newest file may have its name already and not be recorded as finished: then it is written again, equally.
         before.retain(|name, _| finished.contains(name));
         service.restart();
-        wait_until(DEADLINE, "the service is back", || {
-            bed.try_get(&format!("{}/readyz", service.http()))
-                .is_ok_and(|(status, _)| status == 200)
-        });
+        wait_until_ready(bed, &mut service);
         let export = ended(&service, "killed", &id);
         assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
         cut_off.then_some((id, before, export))

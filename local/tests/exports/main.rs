@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod formats;
 mod history;
+mod register;
 mod requester;
 mod s3;
 mod verifying;

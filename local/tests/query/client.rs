@@ -46,12 +46,17 @@ pub(crate) fn service() -> &'static Proc {
 
 pub(crate) fn ready(bed: &Bed, env: &[(&str, &str)]) -> Proc {
     let mut service = bed.spawn("horolog-query", env);
+    wait_until_ready(bed, &mut service);
+    service
+}
+
+#[track_caller]
+pub(crate) fn wait_until_ready(bed: &Bed, service: &mut Proc) {
     wait_until(DEADLINE, "the query service is ready", || {
         assert!(service.exited().is_none(), "{}", service.log_tail());
         let url = format!("{}/readyz", service.http());
         bed.try_get(&url).is_ok_and(|(status, _)| status == 200)
     });
-    service
 }
 
 /// Sends a request with the key of an auditor of any tenant.

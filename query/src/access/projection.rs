@@ -1,12 +1,4 @@
 //! The keys in ClickHouse, for those who ask in SQL: table `access_keys`, view `access_review`.
-//!
-//! Enters: the keys as the journal has them, at the start and whenever it changes. Leaves: a row for each version of a key that
-//! this process has not written yet. Each process writes all of them, and the newest version counts: so the table is whole again
-//! after a restore, and nothing has to be agreed on. No service reads it; while the store is away it waits.
-
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clickhouse::Row;
@@ -18,10 +10,7 @@ use crate::access::keys::Keys;
 use crate::access::last_use::Use;
 use crate::access::mask::masked;
 use crate::access::token::KeyId;
-use crate::store::Store;
-
-/// Between two tries while the store is away.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+use crate::journal::projection::Projected;
 
 /// A row of `access_keys`. Times are milliseconds since 1970.
 #[derive(Debug, Row, Serialize)]
@@ -74,37 +63,17 @@ impl AccessKey {
     }
 }
 
-/// Keeps the table true to the journal, for ever.
-pub async fn project(keys: Keys, store: Store) {
-    let mut changes = keys.journal().changes();
-    let mut written = HashMap::new();
-    loop {
-        changes.mark_unchanged();
-        let due = due(&keys, &written);
-        let rows: Vec<AccessKey> = due
-            .iter()
-            .map(|(key, used, version)| AccessKey::new(key, *used, *version))
-            .collect();
-        match store.write("access_keys", &rows).await {
-            Ok(()) => written.extend(due.iter().map(|(key, _, version)| (key.id.clone(), *version))),
-            Err(error) => {
-                tracing::warn!(%error, "keys are not in access_keys yet");
-                tokio::time::sleep(RETRY_AFTER).await;
-                continue;
-            }
-        }
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
-}
+impl Projected for Keys {
+    type Row = AccessKey;
+    const TABLE: &'static str = "access_keys";
 
-/// The keys that have changed since they were written.
-fn due(keys: &Keys, written: &HashMap<KeyId, i64>) -> Vec<(Arc<Key>, Option<Use>, i64)> {
-    // The version is looked up first: what comes meanwhile is written again, never missed.
-    let versioned = keys.ids().into_iter().map(|id| (keys.version(&id), id));
-    versioned
-        .filter(|(version, id)| written.get(id) != Some(version))
-        .filter_map(|(version, id)| Some((keys.get(&id)?, keys.last_use(&id), version)))
-        .collect()
+    fn versions(&self) -> Vec<(String, i64)> {
+        let ids = self.ids().into_iter();
+        ids.map(|id| (id.to_string(), self.version(&id))).collect()
+    }
+
+    fn row(&self, id: &str, version: i64) -> Option<AccessKey> {
+        let id = KeyId::parse(id)?;
+        Some(AccessKey::new(self.get(&id)?.as_ref(), self.last_use(&id), version))
+    }
 }

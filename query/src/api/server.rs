@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::access::gate::Gate;
-use crate::access::projection::project;
 use crate::api::Api;
 use crate::api::listener::Listening;
 use crate::api::router::router;
 use crate::api::security_headers::OverTls;
 use crate::api::tls::Certificate;
 use crate::audit::exports::queue::Exports;
+use crate::audit::exports::register::Register;
 use crate::config::QueryConfig;
+use crate::journal::projection::project;
 use crate::store::Store;
 
 /// Between two looks at the store.
@@ -42,12 +43,16 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
         gate.clone()
             .keep(Duration::from_secs(config.access.last_use_interval_s)),
     );
-    tasks.spawn(project(gate.keys.clone(), store.clone()));
+    let journal = gate.keys.journal();
+    let register = Register::new(journal.clone());
+    tasks.spawn(project(gate.keys.clone(), journal.clone(), store.clone()));
+    tasks.spawn(project(register.clone(), journal.clone(), store.clone()));
     let exports = Exports::start(
         &config.exports,
         store.for_exports(&config.exports),
         &config.source.audit_topic,
         gate.mask_key.clone(),
+        register,
     )
     .await?;
     let api = Api::new(config, store, gate.clone())?.with_exports(exports);

@@ -5,6 +5,7 @@
 //! process sees it; others see it as soon as they have read it. Never holds more than fits into memory: keys, exports, reviews.
 
 mod log;
+pub mod projection;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};

@@ -64,6 +64,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0032_access_keys",
     "0033_access_review",
     "0034_replayed_records",
+    "0035_audit_exports",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

@@ -59,7 +59,7 @@ pub async fn create(
     // First the trail: an export that nobody can account for is worse than an account of one that was not made.
     let act = act(&caller, "export.create", id, &spec);
     api.gate.trail.record(&actor, act).await?;
-    let shown = exports.submit(id, spec, &caller, &request)?;
+    let shown = exports.submit(id, spec, &caller, &request).await?;
     let location = format!("/v1/audit/exports/{id}");
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::ACCEPTED, headers, Extension(Recorded), Json(shown)))

@@ -146,6 +146,11 @@ impl Job {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// Where its files lie, as `s3://BUCKET/PREFIX/ID`; none where that is the folder.
+    pub fn location(&self) -> Option<String> {
+        self.bucket.as_ref().map(|bucket| format!("{bucket}/{}", self.id))
+    }
+
     /// Rows it will meet, copies of an event each.
     pub fn rows_planned(&self) -> Option<u64> {
         self.plan.as_ref().map(|plan| plan.iter().map(|count| count.rows).sum())
@@ -188,7 +193,7 @@ impl Job {
             rows: self.rows().max(rows_now),
             rows_planned: self.rows_planned(),
             bytes: self.bytes(),
-            location: self.bucket.as_ref().map(|bucket| format!("{bucket}/{}", self.id)),
+            location: self.location(),
             files: self.files.iter().map(ShownFile::of).collect(),
             digest: self.digest.clone(),
         }

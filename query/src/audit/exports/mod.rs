@@ -3,7 +3,7 @@
 //! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background and again after a crash; [`run`]
 //! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
 //! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is where it lies, in a folder or a [`bucket`], [`job`] what is
-//! known of it.
+//! known of it there, [`register`] what stays known of it when it is gone.
 //! [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
 //!
 //! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
@@ -23,6 +23,7 @@ pub mod part;
 pub mod plan;
 pub mod queue;
 pub mod ranges;
+pub mod register;
 pub mod repeats;
 pub mod run;
 pub mod shelf;

@@ -1,7 +1,7 @@
 //! The exports of this service: those under way, those that wait, those that are done.
 //!
-//! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk before
-//! it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
+//! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk and in the
+//! register before it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
 use super::job::{Job, Shown, State};
+use super::register::Register;
 use super::run::month::{MonthError, Signals};
 use super::run::run;
 use super::shelf::Shelf;
@@ -89,6 +90,7 @@ pub struct Exports {
     pub signer: Option<Signer>,
     /// What pseudonyms are made with.
     pub mask_key: MaskKey,
+    register: Register,
     entries: Mutex<HashMap<Uuid, Arc<Entry>>>,
     running: Semaphore,
     config: ExportsConfig,
@@ -101,6 +103,7 @@ impl Exports {
         store: Store,
         topic: &str,
         mask_key: MaskKey,
+        register: Register,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         let Some(folder) = &config.folder else { return Ok(None) };
         let bucket = Bucket::new(&config.s3)?;
@@ -112,6 +115,7 @@ impl Exports {
         let signer = config.signing_key_file.as_deref().map(Signer::load).transpose();
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
+        let (removed, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
         let entries: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Entry::new(job))).collect();
         let exports = Arc::new(Self {
             store,
@@ -119,6 +123,7 @@ impl Exports {
             topic: topic.to_owned(),
             signer,
             mask_key,
+            register,
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
             entries: Mutex::new(entries.clone()),
@@ -129,17 +134,41 @@ impl Exports {
                 false => exports.launch(entry),
             }
         }
+        for job in removed {
+            exports.finish_removal(job);
+        }
         Ok(Some(exports))
     }
 
-    /// Accepts an export.
-    pub fn submit(
+    /// Accepts an export; not without the register.
+    pub async fn submit(
         self: &Arc<Self>,
         id: Uuid,
         spec: Spec,
         caller: &Caller,
         request: &RequestId,
     ) -> Result<Shown, Problem> {
+        let entry = self.accept(id, spec, caller, request)?;
+        let exports = Arc::clone(self);
+        // To its end, also when the caller goes away meanwhile.
+        let entered = tokio::spawn(async move {
+            let job = entry.job();
+            if let Err(problem) = exports.register.enter(&job).await {
+                lock(&exports.entries).remove(&job.id);
+                if let Err(error) = exports.shelf.remove(&job).await {
+                    tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
+                }
+                return Err(problem);
+            }
+            let shown = entry.shown();
+            exports.launch(entry);
+            Ok(shown)
+        });
+        entered.await.map_err(|_| Problem::Internal)?
+    }
+
+    /// Puts an export on disk and in memory.
+    fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Entry>, Problem> {
         let mut entries = lock(&self.entries);
         if entries.values().filter(|entry| !entry.job().state.is_final()).count() >= self.config.waiting_max {
             return Err(Problem::Busy("too many exports are waiting"));
@@ -171,11 +200,8 @@ impl Exports {
             Problem::StoreUnavailable
         })?;
         let entry = Entry::new(job);
-        entries.insert(entry.job().id, Arc::clone(&entry));
-        drop(entries);
-        let shown = entry.shown();
-        self.launch(entry);
-        Ok(shown)
+        entries.insert(id, Arc::clone(&entry));
+        Ok(entry)
     }
 
     /// The exports that somebody may see, newest first.
@@ -208,6 +234,7 @@ impl Exports {
         };
         let job = entry.job();
         if job.state.is_final() {
+            self.register.remove(&job, self.now_ms()).await?;
             self.shelf.remove(&job).await.map_err(internal)?;
             lock(&self.entries).remove(&id);
             return Ok(());
@@ -231,19 +258,42 @@ impl Exports {
     fn launch(self: &Arc<Self>, entry: Arc<Entry>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(_place) = exports.running.acquire().await else {
+            let Ok(place) = exports.running.acquire().await else {
                 return;
             };
             if let Err(error) = exports.attend(&entry).await {
                 exports.fail(&entry, &error);
             }
+            drop(place);
+            exports.register(&entry).await;
         });
     }
 
-    /// Removes in the background what a crash left of an export that came to its end.
+    /// Does in the background what a crash left undone of an export that came to its end.
     fn tidy(self: &Arc<Self>, entry: Arc<Entry>) {
         let exports = Arc::clone(self);
-        tokio::spawn(async move { exports.sweep(&entry).await });
+        tokio::spawn(async move {
+            exports.sweep(&entry).await;
+            exports.register(&entry).await;
+        });
+    }
+
+    /// Removes in the background what a crash left of an export that was removed.
+    fn finish_removal(self: &Arc<Self>, job: Job) {
+        let exports = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = exports.shelf.remove(&job).await {
+                tracing::warn!(id = %job.id, %error, "an export that was removed cannot be removed from exports.folder");
+            }
+        });
+    }
+
+    /// Enters in the register how an export ended, as soon as that can be written.
+    async fn register(&self, entry: &Entry) {
+        while let Err(problem) = self.register.enter(&entry.job()).await {
+            tracing::warn!(id = %entry.job().id, %problem, "how an export ended is not in the journal yet");
+            sleep(RETRY_AFTER).await;
+        }
     }
 
     async fn sweep(&self, entry: &Entry) {

@@ -1,0 +1,68 @@
+//! What is known of an export when its files are gone.
+
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::Client;
+use serde_json::json;
+
+use crate::bed::{Bed, wait_until};
+use crate::client::{ready, send, wait_until_ready};
+use crate::history::insert_history;
+use crate::requester::{DEADLINE, EXPORTS, export, look};
+
+/// Columns of an export's row, as one line each.
+fn registered(id: &str, columns: &str) -> Vec<String> {
+    let row = format!("select toString(tuple({columns})) from audit_exports final where export_id = '{id}'");
+    Bed::shared().sql::<String>(&row)
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_does_not_bring_them_back() {
+    insert_history("registered", 113, 2_000);
+    let mut service = ready(Bed::shared(), &[]);
+    let asked = json!({"format": "csv", "compression": "gzip", "filter": {"status": "failure"}});
+    let (export, folder) = export(&service, "registered", &asked);
+    let text = |member: &str| export[member].as_str().unwrap().to_owned();
+    let (id, files) = (text("id"), export["files"].as_array().unwrap().len());
+    let expected = format!(
+        "('registered','failure','csv','gzip','complete',{},{files},{},'{}','{}',NULL)",
+        export["rows"],
+        export["bytes"],
+        text("digest"),
+        text("requested_by"),
+    );
+    let columns = "tenant, filter['status'], format, compression, state, rows, files, bytes, digest, requested_by";
+    wait_until(DEADLINE, "the export is in the table", || {
+        registered(&id, &format!("{columns}, removed_at")) == [expected.as_str()]
+    });
+
+    let kept = tempfile::tempdir().unwrap();
+    let root = folder.parent().unwrap();
+    let work = root.join(".jobs").join(&id);
+    copy(&folder, &kept.path().join("files"));
+    copy(&work, &kept.path().join("work"));
+    let url = format!("{}{EXPORTS}/{id}?tenant_id=registered", service.http());
+    assert_eq!(send(Bed::shared(), Client::new().delete(url)).status, 204);
+    assert!(!folder.exists() && !work.exists());
+    let removed = || registered(&id, &format!("{columns}, removed_at is not null"));
+    wait_until(DEADLINE, "its removal is in the table", || {
+        removed() == [expected.replace("NULL", "1")]
+    });
+
+    service.kill9();
+    copy(&kept.path().join("files"), &folder);
+    copy(&kept.path().join("work"), &work);
+    service.restart();
+    wait_until_ready(Bed::shared(), &mut service);
+    wait_until(DEADLINE, "what came back is removed again", || {
+        !folder.exists() && !work.exists()
+    });
+    assert_eq!(look(&service, "registered", &format!("/{id}")).status, 404);
+    assert_eq!(removed(), [expected.replace("NULL", "1")]);
+}

@@ -1,0 +1,216 @@
+//! The register of exports: who asked for what, how it ended, when it was removed. It is in the journal, so it outlives folder
+//! and bucket, and every process knows it; table `audit_exports` shows it to those who ask in SQL.
+//!
+//! Enters: jobs. Leaves: records of the journal. Guarantees: an entry is never taken away, and one of a removed export never
+//! changes again.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::job::{Job, State};
+use super::spec::Spec;
+use crate::access::keys::problem;
+use crate::api::{Instant, Problem};
+use crate::journal::projection::Projected;
+use crate::journal::{Journal, View};
+
+/// Before the id, in the journal.
+const PREFIX: &str = "export/";
+
+/// What stays known of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What was asked.
+    #[serde(flatten)]
+    spec: Spec,
+    /// As `s3://BUCKET/PREFIX/ID`; none where it lies in the folder of a process.
+    location: Option<String>,
+    /// Columns whose values are not shown as they were recorded, and how, by name.
+    masked: BTreeMap<String, String>,
+    /// Who asked, in words.
+    requested_by: String,
+    /// When.
+    requested_at: Instant,
+    /// The request.
+    request_id: String,
+    /// How it ended; none while it is under way.
+    outcome: Option<Outcome>,
+    /// When its files were removed.
+    removed_at: Option<Instant>,
+}
+
+/// How an export ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Outcome {
+    state: State,
+    error: Option<String>,
+    files: u64,
+    rows: u64,
+    bytes: u64,
+    digest: Option<String>,
+    completed_at: Option<Instant>,
+}
+
+impl Entry {
+    fn of(job: &Job) -> Self {
+        let outcome = || Outcome {
+            state: job.state,
+            error: job.error.clone(),
+            files: job.files.len() as u64,
+            rows: job.rows(),
+            bytes: job.bytes(),
+            digest: job.digest.clone(),
+            completed_at: job.finished_at.map(Instant::from_millis),
+        };
+        Self {
+            spec: job.spec.clone(),
+            location: job.location(),
+            masked: job.masked.clone(),
+            requested_by: job.requested_by.clone(),
+            requested_at: Instant::from_millis(job.requested_at),
+            request_id: job.request_id.clone(),
+            outcome: job.state.is_final().then(outcome),
+            removed_at: None,
+        }
+    }
+
+    fn find(view: &View, id: &str) -> Option<Self> {
+        let entry = view.get(&format!("{PREFIX}{id}"))?;
+        let parsed = serde_json::from_value(entry.value.as_ref().clone());
+        parsed
+            .inspect_err(|error| tracing::error!(id, %error, "the journal has an export that this release cannot read"))
+            .ok()
+    }
+}
+
+/// The register.
+#[derive(Clone)]
+pub struct Register(Journal);
+
+impl Register {
+    /// Of a journal.
+    pub fn new(journal: Journal) -> Self {
+        Self(journal)
+    }
+
+    /// Enters what is known of an export now, unless that is there already or the export was removed.
+    pub async fn enter(&self, job: &Job) -> Result<(), Problem> {
+        self.write(job.id, Entry::of(job)).await
+    }
+
+    /// Enters that an export's files are removed.
+    pub async fn remove(&self, job: &Job, now_ms: i64) -> Result<(), Problem> {
+        let removed_at = Some(Instant::from_millis(now_ms));
+        self.write(
+            job.id,
+            Entry {
+                removed_at,
+                ..Entry::of(job)
+            },
+        )
+        .await
+    }
+
+    /// Whether an export's files were removed, or are to be.
+    pub fn is_removed(&self, id: Uuid) -> bool {
+        let entry = self.0.view(|view| Entry::find(view, &id.to_string()));
+        entry.is_some_and(|entry| entry.removed_at.is_some())
+    }
+
+    async fn write(&self, id: Uuid, entry: Entry) -> Result<(), Problem> {
+        let is_due = move |view: &View, entry: &Entry| {
+            Entry::find(view, &id.to_string()).is_none_or(|known| known.removed_at.is_none() && known != *entry)
+        };
+        if !self.0.view(|view| is_due(view, &entry)) {
+            return Ok(());
+        }
+        let decide = move |view: &View| {
+            let value = serde_json::to_value(&entry).map_err(|_| Problem::Internal)?;
+            let change = is_due(view, &entry).then(|| (format!("{PREFIX}{id}"), Some(value)));
+            Ok((change.into_iter().collect(), ()))
+        };
+        self.0.update(decide).await.map_err(problem)
+    }
+}
+
+/// A row of `audit_exports`. Times are milliseconds since 1970.
+#[derive(Debug, Row, Serialize)]
+pub struct AuditExport {
+    #[serde(with = "clickhouse::serde::uuid")]
+    export_id: Uuid,
+    tenant: String,
+    filter: Vec<(String, String)>,
+    format: String,
+    compression: String,
+    masked: Vec<(String, String)>,
+    location: String,
+    requested_by: String,
+    requested_at: i64,
+    request_id: String,
+    state: String,
+    error: String,
+    files: u64,
+    rows: u64,
+    bytes: u64,
+    digest: String,
+    completed_at: Option<i64>,
+    removed_at: Option<i64>,
+    version: u64,
+}
+
+impl AuditExport {
+    fn new(export_id: Uuid, entry: Entry, version: i64) -> Self {
+        let millis = |time: Instant| time.micros() / 1000;
+        let outcome = entry.outcome.as_ref();
+        let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+        Self {
+            export_id,
+            tenant: entry.spec.tenant_id,
+            filter: entry.spec.filter.into_iter().collect(),
+            format: word(entry.spec.format),
+            compression: word(entry.spec.compression),
+            masked: entry.masked.into_iter().collect(),
+            location: entry.location.unwrap_or_default(),
+            requested_by: entry.requested_by,
+            requested_at: millis(entry.requested_at),
+            request_id: entry.request_id,
+            state: outcome.map(|outcome| word(outcome.state)).unwrap_or_default(),
+            error: text(outcome.and_then(|outcome| outcome.error.as_ref())),
+            files: outcome.map_or(0, |outcome| outcome.files),
+            rows: outcome.map_or(0, |outcome| outcome.rows),
+            bytes: outcome.map_or(0, |outcome| outcome.bytes),
+            digest: text(outcome.and_then(|outcome| outcome.digest.as_ref())),
+            completed_at: outcome.and_then(|outcome| outcome.completed_at).map(millis),
+            removed_at: entry.removed_at.map(millis),
+            version: u64::try_from(version).unwrap_or_default(),
+        }
+    }
+}
+
+/// A value as the API spells it.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+impl Projected for Register {
+    type Row = AuditExport;
+    const TABLE: &'static str = "audit_exports";
+
+    fn versions(&self) -> Vec<(String, i64)> {
+        self.0.view(|view| {
+            let entries = view.beginning(PREFIX);
+            entries
+                .map(|(name, entry)| (name[PREFIX.len()..].to_owned(), entry.offset))
+                .collect()
+        })
+    }
+
+    fn row(&self, id: &str, version: i64) -> Option<AuditExport> {
+        let entry = self.0.view(|view| Entry::find(view, id))?;
+        Some(AuditExport::new(id.parse().ok()?, entry, version))
+    }
+}
