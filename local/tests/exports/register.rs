@@ -3,13 +3,19 @@
 use std::path::Path;
 use std::process::Command;
 
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use reqwest::Client;
 use serde_json::json;
 
 use crate::bed::{Bed, wait_until};
-use crate::client::{ready, send, wait_until_ready};
+use crate::client::{assert_is_problem, ready, send, wait_until_ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, export, look};
+
+/// The journal's, unless it is configured.
+const JOURNAL_TOPIC: &str = "horolog-journal";
 
 /// Columns of an export's row, as one line each.
 fn registered(id: &str, columns: &str) -> Vec<String> {
@@ -65,4 +71,39 @@ fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_do
     });
     assert_eq!(look(&service, "registered", &format!("/{id}")).status, 404);
     assert_eq!(removed(), [expected.replace("NULL", "1")]);
+}
+
+/// Lets a topic take batches of so many bytes at most.
+fn set_bytes_max(bed: &Bed, topic: &str, bytes: &str) {
+    let mut config = ClientConfig::new();
+    let admin: AdminClient<DefaultClientContext> = config.set("bootstrap.servers", bed.kafka()).create().unwrap();
+    let topic = AlterConfig::new(ResourceSpecifier::Topic(topic))
+        .set("cleanup.policy", "compact")
+        .set("max.message.bytes", bytes);
+    let altered = bed
+        .block_on(admin.alter_configs([&topic], &AdminOptions::new()))
+        .unwrap();
+    assert!(altered.into_iter().all(|topic| topic.is_ok()));
+}
+
+#[test]
+fn an_export_that_the_journal_does_not_take_is_not_made() {
+    let bed = Bed::start();
+    let service = ready(&bed, &[]);
+    let url = format!("{}{EXPORTS}?tenant_id=unregistered", service.http());
+    let ask = || send(&bed, Client::new().post(&url).json(&json!({})));
+    let list = || {
+        send(&bed, Client::new().get(&url)).json()["rows"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    set_bytes_max(&bed, JOURNAL_TOPIC, "100");
+    let refused = ask();
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert_is_problem(&refused);
+    wait_until(DEADLINE, "nothing is left of it", || list() == 0);
+    set_bytes_max(&bed, JOURNAL_TOPIC, "1000000");
+    wait_until(DEADLINE, "the journal takes exports again", || ask().status == 202);
+    assert_eq!(list(), 1);
 }

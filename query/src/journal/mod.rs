@@ -9,7 +9,7 @@ pub mod projection;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
@@ -25,6 +25,8 @@ const ATTEMPTS: u32 = 8;
 /// Between two attempts, doubled with each: two processes fence each other in turn until one waits for longer than the other
 /// takes to commit, which on a busy machine are seconds.
 const BACKOFF: Duration = Duration::from_millis(50);
+/// No attempt is begun later than this: a commit that the broker refuses can look like that of a fenced writer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -162,11 +164,11 @@ impl Shared {
     }
 
     fn update<T, E>(&self, decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>) -> Result<T, UpdateError<E>> {
-        let mut attempt = 1;
+        let (begun, mut attempt) = (Instant::now(), 1);
         loop {
             match self.try_update(decide) {
                 Ok(decided) => return decided.map_err(UpdateError::Refused),
-                Err(source) if attempt < ATTEMPTS && is_fenced(&source) => {
+                Err(source) if attempt < ATTEMPTS && begun.elapsed() < PATIENCE && is_fenced(&source) => {
                     std::thread::sleep(BACKOFF * 2_u32.pow(attempt));
                     attempt += 1;
                 }
