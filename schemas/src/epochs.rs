@@ -7,6 +7,11 @@
 /// The visible rebuilds, as the condition takes them: a scalar subquery, to be ended by a further condition or by a bracket.
 pub const VISIBLE_REBUILDS_SQL: &str = "select groupArray((number, hour_from, hour_to, tenant_id, metric_name)) from rebuilds final where state = 'visible'";
 
+/// The condition on partial aggregates `of` where no rebuild is visible: `k` is 0. The engine plans it in a fraction of the time.
+pub fn unrebuilt_epochs_sql(of: &str) -> String {
+    format!("{of}.epoch % 2 = 0")
+}
+
 /// The condition on partial aggregates `of`, with the SQL of the visible rebuilds.
 pub fn visible_epochs_sql(of: &str, rebuilds: &str) -> String {
     format!(

@@ -8,11 +8,23 @@ const THEN: &str = " and visible_at <= fromUnixTimestamp64Micro({as_of:Int64}, '
 /// What had not come late after that.
 const NOT_LATER: &str = "r.revised_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')";
 
-/// Only the partial aggregates of `metrics_hourly as r` that count, or that counted at a moment.
-pub fn visible(select: TenantSelect, as_of: Option<Instant>) -> TenantSelect {
-    match as_of {
-        None => select.and(Sql::visible_epochs("r", "")),
-        Some(as_of) => select
+/// When partial aggregates count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epochs {
+    /// Now.
+    Now,
+    /// When the store was looked at, and no rebuild was visible. What one that became visible since then replaces is still there.
+    Unrebuilt,
+    /// At a moment.
+    Then(Instant),
+}
+
+/// Only the partial aggregates of `metrics_hourly as r` that count.
+pub fn visible(select: TenantSelect, epochs: Epochs) -> TenantSelect {
+    match epochs {
+        Epochs::Now => select.and(Sql::visible_epochs("r", "")),
+        Epochs::Unrebuilt => select.and(Sql::unrebuilt_epochs("r")),
+        Epochs::Then(as_of) => select
             .and(NOT_LATER)
             .and(Sql::visible_epochs("r", THEN))
             .bind("as_of", Parameter::Integer(as_of.datetime64_bound())),

@@ -1,16 +1,14 @@
 //! One look at the store for all who wait for one: how far metrics are complete, and what their hours are made of.
 //!
-//! Enters: the wish to know, at a moment. Leaves: the progress of the topic's partitions, then, read after it, the contents of each month: a
-//! number that is another one whenever a part of the table came, went or was merged, or another rebuild is visible. Guarantees: what is
+//! Enters: the wish to know, at a moment. Leaves: the progress of the topic's partitions, then, read after it, the contents of any span: a
+//! number that is another one whenever a part of the table with hours of that span came, went or was merged, or another rebuild is visible. Guarantees: what is
 //! told was read after it was asked for. While one look is under way all others who ask wait for the next one, so that any number of requests cost the store
 //! one look at a time. Who leaves while looking leaves it to the next.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
-use chrono::{DateTime, Datelike, Utc};
 use clickhouse::Row;
 use horolog_stage::completeness::PartitionProgress;
 use serde::Deserialize;
@@ -18,28 +16,42 @@ use tokio::sync::Mutex;
 
 use crate::api::instant::{Instant, Span};
 use crate::api::{Problem, RequestId};
+use crate::metrics::epochs::Epochs;
 use crate::store::{Sql, Store};
 
 /// Parts never change: one that is made of others, or of new rows, has another name. A table that was made again has other bytes under the same names.
-const OF_PARTS: MonthsSql = (
-    "select toUInt32(p.partition) as month, sum(sipHash64(p.name, p.hash_of_all_files)) as parts, any(",
-    ") as rebuilds from system.parts as p where p.active and p.database = currentDatabase() and p.table = 'metrics_hourly' group by month",
+const OF_PARTS: PartsSql = (
+    "select toUnixTimestamp(p.min_time) as first_hour, toUnixTimestamp(p.max_time) as last_hour, sipHash64(p.name, p.hash_of_all_files) as hash, ",
+    " as rebuilds from system.parts as p where p.active and p.database = currentDatabase() and p.table = 'metrics_hourly'",
 );
 /// The same by reading a row of each part, for replicas: only what is read from a table has to be what the quorum has. It takes
-/// some six times as long.
-const OF_READ_PARTS: MonthsSql = (
-    "select toUInt32(toYYYYMM(r.hour)) as month, sum(sipHash64(_part, r.inserted_at)) as parts, any(",
-    ") as rebuilds from metrics_hourly as r where _part_offset = 0 group by month",
+/// some six times as long, and tells of a part's hours no more than their month.
+const OF_READ_PARTS: PartsSql = (
+    "select toUnixTimestamp(toDateTime(toStartOfMonth(r.hour), 'UTC')) as first_hour, \
+     toUInt32(toUnixTimestamp(toDateTime(toStartOfMonth(r.hour) + interval 1 month, 'UTC')) - 1) as last_hour, \
+     sipHash64(_part, r.inserted_at) as hash, ",
+    " as rebuilds from metrics_hourly as r where _part_offset = 0",
 );
 /// What is before and behind the hash of the visible rebuilds.
-type MonthsSql = (&'static str, &'static str);
+type PartsSql = (&'static str, &'static str);
 
+/// A part of the table.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
-struct StoredMonth {
-    /// Year and month as one number, UTC: 202601.
-    month: u32,
-    parts: u64,
+struct TablePart {
+    /// No hour of it is earlier. Seconds since 1970.
+    first_hour: u32,
+    /// Nor later.
+    last_hour: u32,
+    /// Different from those of others.
+    hash: u64,
+    /// The same for all parts; 0 where none is visible.
     rebuilds: u64,
+}
+
+impl TablePart {
+    fn touches(&self, from: Instant, to: Instant) -> bool {
+        Instant::from_seconds(self.first_hour) < to && Instant::from_seconds(self.last_hour) >= from
+    }
 }
 
 /// What was seen.
@@ -47,7 +59,7 @@ struct StoredMonth {
 pub struct Look {
     /// The newest progress of each partition.
     pub progress: Vec<PartitionProgress>,
-    months: HashMap<u32, (u64, u64)>,
+    parts: Vec<TablePart>,
 }
 
 /// What the hours of a span are made of. While it is the same, so are they.
@@ -63,23 +75,23 @@ impl Contents {
 }
 
 impl Look {
+    /// Which partial aggregates count.
+    pub fn epochs(&self) -> Epochs {
+        match self.parts.first() {
+            Some(part) if part.rebuilds == 0 => Epochs::Unrebuilt,
+            _ => Epochs::Now,
+        }
+    }
+
     /// What the hours of a span are made of, whose ends are known.
     pub fn contents(&self, span: Span) -> Option<Contents> {
         let (from, to) = (span.from?, span.to?);
+        let touched = self.parts.iter().filter(|part| part.touches(from, to));
+        let parts = touched.fold(0, |sum: u64, part| sum.wrapping_add(part.hash));
         let mut hash = DefaultHasher::new();
-        let last = month_of(Instant::from_micros(to.micros().saturating_sub(1)));
-        let mut month = month_of(from);
-        while month <= last {
-            (month, self.months.get(&month)).hash(&mut hash);
-            month += if month % 100 == 12 { 89 } else { 1 };
-        }
+        (parts, self.parts.first().map(|part| part.rebuilds)).hash(&mut hash);
         Some(Contents(hash.finish()))
     }
-}
-
-fn month_of(moment: Instant) -> u32 {
-    let moment = DateTime::<Utc>::from_timestamp_micros(moment.micros()).unwrap_or_default();
-    u32::try_from(moment.year()).unwrap_or_default() * 100 + moment.month()
 }
 
 type Seen = Result<Arc<Look>, Problem>;
@@ -114,13 +126,9 @@ async fn look(store: &Store, request: &RequestId, topic: &str) -> Seen {
     // The progress comes first: what is claimed of it is then in the contents.
     let progress = store.progress(request, topic, None).await?;
     let (before, behind) = if store.has_replicas() { OF_READ_PARTS } else { OF_PARTS };
-    let months = Sql::from(before).then(Sql::visible_rebuilds_hash()).then(behind);
-    let months: Vec<StoredMonth> = store.log_rows(request, months, &[]).await?;
-    let months = months
-        .iter()
-        .map(|row| (row.month, (row.parts, row.rebuilds)))
-        .collect();
-    Ok(Arc::new(Look { progress, months }))
+    let parts = Sql::from(before).then(Sql::visible_rebuilds_hash()).then(behind);
+    let parts = store.log_rows(request, parts, &[]).await?;
+    Ok(Arc::new(Look { progress, parts }))
 }
 
 #[cfg(test)]
@@ -137,22 +145,42 @@ mod tests {
         Instant::parse(text).unwrap()
     }
 
-    #[test]
-    fn contents_are_those_of_the_months_that_are_touched() {
-        let seen = |months: &[(u32, u64)]| Look {
-            progress: Vec::new(),
-            months: months.iter().map(|(month, parts)| (*month, (*parts, 0))).collect(),
+    /// Parts of the first to the last day of 1970, each with its number.
+    fn seen(parts: &[(u32, u32, u64)], rebuilds: u64) -> Look {
+        let part = |&(first_day, last_day, hash): &(u32, u32, u64)| TablePart {
+            first_hour: first_day * 86_400,
+            last_hour: last_day * 86_400 + 82_800,
+            hash,
+            rebuilds,
         };
-        let span = Span::new(Some(at("2025-12-01")), Some(at("2026-02-01"))).unwrap();
-        let before = seen(&[(202_512, 1), (202_601, 2), (202_602, 3)]).contents(span);
-        for (months, same) in [
-            (&[(202_512, 1), (202_601, 2), (202_602, 9)][..], true),
-            (&[(202_512, 1), (202_601, 9)], false),
-            (&[(202_512, 9), (202_601, 2)], false),
-            (&[(202_601, 2)], false),
-        ] {
-            assert_eq!(seen(months).contents(span) == before, same, "{months:?}");
+        Look {
+            progress: Vec::new(),
+            parts: parts.iter().map(part).collect(),
         }
+    }
+
+    #[test]
+    fn contents_are_those_of_the_parts_that_are_touched() {
+        let span = Span::new(Some(at("1970-01-11")), Some(at("1970-01-13"))).unwrap(); // days 10 and 11
+        let before = seen(&[(0, 10, 1), (11, 11, 2), (12, 20, 3)], 0).contents(span);
+        for (parts, rebuilds, same) in [
+            (&[(0, 10, 1), (11, 11, 2), (12, 12, 9), (13, 20, 9)][..], 0, true),
+            (&[(0, 9, 9), (11, 11, 2), (0, 10, 1)], 0, true),
+            (&[(0, 10, 1), (11, 11, 2)], 7, false),
+            (&[(0, 10, 1), (11, 11, 2), (11, 11, 9)], 0, false),
+            (&[(0, 11, 9)], 0, false),
+            (&[(0, 10, 1)], 0, false),
+            (&[], 0, false),
+        ] {
+            assert_eq!(seen(parts, rebuilds).contents(span) == before, same, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_of_rebuilds_where_there_are_no_parts() {
+        assert_eq!(seen(&[(0, 1, 1)], 0).epochs(), Epochs::Unrebuilt);
+        assert_eq!(seen(&[(0, 1, 1)], 7).epochs(), Epochs::Now);
+        assert_eq!(seen(&[], 0).epochs(), Epochs::Now);
     }
 
     #[tokio::test]

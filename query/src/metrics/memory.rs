@@ -87,13 +87,22 @@ pub struct PartVersion {
     rebuilds: u64,
 }
 
+/// What was asked about a part before its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownVersion {
+    /// Its version; `None` where there is nothing in it.
+    Of(Option<PartVersion>),
+    /// Nothing: its rows are right for as long as its contents are the same.
+    NotAsked,
+}
+
 /// The rows of a part, and what they are rows of.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// What its hours were made of.
     pub contents: Contents,
-    /// Its version; `None` where there is nothing in it.
-    pub version: Option<PartVersion>,
+    /// Its version then.
+    pub version: KnownVersion,
     /// Its rows.
     pub rows: Arc<Points>,
 }
@@ -237,7 +246,7 @@ mod tests {
             .map(|row| StoredPoint::of("latency", row / 3, &[["x", "y", "z"][row as usize % 3]], &[1], &[2.0]));
         Known {
             contents: Contents::numbered(count.into()),
-            version: None,
+            version: KnownVersion::NotAsked,
             rows: Arc::new(Points::new(rows, &mut series)),
         }
     }

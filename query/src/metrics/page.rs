@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Api, Problem, RequestId};
+use crate::metrics::epochs::Epochs;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
-use crate::metrics::memory::{Known, PartId, PartVersion, StoredPart};
+use crate::metrics::memory::{Known, KnownVersion, PartId, PartVersion, StoredPart};
 use crate::metrics::point::StoredPoint;
 use crate::metrics::points::{Account, PointRows, Points, SeriesSet};
 use crate::metrics::question::Question;
@@ -82,10 +83,10 @@ struct Part {
 }
 
 /// A part whose rows have to be merged, and the version they will be of.
-type Hole<'a> = (&'a mut Part, PartVersion);
+type Hole<'a> = (&'a mut Part, KnownVersion);
 
 impl Part {
-    fn learn(&mut self, api: &Api, version: Option<PartVersion>, rows: Arc<Points>) {
+    fn learn(&mut self, api: &Api, version: KnownVersion, rows: Arc<Points>) {
         let known = Known {
             contents: self.contents,
             version,
@@ -113,6 +114,7 @@ async fn remembered(
     let Some(mut parts) = recalled(api, question, look) else {
         return Ok(None);
     };
+    let mut epochs = look.epochs();
     if parts.iter().any(|part| part.rows().is_none()) {
         let mut turn = api.memory.try_turn(question.id());
         if turn.is_none() {
@@ -122,9 +124,9 @@ async fn remembered(
             let Some(again) = recalled(api, question, &look) else {
                 return Ok(None);
             };
-            parts = again;
+            (parts, epochs) = (again, look.epochs());
         }
-        let is_page = complete(api, request, question, &mut parts).await?;
+        let is_page = complete(api, request, question, epochs, &mut parts).await?;
         drop(turn);
         if !is_page {
             return Ok(None);
@@ -159,15 +161,32 @@ fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
 
 /// Brings parts up to what the store has: those whose version is still the same are kept, others are merged. False where that may be more than
 /// a page, or where days are cut in another way.
-async fn complete(api: &Api, request: &RequestId, question: &Question, parts: &mut [Part]) -> Result<bool, Problem> {
+async fn complete(
+    api: &Api,
+    request: &RequestId,
+    question: &Question,
+    epochs: Epochs,
+    parts: &mut [Part],
+) -> Result<bool, Problem> {
     let is_stale = |part: &Part| part.rows().is_none();
     let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
         return Ok(true);
     };
+    if first == last && parts.len() > 1 {
+        // What comes is of now, most often: the newest part alone is not known, and there is nothing to ask before it is merged.
+        return merge(
+            api,
+            request,
+            question,
+            epochs,
+            vec![(&mut parts[first], KnownVersion::NotAsked)],
+        )
+        .await;
+    }
     let parts = &mut parts[first..=last];
     let stored: Vec<StoredPart> = api
         .store
-        .collect(request, &question.select_parts(span_of(&*parts)))
+        .collect(request, &question.select_parts(span_of(&*parts), epochs))
         .await?;
     let partials: u64 = stored.iter().map(|part| part.partials).sum();
     let selection = &question.selection;
@@ -178,12 +197,13 @@ async fn complete(api: &Api, request: &RequestId, question: &Question, parts: &m
     let mut versions: HashMap<Instant, PartVersion> = stored.into_iter().map(version).collect();
     let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
     for part in parts {
-        let version = versions.remove(&part.start);
+        let stored = versions.remove(&part.start);
+        let version = KnownVersion::Of(stored);
         let known = part.known.take().filter(|known| known.version == version);
-        match (known, version) {
+        match (known, stored) {
             (Some(known), _) => part.learn(api, version, known.rows),
-            (None, None) => part.learn(api, None, Arc::default()),
-            (None, Some(version)) => {
+            (None, None) => part.learn(api, version, Arc::default()),
+            (None, Some(_)) => {
                 if let Some(run) = runs.last_mut() {
                     run.push((part, version));
                 }
@@ -200,20 +220,27 @@ async fn complete(api: &Api, request: &RequestId, question: &Question, parts: &m
         runs = vec![runs.into_iter().flatten().collect()];
     }
     for run in runs {
-        if !merge(api, request, question, run).await? {
+        if !merge(api, request, question, epochs, run).await? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a page.
-async fn merge(api: &Api, request: &RequestId, question: &Question, mut holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
+/// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a page, or
+/// where the rows of a single one begin elsewhere: days are cut in another way then.
+async fn merge(
+    api: &Api,
+    request: &RequestId,
+    question: &Question,
+    epochs: Epochs,
+    mut holes: Vec<Hole<'_>>,
+) -> Result<bool, Problem> {
     let limit = question.selection.limit();
     let span = span_of(holes.iter().map(|(part, _)| &**part));
     let rows: Vec<StoredPoint> = api
         .store
-        .collect(request, &question.select_span(span).limit(limit + 1))
+        .collect(request, &question.select_span(span, epochs).limit(limit + 1))
         .await?;
     if rows.len() > limit as usize {
         return Ok(false);
@@ -224,13 +251,16 @@ async fn merge(api: &Api, request: &RequestId, question: &Question, mut holes: V
         let start = Some(Instant::from_seconds(row.start_s()));
         let behind = holes.partition_point(|(part, _)| part.span.from <= start);
         let Some(place) = behind.checked_sub(1).filter(|&place| start < holes[place].0.span.to) else {
-            continue;
+            match holes.len() {
+                1 => return Ok(false),
+                _ => continue,
+            }
         };
         merged[place].push(row, &mut series);
     }
     for ((part, version), mut points) in holes.iter_mut().zip(merged) {
         points.shrink();
-        part.learn(api, Some(*version), Arc::new(points));
+        part.learn(api, *version, Arc::new(points));
     }
     Ok(true)
 }

@@ -13,7 +13,7 @@ use crate::api::Problem;
 use crate::api::cursor::CursorKey;
 use crate::api::instant::Span;
 use crate::metrics::column::{Measure, Words};
-use crate::metrics::epochs;
+use crate::metrics::epochs::{self, Epochs};
 use crate::metrics::fresh::RawTail;
 use crate::metrics::memory::QuestionId;
 use crate::metrics::merging::{self, Distribution};
@@ -111,7 +111,9 @@ impl Question {
         let start = self.selection.steps.start_sql(hour.hour);
         let key = merging::cursor_key("r", start, &self.selection.groups);
         let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, key);
-        let select = self.selection.within(self.visible(select), hour, None);
+        let select = self
+            .selection
+            .within(epochs::visible(select, self.epochs()), hour, None);
         let grouped = select.then(Sql::concat(["group by ", KEY, " order by ", KEY]));
         Some(grouped.only(self.selection.limit()))
     }
@@ -120,7 +122,7 @@ impl Question {
     pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
         let distribution = self.distribution(tail.is_some());
         let page = |select, hour| self.grouped(self.selection.within(select, hour, end));
-        let hours = page(self.hours_of(distribution), HourColumn::OF_HOURS);
+        let hours = page(self.hours_of(distribution, self.epochs()), HourColumn::OF_HOURS);
         let merged = match tail {
             None => hours,
             Some(tail) => {
@@ -136,25 +138,29 @@ impl Question {
 
     /// What makes its rows, whatever their span.
     pub fn id(&self) -> QuestionId {
-        QuestionId::of(&self.select_span(Span::default()))
+        QuestionId::of(&self.select_span(Span::default(), Epochs::Now))
     }
 
     /// All rows of a part of the question's span.
-    pub fn select_span(&self, span: Span) -> TenantSelect {
-        let hours = self.hours_of(self.distribution(false));
+    pub fn select_span(&self, span: Span, epochs: Epochs) -> TenantSelect {
+        let hours = self.hours_of(self.distribution(false), epochs);
         let hours = self.selection.within_span(hours, HourColumn::OF_HOURS, span);
         self.finished(self.grouped(hours)).then(Sql::concat(["order by ", KEY]))
     }
 
     /// For each part within a span: how many samples were ever aggregated, in whatever epoch, which rebuilds are
     /// visible, and the number of partial aggregates. What there is in the hours never changes without one of the first two.
-    pub fn select_parts(&self, span: Span) -> TenantSelect {
+    pub fn select_parts(&self, span: Span, epochs: Epochs) -> TenantSelect {
+        let rebuilds = match epochs {
+            Epochs::Unrebuilt => "toUInt64(0)".into(),
+            _ => Sql::from("any(").then(Sql::visible_rebuilds_hash()).then(")"),
+        };
         let start = self.selection.steps.parts().start_sql("r.hour");
         let columns = Sql::from("toUnixTimestamp(")
             .then(start)
-            .then(") as part, sum(r.count) as samples, any(")
-            .then(Sql::visible_rebuilds_hash())
-            .then(") as rebuilds, count() as partials");
+            .then(") as part, sum(r.count) as samples, ")
+            .then(rebuilds)
+            .then(" as rebuilds, count() as partials");
         let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, columns);
         self.selection
             .within_span(select, HourColumn::OF_HOURS, span)
@@ -162,14 +168,11 @@ impl Question {
     }
 
     /// Partial aggregates that count.
-    fn hours_of(&self, distribution: Distribution<'_>) -> TenantSelect {
+    fn hours_of(&self, distribution: Distribution<'_>, epochs: Epochs) -> TenantSelect {
         let columns = merging::key_columns(&self.selection.steps, HourColumn::OF_HOURS.hour, &self.selection.groups);
         let columns = columns.then(merging::of_hours(distribution));
-        self.visible(TenantSelect::new(
-            &self.selection.caller,
-            Relation::PartialHours,
-            columns,
-        ))
+        let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, columns);
+        epochs::visible(select, epochs)
     }
 
     /// Samples that are stored and not aggregated, as partial aggregates.
@@ -183,8 +186,8 @@ impl Question {
         tail.only(TenantSelect::new(&self.selection.caller, Relation::Metrics, columns))
     }
 
-    fn visible(&self, select: TenantSelect) -> TenantSelect {
-        epochs::visible(select, self.selection.as_of())
+    fn epochs(&self) -> Epochs {
+        self.selection.as_of().map_or(Epochs::Now, Epochs::Then)
     }
 
     fn grouped(&self, select: TenantSelect) -> TenantSelect {

@@ -29,10 +29,17 @@ impl Sql {
         Self(horolog_schemas::epochs::visible_epochs_sql(of, &rebuilds))
     }
 
-    /// A number that is another one whenever other rebuilds are visible.
+    /// The same where no rebuild is visible.
+    pub fn unrebuilt_epochs(of: &'static str) -> Self {
+        Self(horolog_schemas::epochs::unrebuilt_epochs_sql(of))
+    }
+
+    /// A number that is another one whenever other rebuilds are visible; 0 when none is.
     pub fn visible_rebuilds_hash() -> Self {
         let rebuilds = horolog_schemas::epochs::VISIBLE_REBUILDS_SQL;
-        Self(format!("sipHash64(arraySort(({rebuilds})))"))
+        Self(format!(
+            "sipHash64(arraySort(({rebuilds}) as visible_rebuilds)) * notEmpty(visible_rebuilds)"
+        ))
     }
 
     /// And then this.

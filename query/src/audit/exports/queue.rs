@@ -265,7 +265,7 @@ impl Exports {
                 exports.fail(&entry, &error);
             }
             drop(place);
-            exports.register(&entry).await;
+            exports.enter_outcome(&entry).await;
         });
     }
 
@@ -274,7 +274,7 @@ impl Exports {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
             exports.sweep(&entry).await;
-            exports.register(&entry).await;
+            exports.enter_outcome(&entry).await;
         });
     }
 
@@ -289,7 +289,7 @@ impl Exports {
     }
 
     /// Enters in the register how an export ended, as soon as that can be written.
-    async fn register(&self, entry: &Entry) {
+    async fn enter_outcome(&self, entry: &Entry) {
         while let Err(problem) = self.register.enter(&entry.job()).await {
             tracing::warn!(id = %entry.job().id, %problem, "how an export ended is not in the journal yet");
             sleep(RETRY_AFTER).await;

@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Folder of the export, with its manifest.json; or s3://BUCKET/PREFIX/ID, with exports.s3 of --config or --set for the
     /// endpoint, and the credentials there or in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     pub export: String,
-    /// SHA-256 of the manifest, as the API and the audit trail told it when the export was complete.
+    /// SHA-256 of the manifest, as the API told it when the export was complete, or as table audit_exports has it.
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
     /// Public key (PEM) of the signer of the manifest.
@@ -196,7 +196,7 @@ fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[
             });
         }
         None => report.unknown.push(format!(
-            "whether folder and manifest were replaced together: compare the digest {digest} with the one the API or the audit trail told"
+            "whether folder and manifest were replaced together: compare the digest {digest} with the one that the API told or that table audit_exports has"
         )),
     }
     let signature = source.read(SIGNATURE_NAME);
