@@ -155,7 +155,7 @@ async fn sql_reaches_no_file_no_program_and_no_network() {
         "select file('/etc/passwd')",
         "insert into words values ('x'), (`file`('/etc/passwd'))",
     ] {
-        let (status, text) = engine.post(&[], sql).await;
+        let (status, text) = engine.post(&[], sql.to_owned()).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{sql}: {text}");
         assert!(text.starts_with("Code: 497."), "{text}");
     }
@@ -163,7 +163,7 @@ async fn sql_reaches_no_file_no_program_and_no_network() {
         &format!("select 1 into outfile '{written}'"),
         "insert into t from infile '/etc/passwd' format TSV",
     ] {
-        let (_, text) = engine.post(&[], sql).await;
+        let (_, text) = engine.post(&[], sql.to_owned()).await;
         assert!(text.starts_with("Code: 358."), "{sql}: {text}");
     }
     assert!(!file.exists());
