@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use horolog_schemas::{MetricSample, MetricType};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::AdminOptions;
 
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
@@ -76,16 +75,9 @@ impl<'a> Flow<'a> {
         assert!(stage.wait(STORED_DEADLINE).success(), "{}", stage.log_tail());
     }
 
-    /// A client that changes topics and groups.
-    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let mut config = rdkafka::ClientConfig::new();
-        config.set("bootstrap.servers", self.bed.kafka());
-        config.create().unwrap()
-    }
-
     /// Deletes the topic and makes it again.
     pub fn recreate(&self) {
-        let admin = self.admin();
+        let admin = self.bed.admin();
         let deleted = self
             .bed
             .block_on(admin.delete_topics(&[&self.topic], &AdminOptions::new()))

@@ -18,7 +18,7 @@ fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
     wait_until(STORED_DEADLINE, "the groups' offsets are gone", || {
         let deleted = flow
             .bed
-            .block_on(flow.admin().delete_groups(&groups, &AdminOptions::new()));
+            .block_on(flow.bed.admin().delete_groups(&groups, &AdminOptions::new()));
         // One may be gone already from an earlier attempt that the other group refused.
         let gone = |result: &Result<String, (String, RDKafkaErrorCode)>| {
             matches!(result, Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)))
@@ -96,7 +96,7 @@ fn delete_before(flow: &Flow<'_>, partition: i32, offset: i64) {
         .unwrap();
     let deleted = flow
         .bed
-        .block_on(flow.admin().delete_records(&list, &AdminOptions::new()));
+        .block_on(flow.bed.admin().delete_records(&list, &AdminOptions::new()));
     deleted.unwrap();
 }
 

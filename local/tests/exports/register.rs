@@ -3,9 +3,6 @@
 use std::path::Path;
 use std::process::Command;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use reqwest::Client;
 use serde_json::json;
 
@@ -73,19 +70,6 @@ fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_do
     assert_eq!(removed(), [expected.replace("NULL", "1")]);
 }
 
-/// Lets a topic take batches of so many bytes at most.
-fn set_bytes_max(bed: &Bed, topic: &str, bytes: &str) {
-    let mut config = ClientConfig::new();
-    let admin: AdminClient<DefaultClientContext> = config.set("bootstrap.servers", bed.kafka()).create().unwrap();
-    let topic = AlterConfig::new(ResourceSpecifier::Topic(topic))
-        .set("cleanup.policy", "compact")
-        .set("max.message.bytes", bytes);
-    let altered = bed
-        .block_on(admin.alter_configs([&topic], &AdminOptions::new()))
-        .unwrap();
-    assert!(altered.into_iter().all(|topic| topic.is_ok()));
-}
-
 #[test]
 fn an_export_that_the_journal_does_not_take_is_not_made() {
     let bed = Bed::start();
@@ -98,12 +82,18 @@ fn an_export_that_the_journal_does_not_take_is_not_made() {
             .unwrap()
             .len()
     };
-    set_bytes_max(&bed, JOURNAL_TOPIC, "100");
+    let take_bytes = |max| {
+        bed.set_topic(
+            JOURNAL_TOPIC,
+            &[("cleanup.policy", "compact"), ("max.message.bytes", max)],
+        )
+    };
+    take_bytes("100");
     let refused = ask();
     assert_eq!(refused.status, 503, "{}", refused.text);
     assert_is_problem(&refused);
     wait_until(DEADLINE, "nothing is left of it", || list() == 0);
-    set_bytes_max(&bed, JOURNAL_TOPIC, "1000000");
+    take_bytes("1000000");
     wait_until(DEADLINE, "the journal takes exports again", || ask().status == 202);
     assert_eq!(list(), 1);
 }

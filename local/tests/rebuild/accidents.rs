@@ -134,6 +134,7 @@ fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_
     let added = world.flow.bed.block_on(
         world
             .flow
+            .bed
             .admin()
             .create_partitions([&partitions], &AdminOptions::new()),
     );
