@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
+use horolog_stage::retry::Backoff;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{Mutex, watch};
 
@@ -20,13 +21,8 @@ pub use log::Change;
 use log::{Log, Polled, Reader};
 pub use view::{Entry, View};
 
-/// A writer that was fenced by another process tries again so often.
-const ATTEMPTS: u32 = 8;
-/// Between two attempts, doubled with each: two processes fence each other in turn until one waits for longer than the other
-/// takes to commit, which on a busy machine are seconds.
-const BACKOFF: Duration = Duration::from_millis(50);
-/// No attempt is begun later than this: a commit that the broker refuses can look like that of a fenced writer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A writer that was fenced by another process begins no attempt later than this: a commit that the broker refuses can look the same.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -164,13 +160,14 @@ impl Shared {
     }
 
     fn update<T, E>(&self, decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>) -> Result<T, UpdateError<E>> {
-        let (begun, mut attempt) = (Instant::now(), 1);
+        // Processes fence each other in turn until one is alone for as long as it takes to commit, which on a busy machine are seconds: so
+        // they wait for longer and longer, and none as long as another.
+        let (begun, mut backoff) = (Instant::now(), Backoff::default());
         loop {
             match self.try_update(decide) {
                 Ok(decided) => return decided.map_err(UpdateError::Refused),
-                Err(source) if attempt < ATTEMPTS && begun.elapsed() < PATIENCE && is_fenced(&source) => {
-                    std::thread::sleep(BACKOFF * 2_u32.pow(attempt));
-                    attempt += 1;
+                Err(source) if begun.elapsed() < PATIENCE && is_fenced(&source) => {
+                    std::thread::sleep(backoff.next_wait());
                 }
                 Err(source) => return Err(error(self.log.topic(), source).into()),
             }
