@@ -14,13 +14,12 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 
 /// Smaller bodies do not get smaller.
 const COMPRESS_BYTES_MIN: usize = 1_024;
 /// Fast ones: answers are made once.
 const ZSTD_LEVEL: i32 = 1;
-/// Bytes of the hash that make a tag.
+/// Bytes of the hash that make a tag: nobody finds two answers with the same one.
 const TAG_BYTES: usize = 16;
 
 /// How a body is encoded.
@@ -146,8 +145,9 @@ fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Body {
 }
 
 fn tag(bytes: &[u8], encoding: Encoding) -> String {
-    let hash = Sha256::digest(bytes);
-    format!("\"{}-{}\"", URL_SAFE_NO_PAD.encode(&hash[..TAG_BYTES]), encoding.name())
+    let hash = blake3::hash(bytes);
+    let tag = URL_SAFE_NO_PAD.encode(&hash.as_bytes()[..TAG_BYTES]);
+    format!("\"{tag}-{}\"", encoding.name())
 }
 
 /// `If-None-Match`, compared weakly as RFC 9110, 13.1.2 wants it.
