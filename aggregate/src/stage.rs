@@ -136,6 +136,7 @@ impl Stage for Aggregation {
             .unwrap_or_default()
             .timestamp();
         Ok(Prepared {
+            announced: None,
             blocks,
             rows: hours.values().sum(),
             rejected: tally.rejected,

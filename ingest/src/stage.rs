@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use horolog_schemas::{
-    DecodeError, Decoded, Decoder, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord, Reason,
-    Rejected, SchemaError, WriterSchemas, pieces, rejected_rows, rows,
+    DecodeError, Decoded, Decoder, EVENT_IDS_TABLE, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION,
+    RawRecord, Reason, Rejected, SchemaError, WriterSchemas, event_id_rows, pieces, rejected_rows, rows,
 };
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
@@ -94,12 +94,12 @@ impl Source {
         decoded
     }
 
-    /// The blocks of decoded records.
-    fn blocks(&self, range: &Range, records: &[RawRecord<'_>], decoded: &Decoded) -> Result<Vec<Block>, PrepareError> {
+    /// The blocks of decoded records: rows, and rejected records.
+    fn blocks(&self, range: &Range, records: &[RawRecord<'_>], decoded: &Decoded) -> Result<[Block; 2], PrepareError> {
         let origin = origin(range);
         let rows = rows(self.kind, decoded, records, &origin).map_err(bug)?;
         let rejected = rejected_rows(self.kind, &decoded.rejected, records, &origin).map_err(bug)?;
-        Ok(vec![
+        Ok([
             Block {
                 table: self.kind.table(),
                 pieces: pieces(PartitionKey::of(self.kind), &rows).map_err(bug)?,
@@ -109,6 +109,18 @@ impl Source {
                 pieces: pieces(PartitionKey::REJECTED, &rejected).map_err(bug)?,
             },
         ])
+    }
+
+    /// The ids of audit events: whoever finds one of them may rely on finding all of its copies.
+    fn announced(&self, rows: &Block) -> Result<Option<Block>, PrepareError> {
+        if self.kind != Kind::AuditEvent {
+            return Ok(None);
+        }
+        let pieces = rows.pieces.iter().map(event_id_rows);
+        Ok(Some(Block {
+            table: EVENT_IDS_TABLE,
+            pieces: pieces.collect::<Result<_, _>>().map_err(bug)?,
+        }))
     }
 }
 
@@ -128,8 +140,10 @@ impl Stage for Ingest {
         let expired_before = source
             .retention_days
             .map_or(i64::MIN, |days| intent.at_ms * 1_000 - i64::from(days) * MICROS_A_DAY);
+        let blocks = source.blocks(range, &records, &decoded)?;
         Ok(Prepared {
-            blocks: source.blocks(range, &records, &decoded)?,
+            announced: source.announced(&blocks[0])?,
+            blocks: blocks.into(),
             rows: decoded.columns.num_rows() as u64,
             rejected: decoded.rejected.len() as u64,
             expired: times.iter().filter(|&&time| time < expired_before).count() as u64,

@@ -36,6 +36,6 @@ pub use pieces::{PIECE_PARTITIONS_MAX, PIECE_ROWS_MAX, PartitionKey, pieces};
 pub use raw_record::{Origin, RawRecord};
 pub use reject::{Reason, Rejected, Step};
 pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};
-pub use rows::rows;
+pub use rows::{EVENT_IDS_TABLE, event_id_rows, rows};
 pub use validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION};
 pub use writer_schemas::{SchemaError, WriterSchemas};

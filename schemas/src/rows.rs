@@ -94,6 +94,16 @@ pub fn rows(
     columns.finish()
 }
 
+/// The table that holds the ids of audit events, whose rows are stored before those of the events.
+pub const EVENT_IDS_TABLE: &str = "audit_event_ids";
+
+/// The rows of [`EVENT_IDS_TABLE`] for rows of audit events: its columns but `inserted_at`.
+pub fn event_id_rows(events: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = events.schema_ref();
+    let columns = ["tenant_id", "event_id", "occurred_at"].map(|name| schema.index_of(name));
+    events.project(&columns.into_iter().collect::<Result<Vec<_>, _>>()?)
+}
+
 /// The event ids as ClickHouse takes them: 16 bytes in the order of the text form.
 fn event_ids(fields: &RecordBatch) -> Result<ArrayRef, ArrowError> {
     let texts: &StringArray = column(fields, "event_id", |array| array.as_string_opt())?;

@@ -12,8 +12,8 @@ use arrow::datatypes::{
 };
 use batch::{TIMESTAMP_MS, decode, decoder, encoded_event, encoded_sample, golden_event, golden_sample, raw, samples};
 use horolog_schemas::{
-    AuditEvent, Kind, MetricSample, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord, Reason, Rejected,
-    fields, pieces, rejected_rows, rows,
+    AuditEvent, EVENT_IDS_TABLE, Kind, MetricSample, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord,
+    Reason, Rejected, event_id_rows, fields, pieces, rejected_rows, rows,
 };
 
 const ORIGIN: Origin<'_> = Origin {
@@ -75,6 +75,7 @@ fn rows_have_the_columns_of_their_table() {
     )
     .unwrap();
     assert_columns(&block, Kind::AuditEvent.table());
+    assert_columns(&event_id_rows(&block).unwrap(), EVENT_IDS_TABLE);
 }
 
 #[test]

@@ -8,20 +8,19 @@ use crate::crash;
 use crate::delivery::{Delivery, DeliveryError, fatal};
 use crate::inserts::{Batch, Failed};
 use crate::read_back;
-use crate::stage::{Prepared, Stage};
+use crate::stage::{Block, Prepared, Stage};
 
 impl<S: Stage> Delivery<S> {
     /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
     /// ClickHouse refused records for their content.
     pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
         let mut refused = Vec::new();
+        if let Some(announced) = &made.announced {
+            self.insert_block(batch, announced, &mut refused).await?;
+            crash::point("after-announced");
+        }
         for block in &made.blocks {
-            for (number, piece) in block.pieces.iter().enumerate() {
-                let token = format!("{}/{}/{number}", batch.token, block.table);
-                self.insert_or_bisect(batch, block.table, piece, token, &mut refused)
-                    .await?;
-                crash::point("between-pieces");
-            }
+            self.insert_block(batch, block, &mut refused).await?;
             crash::point(if block.table == horolog_schemas::REJECTED_TABLE {
                 "after-rejected"
             } else {
@@ -31,6 +30,20 @@ impl<S: Stage> Delivery<S> {
         self.insert_refused(batch, &refused).await?;
         let refused = refused.len() as u64;
         Ok((made.rows - refused, made.rejected + refused))
+    }
+
+    async fn insert_block(
+        &self,
+        batch: &Batch<'_>,
+        block: &Block,
+        refused: &mut Vec<(i64, String)>,
+    ) -> Result<(), DeliveryError> {
+        for (number, piece) in block.pieces.iter().enumerate() {
+            let token = format!("{}/{}/{number}", batch.token, block.table);
+            self.insert_or_bisect(batch, block.table, piece, token, refused).await?;
+            crash::point("between-pieces");
+        }
+        Ok(())
     }
 
     /// Rejects what ClickHouse refused.

@@ -75,6 +75,8 @@ impl Block {
 /// What a stage made of a range.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
+    /// What is stored before any of `blocks`, and again whenever any of them is: a row of it too many does no harm, one too few would.
+    pub announced: Option<Block>,
     /// Blocks in the order of insertion.
     pub blocks: Vec<Block>,
     /// Records that became rows.

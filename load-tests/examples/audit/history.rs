@@ -44,16 +44,16 @@ impl History {
                 .execute()
                 .await
                 .context("events")?;
+            client.query(&announce(first, rows)).execute().await.context("ids")?;
             first += rows;
             eprint!("\r{first} events");
         }
         eprintln!();
         client.query(&vouch()).execute().await.context("ledger")?;
-        client
-            .query("optimize table audit_logs")
-            .execute()
-            .await
-            .context("merges")?;
+        for table in ["audit_logs", "audit_event_ids"] {
+            let merge = format!("optimize table {table}");
+            client.query(&merge).execute().await.context("merges")?;
+        }
         let size = "select sum(data_compressed_bytes) as bytes, count() as parts from system.parts \
                     where database = currentDatabase() and table = 'audit_logs' and active";
         Ok(client.query(size).fetch_one().await?)
@@ -81,6 +81,15 @@ fn insert(first: u64, rows: u64, events: u64) -> String {
          'audit-events', {PARTITION}, number, \
          toDateTime64('2024-01-01 00:00:00', 3, 'UTC') + toIntervalMicrosecond(toInt64(number * {step_us})), 1, now64(3) \
          from (select number, cityHash64(number) as h from numbers({first}, {rows}))"
+    )
+}
+
+/// The ids of what was inserted, which are random.
+fn announce(first: u64, rows: u64) -> String {
+    format!(
+        "insert into audit_event_ids (tenant_id, event_id, occurred_at, inserted_at) \
+         select tenant_id, event_id, occurred_at, now64(3) from audit_logs \
+         where kafka_partition = {PARTITION} and kafka_offset >= {first} and kafka_offset < {first} + {rows}"
     )
 }
 

@@ -6,6 +6,7 @@
 mod bed;
 mod crash_points;
 mod disk;
+mod event_ids;
 mod flow;
 mod logs;
 mod lost_answer;

@@ -9,7 +9,8 @@ use crate::flow::Flow;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn event(change: impl FnOnce(&mut AuditEvent)) -> Record {
+/// An event with other values than these.
+pub(crate) fn event(change: impl FnOnce(&mut AuditEvent)) -> Record {
     let mut event = AuditEvent {
         event_id: "018f4e1a-7c3b-7000-8000-000000000001".to_owned(),
         tenant_id: "acme".to_owned(),

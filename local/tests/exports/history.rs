@@ -17,7 +17,16 @@ pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
          if(number % 4 = 0, map('k', 'v \"1\"', 'e', ''), map()), 'audit-events', {partition}, number, \
          toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
     ));
+    announce(partition);
     vouch(partition, 0);
+}
+
+/// The ids of all events of a partition, once more for those that are there.
+pub(crate) fn announce(partition: i32) {
+    Bed::shared().execute(&format!(
+        "insert into audit_event_ids (tenant_id, event_id, occurred_at, inserted_at) \
+         select tenant_id, event_id, occurred_at, now64(3) from audit_logs where kafka_partition = {partition}"
+    ));
 }
 
 /// A row of the ledger for all rows of a partition from an offset on.
@@ -40,5 +49,6 @@ pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
          repeat(hex(cityHash64(number)), 200), 'audit-events', {partition}, number, \
          toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})"
     ));
+    announce(partition);
     vouch(partition, 0);
 }

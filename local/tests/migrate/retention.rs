@@ -136,6 +136,7 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
     let others = [
         "metrics",
         "audit_logs",
+        "audit_event_ids",
         "rejected_records",
         "batch_ledger",
         "replayed_records",

@@ -68,9 +68,15 @@ pub(crate) fn insert_event(tenant: &str, number: u32, set: &[(&str, &str)]) {
         ("inserted_at", "now64(3)"),
     ]);
     columns.extend(set.iter().copied());
+    let ids = ["tenant_id", "event_id", "occurred_at", "inserted_at"].map(|name| (name, columns[name]));
+    insert_row("audit_event_ids", &ids.into());
+    insert_row("audit_logs", &columns);
+}
+
+fn insert_row(table: &str, columns: &BTreeMap<&str, &str>) {
     let names = columns.keys().copied().collect::<Vec<_>>().join(", ");
     let values = columns.values().copied().collect::<Vec<_>>().join(", ");
-    Bed::shared().execute(&format!("insert into audit_logs ({names}) select {values}"));
+    Bed::shared().execute(&format!("insert into {table} ({names}) select {values}"));
 }
 
 pub(crate) fn event_numbers(rows: &[Value]) -> Vec<u32> {

@@ -130,6 +130,13 @@ impl Instant {
             .ok_or(InstantError::Form)
     }
 
+    /// The first moment after it.
+    pub fn next(self) -> Self {
+        Self {
+            micros: self.micros.saturating_add(1),
+        }
+    }
+
     /// Microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.micros

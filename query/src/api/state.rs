@@ -10,6 +10,7 @@ use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::queue::Exports;
+use crate::audit::stretches::Months;
 use crate::config::QueryConfig;
 use crate::metrics::look::{Look, Looks};
 use crate::metrics::memory::Memory;
@@ -24,6 +25,8 @@ pub struct Api {
     pub cursor_key: CursorKey,
     /// Rows of metrics that were merged before.
     pub memory: Memory,
+    /// Which months have how many audit events.
+    pub audit_months: Months,
     /// Who may ask.
     pub gate: Gate,
     /// As configured.
@@ -41,6 +44,7 @@ impl Api {
             gate,
             memory: Memory::new(config.limits.remembered_bytes_max),
             cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
+            audit_months: Months::default(),
             looks: Looks::default(),
             admission: Admission::new(&config.limits),
             exports: None,

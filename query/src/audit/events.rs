@@ -23,7 +23,7 @@ use crate::api::parameters::Both;
 use crate::api::{Api, Instant, Problem, RequestId};
 use crate::audit::event::{Coordinates, Event, StoredEvent};
 use crate::audit::filter::EventFilter;
-use crate::audit::question::{FirstCopy, Key, Paging, Question, SentAgain};
+use crate::audit::question::{FirstCopy, Paging, Question, SentAgain};
 
 /// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,31 +52,24 @@ pub async fn events(
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
     let question = Question::new(&api.cursor_key, caller, asked)?;
-    let keys: Vec<Key> = api.store.collect(&request, &question.select_keys()).await?;
-    let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
-    let first = match keys.is_empty() {
-        true => HashMap::new(),
-        false => {
-            let take = |event: StoredEvent| {
-                let bytes = event.bytes();
-                page.push(event, bytes)
-            };
-            let select = question.select(&keys);
-            let read = async { api.store.rows(&request, &select, take).await.map_err(Problem::from) };
-            let copies = first_copies(&api, &request, &question, &keys);
-            tokio::try_join!(read, copies)?.1
-        }
-    };
+    let page = page(&api, &request, &question).await?;
     let next_cursor = page
         .continues_after()
         .map(|event| question.cursor_after(event))
         .transpose()?;
-    let is_first = |event: &StoredEvent| {
-        first
-            .get(&event.event_id)
-            .is_none_or(|first| *first == event.coordinates())
-    };
-    let rows: Vec<Event> = page.into_rows().into_iter().filter(is_first).map(Event::from).collect();
+    let ends_within = page.continues_after().cloned();
+    let mut rows = page.into_rows();
+    let first = first_copies(&api, &request, &question, &rows).await?;
+    rows.retain(|row| first.get(&row.event_id).is_none_or(|first| *first == row.coordinates()));
+    // The page may end between copies, and the first of them be behind its end, where the next page does not look.
+    if let Some(last) = ends_within
+        && let Some(first) = first.get(&last.event_id)
+        && rows.last().is_none_or(|row| row.event_id != last.event_id)
+    {
+        let select = question.select_copy(&last, first.clone());
+        rows.extend(api.store.first::<StoredEvent>(&request, &select).await?);
+    }
+    let rows: Vec<Event> = rows.into_iter().map(Event::from).collect();
     Ok((
         Extension(RowsReturned(rows.len())),
         Json(EventsAnswer {
@@ -87,13 +80,36 @@ pub async fn events(
     ))
 }
 
-/// The first copy of each of these events that was sent more than once.
+/// The rows of the page, copies of an event each.
+async fn page(api: &Api, request: &RequestId, question: &Question) -> Result<Page<StoredEvent>, Problem> {
+    let months = api.audit_months.known(&api.store, request).await?;
+    let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
+    let mut missing = question.limit() + 1;
+    for stretch in question.stretches(&months) {
+        let select = question.select(stretch, missing);
+        let take = |event: StoredEvent| {
+            missing -= 1;
+            let bytes = event.bytes();
+            page.push(event, bytes)
+        };
+        api.store.rows(request, &select, take).await?;
+        if page.continues_after().is_some() {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// The first copy of each of these events that may have been sent more than once.
 async fn first_copies(
     api: &Api,
     request: &RequestId,
     question: &Question,
-    events: &[Key],
+    events: &[StoredEvent],
 ) -> Result<HashMap<Uuid, Coordinates>, Problem> {
+    if events.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut first = HashMap::new();
     let sent_again: Vec<SentAgain> = api.store.collect(request, &question.select_sent_again(events)).await?;
     if sent_again.is_empty() {

@@ -231,6 +231,11 @@ impl Conditions {
         self.texts.is_empty()
     }
 
+    /// When the events it lets through happened.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
     /// Only the events it lets through.
     pub fn apply(&self, mut select: TenantSelect) -> TenantSelect {
         let text = |name: &str| self.texts.get(name).cloned().map(Parameter::Text);

@@ -6,9 +6,11 @@ pub mod event;
 pub mod events;
 pub mod exports;
 pub mod filter;
+pub mod months;
 pub mod network;
 pub mod one_event;
 pub mod question;
+pub mod stretches;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -20,7 +20,6 @@ use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Copies that are read of one event; more are counted by nobody who looks at one.
 const COPIES_MAX: u32 = 100;
-/// Reads nothing but the projection `events` of the table.
 const TIMES: &str = "toUnixTimestamp64Micro(min(r.occurred_at)) as first_at, \
     toUnixTimestamp64Micro(max(r.occurred_at)) as last_at, count() as copies";
 const BETWEEN: &str = "r.occurred_at >= fromUnixTimestamp64Micro({first_at:Int64}, 'UTC') and \
@@ -61,15 +60,18 @@ pub async fn one_event(
     Path(event_id): Path<String>,
 ) -> Result<Json<OneEventAnswer>, Problem> {
     let event_id: Uuid = event_id.parse().map_err(|_| Problem::NotFound)?;
-    let of_event = |columns| {
-        TenantSelect::new(&caller, Relation::AuditLogs, columns)
+    let of_event = |relation, columns| {
+        TenantSelect::new(&caller, relation, columns)
             .and("r.event_id = {event_id:UUID}")
             .bind("event_id", Parameter::Text(event_id.to_string()))
     };
     let _admitted = api.admit(caller.principal()).await?;
-    let times: Option<Times> = api.store.first(&request, &of_event(TIMES)).await?;
+    let times: Option<Times> = api
+        .store
+        .first(&request, &of_event(Relation::AuditEventIds, TIMES))
+        .await?;
     let times = times.filter(|times| times.copies > 0).ok_or(Problem::NotFound)?;
-    let select = of_event(StoredEvent::COLUMNS)
+    let select = of_event(Relation::AuditLogs, StoredEvent::COLUMNS)
         .and(BETWEEN)
         .bind("first_at", Parameter::Integer(times.first_at))
         .bind("last_at", Parameter::Integer(times.last_at))

@@ -1,11 +1,9 @@
 //! What is asked of the audit events of one tenant: from a query string to statements.
 //!
-//! A page is read with two statements. The first finds the keys of its events, in the order of the table; the second reads the
-//! events by their keys, copies of an event in the order of their Kafka coordinates. With one statement the engine would have to
-//! sort every event that matches for each page: 66 ms instead of 7 ms for the newest hundred of 2,000,000 events, and more with
-//! every event. By their keys it reads the granules of the events that are shown and no other. Pure.
+//! A page is read in the order of the table, which the engine does not have to sort: 10 ms for the newest hundred of 4,000,000 events of a month
+//! instead of 160 where copies of an event are in the order of their Kafka coordinates, too. It is looked for in one stretch of time after the
+//! other ([`crate::audit::stretches`]). Pure.
 
-use chrono::DateTime;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,10 +12,13 @@ use uuid::Uuid;
 use crate::access::Caller;
 use crate::api::Problem;
 use crate::api::cursor::{CursorKey, Cursors};
+use crate::api::instant::{Instant, Span};
 use crate::api::page::Limit;
 use crate::api::parameters::Both;
 use crate::audit::event::{Coordinates, StoredEvent};
 use crate::audit::filter::{Conditions, EventFilter};
+use crate::audit::months::MonthRows;
+use crate::audit::stretches::stretches;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 const RESOURCE: &str = "audit/events";
@@ -48,35 +49,32 @@ pub enum Order {
     Oldest,
 }
 
-/// The conditions and clauses of one order. Comparisons are spelt out, because those of tuples do not reach the primary key;
-/// the first condition is implied by the second.
+/// The condition and clause of one order. The comparison is spelt out, because those of tuples do not reach the primary key;
+/// its first part is implied by the second.
 struct Sql {
     after: &'static str,
-    keys: &'static str,
-    rows: &'static str,
+    order: &'static str,
 }
 
-/// Where a page ends between two copies, the first one is on it: coordinates rise in both orders.
 const NEWEST_FIRST: Sql = Sql {
     after: "r.occurred_at <= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
         (r.occurred_at < fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id < {after_id:UUID})",
-    keys: "order by r.occurred_at desc, r.event_id desc",
-    rows: "order by r.occurred_at desc, r.event_id desc, r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset",
+    order: "order by r.occurred_at desc, r.event_id desc",
 };
 const OLDEST_FIRST: Sql = Sql {
     after: "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
         (r.occurred_at > fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id > {after_id:UUID})",
-    keys: "order by r.occurred_at, r.event_id",
-    rows: "order by r.occurred_at, r.event_id, r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset",
+    order: "order by r.occurred_at, r.event_id",
 };
-/// Each alone reaches the primary key; an event that has the time of one and the id of another is a copy that matches, too.
-const OF_KEYS: &str = "r.occurred_at in {times:Array(DateTime64(6, 'UTC'))} and r.event_id in {event_ids:Array(UUID)}";
-const KEYS: &str = "r.occurred_at as occurred_at, r.event_id as event_id";
-/// Reads nothing but the projection `events` of the table.
+const STRETCH_FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({stretch_from:Int64}, 'UTC')";
+const STRETCH_TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({stretch_to:Int64}, 'UTC')";
 const SENT_AGAIN: &str = "r.event_id as event_id, toUnixTimestamp64Micro(min(r.occurred_at)) as first_at, \
     toUnixTimestamp64Micro(max(r.occurred_at)) as last_at";
 const BETWEEN: &str = "r.occurred_at >= fromUnixTimestamp64Micro({first_at:Int64}, 'UTC') and \
     r.occurred_at <= fromUnixTimestamp64Micro({last_at:Int64}, 'UTC')";
+const COPY: &str = "r.occurred_at = fromUnixTimestamp64Micro({at:Int64}, 'UTC') and r.event_id = {event_id:UUID} and \
+    r.kafka_topic = {topic:String} and r.log_epoch = {log_epoch:UInt32} and r.kafka_partition = {partition:Int32} and \
+    r.kafka_offset = {offset:Int64}";
 const FIRST_COPY: &str = "r.event_id as event_id, \
     min((toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)) as coordinates";
 
@@ -98,7 +96,7 @@ pub struct Key {
     event_id: Uuid,
 }
 
-/// An event that was sent more than once, and between which times its copies claim to have happened.
+/// An event that may have been sent more than once, and between which times its copies claim to have happened.
 #[derive(Debug, Clone, Row, Deserialize)]
 pub struct SentAgain {
     #[serde(with = "clickhouse::serde::uuid")]
@@ -137,27 +135,45 @@ impl Question {
         self.paging.limit.rows()
     }
 
-    /// The keys of the rows of the page, and one more where others follow.
-    pub fn select_keys(&self) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, KEYS);
-        self.filtered(select).then(self.sql().keys).limit(self.limit() + 1)
+    /// The stretches of time in which rows of the page may be, in its order.
+    pub fn stretches(&self, months: &[MonthRows]) -> Vec<Span> {
+        let mut span = self.conditions.span();
+        let shown = self.after.as_ref().map(|after| Instant::from_micros(after.occurred_at));
+        match (shown, self.paging.order) {
+            (None, _) => {}
+            (Some(shown), Order::Newest) => span.to = Some(span.to.map_or(shown.next(), |to| to.min(shown.next()))),
+            (Some(shown), Order::Oldest) => span.from = Some(span.from.map_or(shown, |from| from.max(shown))),
+        }
+        stretches(months, span, self.paging.order)
     }
 
-    /// The rows with these keys.
-    pub fn select(&self, keys: &[Key]) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::COLUMNS);
-        let times = keys.iter().map(|key| datetime64(key.occurred_at));
-        self.filtered(select)
-            .and(OF_KEYS)
-            .bind("times", Parameter::Texts(times.collect()))
-            .bind("event_ids", Parameter::Texts(ids(keys)))
-            .then(self.sql().rows)
-            .limit(self.limit() + 1)
+    /// At most so many rows of a stretch. Copies of an event that claim the same time are in any order.
+    pub fn select(&self, stretch: Span, rows: u32) -> TenantSelect {
+        let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
+        self.filtered()
+            .and_if(STRETCH_FROM, "stretch_from", bound(stretch.from))
+            .and_if(STRETCH_TO, "stretch_to", bound(stretch.to))
+            .then(self.sql().order)
+            .limit(rows)
     }
 
-    /// Those of these events that were sent more than once, whatever the filters.
-    pub fn select_sent_again(&self, events: &[Key]) -> TenantSelect {
-        self.of_events(SENT_AGAIN, ids(events))
+    /// The row that is as old as this one and a certain copy of the same event, if the filters match it.
+    pub fn select_copy(&self, of: &StoredEvent, (topic, log_epoch, partition, offset): Coordinates) -> TenantSelect {
+        self.filtered()
+            .and(COPY)
+            .bind("at", Parameter::Integer(of.occurred_at))
+            .bind("event_id", Parameter::Text(of.event_id.to_string()))
+            .bind("topic", Parameter::Text(topic))
+            .bind("log_epoch", Parameter::Integer(log_epoch.into()))
+            .bind("partition", Parameter::Integer(partition.into()))
+            .bind("offset", Parameter::Integer(offset))
+            .limit(1)
+    }
+
+    /// Those of these events that may have been sent more than once, whatever the filters.
+    pub fn select_sent_again(&self, events: &[StoredEvent]) -> TenantSelect {
+        let ids = events.iter().map(|event| event.event_id.to_string()).collect();
+        self.of_events(Relation::AuditEventIds, SENT_AGAIN, ids)
             .then("group by r.event_id having count() > 1")
     }
 
@@ -166,15 +182,15 @@ impl Question {
         let first_at = events.iter().map(|event| event.first_at).min().unwrap_or_default();
         let last_at = events.iter().map(|event| event.last_at).max().unwrap_or_default();
         let ids = events.iter().map(|event| event.event_id.to_string()).collect();
-        self.of_events(FIRST_COPY, ids)
+        self.of_events(Relation::AuditLogs, FIRST_COPY, ids)
             .and(BETWEEN)
             .bind("first_at", Parameter::Integer(first_at))
             .bind("last_at", Parameter::Integer(last_at))
             .then("group by r.event_id")
     }
 
-    fn of_events(&self, columns: &'static str, ids: Vec<String>) -> TenantSelect {
-        TenantSelect::new(&self.caller, Relation::AuditLogs, columns)
+    fn of_events(&self, relation: Relation, columns: &'static str, ids: Vec<String>) -> TenantSelect {
+        TenantSelect::new(&self.caller, relation, columns)
             .and("r.event_id in {event_ids:Array(UUID)}")
             .bind("event_ids", Parameter::Texts(ids))
     }
@@ -196,7 +212,8 @@ impl Question {
     }
 
     /// The filters, and what was shown before.
-    fn filtered(&self, select: TenantSelect) -> TenantSelect {
+    fn filtered(&self) -> TenantSelect {
+        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::COLUMNS);
         let select = self.conditions.apply(select);
         let Some(after) = &self.after else { return select };
         select
@@ -204,16 +221,6 @@ impl Question {
             .bind("after_time", Parameter::Integer(after.occurred_at))
             .bind("after_id", Parameter::Text(after.event_id.to_string()))
     }
-}
-
-/// A time as the engine reads one of a `DateTime64(6)`.
-fn datetime64(micros: i64) -> String {
-    let time = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    time.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
-}
-
-fn ids(keys: &[Key]) -> Vec<String> {
-    keys.iter().map(|key| key.event_id.to_string()).collect()
 }
 
 #[cfg(test)]
@@ -237,7 +244,7 @@ mod tests {
         #[test]
         fn any_query_string_is_a_question_or_a_problem(raw in any_query_string::<Both<EventFilter, Paging>>()) {
             match question(&raw) {
-                Ok(question) => prop_assert!(is_scoped(&question.select_keys())),
+                Ok(question) => prop_assert!(is_scoped(&question.select(Span::default(), 1))),
                 Err(problem) => prop_assert!(problem.named_parameter().is_some(), "{problem}"),
             }
         }

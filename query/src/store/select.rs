@@ -28,6 +28,8 @@ pub enum Relation {
     Metrics,
     /// Audit events, as they were stored.
     AuditLogs,
+    /// When the events of an id happened. It holds nothing of any team, so a caller of some teams sees all of it.
+    AuditEventIds,
 }
 
 impl Relation {
@@ -42,12 +44,18 @@ impl Relation {
             Self::ServiceHealth => "service_health_summary",
             Self::Metrics => "metrics",
             Self::AuditLogs => "audit_logs",
+            Self::AuditEventIds => "audit_event_ids",
         }
     }
 
     /// Whether its rows tell whose team they are of.
     fn has_teams(self) -> bool {
         !matches!(self, Self::HourRevisions | Self::ServiceHealth)
+    }
+
+    /// Whether its rows tell nothing that is of a team.
+    fn is_of_no_team(self) -> bool {
+        matches!(self, Self::CounterDecisions | Self::AuditEventIds)
     }
 
     /// What its rows were, where they are records as they were sent.
@@ -59,7 +67,8 @@ impl Relation {
             | Self::HourRevisions
             | Self::CounterHours
             | Self::CounterDecisions
-            | Self::ServiceHealth => None,
+            | Self::ServiceHealth
+            | Self::AuditEventIds => None,
         }
     }
 }
@@ -104,7 +113,7 @@ impl TenantSelect {
         }
         match caller.teams() {
             [] => select,
-            _ if relation == Relation::CounterDecisions => select,
+            _ if relation.is_of_no_team() => select,
             // Rows that tell no team are not for those who see only some.
             _ if !relation.has_teams() => select.and("1 = 0"),
             teams => select

@@ -43,19 +43,13 @@ create table if not exists audit_logs${on_cluster}
     -- Words of names and messages, which are looked for together. Two words that no event has both of, among 10,000,000
     -- generated events: 80 ms, where reading the two columns takes 8 to 18 s on the same busy machine; about 4 bytes an event.
     index words lower(concat(resource_name, ' ', error_message)) type text(tokenizer = splitByNonAlpha),
-    -- When an event of this id happened, by any of its copies, wherever in time they claim to be: one event is found by reading
-    -- 128 rows of it in each part instead of the column of every event, and its row by the primary key. A search looks all events
-    -- of a page up: with granules of 512 rows that takes 66 ms for 101 events in 31 parts, with 128 it takes 49. 22 bytes an
-    -- event, 16 of them the id. A projection of _part_offset would take 18, but is read only by statements that name it.
-    projection events (select tenant_id, event_id, occurred_at order by tenant_id, event_id)
-        with settings (index_granularity = 128),
     constraint lease check inserted_at > now64(3) - interval ${lease_seconds} second and inserted_at < now64(3) + interval ${lease_seconds} second
 )
 engine = ${engine MergeTree}
 partition by toYYYYMM(occurred_at)
 order by (tenant_id, occurred_at, event_id)
--- A repair deletes doubled rows; without `rebuild` that is refused on a table with a projection. Small granules and blocks: a page
--- of a search is a hundred events anywhere in a month, and of each a granule of every column is unpacked. Among 5,000,000 events, on
--- a busy machine, the events of a user's page take 45 ms instead of 80, and finding them half as long; it costs 4 % more bytes.
+-- Small granules and blocks: a page of a search is a hundred events anywhere in a month, and of each a granule of every column is
+-- unpacked. Among 4,000,000 events a user's page takes 75 ms, with twice the granule and block 92, with half of them 67; it costs 3 % more
+-- bytes and a third more time to merge, half of them 9 % and twice the time.
 settings ${durability}${storage_policy}, ttl_only_drop_parts = 1, default_compression_codec = 'ZSTD(3)',
-    lightweight_mutation_projection_mode = 'rebuild', index_granularity = 1024, min_compress_block_size = 8192
+    index_granularity = 512, min_compress_block_size = 4096

@@ -65,6 +65,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0033_access_review",
     "0034_replayed_records",
     "0035_audit_exports",
+    "0036_audit_event_ids",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

@@ -141,7 +141,8 @@ impl Layout {
         }
         match token {
             "on_cluster" => Ok(self.on_cluster()),
-            "durability" => Ok(self.durability()),
+            "durability" => Ok(self.durability(self.deduplication_window.unwrap_or(100_000))),
+            "durability_without_tokens" => Ok(self.durability(0)),
             "storage_policy" if self.storage_policy.is_empty() => Ok(String::new()),
             "storage_policy" => Ok(format!(", storage_policy = {}", sql::literal(&self.storage_policy))),
             "lease_seconds" => Ok(self.lease_seconds.to_string()),
@@ -149,17 +150,14 @@ impl Layout {
         }
     }
 
-    fn durability(&self) -> String {
+    /// Parts that outlive a crash, in a table that remembers so many tokens of inserts.
+    fn durability(&self, tokens: u32) -> String {
         match self.engine {
-            Engine::Plain => {
-                format!(
-                    "non_replicated_deduplication_window = {}, fsync_after_insert = 1, fsync_part_directory = 1",
-                    self.deduplication_window.unwrap_or(100_000)
-                )
-            }
+            Engine::Plain => format!(
+                "non_replicated_deduplication_window = {tokens}, fsync_after_insert = 1, fsync_part_directory = 1"
+            ),
             Engine::Replicated => format!(
-                "replicated_deduplication_window = {}, replicated_deduplication_window_seconds = {}",
-                self.deduplication_window.unwrap_or(100_000),
+                "replicated_deduplication_window = {tokens}, replicated_deduplication_window_seconds = {}",
                 self.deduplication_window_seconds
             ),
         }

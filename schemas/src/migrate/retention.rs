@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const RECOMPRESS_DAYS: u32 = 7;
 /// Audit events move to the volume `cold` after so many days.
 const COLD_DAYS: u32 = 90;
+/// The ids of audit events are kept so much longer than the events: their month, and time for the engine to delete it.
+const IDS_DAYS_MORE: u32 = 62;
 /// Hourly aggregates, and rejected metric samples, are kept at least so many months.
 const HOURLY_MONTHS_MIN: u32 = 13;
 /// Audit events are kept at least 24 months, of which one February may have 29 days.
@@ -109,6 +111,14 @@ impl Retention {
                     cold,
                     delete(format!("toDateTime(occurred_at) + toIntervalDay({audit})")),
                 ],
+            ),
+            // Behind the last event that may be there: parts of a month of events go when the whole month is old.
+            (
+                "audit_event_ids",
+                vec![delete(format!(
+                    "toDateTime(occurred_at) + toIntervalDay({})",
+                    audit.saturating_add(IDS_DAYS_MORE)
+                ))],
             ),
             ("rejected_records", vec![recompress("inserted_at"), delete(rejected)]),
             (

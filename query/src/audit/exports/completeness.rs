@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Gap, Log, Snapshot};
 use crate::api::Instant;
+use crate::audit::months;
 
 /// What is known of the span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ impl Completeness {
         let through = complete_through(&snapshot.logs);
         let mut rejected = BTreeMap::new();
         for entry in &snapshot.rejected {
-            if from.is_none_or(|from| from < super::plan::bounds(entry.month)[1]) {
+            if from.is_none_or(|from| from < months::bounds(entry.month)[1]) {
                 *rejected.entry(entry.reason.clone()).or_default() += entry.records;
             }
         }

@@ -3,13 +3,13 @@
 //! Enters: spec and snapshot. Leaves: the months to write, and the counts that each of them must come to. A month whose
 //! stream brings other numbers fails the export: the store was asked twice and did not say the same.
 
-use chrono::{NaiveDate, TimeZone, Utc};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use crate::access::Caller;
 use crate::audit::filter::Conditions;
+use crate::audit::months;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 const COUNTS: &str =
@@ -40,35 +40,9 @@ pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> Tena
 
 /// Only rows of a month.
 pub fn in_month(select: TenantSelect, month: u32) -> TenantSelect {
-    let [from, to] = bounds(month);
+    let [from, to] = months::bounds(month);
     select
         .and(IN_MONTH)
         .bind("month_from", Parameter::Integer(from))
         .bind("month_to", Parameter::Integer(to))
-}
-
-/// First microsecond of a month and of the next.
-pub fn bounds(month: u32) -> [i64; 2] {
-    let (year, number) = (i32::try_from(month / 100).unwrap_or(1970), month % 100);
-    let next = if number == 12 {
-        (year + 1, 1)
-    } else {
-        (year, number + 1)
-    };
-    [(year, number), next].map(|(year, month)| {
-        let first = NaiveDate::from_ymd_opt(year, month, 1).and_then(|date| date.and_hms_opt(0, 0, 0));
-        first.map_or(0, |first| Utc.from_utc_datetime(&first).timestamp_micros())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_month_ends_where_the_next_begins() {
-        assert_eq!(bounds(202512)[1], bounds(202601)[0]);
-        assert_eq!(bounds(202601)[0], 1_767_225_600_000_000);
-        assert_eq!(bounds(202402)[1] - bounds(202402)[0], 29 * 86_400 * 1_000_000);
-    }
 }

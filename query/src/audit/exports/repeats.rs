@@ -41,10 +41,11 @@ pub struct Copy {
     offset: i64,
 }
 
-/// The statement whose rows are [`Copy`]s. A filter narrows which events are looked at, never which of their copies.
+/// The statement whose rows are [`Copy`]s, of events that may have several. A filter narrows which events are looked at, never which of
+/// their copies.
 pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> TenantSelect {
     let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
-    let mut sent_again = all(IDS);
+    let mut sent_again = TenantSelect::new(caller, Relation::AuditEventIds, IDS);
     if !filter.is_everything() {
         sent_again = sent_again.and_in(IDS, filter.apply(all(IDS)));
     }

@@ -9,6 +9,7 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::months::MonthRows;
 use crate::store::{Parameter, TenantSelect};
 
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
@@ -114,15 +115,6 @@ pub struct Gap {
     pub sent_after: i64,
     /// When the oldest record behind it was sent, milliseconds since 1970; 0 where there is none yet.
     pub sent_before: i64,
-}
-
-/// Rows of a month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
-pub struct MonthRows {
-    /// As `202601`.
-    pub month: u32,
-    /// Rows.
-    pub rows: u64,
 }
 
 /// Rejected records of a month and reason.

@@ -8,8 +8,8 @@ use super::Report;
 use crate::api::Instant;
 use crate::audit::exports::completeness::{Completeness, bound};
 use crate::audit::exports::manifest::{self, Manifest};
-use crate::audit::exports::plan;
 use crate::audit::exports::snapshot::Snapshot;
+use crate::audit::months;
 
 /// Adds what holds and what does not.
 pub fn check(report: &mut Report, manifest: &Manifest) {
@@ -281,7 +281,7 @@ fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Differenc
         rows.entry(entry.month).or_default().1 = entry.rows;
     }
     let is_in_span = |month: u32| {
-        let [begin, end] = plan::bounds(month);
+        let [begin, end] = months::bounds(month);
         begin < span.end && span.start < end
     };
     rows.into_iter()
@@ -293,7 +293,7 @@ fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Differenc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::exports::snapshot::MonthRows;
+    use crate::audit::months::MonthRows;
 
     fn months(rows: &[(u32, u64)]) -> Vec<MonthRows> {
         rows.iter().map(|&(month, rows)| MonthRows { month, rows }).collect()

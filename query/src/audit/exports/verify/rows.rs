@@ -14,8 +14,8 @@ use crate::api::Instant;
 use crate::audit::exports::job::FileEntry;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::part::Tally;
-use crate::audit::exports::plan;
 use crate::audit::exports::run::rows::Rows;
+use crate::audit::months;
 
 /// A row's place in the order: the engine compares UUIDs by their second half first.
 type Order = (i64, u64, u64, u32, i32, i64);
@@ -65,7 +65,7 @@ impl<'a> Checked<'a> {
 
     /// Before the first batch of a file.
     pub fn begin(&mut self, file: &FileEntry) {
-        let [from, to] = plan::bounds(file.month);
+        let [from, to] = months::bounds(file.month);
         self.month = (from, to);
         self.tally = Tally::default();
         self.file_rows = 0;
