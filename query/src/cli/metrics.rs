@@ -58,6 +58,12 @@ pub enum MetricsCommand {
         /// Those whose names contain this
         #[arg(long)]
         contains: Option<String>,
+        /// Those of this service
+        #[arg(long)]
+        service: Option<String>,
+        /// Those with values in this span [default: the last seven days]
+        #[command(flatten)]
+        span: SpanArgs,
         /// Metrics at most
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
@@ -145,8 +151,15 @@ pub enum Resolution {
 /// Does it.
 pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
-        MetricsCommand::List { contains, limit } => {
-            let asked: Parameters = contains.into_iter().map(|text| ("contains", text)).collect();
+        MetricsCommand::List {
+            contains,
+            service,
+            span,
+            limit,
+        } => {
+            let given = [("contains", contains), ("service_id", service)];
+            let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let asked = given.chain(span.parameters(Utc::now())).collect();
             show("/v1/metrics/names", &asked, &NAMES, limit, client, output).await
         }
         MetricsCommand::Show { series, fresh } => {
