@@ -126,7 +126,13 @@ async fn remembered(
             };
             (parts, epochs) = (again, look.epochs());
         }
-        let is_page = complete(api, request, question, epochs, &mut parts).await?;
+        let merging = Merging {
+            api,
+            request,
+            question,
+            epochs,
+        };
+        let is_page = merging.complete(&mut parts).await?;
         drop(turn);
         if !is_page {
             return Ok(None);
@@ -159,110 +165,97 @@ fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
     parts.map(part).collect()
 }
 
-/// Brings parts up to what the store has: those whose version is still the same are kept, others are merged. False where that may be more than
-/// a page, or where days are cut in another way.
-async fn complete(
-    api: &Api,
-    request: &RequestId,
-    question: &Question,
+/// Where rows that are not known are merged: for one question, by one rule of epochs.
+struct Merging<'a> {
+    api: &'a Api,
+    request: &'a RequestId,
+    question: &'a Question,
     epochs: Epochs,
-    parts: &mut [Part],
-) -> Result<bool, Problem> {
-    let is_stale = |part: &Part| part.rows().is_none();
-    let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
-        return Ok(true);
-    };
-    if first == last && parts.len() > 1 {
-        // What comes is of now, most often: the newest part alone is not known, and there is nothing to ask before it is merged.
-        return merge(
-            api,
-            request,
-            question,
-            epochs,
-            vec![(&mut parts[first], KnownVersion::NotAsked)],
-        )
-        .await;
-    }
-    let parts = &mut parts[first..=last];
-    let stored: Vec<StoredPart> = api
-        .store
-        .collect(request, &question.select_parts(span_of(&*parts), epochs))
-        .await?;
-    let partials: u64 = stored.iter().map(|part| part.partials).sum();
-    let selection = &question.selection;
-    if partials > selection.limit().into() && !selection.is_one_page() {
-        return Ok(false);
-    }
-    let version = |part: StoredPart| (Instant::from_seconds(part.part), part.version());
-    let mut versions: HashMap<Instant, PartVersion> = stored.into_iter().map(version).collect();
-    let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
-    for part in parts {
-        let stored = versions.remove(&part.start);
-        let version = KnownVersion::Of(stored);
-        let known = part.known.take().filter(|known| known.version == version);
-        match (known, stored) {
-            (Some(known), _) => part.learn(api, version, known.rows),
-            (None, None) => part.learn(api, version, Arc::default()),
-            (None, Some(_)) => {
-                if let Some(run) = runs.last_mut() {
-                    run.push((part, version));
-                }
-                continue;
-            }
-        }
-        runs.push(Vec::new());
-    }
-    if !versions.is_empty() {
-        return Ok(false);
-    }
-    runs.retain(|run| !run.is_empty());
-    if runs.len() > STATEMENTS_MAX {
-        runs = vec![runs.into_iter().flatten().collect()];
-    }
-    for run in runs {
-        if !merge(api, request, question, epochs, run).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
-/// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a page, or
-/// where the rows of a single one begin elsewhere: days are cut in another way then.
-async fn merge(
-    api: &Api,
-    request: &RequestId,
-    question: &Question,
-    epochs: Epochs,
-    mut holes: Vec<Hole<'_>>,
-) -> Result<bool, Problem> {
-    let limit = question.selection.limit();
-    let span = span_of(holes.iter().map(|(part, _)| &**part));
-    let rows: Vec<StoredPoint> = api
-        .store
-        .collect(request, &question.select_span(span, epochs).limit(limit + 1))
-        .await?;
-    if rows.len() > limit as usize {
-        return Ok(false);
-    }
-    let mut series = SeriesSet::new(question.selection.group_names(), api.memory.series_account());
-    let mut merged: Vec<Points> = holes.iter().map(|_| Points::default()).collect();
-    for row in rows {
-        let start = Some(Instant::from_seconds(row.start_s()));
-        let behind = holes.partition_point(|(part, _)| part.span.from <= start);
-        let Some(place) = behind.checked_sub(1).filter(|&place| start < holes[place].0.span.to) else {
-            match holes.len() {
-                1 => return Ok(false),
-                _ => continue,
-            }
+impl Merging<'_> {
+    /// Brings parts up to what is stored: those whose version is still the same are kept, others are merged. False where that may be more
+    /// than a page, or where days are cut in another way.
+    async fn complete(&self, parts: &mut [Part]) -> Result<bool, Problem> {
+        let is_stale = |part: &Part| part.rows().is_none();
+        let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
+            return Ok(true);
         };
-        merged[place].push(row, &mut series);
+        if first == last && parts.len() > 1 {
+            // What comes is of now, most often: the newest part alone is not known, and there is nothing to ask before it is merged.
+            return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
+        }
+        let parts = &mut parts[first..=last];
+        let select = self.question.select_parts(span_of(&*parts), self.epochs);
+        let stored: Vec<StoredPart> = self.api.store.collect(self.request, &select).await?;
+        let partials: u64 = stored.iter().map(|part| part.partials).sum();
+        let selection = &self.question.selection;
+        if partials > selection.limit().into() && !selection.is_one_page() {
+            return Ok(false);
+        }
+        let version = |part: StoredPart| (Instant::from_seconds(part.part), part.version());
+        let mut versions: HashMap<Instant, PartVersion> = stored.into_iter().map(version).collect();
+        let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
+        for part in parts {
+            let stored = versions.remove(&part.start);
+            let version = KnownVersion::Of(stored);
+            let known = part.known.take().filter(|known| known.version == version);
+            match (known, stored) {
+                (Some(known), _) => part.learn(self.api, version, known.rows),
+                (None, None) => part.learn(self.api, version, Arc::default()),
+                (None, Some(_)) => {
+                    if let Some(run) = runs.last_mut() {
+                        run.push((part, version));
+                    }
+                    continue;
+                }
+            }
+            runs.push(Vec::new());
+        }
+        if !versions.is_empty() {
+            return Ok(false);
+        }
+        runs.retain(|run| !run.is_empty());
+        if runs.len() > STATEMENTS_MAX {
+            runs = vec![runs.into_iter().flatten().collect()];
+        }
+        for run in runs {
+            if !self.merge(run).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    for ((part, version), mut points) in holes.iter_mut().zip(merged) {
-        points.shrink();
-        part.learn(api, *version, Arc::new(points));
+
+    /// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a
+    /// page, or where the rows of a single one begin elsewhere: days are cut in another way then.
+    async fn merge(&self, mut holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
+        let limit = self.question.selection.limit();
+        let span = span_of(holes.iter().map(|(part, _)| &**part));
+        let select = self.question.select_span(span, self.epochs).limit(limit + 1);
+        let rows: Vec<StoredPoint> = self.api.store.collect(self.request, &select).await?;
+        if rows.len() > limit as usize {
+            return Ok(false);
+        }
+        let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
+        let mut merged: Vec<Points> = holes.iter().map(|_| Points::default()).collect();
+        for row in rows {
+            let start = Some(Instant::from_seconds(row.start_s()));
+            let behind = holes.partition_point(|(part, _)| part.span.from <= start);
+            let Some(place) = behind.checked_sub(1).filter(|&place| start < holes[place].0.span.to) else {
+                match holes.len() {
+                    1 => return Ok(false),
+                    _ => continue,
+                }
+            };
+            merged[place].push(row, &mut series);
+        }
+        for ((part, version), mut points) in holes.iter_mut().zip(merged) {
+            points.shrink();
+            part.learn(self.api, *version, Arc::new(points));
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// From the beginning of the first part to the end of the last one.
