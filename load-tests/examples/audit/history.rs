@@ -16,6 +16,8 @@ pub const MONTHS: u64 = 24;
 const PARTITION: u32 = 1_000;
 /// Rows of an insert, which are also what the ledger takes for a batch.
 const BATCH_ROWS: u64 = 500_000;
+/// Made of the offset, so that ids and events have the same.
+const EVENT_ID: &str = "reinterpretAsUUID(sipHash128(number))";
 /// 731 days.
 const SPAN_S: u64 = 63_158_400;
 
@@ -39,12 +41,12 @@ impl History {
         let mut first = 0;
         while first < events {
             let rows = BATCH_ROWS.min(events - first);
-            client
-                .query(&insert(first, rows, events))
-                .execute()
-                .await
-                .context("events")?;
-            client.query(&announce(first, rows)).execute().await.context("ids")?;
+            for (what, statement) in [
+                ("ids", announce(first, rows, events)),
+                ("events", insert(first, rows, events)),
+            ] {
+                client.query(&statement).execute().await.context(what)?;
+            }
             first += rows;
             eprint!("\r{first} events");
         }
@@ -62,10 +64,9 @@ impl History {
 
 /// Time rises with the offset, with a second of disorder; everything else is drawn from a hash of the offset.
 fn insert(first: u64, rows: u64, events: u64) -> String {
-    let step_us = SPAN_S as f64 * 1e6 / events as f64;
+    let (occurred_at, step_us) = (occurred_at(events), step_us(events));
     format!(
-        "insert into audit_logs select generateUUIDv4(number), '{TENANT}', \
-         toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(toInt64(number * {step_us}) + h % 1000000), \
+        "insert into audit_logs select {EVENT_ID}, '{TENANT}', {occurred_at}, \
          concat('user-', toString(h % 10000)), concat('team-', toString(h % 50)), concat('service-', toString(h % 20)), '', \
          ['ui', 'api', 'system', 'webhook'][1 + h % 4], concat(['doc', 'user', 'key', 'role'][1 + h % 4], '.', \
          ['create', 'read', 'update', 'delete', 'share', 'export'][1 + intDiv(h, 4) % 6]), \
@@ -84,13 +85,25 @@ fn insert(first: u64, rows: u64, events: u64) -> String {
     )
 }
 
-/// The ids of what was inserted, which are random.
-fn announce(first: u64, rows: u64) -> String {
+/// Their ids, which ingest stores before them.
+fn announce(first: u64, rows: u64, events: u64) -> String {
     format!(
         "insert into audit_event_ids (tenant_id, event_id, occurred_at, inserted_at) \
-         select tenant_id, event_id, occurred_at, now64(3) from audit_logs \
-         where kafka_partition = {PARTITION} and kafka_offset >= {first} and kafka_offset < {first} + {rows}"
+         select '{TENANT}', {EVENT_ID}, {}, now64(3) from (select number, cityHash64(number) as h from numbers({first}, {rows}))",
+        occurred_at(events)
     )
+}
+
+fn occurred_at(events: u64) -> String {
+    let step_us = step_us(events);
+    format!(
+        "toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(toInt64(number * {step_us}) + h % 1000000)"
+    )
+}
+
+/// From one event to the next.
+fn step_us(events: u64) -> f64 {
+    SPAN_S as f64 * 1e6 / events as f64
 }
 
 /// What ingest would have written of it.
