@@ -96,6 +96,7 @@ const ALLOWED: &[&str] = &[
     "join_use_nulls",
     "limit",
     "offset",
+    "optimize_aggregation_in_order",
     "optimize_move_to_prewhere",
     "optimize_read_in_order",
     "optimize_use_projections",

@@ -95,11 +95,23 @@ pub(crate) fn rows(path: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
 
 /// All rows by following `next_cursor`, calling `between` after each page.
 #[track_caller]
-pub(crate) fn pages(path: &str, parameters: &[(&str, &str)], mut between: impl FnMut()) -> Vec<Value> {
+pub(crate) fn pages(path: &str, parameters: &[(&str, &str)], between: impl FnMut()) -> Vec<Value> {
+    pages_at(Bed::shared(), service(), path, parameters, between)
+}
+
+#[track_caller]
+pub(crate) fn pages_at(
+    bed: &Bed,
+    service: &Proc,
+    path: &str,
+    parameters: &[(&str, &str)],
+    mut between: impl FnMut(),
+) -> Vec<Value> {
     let (mut rows, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let continued = cursor.iter().map(|cursor| ("cursor", cursor.as_str()));
-        let answer = get(path, &parameters.iter().copied().chain(continued).collect::<Vec<_>>());
+        let parameters: Vec<_> = parameters.iter().copied().chain(continued).collect();
+        let answer = get_at(bed, service, path, &parameters);
         assert_eq!(answer.status, 200, "{}", answer.text);
         let page = answer.json();
         rows.extend(page["rows"].as_array().unwrap().iter().cloned());

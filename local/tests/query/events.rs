@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
-use crate::client::{EVENTS, get, get_at, pages, ready, rows};
+use crate::client::{EVENTS, get, get_at, pages, pages_at, ready, rows};
 use crate::rows::{event_numbers, insert_event};
 
 #[test]
@@ -139,6 +139,57 @@ fn a_repeated_event_is_shown_once_as_it_was_first() {
         3,
         "the same id of another tenant is another event"
     );
+}
+
+/// Two million events of somebody else in the middle of time, where the search is cut then.
+#[test]
+fn a_search_through_several_stretches_of_time_finds_every_event_in_order() {
+    let bed = Bed::shared();
+    bed.execute(
+        "insert into audit_logs (event_id, tenant_id, occurred_at, source, action, status, kafka_topic, kafka_partition, \
+         kafka_offset, kafka_timestamp, log_epoch, inserted_at) \
+         select generateUUIDv4(number), 'crowd', toDateTime64('2026-05-01 00:00:00', 6, 'UTC') + number, 'ui', 'a', 'success', \
+         'audit-events', 78, number, now64(3), 1, now64(3) from numbers(2100000)",
+    );
+    let days = [
+        "2025-11-03",
+        "2025-12-31",
+        "2026-04-30",
+        "2026-05-01",
+        "2026-05-31",
+        "2026-06-01",
+        "2026-07-01",
+    ];
+    for (number, day) in (1..).zip(days) {
+        let at = format!("toDateTime64('{day} 00:00:00', 6, 'UTC')");
+        let user = ["'even'", "'odd'"][number as usize % 2];
+        insert_event("stretches", number, &[("occurred_at", &at), ("user_id", user)]);
+    }
+    // One that has not heard of the months before they were there.
+    let service = ready(bed, &[]);
+    let found = |parameters: &[(&str, &str)]| {
+        let parameters: Vec<_> = [("tenant_id", "stretches")].iter().chain(parameters).copied().collect();
+        event_numbers(&pages_at(bed, &service, EVENTS, &parameters, || ()))
+    };
+    for limit in ["1", "3", "7", "100"] {
+        assert_eq!(found(&[("limit", limit)]), [7, 6, 5, 4, 3, 2, 1], "limit {limit}");
+        assert_eq!(
+            found(&[("limit", limit), ("order", "oldest")]),
+            [1, 2, 3, 4, 5, 6, 7],
+            "limit {limit}"
+        );
+        assert_eq!(
+            found(&[("limit", limit), ("user_id", "odd")]),
+            [7, 5, 3, 1],
+            "limit {limit}"
+        );
+        let span = [("from", "2025-12-31"), ("to", "2026-07-01")];
+        assert_eq!(
+            found(&[&span[..], &[("limit", limit)]].concat()),
+            [6, 5, 4, 3, 2],
+            "limit {limit}"
+        );
+    }
 }
 
 #[test]

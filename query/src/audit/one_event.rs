@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,23 +15,12 @@ use crate::access::Caller;
 use crate::api::{Api, Problem, RequestId};
 use crate::audit::difference::Difference;
 use crate::audit::event::{Event, StoredEvent};
+use crate::audit::question::{KEY, KEYS};
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Copies that are read of one event; more are counted by nobody who looks at one.
 const COPIES_MAX: u32 = 100;
-const TIMES: &str = "toUnixTimestamp64Micro(min(r.occurred_at)) as first_at, \
-    toUnixTimestamp64Micro(max(r.occurred_at)) as last_at, count() as copies";
-const BETWEEN: &str = "r.occurred_at >= fromUnixTimestamp64Micro({first_at:Int64}, 'UTC') and \
-    r.occurred_at <= fromUnixTimestamp64Micro({last_at:Int64}, 'UTC')";
 const FIRST_COPY_FIRST: &str = "order by r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
-
-/// When the copies of an event claim to have happened.
-#[derive(Debug, Row, Deserialize)]
-struct Times {
-    first_at: i64,
-    last_at: i64,
-    copies: u64,
-}
 
 /// An event, and what it changed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,15 +54,8 @@ pub async fn one_event(
             .bind("event_id", Parameter::Text(event_id.to_string()))
     };
     let _admitted = api.admit(caller.principal()).await?;
-    let times: Option<Times> = api
-        .store
-        .first(&request, &of_event(Relation::AuditEventIds, TIMES))
-        .await?;
-    let times = times.filter(|times| times.copies > 0).ok_or(Problem::NotFound)?;
     let select = of_event(Relation::AuditLogs, StoredEvent::COLUMNS)
-        .and(BETWEEN)
-        .bind("first_at", Parameter::Integer(times.first_at))
-        .bind("last_at", Parameter::Integer(times.last_at))
+        .and_in(KEY, of_event(Relation::AuditEventIds, KEYS))
         .then(FIRST_COPY_FIRST)
         .limit(COPIES_MAX);
     let (mut copies, mut bytes) = (Vec::new(), 0);

@@ -68,10 +68,11 @@ const OLDEST_FIRST: Sql = Sql {
 };
 const STRETCH_FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({stretch_from:Int64}, 'UTC')";
 const STRETCH_TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({stretch_to:Int64}, 'UTC')";
-const SENT_AGAIN: &str = "r.event_id as event_id, toUnixTimestamp64Micro(min(r.occurred_at)) as first_at, \
-    toUnixTimestamp64Micro(max(r.occurred_at)) as last_at";
-const BETWEEN: &str = "r.occurred_at >= fromUnixTimestamp64Micro({first_at:Int64}, 'UTC') and \
-    r.occurred_at <= fromUnixTimestamp64Micro({last_at:Int64}, 'UTC')";
+const ID: &str = "r.event_id as event_id";
+/// Where an event is in the table of events, for the rows that [`KEYS`] names.
+pub const KEY: &str = "(r.occurred_at, r.event_id)";
+/// What the table of ids tells of them.
+pub const KEYS: &str = "r.occurred_at, r.event_id";
 const COPY: &str = "r.occurred_at = fromUnixTimestamp64Micro({at:Int64}, 'UTC') and r.event_id = {event_id:UUID} and \
     r.kafka_topic = {topic:String} and r.log_epoch = {log_epoch:UInt32} and r.kafka_partition = {partition:Int32} and \
     r.kafka_offset = {offset:Int64}";
@@ -89,20 +90,18 @@ pub struct Question {
 }
 
 /// The key of an event, in the order of the answer: what is written into cursors, and where a page ends.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
-pub struct Key {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Key {
     occurred_at: i64,
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
 }
 
-/// An event that may have been sent more than once, and between which times its copies claim to have happened.
-#[derive(Debug, Clone, Row, Deserialize)]
+/// An event that may have been sent more than once.
+#[derive(Debug, Clone, Copy, Row, Deserialize)]
 pub struct SentAgain {
     #[serde(with = "clickhouse::serde::uuid")]
     event_id: Uuid,
-    first_at: i64,
-    last_at: i64,
 }
 
 /// Where the first copy of an event is.
@@ -172,25 +171,21 @@ impl Question {
 
     /// Those of these events that may have been sent more than once, whatever the filters.
     pub fn select_sent_again(&self, events: &[StoredEvent]) -> TenantSelect {
-        let ids = events.iter().map(|event| event.event_id.to_string()).collect();
-        self.of_events(Relation::AuditEventIds, SENT_AGAIN, ids)
+        let ids = events.iter().map(|event| event.event_id.to_string());
+        self.ids(ID, ids.collect())
             .then("group by r.event_id having count() > 1")
     }
 
     /// The first copy of each of these.
     pub fn select_first_copies(&self, events: &[SentAgain]) -> TenantSelect {
-        let first_at = events.iter().map(|event| event.first_at).min().unwrap_or_default();
-        let last_at = events.iter().map(|event| event.last_at).max().unwrap_or_default();
-        let ids = events.iter().map(|event| event.event_id.to_string()).collect();
-        self.of_events(Relation::AuditLogs, FIRST_COPY, ids)
-            .and(BETWEEN)
-            .bind("first_at", Parameter::Integer(first_at))
-            .bind("last_at", Parameter::Integer(last_at))
+        let ids = events.iter().map(|event| event.event_id.to_string());
+        TenantSelect::new(&self.caller, Relation::AuditLogs, FIRST_COPY)
+            .and_in(KEY, self.ids(KEYS, ids.collect()))
             .then("group by r.event_id")
     }
 
-    fn of_events(&self, relation: Relation, columns: &'static str, ids: Vec<String>) -> TenantSelect {
-        TenantSelect::new(&self.caller, relation, columns)
+    fn ids(&self, columns: &'static str, ids: Vec<String>) -> TenantSelect {
+        TenantSelect::new(&self.caller, Relation::AuditEventIds, columns)
             .and("r.event_id in {event_ids:Array(UUID)}")
             .bind("event_ids", Parameter::Texts(ids))
     }

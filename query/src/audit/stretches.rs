@@ -30,7 +30,10 @@ const SQL: &str = "select toUInt32OrZero(p.partition) as month, sum(p.rows) as r
 
 /// The months of the table, asked for now and then.
 #[derive(Debug, Clone, Default)]
-pub struct Months(Arc<Mutex<Option<(Monotonic, Arc<[MonthRows]>)>>>);
+pub struct Months(Arc<Mutex<Option<Seen>>>);
+
+/// When they were asked for, and what they were.
+type Seen = (Monotonic, Arc<[MonthRows]>);
 
 impl Months {
     /// In their order, as they were a short time ago.

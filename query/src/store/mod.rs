@@ -123,6 +123,7 @@ impl Store {
             .with_setting("max_memory_usage", memory.to_string())
             .with_setting("max_bytes_to_read", "0")
             .with_setting("max_result_rows", "0")
+            .with_setting("optimize_aggregation_in_order", "1")
             .with_setting("max_bytes_before_external_group_by", spill.clone())
             .with_setting("max_bytes_before_external_sort", spill)
             .with_setting("max_threads", "1")

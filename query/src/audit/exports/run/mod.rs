@@ -64,8 +64,7 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
     exports.shelf.prepare(&job)?;
     exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;
-    run.count(&snapshot).await?;
-    run.find_repeats(&snapshot).await?;
+    tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot))?;
     for month in entry.job().months_left() {
         run.month(&snapshot, month).await?;
     }
