@@ -28,7 +28,7 @@ fn dies_at(point: &str, passages: &[u32]) {
         }
         // Enough batches that the point is passed often enough.
         for process in &mut dying {
-            produce_until_dead(&flow, process, life as u64);
+            produce_until_dead(process, || flow.produce(200 + life as u64));
         }
         ingest = Some(flow.ingest(&[]));
         aggregate = Some(flow.aggregate(&[]));
@@ -47,7 +47,8 @@ fn aggregate_passes(point: &str) -> bool {
     point != "after-rejected"
 }
 
-fn produce_until_dead(flow: &Flow<'_>, process: &mut Proc, life: u64) {
+/// Produces again and again until the process dies.
+pub(crate) fn produce_until_dead(process: &mut Proc, mut produce: impl FnMut()) {
     let begun = std::time::Instant::now();
     while process.exited().is_none() {
         assert!(
@@ -55,7 +56,7 @@ fn produce_until_dead(flow: &Flow<'_>, process: &mut Proc, life: u64) {
             "never came to the crash point\n{}",
             process.log_tail()
         );
-        flow.produce(200 + life);
+        produce();
         std::thread::sleep(Duration::from_millis(100)); // the pace of the producer, not a wait for anything
     }
 }

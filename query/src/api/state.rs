@@ -10,7 +10,7 @@ use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::queue::Exports;
-use crate::audit::stretches::Months;
+use crate::audit::months::Months;
 use crate::config::QueryConfig;
 use crate::metrics::look::{Look, Looks};
 use crate::metrics::memory::Memory;

@@ -23,7 +23,7 @@ use crate::api::parameters::Both;
 use crate::api::{Api, Instant, Problem, RequestId};
 use crate::audit::event::{Coordinates, Event, StoredEvent};
 use crate::audit::filter::EventFilter;
-use crate::audit::question::{FirstCopy, Paging, Question, SentAgain};
+use crate::audit::question::{FirstCopy, Key, Paging, Question, SentAgain};
 
 /// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,16 +53,13 @@ pub async fn events(
     let _admitted = api.admit(caller.principal()).await?;
     let question = Question::new(&api.cursor_key, caller, asked)?;
     let page = page(&api, &request, &question).await?;
-    let next_cursor = page
-        .continues_after()
-        .map(|event| question.cursor_after(event))
-        .transpose()?;
-    let ends_within = page.continues_after().cloned();
+    let last = page.continues_after().map(Key::from);
+    let next_cursor = last.as_ref().map(|last| question.cursor_after(last)).transpose()?;
     let mut rows = page.into_rows();
     let first = first_copies(&api, &request, &question, &rows).await?;
     rows.retain(|row| first.get(&row.event_id).is_none_or(|first| *first == row.coordinates()));
     // The page may end between copies, and the first of them be behind its end, where the next page does not look.
-    if let Some(last) = ends_within
+    if let Some(last) = last
         && let Some(first) = first.get(&last.event_id)
         && rows.last().is_none_or(|row| row.event_id != last.event_id)
     {

@@ -236,6 +236,11 @@ impl Conditions {
         self.span
     }
 
+    /// The same for a part of its span.
+    pub fn within(&self, span: Span) -> Self {
+        Self { span, ..self.clone() }
+    }
+
     /// Only the events it lets through.
     pub fn apply(&self, mut select: TenantSelect) -> TenantSelect {
         let text = |name: &str| self.texts.get(name).cloned().map(Parameter::Text);

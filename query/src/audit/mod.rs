@@ -1,5 +1,6 @@
 //! Audit events of one tenant: search, and exports.
 
+pub mod copies;
 pub mod counts;
 pub mod difference;
 pub mod event;

@@ -1,8 +1,21 @@
 //! Months, by which the table of audit events is divided.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
+
 use chrono::{NaiveDate, TimeZone, Utc};
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::api::{Problem, RequestId};
+use crate::store::Store;
+
+/// How old what is known of the months may be.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// Rows of all tenants: they are never shown.
+const SQL: &str = "select toUInt32OrZero(p.partition) as month, sum(p.rows) as rows from system.parts as p \
+    where p.active and p.database = currentDatabase() and p.table = 'audit_logs' group by month order by month";
 
 /// Rows of a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
@@ -11,6 +24,28 @@ pub struct MonthRows {
     pub month: u32,
     /// Rows.
     pub rows: u64,
+}
+
+/// The months that the table has, as they were a minute ago at most.
+#[derive(Debug, Clone, Default)]
+pub struct Months(Arc<Mutex<Option<Seen>>>);
+
+/// When they were asked for, and what they were.
+type Seen = (Monotonic, Arc<[MonthRows]>);
+
+impl Months {
+    /// In their order.
+    pub async fn known(&self, store: &Store, request: &RequestId) -> Result<Arc<[MonthRows]>, Problem> {
+        let mut known = self.0.lock().await;
+        if let Some((at, months)) = &*known
+            && at.elapsed() < KNOWN_FOR
+        {
+            return Ok(months.clone());
+        }
+        let months: Arc<[MonthRows]> = store.system(request, SQL).await?.into();
+        *known = Some((Monotonic::now(), months.clone()));
+        Ok(months)
+    }
 }
 
 /// First microsecond of a month and of the next.

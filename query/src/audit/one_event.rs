@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use crate::access::Caller;
 use crate::api::{Api, Problem, RequestId};
+use crate::audit::copies;
 use crate::audit::difference::Difference;
 use crate::audit::event::{Event, StoredEvent};
-use crate::audit::question::{KEY, KEYS};
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Copies that are read of one event; more are counted by nobody who looks at one.
@@ -48,16 +48,12 @@ pub async fn one_event(
     Path(event_id): Path<String>,
 ) -> Result<Json<OneEventAnswer>, Problem> {
     let event_id: Uuid = event_id.parse().map_err(|_| Problem::NotFound)?;
-    let of_event = |relation, columns| {
-        TenantSelect::new(&caller, relation, columns)
-            .and("r.event_id = {event_id:UUID}")
-            .bind("event_id", Parameter::Text(event_id.to_string()))
-    };
     let _admitted = api.admit(caller.principal()).await?;
-    let select = of_event(Relation::AuditLogs, StoredEvent::COLUMNS)
-        .and_in(KEY, of_event(Relation::AuditEventIds, KEYS))
-        .then(FIRST_COPY_FIRST)
-        .limit(COPIES_MAX);
+    let keys = copies::told(&caller, copies::KEY)
+        .and("r.event_id = {event_id:UUID}")
+        .bind("event_id", Parameter::Text(event_id.to_string()));
+    let events = TenantSelect::new(&caller, Relation::AuditLogs, StoredEvent::COLUMNS);
+    let select = copies::with_keys(events, keys).then(FIRST_COPY_FIRST).limit(COPIES_MAX);
     let (mut copies, mut bytes) = (Vec::new(), 0);
     let take = |stored: StoredEvent| {
         bytes += stored.bytes();

@@ -15,6 +15,7 @@ use crate::api::cursor::{CursorKey, Cursors};
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Limit;
 use crate::api::parameters::Both;
+use crate::audit::copies;
 use crate::audit::event::{Coordinates, StoredEvent};
 use crate::audit::filter::{Conditions, EventFilter};
 use crate::audit::months::MonthRows;
@@ -66,13 +67,6 @@ const OLDEST_FIRST: Sql = Sql {
         (r.occurred_at > fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id > {after_id:UUID})",
     order: "order by r.occurred_at, r.event_id",
 };
-const STRETCH_FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({stretch_from:Int64}, 'UTC')";
-const STRETCH_TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({stretch_to:Int64}, 'UTC')";
-const ID: &str = "r.event_id as event_id";
-/// Where an event is in the table of events, for the rows that [`KEYS`] names.
-pub const KEY: &str = "(r.occurred_at, r.event_id)";
-/// What the table of ids tells of them.
-pub const KEYS: &str = "r.occurred_at, r.event_id";
 const COPY: &str = "r.occurred_at = fromUnixTimestamp64Micro({at:Int64}, 'UTC') and r.event_id = {event_id:UUID} and \
     r.kafka_topic = {topic:String} and r.log_epoch = {log_epoch:UInt32} and r.kafka_partition = {partition:Int32} and \
     r.kafka_offset = {offset:Int64}";
@@ -91,10 +85,20 @@ pub struct Question {
 
 /// The key of an event, in the order of the answer: what is written into cursors, and where a page ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Key {
+pub struct Key {
     occurred_at: i64,
+    /// The event.
     #[serde(with = "clickhouse::serde::uuid")]
-    event_id: Uuid,
+    pub event_id: Uuid,
+}
+
+impl From<&StoredEvent> for Key {
+    fn from(event: &StoredEvent) -> Self {
+        Self {
+            occurred_at: event.occurred_at,
+            event_id: event.event_id,
+        }
+    }
 }
 
 /// An event that may have been sent more than once.
@@ -148,20 +152,17 @@ impl Question {
 
     /// At most so many rows of a stretch. Copies of an event that claim the same time are in any order.
     pub fn select(&self, stretch: Span, rows: u32) -> TenantSelect {
-        let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
-        self.filtered()
-            .and_if(STRETCH_FROM, "stretch_from", bound(stretch.from))
-            .and_if(STRETCH_TO, "stretch_to", bound(stretch.to))
+        self.filtered(&self.conditions.within(stretch))
             .then(self.sql().order)
             .limit(rows)
     }
 
-    /// The row that is as old as this one and a certain copy of the same event, if the filters match it.
-    pub fn select_copy(&self, of: &StoredEvent, (topic, log_epoch, partition, offset): Coordinates) -> TenantSelect {
-        self.filtered()
+    /// A certain copy of the event with this key, if it has the same key and the filters match it.
+    pub fn select_copy(&self, key: &Key, (topic, log_epoch, partition, offset): Coordinates) -> TenantSelect {
+        self.filtered(&self.conditions)
             .and(COPY)
-            .bind("at", Parameter::Integer(of.occurred_at))
-            .bind("event_id", Parameter::Text(of.event_id.to_string()))
+            .bind("at", Parameter::Integer(key.occurred_at))
+            .bind("event_id", Parameter::Text(key.event_id.to_string()))
             .bind("topic", Parameter::Text(topic))
             .bind("log_epoch", Parameter::Integer(log_epoch.into()))
             .bind("partition", Parameter::Integer(partition.into()))
@@ -172,31 +173,25 @@ impl Question {
     /// Those of these events that may have been sent more than once, whatever the filters.
     pub fn select_sent_again(&self, events: &[StoredEvent]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string());
-        self.ids(ID, ids.collect())
-            .then("group by r.event_id having count() > 1")
+        copies::sent_again(self.told(copies::ID, ids.collect()))
     }
 
     /// The first copy of each of these.
     pub fn select_first_copies(&self, events: &[SentAgain]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string());
-        TenantSelect::new(&self.caller, Relation::AuditLogs, FIRST_COPY)
-            .and_in(KEY, self.ids(KEYS, ids.collect()))
-            .then("group by r.event_id")
+        let all = TenantSelect::new(&self.caller, Relation::AuditLogs, FIRST_COPY);
+        copies::with_keys(all, self.told(copies::KEY, ids.collect())).then("group by r.event_id")
     }
 
-    fn ids(&self, columns: &'static str, ids: Vec<String>) -> TenantSelect {
-        TenantSelect::new(&self.caller, Relation::AuditEventIds, columns)
+    fn told(&self, columns: &'static str, ids: Vec<String>) -> TenantSelect {
+        copies::told(&self.caller, columns)
             .and("r.event_id in {event_ids:Array(UUID)}")
             .bind("event_ids", Parameter::Texts(ids))
     }
 
-    /// What `next_cursor` is after a row.
-    pub fn cursor_after(&self, event: &StoredEvent) -> Result<String, Problem> {
-        let key = Key {
-            occurred_at: event.occurred_at,
-            event_id: event.event_id,
-        };
-        self.cursors.after(&key)
+    /// What `next_cursor` is after the event with this key.
+    pub fn cursor_after(&self, key: &Key) -> Result<String, Problem> {
+        self.cursors.after(key)
     }
 
     fn sql(&self) -> &'static Sql {
@@ -207,9 +202,9 @@ impl Question {
     }
 
     /// The filters, and what was shown before.
-    fn filtered(&self) -> TenantSelect {
+    fn filtered(&self, conditions: &Conditions) -> TenantSelect {
         let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::COLUMNS);
-        let select = self.conditions.apply(select);
+        let select = conditions.apply(select);
         let Some(after) = &self.after else { return select };
         select
             .and(self.sql().after)

@@ -5,50 +5,16 @@
 //! full: the first holds a few million events, the others ever more, so that what is found nowhere costs a third more, and a handful of statements.
 //!
 //! Guarantees: the stretches are the span that is asked for, without gap or overlap. What is known of the months only says where they are
-//! cut: where it is out of date, that costs time, never an event.
-
-use std::sync::Arc;
-use std::time::{Duration, Instant as Monotonic};
-
-use tokio::sync::Mutex;
+//! cut: where it is out of date, that costs time, never an event. Pure.
 
 use crate::api::instant::{Instant, Span};
-use crate::api::{Problem, RequestId};
 use crate::audit::months::{MonthRows, bounds};
 use crate::audit::question::Order;
-use crate::store::Store;
 
 /// Rows of the first stretch at least, as many as are searched in tens of milliseconds.
 const FIRST_ROWS: u64 = 2_000_000;
 /// How many times the rows of all stretches before it the next one has at least.
 const GROWTH: u64 = 3;
-/// How old what is known of the months may be.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// Rows of all tenants: they are never shown.
-const SQL: &str = "select toUInt32OrZero(p.partition) as month, sum(p.rows) as rows from system.parts as p \
-    where p.active and p.database = currentDatabase() and p.table = 'audit_logs' group by month order by month";
-
-/// The months of the table, asked for now and then.
-#[derive(Debug, Clone, Default)]
-pub struct Months(Arc<Mutex<Option<Seen>>>);
-
-/// When they were asked for, and what they were.
-type Seen = (Monotonic, Arc<[MonthRows]>);
-
-impl Months {
-    /// In their order, as they were a short time ago.
-    pub async fn known(&self, store: &Store, request: &RequestId) -> Result<Arc<[MonthRows]>, Problem> {
-        let mut known = self.0.lock().await;
-        if let Some((at, months)) = &*known
-            && at.elapsed() < KNOWN_FOR
-        {
-            return Ok(months.clone());
-        }
-        let months: Arc<[MonthRows]> = store.system(request, SQL).await?.into();
-        *known = Some((Monotonic::now(), months.clone()));
-        Ok(months)
-    }
-}
 
 /// The stretches of a span, in the order of a page.
 pub fn stretches(months: &[MonthRows], span: Span, order: Order) -> Vec<Span> {

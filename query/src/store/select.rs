@@ -48,14 +48,13 @@ impl Relation {
         }
     }
 
-    /// Whether its rows tell whose team they are of.
-    fn has_teams(self) -> bool {
-        !matches!(self, Self::HourRevisions | Self::ServiceHealth)
-    }
-
-    /// Whether its rows tell nothing that is of a team.
-    fn is_of_no_team(self) -> bool {
-        matches!(self, Self::CounterDecisions | Self::AuditEventIds)
+    /// What its rows are to callers of some teams.
+    fn teams(self) -> Teams {
+        match self {
+            Self::CounterDecisions | Self::AuditEventIds => Teams::OfNone,
+            Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
+            Self::PartialHours | Self::CounterHours | Self::Metrics | Self::AuditLogs => Teams::Told,
+        }
     }
 
     /// What its rows were, where they are records as they were sent.
@@ -71,6 +70,17 @@ impl Relation {
             | Self::AuditEventIds => None,
         }
     }
+}
+
+/// Whose team rows are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teams {
+    /// A column tells.
+    Told,
+    /// Of some team, which they do not tell.
+    NotTold,
+    /// They hold nothing of any team.
+    OfNone,
 }
 
 /// A value for `{name:Type}`.
@@ -111,12 +121,11 @@ impl TenantSelect {
             let [first, second] = caller.pseudonym_key().map(|half| Parameter::Text(half.to_string()));
             select = select.bind("mask_key_0", first).bind("mask_key_1", second);
         }
-        match caller.teams() {
-            [] => select,
-            _ if relation.is_of_no_team() => select,
+        match (caller.teams(), relation.teams()) {
+            ([], _) | (_, Teams::OfNone) => select,
             // Rows that tell no team are not for those who see only some.
-            _ if !relation.has_teams() => select.and("1 = 0"),
-            teams => select
+            (_, Teams::NotTold) => select.and("1 = 0"),
+            (teams, Teams::Told) => select
                 .and("r.team_id in {team_ids:Array(String)}")
                 .bind("team_ids", Parameter::Texts(teams.to_vec())),
         }

@@ -11,6 +11,7 @@ create table if not exists audit_event_ids${on_cluster}
     tenant_id LowCardinality(String),
     event_id UUID codec(NONE),
     occurred_at DateTime64(6, 'UTC'),
+    -- Sent with every row that is delivered, and of no use here.
     inserted_at DateTime64(3, 'UTC') ephemeral
 )
 engine = ${engine MergeTree}

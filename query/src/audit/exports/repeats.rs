@@ -15,14 +15,12 @@ use uuid::Uuid;
 
 use super::snapshot::Snapshot;
 use crate::access::Caller;
+use crate::audit::copies;
 use crate::audit::filter::Conditions;
-use crate::audit::question::{KEY, KEYS};
 use crate::store::{Relation, TenantSelect};
 
-const IDS: &str = "r.event_id";
 const COPIES: &str = "r.event_id as event_id, toYYYYMM(r.occurred_at) as month, r.log_epoch as log_epoch, \
     r.kafka_partition as partition, r.kafka_offset as offset";
-const SENT_AGAIN: &str = "group by r.event_id having count() > 1";
 const FIRST_COPY_FIRST: &str = "order by r.event_id, r.log_epoch, r.kafka_partition, r.kafka_offset";
 const PLACE_BYTES: usize = 16;
 /// Left out in one month at most; 32 MiB on disk, about 100 MB in memory.
@@ -46,14 +44,12 @@ pub struct Copy {
 /// their copies.
 pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> TenantSelect {
     let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
-    let ids = |columns| TenantSelect::new(caller, Relation::AuditEventIds, columns);
-    let mut sent_again = ids(IDS);
+    let mut ids = copies::told(caller, copies::ID);
     if !filter.is_everything() {
-        sent_again = sent_again.and_in(IDS, filter.apply(all(IDS)));
+        ids = ids.and_in("r.event_id", filter.apply(all(copies::ID)));
     }
-    // By id alone, which is the order of the table: the engine then groups any number of them in constant memory.
-    let keys = ids(KEYS).and_in(IDS, sent_again.then(SENT_AGAIN));
-    all(COPIES).and_in(KEY, keys).then(FIRST_COPY_FIRST)
+    let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));
+    copies::with_keys(all(COPIES), keys).then(FIRST_COPY_FIRST)
 }
 
 /// Writes the files of an export.
