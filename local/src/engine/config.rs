@@ -7,6 +7,9 @@ use std::path::Path;
 
 /// Share of the memory limit for each of the caches of marks and of primary keys, as a divisor.
 const CACHE_DIVISOR: u64 = 16;
+/// Memory that has to be free for each thread of a statement. A server's default, 1 GiB, is all that this engine may use by default: no
+/// statement would ever have a second thread.
+const THREAD_BYTES_MIN: u64 = 64 << 20;
 
 /// `config.xml`: two folders as a policy `tiered` of volumes `hot` and `cold`, backups to a third.
 pub fn server(data: &Path, memory_bytes: u64) -> String {
@@ -62,10 +65,12 @@ pub fn server(data: &Path, memory_bytes: u64) -> String {
 /// data folder: no files and no network (sources, table engines), and no programs (the library would run an executable
 /// dictionary's command). The function `file` knows no grant: see [`super::file_calls`].
 pub fn users() -> String {
-    "<clickhouse>
+    format!(
+        "<clickhouse>
     <profiles>
         <default>
             <async_insert>0</async_insert>
+            <max_threads_min_free_memory_per_thread>{THREAD_BYTES_MIN}</max_threads_min_free_memory_per_thread>
             <implicit_select>0</implicit_select>
             <allow_introspection_functions>0</allow_introspection_functions>
         </default>
@@ -92,7 +97,7 @@ pub fn users() -> String {
     </quotas>
 </clickhouse>
 "
-    .to_owned()
+    )
 }
 
 fn escape(text: &str) -> String {

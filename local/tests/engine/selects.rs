@@ -334,6 +334,17 @@ async fn thirty_two_clients_work_at_the_same_time() {
 }
 
 #[tokio::test]
+async fn a_statement_has_a_thread_for_each_core() {
+    let engine = Engine::start();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let pipeline = engine
+        .sql("explain pipeline select max(number) from numbers_mt(100000000)")
+        .await;
+    let readers = format!("NumbersRange × {cores}");
+    assert!(cores == 1 || pipeline.contains(&readers), "{readers}: {pipeline}");
+}
+
+#[tokio::test]
 async fn statements_beyond_the_limit_wait_for_a_place() {
     let engine = Engine::start_with(&["--statements-max", "2"]);
     let selects = (0..12).map(|_| engine.sql("select sleep(0.1)"));
