@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::delivery::{Delivered, DeliveryError};
+use crate::lease::now_ms;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::partition::{Partition, Wanted};
 use crate::range::PartitionId;
@@ -34,7 +35,9 @@ pub enum Event {
 /// The end of a log, and what was known when it was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct LogEnd {
-    /// Offset after the last record, or after the markers of transactions behind it.
+    /// First offset of the log.
+    pub start: i64,
+    /// Offset after the last record, or after the markers of transactions behind it; records of open transactions count.
     pub end: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
@@ -56,6 +59,7 @@ pub struct Held {
     pub active: Option<Partition>,
     /// Whether fetching is paused.
     pub paused: bool,
+    since: Instant,
     /// Lives as long as the assignment.
     _alive: Arc<()>,
 }
@@ -113,6 +117,7 @@ impl Assignments {
                 assignment,
                 active: None,
                 paused: false,
+                since: Instant::now(),
                 _alive: alive,
             },
         );
@@ -166,6 +171,12 @@ impl Assignments {
             .filter_map(|(&slot, held)| held.active.as_mut().map(|active| (slot, held.assignment, active)))
     }
 
+    /// How many have been waiting for their start to be found out for so long.
+    pub fn resolving_for(&self, time: Duration) -> usize {
+        let waits = |held: &&Held| held.active.is_none() && held.since.elapsed() >= time;
+        self.held.values().filter(waits).count()
+    }
+
     /// The held partitions.
     pub fn held_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Held)> {
         self.held.iter_mut().map(|(&slot, held)| (slot, held))
@@ -213,9 +224,10 @@ impl Assignments {
 
     /// The commits that `slots` want, without beginning new batches.
     pub fn final_commits(&mut self, slots: &[Slot]) -> Vec<(Slot, Wanted)> {
+        let now_ms = now_ms();
         let wanted = |slot: &Slot| {
             let active = self.held.get_mut(slot)?.active.as_mut()?;
-            Some((*slot, active.wanted_commit(false)?))
+            Some((*slot, active.wanted_commit(false, now_ms)?))
         };
         slots.iter().filter_map(wanted).collect()
     }

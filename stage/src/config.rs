@@ -83,7 +83,7 @@ pub struct KafkaConfig {
     /// `host:port` of one broker or more, separated by commas.
     pub bootstrap: String,
     /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
-    /// on (auto-commit, offset reset, assignment strategy, isolation level) cannot be overridden.
+    /// on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -117,7 +117,9 @@ impl KafkaConfig {
             // What a producer's transaction took back is no record (KIP-98).
             .set("isolation.level", "read_committed")
             // Out of range is never answered by a jump.
-            .set("auto.offset.reset", "error");
+            .set("auto.offset.reset", "error")
+            // librdkafka skips what fails this check: the records of a flipped bit would be lost instead of judged.
+            .set("check.crcs", "false");
         config
     }
 }

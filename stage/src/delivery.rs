@@ -12,12 +12,13 @@ use tokio::sync::Semaphore;
 use crate::crash;
 use crate::inserts::{Batch, Inserts};
 use crate::intent::Intent;
-use crate::lease::Lease;
+use crate::lease::{Lease, now_ms};
 use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::Metrics;
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
 use crate::store::StoreError;
+use crate::turn::Turn;
 
 /// How a batch came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub struct Delivery<S> {
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
     cluster_id: String,
-    permits: HashMap<String, Semaphore>,
+    turns: HashMap<String, Arc<Semaphore>>,
 }
 
 impl<S: Stage> Delivery<S> {
@@ -83,14 +84,14 @@ impl<S: Stage> Delivery<S> {
             inserts,
             metrics,
             cluster_id,
-            permits: HashMap::new(),
+            turns: HashMap::new(),
         }
     }
 
-    /// At most `concurrency` batches at a time of each topic: what is stuck for one must not hold up the other.
+    /// At most `concurrency` batches at a time of each topic, not counting those that wait for their next attempt.
     pub fn with_concurrency<'a>(mut self, topics: impl Iterator<Item = &'a str>, concurrency: usize) -> Self {
-        self.permits = topics
-            .map(|topic| (topic.to_owned(), Semaphore::new(concurrency)))
+        self.turns = topics
+            .map(|topic| (topic.to_owned(), Arc::new(Semaphore::new(concurrency))))
             .collect();
         self
     }
@@ -98,9 +99,8 @@ impl<S: Stage> Delivery<S> {
     /// Delivers a batch.
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
         let unknown_topic = || DeliveryError::Stopped(format!("{} is no topic of this stage", job.range.id.topic));
-        let permits = self.permits.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
-        let closed = |error: tokio::sync::AcquireError| DeliveryError::Stopped(error.to_string());
-        let _permit = permits.acquire().await.map_err(closed)?;
+        let turns = self.turns.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
+        let turn = Turn::take(turns.clone()).await;
         let Job {
             range,
             intent,
@@ -116,11 +116,13 @@ impl<S: Stage> Delivery<S> {
             range: &range,
             lease: &lease,
             doubted: &AtomicBool::new(false),
+            turn: &turn,
         };
 
         let made = match self.store(&batch, &made, intent, how).await {
             Ok((rows, rejected)) => Prepared { rows, rejected, ..made },
             Err(error) => {
+                drop(turn);
                 if matches!(error, DeliveryError::Revoked) {
                     self.look_after(&range).await;
                 }
@@ -128,7 +130,7 @@ impl<S: Stage> Delivery<S> {
             }
         };
 
-        let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, allowed_lateness_ms);
+        let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
         self.insert_progress(&Progress {
             id: range.id.clone(),
             log_epoch: range.log_epoch,
@@ -160,7 +162,7 @@ impl<S: Stage> Delivery<S> {
             crash::point("after-begun");
         }
         let counts = match how {
-            How::Fill => self.fill(batch, made).await?,
+            How::Fill => self.fill(batch, made, 0).await?,
             How::Fresh | How::Repeat => self.insert_all(batch, made).await?,
         };
         // An engine that died between remembering a token and naming the part takes the next attempt for a repetition.
@@ -190,7 +192,7 @@ impl<S: Stage> Delivery<S> {
             return;
         };
         for piece in &block.pieces {
-            let now_ms = crate::lease::now_ms();
+            let now_ms = now_ms();
             let token = format!("{}/progress/{}/{now_ms}", progress.id, progress.aggregated_end);
             if let Err(error) = self.inserts.store().insert(block.table, piece, &token, now_ms).await {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
@@ -240,19 +242,39 @@ impl<S: Stage> Delivery<S> {
         }
         metrics.batch_records.observe(range.len() as f64);
         if let Some((oldest_ms, _)) = range.timestamps_ms() {
-            let age = (crate::lease::now_ms() - oldest_ms).max(0) as f64 / 1000.0;
+            let age = (now_ms() - oldest_ms).max(0) as f64 / 1000.0;
             metrics.age_seconds.get_or_create(&topic).observe(age);
         }
     }
 }
 
-/// The watermark after records up to `high_time_ms`: never back, never ahead of the clock.
-pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, allowed_lateness_ms: i64) -> i64 {
-    let reached = high_time_ms.map_or(before_ms, |high| high.min(crate::lease::now_ms()) - allowed_lateness_ms);
-    before_ms.max(reached)
+/// The watermark after records up to `high_time_ms`: never back, never ahead of the clock. That of before is ahead where the clock has been set
+/// back since it was frozen.
+pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, now_ms: i64, allowed_lateness_ms: i64) -> i64 {
+    let reached = high_time_ms.map_or(before_ms, |high| high - allowed_lateness_ms);
+    before_ms.max(reached).min(now_ms - allowed_lateness_ms)
 }
 
 /// An error that stops the partition.
 pub fn fatal(error: StoreError) -> DeliveryError {
     DeliveryError::Stopped(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::watermark_after;
+
+    #[test]
+    fn a_watermark_goes_neither_back_nor_ahead_of_the_clock() {
+        for (before, high, now, after) in [
+            (100, None, 1_000, 100),
+            (100, Some(500), 1_000, 490),
+            (100, Some(90), 1_000, 100),
+            (100, Some(5_000), 1_000, 990),
+            // Frozen by a clock that was set back since.
+            (7_000, Some(500), 1_000, 990),
+        ] {
+            assert_eq!(watermark_after(before, high, now, 10), after, "{before} {high:?}");
+        }
+    }
 }

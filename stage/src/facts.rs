@@ -20,6 +20,12 @@ pub enum FactsError {
     /// ClickHouse did not.
     #[error("clickhouse: {0}")]
     Store(#[from] StoreError),
+    /// A broker that lost touch with its cluster still answers, with the end that it knows.
+    #[error("the log ends at {log_end}, before what is known of it: asking again, whether that is so")]
+    Shorter {
+        /// Its end by that answer.
+        log_end: i64,
+    },
     /// Nobody answered in time.
     #[error("no answer in time")]
     Timeout,

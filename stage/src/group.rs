@@ -4,7 +4,7 @@
 //! is known: the callback acknowledges it with an empty list, and it is added when it is resolved. A partition that goes
 //! finishes the batch under way and commits it, or gives it up, before the callback returns.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -79,8 +79,10 @@ impl Group {
                 assignments.settle(&slots, Instant::now() + self.revoke_deadline);
                 assignments.final_commits(&slots)
             };
-            if let Err(error) = self.commit(consumer, &commits) {
-                tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner finds out");
+            for (_, commits) in by_topic(commits) {
+                if let Err(error) = self.commit(consumer, &commits) {
+                    tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner finds out");
+                }
             }
         }
         let active = self.drop_slots(&slots);
@@ -102,7 +104,7 @@ impl Group {
         active
     }
 
-    /// Commits synchronously; gives the time before the request was sent.
+    /// Commits synchronously what partitions of one topic want; gives the time before the request was sent.
     pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<i64> {
         let sent_ms = now_ms();
         if wanted.is_empty() {
@@ -111,21 +113,26 @@ impl Group {
         if consumer.assignment_lost() {
             return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         }
-        // A request each topic: librdkafka tells of an error only when all partitions of a request have one, and what goes wrong
-        // with a commit (a deleted topic, missing rights) goes wrong with a topic.
-        let topics: BTreeSet<usize> = wanted.iter().map(|((topic, _), _)| *topic).collect();
-        for topic in topics {
-            let mut list = TopicPartitionList::new();
-            for (slot, wanted) in wanted.iter().filter(|(slot, _)| slot.0 == topic) {
-                let id = self.assignments().id(*slot);
-                let mut element = list.add_partition(&id.topic, id.partition);
-                element.set_offset(Offset::Offset(wanted.offset))?;
-                element.set_metadata(wanted.metadata.encode());
-            }
-            consumer.commit(&list, CommitMode::Sync)?;
+        let mut list = TopicPartitionList::new();
+        for (slot, wanted) in wanted {
+            let id = self.assignments().id(*slot);
+            let mut element = list.add_partition(&id.topic, id.partition);
+            element.set_offset(Offset::Offset(wanted.offset))?;
+            element.set_metadata(wanted.metadata.encode());
         }
+        consumer.commit(&list, CommitMode::Sync)?;
         Ok(sent_ms)
     }
+}
+
+/// What is wanted, by topic: what goes wrong with a commit (a deleted topic, missing rights) goes wrong with a topic, and another one must not
+/// wait for it.
+pub fn by_topic(wanted: Vec<(Slot, Wanted)>) -> BTreeMap<usize, Vec<(Slot, Wanted)>> {
+    let mut topics: BTreeMap<usize, Vec<(Slot, Wanted)>> = BTreeMap::new();
+    for (slot, wanted) in wanted {
+        topics.entry(slot.0).or_default().push((slot, wanted));
+    }
+    topics
 }
 
 impl ClientContext for Group {}

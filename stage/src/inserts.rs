@@ -15,6 +15,7 @@ use crate::metrics::{ClassLabel, Metrics, TableLabel};
 use crate::range::Range;
 use crate::retry::Backoff;
 use crate::store::{Store, StoreError};
+use crate::turn::Turn;
 
 /// How long one attempt may take in all, beyond the time-outs of its parts: a server that accepts and never answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(180);
@@ -31,6 +32,8 @@ pub struct Batch<'a> {
     pub lease: &'a Lease,
     /// Whether the outcome of any attempt was unknown: a token that is known then does not prove that its rows are there.
     pub doubted: &'a AtomicBool,
+    /// Its turn, which it leaves to others while it waits.
+    pub turn: &'a Turn,
 }
 
 impl Batch<'_> {
@@ -162,7 +165,7 @@ impl Inserts {
                 return Err(Failed::Revoked);
             }
             if !batch.lease.is_fresh(self.lease_life) {
-                tokio::time::sleep(LEASE_POLL_INTERVAL).await;
+                batch.turn.rest(LEASE_POLL_INTERVAL).await;
                 continue;
             }
             let outcome = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt()).await;
@@ -181,7 +184,7 @@ impl Inserts {
             let wait = backoff.next_wait();
             tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
                 wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
-            tokio::time::sleep(wait).await;
+            batch.turn.rest(wait).await;
         }
     }
 

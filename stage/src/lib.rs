@@ -40,6 +40,7 @@ pub mod stage;
 pub mod store;
 mod surviving_end;
 pub mod telemetry;
+mod turn;
 mod write_epoch;
 
 pub use run::{RunError, RunOptions, run, terminated};

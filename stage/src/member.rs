@@ -72,12 +72,14 @@ pub struct Member<S> {
     options: MemberOptions,
     metrics: Metrics,
     health: Health,
-    /// A commit whose outcome is unknown was sent then; the next attempt comes after a wait.
-    doubt: Option<Doubt>,
+    /// Commits whose outcomes are unknown, by topic; the next attempt comes after a wait.
+    doubts: BTreeMap<usize, Doubt>,
     stalled_since: Option<Instant>,
     bounds_due: Instant,
     /// Lives as long as questions about the ends of the logs are under way.
     asking: Weak<()>,
+    /// Lives as long as somebody waits for the answers.
+    alive: Arc<()>,
     /// A partition may have been made again or cut.
     suspects: bool,
     last_suspicion: Option<Instant>,
@@ -105,10 +107,11 @@ impl<S: Stage> Member<S> {
             options,
             metrics,
             health,
-            doubt: None,
+            doubts: BTreeMap::new(),
             stalled_since: None,
             bounds_due: Instant::now(),
             asking: Weak::new(),
+            alive: Arc::default(),
             suspects: false,
             last_suspicion: None,
             clocks: (Instant::now(), now_ms()),
@@ -306,7 +309,7 @@ impl<S: Stage> Member<S> {
         self.group().assignments().settle(&slots, deadline);
         while !self.wanted_commits(false).is_empty() && Instant::now() < deadline {
             self.commit_and_deliver(false);
-            if self.doubt.is_some() {
+            if !self.doubts.is_empty() {
                 std::thread::sleep(IDLE_WAIT);
             }
         }

@@ -82,6 +82,8 @@ pub struct Metrics {
     pub buffered_bytes: Gauge,
     /// Batches under way.
     pub batches_in_flight: Gauge,
+    /// Partitions whose start is being found out.
+    pub resolving_partitions: Gauge,
     /// Partitions that are stopped by an error.
     pub stopped_partitions: Gauge,
     /// Partitions held.
@@ -120,6 +122,7 @@ impl Metrics {
             watermark_seconds: Family::default(),
             buffered_bytes: Gauge::default(),
             batches_in_flight: Gauge::default(),
+            resolving_partitions: Gauge::default(),
             stopped_partitions: Gauge::default(),
             assigned_partitions: Gauge::default(),
         };
@@ -192,6 +195,11 @@ impl Metrics {
             "partitions_stopped",
             "Partitions stopped by an error",
             m.stopped_partitions,
+        );
+        registry.register(
+            "partitions_resolving",
+            "Partitions that are not fetched yet, because where they go on is being found out",
+            m.resolving_partitions,
         );
         registry.register("partitions_assigned", "Partitions held", m.assigned_partitions);
         metrics

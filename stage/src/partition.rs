@@ -44,6 +44,8 @@ pub struct Completeness {
 
 /// For so long a partition has had no record when it has gone quiet.
 const QUIET: Duration = Duration::from_millis(250);
+/// What was fetched before it was deleted may still be in a queue for less.
+const STARVED_MAX: Duration = Duration::from_secs(10);
 /// A range is large with this part of the rows that it may have.
 const LARGE: usize = 16;
 
@@ -91,6 +93,8 @@ pub struct Partition {
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
     phase: Phase,
+    /// The log was seen to begin behind this offset, which was to come next, then.
+    deleted_since: Option<(i64, Instant)>,
 }
 
 impl Partition {
@@ -110,6 +114,7 @@ impl Partition {
             closed: VecDeque::new(),
             recovery: plan.recovery,
             phase: Phase::Idle,
+            deleted_since: None,
         }
     }
 
@@ -176,13 +181,16 @@ impl Partition {
     }
 
     /// The commit it wants: the end of what is delivered, the next intent, or both. Without `announce` no new batch begins.
-    pub fn wanted_commit(&mut self, announce: bool) -> Option<Wanted> {
+    ///
+    /// No batch freezes a watermark that is ahead of the clock: one that was may have been set back since.
+    pub fn wanted_commit(&mut self, announce: bool, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
             Phase::Delivered { end } => end,
             Phase::Delivering { .. } | Phase::Stopped => return None,
         };
-        let (watermark_ms, write_epoch) = (self.watermark_ms, self.write_epoch);
+        let watermark_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
+        let write_epoch = self.write_epoch;
         let intent = self.closed.front_mut().filter(|_| announce).map(|closed| {
             *closed.intent.get_or_insert(Intent {
                 end: closed.range.end,
@@ -280,6 +288,19 @@ impl Partition {
         self.write_epoch = self.write_epoch.max(write_epoch);
     }
 
+    /// Whether what comes next was deleted from the log, which begins at `log_start` now, and has not come for a while although there is room:
+    /// librdkafka tells of that once, in the queue of records that a pause empties, and fetches no more.
+    pub fn is_starved(&mut self, log_start: i64, now: Instant) -> bool {
+        let next = self.filling.next();
+        if next >= log_start || self.is_full() {
+            self.deleted_since = None;
+            return false;
+        }
+        let known = self.deleted_since.filter(|(offset, _)| *offset == next);
+        let (_, since) = *self.deleted_since.insert(known.unwrap_or((next, now)));
+        now.saturating_duration_since(since) >= STARVED_MAX
+    }
+
     /// Whether a batch is under way.
     pub fn is_delivering(&self) -> bool {
         matches!(self.phase, Phase::Delivering { .. })
@@ -363,3 +384,6 @@ impl Partition {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,11 +71,19 @@ impl Facts {
         intent.or(self.begun.map(|begun| begun.intent))
     }
 
+    /// Whether all that speaks for another log is where it ends.
+    pub fn is_merely_shorter(&self) -> bool {
+        is_cut(self) && !self.has_other_records()
+    }
+
     /// Whether the log is another one than what is known was read from: shorter, or with other records.
     pub fn is_new_life(&self) -> bool {
+        is_cut(self) || self.has_other_records()
+    }
+
+    fn has_other_records(&self) -> bool {
         let (_, ledger) = of_this_life(self);
-        let other_tail = ledger.is_some_and(|ledger| ledger.tail_matches == Some(false));
-        is_cut(self) || other_tail || self.pending_matches == Some(false)
+        ledger.is_some_and(|ledger| ledger.tail_matches == Some(false)) || self.pending_matches == Some(false)
     }
 }
 

@@ -35,6 +35,8 @@ pub enum ProbeError {
 /// A client for questions about the offsets of a group and the logs.
 pub struct Probe {
     consumer: BaseConsumer<Connection>,
+    /// Sees what transactions have not committed yet, and is asked for nothing but where logs end.
+    uncommitted: BaseConsumer<Connection>,
     group: String,
     /// Only one assignment at a time.
     reading: Mutex<()>,
@@ -45,6 +47,8 @@ pub struct Probe {
 pub struct LogBounds {
     /// First offset.
     pub start: i64,
+    /// The last stable offset: nothing from here on is handed out, because a transaction before it is open (KIP-98).
+    pub stable_end: i64,
     /// Offset after the last.
     pub end: i64,
 }
@@ -63,8 +67,11 @@ impl Probe {
         config
             .set("queued.max.messages.kbytes", "1024")
             .set("enable.partition.eof", "true");
+        let consumer = config.create_with_context(Connection::default())?;
+        config.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            consumer: config.create_with_context(Connection::default())?,
+            consumer,
+            uncommitted: config.create_with_context(Connection::default())?,
             group: group.to_owned(),
             reading: Mutex::new(()),
         })
@@ -100,12 +107,13 @@ impl Probe {
         Ok(list.groups().iter().all(|group| group.members().is_empty()))
     }
 
-    /// The log's bounds.
+    /// The log's bounds. Its end is asked for last: where both ends are one, nothing was open then.
     pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
-        let (start, end) = self
-            .consumer
-            .fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT)?;
-        Ok(LogBounds { start, end })
+        let of =
+            |consumer: &BaseConsumer<Connection>| consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
+        let (start, stable_end) = of(&self.consumer)?;
+        let (_, end) = of(&self.uncommitted)?;
+        Ok(LogBounds { start, stable_end, end })
     }
 
     /// The group's commit.

@@ -4,6 +4,7 @@
 //! let go. Stages whose rows do not know their records cannot be repaired: their exactness rests on tokens and leases.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::delivery::{Delivery, DeliveryError, fatal};
 use crate::inserts::Batch;
@@ -16,10 +17,12 @@ use crate::store::StoreError;
 
 /// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
 const READ_BACKS_MAX: usize = 5;
+/// How long a partition that was lost may be looked after.
+const LOOK_AFTER_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl<S: Stage> Delivery<S> {
-    /// Inserts those rows that the tables do not have.
-    pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
+    /// Inserts those rows that the tables do not have. Of each delivery, every round has another number.
+    pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared, round: usize) -> Result<(u64, u64), DeliveryError> {
         let tables = self.stage.tables_by_offset(&batch.range.id.topic);
         if tables.is_empty() {
             return self.insert_all(batch, made).await; // rows that do not know their records cannot be compared
@@ -37,8 +40,10 @@ impl<S: Stage> Delivery<S> {
             .repairs
             .get_or_create(&ClassLabel { class: "missing" })
             .inc();
-        // Tokens of their own: those of the range may be remembered for other content.
-        let token = format!("{}/fill/{}", batch.token, offsets_hash(&missing.blocks).map_err(fatal)?);
+        // Tokens of their own: those of the range may be remembered for other content, and those of the round before for rows that the
+        // engine does not have, because it died in between.
+        let hash = offsets_hash(&missing.blocks).map_err(fatal)?;
+        let token = format!("{}/fill/{hash}/{round}", batch.token);
         self.insert_all(&Batch { token, ..*batch }, &missing).await?;
         Ok((made.rows, made.rejected))
     }
@@ -49,7 +54,7 @@ impl<S: Stage> Delivery<S> {
         if tables.is_empty() {
             return Ok(None);
         }
-        for _ in 0..READ_BACKS_MAX {
+        for round in 1..=READ_BACKS_MAX {
             let stored = self.read_back(batch, &tables).await?;
             let expired = self.expired(batch, made).await?;
             let is_there = |offset: i64| stored.has(offset) || expired.contains(&offset);
@@ -71,7 +76,7 @@ impl<S: Stage> Delivery<S> {
                     .await?;
             }
             if !complete {
-                self.fill(batch, made).await?;
+                self.fill(batch, made, round).await?;
             }
         }
         Err(DeliveryError::Stopped(format!(
@@ -106,6 +111,14 @@ impl<S: Stage> Delivery<S> {
     /// The partition went to another member while we were inserting. What we sent may land after that member read its rows
     /// back, so we look ourselves, and leave one copy.
     pub async fn look_after(&self, range: &Range) {
+        let looked = tokio::time::timeout(LOOK_AFTER_TIMEOUT, self.leave_one_copy(range)).await;
+        if looked.is_err() {
+            let Range { id, start, end, .. } = range;
+            tracing::error!(partition = %id, start, end, "cannot check a lost partition in time");
+        }
+    }
+
+    async fn leave_one_copy(&self, range: &Range) {
         for table in self.stage.tables_by_offset(&range.id.topic) {
             let outcome = match read_back::read(self.inserts.store(), &[table], range).await {
                 Ok(stored) if stored.doubled.is_empty() => continue,

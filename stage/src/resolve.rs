@@ -3,7 +3,7 @@
 //! Repeats until every server has answered: a partition whose start is not known is not fetched.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horolog_schemas::held_timestamp_ms;
 
@@ -37,6 +37,10 @@ pub struct Resolved {
 /// How long one attempt may take: a server that accepts and never answers must not hold a partition for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A log has to be shorter than what is known of it for so long before it is taken to have lost its end: longer than a broker is the leader
+/// of a partition that has lost touch with its cluster (`broker.session.timeout.ms`, 9 s by default).
+const SHORTER_FOR: Duration = Duration::from_secs(12);
+
 /// What finding out needs.
 pub struct Resolver<S> {
     /// Questions to Kafka.
@@ -57,8 +61,9 @@ impl<S: Stage> Resolver<S> {
     /// Repeats until it is found out.
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();
+        let mut shorter_since = None;
         while still_wanted() {
-            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id)).await;
+            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id, &mut shorter_since)).await;
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
                 Ok(resolved) => {
                     if resolved.plan.repeats_a_part() {
@@ -79,10 +84,18 @@ impl<S: Stage> Resolver<S> {
         None
     }
 
-    async fn attempt(&self, id: &PartitionId) -> Result<Resolved, FactsError> {
+    async fn attempt(&self, id: &PartitionId, shorter_since: &mut Option<Instant>) -> Result<Resolved, FactsError> {
         // What is written down below is true of this moment: whoever slept since then is refused by the table.
         let asked_ms = now_ms();
         let (facts, partitions) = self.gather(id).await?;
+        if facts.is_merely_shorter() {
+            if shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
+                let log_end = facts.log_end;
+                return Err(FactsError::Shorter { log_end });
+            }
+        } else {
+            *shorter_since = None;
+        }
         let plan = decide(&facts);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         if plan.new_epoch {

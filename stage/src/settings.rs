@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 
-/// Columns of text are addressed with 31 bits: a batch stays well below.
-const BATCH_BYTES_MAX: u64 = 1 << 30;
+/// Columns of text are addressed with 31 bits: a batch, with the record that makes it full, stays well below.
+const BATCH_BYTES_MAX: u64 = 1 << 29;
 /// A writer that sleeps is shut out after so long, and the servers remember tokens for longer.
 const LEASE_S: RangeInclusive<u64> = 1..=3_600;
 /// The broker takes a member for dead that does not poll for five minutes.

@@ -71,7 +71,7 @@ fn run(seed: u64) {
                 }
             }
             // A commit expires only long after its last batch was done.
-            _ if life.job.is_none() && life.partition.wanted_commit(true).is_none() => {
+            _ if life.job.is_none() && life.partition.wanted_commit(true, world.now_ms).is_none() => {
                 let pending = world
                     .committed
                     .as_ref()

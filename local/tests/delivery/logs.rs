@@ -235,13 +235,7 @@ fn a_batch_begun_by_a_host_whose_clock_is_ahead_is_in_the_ledger_once_it_is_stor
 #[test]
 fn transactions_are_stored_once_aborted_ones_never_and_their_markers_do_not_hold_completeness_back() {
     let flow = Flow::new(Bed::shared(), "transactions", 1);
-    let mut config = rdkafka::ClientConfig::new();
-    config
-        .set("bootstrap.servers", flow.bed.kafka())
-        .set("transactional.id", &flow.topic)
-        .set("transaction.timeout.ms", "600000");
-    let producer: BaseProducer = config.create().unwrap();
-    producer.init_transactions(STORED_DEADLINE).unwrap();
+    let producer = in_transactions(&flow);
     let _stages = [
         flow.ingest(&[]),
         flow.aggregate(&[
@@ -252,11 +246,7 @@ fn transactions_are_stored_once_aborted_ones_never_and_their_markers_do_not_hold
     for transaction in 0..6_u64 {
         producer.begin_transaction().unwrap();
         for number in 0..50 {
-            let sample = flow.sample(transaction * 50 + number, now_ms());
-            let payload = sample.payload.unwrap();
-            producer
-                .send(BaseRecord::<[u8], [u8]>::to(&flow.topic).partition(0).payload(&payload))
-                .unwrap();
+            send(&producer, &flow, transaction * 50 + number);
         }
         if transaction % 2 == 0 {
             producer.commit_transaction(STORED_DEADLINE).unwrap();
@@ -272,14 +262,69 @@ fn transactions_are_stored_once_aborted_ones_never_and_their_markers_do_not_hold
     wait_until(
         STORED_DEADLINE,
         "the partition is complete behind its last marker",
-        || {
-            let watermark: Vec<i64> = flow.bed.sql(&format!(
-                "select toUnixTimestamp64Milli(max(watermark)) from partition_progress where kafka_topic = '{}'",
-                flow.topic
-            ));
-            watermark[0] > last_ms
-        },
+        || watermark_ms(&flow, 0) > last_ms,
     );
+}
+
+#[test]
+fn a_partition_with_an_open_transaction_is_not_complete_and_shows_its_lag() {
+    let flow = Flow::new(Bed::shared(), "open-transaction", 2);
+    let aggregate = flow.aggregate(&[
+        ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "0"),
+        ("HOROLOG_AGGREGATE__COMPLETENESS__IDLE_AFTER_S", "1"),
+    ]);
+    let _ingest = flow.ingest(&[]);
+    let producer = in_transactions(&flow);
+    producer.begin_transaction().unwrap();
+    send(&producer, &flow, 0);
+    producer.flush(STORED_DEADLINE).unwrap();
+    let opened_ms = now_ms();
+    flow.produce_at([now_ms()]);
+    // The other partition is idle, and so complete, for long enough that this one would have been.
+    wait_until(STORED_DEADLINE, "the partition without records is complete", || {
+        watermark_ms(&flow, 1) > opened_ms + 10_000
+    });
+    assert!(
+        watermark_ms(&flow, 0) < opened_ms,
+        "nothing behind an open transaction can be read"
+    );
+    let (_, metrics) = flow.bed.get(&format!("{}/metrics", aggregate.http()));
+    let lag = format!("horolog_lag_records{{topic=\"{}\",partition=\"0\"}} 2", flow.topic);
+    assert!(metrics.contains(&lag), "{lag} in {metrics}");
+    producer.commit_transaction(STORED_DEADLINE).unwrap();
+    flow.count_sent(1);
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+    let late: u64 = flow.bed.one(&format!(
+        "select sum(late) from batch_ledger final where stage = 'aggregate' and kafka_topic = '{}'",
+        flow.topic
+    ));
+    assert_eq!(late, 0);
+}
+
+/// A producer of transactions on the flow's topic.
+fn in_transactions(flow: &Flow<'_>) -> BaseProducer {
+    let mut config = rdkafka::ClientConfig::new();
+    config
+        .set("bootstrap.servers", flow.bed.kafka())
+        .set("transactional.id", &flow.topic)
+        .set("transaction.timeout.ms", "600000");
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(STORED_DEADLINE).unwrap();
+    producer
+}
+
+fn send(producer: &BaseProducer, flow: &Flow<'_>, number: u64) {
+    let payload = flow.sample(number, now_ms()).payload.unwrap();
+    let record = BaseRecord::<[u8], [u8]>::to(&flow.topic).partition(0).payload(&payload);
+    producer.send(record).unwrap();
+}
+
+fn watermark_ms(flow: &Flow<'_>, partition: i32) -> i64 {
+    flow.bed.one(&format!(
+        "select toUnixTimestamp64Milli(max(watermark)) from partition_progress where kafka_topic = '{}' and kafka_partition = {partition}",
+        flow.topic
+    ))
 }
 
 #[test]

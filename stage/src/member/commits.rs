@@ -12,6 +12,7 @@ use super::Member;
 use crate::assignment::{AssignmentId, Event, Slot};
 use crate::crash;
 use crate::delivery::{DeliveryError, Job};
+use crate::group::by_topic;
 use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::Wanted;
@@ -21,38 +22,51 @@ use crate::stage::Stage;
 /// How long to wait for the group's offsets.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A commit whose outcome is unknown.
+/// A commit of a topic whose outcome is unknown.
 pub(super) struct Doubt {
+    since: Instant,
     sent_ms: i64,
     next_attempt: Instant,
     backoff: Backoff,
+    why: String,
 }
 
 impl<S: Stage> Member<S> {
     /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
     pub(super) fn commit_and_deliver(&mut self, announce: bool) {
-        if self
-            .doubt
-            .as_ref()
-            .is_some_and(|doubt| Instant::now() < doubt.next_attempt)
-        {
-            return;
+        let wanted = by_topic(self.wanted_commits(announce));
+        self.doubts.retain(|topic, _| wanted.contains_key(topic));
+        for (topic, wanted) in wanted {
+            self.commit_topic(topic, wanted);
         }
-        let mut wanted = self.wanted_commits(announce);
-        if let Some(sent_ms) = self.doubt.as_ref().map(|doubt| doubt.sent_ms) {
+    }
+
+    fn commit_topic(&mut self, topic: usize, mut wanted: Vec<(Slot, Wanted)>) {
+        if let Some(doubt) = self.doubts.get(&topic) {
+            let sent_ms = doubt.sent_ms;
+            if Instant::now() < doubt.next_attempt {
+                return;
+            }
             match self.resolve_doubt(wanted, sent_ms) {
                 Ok(left) => wanted = left,
-                Err(error) => return self.commit_failed(&error, sent_ms),
+                Err(error) => return self.commit_failed(topic, &error, sent_ms),
             }
         }
         let sent_ms = now_ms();
         match self.group().commit(&self.consumer, &wanted) {
             Ok(sent_ms) => {
-                self.doubt = None;
+                self.doubts.remove(&topic);
                 self.accepted(&wanted, sent_ms);
             }
-            Err(error) => self.commit_failed(&error, sent_ms),
+            Err(error) => self.commit_failed(topic, &error, sent_ms),
         }
+    }
+
+    /// A topic whose commits have had unknown outcomes for so long, and why.
+    pub(super) fn doubted_for(&self, time: Duration) -> Option<(String, &str)> {
+        let (&topic, doubt) = self.doubts.iter().find(|(_, doubt)| doubt.since.elapsed() >= time)?;
+        let id = self.group().assignments().id((topic, 0));
+        Some((id.topic.to_string(), &doubt.why))
     }
 
     pub(super) fn wanted_commits(&self, announce: bool) -> Vec<(Slot, Wanted)> {
@@ -66,7 +80,7 @@ impl<S: Stage> Member<S> {
                 partition.set_write_epoch(write_epoch);
                 let wanted = partition
                     .renewal(now_ms, renewal_age_ms)
-                    .or_else(|| partition.wanted_commit(announce));
+                    .or_else(|| partition.wanted_commit(announce, now_ms));
                 Some((slot, wanted?))
             })
             .collect()
@@ -118,20 +132,21 @@ impl<S: Stage> Member<S> {
         self.consumer.committed_offsets(list, COMMITTED_TIMEOUT)
     }
 
-    fn commit_failed(&mut self, error: &KafkaError, sent_ms: i64) {
+    fn commit_failed(&mut self, topic: usize, error: &KafkaError, sent_ms: i64) {
         self.metrics.commit_failures.inc();
+        let now = Instant::now();
         // What is found to be committed may be of the first of several attempts.
-        let (sent_ms, mut backoff) = match self.doubt.take() {
-            Some(doubt) => (doubt.sent_ms, doubt.backoff),
-            None => (sent_ms, Backoff::default()),
-        };
-        let wait = backoff.next_wait();
-        tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the commit's outcome is unknown");
-        self.doubt = Some(Doubt {
+        let doubt = self.doubts.entry(topic).or_insert_with(|| Doubt {
+            since: now,
             sent_ms,
-            next_attempt: Instant::now() + wait,
-            backoff,
+            next_attempt: now,
+            backoff: Backoff::default(),
+            why: String::new(),
         });
+        let wait = doubt.backoff.next_wait();
+        tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "the commit's outcome is unknown");
+        doubt.next_attempt = now + wait;
+        doubt.why = error.to_string();
     }
 
     fn accepted(&self, wanted: &[(Slot, Wanted)], sent_ms: i64) {

@@ -17,6 +17,10 @@ use crate::stage::{Progress, Stage};
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
+/// So long a partition may wait for its start before somebody should know.
+const RESOLVING_MAX: Duration = Duration::from_secs(60);
+/// A clock is slewed by less, and only ever stepped back by more.
+const CLOCK_SET_BACK_MS: i64 = 1_000;
 
 impl<S: Stage> Member<S> {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
@@ -42,9 +46,12 @@ impl<S: Stage> Member<S> {
         self.bounds_due = Instant::now() + interval;
         let asking = Arc::new(());
         self.asking = Arc::downgrade(&asking);
-        let (probe, events) = (self.probe.clone(), self.events.clone());
+        let (probe, events, wanted) = (self.probe.clone(), self.events.clone(), Arc::downgrade(&self.alive));
         self.runtime.spawn_blocking(move || {
             for question in questions {
+                if wanted.strong_count() == 0 {
+                    break; // the process waits for this thread before it ends
+                }
                 if let Ok(log_end) = question.ask(&probe) {
                     drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
                 }
@@ -53,10 +60,16 @@ impl<S: Stage> Member<S> {
         });
     }
 
-    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know.
+    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know. While it was ahead, idle
+    /// partitions may have come to watermarks that no table took; those that were stated are still right.
     fn watch_the_clock(&mut self) {
         let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
         let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
+        if jumped_ms < -CLOCK_SET_BACK_MS {
+            tracing::warn!(jumped_ms, "the clock was set back: what it led to is found out anew");
+            let slots = self.group().assignments().slots();
+            self.start_anew(&slots);
+        }
         if jumped_ms.abs() <= self.options.max_clock_skew_ms {
             return;
         }
@@ -76,21 +89,37 @@ impl<S: Stage> Member<S> {
 
     /// Ready as long as no partition is stopped and batches are taken.
     fn tell_health(&self) {
+        match self.trouble() {
+            Some(trouble) => self.health.not_ready(&trouble),
+            None => self.health.ready(),
+        }
+    }
+
+    /// The worst that somebody should know of.
+    fn trouble(&self) -> Option<String> {
         let mut assignments = self.group().assignments();
         let stopped = assignments
             .active_mut()
             .filter(|(_, _, partition)| partition.is_stopped())
             .count();
         self.metrics.stopped_partitions.set(stopped as i64);
+        let resolving = assignments.resolving_for(Duration::ZERO);
+        self.metrics.resolving_partitions.set(resolving as i64);
+        let waiting = assignments.resolving_for(RESOLVING_MAX);
+        drop(assignments);
         if stopped > 0 {
-            self.health
-                .not_ready(&format!("{stopped} partitions are stopped by errors: see the log"));
-        } else if let Some(why) = self.delivery.inserts.refused_for(REFUSED_MAX) {
-            self.health
-                .not_ready(&format!("clickhouse does not take batches, repeating: {why}"));
-        } else {
-            self.health.ready();
+            return Some(format!("{stopped} partitions are stopped by errors: see the log"));
         }
+        if waiting > 0 {
+            return Some(format!(
+                "{waiting} partitions do not find out where they go on: see the log"
+            ));
+        }
+        if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {
+            return Some(format!("kafka does not take commits of {topic}, repeating: {why}"));
+        }
+        let why = self.delivery.inserts.refused_for(REFUSED_MAX)?;
+        Some(format!("clickhouse does not take batches, repeating: {why}"))
     }
 
     /// Takes an answer; a log that ends before what had been read when it was asked for was cut or made again.
@@ -102,6 +131,11 @@ impl<S: Stage> Member<S> {
         let Some(partition) = held.active.as_mut() else { return };
         if log_end.next_offset > log_end.end {
             tracing::warn!(partition = %partition.id, log_end = log_end.end, "the log is shorter than what was read");
+            drop(assignments);
+            return self.start_anew(&[slot]);
+        }
+        if partition.is_starved(log_end.start, Instant::now()) {
+            tracing::warn!(partition = %partition.id, log_start = log_end.start, "the log begins behind what comes next, and nothing comes");
             drop(assignments);
             return self.start_anew(&[slot]);
         }
@@ -153,9 +187,11 @@ impl Question {
         let asked_at_ms = now_ms();
         let bounds = probe.bounds(&self.id)?;
         let is_read = self.is_at_rest
+            && bounds.stable_end == bounds.end
             && (bounds.start..bounds.end).contains(&self.next_offset)
             && !probe.has_record_from(&self.id, self.next_offset)?;
         Ok(LogEnd {
+            start: bounds.start,
             end: bounds.end,
             is_read,
             partitions,

@@ -159,6 +159,29 @@ fn a_shorter_log_is_a_new_life() {
 }
 
 #[test]
+fn an_answer_that_is_only_too_short_is_told_from_a_log_with_other_records() {
+    let short = Facts {
+        committed: committed(1_100, 1, None),
+        ledger: ledger(1, 1_100).map(|ledger| LedgerEnd {
+            tail_matches: None,
+            ..ledger
+        }),
+        ..LOG
+    };
+    assert!(short.is_new_life() && short.is_merely_shorter());
+    let other = Facts {
+        pending_matches: Some(false),
+        ..short
+    };
+    assert!(other.is_new_life() && !other.is_merely_shorter());
+    let whole = Facts {
+        log_end: 1_100,
+        ..short
+    };
+    assert!(!whole.is_new_life() && !whole.is_merely_shorter());
+}
+
+#[test]
 fn a_log_that_lost_its_end_goes_on_behind_the_last_batch_that_survived() {
     let facts = Facts {
         committed: committed(100, 1, None),

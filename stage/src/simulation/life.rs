@@ -91,7 +91,7 @@ impl Life {
         let wanted = self
             .partition
             .renewal(i64::MAX / 2, 0)
-            .or_else(|| self.partition.wanted_commit(true));
+            .or_else(|| self.partition.wanted_commit(true, world.now_ms));
         let Some(wanted) = wanted else { return };
         let reaches_the_broker = random.random_bool(0.9);
         if reaches_the_broker {

@@ -1,0 +1,92 @@
+use std::time::{Duration, Instant};
+
+use horolog_schemas::RawRecord;
+
+use super::{Completeness, Limits, Partition, STARVED_MAX};
+use crate::plan::Plan;
+use crate::range::PartitionId;
+use crate::resolve::Resolved;
+
+const LATENESS_MS: i64 = 120_000;
+const NOW_MS: i64 = 1_800_000_000_000;
+const LIMITS: Limits = Limits {
+    rows_max: 1,
+    bytes_max: usize::MAX,
+    age_max: Duration::ZERO,
+    age_min: Duration::ZERO,
+};
+
+/// Goes on at offset 10.
+fn partition() -> Partition {
+    let plan = Plan {
+        log_epoch: 1,
+        new_epoch: false,
+        start: 10,
+        fetch_from: 10,
+        gap: None,
+        left_behind: None,
+        recovery: None,
+    };
+    let resolved = Resolved {
+        plan,
+        watermark_ms: NOW_MS - 3_600_000,
+        write_epoch: 0,
+        partitions: 1,
+    };
+    let completeness = Completeness {
+        allowed_lateness_ms: LATENESS_MS,
+        idle_after: Duration::ZERO,
+    };
+    Partition::new(PartitionId::new("metrics", 0), &resolved, completeness)
+}
+
+fn record(offset: i64) -> RawRecord<'static> {
+    RawRecord {
+        offset,
+        timestamp_ms: NOW_MS,
+        key: None,
+        payload: None,
+    }
+}
+
+#[test]
+fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
+    let mut partition = partition();
+    let ahead_ms = NOW_MS + 7_200_000;
+    let progress = partition.at_log_end(10, ahead_ms, Instant::now()).unwrap();
+    assert_eq!(progress.watermark_ms, ahead_ms - LATENESS_MS);
+    partition.push(&record(10), &LIMITS, Instant::now(), ahead_ms);
+    let wanted = partition.wanted_commit(true, NOW_MS).unwrap();
+    assert_eq!(wanted.metadata.intent.unwrap().watermark_ms, NOW_MS - LATENESS_MS);
+}
+
+#[test]
+fn an_idle_partition_is_not_complete_while_its_log_goes_on() {
+    let mut partition = partition();
+    assert!(partition.at_log_end(11, NOW_MS, Instant::now()).is_none());
+    assert!(partition.at_log_end(10, NOW_MS, Instant::now()).is_some());
+}
+
+#[test]
+fn a_partition_is_starved_when_what_comes_next_is_deleted_and_does_not_come_for_a_while() {
+    let mut partition = partition();
+    let begun = Instant::now();
+    let later = begun + STARVED_MAX;
+    assert!(
+        !partition.is_starved(10, begun) && !partition.is_starved(10, later),
+        "it is still in the log"
+    );
+    assert!(!partition.is_starved(11, begun), "it may be in a queue");
+    assert!(partition.is_starved(11, later));
+    partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun, NOW_MS);
+    assert!(!partition.is_starved(12, later), "it came");
+    assert!(partition.is_starved(12, later + STARVED_MAX));
+    for offset in [11, 12] {
+        partition.push(&record(offset), &LIMITS, begun, NOW_MS);
+    }
+    assert!(partition.is_full());
+    assert!(
+        !partition.is_starved(20, later) && !partition.is_starved(20, later + STARVED_MAX),
+        "it is held back"
+    );
+}
