@@ -5,6 +5,7 @@
 //! ([`marks`]): so whoever comes after a crash knows whether it was sent, and a record is sent once however often the
 //! command runs. What is rejected stays where it is. See ARCHITECTURE.md, "Replays".
 
+mod counted;
 mod log;
 mod marks;
 mod rejected;
@@ -36,6 +37,10 @@ pub struct Args {
     /// Only records before this moment.
     #[arg(long, value_name = "TIME")]
     to: Option<DateTime<Utc>>,
+    /// Also samples that the hours may have already, because the aggregate stage did not reject them. Rebuild their hours afterwards, with
+    /// `horolog-aggregate rebuild`.
+    #[arg(long)]
+    counted: bool,
     /// Send nothing, and say what would be sent.
     #[arg(long)]
     dry_run: bool,
@@ -55,7 +60,7 @@ pub enum Outcome {
 }
 
 /// A record, by the place where it was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Row, Deserialize)]
 pub struct Place {
     /// Partition.
     #[serde(rename = "kafka_partition")]

@@ -99,19 +99,37 @@ impl RejectedRecords {
 
     /// The records of some places.
     pub async fn records(&self, of: &[Candidate]) -> Result<Vec<Record>, ReplayError> {
-        let partitions: Vec<i32> = of.iter().map(|candidate| candidate.kafka_partition).collect();
-        let log_epochs: Vec<u32> = of.iter().map(|candidate| candidate.log_epoch).collect();
-        let offsets: Vec<i64> = of.iter().map(|candidate| candidate.kafka_offset).collect();
-        let query = self
-            .query(RECORDS_SQL)
-            .param("partitions", partitions)
-            .param("log_epochs", log_epochs)
-            .param("offsets", offsets);
-        Ok(query.fetch_all().await?)
+        Ok(Places::of(of).bind(self.query(RECORDS_SQL)).fetch_all().await?)
     }
 
     fn query(&self, sql: &str) -> Query {
         self.store.client.query(sql).param("topic", &self.args.topic)
+    }
+}
+
+/// Places as a statement takes them: `{partitions:Array(Int32)}`, `{log_epochs:Array(UInt32)}`, `{offsets:Array(Int64)}`.
+pub struct Places {
+    partitions: Vec<i32>,
+    log_epochs: Vec<u32>,
+    offsets: Vec<i64>,
+}
+
+impl Places {
+    /// Of some records.
+    pub fn of(records: &[Candidate]) -> Self {
+        Self {
+            partitions: records.iter().map(|record| record.kafka_partition).collect(),
+            log_epochs: records.iter().map(|record| record.log_epoch).collect(),
+            offsets: records.iter().map(|record| record.kafka_offset).collect(),
+        }
+    }
+
+    /// Gives them to a statement.
+    pub fn bind(self, query: Query) -> Query {
+        query
+            .param("partitions", self.partitions)
+            .param("log_epochs", self.log_epochs)
+            .param("offsets", self.offsets)
     }
 }
 

@@ -53,9 +53,7 @@ fn stored(flow: &Flow<'_>) -> (u64, u64) {
 fn rejected_records_are_replayed_once_when_their_cause_is_mended() {
     let flow = Flow::new(Bed::shared(), "replayed", 2);
     let none = tempfile::tempdir().unwrap();
-    let schemas = tempfile::tempdir().unwrap();
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/avro/metric_sample.avsc");
-    std::fs::copy(schema, schemas.path().join(format!("{SCHEMA}.avsc"))).unwrap();
+    let schemas = folder_with_the_schema();
 
     let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
     for partition in 0..2_u64 {
@@ -100,6 +98,39 @@ fn rejected_records_are_replayed_once_when_their_cause_is_mended() {
         flow.topic
     ));
     assert_eq!(moved, 0, "each is in the partition that it was in before");
+}
+
+#[test]
+fn what_aggregate_took_is_not_sent_to_be_counted_twice() {
+    let flow = Flow::new(Bed::shared(), "counted", 1);
+    let schemas = folder_with_the_schema();
+    let folder = schemas.path().to_str().unwrap();
+    // The schema reaches aggregate first.
+    let _aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__SOURCE__SCHEMA_FOLDER", folder)]);
+    let mut ingest = flow.ingest(&[]);
+    let records: Vec<Record> = (0..10).map(|number| sample(&flow, number)).collect();
+    flow.bed.produce(&flow.topic, 0, &records);
+    flow.bed.produce(&flow.topic, 0, &[Record::of("never avro")]);
+    flow.count_sent(11);
+    flow.wait_until_stored();
+    ingest.restart_with(&[("HOROLOG_INGEST__SOURCE__SCHEMA_FOLDER", folder)]);
+    let said = replay(&flow, schemas.path(), &[], &[]).unwrap();
+    assert!(
+        said.contains("replayed 0 records") && said.contains("left 10 records that may be in their hours"),
+        "{said}"
+    );
+    let said = replay(&flow, schemas.path(), &["--counted"], &[]).unwrap();
+    assert!(said.contains("replayed 10 records"), "{said}");
+    flow.count_sent(10);
+    flow.wait_until_stored();
+    assert_eq!(stored(&flow), (10, 10));
+}
+
+fn folder_with_the_schema() -> tempfile::TempDir {
+    let schemas = tempfile::tempdir().unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/avro/metric_sample.avsc");
+    std::fs::copy(schema, schemas.path().join(format!("{SCHEMA}.avsc"))).unwrap();
+    schemas
 }
 
 #[test]
