@@ -11,6 +11,8 @@ mod hourly_view;
 mod lock;
 #[path = "migrate/retention.rs"]
 mod retention;
+#[path = "migrate/row_policies.rs"]
+mod row_policies;
 #[path = "migrate/size.rs"]
 mod size;
 #[path = "migrate/target.rs"]

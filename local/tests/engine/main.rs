@@ -6,5 +6,6 @@ mod access;
 mod connectors;
 mod inserts;
 mod lifecycle;
+mod row_policies;
 mod selects;
 mod server;

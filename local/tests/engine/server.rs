@@ -9,7 +9,7 @@ use clickhouse::Client;
 use horolog_local::process::{Launch, Process, Signal};
 use reqwest::{Method, RequestBuilder, StatusCode};
 
-const HOROLOG: &str = env!("CARGO_BIN_EXE_horolog");
+pub const HOROLOG: &str = env!("CARGO_BIN_EXE_horolog");
 pub const PASSWORD: &str = "s3cret 'of' tests";
 pub const DEADLINE: Duration = Duration::from_secs(180);
 

@@ -166,6 +166,9 @@ fn print_report(what: &str, report: &Report) {
     for table in &report.retention {
         println!("set the retention of {table}");
     }
+    if report.row_policies {
+        println!("made sure of roles and row policies");
+    }
     if *report == Report::default() {
         println!("nothing to do");
     }

@@ -92,10 +92,16 @@ impl MigrateError {
 fn explain(error: &ClientError) -> String {
     const AUTHENTICATION: [u32; 4] = [192, 193, 194, 516];
     const UNKNOWN_POLICY: u32 = 478;
+    const ACCESS: [u32; 2] = [497, 514];
     match (error, code_of(error)) {
         (ClientError::Network(_), _) => format!("{}; is clickhouse.url right?", innermost(error)),
         (_, Some(code)) if AUTHENTICATION.contains(&code) => {
             format!("{error}; are clickhouse.user and clickhouse.password_file right?")
+        }
+        (_, Some(code)) if ACCESS.contains(&code) => {
+            format!(
+                "{error}; tables.row_policies needs a server that stores access entities, and a user that may manage them"
+            )
         }
         (_, Some(UNKNOWN_POLICY)) => format!("{error}; is tables.storage_policy right?"),
         _ => error.to_string(),

@@ -23,6 +23,9 @@ pub struct Layout {
     pub deduplication_window: Option<u32>,
     /// How long a replicated table remembers them, whichever is less. Seconds.
     pub deduplication_window_seconds: u32,
+    /// Whether `up` also makes roles and row policies for those who ask in SQL. For a server that stores access entities itself
+    /// (`user_directories.local_directory` or `replicated`), and a user with `access_management`.
+    pub row_policies: bool,
 }
 
 impl Default for Layout {
@@ -34,6 +37,7 @@ impl Default for Layout {
             lease_seconds: 60,
             deduplication_window: None,
             deduplication_window_seconds: 604_800,
+            row_policies: false,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`status`] lists them; [`require_current`] is for the start of a service. [`Layout`] and [`Retention`] are the parameters.
 //! Everything but `server`, `lock`, `history`, `up`, `check` and `status` is pure.
 
+mod access;
 mod catalog;
 mod check;
 pub mod cli;
@@ -21,6 +22,7 @@ mod sql;
 mod status;
 mod up;
 
+pub use access::{TENANTS_FILTER, statements as access_statements};
 pub use catalog::{MIGRATIONS, Migration};
 pub use check::check;
 pub use config::{ClickHouse, ConfigError, MigrateConfig};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::Utc;
 
+use super::access;
 use super::catalog::{MIGRATIONS, Migration};
 use super::error::MigrateError;
 use super::history::{self, History};
@@ -34,9 +35,11 @@ pub struct Report {
     pub migrations: Vec<&'static str>,
     /// Tables that got another TTL.
     pub retention: Vec<&'static str>,
+    /// Whether roles and row policies were made sure of.
+    pub row_policies: bool,
 }
 
-/// Applies all pending migrations up to version `to`, then the retention.
+/// Applies all pending migrations up to version `to`, then the retention, then the row policies.
 pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> Result<Report, MigrateError> {
     let to = version(to.unwrap_or_else(last))?;
     let create = format!(
@@ -59,6 +62,10 @@ pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> R
             report.migrations.push(migration.id);
         }
         report.retention = apply_retention(server, lock).await?;
+        if server.layout.row_policies {
+            apply_row_policies(server, lock).await?;
+            report.row_policies = true;
+        }
         Ok(report)
     })
     .await
@@ -169,6 +176,18 @@ async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'stati
         changed.push(table);
     }
     Ok(changed)
+}
+
+/// Makes the roles and the row policies of all tables and views that are there, whether or not they were made before.
+async fn apply_row_policies(server: &Server, lock: &Lock<'_>) -> Result<(), MigrateError> {
+    let definitions = server.definitions(&server.database).await?;
+    let there = definitions.keys().map(String::as_str).collect();
+    for statement in access::statements(&server.database, &server.layout.on_cluster(), &there) {
+        lock.confirm().await?;
+        let done = server.session().execute(&statement).await;
+        done.map_err(|source| MigrateError::server("make roles and row policies", source))?;
+    }
+    Ok(())
 }
 
 /// The statement that gives a table this TTL, or takes away the one it has.

@@ -1,0 +1,152 @@
+//! `tables.row_policies`: ClickHouse's own roles and row policies, the wall for whoever asks in SQL instead of the API.
+//!
+//! Enters: the database and what is in it. Leaves: statements that can be repeated. Roles say which tables somebody may read, and of which
+//! tenants; a user needs one of both kinds:
+//!
+//! | role | may |
+//! |---|---|
+//! | `horolog_analyst` | read what is made of metrics |
+//! | `horolog_auditor` | the same, and audit events |
+//! | `horolog_tenant_NAME` | see the rows of the tenant `NAME`; whoever takes a tenant in makes it |
+//! | `horolog_every_tenant` | see the rows of all |
+//!
+//! Guarantees: a reader without a role of a tenant sees no row, through whatever view; users without a role of a reader, such as those of the
+//! stages, see what they saw before, whatever the server does by default where there are policies. Pure.
+
+use std::collections::BTreeSet;
+
+/// Read by analysts and auditors: views, and the tables under them, since a view reads with the rights of who asks.
+const OF_METRICS: &[&str] = &[
+    "counter_hourly",
+    "counter_hourly_as_of",
+    "counter_hourly_fresh_view",
+    "counter_hourly_view",
+    "counter_revisions",
+    "hour_revisions",
+    "incidents",
+    "label_sets_view",
+    "live_keys_view",
+    "metrics",
+    "metrics_daily_in_zone",
+    "metrics_daily_view",
+    "metrics_hourly",
+    "metrics_hourly_as_of",
+    "metrics_hourly_fresh_view",
+    "metrics_hourly_share",
+    "metrics_hourly_view",
+    "metrics_monthly_in_zone",
+    "metrics_monthly_view",
+    "partition_progress",
+    "rebuilds",
+    "service_health_summary",
+    "service_objectives",
+    "service_signals",
+    "service_signals_view",
+    "upkeep_progress",
+    "visible_partials",
+];
+/// Read by auditors alone.
+const OF_AUDIT: &[&str] = &["audit_event_ids", "audit_logs"];
+/// Tables whose rows are a tenant's, or, without a tenant, everybody's.
+const OF_TENANTS: &[&str] = &[
+    "audit_event_ids",
+    "audit_logs",
+    "counter_hourly",
+    "counter_revisions",
+    "hour_revisions",
+    "incidents",
+    "metrics",
+    "metrics_hourly",
+    "rebuilds",
+    "service_objectives",
+    "service_signals",
+];
+
+/// Which rows of [`OF_TENANTS`] a reader sees.
+pub const TENANTS_FILTER: &str = "tenant_id = '' or has(enabledRoles(), 'horolog_every_tenant') \
+    or has(enabledRoles(), concat('horolog_tenant_', tenant_id))";
+
+/// The statements for those tables and views that are there.
+pub fn statements(database: &str, on_cluster: &str, there: &BTreeSet<&str>) -> Vec<String> {
+    let mut statements: Vec<String> = ["analyst", "auditor", "every_tenant"]
+        .iter()
+        .map(|role| format!("create role if not exists horolog_{role}{on_cluster}"))
+        .collect();
+    let mut grant = |objects: &[&str], readers: &str| {
+        for object in objects.iter().filter(|object| there.contains(**object)) {
+            statements.push(format!("grant{on_cluster} select on {database}.{object} to {readers}"));
+        }
+    };
+    grant(OF_METRICS, "horolog_analyst, horolog_auditor");
+    grant(OF_AUDIT, "horolog_auditor");
+    for table in OF_TENANTS.iter().filter(|table| there.contains(**table)) {
+        let mut policy = |name: &str, filter: &str, whose: &str| {
+            statements.push(format!(
+                "create row policy or replace {name}{on_cluster} on {database}.{table} for select using {filter} to {whose}"
+            ));
+        };
+        policy("horolog_tenants", TENANTS_FILTER, "horolog_analyst, horolog_auditor");
+        policy("horolog_services", "1", "all except horolog_analyst, horolog_auditor");
+    }
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::MIGRATIONS;
+    use super::*;
+
+    /// What nobody reads in SQL but whoever runs it: of the whole log, with bytes of any tenant, or about keys.
+    const OF_OPERATORS: &[&str] = &[
+        "access_keys",
+        "access_review",
+        "audit_exports",
+        "batch_ledger",
+        "rebuild_parts",
+        "rejected_records",
+        "replayed_records",
+    ];
+
+    #[test]
+    fn of_each_table_and_view_it_is_said_who_may_read_it() {
+        let mut said: Vec<&str> = [OF_METRICS, OF_AUDIT, OF_OPERATORS].concat();
+        said.sort_unstable();
+        let mut there: Vec<&str> = MIGRATIONS.iter().map(|migration| migration.object()).collect();
+        there.sort_unstable();
+        assert_eq!(said, there);
+    }
+
+    #[test]
+    fn whatever_a_reader_may_read_with_a_tenant_has_a_policy() {
+        let has_tenants = |migration: &&super::super::Migration| {
+            let up = migration.up().join("\n");
+            up.contains("create table") && up.lines().any(|line| line.trim_start().starts_with("tenant_id "))
+        };
+        let mut tables: Vec<&str> = MIGRATIONS.iter().filter(has_tenants).map(|m| m.object()).collect();
+        tables.sort_unstable();
+        assert_eq!(tables, OF_TENANTS);
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_left_out() {
+        let all = statements(
+            "h",
+            "",
+            &BTreeSet::from(["metrics", "partition_progress", "metrics_hourly_view"]),
+        );
+        assert_eq!(
+            all[3..],
+            [
+                "grant select on h.metrics to horolog_analyst, horolog_auditor",
+                "grant select on h.metrics_hourly_view to horolog_analyst, horolog_auditor",
+                "grant select on h.partition_progress to horolog_analyst, horolog_auditor",
+                &format!(
+                    "create row policy or replace horolog_tenants on h.metrics for select using {TENANTS_FILTER} \
+                     to horolog_analyst, horolog_auditor"
+                ),
+                "create row policy or replace horolog_services on h.metrics for select using 1 \
+                 to all except horolog_analyst, horolog_auditor",
+            ]
+        );
+    }
+}
