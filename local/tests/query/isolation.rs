@@ -20,7 +20,7 @@ const ROLES: [&str; 4] = ["analyst", "auditor", "admin", "service"];
 type Line = (&'static str, &'static str, &'static str, [u16; 4]);
 
 #[rustfmt::skip]
-const TABLE: [Line; 30] = [
+const TABLE: [Line; 31] = [
     ("GET",    "/v1/metrics/hourly",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/daily",                   "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/monthly",                 "",                          [200, 200, 403, 200]),
@@ -49,6 +49,7 @@ const TABLE: [Line; 30] = [
     ("POST",   "/v1/admin/keys/{id}/rotate",          "",                          [403, 403, 200, 403]),
     ("POST",   "/v1/admin/keys/{id}/revoke",          "",                          [403, 403, 200, 403]),
     ("GET",    "/v1/admin/access-review",             "",                          [403, 403, 200, 403]),
+    ("GET",    "/v1/whoami",                          "",                          [200, 200, 200, 200]),
     ("GET",    "/v1/no-such-thing",                   "",                          [404, 404, 404, 404]),
     ("GET",    "/v1/",                                "",                          [404, 404, 404, 404]),
 ];

@@ -62,12 +62,14 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-/// What the route needs. Where no route matched there is nothing to protect, and the answer is that there is nothing.
+/// What the route needs. Where no route matched there is nothing to protect, and the answer is that there is nothing; what is
+/// of the caller alone needs nothing either.
 fn needed(request: &Request) -> Result<Option<Permission>, Problem> {
     let Some(route) = route(request) else {
         return Ok(None);
     };
     match rules::needed(route) {
+        None if rules::is_of_oneself(route) => Ok(None),
         Some(permission) => Ok(Some(permission)),
         None => {
             tracing::error!(route, "this route has no rule, so nobody may use it");

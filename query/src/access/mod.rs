@@ -4,7 +4,7 @@
 //! identity provider ([`oidc`]), takes it out of its [`limit`], holds it against the [`rules`] of the route, and writes the
 //! [`trail`] of what concerns audit data. A resource takes a [`Caller`] (a principal and one tenant); nothing reads a tenant's rows
 //! without one, and audit events are read through its [`mask`]s. [`admin`] and [`cli`] make keys; [`projection`]
-//! shows them to those who ask in SQL.
+//! shows them to those who ask in SQL; [`whoami`] tells callers who they are.
 
 pub mod admin;
 pub mod authenticate;
@@ -27,6 +27,7 @@ pub mod rules;
 mod tenant;
 pub mod token;
 pub mod trail;
+pub mod whoami;
 
 pub use caller::{Caller, KeptCaller};
 pub use principal::{Facts, Identity, Principal, TenantGrant};

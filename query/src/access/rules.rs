@@ -19,6 +19,14 @@ const RULES: [(&str, Permission); 6] = [
     ("/v1/admin/", Permission::ManageKeys),
 ];
 
+/// What whoever is let in may ask: nothing but who they are.
+const OF_ONESELF: &str = "/v1/whoami";
+
+/// Whether a route needs no permission beyond being let in.
+pub fn is_of_oneself(route: &str) -> bool {
+    route == OF_ONESELF
+}
+
 /// What a route needs; `None` where nobody thought of it.
 pub fn needed(route: &str) -> Option<Permission> {
     RULES
@@ -62,6 +70,7 @@ mod tests {
     #[test]
     fn a_route_that_nobody_thought_of_has_no_permission() {
         assert_eq!(needed("/v1/new-things"), None);
+        assert!(!is_of_oneself("/v1/new-things") && is_of_oneself("/v1/whoami"));
         assert_eq!(needed("/v1/audit/exports/{id}"), Some(Permission::ExportAudit));
         assert_eq!(needed("/v1/audit/events"), Some(Permission::ReadAudit));
     }

@@ -25,6 +25,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(audit::routes())
         .merge(system::routes())
         .merge(access::admin::routes())
+        .merge(access::whoami::routes())
 }
 
 /// All routes, with ids, measurements and problems around them.
