@@ -6,13 +6,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::client::{Client, Page, Parameters};
+use super::client::{Client, Parameters, Take};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs, SpanArgs};
+use super::listing::Listing;
 use super::output::Output;
 use super::table::{self, Column, at, number, plain, shown, text};
 
 const EVENTS_PATH: &str = "/v1/audit/events";
+const NO_EVENTS: &str = "no events match";
+const COUNTS: [Column; 3] = [text("TIME", "time"), text("VALUE", "value"), number("EVENTS", "count")];
 const EVENTS: [Column; 8] = [
     text("TIME", "occurred_at"),
     text("STATUS", "status"),
@@ -103,6 +106,9 @@ pub enum AuditCommand {
         /// In steps of this length
         #[arg(long)]
         bucket: Option<Bucket>,
+        /// Groups at most, up to 10000: the largest, or with steps of time the first
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
     },
 }
 
@@ -123,7 +129,7 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
         AuditCommand::Search { filter, oldest, limit } => {
             let mut asked = filter.parameters(Utc::now());
             asked.extend(order(oldest));
-            events(&asked, limit, client, output).await
+            events(asked, limit, client, output).await
         }
         AuditCommand::Timeline {
             user,
@@ -141,14 +147,26 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
             let mut asked = span.parameters(Utc::now());
             asked.extend(of.into_iter().filter_map(|(name, value)| Some((name, value?))));
             asked.extend(order(oldest));
-            events(&asked, limit, client, output).await
+            events(asked, limit, client, output).await
         }
         AuditCommand::Show { event } => show(&event, client, output).await,
-        AuditCommand::Counts { filter, by, bucket } => {
+        AuditCommand::Counts {
+            filter,
+            by,
+            bucket,
+            limit,
+        } => {
             let mut asked = filter.parameters(Utc::now());
             asked.push(("by", by));
             asked.extend(bucket.map(|bucket| ("bucket", filter::name(bucket))));
-            counts(&asked, client, output).await
+            let listing = Listing {
+                path: "/v1/audit/counts",
+                asked,
+                take: Take::Once(limit),
+                columns: &COUNTS,
+                nothing: NO_EVENTS,
+            };
+            listing.show(client, output).await
         }
     }
 }
@@ -158,31 +176,15 @@ fn order(oldest: bool) -> Option<(&'static str, String)> {
     oldest.then(|| ("order", "oldest".to_owned()))
 }
 
-async fn events(asked: &Parameters, limit: u32, client: &Client, output: Output) -> Result<(), CliError> {
-    let mut rows: Vec<Value> = Vec::new();
-    let more = client
-        .pages(EVENTS_PATH, asked, limit as usize, |page| {
-            for row in &page.rows {
-                if output.is_json() {
-                    output.document(row.get())?;
-                } else {
-                    rows.push(client.parsed(EVENTS_PATH, row.get())?);
-                }
-            }
-            Ok(())
-        })
-        .await?;
-    if !output.is_json() {
-        if rows.is_empty() {
-            output.hint("no events match");
-            return Ok(());
-        }
-        output.line(&table::of_rows(&EVENTS, &rows))?;
-    }
-    if more {
-        output.hint("there are more: raise --limit, or narrow the question");
-    }
-    Ok(())
+async fn events(asked: Parameters, limit: u32, client: &Client, output: Output) -> Result<(), CliError> {
+    let listing = Listing {
+        path: EVENTS_PATH,
+        asked,
+        take: Take::Pages(limit),
+        columns: &EVENTS,
+        nothing: NO_EVENTS,
+    };
+    listing.show(client, output).await
 }
 
 async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliError> {
@@ -242,22 +244,4 @@ fn changes(difference: &Difference) -> Vec<String> {
         lines.push("there are more changes; --json has both values whole".to_owned());
     }
     if lines.len() == 1 { Vec::new() } else { lines }
-}
-
-async fn counts(asked: &Parameters, client: &Client, output: Output) -> Result<(), CliError> {
-    const PATH: &str = "/v1/audit/counts";
-    let json = client.text(PATH, asked).await?;
-    let page: Page = client.parsed(PATH, &json)?;
-    if output.is_json() {
-        return page.rows.iter().try_for_each(|row| output.document(row.get()));
-    }
-    let rows: Vec<Value> = page
-        .rows
-        .iter()
-        .map(|row| client.parsed(PATH, row.get()))
-        .collect::<Result<_, _>>()?;
-    output.line(&table::of_rows(
-        &[text("TIME", "time"), text("VALUE", "value"), number("EVENTS", "count")],
-        &rows,
-    ))
 }

@@ -1,7 +1,7 @@
 //! Requests to the API: where it is, with which key, and what an answer means.
 //!
 //! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, so the
-//! key goes nowhere but to the address that was given.
+//! key goes nowhere but to the address that was given; what is refused for now is sent again when the service says ([`patience`]).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,8 +15,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::sleep;
 
 use super::error::{CliError, ProblemDetails};
+use super::patience;
 
 /// Until a connection stands. A question itself is bounded by the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,8 +72,19 @@ pub struct Page {
     pub complete_through: Option<Option<String>>,
     #[serde(default)]
     next_cursor: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "truncated")]
     more: bool,
+}
+
+/// How much of an answer is taken.
+#[derive(Debug, Clone, Copy)]
+pub enum Take {
+    /// All of it: it has no pages and no limit.
+    Everything,
+    /// Rows up to a limit, in one answer.
+    Once(u32),
+    /// Rows up to a limit, over as many pages as it takes.
+    Pages(u32),
 }
 
 fn told<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
@@ -144,19 +157,23 @@ impl Client {
         self.answer(request).await
     }
 
-    /// Up to `rows_max` rows, over as many pages as it takes; `each` gets the pages. True where there are more rows.
+    /// The rows of an answer, as many as are to be taken; `each` gets the pages. True where there are more rows.
     pub async fn pages(
         &self,
         path: &str,
         parameters: &Parameters,
-        rows_max: usize,
+        take: Take,
         mut each: impl FnMut(Page) -> Result<(), CliError>,
     ) -> Result<bool, CliError> {
-        let mut left = rows_max;
+        let (mut left, page_rows) = match take {
+            Take::Everything => (usize::MAX, None),
+            Take::Once(rows) => (rows as usize, Some(rows as usize)),
+            Take::Pages(rows) => (rows as usize, Some(PAGE_ROWS)),
+        };
         let mut cursor = None;
         loop {
             let mut asked = parameters.clone();
-            asked.push(("limit", left.min(PAGE_ROWS).to_string()));
+            asked.extend(page_rows.map(|rows| ("limit", left.min(rows).to_string())));
             asked.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let text = self.text(path, &asked).await?;
             let mut page: Page = self.parsed(path, &text)?;
@@ -192,7 +209,26 @@ impl Client {
         tenant.chain(parameters.iter().cloned()).collect()
     }
 
-    async fn answer(&self, request: RequestBuilder) -> Result<Response, CliError> {
+    /// The answer, also where it has to be waited for: an export of years, or a table of many pages, does not end in the middle
+    /// because a key's requests of the hour are used up.
+    async fn answer(&self, mut request: RequestBuilder) -> Result<Response, CliError> {
+        let mut waits = 0;
+        loop {
+            let again = request.try_clone();
+            let refusal = match self.answer_now(request).await {
+                Err(refusal) => refusal,
+                answer => return answer,
+            };
+            let (Some(wait), Some(again)) = (patience::wait(&refusal, waits), again) else {
+                return Err(refusal);
+            };
+            eprintln!("horolog-query: {refusal}; asking again in {} s", wait.as_secs());
+            sleep(wait).await;
+            (request, waits) = (again, waits + 1);
+        }
+    }
+
+    async fn answer_now(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let response = request.send().await.map_err(|error| self.unreached(&error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -240,5 +276,75 @@ fn read_key(path: &PathBuf) -> Result<Secret, CliError> {
             reason: format!("{} is empty", path.display()),
         }),
         key => Ok(Secret(key.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A service that gives these answers, one a connection, and then the requests that it got.
+    async fn service(answers: &[&'static str]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut answers = VecDeque::from_iter(answers.to_vec());
+        let served = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            while let Some(answer) = answers.pop_front() {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4_096];
+                let read = stream.read(&mut request).await.unwrap();
+                let line = String::from_utf8_lossy(&request[..read]);
+                asked.push(line.lines().next().unwrap_or_default().to_owned());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        let arguments = ConnectionArgs {
+            url,
+            key: None,
+            key_file: None,
+            tenant: None,
+        };
+        (Client::new(&arguments).unwrap(), served)
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_refused_for_now_is_asked_for_again_and_the_others_are_not() {
+        let (client, served) = service(&[
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"rows\": [1, 2], \"next_cursor\": \"c\"}",
+            "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n\r\n{}",
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"rows\": [3], \"next_cursor\": null}",
+        ])
+        .await;
+        let mut rows = Vec::new();
+        let more = client
+            .pages("/v1/x", &Vec::new(), Take::Pages(10), |page| {
+                rows.extend(page.rows.iter().map(|row| row.get().to_owned()));
+                Ok(())
+            })
+            .await;
+        assert!(!more.unwrap());
+        assert_eq!(rows, ["1", "2", "3"]);
+        let second = "GET /v1/x?limit=8&cursor=c HTTP/1.1";
+        assert_eq!(
+            served.await.unwrap(),
+            ["GET /v1/x?limit=10 HTTP/1.1", second, second, second]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_without_a_time_is_told_at_once() {
+        let (client, served) =
+            service(&["HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n{\"detail\": \"away\"}"]).await;
+        let refused = client.text("/v1/x", &[]).await.unwrap_err();
+        assert_eq!(refused.to_string(), "away (status 503)");
+        assert_eq!(served.await.unwrap().len(), 1);
     }
 }

@@ -73,6 +73,9 @@ pub struct EventFilterArgs {
     /// The request
     #[arg(long)]
     pub request: Option<String>,
+    /// The event's id
+    #[arg(long)]
+    pub event: Option<String>,
     #[command(flatten)]
     pub(super) span: SpanArgs,
 }
@@ -118,6 +121,7 @@ impl EventFilterArgs {
             ("plugin_id", self.plugin.clone()),
             ("session_id", self.session.clone()),
             ("request_id", self.request.clone()),
+            ("event_id", self.event.clone()),
         ];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
         given.chain(self.span.parameters(now)).collect()

@@ -1,53 +1,45 @@
-//! `horolog-query metrics`: which there are, and one of them by hours, days or months; of a counter, how fast it rose.
+//! `horolog-query metrics`: which there are, with which values and labels; one of them over time; what late records changed; how
+//! services do.
 
-use super::client::{Client, Parameters};
-use super::error::CliError;
-use super::filter::{self, SpanArgs};
-use super::output::Output;
-use super::table::{self, Column, number, text};
 use chrono::Utc;
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::Value;
+use clap::Subcommand;
+
+use super::client::{Client, Parameters, Take};
+use super::error::CliError;
+use super::filter::SpanArgs;
+use super::listing::Listing;
+use super::output::Output;
+use super::series::{self, MeasureArgs, SeriesArgs};
+use super::table::{Column, number, text};
 
 const NAMES: [Column; 3] = [
     text("METRIC", "metric_name"),
     text("TYPE", "metric_type"),
     text("UNIT", "unit"),
 ];
-const ROWS: [Column; 16] = [
-    text("START", "start"),
-    text("SERVICE", "service_id"),
-    text("PLUGIN", "plugin_id"),
-    text("ENVIRONMENT", "environment"),
-    text("TEAM", "team_id"),
-    text("UNIT", "unit"),
-    number("COUNT", "count"),
-    number("LATE", "late_count"),
-    number("AVG", "avg"),
-    number("MIN", "min"),
-    number("MAX", "max"),
-    number("SUM", "sum"),
-    number("P50", "p50"),
-    number("P95", "p95"),
-    number("P99", "p99"),
-    number("FRESH", "fresh_count"),
+const VALUES: [Column; 2] = [text("VALUE", "value"), number("SAMPLES", "samples")];
+const REVISIONS: [Column; 8] = [
+    text("HOUR", "hour"),
+    text("REVISED", "revised_at"),
+    number("RECORDS", "records"),
+    number("LATE BY S", "lateness_max_s"),
+    text("TOPIC", "kafka_topic"),
+    number("PARTITION", "kafka_partition"),
+    number("FIRST OFFSET", "first_offset"),
+    number("LAST OFFSET", "last_offset"),
 ];
-
-const COUNTER_ROWS: [Column; 10] = [
-    text("START", "start"),
+const SERVICES: [Column; 10] = [
     text("SERVICE", "service_id"),
-    text("PLUGIN", "plugin_id"),
     text("ENVIRONMENT", "environment"),
-    text("TEAM", "team_id"),
-    text("UNIT", "unit"),
-    number("COUNT", "count"),
-    number("INCREASE", "increase"),
-    number("RATE", "rate"),
-    number("RESETS", "resets"),
+    text("HOUR", "hour"),
+    number("P50 S", "latency_p50_s"),
+    number("P99 S", "latency_p99_s"),
+    number("REQUESTS", "requests"),
+    number("ERRORS", "errors"),
+    number("AVAILABILITY", "availability"),
+    number("OBJECTIVE", "objective"),
+    number("BURN RATE", "burn_rate"),
 ];
-
-/// What a table shows of each row.
-const MEASURES: &str = "sum,avg,min,max,p50,p95,p99";
 
 /// What can be asked.
 #[derive(Debug, Subcommand)]
@@ -58,13 +50,13 @@ pub enum MetricsCommand {
         /// Those whose names contain this
         #[arg(long)]
         contains: Option<String>,
-        /// Those of this service
+        /// Those of this service; can be repeated
         #[arg(long)]
-        service: Option<String>,
+        service: Vec<String>,
         /// Those with values in this span [default: the last seven days]
         #[command(flatten)]
         span: SpanArgs,
-        /// Metrics at most
+        /// Metrics at most, up to 10000
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
@@ -73,9 +65,9 @@ pub enum MetricsCommand {
         /// Which, and when
         #[command(flatten)]
         series: SeriesArgs,
-        /// Add records that are not aggregated yet
-        #[arg(long)]
-        fresh: bool,
+        /// What of it
+        #[command(flatten)]
+        told: MeasureArgs,
     },
     /// How much a counter rose, and how fast (a second)
     Rate {
@@ -83,138 +75,117 @@ pub enum MetricsCommand {
         #[command(flatten)]
         series: SeriesArgs,
     },
-}
-
-/// One metric over time.
-#[derive(Debug, Args)]
-pub struct SeriesArgs {
-    /// Its name
-    metric: String,
-    /// When
-    #[command(flatten)]
-    span: SpanArgs,
-    /// In steps of this length
-    #[arg(long, default_value = "hourly")]
-    by: Resolution,
-    /// Of this service only
-    #[arg(long)]
-    service: Option<String>,
-    /// Of this plugin only
-    #[arg(long)]
-    plugin: Option<String>,
-    /// Of this environment only
-    #[arg(long)]
-    environment: Option<String>,
-    /// Of this team only
-    #[arg(long)]
-    team: Option<String>,
-    /// A row for each value of these columns: service_id, plugin_id, environment, team_id
-    /// [default: none, everything of the metric is merged]
-    #[arg(long, value_delimiter = ',')]
-    group_by: Vec<String>,
-    /// As it was known at this moment, without what came late after it
-    #[arg(long)]
-    as_of: Option<String>,
-    /// Rows at most
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-}
-
-impl SeriesArgs {
-    fn parameters(self) -> Parameters {
-        let filters = [
-            ("metric_name", Some(self.metric)),
-            ("service_id", self.service),
-            ("plugin_id", self.plugin),
-            ("environment", self.environment),
-            ("team_id", self.team),
-            // Given but empty: everything of the metric is merged.
-            ("group_by", Some(self.group_by.join(","))),
-            ("as_of", self.as_of),
-        ];
-        let given = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        given.chain(self.span.parameters(Utc::now())).collect()
-    }
-}
-
-/// Steps of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Resolution {
-    /// Hours.
-    Hourly,
-    /// Days, UTC.
-    Daily,
-    /// Months, UTC.
-    Monthly,
+    /// The values that a column has: service_id, plugin_id, environment, team_id
+    Values {
+        /// The column
+        column: String,
+        /// Those of this metric; can be repeated
+        #[arg(long)]
+        metric: Vec<String>,
+        /// Those that contain this
+        #[arg(long)]
+        contains: Option<String>,
+        /// Those with values in this span [default: the last seven days]
+        #[command(flatten)]
+        span: SpanArgs,
+        /// Values at most, up to 10000
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// The labels of a metric's raw samples, or the values of one
+    Labels {
+        /// The metric
+        metric: String,
+        /// The label whose values are asked for
+        #[arg(long)]
+        label: Option<String>,
+        /// Those of samples in this span [default: the last hour]
+        #[command(flatten)]
+        span: SpanArgs,
+        /// Labels or values at most, up to 1000
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// What late records changed in hours that were complete
+    Revisions {
+        /// In hours of this span
+        #[command(flatten)]
+        span: SpanArgs,
+        /// Only what was revised at this moment or later
+        #[arg(long)]
+        revised_from: Option<String>,
+        /// Revisions at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// How each service did in the last complete hour
+    Health,
 }
 
 /// Does it.
 pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Result<(), CliError> {
-    match command {
+    let (path, asked, take, columns): (_, _, _, &[Column]) = match command {
+        MetricsCommand::Show { series, told } => return series::show(series, told, client, output).await,
+        MetricsCommand::Rate { series } => return series::rate(series, client, output).await,
         MetricsCommand::List {
             contains,
             service,
             span,
             limit,
         } => {
-            let given = [("contains", contains), ("service_id", service)];
-            let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
-            let asked = given.chain(span.parameters(Utc::now())).collect();
-            show("/v1/metrics/names", &asked, &NAMES, limit, client, output).await
+            let asked = given([("contains", contains)], repeated("service_id", service), &span);
+            ("/v1/metrics/names", asked, Take::Once(limit), &NAMES)
         }
-        MetricsCommand::Show { series, fresh } => {
-            let path = format!("/v1/metrics/{}", filter::name(series.by));
-            let limit = series.limit;
-            let mut asked = series.parameters();
-            asked.push(("measures", MEASURES.to_owned()));
-            asked.extend(fresh.then(|| ("fresh", "true".to_owned())));
-            show(&path, &asked, &ROWS, limit, client, output).await
+        MetricsCommand::Values {
+            column,
+            metric,
+            contains,
+            span,
+            limit,
+        } => {
+            let one = [("column", Some(column)), ("contains", contains)];
+            let asked = given(one, repeated("metric_name", metric), &span);
+            ("/v1/metrics/values", asked, Take::Once(limit), &VALUES)
         }
-        MetricsCommand::Rate { series } => {
-            let path = format!("/v1/metrics/counters/{}", filter::name(series.by));
-            let limit = series.limit;
-            show(&path, &series.parameters(), &COUNTER_ROWS, limit, client, output).await
+        MetricsCommand::Labels {
+            metric,
+            label,
+            span,
+            limit,
+        } => {
+            let asked = given([("metric_name", Some(metric)), ("label", label)], [], &span);
+            ("/v1/metrics/labels", asked, Take::Once(limit), &VALUES)
         }
-    }
+        MetricsCommand::Revisions {
+            span,
+            revised_from,
+            limit,
+        } => {
+            let asked = given([("revised_from", revised_from)], [], &span);
+            ("/v1/metrics/revisions", asked, Take::Pages(limit), &REVISIONS)
+        }
+        MetricsCommand::Health => ("/v1/metrics/health", Vec::new(), Take::Everything, &SERVICES),
+    };
+    let listing = Listing {
+        path,
+        asked,
+        take,
+        columns,
+        nothing: "nothing matches",
+    };
+    listing.show(client, output).await
 }
 
-async fn show(
-    path: &str,
-    asked: &Parameters,
-    columns: &[Column],
-    limit: u32,
-    client: &Client,
-    output: Output,
-) -> Result<(), CliError> {
-    let (mut rows, mut complete_through): (Vec<Value>, _) = (Vec::new(), None);
-    let more = client
-        .pages(path, asked, limit as usize, |page| {
-            complete_through = page.complete_through;
-            for row in &page.rows {
-                if output.is_json() {
-                    output.document(row.get())?;
-                } else {
-                    rows.push(client.parsed(path, row.get())?);
-                }
-            }
-            Ok(())
-        })
-        .await?;
-    if output.is_json() {
-        return Ok(());
-    }
-    if rows.is_empty() {
-        output.hint("no values match");
-    } else {
-        output.line(&table::of_rows(columns, &rows))?;
-    }
-    match complete_through {
-        Some(None) => output.hint("not complete: not every partition has been heard of"),
-        Some(Some(moment)) => output.hint(&format!("complete through {moment}")),
-        None => {}
-    }
-    if more {
-        output.hint("there are more: raise --limit, or narrow the question");
-    }
-    Ok(())
+/// What was typed, as parameters.
+fn given<const N: usize>(
+    one: [(&'static str, Option<String>); N],
+    several: impl IntoIterator<Item = (&'static str, String)>,
+    span: &SpanArgs,
+) -> Parameters {
+    let one = one.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    one.chain(several).chain(span.parameters(Utc::now())).collect()
+}
+
+fn repeated(name: &'static str, values: Vec<String>) -> impl Iterator<Item = (&'static str, String)> {
+    values.into_iter().map(move |value| (name, value))
 }

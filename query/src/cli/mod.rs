@@ -8,8 +8,12 @@ pub mod client;
 pub mod error;
 pub mod exports;
 pub mod filter;
+pub mod listing;
 pub mod metrics;
 pub mod output;
+pub mod patience;
+pub mod series;
+pub mod system;
 pub mod table;
 pub mod transfer;
 
@@ -22,7 +26,7 @@ use self::output::Output;
 /// What the client can be asked.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// Metrics by hours, days and months
+    /// Metrics: which there are, by hours, days and months, what late records changed, how services do
     Metrics {
         /// What of it
         #[command(subcommand)]
@@ -45,6 +49,15 @@ pub enum ClientCommand {
         /// What of it
         #[command(subcommand)]
         command: exports::ExportsCommand,
+        /// How
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// The system: how far the stages are, whether every record is accounted for, where the bytes are
+    System {
+        /// What of it
+        #[command(subcommand)]
+        command: system::SystemCommand,
         /// How
         #[command(flatten)]
         client: ClientArgs,
@@ -77,6 +90,10 @@ pub async fn run(command: ClientCommand) -> Result<(), CliError> {
         ClientCommand::Exports { command, client } => {
             let (client, output) = prepare(&client)?;
             exports::run(command, &client, output).await
+        }
+        ClientCommand::System { command, client } => {
+            let (client, output) = prepare(&client)?;
+            system::run(command, &client, output).await
         }
     }
 }

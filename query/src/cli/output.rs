@@ -39,6 +39,11 @@ impl Output {
         }
     }
 
+    /// What also somebody has to know who does not watch: that an answer is not all there is.
+    pub fn warn(self, text: &str) {
+        eprintln!("horolog-query: {text}");
+    }
+
     /// A remark for a person who watches.
     pub fn hint(self, text: &str) {
         if !self.is_json && io::stderr().is_terminal() {

@@ -80,6 +80,7 @@ pub fn shown(value: &Value) -> String {
             None => number.to_string(),
         },
         Value::Object(members) if members.is_empty() => String::new(),
+        Value::Array(entries) => entries.iter().map(shown).collect::<Vec<_>>().join(", "),
         other => plain(&other.to_string()),
     }
 }
@@ -159,6 +160,12 @@ mod tests {
             shown(&json!("\u{1b}[2Jgone\u{9b}1m\r")),
             "\u{fffd}[2Jgone\u{fffd}1m\u{fffd}"
         );
+    }
+
+    #[test]
+    fn a_list_is_its_entries() {
+        assert_eq!(shown(&json!(["a", 1, "b\u{1b}"])), "a, 1, b\u{fffd}");
+        assert_eq!(shown(&json!([])), "");
     }
 
     #[test]

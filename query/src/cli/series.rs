@@ -1,0 +1,170 @@
+//! `horolog-query metrics show` and `rate`: one metric by hours, days or months; of a counter, how fast it rose.
+
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+
+use super::client::{Client, Parameters, Take};
+use super::error::CliError;
+use super::filter::{self, SpanArgs};
+use super::listing::Listing;
+use super::output::Output;
+use super::table::{Column, number, text};
+
+const POINTS: [Column; 20] = [
+    text("START", "start"),
+    text("SERVICE", "service_id"),
+    text("PLUGIN", "plugin_id"),
+    text("ENVIRONMENT", "environment"),
+    text("TEAM", "team_id"),
+    text("UNIT", "unit"),
+    number("COUNT", "count"),
+    number("LATE", "late_count"),
+    number("AVG", "avg"),
+    number("MIN", "min"),
+    number("MAX", "max"),
+    number("SUM", "sum"),
+    number("LAST", "last"),
+    number("P50", "p50"),
+    number("P90", "p90"),
+    number("P95", "p95"),
+    number("P99", "p99"),
+    number("P999", "p999"),
+    number("SHARE UNDER", "share_under"),
+    number("FRESH", "fresh_count"),
+];
+const COUNTER_POINTS: [Column; 10] = [
+    text("START", "start"),
+    text("SERVICE", "service_id"),
+    text("PLUGIN", "plugin_id"),
+    text("ENVIRONMENT", "environment"),
+    text("TEAM", "team_id"),
+    text("UNIT", "unit"),
+    number("COUNT", "count"),
+    number("INCREASE", "increase"),
+    number("RATE", "rate"),
+    number("RESETS", "resets"),
+];
+
+/// One metric over time.
+#[derive(Debug, Args)]
+pub struct SeriesArgs {
+    /// Its name
+    metric: String,
+    /// When
+    #[command(flatten)]
+    span: SpanArgs,
+    /// In steps of this length
+    #[arg(long, default_value = "hourly")]
+    by: Resolution,
+    /// Days and months of this time zone, for example Europe/Berlin [default: UTC]
+    #[arg(long)]
+    zone: Option<String>,
+    /// Of this service only; this and the other filters can be repeated
+    #[arg(long)]
+    service: Vec<String>,
+    /// Of this plugin only
+    #[arg(long)]
+    plugin: Vec<String>,
+    /// Of this environment only
+    #[arg(long)]
+    environment: Vec<String>,
+    /// Of this team only
+    #[arg(long)]
+    team: Vec<String>,
+    /// In this unit only
+    #[arg(long)]
+    unit: Vec<String>,
+    /// A row for each value of these columns: service_id, plugin_id, environment, team_id
+    /// [default: none, everything of the metric is merged]
+    #[arg(long, value_delimiter = ',')]
+    group_by: Vec<String>,
+    /// As it was known at this moment, without what came late after it
+    #[arg(long)]
+    as_of: Option<String>,
+    /// Rows at most
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl SeriesArgs {
+    fn parameters(self) -> Parameters {
+        let filters = [
+            ("metric_name", vec![self.metric]),
+            ("service_id", self.service),
+            ("plugin_id", self.plugin),
+            ("environment", self.environment),
+            ("team_id", self.team),
+            ("unit", self.unit),
+            // Given but empty: everything of the metric is merged.
+            ("group_by", vec![self.group_by.join(",")]),
+            ("zone", Vec::from_iter(self.zone)),
+            ("as_of", Vec::from_iter(self.as_of)),
+        ];
+        let given = filters
+            .into_iter()
+            .flat_map(|(name, values)| values.into_iter().map(move |value| (name, value)));
+        given.chain(self.span.parameters(Utc::now())).collect()
+    }
+}
+
+/// What is told of the samples.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// What is told of each row: sum, avg, min, max, last, p50, p90, p95, p99, p999
+    #[arg(long, default_value = "sum,avg,min,max,p50,p95,p99")]
+    measures: String,
+    /// Also the share of samples at or under this value
+    #[arg(long, allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Add records that are not aggregated yet
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Steps of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Resolution {
+    /// Hours.
+    Hourly,
+    /// Days.
+    Daily,
+    /// Months.
+    Monthly,
+}
+
+/// One metric, with what is told of its samples.
+pub async fn show(series: SeriesArgs, told: MeasureArgs, client: &Client, output: Output) -> Result<(), CliError> {
+    let path = format!("/v1/metrics/{}", filter::name(series.by));
+    let measures = ("measures", told.measures);
+    let threshold = told.threshold.map(|value| ("threshold", value.to_string()));
+    let fresh = told.fresh.then(|| ("fresh", "true".to_owned()));
+    let more = [measures].into_iter().chain(threshold).chain(fresh);
+    listed(&path, series, more, &POINTS, client, output).await
+}
+
+/// How much a counter rose, and how fast.
+pub async fn rate(series: SeriesArgs, client: &Client, output: Output) -> Result<(), CliError> {
+    let path = format!("/v1/metrics/counters/{}", filter::name(series.by));
+    listed(&path, series, [], &COUNTER_POINTS, client, output).await
+}
+
+async fn listed(
+    path: &str,
+    series: SeriesArgs,
+    more: impl IntoIterator<Item = (&'static str, String)>,
+    columns: &[Column],
+    client: &Client,
+    output: Output,
+) -> Result<(), CliError> {
+    let take = Take::Pages(series.limit);
+    let mut asked = series.parameters();
+    asked.extend(more);
+    let listing = Listing {
+        path,
+        asked,
+        take,
+        columns,
+        nothing: "no values match",
+    };
+    listing.show(client, output).await
+}

@@ -1,0 +1,71 @@
+//! `horolog-query system`: how far the stages are, whether every record is accounted for, where the bytes are.
+
+use clap::Subcommand;
+
+use super::client::{Client, Take};
+use super::error::CliError;
+use super::listing::Listing;
+use super::output::Output;
+use super::table::{Column, number, text};
+
+const PARTITIONS: [Column; 8] = [
+    text("STAGE", "stage"),
+    text("TOPIC", "topic"),
+    number("PARTITION", "partition"),
+    number("LIFE", "log_epoch"),
+    number("STORED UP TO", "end_offset"),
+    text("NEWEST RECORD", "last_record_at"),
+    text("LAST BATCH", "last_batch_at"),
+    number("BEHIND S", "behind_s"),
+];
+const ACCOUNTS: [Column; 12] = [
+    text("STAGE", "stage"),
+    text("TOPIC", "topic"),
+    number("BATCHES", "batches"),
+    number("RECOVERED", "recovered"),
+    number("RECORDS", "records"),
+    number("ROWS", "rows"),
+    number("REJECTED", "rejected"),
+    number("LATE", "late"),
+    number("EXPIRED", "expired"),
+    number("GAPS", "gaps"),
+    number("LOST", "lost_offsets"),
+    text("BALANCED", "balanced"),
+];
+const TABLES: [Column; 7] = [
+    text("TABLE", "table"),
+    text("DISK", "disk"),
+    number("ROWS", "rows"),
+    number("BYTES", "bytes"),
+    number("UNCOMPRESSED", "uncompressed_bytes"),
+    number("PARTS", "parts"),
+    text("OLDEST", "oldest_partition"),
+];
+
+/// What can be asked, by an administrator.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum SystemCommand {
+    /// How far each stage is with each partition
+    Progress,
+    /// Whether every record is accounted for
+    Ledger,
+    /// How much lies where
+    Storage,
+}
+
+/// Does it.
+pub async fn run(command: SystemCommand, client: &Client, output: Output) -> Result<(), CliError> {
+    let (path, columns): (_, &[Column]) = match command {
+        SystemCommand::Progress => ("/v1/system/progress", &PARTITIONS),
+        SystemCommand::Ledger => ("/v1/system/ledger", &ACCOUNTS),
+        SystemCommand::Storage => ("/v1/system/storage", &TABLES),
+    };
+    let listing = Listing {
+        path,
+        asked: Vec::new(),
+        take: Take::Everything,
+        columns,
+        nothing: "nothing yet",
+    };
+    listing.show(client, output).await
+}
