@@ -36,8 +36,12 @@ enum Command {
     /// Keys of callers, for whoever runs the service
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Who may see what, and when they last did, as JSON: for whoever runs the service
-    AccessReview,
+    /// Who may see what, and when they last did: for whoever runs the service
+    AccessReview {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check an export offline: exit code 0 when it is what its manifest says, 1 when it is not, 2 when it cannot be read
     VerifyExport(verify::Arguments),
     /// Print what makes a shell complete these commands
@@ -59,7 +63,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             }
         },
         Some(Command::Keys(command)) => exit_code(run_keys(&command, &arguments.config).await),
-        Some(Command::AccessReview) => exit_code(review(&arguments.config).await),
+        Some(Command::AccessReview { json }) => exit_code(review(json, &arguments.config).await),
         Some(Command::VerifyExport(export)) => verify::run(export, arguments.config).await,
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "horolog-query", &mut io::stdout());
@@ -76,8 +80,8 @@ async fn run_keys(command: &KeysCommand, arguments: &ConfigArgs) -> anyhow::Resu
     keys::run(command, &configured(arguments)?).await
 }
 
-async fn review(arguments: &ConfigArgs) -> anyhow::Result<()> {
-    keys::access_review(&configured(arguments)?).await
+async fn review(is_json: bool, arguments: &ConfigArgs) -> anyhow::Result<()> {
+    keys::access_review(is_json, &configured(arguments)?).await
 }
 
 fn configured(arguments: &ConfigArgs) -> anyhow::Result<QueryConfig> {

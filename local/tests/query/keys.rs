@@ -300,7 +300,16 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
     });
     assert_eq!(get_as(&token, EVENTS).status, 401);
     let (done, output) = run(&["keys", "list"]);
-    assert!(done && output.contains(id) && !output.contains(&next[20..]), "{output}");
+    let row = output.lines().find(|line| line.contains(id)).unwrap_or_default();
+    assert!(
+        done && row.contains("auditor") && !output.contains(&next[20..]),
+        "{output}"
+    );
+    let (done, output) = run(&["access-review", "--json"]);
+    assert!(
+        done && output.contains(&format!("\"id\": \"{id}\"")) && !output.contains(&next[20..]),
+        "{output}"
+    );
     assert!(run(&["keys", "revoke", id]).0);
     wait_until(DEADLINE, "the running service refuses it", || {
         get_as(&next, EVENTS).status == 401

@@ -23,7 +23,7 @@ use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
 use crate::access::new_key::NewKey;
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
-use crate::access::{Permission, Role, TenantGrant};
+use crate::access::{Permission, Role, TenantGrant, review_table};
 use crate::api::{Problem, RequestId};
 use crate::config::QueryConfig;
 
@@ -45,7 +45,11 @@ pub enum KeysCommand {
     /// Make a key; its token is printed, this once.
     Create(CreateOptions),
     /// All keys, without their secrets.
-    List,
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// A new secret for a key; its token is printed, this once.
     Rotate {
         /// The key.
@@ -127,7 +131,7 @@ pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<
             keys,
         } => ensure(&gate, folder, *requests_per_hour, keys).await,
         KeysCommand::Create(options) => create(&gate, options).await,
-        KeysCommand::List => review(&gate),
+        KeysCommand::List { json } => review(&gate, *json),
         KeysCommand::Rotate { id, overlap_s } => {
             let key = known(&gate, id)?;
             let (token, now) = (Token::random(&key.id), Utc::now());
@@ -152,13 +156,13 @@ pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<
 }
 
 /// Runs `horolog-query access-review`.
-pub async fn access_review(config: &QueryConfig) -> anyhow::Result<()> {
-    review(&Gate::open(config).await?)
+pub async fn access_review(is_json: bool, config: &QueryConfig) -> anyhow::Result<()> {
+    review(&Gate::open(config).await?, is_json)
 }
 
-fn review(gate: &Gate) -> anyhow::Result<()> {
+fn review(gate: &Gate, is_json: bool) -> anyhow::Result<()> {
     let report = review_of(&gate.keys.all(), Utc::now());
-    println!("{}", serde_json::to_string_pretty(&report)?);
+    println!("{}", review_table::shown(&report, is_json)?);
     Ok(())
 }
 

@@ -22,6 +22,7 @@ pub mod new_key;
 pub mod oidc;
 mod principal;
 pub mod projection;
+mod review_table;
 mod role;
 pub mod rules;
 mod tenant;

@@ -1,0 +1,28 @@
+//! The access review as it is printed: a table for people, JSON for programs.
+
+use crate::access::admin::ReviewAnswer;
+use crate::cli::table::{self, Column, number, text};
+
+const COLUMNS: [Column; 11] = [
+    text("NAME", "name"),
+    text("ID", "id"),
+    text("ROLE", "role"),
+    text("TENANT", "tenant"),
+    text("TEAMS", "teams"),
+    text("MAY", "permissions"),
+    text("ADDRESSES", "addresses"),
+    number("REQUESTS/H", "requests_per_hour"),
+    text("LAST USED", "last_used.at"),
+    text("EXPIRES", "expires_at"),
+    text("TO LOOK AT", "notes"),
+];
+
+/// Who may see what, and when they last did.
+pub fn shown(report: &ReviewAnswer, is_json: bool) -> serde_json::Result<String> {
+    if is_json {
+        return serde_json::to_string_pretty(report);
+    }
+    let report = serde_json::to_value(report)?;
+    let rows = report["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(table::of_rows(&COLUMNS, rows))
+}
