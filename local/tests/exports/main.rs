@@ -11,6 +11,7 @@ mod bucket;
 mod client;
 mod crash;
 mod disk;
+mod downloading;
 mod formats;
 mod history;
 mod register;

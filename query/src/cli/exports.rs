@@ -1,7 +1,6 @@
 //! `horolog-query exports`: create, list, watch, download, cancel.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::Utc;
 use clap::{Subcommand, ValueEnum, ValueHint};
@@ -13,12 +12,14 @@ use super::client::{Client, Page};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs};
 use super::output::Output;
+use super::patience;
 use super::table::{self, Column, at, number, shown, text};
 use super::transfer::{self, Wanted};
+use crate::audit::exports::manifest;
 
 const PATH: &str = "/v1/audit/exports";
-/// Between two looks at an export under way.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// What lies beside a manifest, where it is there. Nothing is stated of it, so it is fetched anew each time.
+const BESIDE: [&str; 2] = [manifest::DIGEST_NAME, manifest::SIGNATURE_NAME];
 const JOBS: [Column; 8] = [
     text("EXPORT", "id"),
     text("STATE", "state"),
@@ -86,7 +87,7 @@ pub enum ExportsCommand {
         /// The export's id
         export: String,
     },
-    /// Fetch the files and the manifest of a complete export; what is there already is not fetched again
+    /// Fetch the files and the manifest of a complete export, ready for verify-export; what is there already is not fetched again
     Download {
         /// The export's id
         export: String,
@@ -250,6 +251,7 @@ async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, C
         "{spinner} {msg} {wide_bar} {human_pos} of {human_len} events, {eta} left",
         output,
     );
+    let mut interval = patience::LOOK_INTERVAL;
     loop {
         bar.set_message(job.state().to_owned());
         bar.set_length(job.members["rows_planned"].as_u64().unwrap_or_default());
@@ -262,7 +264,8 @@ async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, C
             "queued" | "running" => {}
             _ => return Err(job.ended()),
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(interval).await;
+        interval = patience::longer(interval);
         job = Job::get(client, &job.id()).await?;
     }
 }
@@ -277,31 +280,44 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
         source,
     })?;
     let manifest = Wanted {
-        name: "manifest.json".to_owned(),
-        sha256: shown(&job.members["digest"]),
+        name: manifest::NAME.to_owned(),
+        sha256: Some(shown(&job.members["digest"])),
         bytes: None,
     };
     let files = job.files().iter().map(|file| Wanted {
         name: shown(&file["name"]),
-        sha256: shown(&file["sha256"]),
+        sha256: Some(shown(&file["sha256"])),
         bytes: file["bytes"].as_u64(),
     });
-    let wanted: Vec<Wanted> = files.chain([manifest]).collect();
+    let beside = BESIDE.map(|name| Wanted {
+        name: name.to_owned(),
+        sha256: None,
+        bytes: None,
+    });
+    let wanted: Vec<Wanted> = files.chain([manifest]).chain(beside).collect();
     let bar = bar(
         "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {eta} left",
         output,
     );
     bar.set_length(wanted.iter().filter_map(|file| file.bytes).sum());
+    let mut fetched = 0;
     for file in &wanted {
         bar.set_message(file.name.clone());
         let path = format!("{}/files/{}", path_of(export), transfer::file_name(&file.name));
-        transfer::fetch(client, &path, file, folder, &bar).await?;
+        match transfer::fetch(client, &path, file, folder, &bar).await {
+            // Not every manifest is signed.
+            Err(CliError::Problem { problem, .. }) if problem.status == 404 && BESIDE.contains(&&*file.name) => {}
+            done => {
+                done?;
+                fetched += 1;
+            }
+        }
     }
     bar.finish_and_clear();
     if output.is_json() {
         return output.document(&job.json);
     }
-    output.line(&format!("{} files in {}", wanted.len(), folder.display()))?;
+    output.line(&format!("{fetched} files in {}", folder.display()))?;
     output.hint(&format!(
         "check them with: horolog-query verify-export {}",
         folder.display()

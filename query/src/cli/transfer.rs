@@ -1,7 +1,7 @@
 //! Files of an export, to disk: resumed where they were cut off, checked before they have their name.
 //!
-//! Enters: a file's name, size and SHA-256 as the service states them. Leaves: the file, or an error. Guarantees: a file under
-//! its own name has the stated SHA-256; what is under way is called `….part`; no name leads out of the folder.
+//! Enters: a file's name, size and SHA-256, as far as the service states them. Leaves: the file, or an error. Guarantees: a file
+//! under its own name has the stated SHA-256; what is under way is called `….part`; no name leads out of the folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,8 +21,8 @@ const READ_BYTES: usize = 1 << 20;
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// Of its bytes, hexadecimal.
-    pub sha256: String,
+    /// Of its bytes, hexadecimal, where it is stated.
+    pub sha256: Option<String>,
     /// Its size, where it is stated.
     pub bytes: Option<u64>,
 }
@@ -52,20 +52,22 @@ pub async fn fetch(
     bar: &ProgressBar,
 ) -> Result<(), CliError> {
     let target = folder.join(file_name(&wanted.name));
-    if target.is_file() && sha256(&target)? == wanted.sha256 {
+    if wanted.sha256.is_some() && target.is_file() && Some(sha256(&target)?) == wanted.sha256 {
         bar.inc(wanted.bytes.unwrap_or_default());
         return Ok(());
     }
     let part = folder.join(format!("{}.part", file_name(&wanted.name)));
     append(client, path, wanted, &part, bar).await?;
-    let found = sha256(&part)?;
-    if found != wanted.sha256 {
-        fs::remove_file(&part).map_err(failed(&part))?;
-        return Err(CliError::Checksum {
-            path: target,
-            found,
-            expected: wanted.sha256.clone(),
-        });
+    if let Some(expected) = &wanted.sha256 {
+        let found = sha256(&part)?;
+        if found != *expected {
+            fs::remove_file(&part).map_err(failed(&part))?;
+            return Err(CliError::Checksum {
+                path: target,
+                found,
+                expected: expected.clone(),
+            });
+        }
     }
     fs::rename(&part, &target).map_err(failed(&target))
 }
