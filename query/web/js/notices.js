@@ -39,6 +39,12 @@ export function failure(error, retry) {
   return h("div", { class: "notice bad", role: "alert" }, h("h2", {}, headline), lines);
 }
 
+/** Keeps what is shown, and says above it why it is not the newest. */
+export function stale(place, error) {
+  place.querySelector(":scope > .stale")?.remove();
+  place.prepend(h("p", { class: "notice warn stale" }, `${MEANINGS[error.status]}: what is shown is older. It is asked for again by itself.`));
+}
+
 /** A short message at the place where the reader is, read out too. */
 export function notice(text, kind = "") {
   announce(text);

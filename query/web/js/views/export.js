@@ -2,16 +2,21 @@
 
 import * as api from "../api.js";
 import { announce, h } from "../dom.js";
+import { pressed } from "../focus.js";
 import { bytes, count, plural, time } from "../format.js";
-import { failure } from "../notices.js";
+import { failure, notice } from "../notices.js";
 import { filled, signedOut } from "../panel.js";
 import { navigate } from "../router.js";
 import { scoped } from "../scope.js";
 import { facts, table } from "../table.js";
-import { lookAgain } from "./exports.js";
+import { LOOK_INTERVALS } from "./exports.js";
 import * as words from "../export_words.js";
 
 export const title = "Export";
+
+const SIGNATURE = "manifest.json.sig";
+/** What vouches for the files. */
+const MANIFEST = ["manifest.json", "manifest.json.sha256", SIGNATURE];
 
 export function mount(container, { path, signal }) {
   const place = `/v1/audit/exports/${encodeURIComponent(path[1])}`;
@@ -24,9 +29,10 @@ export function mount(container, { path, signal }) {
     draw: (job) => {
       if (state && state !== job.state) announce(`The export is ${job.state}`);
       state = job.state;
-      if (!words.isFinal(job)) lookAgain(view, signal);
       return draw(job, place, view, signal);
     },
+    every: LOOK_INTERVALS,
+    until: words.isFinal,
   });
   container.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "#/exports" }, "← Exports")), h("div", { class: "view-head" }, heading), view.place);
   return view.refresh();
@@ -35,10 +41,8 @@ export function mount(container, { path, signal }) {
 function draw(job, place, view, signal) {
   const outcome = h("div", {});
   // Ends an export under way; removes one that came to its end.
-  const end = async (event) => {
-    const removes = words.isFinal(job);
-    if (removes && !window.confirm("Remove this export and all its files?")) return;
-    event.currentTarget.disabled = true;
+  const removes = words.isFinal(job);
+  const end = async () => {
     try {
       await api.send("DELETE", api.address(place, scoped()));
       if (removes) navigate(["exports"]);
@@ -48,12 +52,15 @@ function draw(job, place, view, signal) {
       outcome.replaceChildren(failure(error));
     }
   };
+  const asked = (event) => {
+    if (!removes || window.confirm("Remove this export and all its files?")) pressed(event.currentTarget, end);
+  };
   return [
     job.error && h("div", { class: "notice bad", role: "alert" }, h("h2", {}, "The export failed"), h("p", {}, job.error)),
     h(
       "section",
       { class: "panel" },
-      h("div", { class: "panel-head" }, h("h2", {}, "What was asked"), h("div", { class: "actions" }, h("button", { type: "button", onclick: end }, words.isFinal(job) ? "Remove this export" : "Cancel this export"))),
+      h("div", { class: "panel-head" }, h("h2", {}, "What was asked"), h("div", { class: "actions" }, h("button", { type: "button", onclick: asked }, removes ? "Remove this export" : "Cancel this export"))),
       facts([
         ["State", words.stateTag(job)],
         ["Progress", words.progress(job)],
@@ -75,21 +82,21 @@ function draw(job, place, view, signal) {
 function fileTable(job, place) {
   const outcome = h("div", {});
   const fetchFile = async (button, path, name, size) => {
-    button.disabled = true;
     const text = button.textContent;
     try {
       await api.download(path, scoped(), name, { size, onBytes: (received) => (button.textContent = `${bytes(received)} …`) });
       announce(`${name} is downloaded`);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
-      if (error.name !== "AbortError") outcome.replaceChildren(failure(error));
+      // Whether there is a signature is known by asking for it.
+      if (error.status === 404 && name === SIGNATURE) outcome.replaceChildren(notice("The manifest of this export is not signed.", "warn"));
+      else if (error.name !== "AbortError") outcome.replaceChildren(failure(error));
     } finally {
-      button.disabled = false;
       button.textContent = text;
     }
   };
   const button = (path, name, size, label) =>
-    h("button", { type: "button", "aria-label": `Download ${name}`, onclick: (event) => fetchFile(event.currentTarget, path, name, size) }, label);
+    h("button", { type: "button", "aria-label": `Download ${name}`, onclick: ({ currentTarget }) => pressed(currentTarget, () => fetchFile(currentTarget, path, name, size)) }, label);
   const files = table({
     caption: plural(job.files.length, "file"),
     rows: job.files,
@@ -105,7 +112,7 @@ function fileTable(job, place) {
     "section",
     { class: "stack", "aria-label": "Files" },
     files,
-    job.state === "complete" && h("p", { class: "no-print" }, button(`${place}/files/manifest.json`, "manifest.json", 0, "Download manifest.json")),
+    job.state === "complete" && h("p", { class: "actions no-print" }, MANIFEST.map((name) => button(`${place}/files/${name}`, name, 0, `Download ${name}`))),
     outcome,
   );
 }
@@ -115,7 +122,7 @@ function verification(job) {
     "section",
     { class: "panel" },
     h("h2", {}, "Check it yourself"),
-    h("p", {}, "Download all files and the manifest into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
+    h("p", {}, "Download all files, the manifest and what vouches for it into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
     h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id} --to export-${job.id.slice(0, 8)}\nhorolog-query verify-export export-${job.id.slice(0, 8)}`),
     h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest names every file by its own. Keep the digest where the files are not."),
   );

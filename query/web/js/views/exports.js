@@ -2,6 +2,7 @@
 
 import { address, get, send } from "../api.js";
 import { announce, h } from "../dom.js";
+import { pressed } from "../focus.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
 import { apiTime, bytes, time } from "../format.js";
 import { empty, failure } from "../notices.js";
@@ -17,8 +18,8 @@ export const title = "Exports";
 
 const RANGE_NAMES = ["30d", "90d", "1y", "2y", "all"];
 const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
-/** Between two looks at exports that are under way. Milliseconds. */
-const LOOK_INTERVAL = 2000;
+/** Between two looks at exports that are under way, at first and at most. Milliseconds. */
+export const LOOK_INTERVALS = [2_000, 10_000];
 
 export function mount(container, { parameters, signal }) {
   const asked = Object.fromEntries(parameters);
@@ -27,10 +28,11 @@ export function mount(container, { parameters, signal }) {
     signal,
     load: (abort) => get("/v1/audit/exports", scoped(), abort),
     draw: (answer) => {
-      const jobs = answer.rows ?? answer.exports;
-      if (jobs.some((job) => !words.isFinal(job))) lookAgain(list, signal);
+      const jobs = answer.rows;
       return jobs.length === 0 ? h("div", { class: "panel" }, empty("No exports yet", "The form above makes one.")) : jobTable(jobs);
     },
+    every: LOOK_INTERVALS,
+    until: (answer) => answer.rows.every(words.isFinal),
   });
   const creation = h("details", { class: "panel", open: asked.new !== undefined }, h("summary", {}, "New export"), creationForm(asked, signal));
   container.append(
@@ -39,12 +41,6 @@ export function mount(container, { parameters, signal }) {
     list.place,
   );
   return list.refresh();
-}
-
-/** Quietly asks again after a while, as long as the reader is here. */
-export function lookAgain(view, signal) {
-  const timer = setTimeout(() => view.refresh({ quiet: true }), LOOK_INTERVAL);
-  signal.addEventListener("abort", () => clearTimeout(timer));
 }
 
 function jobTable(jobs) {
@@ -67,10 +63,9 @@ function creationForm(asked, signal) {
   const range = asked.range ?? (asked.from || asked.to ? CUSTOM : "2y");
   const outcome = h("div", {});
   const field = (name, label) => input({ label, name, value: asked[name] ?? "" });
-  const submit = async (given, submitter) => {
+  const submit = async (given) => {
     clearInvalid(fields);
     outcome.replaceChildren();
-    submitter.disabled = true;
     try {
       const job = await send("POST", address("/v1/audit/exports", scoped()), body(given));
       announce("The export is queued");
@@ -79,13 +74,11 @@ function creationForm(asked, signal) {
       if (error.status === 401) return signedOut(error);
       const named = error.problem?.parameter?.replace("filter.", "");
       if (!named || !markInvalid(fields, named, error.problem.detail)) outcome.replaceChildren(failure(error));
-    } finally {
-      submitter.disabled = false;
     }
   };
   const fields = form(
     "New export",
-    submit,
+    (given, submitter) => pressed(submitter, () => submit(given)),
     h(
       "div",
       { class: "fields" },

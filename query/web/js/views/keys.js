@@ -2,6 +2,7 @@
 
 import { get, send } from "../api.js";
 import { announce, h } from "../dom.js";
+import { pressed } from "../focus.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
 import { apiTime, minute } from "../format.js";
 import { empty, failure } from "../notices.js";
@@ -84,23 +85,20 @@ function shown({ key, token }) {
 
 function creationForm(act) {
   const outcome = h("div", {});
-  const submit = async (given, submitter) => {
+  const submit = async (given) => {
     clearInvalid(fields);
     outcome.replaceChildren();
-    submitter.disabled = true;
     try {
       await act(PATH, body(given), "The key is made");
       fields.reset();
     } catch (error) {
       const named = error.problem?.parameter?.replace(/\[.*/, "");
       if (!named || !markInvalid(fields, named, error.problem.detail)) outcome.replaceChildren(failure(error));
-    } finally {
-      submitter.disabled = false;
     }
   };
   const fields = form(
     "New key",
-    submit,
+    (given, submitter) => pressed(submitter, () => submit(given)),
     h(
       "div",
       { class: "fields" },

@@ -2,6 +2,7 @@
 
 import { downloadCsv, get, getAll } from "../api.js";
 import { announce, h } from "../dom.js";
+import { pressed } from "../focus.js";
 import { check, clearInvalid, form, input, markInvalid, segmented, select } from "../fields.js";
 import { apiTime, duration, minute, plural, seconds, time } from "../format.js";
 import { empty, failure, loading } from "../notices.js";
@@ -29,6 +30,8 @@ const FILTERS = ["service_id", "plugin_id", "environment", "team_id"];
 const ROWS_MAX = 20_000;
 /** All of them in one answer, which the service remembers. */
 const PAGE_ROWS = ROWS_MAX;
+/** More names are no list to choose from. */
+const NAMES_MAX = 1_000;
 /** What is told of each row: what can be drawn. */
 const MEASURED = "avg,min,max,sum,p50,p95,p99";
 
@@ -84,20 +87,22 @@ const pathOf = (asked) => `/v1/metrics/${ofCounters(asked) ? "counters/" : ""}${
 
 /** What there is to choose from: the names of the last days, or of all time where those do not do. */
 async function knownMetrics(asked, signal) {
-  const recent = await metricNames(signal);
+  const answer = await metricNames(signal);
+  const recent = answer.rows;
   const isRecent = (name) => recent.some((row) => row.metric_name === name);
   // History that was imported is of no recent day.
   const ofAllTime = asked.names === "all" || recent.length === 0 || (asked.metric_name && !isRecent(asked.metric_name));
-  return { names: ofAllTime ? await metricNames(signal, BEGINNING) : recent, isRecent, ofAllTime };
+  const { rows: names, more } = ofAllTime ? await metricNames(signal, BEGINNING) : answer;
+  return { names, more, isRecent, ofAllTime };
 }
 
 /** Names to suggest: those of the last days, or since a day. Without them any name can still be typed. */
 async function metricNames(signal, from) {
   try {
-    return (await get("/v1/metrics/names", scoped({ from }), signal)).rows;
+    return await get("/v1/metrics/names", scoped({ from, limit: NAMES_MAX }), signal);
   } catch (error) {
     if (signal.aborted || [401, 403].includes(error.status)) throw error;
-    return [];
+    return { rows: [], more: false };
   }
 }
 
@@ -129,14 +134,15 @@ function explorerForm(asked, names) {
 }
 
 /** What stands there before a metric is chosen. */
-function start({ names, isRecent, ofAllTime }) {
+function start({ names, more, isRecent, ofAllTime }) {
   if (names.length === 0) return h("div", { class: "panel" }, empty("No metric yet", "Metrics appear here some seconds after their first records."));
   const place = (name) => href(["metrics"], { metric_name: name, range: isRecent(name) ? "" : "all" });
   const link = (row) => h("li", {}, h("a", { href: place(row.metric_name) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
   return h(
     "section",
     { class: "panel" },
-    h("h2", {}, plural(names.length, "metric"), ofAllTime ? "" : " of the last seven days"),
+    h("h2", {}, more && "The first ", plural(names.length, "metric"), ofAllTime ? "" : " of the last seven days"),
+    more && h("p", { class: "notice warn" }, "There are more metrics than are listed and suggested: type the name of another one above."),
     h("ul", { class: "names" }, names.map(link)),
     !ofAllTime && h("p", {}, h("a", { href: href(["metrics"], { names: "all" }) }, "Those of all time")),
   );
@@ -195,17 +201,13 @@ const kind = (row) => row && [row.metric_type, row.unit].filter(Boolean).join(",
 
 function downloads(asked) {
   const outcome = h("div", {});
-  const fetchCsv = async (event) => {
-    const button = event.currentTarget;
-    button.disabled = true;
+  const fetchCsv = async () => {
     try {
       await downloadCsv(pathOf(asked), { ...parametersOf(asked), limit: PAGE_ROWS }, `${asked.metric_name}-${resolution(asked)}.csv`);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
       outcome.replaceChildren(failure(error));
-    } finally {
-      button.disabled = false;
     }
   };
-  return h("div", { class: "no-print" }, h("button", { type: "button", onclick: fetchCsv }, "Download as CSV"), outcome);
+  return h("div", { class: "no-print" }, h("button", { type: "button", onclick: (event) => pressed(event.currentTarget, fetchCsv) }, "Download as CSV"), outcome);
 }
