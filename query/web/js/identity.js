@@ -1,15 +1,37 @@
-// Whether the server takes the key.
+// Who is signed in, as the server knows them, and which views are for them.
 
 import { get } from "./api.js";
-import { scoped } from "./scope.js";
+import * as session from "./session.js";
 
-/** Ends well for every key that the server knows. Whether it may read metrics: an administrator's may not. */
-export async function checkKey(signal) {
+/** What each view asks for, in the order of the navigation. */
+const NEEDED = { metrics: "metrics:read", services: "metrics:read", audit: "audit:read", exports: "audit:export", system: "system:read", keys: "keys:manage" };
+
+let known = { key: "", who: null };
+
+/** Name, role, tenant, teams and permissions; asked once for a key. */
+export async function whoAmI() {
+  const key = session.key();
+  if (known.key !== key) known = { key, who: get("/v1/whoami") };
+  const asked = known;
   try {
-    await get("/v1/metrics/names", scoped({ limit: 1 }), signal);
-    return true;
+    return await asked.who;
   } catch (error) {
-    if (error.status !== 403) throw error;
-    return false;
+    // The next one who wants to know asks again.
+    if (known === asked) forget();
+    throw error;
   }
 }
+
+/** Ask anew, also for the same key. */
+export function forget() {
+  known = { key: "", who: null };
+}
+
+/** Whether a view has anything to show them. How services do is told of all teams together. */
+export const mayView = (who, view) => who.permissions.includes(NEEDED[view]) && (view !== "services" || who.teams.length === 0);
+
+/** Where they begin. */
+export const firstView = (who) => Object.keys(NEEDED).find((view) => mayView(who, view)) ?? "metrics";
+
+/** Whether what they see is of a tenant, which a key for any tenant does not name. */
+export const needsTenant = (who) => who.tenant === "*" && ["metrics", "audit"].some((view) => mayView(who, view));

@@ -1,10 +1,13 @@
-// The page: frame, navigation, signing in and out, and one view at a time.
+// The page: signing in and out, and one view at a time.
 //
 // A view is a module with `title` and `mount(container, place)`; `mount` returns what is to be done when it is left. What it
 // asks for is cancelled then, through `place.signal`.
 
 import * as session from "./session.js";
 import { announce, h } from "./dom.js";
+import { settle, standing } from "./focus.js";
+import { drawFrame } from "./frame.js";
+import { firstView, whoAmI } from "./identity.js";
 import { failure } from "./notices.js";
 import { current, href, navigate } from "./router.js";
 import * as audit from "./views/audit.js";
@@ -51,29 +54,41 @@ async function show() {
   leaving?.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  // Where nothing is asked for, what they may see is.
+  if (session.key() && !location.hash.startsWith("#/")) return location.replace(href([await whoAmI().then(firstView, () => "metrics")]));
   const { path, parameters } = current();
   const view = viewAt(path);
   const place = path.join("/");
   const moved = shown !== "" && shown !== place;
   shown = place;
-  markCurrent(path[0]);
-  drawSession();
+  drawFrame(path[0], signOut);
   document.title = `${view.title} · Horolog`;
+  // After a new question in the same view the focus stays where the reader works.
+  const back = standing(main);
   main.replaceChildren();
   if (!session.key() && view !== signIn) return signInFirst("");
+  const returning = new MutationObserver(() => back() && returning.disconnect());
+  if (!moved) returning.observe(main, { childList: true, subtree: true });
   try {
     await view.mount(main, { path, parameters, signal, moved });
   } catch (error) {
     if (signal.aborted) return;
     if (error.status === 401) return signedOut(error);
     main.append(failure(error, show));
+  } finally {
+    returning.disconnect();
   }
-  // After a new question in the same view the focus stays where the reader works.
+  if (!moved && !signal.aborted && !back()) settle(main, main.querySelector("h1"));
   if (moved && !signal.aborted) {
     main.querySelector("h1")?.focus();
     window.scrollTo(0, 0);
     announce(document.title);
   }
+}
+
+function signOut() {
+  session.end();
+  navigate(["sign-in"]);
 }
 
 /** The server does not know the key any more. */
@@ -85,48 +100,6 @@ function signedOut(error) {
 /** To the sign-in, and back here afterwards. The place is replaced: going back must not lead here again and again. */
 function signInFirst(why) {
   location.replace(href(["sign-in"], { then: location.hash.slice(1), why }));
-}
-
-function markCurrent(section) {
-  for (const link of document.querySelectorAll("#nav a")) {
-    if (link.dataset.view === section) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-}
-
-function drawSession() {
-  const tenant = session.tenant();
-  const end = () => {
-    session.end();
-    navigate(["sign-in"]);
-  };
-  document.getElementById("session").replaceChildren(
-    ...[
-      tenant && h("span", { class: "who" }, "Tenant ", h("strong", {}, tenant)),
-      themeButton(),
-      session.key() && h("button", { type: "button", class: "quiet", onclick: end }, "Sign out"),
-    ].filter(Boolean),
-  );
-}
-
-const THEMES = ["system", "light", "dark"];
-
-function themeButton() {
-  const now = () => document.documentElement.dataset.theme ?? "system";
-  const text = () => `Theme: ${now()}`;
-  const next = (event) => {
-    const theme = THEMES[(THEMES.indexOf(now()) + 1) % THEMES.length];
-    if (theme === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    try {
-      localStorage.setItem("horolog-theme", theme);
-    } catch {
-      // Storage may be forbidden; the choice then lasts until the page is left.
-    }
-    event.currentTarget.textContent = text();
-    document.dispatchEvent(new Event("theme"));
-  };
-  return h("button", { type: "button", class: "quiet", onclick: next }, text());
 }
 
 // A link to a fragment would be taken for a view.

@@ -1,12 +1,11 @@
 // Signing in: an API key, pasted. It stays in this tab.
 
 import * as session from "../session.js";
-import { request } from "../api.js";
 import { h } from "../dom.js";
-import { form, input, markInvalid } from "../fields.js";
+import { clearInvalid, form, input, markInvalid } from "../fields.js";
 import { failure } from "../notices.js";
-import { navigate } from "../router.js";
-import { checkKey } from "../identity.js";
+import { href } from "../router.js";
+import { firstView, forget, mayView, needsTenant, whoAmI } from "../identity.js";
 
 export const title = "Sign in";
 
@@ -14,11 +13,20 @@ export function mount(container, { parameters, signal }) {
   const why = h("div", {});
   const submit = async (given) => {
     why.replaceChildren();
+    clearInvalid(fields);
     if (!given.key) return markInvalid(fields, "key", "paste a key");
     session.start(given.key, given.tenant_id ?? "");
+    forget();
     try {
-      const readsMetrics = await checkKey(signal);
-      location.hash = parameters.get("then") || (readsMetrics ? "#/metrics" : "#/system");
+      const who = await whoAmI();
+      if (signal.aborted) return;
+      const wrong = wrongTenant(who, given.tenant_id);
+      if (wrong) {
+        session.end();
+        return markInvalid(fields, "tenant_id", wrong);
+      }
+      const wanted = parameters.get("then") ?? "";
+      location.hash = mayView(who, wanted.split(/[/?]/)[1]) ? wanted : href([firstView(who)]);
     } catch (error) {
       if (signal.aborted) return;
       session.end();
@@ -44,4 +52,10 @@ export function mount(container, { parameters, signal }) {
     ),
   );
   fields.elements.key.focus();
+}
+
+/** Why a key is of no use for a tenant, or without one. */
+function wrongTenant(who, given) {
+  if (!given) return needsTenant(who) && "this key is for any tenant: say for which";
+  return who.tenant !== "*" && who.tenant !== given && `this key is of the tenant ${who.tenant}`;
 }

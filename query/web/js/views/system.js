@@ -1,33 +1,30 @@
-// The system: whether every record is accounted for, how far each stage is with each partition, where the bytes are.
+// The system: how the stages do, whether every record is accounted for, how far each stage is with each partition, where the bytes
+// are.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { bytes, count, duration, plural, time } from "../format.js";
 import { empty } from "../notices.js";
 import { filled } from "../panel.js";
+import { stageHealth } from "../stage_health.js";
 import { figures, table, tag } from "../table.js";
 
 export const title = "System";
 
-/** Between two looks. Milliseconds. */
-const LOOK_INTERVAL = 10_000;
+/** Between two looks: three questions each, of the thousand an hour that a key has. Milliseconds. */
+const LOOK_INTERVAL = 30_000;
 /** From this lag on it is worth a word: the allowed lateness is five minutes. Seconds. */
 const BEHIND_WORTH_A_WORD = 900;
 
 export function mount(container, { signal }) {
-  const part = (what, path, draw) => {
-    const view = filled({ what, signal, load: (abort) => get(path, {}, abort), draw });
-    const again = setInterval(() => document.visibilityState === "visible" && view.refresh({ quiet: true }), LOOK_INTERVAL);
-    signal.addEventListener("abort", () => clearInterval(again));
-    return view;
-  };
+  const part = (what, path, draw) => filled({ what, signal, load: (abort) => get(path, {}, abort), draw, every: [LOOK_INTERVAL, LOOK_INTERVAL] });
   const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
   const progress = part("the partitions", "/v1/system/progress", drawProgress);
   const storage = part("storage", "/v1/system/storage", drawStorage);
   container.append(
-    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every ten seconds anew.")),
+    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every thirty seconds anew.")),
+    progress.place,
     section("Ledger", ledger.place),
-    section("Partitions", progress.place),
     section("Storage", storage.place),
   );
   return Promise.all([ledger.refresh(), progress.refresh(), storage.refresh()]);
@@ -68,23 +65,51 @@ function drawLedger({ rows }) {
 
 function drawProgress(answer) {
   if (answer.rows.length === 0) return empty("No partition yet", "Nothing has been read from Kafka.");
-  const behind = (row) => tag(duration(row.behind_s), row.behind_s > BEHIND_WORTH_A_WORD ? "warn" : "good");
   return [
-    completeness(answer),
-    table({
-      caption: "How far each stage is with each partition",
-      rows: answer.rows,
-      columns: [
-        { title: "Topic", head: true, value: (row) => row.topic },
-        { title: "Partition", num: true, value: (row) => row.partition },
-        { title: "Stage", value: (row) => row.stage },
-        { title: "Stored up to offset", num: true, value: (row) => count(row.end_offset) },
-        { title: "Newest record (UTC)", time: true, value: (row) => time(row.last_record_at) },
-        { title: "Last batch (UTC)", time: true, value: (row) => time(row.last_batch_at) },
-        { title: "Newest record sent", value: (row) => [behind(row), " ago"] },
-      ],
-    }),
+    section("Services", h("div", { class: "stack" }, completeness(answer), stageTable(stageHealth(answer.rows)))),
+    section("Partitions", partitionTable(answer.rows)),
   ];
+}
+
+function stageTable(rows) {
+  return table({
+    caption: "Stages by topic",
+    rows,
+    columns: [
+      { title: "Stage", head: true, value: (row) => row.stage },
+      { title: "Topic", value: (row) => row.topic },
+      { title: "Partitions", num: true, value: (row) => count(row.partitions) },
+      { title: "Newest batch (UTC)", time: true, value: (row) => time(row.newestBatch) },
+      { title: "Its age", value: (row) => ago(row.newestBatch) },
+      { title: "Has all that was sent before (UTC)", time: true, value: (row) => time(row.through) },
+      { title: "Behind another stage", value: behind },
+    ],
+  });
+}
+
+/** An old batch is no fault where nobody sends; one that another stage has is. */
+function behind({ behind: offsets }) {
+  if (offsets === null) return "no other reads it";
+  return offsets === 0 ? tag("no", "good") : tag(plural(offsets, "offset"), "warn");
+}
+
+const ago = (moment) => duration(Math.max(0, (Date.now() - Date.parse(moment)) / 1000));
+
+function partitionTable(rows) {
+  const sent = (row) => tag(duration(row.behind_s), row.behind_s > BEHIND_WORTH_A_WORD ? "warn" : "good");
+  return table({
+    caption: "How far each stage is with each partition",
+    rows,
+    columns: [
+      { title: "Topic", head: true, value: (row) => row.topic },
+      { title: "Partition", num: true, value: (row) => row.partition },
+      { title: "Stage", value: (row) => row.stage },
+      { title: "Stored up to offset", num: true, value: (row) => count(row.end_offset) },
+      { title: "Newest record (UTC)", time: true, value: (row) => time(row.last_record_at) },
+      { title: "Last batch (UTC)", time: true, value: (row) => time(row.last_batch_at) },
+      { title: "Newest record sent", value: (row) => [sent(row), " ago"] },
+    ],
+  });
 }
 
 function completeness({ complete_through: through, held_back_by: lagging }) {
@@ -92,7 +117,7 @@ function completeness({ complete_through: through, held_back_by: lagging }) {
   const partitions = `${lagging.length === 1 ? "partition" : "partitions"} ${names}`;
   if (through === null) return h("p", { class: "notice warn" }, lagging.length > 0 ? `Nothing is complete yet: no record has come to ${partitions}.` : "Nothing is complete yet: no partition has been heard of.");
   const due = lagging.length > 0 ? ` The slowest: ${partitions}.` : "";
-  return h("p", {}, `Metrics are complete through ${time(through)}, ${duration((Date.now() - Date.parse(through)) / 1000)} ago.${due}`);
+  return h("p", {}, `Metrics are complete through ${time(through)}, ${ago(through)} ago.${due}`);
 }
 
 function drawStorage({ rows }) {
