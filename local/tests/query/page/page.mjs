@@ -27,6 +27,57 @@ await run({
     await page.getByRole("heading", { name: "Sign in to Horolog" }).waitFor();
     const kept = await page.evaluate(() => JSON.stringify(sessionStorage));
     check(!kept.includes(KEYS.auditor), "signing out forgets the key");
+    await page.getByLabel("API key").fill(KEYS.auditor);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("this key is for any tenant").waitFor();
+    check((await page.evaluate(() => document.activeElement.name)) === "tenant_id", "a key for any tenant asks for one");
+  },
+
+  "everybody is offered the views that are for them, begins with one, and sees who they are": async (visit) => {
+    const { page } = visit;
+    const offered = { auditor: "Metrics Services Audit Exports", analyst: "Metrics Services", admin: "System Keys" };
+    for (const [role, views] of Object.entries(offered)) {
+      await visit.open("", role);
+      const nav = page.getByRole("navigation", { name: "Views" });
+      await nav.getByRole("link").first().waitFor();
+      const shown = await nav.getByRole("link").allInnerTexts();
+      check(shown.join(" ") === views, `${role} is offered ${views}`, shown.join(" "));
+      const current = await nav.locator("[aria-current=page]").innerText();
+      check(current === shown[0], `${role} begins with the first of them`, current);
+      check((await page.locator(".who").innerText()).includes(role), "it is said who is signed in");
+      await visit.judge();
+    }
+  },
+
+  "after a question the focus is where it was": async (visit) => {
+    const { page } = visit;
+    const focused = () => page.evaluate(() => document.activeElement.name || document.activeElement.textContent);
+    await visit.open(`#/audit?${YEAR}`);
+    await page.getByLabel("Status").focus();
+    await page.getByLabel("Status").selectOption("failure");
+    await page.getByRole("button", { name: "Search" }).focus();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/status=failure/);
+    await visit.settled();
+    check((await focused()) === "Search", "a pressed button has it", await focused());
+    await page.getByLabel("User").focus();
+    await page.keyboard.type("bob");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/user_id=bob/);
+    await visit.settled();
+    check((await focused()) === "user_id", "so has the field in which Enter was pressed", await focused());
+    await visit.open(`#/metrics?metric_name=cpu&${DAY}`);
+    await page.getByLabel("Service").focus();
+    await page.keyboard.type("api");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/service_id=api/);
+    await visit.settled();
+    check((await focused()) === "service_id", "also where the form itself is waited for", await focused());
+    await visit.open("#/metrics");
+    await page.getByRole("link", { name: "Those of all time" }).press("Enter");
+    await page.waitForURL(/names=all/);
+    await visit.settled();
+    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "what is not there any more leaves it at the beginning");
   },
 
   "a metric is drawn with its bands, and what is not complete yet is said to be so": async (visit) => {
@@ -149,8 +200,10 @@ await run({
     await visit.open(`#/audit?${YEAR}`);
     await page.getByRole("alert").getByText("It can be tried again in 5 s.").waitFor();
     await page.unroute("**/v1/audit/events?*");
-    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("button", { name: "Try again" }).press("Enter");
     await page.getByRole("columnheader", { name: "Event" }).waitFor();
+    await visit.settled();
+    check(await page.evaluate(() => document.activeElement.contains(document.querySelector("tbody"))), "the focus is at the answer");
   },
 
   "an export is created, watched, downloaded, and its manifest shown": async (visit) => {
@@ -169,14 +222,40 @@ await run({
     await page.getByText("Manifest", { exact: true }).click();
     await page.getByText('"format_version"').waitFor();
     check((await visit.text()).includes("horolog-query verify-export"), "it is said how to check it");
+    const digest = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download manifest.json.sha256" }).click();
+    check((await digest).suggestedFilename() === "manifest.json.sha256", "the digest comes beside the manifest");
+    visit.expectRefusal(404);
+    await page.getByRole("button", { name: "Download manifest.json.sig" }).click();
+    await page.locator("p.notice").getByText("is not signed").waitFor();
     await visit.judge();
+  },
+
+  "an export that runs is looked at again, also after the service was busy": async (visit) => {
+    const { page } = visit;
+    for (const status of [429, 503]) visit.expectRefusal(status);
+    const job = { id: "3", state: "running", rows: 5, rows_planned: 10, bytes: 0, files: [], filter: {}, format: "csv", compression: "none", requested_at: "2026-01-01T00:00:00Z", requested_by: "somebody" };
+    const problem = (status) => ({ status, headers: { "retry-after": "1" }, contentType: "application/problem+json", body: JSON.stringify({ title: "no", status, detail: "not now" }) });
+    const answers = [{ json: job }, problem(503), problem(429), { json: { ...job, state: "cancelled" } }];
+    let looks = 0;
+    await page.route("**/v1/audit/exports/3?*", (route) => route.fulfill(answers[Math.min(looks++, answers.length - 1)]));
+    await visit.open("#/exports/3");
+    await page.getByText("5 of 10", { exact: true }).waitFor();
+    await page.getByText("what is shown is older").waitFor();
+    check((await visit.text()).includes("5 of 10"), "what was known stays");
+    await visit.judge();
+    await page.getByText("cancelled", { exact: true }).waitFor();
+    check(looks === answers.length, "nothing is asked for after the end", looks);
+    check((await page.getByText("what is shown is older").count()) === 0, "and no complaint is left");
   },
 
   "the system is shown to whoever may see it": async (visit) => {
     const { page } = visit;
     await visit.open("#/system", "admin");
-    for (const heading of ["Ledger", "Partitions", "Storage"]) await page.getByRole("heading", { name: heading }).waitFor();
+    for (const heading of ["Services", "Ledger", "Partitions", "Storage"]) await page.getByRole("heading", { name: heading }).waitFor();
     check((await page.getByRole("rowheader", { name: "audit_logs" }).count()) > 0, "tables are listed");
+    const services = await page.getByRole("region", { name: "Stages by topic" }).innerText();
+    check(/ingest\s+audit-events/.test(services), "a service has its newest batch and its age", services);
     await visit.judge();
     visit.expectRefusal(403);
     await visit.open("#/system", "auditor");
