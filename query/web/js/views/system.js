@@ -15,6 +15,8 @@ export const title = "System";
 const LOOK_INTERVAL = 30_000;
 /** From this lag on it is worth a word: the allowed lateness is five minutes. Seconds. */
 const BEHIND_WORTH_A_WORD = 900;
+/** Stages store at their own times, seconds apart; one that is minutes behind the other is slow or does not run. Seconds. */
+const STAGES_APART_WORTH_A_WORD = 120;
 
 export function mount(container, { signal }) {
   const part = (what, path, draw) => filled({ what, signal, load: (abort) => get(path, {}, abort), draw, every: [LOOK_INTERVAL, LOOK_INTERVAL] });
@@ -88,9 +90,9 @@ function stageTable(rows) {
 }
 
 /** An old batch is no fault where nobody sends; one that another stage has is. */
-function behind({ behind: offsets }) {
-  if (offsets === null) return "no other reads it";
-  return offsets === 0 ? tag("no", "good") : tag(plural(offsets, "offset"), "warn");
+function behind({ behind: seconds }) {
+  if (seconds === null) return "no other reads it";
+  return seconds === 0 ? tag("no", "good") : tag(duration(seconds), seconds > STAGES_APART_WORTH_A_WORD ? "warn" : "good");
 }
 
 const ago = (moment) => duration(Math.max(0, (Date.now() - Date.parse(moment)) / 1000));
