@@ -1,12 +1,12 @@
 //! Audit search against a reader who goes through all rows with the filter in hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, now_ms};
 use crate::client::{EVENTS, get, pages};
@@ -208,4 +208,122 @@ fn a_time_line_is_read_once_and_whole_while_events_arrive() {
         assert_eq!(distinct.len(), found.len(), "{order}: no event is there twice");
         assert!(read.iter().all(|row| row["user_id"] == "ann"));
     }
+}
+
+/// Copies that are neighbours and such that are not, of which the first is outside of a span, a filter or a group, or the last.
+fn insert_copies(tenant: &str) {
+    let at = |month: u32| format!("toDateTime64('2026-{month:02}-01 00:00:00', 6, 'UTC')");
+    let mut offset = 0;
+    let mut insert = |number: u32, month: u32, user: &str, status: &str| {
+        offset += 1;
+        let (offset, at) = (offset.to_string(), at(month));
+        let [user, status] = [user, status].map(|text| format!("'{text}'"));
+        let set = [
+            ("kafka_offset", &offset),
+            ("occurred_at", &at),
+            ("user_id", &user),
+            ("status", &status),
+        ];
+        insert_event(tenant, number, &set.map(|(name, value)| (name, value.as_str())));
+    };
+    for number in 0..6 {
+        insert(number, 1 + number % 3, "ann", "success");
+    }
+    insert(2, 3, "ann", "failure");
+    insert(3, 6, "ann", "success");
+    insert(4, 2, "bob", "error");
+    insert(4, 5, "bob", "error");
+    insert(10, 6, "bob", "error");
+    insert(10, 1, "ann", "success");
+    insert(11, 4, "carl", "success");
+}
+
+#[test]
+fn a_count_is_the_number_of_events_that_the_search_finds() {
+    insert_copies("counted");
+    // Many of another tenant, which the engine counts beside them.
+    insert_copies("counted-too");
+    for filters in [
+        &[][..],
+        &[("status", "success")],
+        &[("status", "error")],
+        &[("user_id", "bob")],
+        &[("user_id", "ann"), ("from", "2026-02-01")],
+        &[("from", "2026-05-01")],
+        &[("to", "2026-03-01")],
+        &[("from", "2026-02-01"), ("to", "2026-06-01"), ("status", "failure")],
+        &[("from", "2026-08-01")],
+    ] {
+        let asked: Vec<_> = [("tenant_id", "counted")].iter().chain(filters).copied().collect();
+        let paged: Vec<_> = asked.iter().copied().chain([("limit", "2")]).collect();
+        let found = pages(EVENTS, &paged, || ());
+        for (by, bucket) in [("", ""), ("status", ""), ("user_id", "month"), ("", "day")] {
+            let mut grouped: Vec<_> = asked.clone();
+            grouped.extend(
+                [("by", by), ("bucket", bucket)]
+                    .iter()
+                    .filter(|(_, value)| !value.is_empty()),
+            );
+            let mut expected = BTreeMap::<(String, String), u64>::new();
+            for event in &found {
+                let text = |name: &str| event[name].as_str().unwrap().to_owned();
+                let time = match bucket {
+                    "month" => format!("{}-01T00:00:00Z", &text("occurred_at")[..7]),
+                    "day" => format!("{}T00:00:00Z", &text("occurred_at")[..10]),
+                    _ => String::new(),
+                };
+                let value = if by.is_empty() { String::new() } else { text(by) };
+                *expected.entry((time, value)).or_default() += 1;
+            }
+            let answer = get("/v1/audit/counts", &grouped);
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let counted: BTreeMap<(String, String), u64> = answer.json()["rows"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| {
+                    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+                    ((text("time"), text("value")), row["count"].as_u64().unwrap())
+                })
+                .collect();
+            assert_eq!(counted, expected, "{grouped:?}");
+        }
+    }
+}
+
+#[test]
+fn events_that_were_sent_again_count_once_among_any_number_of_others() {
+    // More than are looked up one by one.
+    for (table, columns, values) in [
+        ("audit_event_ids", "inserted_at", "now64(3)"),
+        (
+            "audit_logs",
+            "source, action, status, kafka_topic, kafka_partition, kafka_offset, kafka_timestamp, log_epoch, inserted_at",
+            "'ui', 'a', 'success', 'audit-events', 5, number, now64(3), 1, now64(3)",
+        ),
+    ] {
+        Bed::shared().execute(&format!(
+            "insert into {table} (tenant_id, event_id, occurred_at, {columns}) select 'counted-many', \
+             toUUID(concat('00000000-0000-4000-9000-', leftPad(toString(number), 12, '0'))), \
+             toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + number, {values} from numbers(60000)"
+        ));
+    }
+    insert_copies("counted-many");
+    let counted = |filter: (&str, &str)| {
+        let answer = get(
+            "/v1/audit/counts",
+            &[("tenant_id", "counted-many"), ("by", "user_id"), filter],
+        )
+        .json();
+        answer["rows"].clone()
+    };
+    assert_eq!(
+        counted(("to", "2027-01-01")),
+        json!([
+            {"value": "", "count": 60_000},
+            {"value": "ann", "count": 6},
+            {"value": "bob", "count": 1},
+            {"value": "carl", "count": 1},
+        ])
+    );
 }

@@ -1,7 +1,9 @@
 //! `GET /v1/audit/counts`: how many audit events, by columns and over time.
 //!
 //! Enters: the filters of the search, columns to group by, a size of time buckets. Leaves: counts, largest first, or in the order
-//! of time. Counted are distinct events: a repeated one counts once, in the group of any of its copies that match.
+//! of time. Counted is what the search shows: an event that was sent again counts once, as it was first, and not at all where the filters
+//! match a later copy alone. The engine counts all rows that match, less the later copies among them, which it looks for by their ids: so
+//! memory is that of the groups and of what was sent again, however many events there are.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,8 +15,13 @@ use crate::access::Caller;
 use crate::api::page::Limit;
 use crate::api::parameters::Both;
 use crate::api::{Api, Instant, Problem, RequestId};
-use crate::audit::filter::EventFilter;
+use crate::audit::copies;
+use crate::audit::filter::{Conditions, EventFilter};
 use crate::store::{Relation, Sql, TenantSelect};
+
+/// Of so many rows that match, each id is looked up; of more, all ids of the tenant are read, in their order. For 50,000 of 10,000,000 the two
+/// take the same time, and what is looked up is held in memory.
+const LOOKED_UP_MAX: u32 = 50_000;
 
 /// How it is counted.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -108,6 +115,15 @@ pub struct Count {
     count: u64,
 }
 
+const GROUPS: &str = "group by time, value";
+
+/// A row after the last that is looked up.
+#[derive(Debug, Row, Deserialize)]
+struct Beyond {
+    #[serde(rename = "row")]
+    _row: u8,
+}
+
 #[derive(Debug, Row, Deserialize)]
 struct StoredCount {
     time: u32,
@@ -129,13 +145,19 @@ pub async fn counts(
     request: RequestId,
     Both(filter, Grouping { by, bucket, limit }): Both<EventFilter, Grouping>,
 ) -> Result<Json<CountsAnswer>, Problem> {
-    let select = TenantSelect::new(&caller, Relation::AuditLogs, columns(by, bucket));
-    let select = filter.conditions()?.apply(select);
-    let ordered = match bucket {
-        None => "group by time, value order by count desc, value",
-        Some(_) => "group by time, value order by time, count desc, value",
-    };
+    let conditions = filter.conditions()?;
     let _admitted = api.admit(caller.principal()).await?;
+    let matching = |columns: Sql| conditions.apply(TenantSelect::new(&caller, Relation::AuditLogs, columns));
+    let beyond: Option<Beyond> = api
+        .store
+        .first(&request, &matching(Sql::from("toUInt8(1) as row")).only(LOOKED_UP_MAX))
+        .await?;
+    let looked_up = beyond.is_none().then(|| matching(Sql::from(copies::ID)));
+    let select = select(&caller, &conditions, looked_up, by, bucket);
+    let ordered = match bucket {
+        None => "order by count desc, value",
+        Some(_) => "order by time, count desc, value",
+    };
     let mut stored: Vec<StoredCount> = api
         .store
         .collect(&request, &select.then(ordered).limit(limit.rows() + 1))
@@ -153,8 +175,37 @@ pub async fn counts(
     }))
 }
 
+/// All rows that match, less the later copies among them. `looked_up` are the ids to look for copies of; all of the tenant's where it is absent.
+fn select(
+    caller: &Caller,
+    conditions: &Conditions,
+    looked_up: Option<TenantSelect>,
+    by: Option<CountColumn>,
+    bucket: Option<Bucket>,
+) -> TenantSelect {
+    let grouped = |number| {
+        let columns = columns(by, bucket, number);
+        conditions.apply(TenantSelect::new(caller, Relation::AuditLogs, columns))
+    };
+    let told_ids = copies::told(caller, copies::ID);
+    let told_ids = match looked_up {
+        Some(ids) => told_ids.and_in("r.event_id", ids),
+        None => told_ids,
+    };
+    let told_keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(told_ids));
+    let later = copies::only_later(grouped("-toInt64(count())"), caller, told_keys);
+    grouped("toInt64(count())")
+        .then(GROUPS)
+        .union_all(later.then(GROUPS))
+        .outer(
+            None,
+            "i.time as time, i.value as value, toUInt64(sum(i.number)) as count",
+        )
+        .then("group by time, value having count > 0")
+}
+
 /// Text of the program alone: the column and the bucket are names of an enum each.
-fn columns(by: Option<CountColumn>, bucket: Option<Bucket>) -> Sql {
+fn columns(by: Option<CountColumn>, bucket: Option<Bucket>, number: &'static str) -> Sql {
     let time = match bucket {
         None => "toUInt32(0)",
         Some(Bucket::Hour) => "toUInt32(toStartOfHour(r.occurred_at))",
@@ -167,5 +218,5 @@ fn columns(by: Option<CountColumn>, bucket: Option<Bucket>) -> Sql {
     };
     Sql::concat([time, " as time, "])
         .then(value)
-        .then(" as value, uniqExact(r.event_id) as count")
+        .then(Sql::concat([" as value, ", number, " as number"]))
 }
