@@ -161,3 +161,18 @@ fn complete_through_is_the_minimum_over_all_partitions_and_null_before() {
     report(1, 1, 3, "2026-01-01 06:00:00");
     assert_eq!(claim(), Value::Null, "partition 2 was added");
 }
+
+#[test]
+fn a_type_of_metrics_is_asked_for_as_any_other_column_of_the_key() {
+    insert_hours("typed", 1);
+    let of = |kind: &str| rows(HOURS, &[("tenant_id", "typed"), ("metric_type", kind)]).len();
+    assert_eq!((of("gauge"), of("counter"), of("histogram")), (8, 0, 0));
+    let both = [
+        ("tenant_id", "typed"),
+        ("metric_type", "counter"),
+        ("metric_type", "gauge"),
+    ];
+    assert_eq!(rows(HOURS, &both).len(), 8);
+    let unknown = get(HOURS, &[("tenant_id", "typed"), ("metric_type", "number")]);
+    assert_eq!(unknown.refused_parameter(), "metric_type");
+}

@@ -39,6 +39,29 @@ impl KeyColumn {
     }
 }
 
+/// What kind of numbers samples are. Part of the key, and never merged over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricType {
+    /// A number that only grows, or begins anew.
+    Counter,
+    /// A number that goes up and down.
+    Gauge,
+    /// Observations that are counted by their size.
+    Histogram,
+}
+
+impl MetricType {
+    /// Its name in the API and in the tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
 /// What a row can say of its samples besides their count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -13,7 +13,7 @@ use crate::api::cursor::{CursorKey, Cursors};
 use crate::api::formats::Format;
 use crate::api::instant::{Edge, Instant, Span};
 use crate::api::page::Limit;
-use crate::metrics::column::{KeyColumn, Words};
+use crate::metrics::column::{KeyColumn, MetricType, Words};
 use crate::metrics::step::{Step, Steps};
 use crate::store::{Parameter, Sql, TenantSelect};
 
@@ -38,6 +38,9 @@ pub struct SelectionParameters {
     pub environment: Vec<String>,
     /// Only these teams.
     pub team_id: Vec<String>,
+    /// Only these types of metrics.
+    #[param(inline)]
+    pub metric_type: Vec<MetricType>,
     /// Only these units.
     pub unit: Vec<String>,
     /// First moment inside: RFC 3339, a date (midnight in `zone`) or seconds since 1970. Rows that the span touches are whole.
@@ -235,6 +238,7 @@ impl Selection {
     /// Only the rows that the filters let through.
     fn filtered(&self, select: TenantSelect) -> TenantSelect {
         let asked = &self.parameters;
+        let types: Vec<String> = asked.metric_type.iter().map(|one| one.name().to_owned()).collect();
         [
             (
                 "r.metric_name in {metric_name:Array(String)}",
@@ -257,6 +261,11 @@ impl Selection {
                 &asked.environment,
             ),
             ("r.team_id in {team_id:Array(String)}", "team_id", &asked.team_id),
+            (
+                "toString(r.metric_type) in {metric_type:Array(String)}",
+                "metric_type",
+                &types,
+            ),
             ("r.unit in {unit:Array(String)}", "unit", &asked.unit),
         ]
         .into_iter()
