@@ -1,6 +1,9 @@
 //! What is true of every resource: tags, compression, deadlines, limits, the description.
 
-use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::bed::{Bed, wait_until};
@@ -84,6 +87,9 @@ fn the_description_is_openapi_and_names_every_parameter() {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
     assert!(description["components"]["schemas"]["Problem"].is_object());
+    let scheme = &description["components"]["securitySchemes"]["key"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    assert_eq!(description["security"], json!([{"key": []}]));
     let page = get("/docs/", &[]);
     assert_eq!(page.status, 200);
     assert!(!page.text.contains("https://"), "the page needs nothing from elsewhere");

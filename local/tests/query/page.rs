@@ -1,9 +1,10 @@
-//! The web page in a real browser: `page/page.mjs` drives it, axe judges it.
+//! The web page in a real browser: `page/page.mjs` drives it, axe judges it. `page/docs.mjs` drives the page of the description.
 //!
 //! The browser comes from the distribution, what drives it from npm by its checksums, once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use horolog_local::setup::{Package, browser, require};
 use serde_json::json;
@@ -16,12 +17,21 @@ const TENANT: &str = "page";
 
 #[test]
 fn every_view_works_and_is_accessible_in_a_real_browser() {
-    require(&[Package::Chromium, Package::Npm]).unwrap();
-    let folder = tools();
     records();
+    drive("page.mjs");
+}
+
+#[test]
+fn the_page_of_the_description_asks_with_a_key_in_a_real_browser() {
+    drive("docs.mjs");
+}
+
+/// Runs a script against the service, which fails where the script does.
+fn drive(script: &str) {
+    require(&[Package::Chromium, Package::Npm]).unwrap();
     let keys = ["auditor", "analyst", "admin"].map(|role| (role.to_owned(), json!(Bed::shared().key(role))));
     let output = Command::new("node")
-        .arg(folder.join("page.mjs"))
+        .arg(tools().join(script))
         .env("PAGE_URL", service().http())
         .env("CHROMIUM", browser().unwrap())
         .env("KEYS", json!(serde_json::Map::from_iter(keys)).to_string())
@@ -68,8 +78,13 @@ fn records() {
     ));
 }
 
-/// The folder with the script and what it needs, made once and kept with the build.
-fn tools() -> PathBuf {
+/// The folder with the scripts and what they need, made once and kept with the build.
+fn tools() -> &'static Path {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(install)
+}
+
+fn install() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/query/page");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&folder).unwrap();

@@ -5,6 +5,7 @@
 
 use axum::Router;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, Required, ResponseBuilder, Type,
 };
@@ -18,6 +19,8 @@ use crate::api::problem::{PROBLEM_JSON, ProblemBody};
 pub const DESCRIPTION_PATH: &str = "/openapi.json";
 /// Where the page is.
 pub const PAGE_PATH: &str = "/docs";
+/// What the description calls the one way to say who asks.
+const KEY_SCHEME: &str = "key";
 
 /// What is true of the API as a whole.
 pub fn base() -> OpenApi {
@@ -29,8 +32,17 @@ pub fn base() -> OpenApi {
         ))
         .license(Some(License::new("Apache-2.0")))
         .build();
-    let mut description = OpenApiBuilder::new().info(info).build();
+    let key = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key, or a token of the identity provider."))
+        .build();
+    // Only what is under `/v1/` is described, and all of that needs a key.
+    let needed = SecurityRequirement::new(KEY_SCHEME, [""; 0]);
+    let mut description = OpenApiBuilder::new().info(info).security(Some([needed])).build();
     let components = description.components.get_or_insert_default();
+    components
+        .security_schemes
+        .insert(KEY_SCHEME.to_owned(), SecurityScheme::Http(key).into());
     components
         .schemas
         .insert(ProblemBody::name().into_owned(), ProblemBody::schema());
