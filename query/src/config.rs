@@ -50,6 +50,11 @@ pub struct HttpConfig {
     pub tls_key_file: Option<PathBuf>,
     /// Both files are looked at so often, and a new certificate is used at once. Seconds.
     pub tls_reload_interval_s: u64,
+    /// A connection without a whole request is closed after so long: one that sends nothing, one whose header does not end, one that
+    /// is kept for the next request. Seconds.
+    pub idle_timeout_s: u64,
+    /// Connections at once; more are closed at once. Less than the files that the process may have open (`ulimit -n`).
+    pub connections_max: usize,
 }
 
 impl Default for HttpConfig {
@@ -60,6 +65,8 @@ impl Default for HttpConfig {
             tls_certificate_file: None,
             tls_key_file: None,
             tls_reload_interval_s: 30,
+            idle_timeout_s: 60,
+            connections_max: 800,
         }
     }
 }
@@ -204,6 +211,8 @@ impl QueryConfig {
         for (setting, value) in [
             ("access.last_use_interval_s", self.access.last_use_interval_s),
             ("http.tls_reload_interval_s", http.tls_reload_interval_s),
+            ("http.idle_timeout_s", http.idle_timeout_s),
+            ("http.connections_max", http.connections_max as u64),
             ("limits.statement_timeout_s", limits.statement_timeout_s),
             ("limits.statement_memory_bytes_max", limits.statement_memory_bytes_max),
             ("limits.statement_read_bytes_max", limits.statement_read_bytes_max),

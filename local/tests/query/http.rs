@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::insert_hours;
 
@@ -200,4 +200,50 @@ fn a_statement_ends_when_its_caller_leaves() {
         leaves.abort();
     });
     wait_until(DEADLINE, "the statement is gone", || running() == 0);
+}
+
+/// A connection to a service that has begun to say something; what the service says when it gives up waiting.
+fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
+    let address = service.http().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+#[test]
+fn a_connection_that_does_not_finish_what_it_begins_is_closed() {
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__HTTP__IDLE_TIMEOUT_S", "1")]);
+    for beginning in ["", "P", "G", "PRI * HTTP/2.0\r\n", "GET /livez HTTP/1.1\r\nhost: a\r\n"] {
+        let mut stream = begin(&service, beginning.as_bytes());
+        let mut said = Vec::new();
+        stream
+            .read_to_end(&mut said)
+            .unwrap_or_else(|error| panic!("{beginning:?}: {error}"));
+        assert!(
+            said.is_empty() || said.starts_with(b"HTTP/1.1 408"),
+            "{beginning:?}: {said:?}"
+        );
+    }
+    let mut kept = begin(&service, b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut said = String::new();
+    kept.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200"), "answered, then closed: {said}");
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_at_once_until_others_end() {
+    let bed = Bed::shared();
+    let service = ready(bed, &[("HOROLOG_QUERY__HTTP__CONNECTIONS_MAX", "8")]);
+    let answers = || bed.try_get(&format!("{}/livez", service.http())).is_ok();
+    wait_until(DEADLINE, "all others have gone", answers);
+    let held: Vec<TcpStream> = (0..16).map(|_| begin(&service, b"G")).collect();
+    wait_until(DEADLINE, "there is no place", || !answers());
+    assert!(
+        std::fs::read_to_string(service.log())
+            .unwrap()
+            .contains("http.connections_max")
+    );
+    drop(held);
+    wait_until(DEADLINE, "there is a place again", answers);
 }

@@ -1,7 +1,8 @@
 //! The socket and what is spoken on it: HTTP, or HTTP over TLS.
 //!
 //! Enters: an address, the routes, and a certificate or none. Leaves: a task that serves until it is told to stop, then lets requests
-//! under way come to their end within a deadline. A handshake has ten seconds.
+//! under way come to their end within a deadline. A handshake has ten seconds; how many connections there are, and how long one may be
+//! held without a request, is configured ([`crate::api::connections`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +12,13 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsAcceptor;
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::api::connections::Bounded;
 use crate::api::tls::Certificate;
+use crate::config::HttpConfig;
 
 /// Requests under way when the service is told to stop have so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,17 +31,31 @@ pub struct Listening {
 
 impl Listening {
     /// Begins to serve.
-    pub fn start(listener: TcpListener, app: Router, certificate: Option<&Certificate>) -> io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        app: Router,
+        certificate: Option<&Certificate>,
+        config: &HttpConfig,
+    ) -> io::Result<Self> {
         let handle = Handle::new();
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp(listener.into_std()?)?.handle(handle.clone());
+        let mut server = axum_server::from_tcp(listener.into_std()?)?.handle(handle.clone());
+        let idle_max = Duration::from_secs(config.idle_timeout_s);
+        let protocols = server.http_builder();
+        protocols.http1().timer(TokioTimer::new()).header_read_timeout(idle_max);
+        // HTTP/2 has no such limit; who does not answer a ping is gone.
+        protocols
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(idle_max)
+            .keep_alive_timeout(idle_max);
         // Without it small answers wait for the caller's delayed acknowledgement.
         let no_delay = NoDelayAcceptor::new();
         let served = match certificate {
-            None => tokio::spawn(server.acceptor(no_delay).serve(app)),
+            None => tokio::spawn(server.acceptor(Bounded::new(no_delay, config)).serve(app)),
             Some(certificate) => {
                 let tls = RustlsAcceptor::new(certificate.config()).acceptor(no_delay);
-                tokio::spawn(server.acceptor(tls).serve(app))
+                tokio::spawn(server.acceptor(Bounded::new(tls, config)).serve(app))
             }
         };
         Ok(Self { handle, served })

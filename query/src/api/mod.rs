@@ -4,6 +4,7 @@ pub mod admission;
 pub mod asking;
 pub mod body;
 pub mod caching;
+pub mod connections;
 pub mod cursor;
 pub mod formats;
 pub mod guard;

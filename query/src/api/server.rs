@@ -57,7 +57,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     .await?;
     let api = Api::new(config, store, gate.clone())?.with_exports(exports);
     let app = router(api, health, OverTls(certificate.is_some()));
-    let mut listening = Listening::start(listener, app, certificate.as_ref())?;
+    let mut listening = Listening::start(listener, app, certificate.as_ref(), &config.http)?;
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.follow(Duration::from_secs(config.http.tls_reload_interval_s)));
     }
