@@ -1,10 +1,11 @@
 //! What cannot be answered is a problem that names what to change.
 
 use proptest::prelude::*;
+use serde_json::json;
 use url::Url;
 
 use crate::bed::Bed;
-use crate::client::{EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, service};
+use crate::client::{EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::insert_hours;
 
 #[test]
@@ -36,6 +37,35 @@ fn a_refusal_names_the_parameter() {
     }
 }
 
+/// A name of a route stands for itself: whoever asks with a parameter that is not there learns that first.
+#[test]
+fn no_route_ignores_a_parameter_that_it_does_not_have() {
+    let bed = Bed::shared();
+    let description = get("/openapi.json", &[]).json();
+    let mut asked = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+            let role = match path.starts_with("/v1/admin/") || path.starts_with("/v1/system/") {
+                true => "admin",
+                false => "auditor",
+            };
+            let url = format!("{}{path}?userid=ann", service().http());
+            let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+            let request = if method == "POST" {
+                request.json(&json!({}))
+            } else {
+                request
+            };
+            let answer = send_as(bed, &bed.key(role), request);
+            assert_eq!(answer.refused_parameter(), "userid", "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
+    let head = reqwest::Client::new().head(format!("{}{EVENTS}?tenant_id=a&userid=ann", service().http()));
+    assert_eq!(send(bed, head).status, 400);
+}
+
 #[test]
 fn what_is_not_there_is_a_problem_too() {
     for (method, path, status) in [
@@ -43,6 +73,10 @@ fn what_is_not_there_is_a_problem_too() {
         (reqwest::Method::GET, "/nothing", 404),
         (reqwest::Method::POST, HOURS, 405),
         (reqwest::Method::DELETE, EVENTS, 405),
+        (reqwest::Method::GET, "/v1/audit/events/%ff?tenant_id=a", 404),
+        (reqwest::Method::GET, "/v1/audit/exports/%ff?tenant_id=a", 404),
+        (reqwest::Method::DELETE, "/v1/audit/exports/%ff?tenant_id=a", 404),
+        (reqwest::Method::GET, "/v1/audit/exports/%ff/files/%ff?tenant_id=a", 404),
     ] {
         let request = reqwest::Client::new().request(method, format!("{}{path}", service().http()));
         let answer = send(Bed::shared(), request);

@@ -27,7 +27,7 @@ use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
 use crate::access::{Permission, Principal, Role, TenantId};
 use crate::api::body::JsonBody;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Named, Problem};
 
 /// The old secret of a rotated key is taken for so long, unless said otherwise. Seconds.
 const OVERLAP_DEFAULT_S: u32 = 86_400;
@@ -298,9 +298,7 @@ impl FromRequestParts<Api> for VisibleKey {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, api).await?;
-        let Ok(Path(id)) = Path::<String>::from_request_parts(parts, api).await else {
-            return Err(Problem::NotFound);
-        };
+        let Named(id) = Named::<String>::from_request_parts(parts, api).await?;
         let key = KeyId::parse(&id).and_then(|id| api.gate.keys.get(&id));
         let key = key.filter(|key| principal.facts().tenant.covers(&key.tenant));
         key.map(Self).ok_or(Problem::NotFound)

@@ -13,7 +13,7 @@ use crate::api::Problem;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 /// Past this many seconds (the year 5138) a number is milliseconds by mistake.
-const EPOCH_SECONDS_MAX: i64 = 99_999_999_999;
+const EPOCH_SECONDS_MAX: u64 = 99_999_999_999;
 /// What `DateTime64(6)` of ClickHouse can hold: the years 1900 to 2299.
 const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_791_999 * MICROS_A_SECOND);
 
@@ -110,7 +110,7 @@ impl Instant {
     /// Parses one of the three forms.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
         if let Ok(seconds) = text.parse::<i64>() {
-            return match seconds.abs() <= EPOCH_SECONDS_MAX {
+            return match seconds.unsigned_abs() <= EPOCH_SECONDS_MAX {
                 true => Ok(Self {
                     micros: seconds * MICROS_A_SECOND,
                 }),
@@ -242,7 +242,9 @@ mod tests {
     #[test]
     fn milliseconds_are_not_taken_for_seconds() {
         assert_eq!(Instant::parse("1767225600000"), Err(InstantError::NotSeconds));
-        assert_eq!(Instant::parse("-9223372036854775807"), Err(InstantError::NotSeconds));
+        for text in [i64::MIN, i64::MIN + 1, i64::MAX].map(|seconds| seconds.to_string()) {
+            assert_eq!(Instant::parse(&text), Err(InstantError::NotSeconds), "{text}");
+        }
     }
 
     #[test]

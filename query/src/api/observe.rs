@@ -26,8 +26,8 @@ use crate::api::request_id::{REQUEST_ID_HEADER, RequestId};
 /// Upper bounds of the latency histogram. Seconds.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// What is said beside a problem and stays: the methods that there are, and what is left of a caller's requests.
-const BESIDE_PROBLEMS: [HeaderName; 3] = [header::ALLOW, RATE_LIMIT_POLICY, RATE_LIMIT];
+/// What is said beside a problem and stays: the methods that there are, the size of a file, and what is left of a caller's requests.
+const BESIDE_PROBLEMS: [HeaderName; 4] = [header::ALLOW, header::CONTENT_RANGE, RATE_LIMIT_POLICY, RATE_LIMIT];
 
 /// How many rows a handler put into its response; attached to the response for the counter.
 #[derive(Debug, Clone, Copy)]

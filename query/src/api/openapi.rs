@@ -49,8 +49,8 @@ pub fn base() -> OpenApi {
     description
 }
 
-/// The description with what all operations have in common, and the page that shows it.
-pub fn routes(mut description: OpenApi) -> Router {
+/// The description with what all operations have in common.
+pub fn complete(mut description: OpenApi) -> OpenApi {
     for (path, item) in &mut description.paths.paths {
         let of_a_tenant = ["/v1/metrics/", "/v1/audit/"]
             .iter()
@@ -62,6 +62,11 @@ pub fn routes(mut description: OpenApi) -> Router {
             may_fail(operation);
         });
     }
+    description
+}
+
+/// The description, and the page that shows it.
+pub fn routes(description: OpenApi) -> Router {
     let config = Config::from(DESCRIPTION_PATH).use_base_layout();
     SwaggerUi::new(PAGE_PATH)
         .url(DESCRIPTION_PATH, description)

@@ -31,7 +31,7 @@ pub enum Problem {
     UnknownParameter {
         /// The parameter, as the caller wrote it.
         parameter: String,
-        /// Those the resource has.
+        /// Those the resource has, in words.
         known: String,
     },
     /// The whole query string is longer than it may be.
@@ -84,6 +84,12 @@ pub enum Problem {
     /// No such resource.
     #[error("there is nothing at this path")]
     NotFound,
+    /// No such bytes of a file.
+    #[error("the file has {bytes} bytes, and none in the range that Range asks for")]
+    NoSuchRange {
+        /// How many it has.
+        bytes: u64,
+    },
     /// A resource that does not do this.
     #[error("this method is not answered here; Allow says which are")]
     MethodNotAllowed,
@@ -182,6 +188,7 @@ impl Problem {
             ),
             Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once"),
             Self::StoreUnavailable => (
+            Self::NoSuchRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", "no such range"),
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store-unavailable",
                 "store not available",

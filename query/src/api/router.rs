@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::authenticate::authenticate;
 use crate::api::caching::tag_and_compress;
+use crate::api::declared::{Declared, only_declared};
 use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
 use crate::api::security_headers::{OverTls, protect};
@@ -35,6 +36,8 @@ pub fn router(api: Api, health: Health, over_tls: OverTls) -> Router {
     let gate = api.gate.clone();
     let deadline_s = api.config.limits.request_timeout_s;
     let (resources, description) = resources().split_for_parts();
+    let description = openapi::complete(description);
+    let declared = Declared::of(&description);
     resources
         .with_state(api)
         .merge(openapi::routes(description))
@@ -44,6 +47,7 @@ pub fn router(api: Api, health: Health, over_tls: OverTls) -> Router {
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(from_fn(tag_and_compress))
         .layer(from_fn_with_state(deadline_s, guard))
+        .layer(from_fn_with_state(declared, only_declared))
         .layer(from_fn_with_state(gate, authenticate))
         .layer(from_fn_with_state(metrics, observe))
         .layer(from_fn_with_state(over_tls, protect))

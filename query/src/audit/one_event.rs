@@ -6,13 +6,13 @@
 use std::ops::ControlFlow;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::Caller;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Api, Named, Problem, RequestId};
 use crate::audit::copies;
 use crate::audit::difference::Difference;
 use crate::audit::event::{Event, StoredEvent};
@@ -45,7 +45,7 @@ pub async fn one_event(
     State(api): State<Api>,
     caller: Caller,
     request: RequestId,
-    Path(event_id): Path<String>,
+    Named(event_id): Named<String>,
 ) -> Result<Json<OneEventAnswer>, Problem> {
     let event_id: Uuid = event_id.parse().map_err(|_| Problem::NotFound)?;
     let _admitted = api.admit(caller.principal()).await?;

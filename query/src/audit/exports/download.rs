@@ -7,7 +7,7 @@
 use std::io;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -19,7 +19,7 @@ use super::ranges::{Wanted, wanted};
 use super::shelf::Shelf;
 use crate::access::Caller;
 use crate::api::caching::is_known;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Named, Problem};
 
 /// A file of an export, whole or in ranges. `manifest.json` is there once the export is complete.
 #[utoipa::path(
@@ -30,13 +30,12 @@ use crate::api::{Api, Problem};
     responses(
         (status = 200, description = "The file.", content_type = "application/octet-stream"),
         (status = 206, description = "The range of it that was asked for.", content_type = "application/octet-stream"),
-        (status = 416, description = "There are no bytes in the range that was asked for."),
     )
 )]
 pub async fn download(
     State(api): State<Api>,
     caller: Caller,
-    Path((id, name)): Path<(String, String)>,
+    Named((id, name)): Named<(String, String)>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
@@ -64,7 +63,7 @@ pub async fn download(
         }
         Wanted::Beyond => {
             let size = [(header::CONTENT_RANGE, format!("bytes */{}", file.bytes))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, size).into_response());
+            return Ok((size, Problem::NoSuchRange { bytes: file.bytes }).into_response());
         }
     };
     let media = match name == NAME {

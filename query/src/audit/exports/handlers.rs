@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::{Extension, Json};
 use horolog_schemas::AuditStatus;
@@ -22,7 +22,7 @@ use super::spec::{NewExport, Spec};
 use crate::access::Caller;
 use crate::access::trail::{Act, Actor, Recorded};
 use crate::api::body::JsonBody;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Api, Named, Problem, RequestId};
 
 /// All exports of a tenant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,7 +86,7 @@ pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Exports
     params(("id" = Uuid, Path, description = "The export.")),
     responses((status = 200, description = "The export.", body = Shown))
 )]
-pub async fn get(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
+pub async fn get(State(api): State<Api>, caller: Caller, Named(id): Named<String>) -> Result<Json<Shown>, Problem> {
     Ok(Json(api.exports()?.get(&caller, export_id(&id)?)?))
 }
 
@@ -102,7 +102,7 @@ pub async fn delete(
     State(api): State<Api>,
     caller: Caller,
     actor: Actor,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<(StatusCode, Extension<Recorded>), Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
     let shown = exports.get(&caller, id)?;

@@ -1,0 +1,87 @@
+//! A resource takes the parameters that its description declares, and no other: what is not looked at would be believed.
+//!
+//! Enters: the description of the API, and any request. Leaves: the request, or a [`Problem`] that names the parameter. Guarantees: there
+//! is no route that ignores a parameter, whether its handler asks for any or not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::{OpenApi, RefOr};
+
+use crate::api::{Problem, parameters};
+
+/// How much of an unknown name is repeated to the caller.
+const ECHO_CHARS_MAX: usize = 64;
+
+/// The names of the parameters of all operations: by route as the router has it, then by method.
+#[derive(Debug, Clone)]
+pub struct Declared(Arc<HashMap<String, HashMap<Method, Vec<String>>>>);
+
+impl Declared {
+    /// By this description.
+    pub fn of(description: &OpenApi) -> Self {
+        let paths = description.paths.paths.iter();
+        Self(Arc::new(
+            paths.map(|(path, item)| (path.clone(), methods(item))).collect(),
+        ))
+    }
+
+    /// Refuses a query string with a name that is not declared. What is not described has no parameters to ignore.
+    fn check(&self, route: &str, method: &Method, query: &str) -> Result<(), Problem> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let Some(known) = self.0.get(route).and_then(|methods| methods.get(method)) else {
+            return Ok(());
+        };
+        match parameters::decode(query)?.keys().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(unknown) => Err(Problem::UnknownParameter {
+                parameter: unknown.chars().take(ECHO_CHARS_MAX).collect(),
+                known: if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                },
+            }),
+        }
+    }
+}
+
+fn methods(item: &PathItem) -> HashMap<Method, Vec<String>> {
+    let operations = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    let described = operations
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_ref()?)));
+    described
+        .map(|(method, operation)| (method, names(operation)))
+        .collect()
+}
+
+fn names(operation: &Operation) -> Vec<String> {
+    let parameters = operation.parameters.iter().flatten();
+    let name = |parameter: &RefOr<Parameter>| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+        _ => None,
+    };
+    parameters.filter_map(name).collect()
+}
+
+/// The middleware; inside of what says who asks.
+pub async fn only_declared(State(declared): State<Declared>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let query = request.uri().query().unwrap_or_default();
+    match route.map_or(Ok(()), |route| declared.check(route, request.method(), query)) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
