@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::asking::{KEYS, administer, call, call_at, get_as, made, make_key};
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, TRAIL_SETTING, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
 
 #[test]
@@ -339,4 +339,35 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
         let (done, output) = run(wrong);
         assert!(!done && output.contains(said), "{wrong:?}: {output}");
     }
+}
+
+#[test]
+fn wrong_keys_are_counted_in_the_trail_though_none_follows_them() {
+    let bed = Bed::shared();
+    for topic in ["guessed-trail", "guessed-metrics"] {
+        bed.topic(topic, 1);
+    }
+    let settings = [
+        (TRAIL_SETTING, "guessed-trail"),
+        ("HOROLOG_QUERY__ACCESS__PLATFORM_TENANT", "guessed"),
+    ];
+    let mut service = ready(bed, &settings);
+    for _ in 0..7 {
+        assert_eq!(call_at(&service, "nonsense", Method::GET, EVENTS, None).status, 401);
+    }
+    service.term();
+    assert!(service.wait(DEADLINE).success(), "{}", service.log_tail());
+    let _ingest = bed.spawn(
+        "horolog-ingest",
+        &[
+            ("HOROLOG_INGEST__SOURCE__AUDIT_TOPIC", "guessed-trail"),
+            ("HOROLOG_INGEST__SOURCE__METRICS_TOPIC", "guessed-metrics"),
+            ("HOROLOG_INGEST__SOURCE__GROUP", "guessed-ingest"),
+        ],
+    );
+    wait_until(DEADLINE, "the first and the others are told", || {
+        let counts = "select metadata['requests'] from audit_logs where tenant_id = 'guessed' and action = 'access.refuse' \
+            and ip_address = '127.0.0.1' order by occurred_at";
+        bed.sql::<String>(counts) == ["1", "6"]
+    });
 }

@@ -13,8 +13,10 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use futures_util::future::join_all;
 use horolog_schemas::AuditStatus;
 
+use crate::access::failures::LOOK_INTERVAL;
 use crate::access::gate::Gate;
 use crate::access::last_use::Use;
 use crate::access::limit::Left;
@@ -172,22 +174,51 @@ async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Opt
 
 /// Records somebody who was not let in, without making them wait: a different time would tell them something.
 fn refused(gate: &Gate, actor: &Actor) {
-    let Some(count) = actor.from.and_then(|from| gate.failures.note(from, Instant::now())) else {
-        return;
-    };
-    let (gate, actor) = (gate.clone(), actor.clone());
-    tokio::spawn(async move {
-        let act = Act {
-            tenant: gate.platform.clone(),
-            action: "access.refuse",
-            resource_type: "access",
-            resource_id: String::new(),
-            status: AuditStatus::Failure,
-            error: "no key that is in force".to_owned(),
-            facts: BTreeMap::from([("requests".to_owned(), count.to_string())]),
+    let is_due = actor.from.is_some_and(|from| gate.failures.note(from, Instant::now()));
+    if is_due {
+        let (gate, actor) = (gate.clone(), actor.clone());
+        tokio::spawn(async move {
+            if gate.trail.record(&actor, refusals(&gate, 1)).await.is_err() {
+                gate.failures.keep(actor.from, 1);
+            }
+        });
+    }
+}
+
+/// Records those who were not let in and whom nobody followed, for ever.
+pub async fn record_refusals(gate: Gate) {
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        record_all(&gate, gate.failures.due(Instant::now())).await;
+    }
+}
+
+/// Records these, by address, at once: while the log is away each takes its time.
+pub async fn record_all(gate: &Gate, counted: Vec<(Option<IpAddr>, u64)>) {
+    let record = |(from, count)| async move {
+        let actor = Actor {
+            principal: None,
+            from,
+            user_agent: String::new(),
+            request: RequestId::new(),
         };
-        let _ = gate.trail.record(&actor, act).await;
-    });
+        if gate.trail.record(&actor, refusals(gate, count)).await.is_err() {
+            gate.failures.keep(from, count);
+        }
+    };
+    join_all(counted.into_iter().map(record)).await;
+}
+
+fn refusals(gate: &Gate, count: u64) -> Act {
+    Act {
+        tenant: gate.platform.clone(),
+        action: "access.refuse",
+        resource_type: "access",
+        resource_id: String::new(),
+        status: AuditStatus::Failure,
+        error: "no key that is in force".to_owned(),
+        facts: BTreeMap::from([("requests".to_owned(), count.to_string())]),
+    }
 }
 
 fn actor(gate: &Gate, request: &Request) -> Actor {

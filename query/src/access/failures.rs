@@ -1,14 +1,18 @@
 //! Requests that were not let in: counted, and recorded at most once a minute and address.
 //!
-//! Enters: an address. Leaves: how many requests of it to record now, or nothing. Guarantees: whoever floods the service with
-//! wrong keys cannot flood the audit log with it, and memory has a bound.
+//! Enters: an address. Leaves: how many requests of it to record: at once for the first, together for those that follow it, a minute
+//! later or when the service is told to stop. Guarantees: none goes unrecorded because no other comes after it; whoever floods the
+//! service with wrong keys cannot flood the audit log with it; memory has a bound, and an address is forgotten after a quiet minute.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// Between two looks at what is due.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Addresses that are remembered; of more at once, all others count as one.
 const ADDRESSES_MAX: usize = 1_000;
 
@@ -22,34 +26,63 @@ struct Seen {
 pub struct Failures(Arc<Mutex<HashMap<Option<IpAddr>, Seen>>>);
 
 impl Failures {
-    /// Notes one. `Some` when it is time to record: so many since the last time, this one included.
-    pub fn note(&self, from: IpAddr, now: Instant) -> Option<u64> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= ADDRESSES_MAX {
-            seen.retain(|_, seen| now.duration_since(seen.since) < INTERVAL || seen.unrecorded > 0);
-        }
-        let is_known = seen.contains_key(&Some(from)) || seen.len() < ADDRESSES_MAX;
-        let address = is_known.then_some(from);
-        match seen.get_mut(&address) {
-            Some(seen) if now.duration_since(seen.since) < INTERVAL => {
-                seen.unrecorded += 1;
-                None
+    /// Notes one. Whether it is to be recorded now; else it is [`Self::due`] later.
+    pub fn note(&self, from: IpAddr, now: Instant) -> bool {
+        let mut table = self.table();
+        let is_known = table.contains_key(&Some(from)) || table.len() < ADDRESSES_MAX;
+        match table.entry(is_known.then_some(from)) {
+            Entry::Vacant(entry) => {
+                entry.insert(Seen {
+                    since: now,
+                    unrecorded: 0,
+                });
+                true
             }
-            Some(seen) => {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().unrecorded += 1;
+                false
+            }
+        }
+    }
+
+    /// What is to be recorded now: so many since the last time, by address; without one for those that no place was left for.
+    pub fn due(&self, now: Instant) -> Vec<(Option<IpAddr>, u64)> {
+        let mut due = Vec::new();
+        self.table().retain(|address, seen| {
+            if now.duration_since(seen.since) < INTERVAL {
+                return true;
+            }
+            let unrecorded = std::mem::take(&mut seen.unrecorded);
+            if unrecorded > 0 {
+                due.push((*address, unrecorded));
                 seen.since = now;
-                Some(std::mem::take(&mut seen.unrecorded) + 1)
             }
-            None => {
-                seen.insert(
-                    address,
-                    Seen {
-                        since: now,
-                        unrecorded: 0,
-                    },
-                );
-                Some(1)
-            }
+            unrecorded > 0
+        });
+        due
+    }
+
+    /// What is to be recorded before the end.
+    pub fn rest(&self) -> Vec<(Option<IpAddr>, u64)> {
+        let all = self
+            .table()
+            .drain()
+            .map(|(address, seen)| (address, seen.unrecorded))
+            .collect::<Vec<_>>();
+        all.into_iter().filter(|(_, unrecorded)| *unrecorded > 0).collect()
+    }
+
+    /// Takes back what was due and could not be recorded.
+    pub fn keep(&self, address: Option<IpAddr>, unrecorded: u64) {
+        let mut table = self.table();
+        let address = address.filter(|_| table.contains_key(&address));
+        if let Some(seen) = table.get_mut(&address) {
+            seen.unrecorded += unrecorded;
         }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Option<IpAddr>, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,27 +92,47 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_first_is_recorded_at_once_and_the_others_together() {
-        let (failures, start) = (Failures::default(), Instant::now());
-        let note = |last: u8, seconds| {
-            failures.note(
-                Ipv4Addr::new(10, 0, 0, last).into(),
-                start + Duration::from_secs(seconds),
-            )
-        };
-        assert_eq!(
-            [note(1, 0), note(1, 1), note(1, 59), note(2, 59)],
-            [Some(1), None, None, Some(1)]
-        );
-        assert_eq!([note(1, 60), note(1, 61)], [Some(3), None]);
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, last).into()
     }
 
     #[test]
-    fn many_addresses_are_recorded_as_one() {
+    fn the_first_is_recorded_at_once_and_the_others_together_though_none_follows() {
         let (failures, start) = (Failures::default(), Instant::now());
-        let recorded = (0..5_000u32).filter_map(|address| failures.note(Ipv4Addr::from(address).into(), start));
-        assert_eq!(recorded.count(), ADDRESSES_MAX + 1);
-        assert!(failures.0.lock().unwrap().len() <= ADDRESSES_MAX + 1);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let noted = [(1, 0), (1, 1), (1, 59), (2, 59)].map(|(last, seconds)| failures.note(address(last), at(seconds)));
+        assert_eq!(noted, [true, false, false, true]);
+        assert_eq!(failures.due(at(59)), []);
+        assert_eq!(failures.due(at(60)), [(Some(address(1)), 2)]);
+        assert!(!failures.note(address(1), at(61)), "once a minute");
+        failures.keep(Some(address(1)), 2);
+        assert_eq!(failures.due(at(119)), []);
+        assert_eq!(failures.due(at(120)), [(Some(address(1)), 3)]);
+        assert!(!failures.note(address(1), at(121)));
+        assert_eq!(failures.rest(), [(Some(address(1)), 1)]);
+    }
+
+    #[test]
+    fn many_addresses_are_recorded_as_one_until_they_are_quiet() {
+        let (failures, start) = (Failures::default(), Instant::now());
+        let recorded = |from: u32, now| {
+            let addresses = (from..from + 5_000).map(|address| Ipv4Addr::from(address).into());
+            addresses.filter(|&address| failures.note(address, now)).count()
+        };
+        assert_eq!(recorded(0, start), ADDRESSES_MAX + 1);
+        assert_eq!(recorded(0, start), 0);
+        let due = failures.due(start + INTERVAL);
+        assert_eq!(due.len(), ADDRESSES_MAX + 1);
+        assert_eq!(
+            due.iter().map(|(_, count)| count).sum::<u64>(),
+            10_000 - ADDRESSES_MAX as u64 - 1
+        );
+        assert_eq!(failures.due(start + 2 * INTERVAL), []);
+        assert!(failures.table().is_empty());
+        assert_eq!(
+            recorded(10_000, start + 2 * INTERVAL),
+            ADDRESSES_MAX + 1,
+            "there is room again"
+        );
     }
 }

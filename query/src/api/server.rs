@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::access::authenticate::{record_all, record_refusals};
 use crate::access::gate::Gate;
 use crate::api::Api;
 use crate::api::listener::Listening;
@@ -43,6 +44,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
         gate.clone()
             .keep(Duration::from_secs(config.access.last_use_interval_s)),
     );
+    tasks.spawn(record_refusals(gate.clone()));
     let journal = gate.keys.journal();
     let register = Register::new(journal.clone());
     tasks.spawn(project(gate.keys.clone(), journal.clone(), store.clone()));
@@ -71,6 +73,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     }
     tasks.shutdown().await;
     gate.uses.write(&gate.keys).await;
+    record_all(&gate, gate.failures.rest()).await;
     Ok(())
 }
 
