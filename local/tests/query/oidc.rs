@@ -1,8 +1,10 @@
 //! Bearer tokens of an identity provider: one that runs on loopback, and whose keys change.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -11,8 +13,9 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use crate::asking::call_at;
+use crate::asking::{call_at, get_as, make_key};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
 use crate::rows::{event_numbers, insert_event};
@@ -22,7 +25,19 @@ const ISSUER: &str = "https://id.example";
 /// A provider and its keys, of which it shows some.
 struct Provider {
     shown: Arc<Mutex<Vec<Jwk>>>,
+    asked: Arc<AtomicUsize>,
+    mood: watch::Sender<Mood>,
     address: SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mood {
+    /// Answers.
+    Well,
+    /// Answers with an error.
+    Ill,
+    /// Answers when it is asked no longer to be silent.
+    Silent,
 }
 
 struct Signing {
@@ -69,10 +84,17 @@ impl Provider {
     fn start(keys: Vec<Jwk>) -> Self {
         let shown = Arc::new(Mutex::new(keys));
         let told = Arc::clone(&shown);
+        let asked = Arc::<AtomicUsize>::default();
+        let (mood, moods) = watch::channel(Mood::Well);
+        let counted = Arc::clone(&asked);
         let answer = move || async move {
-            Json(JwkSet {
-                keys: told.lock().unwrap().clone(),
-            })
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mood = *moods.clone().wait_for(|mood| *mood != Mood::Silent).await.unwrap();
+            let keys = told.lock().unwrap().clone();
+            match mood {
+                Mood::Ill => Err(StatusCode::INTERNAL_SERVER_ERROR),
+                _ => Ok(Json(JwkSet { keys })),
+            }
         };
         let address = Bed::shared().block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -81,20 +103,31 @@ impl Provider {
             tokio::spawn(async move { axum::serve(listener, routes).await });
             address
         });
-        Self { shown, address }
+        Self {
+            shown,
+            asked,
+            mood,
+            address,
+        }
     }
 
     fn service(&self) -> Proc {
+        self.service_with(&[("HOROLOG_QUERY__ACCESS__OIDC__KEYS_AGE_MIN_S", "1")])
+    }
+
+    fn service_with(&self, more: &[(&str, &str)]) -> Proc {
         let url = format!("http://{}/jwks", self.address);
-        ready(
-            Bed::shared(),
-            &[
-                ("HOROLOG_QUERY__ACCESS__OIDC__ISSUER", ISSUER),
-                ("HOROLOG_QUERY__ACCESS__OIDC__JWKS_URL", &url),
-                ("HOROLOG_QUERY__ACCESS__OIDC__ROLES", "{compliance=\"auditor\"}"),
-                ("HOROLOG_QUERY__ACCESS__OIDC__KEYS_AGE_MIN_S", "1"),
-            ],
-        )
+        let mut settings = vec![
+            ("HOROLOG_QUERY__ACCESS__OIDC__ISSUER", ISSUER),
+            ("HOROLOG_QUERY__ACCESS__OIDC__JWKS_URL", &url),
+            ("HOROLOG_QUERY__ACCESS__OIDC__ROLES", "{compliance=\"auditor\"}"),
+        ];
+        settings.extend(more);
+        ready(Bed::shared(), &settings)
+    }
+
+    fn is(&self, mood: Mood) {
+        self.mood.send(mood).unwrap();
     }
 }
 
@@ -102,7 +135,7 @@ fn claims(change: &Value) -> Value {
     let now = chrono::Utc::now().timestamp();
     let mut claims = json!({
         "iss": ISSUER, "aud": ["other", "horolog"], "sub": "ann", "exp": now + 3_000, "nbf": now - 5,
-        "tenant": "federated", "role": "compliance",
+        "tenant": "federated", "role": "compliance", "teams": ["a", "b"],
     });
     for (name, value) in change.as_object().unwrap() {
         claims[name] = value.clone();
@@ -151,6 +184,7 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
         json!({"tenant": ""}),
         json!({"role": "root"}),
         json!({"teams": []}),
+        json!({"teams": null}),
     ] {
         assert_eq!(status(&service, &rsa.token(&claims(&change)), EVENTS), 401, "{change}");
     }
@@ -236,5 +270,92 @@ fn keys_that_the_provider_adds_are_taken_and_those_it_withdraws_are_not() {
         status(&service, &one, EVENTS),
         401,
         "the old key is withdrawn with the same answer"
+    );
+}
+
+/// An hour: what is fetched is not fetched again for another name of a key while this test runs.
+const SELDOM: (&str, &str) = ("HOROLOG_QUERY__ACCESS__OIDC__KEYS_AGE_MIN_S", "3600");
+
+#[test]
+fn a_caller_who_asks_for_an_unknown_key_and_leaves_keeps_nobody_out() {
+    let (known, unknown) = (rsa("one", Algorithm::RS256), elliptic("two"));
+    let provider = Provider::start(vec![known.public()]);
+    let service = provider.service_with(&[SELDOM]);
+    provider.is(Mood::Silent);
+    let token = unknown.token(&claims(&json!({})));
+    let leaves = Bed::shared().block_on(async {
+        let url = format!("{}{EVENTS}", service.http());
+        tokio::spawn(reqwest::Client::new().get(url).bearer_auth(token).send())
+    });
+    wait_until(DEADLINE, "the provider is asked", || {
+        provider.asked.load(Ordering::Relaxed) > 0
+    });
+    leaves.abort();
+    provider.is(Mood::Well);
+    let answer = call_at(&service, &known.token(&claims(&json!({}))), Method::GET, EVENTS, None);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(
+        provider.asked.load(Ordering::Relaxed),
+        1,
+        "the fetch that was begun is the one that counts"
+    );
+}
+
+#[test]
+fn a_provider_that_is_away_is_said_so_and_locks_nobody_out_whose_key_is_known() {
+    let (first, second) = (rsa("one", Algorithm::RS256), elliptic("two"));
+    let provider = Provider::start(vec![first.public()]);
+    let service = provider.service_with(&[("HOROLOG_QUERY__ACCESS__OIDC__KEYS_AGE_MAX_S", "1")]);
+    let (one, two) = (first.token(&claims(&json!({}))), second.token(&claims(&json!({}))));
+    provider.is(Mood::Ill);
+    let answer = call_at(&service, &one, Method::GET, EVENTS, None);
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, "5"),
+        "{}",
+        answer.text
+    );
+    assert_is_problem(&answer);
+    provider.is(Mood::Well);
+    wait_until(DEADLINE, "it is asked again", || status(&service, &one, EVENTS) == 200);
+    provider.is(Mood::Ill);
+    let asked = provider.asked.load(Ordering::Relaxed);
+    wait_until(DEADLINE, "its keys are too old, and it is asked in vain", || {
+        assert_eq!(status(&service, &one, EVENTS), 200);
+        provider.asked.load(Ordering::Relaxed) > asked + 1
+    });
+    assert_eq!(status(&service, &two, EVENTS), 401, "what was never known is not taken");
+}
+
+#[test]
+fn a_subject_is_in_the_access_review_with_what_its_last_token_said() {
+    let signing = rsa("one", Algorithm::RS256);
+    let provider = Provider::start(vec![signing.public()]);
+    let service = provider.service_with(&[("HOROLOG_QUERY__ACCESS__LAST_USE_INTERVAL_S", "1")]);
+    let admin = make_key("admin", "reviewed", json!({})).token;
+    let review = || get_as(&admin, "/v1/admin/access-review").json()["subjects"].clone();
+    assert_eq!(review(), json!([]));
+    for (tenant, role) in [
+        ("reviewed", "analyst"),
+        ("reviewed", "compliance"),
+        ("elsewhere", "analyst"),
+    ] {
+        let token = signing.token(&claims(&json!({"tenant": tenant, "role": role})));
+        assert_eq!(status(&service, &token, HOURS), 200);
+    }
+    wait_until(DEADLINE, "the last token is known", || review()[0]["role"] == "auditor");
+    let mut subjects = review();
+    assert_eq!(
+        subjects.as_array().unwrap().len(),
+        1,
+        "one of another tenant is not shown: {subjects}"
+    );
+    let subject = subjects[0].as_object_mut().unwrap();
+    let used = subject.remove("last_used").unwrap();
+    assert_eq!(used["from"], "127.0.0.1");
+    subject.remove("permissions").unwrap();
+    assert_eq!(
+        json!(subject),
+        json!({"subject": "ann", "role": "auditor", "tenant": "reviewed", "teams": ["a", "b"], "masked": {}, "notes": []})
     );
 }

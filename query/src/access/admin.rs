@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,13 +19,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::gate::Gate;
-use crate::access::key::Key;
+use crate::access::key::{Key, unused_note};
 use crate::access::last_use::Use;
 use crate::access::mask::{Mask, masked};
 use crate::access::new_key::NewKey;
+use crate::access::subject::{self, Subject};
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
-use crate::access::{Permission, Principal, Role, TenantId};
+use crate::access::{Permission, Principal, Role, TenantGrant, TenantId};
 use crate::api::body::JsonBody;
 use crate::api::{Api, Named, Problem};
 
@@ -127,7 +128,10 @@ pub struct ReviewAnswer {
     /// When this was true.
     #[schema(value_type = String, format = DateTime)]
     as_of: DateTime<Utc>,
+    /// The keys.
     rows: Vec<ReviewRow>,
+    /// Those who came with a token of the identity provider in the last 400 days. Who else has one is known to the provider alone.
+    subjects: Vec<SubjectRow>,
 }
 
 /// One holder of a key.
@@ -141,10 +145,27 @@ pub struct ReviewRow {
     notes: Vec<&'static str>,
 }
 
+/// A subject of the identity provider, as its last token said.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubjectRow {
+    subject: String,
+    role: Role,
+    tenant: String,
+    teams: Vec<String>,
+    /// What it may do.
+    permissions: BTreeSet<Permission>,
+    /// As far as it was written down, which is done now and then.
+    last_used: Use,
+    /// As of keys.
+    masked: BTreeMap<&'static str, Mask>,
+    /// Why somebody should look at it.
+    notes: Vec<&'static str>,
+}
+
 /// The keys that this administrator may see.
 #[utoipa::path(get, path = "/v1/admin/keys", tag = "admin", responses((status = 200, description = "All keys.", body = KeysAnswer)))]
 pub async fn list(State(api): State<Api>, principal: Principal) -> Json<KeysAnswer> {
-    let rows = visible(&api.gate, &principal)
+    let rows = visible(&api.gate, &principal.facts().tenant)
         .iter()
         .map(|(key, used)| KeyView::new(key, *used))
         .collect();
@@ -250,12 +271,16 @@ pub async fn revoke(
     get,
     path = "/v1/admin/access-review",
     tag = "admin",
-    responses((status = 200, description = "Every key with what it shows.", body = ReviewAnswer))
+    responses((status = 200, description = "Every key and every subject with what it shows.", body = ReviewAnswer))
 )]
 pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) -> Result<Json<ReviewAnswer>, Problem> {
-    let answer = review_of(&visible(&api.gate, &principal), Utc::now());
-    let facts = BTreeMap::from([("keys".to_owned(), answer.rows.len().to_string())]);
-    let tenant = api.gate.tenant_of(&principal.facts().tenant);
+    let seen_by = &principal.facts().tenant;
+    let answer = review_of(&api.gate, seen_by, Utc::now());
+    let facts = BTreeMap::from([
+        ("keys".to_owned(), answer.rows.len().to_string()),
+        ("subjects".to_owned(), answer.subjects.len().to_string()),
+    ]);
+    let tenant = api.gate.tenant_of(seen_by);
     api.gate
         .trail
         .record(&actor, act(tenant, "access.review", "access", "", facts))
@@ -263,30 +288,49 @@ pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) 
     Ok(Json(answer))
 }
 
-/// The report on these keys.
-pub fn review_of(keys: &[(Arc<Key>, Option<Use>)], now: DateTime<Utc>) -> ReviewAnswer {
-    let row = |(key, used): &(Arc<Key>, Option<Use>)| {
-        let principal = key.principal();
-        let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
-        ReviewRow {
-            key: KeyView::new(key, *used),
-            masked: if reads {
-                masked(&principal, Kind::AuditEvent).into_iter().collect()
-            } else {
-                BTreeMap::new()
-            },
-            notes: key.notes(used.map(|used| used.at), now),
-        }
-    };
+/// The report for somebody who administers these tenants.
+pub fn review_of(gate: &Gate, seen_by: &TenantGrant, now: DateTime<Utc>) -> ReviewAnswer {
+    let mut subjects = gate.keys.journal().view(subject::all);
+    subjects.retain(|subject| seen_by.covers(&subject.facts.tenant));
     ReviewAnswer {
         as_of: now,
-        rows: keys.iter().map(row).collect(),
+        rows: visible(gate, seen_by)
+            .iter()
+            .map(|(key, used)| ReviewRow {
+                key: KeyView::new(key, *used),
+                masked: masked_for(&key.principal()),
+                notes: key.notes(used.map(|used| used.at), now),
+            })
+            .collect(),
+        subjects: subjects.into_iter().map(|subject| subject_row(subject, now)).collect(),
     }
 }
 
-fn visible(gate: &Gate, principal: &Principal) -> Vec<(Arc<Key>, Option<Use>)> {
+fn subject_row(subject: Subject, now: DateTime<Utc>) -> SubjectRow {
+    SubjectRow {
+        masked: masked_for(&subject.principal()),
+        notes: unused_note(subject.used.at, now).into_iter().collect(),
+        last_used: subject.used,
+        subject: subject.facts.name,
+        role: subject.facts.role,
+        tenant: subject.facts.tenant.as_str().to_owned(),
+        teams: subject.facts.teams,
+        permissions: subject.facts.permissions,
+    }
+}
+
+/// Nothing where no events are shown.
+fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
+    let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
+    match reads {
+        true => masked(principal, Kind::AuditEvent).into_iter().collect(),
+        false => BTreeMap::new(),
+    }
+}
+
+fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Option<Use>)> {
     let mut keys = gate.keys.all();
-    keys.retain(|(key, _)| principal.facts().tenant.covers(&key.tenant));
+    keys.retain(|(key, _)| seen_by.covers(&key.tenant));
     keys
 }
 

@@ -22,7 +22,7 @@ use crate::access::last_use::Use;
 use crate::access::limit::Left;
 use crate::access::token::Token;
 use crate::access::trail::{Act, Actor, Recorded};
-use crate::access::{Caller, Identity, Permission, Principal, rules};
+use crate::access::{Caller, Permission, Principal, rules};
 use crate::api::observe::RowsReturned;
 use crate::api::{Problem, RequestId};
 
@@ -39,9 +39,13 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         return next.run(request).await;
     }
     let mut actor = actor(&gate, &request);
-    let Some(principal) = identify(&gate, request.headers(), actor.from).await else {
-        refused(&gate, &actor);
-        return Problem::Unauthorized.into_response();
+    let principal = match identify(&gate, request.headers(), actor.from).await {
+        Ok(Some(principal)) => principal,
+        Ok(None) => {
+            refused(&gate, &actor);
+            return Problem::Unauthorized.into_response();
+        }
+        Err(problem) => return problem.into_response(),
     };
     actor.principal = Some(principal.clone());
     let left = match gate.limits.take(&principal) {
@@ -159,17 +163,21 @@ fn about(request: &Request) -> BTreeMap<String, String> {
     ])
 }
 
-async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Option<Principal> {
-    let (bearer, from) = (bearer(headers)?, from?);
-    if let Some(token) = Token::parse(bearer) {
-        let now = Utc::now();
-        let principal = gate.keys.admit(&token, from, now)?;
-        if let Identity::Key(id) = &principal.facts().identity {
-            gate.uses.note(id, Use { at: now, from });
-        }
-        return Some(principal);
+/// Who it is; an error where that cannot be told now.
+async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Result<Option<Principal>, Problem> {
+    let (Some(bearer), Some(from)) = (bearer(headers), from) else {
+        return Ok(None);
+    };
+    let now = Utc::now();
+    let principal = match (Token::parse(bearer), &gate.oidc) {
+        (Some(token), _) => gate.keys.admit(&token, from, now),
+        (None, Some(oidc)) => oidc.admit(bearer).await?,
+        (None, None) => None,
+    };
+    if let Some(principal) = &principal {
+        gate.uses.note(principal, Use { at: now, from });
     }
-    gate.oidc.as_ref()?.admit(bearer).await
+    Ok(principal)
 }
 
 /// Records somebody who was not let in, without making them wait: a different time would tell them something.

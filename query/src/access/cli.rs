@@ -161,7 +161,7 @@ pub async fn access_review(is_json: bool, config: &QueryConfig) -> anyhow::Resul
 }
 
 fn review(gate: &Gate, is_json: bool) -> anyhow::Result<()> {
-    let report = review_of(&gate.keys.all(), Utc::now());
+    let report = review_of(gate, &TenantGrant::Any, Utc::now());
     println!("{}", review_table::shown(&report, is_json)?);
     Ok(())
 }

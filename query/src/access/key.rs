@@ -17,8 +17,14 @@ use crate::api::Problem;
 /// Requests an hour, unless a key says otherwise.
 pub const REQUESTS_PER_HOUR_DEFAULT: u32 = 1_000;
 
-/// A key that was not used for so long is pointed out. Days.
+/// Access that was not used for so long is pointed out. Days.
 const UNUSED_DAYS: i64 = 90;
+const UNUSED: &str = "was not used for 90 days";
+
+/// Why somebody should look at access that was used then.
+pub fn unused_note(last_used: DateTime<Utc>, now: DateTime<Utc>) -> Option<&'static str> {
+    (now - last_used > TimeDelta::days(UNUSED_DAYS)).then_some(UNUSED)
+}
 
 /// One secret of a key. While it is rotated a key has two.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,13 +159,10 @@ impl Key {
 
     /// Why somebody should look at it.
     pub fn notes(&self, last_used: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<&'static str> {
-        let long_ago = |at: DateTime<Utc>| now - at > TimeDelta::days(UNUSED_DAYS);
+        let unused = unused_note(last_used.unwrap_or(self.created_at), now);
         let facts = [
             (!self.is_in_force(now), "is not taken any more"),
-            (
-                last_used.unwrap_or(self.created_at) < now && long_ago(last_used.unwrap_or(self.created_at)),
-                "was not used for 90 days",
-            ),
+            (unused.is_some(), UNUSED),
             (self.expires_at.is_none(), "never expires"),
             (self.tenant == TenantGrant::Any, "is for any tenant"),
             (self.addresses.is_empty(), "is taken from any address"),

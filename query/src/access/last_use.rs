@@ -1,7 +1,7 @@
-//! When a key was used last, and from where.
+//! When somebody came last, and from where: the holder of a key, or a subject of the identity provider.
 //!
-//! Enters: every request. Leaves: at most one change of the journal per interval, for all keys that were used in it. What was
-//! noted and not written when a process is killed is forgotten: this is for people who look for keys that nobody needs.
+//! Enters: every request. Leaves: at most one change of the journal per interval, for all who came in it. What was
+//! noted and not written when a process is killed is forgotten: this is for people who look for access that nobody needs.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::access::keys::{Keys, problem};
+use crate::access::subject::{self, Subject};
 use crate::access::token::KeyId;
+use crate::access::{Identity, Principal};
 use crate::api::Problem;
 use crate::journal::{Change, View};
 
-/// Before the id, in the journal.
+/// Before the id of a key, in the journal.
 pub const PREFIX: &str = "used/";
 
-/// A use of a key.
+/// A use of a key or of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Use {
     /// When.
@@ -32,27 +35,51 @@ pub struct Use {
 }
 
 impl Use {
-    /// The last one that was written down.
+    /// The last one of a key that was written down.
     pub fn of(view: &View, id: &KeyId) -> Option<Self> {
-        let entry = view.get(&format!("{PREFIX}{id}"))?;
-        serde_json::from_value(entry.value.as_ref().clone()).ok()
+        Self::under(view, &name(id))
+    }
+
+    fn under(view: &View, name: &str) -> Option<Self> {
+        serde_json::from_value(view.get(name)?.value.as_ref().clone()).ok()
     }
 }
 
-/// Uses that were not written down yet.
+fn name(id: &KeyId) -> String {
+    format!("{PREFIX}{id}")
+}
+
+/// Who came, and how.
+#[derive(Debug, Clone)]
+struct Noted {
+    by: Principal,
+    used: Use,
+}
+
+impl Noted {
+    fn value(&self) -> Option<Value> {
+        match &self.by.facts().identity {
+            Identity::Key(_) => serde_json::to_value(self.used),
+            Identity::Subject(_) => serde_json::to_value(Subject::new(&self.by, self.used)),
+        }
+        .ok()
+    }
+}
+
+/// Uses that were not written down yet, by their names in the journal.
 #[derive(Debug, Clone, Default)]
-pub struct LastUses(Arc<Mutex<HashMap<KeyId, Use>>>);
+pub struct LastUses(Arc<Mutex<HashMap<String, Noted>>>);
 
 impl LastUses {
     /// Notes one.
-    pub fn note(&self, id: &KeyId, one: Use) {
+    pub fn note(&self, by: &Principal, used: Use) {
+        let name = match &by.facts().identity {
+            Identity::Key(id) => name(id),
+            Identity::Subject(id) => subject::name(&by.facts().tenant, id),
+        };
+        let noted = Noted { by: by.clone(), used };
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match uses.get_mut(id) {
-            Some(known) => *known = one,
-            None => {
-                uses.insert(id.clone(), one);
-            }
-        }
+        uses.insert(name, noted);
     }
 
     /// Writes them down, now and then, for ever.
@@ -75,17 +102,21 @@ impl LastUses {
             .update(move |view| Ok::<_, Problem>((newer(view, &noted), ())));
         if written.await.map_err(problem).is_err() {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, one) in uses {
-                kept.entry(id).or_insert(one);
+            for (name, one) in uses {
+                kept.entry(name).or_insert(one);
             }
         }
     }
 }
 
-/// Those that are later than what another process wrote.
-fn newer(view: &View, uses: &HashMap<KeyId, Use>) -> Vec<Change> {
-    uses.iter()
-        .filter(|(id, one)| Use::of(view, id).is_none_or(|known| known.at < one.at))
-        .filter_map(|(id, one)| Some((format!("{PREFIX}{id}"), Some(serde_json::to_value(one).ok()?))))
-        .collect()
+/// Those that are later than what another process wrote, and the end of subjects that did not come for long.
+fn newer(view: &View, uses: &HashMap<String, Noted>) -> Vec<Change> {
+    let is_newer = |name: &str, noted: &Noted| Use::under(view, name).is_none_or(|known| known.at < noted.used.at);
+    let newer = uses
+        .iter()
+        .filter(|(name, noted)| is_newer(name, noted))
+        .filter_map(|(name, noted)| Some((name.clone(), Some(noted.value()?))));
+    let gone = subject::forgotten(view, Utc::now()).into_iter();
+    let gone = gone.filter(|name| !uses.contains_key(name)).map(|name| (name, None));
+    newer.chain(gone).collect()
 }

@@ -1,31 +1,26 @@
 //! Bearer tokens of an OpenID Connect provider, beside API keys.
 //!
 //! Enters: a JWT. Leaves: a principal, or nothing. Guarantees: the algorithm is one that the configuration allows and fits the
-//! provider's key, never the token's choice; issuer, audience and expiry are checked; a claim that is missing or says something unknown
-//! lets nobody in. The provider's keys (JWKS, RFC 7517) are fetched when they are first needed, again now and then, and when a
-//! token names a key that is not known, which a caller cannot make happen often.
+//! provider's key ([`crate::access::provider_keys`]), never the token's choice; issuer, audience and expiry are checked; a claim that is
+//! missing or says something unknown lets nobody in, and the log names it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use horolog_stage::config::ConfigError;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
+use crate::access::provider_keys::ProviderKeys;
 use crate::access::{Facts, Identity, Principal, Role, TenantGrant};
+use crate::api::Problem;
 
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clocks may differ by so much. Seconds.
 const LEEWAY_S: u64 = 30;
-/// What the provider answers may be so large.
-const KEYS_BYTES_MAX: usize = 1 << 20;
 /// A token that is longer is not looked at.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
@@ -47,7 +42,8 @@ pub struct OidcConfig {
     pub role_claim: String,
     /// What the provider calls the roles: `compliance = "auditor"`. The roles' own names are known without.
     pub roles: BTreeMap<String, Role>,
-    /// The claim with the list of teams; a token of an analyst without it sees all teams of the tenant.
+    /// The claim with the list of teams whose rows are shown. A token without it lets nobody in, so that a provider that does not send
+    /// it yet shows nothing instead of everything. Empty: no claim is looked at, and every token shows all teams of its tenant.
     pub teams_claim: String,
     /// Requests an hour of each subject.
     pub requests_per_hour: u32,
@@ -126,9 +122,7 @@ fn is_safe(url: &str) -> bool {
 /// The provider.
 pub struct Oidc {
     config: OidcConfig,
-    http: reqwest::Client,
-    known: RwLock<HashMap<String, Jwk>>,
-    fetched: Mutex<Option<Instant>>,
+    keys: ProviderKeys,
 }
 
 impl Oidc {
@@ -137,90 +131,56 @@ impl Oidc {
         if config.issuer.is_empty() {
             return Ok(None);
         }
-        let http = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
+        let keys = ProviderKeys::new(&config.jwks_url, config.keys_age_max_s, config.keys_age_min_s);
         Ok(Some(Self {
             config: config.clone(),
-            http: http.build().context("access.oidc.jwks_url")?,
-            known: RwLock::default(),
-            fetched: Mutex::default(),
+            keys: keys.context("access.oidc.jwks_url")?,
         }))
     }
 
-    /// The holder of a token.
-    pub async fn admit(&self, token: &str) -> Option<Principal> {
+    /// The holder of a token; an error where the provider would have to be asked and does not answer.
+    pub async fn admit(&self, token: &str) -> Result<Option<Principal>, Problem> {
+        let Some((algorithm, key_id)) = self.signature(token) else {
+            return Ok(None);
+        };
+        let key = self.keys.get(&key_id).await?;
+        let claims = key.and_then(|key| self.claims(token, algorithm, &key));
+        Ok(claims.and_then(|claims| match principal(&self.config, &claims) {
+            Ok(facts) => Some(Principal::new(facts)),
+            Err(claim) => {
+                // Whoever sets the service up would look for it in vain in an answer that says nothing.
+                tracing::info!(
+                    claim,
+                    "a token of the provider is refused for what it says in a claim, or does not"
+                );
+                None
+            }
+        }))
+    }
+
+    /// How a token says that it is signed, where that is allowed.
+    fn signature(&self, token: &str) -> Option<(Algorithm, String)> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let header = decode_header(token).ok()?;
-        if !self.config.algorithms.contains(&header.alg) {
+        let is_allowed = self.config.algorithms.contains(&header.alg);
+        header.kid.filter(|_| is_allowed).map(|kid| (header.alg, kid))
+    }
+
+    /// What a token says, where it is signed with the key, for this service, and in force.
+    fn claims(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Option<Value> {
+        if !signs(key, algorithm) {
             return None;
         }
-        let key = self.key(&header.kid?).await.filter(|key| signs(key, header.alg))?;
-        let mut validation = Validation::new(header.alg);
+        let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&self.config.issuer]);
         validation.set_audience(&[&self.config.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
-        let claims = decode::<Value>(token, &DecodingKey::from_jwk(&key).ok()?, &validation)
-            .ok()?
-            .claims;
-        principal(&self.config, &claims).map(Principal::new)
-    }
-
-    async fn key(&self, id: &str) -> Option<Jwk> {
-        let known = || {
-            self.known
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(id)
-                .cloned()
-        };
-        let mut fetched = match self.fetched.try_lock() {
-            Ok(fetched) => fetched,
-            // Somebody is fetching. Who has a known key does not wait for it.
-            Err(_) if known().is_some() => return known(),
-            Err(_) => self.fetched.lock().await,
-        };
-        let age = fetched.map(|at| at.elapsed());
-        let found = known();
-        let age_max = match found {
-            Some(_) => self.config.keys_age_max_s,
-            None => self.config.keys_age_min_s,
-        };
-        if age.is_some_and(|age| age < Duration::from_secs(age_max)) {
-            return found;
-        }
-        *fetched = Some(Instant::now());
-        match self.fetch().await {
-            Ok(keys) => *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys,
-            // What was known goes on being taken: a provider that is away locks nobody out.
-            Err(error) => tracing::warn!(%error, url = self.config.jwks_url, "cannot fetch the provider's keys"),
-        }
-        known()
-    }
-
-    async fn fetch(&self) -> anyhow::Result<HashMap<String, Jwk>> {
-        let mut answer = self.http.get(&self.config.jwks_url).send().await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            body.extend_from_slice(&chunk);
-            if body.len() > KEYS_BYTES_MAX {
-                bail!("the answer is larger than {KEYS_BYTES_MAX} bytes");
-            }
-        }
-        let set: JwkSet = serde_json::from_slice(&body)?;
-        let named = set
-            .keys
-            .into_iter()
-            .filter_map(|key| Some((key.common.key_id.clone()?, key)));
-        let keys: HashMap<_, _> = named.collect();
-        if keys.is_empty() {
-            bail!("there is no key with a kid");
-        }
-        Ok(keys)
+        let decoded = decode::<Value>(token, &DecodingKey::from_jwk(key).ok()?, &validation);
+        decoded.ok().map(|token| token.claims)
     }
 }
 
@@ -231,23 +191,27 @@ fn signs(key: &Jwk, algorithm: Algorithm) -> bool {
     is_for_signatures && named.is_none_or(|named| named == format!("{algorithm:?}"))
 }
 
-/// What claims say.
-fn principal(config: &OidcConfig, claims: &Value) -> Option<Facts> {
-    let subject = claims.get("sub")?.as_str().filter(|subject| !subject.is_empty())?;
-    let role = texts(claims.get(&config.role_claim)?)
-        .find_map(|name| config.roles.get(name).copied().or_else(|| Role::parse(name)))?;
-    let tenant = match TenantGrant::parse(claims.get(&config.tenant_claim)?.as_str()?)? {
-        TenantGrant::Any => return None,
-        one => one,
-    };
-    let teams: BTreeSet<String> = match claims.get(&config.teams_claim) {
-        None => BTreeSet::new(),
-        // A list that is there and empty is nobody's team, not everybody's.
-        Some(teams) => {
-            Some(texts(teams).map(str::to_owned).collect()).filter(|teams: &BTreeSet<_>| !teams.is_empty())?
+/// What claims say; the name of the first that does not.
+fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a str> {
+    let subject = claims.get("sub").and_then(Value::as_str);
+    let subject = subject.filter(|subject| !subject.is_empty()).ok_or("sub")?;
+    let known = |name: &str| config.roles.get(name).copied().or_else(|| Role::parse(name));
+    let role = texts(claims.get(&config.role_claim)).find_map(known);
+    let role = role.ok_or(config.role_claim.as_str())?;
+    let tenant = claims.get(&config.tenant_claim).and_then(Value::as_str);
+    let tenant = tenant
+        .and_then(TenantGrant::parse)
+        .filter(|tenant| *tenant != TenantGrant::Any);
+    let tenant = tenant.ok_or(config.tenant_claim.as_str())?;
+    let mut teams = BTreeSet::new();
+    if !config.teams_claim.is_empty() {
+        teams.extend(texts(claims.get(&config.teams_claim)).map(str::to_owned));
+        // No list, or one with nothing in it, is nobody's team and not everybody's.
+        if teams.is_empty() {
+            return Err(&config.teams_claim);
         }
-    };
-    Some(Facts {
+    }
+    Ok(Facts {
         identity: Identity::Subject(subject.to_owned()),
         name: subject.to_owned(),
         role,
@@ -259,9 +223,10 @@ fn principal(config: &OidcConfig, claims: &Value) -> Option<Facts> {
 }
 
 /// A text, or the texts of a list.
-fn texts(value: &Value) -> impl Iterator<Item = &str> {
-    let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    value.as_str().into_iter().chain(list.iter().filter_map(Value::as_str))
+fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let list = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = value.and_then(Value::as_str);
+    text.into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
 #[cfg(test)]
@@ -270,18 +235,17 @@ mod tests {
 
     use super::*;
 
-    fn facts(claims: Value) -> Option<Facts> {
-        let config = OidcConfig {
+    fn config() -> OidcConfig {
+        OidcConfig {
             roles: BTreeMap::from([("compliance".to_owned(), Role::Auditor)]),
             ..OidcConfig::default()
-        };
-        principal(&config, &claims)
+        }
     }
 
     #[test]
     fn claims_say_who_it_is() {
         let claims = json!({"sub": "ann", "tenant": "red", "role": ["staff", "compliance"], "teams": ["b", "a"]});
-        let facts = facts(claims).unwrap();
+        let facts = principal(&config(), &claims).unwrap();
         assert_eq!(
             (facts.role, facts.tenant.as_str(), facts.teams),
             (Role::Auditor, "red", vec!["a".into(), "b".into()])
@@ -289,21 +253,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_unknown_lets_nobody_in() {
-        for claims in [
-            json!({"tenant": "red", "role": "auditor"}),
-            json!({"sub": "", "tenant": "red", "role": "auditor"}),
-            json!({"sub": "ann", "role": "auditor"}),
-            json!({"sub": "ann", "tenant": "", "role": "auditor"}),
-            json!({"sub": "ann", "tenant": "*", "role": "auditor"}),
-            json!({"sub": "ann", "tenant": ["red"], "role": "auditor"}),
-            json!({"sub": "ann", "tenant": "red"}),
-            json!({"sub": "ann", "tenant": "red", "role": "root"}),
-            json!({"sub": "ann", "tenant": "red", "role": "analyst", "teams": []}),
-            json!({"sub": "ann", "tenant": "red", "role": "analyst", "teams": null}),
+    fn a_claim_that_is_missing_or_unknown_lets_nobody_in_and_is_named() {
+        for (change, named) in [
+            (json!({"sub": null}), "sub"),
+            (json!({"sub": ""}), "sub"),
+            (json!({"tenant": null}), "tenant"),
+            (json!({"tenant": ""}), "tenant"),
+            (json!({"tenant": "*"}), "tenant"),
+            (json!({"tenant": ["red"]}), "tenant"),
+            (json!({"role": null}), "role"),
+            (json!({"role": "root"}), "role"),
+            (json!({"teams": null}), "teams"),
+            (json!({"teams": []}), "teams"),
+            (json!({"teams": [7]}), "teams"),
         ] {
-            assert!(facts(claims.clone()).is_none(), "{claims}");
+            for role in Role::ALL {
+                let mut claims = json!({"sub": "ann", "tenant": "red", "role": role.as_str(), "teams": ["a"]});
+                assert!(principal(&config(), &claims).is_ok(), "{claims}");
+                for (name, value) in change.as_object().unwrap() {
+                    claims[name] = value.clone();
+                }
+                assert_eq!(principal(&config(), &claims).unwrap_err(), named, "{claims}");
+            }
         }
+        let missing = json!({"sub": "ann", "tenant": "red", "role": "auditor"});
+        assert_eq!(principal(&config(), &missing).unwrap_err(), "teams");
+    }
+
+    #[test]
+    fn all_teams_are_shown_only_where_the_configuration_says_so() {
+        let every_team = OidcConfig {
+            teams_claim: String::new(),
+            ..config()
+        };
+        let claims = json!({"sub": "ann", "tenant": "red", "role": "analyst", "": ["a"]});
+        assert!(principal(&every_team, &claims).unwrap().teams.is_empty());
     }
 
     #[test]

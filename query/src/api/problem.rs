@@ -61,6 +61,9 @@ pub enum Problem {
     /// Nobody we know, for whatever reason.
     #[error("send a key that is in force as `authorization: Bearer …`")]
     Unauthorized,
+    /// The identity provider is away, and was never reached.
+    #[error("the identity provider does not answer, so that its tokens cannot be checked; try again")]
+    ProviderUnavailable,
     /// Somebody who may not do this.
     #[error("{reason}")]
     Forbidden {
@@ -81,15 +84,15 @@ pub enum Problem {
     /// Kafka is away: what has to be recorded cannot be.
     #[error("this has to be recorded first, and the log is not available; try again")]
     LogUnavailable,
-    /// No such resource.
-    #[error("there is nothing at this path")]
-    NotFound,
     /// No such bytes of a file.
     #[error("the file has {bytes} bytes, and none in the range that Range asks for")]
     NoSuchRange {
         /// How many it has.
         bytes: u64,
     },
+    /// No such resource.
+    #[error("there is nothing at this path")]
+    NotFound,
     /// A resource that does not do this.
     #[error("this method is not answered here; Allow says which are")]
     MethodNotAllowed,
@@ -176,10 +179,16 @@ impl Problem {
             Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed-body", "malformed body"),
             Self::NotAcceptable { .. } => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "not acceptable"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "not authorized"),
+            Self::ProviderUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "provider-unavailable",
+                "identity provider not available",
+            ),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "not allowed"),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "too many requests"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "conflict"),
             Self::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "log-unavailable", "log not available"),
+            Self::NoSuchRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", "no such range"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -188,7 +197,6 @@ impl Problem {
             ),
             Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once"),
             Self::StoreUnavailable => (
-            Self::NoSuchRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "no-such-range", "no such range"),
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store-unavailable",
                 "store not available",
@@ -207,7 +215,7 @@ impl Problem {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy(_) => Some(1),
-            Self::StoreUnavailable | Self::LogUnavailable => Some(5),
+            Self::StoreUnavailable | Self::LogUnavailable | Self::ProviderUnavailable => Some(5),
             Self::TooManyRequests { retry_after_s, .. } => Some(*retry_after_s),
             _ => None,
         }
