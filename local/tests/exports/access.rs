@@ -26,7 +26,10 @@ fn a_file_can_be_fetched_whole_and_in_ranges() {
     assert_eq!((part.status, part.text.as_str()), (206, &bytes[10..20]));
     assert_eq!(part.header("content-range"), format!("bytes 10-19/{}", bytes.len()));
     assert_eq!(ranged("bytes=-5").text, bytes[bytes.len() - 5..]);
-    assert_eq!(ranged(&format!("bytes={}-", bytes.len())).status, 416);
+    let beyond = ranged(&format!("bytes={}-", bytes.len()));
+    let size = format!("bytes */{}", bytes.len());
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, size.as_str()));
+    assert_is_problem(&beyond);
     let manifest = look(
         &service,
         "ranges",

@@ -220,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn two_structs_take_each_its_own() {
+        #[derive(Debug, Deserialize)]
+        struct Other {
+            word: String,
+        }
+        let Both(known, other) = parse_both::<Known, Other>("team_id=x&word=y&team_id=z&tenant_id=t").unwrap();
+        assert_eq!(
+            (known.team_id, other.word),
+            (vec!["x".to_owned(), "z".to_owned()], "y".to_owned())
+        );
+    }
+
+    #[test]
     fn a_query_string_has_a_bound() {
         let long = format!("user_id={}", "a".repeat(QUERY_BYTES_MAX));
         assert_eq!(

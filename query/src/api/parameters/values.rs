@@ -130,8 +130,13 @@ impl<'de> Deserializer<'de> for Values {
         word.deserialize_enum(name, variants, visitor)
     }
 
+    /// What is of another struct may be given as often as that one says.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_unit()
+    }
+
     forward_to_deserialize_any! {
         i8 i16 i32 i128 u8 u16 u128 f32 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct
-        identifier ignored_any
+        identifier
     }
 }
