@@ -16,6 +16,15 @@ const COLUMNS: [Column; 11] = [
     text("EXPIRES", "expires_at"),
     text("TO LOOK AT", "notes"),
 ];
+const OF_SUBJECTS: [Column; 7] = [
+    text("SUBJECT", "subject"),
+    text("ROLE", "role"),
+    text("TENANT", "tenant"),
+    text("TEAMS", "teams"),
+    text("MAY", "permissions"),
+    text("LAST USED", "last_used.at"),
+    text("TO LOOK AT", "notes"),
+];
 
 /// Who may see what, and when they last did.
 pub fn shown(report: &ReviewAnswer, is_json: bool) -> serde_json::Result<String> {
@@ -23,6 +32,10 @@ pub fn shown(report: &ReviewAnswer, is_json: bool) -> serde_json::Result<String>
         return serde_json::to_string_pretty(report);
     }
     let report = serde_json::to_value(report)?;
-    let rows = report["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(table::of_rows(&COLUMNS, rows))
+    let rows = |name: &str| report[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let keys = table::of_rows(&COLUMNS, rows("rows"));
+    match rows("subjects") {
+        [] => Ok(keys),
+        subjects => Ok(format!("{keys}\n\n{}", table::of_rows(&OF_SUBJECTS, subjects))),
+    }
 }
