@@ -7,10 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Proc};
 use crate::client::ready;
 use crate::history::insert_history;
-use crate::requester::{assert_broken, assert_verifies, export, of, verify};
+use crate::requester::{EXPORTS, assert_broken, assert_verifies, export, file_names, look, of, verify};
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tampered-{}-{name}", std::process::id()));
@@ -21,6 +21,23 @@ fn copy_of(folder: &Path, name: &str) -> PathBuf {
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
     copy
+}
+
+/// What a requester fetches over HTTP: the files of an export, and some of those beside them.
+fn download(service: &Proc, tenant: &str, export: &Value, beside: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let names = file_names(export)
+        .into_iter()
+        .chain(beside.iter().map(|&name| name.to_owned()));
+    for name in names {
+        let path = format!("/{}/files/{name}", export["id"].as_str().unwrap());
+        let url = format!("{}{EXPORTS}{path}?tenant_id={tenant}", service.http());
+        let bed = Bed::shared();
+        let request = reqwest::Client::new().get(url).bearer_auth(bed.key("auditor"));
+        let bytes = bed.block_on(async { request.send().await.unwrap().error_for_status().unwrap().bytes().await });
+        fs::write(folder.path().join(name), bytes.unwrap()).unwrap();
+    }
+    folder
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -102,6 +119,35 @@ fn every_way_to_tamper_with_an_export_is_found() {
 }
 
 #[test]
+fn a_downloaded_export_verifies_with_or_without_the_digest_beside_it() {
+    insert_history("downloaded", 133, 60);
+    let service = ready(Bed::shared(), &[]);
+    let (made, _) = export(&service, "downloaded", &of("ndjson", "zstd"));
+    let folder = download(&service, "downloaded", &made, &["manifest.json"]);
+    let said = assert_verifies(folder.path(), &["--digest", made["digest"].as_str().unwrap()]);
+    assert!(
+        said.contains("no manifest.json.sha256 lies beside the manifest"),
+        "{said}"
+    );
+
+    let folder = download(
+        &service,
+        "downloaded",
+        &made,
+        &["manifest.json", "manifest.json.sha256"],
+    );
+    let said = assert_verifies(folder.path(), &[]);
+    assert!(
+        said.contains("the manifest has the digest that lies beside it"),
+        "{said}"
+    );
+    fs::write(folder.path().join("manifest.json.sha256"), "").unwrap();
+    assert!(assert_broken(folder.path(), &[]).contains("the manifest is not the one whose digest"));
+    let signature = format!("/{}/files/manifest.json.sig", made["id"].as_str().unwrap());
+    assert_eq!(look(&service, "downloaded", &signature).status, 404);
+}
+
+#[test]
 fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
     insert_history("signed", 132, 30);
     let keys = tempfile::tempdir().unwrap();
@@ -127,9 +173,17 @@ fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
         Bed::shared(),
         &[("HOROLOG_QUERY__EXPORTS__SIGNING_KEY_FILE", &path("private.pem"))],
     );
-    let (_, folder) = export(&service, "signed", &of("csv", "gzip"));
+    let (made, folder) = export(&service, "signed", &of("csv", "gzip"));
     let said = assert_verifies(&folder, &["--public-key", &path("public.pem")]);
     assert!(said.contains("signed with the key"), "{said}");
+    let downloaded = download(&service, "signed", &made, &["manifest.json", "manifest.json.sig"]);
+    assert_verifies(downloaded.path(), &["--public-key", &path("public.pem")]);
+    fs::remove_file(downloaded.path().join("manifest.json.sig")).unwrap();
+    let broken = assert_broken(downloaded.path(), &["--public-key", &path("public.pem")]);
+    assert!(
+        broken.contains("signature file manifest.json.sig is missing"),
+        "{broken}"
+    );
     assert!(assert_broken(&folder, &["--public-key", &path("stranger.pem")]).contains("not of this key"));
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     openssl(&[

@@ -183,11 +183,17 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
 /// Whether the manifest is the one that was made.
 fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[u8]) -> anyhow::Result<()> {
     let digest = hex(&Sha256::digest(bytes));
-    let beside = source.read(DIGEST_NAME).unwrap_or_default();
-    let fits = String::from_utf8_lossy(&beside).split_whitespace().next() == Some(digest.as_str());
-    report.claim(fits, "the manifest has the digest that lies beside it", || {
-        format!("the manifest is not the one whose digest is in {DIGEST_NAME}")
-    });
+    match source.read_if_there(DIGEST_NAME)? {
+        Some(beside) => {
+            let fits = String::from_utf8_lossy(&beside).split_whitespace().next() == Some(digest.as_str());
+            report.claim(fits, "the manifest has the digest that lies beside it", || {
+                format!("the manifest is not the one whose digest is in {DIGEST_NAME}")
+            });
+        }
+        None => report
+            .noted
+            .push(format!("no {DIGEST_NAME} lies beside the manifest to compare it with")),
+    }
     match &arguments.digest {
         Some(told) => {
             let fits = told.eq_ignore_ascii_case(&digest);
@@ -199,21 +205,22 @@ fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[
             "whether folder and manifest were replaced together: compare the digest {digest} with the one that the API told or that table audit_exports has"
         )),
     }
-    let signature = source.read(SIGNATURE_NAME);
-    match (&arguments.public_key, signature) {
-        (Some(key), Ok(signature)) => {
+    match (&arguments.public_key, source.read_if_there(SIGNATURE_NAME)?) {
+        (Some(key), Some(signature)) => {
             let fits = PublicKey::load(key)?.verifies(bytes, &signature);
             report.claim(fits, "the manifest is signed with the key", || {
                 "the signature is not of this key and manifest".to_owned()
             });
         }
-        (Some(_), Err(_)) => report
-            .broken
-            .push(format!("there is no {SIGNATURE_NAME} to check with the key")),
-        (None, Ok(_)) => report
+        (Some(_), None) => report.broken.push(format!(
+            "the signature file {SIGNATURE_NAME} is missing, so the manifest cannot be checked with the key"
+        )),
+        (None, Some(_)) => report
             .unknown
             .push("whose signature it has: give the public key".to_owned()),
-        (None, Err(_)) => report.noted.push("the manifest is not signed".to_owned()),
+        (None, None) => report
+            .noted
+            .push(format!("no signature ({SIGNATURE_NAME}) lies beside the manifest")),
     }
     Ok(())
 }

@@ -93,6 +93,15 @@ impl Source {
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         fs::read(self.open(name)?.path())
     }
+
+    /// The bytes of a small file that an export may be without.
+    pub fn read_if_there(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.read(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 async fn fetch(bucket: &Bucket, id: &str, name: &str, to: &mut File) -> io::Result<()> {
