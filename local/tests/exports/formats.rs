@@ -162,3 +162,24 @@ fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_
     assert_eq!((&none["rows"], &none["files"]), (&json!(0), &json!([])));
     assert_verifies(&folder, &[]);
 }
+
+#[test]
+fn a_history_that_was_imported_twice_is_exported_once() {
+    insert_history("twice", 104, 2_400);
+    let bed = Bed::shared();
+    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
+                   log_epoch";
+    bed.execute(&format!(
+        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
+         select {columns}, kafka_offset + 2400, now64(3) from audit_logs where kafka_partition = 104"
+    ));
+    vouch(104, 2_400);
+    announce(104);
+    let service = ready(bed, &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "60")]);
+    let (made, folder) = export(&service, "twice", &of("ndjson", "none"));
+    assert_eq!((&made["rows"], &made["rows_planned"]), (&json!(2_400), &json!(4_800)));
+    let rows = read_back(&folder);
+    assert!(rows.iter().all(|row| row["kafka_offset"].as_i64().unwrap() < 2_400));
+    let said = assert_verifies(&folder, &[]);
+    assert!(said.contains("2400 later copies of events were left out"), "{said}");
+}

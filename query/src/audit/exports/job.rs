@@ -123,8 +123,9 @@ pub struct Job {
     pub snapshot: Option<Snapshot>,
     /// What it will meet, once it was counted.
     pub plan: Option<Vec<Count>>,
-    /// Whether repeated events were looked for.
-    pub repeats_found: bool,
+    /// Whether later copies of events were looked for; an export that an earlier release began looks again.
+    #[serde(default)]
+    pub copies_found: bool,
     /// Finished files.
     pub files: Vec<FileEntry>,
     /// Later copies behind the last row of a month's last file, by month. A month is done when it has an entry.

@@ -188,7 +188,7 @@ impl Exports {
             error: None,
             snapshot: None,
             plan: None,
-            repeats_found: false,
+            copies_found: false,
             files: Vec::new(),
             months_done: BTreeMap::new(),
             finished_at: None,
@@ -370,7 +370,7 @@ fn reason(error: &MonthError) -> String {
         MonthError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
             "no space is left in exports.folder; make room and ask for the export again".to_owned()
         }
-        MonthError::Disk(error) => format!("exports.folder cannot be written: {}", error.kind()),
+        MonthError::Disk(error) => format!("exports.folder cannot be read or written: {}", error.kind()),
         MonthError::Bucket(BucketError::Refused { setting, .. }) => {
             format!("the bucket refuses it; whoever runs this service looks at {setting}")
         }

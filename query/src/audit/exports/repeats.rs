@@ -1,43 +1,50 @@
 //! Copies of events that are not their first: an event that was sent again is exported once, as it was first.
 //!
-//! Enters: all copies of the events that were sent more than once, in the order of their coordinates. Leaves: a file a month
-//! with the coordinates of those that are left out, so that memory holds one month's at most. Copies may claim different
-//! times, and a filter may match only a later copy: so they are looked for among all events of the tenant.
+//! Enters: all later copies of the events that were sent more than once, in the order of the table. Leaves: a file a month with where
+//! those that are left out stand, read alongside the rows of the month, which have the same order: so memory holds one of them,
+//! however many there are. Copies may claim different times, and a filter may match only a later copy: so they are looked for
+//! among all events of the tenant.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use clickhouse::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::run::rows::{Rows, Standing};
 use super::snapshot::Snapshot;
 use crate::access::Caller;
 use crate::audit::copies;
 use crate::audit::filter::Conditions;
 use crate::store::{Relation, TenantSelect};
 
-const COPIES: &str = "r.event_id as event_id, toYYYYMM(r.occurred_at) as month, r.log_epoch as log_epoch, \
-    r.kafka_partition as partition, r.kafka_offset as offset";
-const FIRST_COPY_FIRST: &str = "order by r.event_id, r.log_epoch, r.kafka_partition, r.kafka_offset";
-const PLACE_BYTES: usize = 16;
-/// Left out in one month at most; 32 MiB on disk, about 100 MB in memory.
-pub const MONTH_REPEATS_MAX: u64 = 2_000_000;
+/// Every copy, and where the first copy of its event is.
+const COPIES: &str = "toUnixTimestamp64Micro(r.occurred_at) as at, toYYYYMM(r.occurred_at) as month, r.event_id as id, \
+    r.log_epoch as epoch, r.kafka_partition as part, r.kafka_offset as place, \
+    min((r.log_epoch, r.kafka_partition, r.kafka_offset)) over (partition by r.event_id) as first_copy";
+const LATER: &str = "i.at as at, i.month as month, i.id as id, i.epoch as epoch, i.part as part, i.place as place";
+/// The very same record twice is left out where it is met: its place is that of the first copy, too.
+const IN_TABLE_ORDER: &str =
+    "where (i.epoch, i.part, i.place) != i.first_copy order by i.at, i.id, i.epoch, i.part, i.place";
 
-/// Where a copy is in its topic: log epoch, partition, offset.
-pub type Place = (u32, i32, i64);
-
-/// A copy of an event that has several.
-#[derive(Debug, Row, Deserialize)]
+/// A later copy of an event.
+#[derive(Debug, Clone, Copy, Row, Deserialize)]
 pub struct Copy {
-    #[serde(with = "clickhouse::serde::uuid")]
-    event_id: Uuid,
+    at: i64,
     month: u32,
-    log_epoch: u32,
-    partition: i32,
-    offset: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    id: Uuid,
+    epoch: u32,
+    part: i32,
+    place: i64,
+}
+
+impl Copy {
+    fn standing(&self) -> Standing {
+        Standing::new(self.at, self.id, (self.epoch, self.part, self.place))
+    }
 }
 
 /// The statement whose rows are [`Copy`]s, of events that may have several. A filter narrows which events are looked at, never which of
@@ -49,14 +56,14 @@ pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> Tena
         ids = ids.and_in("r.event_id", filter.apply(all(copies::ID)));
     }
     let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));
-    copies::with_keys(all(COPIES), keys).then(FIRST_COPY_FIRST)
+    let copies = copies::with_keys(all(COPIES), keys);
+    copies.outer(None, LATER).then(IN_TABLE_ORDER)
 }
 
 /// Writes the files of an export.
 pub struct Finder {
     folder: PathBuf,
-    months: BTreeMap<u32, (BufWriter<File>, u64)>,
-    event: Option<(Uuid, Place)>,
+    month: Option<(u32, BufWriter<File>)>,
 }
 
 impl Finder {
@@ -64,76 +71,91 @@ impl Finder {
     pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            months: BTreeMap::new(),
-            event: None,
+            month: None,
         }
     }
 
     /// Takes the next copy.
     pub fn push(&mut self, copy: &Copy) -> io::Result<()> {
-        let place = (copy.log_epoch, copy.partition, copy.offset);
-        match self.event {
-            Some((event, first)) if event == copy.event_id => {
-                // The very same record twice is left out where it is met: its place is that of the first copy, too.
-                if place == first {
-                    Ok(())
-                } else {
-                    self.leave_out(copy.month, place)
-                }
-            }
-            _ => {
-                self.event = Some((copy.event_id, place));
-                Ok(())
-            }
-        }
-    }
-
-    fn leave_out(&mut self, month: u32, (log_epoch, partition, offset): Place) -> io::Result<()> {
-        let entry = match self.months.entry(month) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert((BufWriter::new(File::create(path(&self.folder, month))?), 0))
+        let mut file = match self.month.take() {
+            Some((month, file)) if month == copy.month => file,
+            before => {
+                end(before)?;
+                BufWriter::new(File::create(path(&self.folder, copy.month))?)
             }
         };
-        entry.1 += 1;
-        if entry.1 > MONTH_REPEATS_MAX {
-            return Err(io::Error::other(format!(
-                "more than {MONTH_REPEATS_MAX} repeated events in {month}"
-            )));
-        }
-        entry.0.write_all(&log_epoch.to_le_bytes())?;
-        entry.0.write_all(&partition.to_le_bytes())?;
-        entry.0.write_all(&offset.to_le_bytes())
+        copy.standing().write(&mut file)?;
+        self.month = Some((copy.month, file));
+        Ok(())
     }
 
-    /// Makes the files durable.
+    /// Makes the last file durable, as those before it are.
     pub fn finish(self) -> io::Result<()> {
-        for (file, _) in self.months.into_values() {
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        }
-        Ok(())
+        end(self.month)
     }
 }
 
-/// What is left out of a month.
-pub fn load(folder: &Path, month: u32) -> io::Result<HashSet<Place>> {
-    let mut bytes = Vec::new();
-    match File::open(path(folder, month)) {
-        Ok(mut file) => file.read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        Err(error) => return Err(error),
-    };
-    let place = |bytes: &[u8]| {
-        let (log_epoch, rest) = bytes.split_first_chunk::<4>()?;
-        let (partition, rest) = rest.split_first_chunk::<4>()?;
-        let offset = rest.first_chunk::<8>()?;
-        Some((
-            u32::from_le_bytes(*log_epoch),
-            i32::from_le_bytes(*partition),
-            i64::from_le_bytes(*offset),
-        ))
-    };
-    Ok(bytes.chunks_exact(PLACE_BYTES).filter_map(place).collect())
+fn end(month: Option<(u32, BufWriter<File>)>) -> io::Result<()> {
+    match month {
+        Some((_, file)) => file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// What is left out of a month, read alongside its rows.
+pub struct LeftOut {
+    file: Option<BufReader<File>>,
+    left: u64,
+    next: Option<Standing>,
+}
+
+impl LeftOut {
+    /// Of a month, from its beginning.
+    pub fn open(folder: &Path, month: u32) -> io::Result<Self> {
+        let mut left_out = Self {
+            file: None,
+            left: 0,
+            next: None,
+        };
+        match File::open(path(folder, month)) {
+            Ok(file) => {
+                left_out.left = file.metadata()?.len() / Standing::BYTES;
+                left_out.file = Some(BufReader::new(file));
+                left_out.advance()?;
+                Ok(left_out)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(left_out),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a row is left out. Rows come in their order; where an export goes on in the middle of a month, the first of them
+    /// passes over what stands before it.
+    pub fn has(&mut self, rows: &Rows<'_>, row: usize) -> io::Result<bool> {
+        // Most rows are told by their time alone, for which no id has to be parsed.
+        if self
+            .next
+            .is_none_or(|next| rows.occurred_at.value(row) < next.occurred_at)
+        {
+            return Ok(false);
+        }
+        let standing = rows.standing(row).map_err(io::Error::other)?;
+        while self.next.is_some_and(|next| next < standing) {
+            self.advance()?;
+        }
+        Ok(self.next == Some(standing))
+    }
+
+    fn advance(&mut self) -> io::Result<()> {
+        self.next = match &mut self.file {
+            Some(file) if self.left > 0 => {
+                self.left -= 1;
+                Some(Standing::read(file)?)
+            }
+            _ => None,
+        };
+        Ok(())
+    }
 }
 
 fn path(folder: &Path, month: u32) -> PathBuf {
@@ -142,31 +164,82 @@ fn path(folder: &Path, month: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    };
+
     use super::*;
 
+    /// A copy at a moment, of an event, at an offset.
+    fn copy(month: u32, (at, id, place): (i64, u128, i64)) -> Copy {
+        Copy {
+            at,
+            month,
+            id: Uuid::from_u128(id),
+            epoch: 1,
+            part: 2,
+            place,
+        }
+    }
+
+    fn batch(rows: &[(i64, u128, i64)]) -> RecordBatch {
+        let ids = rows.iter().map(|row| Uuid::from_u128(row.1).to_string());
+        let columns: [(&str, ArrayRef); 5] = [
+            ("event_id", Arc::new(StringArray::from_iter_values(ids))),
+            (
+                "occurred_at",
+                Arc::new(TimestampMicrosecondArray::from_iter_values(
+                    rows.iter().map(|row| row.0),
+                )),
+            ),
+            ("log_epoch", Arc::new(UInt32Array::from(vec![1; rows.len()]))),
+            ("kafka_partition", Arc::new(Int32Array::from(vec![2; rows.len()]))),
+            (
+                "kafka_offset",
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
+            ),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
     #[test]
-    fn all_copies_but_the_first_are_left_out_of_their_months() {
+    fn what_is_left_out_is_found_alongside_the_rows_from_wherever_they_begin() {
         let folder = tempfile::tempdir().unwrap();
         let mut finder = Finder::new(folder.path());
-        let copy = |id, month, offset| Copy {
-            event_id: Uuid::from_u128(id),
-            month,
-            log_epoch: 1,
-            partition: 2,
-            offset,
-        };
-        for copy in [
-            copy(1, 202601, 5),
-            copy(1, 202601, 5),
-            copy(1, 202603, 9),
-            copy(2, 202601, 7),
-            copy(2, 202601, 8),
-        ] {
-            finder.push(&copy).unwrap();
+        // The engine compares the second halves of ids first.
+        let (early, late) = (9 << 64 | 1, 3 << 64 | 2);
+        let january = [
+            (10, late, 7),
+            (20, early, 5),
+            (20, early, 8),
+            (20, late, 6),
+            (40, early, 9),
+        ];
+        for one in january {
+            finder.push(&copy(202601, one)).unwrap();
         }
+        finder.push(&copy(202603, (90, early, 4))).unwrap();
         finder.finish().unwrap();
-        assert_eq!(load(folder.path(), 202601).unwrap(), HashSet::from([(1, 2, 8)]));
-        assert_eq!(load(folder.path(), 202603).unwrap(), HashSet::from([(1, 2, 9)]));
-        assert!(load(folder.path(), 202602).unwrap().is_empty());
+
+        // Rows of one moment, some of which the filter kept away, and the very same record twice.
+        let rows = [
+            (20, early, 4),
+            (20, early, 5),
+            (20, early, 5),
+            (20, late, 6),
+            (30, early, 9),
+            (40, early, 9),
+        ];
+        let batch = batch(&rows);
+        let rows = Rows::of(&batch).unwrap();
+        for first in [0, 3] {
+            let mut left_out = LeftOut::open(folder.path(), 202601).unwrap();
+            let found: Vec<bool> = (first..6).map(|row| left_out.has(&rows, row).unwrap()).collect();
+            assert_eq!(found, [false, true, true, true, false, true][first..]);
+        }
+        assert!(LeftOut::open(folder.path(), 202603).unwrap().next.is_some());
+        assert!(!LeftOut::open(folder.path(), 202602).unwrap().has(&rows, 0).unwrap());
     }
 }

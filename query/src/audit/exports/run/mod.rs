@@ -19,7 +19,7 @@ use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
 use super::queue::{Entry, Exports};
-use super::repeats::{self, Finder};
+use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
 use crate::api::Problem;
@@ -112,7 +112,7 @@ impl Run<'_> {
 
     async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
         let job = self.entry.job();
-        if job.repeats_found {
+        if job.copies_found {
             return Ok(());
         }
         let select = repeats::select(&self.caller, &self.filter, snapshot);
@@ -129,7 +129,7 @@ impl Run<'_> {
         self.exports.store.rows(self.entry.label(), &select, take).await?;
         written?;
         finder.finish()?;
-        Ok(self.save(|job| job.repeats_found = true)?)
+        Ok(self.save(|job| job.copies_found = true)?)
     }
 
     /// Writes what is left of a month, and sees that it comes to what was counted.
@@ -143,7 +143,7 @@ impl Run<'_> {
         let chunks = self.stream(self.select(snapshot, month, after));
         let (exports, entry) = (Arc::clone(self.exports), Arc::clone(self.entry));
         let write = move || {
-            let left_out = repeats::load(&exports.shelf.work(job.id), month)?;
+            let left_out = LeftOut::open(&exports.shelf.work(job.id), month)?;
             let signals: &Signals = &entry.signals;
             let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
             writer.run(chunks, |file: FileEntry| {

@@ -4,7 +4,6 @@
 //! handed to `finished` one by one. Guarantees: later copies are left out and counted; a file begins where the one before
 //! ended, so that an export that was interrupted has the same files as one that was not. Blocks; has a thread of its own.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,13 +16,13 @@ use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 
-use super::rows::Rows;
+use super::rows::{Place, Rows};
 use crate::audit::exports::bucket::BucketError;
 use crate::audit::exports::columns::{conform, schema};
 use crate::audit::exports::encode::EncodeError;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
 use crate::audit::exports::part::{Part, Tally};
-use crate::audit::exports::repeats::Place;
+use crate::audit::exports::repeats::LeftOut;
 use crate::audit::exports::shelf::Shelf;
 use crate::store::StoreError;
 
@@ -86,7 +85,7 @@ pub struct MonthWriter<'a> {
     job: &'a Job,
     month: u32,
     number: u32,
-    left_out: HashSet<Place>,
+    left_out: LeftOut,
     schema: SchemaRef,
     coalescer: BatchCoalescer,
     part: Option<Part>,
@@ -99,7 +98,7 @@ pub struct MonthWriter<'a> {
 
 impl<'a> MonthWriter<'a> {
     /// Goes on after the finished files of the job.
-    pub fn new(shelf: &'a Shelf, job: &'a Job, month: u32, left_out: HashSet<Place>, signals: &'a Signals) -> Self {
+    pub fn new(shelf: &'a Shelf, job: &'a Job, month: u32, left_out: LeftOut, signals: &'a Signals) -> Self {
         let schema = schema();
         Self {
             shelf,
@@ -178,7 +177,7 @@ impl<'a> MonthWriter<'a> {
             }
             let place = rows.place(row);
             let again = self.last.replace((place, rows.occurred_at.value(row)));
-            let keep = again != self.last && (self.left_out.is_empty() || !self.left_out.contains(&place));
+            let keep = again != self.last && !self.left_out.has(&rows, row)?;
             match keep {
                 true => {
                     self.part_rows += 1;

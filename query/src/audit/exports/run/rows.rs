@@ -1,11 +1,69 @@
-//! The columns of a batch that say which rows they are.
+//! The columns of a batch that say which rows they are, and where a row stands among all.
+
+use std::io::{self, Read, Write};
 
 use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 
+use uuid::Uuid;
+
 use crate::audit::exports::job::Key;
-use crate::audit::exports::repeats::Place;
+
+/// Where a row is in its topic: log epoch, partition, offset.
+pub type Place = (u32, i32, i64);
+
+/// Where a row stands in the order of the table. The engine compares UUIDs by their second half first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Standing {
+    /// Microseconds since 1970.
+    pub occurred_at: i64,
+    id: (u64, u64),
+    place: Place,
+}
+
+impl Standing {
+    /// What [`Self::write`] writes.
+    pub const BYTES: u64 = 40;
+
+    /// Of an event's copy.
+    pub fn new(occurred_at: i64, id: Uuid, place: Place) -> Self {
+        let (first, second) = id.as_u64_pair();
+        Self {
+            occurred_at,
+            id: (second, first),
+            place,
+        }
+    }
+
+    /// Writes it, in a form of always the same length.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.occurred_at.to_le_bytes())?;
+        to.write_all(&self.id.0.to_le_bytes())?;
+        to.write_all(&self.id.1.to_le_bytes())?;
+        to.write_all(&self.place.0.to_le_bytes())?;
+        to.write_all(&self.place.1.to_le_bytes())?;
+        to.write_all(&self.place.2.to_le_bytes())
+    }
+
+    /// Reads what was written.
+    pub fn read(from: &mut impl Read) -> io::Result<Self> {
+        fn next<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
+            let mut bytes = [0; N];
+            from.read_exact(&mut bytes)?;
+            Ok(bytes)
+        }
+        Ok(Self {
+            occurred_at: i64::from_le_bytes(next(from)?),
+            id: (u64::from_le_bytes(next(from)?), u64::from_le_bytes(next(from)?)),
+            place: (
+                u32::from_le_bytes(next(from)?),
+                i32::from_le_bytes(next(from)?),
+                i64::from_le_bytes(next(from)?),
+            ),
+        })
+    }
+}
 
 /// Typed views of them.
 pub struct Rows<'a> {
@@ -63,6 +121,13 @@ impl<'a> Rows<'a> {
             self.partition.value(row),
             self.offset.value(row),
         )
+    }
+
+    /// Where a row stands in the order of the table.
+    pub fn standing(&self, row: usize) -> Result<Standing, ArrowError> {
+        let id = self.event_id.value(row).parse();
+        let id = id.map_err(|_| ArrowError::ParseError("an event_id that is no UUID".to_owned()))?;
+        Ok(Standing::new(self.occurred_at.value(row), id, self.place(row)))
     }
 
     /// Where a row is in the order of an export.

@@ -14,11 +14,8 @@ use crate::api::Instant;
 use crate::audit::exports::job::FileEntry;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::part::Tally;
-use crate::audit::exports::run::rows::Rows;
+use crate::audit::exports::run::rows::{Rows, Standing};
 use crate::audit::months;
-
-/// A row's place in the order: the engine compares UUIDs by their second half first.
-type Order = (i64, u64, u64, u32, i32, i64);
 
 /// Rows, being checked.
 pub struct Checked<'a> {
@@ -30,7 +27,7 @@ pub struct Checked<'a> {
     tally: Tally,
     file_rows: u64,
     rows: u64,
-    last: Option<Order>,
+    last: Option<Standing>,
     wrong: BTreeMap<&'static str, u64>,
     files_differ: Vec<String>,
 }
@@ -82,12 +79,7 @@ impl<'a> Checked<'a> {
             let (log_epoch, partition, offset) = rows.place(row);
             let occurred_at = rows.occurred_at.value(row);
             let within = |(from, to): (i64, i64), value| from <= value && value < to;
-            let id: uuid::Uuid = rows
-                .event_id
-                .value(row)
-                .parse()
-                .context("an event_id that is no UUID")?;
-            let order = order(occurred_at, id, log_epoch, partition, offset);
+            let standing = rows.standing(row)?;
             let ends = self.ends.get(&(log_epoch, partition)).copied();
             for (holds, what) in [
                 (tenants.value(row) == self.manifest.tenant_id, "of another tenant"),
@@ -97,13 +89,13 @@ impl<'a> Checked<'a> {
                     ends.is_some_and(|ends| within(ends, offset)),
                     "beyond the offsets of the ledger",
                 ),
-                (self.last.is_none_or(|last| last < order), "not in order"),
+                (self.last.is_none_or(|last| last < standing), "not in order"),
             ] {
                 if !holds {
                     *self.wrong.entry(what).or_default() += 1;
                 }
             }
-            self.last = Some(order);
+            self.last = Some(standing);
             self.tally.row(log_epoch, partition, offset);
             self.identities.push(rows.event_id.value(row))?;
         }
@@ -176,9 +168,4 @@ impl<'a> Checked<'a> {
         });
         Ok(())
     }
-}
-
-fn order(occurred_at: i64, id: uuid::Uuid, log_epoch: u32, partition: i32, offset: i64) -> Order {
-    let (high, low) = id.as_u64_pair();
-    (occurred_at, low, high, log_epoch, partition, offset)
 }
