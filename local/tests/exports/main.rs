@@ -3,6 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+#[allow(dead_code)]
+#[path = "../query/asking.rs"]
+mod asking;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod bucket;

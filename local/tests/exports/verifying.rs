@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::asking::{call, make_key};
 use crate::bed::{Bed, Proc};
-use crate::client::ready;
+use crate::client::{ready, service};
 use crate::history::insert_history;
-use crate::requester::{EXPORTS, assert_broken, assert_verifies, export, file_names, look, of, verify};
+use crate::requester::{EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, of, verify};
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tampered-{}-{name}", std::process::id()));
@@ -109,6 +111,39 @@ fn every_way_to_tamper_with_an_export_is_found() {
     .unwrap();
     assert!(assert_broken(&folder, &[]).contains("the manifest is not the one whose digest"));
 
+    for (said, broken) in [
+        (
+            json!({"filter": {"user_id": "user7"}}),
+            "have another user_id than the filter",
+        ),
+        (
+            json!({"filter": {"status": "success"}}),
+            "have another status than the filter",
+        ),
+        (
+            json!({"masked": {"old_value": "hidden"}}),
+            "old_value is not as the mask",
+        ),
+        (json!({"masked": {"metadata": "hidden"}}), "metadata is not as the mask"),
+        (
+            json!({"masked": {"user_id": "keyed_hash"}}),
+            "user_id is not as the mask",
+        ),
+        (
+            json!({"masked": {"ip_address": "partial"}}),
+            "ip_address is not as the mask",
+        ),
+    ] {
+        let folder = copy_of(&original, "said");
+        change_manifest(&folder, |manifest| {
+            manifest
+                .as_object_mut()
+                .unwrap()
+                .extend(said.as_object().unwrap().clone());
+        });
+        assert!(assert_broken(&folder, &[]).contains(broken), "{said}");
+    }
+
     // Whoever makes everything fit is found by the digest that the requester was told, and by nothing in the folder.
     let folder = copy_of(&original, "requester");
     change_manifest(&folder, |manifest| manifest["requested_by"] = "somebody else".into());
@@ -145,6 +180,31 @@ fn a_downloaded_export_verifies_with_or_without_the_digest_beside_it() {
     assert!(assert_broken(folder.path(), &[]).contains("the manifest is not the one whose digest"));
     let signature = format!("/{}/files/manifest.json.sig", made["id"].as_str().unwrap());
     assert_eq!(look(&service, "downloaded", &signature).status, 404);
+}
+
+#[test]
+fn an_export_is_compared_with_its_filter_and_its_masks() {
+    insert_history("partly", 134, 60);
+    let scopes = json!({"scopes": ["audit:read", "audit:export"]});
+    let token = make_key("auditor", "partly", scopes).token;
+    for format in ["parquet", "ndjson", "csv"] {
+        let asked =
+            json!({"format": format, "filter": {"status": "success", "session_id": "", "ip_address": "10.0.0.0/8"}});
+        let answer = call(&token, Method::POST, EXPORTS, Some(&asked));
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let id = answer.json()["id"].as_str().unwrap().to_owned();
+        let made = ended(service(), "partly", &id);
+        assert_eq!((&made["state"], &made["rows"]), (&json!("complete"), &json!(54)));
+        let said = assert_verifies(&folder(service(), &id), &[]);
+        for claim in [
+            "old_value looks as the mask hidden leaves it",
+            "metadata looks as the mask hidden leaves it",
+            "every row has the status of the filter, \"success\"",
+            "whether every row matches the filter ip_address = \"10.0.0.0/8\"",
+        ] {
+            assert!(said.contains(claim), "{said}");
+        }
+    }
 }
 
 #[test]

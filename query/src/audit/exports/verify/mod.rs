@@ -9,6 +9,7 @@ mod ledger;
 mod read;
 mod rows;
 mod source;
+mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 use self::identities::Identities;
 use self::rows::Checked;
 use self::source::Source;
+use self::told::Told;
 use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
 use super::part::hex;
 use super::signature::PublicKey;
@@ -142,6 +144,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
         "the manifest's schema is another".to_owned()
     });
     let mut checked = Checked::new(&manifest, Identities::new()?);
+    let mut told = Told::by(&manifest);
     let mut hashes_hold = true;
     for file in &manifest.files {
         let there = source
@@ -161,7 +164,11 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
             report.broken.push(differs);
         }
         checked.begin(file);
-        if let Err(error) = read::batches(there.path(), &manifest, |batch| checked.batch(&batch)) {
+        let read = read::batches(there.path(), &manifest, |batch| {
+            told.batch(&batch);
+            checked.batch(&batch)
+        });
+        if let Err(error) = read {
             report.broken.push(format!(
                 "{}: cannot be read as {:?}: {error:#}",
                 file.name, manifest.format
@@ -176,6 +183,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
         ));
     }
     checked.report(&mut report)?;
+    told.report(&mut report);
     ledger::check(&mut report, &manifest);
     Ok(report)
 }
