@@ -7,10 +7,12 @@ use horolog_local::stack::Ports;
 use reqwest::header;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, wait_until};
 use crate::client::{Answer, ready, send, wait_until_ready};
 use crate::history::{insert_history, insert_wide_history};
-use crate::requester::{DEADLINE, EXPORTS, begin, complete, ended, export, file_names, horolog_query, look, of};
+use crate::requester::{
+    DEADLINE, EXPORTS, begin, complete, delete, ended, export, file_names, horolog_query, look, of,
+};
 use crate::s3::{S3, SECRET};
 
 /// Verifies an export where it lies.
@@ -46,11 +48,6 @@ fn noted_uploads(id: &str) -> BTreeSet<String> {
         .filter(|file| file.extension().is_some_and(|extension| extension == "upload"))
         .map(|file| std::fs::read_to_string(file).unwrap())
         .collect()
-}
-
-fn delete(service: &Proc, tenant: &str, id: &str) -> u16 {
-    let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
-    send(Bed::shared(), reqwest::Client::new().delete(url)).status
 }
 
 #[test]

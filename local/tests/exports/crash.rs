@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::bed::{Bed, wait_until};
 use crate::client::{ready, wait_until_ready};
 use crate::history::insert_history;
-use crate::requester::{DEADLINE, assert_verifies, begin, ended, export, file_names, folder, look, of};
+use crate::requester::{DEADLINE, assert_verifies, begin, delete, ended, export, file_names, folder, look, of};
 
 /// What tells a file from one that was written again.
 fn identities(folder: &Path) -> BTreeMap<String, (u64, i64, i64)> {
@@ -65,10 +65,7 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
 fn an_export_can_be_ended_and_removed() {
     insert_history("removed", 112, 30_000);
     let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "100")]);
-    let delete = |id: &str| {
-        let url = format!("{}/v1/audit/exports/{id}?tenant_id=removed", service.http());
-        crate::client::send(Bed::shared(), reqwest::Client::new().delete(url)).status
-    };
+    let delete = |id: &str| delete(&service, "removed", id);
     let id = begin(&service, "removed", &of("csv", "none"));
     assert_eq!(delete(&id), 204);
     let ended_or_gone = look(&service, "removed", &format!("/{id}"));

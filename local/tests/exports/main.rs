@@ -20,4 +20,5 @@ mod history;
 mod register;
 mod requester;
 mod s3;
+mod turns;
 mod verifying;

@@ -23,6 +23,12 @@ pub(crate) fn look(service: &Proc, tenant: &str, path: &str) -> Answer {
     send(Bed::shared(), reqwest::Client::new().get(url))
 }
 
+/// Ends or removes; gives the status.
+pub(crate) fn delete(service: &Proc, tenant: &str, id: &str) -> u16 {
+    let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
+    send(Bed::shared(), reqwest::Client::new().delete(url)).status
+}
+
 /// Asks, and gives the id.
 #[track_caller]
 pub(crate) fn begin(service: &Proc, tenant: &str, body: &Value) -> String {

@@ -22,6 +22,8 @@ pub struct ExportsConfig {
     pub concurrent_max: usize,
     /// Exports under way or waiting; one more is told to come back.
     pub waiting_max: usize,
+    /// Of these, exports of one tenant.
+    pub tenant_waiting_max: usize,
     /// A statement of an export (a month's rows) may take so long. Seconds.
     pub statement_timeout_s: u64,
     /// Memory of such a statement in the engine; what needs more is spilled to its disk from half of it on. Bytes.
@@ -40,6 +42,7 @@ impl Default for ExportsConfig {
             rows_per_file: 5_000_000,
             concurrent_max: 1,
             waiting_max: 100,
+            tenant_waiting_max: 25,
             statement_timeout_s: 4 * 3_600,
             statement_memory_bytes_max: 1 << 30,
             store_patience_s: 3_600,
@@ -55,6 +58,7 @@ impl ExportsConfig {
             ("exports.rows_per_file", self.rows_per_file),
             ("exports.concurrent_max", self.concurrent_max as u64),
             ("exports.waiting_max", self.waiting_max as u64),
+            ("exports.tenant_waiting_max", self.tenant_waiting_max as u64),
             ("exports.statement_timeout_s", self.statement_timeout_s),
             ("exports.statement_memory_bytes_max", self.statement_memory_bytes_max),
         ] {

@@ -10,25 +10,40 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::{Extension, Json};
 use horolog_schemas::AuditStatus;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::download;
-use super::job::Shown;
+use super::job::{Shown, Summary};
 use super::spec::{NewExport, Spec};
 use crate::access::Caller;
 use crate::access::trail::{Act, Actor, Recorded};
 use crate::api::body::JsonBody;
-use crate::api::{Api, Named, Problem, RequestId};
+use crate::api::page::{Limit, Page};
+use crate::api::{Api, Asked, Named, Problem, RequestId};
 
-/// All exports of a tenant.
+/// Which of the exports.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ExportsParameters {
+    /// Exports of a page at most.
+    #[param(inline)]
+    limit: Limit<1_000, 10_000>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of the exports of a tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExportsAnswer {
-    /// Newest first.
-    rows: Vec<Shown>,
+    /// Newest first; the files of one are told where it is looked at alone.
+    rows: Vec<Summary>,
+    /// For the parameter `cursor` of the next page; `null` at the end.
+    next_cursor: Option<String>,
 }
 
 /// The routes.
@@ -65,16 +80,27 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, headers, Extension(Recorded), Json(shown)))
 }
 
-/// Exports of audit events, newest first.
+/// Exports of audit events, newest first, without their files.
 #[utoipa::path(
     get,
     path = "/v1/audit/exports",
     tag = "audit",
-    responses((status = 200, description = "The exports.", body = ExportsAnswer))
+    params(ExportsParameters),
+    responses((status = 200, description = "A page of exports.", body = ExportsAnswer))
 )]
-pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<ExportsAnswer>, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Asked(asked): Asked<ExportsParameters>,
+) -> Result<Json<ExportsAnswer>, Problem> {
+    let cursors = api.cursor_key.bind("audit/exports", &caller, &asked)?;
+    let after = cursors.key(asked.cursor.as_deref())?;
+    let mut page = Page::new(asked.limit.rows(), api.config.limits.page_bytes_max);
+    api.exports()?.list(&caller, after, &mut page);
+    let next_cursor = page.continues_after().map(|last| cursors.after(&last.position()));
     Ok(Json(ExportsAnswer {
-        rows: api.exports()?.list(&caller),
+        next_cursor: next_cursor.transpose()?,
+        rows: page.into_rows(),
     }))
 }
 
@@ -106,7 +132,7 @@ pub async fn delete(
 ) -> Result<(StatusCode, Extension<Recorded>), Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
     let shown = exports.get(&caller, id)?;
-    let act = act(&caller, "export.delete", id, &shown.spec);
+    let act = act(&caller, "export.delete", id, &shown.summary.spec);
     api.gate.trail.record(&actor, act).await?;
     exports.delete(&caller, id).await?;
     Ok((StatusCode::NO_CONTENT, Extension(Recorded)))

@@ -3,6 +3,7 @@
 //! Enters: what was asked, then what was done, file by file. Leaves: JSON, on disk for the next start and over HTTP as
 //! progress. What is in `files` is finished: it is never written again. Pure.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,9 @@ pub struct FileEntry {
     pub partitions: Vec<PartitionRows>,
 }
 
+/// Where an export stands in a list: newest first.
+pub type Position = (Reverse<i64>, Uuid);
+
 /// An export.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
@@ -152,6 +156,11 @@ impl Job {
         self.bucket.as_ref().map(|bucket| format!("{bucket}/{}", self.id))
     }
 
+    /// Where it stands in a list.
+    pub fn position(&self) -> Position {
+        (Reverse(Instant::from_millis(self.requested_at).micros()), self.id)
+    }
+
     /// Rows it will meet, copies of an event each.
     pub fn rows_planned(&self) -> Option<u64> {
         self.plan.as_ref().map(|plan| plan.iter().map(|count| count.rows).sum())
@@ -184,6 +193,14 @@ impl Job {
     /// As its requester sees it.
     pub fn shown(&self, rows_now: u64) -> Shown {
         Shown {
+            summary: self.summary(rows_now),
+            files: self.files.iter().map(ShownFile::of).collect(),
+        }
+    }
+
+    /// As a list of exports has it.
+    pub fn summary(&self, rows_now: u64) -> Summary {
+        Summary {
             id: self.id,
             state: self.state,
             error: self.error.clone(),
@@ -194,8 +211,8 @@ impl Job {
             rows: self.rows().max(rows_now),
             rows_planned: self.rows_planned(),
             bytes: self.bytes(),
+            file_count: self.files.len(),
             location: self.location(),
-            files: self.files.iter().map(ShownFile::of).collect(),
             digest: self.digest.clone(),
         }
     }
@@ -205,6 +222,17 @@ impl Job {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Export)]
 pub struct Shown {
+    /// What a list says of it.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Finished files.
+    pub files: Vec<ShownFile>,
+}
+
+/// An export without its files, over HTTP.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ExportSummary)]
+pub struct Summary {
     /// Its name.
     pub id: Uuid,
     /// What it is doing.
@@ -226,12 +254,19 @@ pub struct Shown {
     pub rows_planned: Option<u64>,
     /// Bytes of finished files.
     pub bytes: u64,
+    /// How many files are finished.
+    pub file_count: usize,
     /// Where its files lie, as `s3://BUCKET/PREFIX/ID`; none where that is a folder of this service.
     pub location: Option<String>,
-    /// Finished files.
-    pub files: Vec<ShownFile>,
     /// SHA-256 of the manifest.
     pub digest: Option<String>,
+}
+
+impl Summary {
+    /// Where it stands in a list.
+    pub fn position(&self) -> Position {
+        (Reverse(self.requested_at.micros()), self.id)
+    }
 }
 
 /// A file, over HTTP.

@@ -16,6 +16,7 @@ pub mod completeness;
 pub mod config;
 pub mod download;
 pub mod encode;
+pub mod entry;
 pub mod handlers;
 pub mod job;
 pub mod manifest;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use horolog_schemas::Kind;
@@ -16,67 +16,26 @@ use uuid::Uuid;
 
 use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
-use super::job::{Job, Shown, State};
+use super::entry::{Entry, lock};
+use super::job::{Job, Position, Shown, State, Summary};
 use super::register::Register;
-use super::run::month::{MonthError, Signals};
+use super::run::month::MonthError;
 use super::run::run;
-use super::shelf::Shelf;
+use super::shelf::{Shelf, off_thread};
 use super::signature::Signer;
 use super::spec::Spec;
 use crate::access::Caller;
 use crate::access::mask::MaskKey;
+use crate::api::page::Page;
+use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
 use crate::store::{Store, StoreError};
 
 /// Between two tries while the store is away.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// One export in memory.
-pub struct Entry {
-    job: Mutex<Job>,
-    label: RequestId,
-    /// Stop and progress.
-    pub signals: Signals,
-}
-
-impl Entry {
-    fn new(job: Job) -> Arc<Self> {
-        Arc::new(Self {
-            label: RequestId::internal(format!("export/{}", job.id)),
-            job: Mutex::new(job),
-            signals: Signals::default(),
-        })
-    }
-
-    /// What is known of it.
-    pub fn job(&self) -> Job {
-        lock(&self.job).clone()
-    }
-
-    /// What its statements are called in the engine.
-    pub fn label(&self) -> &RequestId {
-        &self.label
-    }
-
-    /// Changes what is known of it, on disk first.
-    pub fn change(&self, shelf: &Shelf, change: impl FnOnce(&mut Job)) -> io::Result<()> {
-        let mut job = lock(&self.job);
-        let mut changed = job.clone();
-        change(&mut changed);
-        shelf.save(&changed)?;
-        *job = changed;
-        Ok(())
-    }
-
-    /// Whether somebody may see all that its requester saw.
-    fn is_for(&self, caller: &Caller) -> bool {
-        caller.covers(&lock(&self.job).caller)
-    }
-
-    fn shown(&self) -> Shown {
-        self.job().shown(self.signals.rows.load(Ordering::Relaxed))
-    }
-}
+/// What an export in a list takes, roughly. Bytes.
+const SUMMARY_BYTES: usize = 1_024;
 
 /// All exports of this service.
 pub struct Exports {
@@ -92,6 +51,7 @@ pub struct Exports {
     pub mask_key: MaskKey,
     register: Register,
     entries: Mutex<HashMap<Uuid, Arc<Entry>>>,
+    turns: Places<String>,
     running: Semaphore,
     config: ExportsConfig,
 }
@@ -124,6 +84,7 @@ impl Exports {
             signer,
             mask_key,
             register,
+            turns: Places::new(1),
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
             entries: Mutex::new(entries.clone()),
@@ -152,8 +113,8 @@ impl Exports {
         let exports = Arc::clone(self);
         // To its end, also when the caller goes away meanwhile.
         let entered = tokio::spawn(async move {
-            let job = entry.job();
-            if let Err(problem) = exports.register.enter(&job).await {
+            if let Err(problem) = exports.enter(&entry).await {
+                let job = entry.job();
                 lock(&exports.entries).remove(&job.id);
                 if let Err(error) = exports.shelf.remove(&job).await {
                     tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
@@ -167,12 +128,29 @@ impl Exports {
         entered.await.map_err(|_| Problem::Internal)?
     }
 
-    /// Puts an export on disk and in memory.
+    /// Puts an export on disk and in the register.
+    async fn enter(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Problem> {
+        let unwritten = |error: io::Error| {
+            tracing::error!(%error, "an export cannot be written to exports.folder");
+            Problem::StoreUnavailable
+        };
+        self.shelf.prepare(&entry.job()).await.map_err(unwritten)?;
+        self.change(entry, |_| ()).await.map_err(unwritten)?;
+        self.register.enter(&entry.job()).await
+    }
+
+    /// Changes what is known of an export, on disk first.
+    pub async fn change(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        change: impl FnOnce(&mut Job) + Send + 'static,
+    ) -> io::Result<()> {
+        let (exports, entry) = (Arc::clone(self), Arc::clone(entry));
+        off_thread(move || entry.change(&exports.shelf, change)).await
+    }
+
+    /// Gives an export a place among those that wait.
     fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Entry>, Problem> {
-        let mut entries = lock(&self.entries);
-        if entries.values().filter(|entry| !entry.job().state.is_final()).count() >= self.config.waiting_max {
-            return Err(Problem::Busy("too many exports are waiting"));
-        }
         let facts = caller.principal().facts();
         let job = Job {
             id,
@@ -194,24 +172,41 @@ impl Exports {
             finished_at: None,
             digest: None,
         };
-        let saved = self.shelf.prepare(&job).and_then(|()| self.shelf.save(&job));
-        saved.map_err(|error| {
-            tracing::error!(%error, "an export cannot be written to exports.folder");
-            Problem::StoreUnavailable
-        })?;
+        let mut entries = lock(&self.entries);
+        let waiting = || {
+            entries
+                .values()
+                .map(|entry| entry.job())
+                .filter(|job| !job.state.is_final())
+        };
+        let of_tenant = waiting().filter(|other| other.spec.tenant_id == job.spec.tenant_id);
+        if of_tenant.count() >= self.config.tenant_waiting_max {
+            return Err(Problem::Busy("too many exports of this tenant are waiting"));
+        }
+        if waiting().count() >= self.config.waiting_max {
+            return Err(Problem::Busy("too many exports are waiting"));
+        }
         let entry = Entry::new(job);
         entries.insert(id, Arc::clone(&entry));
         Ok(entry)
     }
 
-    /// The exports that somebody may see, newest first.
-    pub fn list(&self, caller: &Caller) -> Vec<Shown> {
-        let entries = lock(&self.entries);
-        let visible = entries.values().filter(|entry| entry.is_for(caller));
-        let mut shown: Vec<Shown> = visible.map(|entry| entry.shown()).collect();
-        drop(entries);
-        shown.sort_by_key(|shown| (std::cmp::Reverse(shown.requested_at), shown.id));
-        shown
+    /// The exports that somebody may see, newest first, from behind one on: into a page.
+    pub fn list(&self, caller: &Caller, after: Option<Position>, page: &mut Page<Summary>) {
+        let entries: Vec<_> = lock(&self.entries).values().cloned().collect();
+        let mut found: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.is_for(caller))
+            .map(|entry| (entry.job().position(), entry))
+            .filter(|(position, _)| after.is_none_or(|after| *position > after))
+            .collect();
+        found.sort_by_key(|(position, _)| *position);
+        for (_, entry) in found {
+            let summary = entry.job().summary(entry.rows_now());
+            if page.push(summary, SUMMARY_BYTES).is_break() || page.continues_after().is_some() {
+                return;
+            }
+        }
     }
 
     /// One export. That of another tenant is not there, nor one that shows more than the caller may see.
@@ -220,12 +215,12 @@ impl Exports {
     }
 
     /// What is known of an export.
-    pub fn job(&self, caller: &Caller, id: Uuid) -> Result<Job, Problem> {
+    pub fn job(&self, caller: &Caller, id: Uuid) -> Result<Arc<Job>, Problem> {
         Ok(self.entry(caller, id)?.job())
     }
 
     /// Ends an export that is under way; removes one that came to its end, with its files.
-    pub async fn delete(&self, caller: &Caller, id: Uuid) -> Result<(), Problem> {
+    pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let entry = self.entry(caller, id)?;
         entry.signals.stop.store(true, Ordering::Relaxed);
         let internal = |error: io::Error| {
@@ -239,8 +234,8 @@ impl Exports {
             lock(&self.entries).remove(&id);
             return Ok(());
         }
-        entry
-            .change(&self.shelf, |job| job.state = State::Cancelled)
+        self.change(&entry, |job| job.state = State::Cancelled)
+            .await
             .map_err(internal)
     }
 
@@ -258,11 +253,14 @@ impl Exports {
     fn launch(self: &Arc<Self>, entry: Arc<Entry>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(place) = exports.running.acquire().await else {
+            // One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
+            let turn = exports.turns.take(entry.job().spec.tenant_id.clone()).await;
+            let (Ok(turn), Ok(place)) = (turn, exports.running.acquire().await) else {
                 return;
             };
+            drop(turn);
             if let Err(error) = exports.attend(&entry).await {
-                exports.fail(&entry, &error);
+                exports.fail(&entry, &error).await;
             }
             drop(place);
             exports.enter_outcome(&entry).await;
@@ -305,11 +303,12 @@ impl Exports {
 
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
     async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), MonthError> {
-        entry.change(&self.shelf, |job| {
+        self.change(entry, |job| {
             if !job.state.is_final() {
                 job.state = State::Running;
             }
-        })?;
+        })
+        .await?;
         let patience = Duration::from_secs(self.config.store_patience_s);
         let (mut since, mut files) = (Instant::now(), entry.job().files.len());
         loop {
@@ -338,17 +337,15 @@ impl Exports {
         }
     }
 
-    fn fail(&self, entry: &Arc<Entry>, error: &MonthError) {
+    async fn fail(self: &Arc<Self>, entry: &Arc<Entry>, error: &MonthError) {
         let id = entry.job().id;
         tracing::error!(%id, %error, "an export failed");
         let reason = reason(error);
-        if let Err(error) = entry.change(&self.shelf, |job| {
-            (job.state, job.error) = (State::Failed, Some(reason.clone()))
-        }) {
+        let fail = move |job: &mut Job| (job.state, job.error) = (State::Failed, Some(reason));
+        if let Err(error) = self.change(entry, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
             tracing::error!(%id, %error, "an export's failure cannot be written");
-            let mut job = lock(&entry.job);
-            (job.state, job.error) = (State::Failed, Some(reason));
+            entry.tell(fail);
         }
     }
 }
@@ -388,8 +385,4 @@ fn reason(error: &MonthError) -> String {
         MonthError::Rows(reason) => reason.clone(),
         MonthError::Stopped => "stopped".to_owned(),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -65,29 +65,33 @@ impl Shelf {
     }
 
     /// Makes the folders of an export.
-    pub fn prepare(&self, job: &Job) -> io::Result<()> {
-        if job.bucket.is_none() {
-            fs::create_dir_all(self.files(job.id))?;
-        }
-        fs::create_dir_all(self.work(job.id))?;
-        sync(&self.root)?;
-        sync(&self.root.join(JOBS))
+    pub async fn prepare(&self, job: &Job) -> io::Result<()> {
+        let files = job.bucket.is_none().then(|| self.files(job.id));
+        let (work, root) = (self.work(job.id), self.root.clone());
+        off_thread(move || {
+            files.map_or(Ok(()), fs::create_dir_all)?;
+            fs::create_dir_all(work)?;
+            sync(&root)?;
+            sync(&root.join(JOBS))
+        })
+        .await
     }
 
     /// Removes what was left half written, here and in the bucket.
     pub async fn sweep(&self, job: &Job) -> io::Result<()> {
-        for entry in fs::read_dir(self.work(job.id))? {
-            let path = entry?.path();
+        let mut entries = tokio::fs::read_dir(self.work(job.id)).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let path = entry.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
             if extension == Some(NOTE)
                 && let Some(bucket) = self.bucket_of(job)?
             {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                let upload = fs::read_to_string(&path)?;
+                let upload = tokio::fs::read_to_string(&path).await?;
                 bucket.abort(&job.id.to_string(), &name, &upload).await?;
             }
             if [Some(NOTE), Some(TEMPORARY)].contains(&extension) {
-                fs::remove_file(path)?;
+                tokio::fs::remove_file(path).await?;
             }
         }
         Ok(())
@@ -107,7 +111,7 @@ impl Shelf {
         Ok(jobs)
     }
 
-    /// Writes what is known of an export.
+    /// Writes what is known of an export. Blocks.
     pub fn save(&self, job: &Job) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(job).map_err(io::Error::other)?;
         Disk::create(self.temporary(job.id, JOB_FILE), &self.work(job.id), JOB_FILE)?.write_whole(&bytes)
@@ -128,7 +132,10 @@ impl Shelf {
     /// Adds a small file to an export.
     pub async fn add(&self, job: &Job, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         match self.bucket_of(job)? {
-            None => Disk::create(self.temporary(job.id, name), &self.files(job.id), name)?.write_whole(&bytes),
+            None => {
+                let (temporary, folder, name) = (self.temporary(job.id, name), self.files(job.id), name.to_owned());
+                off_thread(move || Disk::create(temporary, &folder, &name)?.write_whole(&bytes)).await
+            }
             Some(bucket) => Ok(bucket.put(&job.id.to_string(), name, bytes).await?),
         }
     }
@@ -165,12 +172,13 @@ impl Shelf {
             bucket.remove(&job.id.to_string()).await?;
         }
         for folder in [self.files(job.id), self.work(job.id)] {
-            match fs::remove_dir_all(&folder) {
+            match tokio::fs::remove_dir_all(&folder).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        sync(&self.root)
+        let root = self.root.clone();
+        off_thread(move || sync(&root)).await
     }
 
     /// The bucket that an export lies in; `None` where it lies in the folder.
@@ -187,6 +195,13 @@ impl Shelf {
     fn temporary(&self, id: Uuid, name: &str) -> PathBuf {
         self.work(id).join(format!("{name}.{TEMPORARY}"))
     }
+}
+
+/// Does what waits for a disk where no request waits for it.
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// Makes the names of a folder durable.

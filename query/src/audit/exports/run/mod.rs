@@ -7,6 +7,7 @@
 pub mod month;
 pub mod rows;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,10 +16,11 @@ use tokio::sync::mpsc;
 
 use self::month::{MonthError, MonthWriter, Signals};
 use super::columns;
+use super::entry::Entry;
 use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
-use super::queue::{Entry, Exports};
+use super::queue::Exports;
 use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
@@ -61,7 +63,7 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
         caller: Caller::restore(job.caller.clone(), &exports.mask_key),
         filter: job.spec.conditions()?,
     };
-    exports.shelf.prepare(&job)?;
+    exports.shelf.prepare(&job).await?;
     exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;
     tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot))?;
@@ -72,13 +74,13 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
 }
 
 impl Run<'_> {
-    fn save(&self, change: impl FnOnce(&mut Job)) -> std::io::Result<()> {
-        self.entry.change(&self.exports.shelf, change)
+    async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), MonthError> {
+        Ok(self.exports.change(self.entry, change).await?)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, MonthError> {
-        if let Some(snapshot) = self.entry.job().snapshot {
-            return Ok(snapshot);
+        if let Some(snapshot) = &self.entry.job().snapshot {
+            return Ok(snapshot.clone());
         }
         let (store, label) = (&self.exports.store, self.entry.label());
         let topic = self.exports.topic.clone();
@@ -97,7 +99,8 @@ impl Run<'_> {
         snapshot.ledger_months = store.log_rows(label, snapshot::LEDGER_MONTHS_SQL, &bounded).await?;
         snapshot.stored_months = store.log_rows(label, snapshot::STORED_MONTHS_SQL, &bounded).await?;
         snapshot.rejected = store.log_rows(label, snapshot::REJECTED_SQL, &bounded).await?;
-        self.save(|job| job.snapshot = Some(snapshot.clone()))?;
+        let frozen = snapshot.clone();
+        self.save(|job| job.snapshot = Some(frozen)).await?;
         Ok(snapshot)
     }
 
@@ -107,7 +110,7 @@ impl Run<'_> {
         }
         let select = plan::select(&self.caller, &self.filter, snapshot);
         let counts = self.exports.store.collect(self.entry.label(), &select).await?;
-        Ok(self.save(|job| job.plan = Some(counts))?)
+        self.save(|job| job.plan = Some(counts)).await
     }
 
     async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
@@ -129,7 +132,7 @@ impl Run<'_> {
         self.exports.store.rows(self.entry.label(), &select, take).await?;
         written?;
         finder.finish()?;
-        Ok(self.save(|job| job.copies_found = true)?)
+        self.save(|job| job.copies_found = true).await
     }
 
     /// Writes what is left of a month, and sees that it comes to what was counted.
@@ -152,31 +155,13 @@ impl Run<'_> {
         };
         let rest = tokio::task::spawn_blocking(write).await;
         let rest = rest.map_err(|error| MonthError::Rows(format!("the encoder ended: {error}")))??;
-        self.save(|job| {
+        let mut written = self.entry.job().as_ref().clone();
+        written.months_done.insert(month, rest.clone());
+        check(&written, month)?;
+        self.save(move |job| {
             job.months_done.insert(month, rest);
-        })?;
-        self.check(month)
-    }
-
-    fn check(&self, month: u32) -> Result<(), MonthError> {
-        let job = self.entry.job();
-        let written = job.month_partitions(month);
-        let planned = job.plan.iter().flatten().filter(|count| count.month == month);
-        for count in planned {
-            let (rows, repeats) = written
-                .get(&(count.log_epoch, count.partition))
-                .copied()
-                .unwrap_or_default();
-            if rows + repeats != count.rows {
-                return Err(MonthError::Rows(format!(
-                    "the store counted {} rows of {month} in partition {} and gave {}; ask for the export again",
-                    count.rows,
-                    count.partition,
-                    rows + repeats
-                )));
-            }
-        }
-        Ok(())
+        })
+        .await
     }
 
     fn select(&self, snapshot: &Snapshot, month: u32, after: Option<&Key>) -> TenantSelect {
@@ -234,18 +219,38 @@ impl Run<'_> {
             self.exports.now_ms(),
         )
         .await?;
-        self.save(|job| {
+        self.save(move |job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);
             // Whoever ended it meanwhile is right.
             if job.state == State::Running {
                 job.state = State::Complete;
             }
-        })?;
+        })
+        .await?;
         self.entry
             .signals
             .rows
             .store(self.entry.job().rows(), Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Whether the rows of a month come to what was counted, partition by partition.
+fn check(job: &Job, month: u32) -> Result<(), MonthError> {
+    let planned = job.plan.iter().flatten().filter(|count| count.month == month);
+    let mut counted: BTreeMap<_, _> = planned
+        .map(|count| ((count.log_epoch, count.partition), count.rows))
+        .collect();
+    let given = job.month_partitions(month).into_iter();
+    let mut pairs: Vec<_> = given
+        .map(|(log, (rows, repeats))| (log, counted.remove(&log).unwrap_or_default(), rows + repeats))
+        .collect();
+    pairs.extend(counted.into_iter().map(|(log, rows)| (log, rows, 0)));
+    match pairs.into_iter().find(|(_, counted, given)| counted != given) {
+        Some(((_, partition), counted, given)) => Err(MonthError::Rows(format!(
+            "the store counted {counted} rows of {month} in partition {partition} and gave {given}; ask for the export again"
+        ))),
+        None => Ok(()),
     }
 }

@@ -1,0 +1,58 @@
+//! What one tenant asks for does not keep the others away.
+
+use horolog_local::stack::Ports;
+
+use crate::bed::{Bed, wait_until};
+use crate::client::{assert_is_problem, pages_at, ready};
+use crate::history::insert_history;
+use crate::requester::{DEADLINE, EXPORTS, ask, begin, delete, ended, look, of};
+use crate::s3::SECRET;
+
+#[test]
+fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
+    // An export runs until it is ended, because nobody answers where its bucket should be.
+    let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
+    let service = ready(
+        Bed::shared(),
+        &[
+            ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", &nobody),
+            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "turns"),
+            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
+            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
+            ("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"),
+        ],
+    );
+    let wanted = of("ndjson", "none");
+    let state = |tenant: &str, id: &str| look(&service, tenant, &format!("/{id}")).json()["state"].clone();
+    let many: Vec<String> = (0..3).map(|_| begin(&service, "many", &wanted)).collect();
+    wait_until(DEADLINE, "the first runs", || state("many", &many[0]) == "running");
+    let refused = ask(&service, "many", &wanted);
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert_is_problem(&refused);
+
+    let one = begin(&service, "one", &wanted);
+    for id in &many[..2] {
+        assert_eq!(delete(&service, "many", id), 204);
+    }
+    wait_until(DEADLINE, "the other tenant has its turn", || {
+        state("one", &one) == "running"
+    });
+    assert_eq!(state("many", &many[2]), "queued");
+}
+
+#[test]
+fn the_list_is_paged_newest_first_and_tells_how_many_files_there_are() {
+    insert_history("listed", 163, 24);
+    let service = ready(Bed::shared(), &[]);
+    let made: Vec<_> = (0..5)
+        .map(|_| ended(&service, "listed", &begin(&service, "listed", &of("csv", "none"))))
+        .collect();
+    let page = [("tenant_id", "listed"), ("limit", "2")];
+    let rows = pages_at(Bed::shared(), &service, EXPORTS, &page, || ());
+    assert_eq!(rows.len(), made.len());
+    for (row, made) in rows.iter().zip(made.iter().rev()) {
+        assert_eq!(row["id"], made["id"]);
+        assert_eq!(row["file_count"], made["files"].as_array().unwrap().len());
+        assert!(row.get("files").is_none());
+    }
+}

@@ -1,0 +1,80 @@
+//! One export in memory: what is known of it, and its way to the disk.
+//!
+//! Enters: changes, one at a time. Leaves: what is known, as it is on disk. Guarantees: whoever only looks never waits for a disk.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::job::{Job, Shown};
+use super::run::month::Signals;
+use super::shelf::Shelf;
+use crate::access::Caller;
+use crate::api::RequestId;
+
+/// One export in memory.
+pub struct Entry {
+    job: Mutex<Arc<Job>>,
+    /// Held while a change is on its way to the disk, so that whoever only looks does not wait for that.
+    changing: Mutex<()>,
+    label: RequestId,
+    /// Stop and progress.
+    pub signals: Signals,
+}
+
+impl Entry {
+    /// Of an export that is on disk, or will be.
+    pub fn new(job: Job) -> Arc<Self> {
+        Arc::new(Self {
+            label: RequestId::internal(format!("export/{}", job.id)),
+            job: Mutex::new(Arc::new(job)),
+            changing: Mutex::default(),
+            signals: Signals::default(),
+        })
+    }
+
+    /// What is known of it.
+    pub fn job(&self) -> Arc<Job> {
+        Arc::clone(&lock(&self.job))
+    }
+
+    /// What its statements are called in the engine.
+    pub fn label(&self) -> &RequestId {
+        &self.label
+    }
+
+    /// Changes what is known of it, on disk first. Blocks.
+    pub fn change(&self, shelf: &Shelf, change: impl FnOnce(&mut Job)) -> io::Result<()> {
+        let _changing = lock(&self.changing);
+        let mut changed = Job::clone(&self.job());
+        change(&mut changed);
+        shelf.save(&changed)?;
+        *lock(&self.job) = Arc::new(changed);
+        Ok(())
+    }
+
+    /// Changes what is told of it, where the disk does not take it.
+    pub fn tell(&self, change: impl FnOnce(&mut Job)) {
+        change(Arc::make_mut(&mut lock(&self.job)));
+    }
+
+    /// Whether somebody may see all that its requester saw.
+    pub fn is_for(&self, caller: &Caller) -> bool {
+        caller.covers(&self.job().caller)
+    }
+
+    /// As its requester sees it.
+    pub fn shown(&self) -> Shown {
+        self.job().shown(self.rows_now())
+    }
+
+    /// Rows written, also of the file under way.
+    pub fn rows_now(&self) -> u64 {
+        self.signals.rows.load(Ordering::Relaxed)
+    }
+}
+
+/// Also where a thread that held it ended.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
