@@ -21,6 +21,9 @@ use super::spec::{Compression, Format, Spec};
 
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
 const ROW_GROUP_ROWS: usize = 131_072;
+/// A dictionary that outgrows this is given up. The library would allow 1 MiB, up to which every value of a column like addresses was
+/// hashed and compared, for nothing: a quarter of the CPU of an export, and files that were larger by a twentieth (`load-tests/PERFORMANCE.md`).
+const DICTIONARY_BYTES_MAX: usize = 64 << 10;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
 const UNIQUE: [&str; 7] = [
     "event_id",
@@ -140,6 +143,7 @@ fn properties(compression: Compression) -> Result<WriterProperties, EncodeError>
         .set_created_by("horolog".to_owned())
         .set_compression(codec)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::None);
     for name in UNIQUE {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);
