@@ -91,8 +91,9 @@ fn reader(folder: &Path, roles: &[&str]) {
         "<clickhouse><roles>{made}</roles><users><default><grants replace=\"replace\">{granted}{given}</grants>\
          <databases><horolog>{policies}</horolog></databases></default></users></clickhouse>"
     );
-    std::fs::create_dir_all(folder.join("users.d")).unwrap();
-    std::fs::write(folder.join("users.d").join("reader.xml"), text).unwrap();
+    let users = folder.join("data/users.d");
+    std::fs::create_dir_all(&users).unwrap();
+    std::fs::write(users.join("reader.xml"), text).unwrap();
 }
 
 async fn tenants(engine: &Engine, of: &str) -> String {
