@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -283,14 +284,18 @@ fn a_caller_who_asks_for_an_unknown_key_and_leaves_keeps_nobody_out() {
     let service = provider.service_with(&[SELDOM]);
     provider.is(Mood::Silent);
     let token = unknown.token(&claims(&json!({})));
-    let leaves = Bed::shared().block_on(async {
-        let url = format!("{}{EVENTS}", service.http());
-        tokio::spawn(reqwest::Client::new().get(url).bearer_auth(token).send())
+    let request = reqwest::Client::new().get(format!("{}{EVENTS}", service.http()));
+    let left = Bed::shared().block_on(async {
+        let leaves = tokio::spawn(request.bearer_auth(token).send());
+        let is_asked = async {
+            while provider.asked.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            leaves.abort();
+        };
+        tokio::time::timeout(DEADLINE, is_asked).await
     });
-    wait_until(DEADLINE, "the provider is asked", || {
-        provider.asked.load(Ordering::Relaxed) > 0
-    });
-    leaves.abort();
+    assert!(left.is_ok(), "the provider is asked");
     provider.is(Mood::Well);
     let answer = call_at(&service, &known.token(&claims(&json!({}))), Method::GET, EVENTS, None);
     assert_eq!(answer.status, 200, "{}", answer.text);

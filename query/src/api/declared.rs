@@ -85,3 +85,32 @@ pub async fn only_declared(State(declared): State<Declared>, request: Request, n
         Err(problem) => problem.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder};
+    use utoipa::openapi::{OpenApiBuilder, PathsBuilder};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_declared_is_named_also_where_nothing_is() {
+        let user = ParameterBuilder::new().name("user_id").parameter_in(ParameterIn::Query);
+        let id = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path);
+        let asks = OperationBuilder::new().parameter(user).parameter(id);
+        let paths = PathsBuilder::new()
+            .path("/a/{id}", PathItem::new(HttpMethod::Get, asks))
+            .path("/b", PathItem::new(HttpMethod::Post, OperationBuilder::new()));
+        let declared = Declared::of(&OpenApiBuilder::new().paths(paths).build());
+        let refused = |route, method, query| {
+            let refusal = declared.check(route, &method, query).err()?;
+            refusal.named_parameter().map(str::to_owned)
+        };
+        assert_eq!(refused("/a/{id}", Method::GET, "user_id=a&user_id=b&"), None);
+        assert_eq!(refused("/a/{id}", Method::HEAD, "usr_id=a").as_deref(), Some("usr_id"));
+        assert_eq!(refused("/a/{id}", Method::GET, "id=a").as_deref(), Some("id"));
+        assert_eq!(refused("/b", Method::POST, "=").as_deref(), Some(""));
+        assert_eq!(refused("/b", Method::GET, "user_id=a"), None, "no such operation");
+        assert_eq!(refused("/docs", Method::GET, "user_id=a"), None, "not described");
+    }
+}
