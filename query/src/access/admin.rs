@@ -1,4 +1,4 @@
-//! `/v1/admin/keys`: keys are created, listed, rotated and revoked; `/v1/admin/access-review`: who may see what.
+//! `/v1/admin/keys`: keys are created, listed, rotated and revoked.
 //!
 //! Enters: an administrator and what they want. Leaves: keys without their secrets; the token of a new secret, once.
 //! Guarantees: whoever administers one tenant sees and makes the keys of that tenant only, and a key of another tenant is as
@@ -12,18 +12,17 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
-use horolog_schemas::{AuditStatus, Kind};
+use horolog_schemas::AuditStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::gate::Gate;
-use crate::access::key::{Key, unused_note};
+use crate::access::key::Key;
 use crate::access::last_use::Use;
-use crate::access::mask::{Mask, masked};
 use crate::access::new_key::NewKey;
-use crate::access::subject::{self, Subject};
+use crate::access::review;
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
 use crate::access::{Permission, Principal, Role, TenantGrant, TenantId};
@@ -42,7 +41,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show))
         .routes(routes!(rotate))
         .routes(routes!(revoke))
-        .routes(routes!(review))
+        .routes(routes!(review::review))
 }
 
 /// How a key is rotated.
@@ -86,7 +85,8 @@ impl KeyView {
         Self::new(key, gate.keys.last_use(&key.id))
     }
 
-    fn new(key: &Key, last_used: Option<Use>) -> Self {
+    /// A key that was used so.
+    pub(super) fn new(key: &Key, last_used: Option<Use>) -> Self {
         let now = Utc::now();
         Self {
             id: key.id.to_string(),
@@ -120,46 +120,6 @@ pub struct KeyAndToken {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeysAnswer {
     rows: Vec<KeyView>,
-}
-
-/// Who may see what, and when they last did.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReviewAnswer {
-    /// When this was true.
-    #[schema(value_type = String, format = DateTime)]
-    as_of: DateTime<Utc>,
-    /// The keys.
-    rows: Vec<ReviewRow>,
-    /// Those who came with a token of the identity provider in the last 400 days. Who else has one is known to the provider alone.
-    subjects: Vec<SubjectRow>,
-}
-
-/// One holder of a key.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReviewRow {
-    #[serde(flatten)]
-    key: KeyView,
-    /// The fields of audit events that it does not show as they are; nothing where it shows no events.
-    masked: BTreeMap<&'static str, Mask>,
-    /// Why somebody should look at it.
-    notes: Vec<&'static str>,
-}
-
-/// A subject of the identity provider, as its last token said.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SubjectRow {
-    subject: String,
-    role: Role,
-    tenant: String,
-    teams: Vec<String>,
-    /// What it may do.
-    permissions: BTreeSet<Permission>,
-    /// As far as it was written down, which is done now and then.
-    last_used: Use,
-    /// As of keys.
-    masked: BTreeMap<&'static str, Mask>,
-    /// Why somebody should look at it.
-    notes: Vec<&'static str>,
 }
 
 /// The keys that this administrator may see.
@@ -266,69 +226,8 @@ pub async fn revoke(
     Ok(Json(KeyView::with_last_use(&key, &api.gate)))
 }
 
-/// Who may see what, and when they last did.
-#[utoipa::path(
-    get,
-    path = "/v1/admin/access-review",
-    tag = "admin",
-    responses((status = 200, description = "Every key and every subject with what it shows.", body = ReviewAnswer))
-)]
-pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) -> Result<Json<ReviewAnswer>, Problem> {
-    let seen_by = &principal.facts().tenant;
-    let answer = review_of(&api.gate, seen_by, Utc::now());
-    let facts = BTreeMap::from([
-        ("keys".to_owned(), answer.rows.len().to_string()),
-        ("subjects".to_owned(), answer.subjects.len().to_string()),
-    ]);
-    let tenant = api.gate.tenant_of(seen_by);
-    api.gate
-        .trail
-        .record(&actor, act(tenant, "access.review", "access", "", facts))
-        .await?;
-    Ok(Json(answer))
-}
-
-/// The report for somebody who administers these tenants.
-pub fn review_of(gate: &Gate, seen_by: &TenantGrant, now: DateTime<Utc>) -> ReviewAnswer {
-    let mut subjects = gate.keys.journal().view(subject::all);
-    subjects.retain(|subject| seen_by.covers(&subject.facts.tenant));
-    ReviewAnswer {
-        as_of: now,
-        rows: visible(gate, seen_by)
-            .iter()
-            .map(|(key, used)| ReviewRow {
-                key: KeyView::new(key, *used),
-                masked: masked_for(&key.principal()),
-                notes: key.notes(used.map(|used| used.at), now),
-            })
-            .collect(),
-        subjects: subjects.into_iter().map(|subject| subject_row(subject, now)).collect(),
-    }
-}
-
-fn subject_row(subject: Subject, now: DateTime<Utc>) -> SubjectRow {
-    SubjectRow {
-        masked: masked_for(&subject.principal()),
-        notes: unused_note(subject.used.at, now).into_iter().collect(),
-        last_used: subject.used,
-        subject: subject.facts.name,
-        role: subject.facts.role,
-        tenant: subject.facts.tenant.as_str().to_owned(),
-        teams: subject.facts.teams,
-        permissions: subject.facts.permissions,
-    }
-}
-
-/// Nothing where no events are shown.
-fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
-    let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
-    match reads {
-        true => masked(principal, Kind::AuditEvent).into_iter().collect(),
-        false => BTreeMap::new(),
-    }
-}
-
-fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Option<Use>)> {
+/// The keys of these tenants, with their last use.
+pub(super) fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Option<Use>)> {
     let mut keys = gate.keys.all();
     keys.retain(|(key, _)| seen_by.covers(&key.tenant));
     keys
@@ -366,7 +265,8 @@ async fn record(gate: &Gate, actor: &Actor, action: &'static str, key: &Key) -> 
     gate.trail.record(actor, act).await
 }
 
-fn act(
+/// A change, or a look, of an administrator's that succeeds.
+pub(super) fn act(
     tenant: TenantId,
     action: &'static str,
     resource_type: &'static str,

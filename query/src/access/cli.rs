@@ -17,10 +17,10 @@ use clap::ValueEnum;
 use horolog_schemas::AuditStatus;
 use ipnet::IpNet;
 
-use crate::access::admin::review_of;
 use crate::access::gate::Gate;
 use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
 use crate::access::new_key::NewKey;
+use crate::access::review::review_of;
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
 use crate::access::{Permission, Role, TenantGrant, review_table};

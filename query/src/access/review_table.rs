@@ -1,6 +1,6 @@
 //! The access review as it is printed: a table for people, JSON for programs.
 
-use crate::access::admin::ReviewAnswer;
+use crate::access::review::ReviewAnswer;
 use crate::cli::table::{self, Column, number, text};
 
 const COLUMNS: [Column; 11] = [
