@@ -204,6 +204,14 @@ impl Client {
         }
     }
 
+    /// The same for what is of no tenant, whichever the arguments name.
+    pub fn of_no_tenant(&self) -> Self {
+        Self {
+            tenant: None,
+            ..self.clone()
+        }
+    }
+
     fn scoped(&self, parameters: &[(&'static str, String)]) -> Parameters {
         let tenant = self.tenant.iter().map(|tenant| ("tenant_id", tenant.clone()));
         tenant.chain(parameters.iter().cloned()).collect()

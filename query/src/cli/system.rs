@@ -67,5 +67,5 @@ pub async fn run(command: SystemCommand, client: &Client, output: Output) -> Res
         columns,
         nothing: "nothing yet",
     };
-    listing.show(client, output).await
+    listing.show(&client.of_no_tenant(), output).await
 }
