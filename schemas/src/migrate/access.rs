@@ -63,7 +63,7 @@ const OF_TENANTS: &[&str] = &[
 ];
 
 /// Which rows of [`OF_TENANTS`] a reader sees.
-pub const TENANTS_FILTER: &str = "tenant_id = '' or has(enabledRoles(), 'horolog_every_tenant') \
+const TENANTS_FILTER: &str = "tenant_id = '' or has(enabledRoles(), 'horolog_every_tenant') \
     or has(enabledRoles(), concat('horolog_tenant_', tenant_id))";
 
 /// The statements for those tables and views that are there.

@@ -22,7 +22,7 @@ mod sql;
 mod status;
 mod up;
 
-pub use access::{TENANTS_FILTER, statements as access_statements};
+pub use access::statements as access_statements;
 pub use catalog::{MIGRATIONS, Migration};
 pub use check::check;
 pub use config::{ClickHouse, ConfigError, MigrateConfig};
