@@ -3,13 +3,13 @@
 use horolog_stage::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-/// `[upkeep]`: counters by series and hour. One member of the group does it: the one that holds partition 0.
+/// `[upkeep]`: counters by series and hour, days rolled up. One member of the group does it: the one that holds partition 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpkeepConfig {
     /// Whether this process does it at all.
     pub enabled: bool,
-    /// How often it looks for complete and revised hours, seconds.
+    /// How often it looks for complete and revised hours and days, seconds.
     pub interval_s: u64,
     /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric and service
     /// in a series labelled `otel.metric.overflow`.

@@ -17,8 +17,10 @@ pub struct UpkeepMetrics {
     pub overflowed: Counter,
     /// Rounds that ended in an error; the next one begins where it stopped.
     pub failures: Counter,
-    /// Hours before this are computed, seconds since 1970.
-    pub through_seconds: Gauge,
+    /// The counters of hours before this are computed, seconds since 1970.
+    pub counters_through_seconds: Gauge,
+    /// Days before this are rolled up, seconds since 1970.
+    pub days_through_seconds: Gauge,
     /// Whether this member has the turn.
     pub is_ours: Gauge,
 }
@@ -53,7 +55,12 @@ impl UpkeepMetrics {
         registry.register(
             "counters_through_timestamp_seconds",
             "Hours before this have their counters",
-            m.through_seconds,
+            m.counters_through_seconds,
+        );
+        registry.register(
+            "days_through_timestamp_seconds",
+            "Days before this are rolled up",
+            m.days_through_seconds,
         );
         registry.register("turn", "Whether this member does the upkeep", m.is_ours);
         metrics

@@ -1,13 +1,15 @@
 //! The upkeep: what is derived in the background from hours that are complete, and again when they are revised.
 //!
-//! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, and incidents
-//! for counters and metrics that behave oddly. One member of the group does it at a time ([`Turn`]); it keeps nothing in
-//! memory, so the next one goes on where the tables say. A wake-up with nothing to do costs three small statements.
+//! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, incidents
+//! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Turn`]); it keeps nothing in
+//! memory, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
 
 mod config;
 mod counters;
+mod days;
 mod metrics;
 mod plan;
+mod progress;
 mod statements;
 mod turn;
 
@@ -21,7 +23,9 @@ use serde::Deserialize;
 
 pub use config::UpkeepConfig;
 use counters::{Counters, Scope};
+use days::Days;
 use metrics::UpkeepMetrics;
+use progress::Progress;
 use statements::{Statements, UpkeepError};
 pub use turn::Turn;
 
@@ -31,23 +35,9 @@ use crate::key::HOUR_S;
 /// Hours that are looked at in one statement, at the most.
 const HOURS_A_ROUND: u32 = 24;
 /// Revised hours that are looked at in one statement, at the most.
-const REVISIONS_A_ROUND: u64 = 500;
-
-/// How far the upkeep of a topic is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
-struct State {
-    /// Hours before this are done, seconds since 1970; 0: it has not begun.
-    through: u32,
-    /// Revisions up to here have been looked at, ms since 1970.
-    revisions_seen_ms: i64,
-}
-
-#[derive(Debug, Row, Deserialize)]
-struct Revised {
-    tenant_id: String,
-    hour: u32,
-    inserted_ms: i64,
-}
+const REVISIONS_A_ROUND: usize = 500;
+/// The task of [`Counters`], as `upkeep_progress` names it.
+const COUNTERS: &str = "counters";
 
 #[derive(Debug, Row, Deserialize)]
 struct FirstHour {
@@ -57,10 +47,9 @@ struct FirstHour {
 /// The task.
 pub struct Upkeep {
     counters: Counters,
+    days: Days,
     turn: Turn,
     interval: Duration,
-    /// Rows of `hour_revisions` carry the lease of their batch, which can be so much older than the row, ms.
-    lease_ms: i64,
 }
 
 impl Upkeep {
@@ -68,15 +57,21 @@ impl Upkeep {
     pub fn new(config: &Config, turn: Turn, registry: &mut Registry) -> Result<Self, ConfigError> {
         let (upkeep, topic) = (&config.upkeep, &config.source.metrics_topic);
         upkeep.validate()?;
+        let statements = Statements::new(&config.clickhouse, upkeep, &config.delivery, topic)?;
+        let metrics = UpkeepMetrics::new(registry);
         Ok(Self {
+            days: Days {
+                statements: statements.clone(),
+                turn: turn.clone(),
+                through_seconds: metrics.days_through_seconds.clone(),
+            },
             counters: Counters {
-                statements: Statements::new(&config.clickhouse, upkeep, topic)?,
+                statements,
                 config: upkeep.clone(),
-                metrics: UpkeepMetrics::new(registry),
+                metrics,
             },
             turn,
             interval: Duration::from_secs(upkeep.interval_s),
-            lease_ms: i64::try_from(config.delivery.lease_s.saturating_mul(1_000)).unwrap_or(i64::MAX / 4),
         })
     }
 
@@ -104,17 +99,24 @@ impl Upkeep {
         let Some(end) = complete_hours_end(&progress) else {
             return Ok(());
         };
-        let mut state = self.state().await?;
-        self.revised_hours(&mut state).await?;
-        self.complete_hours(&mut state, end).await?;
-        self.counters.metrics.through_seconds.set(i64::from(state.through));
+        // Neither waits for the other to succeed.
+        let counters = self.counters_round(end).await;
+        self.days.round(end).await.and(counters)
+    }
+
+    async fn counters_round(&self, end: u32) -> Result<(), UpkeepError> {
+        let mut progress = Progress::read(&self.counters.statements, COUNTERS).await?;
+        self.revised_hours(&mut progress).await?;
+        self.complete_hours(&mut progress, end).await?;
+        let metrics = &self.counters.metrics;
+        metrics.counters_through_seconds.set(i64::from(progress.through));
         Ok(())
     }
 
     /// Hours that became complete since the last time.
-    async fn complete_hours(&self, state: &mut State, end: u32) -> Result<(), UpkeepError> {
-        while state.through < end && self.turn.is_ours() {
-            let from = self.next_hour_with_rows(state.through, end).await?;
+    async fn complete_hours(&self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
+        while progress.through < end && self.turn.is_ours() {
+            let from = self.next_hour_with_rows(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let scope = Scope {
                 from,
@@ -123,10 +125,10 @@ impl Upkeep {
             };
             let waiting = self.counters.bring_up_to_date(&scope).await?;
             let through = waiting.unwrap_or(to);
-            if through > state.through {
+            if through > progress.through {
                 self.report_types(from, through).await?;
-                state.through = through;
-                self.save(*state).await?;
+                progress.through = through;
+                progress.save(&self.counters.statements, COUNTERS).await?;
             }
             if waiting.is_some() {
                 break;
@@ -136,18 +138,11 @@ impl Upkeep {
     }
 
     /// Hours that got late records since the last time.
-    async fn revised_hours(&self, state: &mut State) -> Result<(), UpkeepError> {
+    async fn revised_hours(&self, progress: &mut Progress) -> Result<(), UpkeepError> {
         let statements = &self.counters.statements;
-        let query = "select tenant_id, toUInt32(r.hour) as hour, toUnixTimestamp64Milli(max(r.inserted_at)) as inserted_ms \
-                     from hour_revisions as r \
-                     where r.kafka_topic = {topic:String} and r.inserted_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-                     group by tenant_id, hour order by hour, tenant_id";
-        // The time of a row may be a lease behind or ahead of when it was stored, and so may that of the newest one seen.
-        let since = (state.revisions_seen_ms - 2 * self.lease_ms).max(0);
-        let query = statements.query(query).param("since", since);
-        let revised: Vec<Revised> = statements.rows("read the revised hours", query).await?;
+        let revised = progress.revised(statements).await?;
         let mut waiting = false;
-        for some in revised.chunks(REVISIONS_A_ROUND as usize) {
+        for some in revised.hours.chunks(REVISIONS_A_ROUND) {
             let (Some(first), Some(last)) = (some.first(), some.last()) else {
                 continue;
             };
@@ -159,39 +154,10 @@ impl Upkeep {
             };
             waiting |= self.counters.bring_up_to_date(&scope).await?.is_some();
         }
-        let seen = revised
-            .iter()
-            .map(|revised| revised.inserted_ms)
-            .max()
-            .unwrap_or_default();
-        if !waiting && seen > state.revisions_seen_ms {
-            state.revisions_seen_ms = seen;
-            self.save(*state).await?;
+        if !waiting && progress.have_seen(&revised) {
+            progress.save(statements, COUNTERS).await?;
         }
         Ok(())
-    }
-
-    async fn state(&self) -> Result<State, UpkeepError> {
-        let statements = &self.counters.statements;
-        let query = "select toUInt32(argMax(u.through, u.inserted_at)) as through, \
-                     toUnixTimestamp64Milli(argMax(u.revisions_seen, u.inserted_at)) as revisions_seen_ms \
-                     from upkeep_progress as u where u.task = 'counters' and u.kafka_topic = {topic:String}";
-        Ok(statements
-            .first("read the progress of the upkeep", statements.query(query))
-            .await?
-            .unwrap_or_default())
-    }
-
-    async fn save(&self, state: State) -> Result<(), UpkeepError> {
-        let statements = &self.counters.statements;
-        let query = "insert into upkeep_progress (task, kafka_topic, through, revisions_seen, inserted_at) \
-                     select 'counters', {topic:String}, toDateTime({through:UInt32}, 'UTC'), \
-                     fromUnixTimestamp64Milli({seen:Int64}, 'UTC'), now64(3)";
-        let query = statements
-            .query(query)
-            .param("through", state.through)
-            .param("seen", state.revisions_seen_ms);
-        statements.execute("write the progress of the upkeep", query).await
     }
 
     /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so

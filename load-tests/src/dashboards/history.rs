@@ -1,10 +1,14 @@
 //! A history of hours that is made in the engine.
 //!
 //! Enters: its size and a seed. Leaves: rows of `metrics_hourly`, as the aggregate stage would have left them after merging: an hour of a metric
-//! and a service is one row of 60 samples in about 42 buckets. A row of the last hour can be added at any time, as a batch would.
+//! and a service is one row of 60 samples in about 42 buckets; and what the stack's own upkeep makes of them. A row of the last hour can be
+//! added at any time, as a batch would.
+
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use tokio::time::sleep;
 
 use crate::store::Store;
 
@@ -29,6 +33,17 @@ const INSERT: &str = "\
         mapFromArrays(indexes, arrayMap(i -> countEqual(buckets, i), indexes)), map(), 0, now64(3) \
     from (select number, number % ? as service, arrayJoin(range(?, ?)) as metric from numbers(?)) \
     settings max_block_size = 512";
+
+/// The upkeep of the stack looks at hours that were revised: it has rolled up what was complete before there was any history.
+const REVISE: &str = "\
+    insert into hour_revisions (tenant_id, hour, kafka_topic, inserted_at) \
+    select tenant_id, toStartOfDay(hour) as day, kafka_topic, now64(3) from metrics_hourly where tenant_id = ? group by tenant_id, day, kafka_topic";
+/// Samples of complete days that are not rolled up.
+const NOT_ROLLED_UP: &str = "\
+    select sum(samples) from \
+    (select toInt64(count) as samples from metrics_hourly where tenant_id = ? and hour < toStartOfDay(toDateTime(?, 'UTC')) \
+    union all select -toInt64(count) from daily_rollups final where tenant_id = ?)";
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Its size.
 #[derive(Debug, Clone)]
@@ -85,7 +100,21 @@ impl History {
             }
             from = to;
         }
-        Ok(())
+        let revised = store.client().query(REVISE).bind(TENANT).execute().await;
+        revised.context("cannot tell the upkeep of the history")
+    }
+
+    /// Waits until the upkeep has rolled its days up.
+    pub async fn rolled_up(&self, store: &Store) -> anyhow::Result<()> {
+        loop {
+            let query = store.client().query(NOT_ROLLED_UP);
+            let query = query.bind(TENANT).bind(self.ends.timestamp()).bind(TENANT);
+            let samples: i64 = query.fetch_one().await.context("cannot look at what is rolled up")?;
+            if samples == 0 {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Adds a sample to the newest hour of every metric, as a batch of the aggregate stage would.

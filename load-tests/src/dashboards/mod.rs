@@ -82,6 +82,8 @@ async fn measure(options: &DashboardsOptions, running: &Running) -> anyhow::Resu
     let history = History::new(options.metrics, options.services, options.days, options.seed);
     eprintln!("generating {} hours", history.rows());
     history.write(&running.store).await?;
+    eprintln!("waiting until its days are rolled up");
+    history.rolled_up(&running.store).await?;
     let asker = Asker::new(running, &history)?;
     eprintln!("asking for each chart, of {} metrics", history.metrics());
     let mut charts = Vec::new();

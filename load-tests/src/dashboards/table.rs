@@ -75,7 +75,7 @@ pub fn text(figures: &Figures) -> String {
             ms(first[1]),
             ms(again[0]),
             ms(again[1]),
-            verdict(again[0], CHART_MAX),
+            verdict(first[0], CHART_MAX),
         );
     }
     let dashboards = &figures.dashboards;

@@ -6,6 +6,7 @@
 mod bed;
 mod buckets;
 mod counters;
+mod days;
 mod flow;
 mod health;
 mod model;

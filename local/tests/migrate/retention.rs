@@ -128,6 +128,7 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
     let keep_all = "--set=retention.keep_all=true";
     let of_hours = [
         "metrics_hourly",
+        "daily_rollups",
         "counter_hourly",
         "counter_revisions",
         "hour_revisions",

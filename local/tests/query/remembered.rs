@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::client::{HOURS, get_at, pages, ready, rows};
-use crate::series::{DAYS, MONTHS, ON_TIME, insert};
+use crate::series::{DAYS, MONTHS, ON_TIME, insert, roll_up};
 
 #[test]
 fn remembered_rows_are_the_rows_there_are() {
@@ -61,6 +61,67 @@ fn remembered_rows_are_the_rows_there_are() {
     assert_eq!(counts(&ask(DAYS, &tokyo)), [14, 26, 26]);
 }
 
+#[test]
+fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
+    const MORE: f64 = 1_000.0;
+    let tenant = "rolled-up";
+    for hour in 0..72 {
+        insert(tenant, "api", hour, 1, 10.0, ON_TIME, 0);
+        insert(tenant, "web", hour, 1, 10.0, ON_TIME, 0);
+    }
+    // Each question is a new one, so that nothing is remembered.
+    let mut asked = 0;
+    let mut sums = |path: &str, more: &[(&str, &str)]| {
+        asked += 1;
+        let threshold = asked.to_string();
+        let of_days = [
+            ("tenant_id", tenant),
+            ("metric_name", "latency"),
+            ("group_by", ""),
+            ("measures", "sum"),
+            ("threshold", &threshold),
+            ("from", "2026-01-01"),
+            ("to", if path == MONTHS { "2026-02-02" } else { "2026-01-04" }),
+        ];
+        let rows = rows(path, &of_days.iter().chain(more).copied().collect::<Vec<_>>());
+        rows.iter().map(|row| row["sum"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(sums(DAYS, &[]), [480.0; 3]);
+    roll_up(tenant, "'api'", MORE);
+    assert_eq!(sums(DAYS, &[]), [480.0; 3], "half of it is not rolled up");
+    assert_eq!(sums(DAYS, &[("service_id", "api")]), [240.0 + MORE; 3]);
+    roll_up(tenant, "'web'", MORE);
+    assert_eq!(sums(DAYS, &[]), [480.0 + 2.0 * MORE; 3]);
+    assert_eq!(sums(MONTHS, &[]), [1_440.0 + 6.0 * MORE]);
+    assert_eq!(sums(DAYS, &[("zone", "Asia/Tokyo")]), [300.0, 480.0, 480.0]);
+    assert_eq!(sums(HOURS, &[]), [20.0; 72]);
+
+    insert(tenant, "api", 30, 1, 10.0, "2026-04-01 00:00:00", 0);
+    let late = [480.0 + 2.0 * MORE, 490.0, 480.0 + 2.0 * MORE];
+    assert_eq!(sums(DAYS, &[]), late, "a late sample makes its day one of hours");
+    assert_eq!(sums(MONTHS, &[]), [1_450.0]);
+    roll_up(tenant, "'api'", 2.0 * MORE);
+    let again = [480.0 + 3.0 * MORE, 490.0 + 3.0 * MORE, 480.0 + 3.0 * MORE];
+    assert_eq!(
+        sums(DAYS, &[]),
+        again,
+        "what was rolled up again replaces what was before"
+    );
+
+    // A rebuild of a day that has nothing to tell of it hides what was rolled up.
+    for (number, of) in [(71, "another"), (72, tenant)] {
+        Bed::shared().execute(&format!(
+            "insert into rebuilds select {number}, toDateTime('2026-01-03 00:00:00', 'UTC'), toDateTime('2026-01-04 00:00:00', 'UTC'), \
+             '{of}', '', 'raw', 'visible', now64(3), now64(3), 'test', now64(3)"
+        ));
+        let days = sums(DAYS, &[]);
+        match of == tenant {
+            true => assert_eq!(days, again[..2]),
+            false => assert_eq!(days, again),
+        }
+    }
+}
+
 /// The rows as a service that remembers nothing has to tell them: pages of few rows are not remembered.
 fn from_the_store(path: &str, asked: &[(&str, &str)]) -> Vec<Value> {
     pages(
@@ -90,6 +151,14 @@ fn whatever_comes_and_whatever_is_asked_what_is_remembered_is_what_is_stored() {
                 f64::from(random.random_range(1..99)),
                 revised,
                 0,
+            );
+        }
+        if random.random_range(0..4) == 0 {
+            // Half-way, for once: days of which not everything is rolled up.
+            roll_up(
+                tenant,
+                ["'api'", "'db', 'web'", "'api', 'db', 'web'"][random.random_range(0..3)],
+                0.0,
             );
         }
         if random.random_range(0..5) == 0 {

@@ -20,6 +20,17 @@ pub(crate) fn insert(tenant: &str, service: &str, hour: u32, count: u32, value: 
     ));
 }
 
+/// Rolls the days of some services up, as the upkeep does, but with each sum so much larger: it tells where a row comes from.
+pub(crate) fn roll_up(tenant: &str, services: &str, more: f64) {
+    Bed::shared().execute(&format!(
+        "insert into daily_rollups select tenant_id, metric_name, toStartOfDay(h.hour) as day, service_id, plugin_id, environment, team_id, \
+         metric_type, unit, kafka_topic, sum(h.count), sum(h.late_count), sum(h.sum) + {more}, min(h.min), max(h.max), max(h.last), \
+         sumMap(h.positive), sumMap(h.negative), sum(h.zero_count), now64(3) from metrics_hourly as h \
+         where tenant_id = '{tenant}' and service_id in ({services}) and epoch % 2 = 0 \
+         group by tenant_id, metric_name, day, service_id, plugin_id, environment, team_id, metric_type, unit, kafka_topic"
+    ));
+}
+
 pub(crate) const ON_TIME: &str = "1970-01-01 00:00:00";
 
 #[test]

@@ -14,6 +14,7 @@ use horolog_stage::completeness::PartitionProgress;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::access::TenantId;
 use crate::api::instant::{Instant, Span};
 use crate::api::{Problem, RequestId};
 use crate::metrics::epochs::Epochs;
@@ -22,7 +23,7 @@ use crate::store::{Sql, Store};
 /// Parts never change: one that is made of others, or of new rows, has another name. A table that was made again has other bytes under the same names.
 const OF_PARTS: PartsSql = (
     "select toUnixTimestamp(p.min_time) as first_hour, toUnixTimestamp(p.max_time) as last_hour, sipHash64(p.name, p.hash_of_all_files) as hash, ",
-    " as rebuilds from system.parts as p where p.active and p.database = currentDatabase() and p.table = 'metrics_hourly'",
+    " from system.parts as p where p.active and p.database = currentDatabase() and p.table = 'metrics_hourly'",
 );
 /// The same by reading a row of each part, for replicas: only what is read from a table has to be what the quorum has. It takes
 /// some six times as long, and tells of a part's hours no more than their month.
@@ -30,13 +31,17 @@ const OF_READ_PARTS: PartsSql = (
     "select toUnixTimestamp(toDateTime(toStartOfMonth(r.hour), 'UTC')) as first_hour, \
      toUInt32(toUnixTimestamp(toDateTime(toStartOfMonth(r.hour) + interval 1 month, 'UTC')) - 1) as last_hour, \
      sipHash64(_part, r.inserted_at) as hash, ",
-    " as rebuilds from metrics_hourly as r where _part_offset = 0",
+    " from metrics_hourly as r where _part_offset = 0",
 );
-/// What is before and behind the hash of the visible rebuilds.
+/// What is before and behind what is told of the visible rebuilds.
 type PartsSql = (&'static str, &'static str);
 
+/// The span of each rebuild, seconds since 1970, and its tenant. To come after [`Sql::visible_rebuilds_hash`].
+const SPANS_OF_REBUILDS: &str =
+    ", arrayMap(b -> (toUnixTimestamp(b.2), toUnixTimestamp(b.3), b.4), visible_rebuilds) as rebuilt";
+
 /// A part of the table.
-#[derive(Debug, Clone, Copy, Row, Deserialize)]
+#[derive(Debug, Clone, Row, Deserialize)]
 struct TablePart {
     /// No hour of it is earlier. Seconds since 1970.
     first_hour: u32,
@@ -46,6 +51,8 @@ struct TablePart {
     hash: u64,
     /// The same for all parts; 0 where none is visible.
     rebuilds: u64,
+    /// From when to when visible rebuilds are, and of whom; of all tenants where it is empty. The same for all parts.
+    rebuilt: Vec<(u32, u32, String)>,
 }
 
 impl TablePart {
@@ -81,6 +88,19 @@ impl Look {
             Some(part) if part.rebuilds == 0 => Epochs::Unrebuilt,
             _ => Epochs::Now,
         }
+    }
+
+    /// Whether a visible rebuild covers an hour of a tenant's span. Of no parts nothing is known.
+    pub fn is_rebuilt(&self, tenant: &TenantId, span: Span) -> bool {
+        let Some(part) = self.parts.first() else {
+            return true;
+        };
+        let covers = |(from, to, of): &(u32, u32, String)| {
+            let [from, to] = [*from, *to].map(Instant::from_seconds);
+            let is_ours = of.is_empty() || of == tenant.as_str();
+            is_ours && span.to.is_none_or(|end| from < end) && span.from.is_none_or(|start| to > start)
+        };
+        part.rebuilt.iter().any(covers)
     }
 
     /// What the hours of a span are made of, whose ends are known.
@@ -126,7 +146,10 @@ async fn look(store: &Store, request: &RequestId, topic: &str) -> Seen {
     // The progress comes first: what is claimed of it is then in the contents.
     let progress = store.progress(request, topic, None).await?;
     let (before, behind) = if store.has_replicas() { OF_READ_PARTS } else { OF_PARTS };
-    let parts = Sql::from(before).then(Sql::visible_rebuilds_hash()).then(behind);
+    let rebuilds = Sql::visible_rebuilds_hash()
+        .then(" as rebuilds")
+        .then(SPANS_OF_REBUILDS);
+    let parts = Sql::from(before).then(rebuilds).then(behind);
     let parts = store.log_rows(request, parts, &[]).await?;
     Ok(Arc::new(Look { progress, parts }))
 }
@@ -152,6 +175,7 @@ mod tests {
             last_hour: last_day * 86_400 + 82_800,
             hash,
             rebuilds,
+            rebuilt: Vec::new(),
         };
         Look {
             progress: Vec::new(),

@@ -64,7 +64,8 @@ impl PartId {
 pub struct StoredPart {
     /// Start of the part, seconds since 1970.
     pub part: u32,
-    samples: u64,
+    /// How many samples its hours have, in all epochs.
+    pub samples: u64,
     rebuilds: u64,
     /// Rows that its partial aggregates take, which is no fewer than they make. Merges of the engine change it.
     pub partials: u64,

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Api, Problem, RequestId};
-use crate::metrics::epochs::Epochs;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
-use crate::metrics::memory::{Known, KnownVersion, PartId, PartVersion, StoredPart};
+use crate::metrics::memory::{Known, KnownVersion, PartId, StoredPart};
 use crate::metrics::point::StoredPoint;
 use crate::metrics::points::{Account, PointRows, Points, SeriesSet};
-use crate::metrics::question::Question;
+use crate::metrics::question::{Question, Source};
 use crate::metrics::selection::{PointKey, Selection};
 use crate::store::TenantSelect;
 
@@ -114,23 +113,25 @@ async fn remembered(
     let Some(mut parts) = recalled(api, question, look) else {
         return Ok(None);
     };
-    let mut epochs = look.epochs();
     if parts.iter().any(|part| part.rows().is_none()) {
+        let newer;
+        let mut look = look;
         let mut turn = api.memory.try_turn(question.id());
         if turn.is_none() {
             turn = api.memory.turn(question.id()).await;
             // Whoever had the turn may have merged just this, from what was stored later than when we looked.
-            let look = api.look(request).await?;
-            let Some(again) = recalled(api, question, &look) else {
+            newer = api.look(request).await?;
+            look = &newer;
+            let Some(again) = recalled(api, question, look) else {
                 return Ok(None);
             };
-            (parts, epochs) = (again, look.epochs());
+            parts = again;
         }
         let merging = Merging {
             api,
             request,
             question,
-            epochs,
+            look,
         };
         let is_page = merging.complete(&mut parts).await?;
         drop(turn);
@@ -165,17 +166,17 @@ fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
     parts.map(part).collect()
 }
 
-/// Where rows that are not known are merged: for one question, by one rule of epochs.
+/// Where rows that are not known are merged: for one question, as of one look.
 struct Merging<'a> {
     api: &'a Api,
     request: &'a RequestId,
     question: &'a Question,
-    epochs: Epochs,
+    look: &'a Look,
 }
 
 impl Merging<'_> {
-    /// Brings parts up to what is stored: those whose version is still the same are kept, others are merged. False where that may be more
-    /// than a page, or where days are cut in another way.
+    /// Brings parts up to what is stored: those whose version is still the same are kept, of the others those taken as they were rolled up that
+    /// hold all their samples, the rest is merged. False where that may be more than a page, or where days are cut in another way.
     async fn complete(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let is_stale = |part: &Part| part.rows().is_none();
         let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
@@ -186,24 +187,33 @@ impl Merging<'_> {
             return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
         }
         let parts = &mut parts[first..=last];
-        let select = self.question.select_parts(span_of(&*parts), self.epochs);
+        let Some(mut rolled_up) = self.rolled_up(parts).await? else {
+            return Ok(false);
+        };
+        let spans: Vec<Span> = parts.iter().map(|part| part.span).collect();
+        let select = self.question.select_parts(hull(&spans), self.look.epochs());
         let stored: Vec<StoredPart> = self.api.store.collect(self.request, &select).await?;
         let partials: u64 = stored.iter().map(|part| part.partials).sum();
         let selection = &self.question.selection;
         if partials > selection.limit().into() && !selection.is_one_page() {
             return Ok(false);
         }
-        let version = |part: StoredPart| (Instant::from_seconds(part.part), part.version());
-        let mut versions: HashMap<Instant, PartVersion> = stored.into_iter().map(version).collect();
+        let at_start = |part: StoredPart| (Instant::from_seconds(part.part), part);
+        let mut stored: HashMap<Instant, StoredPart> = stored.into_iter().map(at_start).collect();
         let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
         for part in parts {
-            let stored = versions.remove(&part.start);
-            let version = KnownVersion::Of(stored);
+            let stored = stored.remove(&part.start);
+            let version = KnownVersion::Of(stored.map(|stored| stored.version()));
             let known = part.known.take().filter(|known| known.version == version);
-            match (known, stored) {
-                (Some(known), _) => part.learn(self.api, version, known.rows),
-                (None, None) => part.learn(self.api, version, Arc::default()),
-                (None, Some(_)) => {
+            let samples = stored.map_or(0, |stored| stored.samples);
+            // What was rolled up was asked for before: as many samples in all are as many of each key, since they are only ever added.
+            let rolled_up = rolled_up
+                .remove(&part.start)
+                .filter(|points| points.samples() == samples);
+            match known.map(|known| known.rows).or(rolled_up.map(Arc::new)) {
+                Some(rows) => part.learn(self.api, version, rows),
+                None if samples == 0 => part.learn(self.api, version, Arc::default()),
+                None => {
                     if let Some(run) = runs.last_mut() {
                         run.push((part, version));
                     }
@@ -212,7 +222,7 @@ impl Merging<'_> {
             }
             runs.push(Vec::new());
         }
-        if !versions.is_empty() {
+        if !stored.is_empty() {
             return Ok(false);
         }
         runs.retain(|run| !run.is_empty());
@@ -227,44 +237,62 @@ impl Merging<'_> {
         Ok(true)
     }
 
+    /// The parts of which nothing is known, as they were rolled up; none where rows are not made of days of UTC, or likely to be more than a
+    /// page. `None` where they are.
+    async fn rolled_up(&self, parts: &[Part]) -> Result<Option<HashMap<Instant, Points>>, Problem> {
+        let selection = &self.question.selection;
+        let tenant = selection.caller.tenant();
+        let may_be = |part: &&Part| part.known.is_none() && !self.look.is_rebuilt(tenant, part.span);
+        let wanted: Vec<&Part> = parts.iter().filter(may_be).collect();
+        if wanted.is_empty() || !selection.steps.are_days_of_utc() || !selection.is_one_page() {
+            return Ok(Some(HashMap::new()));
+        }
+        let spans: Vec<Span> = wanted.iter().map(|part| part.span).collect();
+        let points = self.points_of(&spans, Source::Days).await?;
+        Ok(points.map(|points| wanted.iter().map(|part| part.start).zip(points).collect()))
+    }
+
     /// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a
     /// page, or where the rows of a single one begin elsewhere: days are cut in another way then.
-    async fn merge(&self, mut holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
-        let limit = self.question.selection.limit();
-        let span = span_of(holes.iter().map(|(part, _)| &**part));
-        let select = self.question.select_span(span, self.epochs).limit(limit + 1);
-        let rows: Vec<StoredPoint> = self.api.store.collect(self.request, &select).await?;
-        if rows.len() > limit as usize {
+    async fn merge(&self, holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
+        let spans: Vec<Span> = holes.iter().map(|(part, _)| part.span).collect();
+        let Some(points) = self.points_of(&spans, Source::Hours(self.look.epochs())).await? else {
             return Ok(false);
-        }
-        let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
-        let mut merged: Vec<Points> = holes.iter().map(|_| Points::default()).collect();
-        for row in rows {
-            let start = Some(Instant::from_seconds(row.start_s()));
-            let behind = holes.partition_point(|(part, _)| part.span.from <= start);
-            let Some(place) = behind.checked_sub(1).filter(|&place| start < holes[place].0.span.to) else {
-                match holes.len() {
-                    1 => return Ok(false),
-                    _ => continue,
-                }
-            };
-            merged[place].push(row, &mut series);
-        }
-        for ((part, version), mut points) in holes.iter_mut().zip(merged) {
-            points.shrink();
-            part.learn(self.api, *version, Arc::new(points));
+        };
+        for ((part, version), points) in holes.into_iter().zip(points) {
+            part.learn(self.api, version, Arc::new(points));
         }
         Ok(true)
     }
+
+    /// The rows of spans in the order of time, from one statement over all of them.
+    async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
+        let limit = self.question.selection.limit();
+        let select = self.question.select_span(hull(spans), source).limit(limit + 1);
+        let rows: Vec<StoredPoint> = self.api.store.collect(self.request, &select).await?;
+        if rows.len() > limit as usize {
+            return Ok(None);
+        }
+        let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
+        let mut points: Vec<Points> = spans.iter().map(|_| Points::default()).collect();
+        for row in rows {
+            let start = Some(Instant::from_seconds(row.start_s()));
+            let behind = spans.partition_point(|span| span.from <= start);
+            match behind.checked_sub(1).filter(|&place| start < spans[place].to) {
+                Some(place) => points[place].push(row, &mut series),
+                None if spans.len() == 1 => return Ok(None),
+                None => {}
+            }
+        }
+        points.iter_mut().for_each(Points::shrink);
+        Ok(Some(points))
+    }
 }
 
-/// From the beginning of the first part to the end of the last one.
-fn span_of<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Span {
-    let mut parts = parts.into_iter();
-    let first = parts.next().map(|part| part.span).unwrap_or_default();
-    let last = parts.last().map_or(first, |part| part.span);
+/// From the beginning of the first span to the end of the last one.
+fn hull(spans: &[Span]) -> Span {
     Span {
-        from: first.from,
-        to: last.to,
+        from: spans.first().and_then(|span| span.from),
+        to: spans.last().and_then(|span| span.to),
     }
 }

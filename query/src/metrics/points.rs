@@ -154,6 +154,12 @@ impl Points {
         self.starts.len()
     }
 
+    /// How many samples all rows have: the first of their counts.
+    pub fn samples(&self) -> u64 {
+        let width = self.counts.len() / self.len().max(1);
+        self.counts.iter().step_by(width.max(1)).sum()
+    }
+
     /// What they took as the store gives them: the measure of a page. Bytes.
     pub fn stored_bytes(&self) -> usize {
         self.stored_bytes

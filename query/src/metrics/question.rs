@@ -45,6 +45,15 @@ pub struct Question {
     measures: Vec<Measure>,
 }
 
+/// What rows are merged from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Partial aggregates of hours, of which these count.
+    Hours(Epochs),
+    /// Days of UTC, as they were rolled up.
+    Days,
+}
+
 /// All that makes a question another one.
 #[derive(Serialize)]
 struct Identity<'a> {
@@ -138,14 +147,17 @@ impl Question {
 
     /// What makes its rows, whatever their span.
     pub fn id(&self) -> QuestionId {
-        QuestionId::of(&self.select_span(Span::default(), Epochs::Now))
+        QuestionId::of(&self.select_span(Span::default(), Source::Hours(Epochs::Now)))
     }
 
     /// All rows of a part of the question's span.
-    pub fn select_span(&self, span: Span, epochs: Epochs) -> TenantSelect {
-        let hours = self.hours_of(self.distribution(false), epochs);
-        let hours = self.selection.within_span(hours, HourColumn::OF_HOURS, span);
-        self.finished(self.grouped(hours)).then(Sql::concat(["order by ", KEY]))
+    pub fn select_span(&self, span: Span, source: Source) -> TenantSelect {
+        let rows = match source {
+            Source::Hours(epochs) => self.hours_of(self.distribution(false), epochs),
+            Source::Days => self.merged_of(Relation::DailyRollups, self.distribution(false)),
+        };
+        let rows = self.selection.within_span(rows, HourColumn::OF_HOURS, span);
+        self.finished(self.grouped(rows)).then(Sql::concat(["order by ", KEY]))
     }
 
     /// For each part within a span: how many samples were ever aggregated, in whatever epoch, which rebuilds are
@@ -155,7 +167,7 @@ impl Question {
             Epochs::Unrebuilt => "toUInt64(0)".into(),
             _ => Sql::from("any(").then(Sql::visible_rebuilds_hash()).then(")"),
         };
-        let start = self.selection.steps.parts().start_sql("r.hour");
+        let start = self.selection.steps.parts().start_sql(HourColumn::OF_HOURS.hour);
         let columns = Sql::from("toUnixTimestamp(")
             .then(start)
             .then(") as part, sum(r.count) as samples, ")
@@ -169,10 +181,14 @@ impl Question {
 
     /// Partial aggregates that count.
     fn hours_of(&self, distribution: Distribution<'_>, epochs: Epochs) -> TenantSelect {
+        epochs::visible(self.merged_of(Relation::PartialHours, distribution), epochs)
+    }
+
+    /// Partial aggregates, or days rolled up from them, whose columns are the same.
+    fn merged_of(&self, relation: Relation, distribution: Distribution<'_>) -> TenantSelect {
         let columns = merging::key_columns(&self.selection.steps, HourColumn::OF_HOURS.hour, &self.selection.groups);
         let columns = columns.then(merging::of_hours(distribution));
-        let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, columns);
-        epochs::visible(select, epochs)
+        TenantSelect::new(&self.selection.caller, relation, columns)
     }
 
     /// Samples that are stored and not aggregated, as partial aggregates.

@@ -105,6 +105,11 @@ impl Steps {
         Self { step, ..*self }
     }
 
+    /// Whether rows are made of whole days of UTC.
+    pub fn are_days_of_utc(&self) -> bool {
+        self.step != Step::Hour && self.zone == Tz::UTC
+    }
+
     /// The span cut at the starts of steps, with the start of each; `None` where it is open.
     pub fn cut(&self) -> Option<Vec<(Instant, Span)>> {
         let (from, to) = (self.span.from?, self.span.to?);

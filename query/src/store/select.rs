@@ -16,6 +16,8 @@ use crate::store::Sql;
 pub enum Relation {
     /// Partial aggregates, of all epochs.
     PartialHours,
+    /// Days of UTC, rolled up from them: right where their counts are those of the hours.
+    DailyRollups,
     /// What late records changed.
     HourRevisions,
     /// Increase of counters by series and hour, as it was known at `{known_at:String}`.
@@ -36,6 +38,7 @@ impl Relation {
     fn name(self) -> &'static str {
         match self {
             Self::PartialHours => "metrics_hourly",
+            Self::DailyRollups => "(select * from daily_rollups final)",
             Self::HourRevisions => "hour_revisions",
             Self::CounterHours => {
                 "(select *, 'counter' as metric_type from counter_hourly_as_of(as_of = {known_at:String}))"
@@ -53,7 +56,9 @@ impl Relation {
         match self {
             Self::CounterDecisions | Self::AuditEventIds => Teams::OfNone,
             Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
-            Self::PartialHours | Self::CounterHours | Self::Metrics | Self::AuditLogs => Teams::Told,
+            Self::PartialHours | Self::DailyRollups | Self::CounterHours | Self::Metrics | Self::AuditLogs => {
+                Teams::Told
+            }
         }
     }
 
@@ -63,6 +68,7 @@ impl Relation {
             Self::Metrics => Some(Kind::MetricSample),
             Self::AuditLogs => Some(Kind::AuditEvent),
             Self::PartialHours
+            | Self::DailyRollups
             | Self::HourRevisions
             | Self::CounterHours
             | Self::CounterDecisions

@@ -66,6 +66,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0034_replayed_records",
     "0035_audit_exports",
     "0036_audit_event_ids",
+    "0037_daily_rollups",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

@@ -137,6 +137,10 @@ impl Retention {
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),
             (
+                "daily_rollups",
+                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+            ),
+            (
                 "counter_hourly",
                 vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
             ),

@@ -1,0 +1,123 @@
+//! Rolls complete days of UTC up, and anew those that got late records.
+//!
+//! In: hours. Out: rows of `daily_rollups`, topic by topic. Each statement finds out by counts what of its days is to be rolled up, so that one that
+//! was killed half-way, or done by two members at once, is made good by the next: readers never take a day whose counts are not those
+//! of its hours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use clickhouse::Row;
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Deserialize;
+
+use super::progress::Progress;
+use super::statements::{Statements, UpkeepError};
+use super::turn::Turn;
+use crate::key::HOUR_S;
+
+const TASK: &str = "days";
+const DAY_S: u32 = 24 * HOUR_S;
+/// Revised days are looked at in one statement that lie in the same so many.
+const DAYS_A_STATEMENT: u32 = 31;
+/// Of more tenants nobody is named: all are looked at.
+const TENANTS_MAX: usize = 500;
+
+/// The first hour of the table from a moment on: months are its partitions, of which the engine knows the first and the last one
+/// without reading a row.
+const NEXT_HOUR: &str = "\
+    select toUInt32(min(greatest(first, toDateTime({after:UInt32}, 'UTC')))) as hour from \
+    (select toYYYYMM(h.hour) as month, min(h.hour) as first, max(h.hour) as last from metrics_hourly as h group by month) \
+    where last >= toDateTime({after:UInt32}, 'UTC')";
+
+/// Rolls up.
+pub struct Days {
+    pub(super) statements: Statements,
+    pub(super) turn: Turn,
+    /// Days before this are rolled up, seconds since 1970.
+    pub(super) through_seconds: Gauge,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Next {
+    hour: u32,
+}
+
+impl Days {
+    /// Everything that is due now, with hours complete before `hours_end`, seconds since 1970.
+    pub async fn round(&self, hours_end: u32) -> Result<(), UpkeepError> {
+        let mut progress = Progress::read(&self.statements, TASK).await?;
+        self.revised_days(&mut progress).await?;
+        self.complete_days(&mut progress, start_of_day(hours_end)).await?;
+        self.through_seconds.set(i64::from(progress.through));
+        Ok(())
+    }
+
+    async fn complete_days(&self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
+        while progress.through < end && self.turn.is_ours() {
+            let day = self.next_day(progress.through).await?.unwrap_or(end).min(end);
+            let next = day.saturating_add(DAY_S).min(end);
+            if day < end {
+                self.roll_up(day..next, &BTreeSet::new()).await?;
+            }
+            progress.through = next;
+            progress.save(&self.statements, TASK).await?;
+        }
+        Ok(())
+    }
+
+    async fn revised_days(&self, progress: &mut Progress) -> Result<(), UpkeepError> {
+        let revised = progress.revised(&self.statements).await?;
+        let mut spans: BTreeMap<u32, (Range<u32>, BTreeSet<&str>)> = BTreeMap::new();
+        // Days that are not complete are rolled up once they are.
+        for hour in revised.hours.iter().filter(|revised| revised.hour < progress.through) {
+            let day = start_of_day(hour.hour);
+            let (span, tenants) = spans
+                .entry(day / (DAYS_A_STATEMENT * DAY_S))
+                .or_insert_with(|| (day..day, BTreeSet::new()));
+            span.end = day.saturating_add(DAY_S);
+            tenants.insert(&hour.tenant_id);
+        }
+        for (span, tenants) in spans.into_values() {
+            if !self.turn.is_ours() {
+                return Ok(());
+            }
+            self.roll_up(span, &tenants).await?;
+        }
+        if progress.have_seen(&revised) {
+            progress.save(&self.statements, TASK).await?;
+        }
+        Ok(())
+    }
+
+    /// The first day from a moment on that may have hours.
+    async fn next_day(&self, after: u32) -> Result<Option<u32>, UpkeepError> {
+        let query = self.statements.query(NEXT_HOUR).param("after", after);
+        let next: Option<Next> = self.statements.first("look for hours", query).await?;
+        // The least hour of no rows is the first of all.
+        let hour = next.map(|next| next.hour).filter(|&hour| hour >= after);
+        Ok(hour.map(start_of_day))
+    }
+
+    /// The days of a span, of some tenants; of all where none is named.
+    async fn roll_up(&self, span: Range<u32>, tenants: &BTreeSet<&str>) -> Result<(), UpkeepError> {
+        let tenants: &BTreeSet<&str> = match tenants.len() > TENANTS_MAX {
+            true => &BTreeSet::new(),
+            false => tenants,
+        };
+        let query = self
+            .statements
+            .query(include_str!("roll_up_days.sql"))
+            .param("from", span.start)
+            .param("to", span.end)
+            .param("tenants", tenants)
+            // Rows come in the order of the first columns of the key, so that memory is that of one metric.
+            .with_setting("optimize_aggregation_in_order", "1");
+        self.statements.execute("roll days up", query).await
+    }
+}
+
+/// Of the day that a moment is in.
+fn start_of_day(second: u32) -> u32 {
+    second - second % DAY_S
+}

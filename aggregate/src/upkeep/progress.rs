@@ -1,0 +1,85 @@
+//! How far a task of the upkeep is, and which hours got late records since.
+//!
+//! In: the name of the task. Out: rows of `upkeep_progress`, of which the newest counts, and of `hour_revisions`.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::statements::{Statements, UpkeepError};
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
+pub struct Progress {
+    /// Hours before this are done, seconds since 1970; 0: it has not begun.
+    pub through: u32,
+    /// Revisions up to here have been looked at, ms since 1970.
+    pub revisions_seen_ms: i64,
+}
+
+/// An hour that got late records.
+#[derive(Debug, Row, Deserialize)]
+pub struct Revised {
+    /// Of this tenant.
+    pub tenant_id: String,
+    /// Its start, seconds since 1970.
+    pub hour: u32,
+    /// What time it was when this was asked, ms since 1970, by the clock of the server.
+    now_ms: i64,
+}
+
+/// Hours that got late records, in their order.
+#[derive(Debug)]
+pub struct Revisions {
+    /// The hours.
+    pub hours: Vec<Revised>,
+    /// All revisions up to here are among them, ms since 1970; `None` where nothing is.
+    until_ms: Option<i64>,
+}
+
+impl Progress {
+    /// That of a task.
+    pub async fn read(statements: &Statements, task: &'static str) -> Result<Self, UpkeepError> {
+        let query = "select toUInt32(argMax(u.through, u.inserted_at)) as through, \
+                     toUnixTimestamp64Milli(argMax(u.revisions_seen, u.inserted_at)) as revisions_seen_ms \
+                     from upkeep_progress as u where u.task = {task:String} and u.kafka_topic = {topic:String}";
+        let query = statements.query(query).param("task", task);
+        let known = statements.first("read the progress of the upkeep", query).await?;
+        Ok(known.unwrap_or_default())
+    }
+
+    /// Writes it down.
+    pub async fn save(self, statements: &Statements, task: &'static str) -> Result<(), UpkeepError> {
+        let query = "insert into upkeep_progress (task, kafka_topic, through, revisions_seen, inserted_at) \
+                     select {task:String}, {topic:String}, toDateTime({through:UInt32}, 'UTC'), \
+                     fromUnixTimestamp64Milli({seen:Int64}, 'UTC'), now64(3)";
+        let query = statements
+            .query(query)
+            .param("task", task)
+            .param("through", self.through)
+            .param("seen", self.revisions_seen_ms);
+        statements.execute("write the progress of the upkeep", query).await
+    }
+
+    /// The hours that got late records since.
+    pub async fn revised(self, statements: &Statements) -> Result<Revisions, UpkeepError> {
+        let query = "select tenant_id, toUInt32(r.hour) as hour, toUnixTimestamp64Milli(now64(3)) as now_ms \
+                     from hour_revisions as r \
+                     where r.kafka_topic = {topic:String} and r.inserted_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
+                     group by tenant_id, hour order by hour, tenant_id";
+        let query = statements.query(query).param("since", self.revisions_seen_ms);
+        let hours: Vec<Revised> = statements.rows("read the revised hours", query).await?;
+        // The time of a row is that of its batch's lease, so it may be stored a lease later, and be seen a moment after that.
+        let until = |revised: &Revised| revised.now_ms - 2 * statements.lease_ms;
+        Ok(Revisions {
+            until_ms: hours.first().map(until),
+            hours,
+        })
+    }
+
+    /// They have been looked at: those of the last moments, and what is stored among them later, will be once more. Whether that is news.
+    pub fn have_seen(&mut self, revisions: &Revisions) -> bool {
+        let before = self.revisions_seen_ms;
+        self.revisions_seen_ms = revisions.until_ms.unwrap_or_default().max(before);
+        self.revisions_seen_ms > before
+    }
+}

@@ -1,0 +1,90 @@
+//! Days that the upkeep rolls up, against the hours they are made of, while the stage is killed and late samples come.
+
+use horolog_schemas::MetricSample;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::bed::{now_ms, wait_until};
+use crate::flow::{DEADLINE, Flow};
+
+const DAY_MS: i64 = 86_400_000;
+const ROLLED_UP: &str = "(select * from daily_rollups final)";
+
+/// The days before `end`, ms since 1970: what a row says beside its key, as text.
+fn rows(flow: &Flow, table: &str, end: i64) -> Vec<(u32, String, u64, String)> {
+    flow.bed.sql(&format!(
+        "select toUInt32(toStartOfDay(r.hour)) as day, toString(r.metric_name) as metric, sum(r.count) as samples, \
+         toString((any(r.tenant_id), any(r.service_id), any(r.environment), any(r.metric_type), any(r.unit), any(r.kafka_topic), \
+         sum(r.late_count), sum(r.sum), min(r.min), max(r.max), max(r.last), mapSort(sumMap(r.positive)), mapSort(sumMap(r.negative)), \
+         sum(r.zero_count))) from {table} as r where r.tenant_id = '{}' and r.hour < toDateTime({}, 'UTC') \
+         group by day, metric order by day, metric",
+        flow.topic,
+        end / 1_000
+    ))
+}
+
+fn wait_until_rolled_up(flow: &Flow, end: i64, samples: usize) {
+    wait_until(DEADLINE, &format!("{samples} samples are rolled up"), || {
+        let days = rows(flow, ROLLED_UP, end);
+        let rolled_up: u64 = days.iter().map(|day| day.2).sum();
+        rolled_up == samples as u64 && days == rows(flow, "metrics_hourly", end)
+    });
+}
+
+#[test]
+fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies() {
+    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
+    println!("HOROLOG_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let flow = Flow::new("days", 2);
+    let mut aggregate = flow.aggregate();
+    let today = now_ms() / DAY_MS * DAY_MS;
+    let mut sample = |day: i64| -> MetricSample {
+        let time = today + day * DAY_MS + random.random_range(0..DAY_MS);
+        let metric = ["cpu", "requests"][random.random_range(0..2)];
+        // Whole values, so that sums are exact.
+        flow.counter(metric, 0, time, f64::from(random.random_range(-50..1_000)))
+    };
+    // A day in between has none.
+    let first: Vec<MetricSample> = (0..3_000).map(|number| sample([-6, -5, -3, -1][number % 4])).collect();
+    for (partition, samples) in [(0, &first[..1_500]), (1, &first[1_500..])] {
+        flow.produce(partition, samples);
+        aggregate.restart();
+    }
+    flow.produce(0, &[flow.counter("cpu", 0, now_ms() - 1_000, 1.0)]);
+    wait_until_rolled_up(&flow, today, first.len());
+
+    // Late, and stored by a stage that dies before the upkeep has seen it, most likely.
+    let late: Vec<MetricSample> = (0..20).map(|number| sample([-5, -3][number % 2])).collect();
+    flow.produce(1, &late);
+    flow.wait_until_stored("aggregate");
+    aggregate.restart();
+    wait_until_rolled_up(&flow, today, first.len() + late.len());
+    let of_today: u64 = flow.bed.one(&format!(
+        "select count() from daily_rollups where tenant_id = '{}' and hour >= toDateTime({}, 'UTC')",
+        flow.topic,
+        today / 1_000
+    ));
+    if now_ms() < today + DAY_MS {
+        assert_eq!(of_today, 0, "a day that is not over is not rolled up");
+    }
+
+    // What a rebuild writes beside the hours is not rolled up, nor does it end what is.
+    let before = rows(&flow, ROLLED_UP, today);
+    flow.bed.execute(&format!(
+        "insert into metrics_hourly (tenant_id, metric_name, hour, service_id, metric_type, epoch, kafka_topic, count, sum, min, max, inserted_at) \
+         select tenant_id, metric_name, hour, service_id, metric_type, 1, kafka_topic, count, sum, min, max, now64(3) from metrics_hourly \
+         where tenant_id = '{}' and metric_name = 'cpu' and epoch = 0",
+        flow.topic
+    ));
+    let more: Vec<MetricSample> = (0..20).map(|_| sample(-3)).collect();
+    flow.produce(0, &more);
+    let requests = more.iter().filter(|sample| sample.metric_name == "requests").count() as u64;
+    let of = |rows: &[(u32, String, u64, String)], metric: &str| -> u64 {
+        rows.iter().filter(|row| row.1 == metric).map(|row| row.2).sum()
+    };
+    wait_until(DEADLINE, "the other metric is rolled up again", || {
+        let now = rows(&flow, ROLLED_UP, today);
+        of(&now, "requests") == of(&before, "requests") + requests && of(&now, "cpu") == of(&before, "cpu")
+    });
+}

@@ -1,0 +1,1 @@
+drop table if exists daily_rollups${on_cluster} sync
