@@ -8,9 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::client::{Client, Page};
+use super::client::{Client, Take};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs};
+use super::listing::Listing;
 use super::output::Output;
 use super::patience;
 use super::table::{self, Column, at, number, shown, text};
@@ -147,7 +148,7 @@ pub async fn run(command: ExportsCommand, client: &Client, output: Output) -> Re
             };
             show(&job, output)
         }
-        ExportsCommand::List { limit } => list(limit as usize, client, output).await,
+        ExportsCommand::List { limit } => list(limit, client, output).await,
         ExportsCommand::Show { export } => show(&Job::get(client, &export).await?, output),
         ExportsCommand::Watch { export } => show(
             &watched(Job::get(client, &export).await?, client, output).await?,
@@ -206,21 +207,15 @@ impl Job {
     }
 }
 
-async fn list(limit: usize, client: &Client, output: Output) -> Result<(), CliError> {
-    let json = client.text(PATH, &[]).await?;
-    let page: Page = client.parsed(PATH, &json)?;
-    let jobs = page.rows.iter().take(limit);
-    if output.is_json() {
-        return jobs.map(|job| job.get()).try_for_each(|job| output.document(job));
-    }
-    let jobs: Vec<Value> = jobs
-        .map(|job| client.parsed(PATH, job.get()))
-        .collect::<Result<_, _>>()?;
-    if jobs.is_empty() {
-        output.hint("there are no exports");
-        return Ok(());
-    }
-    output.line(&table::of_rows(&JOBS, &jobs))
+async fn list(limit: u32, client: &Client, output: Output) -> Result<(), CliError> {
+    let listing = Listing {
+        path: PATH,
+        asked: Vec::new(),
+        take: Take::Pages(limit),
+        columns: &JOBS,
+        nothing: "there are no exports",
+    };
+    listing.show(client, output).await
 }
 
 fn show(job: &Job, output: Output) -> Result<(), CliError> {
