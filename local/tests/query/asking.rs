@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Proc};
-use crate::client::{Answer, send_as, service};
+use crate::bed::{Bed, Proc, wait_until};
+use crate::client::{Answer, DEADLINE, send_as, service};
 
 pub(crate) const KEYS: &str = "/v1/admin/keys";
 
@@ -58,4 +58,21 @@ pub(crate) fn made(answer: &Answer) -> Made {
         id: text(&answer["key"]["id"]),
         token: text(&answer["token"]),
     }
+}
+
+/// A complete export of all events of a tenant.
+pub(crate) fn export(token: &str) -> String {
+    let asked = call(
+        token,
+        Method::POST,
+        "/v1/audit/exports",
+        Some(&json!({"format": "csv"})),
+    );
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/audit/exports/{id}");
+    wait_until(DEADLINE, "the export is complete", || {
+        get_as(token, &path).json()["state"] == "complete"
+    });
+    id
 }

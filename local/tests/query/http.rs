@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::insert_hours;
+use crate::slow;
 
 #[test]
 fn an_answer_that_the_caller_has_is_not_sent_again() {
@@ -142,64 +142,10 @@ fn a_limit_of_the_engine_is_named() {
 #[test]
 fn a_statement_ends_when_its_caller_leaves() {
     let bed = Bed::shared();
-    // Minutes of work if nobody stops it: many hours with wide distributions, merged into one row.
-    // In blocks that a small engine has the memory for.
-    bed.execute(
-        "insert into metrics_hourly select 'slow', 'm', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * (number % 2000), \
-         toString(intDiv(number, 2000)), '', '', '', 'gauge', '', 0, 0, 'metrics', 1000, 0, 1., 1., 1., (now64(6), 0, 0, 1.), \
-         mapFromArrays(arrayMap(i -> toInt32(i * 7 + number % 7), range(1000)), arrayMap(i -> toUInt64(1), range(1000))), map(), 0, \
-         now64(3) from numbers(40000) settings max_block_size = 2000, min_insert_block_size_rows = 2000, \
-         min_insert_block_size_bytes = 0",
-    );
-    // Neither the statement nor the request comes to an end by a limit of time, however late it is looked at.
-    let service = ready(
-        bed,
-        &[
-            ("HOROLOG_QUERY__LIMITS__STATEMENT_TIMEOUT_S", "3600"),
-            ("HOROLOG_QUERY__LIMITS__REQUEST_TIMEOUT_S", "3600"),
-        ],
-    );
-    let url = Url::parse(&format!(
-        "{}/v1/metrics/monthly?tenant_id=slow&group_by=&measures=p99",
-        service.http()
-    ))
-    .unwrap();
-    let running = || {
-        bed.one::<u64>(
-            "select count() from system.processes where query like '%metrics_hourly%' \
-             and Settings['log_comment'] = 'horolog-query leaver'",
-        )
-    };
-    bed.block_on(async {
-        let request = reqwest::Client::new()
-            .get(url)
-            .bearer_auth(bed.key("auditor"))
-            .header("x-request-id", "leaver");
-        let leaves = tokio::spawn(request.send());
-        // The statement is found in the engine by the request's id.
-        let deadline = std::time::Instant::now() + DEADLINE;
-        let client = bed.clickhouse();
-        loop {
-            let found: u64 = client
-                .query(
-                    "select count() from system.processes where query like '%metrics_hourly%' \
-                     and Settings['log_comment'] = 'horolog-query leaver'",
-                )
-                .fetch_one()
-                .await
-                .unwrap();
-            if found > 0 {
-                break;
-            }
-            assert!(!leaves.is_finished(), "the statement is too fast for this test");
-            assert!(
-                std::time::Instant::now() < deadline,
-                "the statement is not seen in the engine"
-            );
-        }
-        leaves.abort();
-    });
-    wait_until(DEADLINE, "the statement is gone", || running() == 0);
+    let service = ready(bed, &slow::WITHOUT_TIMEOUTS);
+    let leaves = slow::ask(&service, &bed.key("auditor"), "leaver");
+    leaves.abort();
+    wait_until(DEADLINE, "the statement is gone", || !slow::is_running("leaver"));
 }
 
 /// A connection to a service that has begun to say something; what the service says when it gives up waiting.

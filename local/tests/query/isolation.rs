@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::asking::{KEYS, call, get_as, make_key};
-use crate::bed::{Bed, wait_until};
-use crate::client::{Answer, DEADLINE, get};
+use crate::asking::{KEYS, call, export, make_key};
+use crate::bed::Bed;
+use crate::client::{Answer, get};
 use crate::rows::{insert_event, vouch_for_events};
 
 const TENANTS: [&str; 3] = ["isolated-red", "isolated-blue", "isolated-green"];
@@ -115,23 +115,6 @@ impl Tenant {
             _ => json!({}),
         })
     }
-}
-
-/// A complete export of all events of a tenant.
-fn export(token: &str) -> String {
-    let asked = call(
-        token,
-        Method::POST,
-        "/v1/audit/exports",
-        Some(&json!({"format": "csv"})),
-    );
-    assert_eq!(asked.status, 202, "{}", asked.text);
-    let id = asked.json()["id"].as_str().unwrap().to_owned();
-    let path = format!("/v1/audit/exports/{id}");
-    wait_until(DEADLINE, "the export is complete", || {
-        get_as(token, &path).json()["state"] == "complete"
-    });
-    id
 }
 
 fn is_of_a_tenant(route: &str) -> bool {

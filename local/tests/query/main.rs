@@ -24,6 +24,7 @@ mod rows;
 mod running;
 mod search;
 mod series;
+mod slow;
 mod tenants;
 mod terminal;
 mod tls;
