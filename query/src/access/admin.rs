@@ -25,7 +25,7 @@ use crate::access::new_key::NewKey;
 use crate::access::review;
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
-use crate::access::{Permission, Principal, Role, TenantGrant, TenantId};
+use crate::access::{KeyLimits, Permission, Principal, Role, TenantGrant, TenantId};
 use crate::api::body::JsonBody;
 use crate::api::{Api, Named, Problem};
 
@@ -65,6 +65,7 @@ pub struct KeyView {
     permissions: BTreeSet<Permission>,
     addresses: Vec<String>,
     requests_per_hour: u32,
+    limits: KeyLimits,
     #[schema(value_type = String, format = DateTime)]
     created_at: DateTime<Utc>,
     created_by: String,
@@ -97,6 +98,7 @@ impl KeyView {
             permissions: key.permissions(),
             addresses: key.addresses.iter().map(ToString::to_string).collect(),
             requests_per_hour: key.requests_per_hour,
+            limits: key.limits,
             created_at: key.created_at,
             created_by: key.created_by.clone(),
             expires_at: key.expires_at,

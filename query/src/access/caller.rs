@@ -12,7 +12,7 @@ use horolog_schemas::{Kind, fields};
 use serde::{Deserialize, Serialize};
 
 use crate::access::mask::{self, Mask, MaskKey};
-use crate::access::{Facts, Principal, TenantGrant, TenantId};
+use crate::access::{Facts, KeyLimits, Principal, TenantGrant, TenantId};
 use crate::api::Problem;
 use crate::api::parameters::{self, TENANT};
 
@@ -94,10 +94,13 @@ impl Caller {
         self.tenant == kept.tenant && sees_teams && sees_columns
     }
 
-    /// For work that goes on after the request, in this process or another.
+    /// For work that goes on after the request, in this process or another: within limits of its own, not those of the key.
     pub fn keep(&self) -> KeptCaller {
         KeptCaller {
-            facts: self.principal.facts().clone(),
+            facts: Facts {
+                limits: KeyLimits::default(),
+                ..self.principal.facts().clone()
+            },
             tenant: self.tenant.clone(),
         }
     }

@@ -23,7 +23,7 @@ use crate::access::new_key::NewKey;
 use crate::access::review::review_of;
 use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
-use crate::access::{Permission, Role, TenantGrant, review_table};
+use crate::access::{KeyLimits, Permission, Role, TenantGrant, review_table};
 use crate::api::{Problem, RequestId};
 use crate::config::QueryConfig;
 
@@ -92,6 +92,8 @@ pub struct CreateOptions {
     /// From when on it is no longer taken, as RFC 3339.
     #[arg(long)]
     expires_at: Option<DateTime<Utc>>,
+    #[command(flatten, next_help_heading = "Limits, where they are less than the service's")]
+    limits: KeyLimits,
 }
 
 /// A key that is to be there.
@@ -175,6 +177,7 @@ async fn create(gate: &Gate, options: &CreateOptions) -> anyhow::Result<()> {
         scopes: options.scopes.iter().copied().collect(),
         addresses: options.addresses.iter().copied().collect(),
         requests_per_hour: options.requests_per_hour,
+        limits: options.limits,
         expires_at: options.expires_at,
     };
     let named = |problem: Problem| anyhow!("{}: {problem}", problem.named_parameter().unwrap_or_default());

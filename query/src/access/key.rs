@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::access::token::{KeyId, Token, TokenHash};
-use crate::access::{Facts, Identity, Permission, Principal, Role, TenantGrant};
+use crate::access::{Facts, Identity, KeyLimits, Permission, Principal, Role, TenantGrant};
 use crate::api::Problem;
 
 /// Requests an hour, unless a key says otherwise.
@@ -59,6 +59,9 @@ pub struct Key {
     pub addresses: Vec<IpNet>,
     /// Requests an hour.
     pub requests_per_hour: u32,
+    /// What its requests may take, where that is less than the service allows.
+    #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
+    pub limits: KeyLimits,
     /// Its secrets.
     pub secrets: Vec<Secret>,
     /// When it was made.
@@ -90,6 +93,7 @@ impl Key {
             scopes: BTreeSet::new(),
             addresses: Vec::new(),
             requests_per_hour: REQUESTS_PER_HOUR_DEFAULT,
+            limits: KeyLimits::default(),
             secrets: vec![secret],
             created_at: now,
             created_by: created_by.to_owned(),
@@ -188,6 +192,7 @@ impl Key {
             teams: self.teams.clone(),
             permissions: self.permissions(),
             requests_per_hour: self.requests_per_hour,
+            limits: self.limits,
         })
     }
 }
@@ -279,6 +284,17 @@ mod tests {
             let differ = u64::from(network ^ address) >> (32 - u32::from(bits));
             prop_assert_eq!(admitted, differ == 0);
         }
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_release_is_read_and_has_no_limits_of_its_own() {
+        let earlier = r#"{"id":"AAAAAAAAAAAA","name":"n","role":"auditor","tenant":"red","teams":[],"scopes":[],"addresses":[],
+            "requests_per_hour":3,"secrets":[],"created_at":"2026-01-01T00:00:00Z","created_by":"operator:root","expires_at":null,
+            "revoked_at":null}"#;
+        let key: Key = serde_json::from_str(earlier).unwrap();
+        assert!(key.limits.is_empty());
+        let earlier: serde_json::Value = serde_json::from_str(earlier).unwrap();
+        assert_eq!(serde_json::to_value(&key).unwrap(), earlier, "and is written as it was");
     }
 
     #[test]

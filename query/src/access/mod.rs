@@ -14,6 +14,7 @@ pub mod client_address;
 pub mod failures;
 pub mod gate;
 pub mod key;
+mod key_limits;
 pub mod keys;
 pub mod last_use;
 pub mod limit;
@@ -34,6 +35,7 @@ pub mod trail;
 pub mod whoami;
 
 pub use caller::{Caller, KeptCaller};
+pub use key_limits::KeyLimits;
 pub use principal::{Facts, Identity, Principal, TenantGrant};
 pub use role::{Permission, Role};
 pub use tenant::TenantId;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
 use crate::access::token::Token;
-use crate::access::{Permission, Role, TenantGrant};
+use crate::access::{KeyLimits, Permission, Role, TenantGrant};
 use crate::api::Problem;
 
 const NAME_CHARS_MAX: usize = 100;
@@ -44,6 +44,9 @@ pub struct NewKey {
     #[serde(default = "requests_per_hour")]
     #[schema(minimum = 1, default = 1000)]
     pub requests_per_hour: u32,
+    /// What its requests may take, where that is less than the service allows.
+    #[serde(default)]
+    pub limits: KeyLimits,
     /// From when on it is no longer taken.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -63,6 +66,7 @@ impl NewKey {
         key.scopes = self.scopes;
         key.addresses = self.addresses.into_iter().collect();
         key.requests_per_hour = self.requests_per_hour;
+        key.limits = self.limits;
         key.expires_at = self.expires_at;
         Ok((key, token))
     }
@@ -122,6 +126,7 @@ mod tests {
                 scopes,
                 addresses: BTreeSet::new(),
                 requests_per_hour,
+                limits: KeyLimits::default(),
                 expires_at: ends.map(|seconds| now + chrono::TimeDelta::seconds(seconds)),
             };
             match new.make("test", now) {

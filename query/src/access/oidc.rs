@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
 use crate::access::provider_keys::ProviderKeys;
-use crate::access::{Facts, Identity, Principal, Role, TenantGrant};
+use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
 
 /// Clocks may differ by so much. Seconds.
@@ -219,6 +219,7 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
         teams: teams.into_iter().collect(),
         permissions: role.permissions(),
         requests_per_hour: config.requests_per_hour,
+        limits: KeyLimits::default(),
     })
 }
 

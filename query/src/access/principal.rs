@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use crate::access::token::KeyId;
-use crate::access::{Permission, Role, TenantId};
+use crate::access::{KeyLimits, Permission, Role, TenantId};
 use crate::api::Problem;
 
 /// Which tenants somebody belongs to. Written as the tenant's name, or `*`.
@@ -103,6 +103,9 @@ pub struct Facts {
     pub permissions: BTreeSet<Permission>,
     /// Requests an hour.
     pub requests_per_hour: u32,
+    /// What its requests may take, where that is less than the service allows.
+    #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
+    pub limits: KeyLimits,
 }
 
 impl Principal {
@@ -146,6 +149,7 @@ impl Principal {
             teams: Vec::new(),
             permissions: role.permissions(),
             requests_per_hour,
+            limits: KeyLimits::default(),
         })
     }
 }

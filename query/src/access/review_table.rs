@@ -3,7 +3,7 @@
 use crate::access::review::ReviewAnswer;
 use crate::cli::table::{self, Column, number, text};
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 16] = [
     text("NAME", "name"),
     text("ID", "id"),
     text("ROLE", "role"),
@@ -12,6 +12,11 @@ const COLUMNS: [Column; 11] = [
     text("MAY", "permissions"),
     text("ADDRESSES", "addresses"),
     number("REQUESTS/H", "requests_per_hour"),
+    number("AT ONCE", "limits.concurrent_requests_max"),
+    number("SECONDS", "limits.statement_timeout_s"),
+    number("MEMORY", "limits.statement_memory_bytes_max"),
+    number("READS", "limits.statement_read_bytes_max"),
+    number("ROWS", "limits.statement_result_rows_max"),
     text("LAST USED", "last_used.at"),
     text("EXPIRES", "expires_at"),
     text("TO LOOK AT", "notes"),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::{Permission, Principal, Role};
+use crate::access::{KeyLimits, Permission, Principal, Role};
 use crate::api::Api;
 
 /// The caller, as the service knows them.
@@ -26,6 +26,8 @@ pub struct WhoAmI {
     permissions: BTreeSet<Permission>,
     /// Requests an hour.
     requests_per_hour: u32,
+    /// What its requests may take, where that is less than the service allows.
+    limits: KeyLimits,
 }
 
 /// The route.
@@ -44,5 +46,6 @@ pub async fn who_am_i(principal: Principal) -> Json<WhoAmI> {
         teams: facts.teams.clone(),
         permissions: facts.permissions.clone(),
         requests_per_hour: facts.requests_per_hour,
+        limits: facts.limits,
     })
 }

@@ -4,6 +4,7 @@
 //! at once leaves room for others, since only requests within the caller's own share wait for a common place. Who finds no place waits in
 //! the order of asking, for a bounded time and with a bounded number of others; who goes away leaves the queue.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,14 +42,15 @@ impl Admission {
         }
     }
 
-    /// A place for a caller, or the advice to come back.
-    pub async fn admit(&self, caller: &str) -> Result<Admitted, Problem> {
+    /// A place for a caller, whose key may have fewer than others, or the advice to come back.
+    pub async fn admit(&self, caller: &str, own_max: Option<NonZeroU32>) -> Result<Admitted, Problem> {
         let deadline = Instant::now() + self.wait_max;
         let too_many = Problem::Busy("too many requests wait for an answer with this key");
         let _waiting = self.waiting.try_take(caller.to_owned()).ok_or(too_many)?;
-        let own = timeout_at(deadline, self.callers.take(caller.to_owned())).await;
+        let (places, taken) = self.share(own_max);
+        let own = timeout_at(deadline, self.callers.take_of(caller.to_owned(), places)).await;
         let Ok(Ok(of_caller)) = own else {
-            return Err(Problem::Busy("too many requests at once with this key"));
+            return Err(Problem::Busy(taken));
         };
         let all = timeout_at(deadline, Arc::clone(&self.all).acquire_owned()).await;
         let Ok(Ok(of_all)) = all else {
@@ -58,6 +60,18 @@ impl Admission {
             _of_all: of_all,
             _of_caller: of_caller,
         })
+    }
+
+    /// How many places a caller has, and what it means that all are taken.
+    fn share(&self, own_max: Option<NonZeroU32>) -> (usize, &'static str) {
+        let of_each = self.callers.each_max();
+        match own_max.map(|own| own.get() as usize) {
+            Some(own) if own < of_each => (
+                own,
+                "more requests at once than limits.concurrent_requests_max of this key allows",
+            ),
+            _ => (of_each, "too many requests at once with this key"),
+        }
     }
 }
 
@@ -89,25 +103,34 @@ mod tests {
     #[tokio::test]
     async fn one_caller_cannot_take_all_places_and_a_place_comes_back() {
         let admission = admission(0);
-        let held = [admission.admit("a").await.unwrap(), admission.admit("a").await.unwrap()];
-        assert!(reason(admission.admit("a").await).contains("this key"));
-        let other = admission.admit("b").await.unwrap();
-        assert_eq!(reason(admission.admit("c").await), "too many requests at once");
+        let held = [
+            admission.admit("a", None).await.unwrap(),
+            admission.admit("a", None).await.unwrap(),
+        ];
+        assert!(reason(admission.admit("a", None).await).contains("this key"));
+        let other = admission.admit("b", None).await.unwrap();
+        assert_eq!(reason(admission.admit("c", None).await), "too many requests at once");
         drop(held);
-        assert!(admission.admit("a").await.is_ok());
+        assert!(admission.admit("a", None).await.is_ok());
         drop(other);
     }
 
     #[tokio::test]
     async fn who_finds_no_place_waits_for_one_unless_many_do() {
         let admission = admission(3_600_000);
-        let held = [admission.admit("a").await.unwrap(), admission.admit("a").await.unwrap()];
-        let mut waiting = [Box::pin(admission.admit("a")), Box::pin(admission.admit("a"))];
+        let held = [
+            admission.admit("a", None).await.unwrap(),
+            admission.admit("a", None).await.unwrap(),
+        ];
+        let mut waiting = [
+            Box::pin(admission.admit("a", None)),
+            Box::pin(admission.admit("a", None)),
+        ];
         for place in &mut waiting {
             assert!(place.now_or_never().is_none());
         }
-        assert!(reason(admission.admit("a").await).contains("wait"));
-        let mut other = pin!(admission.admit("b"));
+        assert!(reason(admission.admit("a", None).await).contains("wait"));
+        let mut other = pin!(admission.admit("b", None));
         let others = other.as_mut().now_or_never().unwrap().unwrap();
         drop(held);
         let [first, second] = waiting;
@@ -115,5 +138,24 @@ mod tests {
         drop(others);
         assert!(second.now_or_never().is_some());
         drop(first);
+    }
+
+    #[tokio::test]
+    async fn a_key_may_have_fewer_places_than_others_and_never_more() {
+        let admission = admission(0);
+        for (own_max, places) in [(1, 1), (2, 2), (9, 2)] {
+            let own_max = NonZeroU32::new(own_max);
+            let mut held = Vec::new();
+            for _ in 0..places {
+                held.push(admission.admit("a", own_max).await.unwrap());
+            }
+            let reason = reason(admission.admit("a", own_max).await);
+            assert_eq!(
+                reason.contains("limits.concurrent_requests_max of this key"),
+                places == 1,
+                "{reason}"
+            );
+            assert!(admission.admit("b", None).await.is_ok());
+        }
     }
 }

@@ -28,22 +28,32 @@ impl<K: Eq + Hash> Places<K> {
         }
     }
 
+    /// How many each key has.
+    pub fn each_max(&self) -> usize {
+        self.each_max
+    }
+
     /// A place, once there is one. It fails never, since nobody closes the places.
     pub async fn take(&self, key: K) -> Result<Place, AcquireError> {
-        self.of(key).acquire_owned().await
+        self.take_of(key, self.each_max).await
+    }
+
+    /// The same of a key that has fewer of them.
+    pub async fn take_of(&self, key: K, places: usize) -> Result<Place, AcquireError> {
+        self.of(key, places).acquire_owned().await
     }
 
     /// A place, where there is one now.
     pub fn try_take(&self, key: K) -> Option<Place> {
-        self.of(key).try_acquire_owned().ok()
+        self.of(key, self.each_max).try_acquire_owned().ok()
     }
 
-    fn of(&self, key: K) -> Arc<Semaphore> {
+    fn of(&self, key: K, places: usize) -> Arc<Semaphore> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, places| places.strong_count() > 0);
         let known = keys.get(&key).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
-            let places = Arc::new(Semaphore::new(self.each_max));
+            let places = Arc::new(Semaphore::new(places));
             keys.insert(key, Arc::downgrade(&places));
             places
         })

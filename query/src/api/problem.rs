@@ -109,11 +109,11 @@ pub enum Problem {
         seconds: u64,
     },
     /// A limit of the engine was reached.
-    #[error("the question takes more {what} than {setting} allows; narrow it with from, to or another filter")]
+    #[error("the question takes more {what} than {setting} allows; narrow it with from, to, limit or a filter")]
     TooExpensive {
         /// Time, memory, rows or bytes.
         what: &'static str,
-        /// The setting that says how much is allowed.
+        /// The setting of the service or of the caller's key that says how much is allowed.
         setting: &'static str,
     },
     /// Ours to fix.

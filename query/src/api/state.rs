@@ -73,6 +73,8 @@ impl Api {
 
     /// A place among the requests that are answered at the same time, held until it is dropped.
     pub async fn admit(&self, principal: &Principal) -> Result<Admitted, Problem> {
-        self.admission.admit(&principal.facts().identity.to_string()).await
+        let facts = principal.facts();
+        let own_max = facts.limits.concurrent_requests_max;
+        self.admission.admit(&facts.identity.to_string(), own_max).await
     }
 }

@@ -9,38 +9,42 @@ use bytes::Bytes;
 use clickhouse::query::BytesCursor;
 use tokio::time::timeout;
 
-use super::{Store, StoreError, TenantSelect, classify, log_comment};
+use super::bounds::Bounds;
+use super::{Store, StoreError, TenantSelect, classify, prepared};
 use crate::api::RequestId;
 
 /// A stream that is silent for so long is dead: also a statement that sorts before it answers has a result by then.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Bytes of an Arrow stream.
-pub struct ArrowStream(BytesCursor);
+pub struct ArrowStream {
+    bytes: BytesCursor,
+    bounds: Bounds,
+}
 
 impl ArrowStream {
     /// The next of them.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let silent = |_| StoreError::Unavailable("no answer in time".to_owned());
-        timeout(SILENCE_MAX, self.0.next())
+        timeout(SILENCE_MAX, self.bytes.next())
             .await
             .map_err(silent)?
-            .map_err(classify)
+            .map_err(|error| classify(error, &self.bounds))
     }
 }
 
 impl Store {
     /// The rows of `select`, texts as texts.
     pub fn arrow(&self, request: &RequestId, select: &TenantSelect) -> Result<ArrowStream, StoreError> {
-        let query = self.client.query(select.sql());
-        let parameters = select.parameters().iter();
-        let bytes = parameters
-            .fold(query, |query, (name, value)| query.param(name, value))
-            .with_setting("log_comment", log_comment(request))
+        let (query, bounds) = self.ask(select);
+        let bytes = prepared(query, request, &bounds)
             .with_setting("output_format_arrow_string_as_string", "1")
             .with_setting("output_format_arrow_low_cardinality_as_dictionary", "0")
             .with_setting("output_format_arrow_compression_method", "none")
             .fetch_bytes("ArrowStream");
-        bytes.map(ArrowStream).map_err(classify)
+        match bytes {
+            Ok(bytes) => Ok(ArrowStream { bytes, bounds }),
+            Err(error) => Err(classify(error, &bounds)),
+        }
     }
 }

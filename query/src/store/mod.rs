@@ -5,6 +5,7 @@
 //! goes away, and findable in the engine by the request id (`log_comment`). No other module has the client.
 
 mod arrow_stream;
+mod bounds;
 mod select;
 mod sql;
 
@@ -12,6 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clickhouse::error::Error as ClientError;
+use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead, RowWrite};
 use horolog_stage::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
@@ -22,6 +24,8 @@ use crate::api::Instant;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
+
+use bounds::Bounds;
 
 pub use arrow_stream::ArrowStream;
 pub use select::{Parameter, Relation, TenantSelect};
@@ -45,7 +49,7 @@ pub enum StoreError {
     Limit {
         /// What there is too much of.
         what: &'static str,
-        /// The setting, see [`LimitsConfig`].
+        /// The setting of the service, of exports or of the caller's key that says how much is allowed.
         setting: &'static str,
         /// The engine's message.
         reason: String,
@@ -79,7 +83,7 @@ impl From<StoreError> for Problem {
 pub struct Store {
     client: Client,
     schema: Client,
-    statement_timeout: Duration,
+    bounds: Bounds,
     has_replicas: bool,
 }
 
@@ -90,10 +94,6 @@ impl Store {
         let mut client = schema
             .clone()
             .with_setting("readonly", "1")
-            .with_setting("max_execution_time", limits.statement_timeout_s.to_string())
-            .with_setting("max_memory_usage", limits.statement_memory_bytes_max.to_string())
-            .with_setting("max_bytes_to_read", limits.statement_read_bytes_max.to_string())
-            .with_setting("max_result_rows", limits.statement_result_rows_max.to_string())
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         if config.quorum {
             // Else progress read from one replica could be claimed for rows read from another that lags behind.
@@ -102,7 +102,7 @@ impl Store {
         Ok(Self {
             client,
             schema,
-            statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+            bounds: Bounds::of_service(limits),
             has_replicas: config.quorum,
         })
     }
@@ -114,15 +114,10 @@ impl Store {
 
     /// The same store with the limits of exports: long statements on one thread, which spill instead of failing.
     pub fn for_exports(&self, limits: &ExportsConfig) -> Self {
-        let memory = limits.statement_memory_bytes_max;
-        let spill = (memory / 2).to_string();
+        let spill = (limits.statement_memory_bytes_max / 2).to_string();
         let client = self
             .client
             .clone()
-            .with_setting("max_execution_time", limits.statement_timeout_s.to_string())
-            .with_setting("max_memory_usage", memory.to_string())
-            .with_setting("max_bytes_to_read", "0")
-            .with_setting("max_result_rows", "0")
             .with_setting("optimize_aggregation_in_order", "1")
             .with_setting("max_bytes_before_external_group_by", spill.clone())
             .with_setting("max_bytes_before_external_sort", spill)
@@ -131,7 +126,7 @@ impl Store {
         Self {
             client,
             schema: self.schema.clone(),
-            statement_timeout: Duration::from_secs(limits.statement_timeout_s),
+            bounds: Bounds::of_exports(limits),
             has_replicas: self.has_replicas,
         }
     }
@@ -143,12 +138,8 @@ impl Store {
         select: &TenantSelect,
         take: impl FnMut(T) -> ControlFlow<()> + Send,
     ) -> Result<(), StoreError> {
-        let query = self.client.query(select.sql());
-        let query = select
-            .parameters()
-            .iter()
-            .fold(query, |query, (name, value)| query.param(name, value));
-        self.run(request, query, take).await
+        let (query, bounds) = self.ask(select);
+        self.run(request, query, bounds, take).await
     }
 
     /// The first row of `select`, which has one at most.
@@ -180,7 +171,7 @@ impl Store {
                 .query(PROGRESS_THEN_SQL)
                 .param("as_of", as_of.datetime64_bound()),
         };
-        self.all(request, query.param("topic", topic)).await
+        self.all(request, query.param("topic", topic), self.bounds).await
     }
 
     /// All rows of a statement on tables that hold no rows of tenants.
@@ -189,7 +180,7 @@ impl Store {
         request: &RequestId,
         statement: &'static str,
     ) -> Result<Vec<T>, StoreError> {
-        self.all(request, self.client.query(statement)).await
+        self.all(request, self.client.query(statement), self.bounds).await
     }
 
     /// All rows of `select`, which has few.
@@ -198,10 +189,8 @@ impl Store {
         request: &RequestId,
         select: &TenantSelect,
     ) -> Result<Vec<T>, StoreError> {
-        let query = self.client.query(select.sql());
-        let parameters = select.parameters().iter();
-        let query = parameters.fold(query, |query, (name, value)| query.param(name, value));
-        self.all(request, query).await
+        let (query, bounds) = self.ask(select);
+        self.all(request, query, bounds).await
     }
 
     /// The rows of a statement about the log or about tables as a whole, which names no tenant and gives counts and hashes only.
@@ -215,20 +204,29 @@ impl Store {
         let query = parameters
             .iter()
             .fold(query, |query, (name, value)| query.param(name, value));
-        self.all(request, query).await
+        self.all(request, query, self.bounds).await
+    }
+
+    /// A question with its values, and what it may take: no more than the caller's key allows.
+    fn ask(&self, select: &TenantSelect) -> (Query, Bounds) {
+        let query = self.client.query(select.sql());
+        let parameters = select.parameters().iter();
+        let query = parameters.fold(query, |query, (name, value)| query.param(name, value));
+        (query, self.bounds.narrowed(select.limits()))
     }
 
     async fn all<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
-        query: clickhouse::query::Query,
+        query: Query,
+        bounds: Bounds,
     ) -> Result<Vec<T>, StoreError> {
         let mut rows = Vec::new();
         let take = |row| {
             rows.push(row);
             ControlFlow::Continue(())
         };
-        self.run(request, query, take).await?;
+        self.run(request, query, bounds, take).await?;
         Ok(rows)
     }
 
@@ -251,7 +249,7 @@ impl Store {
         timeout(WRITE_TIMEOUT, write)
             .await
             .map_err(|_| StoreError::Unavailable("no answer in time from clickhouse.url".to_owned()))?
-            .map_err(classify)
+            .map_err(|error| classify(error, &self.bounds))
     }
 
     /// Whether ClickHouse answers and has the schema this release was made for.
@@ -265,13 +263,12 @@ impl Store {
     async fn run<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
-        query: clickhouse::query::Query,
+        query: Query,
+        bounds: Bounds,
         mut take: impl FnMut(T) -> ControlFlow<()> + Send,
     ) -> Result<(), StoreError> {
-        let mut rows = query
-            .with_setting("log_comment", log_comment(request))
-            .fetch::<T>()
-            .map_err(classify)?;
+        let classify = |error| classify(error, &bounds);
+        let mut rows = prepared(query, request, &bounds).fetch::<T>().map_err(classify)?;
         let read = async {
             while let Some(row) = rows.next().await? {
                 if take(row).is_break() {
@@ -281,22 +278,24 @@ impl Store {
             Ok(())
         };
         let late = |_: Elapsed| StoreError::Unavailable("no answer in time".to_owned());
-        timeout(self.statement_timeout + GRACE, read)
+        timeout(self.bounds.timeout() + GRACE, read)
             .await
             .map_err(late)?
             .map_err(classify)
     }
 }
 
-/// What operators look for in the engine's query and process lists.
-fn log_comment(request: &RequestId) -> String {
-    format!("horolog-query {request}")
+/// A statement of a request, which is what operators look for in the engine's query and process lists, within its bounds.
+fn prepared(query: Query, request: &RequestId, bounds: &Bounds) -> Query {
+    let query = query.with_setting("log_comment", format!("horolog-query {request}"));
+    let settings = bounds.settings().into_iter();
+    settings.fold(query, |query, (name, max)| query.with_setting(name, max.to_string()))
 }
 
-/// The class of a client's error.
-fn classify(error: ClientError) -> StoreError {
+/// The class of a client's error about a statement with these bounds.
+fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
     match &error {
-        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned()),
+        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned(), bounds),
         ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
             StoreError::Unavailable(error.to_string())
         }
@@ -310,17 +309,12 @@ fn code(message: &str) -> Option<u32> {
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn limit(what: &'static str, setting: &'static str, reason: String) -> StoreError {
-    StoreError::Limit { what, setting, reason }
-}
-
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
-fn by_code(code: Option<u32>, message: String) -> StoreError {
+fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
+    if let Some((what, setting)) = code.and_then(|code| bounds.reached(code)) {
+        return StoreError::Limit { what, setting, reason };
+    }
     match code {
-        Some(159 | 160) => limit("time", "limits.statement_timeout_s", message),
-        Some(241) => limit("memory", "limits.statement_memory_bytes_max", message),
-        Some(158 | 307) => limit("reading", "limits.statement_read_bytes_max", message),
-        Some(396) => limit("rows", "limits.statement_result_rows_max", message),
         // Syntax, types, arguments: the statement is ours, so is the fault.
         Some(
             6
@@ -343,9 +337,9 @@ fn by_code(code: Option<u32>, message: String) -> StoreError {
             | 452
             | 456
             | 457,
-        ) => StoreError::Defect(message),
+        ) => StoreError::Defect(reason),
         // Tables that are not there (a restored or an older database), rights, overload, replicas, shutdown, unknown.
-        _ => StoreError::Unavailable(message),
+        _ => StoreError::Unavailable(reason),
     }
 }
 
@@ -354,7 +348,8 @@ mod tests {
     use super::*;
 
     fn problem(message: &str) -> Problem {
-        classify(ClientError::BadResponse(message.to_owned())).into()
+        let bounds = Bounds::of_service(&LimitsConfig::default());
+        classify(ClientError::BadResponse(message.to_owned()), &bounds).into()
     }
 
     #[test]

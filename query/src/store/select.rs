@@ -7,8 +7,8 @@
 use horolog_schemas::Kind;
 use serde::Serialize;
 
-use crate::access::Caller;
 use crate::access::mask;
+use crate::access::{Caller, KeyLimits};
 use crate::store::Sql;
 
 /// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
@@ -110,6 +110,7 @@ pub enum Parameter {
 pub struct TenantSelect {
     sql: String,
     parameters: Vec<(&'static str, Parameter)>,
+    limits: KeyLimits,
 }
 
 impl TenantSelect {
@@ -122,6 +123,7 @@ impl TenantSelect {
                 source(caller, relation)
             ),
             parameters: vec![("tenant_id", Parameter::Text(caller.tenant().as_str().to_owned()))],
+            limits: caller.principal().facts().limits,
         };
         if select.sql.contains("{mask_key_0:") {
             let [first, second] = caller.pseudonym_key().map(|half| Parameter::Text(half.to_string()));
@@ -228,6 +230,11 @@ impl TenantSelect {
     /// The values it refers to.
     pub fn parameters(&self) -> &[(&'static str, Parameter)] {
         &self.parameters
+    }
+
+    /// What it may take at most, as the caller's key says.
+    pub fn limits(&self) -> &KeyLimits {
+        &self.limits
     }
 }
 

@@ -1,0 +1,90 @@
+//! What requests with one key may take, where that is less than the service allows.
+//!
+//! Enters: what whoever makes the key says. Leaves: the same, on the way of each request: the engine is given the smaller of this and
+//! `[limits]` with each statement ([`crate::store`]), and so are the places of requests ([`crate::api::admission`]). Pure.
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Limits of a key's own. Where one is not said, or is more than the service's setting, that setting counts.
+// A limit that this release does not know cannot be kept, so that a key with one is not taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyLimits {
+    /// A statement that runs longer is cancelled. Seconds.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
+    pub statement_timeout_s: Option<NonZeroU64>,
+    /// Memory of one statement in the engine. Bytes.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
+    pub statement_memory_bytes_max: Option<NonZeroU64>,
+    /// What one statement may read from tables. Bytes, uncompressed.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
+    pub statement_read_bytes_max: Option<NonZeroU64>,
+    /// Rows that one statement may give.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
+    pub statement_result_rows_max: Option<NonZeroU64>,
+    /// Requests for data that are answered at the same time; more wait.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>, nullable = false, minimum = 1)]
+    pub concurrent_requests_max: Option<NonZeroU32>,
+}
+
+impl KeyLimits {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_and_nothing_is_written_of_what_is_not_said(
+            long in prop::array::uniform4(prop::option::of(1u64..)),
+            short in prop::option::of(1u32..),
+        ) {
+            let [timeout, memory, read, rows] = long.map(|value| value.and_then(NonZeroU64::new));
+            let limits = KeyLimits {
+                statement_timeout_s: timeout,
+                statement_memory_bytes_max: memory,
+                statement_read_bytes_max: read,
+                statement_result_rows_max: rows,
+                concurrent_requests_max: short.and_then(NonZeroU32::new),
+            };
+            let written = serde_json::to_value(limits).unwrap();
+            let said = long.iter().flatten().count() + short.iter().count();
+            prop_assert_eq!(written.as_object().unwrap().len(), said);
+            prop_assert_eq!(limits.is_empty(), said == 0);
+            prop_assert_eq!(serde_json::from_value::<KeyLimits>(written).unwrap(), limits);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_lets_nothing_through_or_that_is_not_known_is_refused() {
+        for wrong in [
+            json!({"statement_result_rows_max": 0}),
+            json!({"concurrent_requests_max": 0}),
+            json!({"statement_timeout_s": 1.5}),
+            json!({"statement_rows_max": 1}),
+        ] {
+            assert!(serde_json::from_value::<KeyLimits>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}
