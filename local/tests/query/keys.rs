@@ -161,6 +161,15 @@ fn a_key_that_cannot_be_is_refused_by_the_member_to_change() {
         (json!({"addresses": ["10.0.0.0/99"]}), "addresses[0]"),
         (json!({"requests_per_hour": 0}), "requests_per_hour"),
         (json!({"requests_per_hour": -1}), "requests_per_hour"),
+        (
+            json!({"limits": {"statement_timeout_s": 0}}),
+            "limits.statement_timeout_s",
+        ),
+        (
+            json!({"limits": {"concurrent_requests_max": 0}}),
+            "limits.concurrent_requests_max",
+        ),
+        (json!({"limits": {"rows": 1}}), "limits.rows"),
         (json!({"expires_at": "2001-01-01T00:00:00Z"}), "expires_at"),
         (json!({"expires_at": "soon"}), "expires_at"),
         (json!({"teams": [""]}), "teams"),
@@ -279,7 +288,16 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
         (status.success(), std::fs::read_to_string(run.log()).unwrap())
     };
     let create = [
-        "keys", "create", "--name", "by hand", "--role", "auditor", "--tenant", "terminal",
+        "keys",
+        "create",
+        "--name",
+        "by hand",
+        "--role",
+        "auditor",
+        "--tenant",
+        "terminal",
+        "--statement-result-rows-max",
+        "54321",
     ];
     let (done, output) = run(&create);
     assert!(done, "{output}");
@@ -302,7 +320,7 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
     let (done, output) = run(&["keys", "list"]);
     let row = output.lines().find(|line| line.contains(id)).unwrap_or_default();
     assert!(
-        done && row.contains("auditor") && !output.contains(&next[20..]),
+        done && row.contains("auditor") && row.contains("54321") && !output.contains(&next[20..]),
         "{output}"
     );
     let (done, output) = run(&["access-review", "--json"]);
@@ -334,6 +352,21 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
         (
             &["keys", "create", "--name", "", "--role", "analyst", "--tenant", "t"],
             "name: expected",
+        ),
+        (
+            &[
+                "keys",
+                "create",
+                "--name",
+                "x",
+                "--role",
+                "analyst",
+                "--tenant",
+                "t",
+                "--statement-timeout-s",
+                "0",
+            ],
+            "--statement-timeout-s",
         ),
     ] {
         let (done, output) = run(wrong);
