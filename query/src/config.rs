@@ -71,7 +71,7 @@ impl Default for HttpConfig {
     }
 }
 
-/// `[limits]`: enforced in the engine where it can be.
+/// `[limits]`: enforced in the engine where it can be. A key may have less ([`crate::access::KeyLimits`]), never more.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
