@@ -141,9 +141,8 @@ fn a_limit_of_the_engine_is_named() {
 
 #[test]
 fn a_statement_ends_when_its_caller_leaves() {
-    let bed = Bed::shared();
-    let service = ready(bed, &slow::WITHOUT_TIMEOUTS);
-    let leaves = slow::ask(&service, &bed.key("auditor"), "leaver");
+    let service = slow::service();
+    let leaves = slow::ask(&service, &Bed::shared().key("auditor"), "leaver");
     leaves.abort();
     wait_until(DEADLINE, "the statement is gone", || !slow::is_running("leaver"));
 }

@@ -57,16 +57,14 @@ fn the_engine_stops_a_statement_beyond_the_limits_of_its_key_and_of_no_other() {
 
 #[test]
 fn a_slow_statement_ends_with_the_time_of_its_key() {
-    let service = ready(Bed::shared(), &slow::WITHOUT_TIMEOUTS);
+    let service = slow::service();
     let key = limited(slow::TENANT, &json!({"statement_timeout_s": 1}));
-    assert_names(&ask(&service, &key, &slow::question()), 422, "statement_timeout_s");
+    assert_names(&ask(&service, &key, slow::QUESTION), 422, "statement_timeout_s");
 }
 
 #[test]
 fn a_key_has_the_places_that_it_says_and_leaves_those_of_others() {
-    let mut settings = slow::WITHOUT_TIMEOUTS.to_vec();
-    settings.push(("HOROLOG_QUERY__LIMITS__ADMISSION_WAIT_MS_MAX", "0"));
-    let service = ready(Bed::shared(), &settings);
+    let service = slow::service();
     let [key, other] = [json!({"concurrent_requests_max": 1}), json!({})].map(|limits| limited(slow::TENANT, &limits));
     assert_eq!(ask(&service, &key, EVENTS).status, 200);
     let running = slow::ask(&service, &key.token, "alone");

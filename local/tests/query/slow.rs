@@ -1,46 +1,53 @@
-//! A question that is minutes of work, for tests of what ends it and of what goes on meanwhile.
+//! A question that takes an hour, for tests of what ends it and of what goes on meanwhile.
 
 use std::sync::Once;
 
 use tokio::task::AbortHandle;
 
 use crate::bed::{Bed, Proc, wait_until};
-use crate::client::DEADLINE;
+use crate::client::{DEADLINE, ready};
 
-/// With these neither a statement nor a request comes to an end by a limit of the service's, however late it is looked at.
-pub(crate) const WITHOUT_TIMEOUTS: [(&str, &str); 2] = [
-    ("HOROLOG_QUERY__LIMITS__STATEMENT_TIMEOUT_S", "3600"),
-    ("HOROLOG_QUERY__LIMITS__REQUEST_TIMEOUT_S", "3600"),
-];
-
-/// The tenant that it is about.
+/// The tenant that it is about; also the name of the database that is asked.
 pub(crate) const TENANT: &str = "slow";
+pub(crate) const QUESTION: &str = "/v1/metrics/health?tenant_id=slow";
 
-/// The question, once there is what it asks for: many hours with wide distributions, merged into one row.
-pub(crate) fn question() -> String {
-    static INSERTED: Once = Once::new();
-    // In blocks that a small engine has the memory for.
-    INSERTED.call_once(|| {
-        Bed::shared().execute(&format!(
-            "insert into metrics_hourly select '{TENANT}', 'm', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * (number % 2000), \
-             toString(intDiv(number, 2000)), '', '', '', 'gauge', '', 0, 0, 'metrics', 1000, 0, 1., 1., 1., (now64(6), 0, 0, 1.), \
-             mapFromArrays(arrayMap(i -> toInt32(i * 7 + number % 7), range(1000)), arrayMap(i -> toUInt64(1), range(1000))), \
-             map(), 0, now64(3) from numbers(40000) settings max_block_size = 2000, min_insert_block_size_rows = 2000, \
-             min_insert_block_size_bytes = 0"
+/// A service whose database takes its time. Neither a statement nor a request ends by a limit of the service's, however late it is
+/// looked at, and who finds no place is told at once.
+pub(crate) fn service() -> Proc {
+    static DATABASE: Once = Once::new();
+    let bed = Bed::shared();
+    DATABASE.call_once(|| {
+        bed.migrate(&[("HOROLOG_MIGRATE__CLICKHOUSE__DATABASE".to_owned(), TENANT.to_owned())]);
+        let none = |name: &&str| format!("cast(null as Nullable(Float64)) as {name}");
+        let measures = ["latency_p50_s", "latency_p99_s", "requests", "errors", "throughput_per_s", "error_rate", "availability", "burn_rate"];
+        let measures: Vec<String> = measures.iter().map(none).collect();
+        bed.execute(&format!(
+            "create or replace view {TENANT}.service_health_summary as select '{TENANT}' as tenant_id, 'metrics' as kafka_topic, \
+             toString(number) as service_id, '' as environment, toDateTime(0, 'UTC') as hour, 1. as objective, {} from numbers(36000) \
+             where sleepEachRow(0.1) = 0 settings max_block_size = 1",
+            measures.join(", ")
         ));
     });
-    format!("/v1/metrics/monthly?tenant_id={TENANT}&group_by=&measures=p99")
+    ready(
+        bed,
+        &[
+            ("HOROLOG_QUERY__CLICKHOUSE__DATABASE", TENANT),
+            ("HOROLOG_QUERY__LIMITS__STATEMENT_TIMEOUT_S", "7200"),
+            ("HOROLOG_QUERY__LIMITS__REQUEST_TIMEOUT_S", "7200"),
+            ("HOROLOG_QUERY__LIMITS__ADMISSION_WAIT_MS_MAX", "0"),
+        ],
+    )
 }
 
 /// Asks it, and returns while its statement runs. Aborted, its caller has left.
 pub(crate) fn ask(service: &Proc, token: &str, request_id: &str) -> AbortHandle {
     let request = reqwest::Client::new()
-        .get(format!("{}{}", service.http(), question()))
+        .get(format!("{}{QUESTION}", service.http()))
         .bearer_auth(token)
         .header("x-request-id", request_id.to_owned());
     let asked = Bed::shared().block_on(async { tokio::spawn(request.send()).abort_handle() });
     wait_until(DEADLINE, "the statement is seen in the engine", || {
-        assert!(!asked.is_finished(), "the statement is too fast for this test");
+        assert!(!asked.is_finished(), "the statement has ended");
         is_running(request_id)
     });
     asked
@@ -48,9 +55,7 @@ pub(crate) fn ask(service: &Proc, token: &str, request_id: &str) -> AbortHandle 
 
 /// Whether a statement of a request runs: it is found in the engine by the request's id.
 pub(crate) fn is_running(request_id: &str) -> bool {
-    let statements = format!(
-        "select count() from system.processes where query like '%metrics_hourly%' \
-         and Settings['log_comment'] = 'horolog-query {request_id}'"
-    );
+    let statements =
+        format!("select count() from system.processes where Settings['log_comment'] = 'horolog-query {request_id}'");
     Bed::shared().one::<u64>(&statements) > 0
 }
