@@ -15,6 +15,9 @@ const COLD_DAYS: u32 = 90;
 const IDS_DAYS_MORE: u32 = 62;
 /// Hourly aggregates, and rejected metric samples, are kept at least so many months.
 const HOURLY_MONTHS_MIN: u32 = 13;
+/// Days are rolled up for so much less time than there are hours: their month, and time for the engine to delete them. What proves them right are the
+/// counts of hours that are all there.
+const ROLLUPS_MONTHS_LESS: u32 = 2;
 /// Audit events are kept at least 24 months, of which one February may have 29 days.
 const AUDIT_DAYS_MIN: u32 = 731;
 
@@ -138,7 +141,10 @@ impl Retention {
             ),
             (
                 "daily_rollups",
-                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
+                vec![delete(format!(
+                    "hour + toIntervalMonth({})",
+                    self.hourly_months.saturating_sub(ROLLUPS_MONTHS_LESS)
+                ))],
             ),
             (
                 "counter_hourly",
