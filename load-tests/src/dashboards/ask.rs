@@ -86,38 +86,45 @@ impl Asker {
         Ok(latencies)
     }
 
-    /// Charts of dashboards at a rate, while batches land: each leaves when its time has come, and its latency counts from then.
-    pub async fn open_loop(&self, store: &Store, rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
+    /// Charts of dashboards at a rate, while batches land.
+    pub async fn while_landing(&self, store: &Store, rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
+        let asks = self.open_loop(&Chart::ALL, rate, seconds);
+        self.while_batches_land(store, asks).await
+    }
+
+    /// Charts of one line at a rate, while nothing lands.
+    pub async fn at_rest(&self, rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
+        self.open_loop(&Chart::OF_ONE_LINE, rate, seconds).await
+    }
+
+    /// Charts in turn at a rate: each leaves when its time has come, and its latency counts from then.
+    async fn open_loop(&self, charts: &'static [Chart], rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
         let mut latencies = Latencies::new()?;
         let count = rate * seconds;
         let (answered, mut answers) = mpsc::channel(count as usize);
         let begun = Instant::now();
-        let asks = async {
-            for number in 0..count {
-                let due = begun + Duration::from_secs(1) * number / rate;
-                sleep_until(due).await;
-                let (asker, answered) = (self.clone(), answered.clone());
-                tokio::spawn(async move {
-                    let chart = Chart::ALL[number as usize % Chart::ALL.len()];
-                    let asked = asker.ask(chart, number / 6 % DASHBOARD_METRICS).await;
-                    // Nobody listens any more when the measurement has failed.
-                    let _ = answered.send((asked.map(drop), due.elapsed())).await;
-                });
-            }
-            drop(answered);
-            let mut refused = 0;
-            while let Some((asked, latency)) = answers.recv().await {
-                match asked {
-                    Ok(()) => latencies.record(latency),
-                    Err(error) => {
-                        refused += 1;
-                        eprintln!("{error:#}");
-                    }
+        for number in 0..count {
+            let due = begun + Duration::from_secs(1) * number / rate;
+            sleep_until(due).await;
+            let (asker, answered) = (self.clone(), answered.clone());
+            tokio::spawn(async move {
+                let (metric, chart) = (number as usize / charts.len(), number as usize % charts.len());
+                let asked = asker.ask(charts[chart], metric as u32 % DASHBOARD_METRICS).await;
+                // Nobody listens any more when the measurement has failed.
+                let _ = answered.send((asked.map(drop), due.elapsed())).await;
+            });
+        }
+        drop(answered);
+        let mut refused = 0;
+        while let Some((asked, latency)) = answers.recv().await {
+            match asked {
+                Ok(()) => latencies.record(latency),
+                Err(error) => {
+                    refused += 1;
+                    eprintln!("{error:#}");
                 }
             }
-            Ok(refused)
-        };
-        let refused = self.while_batches_land(store, asks).await?;
+        }
         Ok(OpenLoop {
             rate,
             answered_per_s: latencies.len() as f64 / begun.elapsed().as_secs_f64(),

@@ -32,6 +32,9 @@ impl Chart {
         Self::DaysByHourAndService,
     ];
 
+    /// Those of one line, which a page of a metric shows.
+    pub const OF_ONE_LINE: [Self; 2] = [Self::YearByDay, Self::MonthByHour];
+
     /// In words.
     pub fn name(self) -> &'static str {
         match self {

@@ -36,10 +36,13 @@ pub struct DashboardsOptions {
     /// Dashboards that are looked at, one after the other.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     dashboards: u32,
-    /// Requests a second of the open loop.
-    #[arg(long, value_name = "RATE", default_value = "200")]
+    /// Requests a second for charts of dashboards, while batches land.
+    #[arg(long, value_name = "RATE", default_value = "20")]
     rate: NonZeroU32,
-    /// Length of the open loop.
+    /// Requests a second for charts of one line, while nothing lands.
+    #[arg(long, value_name = "RATE", default_value = "200")]
+    rate_at_rest: NonZeroU32,
+    /// Length of each of the two.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
     /// Decides the values.
@@ -93,14 +96,16 @@ async fn measure(options: &DashboardsOptions, running: &Running) -> anyhow::Resu
     eprintln!("looking at {} dashboards", options.dashboards);
     let dashboards = asker.dashboards(&running.store, options.dashboards).await?;
     eprintln!("{} requests a second", options.rate);
-    let open_loop = asker
-        .open_loop(&running.store, options.rate.get(), options.seconds)
-        .await?;
+    let (rate, seconds) = (options.rate.get(), options.seconds);
+    let while_landing = asker.while_landing(&running.store, rate, seconds).await?;
+    eprintln!("{} requests a second while nothing lands", options.rate_at_rest);
+    let at_rest = asker.at_rest(options.rate_at_rest.get(), seconds).await?;
     Ok(Figures {
         rows: history.rows(),
         bytes: history.bytes(&running.store).await?,
         charts,
         dashboards,
-        open_loop,
+        while_landing,
+        at_rest,
     })
 }

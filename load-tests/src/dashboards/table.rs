@@ -22,8 +22,10 @@ pub struct Figures {
     pub charts: Vec<ChartFigures>,
     /// Six charts at once.
     pub dashboards: Latencies,
-    /// Charts at a rate.
-    pub open_loop: OpenLoop,
+    /// Charts of dashboards at a rate, while batches land.
+    pub while_landing: OpenLoop,
+    /// Charts of one line at a rate, while nothing lands.
+    pub at_rest: OpenLoop,
 }
 
 /// A kind of chart.
@@ -88,19 +90,24 @@ pub fn text(figures: &Figures) -> String {
         ms(dashboards.max()),
         verdict(p99, DASHBOARD_MAX),
     );
-    let OpenLoop {
-        rate,
-        answered_per_s,
-        refused,
-        latencies,
-    } = &figures.open_loop;
-    let _ = writeln!(
-        text,
-        "{rate} charts/s, a batch a second: {answered_per_s:.0}/s answered, {refused} refused, p50 {:.1}, p99 {:.1}, max {:.1}",
-        ms(latencies.quantile(0.5)),
-        ms(latencies.quantile(0.99)),
-        ms(latencies.max()),
-    );
+    for (what, open_loop) in [
+        ("charts/s, a batch a second", &figures.while_landing),
+        ("charts of one line/s, nothing new", &figures.at_rest),
+    ] {
+        let OpenLoop {
+            rate,
+            answered_per_s,
+            refused,
+            latencies,
+        } = open_loop;
+        let _ = writeln!(
+            text,
+            "{rate} {what}: {answered_per_s:.0}/s answered, {refused} refused, p50 {:.1}, p99 {:.1}, max {:.1}",
+            ms(latencies.quantile(0.5)),
+            ms(latencies.quantile(0.99)),
+            ms(latencies.max()),
+        );
+    }
     text
 }
 
