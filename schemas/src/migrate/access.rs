@@ -53,6 +53,7 @@ const OF_TENANTS: &[&str] = &[
     "audit_logs",
     "counter_hourly",
     "counter_revisions",
+    "daily_rollups",
     "hour_revisions",
     "incidents",
     "metrics",
