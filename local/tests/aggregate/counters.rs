@@ -4,7 +4,7 @@ use horolog_schemas::MetricSample;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{now_ms, wait_until};
+use crate::bed::{now_ms, seed, wait_until};
 use crate::flow::{DEADLINE, Flow};
 use crate::model::{Hours, Model};
 
@@ -53,9 +53,7 @@ fn computed(flow: &Flow) -> (u64, u64) {
 
 #[test]
 fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples() {
-    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
-    println!("HOROLOG_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(seed());
     let flow = Flow::new("counters", 2);
     let mut model = Model::default();
     let _ingest = flow.ingest();

@@ -4,7 +4,7 @@ use horolog_schemas::MetricSample;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{now_ms, wait_until};
+use crate::bed::{now_ms, seed, wait_until};
 use crate::flow::{DEADLINE, Flow};
 
 const DAY_MS: i64 = 86_400_000;
@@ -33,9 +33,7 @@ fn wait_until_rolled_up(flow: &Flow, end: i64, samples: usize) {
 
 #[test]
 fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies() {
-    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
-    println!("HOROLOG_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(seed());
     let flow = Flow::new("days", 2);
     let mut aggregate = flow.aggregate();
     let today = now_ms() / DAY_MS * DAY_MS;

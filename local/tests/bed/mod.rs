@@ -11,6 +11,7 @@
 mod proc;
 mod produce;
 mod python;
+mod seed;
 mod small_disk;
 mod wait;
 
@@ -31,6 +32,7 @@ use rdkafka::client::DefaultClientContext;
 pub use proc::Proc;
 pub use produce::{Record, now_ms};
 pub use python::python;
+pub use seed::seed;
 pub use small_disk::SmallDisk;
 pub use wait::wait_until;
 

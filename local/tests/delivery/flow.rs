@@ -281,11 +281,3 @@ impl Drop for Stop<'_> {
         self.0.store(true, Ordering::SeqCst);
     }
 }
-
-/// The seed of a test with chance in it: `HOROLOG_SEED`, or a new one, which is printed.
-pub fn seed() -> u64 {
-    let given = std::env::var("HOROLOG_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(rand::random::<u64>);
-    println!("HOROLOG_SEED={seed}");
-    seed
-}

@@ -8,8 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::bed::{Bed, Proc};
-use crate::flow::{Flow, STORED_DEADLINE, Stop, seed};
+use crate::bed::{Bed, Proc, seed};
+use crate::flow::{Flow, STORED_DEADLINE, Stop};
 
 const PARTITIONS: i32 = 12;
 const RECORDS_A_SECOND: u64 = 20_000;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Bed, BedOptions, wait_until};
-use crate::flow::{Flow, STORED_DEADLINE, Stop, seed};
+use crate::bed::{Bed, BedOptions, seed, wait_until};
+use crate::flow::{Flow, STORED_DEADLINE, Stop};
 
 /// Produces at a steady pace until told to stop.
 fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {

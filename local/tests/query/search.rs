@@ -8,7 +8,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, now_ms};
+use crate::bed::{Bed, seed};
 use crate::client::{EVENTS, get, pages};
 use crate::rows::insert_event;
 
@@ -146,9 +146,7 @@ fn every_filter_and_any_of_them_together_find_what_a_reader_of_all_rows_finds() 
         let found: usize = values.iter().map(|value| check(&[(name, value)])).sum();
         assert!(found > 0, "{name} finds nothing at all");
     }
-    let seed = std::env::var("HOROLOG_SEED").map_or_else(|_| now_ms() as u64, |seed| seed.parse().unwrap());
-    println!("HOROLOG_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(seed());
     for _ in 0..150 {
         let count = random.random_range(2..=4);
         let chosen = FILTERS.iter().sample(&mut random, count);
