@@ -280,6 +280,12 @@ fn keys_can_be_asked_for_in_sql_and_reviewed() {
     });
 }
 
+/// The arguments that make a key.
+fn creating<'a>(name: &'a str, role: &'a str, tenant: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let key = ["keys", "create", "--name", name, "--role", role, "--tenant", tenant];
+    [&key, more].concat()
+}
+
 #[test]
 fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
     let run = |arguments: &[&str]| {
@@ -287,19 +293,8 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
         let status = run.wait(DEADLINE);
         (status.success(), std::fs::read_to_string(run.log()).unwrap())
     };
-    let create = [
-        "keys",
-        "create",
-        "--name",
-        "by hand",
-        "--role",
-        "auditor",
-        "--tenant",
-        "terminal",
-        "--statement-result-rows-max",
-        "54321",
-    ];
-    let (done, output) = run(&create);
+    let limit = ["--statement-result-rows-max", "54321"];
+    let (done, output) = run(&creating("by hand", "auditor", "terminal", &limit));
     assert!(done, "{output}");
     let token_of = |output: &str| {
         let line = output.lines().find(|line| line.starts_with("hlg_"));
@@ -335,37 +330,12 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
     for (wrong, said) in [
         (&["keys", "revoke", "nobody"][..], "there is no such key"),
         (
-            &[
-                "keys",
-                "create",
-                "--name",
-                "x",
-                "--role",
-                "analyst",
-                "--tenant",
-                "t",
-                "--scope",
-                "audit:read",
-            ],
+            &creating("x", "analyst", "t", &["--scope", "audit:read"]),
             "scopes: the role analyst has no audit:read",
         ),
+        (&creating("", "analyst", "t", &[]), "name: expected"),
         (
-            &["keys", "create", "--name", "", "--role", "analyst", "--tenant", "t"],
-            "name: expected",
-        ),
-        (
-            &[
-                "keys",
-                "create",
-                "--name",
-                "x",
-                "--role",
-                "analyst",
-                "--tenant",
-                "t",
-                "--statement-timeout-s",
-                "0",
-            ],
+            &creating("x", "analyst", "t", &["--statement-timeout-s", "0"]),
             "--statement-timeout-s",
         ),
     ] {
