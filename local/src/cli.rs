@@ -32,7 +32,7 @@ enum Command {
     Logs(logs::LogsOptions),
     /// Set up and run every check and test of the sources.
     Test(test::TestOptions),
-    /// Send existing data through Kafka: CSV metrics, AWS CloudTrail, NDJSON.
+    /// Send existing data through Kafka: CSV metrics, AWS CloudTrail, the Windows event log, NDJSON.
     Import(import::ImportOptions),
     /// Serve ClickHouse's HTTP interface over the embedded engine.
     #[command(hide = true)]

@@ -3,6 +3,8 @@
 //! Enters: the first bytes of a file, unpacked. Leaves: how it is to be read, with a parser that knows its header, or why
 //! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
 
+use horolog_schemas::AuditEvent;
+
 use super::cloudtrail;
 use super::fields::Fields;
 use super::header::{Header, HeaderError, is_time_name};
@@ -14,9 +16,44 @@ use super::metrics_long::{MetricsLong, MetricsLongError};
 use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES, text_columns};
 use super::ndjson;
 use super::output::{Output, Skip};
+use super::windows_events;
 
 /// How many bytes of a file are looked at: as many as its first line may have.
 pub const HEAD_BYTES: usize = LINE_BYTES_MAX;
+
+/// Files that people have and that are not text: their first bytes, what they are, and what makes text of them.
+const FOREIGN: [(&[u8], &str, &str); 6] = [
+    (
+        b"\x28\xb5\x2f\xfd",
+        "packed with zstd",
+        "unpack it: `zstd -dc FILE | horolog import … -`",
+    ),
+    (
+        b"\xfd7zXZ",
+        "packed with xz",
+        "unpack it: `xz -dc FILE | horolog import … -`",
+    ),
+    (
+        b"BZh",
+        "packed with bzip2",
+        "unpack it: `bzip2 -dc FILE | horolog import … -`",
+    ),
+    (
+        b"PK\x03\x04",
+        "a zip archive or an Excel workbook",
+        "unpack it, or save it as CSV",
+    ),
+    (
+        b"\xff\xfe",
+        "UTF-16",
+        "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`",
+    ),
+    (
+        b"\xfe\xff",
+        "UTF-16",
+        "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`",
+    ),
+];
 
 /// How a file is read.
 #[derive(Debug)]
@@ -52,6 +89,8 @@ pub enum Parser {
     MetricsWide(MetricsWide),
     /// One CloudTrail event, or one delivered document, a line.
     Cloudtrail,
+    /// One event of Windows a line.
+    WindowsEvents,
     /// One record a line.
     Ndjson,
 }
@@ -71,6 +110,14 @@ pub enum DetectError {
     /// JSON, but not a line each.
     #[error("its JSON is not one object a line; `jq -c .` writes it so, of an array `jq -c '.[]'`")]
     JsonOverLines,
+    /// Known by its first bytes, and to be made text by another program first.
+    #[error("it is {what}; {remedy}")]
+    Foreign {
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The first line of a CSV file is not text.
     #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
     Header,
@@ -87,7 +134,9 @@ pub enum DetectError {
 
 /// Decides how to read a file that begins with `head`.
 pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan, DetectError> {
-    let head = trim_line(head, true);
+    if let Some((_, what, remedy)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        return Err(DetectError::Foreign { what, remedy });
+    }
     let first = head
         .iter()
         .position(|byte| !byte.is_ascii_whitespace())
@@ -104,7 +153,13 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
             header_lines: 0,
             parser: Box::new(Parser::Cloudtrail),
         },
-        Format::Ndjson if head[first] == b'[' || is_document(&head[first..]) => return Err(DetectError::JsonOverLines),
+        Format::WindowsEvents | Format::Ndjson if head[first] == b'[' || is_document(&head[first..]) => {
+            return Err(DetectError::JsonOverLines);
+        }
+        Format::WindowsEvents => Shape::Lines {
+            header_lines: 0,
+            parser: Box::new(Parser::WindowsEvents),
+        },
         Format::Ndjson => Shape::Lines {
             header_lines: 0,
             parser: Box::new(Parser::Ndjson),
@@ -146,7 +201,7 @@ impl Plan {
                 Parser::MetricsCsv(parser) => parser.description(),
                 Parser::MetricsLong(parser) => parser.description(),
                 Parser::MetricsWide(parser) => parser.description(),
-                Parser::Cloudtrail => "an event a line".to_owned(),
+                Parser::Cloudtrail | Parser::WindowsEvents => "an event a line".to_owned(),
                 Parser::Ndjson => "a record a line".to_owned(),
             },
         };
@@ -168,6 +223,7 @@ impl Parser {
             Self::MetricsLong(parser) => parser.line(line, output),
             Self::MetricsWide(parser) => parser.line(line, output),
             Self::Ndjson => ndjson::line(line, mapping, output),
+            Self::WindowsEvents => audit_event(windows_events::audit_event(line, mapping), output),
             Self::Cloudtrail if starts_with_records(line.trim_start().as_bytes()) => {
                 cloudtrail_document(line, mapping, output)
             }
@@ -178,7 +234,11 @@ impl Parser {
 
 /// Gives one CloudTrail event to the output, or why it is none.
 pub fn cloudtrail_event(json: &str, mapping: &Mapping, output: &mut dyn Output) {
-    match cloudtrail::audit_event(json, mapping) {
+    audit_event(cloudtrail::audit_event(json, mapping), output);
+}
+
+fn audit_event(read: Result<AuditEvent, Skip>, output: &mut dyn Output) {
+    match read {
         Ok(event) => output.audit(&event),
         Err(skip) => output.skip(skip),
     }
@@ -202,6 +262,7 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
     let time = match header.time(mapping.time_column.as_deref()) {
         Ok(time) if header.cells.len() > 1 => time,
         Err(error @ HeaderError::NamedTime { .. }) => return Err(MetricsWideError::from(error).into()),
+        Err(no_time) if header.cells.len() > 1 => return Err(MetricsWideError::from(no_time).into()),
         _ => return Err(separator(&header).map_or(DetectError::Unknown, DetectError::Separator)),
     };
     Ok(match header.value() {
@@ -245,11 +306,11 @@ fn header(head: &[u8]) -> Result<(Header, &[u8]), DetectError> {
         None if head.len() >= HEAD_BYTES => return Err(DetectError::Header),
         None => (head, &[][..]),
     };
-    let line = std::str::from_utf8(trim_line(line, false)).map_err(|_| DetectError::Header)?;
+    let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
     Ok((Header::new(line), rest))
 }
 
-/// CloudTrail shows itself by its wrapper or by two of its fields; everything else is our own.
+/// CloudTrail shows itself by its wrapper or by two of its fields, the Windows event log by two of its own; everything else is ours.
 fn json_format(json: &[u8]) -> Format {
     let first_object = if is_document(json) {
         json
@@ -259,6 +320,8 @@ fn json_format(json: &[u8]) -> Format {
     let has = |name: &[u8]| first_object.windows(name.len()).any(|window| window == name);
     if starts_with_records(json) || (has(b"\"eventSource\"") && has(b"\"eventName\"")) {
         Format::Cloudtrail
+    } else if has(b"\"EventID\"") && has(b"\"Channel\"") {
+        Format::WindowsEvents
     } else {
         Format::Ndjson
     }
@@ -293,7 +356,7 @@ mod tests {
         let delivered = Ok("cloudtrail, as delivered".to_owned());
         for (head, description) in [
             ("timestamp,value\n1,2\n", "metrics-csv, metric `cpu` of service `web`"),
-            ("\u{feff}Time,VALUE\r\n", "metrics-csv, metric `cpu` of service `web`"),
+            ("Time,VALUE\r\n", "metrics-csv, metric `cpu` of service `web`"),
             (
                 "time,pod,a,b\n1,p,2,3",
                 "metrics-wide, metric columns: 2, the service has a column",
@@ -315,6 +378,10 @@ mod tests {
                 "{\"eventSource\":\"s3\",\"eventName\":\"x\"}\n",
                 "cloudtrail, an event a line",
             ),
+            (
+                "{\"Channel\":\"System\",\"EventID\":7}\n",
+                "windows-events, an event a line",
+            ),
             ("\n {\"metric_name\":\"x\"}\n", "ndjson, a record a line"),
         ] {
             assert_eq!(detect(head, &[]), Ok(description.to_owned()), "{head}");
@@ -332,14 +399,24 @@ mod tests {
     fn says_what_to_do_with_what_it_does_not_know() {
         assert_eq!(detect("", &[]), Err(DetectError::Empty));
         assert_eq!(detect("\n\n", &[]), Err(DetectError::Empty));
-        assert_eq!(detect("Source,Target,Weight\n", &[]), Err(DetectError::Unknown));
-        assert_eq!(detect("1,2\n", &[]), Err(DetectError::Unknown));
+        assert_eq!(detect("some words\n", &[]), Err(DetectError::Unknown));
+        let error = detect("_time,value\n", &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no time column; name it with --time-column: the columns are _time, value"
+        );
+        let packed = plan(b"\x28\xb5\x2f\xfdxyz", &source("a/b"), &mapping(&[])).unwrap_err();
+        assert!(packed.to_string().contains("zstd -dc"), "{packed}");
         assert_eq!(
             detect("time;value\n1;2\n", &[]),
             Err(DetectError::Separator("semicolons"))
         );
         assert_eq!(
             detect("[{\"metric_name\":\"m\"}]", &[]),
+            Err(DetectError::JsonOverLines)
+        );
+        assert_eq!(
+            detect("{\n \"Channel\": \"Security\",\n \"EventID\": 1\n}", &[]),
             Err(DetectError::JsonOverLines)
         );
         assert_eq!(
@@ -375,9 +452,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), format in 0usize..6) {
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), format in 0usize..7) {
             let flags: &[&str] = [&[][..], &["--format", "metrics-csv"], &["--format", "metrics-wide"], &["--format", "cloudtrail"],
-                &["--format", "ndjson"], &["--format", "metrics-long"]][format];
+                &["--format", "ndjson"], &["--format", "metrics-long"], &["--format", "windows-events"]][format];
             let mut output = Collected::default();
             if let Ok(Plan { shape: Shape::Lines { mut parser, .. }, .. }) = plan(&bytes, &source("a/b"), &mapping(flags)) {
                 for line in bytes.split(|&byte| byte == b'\n') {

@@ -25,6 +25,11 @@ pub fn document(value: Option<&RawValue>) -> String {
         .to_owned()
 }
 
+/// The first text that says anything.
+pub fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

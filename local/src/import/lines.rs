@@ -1,15 +1,12 @@
 //! A reader's bytes, line by line, in bounded memory.
 //!
 //! Enters: a buffered reader. Leaves: each line with its number, without its line end; a line over the bound is passed over
-//! without being held. Never looks into a line, except for the byte order mark before the first.
+//! without being held. Never looks into a line.
 
 use std::io::{self, BufRead, Read};
 
 /// Longest line that is read: four times the largest event that CloudTrail delivers.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
-
-/// Bytes with which a UTF-8 file may begin, as some editors write it.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What stands on a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,21 +49,13 @@ impl<R: BufRead> Lines<R> {
             self.reader.skip_until(b'\n')?;
             return Ok(Some((self.number, Line::TooLong)));
         }
-        Ok(Some((
-            self.number,
-            Line::Bytes(trim_line(&self.line, self.number == 1)),
-        )))
+        Ok(Some((self.number, Line::Bytes(trim_line(&self.line)))))
     }
 }
 
-/// The line without a carriage return at its end and, where it is the first of its file, a byte order mark before it.
-pub fn trim_line(line: &[u8], is_first: bool) -> &[u8] {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if is_first {
-        line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
-    } else {
-        line
-    }
+/// The line without a carriage return at its end.
+pub fn trim_line(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -92,12 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn takes_off_line_ends_and_the_byte_order_mark() {
+    fn takes_off_line_ends() {
         let line = |number, text: &str| (number, Some(text.as_bytes().to_vec()));
-        assert_eq!(
-            all(b"\xef\xbb\xbfa,b\r\n\r\nlast"),
-            [line(1, "a,b"), line(2, ""), line(3, "last")]
-        );
+        assert_eq!(all(b"a,b\r\n\r\nlast"), [line(1, "a,b"), line(2, ""), line(3, "last")]);
         assert_eq!(all(b""), []);
     }
 

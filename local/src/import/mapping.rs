@@ -20,6 +20,8 @@ pub enum Format {
     MetricsWide,
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
     Cloudtrail,
+    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it; its channel Security.
+    WindowsEvents,
     /// One JSON object a line, with the field names of Horolog's own records.
     Ndjson,
 }
@@ -31,6 +33,7 @@ impl std::fmt::Display for Format {
             Self::MetricsLong => "metrics-long",
             Self::MetricsWide => "metrics-wide",
             Self::Cloudtrail => "cloudtrail",
+            Self::WindowsEvents => "windows-events",
             Self::Ndjson => "ndjson",
         })
     }
@@ -84,7 +87,8 @@ pub struct Mapping {
     /// The tenant of the records; records that name a tenant keep theirs.
     #[arg(long, default_value = "demo", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub tenant: String,
-    /// service_id [default: a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail].
+    /// service_id [default: a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail,
+    /// the computer for events of Windows].
     #[arg(long)]
     pub service: Option<String>,
     /// environment of metrics that name none.

@@ -1,7 +1,7 @@
 //! `horolog import`: existing data, through Kafka like everything else.
 //!
-//! Enters: files of metrics (CSV with one metric, with a sample a line, or wide), AWS CloudTrail events, or Horolog's own
-//! records as NDJSON; plain or gzip. Leaves: Kafka records, and an account of what was sent and what was skipped and why. Guarantees: a malformed line costs
+//! Enters: files of metrics (CSV with one metric, with a sample a line, or wide), AWS CloudTrail events, events of the Windows event
+//! log, or Horolog's own records as NDJSON; plain or gzip. Leaves: Kafka records, and an account of what was sent and what was skipped and why. Guarantees: a malformed line costs
 //! no other line; a file of any size is read in bounded memory; audit events keep or get ids by which a second import
 //! is recognised. Never does: write to a table, or judge values: that is the pipeline's part, where it is counted.
 //!
@@ -30,6 +30,7 @@ mod source;
 #[cfg(test)]
 mod testing;
 mod timestamp;
+mod windows_events;
 
 pub use mapping::{Columns, Format, ImportedType, Mapping, NdjsonKind, SourceName};
 pub use options::ImportOptions;

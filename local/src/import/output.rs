@@ -27,6 +27,12 @@ pub enum Skip {
         /// Its header.
         column: String,
     },
+    /// An event of Windows that is not of its audit trail: nothing is wrong with it.
+    #[error("event of the channel `{channel}`, which is not the audit trail")]
+    OtherChannel {
+        /// As it stands there, cut to a readable length.
+        channel: String,
+    },
     /// Longer than a line may be; it was not read to memory.
     #[error("the line is longer than {bytes_max} bytes")]
     LineTooLong {
@@ -87,6 +93,7 @@ impl Skip {
         match self {
             Self::EmptyCell => "empty cell",
             Self::OtherColumn { .. } => "cell of a column without numbers",
+            Self::OtherChannel { .. } => "event of another channel than Security",
             Self::LineTooLong { .. } => "line too long",
             Self::NotUtf8 => "not UTF-8",
             Self::Columns { .. } => "wrong number of columns",
@@ -101,7 +108,10 @@ impl Skip {
 
     /// Whether the input is at fault, which is reported with its place; the others are only counted.
     pub fn is_malformed(&self) -> bool {
-        !matches!(self, Self::EmptyCell | Self::OtherColumn { .. })
+        !matches!(
+            self,
+            Self::EmptyCell | Self::OtherColumn { .. } | Self::OtherChannel { .. }
+        )
     }
 }
 

@@ -16,9 +16,10 @@ use super::source::Source;
 pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Result<i64> {
     let mut newest = Newest(None);
     for source in sources {
-        if matches!(source, Source::Stdin) {
+        if source.bytes().is_none() {
             anyhow::bail!(
-                "--shift-to-now reads the files twice, which the standard input cannot be: save it to a file"
+                "--shift-to-now reads the files twice, which {} cannot be: save it to a file",
+                source.display()
             );
         }
         // A file that cannot be read to its end is reported by the import, which sends what comes before.

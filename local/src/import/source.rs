@@ -1,6 +1,6 @@
 //! Files and the standard input as one kind of reader: unpacked, with their first bytes known, their progress counted.
 //!
-//! Enters: a path, or `-`. Leaves: a buffered reader of plain bytes. gzip is known by its magic bytes, not by the name;
+//! Enters: a path, or `-`. Leaves: a buffered reader of plain bytes, without a byte order mark. gzip is known by its magic bytes, not by the name;
 //! files of several gzip members are read to the end. Never holds more than the head and its buffers.
 
 use std::fs::File;
@@ -15,6 +15,8 @@ use super::mapping::SourceName;
 
 const BUFFER_BYTES: usize = 256 << 10;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes with which a UTF-8 file may begin, as some editors write it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where records come from.
 #[derive(Debug, Clone)]
@@ -86,7 +88,28 @@ impl Source {
         };
         let mut head = Vec::new();
         plain.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+        if head.starts_with(BYTE_ORDER_MARK) {
+            head.drain(..BYTE_ORDER_MARK.len());
+        }
         let reader = Box::new(Cursor::new(head.clone()).chain(plain));
         Ok(Opened { head, reader })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"\xef\xbb\xbf{\"Records\":[]}").unwrap();
+        let mut opened = Source::new(file.path()).open(&ProgressBar::hidden()).unwrap();
+        let mut text = String::new();
+        opened.reader.read_to_string(&mut text).unwrap();
+        assert_eq!(
+            (opened.head.as_slice(), text.as_str()),
+            (text.as_bytes(), "{\"Records\":[]}")
+        );
     }
 }

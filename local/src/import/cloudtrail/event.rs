@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::import::json_text::text;
+use crate::import::json_text::{first_not_empty, text};
 
 /// The fields of an event that are mapped; see AWS, "CloudTrail record contents".
 #[derive(Deserialize)]
@@ -70,9 +70,4 @@ impl Identity<'_> {
         ];
         first_not_empty(names.map(text))
     }
-}
-
-/// The first text that says anything.
-pub(super) fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
-    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
 }

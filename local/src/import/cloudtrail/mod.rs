@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use horolog_schemas::AuditEvent;
 use uuid::Uuid;
 
-use self::event::{Event, Identity, first_not_empty};
+use self::event::{Event, Identity};
 use self::outcome::{source, status};
 use super::event_id;
-use super::json_text::{document, text};
+use super::json_text::{document, first_not_empty, text};
 use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
 use super::timestamp::parse_micros;
