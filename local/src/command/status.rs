@@ -91,7 +91,10 @@ fn print_for_people(report: &Report) -> anyhow::Result<()> {
     print!("{}", table(&report.stack));
     for process in &report.stack.processes {
         if let Some(reason) = &process.reason {
-            println!("\n{} is not ready: {reason}", process.name);
+            println!(
+                "\n{name} is not ready: {reason}; `horolog logs {name}` shows its log",
+                name = process.name
+            );
         }
     }
     if let Some(lag) = report.lag {

@@ -3,13 +3,13 @@
 //! Guarantees: when it returns from `--detach` with success, everything is ready; when it fails, nothing is left running.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::process::tail;
 use crate::setup::Kit;
 use crate::stack::{self, DataFolder, Layout, Phase, Ports, SUPERVISOR, StackState, screen};
 
@@ -39,7 +39,7 @@ pub struct UpOptions {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = mebibytes)]
     memory_kafka: u64,
     /// Memory that ClickHouse may use.
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = mebibytes)]
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = mebibytes_of_engine)]
     memory_clickhouse: u64,
     /// Be the supervisor in the background: the second half of `--detach`.
     #[arg(long, hide = true)]
@@ -110,6 +110,7 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     // Of two that start at once the second must not take away what the first says.
     let output = File::options().create(true).append(true).open(&log);
     let output = output.with_context(|| format!("cannot write {}", log.display()))?;
+    let begins_at = output.metadata().map_or(0, |log| log.len());
     let has_admin = folder.key(stack::ADMIN_KEY).is_some();
     let mut child = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
@@ -119,7 +120,7 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
         .stderr(output)
         .spawn()
         .context("cannot start the supervisor")?;
-    let state = wait_until_ready(folder, &mut child)?;
+    let state = wait_until_ready(folder, &mut child, begins_at)?;
     println!(
         "running in the background; `horolog status` shows it, `horolog down` stops it\n{}",
         screen::welcome(&state)
@@ -130,14 +131,13 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wait_until_ready(folder: &DataFolder, child: &mut Child) -> anyhow::Result<StackState> {
+/// Shows meanwhile what the supervisor says about its progress, which its log has from this byte on.
+fn wait_until_ready(folder: &DataFolder, child: &mut Child, begins_at: u64) -> anyhow::Result<StackState> {
     let pid = child.id().cast_signed();
-    let mut shown = 0;
+    let mut log = File::open(folder.log(SUPERVISOR))?;
+    log.seek(SeekFrom::Start(begins_at))?;
     loop {
-        // What the supervisor says about its progress is shown here too.
-        let lines = tail(&folder.log(SUPERVISOR), usize::MAX);
-        lines.iter().skip(shown).for_each(|line| eprintln!("{line}"));
-        shown = lines.len();
+        std::io::copy(&mut log, &mut std::io::stderr())?;
         let ended = child.try_wait()?;
         let state = StackState::read(folder).filter(|state| state.supervisor.pid == pid);
         match (state, ended) {
@@ -176,6 +176,15 @@ fn mebibytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// As much as the engine needs before its first statement, at least.
+fn mebibytes_of_engine(text: &str) -> Result<u64, String> {
+    const MIN: u64 = crate::engine::MEMORY_BYTES_MIN >> 20;
+    match mebibytes(text)? {
+        mebibytes @ MIN.. => Ok(mebibytes),
+        _ => Err(format!("expected {MIN}M or more")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,5 +197,7 @@ mod tests {
         for refused in ["", "512", "M", "1K", "1M", "99999999999999999999G", "-1G"] {
             assert!(mebibytes(refused).is_err(), "{refused}");
         }
+        assert_eq!(mebibytes_of_engine("255M"), Err("expected 256M or more".to_owned()));
+        assert_eq!(mebibytes_of_engine("256M"), Ok(256));
     }
 }

@@ -47,7 +47,7 @@ use server::Front;
 use settings::Whitelist;
 
 /// What the engine needs before the first statement.
-const MEMORY_BYTES_MIN: u64 = 256 << 20;
+pub(crate) const MEMORY_BYTES_MIN: u64 = 256 << 20;
 /// The engine's parser and analyzer run on our threads and expect a main thread's stack.
 const STACK_BYTES: usize = 8 << 20;
 

@@ -44,7 +44,7 @@ pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
         .map_err(io)?;
     let mut pack = Command::new("npm");
     // npm writes to its cache as bytes arrive, so a cache of its own shows the progress.
-    pack.args(["pack", PACKAGE, "--silent", "--pack-destination"])
+    pack.args(["pack", PACKAGE, "--loglevel=error", "--pack-destination"])
         .arg(work.path());
     pack.arg("--cache")
         .arg(work.path().join("cache"))

@@ -150,7 +150,7 @@ impl Supervised {
             pid: identity.map(|identity| identity.pid),
             started: identity.map(|identity| identity.started),
             state: self.phase,
-            reason: self.reason.clone().filter(|_| self.phase == ProcessPhase::NotReady),
+            reason: self.reason.clone().filter(|_| self.phase != ProcessPhase::Ready),
             address: self.part.address.clone(),
             restarts: self.restarts,
             log: self.part.launch.log.clone(),

@@ -38,14 +38,9 @@ pub struct Ports {
 /// Why the ports cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// Another process listens there.
-    #[error("port {port} on 127.0.0.1 is taken by another process; choose another with {flag}")]
-    Taken {
-        /// The port.
-        port: u16,
-        /// The flag that changes it.
-        flag: &'static str,
-    },
+    /// Other processes listen there: the ports, with the flags that change them.
+    #[error("taken by another process on 127.0.0.1: {}; choose others", taken(.0))]
+    Taken(Vec<(&'static str, u16)>),
     /// Two things were given the same port.
     #[error("{first} and {second} are both {port}")]
     Twice {
@@ -68,6 +63,11 @@ pub enum PortError {
     },
 }
 
+fn taken(ports: &[(&str, u16)]) -> String {
+    let named: Vec<String> = ports.iter().map(|(flag, port)| format!("{flag} {port}")).collect();
+    named.join(", ")
+}
+
 impl Ports {
     fn named(&self) -> [(&'static str, u16); 6] {
         [
@@ -83,6 +83,7 @@ impl Ports {
     /// Makes sure that all can be listened on. Another process may still be faster afterwards; it then shows in the log.
     pub fn check(&self) -> Result<(), PortError> {
         let named = self.named();
+        let mut taken = Vec::new();
         for (index, &(flag, port)) in named.iter().enumerate() {
             if let Some(&(first, _)) = named[..index].iter().find(|(_, other)| *other == port) {
                 return Err(PortError::Twice {
@@ -94,7 +95,7 @@ impl Ports {
             match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                    return Err(PortError::Taken { port, flag });
+                    taken.push((flag, port));
                 }
                 Err(error) => {
                     return Err(PortError::Refused {
@@ -105,7 +106,11 @@ impl Ports {
                 }
             }
         }
-        Ok(())
+        if taken.is_empty() {
+            Ok(())
+        } else {
+            Err(PortError::Taken(taken))
+        }
     }
 
     /// Six ports that nobody listens on at this moment. From below the range that the system takes for outgoing
@@ -157,16 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_named_with_its_flag() {
+    fn all_taken_ports_are_named_with_their_flags() {
         let ports = Ports::free().unwrap();
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.query)).unwrap();
-        assert_eq!(
-            ports.check(),
-            Err(PortError::Taken {
-                port: ports.query,
-                flag: "--port-query"
-            })
+        let _taken = [ports.kafka, ports.query].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+        let refused = ports.check().unwrap_err().to_string();
+        let named = format!(
+            "--port-kafka {}, --port-query {}; choose others",
+            ports.kafka, ports.query
         );
+        assert!(refused.ends_with(&named), "{refused}");
     }
 
     #[test]
