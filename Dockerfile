@@ -30,7 +30,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin horolog \
     # A volume takes its owner from here.
-    && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys
+    && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys /var/lib/horolog/exports
 COPY --from=build /out/ /usr/local/bin/
 # Blocks of megabytes that are freed go back to the system at once, as under `horolog up`; see load-tests/PERFORMANCE.md.
 ENV MALLOC_MMAP_THRESHOLD_=262144 MALLOC_ARENA_MAX=2

@@ -106,6 +106,24 @@ fn compose_refers_only_to_what_it_declares() {
 }
 
 #[test]
+fn the_image_has_a_folder_of_its_user_for_every_volume() {
+    let image = read("Dockerfile");
+    let owned = image
+        .lines()
+        .find(|line| line.contains("install --directory --owner"))
+        .unwrap();
+    for (name, service, _) in own_services() {
+        for volume in texts(&service["volumes"]) {
+            let folder = volume.split(':').nth(1).unwrap();
+            assert!(owned.split(' ').any(|word| word == folder), "{name}: {folder}");
+        }
+    }
+    let exports = &services()["query"]["environment"]["HOROLOG_QUERY__EXPORTS__FOLDER"];
+    let volumes = texts(&services()["query"]["volumes"]).join(" ");
+    assert!(volumes.contains(exports.as_str().unwrap()), "{volumes}");
+}
+
+#[test]
 fn every_container_is_pinned_bounded_and_watched() {
     for (name, service) in services() {
         let image = service["image"].as_str().unwrap();
