@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::awaited::Awaited;
 use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
@@ -46,33 +47,26 @@ struct LabelSets {
 
 impl Counters {
     /// Brings the hours of a scope up to date. Returns the first hour that still waits for raw rows; none when all is done.
-    pub async fn bring_up_to_date(&self, scope: &Scope) -> Result<Option<u32>, UpkeepError> {
+    pub async fn bring_up_to_date(&self, scope: &Scope, awaited: &mut Awaited) -> Result<Option<u32>, UpkeepError> {
         let mut counts = self.counts(scope).await?;
-        let mut raw_is_complete = false;
-        // By tenant and hour: samples that had been aggregated before it was asked how far ingest is.
-        let mut aggregated = BTreeMap::new();
+        let mut lost = BTreeMap::new();
         if counts.iter().any(HourCounts::is_short) {
-            // Asked between the two counts: what was aggregated before it, and is still missing after it, does not come any more.
-            // What was aggregated meanwhile may still come.
-            aggregated.extend(
-                counts
-                    .into_iter()
-                    .map(|hour| ((hour.tenant_id, hour.hour), hour.hourly_samples)),
-            );
-            raw_is_complete = self.statements.raw_is_complete().await?;
+            lost = awaited.lost(&self.statements, &counts).await?;
             counts = self.counts(scope).await?;
         }
         let mut waiting = None;
         let mut due = Vec::new();
         for counts in counts {
-            let aggregated = aggregated
-                .get(&(counts.tenant_id.clone(), counts.hour))
-                .copied()
-                .unwrap_or(0);
-            match counts.decide(raw_is_complete && counts.raw_samples < aggregated) {
+            match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
                 Decision::Compute => due.push(counts),
-                Decision::Expired => self.expire(&counts).await?,
+                Decision::Expired(hourly_samples) => {
+                    let known = HourCounts {
+                        hourly_samples,
+                        ..counts
+                    };
+                    self.expire(&known).await?;
+                }
                 Decision::Wait => waiting = Some(waiting.unwrap_or(u32::MAX).min(counts.hour)),
             }
         }

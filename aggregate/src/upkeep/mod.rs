@@ -2,8 +2,9 @@
 //!
 //! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, incidents
 //! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Turn`]); it keeps nothing in
-//! memory, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
+//! memory but what it waits for, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
 
+mod awaited;
 mod config;
 mod counters;
 mod days;
@@ -21,6 +22,7 @@ use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 
+use awaited::Awaited;
 pub use config::UpkeepConfig;
 use counters::{Counters, Scope};
 use days::Days;
@@ -47,6 +49,8 @@ struct FirstHour {
 /// The task.
 pub struct Upkeep {
     counters: Counters,
+    /// Of hours that became complete, and of those that were revised.
+    awaited: [Awaited; 2],
     days: Days,
     turn: Turn,
     interval: Duration,
@@ -70,13 +74,14 @@ impl Upkeep {
                 config: upkeep.clone(),
                 metrics,
             },
+            awaited: Default::default(),
             turn,
             interval: Duration::from_secs(upkeep.interval_s),
         })
     }
 
     /// Wakes up again and again, for ever. What fails is tried again at the next wake-up.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -94,7 +99,7 @@ impl Upkeep {
     }
 
     /// Everything that is due now.
-    async fn round(&self) -> Result<(), UpkeepError> {
+    async fn round(&mut self) -> Result<(), UpkeepError> {
         let progress = self.counters.statements.progress().await?;
         let Some(end) = complete_hours_end(&progress) else {
             return Ok(());
@@ -104,7 +109,7 @@ impl Upkeep {
         self.days.round(end).await.and(counters)
     }
 
-    async fn counters_round(&self, end: u32) -> Result<(), UpkeepError> {
+    async fn counters_round(&mut self, end: u32) -> Result<(), UpkeepError> {
         let mut progress = Progress::read(&self.counters.statements, COUNTERS).await?;
         self.revised_hours(&mut progress).await?;
         self.complete_hours(&mut progress, end).await?;
@@ -114,7 +119,7 @@ impl Upkeep {
     }
 
     /// Hours that became complete since the last time.
-    async fn complete_hours(&self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
+    async fn complete_hours(&mut self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
         while progress.through < end && self.turn.is_ours() {
             let from = self.next_hour_with_rows(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
@@ -123,7 +128,8 @@ impl Upkeep {
                 to,
                 ..Scope::default()
             };
-            let waiting = self.counters.bring_up_to_date(&scope).await?;
+            let [awaited, _] = &mut self.awaited;
+            let waiting = self.counters.bring_up_to_date(&scope, awaited).await?;
             let through = waiting.unwrap_or(to);
             if through > progress.through {
                 self.report_types(from, through).await?;
@@ -138,7 +144,7 @@ impl Upkeep {
     }
 
     /// Hours that got late records since the last time.
-    async fn revised_hours(&self, progress: &mut Progress) -> Result<(), UpkeepError> {
+    async fn revised_hours(&mut self, progress: &mut Progress) -> Result<(), UpkeepError> {
         let statements = &self.counters.statements;
         let revised = progress.revised(statements).await?;
         let mut waiting = false;
@@ -152,7 +158,8 @@ impl Upkeep {
                 tenants: some.iter().map(|revised| revised.tenant_id.clone()).collect(),
                 hours: some.iter().map(|revised| revised.hour).collect(),
             };
-            waiting |= self.counters.bring_up_to_date(&scope).await?.is_some();
+            let [_, awaited] = &mut self.awaited;
+            waiting |= self.counters.bring_up_to_date(&scope, awaited).await?.is_some();
         }
         if !waiting && progress.have_seen(&revised) {
             progress.save(statements, COUNTERS).await?;

@@ -33,26 +33,32 @@ pub enum Decision {
     Compute,
     /// Raw rows will come.
     Wait,
-    /// Raw rows are gone.
-    Expired,
+    /// Raw rows of so many samples are gone. What has been aggregated since then is decided on by itself.
+    Expired(u64),
 }
 
 impl HourCounts {
+    /// Which hour it is.
+    pub fn key(&self) -> (String, u32) {
+        (self.tenant_id.clone(), self.hour)
+    }
+
     /// Whether it is to be decided on and has less raw rows than it should.
     pub fn is_short(&self) -> bool {
         self.hourly_samples != self.known_samples && self.raw_samples < self.hourly_samples
     }
 
-    /// What to do, when no more raw rows of it will come (`raw_is_complete`) or some may.
-    pub fn decide(&self, raw_is_complete: bool) -> Decision {
+    /// What to do; `lost`: so many samples had been aggregated of it, and no more raw rows of those will come.
+    pub fn decide(&self, lost: Option<u64>) -> Decision {
         if self.hourly_samples == self.known_samples {
             Decision::Nothing
         } else if self.raw_samples >= self.hourly_samples {
             Decision::Compute
-        } else if raw_is_complete {
-            Decision::Expired
         } else {
-            Decision::Wait
+            match lost {
+                Some(aggregated) if self.raw_samples < aggregated => Decision::Expired(aggregated),
+                _ => Decision::Wait,
+            }
         }
     }
 }
@@ -131,15 +137,16 @@ mod tests {
 
     #[test]
     fn an_hour_waits_for_its_raw_rows_and_gives_up_when_they_are_gone() {
-        assert_eq!(hour("a", 1, 10).decide(false), Decision::Compute);
-        assert_eq!(hour("a", 1, 12).decide(false), Decision::Compute);
-        assert_eq!(hour("a", 1, 9).decide(false), Decision::Wait);
-        assert_eq!(hour("a", 1, 9).decide(true), Decision::Expired);
+        assert_eq!(hour("a", 1, 10).decide(None), Decision::Compute);
+        assert_eq!(hour("a", 1, 12).decide(None), Decision::Compute);
+        assert_eq!(hour("a", 1, 9).decide(None), Decision::Wait);
+        assert_eq!(hour("a", 1, 8).decide(Some(8)), Decision::Wait, "the others came later");
+        assert_eq!(hour("a", 1, 7).decide(Some(8)), Decision::Expired(8));
         let known = HourCounts {
             known_samples: 10,
             ..hour("a", 1, 9)
         };
-        assert_eq!(known.decide(true), Decision::Nothing);
+        assert_eq!(known.decide(Some(10)), Decision::Nothing);
     }
 
     #[test]

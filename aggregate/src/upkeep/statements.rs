@@ -4,12 +4,13 @@
 //! spills to disk before it reaches the bound. Inserts are not repeated: what has an unknown outcome is left, and done
 //! anew as another revision.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead};
 use horolog_schemas::migrate::expand;
-use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress};
+use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, partition_count};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use horolog_stage::settings::DeliveryConfig;
 
@@ -21,15 +22,12 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Entries in `incidents` that one job makes, at the most.
 const INCIDENTS_MAX: u64 = 1_000;
 
-/// Partitions of which ingest has not yet stored all that was aggregated. A batch is in the ledger, as begun, before any of its
-/// partial aggregates is there.
-const RAW_BEHIND: &str = "\
-    select count() as partitions from \
-    (select kafka_partition, max((log_epoch, end_offset)) as aggregated from batch_ledger \
-        where stage = 'aggregate' and kafka_topic = {topic:String} group by kafka_partition) as a \
-    left join (select kafka_partition, max((log_epoch, end_offset)) as stored from batch_ledger \
-        where stage = 'ingest' and kafka_topic = {topic:String} group by kafka_partition) as i \
-    on a.kafka_partition = i.kafka_partition where a.aggregated > i.stored";
+/// How far a stage is, by partition.
+const ENDS: &str = "select kafka_partition, tupleElement(max((log_epoch, end_offset)) as reached, 1), tupleElement(reached, 2) from batch_ledger \
+    where stage = {stage:String} and kafka_topic = {topic:String} group by kafka_partition";
+
+/// Life of a log, and an offset in it, exclusive.
+pub type End = (u32, i64);
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
@@ -132,15 +130,13 @@ impl Statements {
         self.rows("read the progress of the partitions", query).await
     }
 
-    /// Whether ingest has stored the raw rows of all that was aggregated. Reads the ledger, so it is asked when that matters only.
-    pub async fn raw_is_complete(&self) -> Result<bool, UpkeepError> {
-        #[derive(clickhouse::Row, serde::Deserialize)]
-        struct Behind {
-            partitions: u64,
-        }
-        let query = self.query(RAW_BEHIND);
-        let behind: Option<Behind> = self.first("ask how far ingest is", query).await?;
-        Ok(behind.is_some_and(|behind| behind.partitions == 0))
+    /// How far a stage is in each partition that the topic has now. Reads the ledger, so it is asked when that matters only.
+    pub async fn ends(&self, stage: &str) -> Result<BTreeMap<i32, End>, UpkeepError> {
+        let partitions = partition_count(&self.progress().await?);
+        let query = self.query(ENDS).param("stage", stage);
+        let ends: Vec<(i32, u32, i64)> = self.rows("ask how far the stages are", query).await?;
+        let ends = ends.into_iter().filter(|(partition, ..)| *partition < partitions);
+        Ok(ends.map(|(partition, life, end)| (partition, (life, end))).collect())
     }
 
     async fn in_time<T>(

@@ -1,0 +1,67 @@
+//! Raw rows that are still to come: hours that had less of them than `metrics_hourly`, and how far ingest has to come until they would be there.
+//!
+//! In: hours that are short. Out: those that will stay so, once ingest has passed everything that had been aggregated when they were looked at.
+//! The mark stands still until then: ingest passes it sooner or later, however it and the aggregate stage take turns at being ahead.
+
+use std::collections::BTreeMap;
+
+use super::plan::HourCounts;
+use super::statements::{End, Statements, UpkeepError};
+
+/// Hours that are waited for; none to begin with.
+#[derive(Debug, Default)]
+pub struct Awaited {
+    /// By tenant and hour: samples that had been aggregated.
+    samples: BTreeMap<(String, u32), u64>,
+    /// Where the aggregates of then end, by partition. A batch is in the ledger, as begun, before any of its aggregates is there.
+    ends: BTreeMap<i32, End>,
+}
+
+impl Awaited {
+    /// Of hours that are short, those that will stay so, with the samples that had been aggregated of them; none before ingest has passed the mark. Without a
+    /// mark, these hours set one. To be asked before their raw rows are counted again.
+    pub async fn lost(
+        &mut self,
+        statements: &Statements,
+        counts: &[HourCounts],
+    ) -> Result<BTreeMap<(String, u32), u64>, UpkeepError> {
+        if self.samples.is_empty() {
+            let short = counts.iter().filter(|hour| hour.is_short());
+            self.samples = short.map(|hour| (hour.key(), hour.hourly_samples)).collect();
+            if !self.samples.is_empty() {
+                self.ends = statements.ends("aggregate").await?;
+            }
+        }
+        if self.samples.is_empty() || !is_passed(&self.ends, &statements.ends("ingest").await?) {
+            return Ok(BTreeMap::new());
+        }
+        Ok(std::mem::take(&mut self.samples))
+    }
+}
+
+/// Whether ingest has stored all that had been aggregated.
+fn is_passed(aggregated: &BTreeMap<i32, End>, stored: &BTreeMap<i32, End>) -> bool {
+    let has_passed = |(partition, end)| stored.get(partition).is_some_and(|stored| stored >= end);
+    aggregated.iter().all(has_passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_passed_by_every_partition_and_by_a_later_life_of_its_log() {
+        let ends = |ends: &[(i32, End)]| ends.iter().copied().collect::<BTreeMap<_, _>>();
+        let mark = ends(&[(0, (1, 100)), (1, (2, 5))]);
+        for (stored, passed) in [
+            (&[(0, (1, 100)), (1, (2, 5))][..], true),
+            (&[(0, (1, 99)), (1, (2, 5))], false),
+            (&[(0, (2, 0)), (1, (2, 6))], true),
+            (&[(0, (1, 100)), (1, (1, 900))], false),
+            (&[(0, (1, 100))], false),
+        ] {
+            assert_eq!(is_passed(&mark, &ends(stored)), passed, "{stored:?}");
+        }
+        assert!(is_passed(&ends(&[]), &ends(&[])));
+    }
+}
