@@ -123,22 +123,17 @@ impl AggregateConfig {
     }
 }
 
-/// `[retention]`: as `horolog-migrate` has it; here only to know what has expired.
+/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
     /// Months that hourly aggregates are kept.
     pub hourly_months: u32,
-    /// Days that raw metrics are kept: an older hour is verified against the ledger alone where its raw rows are gone.
-    pub metrics_days: u32,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self {
-            hourly_months: 25,
-            metrics_days: 30,
-        }
+        Self { hourly_months: 25 }
     }
 }
 

@@ -53,6 +53,9 @@ impl Default for VerifyConfig {
     }
 }
 
+/// A metric that is there or not.
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// Of one comparison.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CheckLabel {
@@ -65,7 +68,7 @@ struct Metrics {
     differences: Family<CheckLabel, Gauge>,
     not_compared: Counter,
     failures: Counter,
-    last_hour: Gauge,
+    last_hour: Family<NoLabels, Gauge>,
     last_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
@@ -93,6 +96,12 @@ impl Metrics {
             m.last_seconds,
         );
         metrics
+    }
+
+    /// Says nothing more of what another process verifies now.
+    fn leave_to_others(&self) {
+        self.differences.clear();
+        self.last_hour.clear();
     }
 }
 
@@ -122,7 +131,6 @@ impl Reconciliation {
                 store: Store::new(&config.clickhouse)?,
                 broker: Some(Arc::new(Broker::new(&config.kafka, &config.source.group)?)),
                 topic: config.source.metrics_topic.clone(),
-                raw_days: config.retention.metrics_days,
                 patience: Duration::from_secs(config.verify.wait_s),
             },
             config: config.verify.clone(),
@@ -143,6 +151,7 @@ impl Reconciliation {
         loop {
             ticks.tick().await;
             if !self.turn.is_ours() {
+                self.metrics.leave_to_others();
                 continue;
             }
             if let Err(error) = self.round().await {
@@ -188,7 +197,10 @@ impl Reconciliation {
             self.metrics.hours.inc();
         }
         if let Some(newest) = self.equal.keys().next_back() {
-            self.metrics.last_hour.set(i64::from(newest + HOUR_S));
+            self.metrics
+                .last_hour
+                .get_or_create(&[])
+                .set(i64::from(newest + HOUR_S));
         }
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;

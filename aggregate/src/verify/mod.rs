@@ -76,7 +76,6 @@ pub async fn run(config: &Config, args: &Args) -> Result<Verdict, ToolError> {
         store,
         broker,
         topic: config.source.metrics_topic.clone(),
-        raw_days: config.retention.metrics_days,
         patience: Duration::from_secs(args.wait_s),
     };
     let scope = verifier.scope(args.from, args.to).await?;
@@ -102,8 +101,11 @@ impl Verifier {
                 })?
             }
         };
-        let kept_s = (self.raw_days * 24).saturating_mul(HOUR_S);
-        let from = from.unwrap_or_else(|| to.saturating_sub(kept_s));
+        let from = match (from, self.raw_days().await?) {
+            (Some(from), _) => from,
+            (None, Some(days)) => to.saturating_sub(days.saturating_mul(24 * HOUR_S)),
+            (None, None) => self.first_raw_hour().await?,
+        };
         if from >= to {
             return Err(ToolError::Refused(format!(
                 "--to ({}) has to be after --from ({})",
@@ -117,6 +119,11 @@ impl Verifier {
             tenant: String::new(),
             metric: String::new(),
         })
+    }
+
+    async fn first_raw_hour(&self) -> Result<u32, ToolError> {
+        let query = "select toUInt32(toUnixTimestamp(toStartOfHour(min(time)))) from metrics";
+        Ok(self.store.client.query(query).fetch_one().await?)
     }
 }
 

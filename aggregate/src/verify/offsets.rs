@@ -36,14 +36,13 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
     let query = format!(
         "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
            select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
-             max(end_offset) over w as reached, row_number() over w as number \
+             max(end_offset) over w as reached, count() over w + 1 as number \
            from batch_ledger final where entry in ('batch', 'recovered', 'gap') and kafka_topic in [{}] \
            window w as (partition by stage, kafka_topic, kafka_partition, log_epoch order by start_offset, end_offset \
              rows between unbounded preceding and 1 preceding)) \
          where number > 1 and start_offset != reached order by all limit {TOLD_MAX}",
         topics.join(", ")
-    )
-    .replace("row_number() over w", "count() over w + 1");
+    );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let finding = |row: Found| Finding::Ledger {
         stage: row.stage,

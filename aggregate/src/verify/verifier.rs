@@ -40,8 +40,6 @@ pub struct Verifier {
     pub broker: Option<Arc<Broker>>,
     /// The topic of metric samples.
     pub topic: String,
-    /// Days after which raw rows may be gone.
-    pub raw_days: u32,
     /// How long ingest is waited for.
     pub patience: Duration,
 }
@@ -81,6 +79,7 @@ impl Verifier {
 
     /// Compares hours.
     pub async fn hours(&self, scope: &Scope, outcome: &mut Outcome) -> Result<(), ToolError> {
+        let raw_days = self.raw_days().await?;
         let mut skip = BTreeSet::new();
         let mut again: Option<BTreeSet<u32>> = None;
         for _ in 0..ROUNDS_MAX {
@@ -92,7 +91,7 @@ impl Verifier {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
             let hours: BTreeMap<u32, Total> = totals.into_iter().filter(|(hour, _)| !skip.contains(hour)).collect();
-            let round = self.round(scope, &cut, &hours, &behind).await?;
+            let round = self.round(scope, &cut, &hours, &behind, raw_days).await?;
             let Some(moved) = self.moved(scope, &cut).await? else {
                 for hour in hours.keys() {
                     outcome.not_compared.insert(
@@ -122,6 +121,7 @@ impl Verifier {
         cut: &Cut,
         hours: &BTreeMap<u32, Total>,
         behind: &BTreeSet<u32>,
+        raw_days: Option<u32>,
     ) -> Result<Outcome, ToolError> {
         let mut outcome = Outcome::default();
         let mut with_raw = BTreeMap::new();
@@ -135,7 +135,7 @@ impl Verifier {
                 outcome
                     .not_compared
                     .insert(hour, "ingest has not stored all of its raw rows: is it running?");
-            } else if total.raw < total.ledger && self.may_have_expired(hour) {
+            } else if total.raw < total.ledger && may_have_expired(hour, raw_days) {
                 outcome.hours_by_ledger.insert(hour);
             } else {
                 if total.raw != total.ledger {
@@ -211,9 +211,15 @@ impl Verifier {
         }
     }
 
-    fn may_have_expired(&self, hour: u32) -> bool {
-        i64::from(hour) + i64::from(HOUR_S) + i64::from(self.raw_days) * DAY_S < chrono::Utc::now().timestamp()
+    /// After how many days the table deletes raw rows; none where it never does.
+    pub(super) async fn raw_days(&self) -> Result<Option<u32>, ToolError> {
+        Ok(self.store.days_kept("metrics").await?)
     }
+}
+
+fn may_have_expired(hour: u32, raw_days: Option<u32>) -> bool {
+    let ended_at = i64::from(hour) + i64::from(HOUR_S);
+    raw_days.is_some_and(|days| ended_at + i64::from(days) * DAY_S < chrono::Utc::now().timestamp())
 }
 
 impl Outcome {
