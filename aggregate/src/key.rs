@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 /// Seconds in an hour.
 pub const HOUR_S: u32 = 3_600;
 
+const HOUR_US: i64 = HOUR_S as i64 * 1_000_000;
+
+/// Start of the hour of a time in microseconds, seconds since 1970. Validation keeps times between 2000 and 2100, so it fits.
+pub fn hour_of(time_us: i64) -> u32 {
+    (time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32
+}
+
 /// Ends a text in a key; lowest of all, so that a text sorts before those it begins.
 const END: u8 = 0;
 /// Stands before an escaped byte, since texts may contain [`END`] and this byte itself.

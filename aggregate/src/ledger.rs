@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::cut::{Cut, Log, Position};
 use crate::key::HOUR_S;
-use crate::lateness::{Batch, Latenesses};
+use crate::late_batches::{Batch, LateBatches};
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
@@ -197,7 +197,7 @@ pub async fn begun_since(store: &Store, cut: &Cut) -> Result<BTreeSet<(String, i
 }
 
 /// The batches that some of these hours were late for.
-pub async fn latenesses(store: &Store, scope: &Scope) -> Result<Latenesses, ToolError> {
+pub async fn latenesses(store: &Store, scope: &Scope) -> Result<LateBatches, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
         kafka_topic: String,
@@ -218,7 +218,7 @@ pub async fn latenesses(store: &Store, scope: &Scope) -> Result<Latenesses, Tool
         to = scope.to,
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
-    Ok(Latenesses::new(rows.into_iter().map(|row| {
+    Ok(LateBatches::new(rows.into_iter().map(|row| {
         let log = Log::new(row.kafka_topic, row.kafka_partition);
         let batch = Batch {
             start: row.start_offset,

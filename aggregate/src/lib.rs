@@ -18,7 +18,7 @@ pub mod hours;
 pub mod incidents;
 pub mod key;
 pub mod late;
-mod lateness;
+mod late_batches;
 mod ledger;
 pub mod overflow;
 pub mod partial;

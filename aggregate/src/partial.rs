@@ -11,17 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, Hasher};
 
 use crate::histogram::Bucket;
-use crate::key::{HOUR_S, Key, Keys};
+use crate::key::{Key, Keys, hour_of};
 use crate::late::{LateHours, LateRecords, add_hours};
 use crate::samples::Samples;
 use crate::summary::{Observation, Summary};
-
-const HOUR_US: i64 = HOUR_S as i64 * 1_000_000;
-
-/// Start of the hour of a time, seconds since 1970. Validation keeps times between 2000 and 2100, so it fits.
-fn hour_of(time_us: i64) -> u32 {
-    (time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32
-}
 
 /// What one chunk adds to the keys of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

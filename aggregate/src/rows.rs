@@ -13,8 +13,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use crate::cut::Log;
-use crate::key::HOUR_S;
-use crate::lateness::{Latenesses, revised_at};
+use crate::key::hour_of;
+use crate::late_batches::{LateBatches, revised_at};
 use crate::samples::{Samples, SamplesError};
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
@@ -72,7 +72,7 @@ impl Rows {
             offset: numbers::<Int64Type>(columns, "kafka_offset")?.to_vec(),
             timestamp_ms: vec![0; columns.num_rows()],
             rejected: 0,
-            frame: ON_TIME,
+            frame: TimeFrame::UNJUDGED,
         };
         Ok(Self {
             topic: numbers_of_32_bits(columns, "topic")?,
@@ -87,7 +87,7 @@ impl Rows {
         let rows = samples.len();
         Self {
             samples: Samples {
-                frame: ON_TIME,
+                frame: TimeFrame::UNJUDGED,
                 ..samples
             },
             topic: vec![topic; rows],
@@ -130,7 +130,7 @@ impl Rows {
     }
 
     /// The samples in their groups. `topics` are those that the positions count.
-    pub fn groups(self, topics: &[String], latenesses: &Latenesses) -> Result<BTreeMap<Group, Samples>, ToolError> {
+    pub fn groups(self, topics: &[String], latenesses: &LateBatches) -> Result<BTreeMap<Group, Samples>, ToolError> {
         let mut logs = HashMap::new();
         let mut groups: BTreeMap<Group, Vec<u32>> = BTreeMap::new();
         for row in 0..self.samples.len() {
@@ -163,19 +163,6 @@ impl Rows {
             .map(|(group, rows)| Ok((group, select(&self.samples, &rows)?)))
             .collect()
     }
-}
-
-/// Lateness is decided here, not by the dataflow.
-const ON_TIME: TimeFrame = TimeFrame {
-    watermark_ms: 0,
-    closed_at_ms: 0,
-    believed_until_ms: i64::MAX,
-    max_clock_skew_ms: 0,
-};
-
-/// Start of the hour of a time in microseconds, seconds since 1970.
-pub fn hour_of(time_us: i64) -> u32 {
-    (time_us.div_euclid(i64::from(HOUR_S) * 1_000_000) * i64::from(HOUR_S)) as u32
 }
 
 fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {

@@ -28,6 +28,14 @@ pub struct TimeFrame {
 }
 
 impl TimeFrame {
+    /// For samples whose lateness is decided elsewhere: nothing is late, and nobody's clock ahead.
+    pub const UNJUDGED: Self = Self {
+        watermark_ms: 0,
+        closed_at_ms: 0,
+        believed_until_ms: i64::MAX,
+        max_clock_skew_ms: 0,
+    };
+
     /// The frame of a batch with these Kafka timestamps, ms since 1970.
     pub fn new(
         timestamps_ms: impl Iterator<Item = i64>,
@@ -69,7 +77,7 @@ impl TimeFrame {
 
     /// Whether the hour had been declared complete before the batch.
     pub fn is_late(&self, hour: u32) -> bool {
-        (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= self.watermark_ms
+        is_late(hour, self.watermark_ms)
     }
 
     /// How far a time is behind the watermark, whole seconds.
@@ -82,11 +90,21 @@ impl TimeFrame {
     /// Minute of the batch for a late hour, 1970 for one that is on time; seconds since 1970.
     pub fn revised_at(&self, hour: u32) -> i64 {
         if self.is_late(hour) {
-            self.closed_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
+            minute_of(self.closed_at_ms)
         } else {
             0
         }
     }
+}
+
+/// Whether an hour had been declared complete at a watermark, ms since 1970.
+pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
+    (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= watermark_ms
+}
+
+/// The minute of a moment in ms since 1970, in which late records of a batch that was closed then revise their hours; seconds since 1970.
+pub fn minute_of(closed_at_ms: i64) -> i64 {
+    closed_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
 }
 
 /// The last step that is reached from the median without a gap.

@@ -16,8 +16,9 @@ use super::reading::{Read, Reader};
 use super::recompute::{Recomputation, Recomputed};
 use super::register::{Rebuild, Source};
 use super::run::Work;
+use crate::key::hour_of;
 use crate::ledger;
-use crate::rows::{Rows, hour_of};
+use crate::rows::Rows;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use super::plan::{Part, Place};
 use crate::broker::Broker;
 use crate::cut::{Cut, Log, Position, literal};
-use crate::rows::{Rows, hour_of, raw_columns};
+use crate::key::hour_of;
+use crate::rows::{Rows, raw_columns};
 use crate::samples::Samples;
 use crate::scope::Scope;
 use crate::time_frame::TimeFrame;
@@ -149,7 +150,7 @@ impl Reader {
         for chunk in (0..range.len()).step_by(CHUNK_RECORDS) {
             let records = range.slice(chunk..range.len().min(chunk + CHUNK_RECORDS));
             let decoded = decoder.decode(&records)?;
-            let samples = Samples::new(&decoded, &records, UNJUDGED)?;
+            let samples = Samples::new(&decoded, &records, TimeFrame::UNJUDGED)?;
             for time in samples.time.values() {
                 let hour = hour_of(*time);
                 if self.scope.has_hour(hour) {
@@ -168,11 +169,3 @@ impl Reader {
         Ok(Read::End(Some(seen)))
     }
 }
-
-/// Lateness is decided by the ledger.
-const UNJUDGED: TimeFrame = TimeFrame {
-    watermark_ms: 0,
-    closed_at_ms: 0,
-    believed_until_ms: i64::MAX,
-    max_clock_skew_ms: 0,
-};

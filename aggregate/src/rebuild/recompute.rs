@@ -12,7 +12,7 @@ use horolog_schemas::{PartitionKey, pieces};
 
 use crate::block::{Place, metrics_hourly};
 use crate::hours::Hours;
-use crate::lateness::Latenesses;
+use crate::late_batches::LateBatches;
 use crate::rows::{Group, Rows};
 use crate::samples::Samples;
 use crate::time_frame::TimeFrame;
@@ -39,7 +39,7 @@ impl Recomputation {
     }
 
     /// Adds rows to what was recomputed.
-    pub fn add(&self, batch: Vec<Rows>, latenesses: &Latenesses, to: &mut Recomputed) -> Result<(), ToolError> {
+    pub fn add(&self, batch: Vec<Rows>, latenesses: &LateBatches, to: &mut Recomputed) -> Result<(), ToolError> {
         let mut groups: BTreeMap<Group, Vec<Samples>> = BTreeMap::new();
         for rows in batch {
             for (group, samples) in rows.groups(&self.topics, latenesses)? {

@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 
 use crate::cut::Log;
-use crate::key::HOUR_S;
-
-const MINUTE_MS: i64 = 60_000;
+use crate::time_frame::{is_late, minute_of};
 
 /// A batch of the aggregate stage, as the ledger has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +23,12 @@ pub struct Batch {
 
 /// The batches that hours were late for, by life of a log.
 #[derive(Debug, Default)]
-pub struct Latenesses {
+pub struct LateBatches {
     /// By log and life: batches by offset.
     logs: HashMap<(Log, u32), Vec<Batch>>,
 }
 
-impl Latenesses {
+impl LateBatches {
     /// Of batches in any order.
     pub fn new(batches: impl IntoIterator<Item = (Log, u32, Batch)>) -> Self {
         let mut logs: HashMap<(Log, u32), Vec<Batch>> = HashMap::new();
@@ -61,17 +59,13 @@ pub fn revised_at(batches: &[Batch], offset: i64, hour: u32) -> u32 {
     let covering = after.checked_sub(1).map(|position| &batches[position]);
     covering
         .filter(|batch| offset < batch.end && is_late(hour, batch.watermark_ms))
-        .map_or(0, |batch| (batch.closed_ms.div_euclid(MINUTE_MS) * 60) as u32)
-}
-
-/// Whether an hour had been declared complete at a watermark.
-pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
-    (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= watermark_ms
+        .map_or(0, |batch| minute_of(batch.closed_ms) as u32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::HOUR_S;
 
     const HOUR: u32 = 1_700_000_000 / HOUR_S * HOUR_S;
 
