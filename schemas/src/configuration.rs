@@ -3,13 +3,14 @@
 //!
 //! Errors name the setting and where its value came from.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,55 @@ pub fn load<T: DeserializeOwned + Serialize + Default>(
         figment = figment.merge(Named(Toml::string(&as_toml(assignment)?), "--set".to_owned()));
     }
     figment.extract().map_err(|error| LoadError::Value(faults(error)))
+}
+
+/// Text that never shows in logs, nor in errors.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What is no text is refused without being repeated: values of the environment are read as TOML, and a password may look like a number.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Value {
+            Text(String),
+            Other(IgnoredAny),
+        }
+        match Value::deserialize(deserializer)? {
+            Value::Text(text) => Ok(Self(text)),
+            Value::Other(_) => Err(D::Error::custom(
+                "a secret that reads like a number, a truth value or a list has to be in double quotes that are part of the value, \
+                 or in a file",
+            )),
+        }
+    }
+}
+
+/// Only for the defaults of a configuration struct, which hold no secret.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
+    }
 }
 
 /// The text of the file that `setting` names.

@@ -4,12 +4,11 @@
 //! environment and print as `***`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use horolog_schemas::configuration::{self, LoadError};
+use horolog_schemas::configuration::{self, LoadError, Secret};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -43,37 +42,6 @@ pub enum ConfigError {
 /// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables.
 pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &ConfigArgs) -> Result<T, ConfigError> {
     Ok(configuration::load(binary, args.config.as_deref(), &args.set)?)
-}
-
-/// Text that never shows in logs.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Only for the defaults of a configuration struct, which hold no secret.
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
-    }
 }
 
 /// `[kafka]`: the log.

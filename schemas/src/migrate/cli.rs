@@ -169,6 +169,12 @@ fn print_report(what: &str, report: &Report) {
     if report.row_policies {
         println!("made sure of roles and row policies");
     }
+    if !report.newer.is_empty() {
+        println!(
+            "nothing to do: a newer release was here ({}), which this one runs beside",
+            report.newer.join(", ")
+        );
+    }
     if *report == Report::default() {
         println!("nothing to do");
     }

@@ -2,13 +2,12 @@
 //!
 //! Unknown keys are errors. The password comes from a file or the environment and never prints.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clickhouse::Client;
 use serde::{Deserialize, Serialize};
 
-use crate::configuration::{self, LoadError};
+use crate::configuration::{self, LoadError, Secret};
 
 use super::error::MigrateError;
 use super::layout::Layout;
@@ -28,7 +27,7 @@ pub struct MigrateConfig {
 }
 
 /// `[clickhouse]`: the server.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClickHouse {
     /// Address of its HTTP interface.
@@ -38,8 +37,7 @@ pub struct ClickHouse {
     /// User name; needs the right to make databases for `up` and `check`.
     pub user: String,
     /// Password; better given as `password_file` or in the environment.
-    #[serde(skip_serializing)]
-    pub password: String,
+    pub password: Secret,
     /// File that holds the password; wins over `password`.
     pub password_file: Option<PathBuf>,
 }
@@ -50,21 +48,9 @@ impl Default for ClickHouse {
             url: "http://127.0.0.1:8123".to_owned(),
             database: "horolog".to_owned(),
             user: "default".to_owned(),
-            password: String::new(),
+            password: Secret::default(),
             password_file: None,
         }
-    }
-}
-
-impl fmt::Debug for ClickHouse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClickHouse")
-            .field("url", &self.url)
-            .field("database", &self.database)
-            .field("user", &self.user)
-            .field("password", &"***")
-            .field("password_file", &self.password_file)
-            .finish()
     }
 }
 
@@ -89,7 +75,7 @@ impl MigrateConfig {
     pub fn server(&self) -> Result<Server, ConfigError> {
         let password = match &self.clickhouse.password_file {
             Some(path) => configuration::read_secret("clickhouse.password_file", path)?,
-            None => self.clickhouse.password.clone(),
+            None => self.clickhouse.password.expose().to_owned(),
         };
         let client = Client::default()
             .with_url(&self.clickhouse.url)
@@ -127,6 +113,19 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_looks_like_a_number_is_refused_and_not_repeated() {
+        for value in ["123456", "1e5", "true", "[7]"] {
+            let error = load(&[&format!("clickhouse.password={value}")])
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("clickhouse.password (--set): "), "{error}");
+            assert!(error.contains("double quotes") && !error.contains(value), "{error}");
+        }
+        let quoted = load(&["clickhouse.password=\"0123456\""]).unwrap();
+        assert_eq!(quoted.clickhouse.password.expose(), "0123456");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let error = load(&["retention.audit_dayz=800"]).unwrap_err().to_string();
         assert!(error.contains("audit_dayz"), "{error}");
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn a_password_never_prints() {
         let config = load(&["clickhouse.password=hunter2"]).unwrap();
-        assert_eq!(config.clickhouse.password, "hunter2");
+        assert_eq!(config.clickhouse.password.expose(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -23,6 +23,14 @@ pub enum MigrateError {
         /// What the client said.
         cause: ClientError,
     },
+    /// Tokens, counts and read-backs are of one set of rows, which every server of the cluster has to have.
+    #[error("tables.cluster = {cluster}: it has {shards} shards; Horolog needs one, of as many replicas as you like")]
+    Shards {
+        /// The cluster.
+        cluster: String,
+        /// Its shards.
+        shards: u64,
+    },
     /// Another runner is at work, or was killed at it.
     #[error("another run holds the lock ({holder}); if it is dead, run `horolog-migrate {command} --break-lock`")]
     Locked {

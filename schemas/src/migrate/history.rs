@@ -110,6 +110,15 @@ impl History {
         Ok(())
     }
 
+    /// Migrations that only a newer release knows, where all that this release knows is applied as it has it; else none.
+    pub(super) fn newer(&self) -> Vec<String> {
+        let is = |state: State| self.entries.iter().filter(move |entry| entry.state == state);
+        if is(State::Pending).chain(is(State::Changed)).next().is_some() {
+            return Vec::new();
+        }
+        is(State::Unknown).map(|entry| entry.id.clone()).collect()
+    }
+
     /// Whether a version is applied.
     pub fn is_applied(&self, version: u32) -> bool {
         self.entries
@@ -211,5 +220,12 @@ mod tests {
         let history = History::compare(MIGRATIONS[..3].iter().map(applied).collect(), &MIGRATIONS[..2]);
         assert_eq!(states(&history), [State::Applied, State::Applied, State::Unknown]);
         assert!(history.verify().unwrap_err().to_string().contains(MIGRATIONS[2].id));
+        assert_eq!(history.newer(), [MIGRATIONS[2].id]);
+        let gap = [0, 2].map(|at| applied(&MIGRATIONS[at])).into();
+        assert_eq!(
+            History::compare(gap, &MIGRATIONS[..2]).newer(),
+            [""; 0],
+            "one of its own is missing"
+        );
     }
 }

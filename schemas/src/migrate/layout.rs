@@ -66,6 +66,9 @@ pub enum LayoutError {
     /// A number that leaves no room.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
+    /// Tables on several servers of which none has the rows of the others.
+    #[error("tables.cluster = {0}: its servers have the same rows only with tables.engine=replicated")]
+    PlainCluster(String),
     /// A token that stands for nothing.
     #[error("unknown template token ${{{0}}}")]
     Token(String),
@@ -76,6 +79,9 @@ impl Layout {
     pub fn validate(&self) -> Result<(), LayoutError> {
         is_name("tables.cluster", &self.cluster)?;
         is_name("tables.storage_policy", &self.storage_policy)?;
+        if !self.cluster.is_empty() && self.engine == Engine::Plain {
+            return Err(LayoutError::PlainCluster(self.cluster.clone()));
+        }
         for (setting, value) in [
             ("tables.lease_seconds", Some(self.lease_seconds)),
             ("tables.deduplication_window", self.deduplication_window),
@@ -259,6 +265,16 @@ mod tests {
             Layout::default().render("a ${b} c"),
             Err(LayoutError::Token("b".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_cluster_has_replicated_tables() {
+        let plain = Layout {
+            engine: Engine::Plain,
+            ..cluster()
+        };
+        assert_eq!(plain.validate(), Err(LayoutError::PlainCluster("c1".to_owned())));
+        assert_eq!(cluster().validate(), Ok(()));
     }
 
     #[test]

@@ -74,6 +74,21 @@ impl Server {
             .map_err(|source| MigrateError::server("read the storage policies", source))
     }
 
+    /// Fails where the tables' cluster has several shards: each would have rows of its own.
+    pub(super) async fn require_one_shard(&self) -> Result<(), MigrateError> {
+        let sql = "select uniqExact(shard_num) from system.clusters where cluster = {cluster: String}";
+        let query = self.root.query_raw(sql).param("cluster", &self.layout.cluster);
+        let shards: u64 = query
+            .fetch_one()
+            .await
+            .map_err(|source| MigrateError::server("read the clusters", source))?;
+        if shards > 1 {
+            let cluster = self.layout.cluster.clone();
+            return Err(MigrateError::Shards { cluster, shards });
+        }
+        Ok(())
+    }
+
     /// All tables and views of a database as they are, by name.
     pub(super) async fn definitions(&self, database: &str) -> Result<BTreeMap<String, Definition>, MigrateError> {
         let sql = "select name, create_table_query from system.tables where database = {database: String}";

@@ -37,11 +37,15 @@ pub struct Report {
     pub retention: Vec<&'static str>,
     /// Whether roles and row policies were made sure of.
     pub row_policies: bool,
+    /// Migrations of a newer release, which was here before: everything is left as it has it.
+    pub newer: Vec<String>,
 }
 
-/// Applies all pending migrations up to version `to`, then the retention, then the row policies.
+/// Applies all pending migrations up to version `to`, then the retention, then the row policies. Where a newer release was here before,
+/// and everything of this one is applied, there is nothing to do: neighbouring releases run side by side.
 pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> Result<Report, MigrateError> {
     let to = version(to.unwrap_or_else(last))?;
+    server.require_one_shard().await?;
     let create = format!(
         "create database if not exists `{}`{}",
         server.database,
@@ -52,8 +56,14 @@ pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> R
     history::create(server).await?;
     locked(server, options, async |lock| {
         let history = history::read_latest(server).await?;
+        let mut report = Report {
+            newer: history.newer(),
+            ..Report::default()
+        };
+        if !report.newer.is_empty() {
+            return Ok(report);
+        }
         history.verify()?;
-        let mut report = Report::default();
         for migration in MIGRATIONS
             .iter()
             .filter(|m| m.version() <= to && !history.is_applied(m.version()))

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use horolog_schemas::configuration;
-use horolog_stage::config::{ConfigError, Secret};
+use horolog_schemas::configuration::Secret;
+use horolog_stage::config::ConfigError;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
