@@ -43,7 +43,7 @@ pub struct Job {
     pub lease: Lease,
     /// Partitions of the topic, for the progress row.
     pub partitions: i32,
-    /// What arrives later than this behind the watermark is late, ms.
+    /// How far the watermark stays behind the newest record, ms.
     pub allowed_lateness_ms: i64,
 }
 
@@ -77,23 +77,23 @@ pub struct Delivery<S> {
 }
 
 impl<S: Stage> Delivery<S> {
-    /// A delivery; [`Self::with_concurrency`] says for which topics.
-    pub fn new(stage: Arc<S>, inserts: Inserts, cluster_id: String, metrics: Metrics) -> Self {
+    /// A delivery of at most `concurrency` batches at a time of each of these topics, not counting those that wait for their next attempt.
+    pub fn new<'a>(
+        stage: Arc<S>,
+        inserts: Inserts,
+        cluster_id: String,
+        metrics: Metrics,
+        topics: impl Iterator<Item = &'a str>,
+        concurrency: usize,
+    ) -> Self {
+        let turns = |topic: &str| (topic.to_owned(), Arc::new(Semaphore::new(concurrency)));
         Self {
             stage,
             inserts,
             metrics,
             cluster_id,
-            turns: HashMap::new(),
+            turns: topics.map(turns).collect(),
         }
-    }
-
-    /// At most `concurrency` batches at a time of each topic, not counting those that wait for their next attempt.
-    pub fn with_concurrency<'a>(mut self, topics: impl Iterator<Item = &'a str>, concurrency: usize) -> Self {
-        self.turns = topics
-            .map(|topic| (topic.to_owned(), Arc::new(Semaphore::new(concurrency))))
-            .collect();
-        self
     }
 
     /// Delivers a batch.
@@ -131,15 +131,17 @@ impl<S: Stage> Delivery<S> {
         };
 
         let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
-        self.insert_progress(&Progress {
-            id: range.id.clone(),
-            log_epoch: range.log_epoch,
-            partitions,
-            aggregated_end: range.end,
-            watermark_ms,
-            write_epoch: intent.write_epoch,
-        })
-        .await;
+        if !lease.is_revoked() {
+            let progress = Progress {
+                id: range.id.clone(),
+                log_epoch: range.log_epoch,
+                partitions,
+                aggregated_end: range.end,
+                watermark_ms,
+                write_epoch: intent.write_epoch,
+            };
+            self.insert_progress(&progress, lease.confirmed_ms()).await;
+        }
         self.count(&range, &made, how);
         Ok(Delivered {
             end: range.end,
@@ -186,15 +188,21 @@ impl<S: Stage> Delivery<S> {
         Ok((rows, rejected))
     }
 
-    /// Writes how far a partition is. Not part of the protocol: the statement stays true for ever, so a lost one only delays.
-    pub async fn insert_progress(&self, progress: &Progress) {
+    /// Writes how far a partition is, as whoever owned it at `owned_at_ms`. Not part of the protocol: the statement stays true for ever, so a lost
+    /// one only delays. But the next owner must have read it, or it would take records for on time in hours that this declares complete:
+    /// so it has a lease, as all rows.
+    pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) {
         let Some(block) = self.stage.progress(progress) else {
             return;
         };
         for piece in &block.pieces {
-            let now_ms = now_ms();
-            let token = format!("{}/progress/{}/{now_ms}", progress.id, progress.aggregated_end);
-            if let Err(error) = self.inserts.store().insert(block.table, piece, &token, now_ms).await {
+            let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
+            if let Err(error) = self
+                .inserts
+                .store()
+                .insert(block.table, piece, &token, owned_at_ms)
+                .await
+            {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
             }
         }

@@ -31,7 +31,7 @@ pub enum FactsError {
     Timeout,
 }
 
-/// What the log is right now, and the record before the ledger's end in it. Blocks.
+/// What the log is right now, and the last record that the ledger knows in it. Blocks.
 ///
 /// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
 pub fn of_log(
@@ -40,7 +40,7 @@ pub fn of_log(
     tail: Option<&ledger::Tail>,
 ) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
     let bounds = probe.bounds(id)?;
-    let tail_offset = tail.filter(|tail| tail.records > 0).map(|tail| tail.end_offset - 1);
+    let tail_offset = tail.filter(|tail| tail.record_end > 0).map(|tail| tail.record_end - 1);
     let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
     let found = match readable {
         Some(offset) => probe.record_at(id, offset)?,

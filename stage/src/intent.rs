@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::range::RecordMark;
+
 /// Version of the encoding.
 const VERSION: u8 = 1;
 
@@ -28,10 +30,9 @@ pub struct Intent {
     /// Only what is missing of the batch is inserted: its records may be stored under tokens that nobody knows.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fill: bool,
-    /// Kafka timestamp, ms since 1970, and fingerprint of the last record: whoever repeats the batch sees whether the log still has
-    /// the same records.
+    /// Of the last record: whoever repeats the batch sees whether the log still has the same records.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub tail: Option<(i64, u64)>,
+    pub tail: Option<RecordMark>,
 }
 
 /// What goes without saying is left out: a commit's metadata is short.
@@ -103,6 +104,7 @@ mod tests {
             log_epoch: u32, end: i64, rules_version: u32, watermark_ms: i64, at_ms: i64, write_epoch: u32, fill: bool,
             pending: bool, tail: Option<(i64, u64)>,
         ) {
+            let tail = tail.map(RecordMark::from);
             let intent = pending.then_some(Intent { end, rules_version, watermark_ms, at_ms, write_epoch, fill, tail });
             let metadata = CommitMetadata::new(log_epoch, intent);
             prop_assert_eq!(CommitMetadata::decode(&metadata.encode()).unwrap(), Some(metadata));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::intent::Intent;
 use crate::plan::{Begun, Gap, LedgerEnd};
-use crate::range::{PartitionId, Range};
+use crate::range::{PartitionId, Range, RecordMark};
 use crate::stage::Prepared;
 use crate::store::{Store, StoreError, classify};
 
@@ -89,7 +89,7 @@ impl LedgerRow {
     }
 
     fn frozen(stage: &str, entry: Entry, range: &Range, intent: &Intent) -> Self {
-        let (tail_timestamp, tail_hash) = range.tail().unwrap_or_default();
+        let (tail_timestamp, tail_hash) = range.tail().map(<(i64, u64)>::from).unwrap_or_default();
         Self {
             tail_timestamp,
             tail_hash,
@@ -110,9 +110,12 @@ impl LedgerRow {
         }
     }
 
-    /// A new life of the log, from `start` on.
-    pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64) -> Self {
-        Self::empty(stage, Entry::Epoch, id, log_epoch, start, start)
+    /// A life of the log that begins at `start`, with the watermark of before where it is the same log; ms since 1970.
+    pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64, watermark_ms: i64) -> Self {
+        Self {
+            watermark: watermark_ms,
+            ..Self::empty(stage, Entry::Epoch, id, log_epoch, start, start)
+        }
     }
 
     /// What makes this writing of it different from any other.
@@ -163,60 +166,86 @@ impl LedgerRow {
     }
 }
 
-/// The newest row of a partition.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+/// The end of what the ledger knows of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
 pub struct Tail {
     /// Life of the log.
     pub log_epoch: u32,
-    /// Offset after the last that is surely stored.
+    /// Offset after the last that is surely stored, or lost, in this life.
     pub end_offset: i64,
-    /// Records in the row's range; the last of them is the tail.
-    pub records: u64,
-    /// Kafka timestamp of the last record.
-    pub tail_timestamp: i64,
-    /// Its [`fingerprint`].
-    pub tail_hash: u64,
-    /// Epoch of its partial aggregates.
-    pub write_epoch: u32,
+    /// Offset after the last of its records that a batch had; 0 where none had any.
+    pub record_end: i64,
+    /// Largest watermark of the life's rows, ms since 1970.
+    watermark_ms: i64,
+    /// Kafka timestamp of that record.
+    tail_timestamp: i64,
+    /// Its fingerprint.
+    tail_hash: u64,
 }
 
 impl Tail {
-    /// As a fact for the plan; `found` is the record that the log has before `end_offset` now.
-    pub fn end(&self, found: Option<(i64, u64)>) -> LedgerEnd {
-        let comparable = self.records > 0;
-        let tail_matches = found
-            .filter(|_| comparable)
-            .map(|found| found == (self.tail_timestamp, self.tail_hash));
+    /// As a fact for the plan; `found` is the record that the log has before `record_end` now.
+    pub fn end(&self, found: Option<RecordMark>) -> LedgerEnd {
+        let read = RecordMark::from((self.tail_timestamp, self.tail_hash));
         LedgerEnd {
             log_epoch: self.log_epoch,
             end: self.end_offset,
-            tail_matches,
+            watermark_ms: self.watermark_ms,
+            tail_matches: found.filter(|_| self.record_end > 0).map(|found| found == read),
         }
     }
 }
 
-/// Reads the newest row of a partition.
+/// Reads the end of a partition. A gap, and the beginning of a life, hold no record: what was read last stands in a row before them.
 pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Tail>, StoreError> {
-    read(store, stage, id, i64::MAX).await
-}
-
-/// Reads the newest row of a partition that ends at or before `end_max`.
-pub async fn read(store: &Store, stage: &str, id: &PartitionId, end_max: i64) -> Result<Option<Tail>, StoreError> {
     store
         .client
         .query(
-            "select log_epoch, end_offset, records, toUnixTimestamp64Milli(tail_timestamp) as tail_timestamp, tail_hash, \
-             write_epoch from batch_ledger final \
-             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? and entry != 'begun' \
-             order by log_epoch desc, end_offset desc, records desc limit 1",
+            "select l.log_epoch as log_epoch, max(l.end_offset) as end_offset, maxIf(l.end_offset, l.records > 0) as record_end, \
+             toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, \
+             toUnixTimestamp64Milli(argMaxIf(l.tail_timestamp, l.end_offset, l.records > 0)) as tail_timestamp, \
+             argMaxIf(l.tail_hash, l.end_offset, l.records > 0) as tail_hash from batch_ledger as l final \
+             where l.stage = ? and l.kafka_topic = ? and l.kafka_partition = ? and l.entry != 'begun' \
+             group by l.log_epoch order by l.log_epoch desc limit 1",
+        )
+        .bind(stage)
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .fetch_optional::<Tail>()
+        .await
+        .map_err(classify)
+}
+
+/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and had records.
+pub async fn read_mark(
+    store: &Store,
+    stage: &str,
+    id: &PartitionId,
+    end_max: i64,
+) -> Result<Option<(i64, RecordMark)>, StoreError> {
+    let found = store
+        .client
+        .query(
+            "select end_offset, toUnixTimestamp64Milli(tail_timestamp), tail_hash from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? and records > 0 and entry != 'begun' \
+             order by log_epoch desc, end_offset desc limit 1",
         )
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition)
         .bind(end_max)
-        .fetch_optional::<Tail>()
+        .fetch_optional::<(i64, i64, u64)>()
         .await
-        .map_err(classify)
+        .map_err(classify)?;
+    Ok(found.map(|(end, timestamp_ms, fingerprint)| {
+        (
+            end,
+            RecordMark {
+                timestamp_ms,
+                fingerprint,
+            },
+        )
+    }))
 }
 
 /// A batch behind `end` that was begun and is not known to be stored.
@@ -264,7 +293,9 @@ pub async fn read_begun(
             at_ms: found.closed_at,
             write_epoch: found.write_epoch,
             fill: false,
-            tail: Some((found.tail_timestamp, found.tail_hash)).filter(|&tail| tail != (0, 0)),
+            tail: Some((found.tail_timestamp, found.tail_hash))
+                .filter(|&tail| tail != (0, 0))
+                .map(RecordMark::from),
         },
     }))
 }

@@ -21,6 +21,7 @@ mod inserts;
 pub mod intent;
 mod lease;
 mod ledger;
+mod lives;
 mod member;
 mod metrics;
 mod partition;

@@ -27,6 +27,7 @@ use crate::delivery::Delivery;
 use crate::group::Group;
 use crate::http::Health;
 use crate::lease::now_ms;
+use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};
 use crate::probe::Probe;
@@ -60,6 +61,8 @@ pub struct MemberOptions {
     pub max_clock_skew_ms: i64,
     /// Epoch of new batches.
     pub write_epoch: WriteEpoch,
+    /// Lives of logs that other stages count.
+    pub lives: Lives,
 }
 
 /// A member of the group.

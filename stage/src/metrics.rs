@@ -1,4 +1,4 @@
-//! What a stage tells Prometheus, in base units. Recorded a batch, never a record.
+//! What a stage tells Prometheus, in base units. Recorded once a batch, not as each record comes.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub struct Metrics {
     pub insert_failures: Family<ClassLabel, Counter>,
     /// Commits whose outcome was unknown or refused.
     pub commit_failures: Counter,
-    /// Rows that were there twice and were removed.
+    /// Recovered batches that had missing or doubled rows.
     pub repairs: Family<ClassLabel, Counter>,
     /// Records of a batch.
     pub batch_records: Histogram,

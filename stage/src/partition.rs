@@ -95,6 +95,8 @@ pub struct Partition {
     phase: Phase,
     /// The log was seen to begin behind this offset, which was to come next, then.
     deleted_since: Option<(i64, Instant)>,
+    /// Another life of the log is to begin: no batch of this one does.
+    is_ending: bool,
 }
 
 impl Partition {
@@ -115,7 +117,21 @@ impl Partition {
             recovery: plan.recovery,
             phase: Phase::Idle,
             deleted_since: None,
+            is_ending: false,
         }
+    }
+
+    /// Life of its log.
+    pub fn log_epoch(&self) -> u32 {
+        self.log_epoch
+    }
+
+    /// Begins no batch any more, once all that had to be recovered is under way. True when nothing is: the partition can be looked at anew without
+    /// a batch that would have to be recovered in this life.
+    pub fn end_life(&mut self) -> bool {
+        let is_recovering = self.recovery.is_some() || self.closed.iter().any(|closed| closed.how != How::Fresh);
+        self.is_ending = !is_recovering;
+        self.is_ending && matches!(self.phase, Phase::Idle)
     }
 
     /// Takes the next record.
@@ -191,6 +207,7 @@ impl Partition {
         };
         let watermark_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
         let write_epoch = self.write_epoch;
+        let announce = announce && !self.is_ending;
         let intent = self.closed.front_mut().filter(|_| announce).map(|closed| {
             *closed.intent.get_or_insert(Intent {
                 end: closed.range.end,

@@ -15,6 +15,8 @@
 //! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
 //! | the last record of the ledger, of the pending batch or of the rows is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
+//! | another stage counts a later life, and all that we read is as it was | its end was lost behind what we had read, or before our time | that life from where we are, once nothing is pending |
+//! | a commit without our metadata, and no ledger | an operator chose where to begin | begin there, and say so in the ledger |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
 use crate::intent::{Committed, Intent};
@@ -26,6 +28,8 @@ pub struct LedgerEnd {
     pub log_epoch: u32,
     /// Largest end offset of that life.
     pub end: i64,
+    /// Largest watermark in its rows, ms since 1970; 0 where the stage has none.
+    pub watermark_ms: i64,
     /// Whether the record before `end` is still the one that was read; none where it cannot be told (deleted by the topic's
     /// retention, or nothing was read yet).
     pub tail_matches: Option<bool>,
@@ -58,6 +62,8 @@ pub struct Facts {
     /// Whether the last record of the pending batch, and that of the last row, are still those that they were made of; none where it
     /// cannot be told.
     pub pending_matches: Option<bool>,
+    /// The newest life of the log that other stages count; 0 where none has read it.
+    pub others_epoch: u32,
     /// Where the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still has,
     /// as it was.
     pub surviving_end: Option<i64>,
@@ -69,6 +75,11 @@ impl Facts {
         let (committed, _) = of_this_life(self);
         let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
         intent.or(self.begun.map(|begun| begun.intent))
+    }
+
+    /// The life of the log that the group's commit and the ledger know of.
+    pub fn known_epoch(&self) -> u32 {
+        known_epoch(self.committed, self.ledger.map(|ledger| ledger.log_epoch))
     }
 
     /// Whether all that speaks for another log is where it ends.
@@ -104,8 +115,8 @@ pub enum Recovery {
 pub struct Plan {
     /// Life of the log.
     pub log_epoch: u32,
-    /// Whether this life begins now; it is written to the ledger before anything else.
-    pub new_epoch: bool,
+    /// What begins with this, if anything does; it is written to the ledger before anything else.
+    pub beginning: Option<Beginning>,
     /// Start of the next range.
     pub start: i64,
     /// Offset to fetch from: `start`, or behind it where the log has lost records.
@@ -125,6 +136,18 @@ impl Plan {
     }
 }
 
+/// What begins at the start of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// A new life of the log: it was made again, or lost its end.
+    NewLife,
+    /// A life that another stage had counted. What this one has read of the log is as it was.
+    TakenOver,
+    /// A first life where an operator chose to begin. Without a row in the ledger the commit of its first batch would be that of a group
+    /// whose tables were lost.
+    Chosen,
+}
+
 /// Offsets `[start, end)` that were deleted from the log before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
@@ -139,12 +162,24 @@ const FIRST_EPOCH: u32 = 1;
 
 /// Decides where a partition goes on.
 pub fn decide(facts: &Facts) -> Plan {
-    let log_epoch = known_epoch(facts.committed, facts.ledger.map(|ledger| ledger.log_epoch));
-    let (committed, ledger) = of_this_life(facts);
+    let log_epoch = facts.known_epoch();
     if facts.is_new_life() {
-        return new_life(facts, log_epoch + 1);
+        return new_life(facts, facts.others_epoch.max(log_epoch + 1));
     }
+    let plan = in_this_life(facts, log_epoch);
+    // What has to be recovered, or told of, belongs to the life that it was read in.
+    if facts.others_epoch > log_epoch && plan.recovery.is_none() && plan.gap.is_none() {
+        return Plan {
+            log_epoch: facts.others_epoch,
+            beginning: Some(Beginning::TakenOver),
+            ..plan
+        };
+    }
+    plan
+}
 
+fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
+    let (committed, ledger) = of_this_life(facts);
     let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
     let Some(known_end) = known_end else {
         // First contact: the log begins where it begins, unless the very first batch was begun and its commit is lost.
@@ -179,6 +214,10 @@ pub fn decide(facts: &Facts) -> Plan {
             let recovery = begun_at(facts.log_start, facts).unwrap_or(Recovery::Fill { end });
             at(log_epoch, facts.log_start, facts, Some(recovery))
         }
+        (Some(Committed { offset, metadata: None }), None) => Plan {
+            beginning: Some(Beginning::Chosen),
+            ..at(log_epoch, offset, facts, recovery(offset, None, facts))
+        },
         // The normal case, and a first batch without a ledger row.
         (Some(committed), _) if committed.offset == known_end => at(
             log_epoch,
@@ -205,7 +244,7 @@ pub fn known_epoch(committed: Option<Committed>, ledger_epoch: Option<u32>) -> u
 
 /// What the commit and the ledger say of the newest known life of the log: those of an earlier life say nothing about it.
 fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
-    let log_epoch = known_epoch(facts.committed, facts.ledger.map(|ledger| ledger.log_epoch));
+    let log_epoch = facts.known_epoch();
     let is_current = |committed: &Committed| {
         committed
             .metadata
@@ -240,6 +279,11 @@ fn is_beyond(committed: &Committed, facts: &Facts) -> bool {
 
 /// What has to be recovered from `start` on.
 fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recovery> {
+    // What was begun may be stored under its tokens, in part or whole, however it came to be: also where it was to fill up, and whatever
+    // a stale commit says.
+    if let Some(begun) = begun_at(start, facts) {
+        return Some(begun);
+    }
     let intent = intent.filter(|intent| intent.end > start);
     let rows_end = facts.rows_end.filter(|&end| end > start);
     match (intent, rows_end) {
@@ -247,7 +291,7 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
         (Some(intent), _) if intent.fill => Some(Recovery::Fill { end: intent.end }),
         (Some(intent), _) => Some(Recovery::Repeat(intent)),
         (None, Some(end)) => Some(Recovery::Fill { end }),
-        (None, None) => begun_at(start, facts),
+        (None, None) => None,
     }
 }
 
@@ -258,7 +302,7 @@ fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
     let left_behind = begun_end(facts).map(|end| Gap { start: stored_end, end });
     Plan {
         log_epoch,
-        new_epoch: true,
+        beginning: Some(Beginning::NewLife),
         start,
         fetch_from: start,
         gap: None,
@@ -280,7 +324,7 @@ fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> 
     let start = if repeats { start } else { fetch_from };
     Plan {
         log_epoch,
-        new_epoch: false,
+        beginning: None,
         start,
         fetch_from,
         gap,

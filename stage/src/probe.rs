@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::connection::Connection;
 use crate::intent::{CommitMetadata, Committed, ForeignMetadata};
-use crate::range::{PartitionId, fingerprint};
+use crate::range::{PartitionId, RecordMark};
 
 /// How long one request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,11 +53,10 @@ pub struct LogBounds {
     pub end: i64,
 }
 
-/// What tells a record from another.
+/// A record that was found.
 struct Found {
     offset: i64,
-    timestamp_ms: i64,
-    fingerprint: u64,
+    mark: RecordMark,
 }
 
 impl Probe {
@@ -134,12 +133,10 @@ impl Probe {
         }
     }
 
-    /// Kafka timestamp and fingerprint of the record at `offset`; none where the log has no record at just that offset.
-    pub fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<(i64, u64)>, ProbeError> {
+    /// What tells the record at `offset` from another; none where the log has no record at just that offset.
+    pub fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<RecordMark>, ProbeError> {
         let found = self.first_from(id, offset)?;
-        Ok(found
-            .filter(|found| found.offset == offset)
-            .map(|found| (found.timestamp_ms, found.fingerprint)))
+        Ok(found.filter(|found| found.offset == offset).map(|found| found.mark))
     }
 
     /// Whether the log has a record from `offset` on; it may end with markers of transactions, which are none.
@@ -174,8 +171,7 @@ impl Probe {
                     };
                     return Ok(Some(Found {
                         offset: record.offset,
-                        timestamp_ms: record.timestamp_ms,
-                        fingerprint: fingerprint(&record),
+                        mark: RecordMark::of(&record),
                     }));
                 }
             }

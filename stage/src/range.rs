@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use horolog_schemas::RawRecord;
+use serde::{Deserialize, Serialize};
 
 /// Bytes that a record costs besides its key and payload.
 const RECORD_OVERHEAD_BYTES: usize = size_of::<Entry>();
@@ -226,9 +227,9 @@ impl Range {
         self.records.entries.last().map(|entry| self.records.get(entry))
     }
 
-    /// What tells the last record from another at its offset: Kafka timestamp, ms since 1970, and [`fingerprint`].
-    pub fn tail(&self) -> Option<(i64, u64)> {
-        self.last().map(|record| (record.timestamp_ms, fingerprint(&record)))
+    /// What tells the last record from another at its offset.
+    pub fn tail(&self) -> Option<RecordMark> {
+        self.last().map(|record| RecordMark::of(&record))
     }
 
     /// The Kafka timestamp of each record, ms since 1970.
@@ -242,9 +243,43 @@ impl Range {
     }
 }
 
-/// What tells one record from another at the same offset: is the log still the one that was read?
+/// What tells one record from another at the same offset: is the log still the one that was read? In a commit's metadata a pair, which is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(i64, u64)", into = "(i64, u64)")]
+pub struct RecordMark {
+    /// Kafka timestamp, ms since 1970.
+    pub timestamp_ms: i64,
+    /// Of key and payload.
+    pub fingerprint: u64,
+}
+
+impl RecordMark {
+    /// Of a record.
+    pub fn of(record: &RawRecord<'_>) -> Self {
+        Self {
+            timestamp_ms: record.timestamp_ms,
+            fingerprint: fingerprint(record),
+        }
+    }
+}
+
+impl From<(i64, u64)> for RecordMark {
+    fn from((timestamp_ms, fingerprint): (i64, u64)) -> Self {
+        Self {
+            timestamp_ms,
+            fingerprint,
+        }
+    }
+}
+
+impl From<RecordMark> for (i64, u64) {
+    fn from(mark: RecordMark) -> Self {
+        (mark.timestamp_ms, mark.fingerprint)
+    }
+}
+
 /// FNV-1a over key and payload: stable over versions and platforms, and nobody attacks it.
-pub fn fingerprint(record: &RawRecord<'_>) -> u64 {
+fn fingerprint(record: &RawRecord<'_>) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     let hash = |seed: u64, bytes: &[u8]| {

@@ -126,15 +126,6 @@ pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatc
         .map_err(|error| StoreError::Fatal(error.to_string()))
 }
 
-/// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
-pub async fn days_kept(store: &Store, table: &str) -> Result<Option<u32>, StoreError> {
-    let query = "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
-         extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) \
-         from system.tables where database = currentDatabase() and name = ?";
-    let days = store.client.query(query).bind(table).fetch_one::<u32>().await;
-    Ok(Some(days.map_err(classify)?).filter(|&days| days > 0))
-}
-
 /// The offsets of rows that deletion after `days` may take, or has taken, by now.
 pub fn expired(pieces: &[RecordBatch], time_column: &str, days: u32, now_ms: i64) -> Result<HashSet<i64>, StoreError> {
     // A day more: partitions are whole days, and the servers' clocks are not ours.

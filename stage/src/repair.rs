@@ -92,10 +92,7 @@ impl<S: Stage> Delivery<S> {
             return Ok(HashSet::new());
         };
         let store = self.inserts.store();
-        let days = self
-            .inserts
-            .patiently(batch, || read_back::days_kept(store, block.table))
-            .await?;
+        let days = self.inserts.patiently(batch, || store.days_kept(block.table)).await?;
         let expired = days.map(|days| read_back::expired(&block.pieces, time_column, days, now_ms()));
         expired.transpose().map(Option::unwrap_or_default).map_err(fatal)
     }

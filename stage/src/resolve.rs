@@ -11,10 +11,11 @@ use crate::facts::{self, FactsError, LastRow, Stated};
 use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
+use crate::lives;
 use crate::metrics::Metrics;
-use crate::plan::{Begun, Facts, Gap, Plan, decide, known_epoch};
+use crate::plan::{Beginning, Begun, Facts, Gap, Plan, decide, known_epoch};
 use crate::probe::{Probe, ProbeError};
-use crate::range::PartitionId;
+use crate::range::{PartitionId, RecordMark};
 use crate::retry::Backoff;
 use crate::stage::Stage;
 use crate::store::{Store, StoreError, classify};
@@ -98,43 +99,50 @@ impl<S: Stage> Resolver<S> {
         }
         let plan = decide(&facts);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
-        if plan.new_epoch {
-            tracing::warn!(partition = %id, log_epoch = plan.log_epoch,
-                "the topic was made again or lost its end: a new log epoch begins");
+        // A life that is taken over is the same log: its watermark goes on.
+        let continued = match plan.beginning {
+            Some(Beginning::TakenOver) => facts.known_epoch(),
+            _ => plan.log_epoch,
+        };
+        let stated = facts::stated(&self.store, id, continued).await?;
+        let of_ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
+        let watermark_ms = of_ledger
+            .map_or(0, |ledger| ledger.watermark_ms)
+            .max(stated.watermark_ms);
+        if plan.beginning.is_some() {
             if let Some(gap) = plan.left_behind {
-                self.write_left_behind(id, plan.log_epoch - 1, gap, asked_ms).await?;
+                self.write_left_behind(id, facts.known_epoch(), gap, asked_ms).await?;
             }
-            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start);
+            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start, watermark_ms);
             self.write(row, asked_ms).await?;
         }
         if let Some(gap) = plan.gap {
             self.tell_gap(id, &plan, gap, asked_ms).await?;
         }
-        let stated = facts::stated(&self.store, id, plan.log_epoch).await?;
-        self.tell_incidents(id, &plan, &stated, partitions).await;
+        self.tell_incidents(id, &plan, &stated, watermark_ms, partitions).await;
         let write_epoch = match self.stage.has_epochs() {
             true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
             false => 0,
         };
         Ok(Resolved {
             plan,
-            watermark_ms: stated.watermark_ms,
+            watermark_ms,
             write_epoch,
             partitions,
         })
     }
 
     /// What the assignment shows to have changed in the log.
-    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, partitions: i32) {
+    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, watermark_ms: i64, partitions: i32) {
         let mut incidents = Vec::new();
-        if plan.new_epoch {
+        if let Some(Beginning::NewLife | Beginning::TakenOver) = plan.beginning {
             let detail = format!(
                 "the topic was made again or lost its end: log epoch {} begins",
                 plan.log_epoch
             );
             incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
         }
-        if self.stage.has_epochs() && stated.watermark_ms < stated.watermark_ever_ms {
+        if self.stage.has_epochs() && watermark_ms < stated.watermark_ever_ms {
             let detail = "the watermark begins anew with the log: hours of before it stay as they are".to_owned();
             incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
         }
@@ -169,6 +177,9 @@ impl<S: Stage> Resolver<S> {
             false => None,
         };
 
+        // Before the log: what made another stage count a life is then seen in it.
+        let others_epoch = lives::of_others(&self.store, self.stage.name(), id).await?;
+
         let partitions = self.ask(id, |probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
         let (bounds, ledger) = self
             .ask(id, move |probe, id| facts::of_log(probe, id, tail.as_ref()))
@@ -181,6 +192,7 @@ impl<S: Stage> Resolver<S> {
             rows_end: last_row.map(|row| row.offset + 1),
             begun,
             pending_matches: None,
+            others_epoch,
             surviving_end: None,
         };
         facts.pending_matches = self.pending_matches(id, &facts, last_row).await?;
@@ -206,7 +218,7 @@ impl<S: Stage> Resolver<S> {
         let of_rows = match last_row {
             Some(row) => {
                 let found = self.found(id, facts, row.offset).await?;
-                found.map(|(timestamp_ms, _)| held_timestamp_ms(timestamp_ms) == row.timestamp_ms)
+                found.map(|mark| held_timestamp_ms(mark.timestamp_ms) == row.timestamp_ms)
             }
             None => None,
         };
@@ -215,7 +227,7 @@ impl<S: Stage> Resolver<S> {
     }
 
     /// What tells the record at `offset` from another, where the log has it.
-    async fn found(&self, id: &PartitionId, facts: &Facts, offset: i64) -> Result<Option<(i64, u64)>, FactsError> {
+    async fn found(&self, id: &PartitionId, facts: &Facts, offset: i64) -> Result<Option<RecordMark>, FactsError> {
         if !(facts.log_start..facts.log_end).contains(&offset) {
             return Ok(None);
         }
@@ -247,17 +259,12 @@ impl<S: Stage> Resolver<S> {
     async fn surviving_end(&self, id: &PartitionId, facts: &Facts) -> Result<Option<i64>, FactsError> {
         let mut search = Search::new(facts.log_start, facts.log_end);
         while let Some(end_max) = search.ask() {
-            let tail = ledger::read(&self.store, self.stage.name(), id, end_max).await?;
-            let tail = tail.filter(|tail| tail.end_offset > search.low());
-            let batch = match tail {
+            let mark = ledger::read_mark(&self.store, self.stage.name(), id, end_max).await?;
+            let batch = match mark.filter(|(end, _)| *end > search.low()) {
                 None => None,
-                Some(tail) => {
-                    let end = tail.end_offset;
-                    let question = move |probe: &Probe, id: &PartitionId| match tail.records {
-                        0 => Ok(false), // a gap, which proves nothing
-                        _ => Ok(tail.end(probe.record_at(id, end - 1)?).tail_matches == Some(true)),
-                    };
-                    Some((end, self.ask(id, question).await?))
+                Some((end, mark)) => {
+                    let found = self.ask(id, move |probe, id| probe.record_at(id, end - 1)).await?;
+                    Some((end, found == Some(mark)))
                 }
             };
             search.answer(end_max, batch);

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use tokio::task::JoinSet;
 
 use crate::assignment::{Assignments, Event};
 use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig};
@@ -19,6 +20,7 @@ use crate::delivery::Delivery;
 use crate::group::Group;
 use crate::http::{self, Health};
 use crate::inserts::Inserts;
+use crate::lives::Lives;
 use crate::member::{Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
@@ -156,13 +158,16 @@ pub async fn run<S: Stage>(
     let lease_life = Duration::from_secs(options.delivery.lease_s);
     let concurrency = options.delivery.concurrency;
     let inserts = Inserts::new(store.clone(), lease_life, metrics.clone());
-    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone())
-        .with_concurrency(options.topics.iter().map(|(topic, _)| topic.as_str()), concurrency);
+    let topics = options.topics.iter().map(|(topic, _)| topic.as_str());
+    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone(), topics, concurrency);
     let delivery = Arc::new(delivery);
     let write_epoch = WriteEpoch::default();
-    let following = stage
-        .has_epochs()
-        .then(|| tokio::spawn(write_epoch.clone().follow(store.clone())));
+    let lives = Lives::default();
+    let mut following = JoinSet::new();
+    following.spawn(lives.clone().follow(store.clone(), stage.name()));
+    if stage.has_epochs() {
+        following.spawn(write_epoch.clone().follow(store.clone()));
+    }
     let resolver = Arc::new(Resolver {
         probe: probe.clone(),
         store,
@@ -189,16 +194,14 @@ pub async fn run<S: Stage>(
         delivery,
         probe,
         events,
-        member_options(&options, write_epoch),
+        member_options(&options, write_epoch, lives),
         metrics,
         health.clone(),
     );
     let app = http::routes(health, Arc::new(registry));
-    let ended = serve_and_poll(member, listener, app, shutdown).await;
-    if let Some(following) = following {
-        following.abort();
-    }
-    ended?.map_err(kafka_error)
+    serve_and_poll(member, listener, app, shutdown)
+        .await?
+        .map_err(kafka_error)
 }
 
 /// Polls on a thread of its own and serves HTTP until the end of either.
@@ -247,7 +250,7 @@ fn member_config(options: &RunOptions) -> ClientConfig {
     config
 }
 
-fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOptions {
+fn member_options(options: &RunOptions, write_epoch: WriteEpoch, lives: Lives) -> MemberOptions {
     MemberOptions {
         limits: Limits {
             rows_max: options.batch.rows_max,
@@ -264,6 +267,7 @@ fn member_options(options: &RunOptions, write_epoch: WriteEpoch) -> MemberOption
         },
         max_clock_skew_ms: options.completeness.max_clock_skew_ms(),
         write_epoch,
+        lives,
     }
 }
 

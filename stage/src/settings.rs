@@ -50,7 +50,7 @@ impl BatchConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliveryConfig {
-    /// Batches that are prepared and inserted at a time.
+    /// Batches of a topic that are prepared and inserted at a time.
     pub concurrency: usize,
     /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
     pub buffer_bytes_max: usize,
@@ -126,8 +126,8 @@ pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompletenessConfig {
-    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. What comes behind
-    /// the watermark is late: added all the same, counted, and a revision of its hour.
+    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. A record whose hour
+    /// ended at or before the watermark is late: added all the same, counted, and a revision of its hour.
     pub allowed_lateness_s: u64,
     /// A partition that has no new record for so long, all of it stored, is complete up to now, less the allowed lateness,
     /// seconds. 0: as soon as all of it is stored.

@@ -24,6 +24,13 @@ const STEPS: usize = 120;
 fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut world = World::new(seed.is_multiple_of(2));
+    if random.random_bool(0.2) {
+        // There is a log before there are stages, and an operator says where they are to begin in it.
+        for _ in 0..random.random_range(1..20) {
+            world.append(random);
+        }
+        world.committed = Some((random.random_range(0..=world.log_end()), String::new()));
+    }
     let mut dead_writers: Vec<Job> = Vec::new();
     let mut life = Life::begin(&mut world, &mut dead_writers, random);
     for _ in 0..STEPS {
@@ -34,20 +41,15 @@ fn run(seed: u64) {
             _ if random.random_bool(0.01) => {
                 let offset = match (&world.committed, world.ledger.is_empty()) {
                     (Some((offset, _)), false) => *offset,
-                    _ => 0, // an offset without a ledger is where an operator wants to begin
+                    _ => 0, // where the first batch is under way it is too late to choose another beginning
                 };
                 world.committed = Some((random.random_range(0..=offset), String::new()));
                 dead_writers.clear();
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
             // An operator stops the stages, restores the tables, and starts them again.
-            _ if world.by_offset && random.random_bool(0.005) => {
-                // With nothing restored at all, a commit without metadata is where an operator wants to begin.
-                let reset = world
-                    .committed
-                    .as_ref()
-                    .is_some_and(|(_, metadata)| metadata.is_empty());
-                let least = usize::from(reset || world.log_start > 0).min(world.ledger.len());
+            _ if random.random_bool(0.005) => {
+                let least = usize::from(world.log_start > 0).min(world.ledger.len());
                 world.restore(random.random_range(least..=world.ledger.len()));
                 dead_writers.clear();
                 life = Life::begin(&mut world, &mut dead_writers, random);
@@ -61,7 +63,10 @@ fn run(seed: u64) {
             80..92 => life.deliver(&mut world, random),
             92..97 => {
                 // kill -9; what it had sent may land later: rows only after the answer that they are begun
-                let sent = |job: &Job| job.how != How::Fill && (world.by_offset || world.has_begun(job));
+                let sent = |job: &Job| match world.by_offset {
+                    true => job.how != How::Fill,
+                    false => world.has_begun(job),
+                };
                 dead_writers.extend(life.job.take().filter(sent));
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
@@ -102,7 +107,8 @@ fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
 }
 
 fn check(world: &World, seed: u64) {
-    for offset in &world.produced {
+    let begin = world.begin.unwrap_or(0);
+    for offset in world.produced.iter().filter(|offset| **offset >= begin) {
         let is_told = world.lost.iter().any(|gap| (gap.start..gap.end).contains(offset));
         match world.rows.get(offset) {
             None => assert!(is_told, "seed {seed}: offset {offset} is lost and nobody was told"),
@@ -117,7 +123,7 @@ fn check(world: &World, seed: u64) {
     let mut ledger = world.ledger.clone();
     ledger.sort_unstable();
     ledger.dedup();
-    let mut end = 0;
+    let mut end = begin;
     for (start, next) in ledger {
         assert_eq!(start, end, "seed {seed}: the ledger has a hole or an overlap");
         end = next;

@@ -112,6 +112,15 @@ impl Store {
         lease.await.map_err(classify)
     }
 
+    /// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
+    pub async fn days_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
+        let query = "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
+             extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) \
+             from system.tables where database = currentDatabase() and name = ?";
+        let days = self.client.query(query).bind(table).fetch_one::<u32>().await;
+        Ok(Some(days.map_err(classify)?).filter(|&days| days > 0))
+    }
+
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").
     pub async fn insert(&self, table: &str, rows: &RecordBatch, token: &str, lease_ms: i64) -> Result<(), StoreError> {
         let body = Bytes::from(encode(rows, lease_ms).map_err(|error| StoreError::Fatal(error.to_string()))?);
@@ -213,10 +222,10 @@ fn by_code(code: Option<u32>, message: String) -> StoreError {
         Some(
             6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691,
         ) => StoreError::Content(message),
-        // What an operator has to change: unknown table, column, setting, function; syntax; rights.
-        Some(10 | 16 | 47 | 60 | 62 | 81 | 115 | 193 | 194 | 452 | 497 | 516) => StoreError::Fatal(message),
-        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, unknown: they pass, or an operator mends
-        // them, and a repeated insert under the same token does no harm.
+        // What another release has to change: unknown column, setting, function; syntax.
+        Some(10 | 16 | 47 | 62 | 115 | 452) => StoreError::Fatal(message),
+        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, a table that is away, a password or a right that is
+        // being changed, unknown: they pass, or an operator mends them, and a repeated insert under the same token does no harm.
         _ => StoreError::Unknown(message),
     }
 }
@@ -241,7 +250,8 @@ mod tests {
             "lease"
         );
         assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "content");
-        assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "fatal");
+        assert_eq!(class("Code: 16. DB::Exception: No such column"), "fatal");
+        assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "unknown");
         assert_eq!(class("Code: 252. DB::Exception: Too many parts"), "unknown");
         assert_eq!(class("502 Bad Gateway"), "unknown");
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use horolog_schemas::{Decoded, Decoder, Kind, Origin, PartitionKey, WriterSchemas, pieces, rows};
-use horolog_stage::range::{Filling, PartitionId, Range, fingerprint};
+use horolog_stage::range::{Filling, PartitionId, Range, RecordMark};
 
 use super::{BATCH, Step, payloads, records};
 
@@ -129,6 +129,9 @@ pub fn to_wire() -> Step {
 pub fn ledger() -> Step {
     let range = fill(&payloads(BATCH, SERIES));
     step(move || {
-        black_box((range.timestamps_ms(), range.last().map(|record| fingerprint(&record))));
+        black_box((
+            range.timestamps_ms(),
+            range.last().map(|record| RecordMark::of(&record)),
+        ));
     })
 }

@@ -62,6 +62,55 @@ fn goes_on_behind_the_last_batch_that_is_as_it_was() {
     assert_eq!(lives, [(1, 600), (2, 750 - begin as u64)]);
 }
 
+/// What was lost had been read by one stage alone: the other has no way to see it, and takes the new life over.
+#[test]
+fn both_stages_count_the_same_life_when_only_one_had_read_what_was_lost() {
+    for (number, ahead) in ["ingest", "aggregate"].into_iter().enumerate() {
+        let flow = Flow::new(Bed::shared(), &format!("lost-by-{number}"), 1);
+        let records = samples(&flow, 0..600);
+        let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+        flow.bed.produce(&flow.topic, 0, &records[..300]);
+        flow.count_sent(300);
+        flow.wait_until_stored();
+        let [behind, other] = match ahead {
+            "ingest" => [1, 0],
+            _ => [0, 1],
+        };
+        stages[behind].kill9();
+        flow.bed.produce(&flow.topic, 0, &records[300..]);
+        wait_until(STORED_DEADLINE, "one stage has all", || {
+            ends(&flow, ahead, 1).last().is_some_and(|&(_, end)| end == 600)
+        });
+        stages[other].kill9();
+        lose_the_end(&flow, &records, 450, &samples(&flow, 1_000..1_200));
+        let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+        let behind = ["ingest", "aggregate"][behind];
+        // It may have gone on for a while before it knew, in the life that it knew.
+        wait_until(STORED_DEADLINE, &format!("{behind} counts a second life"), || {
+            let lives = "select count() from batch_ledger where log_epoch = 2 and entry = 'epoch'";
+            flow.bed.one::<u64>(&format!(
+                "{lives} and stage = '{behind}' and kafka_topic = '{}'",
+                flow.topic
+            )) > 0
+        });
+        flow.bed.produce(&flow.topic, 0, &samples(&flow, 2_000..2_010));
+        for stage in ["ingest", "aggregate"] {
+            wait_until(STORED_DEADLINE, &format!("{stage} has the new end"), || {
+                ends(&flow, stage, 2).last().is_some_and(|&(_, end)| end == 660)
+            });
+        }
+        let (old, new) = (ends(&flow, behind, 1), ends(&flow, behind, 2));
+        assert_eq!(old.last().map(|&(_, end)| end), new.first().map(|&(start, _)| start));
+        assert!(old.last().is_some_and(|&(_, end)| end >= 300), "{old:?}");
+        let progress: Vec<(u32, i64)> = flow.bed.sql(&format!(
+            "select log_epoch, max(aggregated_end) from partition_progress where kafka_topic = '{}' group by log_epoch \
+             order by log_epoch desc limit 1",
+            flow.topic
+        ));
+        assert_eq!(progress, [(2, 660)]);
+    }
+}
+
 #[test]
 fn a_pending_batch_is_not_repeated_with_other_records() {
     let flow = Flow::new(Bed::shared(), "lost-pending", 1);

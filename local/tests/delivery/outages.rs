@@ -53,7 +53,7 @@ fn survives_kills_at_random_moments() {
 fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     let bed = Bed::start(); // others must not see its servers die
     let flow = Flow::new(&bed, "outage", 2);
-    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    let stages = [flow.ingest(&[]), flow.aggregate(&[])];
     flow.produce(1_000);
     flow.wait_until_stored();
     bed.kill_engine();
@@ -65,6 +65,22 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     std::thread::sleep(Duration::from_secs(2)); // the outage
     bed.start_broker();
     flow.produce(1_000);
+    flow.wait_until_stored();
+    // So is a table that is away: they say so, and go on by themselves when it is back.
+    let rename = |from: &str, to: &str| {
+        for table in ["metrics", "metrics_hourly"] {
+            bed.execute(&format!("rename table {table}{from} to {table}{to}"));
+        }
+    };
+    rename("", "_away");
+    flow.produce(1_000);
+    for stage in &stages {
+        wait_until(STORED_DEADLINE, "the stage says that it waits", || {
+            let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
+            said.contains("clickhouse does not take batches, repeating: Code: 60")
+        });
+    }
+    rename("_away", "");
     flow.wait_until_stored();
     flow.assert_exactly_once();
 }

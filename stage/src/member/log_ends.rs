@@ -108,7 +108,9 @@ impl<S: Stage> Member<S> {
         let waiting = assignments.resolving_for(RESOLVING_MAX);
         drop(assignments);
         if stopped > 0 {
-            return Some(format!("{stopped} partitions are stopped by errors: see the log"));
+            return Some(format!(
+                "{stopped} partitions are stopped by errors: see the log, mend the cause, then restart this process"
+            ));
         }
         if waiting > 0 {
             return Some(format!(
@@ -139,6 +141,16 @@ impl<S: Stage> Member<S> {
             drop(assignments);
             return self.start_anew(&[slot]);
         }
+        let others = self.options.lives.of(&partition.id);
+        if others > partition.log_epoch() {
+            let is_over = partition.end_life();
+            if is_over {
+                tracing::warn!(partition = %partition.id, log_epoch = others, "another stage counts a later life of the log");
+                drop(assignments);
+                self.start_anew(&[slot]);
+            }
+            return;
+        }
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);
         let next_offset = partition.next_offset();
@@ -159,14 +171,14 @@ impl<S: Stage> Member<S> {
             .set(partition.watermark_ms() / 1000);
         drop(assignments);
         if let Some(progress) = progress {
-            self.write_progress(progress);
+            self.write_progress(progress, log_end.asked_at_ms);
         }
     }
 
-    fn write_progress(&self, progress: Progress) {
+    fn write_progress(&self, progress: Progress, owned_at_ms: i64) {
         let delivery = self.delivery.clone();
         self.runtime
-            .spawn(async move { delivery.insert_progress(&progress).await });
+            .spawn(async move { delivery.insert_progress(&progress, owned_at_ms).await });
     }
 }
 

@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
 fn partition() -> Partition {
     let plan = Plan {
         log_epoch: 1,
-        new_epoch: false,
+        beginning: None,
         start: 10,
         fetch_from: 10,
         gap: None,

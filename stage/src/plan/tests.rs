@@ -11,6 +11,7 @@ const LOG: Facts = Facts {
     rows_end: None,
     begun: None,
     pending_matches: None,
+    others_epoch: 0,
     surviving_end: None,
 };
 
@@ -37,6 +38,7 @@ fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
     Some(LedgerEnd {
         log_epoch,
         end,
+        watermark_ms: 0,
         tail_matches: Some(true),
     })
 }
@@ -44,7 +46,7 @@ fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
 fn plain(start: i64) -> Plan {
     Plan {
         log_epoch: 1,
-        new_epoch: false,
+        beginning: None,
         start,
         fetch_from: start,
         gap: None,
@@ -57,7 +59,7 @@ fn plain(start: i64) -> Plan {
 fn second_life(start: i64) -> Plan {
     Plan {
         log_epoch: 2,
-        new_epoch: true,
+        beginning: Some(Beginning::NewLife),
         ..plain(start)
     }
 }
@@ -163,6 +165,7 @@ fn an_answer_that_is_only_too_short_is_told_from_a_log_with_other_records() {
     let short = Facts {
         committed: committed(1_100, 1, None),
         ledger: ledger(1, 1_100).map(|ledger| LedgerEnd {
+            watermark_ms: 0,
             tail_matches: None,
             ..ledger
         }),
@@ -219,7 +222,7 @@ fn a_log_that_was_cut_inside_a_batch_whose_intent_is_lost_too_is_not_taken_for_w
         surviving_end: Some(100),
         ..LOG
     };
-    assert!(decide(&facts).new_epoch);
+    assert_eq!(decide(&facts).beginning, Some(Beginning::NewLife));
 }
 
 #[test]
@@ -254,6 +257,7 @@ fn a_log_that_lost_its_end_and_got_another_goes_on_behind_the_last_batch_that_su
     let facts = Facts {
         committed: committed(100, 1, None),
         ledger: Some(LedgerEnd {
+            watermark_ms: 0,
             tail_matches: Some(false),
             ..ledger(1, 100).unwrap()
         }),
@@ -296,13 +300,14 @@ fn a_longer_log_with_another_tail_is_a_new_life() {
     let ledger = Some(LedgerEnd {
         log_epoch: 3,
         end: 100,
+        watermark_ms: 0,
         tail_matches: Some(false),
     });
     assert_eq!(
         decide(&Facts { ledger, ..LOG }),
         Plan {
             log_epoch: 4,
-            new_epoch: true,
+            beginning: Some(Beginning::NewLife),
             ..plain(0)
         }
     );
@@ -313,6 +318,7 @@ fn a_commit_of_an_earlier_life_says_nothing() {
     let ledger = Some(LedgerEnd {
         log_epoch: 2,
         end: 0,
+        watermark_ms: 0,
         tail_matches: None,
     });
     let facts = Facts {
@@ -456,4 +462,102 @@ fn a_crash_while_filling_is_filled_again() {
         ..LOG
     };
     assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
+}
+
+#[test]
+fn takes_over_a_life_that_another_stage_counts_once_nothing_is_pending() {
+    let facts = |end| Facts {
+        committed: committed(100, 1, end),
+        ledger: ledger(1, 100),
+        others_epoch: 3,
+        ..LOG
+    };
+    let taken_over = Plan {
+        log_epoch: 3,
+        beginning: Some(Beginning::TakenOver),
+        ..plain(100)
+    };
+    assert_eq!(decide(&facts(None)), taken_over);
+    let pending = decide(&facts(Some(150)));
+    assert_eq!((pending.log_epoch, pending.beginning), (1, None), "{pending:?}");
+    let first = Facts { others_epoch: 3, ..LOG };
+    assert_eq!(decide(&first).start, 0);
+    assert_eq!(
+        decide(&first).log_epoch,
+        3,
+        "whoever comes later begins in the life of the others"
+    );
+}
+
+#[test]
+fn a_life_that_two_stages_saw_begin_has_one_number() {
+    let recreated = |others_epoch| Facts {
+        committed: committed(100, 1, None),
+        ledger: ledger(1, 100),
+        log_end: 50,
+        others_epoch,
+        ..LOG
+    };
+    for (others_epoch, log_epoch) in [(0, 2), (1, 2), (2, 2), (4, 4)] {
+        let plan = decide(&recreated(others_epoch));
+        assert_eq!((plan.log_epoch, plan.beginning), (log_epoch, Some(Beginning::NewLife)));
+    }
+}
+
+#[test]
+fn a_start_that_an_operator_chose_is_told_to_the_ledger_and_kept() {
+    let chosen = Facts {
+        committed: Some(Committed {
+            offset: 700,
+            metadata: None,
+        }),
+        ..LOG
+    };
+    assert_eq!(
+        decide(&chosen),
+        Plan {
+            beginning: Some(Beginning::Chosen),
+            ..plain(700)
+        }
+    );
+    // The first batch dies with its rows stored.
+    let died = Facts {
+        committed: committed(700, 1, Some(750)),
+        ledger: Some(LedgerEnd {
+            log_epoch: 1,
+            end: 700,
+            watermark_ms: 0,
+            tail_matches: None,
+        }),
+        rows_end: Some(750),
+        ..LOG
+    };
+    assert_eq!(
+        decide(&died),
+        Plan {
+            recovery: Some(Recovery::Repeat(intent(750))),
+            ..plain(700)
+        }
+    );
+}
+
+#[test]
+fn a_batch_that_was_begun_is_repeated_also_where_it_was_to_fill_up() {
+    let fill = Intent {
+        fill: true,
+        ..intent(200)
+    };
+    let facts = Facts {
+        committed: Some(Committed {
+            offset: 150,
+            metadata: Some(CommitMetadata::new(1, Some(fill))),
+        }),
+        ledger: ledger(1, 150),
+        begun: Some(Begun {
+            start: 150,
+            intent: intent(200),
+        }),
+        ..LOG
+    };
+    assert_eq!(decide(&facts).recovery, Some(Recovery::Repeat(intent(200))));
 }

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::world::World;
 use crate::delivery::{Delivered, How, Job};
 use crate::partition::{Completeness, Limits, Partition, Wanted};
-use crate::plan::{Begun, decide};
+use crate::plan::{Beginning, Begun, decide};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
@@ -28,7 +28,13 @@ impl Life {
         if plan.repeats_a_part() {
             dead_writers.clear();
         }
-        assert!(!plan.new_epoch, "nothing was made again: {plan:?}");
+        assert!(
+            matches!(plan.beginning, None | Some(Beginning::Chosen)),
+            "nothing was made again: {plan:?}"
+        );
+        if plan.beginning.is_some() {
+            world.begin = Some(plan.start);
+        }
         if let Some(gap) = plan.gap {
             world.lost.push(gap);
             if !plan.repeats_a_part() {

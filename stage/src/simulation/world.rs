@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) committed: Option<(i64, String)>,
     tokens: HashMap<String, Content>,
     pub(super) rows: BTreeMap<i64, u32>,
+    /// Where an operator wanted the ledger to begin.
+    pub(super) begin: Option<i64>,
     pub(super) ledger: Vec<(i64, i64)>,
     /// Ranges of which it was told that the log lost them unread.
     pub(super) lost: Vec<Gap>,
@@ -50,7 +52,7 @@ impl World {
         self.produced.push(self.log_end() + hole);
     }
 
-    fn log_end(&self) -> i64 {
+    pub(super) fn log_end(&self) -> i64 {
         self.produced.last().map_or(0, |last| last + 1)
     }
 
@@ -84,6 +86,7 @@ impl World {
         let end = self.ledger.last().map_or(0, |&(_, end)| end);
         self.rows.retain(|&offset, _| offset < end);
         self.epochs.retain(|&start, _| start < end);
+        self.begun.retain(|begun| begun.start < end);
         self.tokens.clear();
     }
 
@@ -103,10 +106,11 @@ impl World {
             offset: *offset,
             metadata: CommitMetadata::decode(metadata).unwrap(),
         });
-        let end = self.ledger.iter().map(|&(_, end)| end).max();
+        let end = self.ledger.iter().map(|&(_, end)| end).max().or(self.begin);
         let ledger = end.map(|end| LedgerEnd {
             log_epoch: 1,
             end,
+            watermark_ms: 0,
             tail_matches: Some(true),
         });
         let from = [committed.map(|c| c.offset), end]
@@ -128,6 +132,7 @@ impl World {
             rows_end: rows_end.filter(|_| self.by_offset),
             begun: begun.copied(),
             pending_matches: Some(true),
+            others_epoch: 0,
             surviving_end: None,
         }
     }
