@@ -87,6 +87,24 @@ fn an_administrator_of_one_tenant_hands_out_that_tenant_alone() {
 }
 
 #[test]
+fn an_administrator_of_some_teams_hands_out_those_teams_alone() {
+    let admin = make_key("admin", "teamed", json!({"teams": ["red", "blue"]}));
+    let keys = [json!({}), json!({"teams": ["red", "green"]}), json!({"teams": ["red"]})];
+    for (more, created, changed) in [(&keys[0], 403, 403), (&keys[1], 403, 403), (&keys[2], 201, 200)] {
+        let mut body = json!({"name": "x", "role": "auditor", "tenant": "teamed"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = call(&admin.token, Method::POST, KEYS, Some(&body));
+        assert_eq!(answer.status, created, "{more}: {}", answer.text);
+        let existing = make_key("auditor", "teamed", more.clone());
+        for change in ["rotate", "revoke"] {
+            let path = format!("{KEYS}/{}/{change}", existing.id);
+            let answer = call(&admin.token, Method::POST, &path, Some(&json!({})));
+            assert_eq!(answer.status, changed, "{change} {more}: {}", answer.text);
+        }
+    }
+}
+
+#[test]
 fn a_key_does_what_its_scopes_say_from_where_and_until_when_they_say() {
     let scoped = make_key("auditor", "scoped", json!({"scopes": ["audit:count"]}));
     assert_eq!(get_as(&scoped.token, "/v1/audit/counts").status, 200);

@@ -11,13 +11,14 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use horolog_schemas::AuditStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::changes::{Changes, OVERLAP_DEFAULT_S};
 use crate::access::gate::Gate;
 use crate::access::key::Key;
 use crate::access::last_use::Use;
@@ -28,11 +29,6 @@ use crate::access::trail::{Act, Actor};
 use crate::access::{KeyLimits, Permission, Principal, Role, TenantGrant, TenantId};
 use crate::api::body::JsonBody;
 use crate::api::{Api, Named, Problem};
-
-/// The old secret of a rotated key is taken for so long, unless said otherwise. Seconds.
-const OVERLAP_DEFAULT_S: u32 = 86_400;
-/// And for so long at most. Seconds.
-const OVERLAP_MAX_S: u32 = 30 * 86_400;
 
 /// What administrators do.
 pub fn routes() -> OpenApiRouter<Api> {
@@ -144,18 +140,10 @@ pub async fn list(State(api): State<Api>, principal: Principal) -> Json<KeysAnsw
 )]
 pub async fn create(
     State(api): State<Api>,
-    principal: Principal,
     actor: Actor,
     JsonBody(new): JsonBody<NewKey>,
 ) -> Result<(StatusCode, Json<KeyAndToken>), Problem> {
-    if !principal.facts().tenant.covers(&new.tenant) {
-        return Err(Problem::forbidden("tenant is not the tenant of this key"));
-    }
-    let by = principal.facts().identity.to_string();
-    let (key, token) = new.make(&by, Utc::now())?;
-    // First the trail: a key that nobody can account for is worse than an account of a key that was not made.
-    record(&api.gate, &actor, "key.create", &key).await?;
-    api.gate.keys.add(std::slice::from_ref(&key)).await?;
+    let (key, token) = Changes::new(&api.gate, &actor).create(new).await?;
     Ok((StatusCode::CREATED, Json(answer(&key, &token))))
 }
 
@@ -187,17 +175,7 @@ pub async fn rotate(
     JsonBody(rotation): JsonBody<Rotation>,
 ) -> Result<Json<KeyAndToken>, Problem> {
     let overlap_s = rotation.overlap_s.unwrap_or(OVERLAP_DEFAULT_S);
-    if overlap_s > OVERLAP_MAX_S {
-        return Err(Problem::parameter(
-            "overlap_s",
-            format!("expected at most {OVERLAP_MAX_S}"),
-        ));
-    }
-    record(&api.gate, &actor, "key.rotate", &key).await?;
-    let (token, now) = (Token::random(&key.id), Utc::now());
-    let hash = token.hash();
-    let change = move |key: &mut Key| key.rotate(hash, now, TimeDelta::seconds(overlap_s.into()));
-    let key = api.gate.keys.change(&key.id, change).await?;
+    let (key, token) = Changes::new(&api.gate, &actor).rotate(&key, overlap_s).await?;
     Ok(Json(answer(&key, &token)))
 }
 
@@ -211,20 +189,10 @@ pub async fn rotate(
 )]
 pub async fn revoke(
     State(api): State<Api>,
-    principal: Principal,
     actor: Actor,
     VisibleKey(key): VisibleKey,
 ) -> Result<Json<KeyView>, Problem> {
-    // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
-    if let Err(problem) = record(&api.gate, &actor, "key.revoke", &key).await {
-        tracing::error!(%problem, key = %key.id, by = %principal.facts().identity, "a key is revoked without a trail");
-    }
-    let now = Utc::now();
-    let change = move |key: &mut Key| {
-        key.revoked_at.get_or_insert(now);
-        Ok(())
-    };
-    let key = api.gate.keys.change(&key.id, change).await?;
+    let key = Changes::new(&api.gate, &actor).revoke(&key).await?;
     Ok(Json(KeyView::with_last_use(&key, &api.gate)))
 }
 
@@ -257,17 +225,7 @@ fn answer(key: &Key, token: &Token) -> KeyAndToken {
     }
 }
 
-async fn record(gate: &Gate, actor: &Actor, action: &'static str, key: &Key) -> Result<(), Problem> {
-    let facts = BTreeMap::from([
-        ("name".to_owned(), key.name.clone()),
-        ("key_role".to_owned(), key.role.to_string()),
-        ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
-    ]);
-    let act = act(gate.tenant_of(&key.tenant), action, "key", key.id.as_str(), facts);
-    gate.trail.record(actor, act).await
-}
-
-/// A change, or a look, of an administrator's that succeeds.
+/// A look of an administrator's, which succeeds.
 pub(super) fn act(
     tenant: TenantId,
     action: &'static str,

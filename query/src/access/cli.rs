@@ -4,7 +4,6 @@
 //! events. It is how the first key comes about, and how an administrator who lost theirs gets back in: whoever can write to
 //! Kafka as the service does is above all keys.
 
-use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -12,17 +11,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::ValueEnum;
-use horolog_schemas::AuditStatus;
 use ipnet::IpNet;
 
+use crate::access::changes::{Changes, OVERLAP_DEFAULT_S, operator};
 use crate::access::gate::Gate;
 use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
 use crate::access::new_key::NewKey;
 use crate::access::review::review_of;
 use crate::access::token::{KeyId, Token};
-use crate::access::trail::{Act, Actor};
+use crate::access::trail::Actor;
 use crate::access::{KeyLimits, Permission, Role, TenantGrant, review_table};
 use crate::api::{Problem, RequestId};
 use crate::config::QueryConfig;
@@ -55,7 +54,7 @@ pub enum KeysCommand {
         /// The key.
         id: String,
         /// How long the secret before is taken. Seconds.
-        #[arg(long, default_value_t = 86_400)]
+        #[arg(long, default_value_t = OVERLAP_DEFAULT_S)]
         overlap_s: u32,
     },
     /// End a key, at once and for good.
@@ -126,34 +125,38 @@ impl FromStr for Wanted {
 /// Runs `horolog-query keys …`.
 pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<()> {
     let gate = Gate::open(config).await?;
+    let actor = Actor {
+        principal: None,
+        from: None,
+        user_agent: format!("horolog-query/{}", env!("CARGO_PKG_VERSION")),
+        request: RequestId::new(),
+    };
+    let changes = Changes::new(&gate, &actor);
     match command {
         KeysCommand::Ensure {
             folder,
             requests_per_hour,
             keys,
-        } => ensure(&gate, folder, *requests_per_hour, keys).await,
-        KeysCommand::Create(options) => create(&gate, options).await,
+        } => ensure(&gate, &changes, folder, *requests_per_hour, keys).await,
+        KeysCommand::Create(options) => create(&changes, options).await,
         KeysCommand::List { json } => review(&gate, *json),
         KeysCommand::Rotate { id, overlap_s } => {
-            let key = known(&gate, id)?;
-            let (token, now) = (Token::random(&key.id), Utc::now());
-            let (hash, overlap) = (token.hash(), TimeDelta::seconds((*overlap_s).into()));
-            record(&gate, "key.rotate", &key).await?;
-            gate.keys
-                .change(&key.id, move |key| key.rotate(hash, now, overlap))
-                .await?;
+            let (_, token) = changes.rotate(&known(&gate, id)?, *overlap_s).await.map_err(named)?;
             println!("{}", token.expose());
             Ok(())
         }
         KeysCommand::Revoke { id } => {
-            let (key, now) = (known(&gate, id)?, Utc::now());
-            let revoke = move |key: &mut Key| {
-                key.revoked_at.get_or_insert(now);
-                Ok(())
-            };
-            gate.keys.change(&key.id, revoke).await?;
-            Ok(record(&gate, "key.revoke", &key).await?)
+            changes.revoke(&known(&gate, id)?).await?;
+            Ok(())
         }
+    }
+}
+
+/// A problem that names the option to change, where there is one.
+fn named(problem: Problem) -> anyhow::Error {
+    match problem.named_parameter() {
+        Some(name) => anyhow!("{name}: {problem}"),
+        None => problem.into(),
     }
 }
 
@@ -168,7 +171,7 @@ fn review(gate: &Gate, is_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn create(gate: &Gate, options: &CreateOptions) -> anyhow::Result<()> {
+async fn create(changes: &Changes<'_>, options: &CreateOptions) -> anyhow::Result<()> {
     let new = NewKey {
         name: options.name.clone(),
         role: options.role,
@@ -180,15 +183,18 @@ async fn create(gate: &Gate, options: &CreateOptions) -> anyhow::Result<()> {
         limits: options.limits,
         expires_at: options.expires_at,
     };
-    let named = |problem: Problem| anyhow!("{}: {problem}", problem.named_parameter().unwrap_or_default());
-    let (key, token) = new.make(&operator(), Utc::now()).map_err(named)?;
-    record(gate, "key.create", &key).await?;
-    gate.keys.add(std::slice::from_ref(&key)).await?;
+    let (_, token) = changes.create(new).await.map_err(named)?;
     println!("{}", token.expose());
     Ok(())
 }
 
-async fn ensure(gate: &Gate, folder: &Path, requests_per_hour: u32, wanted: &[Wanted]) -> anyhow::Result<()> {
+async fn ensure(
+    gate: &Gate,
+    changes: &Changes<'_>,
+    folder: &Path,
+    requests_per_hour: u32,
+    wanted: &[Wanted],
+) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -210,11 +216,10 @@ async fn ensure(gate: &Gate, folder: &Path, requests_per_hour: u32, wanted: &[Wa
             Utc::now(),
         );
         key.requests_per_hour = requests_per_hour;
-        record(gate, "key.create", &key).await?;
         made.push((key, token, path));
     }
     let keys: Vec<Key> = made.iter().map(|(key, ..)| key.clone()).collect();
-    gate.keys.add(&keys).await?;
+    changes.add(&keys).await?;
     for (key, token, path) in made {
         write(&path, token.expose())?;
         println!("{}: {}, tenant {}", path.display(), key.role, key.tenant.as_str());
@@ -244,37 +249,4 @@ fn known(gate: &Gate, id: &str) -> anyhow::Result<Key> {
     let key = KeyId::parse(id).and_then(|id| gate.keys.get(&id));
     let key = key.with_context(|| format!("{id}: there is no such key; `horolog-query keys list` shows them"))?;
     Ok(Key::clone(&key))
-}
-
-/// Who runs this, as the system knows them.
-fn operator() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("operator:{user}")
-}
-
-async fn record(gate: &Gate, action: &'static str, key: &Key) -> anyhow::Result<()> {
-    let actor = Actor {
-        principal: None,
-        from: None,
-        user_agent: format!("horolog-query/{}", env!("CARGO_PKG_VERSION")),
-        request: RequestId::new(),
-    };
-    let act = Act {
-        tenant: gate.tenant_of(&key.tenant),
-        action,
-        resource_type: "key",
-        resource_id: key.id.to_string(),
-        status: AuditStatus::Success,
-        error: String::new(),
-        facts: BTreeMap::from([
-            ("caller".to_owned(), operator()),
-            ("name".to_owned(), key.name.clone()),
-            ("key_role".to_owned(), key.role.to_string()),
-            ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
-        ]),
-    };
-    gate.trail
-        .record(&actor, act)
-        .await
-        .context("the change could not be recorded in the audit trail")
 }

@@ -23,7 +23,8 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 const HOUR_S: u32 = 3_600;
-/// Callers that are remembered; those who were away for an hour are forgotten first, because their buckets are full.
+/// Callers that are remembered. Those who were away for an hour are forgotten first, because their buckets are full; then whoever
+/// was away longest.
 const CALLERS_MAX: usize = 10_000;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -54,6 +55,11 @@ impl Limits {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= CALLERS_MAX && !buckets.contains_key(&facts.identity) {
             buckets.retain(|_, bucket| bucket.used.elapsed() < Duration::from_secs(HOUR_S.into()));
+            if buckets.len() >= CALLERS_MAX {
+                let longest = buckets.iter().min_by_key(|(_, bucket)| bucket.used);
+                let longest = longest.map(|(identity, _)| identity.clone());
+                longest.and_then(|identity| buckets.remove(&identity));
+            }
         }
         let fresh = || Bucket {
             limiter: limiter(facts.requests_per_hour),

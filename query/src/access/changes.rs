@@ -1,0 +1,133 @@
+//! What is done to keys: made, rotated, revoked; the same over HTTP and in a terminal.
+//!
+//! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
+//! nothing is handed out that nobody could account for, since the trail is written first, and a leaked key is revoked even where it cannot be;
+//! nobody hands out what they are not given themselves, neither tenants nor teams.
+
+use std::collections::BTreeMap;
+
+use chrono::{TimeDelta, Utc};
+use horolog_schemas::AuditStatus;
+
+use crate::access::gate::Gate;
+use crate::access::key::Key;
+use crate::access::new_key::NewKey;
+use crate::access::token::Token;
+use crate::access::trail::{Act, Actor};
+use crate::access::{Principal, TenantGrant};
+use crate::api::Problem;
+
+/// The secret before is taken for so long after a rotation, unless said otherwise. Seconds.
+pub const OVERLAP_DEFAULT_S: u32 = 86_400;
+/// And for so long at most. Seconds.
+pub const OVERLAP_MAX_S: u32 = 30 * 86_400;
+
+/// Changes that somebody makes.
+pub struct Changes<'a> {
+    gate: &'a Gate,
+    actor: &'a Actor,
+    /// Who it is, as keys and the trail name them.
+    by: String,
+}
+
+impl<'a> Changes<'a> {
+    /// Of an administrator, or of whoever runs the service, who has no key and is above them all.
+    pub fn new(gate: &'a Gate, actor: &'a Actor) -> Self {
+        let principal = actor.principal.as_ref();
+        let by = principal.map_or_else(operator, |principal| principal.facts().identity.to_string());
+        Self { gate, actor, by }
+    }
+
+    /// Makes a key. Gives its first token, too.
+    pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
+        self.require(&new.tenant, new.teams.iter())?;
+        let (key, token) = new.make(&self.by, Utc::now())?;
+        self.add(std::slice::from_ref(&key)).await?;
+        Ok((key, token))
+    }
+
+    /// Keys that were made, all of them or none.
+    pub async fn add(&self, keys: &[Key]) -> Result<(), Problem> {
+        for key in keys {
+            self.record("key.create", key).await?;
+        }
+        self.gate.keys.add(keys).await
+    }
+
+    /// Gives a key a new secret; the one before is taken for `overlap_s` seconds yet. Gives the new token, too.
+    pub async fn rotate(&self, key: &Key, overlap_s: u32) -> Result<(Key, Token), Problem> {
+        self.require(&key.tenant, key.teams.iter())?;
+        if overlap_s > OVERLAP_MAX_S {
+            return Err(Problem::parameter(
+                "overlap_s",
+                format!("expected at most {OVERLAP_MAX_S}"),
+            ));
+        }
+        self.record("key.rotate", key).await?;
+        let (token, now) = (Token::random(&key.id), Utc::now());
+        let hash = token.hash();
+        let change = move |key: &mut Key| key.rotate(hash, now, TimeDelta::seconds(overlap_s.into()));
+        Ok((self.gate.keys.change(&key.id, change).await?, token))
+    }
+
+    /// Ends a key, at once and for good.
+    pub async fn revoke(&self, key: &Key) -> Result<Key, Problem> {
+        self.require(&key.tenant, key.teams.iter())?;
+        // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
+        if let Err(problem) = self.record("key.revoke", key).await {
+            tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
+        }
+        let now = Utc::now();
+        let change = move |key: &mut Key| {
+            key.revoked_at.get_or_insert(now);
+            Ok(())
+        };
+        self.gate.keys.change(&key.id, change).await
+    }
+
+    /// No tenants and no teams (all of them, where none are named) that are not theirs.
+    fn require<'t>(
+        &self,
+        tenant: &TenantGrant,
+        teams: impl ExactSizeIterator<Item = &'t String>,
+    ) -> Result<(), Problem> {
+        let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
+            return Ok(());
+        };
+        if !facts.tenant.covers(tenant) {
+            return Err(Problem::forbidden("tenant is not the tenant of this key"));
+        }
+        let is_all_teams = teams.len() == 0;
+        let mut teams = teams;
+        let are_theirs = facts.teams.is_empty() || (!is_all_teams && teams.all(|team| facts.teams.contains(team)));
+        match are_theirs {
+            true => Ok(()),
+            false => Err(Problem::forbidden("teams has to name teams of this key, and no others")),
+        }
+    }
+
+    async fn record(&self, action: &'static str, key: &Key) -> Result<(), Problem> {
+        let facts = BTreeMap::from([
+            ("caller".to_owned(), self.by.clone()),
+            ("name".to_owned(), key.name.clone()),
+            ("key_role".to_owned(), key.role.to_string()),
+            ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
+        ]);
+        let act = Act {
+            tenant: self.gate.tenant_of(&key.tenant),
+            action,
+            resource_type: "key",
+            resource_id: key.id.to_string(),
+            status: AuditStatus::Success,
+            error: String::new(),
+            facts,
+        };
+        self.gate.trail.record(self.actor, act).await
+    }
+}
+
+/// Who runs this, as the system knows them.
+pub(super) fn operator() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    format!("operator:{user}")
+}
