@@ -88,6 +88,11 @@ fn a_program_sees_pseudonyms_where_an_auditor_sees_people() {
         1,
         "a pseudonym can be followed"
     );
+    assert_eq!(
+        rows(&program, &format!("{EVENTS}?ip_address=10.1.2.0/24")).len(),
+        1,
+        "so can a network that stands for an address"
+    );
     let counts = |token: &str, by: &str| rows(token, &format!("/v1/audit/counts?by={by}"))[0]["value"].clone();
     assert_eq!(counts(&auditor, "user_id"), "ann@example.org");
     assert_eq!(counts(&program, "user_id"), pseudonym);

@@ -3,8 +3,9 @@
 //! Enters: a parameter's text. Leaves: microseconds since 1970, which order and compare. Never asks for the time.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use serde::de::Error as _;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -14,6 +15,8 @@ use crate::api::Problem;
 const MICROS_A_SECOND: i64 = 1_000_000;
 /// Past this many seconds (the year 5138) a number is milliseconds by mistake.
 const EPOCH_SECONDS_MAX: u64 = 99_999_999_999;
+/// What RFC 3339 can write: the years 0 to 9999.
+const RFC_3339_MICROS: RangeInclusive<i64> = -62_167_219_200 * MICROS_A_SECOND..=253_402_300_800 * MICROS_A_SECOND - 1;
 /// What `DateTime64(6)` of ClickHouse can hold: the years 1900 to 2299.
 const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_791_999 * MICROS_A_SECOND);
 
@@ -109,25 +112,21 @@ impl Instant {
 
     /// Parses one of the three forms.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
-        if let Ok(seconds) = text.parse::<i64>() {
-            return match seconds.unsigned_abs() <= EPOCH_SECONDS_MAX {
-                true => Ok(Self {
-                    micros: seconds * MICROS_A_SECOND,
-                }),
-                false => Err(InstantError::NotSeconds),
-            };
+        let micros = if let Ok(seconds) = text.parse::<i64>() {
+            if seconds.unsigned_abs() > EPOCH_SECONDS_MAX {
+                return Err(InstantError::NotSeconds);
+            }
+            seconds * MICROS_A_SECOND
+        } else if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            time.timestamp_micros()
+        } else {
+            let date = text.parse::<NaiveDate>().map_err(|_| InstantError::Form)?;
+            date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()
+        };
+        match RFC_3339_MICROS.contains(&micros) {
+            true => Ok(Self { micros }),
+            false => Err(InstantError::Form),
         }
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Ok(Self {
-                micros: time.timestamp_micros(),
-            });
-        }
-        let date = text.parse::<NaiveDate>().map_err(|_| InstantError::Form)?;
-        date.and_hms_opt(0, 0, 0)
-            .map(|time| Self {
-                micros: time.and_utc().timestamp_micros(),
-            })
-            .ok_or(InstantError::Form)
     }
 
     /// The first moment after it.
@@ -252,6 +251,23 @@ mod tests {
         let [early, late] = ["1000-01-01", "9999-12-31"].map(|text| Instant::parse(text).unwrap());
         assert_eq!((early.datetime_bound(), late.datetime_bound()), (0, u32::MAX));
         assert!(early.datetime64_bound() < 0 && late.datetime64_bound() < late.micros());
+    }
+
+    #[test]
+    fn what_rfc_3339_cannot_write_is_refused() {
+        for text in [
+            "-99999999999",
+            "-0001-01-01",
+            "+12345-01-01",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
+        ] {
+            assert_eq!(Instant::parse(text), Err(InstantError::Form), "{text}");
+        }
+        for text in ["0000-01-01", "9999-12-31T23:59:59.999999Z"] {
+            let moment = Instant::parse(text).unwrap();
+            assert_eq!(Instant::parse(&moment.to_rfc3339()), Ok(moment), "{text}");
+        }
     }
 
     #[test]

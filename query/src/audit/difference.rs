@@ -6,8 +6,10 @@
 //! and in number of changes. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -114,9 +116,39 @@ enum Parts<'a> {
     Array(Vec<&'a RawValue>),
 }
 
+/// The members of an object in which no name stands twice. One that has such a name is compared as a whole: readers differ in which of
+/// the two they take (RFC 8259, 4).
+struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Unique;
+        impl<'de> Visitor<'de> for Unique {
+            type Value = BTreeMap<String, &'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object without a name that stands twice")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a name stands twice"));
+                    }
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Unique).map(Self)
+    }
+}
+
 fn parts(value: &RawValue) -> Option<Parts<'_>> {
     match value.get().as_bytes().first()? {
-        b'{' => serde_json::from_str(value.get()).ok().map(Parts::Object),
+        b'{' => serde_json::from_str(value.get())
+            .ok()
+            .map(|Members(members)| Parts::Object(members)),
         b'[' => serde_json::from_str(value.get()).ok().map(Parts::Array),
         _ => None,
     }
@@ -192,6 +224,14 @@ mod tests {
                 .unwrap()
                 .contains("12345678901234567890123")
         );
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_hides_no_change() {
+        let (old, new) = (r#"{"a":1,"a":2}"#, r#"{"a":3,"a":2}"#);
+        let found = changes(old, new);
+        assert_eq!((&found[0]["op"], &found[0]["path"]), (&json!("replace"), &json!("")));
+        assert_eq!(changes(r#"{"x":{"a":1,"a":2}}"#, r#"{"x":{"a":2}}"#)[0]["path"], "/x");
     }
 
     #[test]

@@ -123,8 +123,8 @@ const STATUSES: [&str; 3] = ["success", "failure", "error"];
 /// What `source` can be.
 const SOURCES: [&str; 4] = ["ui", "api", "system", "webhook"];
 /// An address that is none (a host name) is in no range. Both as IPv6, IPv4 mapped: then one comparison does for all.
-const IN_NETWORK: &str = "ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and \
-    toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0)";
+const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
+    ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0))";
 /// The expression is that of the index `words` of the table, see its migration.
 const HAS_WORDS: &str = "hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words:Array(String)})";
 const FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
@@ -260,7 +260,7 @@ impl Conditions {
         }
         match self.network {
             Some(network) => select
-                .and(IN_NETWORK)
+                .and_if(IN_NETWORK, "ip_address", text("ip_address"))
                 .bind("ip_first", Parameter::Text(network.first().to_string()))
                 .bind("ip_last", Parameter::Text(network.last().to_string())),
             None => select.and_if("r.ip_address = {ip_address:String}", "ip_address", text("ip_address")),

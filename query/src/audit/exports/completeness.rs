@@ -57,25 +57,30 @@ pub fn bound(filter: &BTreeMap<String, String>, name: &str) -> Option<Instant> {
     filter.get(name).and_then(|text| Instant::parse(text).ok())
 }
 
-/// The earliest of the newest records of the partitions, in the last life of the log. A partition that is silent holds it back:
+/// The earliest of the newest records of the partitions, each in the last life of its log. A partition that is silent holds it back:
 /// nobody has said that there is nothing under way in it. Milliseconds since 1970.
 fn complete_through(logs: &[Log]) -> Option<i64> {
-    let life = logs.iter().map(|log| log.log_epoch).max()?;
-    let newest = logs.iter().filter(|log| log.log_epoch == life);
-    newest.map(|log| log.newest_record_at).min()
+    let last = of_each_partition(logs, |log, known| log.log_epoch > known.log_epoch);
+    last.map(|log| log.newest_record_at).min()
+}
+
+/// One life of each partition's log: the one that is better than all others.
+fn of_each_partition(logs: &[Log], is_better: fn(&Log, &Log) -> bool) -> impl Iterator<Item = &Log> {
+    let mut best: BTreeMap<i32, &Log> = BTreeMap::new();
+    for log in logs {
+        let known = best.entry(log.partition).or_insert(log);
+        if is_better(log, known) {
+            *known = log;
+        }
+    }
+    best.into_values()
 }
 
 /// The latest of the oldest records of those partitions whose ledger does not begin with the first offset, in the first life that it
 /// knows of them. Milliseconds since 1970.
 fn begins(logs: &[Log]) -> Option<i64> {
-    let mut first: BTreeMap<i32, &Log> = BTreeMap::new();
-    for log in logs {
-        let known = first.entry(log.partition).or_insert(log);
-        if log.log_epoch < known.log_epoch {
-            *known = log;
-        }
-    }
-    let later = first.values().filter(|log| log.start_offset > 0);
+    let first = of_each_partition(logs, |log, known| log.log_epoch < known.log_epoch);
+    let later = first.filter(|log| log.start_offset > 0);
     later.map(|log| log.oldest_record_at).max()
 }
 
@@ -156,6 +161,11 @@ mod tests {
         assert_eq!(all.covers_end, None);
         assert_eq!(of(&[("to", "2026-01-11T00:00:00Z")]).covers_end, Some(true));
         assert_eq!(of(&[("to", "2026-01-11T00:00:00.000001Z")]).covers_end, Some(false));
+        // The log of another partition was not cut: it still counts its first life.
+        let mut snapshot = snapshot();
+        snapshot.logs.push(log(1, 2, 5, 0));
+        let all = Completeness::of(&BTreeMap::new(), &snapshot);
+        assert_eq!(all.complete_through.as_deref(), Some("2026-01-06T00:00:00Z"));
     }
 
     #[test]

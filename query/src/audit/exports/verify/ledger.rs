@@ -229,20 +229,21 @@ fn span(report: &mut Report, manifest: &Manifest) {
 /// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
 /// month of the span that is in no file is compared too: all of it may have been taken away.
 fn stored(report: &mut Report, manifest: &Manifest) {
-    let first = manifest.months.iter().map(|month| month.month).min();
+    let of_table = manifest.ledger.stored_months.iter().filter(|entry| entry.rows > 0);
+    let first = of_table.map(|entry| entry.month).min();
     let of_span = differences(&manifest.ledger, span_of(&manifest.filter));
     let (later, before): (Vec<_>, Vec<_>) = of_span
         .into_iter()
         .partition(|difference| first.is_some_and(|first| difference.month >= first));
     for difference in before {
         report.noted.push(format!(
-            "MISSING before the first event of the export, past their retention or taken away: {difference}"
+            "MISSING before the oldest month that the table had anything of, past their retention or taken away: {difference}"
         ));
     }
     let later: Vec<String> = later.iter().map(Difference::to_string).collect();
     report.claim(
         later.is_empty(),
-        "in every month of the span from the first event on, the table held as many rows as the ledger says were stored",
+        "in every month of the span from the oldest stored one on, the table held as many rows as the ledger says were stored",
         || {
             format!(
                 "the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference",
