@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::client::{get_at, pages, ready, rows, send_as, service};
-use crate::rows::{decide_counter_hour, insert_counter_hour};
+use crate::rows::{decide_counter_hour, decide_counter_hour_of, insert_counter_hour};
 
 const HOURS: &str = "/v1/metrics/counters/hourly";
 const DAYS: &str = "/v1/metrics/counters/daily";
@@ -117,6 +117,36 @@ fn days_and_months_add_up_and_are_rated_over_what_is_computed() {
         Value::Null,
         "the ledger knows no batch of then"
     );
+}
+
+#[test]
+fn as_of_a_moment_counters_end_at_the_first_hour_that_was_not_computed_by_then() {
+    let bed = Bed::shared();
+    let service = ready(bed, &[("HOROLOG_QUERY__SOURCE__METRICS_TOPIC", "holed")]);
+    for (hour, day, topic) in [(0, 1, "holed"), (1, 9, "holed"), (2, 1, "holed"), (20, 1, "another")] {
+        insert_counter_hour("holed-rise", hour, "api", "", 1, 1, 1.0);
+        decide_counter_hour_of(topic, "holed-rise", hour, 1, day);
+    }
+    bed.execute("insert into upkeep_progress select 'counters', 'holed', toDateTime('2026-01-01 03:00:00', 'UTC'), now64(3), now64(3)");
+    bed.execute(
+        "insert into partition_progress select 'holed', 0, 1, 1, 10, toDateTime64('2026-01-02 00:00:00', 3, 'UTC'), 0, now64(3)",
+    );
+    bed.execute(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, \
+         watermark, closed_at, inserted_at) values ('aggregate', 'holed', 0, 1, 0, 10, 'batch', 10, '2026-01-02 00:00:00', \
+         '2026-01-02 00:00:00', now64(3))",
+    );
+    let through = |as_of: &str| {
+        let asked = [("tenant_id", "holed-rise"), ("as_of", as_of)];
+        get_at(bed, &service, HOURS, &asked).json()["complete_through"].clone()
+    };
+    assert_eq!(
+        through("2026-02-05"),
+        "2026-01-01T01:00:00Z",
+        "the hour after it was not computed"
+    );
+    assert_eq!(through("2026-02-09"), "2026-01-01T03:00:00Z");
+    assert_eq!(through("2026-01-31"), Value::Null);
 }
 
 #[test]

@@ -46,6 +46,24 @@ fn fresh_answers_count_the_samples_that_are_not_aggregated_yet() {
     assert_eq!(new["share_under"], 11.0 / 12.0);
     let p50 = new["p50"].as_f64().unwrap();
     assert!((p50 / 10.0 - 1.0).abs() < 0.006, "{p50}");
+    let in_motion = || {
+        let asked = [("tenant_id", "fresh"), ("fresh", "true")];
+        get_at(bed, &service, HOURS, &asked).json()["in_motion"].clone()
+    };
+    let ingested = |life: u32| {
+        bed.execute(&format!(
+            "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
+             values ('ingest', 'fresh-metrics', 0, {life}, 0, 102, 'batch', now64(3))"
+        ));
+    };
+    ingested(1);
+    assert_eq!(in_motion(), json!([]));
+    ingested(2);
+    assert_eq!(
+        in_motion(),
+        json!([0]),
+        "offsets of two lives of a log cannot be compared"
+    );
     let both = get(
         HOURS,
         &[("tenant_id", "fresh"), ("fresh", "true"), ("as_of", "2026-01-01")],

@@ -38,9 +38,14 @@ pub(crate) fn insert_counter_hour(
 
 /// Makes a revision of an hour count from 2026-02-`day` on.
 pub(crate) fn decide_counter_hour(tenant: &str, hour: u32, revision: u64, day: u32) {
+    decide_counter_hour_of("", tenant, hour, revision, day);
+}
+
+/// The same of the counters of a topic.
+pub(crate) fn decide_counter_hour_of(topic: &str, tenant: &str, hour: u32, revision: u64, day: u32) {
     Bed::shared().execute(&format!(
-        "insert into counter_revisions (tenant_id, hour, decided_at, revision, outcome, inserted_at) select '{tenant}', \
-         toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * {hour}, toDateTime64('2026-02-{day:02} 00:00:00', 3, 'UTC'), {revision}, \
+        "insert into counter_revisions (kafka_topic, tenant_id, hour, decided_at, revision, outcome, inserted_at) select '{topic}', \
+         '{tenant}', toDateTime('2026-01-01 00:00:00', 'UTC') + 3600 * {hour}, toDateTime64('2026-02-{day:02} 00:00:00', 3, 'UTC'), {revision}, \
          'computed', now64(3)"
     ));
 }

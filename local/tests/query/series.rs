@@ -208,11 +208,22 @@ fn a_rebuild_counts_from_the_moment_it_is_visible() {
              'rebuilt', '', 'raw', '{state}', now64(3), toDateTime64('{visible_at}', 3, 'UTC'), 'test', now64(3)"
         ));
     };
+    let found = || {
+        let asked = [
+            ("tenant_id", "rebuilt"),
+            ("column", "service_id"),
+            ("from", "2026-01-01T00:10:00Z"),
+            ("to", "2026-01-01T02:00:00Z"),
+        ];
+        rows("/v1/metrics/values", &asked)[0]["samples"].clone()
+    };
     state("registered", "1970-01-01 00:00:00");
     insert("rebuilt", "api", 0, 11, 10.0, ON_TIME, 1);
     assert_eq!(count(None), [10, 10], "it is not visible yet");
+    assert_eq!(found(), 10, "the hour that the span begins in is part of it");
     state("visible", "2026-02-01 00:00:00");
     assert_eq!(count(None), [11, 10]);
+    assert_eq!(found(), 11);
     insert("rebuilt", "api", 0, 2, 10.0, "2026-02-02 00:00:00", 2);
     assert_eq!(count(None), [13, 10], "what came after it is added to it");
     assert_eq!(count(Some("2026-01-31T00:00:00Z")), [10, 10], "as it was before");

@@ -28,6 +28,14 @@ const NUMBERS: &str = ", sum(r.samples) as count, sum(r.resets) as resets, sum(r
     toFloat64(toUnixTimestamp(max(r.hour)) + 3600) as computed_until";
 const ROW: &str = ", [toUInt64(i.count), toUInt64(i.resets)] as counts, [i.increase, i.computed_until] as numbers";
 
+/// When each hour was first decided on.
+const DECIDED: &str =
+    "r.hour as hour, min(r.decided_at) <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as was_decided";
+/// The end of the hours that were decided by then: of the last of them, or the first that was decided only later.
+const THROUGH_THEN: &str = "toUInt32(if(max(i.was_decided) = 0, 0, least(\
+    maxIf(toUnixTimestamp(i.hour), i.was_decided) + 3600, \
+    if(min(i.was_decided) = 1, toUInt32(-1), minIf(toUnixTimestamp(i.hour), not i.was_decided))))) as through";
+
 /// Hours before this are computed. Written by the upkeep of the aggregate stage.
 const THROUGH_SQL: &str = "select toUnixTimestamp(argMax(u.through, u.inserted_at)) as through from upkeep_progress as u \
     where u.task = 'counters' and u.kafka_topic = {topic:String}";
@@ -157,26 +165,26 @@ fn select(selection: &Selection) -> TenantSelect {
         .limit(selection.limit() + 1)
 }
 
-/// Through when counters are computed. As of a moment it is what the watermarks of then and the caller's own computed hours allow:
-/// never later than it was, maybe earlier.
+/// Through when counters are computed. As of a moment it is what the watermarks of then, the caller's own hours that were computed by then
+/// and those that are now allow: never later than it was, maybe earlier.
 async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> Result<Completeness, Problem> {
     let topic = &api.config.source.metrics_topic;
     let mut completeness = Completeness::of(&api.store.progress(request, topic, selection.as_of()).await?);
-    let computed: Option<Through> = match selection.as_of() {
-        None => {
-            let parameters = [("topic", Parameter::Text(topic.clone()))];
-            api.store.log_rows(request, THROUGH_SQL, &parameters).await?.pop()
-        }
-        Some(as_of) => {
-            let through = "toUInt32(toUnixTimestamp(max(r.hour)) + 3600 * (count() > 0)) as through";
-            let decided = TenantSelect::new(&selection.caller, Relation::CounterDecisions, through)
-                .and("r.decided_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')")
-                .bind("as_of", Parameter::Integer(as_of.datetime64_bound()));
-            api.store.first(request, &decided).await?
-        }
-    };
-    let computed = computed.map(|row| row.through).filter(|&through| through > 0);
-    completeness.limit(computed.map(Instant::from_seconds));
+    let topic = Parameter::Text(topic.clone());
+    let parameters = [("topic", topic.clone())];
+    let now: Option<Through> = api.store.log_rows(request, THROUGH_SQL, &parameters).await?.pop();
+    let mut computed = now.map_or(0, |row| row.through);
+    if let Some(as_of) = selection.as_of() {
+        let decided = TenantSelect::new(&selection.caller, Relation::CounterDecisions, DECIDED)
+            .and("r.kafka_topic = {topic:String}")
+            .bind("topic", topic)
+            .bind("as_of", Parameter::Integer(as_of.datetime64_bound()))
+            .then("group by hour")
+            .outer(None, THROUGH_THEN);
+        let then: Option<Through> = api.store.first(request, &decided).await?;
+        computed = computed.min(then.map_or(0, |row| row.through));
+    }
+    completeness.limit((computed > 0).then(|| Instant::from_seconds(computed)));
     Ok(completeness)
 }
 

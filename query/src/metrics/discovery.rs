@@ -17,6 +17,7 @@ use crate::api::observe::RowsReturned;
 use crate::api::page::Limit;
 use crate::api::{Api, Asked, Problem, RequestId};
 use crate::metrics::column::KeyColumn;
+use crate::metrics::epochs::{Epochs, visible};
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 /// What can be asked of names.
@@ -130,7 +131,7 @@ pub async fn names(
             "service_id",
             &asked.service_id,
         );
-    let select = within(select, HOURS, asked.from, asked.to)?
+    let select = visible(within(select, HOURS, asked.from, asked.to)?, Epochs::Now)
         .then("group by metric_name, metric_type, unit order by metric_name, metric_type, unit");
     found(&api, &caller, &request, select, asked.limit.rows()).await
 }
@@ -157,7 +158,8 @@ pub async fn values(
         let condition = Sql::concat(["r.", column, " ilike concat('%', {contains:String}, '%')"]);
         select = select.and(condition).bind("contains", literal(contains));
     }
-    let select = within(select, HOURS, asked.from, asked.to)?.then("group by value order by value");
+    let select =
+        visible(within(select, HOURS, asked.from, asked.to)?, Epochs::Now).then("group by value order by value");
     found(&api, &caller, &request, select, asked.limit.rows()).await
 }
 
@@ -190,17 +192,21 @@ pub async fn labels(
 
 /// How a span is written for a table.
 struct SpanSql {
+    /// The length of a row. Seconds.
+    row_s: u32,
     recent: &'static str,
     from: &'static str,
     to: &'static str,
 }
 
 const HOURS: SpanSql = SpanSql {
+    row_s: 3_600,
     recent: "r.hour >= now('UTC') - interval 7 day",
     from: "r.hour >= toDateTime({from:UInt32}, 'UTC')",
     to: "r.hour < toDateTime({to:UInt32}, 'UTC')",
 };
 const SAMPLES: SpanSql = SpanSql {
+    row_s: 1,
     recent: "r.time >= now('UTC') - interval 1 hour",
     from: "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
     to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
@@ -213,14 +219,17 @@ fn within(
     to: Option<Instant>,
 ) -> Result<TenantSelect, Problem> {
     let span = Span::new(from, to)?;
-    let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+    let bound = |edge: Option<Instant>| edge.map(|edge| edge.datetime_bound());
+    let seconds = |second: u32| Parameter::Integer(second.into());
+    // A row that began before the span may have samples in it.
+    let from = bound(span.from).map(|from| seconds(from - from % sql.row_s));
     let select = match span {
         Span { from: None, to: None } => select.and(sql.recent),
         _ => select,
     };
     Ok(select
-        .and_if(sql.from, "from", bound(span.from))
-        .and_if(sql.to, "to", bound(span.to)))
+        .and_if(sql.from, "from", from)
+        .and_if(sql.to, "to", bound(span.to).map(seconds)))
 }
 
 /// A text that stands for itself in `like`.

@@ -5,6 +5,7 @@
 //! in the ledger, as begun, before any of its aggregates: so the ledger is asked after the rows, and where it knows a batch behind
 //! the progress the answer is made anew. Bounded: what does not come to rest is answered, and the partitions are named.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clickhouse::Row;
@@ -31,6 +32,11 @@ const MOVING_SQL: &str = "\
     and l.start_offset >= {least_end:Int64} and l.entry in ('batch', 'recovered', 'begun') \
     group by l.kafka_partition, l.log_epoch";
 
+/// The life of each partition's log, as ingest counts it.
+const LIVES_SQL: &str = "\
+    select l.kafka_partition as kafka_partition, max(l.log_epoch) as log_epoch from batch_ledger as l \
+    where l.stage = 'ingest' and l.kafka_topic = {topic:String} group by l.kafka_partition";
+
 /// How often a batch that is being stored is waited for, and how long each time.
 const LOOKS_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -48,6 +54,13 @@ struct Batch {
     age_ms: i64,
 }
 
+/// Which life of a partition's log its raw rows are of.
+#[derive(Debug, Clone, Copy, Row, Deserialize)]
+struct Life {
+    kafka_partition: i32,
+    log_epoch: u32,
+}
+
 /// Rows with the raw tail in them.
 #[derive(Debug)]
 pub struct FreshRows {
@@ -55,7 +68,8 @@ pub struct FreshRows {
     pub progress: Vec<PartitionProgress>,
     /// The rows of the page.
     pub rows: Rows,
-    /// Partitions of which a batch was being stored, so that its samples may have been counted twice.
+    /// Partitions of which samples may have been counted twice or not at all: a batch was being stored, or the two stages count
+    /// different lives of its log.
     pub in_motion: Vec<i32>,
 }
 
@@ -76,16 +90,29 @@ pub async fn page(api: &Api, request: &RequestId, question: &Question) -> Result
         let moving = self::moving(api, request, &progress).await?;
         let is_last = look >= LOOKS_MAX || answers == ANSWERS_MAX;
         if is_last || moving.iter().all(|batch| batch.age_ms >= STORED_WITHIN_MS) {
-            let mut in_motion: Vec<i32> = moving.iter().map(|batch| batch.kafka_partition).collect();
-            in_motion.sort_unstable();
+            let mut in_motion: BTreeSet<i32> = moving.iter().map(|batch| batch.kafka_partition).collect();
+            in_motion.extend(disagreeing(api, request, &progress).await?);
             return Ok(FreshRows {
                 progress,
                 rows,
-                in_motion,
+                in_motion: in_motion.into_iter().collect(),
             });
         }
     }
     Err(Problem::Internal)
+}
+
+/// The partitions of whose logs ingest counts another life than the aggregate stage, as when only one of them had read what the log lost:
+/// the offsets of the one say nothing of the other's.
+async fn disagreeing(api: &Api, request: &RequestId, progress: &[PartitionProgress]) -> Result<Vec<i32>, Problem> {
+    let parameters = [("topic", Parameter::Text(api.config.source.metrics_topic.clone()))];
+    let lives: Vec<Life> = api.store.log_rows(request, LIVES_SQL, &parameters).await?;
+    let is_other = |life: &Life| {
+        let row = progress.iter().find(|row| row.kafka_partition == life.kafka_partition);
+        row.is_some_and(|row| row.log_epoch != life.log_epoch)
+    };
+    let others = lives.into_iter().filter(is_other);
+    Ok(others.map(|life| life.kafka_partition).collect())
 }
 
 /// The batches behind the progress of their partitions.

@@ -278,7 +278,7 @@ impl Store {
             Ok(())
         };
         let late = |_: Elapsed| StoreError::Unavailable("no answer in time".to_owned());
-        timeout(self.bounds.timeout() + GRACE, read)
+        timeout(bounds.timeout() + GRACE, read)
             .await
             .map_err(late)?
             .map_err(classify)
