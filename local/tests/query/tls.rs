@@ -1,11 +1,13 @@
 //! TLS, certificates that are renewed, and what a browser is told.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use reqwest::{Certificate, Client, Response};
 
 use crate::bed::{Bed, Proc, wait_until};
-use crate::client::{DEADLINE, EVENTS, get};
+use crate::client::{DEADLINE, EVENTS, get, get_at, ready};
 
 const ONE: [&[u8]; 2] = [include_bytes!("tls/one.cert.pem"), include_bytes!("tls/one.key.pem")];
 const TWO: [&[u8]; 2] = [include_bytes!("tls/two.cert.pem"), include_bytes!("tls/two.key.pem")];
@@ -134,4 +136,60 @@ fn no_answer_can_be_framed_sniffed_or_read_by_other_pages() {
         );
         assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
     }
+}
+
+/// Ends TLS before the engine, which speaks in the clear.
+struct TlsBeforeEngine {
+    child: Child,
+    port: u16,
+}
+
+impl TlsBeforeEngine {
+    fn start(folder: &Path) -> Self {
+        let engine = Bed::shared().layout().clickhouse_url();
+        let engine_port = engine.rsplit(':').next().unwrap().trim_end_matches('/');
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/query/tls/end_tls.py");
+        let mut child = Command::new("python3")
+            .arg(script)
+            .args([folder.join("cert.pem"), folder.join("key.pem")])
+            .arg(engine_port)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port = line.trim().parse().unwrap();
+        Self { child, port }
+    }
+}
+
+impl Drop for TlsBeforeEngine {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn clickhouse_is_asked_over_tls_where_its_address_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), ONE);
+    let before = TlsBeforeEngine::start(folder.path());
+    let url = (
+        "HOROLOG_QUERY__CLICKHOUSE__URL",
+        &*format!("https://127.0.0.1:{}", before.port),
+    );
+    let authorities = folder.path().join("cert.pem");
+    let trusting = ready(Bed::shared(), &[url, ("SSL_CERT_FILE", authorities.to_str().unwrap())]);
+    let answer = get_at(Bed::shared(), &trusting, EVENTS, &[("tenant_id", "over-tls")]);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut distrusting = Bed::shared().spawn("horolog-query", &[url]);
+    assert!(
+        !distrusting.wait(DEADLINE).success(),
+        "nobody vouches for the certificate"
+    );
+    let log = std::fs::read_to_string(distrusting.log()).unwrap();
+    assert!(log.contains("certificate verify failed"), "{log}");
 }

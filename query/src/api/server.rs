@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use horolog_stage::http::{self, Health};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -31,6 +32,12 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     let certificate = Certificate::load(&config.http).await?;
     let store = Store::new(&config.clickhouse, &config.limits)?;
     store.check().await?;
+    ensure!(
+        horolog_stage::store::Store::new(&config.clickhouse)?
+            .quorum_fits()
+            .await?,
+        "clickhouse.quorum: set it to true where the tables are replicated, and to false where they are not"
+    );
     let gate = Gate::open(config).await?;
     gate.introduce();
     let health = Health::starting("starting");
