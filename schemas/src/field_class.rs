@@ -30,7 +30,7 @@ pub struct FieldClass {
     pub personal: bool,
     /// Whether it may say something of a person's health.
     pub health: bool,
-    /// Whether it must be encrypted at rest.
+    /// Whether it must be encrypted at rest; a declaration, which nothing here acts on.
     pub encrypt: bool,
     /// The team that answers for it.
     pub owner: &'static str,

@@ -2,8 +2,7 @@
 //!
 //! In: what a batch was decoded to, its raw records and the log they come from. Out: the table's columns in the table's
 //! order (`migrations/0001`, `migrations/0002`), in types that ClickHouse takes from an Arrow stream without guessing,
-//! in offset order. `inserted_at` is left to the delivery, which alone knows its lease. This is the place where fields
-//! will be encrypted and records hashed.
+//! in offset order. `inserted_at` is left to the delivery, which alone knows its lease.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! Enters: the configuration. Leaves: the TTL of every table that has one, as `horolog-migrate up` sets it. Guarantees:
 //! nothing below a legal floor is ever set; recompression and the move to cold storage do not depend on deletion. Tables
 //! drop whole parts (`ttl_only_drop_parts`), so data outlives its age by at most its partition: a day of raw metrics, a
-//! month of everything else. Never does: touch a server.
+//! month of everything else but the ids of audit events, a year. Never does: touch a server.
 
 use serde::{Deserialize, Serialize};
 
