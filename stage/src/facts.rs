@@ -40,13 +40,13 @@ pub fn of_log(
     tail: Option<&ledger::Tail>,
 ) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
     let bounds = probe.bounds(id)?;
-    let tail_offset = tail.filter(|tail| tail.record_end > 0).map(|tail| tail.record_end - 1);
+    let tail_offset = tail.and_then(|tail| tail.record).map(|(end, _)| end - 1);
     let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
     let found = match readable {
         Some(offset) => probe.record_at(id, offset)?,
         None => None,
     };
-    Ok((bounds, tail.map(|tail| tail.end(found))))
+    Ok((bounds, tail.map(|tail| tail.fact(found))))
 }
 
 /// The newest row of a life of a log.

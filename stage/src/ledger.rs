@@ -24,7 +24,7 @@ pub enum Entry {
     Recovered = 2,
     /// Offsets that the broker no longer had.
     Gap = 3,
-    /// The topic was made again: a new log epoch begins.
+    /// A log epoch begins: the topic was made again, or lost its end, or an operator chose where to begin.
     Epoch = 4,
     /// A batch whose rows do not know their records is about to be inserted; its normal row replaces this one.
     Begun = 5,
@@ -167,53 +167,56 @@ impl LedgerRow {
 }
 
 /// The end of what the ledger knows of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
-    /// Life of the log.
+    /// Newest life of the log.
     pub log_epoch: u32,
     /// Offset after the last that is surely stored, or lost, in this life.
-    pub end_offset: i64,
-    /// Offset after the last of its records that a batch had; 0 where none had any.
-    pub record_end: i64,
+    pub end: i64,
     /// Largest watermark of the life's rows, ms since 1970.
-    watermark_ms: i64,
-    /// Kafka timestamp of that record.
-    tail_timestamp: i64,
-    /// Its fingerprint.
-    tail_hash: u64,
+    pub watermark_ms: i64,
+    /// Offset after the last record before `end` that a batch had, and what tells that record from another: also one of the life before, where this
+    /// one begins behind it.
+    pub record: Option<(i64, RecordMark)>,
 }
 
 impl Tail {
-    /// As a fact for the plan; `found` is the record that the log has before `record_end` now.
-    pub fn end(&self, found: Option<RecordMark>) -> LedgerEnd {
-        let read = RecordMark::from((self.tail_timestamp, self.tail_hash));
+    /// As a fact for the plan; `found` is what the log has now where `record` was.
+    pub fn fact(&self, found: Option<RecordMark>) -> LedgerEnd {
+        let read = self.record.map(|(_, mark)| mark);
         LedgerEnd {
             log_epoch: self.log_epoch,
-            end: self.end_offset,
+            end: self.end,
             watermark_ms: self.watermark_ms,
-            tail_matches: found.filter(|_| self.record_end > 0).map(|found| found == read),
+            tail_matches: read.zip(found).map(|(read, found)| read == found),
         }
     }
 }
 
 /// Reads the end of a partition. A gap, and the beginning of a life, hold no record: what was read last stands in a row before them.
 pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Tail>, StoreError> {
-    store
+    let newest = store
         .client
         .query(
-            "select l.log_epoch as log_epoch, max(l.end_offset) as end_offset, maxIf(l.end_offset, l.records > 0) as record_end, \
-             toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, \
-             toUnixTimestamp64Milli(argMaxIf(l.tail_timestamp, l.end_offset, l.records > 0)) as tail_timestamp, \
-             argMaxIf(l.tail_hash, l.end_offset, l.records > 0) as tail_hash from batch_ledger as l final \
-             where l.stage = ? and l.kafka_topic = ? and l.kafka_partition = ? and l.entry != 'begun' \
-             group by l.log_epoch order by l.log_epoch desc limit 1",
+            "select log_epoch, max(end_offset), toUnixTimestamp64Milli(max(watermark)) from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and entry != 'begun' \
+             group by log_epoch order by log_epoch desc limit 1",
         )
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition)
-        .fetch_optional::<Tail>()
+        .fetch_optional::<(u32, i64, i64)>()
         .await
-        .map_err(classify)
+        .map_err(classify)?;
+    let Some((log_epoch, end, watermark_ms)) = newest else {
+        return Ok(None);
+    };
+    Ok(Some(Tail {
+        log_epoch,
+        end,
+        watermark_ms,
+        record: read_mark(store, stage, id, end).await?,
+    }))
 }
 
 /// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and had records.

@@ -1,7 +1,7 @@
 //! The lives of logs, as the other stages count them.
 //!
-//! Each stage notices by itself that a log was made again or lost its end; one that had not read what was lost cannot. So whoever is behind takes
-//! the count of the others over, and offsets of all stages mean the same. Read from the ledger from time to time, and at each assignment;
+//! Each stage notices by itself that a log was made again or lost its end; one that had not read what was lost cannot. So it takes the count of the others
+//! over once it has come to where their life begins, and offsets of all stages mean the same. Read from the ledger from time to time, and at each assignment;
 //! while ClickHouse is away the last count stays.
 
 use std::collections::HashMap;
@@ -14,25 +14,36 @@ use crate::store::{Store, StoreError, classify};
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(15);
 
+/// A life of a log, as another stage has entered it in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Its number.
+    pub log_epoch: u32,
+    /// Where it begins there. What is before that offset is the same log in the life before.
+    pub start: i64,
+}
+
 /// The newest lives after the first that other stages have entered in the ledger, shared.
 #[derive(Debug, Clone, Default)]
-pub struct Lives(Arc<Mutex<HashMap<PartitionId, u32>>>);
+pub struct Lives(Arc<Mutex<HashMap<PartitionId, Life>>>);
 
 impl Lives {
-    /// The newest that is known of a partition; 0 where there is none but the first.
-    pub fn of(&self, id: &PartitionId) -> u32 {
+    /// The newest that is known of a partition.
+    pub fn of(&self, id: &PartitionId) -> Option<Life> {
         let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lives.get(id).copied().unwrap_or(0)
+        lives.get(id).copied()
     }
 
     /// Reads those that stages other than `stage` count.
     async fn refresh(&self, store: &Store, stage: &str) -> Result<(), StoreError> {
-        let query = "select toString(kafka_topic), kafka_partition, max(log_epoch) from batch_ledger \
-             where stage != ? and log_epoch > 1 group by kafka_topic, kafka_partition";
-        let rows = store.client.query(query).bind(stage).fetch_all::<(String, i32, u32)>();
-        let lives = rows.await.map_err(classify)?.into_iter();
-        let lives = lives.map(|(topic, partition, life)| (PartitionId::new(topic, partition), life));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lives.collect();
+        let query = "select toString(kafka_topic) as topic, kafka_partition, log_epoch, min(start_offset) from batch_ledger \
+             where stage != ? and log_epoch > 1 group by topic, kafka_partition, log_epoch \
+             order by topic, kafka_partition, log_epoch desc limit 1 by topic, kafka_partition";
+        let rows = store.client.query(query).bind(stage);
+        let rows = rows.fetch_all::<(String, i32, u32, i64)>().await.map_err(classify)?;
+        let life =
+            |(topic, partition, log_epoch, start)| (PartitionId::new(topic, partition), Life { log_epoch, start });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows.into_iter().map(life).collect();
         Ok(())
     }
 
@@ -47,14 +58,16 @@ impl Lives {
     }
 }
 
-/// The newest life of a partition's log that stages other than `stage` count; 0 where none has read it.
-pub async fn of_others(store: &Store, stage: &str, id: &PartitionId) -> Result<u32, StoreError> {
-    let query = "select max(log_epoch) from batch_ledger where stage != ? and kafka_topic = ? and kafka_partition = ?";
+/// The newest life of a partition's log that stages other than `stage` count; none where none has read it.
+pub async fn of_others(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Life>, StoreError> {
+    let query = "select log_epoch, min(start_offset) from batch_ledger \
+         where stage != ? and kafka_topic = ? and kafka_partition = ? group by log_epoch order by log_epoch desc limit 1";
     let life = store
         .client
         .query(query)
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition);
-    life.fetch_one().await.map_err(classify)
+    let life = life.fetch_optional::<(u32, i64)>().await.map_err(classify)?;
+    Ok(life.map(|(log_epoch, start)| Life { log_epoch, start }))
 }

@@ -15,11 +15,13 @@
 //! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
 //! | the last record of the ledger, of the pending batch or of the rows is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
-//! | another stage counts a later life, and all that we read is as it was | its end was lost behind what we had read, or before our time | that life from where we are, once nothing is pending |
+//! | our own commit, and a ledger of an earlier life that the log still has the end of | tables restored from a backup of that life | rewind to the ledger's end, insert only what is missing |
+//! | another stage counts a later life, and all that we read is as it was | its end was lost behind what we had read, or before our time | that life, once nothing is pending and we have come to where it begins |
 //! | a commit without our metadata, and no ledger | an operator chose where to begin | begin there, and say so in the ledger |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
 use crate::intent::{Committed, Intent};
+use crate::lives::Life;
 
 /// The end of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub struct LedgerEnd {
     pub end: i64,
     /// Largest watermark in its rows, ms since 1970; 0 where the stage has none.
     pub watermark_ms: i64,
-    /// Whether the record before `end` is still the one that was read; none where it cannot be told (deleted by the topic's
+    /// Whether the last record before `end` that was read is still the same; none where it cannot be told (deleted by the topic's
     /// retention, or nothing was read yet).
     pub tail_matches: Option<bool>,
 }
@@ -62,8 +64,8 @@ pub struct Facts {
     /// Whether the last record of the pending batch, and that of the last row, are still those that they were made of; none where it
     /// cannot be told.
     pub pending_matches: Option<bool>,
-    /// The newest life of the log that other stages count; 0 where none has read it.
-    pub others_epoch: u32,
+    /// The newest life of the log that other stages count.
+    pub others: Option<Life>,
     /// Where the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still has,
     /// as it was.
     pub surviving_end: Option<i64>,
@@ -164,18 +166,20 @@ const FIRST_EPOCH: u32 = 1;
 pub fn decide(facts: &Facts) -> Plan {
     let log_epoch = facts.known_epoch();
     if facts.is_new_life() {
-        return new_life(facts, facts.others_epoch.max(log_epoch + 1));
+        let others = facts.others.map_or(0, |life| life.log_epoch);
+        return new_life(facts, others.max(log_epoch + 1));
     }
     let plan = in_this_life(facts, log_epoch);
-    // What has to be recovered, or told of, belongs to the life that it was read in.
-    if facts.others_epoch > log_epoch && plan.recovery.is_none() && plan.gap.is_none() {
-        return Plan {
-            log_epoch: facts.others_epoch,
+    // What has to be recovered, or told of, belongs to the life that it was read in, and so does what is before the other begins.
+    let later = |life: &Life| life.log_epoch > log_epoch && plan.start >= life.start;
+    match facts.others.filter(later) {
+        Some(life) if plan.recovery.is_none() && plan.gap.is_none() => Plan {
+            log_epoch: life.log_epoch,
             beginning: Some(Beginning::TakenOver),
             ..plan
-        };
+        },
+        _ => plan,
     }
-    plan
 }
 
 fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
@@ -211,8 +215,11 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
             let end = intent
                 .map_or(offset, |intent| intent.end)
                 .max(rows_end.unwrap_or(offset));
-            let recovery = begun_at(facts.log_start, facts).unwrap_or(Recovery::Fill { end });
-            at(log_epoch, facts.log_start, facts, Some(recovery))
+            // Restored to a life before this one, the tables still hold what the log has as it was then.
+            let restored = facts.ledger.filter(|ledger| ledger.tail_matches == Some(true));
+            let start = restored.map_or(facts.log_start, |ledger| ledger.end.max(facts.log_start));
+            let recovery = begun_at(start, facts).unwrap_or(Recovery::Fill { end });
+            at(log_epoch, start, facts, Some(recovery))
         }
         (Some(Committed { offset, metadata: None }), None) => Plan {
             beginning: Some(Beginning::Chosen),

@@ -135,11 +135,13 @@ impl<S: Stage> Resolver<S> {
     /// What the assignment shows to have changed in the log.
     async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, watermark_ms: i64, partitions: i32) {
         let mut incidents = Vec::new();
-        if let Some(Beginning::NewLife | Beginning::TakenOver) = plan.beginning {
-            let detail = format!(
-                "the topic was made again or lost its end: log epoch {} begins",
-                plan.log_epoch
-            );
+        let what = match plan.beginning {
+            Some(Beginning::NewLife) => Some("the topic was made again or lost its end"),
+            Some(Beginning::TakenOver) => Some("another stage saw that the topic was made again or lost its end"),
+            Some(Beginning::Chosen) | None => None,
+        };
+        if let Some(what) = what {
+            let detail = format!("{what}: log epoch {} begins", plan.log_epoch);
             incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
         }
         if self.stage.has_epochs() && watermark_ms < stated.watermark_ever_ms {
@@ -169,7 +171,7 @@ impl<S: Stage> Resolver<S> {
         let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
 
         let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
-        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end_offset)];
+        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end)];
         let from = known.into_iter().flatten().min().unwrap_or(0);
         let last_row = facts::last_row(&self.store, &tables, id, log_epoch, from).await?;
         let begun = match tables.is_empty() {
@@ -178,7 +180,7 @@ impl<S: Stage> Resolver<S> {
         };
 
         // Before the log: what made another stage count a life is then seen in it.
-        let others_epoch = lives::of_others(&self.store, self.stage.name(), id).await?;
+        let others = lives::of_others(&self.store, self.stage.name(), id).await?;
 
         let partitions = self.ask(id, |probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
         let (bounds, ledger) = self
@@ -192,7 +194,7 @@ impl<S: Stage> Resolver<S> {
             rows_end: last_row.map(|row| row.offset + 1),
             begun,
             pending_matches: None,
-            others_epoch,
+            others,
             surviving_end: None,
         };
         facts.pending_matches = self.pending_matches(id, &facts, last_row).await?;
@@ -238,7 +240,7 @@ impl<S: Stage> Resolver<S> {
     async fn begun(&self, id: &PartitionId, log_epoch: u32, tail: Option<&Tail>) -> Result<Option<Begun>, StoreError> {
         let end = tail
             .filter(|tail| tail.log_epoch == log_epoch)
-            .map_or(0, |tail| tail.end_offset);
+            .map_or(0, |tail| tail.end);
         ledger::read_begun(&self.store, self.stage.name(), id, log_epoch, end).await
     }
 

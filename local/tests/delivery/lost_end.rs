@@ -26,6 +26,23 @@ fn ends(flow: &Flow<'_>, stage: &str, log_epoch: u32) -> Vec<(i64, i64)> {
     ))
 }
 
+/// What `horolog-aggregate verify` says of yesterday and today.
+fn verify(flow: &Flow<'_>) -> String {
+    let day = |days: i64| {
+        let time = chrono::DateTime::from_timestamp_millis(now_ms() + days * 86_400_000).unwrap();
+        time.format("%Y-%m-%d").to_string()
+    };
+    let group = format!("{}-aggregate", flow.topic);
+    let env = [
+        ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", flow.topic.as_str()),
+        ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
+    ];
+    let args = ["verify", "--from", &day(-1), "--to", &day(1)];
+    let mut command = flow.bed.spawn_command("horolog-aggregate", &args, &env);
+    command.wait(STORED_DEADLINE);
+    std::fs::read_to_string(command.log()).unwrap()
+}
+
 #[test]
 fn goes_on_behind_the_last_batch_that_is_as_it_was() {
     let flow = Flow::new(Bed::shared(), "lost-end", 1);
@@ -108,6 +125,12 @@ fn both_stages_count_the_same_life_when_only_one_had_read_what_was_lost() {
             flow.topic
         ));
         assert_eq!(progress, [(2, 660)]);
+        // What was lost is told as what it is; that the new life does not begin with the log is no fault of the ledger.
+        let said = verify(&flow);
+        assert!(
+            said.contains("hours compared") && !said.contains("its ledger does not"),
+            "{said}"
+        );
     }
 }
 

@@ -77,7 +77,7 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     for stage in &stages {
         wait_until(STORED_DEADLINE, "the stage says that it waits", || {
             let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
-            said.contains("clickhouse does not take batches, repeating: Code: 60")
+            said.contains("clickhouse does not take batches, repeating: ") && said.contains("Code: 60")
         });
     }
     rename("_away", "");

@@ -7,6 +7,7 @@ use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
 use crate::incident::{Incident, Reason};
 use crate::lease::now_ms;
+use crate::lives::Life;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
 use crate::probe::{Probe, ProbeError};
@@ -141,11 +142,11 @@ impl<S: Stage> Member<S> {
             drop(assignments);
             return self.start_anew(&[slot]);
         }
-        let others = self.options.lives.of(&partition.id);
-        if others > partition.log_epoch() {
+        let has_come_to = |life: &Life| life.log_epoch > partition.log_epoch() && partition.committed() >= life.start;
+        if let Some(life) = self.options.lives.of(&partition.id).filter(has_come_to) {
             let is_over = partition.end_life();
             if is_over {
-                tracing::warn!(partition = %partition.id, log_epoch = others, "another stage counts a later life of the log");
+                tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
                 drop(assignments);
                 self.start_anew(&[slot]);
             }

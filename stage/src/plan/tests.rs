@@ -11,7 +11,7 @@ const LOG: Facts = Facts {
     rows_end: None,
     begun: None,
     pending_matches: None,
-    others_epoch: 0,
+    others: None,
     surviving_end: None,
 };
 
@@ -464,12 +464,16 @@ fn a_crash_while_filling_is_filled_again() {
     assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
 }
 
+fn life(log_epoch: u32, start: i64) -> Option<Life> {
+    Some(Life { log_epoch, start })
+}
+
 #[test]
-fn takes_over_a_life_that_another_stage_counts_once_nothing_is_pending() {
-    let facts = |end| Facts {
+fn takes_over_a_life_that_another_stage_counts_where_it_begins_and_once_nothing_is_pending() {
+    let facts = |end, start| Facts {
         committed: committed(100, 1, end),
         ledger: ledger(1, 100),
-        others_epoch: 3,
+        others: life(3, start),
         ..LOG
     };
     let taken_over = Plan {
@@ -477,31 +481,57 @@ fn takes_over_a_life_that_another_stage_counts_once_nothing_is_pending() {
         beginning: Some(Beginning::TakenOver),
         ..plain(100)
     };
-    assert_eq!(decide(&facts(None)), taken_over);
-    let pending = decide(&facts(Some(150)));
-    assert_eq!((pending.log_epoch, pending.beginning), (1, None), "{pending:?}");
-    let first = Facts { others_epoch: 3, ..LOG };
-    assert_eq!(decide(&first).start, 0);
+    assert_eq!(decide(&facts(None, 100)), taken_over);
+    assert_eq!(decide(&facts(None, 7)), taken_over);
     assert_eq!(
-        decide(&first).log_epoch,
-        3,
+        decide(&facts(None, 101)),
+        plain(100),
+        "until then both lives are the same log"
+    );
+    let pending = decide(&facts(Some(150), 100));
+    assert_eq!((pending.log_epoch, pending.beginning), (1, None), "{pending:?}");
+    let first = decide(&Facts {
+        others: life(3, 0),
+        ..LOG
+    });
+    assert_eq!(
+        (first.log_epoch, first.start),
+        (3, 0),
         "whoever comes later begins in the life of the others"
     );
 }
 
 #[test]
 fn a_life_that_two_stages_saw_begin_has_one_number() {
-    let recreated = |others_epoch| Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
-        log_end: 50,
-        others_epoch,
-        ..LOG
-    };
-    for (others_epoch, log_epoch) in [(0, 2), (1, 2), (2, 2), (4, 4)] {
-        let plan = decide(&recreated(others_epoch));
+    for (others, log_epoch) in [(None, 2), (life(1, 0), 2), (life(2, 0), 2), (life(4, 0), 4)] {
+        let plan = decide(&Facts {
+            committed: committed(100, 1, None),
+            ledger: ledger(1, 100),
+            log_end: 50,
+            others,
+            ..LOG
+        });
         assert_eq!((plan.log_epoch, plan.beginning), (log_epoch, Some(Beginning::NewLife)));
     }
+}
+
+#[test]
+fn a_backup_of_an_earlier_life_is_filled_up_from_its_end() {
+    let facts = |tail_matches| Facts {
+        committed: committed(500, 2, None),
+        ledger: Some(LedgerEnd {
+            tail_matches,
+            ..ledger(1, 150).unwrap()
+        }),
+        ..LOG
+    };
+    let plan = |start| Plan {
+        log_epoch: 2,
+        recovery: Some(Recovery::Fill { end: 500 }),
+        ..plain(start)
+    };
+    assert_eq!(decide(&facts(Some(true))), plan(150));
+    assert_eq!(decide(&facts(Some(false))), plan(0), "it is of another log");
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl World {
             rows_end: rows_end.filter(|_| self.by_offset),
             begun: begun.copied(),
             pending_matches: Some(true),
-            others_epoch: 0,
+            others: None,
             surviving_end: None,
         }
     }
