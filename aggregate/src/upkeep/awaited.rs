@@ -5,37 +5,35 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::HourCounts;
 use super::statements::{End, Statements, UpkeepError};
+
+/// Samples that had been aggregated, by tenant and hour.
+pub type Samples = BTreeMap<(String, u32), u64>;
 
 /// Hours that are waited for; none to begin with.
 #[derive(Debug, Default)]
 pub struct Awaited {
-    /// By tenant and hour: samples that had been aggregated.
-    samples: BTreeMap<(String, u32), u64>,
+    samples: Samples,
     /// Where the aggregates of then end, by partition. A batch is in the ledger, as begun, before any of its aggregates is there.
     ends: BTreeMap<i32, End>,
 }
 
 impl Awaited {
-    /// Of hours that are short, those that will stay so, with the samples that had been aggregated of them; none before ingest has passed the mark. Without a
-    /// mark, these hours set one. To be asked before their raw rows are counted again.
-    pub async fn lost(
-        &mut self,
-        statements: &Statements,
-        counts: &[HourCounts],
-    ) -> Result<BTreeMap<(String, u32), u64>, UpkeepError> {
-        if self.samples.is_empty() {
-            let short = counts.iter().filter(|hour| hour.is_short());
-            self.samples = short.map(|hour| (hour.key(), hour.hourly_samples)).collect();
-            if !self.samples.is_empty() {
-                self.ends = statements.ends("aggregate").await?;
-            }
-        }
+    /// The hours that will stay short, once ingest has passed the mark; none before. To be asked before their raw rows are counted again.
+    pub async fn lost(&mut self, statements: &Statements) -> Result<Samples, UpkeepError> {
         if self.samples.is_empty() || !is_passed(&self.ends, &statements.ends("ingest").await?) {
-            return Ok(BTreeMap::new());
+            return Ok(Samples::new());
         }
         Ok(std::mem::take(&mut self.samples))
+    }
+
+    /// Sets a mark for hours that were seen to be short, unless one stands.
+    pub async fn wait_for(&mut self, short: Samples, statements: &Statements) -> Result<(), UpkeepError> {
+        if self.samples.is_empty() && !short.is_empty() {
+            self.ends = statements.ends("aggregate").await?;
+            self.samples = short;
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,10 @@
 //! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
 //! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
 
-use std::collections::BTreeMap;
-
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::awaited::Awaited;
+use super::awaited::Samples;
 use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
@@ -46,17 +44,17 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings the hours of a scope up to date. Returns the first hour that still waits for raw rows; none when all is done.
-    pub async fn bring_up_to_date(&self, scope: &Scope, awaited: &mut Awaited) -> Result<Option<u32>, UpkeepError> {
-        let mut counts = self.counts(scope).await?;
-        let mut lost = BTreeMap::new();
-        if counts.iter().any(HourCounts::is_short) {
-            lost = awaited.lost(&self.statements, &counts).await?;
-            counts = self.counts(scope).await?;
-        }
+    /// Brings the hours of a scope up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, and adds
+    /// all that do to `short`; none when all is done.
+    pub async fn bring_up_to_date(
+        &self,
+        scope: &Scope,
+        lost: &Samples,
+        short: &mut Samples,
+    ) -> Result<Option<u32>, UpkeepError> {
         let mut waiting = None;
         let mut due = Vec::new();
-        for counts in counts {
+        for counts in self.counts(scope).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
                 Decision::Compute => due.push(counts),
@@ -67,7 +65,10 @@ impl Counters {
                     };
                     self.expire(&known).await?;
                 }
-                Decision::Wait => waiting = Some(waiting.unwrap_or(u32::MAX).min(counts.hour)),
+                Decision::Wait => {
+                    waiting = Some(waiting.unwrap_or(u32::MAX).min(counts.hour));
+                    short.insert(counts.key(), counts.hourly_samples);
+                }
             }
         }
         for job in jobs(due, self.config.slice_rows_max) {

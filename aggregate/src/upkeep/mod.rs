@@ -22,7 +22,7 @@ use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 
-use awaited::Awaited;
+use awaited::{Awaited, Samples};
 pub use config::UpkeepConfig;
 use counters::{Counters, Scope};
 use days::Days;
@@ -49,8 +49,9 @@ struct FirstHour {
 /// The task.
 pub struct Upkeep {
     counters: Counters,
-    /// Of hours that became complete, and of those that were revised.
-    awaited: [Awaited; 2],
+    /// What hours that became complete wait for, and what revised ones do.
+    awaited_complete: Awaited,
+    awaited_revised: Awaited,
     days: Days,
     turn: Turn,
     interval: Duration,
@@ -74,7 +75,8 @@ impl Upkeep {
                 config: upkeep.clone(),
                 metrics,
             },
-            awaited: Default::default(),
+            awaited_complete: Awaited::default(),
+            awaited_revised: Awaited::default(),
             turn,
             interval: Duration::from_secs(upkeep.interval_s),
         })
@@ -120,6 +122,9 @@ impl Upkeep {
 
     /// Hours that became complete since the last time.
     async fn complete_hours(&mut self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
+        let statements = self.counters.statements.clone();
+        let mut lost = self.awaited_complete.lost(&statements).await?;
+        let mut judged_at = None;
         while progress.through < end && self.turn.is_ours() {
             let from = self.next_hour_with_rows(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
@@ -128,16 +133,22 @@ impl Upkeep {
                 to,
                 ..Scope::default()
             };
-            let [awaited, _] = &mut self.awaited;
-            let waiting = self.counters.bring_up_to_date(&scope, awaited).await?;
+            let mut short = Samples::new();
+            let waiting = self.counters.bring_up_to_date(&scope, &lost, &mut short).await?;
             let through = waiting.unwrap_or(to);
             if through > progress.through {
                 self.report_types(from, through).await?;
                 progress.through = through;
-                progress.save(&self.counters.statements, COUNTERS).await?;
+                progress.save(&statements, COUNTERS).await?;
             }
             if waiting.is_some() {
-                break;
+                self.awaited_complete.wait_for(short, &statements).await?;
+                // Where ingest is not behind at all, there is nothing to wait for.
+                lost = self.awaited_complete.lost(&statements).await?;
+                if lost.is_empty() || judged_at == waiting {
+                    break;
+                }
+                judged_at = waiting;
             }
         }
         Ok(())
@@ -145,9 +156,11 @@ impl Upkeep {
 
     /// Hours that got late records since the last time.
     async fn revised_hours(&mut self, progress: &mut Progress) -> Result<(), UpkeepError> {
-        let statements = &self.counters.statements;
-        let revised = progress.revised(statements).await?;
-        let mut waiting = false;
+        let statements = self.counters.statements.clone();
+        let revised = progress.revised(&statements).await?;
+        // Judged once for all of them: a mark that one part sets is not for another to use up.
+        let lost = self.awaited_revised.lost(&statements).await?;
+        let mut short = Samples::new();
         for some in revised.hours.chunks(REVISIONS_A_ROUND) {
             let (Some(first), Some(last)) = (some.first(), some.last()) else {
                 continue;
@@ -158,12 +171,12 @@ impl Upkeep {
                 tenants: some.iter().map(|revised| revised.tenant_id.clone()).collect(),
                 hours: some.iter().map(|revised| revised.hour).collect(),
             };
-            let [_, awaited] = &mut self.awaited;
-            waiting |= self.counters.bring_up_to_date(&scope, awaited).await?.is_some();
+            self.counters.bring_up_to_date(&scope, &lost, &mut short).await?;
         }
-        if !waiting && progress.have_seen(&revised) {
-            progress.save(statements, COUNTERS).await?;
+        if short.is_empty() && progress.have_seen(&revised) {
+            progress.save(&statements, COUNTERS).await?;
         }
+        self.awaited_revised.wait_for(short, &statements).await?;
         Ok(())
     }
 

@@ -43,11 +43,6 @@ impl HourCounts {
         (self.tenant_id.clone(), self.hour)
     }
 
-    /// Whether it is to be decided on and has less raw rows than it should.
-    pub fn is_short(&self) -> bool {
-        self.hourly_samples != self.known_samples && self.raw_samples < self.hourly_samples
-    }
-
     /// What to do; `lost`: so many samples had been aggregated of it, and no more raw rows of those will come.
     pub fn decide(&self, lost: Option<u64>) -> Decision {
         if self.hourly_samples == self.known_samples {
