@@ -129,11 +129,17 @@ impl AggregateConfig {
 pub struct RetentionConfig {
     /// Months that hourly aggregates are kept.
     pub hourly_months: u32,
+    /// Taken from configurations of before, and not used: the table says how long raw metrics are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_days: Option<u32>,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { hourly_months: 25 }
+        Self {
+            hourly_months: 25,
+            metrics_days: None,
+        }
     }
 }
 

@@ -17,9 +17,10 @@ use prometheus_client::registry::Registry;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Of one topic.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TopicLabel {
-    topic: String,
+pub(crate) struct TopicLabel {
+    pub topic: String,
 }
 
 /// The watch over one topic.

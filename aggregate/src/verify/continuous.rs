@@ -25,6 +25,7 @@ use crate::hour_incident::HourIncident;
 use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
+use crate::stalls::TopicLabel;
 use crate::tool_error::ToolError;
 use crate::upkeep::Turn;
 
@@ -53,9 +54,6 @@ impl Default for VerifyConfig {
     }
 }
 
-/// A metric that is there or not.
-type NoLabels = [(&'static str, &'static str); 0];
-
 /// Of one comparison.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CheckLabel {
@@ -68,7 +66,7 @@ struct Metrics {
     differences: Family<CheckLabel, Gauge>,
     not_compared: Counter,
     failures: Counter,
-    last_hour: Family<NoLabels, Gauge>,
+    last_hour: Family<TopicLabel, Gauge>,
     last_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
@@ -197,9 +195,12 @@ impl Reconciliation {
             self.metrics.hours.inc();
         }
         if let Some(newest) = self.equal.keys().next_back() {
+            let label = TopicLabel {
+                topic: self.verifier.topic.clone(),
+            };
             self.metrics
                 .last_hour
-                .get_or_create(&[])
+                .get_or_create(&label)
                 .set(i64::from(newest + HOUR_S));
         }
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());

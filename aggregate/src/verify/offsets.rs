@@ -37,7 +37,7 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
            select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
              max(end_offset) over w as reached, count() over w + 1 as number \
-           from batch_ledger final where entry in ('batch', 'recovered', 'gap') and kafka_topic in [{}] \
+           from batch_ledger final where entry in ('batch', 'recovered', 'gap', 'epoch') and kafka_topic in [{}] \
            window w as (partition by stage, kafka_topic, kafka_partition, log_epoch order by start_offset, end_offset \
              rows between unbounded preceding and 1 preceding)) \
          where number > 1 and start_offset != reached order by all limit {TOLD_MAX}",
@@ -128,11 +128,13 @@ async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Opti
     asked.await.map_err(super::panicked)?
 }
 
-/// Where the ledger of the newest life of each log begins.
+/// Where the ledger of the newest life of each log begins; none for a life whose beginning is in the ledger: what is before it belongs to the life
+/// before, or is what an operator left out.
 async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
     let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger final \
-         where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap') \
-         group by kafka_partition, log_epoch order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
+         where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap', 'epoch') \
+         group by kafka_partition, log_epoch having countIf(entry = 'epoch') = 0 \
+         order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
     let rows: Vec<(i32, u32, i64)> = store.client.query(query).bind(stage).bind(topic).fetch_all().await?;
     let start = |(partition, log_epoch, offset)| (Log::new(topic, partition), Position { log_epoch, offset });
     Ok(rows.into_iter().map(start).collect())

@@ -173,9 +173,13 @@ fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
         page.lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     };
+    let last_hour = format!(
+        "horolog_verify_last_hour_timestamp_seconds{{topic=\"{}\"}}",
+        world.flow.topic
+    );
     let differences = || value("horolog_verify_differences{check=\"hour_against_raw\"}");
     wait_until(DEADLINE, "the newest hour is verified", || {
-        differences() == Some(0) && value("horolog_verify_last_hour_timestamp_seconds") >= Some(hour + 3_600)
+        differences() == Some(0) && value(&last_hour) >= Some(hour + 3_600)
     });
 
     bed.execute(&format!(
