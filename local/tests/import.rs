@@ -258,7 +258,7 @@ fn the_exit_code_says_when_a_file_was_not_read_or_nothing_was_sent() {
     assert!(
         imported
             .out
-            .contains("its format cannot be told from its first line; say it with --format"),
+            .contains("there is no time column; name it with --time-column: the columns are Source, Target"),
         "{imported:?}"
     );
     assert!(!place.samples().is_empty(), "the good file was sent");

@@ -20,7 +20,8 @@ pub enum Format {
     MetricsWide,
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
     Cloudtrail,
-    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it; its channel Security.
+    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it; its
+    /// channel Security. Times without a zone are read as UTC.
     WindowsEvents,
     /// One JSON object a line, with the field names of Horolog's own records.
     Ndjson,

@@ -16,7 +16,7 @@ use super::source::Source;
 pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Result<i64> {
     let mut newest = Newest(None);
     for source in sources {
-        if source.bytes().is_none() {
+        if source.is_read_once() {
             anyhow::bail!(
                 "--shift-to-now reads the files twice, which {} cannot be: save it to a file",
                 source.display()

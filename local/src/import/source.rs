@@ -74,6 +74,14 @@ impl Source {
         }
     }
 
+    /// Whether what was read of it is gone: the standard input, a pipe.
+    pub fn is_read_once(&self) -> bool {
+        match self {
+            Self::Stdin => true,
+            Self::File(path) => path.metadata().is_ok_and(|metadata| !metadata.is_file()),
+        }
+    }
+
     /// Opens it; the bar advances by the bytes that are read from the disk.
     pub fn open(&self, progress: &ProgressBar) -> io::Result<Opened> {
         let bytes: Box<dyn Read> = match self {

@@ -22,10 +22,11 @@ const CHANNEL: &str = "security";
 const AUDIT_FAILURE: u64 = 0x0010_0000_0000_0000;
 
 /// Fields that are elsewhere in the audit event, or, as the message, are made of the others.
-const NOT_METADATA: [&str; 12] = [
+const NOT_METADATA: [&str; 13] = [
     "@timestamp",
     "Channel",
     "EventID",
+    "EventTime",
     "Hostname",
     "IpAddress",
     "Keywords",
@@ -54,7 +55,8 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     if event.is_empty() {
         return Err(Skip::MissingField { field: "EventID" });
     }
-    let time = first_not_empty(["TimeCreated", "@timestamp"].map(field));
+    // NXLog's own time has no zone; where another program wrote one beside it, that is taken.
+    let time = first_not_empty(["TimeCreated", "@timestamp", "EventTime"].map(field));
     Ok(AuditEvent {
         event_id: event_id::derive(&serde_json::from_str(json).map_err(malformed)?).to_string(),
         tenant_id: mapping.tenant.clone(),
@@ -181,8 +183,13 @@ mod tests {
 
     #[test]
     fn without_its_own_time_the_collectors_is_taken() {
-        let taken = event(r#""EventID":1,"@timestamp":"1970-01-01T00:00:01Z""#).map(|event| event.occurred_at);
-        assert_eq!(taken, Ok(1_000_000));
+        for times in [
+            r#""@timestamp":"1970-01-01T00:00:01Z","EventTime":"1970-01-01 05:00:00""#,
+            r#""EventTime":"1970-01-01 00:00:01","EventReceivedTime":"1970-01-01 00:00:02""#,
+        ] {
+            let taken = event(&format!(r#""EventID":1,{times}"#)).map(|event| event.occurred_at);
+            assert_eq!(taken, Ok(1_000_000), "{times}");
+        }
     }
 
     #[test]
