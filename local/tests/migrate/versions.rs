@@ -174,7 +174,9 @@ fn the_statements_for_a_cluster_are_understood() {
     target
         .migrate(&["up", "--set", "tables.engine=replicated"])
         .refused("No macro 'shard' in config");
+    let nowhere = ["up", "--set", "tables.cluster=nowhere"];
+    target.migrate(&nowhere).refused("tables.cluster = nowhere: ");
     target
-        .migrate(&["up", "--set", "tables.cluster=nowhere"])
+        .migrate(&[&nowhere[..], &["--set", "tables.engine=replicated"]].concat())
         .refused("Requested cluster 'nowhere' not found");
 }

@@ -57,7 +57,7 @@ fn fresh_answers_count_the_samples_that_are_not_aggregated_yet() {
         ));
     };
     ingested(1);
-    assert_eq!(in_motion(), json!([]));
+    assert_eq!(in_motion(), json!(null));
     ingested(2);
     assert_eq!(
         in_motion(),

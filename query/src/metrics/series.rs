@@ -30,8 +30,8 @@ pub struct SeriesAnswer<P> {
     complete_through: Option<Instant>,
     /// The partitions of the topic that are no further than that.
     held_back_by: Vec<LaggingPartition>,
-    /// Only with `fresh`: partitions of which a batch was being stored for longer than was waited. Its samples may have been counted
-    /// both as aggregated and as fresh.
+    /// Only with `fresh`: partitions of which samples may have been counted both as aggregated and as fresh, or not at all. A batch was being
+    /// stored for longer than was waited, or the log was made again or cut, and not all stages have noticed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     in_motion: Vec<i32>,
