@@ -197,7 +197,7 @@ pub async fn begun_since(store: &Store, cut: &Cut) -> Result<BTreeSet<(String, i
 }
 
 /// The batches that some of these hours were late for.
-pub async fn latenesses(store: &Store, scope: &Scope) -> Result<LateBatches, ToolError> {
+pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
         kafka_topic: String,

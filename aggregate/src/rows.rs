@@ -130,7 +130,7 @@ impl Rows {
     }
 
     /// The samples in their groups. `topics` are those that the positions count.
-    pub fn groups(self, topics: &[String], latenesses: &LateBatches) -> Result<BTreeMap<Group, Samples>, ToolError> {
+    pub fn groups(self, topics: &[String], late_batches: &LateBatches) -> Result<BTreeMap<Group, Samples>, ToolError> {
         let mut logs = HashMap::new();
         let mut groups: BTreeMap<Group, Vec<u32>> = BTreeMap::new();
         for row in 0..self.samples.len() {
@@ -138,7 +138,7 @@ impl Rows {
             let batches = *logs.entry(place).or_insert_with(|| {
                 let topic = usize::try_from(place.0).ok().and_then(|position| topics.get(position));
                 topic.map_or(&[][..], |topic| {
-                    latenesses.of(&Log::new(topic.as_str(), place.1), place.2)
+                    late_batches.of(&Log::new(topic.as_str(), place.1), place.2)
                 })
             });
             let revised_at = if batches.is_empty() {

@@ -104,36 +104,35 @@ impl<S: Stage> Resolver<S> {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
-        let stated = facts::stated(&self.store, id, continued).await?;
-        let of_ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
-        let watermark_ms = of_ledger
-            .map_or(0, |ledger| ledger.watermark_ms)
-            .max(stated.watermark_ms);
+        let mut stated = facts::stated(&self.store, id, continued).await?;
+        if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
+            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms);
+        }
         if plan.beginning.is_some() {
             if let Some(gap) = plan.left_behind {
                 self.write_left_behind(id, facts.known_epoch(), gap, asked_ms).await?;
             }
-            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start, watermark_ms);
+            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start, stated.watermark_ms);
             self.write(row, asked_ms).await?;
         }
         if let Some(gap) = plan.gap {
             self.tell_gap(id, &plan, gap, asked_ms).await?;
         }
-        self.tell_incidents(id, &plan, &stated, watermark_ms, partitions).await;
+        self.tell_incidents(id, &plan, &stated, partitions).await;
         let write_epoch = match self.stage.has_epochs() {
             true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
             false => 0,
         };
         Ok(Resolved {
             plan,
-            watermark_ms,
+            watermark_ms: stated.watermark_ms,
             write_epoch,
             partitions,
         })
     }
 
     /// What the assignment shows to have changed in the log.
-    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, watermark_ms: i64, partitions: i32) {
+    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, partitions: i32) {
         let mut incidents = Vec::new();
         let what = match plan.beginning {
             Some(Beginning::NewLife) => Some("the topic was made again or lost its end"),
@@ -144,7 +143,7 @@ impl<S: Stage> Resolver<S> {
             let detail = format!("{what}: log epoch {} begins", plan.log_epoch);
             incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
         }
-        if self.stage.has_epochs() && watermark_ms < stated.watermark_ever_ms {
+        if self.stage.has_epochs() && stated.watermark_ms < stated.watermark_ever_ms {
             let detail = "the watermark begins anew with the log: hours of before it stay as they are".to_owned();
             incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
         }

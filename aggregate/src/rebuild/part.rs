@@ -59,7 +59,7 @@ impl Work {
         recomputation: &Arc<Recomputation>,
         bar: &ProgressBar,
     ) -> Result<Recomputed, ToolError> {
-        let latenesses = Arc::new(ledger::latenesses(&self.store, &self.scope_of(part)).await?);
+        let late_batches = Arc::new(ledger::late_batches(&self.store, &self.scope_of(part)).await?);
         let mut batches = reader.read(part);
         let mut recomputed = Recomputed::default();
         let mut found = BTreeMap::new();
@@ -72,9 +72,9 @@ impl Work {
                     if self.source == Source::Raw {
                         count(&rows, &mut found);
                     }
-                    let (recomputation, latenesses) = (recomputation.clone(), latenesses.clone());
+                    let (recomputation, late_batches) = (recomputation.clone(), late_batches.clone());
                     let added = tokio::task::spawn_blocking(move || {
-                        recomputation.add(rows, &latenesses, &mut recomputed)?;
+                        recomputation.add(rows, &late_batches, &mut recomputed)?;
                         Ok::<_, ToolError>(recomputed)
                     });
                     recomputed = added.await.map_err(panicked)??;

@@ -39,10 +39,10 @@ impl Recomputation {
     }
 
     /// Adds rows to what was recomputed.
-    pub fn add(&self, batch: Vec<Rows>, latenesses: &LateBatches, to: &mut Recomputed) -> Result<(), ToolError> {
+    pub fn add(&self, batch: Vec<Rows>, late_batches: &LateBatches, to: &mut Recomputed) -> Result<(), ToolError> {
         let mut groups: BTreeMap<Group, Vec<Samples>> = BTreeMap::new();
         for rows in batch {
-            for (group, samples) in rows.groups(&self.topics, latenesses)? {
+            for (group, samples) in rows.groups(&self.topics, late_batches)? {
                 groups.entry(group).or_default().push(samples);
             }
         }

@@ -251,9 +251,7 @@ fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
         true
     });
     if let Err(error) = read {
-        output.skip(Skip::Json {
-            detail: error.to_string(),
-        });
+        output.skip(error.into());
     }
 }
 

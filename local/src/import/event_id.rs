@@ -10,11 +10,11 @@ use uuid::Uuid;
 /// The name space of derived ids: the UUID (version 5, URL) of `urn:horolog:event-id:1`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xfde7_0e1b_f1ff_5817_a811_85b5_1ed6_bdbb);
 
-/// The id of an event that is this JSON value.
-pub fn derive(event: &Value) -> Uuid {
+/// The id of an event that is this JSON.
+pub fn derive(json: &str) -> Result<Uuid, serde_json::Error> {
     let mut canonical = String::new();
-    write_canonical(event, &mut canonical);
-    Uuid::new_v5(&NAMESPACE, canonical.as_bytes())
+    write_canonical(&serde_json::from_str(json)?, &mut canonical);
+    Ok(Uuid::new_v5(&NAMESPACE, canonical.as_bytes()))
 }
 
 /// JSON without spaces, with the keys of each object in the order of their bytes. Explicit, because whether `serde_json`
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn id(json: &str) -> Uuid {
-        derive(&serde_json::from_str(json).unwrap())
+        derive(json).unwrap()
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
     if let Some(kind) = mapping.kind {
         return Ok(kind);
     }
-    match serde_json::from_str(line).map_err(malformed)? {
+    match serde_json::from_str(line)? {
         Shown {
             metric_name: Some(_),
             action: None,
@@ -127,7 +127,7 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
 }
 
 fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
-    let line: MetricLine<'_> = serde_json::from_str(line).map_err(malformed)?;
+    let line: MetricLine<'_> = serde_json::from_str(line)?;
     let value = text(line.value);
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
@@ -153,9 +153,9 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
 }
 
 fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let line: AuditLine<'_> = serde_json::from_str(json).map_err(malformed)?;
+    let line: AuditLine<'_> = serde_json::from_str(json)?;
     let event_id = match line.event_id.as_str() {
-        "" => event_id::derive(&serde_json::from_str(json).map_err(malformed)?).to_string(),
+        "" => event_id::derive(json)?.to_string(),
         _ => line.event_id,
     };
     Ok(AuditEvent {
@@ -182,12 +182,6 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         error_message: line.error_message,
         metadata: texts(line.metadata),
     })
-}
-
-fn malformed(error: serde_json::Error) -> Skip {
-    Skip::Json {
-        detail: error.to_string(),
-    }
 }
 
 /// What the record says, else what the flag says.

@@ -87,6 +87,14 @@ pub enum Skip {
     UnknownKind,
 }
 
+impl From<serde_json::Error> for Skip {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json {
+            detail: error.to_string(),
+        }
+    }
+}
+
 impl Skip {
     /// The reason by which skips are counted.
     pub fn reason(&self) -> &'static str {

@@ -40,10 +40,7 @@ const NOT_METADATA: [&str; 13] = [
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let malformed = |error: serde_json::Error| Skip::Json {
-        detail: error.to_string(),
-    };
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).map_err(malformed)?;
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
     let field = |name: &str| text(fields.get(name).copied());
     let channel = field("Channel");
     if channel.to_lowercase() != CHANNEL {
@@ -58,7 +55,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     // NXLog's own time has no zone; where another program wrote one beside it, that is taken.
     let time = first_not_empty(["TimeCreated", "@timestamp", "EventTime"].map(field));
     Ok(AuditEvent {
-        event_id: event_id::derive(&serde_json::from_str(json).map_err(malformed)?).to_string(),
+        event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
         occurred_at: parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),

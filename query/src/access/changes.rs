@@ -89,7 +89,7 @@ impl<'a> Changes<'a> {
     fn require<'t>(
         &self,
         tenant: &TenantGrant,
-        teams: impl ExactSizeIterator<Item = &'t String>,
+        mut teams: impl ExactSizeIterator<Item = &'t String>,
     ) -> Result<(), Problem> {
         let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
             return Ok(());
@@ -97,9 +97,8 @@ impl<'a> Changes<'a> {
         if !facts.tenant.covers(tenant) {
             return Err(Problem::forbidden("tenant is not the tenant of this key"));
         }
-        let is_all_teams = teams.len() == 0;
-        let mut teams = teams;
-        let are_theirs = facts.teams.is_empty() || (!is_all_teams && teams.all(|team| facts.teams.contains(team)));
+        let names_some = teams.len() > 0;
+        let are_theirs = facts.teams.is_empty() || (names_some && teams.all(|team| facts.teams.contains(team)));
         match are_theirs {
             true => Ok(()),
             false => Err(Problem::forbidden("teams has to name teams of this key, and no others")),

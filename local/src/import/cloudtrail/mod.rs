@@ -22,9 +22,7 @@ use super::timestamp::parse_micros;
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let event: Event<'_> = serde_json::from_str(json).map_err(|error| Skip::Json {
-        detail: error.to_string(),
-    })?;
+    let event: Event<'_> = serde_json::from_str(json)?;
     if event.event_name.is_none() {
         return Err(Skip::MissingField { field: "eventName" });
     }
@@ -72,10 +70,7 @@ fn id(event: &Event<'_>, json: &str) -> Result<String, Skip> {
     if let Ok(id) = Uuid::parse_str(&text(event.event_id)) {
         return Ok(id.to_string());
     }
-    let value = serde_json::from_str(json).map_err(|error| Skip::Json {
-        detail: error.to_string(),
-    })?;
-    Ok(event_id::derive(&value).to_string())
+    Ok(event_id::derive(json)?.to_string())
 }
 
 fn metadata(event: &Event<'_>) -> BTreeMap<String, String> {
