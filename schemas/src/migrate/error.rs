@@ -3,7 +3,7 @@
 use clickhouse::error::Error as ClientError;
 
 use super::layout::LayoutError;
-use super::retention::BelowFloor;
+use super::retention::RetentionError;
 use super::server::code_of;
 
 /// Why migrations could not be read, applied or taken back.
@@ -14,7 +14,7 @@ pub enum MigrateError {
     Layout(#[from] LayoutError),
     /// A retention below its floor.
     #[error(transparent)]
-    Retention(#[from] BelowFloor),
+    Retention(#[from] RetentionError),
     /// The server refused something, or cannot be reached.
     #[error("cannot {doing}: {}", explain(cause))]
     Server {

@@ -32,7 +32,7 @@ pub use fragments::expand;
 pub use history::{Entry, History, State};
 pub use layout::{Engine, Layout, LayoutError};
 pub use lock::Runner;
-pub use retention::{BelowFloor, Retention, TableTtl};
+pub use retention::{Retention, RetentionError, TableTtl};
 pub use server::Server;
 pub use status::{Status, require_current, status};
 pub use up::{Report, RunOptions, down, up};

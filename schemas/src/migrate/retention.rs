@@ -20,6 +20,10 @@ const HOURLY_MONTHS_MIN: u32 = 13;
 const ROLLUPS_MONTHS_LESS: u32 = 2;
 /// Audit events are kept at least 24 months, of which one February may have 29 days.
 const AUDIT_DAYS_MIN: u32 = 731;
+/// Nothing is kept for longer than 50 years, in days and in months. ClickHouse counts a TTL in seconds of 32 bits, which end in February 2106: what was to be
+/// kept until later would be of 1970, and deleted at once (<https://github.com/ClickHouse/ClickHouse/issues/101763>).
+const DAYS_MAX: u32 = 18_250;
+const MONTHS_MAX: u32 = 600;
 
 /// `[retention]`: deletion by age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +50,31 @@ impl Default for Retention {
     }
 }
 
-/// A retention that is too short.
+/// A retention that is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} = {value} is below its floor of {floor}")]
-pub struct BelowFloor {
-    /// The setting to change.
-    pub setting: &'static str,
-    /// What it is.
-    pub value: u32,
-    /// What it may not be below.
-    pub floor: u32,
+pub enum RetentionError {
+    /// Too short.
+    #[error("{setting} = {value} is below its floor of {floor}")]
+    BelowFloor {
+        /// The setting to change.
+        setting: &'static str,
+        /// What it is.
+        value: u32,
+        /// What it may not be below.
+        floor: u32,
+    },
+    /// Too long for ClickHouse to count.
+    #[error(
+        "{setting} = {value} is above its ceiling of {ceiling} (50 years); retention.keep_all deletes nothing by age"
+    )]
+    AboveCeiling {
+        /// The setting to change.
+        setting: &'static str,
+        /// What it is.
+        value: u32,
+        /// What it may not be above.
+        ceiling: u32,
+    },
 }
 
 /// The TTL a table is to have; without one it has none.
@@ -68,15 +87,27 @@ pub struct TableTtl {
 }
 
 impl Retention {
-    /// Refuses what is below a floor.
-    pub fn validate(&self) -> Result<(), BelowFloor> {
-        for (setting, value, floor) in [
-            ("retention.metrics_days", self.metrics_days, 1),
-            ("retention.hourly_months", self.hourly_months, HOURLY_MONTHS_MIN),
-            ("retention.audit_days", self.audit_days, AUDIT_DAYS_MIN),
+    /// Refuses what is below a floor or above a ceiling.
+    pub fn validate(&self) -> Result<(), RetentionError> {
+        for (setting, value, floor, ceiling) in [
+            ("retention.metrics_days", self.metrics_days, 1, DAYS_MAX),
+            (
+                "retention.hourly_months",
+                self.hourly_months,
+                HOURLY_MONTHS_MIN,
+                MONTHS_MAX,
+            ),
+            ("retention.audit_days", self.audit_days, AUDIT_DAYS_MIN, DAYS_MAX),
         ] {
             if value < floor {
-                return Err(BelowFloor { setting, value, floor });
+                return Err(RetentionError::BelowFloor { setting, value, floor });
+            }
+            if value > ceiling {
+                return Err(RetentionError::AboveCeiling {
+                    setting,
+                    value,
+                    ceiling,
+                });
             }
         }
         Ok(())
@@ -193,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_undercut_is_refused_with_setting_and_floor() {
+    fn what_is_out_of_bounds_is_refused_with_setting_and_bound() {
         for (retention, message) in [
             (
                 Retention {
@@ -215,6 +246,20 @@ mod tests {
                     ..Retention::default()
                 },
                 "retention.metrics_days = 0 is below its floor of 1",
+            ),
+            (
+                Retention {
+                    audit_days: 18_251,
+                    ..Retention::default()
+                },
+                "retention.audit_days = 18251 is above its ceiling of 18250 (50 years); retention.keep_all deletes nothing by age",
+            ),
+            (
+                Retention {
+                    hourly_months: 601,
+                    ..Retention::default()
+                },
+                "retention.hourly_months = 601 is above its ceiling of 600 (50 years); retention.keep_all deletes nothing by age",
             ),
         ] {
             assert_eq!(retention.validate().unwrap_err().to_string(), message);
