@@ -1,6 +1,6 @@
 //! The broker's configuration files, with the reason beside each setting that is not Kafka's default.
 
-use super::Broker;
+use super::{Broker, RECORDS};
 
 /// Largest record batch the broker takes. Above the size limit of the pipeline, so that an oversized record reaches the
 /// pipeline and ends among the rejected records, where it can be seen, instead of failing in its producer only.
@@ -14,8 +14,6 @@ pub(super) fn server_properties(broker: &Broker) -> String {
     let Broker {
         port, controller_port, ..
     } = broker;
-    let records = broker.records();
-    let records = records.display();
     format!(
         "\
 # Written by horolog at every start.
@@ -27,7 +25,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={records}
+log.dirs={RECORDS}
 
 # One node: internal topics have one replica, and few partitions so that a start is quick.
 default.replication.factor=1

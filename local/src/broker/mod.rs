@@ -16,6 +16,14 @@ use crate::process::Launch;
 
 pub use topics::{Topic, TopicError, ensure_topics, is_ready};
 
+/// Files and folders are named as seen from the broker's own folder, in which it runs. Kafka reads its properties as ISO 8859-1 and cuts
+/// `log.dirs` at commas: a path with other letters or a comma would be another one.
+const PROPERTIES: &str = "server.properties";
+const LOG_CONFIGURATION: &str = "log4j2.xml";
+const RECORDS: &str = "records";
+/// By which Java reads the names of files.
+const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
+
 /// Why the broker's folder cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
@@ -80,8 +88,8 @@ impl Broker {
             path: self.folder.clone(),
             source,
         })?;
-        write(&self.server_properties(), &config::server_properties(self))?;
-        write(&self.log_configuration(), config::LOG_CONFIGURATION)?;
+        write(&self.folder.join(PROPERTIES), &config::server_properties(self))?;
+        write(&self.folder.join(LOG_CONFIGURATION), config::LOG_CONFIGURATION)?;
         if self.records().join("meta.properties").exists() {
             Ok(())
         } else {
@@ -104,29 +112,20 @@ impl Broker {
             launch = launch.arg(argument);
         }
         launch.args.extend(self.java_arguments());
-        launch.arg("kafka.Kafka").arg(self.server_properties())
+        launch.folder = Some(self.folder.clone());
+        launch.env(LOCALE.0, LOCALE.1).arg("kafka.Kafka").arg(PROPERTIES)
     }
 
     /// Where Kafka keeps the records.
     pub fn records(&self) -> PathBuf {
-        self.folder.join("records")
-    }
-
-    fn server_properties(&self) -> PathBuf {
-        self.folder.join("server.properties")
-    }
-
-    fn log_configuration(&self) -> PathBuf {
-        self.folder.join("log4j2.xml")
+        self.folder.join(RECORDS)
     }
 
     fn java_arguments(&self) -> Vec<std::ffi::OsString> {
-        let mut log = std::ffi::OsString::from("-Dlog4j2.configurationFile=");
-        log.push(self.log_configuration());
         vec![
             "-Djava.awt.headless=true".into(),
             "-Djava.net.preferIPv4Stack=true".into(),
-            log,
+            format!("-Dlog4j2.configurationFile={LOG_CONFIGURATION}").into(),
             "-cp".into(),
             self.jars.join("*").into(),
         ]
@@ -145,7 +144,9 @@ impl Broker {
                 &cluster_id,
                 "--config",
             ])
-            .arg(self.server_properties())
+            .arg(PROPERTIES)
+            .env(LOCALE.0, LOCALE.1)
+            .current_dir(&self.folder)
             .output()
             .map_err(|source| BrokerError::Java {
                 java: self.java.clone(),

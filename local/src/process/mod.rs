@@ -33,6 +33,8 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// Added to the environment it inherits.
     pub env: Vec<(String, OsString)>,
+    /// The folder it runs in; ours by default.
+    pub folder: Option<PathBuf>,
     /// Its output is appended here.
     pub log: PathBuf,
 }
@@ -68,6 +70,7 @@ impl Launch {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            folder: None,
             log: log.into(),
         }
     }
@@ -104,6 +107,9 @@ impl Launch {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         // A group of its own: Ctrl-C in the terminal reaches us alone, and we stop them in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = spawner::spawn(command).map_err(start_error(horolog))?;

@@ -52,8 +52,8 @@ pub enum SetupError {
 impl Kit {
     /// Finds or fetches everything. Progress goes to standard error.
     pub fn prepare() -> Result<Self, SetupError> {
-        let kafka_folder = std::env::var_os(KAFKA_LIBS_VARIABLE).map(PathBuf::from);
-        let library = std::env::var_os(ENGINE_LIBRARY_VARIABLE).map(PathBuf::from);
+        let kafka_folder = std::env::var_os(KAFKA_LIBS_VARIABLE).map(absolute);
+        let library = std::env::var_os(ENGINE_LIBRARY_VARIABLE).map(absolute);
         let kafka = kafka::artifact(&cache()?);
         let engine = clickhouse::artifact(&cache()?)?;
         let mut needs = vec![Package::Java];
@@ -65,7 +65,7 @@ impl Kit {
         }
         packages::require(&needs)?;
         Ok(Self {
-            java: programs::java().ok_or_else(|| MissingPackages::of(&[Package::Java]))?,
+            java: absolute(programs::java().ok_or_else(|| MissingPackages::of(&[Package::Java]))?),
             kafka_jars: match kafka_folder {
                 Some(folder) => folder,
                 None => kafka.install(kafka::fetch)?,
@@ -83,12 +83,14 @@ pub const KAFKA_LIBS_VARIABLE: &str = "HOROLOG_KAFKA_LIBS";
 /// Names a `libchdb.so` to use instead of the pinned one.
 pub const ENGINE_LIBRARY_VARIABLE: &str = "HOROLOG_ENGINE_LIBRARY";
 
+/// What is started has a folder of its own to run in. Without one of ours, a path stays as it is.
+fn absolute(path: impl Into<PathBuf>) -> PathBuf {
+    let path = path.into();
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 fn cache() -> Result<PathBuf, SetupError> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(absolute);
     set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .map(|folder| folder.join("horolog"))
