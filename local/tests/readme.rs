@@ -47,7 +47,7 @@ struct Stop {
 impl Drop for Stop {
     fn drop(&mut self) {
         bash(if self.wipe {
-            "./horolog wipe --yes || ./horolog wipe"
+            "./horolog wipe --yes"
         } else {
             "./horolog down"
         });

@@ -40,7 +40,7 @@ impl Stack {
     }
 
     fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("the data") // a blank: paths reach programs whole
+        self.folder.path().join("données, 2026") // paths reach programs whole
     }
 
     fn horolog(&self, args: &[&str]) -> Output {
@@ -114,7 +114,7 @@ impl Drop for Stack {
         if std::thread::panicking() {
             eprintln!("{}", text(&self.horolog(&["logs"])));
         }
-        self.horolog(&["wipe"]);
+        self.horolog(&["wipe", "--yes"]);
     }
 }
 
@@ -293,7 +293,10 @@ fn stops_and_goes_on(stack: &Stack) {
 fn is_wiped(stack: &Stack) {
     settled(stack);
     let identities = stack.identities();
-    succeeds(&stack.horolog(&["wipe"]));
+    let refused = stack.horolog(&["wipe"]);
+    assert!(!refused.status.success(), "nobody was asked");
+    assert!(stack.data().exists());
+    succeeds(&stack.horolog(&["wipe", "--yes"]));
     all_end(&identities);
     assert!(!stack.data().exists());
 }
@@ -358,7 +361,7 @@ fn a_foreign_folder_is_neither_used_nor_wiped() {
     let stack = Stack::new();
     std::fs::create_dir(stack.data()).unwrap();
     std::fs::write(stack.data().join("thesis.tex"), "").unwrap();
-    for output in [stack.up(&[]), stack.horolog(&["wipe"])] {
+    for output in [stack.up(&[]), stack.horolog(&["wipe", "--yes"])] {
         assert!(!output.status.success());
         assert!(text(&output).contains("--data"), "{}", text(&output));
     }

@@ -15,7 +15,7 @@ use super::down;
 pub struct WipeOptions {
     #[command(flatten)]
     data: DataOption,
-    /// Do not ask. (Nobody is asked either where the standard input is no terminal.)
+    /// Do not ask.
     #[arg(long, short)]
     yes: bool,
 }
@@ -31,9 +31,14 @@ pub fn run(options: &WipeOptions) -> anyhow::Result<ExitCode> {
     if !folder.is_ours() {
         bail!("--data {path}: this folder was not made by horolog; it is left as it is");
     }
-    if !options.yes && std::io::stdin().is_terminal() && !is_agreed(&folder)? {
-        println!("left as it is");
-        return Ok(ExitCode::FAILURE);
+    if !options.yes {
+        if !std::io::stdin().is_terminal() {
+            bail!("{path} is left as it is: there is no terminal to ask on; --yes removes it without asking");
+        }
+        if !is_agreed(&folder)? {
+            println!("left as it is");
+            return Ok(ExitCode::FAILURE);
+        }
     }
     down::stop(&folder)?;
     folder.remove()?;
