@@ -70,6 +70,9 @@ impl Names<'_> {
             Some(Schema::Ref { name }) => self.reader.get_names().get(name).copied(),
             other => other,
         };
+        if let (Some(Schema::TimestampMicros), Some(unit)) = (reader, other_time(writer)) {
+            return Err(format!("its time is a {unit}, and has to be a timestamp-micros"));
+        }
         let nested = |writer: &Schema, reader| self.shape(writer, reader, depth + 1);
         Ok(match writer {
             Schema::Null => Shape::Null,
@@ -132,6 +135,21 @@ impl Names<'_> {
             }
         })
     }
+}
+
+/// What a number of the writer counts, where that is another time than microseconds of UTC: Avro's rules take one for the other, as both are `long`.
+fn other_time(writer: &Schema) -> Option<&'static str> {
+    Some(match writer {
+        Schema::Date => "date",
+        Schema::TimeMillis => "time-millis",
+        Schema::TimeMicros => "time-micros",
+        Schema::TimestampMillis => "timestamp-millis",
+        Schema::TimestampNanos => "timestamp-nanos",
+        Schema::LocalTimestampMillis => "local-timestamp-millis",
+        Schema::LocalTimestampMicros => "local-timestamp-micros",
+        Schema::LocalTimestampNanos => "local-timestamp-nanos",
+        _ => return None,
+    })
 }
 
 /// The field of the reader that takes the writer's field of this name.

@@ -340,3 +340,29 @@ fn a_recursive_schema_is_refused() {
         .unwrap();
     assert_eq!(decoded.rejected[0].reason, Reason::IncompatibleSchema);
 }
+
+#[test]
+fn a_time_in_another_unit_is_refused_by_name() {
+    for (unit, value) in [
+        ("timestamp-millis", Value::TimestampMillis(1_700_000_000_000)),
+        ("timestamp-nanos", Value::TimestampNanos(1_700_000_000_000_000_000)),
+        (
+            "local-timestamp-micros",
+            Value::LocalTimestampMicros(1_700_000_000_000_000),
+        ),
+    ] {
+        let schema = changed(Kind::MetricSample, |fields| {
+            field(fields, "time")["type"] = json!({"type": "long", "logicalType": unit});
+        });
+        let payload = written(&schema, 0, &golden_sample(), &[("time", value)]);
+        let decoded = decoder_with(Kind::MetricSample, &[schema])
+            .decode(&raw(&[payload]))
+            .unwrap();
+        assert_eq!(decoded.rejected[0].reason, Reason::IncompatibleSchema);
+        assert!(
+            decoded.rejected[0].detail.contains(unit),
+            "{}",
+            decoded.rejected[0].detail
+        );
+    }
+}
