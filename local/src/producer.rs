@@ -26,7 +26,7 @@ const REPORTS_TIME: Duration = Duration::from_millis(1);
 const POLL_EVERY_RECORDS: u64 = 512;
 
 /// What a producer of ours runs with; properties of the user go before these.
-const PROPERTIES: [(&str, &str); 6] = [
+const PROPERTIES: [(&str, &str); 7] = [
     // No record twice and none out of order, though librdkafka repeats what was not acknowledged; implies acks=all.
     ("enable.idempotence", "true"),
     // The partition that Java clients would choose: a service in any language keeps its order.
@@ -36,6 +36,8 @@ const PROPERTIES: [(&str, &str); 6] = [
     ("batch.size", "1000000"),
     // Kilobytes: the bound of the memory of records that are under way.
     ("queue.buffering.max.kbytes", "65536"),
+    // As much as the local broker takes: what is too large for the pipeline is to be seen among the rejected records.
+    ("message.max.bytes", "8388608"),
 ];
 
 /// The topics by kind of record.
@@ -80,6 +82,12 @@ pub enum ProduceError {
         topic: String,
         /// What librdkafka said.
         reason: KafkaError,
+    },
+    /// One record is larger than the client sends; the next one may not be.
+    #[error("a record of {bytes} bytes is larger than message.max.bytes")]
+    TooLarge {
+        /// Of the record.
+        bytes: usize,
     },
     /// The client gave up.
     #[error("kafka refused a record: {0}")]
@@ -219,6 +227,10 @@ fn send(client: &BaseProducer<Deliveries>, topic: &str, key: &str, payload: &[u8
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                 client.poll(QUEUE_WAIT);
                 record = returned;
+            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                let bytes = payload.len();
+                return Err(ProduceError::TooLarge { bytes });
             }
             Err((error, _)) => return Err(ProduceError::Refused(error)),
         }

@@ -118,6 +118,9 @@ pub enum DetectError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Lines that only old programs for Macintosh write.
+    #[error("its lines end with a carriage return alone; `tr '\\r' '\\n' < FILE | horolog import … -`")]
+    CarriageReturns,
     /// The first line of a CSV file is not text.
     #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
     Header,
@@ -305,6 +308,9 @@ fn header(head: &[u8]) -> Result<(Header, &[u8]), DetectError> {
         None => (head, &[][..]),
     };
     let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
+    if line.contains('\r') {
+        return Err(DetectError::CarriageReturns);
+    }
     Ok((Header::new(line), rest))
 }
 
@@ -436,7 +442,7 @@ mod tests {
         let text = "time,pod,zone,a\n1,p,eu,\n2,p,us,3\n";
         assert_eq!(
             detect(text, &[]).unwrap(),
-            "metrics-wide, metric columns: 1, the service has a column; without numbers: zone"
+            "metrics-wide, metric columns: 1, the service has a column; labels: zone"
         );
     }
 

@@ -2,9 +2,9 @@
 //!
 //! Enters: a line without its end. Leaves: the fields, unquoted, in a buffer that is used again for the next line.
 //! Guarantees that each line stands for itself: a quote that is never closed spoils its own line and no other. (So a field
-//! cannot hold a line break; no time, number or name does.)
+//! cannot hold a line break; no time, number or name does.) A carriage return within it is text, and ends nothing unseen.
 
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
 /// Splits lines of CSV.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Default for Fields {
     fn default() -> Self {
         // Not `Reader::default()`, which has no tables to read by.
         Self {
-            reader: Reader::new(),
+            reader: ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build(),
             text: Vec::new(),
             ends: Vec::new(),
             count: 0,
@@ -92,6 +92,7 @@ mod tests {
         assert_eq!(split("é,日本"), ["é", "日本"]);
         assert_eq!(split("one"), ["one"]);
         assert_eq!(split(","), ["", ""]);
+        assert_eq!(split("a,b\rc,d"), ["a", "b\rc", "d"]);
     }
 
     #[test]

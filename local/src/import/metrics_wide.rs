@@ -2,8 +2,8 @@
 //!
 //! Enters: the header, some first lines, then every line after the header. Leaves: one sample a cell, its time cut to
 //! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
-//! parentheses) or services (of the metric that the file is named after). A second time column is no series; neither is a
-//! column without a single number in the first lines. An empty cell is no observation.
+//! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column with text
+//! and not a single number in the first lines is a label of all samples of its line. An empty cell is no observation.
 
 use horolog_schemas::MetricSample;
 
@@ -24,6 +24,10 @@ pub struct MetricsWide {
     service: Option<usize>,
     columns: Columns,
     series: Vec<Series>,
+    /// Cells that are labels, and their names.
+    labels: Vec<(usize, String)>,
+    /// Columns without a name, which are passed over.
+    nameless: usize,
     fields: Fields,
 }
 
@@ -31,7 +35,6 @@ pub struct MetricsWide {
 struct Series {
     cell: usize,
     header: String,
-    is_other: bool,
     sample: MetricSample,
 }
 
@@ -65,14 +68,18 @@ impl MetricsWide {
         let columns = columns(service_column.is_some(), mapping)?;
         let mut fields = Fields::default();
         let texts = text_columns(header.cells.len(), first_lines, &mut fields);
-        let is_series = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
-        let series: Vec<Series> = (header.cells.iter().enumerate())
-            .filter(|(cell, name)| is_series(*cell, name))
-            .map(|(cell, name)| Series::new(cell, name, texts[cell] || name.is_empty(), columns, source, mapping))
-            .collect();
-        if series.iter().all(|series| series.is_other) {
+        let is_data = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
+        let (labels, series): (Vec<_>, Vec<_>) = (header.cells.iter().enumerate())
+            .filter(|(cell, name)| is_data(*cell, name) && !name.is_empty())
+            .partition(|(cell, _)| texts[*cell]);
+        if series.is_empty() {
             return Err(MetricsWideError::NoSeries);
         }
+        let series = (series.into_iter())
+            .map(|(cell, name)| Series::new(cell, name, columns, source, mapping))
+            .collect();
+        let nameless = header.cells.iter().filter(|name| name.is_empty()).count();
+        let labels = (labels.into_iter()).map(|(cell, name)| (cell, name.clone())).collect();
         // What the user says goes before what the file says.
         let service = service_column.filter(|_| mapping.service.is_none() && columns == Columns::Metrics);
         Ok(Self {
@@ -81,22 +88,26 @@ impl MetricsWide {
             service,
             columns,
             series,
+            labels,
+            nameless,
             fields,
         })
     }
 
     /// What the file was understood as.
     pub fn description(&self) -> String {
-        let (texts, series): (Vec<&Series>, Vec<&Series>) = self.series.iter().partition(|series| series.is_other);
-        let count = series.len();
+        let count = self.series.len();
         let mut description = match (self.columns, self.service) {
             (Columns::Metrics, Some(_)) => format!("metric columns: {count}, the service has a column"),
             (Columns::Metrics, None) => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
             (Columns::Services, _) => format!("service columns: {count}, of metric `{}`", self.metric_of_all()),
         };
-        if !texts.is_empty() {
-            let headers: Vec<&str> = texts.iter().map(|series| series.header.as_str()).collect();
-            description.push_str(&format!("; without numbers: {}", headers.join(", ")));
+        if !self.labels.is_empty() {
+            let names: Vec<&str> = self.labels.iter().map(|(_, name)| name.as_str()).collect();
+            description.push_str(&format!("; labels: {}", names.join(", ")));
+        }
+        if self.nameless > 0 {
+            description.push_str(&format!("; passed over, without a name: {}", self.nameless));
         }
         description
     }
@@ -129,6 +140,9 @@ impl MetricsWide {
             if let Some(service) = self.service {
                 self.fields.get(service).clone_into(&mut series.sample.service_id);
             }
+            for (cell, name) in &self.labels {
+                series.label(name, self.fields.get(*cell));
+            }
             match series.read(self.fields.get(series.cell), time) {
                 Ok(()) => output.metric(&series.sample),
                 Err(skip) => output.skip(skip),
@@ -138,7 +152,7 @@ impl MetricsWide {
 }
 
 impl Series {
-    fn new(cell: usize, name: &str, is_other: bool, columns: Columns, source: &SourceName, mapping: &Mapping) -> Self {
+    fn new(cell: usize, name: &str, columns: Columns, source: &SourceName, mapping: &Mapping) -> Self {
         let mut sample = mapping.sample(source);
         match columns {
             Columns::Services => name.clone_into(&mut sample.service_id),
@@ -152,19 +166,22 @@ impl Series {
         Self {
             cell,
             header: name.to_owned(),
-            is_other,
             sample,
+        }
+    }
+
+    /// A label of this line, in place of that of the line before; empty text is none.
+    fn label(&mut self, name: &str, text: &str) {
+        match self.sample.labels.get_mut(name) {
+            _ if text.is_empty() => drop(self.sample.labels.remove(name)),
+            Some(label) => text.clone_into(label),
+            None => drop(self.sample.labels.insert(name.to_owned(), text.to_owned())),
         }
     }
 
     fn read(&mut self, cell: &str, time: i64) -> Result<(), Skip> {
         if cell.is_empty() {
             return Err(Skip::EmptyCell);
-        }
-        if self.is_other {
-            return Err(Skip::OtherColumn {
-                column: self.header.clone(),
-            });
         }
         let not_a_number = |_| Skip::Number {
             column: self.header.clone(),
@@ -273,9 +290,14 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
     }
 
     #[test]
-    fn counts_empty_cells_and_columns_of_text() {
-        let zone = Skip::OtherColumn { column: "Zone".into() };
-        assert_eq!(read(PODS, &mapping(&[])).skips, [zone.clone(), Skip::EmptyCell, zone]);
+    fn counts_empty_cells_and_takes_text_for_labels() {
+        let output = read(PODS, &mapping(&[]));
+        assert_eq!(output.skips, [Skip::EmptyCell]);
+        assert!(output.metrics.iter().all(|sample| sample.labels["Zone"] == "eu"));
+        let output = read("time,host,load,,disk\n1,a,1,x,2\n2,,3,y,4\n", &mapping(&[]));
+        let hosts: Vec<_> = output.metrics.iter().map(|sample| sample.labels.get("host")).collect();
+        assert_eq!(hosts, [Some(&"a".to_owned()), Some(&"a".to_owned()), None, None]);
+        assert_eq!(output.skips, [], "a column without a name is no series and no label");
     }
 
     #[test]

@@ -21,12 +21,6 @@ pub enum Skip {
     /// No observation was made: nothing is wrong with the line.
     #[error("empty cell")]
     EmptyCell,
-    /// A cell of a column that is no series: it has no name, or holds text and no number in the first lines.
-    #[error("cell of the column `{column}`, which is no series")]
-    OtherColumn {
-        /// Its header.
-        column: String,
-    },
     /// An event of Windows that is not of its audit trail: nothing is wrong with it.
     #[error("event of the channel `{channel}`, which is not the audit trail")]
     OtherChannel {
@@ -38,6 +32,12 @@ pub enum Skip {
     LineTooLong {
         /// The bound.
         bytes_max: usize,
+    },
+    /// A record that Kafka's client does not send.
+    #[error("a record of {bytes} bytes is larger than message.max.bytes of the producer")]
+    RecordTooLarge {
+        /// Its size.
+        bytes: usize,
     },
     /// Not text.
     #[error("the line is not UTF-8")]
@@ -100,9 +100,9 @@ impl Skip {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::EmptyCell => "empty cell",
-            Self::OtherColumn { .. } => "cell of a column without numbers",
             Self::OtherChannel { .. } => "event of another channel than Security",
             Self::LineTooLong { .. } => "line too long",
+            Self::RecordTooLarge { .. } => "record too large",
             Self::NotUtf8 => "not UTF-8",
             Self::Columns { .. } => "wrong number of columns",
             Self::Time { .. } => "no time",
@@ -116,10 +116,7 @@ impl Skip {
 
     /// Whether the input is at fault, which is reported with its place; the others are only counted.
     pub fn is_malformed(&self) -> bool {
-        !matches!(
-            self,
-            Self::EmptyCell | Self::OtherColumn { .. } | Self::OtherChannel { .. }
-        )
+        !matches!(self, Self::EmptyCell | Self::OtherChannel { .. })
     }
 }
 

@@ -22,7 +22,9 @@ pub struct FileReport {
     /// Audit events given to Kafka.
     pub audits: u64,
     /// Metric samples older than what is kept.
-    pub expired: u64,
+    pub expired_metrics: u64,
+    /// Audit events older than what is kept.
+    pub expired_audits: u64,
     /// What did not become a record, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// What ended the file before its end.
@@ -65,8 +67,9 @@ impl FileReport {
             return format!("{}: not read: {failure}", self.name);
         }
         let mut summary = format!("{}: sent {}", self.name, sent(self.metrics, self.audits));
-        if self.expired > 0 {
-            summary.push_str(&format!(" ({} too old to be kept)", self.expired));
+        let expired = self.expired_metrics + self.expired_audits;
+        if expired > 0 {
+            summary.push_str(&format!(" ({expired} too old to be kept)"));
         }
         if !self.skipped.is_empty() {
             let reasons: Vec<String> = self
@@ -104,7 +107,7 @@ mod tests {
     fn a_summary_names_every_reason() {
         let mut report = FileReport::new("a.csv".to_owned());
         let hidden = ProgressBar::hidden();
-        (report.metrics, report.expired) = (3, 2);
+        (report.metrics, report.expired_metrics) = (3, 2);
         report.skip(2, &Skip::EmptyCell, &hidden);
         report.skip(3, &Skip::EmptyCell, &hidden);
         report.skip(4, &Skip::NotUtf8, &hidden);

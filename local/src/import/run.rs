@@ -34,31 +34,49 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     } else {
         0
     };
-    let kept_days = options
-        .target
-        .deletes_by_age()
-        .then(|| Retention::default().metrics_days);
-    let kept_since = kept_days.map_or(i64::MIN, |days| now - i64::from(days) * MICROS_A_DAY);
+    let kept = options.target.deletes_by_age().then(Retention::default);
+    let since = |days: u32| now - i64::from(days) * MICROS_A_DAY;
+    let kept_since = match &kept {
+        Some(kept) => KeptSince {
+            metrics: since(kept.metrics_days),
+            audits: since(kept.audit_days),
+        },
+        None => KeptSince {
+            metrics: i64::MIN,
+            audits: i64::MIN,
+        },
+    };
     let progress = progress_bar(&sources);
     let started = Instant::now();
     let mut reports = Vec::new();
+    let mut refused = None;
     for source in &sources {
         let mut sending = Sending::new(&mut producer, shift, kept_since, source, &progress);
         let result = read(source, &options.mapping, &progress, &mut sending);
-        let (report, refused) = sending.close(result.err().map(|error| error.to_string()));
+        let report;
+        (report, refused) = sending.close(result.err().map(|error| error.to_string()));
         reports.push(report);
-        if let Some(error) = refused {
-            progress.finish_and_clear();
-            return Err(error.into());
+        if refused.is_some() {
+            break;
         }
     }
     let delivered = finish(&producer, &progress);
     progress.finish_and_clear();
     summarize(&reports, &kafka.bootstrap, started.elapsed());
-    if let Some(days) = kept_days {
-        warn_of_age(&reports, days);
+    if let Some(kept) = kept {
+        warn_of_age(&reports, &kept);
+    }
+    if let Some(error) = refused {
+        return Err(error.into());
     }
     verdict(&reports, &delivered)
+}
+
+/// What is of an earlier time is deleted soon. Microseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct KeptSince {
+    metrics: i64,
+    audits: i64,
 }
 
 /// A file on its way to Kafka.
@@ -66,8 +84,7 @@ struct Sending<'a> {
     producer: &'a mut Producer,
     /// Microseconds that metrics are moved by.
     shift: i64,
-    /// Metrics of an earlier time are deleted soon. Microseconds since 1970.
-    kept_since: i64,
+    kept_since: KeptSince,
     shifted: MetricSample,
     report: FileReport,
     line: u64,
@@ -79,7 +96,7 @@ impl<'a> Sending<'a> {
     fn new(
         producer: &'a mut Producer,
         shift: i64,
-        kept_since: i64,
+        kept_since: KeptSince,
         source: &Source,
         progress: &'a ProgressBar,
     ) -> Self {
@@ -100,6 +117,14 @@ impl<'a> Sending<'a> {
         self.report.failure = failure;
         (self.report, self.refused)
     }
+
+    /// A record that is too large costs no other; what else refuses one refuses all.
+    fn not_sent(&mut self, error: ProduceError) {
+        match error {
+            ProduceError::TooLarge { bytes } => self.skip(Skip::RecordTooLarge { bytes }),
+            error => self.refused = Some(error),
+        }
+    }
 }
 
 impl Output for Sending<'_> {
@@ -113,17 +138,21 @@ impl Output for Sending<'_> {
         };
         match result {
             Ok(()) => {
+                let is_expired = sample.time.saturating_add(self.shift) < self.kept_since.metrics;
                 self.report.metrics += 1;
-                self.report.expired += u64::from(sample.time.saturating_add(self.shift) < self.kept_since);
+                self.report.expired_metrics += u64::from(is_expired);
             }
-            Err(error) => self.refused = Some(error),
+            Err(error) => self.not_sent(error),
         }
     }
 
     fn audit(&mut self, event: &AuditEvent) {
         match self.producer.audit(event) {
-            Ok(()) => self.report.audits += 1,
-            Err(error) => self.refused = Some(error),
+            Ok(()) => {
+                self.report.audits += 1;
+                self.report.expired_audits += u64::from(event.occurred_at < self.kept_since.audits);
+            }
+            Err(error) => self.not_sent(error),
         }
     }
 
@@ -187,12 +216,21 @@ fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
 }
 
 /// History that is gone a minute after it was imported is not what anybody wants.
-fn warn_of_age(reports: &[FileReport], days: u32) {
-    let expired: u64 = reports.iter().map(|report| report.expired).sum();
-    if expired > 0 {
+fn warn_of_age(reports: &[FileReport], kept: &Retention) {
+    let metrics: u64 = reports.iter().map(|report| report.expired_metrics).sum();
+    let audits: u64 = reports.iter().map(|report| report.expired_audits).sum();
+    if metrics > 0 {
         eprintln!(
-            "warning: {expired} metric samples are older than {days} days: this stack deletes them, and in the end their hours; \
-             for history start a new one with `horolog up --keep-all`, or import with --shift-to-now"
+            "warning: {metrics} metric samples are older than {} days: this stack deletes them, and in the end their hours; \
+             for history start a new one with `horolog up --keep-all`, or import with --shift-to-now",
+            kept.metrics_days
+        );
+    }
+    if audits > 0 {
+        eprintln!(
+            "warning: {audits} audit events are older than {} days: this stack deletes them; for history start a new one with \
+             `horolog up --keep-all`",
+            kept.audit_days
         );
     }
 }

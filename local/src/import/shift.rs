@@ -1,8 +1,11 @@
 //! By how much `--shift-to-now` moves metrics.
 //!
 //! Enters: the files, read once before they are imported, and the time. Leaves: one shift for all of them, so that the
-//! differences within and between files stay. Never shows what is malformed: the import itself will.
+//! differences within and between files stay. Refuses a newest time that nobody measured at: moved to now, what was read as a wrong
+//! unit would look right. Never shows what is malformed: the import itself will.
 
+use anyhow::{bail, ensure};
+use chrono::DateTime;
 use horolog_schemas::{AuditEvent, MetricSample};
 use indicatif::ProgressBar;
 
@@ -12,20 +15,34 @@ use super::output::{Output, Skip};
 use super::reading::{Listener, read};
 use super::source::Source;
 
+/// 1980, in microseconds: what is older was a number of days, or of something else than seconds.
+const MEASURED_SINCE: i64 = 315_532_800_000_000;
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
 /// The shift in microseconds; 0 when there is no metric.
 pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Result<i64> {
-    let mut newest = Newest(None);
+    let mut newest_of_all = None;
     for source in sources {
         if source.is_read_once() {
-            anyhow::bail!(
+            bail!(
                 "--shift-to-now reads the files twice, which {} cannot be: save it to a file",
                 source.display()
             );
         }
+        let mut newest = Newest(None);
         // A file that cannot be read to its end is reported by the import, which sends what comes before.
         let _ = read(source, mapping, &ProgressBar::hidden(), &mut newest);
+        if let Newest(Some(time)) = newest {
+            ensure!(
+                (MEASURED_SINCE..now + MICROS_A_DAY).contains(&time),
+                "--shift-to-now: the newest time of {} is {}; correct that line, or import without it",
+                source.display(),
+                DateTime::from_timestamp_micros(time).map_or_else(|| time.to_string(), |time| time.to_rfc3339()),
+            );
+            newest_of_all = newest_of_all.max(Some(time));
+        }
     }
-    Ok(newest.0.map_or(0, |newest| now - newest))
+    Ok(newest_of_all.map_or(0, |newest| now - newest))
 }
 
 /// The newest time of a metric.

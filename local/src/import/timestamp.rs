@@ -1,8 +1,8 @@
 //! Times as people write them, to microseconds since 1970.
 //!
 //! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Read are RFC 3339 (`T` or a space, any
-//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, Go's printed form with its zone name and
-//! monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
+//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both without what stands between their digits, Go's
+//! printed form with its zone name and monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
 //! their size. Never guesses a local zone or a day/month order.
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
@@ -15,8 +15,8 @@ pub fn parse_micros(text: &str) -> Option<i64> {
     let text = text.trim();
     match text.as_bytes() {
         [_, _, _, _, b'-', ..] => date_and_time(text),
-        // As seconds it would be a day of 1970, which nobody has samples of.
-        [b'1' | b'2', ..] if text.len() == 8 => basic_date(text).or_else(|| since_1970(text)),
+        // As numbers they would be days of 1970, 1976 and 2611, which nobody has samples of.
+        [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text).or_else(|| since_1970(text)),
         _ => since_1970(text),
     }
 }
@@ -39,10 +39,14 @@ fn date_and_time(text: &str) -> Option<i64> {
         .checked_sub(offset_micros(zone.trim())?)
 }
 
-/// `20240501`.
-fn basic_date(text: &str) -> Option<i64> {
-    let date = NaiveDate::parse_from_str(text, "%Y%m%d").ok()?;
-    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
+/// `20240501`, `202405011530` or `20240501153059`.
+fn basic(text: &str) -> Option<i64> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = format!("{text:0<14}");
+    let time = NaiveDateTime::parse_from_str(&digits, "%Y%m%d%H%M%S").ok()?;
+    Some(time.and_utc().timestamp_micros())
 }
 
 /// The offset of a zone: nothing, `Z`, `UTC`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
@@ -99,6 +103,7 @@ mod tests {
     fn reads_every_documented_form_of_the_same_second() {
         for text in [
             "2022-08-22 03:51:19",
+            "20220822035119",
             "2022-08-22T03:51:19Z",
             "2022-08-22T03:51:19z",
             "2022-08-22 03:51:19 UTC",

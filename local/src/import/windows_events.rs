@@ -43,6 +43,9 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
     let field = |name: &str| text(fields.get(name).copied());
     let channel = field("Channel");
+    if channel.is_empty() {
+        return Err(Skip::MissingField { field: "Channel" });
+    }
     if channel.to_lowercase() != CHANNEL {
         return Err(Skip::OtherChannel {
             channel: excerpt(&channel),
@@ -204,5 +207,7 @@ mod tests {
         );
         assert_eq!(event(r#""EventID":1"#), Err(Skip::Time { text: String::new() }));
         assert_eq!(skip("[]").reason(), "malformed JSON");
+        let nested = skip(r#"{"Event":{"System":{"EventID":7,"Channel":"Security"}}}"#);
+        assert_eq!(nested, Skip::MissingField { field: "Channel" });
     }
 }

@@ -1,7 +1,6 @@
 //! The fields of a CloudTrail event that are mapped, as they stand in its JSON; see AWS, "CloudTrail record contents".
 //!
-//! Enters: JSON, borrowed. Leaves: each field as raw JSON, so that no field's type can fail an event. Fields that are not
-//! mapped are passed over.
+//! Enters: JSON, borrowed. Leaves: each field as raw JSON, so that no field's type can fail an event.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,8 +1,8 @@
 //! AWS CloudTrail events to audit events.
 //!
 //! Enters: the JSON of one event. Leaves: one audit event, with CloudTrail's own event id where it is a UUID, else one
-//! derived from the event. `requestParameters` is kept to the byte as the new value. Fields of unexpected types become
-//! text; only what is no event, or has no time, is skipped.
+//! derived from the event. `requestParameters` is kept to the byte as the new value, and what no column is made for as metadata under
+//! its own name, to the byte too. Fields of unexpected types become text; only what is no event, or has no time, is skipped.
 
 mod event;
 mod outcome;
@@ -10,6 +10,7 @@ mod outcome;
 use std::collections::BTreeMap;
 
 use horolog_schemas::AuditEvent;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use self::event::{Event, Identity};
@@ -19,6 +20,24 @@ use super::json_text::{document, first_not_empty, text};
 use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
 use super::timestamp::parse_micros;
+
+/// Fields that are in columns, or in metadata under names of ours. Of who did it (`userIdentity`) a column has only the name.
+const IN_COLUMNS: [&str; 14] = [
+    "awsRegion",
+    "errorCode",
+    "errorMessage",
+    "eventID",
+    "eventName",
+    "eventSource",
+    "eventTime",
+    "eventType",
+    "readOnly",
+    "recipientAccountId",
+    "requestID",
+    "requestParameters",
+    "sourceIPAddress",
+    "userAgent",
+];
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
@@ -53,7 +72,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         request_id: text(event.request_id),
         status: status(&event),
         error_message: text(event.error_message),
-        metadata: metadata(&event),
+        metadata: metadata(&event, json)?,
     })
 }
 
@@ -73,18 +92,20 @@ fn id(event: &Event<'_>, json: &str) -> Result<String, Skip> {
     Ok(event_id::derive(json)?.to_string())
 }
 
-fn metadata(event: &Event<'_>) -> BTreeMap<String, String> {
-    [
+fn metadata(event: &Event<'_>, json: &str) -> Result<BTreeMap<String, String>, Skip> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
+    let others = (fields.iter())
+        .filter(|(name, _)| !IN_COLUMNS.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), text(Some(value))));
+    let ours = [
         ("aws_region", event.aws_region),
         ("error_code", event.error_code),
         ("event_type", event.event_type),
         ("read_only", event.read_only),
         ("recipient_account_id", event.recipient_account_id),
     ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), text(value)))
-    .filter(|(_, value)| !value.is_empty())
-    .collect()
+    .map(|(name, value)| (name.to_owned(), text(value)));
+    Ok(others.chain(ours).filter(|(_, value)| !value.is_empty()).collect())
 }
 
 #[cfg(test)]
@@ -138,15 +159,21 @@ mod tests {
             (event.request_id.as_str(), event.source, event.status),
             ("R1", AuditSource::Api, AuditStatus::Success)
         );
-        let metadata: Vec<_> = event.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let names: Vec<_> = event.metadata.keys().map(String::as_str).collect();
         assert_eq!(
-            metadata,
+            names,
             [
-                ("aws_region", "us-east-1"),
-                ("event_type", "AwsApiCall"),
-                ("read_only", "false")
+                "aws_region",
+                "eventVersion",
+                "event_type",
+                "read_only",
+                "resources",
+                "userIdentity"
             ]
         );
+        assert_eq!(event.metadata["aws_region"], "us-east-1");
+        assert!(event.metadata["userIdentity"].ends_with(r#""accountId":"1","accessKeyId":"AKIA1","userName":"ann"}"#));
+        assert!(event.metadata["resources"].contains(r#"{"ARN":"other"}"#));
     }
 
     /// A small event with some fields of one's own.
