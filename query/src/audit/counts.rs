@@ -19,10 +19,6 @@ use crate::audit::copies;
 use crate::audit::filter::{Conditions, EventFilter};
 use crate::store::{Relation, Sql, TenantSelect};
 
-/// Of so many rows that match, each id is looked up; of more, all ids of the tenant are read, in their order. For 50,000 of 10,000,000 the two
-/// take the same time, and what is looked up is held in memory.
-const LOOKED_UP_MAX: u32 = 50_000;
-
 /// How it is counted.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -150,7 +146,10 @@ pub async fn counts(
     let matching = |columns: Sql| conditions.apply(TenantSelect::new(&caller, Relation::AuditLogs, columns));
     let beyond: Option<Beyond> = api
         .store
-        .first(&request, &matching(Sql::from("toUInt8(1) as row")).only(LOOKED_UP_MAX))
+        .first(
+            &request,
+            &matching(Sql::from("toUInt8(1) as row")).only(copies::LOOKED_UP_MAX),
+        )
         .await?;
     let looked_up = beyond.is_none().then(|| matching(Sql::from(copies::ID)));
     let select = select(&caller, &conditions, looked_up, by, bucket);

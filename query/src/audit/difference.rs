@@ -2,10 +2,10 @@
 //!
 //! Enters: two JSON texts, either of which may be absent. Leaves: changes by JSON Pointer (RFC 6901), each with the operation
 //! that JSON Patch (RFC 6902) would need and the old and the new value. Values are passed on as they were written: a number of
-//! thirty digits stays one. Members of an object are compared by name, items of an array by position. Bounded in depth
-//! and in number of changes. Pure.
+//! thirty digits stays one. Members of an object are compared by name, items of an array by position. Bounded in depth,
+//! in number of changes, and in what their paths take: one long name stands in the path of everything below it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -17,6 +17,8 @@ use utoipa::ToSchema;
 const DEPTH_MAX: usize = 64;
 /// More changes are not listed; a reader of so many reads the values themselves.
 const CHANGES_MAX: usize = 1_000;
+/// Nor are more whose paths take more. Bytes.
+const PATHS_BYTES_MAX: usize = 1 << 20;
 
 /// What is done at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -59,14 +61,29 @@ pub struct Difference {
 impl Difference {
     /// Between two values.
     pub fn between(old: Option<&RawValue>, new: Option<&RawValue>) -> Self {
-        let mut difference = Self::default();
-        difference.compare("", old, new, 0);
-        difference
+        let mut walk = Walk::default();
+        walk.compare(old, new, 0);
+        walk.difference
     }
+}
 
-    fn compare(&mut self, path: &str, old: Option<&RawValue>, new: Option<&RawValue>, depth: usize) {
+/// A walk through both values at once.
+#[derive(Default)]
+struct Walk {
+    difference: Difference,
+    /// Where it is.
+    path: String,
+    /// What the paths of the changes take. Bytes.
+    paths_bytes: usize,
+}
+
+impl Walk {
+    fn compare(&mut self, old: Option<&RawValue>, new: Option<&RawValue>, depth: usize) {
+        if self.difference.truncated {
+            return;
+        }
         let (Some(before), Some(after)) = (old, new) else {
-            return self.change(path, old, new);
+            return self.change(old, new);
         };
         if before.get() == after.get() {
             return;
@@ -74,37 +91,49 @@ impl Difference {
         let parts = (depth < DEPTH_MAX).then(|| (parts(before), parts(after)));
         match parts {
             Some((Some(Parts::Object(before)), Some(Parts::Object(after)))) => {
-                let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+                let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
                 for name in names {
-                    let path = format!("{path}/{}", escaped(name));
-                    self.compare(&path, before.get(name).copied(), after.get(name).copied(), depth + 1);
+                    let [old, new] = [&before, &after].map(|members| members.get(name).copied());
+                    self.below(&escaped(name), old, new, depth);
                 }
             }
             Some((Some(Parts::Array(before)), Some(Parts::Array(after)))) => {
                 for index in 0..before.len().max(after.len()) {
-                    let path = format!("{path}/{index}");
-                    self.compare(&path, before.get(index).copied(), after.get(index).copied(), depth + 1);
+                    let [old, new] = [&before, &after].map(|items| items.get(index).copied());
+                    self.below(&index.to_string(), old, new, depth);
                 }
             }
             _ if same_scalar(before, after) => {}
-            _ => self.change(path, old, new),
+            _ => self.change(old, new),
         }
     }
 
-    fn change(&mut self, path: &str, old: Option<&RawValue>, new: Option<&RawValue>) {
+    /// Compares what has this name at the place where the walk is.
+    fn below(&mut self, name: &str, old: Option<&RawValue>, new: Option<&RawValue>, depth: usize) {
+        let length = self.path.len();
+        self.path.push('/');
+        self.path.push_str(name);
+        self.compare(old, new, depth + 1);
+        self.path.truncate(length);
+    }
+
+    fn change(&mut self, old: Option<&RawValue>, new: Option<&RawValue>) {
         let op = match (old, new) {
             (None, None) => return,
             (None, Some(_)) => Operation::Add,
             (Some(_), None) => Operation::Remove,
             (Some(_), Some(_)) => Operation::Replace,
         };
-        if self.changes.len() == CHANGES_MAX {
-            self.truncated = true;
+        self.paths_bytes += self.path.len();
+        let is_full = self.difference.changes.len() == CHANGES_MAX || self.paths_bytes > PATHS_BYTES_MAX;
+        // One is always told: a path is no longer than its event.
+        if is_full && !self.difference.changes.is_empty() {
+            self.difference.truncated = true;
             return;
         }
-        self.changes.push(Change {
+        self.difference.changes.push(Change {
             op,
-            path: path.to_owned(),
+            path: self.path.clone(),
             old: old.map(ToOwned::to_owned),
             new: new.map(ToOwned::to_owned),
         });
@@ -241,6 +270,9 @@ mod tests {
         let many = |value| serde_json::to_string(&vec![value; 2_000]).unwrap();
         let difference = Difference::between(raw(&many(1)).as_deref(), raw(&many(2)).as_deref());
         assert!(difference.truncated && difference.changes.len() == CHANGES_MAX);
+        let named = |value| format!("{{\"{}\":{}}}", "n".repeat(PATHS_BYTES_MAX / 4), many(value));
+        let difference = Difference::between(raw(&named(1)).as_deref(), raw(&named(2)).as_deref());
+        assert!(difference.truncated && difference.changes.len() == 3);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -3,13 +3,12 @@
 use chrono::Utc;
 use clap::{Subcommand, ValueEnum};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::client::{Client, Parameters, Take};
 use super::error::CliError;
 use super::filter::{self, EventFilterArgs, SpanArgs};
-use super::listing::Listing;
+use super::listing::{Listing, Row};
 use super::output::Output;
 use super::table::{self, Column, at, number, plain, shown, text};
 
@@ -197,7 +196,7 @@ async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliErr
     let answer: Answer = client.parsed(&path, &json)?;
     let facts: Vec<(&str, String)> = EVENT_FIELDS
         .iter()
-        .map(|&path| (path, shown(at(&answer.event, path))))
+        .map(|&path| (path, shown(at(&answer.event.0, path))))
         .collect();
     output.line(&table::of_facts(&facts))?;
     for line in changes(&answer.difference) {
@@ -209,7 +208,7 @@ async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliErr
 /// One event, as far as it is shown.
 #[derive(Debug, Deserialize)]
 struct Answer {
-    event: Value,
+    event: Row,
     difference: Difference,
 }
 

@@ -1,11 +1,29 @@
 //! Rows of an answer: a table for people, JSON lines for programs, and a word where the answer is not all there is.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::client::{Client, Parameters, Take};
 use super::error::CliError;
 use super::output::Output;
 use super::table::{self, Column};
+
+/// A row, as far as it can be read: a member that is nested deeper than JSON is parsed here stays the text that it is, and hides no other.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Row(#[serde(deserialize_with = "members")] pub Value);
+
+fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let members = BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
+    let read =
+        |raw: Box<RawValue>| serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()));
+    Ok(Value::Object(
+        members.into_iter().map(|(name, raw)| (name, read(raw))).collect(),
+    ))
+}
 
 /// What is asked, and how it is shown.
 #[derive(Debug)]
@@ -33,7 +51,8 @@ impl Listing<'_> {
                     if output.is_json() {
                         output.document(row.get())?;
                     } else {
-                        rows.push(client.parsed(self.path, row.get())?);
+                        let Row(row) = client.parsed(self.path, row.get())?;
+                        rows.push(row);
                     }
                 }
                 Ok(())
@@ -55,5 +74,18 @@ impl Listing<'_> {
             output.warn("there are more: raise --limit, or narrow the question");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_of_any_depth_hides_no_other() {
+        let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        let Row(row) = serde_json::from_str(&format!(r#"{{"action":"a","old_value":{deep},"n":[1]}}"#)).unwrap();
+        assert_eq!((&row["action"], &row["n"][0]), (&Value::from("a"), &Value::from(1)));
+        assert_eq!(row["old_value"], Value::from(deep));
     }
 }

@@ -47,12 +47,12 @@ impl Copy {
     }
 }
 
-/// The statement whose rows are [`Copy`]s, of events that may have several. A filter narrows which events are looked at, never which of
-/// their copies.
-pub fn select(caller: &Caller, filter: &Conditions, snapshot: &Snapshot) -> TenantSelect {
+/// The statement whose rows are [`Copy`]s, of events that may have several. Where so few rows match that each is looked up, `only` them; else of
+/// the whole tenant, for the ids of what matches would be held in memory. It narrows which events are looked at, never which of their copies.
+pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -> TenantSelect {
     let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
     let mut ids = copies::told(caller, copies::ID);
-    if !filter.is_everything() {
+    if let Some(filter) = only {
         ids = ids.and_in("r.event_id", filter.apply(all(copies::ID)));
     }
     let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));

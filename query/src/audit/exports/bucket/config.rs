@@ -46,7 +46,7 @@ pub struct S3Config {
     pub part_bytes: u64,
     /// Parts on their way at the same time. With the one that is filled they lie in memory, for each export that is written.
     pub parts_in_flight_max: usize,
-    /// A request that takes longer is given up, and repeated. Seconds.
+    /// A request that takes longer is given up, and repeated; so is a download that brings nothing for so long. Seconds.
     pub request_timeout_s: u64,
 }
 

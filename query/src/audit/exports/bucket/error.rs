@@ -40,6 +40,13 @@ impl From<StoreError> for BucketError {
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
                 refused("exports.s3.access_key_id", reason)
             }
+            // Told to come again, which the library did for as long as it does: whoever waits longer is not refused.
+            _ if ["status code: 429", "status code: 408", "RequestTimeout"]
+                .iter()
+                .any(|later| reason.contains(later)) =>
+            {
+                Self::Unavailable(reason)
+            }
             // A redirect or a complaint about the request: the wrong region, an endpoint that is no S3. The library has no
             // type for a status that it does not know, so that its words have to do.
             error if !is_network(&error) && (reason.contains("status code: 4") || reason.contains("redirect")) => {

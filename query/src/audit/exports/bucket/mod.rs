@@ -34,11 +34,15 @@ const PROBE: &str = ".horolog-probe";
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRIES_MAX: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For so long a body that broke off is asked for again from where it broke: longer than any file takes.
+const READING_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// The bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<AmazonS3>,
+    /// For bodies, which take as long as they take: what is bounded is the time without a byte.
+    bodies: Arc<AmazonS3>,
     url: String,
     prefix: String,
     part_bytes: usize,
@@ -51,7 +55,6 @@ impl Bucket {
         config.check()?;
         let Some(bucket) = &config.bucket else { return Ok(None) };
         let mut options = ClientOptions::new()
-            .with_timeout(Duration::from_secs(config.request_timeout_s))
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_allow_http(config.is_plain());
         if let Some(pem) = config.ca()? {
@@ -63,15 +66,9 @@ impl Bucket {
                 .fold(options, ClientOptions::with_root_certificate);
         }
         let mut builder = AmazonS3Builder::from_env()
-            .with_client_options(options)
             .with_bucket_name(bucket)
             .with_virtual_hosted_style_request(config.virtual_hosted)
-            .with_disable_bulk_delete(true)
-            .with_retry(RetryConfig {
-                backoff: BackoffConfig::default(),
-                max_retries: RETRIES_MAX,
-                retry_timeout: RETRY_TIMEOUT,
-            });
+            .with_disable_bulk_delete(true);
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
@@ -81,11 +78,25 @@ impl Bucket {
         if let Some(id) = &config.access_key_id {
             builder = builder.with_access_key_id(id).with_secret_access_key(config.secret()?);
         }
-        let store = builder.build().or_else(|error| invalid("bucket", &error.to_string()))?;
+        let built = |options, retry_timeout| {
+            let retry = RetryConfig {
+                backoff: BackoffConfig::default(),
+                max_retries: RETRIES_MAX,
+                retry_timeout,
+            };
+            let builder = builder.clone().with_client_options(options).with_retry(retry);
+            let built = builder.build().map(Arc::new);
+            built.or_else(|error| invalid("bucket", &error.to_string()))
+        };
+        let timeout = Duration::from_secs(config.request_timeout_s);
+        let store = built(options.clone().with_timeout(timeout), RETRY_TIMEOUT)?;
+        let of_bodies = options.with_timeout_disabled().with_read_timeout(timeout);
+        let bodies = built(of_bodies, READING_TIMEOUT)?;
         let prefix = config.prefix.clone();
         let separator = if prefix.is_empty() { "" } else { "/" };
         Ok(Some(Self {
-            store: Arc::new(store),
+            store,
+            bodies,
             url: format!("s3://{bucket}{separator}{prefix}"),
             prefix,
             part_bytes: usize::try_from(config.part_bytes).unwrap_or(usize::MAX),
@@ -139,7 +150,7 @@ impl Bucket {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
-        let found = self.store.get_opts(&self.key(folder, name), options).await?;
+        let found = self.bodies.get_opts(&self.key(folder, name), options).await?;
         Ok(found.into_stream().map_err(BucketError::from).boxed())
     }
 

@@ -25,6 +25,7 @@ use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
 use crate::api::Problem;
+use crate::audit::copies;
 use crate::audit::filter::Conditions;
 use crate::store::StoreError;
 use crate::store::{Parameter, Relation, TenantSelect};
@@ -66,7 +67,14 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
     exports.shelf.prepare(&job).await?;
     exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;
-    tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot))?;
+    if run.filter.is_everything() {
+        tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot, None))?;
+    } else {
+        run.count(&snapshot).await?;
+        let counted = entry.job().plan.iter().flatten().map(|count| count.rows).sum::<u64>();
+        let only = (counted <= copies::LOOKED_UP_MAX.into()).then_some(&run.filter);
+        run.find_repeats(&snapshot, only).await?;
+    }
     for month in entry.job().months_left() {
         run.month(&snapshot, month).await?;
     }
@@ -113,12 +121,12 @@ impl Run<'_> {
         self.save(|job| job.plan = Some(counts)).await
     }
 
-    async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
+    async fn find_repeats(&self, snapshot: &Snapshot, only: Option<&Conditions>) -> Result<(), MonthError> {
         let job = self.entry.job();
         if job.copies_found {
             return Ok(());
         }
-        let select = repeats::select(&self.caller, &self.filter, snapshot);
+        let select = repeats::select(&self.caller, only, snapshot);
         let mut finder = Finder::new(&self.exports.shelf.work(job.id));
         let mut written = Ok(());
         let take = |copy| {

@@ -152,11 +152,12 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
             .and_then(|there| Ok((hash(there.path())?, there)));
         let ((bytes, sha256), there) = match there {
             Ok(there) => there,
-            Err(error) => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
                 hashes_hold = false;
                 report.broken.push(format!("{}: {error}", file.name));
                 continue;
             }
+            Err(error) => anyhow::bail!("cannot read {}/{}: {error}", arguments.export, file.name),
         };
         if (bytes, sha256.as_str()) != (file.bytes, file.sha256.as_str()) {
             hashes_hold = false;
