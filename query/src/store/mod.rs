@@ -20,14 +20,12 @@ use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::api::Instant;
-use crate::api::{Problem, RequestId};
+use crate::api::{Instant, Problem, RequestId};
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
 
-use bounds::Bounds;
-
 pub use arrow_stream::ArrowStream;
+use bounds::Bounds;
 pub use select::{Parameter, Relation, TenantSelect};
 pub use sql::Sql;
 

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::plan::Count;
-
 use super::snapshot::Snapshot;
 use super::spec::Spec;
 use crate::access::KeptCaller;

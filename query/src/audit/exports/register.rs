@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::job::{Job, State};
 use super::spec::Spec;
-use crate::access::keys::problem;
 use crate::api::{Instant, Problem};
 use crate::journal::projection::Projected;
 use crate::journal::{Journal, View};
@@ -130,9 +129,9 @@ impl Register {
         let decide = move |view: &View| {
             let value = serde_json::to_value(&entry).map_err(|_| Problem::Internal)?;
             let change = is_due(view, &entry).then(|| (format!("{PREFIX}{id}"), Some(value)));
-            Ok((change.into_iter().collect(), ()))
+            Ok::<_, Problem>((change.into_iter().collect(), ()))
         };
-        self.0.update(decide).await.map_err(problem)
+        Ok(self.0.update(decide).await?)
     }
 }
 
