@@ -17,6 +17,7 @@ pub mod config;
 pub mod download;
 pub mod encode;
 pub mod entry;
+pub mod error;
 pub mod handlers;
 pub mod job;
 pub mod manifest;

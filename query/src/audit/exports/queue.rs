@@ -3,13 +3,12 @@
 //! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk and in the
 //! register before it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use horolog_schemas::Kind;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -17,9 +16,9 @@ use uuid::Uuid;
 use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
 use super::entry::{Entry, lock};
+use super::error::ExportError;
 use super::job::{Job, Position, Shown, State, Summary};
 use super::register::Register;
-use super::run::month::MonthError;
 use super::run::run;
 use super::shelf::{Shelf, off_thread};
 use super::signature::Signer;
@@ -151,27 +150,9 @@ impl Exports {
 
     /// Gives an export a place among those that wait.
     fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Entry>, Problem> {
-        let facts = caller.principal().facts();
-        let job = Job {
-            id,
-            spec,
-            bucket: self.shelf.bucket_url().map(str::to_owned),
-            caller: caller.keep(),
-            requested_by: format!("{} ({})", facts.name, facts.identity),
-            request_id: request.to_string(),
-            requested_at: self.now_ms(),
-            rows_per_file: self.config.rows_per_file,
-            masked: caller.masked_columns(Kind::AuditEvent),
-            state: State::Queued,
-            error: None,
-            snapshot: None,
-            plan: None,
-            copies_found: false,
-            files: Vec::new(),
-            months_done: BTreeMap::new(),
-            finished_at: None,
-            digest: None,
-        };
+        let bucket = self.shelf.bucket_url().map(str::to_owned);
+        let rows_per_file = self.config.rows_per_file;
+        let job = Job::new(id, spec, caller, request, bucket, rows_per_file, self.now_ms());
         let mut entries = lock(&self.entries);
         let waiting = || {
             entries
@@ -302,7 +283,7 @@ impl Exports {
     }
 
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
-    async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), MonthError> {
+    async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), ExportError> {
         self.change(entry, |job| {
             if !job.state.is_final() {
                 job.state = State::Running;
@@ -324,9 +305,9 @@ impl Exports {
                 (since, files) = (Instant::now(), entry.job().files.len());
             }
             match error {
-                MonthError::Stopped => return Ok(()),
-                MonthError::Store(StoreError::Unavailable(reason))
-                | MonthError::Bucket(BucketError::Unavailable(reason))
+                ExportError::Stopped => return Ok(()),
+                ExportError::Store(StoreError::Unavailable(reason))
+                | ExportError::Bucket(BucketError::Unavailable(reason))
                     if since.elapsed() < patience =>
                 {
                     tracing::warn!(id = %entry.job().id, reason, "an export waits for the store or the bucket");
@@ -337,10 +318,10 @@ impl Exports {
         }
     }
 
-    async fn fail(self: &Arc<Self>, entry: &Arc<Entry>, error: &MonthError) {
+    async fn fail(self: &Arc<Self>, entry: &Arc<Entry>, error: &ExportError) {
         let id = entry.job().id;
         tracing::error!(%id, %error, "an export failed");
-        let reason = reason(error);
+        let reason = error.told();
         let fail = move |job: &mut Job| (job.state, job.error) = (State::Failed, Some(reason));
         if let Err(error) = self.change(entry, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
@@ -358,31 +339,5 @@ async fn reach(bucket: &Bucket) -> Result<(), BucketError> {
             Ok(())
         }
         reached => reached,
-    }
-}
-
-/// What its requester is told: nothing of statements, paths or other tenants.
-fn reason(error: &MonthError) -> String {
-    match error {
-        MonthError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
-            "no space is left in exports.folder; make room and ask for the export again".to_owned()
-        }
-        MonthError::Disk(error) => format!("exports.folder cannot be read or written: {}", error.kind()),
-        MonthError::Bucket(BucketError::Refused { setting, .. }) => {
-            format!("the bucket refuses it; whoever runs this service looks at {setting}")
-        }
-        MonthError::Bucket(BucketError::Unavailable(_)) => {
-            "the bucket was not available for too long; ask for the export again".to_owned()
-        }
-        MonthError::Bucket(BucketError::NotFound(_)) => {
-            "what was written to the bucket is not there any more; ask for the export again".to_owned()
-        }
-        MonthError::Bucket(error @ (BucketError::TooLarge | BucketError::Elsewhere(_))) => error.to_string(),
-        MonthError::Store(StoreError::Limit { .. }) => {
-            "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()
-        }
-        MonthError::Store(_) => "the store was not available for too long; ask for the export again".to_owned(),
-        MonthError::Rows(reason) => reason.clone(),
-        MonthError::Stopped => "stopped".to_owned(),
     }
 }

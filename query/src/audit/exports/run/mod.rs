@@ -14,9 +14,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::month::{MonthError, MonthWriter, Signals};
+use self::month::{MonthWriter, Signals};
 use super::columns;
 use super::entry::Entry;
+use super::error::ExportError;
 use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
@@ -24,10 +25,8 @@ use super::queue::Exports;
 use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
-use crate::api::Problem;
 use crate::audit::filter::Conditions;
-use crate::store::StoreError;
-use crate::store::{Parameter, Relation, TenantSelect};
+use crate::store::{Parameter, Relation, StoreError, TenantSelect};
 
 /// Chunks between the engine's stream and the encoder; one is a block of the engine, a few MB.
 const CHUNKS_MAX: usize = 2;
@@ -40,12 +39,6 @@ const AFTER: &str = "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64
     (r.kafka_partition > {after_partition:Int64} or (r.kafka_partition = {after_partition:Int64} and \
     r.kafka_offset > {after_offset:Int64}))))))";
 
-impl From<Problem> for MonthError {
-    fn from(problem: Problem) -> Self {
-        Self::Rows(problem.to_string())
-    }
-}
-
 /// What the steps have in common.
 struct Run<'a> {
     exports: &'a Arc<Exports>,
@@ -55,7 +48,7 @@ struct Run<'a> {
 }
 
 /// Runs the export of an entry.
-pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), MonthError> {
+pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), ExportError> {
     let job = entry.job();
     let run = Run {
         exports,
@@ -74,11 +67,11 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
 }
 
 impl Run<'_> {
-    async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), MonthError> {
+    async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), ExportError> {
         Ok(self.exports.change(self.entry, change).await?)
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, MonthError> {
+    async fn snapshot(&self) -> Result<Snapshot, ExportError> {
         if let Some(snapshot) = &self.entry.job().snapshot {
             return Ok(snapshot.clone());
         }
@@ -104,7 +97,7 @@ impl Run<'_> {
         Ok(snapshot)
     }
 
-    async fn count(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
+    async fn count(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
         if self.entry.job().plan.is_some() {
             return Ok(());
         }
@@ -113,7 +106,7 @@ impl Run<'_> {
         self.save(|job| job.plan = Some(counts)).await
     }
 
-    async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
+    async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
         let job = self.entry.job();
         if job.copies_found {
             return Ok(());
@@ -136,7 +129,7 @@ impl Run<'_> {
     }
 
     /// Writes what is left of a month, and sees that it comes to what was counted.
-    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), MonthError> {
+    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), ExportError> {
         let job = self.entry.job();
         let after = job
             .files
@@ -154,7 +147,7 @@ impl Run<'_> {
             })
         };
         let rest = tokio::task::spawn_blocking(write).await;
-        let rest = rest.map_err(|error| MonthError::Rows(format!("the encoder ended: {error}")))??;
+        let rest = rest.map_err(|error| ExportError::Rows(format!("the encoder ended: {error}")))??;
         let mut written = self.entry.job().as_ref().clone();
         written.months_done.insert(month, rest.clone());
         check(&written, month)?;
@@ -207,10 +200,10 @@ impl Run<'_> {
         receiver
     }
 
-    async fn finish(&self) -> Result<(), MonthError> {
+    async fn finish(&self) -> Result<(), ExportError> {
         let job = self.entry.job();
         if job.state != State::Running {
-            return Err(MonthError::Stopped);
+            return Err(ExportError::Stopped);
         }
         let written = manifest::write(
             &self.exports.shelf,
@@ -237,7 +230,7 @@ impl Run<'_> {
 }
 
 /// Whether the rows of a month come to what was counted, partition by partition.
-fn check(job: &Job, month: u32) -> Result<(), MonthError> {
+fn check(job: &Job, month: u32) -> Result<(), ExportError> {
     let planned = job.plan.iter().flatten().filter(|count| count.month == month);
     let mut counted: BTreeMap<_, _> = planned
         .map(|count| ((count.log_epoch, count.partition), count.rows))
@@ -248,7 +241,7 @@ fn check(job: &Job, month: u32) -> Result<(), MonthError> {
         .collect();
     pairs.extend(counted.into_iter().map(|(log, rows)| (log, rows, 0)));
     match pairs.into_iter().find(|(_, counted, given)| counted != given) {
-        Some(((_, partition), counted, given)) => Err(MonthError::Rows(format!(
+        Some(((_, partition), counted, given)) => Err(ExportError::Rows(format!(
             "the store counted {counted} rows of {month} in partition {partition} and gave {given}; ask for the export again"
         ))),
         None => Ok(()),
