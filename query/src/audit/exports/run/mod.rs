@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use self::month::{MonthWriter, Signals};
 use super::columns;
-use super::entry::Entry;
 use super::error::ExportError;
+use super::export::Export;
 use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
@@ -42,17 +42,17 @@ const AFTER: &str = "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64
 /// What the steps have in common.
 struct Run<'a> {
     exports: &'a Arc<Exports>,
-    entry: &'a Arc<Entry>,
+    export: &'a Arc<Export>,
     caller: Caller,
     filter: Conditions,
 }
 
-/// Runs the export of an entry.
-pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), ExportError> {
-    let job = entry.job();
+/// Runs an export.
+pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), ExportError> {
+    let job = export.job();
     let run = Run {
         exports,
-        entry,
+        export,
         caller: Caller::restore(job.caller.clone(), &exports.mask_key),
         filter: job.spec.conditions()?,
     };
@@ -60,7 +60,7 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Expor
     exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;
     tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot))?;
-    for month in entry.job().months_left() {
+    for month in export.job().months_left() {
         run.month(&snapshot, month).await?;
     }
     run.finish().await
@@ -68,14 +68,14 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Expor
 
 impl Run<'_> {
     async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), ExportError> {
-        Ok(self.exports.change(self.entry, change).await?)
+        Ok(self.exports.change(self.export, change).await?)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, ExportError> {
-        if let Some(snapshot) = &self.entry.job().snapshot {
+        if let Some(snapshot) = &self.export.job().snapshot {
             return Ok(snapshot.clone());
         }
-        let (store, label) = (&self.exports.store, self.entry.label());
+        let (store, label) = (&self.exports.store, self.export.label());
         let topic = self.exports.topic.clone();
         let of_topic = [("topic", Parameter::Text(topic.clone()))];
         let mut snapshot = Snapshot {
@@ -98,16 +98,16 @@ impl Run<'_> {
     }
 
     async fn count(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
-        if self.entry.job().plan.is_some() {
+        if self.export.job().plan.is_some() {
             return Ok(());
         }
         let select = plan::select(&self.caller, &self.filter, snapshot);
-        let counts = self.exports.store.collect(self.entry.label(), &select).await?;
+        let counts = self.exports.store.collect(self.export.label(), &select).await?;
         self.save(|job| job.plan = Some(counts)).await
     }
 
     async fn find_repeats(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
-        let job = self.entry.job();
+        let job = self.export.job();
         if job.copies_found {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl Run<'_> {
                 std::ops::ControlFlow::Break(())
             }
         };
-        self.exports.store.rows(self.entry.label(), &select, take).await?;
+        self.exports.store.rows(self.export.label(), &select, take).await?;
         written?;
         finder.finish()?;
         self.save(|job| job.copies_found = true).await
@@ -130,25 +130,25 @@ impl Run<'_> {
 
     /// Writes what is left of a month, and sees that it comes to what was counted.
     async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), ExportError> {
-        let job = self.entry.job();
+        let job = self.export.job();
         let after = job
             .files
             .iter()
             .rfind(|file| file.month == month)
             .map(|file| &file.last);
         let chunks = self.stream(self.select(snapshot, month, after));
-        let (exports, entry) = (Arc::clone(self.exports), Arc::clone(self.entry));
+        let (exports, export) = (Arc::clone(self.exports), Arc::clone(self.export));
         let write = move || {
             let left_out = LeftOut::open(&exports.shelf.work(job.id), month)?;
-            let signals: &Signals = &entry.signals;
+            let signals: &Signals = &export.signals;
             let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
             writer.run(chunks, |file: FileEntry| {
-                entry.change(&exports.shelf, |job| job.files.push(file))
+                export.change(&exports.shelf, |job| job.files.push(file))
             })
         };
         let rest = tokio::task::spawn_blocking(write).await;
         let rest = rest.map_err(|error| ExportError::Rows(format!("the encoder ended: {error}")))??;
-        let mut written = self.entry.job().as_ref().clone();
+        let mut written = self.export.job().as_ref().clone();
         written.months_done.insert(month, rest.clone());
         check(&written, month)?;
         self.save(move |job| {
@@ -177,7 +177,7 @@ impl Run<'_> {
     /// cancelled when the receiver is dropped.
     fn stream(&self, select: TenantSelect) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        let (store, label) = (self.exports.store.clone(), self.entry.label().clone());
+        let (store, label) = (self.exports.store.clone(), self.export.label().clone());
         drop(tokio::spawn(async move {
             let mut answer = match store.arrow(&label, &select) {
                 Ok(answer) => answer,
@@ -201,7 +201,7 @@ impl Run<'_> {
     }
 
     async fn finish(&self) -> Result<(), ExportError> {
-        let job = self.entry.job();
+        let job = self.export.job();
         if job.state != State::Running {
             return Err(ExportError::Stopped);
         }
@@ -221,10 +221,10 @@ impl Run<'_> {
             }
         })
         .await?;
-        self.entry
+        self.export
             .signals
             .rows
-            .store(self.entry.job().rows(), Ordering::Relaxed);
+            .store(self.export.job().rows(), Ordering::Relaxed);
         Ok(())
     }
 }
