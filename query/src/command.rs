@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
 
-use crate::access::cli::{self as keys, KeysCommand};
+use crate::access::keys_command::{self, KeysCommand};
 use crate::api::server;
 use crate::audit::exports::verify;
 use crate::cli::{self, ClientCommand};
@@ -77,11 +77,11 @@ async fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
 }
 
 async fn run_keys(command: &KeysCommand, arguments: &ConfigArgs) -> anyhow::Result<()> {
-    keys::run(command, &configured(arguments)?).await
+    keys_command::run(command, &configured(arguments)?).await
 }
 
 async fn review(is_json: bool, arguments: &ConfigArgs) -> anyhow::Result<()> {
-    keys::access_review(is_json, &configured(arguments)?).await
+    keys_command::access_review(is_json, &configured(arguments)?).await
 }
 
 fn configured(arguments: &ConfigArgs) -> anyhow::Result<QueryConfig> {

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod digest;
 pub mod journal;
 pub mod metrics;
 pub mod store;

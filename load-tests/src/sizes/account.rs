@@ -1,6 +1,6 @@
 //! Whether every record is stored and aggregated exactly once: the verdict without which no figure counts.
 //!
-//! Enters: how many records were acknowledged, and the tables when nothing flows any more. Leaves: an [`Account`]. It
+//! Enters: how many records were acknowledged, and the tables when nothing flows any more. Leaves: a [`WholeAccount`]. It
 //! compares three things that were made apart from each other: the log's offsets among the raw rows, the ledger, and the
 //! hours' counts and sums.
 
@@ -10,7 +10,7 @@ use crate::store::Store;
 
 /// What became of the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Account {
+pub struct WholeAccount {
     /// Acknowledged by the broker.
     pub sent: u64,
     /// Raw rows.
@@ -29,7 +29,7 @@ pub struct Account {
     pub aggregate_ledger: u64,
 }
 
-impl Account {
+impl WholeAccount {
     /// Asks. Nothing may flow meanwhile.
     pub async fn take(store: &Store, sent: u64) -> clickhouse::error::Result<Self> {
         Ok(Self {
@@ -99,8 +99,8 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn sound() -> Account {
-        Account {
+    fn sound() -> WholeAccount {
+        WholeAccount {
             sent: 10,
             stored: 10,
             different: 10,
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_lost_and_a_doubled_record_do_not_hide_each_other() {
-        let account = Account {
+        let account = WholeAccount {
             different: 9,
             ..sound()
         };
@@ -131,38 +131,38 @@ mod tests {
 
     #[test]
     fn each_fault_is_said() {
-        let faults = |account: Account| account.faults().join(", ");
-        assert!(faults(Account { rejected: 1, ..sound() }).contains("rejected"));
+        let faults = |account: WholeAccount| account.faults().join(", ");
+        assert!(faults(WholeAccount { rejected: 1, ..sound() }).contains("rejected"));
         assert!(
-            faults(Account {
+            faults(WholeAccount {
                 aggregated: 11,
                 ..sound()
             })
             .contains("count 11 records of 10")
         );
         assert!(
-            faults(Account {
+            faults(WholeAccount {
                 hours_that_differ: 2,
                 ..sound()
             })
             .contains("2 hours differ")
         );
         assert!(
-            faults(Account {
+            faults(WholeAccount {
                 ingest_ledger: 9,
                 ..sound()
             })
             .contains("ledger of ingest")
         );
         assert!(
-            faults(Account {
+            faults(WholeAccount {
                 aggregate_ledger: 12,
                 ..sound()
             })
             .contains("ledger of aggregate")
         );
         assert!(
-            faults(Account {
+            faults(WholeAccount {
                 stored: 11,
                 different: 11,
                 ..sound()

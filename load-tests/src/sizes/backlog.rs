@@ -12,7 +12,7 @@ use crate::local_stack::Running;
 use crate::process::Paused;
 
 use super::day::Day;
-use super::figures::{Counters, ProcessFigures, TableFigures};
+use super::figures::{Counters, ProcessUse, TableGrowth};
 use super::progress::{Progress, wait_for_rows};
 use super::{AGGREGATE, INGEST};
 
@@ -44,11 +44,11 @@ pub struct Backlog {
     /// Seconds until all were in the hourly aggregates.
     pub aggregated_s: f64,
     /// CPU and memory of each process meanwhile.
-    pub processes: Vec<ProcessFigures>,
+    pub processes: Vec<ProcessUse>,
     /// Share of the CPU that was used meanwhile by others than these.
     pub others_cpu_share: f64,
     /// What was inserted into each table meanwhile.
-    pub tables: Vec<TableFigures>,
+    pub tables: Vec<TableGrowth>,
     /// How it went.
     pub course: Vec<Progress>,
 }

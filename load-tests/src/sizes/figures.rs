@@ -15,7 +15,7 @@ const INSERT_SECONDS: &str = "horolog_insert_seconds_sum";
 
 /// A process between two moments.
 #[derive(Debug, Clone, Serialize)]
-pub struct ProcessFigures {
+pub struct ProcessUse {
     /// Its name.
     pub name: String,
     /// CPU seconds.
@@ -26,7 +26,7 @@ pub struct ProcessFigures {
     pub resident_bytes: u64,
 }
 
-impl From<&crate::results::ProcessFigures> for ProcessFigures {
+impl From<&crate::results::ProcessFigures> for ProcessUse {
     fn from(figures: &crate::results::ProcessFigures) -> Self {
         Self {
             name: figures.name.clone(),
@@ -39,7 +39,7 @@ impl From<&crate::results::ProcessFigures> for ProcessFigures {
 
 /// A table between two moments.
 #[derive(Debug, Clone, Serialize)]
-pub struct TableFigures {
+pub struct TableGrowth {
     /// Its name.
     pub table: String,
     /// Blocks that a stage inserted.
@@ -87,10 +87,10 @@ impl Counters {
     }
 
     /// What each process used since.
-    pub(super) fn processes_since(&self, before: &Self, records: u64) -> Vec<ProcessFigures> {
+    pub(super) fn processes_since(&self, before: &Self, records: u64) -> Vec<ProcessUse> {
         let figures = |(name, after): &(String, Used), before: &Used| {
             let cpu_s = after.cpu_s - before.cpu_s;
-            ProcessFigures {
+            ProcessUse {
                 name: name.clone(),
                 cpu_s,
                 cpu_us_a_record: cpu_s * 1e6 / records as f64,
@@ -108,13 +108,13 @@ impl Counters {
     }
 
     /// What each table got since.
-    pub(super) fn tables_since(&self, before: &Self) -> Vec<TableFigures> {
+    pub(super) fn tables_since(&self, before: &Self) -> Vec<TableGrowth> {
         let figures = |after: &Parts| {
             let table = &after.table;
             let made_before = before.parts.iter().find(|parts| parts.table == *table);
             let inserts = self.stage_sum(INSERTS, table) - before.stage_sum(INSERTS, table);
             let seconds = self.stage_sum(INSERT_SECONDS, table) - before.stage_sum(INSERT_SECONDS, table);
-            TableFigures {
+            TableGrowth {
                 table: table.clone(),
                 inserts: inserts as u64,
                 insert_ms: seconds * 1e3 / inserts.max(1.0),

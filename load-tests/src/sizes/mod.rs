@@ -28,7 +28,7 @@ use crate::local_stack::LocalStack;
 use crate::machine::Machine;
 use crate::results::thousands;
 
-pub use account::Account;
+pub use account::WholeAccount;
 use memory::Watch;
 pub use report::Report;
 
@@ -138,7 +138,7 @@ async fn measure(options: &SizesOptions, stack: &LocalStack, starting: &mut Star
     let open_loop = open_loop::measure(stack, running, options.rate, length, options.seed, sent).await?;
 
     say("looking for every record");
-    let account = Account::take(&running.store, sent + open_loop.records_before + open_loop.records).await?;
+    let account = WholeAccount::take(&running.store, sent + open_loop.records_before + open_loop.records).await?;
     let memory = memory.finish().await?;
     let merged = running.store.merged_day(&backlog.day).await?;
     Ok(Report {

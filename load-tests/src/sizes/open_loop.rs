@@ -15,7 +15,7 @@ use crate::stop::Stop;
 use crate::target::Target;
 use crate::trial::{self, Measured, Plan, PlanOptions};
 
-use super::figures::ProcessFigures;
+use super::figures::ProcessUse;
 use super::progress::wait_for_rows;
 
 /// The figures of the open loop.
@@ -36,7 +36,7 @@ pub struct OpenLoop {
     /// Until its hour counted it and the ledger said so.
     pub aggregated: Latencies,
     /// CPU and memory of each process, from the first record until the last was aggregated.
-    pub processes: Vec<ProcessFigures>,
+    pub processes: Vec<ProcessUse>,
     /// Share of the CPU that was used meanwhile by others than these.
     pub others_cpu_share: f64,
 }
@@ -77,7 +77,7 @@ pub async fn measure(
         stored: stored?,
         aggregated: aggregated?,
         others_cpu_share: measured.results.others_cpu_share,
-        processes: measured.results.processes.iter().map(ProcessFigures::from).collect(),
+        processes: measured.results.processes.iter().map(ProcessUse::from).collect(),
     })
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 
-use super::account::Account;
+use super::account::WholeAccount;
 use super::backlog::Backlog;
 use super::first_answer::FirstAnswer;
 use super::memory::Memory;
@@ -30,7 +30,7 @@ pub struct Report {
     /// Latencies at a modest rate.
     pub open_loop: OpenLoop,
     /// Where every record is.
-    pub account: Account,
+    pub account: WholeAccount,
     /// Why the figures do not count; empty when they do.
     pub faults: Vec<String>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::latencies::Latencies;
 use crate::results::thousands;
 
-use super::figures::ProcessFigures;
+use super::figures::ProcessUse;
 use super::report::Report;
 
 /// The sizes that the project promises on two cores.
@@ -96,7 +96,7 @@ fn processes(report: &Report) -> String {
     for (backlog, open) in report.backlog.processes.iter().zip(&report.open_loop.processes) {
         let peak = report.memory.peaks.iter().find(|(name, _)| *name == backlog.name);
         let peak = peak.map_or_else(String::new, |&(_, bytes)| format!("{:.0}", bytes as f64 / 1e6));
-        let cpu = |figures: &ProcessFigures| format!("{:>10.2} {:>11.2}", figures.cpu_s, figures.cpu_us_a_record);
+        let cpu = |figures: &ProcessUse| format!("{:>10.2} {:>11.2}", figures.cpu_s, figures.cpu_us_a_record);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{:<20} {} {} {peak:>10}", backlog.name, cpu(backlog), cpu(open));
     }

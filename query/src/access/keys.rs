@@ -15,7 +15,7 @@ use crate::access::key::Key;
 use crate::access::last_use::{self, Use};
 use crate::access::token::{KeyId, Token, TokenHash};
 use crate::api::Problem;
-use crate::journal::{Journal, UpdateError, View};
+use crate::journal::{Journal, View};
 
 /// Before the id, in the journal.
 pub const PREFIX: &str = "key/";
@@ -112,7 +112,7 @@ impl Keys {
         let changes = keys.iter().map(change).collect::<Result<Vec<_>, _>>();
         let changes = changes.map_err(|_| Problem::Internal)?;
         let added = self.journal.update(move |_| Ok::<_, Problem>((changes.clone(), ())));
-        added.await.map_err(problem)
+        Ok(added.await?)
     }
 
     /// Changes a key; `change` is given its newest state, and may refuse.
@@ -127,23 +127,12 @@ impl Keys {
             let mut key: Key = serde_json::from_value(entry.value.as_ref().clone()).map_err(|_| Problem::Internal)?;
             change(&mut key)?;
             let value = serde_json::to_value(&key).map_err(|_| Problem::Internal)?;
-            Ok((vec![(name.clone(), Some(value))], key))
+            Ok::<_, Problem>((vec![(name.clone(), Some(value))], key))
         };
-        self.journal.update(decide).await.map_err(problem)
+        Ok(self.journal.update(decide).await?)
     }
 }
 
 fn name(id: &KeyId) -> String {
     format!("{PREFIX}{id}")
-}
-
-/// What a caller is told when the journal could not be changed.
-pub fn problem(error: UpdateError<Problem>) -> Problem {
-    match error {
-        UpdateError::Refused(problem) => problem,
-        UpdateError::Journal(error) => {
-            tracing::warn!(%error, "the journal cannot be written");
-            Problem::LogUnavailable
-        }
-    }
 }

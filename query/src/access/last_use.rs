@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::access::keys::{Keys, problem};
+use crate::access::keys::Keys;
 use crate::access::subject::{self, Subject};
 use crate::access::token::KeyId;
 use crate::access::{Identity, Principal};
@@ -100,7 +100,7 @@ impl LastUses {
         let written = keys
             .journal()
             .update(move |view| Ok::<_, Problem>((newer(view, &noted), ())));
-        if written.await.map_err(problem).is_err() {
+        if written.await.map_err(Problem::from).is_err() {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (name, one) in uses {
                 kept.entry(name).or_insert(one);

@@ -3,20 +3,20 @@
 //! The way of a request: [`authenticate`] finds the [`Principal`] by its API key ([`token`], [`key`], [`keys`]) or the token of an
 //! identity provider ([`oidc`]), takes it out of its [`limit`], holds it against the [`rules`] of the route, and writes the
 //! [`trail`] of what concerns audit data. A resource takes a [`Caller`] (a principal and one tenant); nothing reads a tenant's rows
-//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`cli`] make [`changes`] of keys; [`review`] says who may see what;
+//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`keys_command`] make [`changes`] of keys; [`review`] says who may see what;
 //! [`projection`] shows keys to those who ask in SQL; [`whoami`] tells callers who they are.
 
 pub mod admin;
 pub mod authenticate;
 mod caller;
 mod changes;
-pub mod cli;
 pub mod client_address;
 pub mod failures;
 pub mod gate;
 pub mod key;
 mod key_limits;
 pub mod keys;
+pub mod keys_command;
 pub mod last_use;
 pub mod limit;
 pub mod mask;

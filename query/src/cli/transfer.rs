@@ -3,18 +3,16 @@
 //! Enters: a file's name, size and SHA-256, as far as the service states them. Leaves: the file, or an error. Guarantees: a file
 //! under its own name has the stated SHA-256; what is under way is called `….part`; no name leads out of the folder.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use reqwest::StatusCode;
-use sha2::{Digest, Sha256};
 
 use super::client::Client;
 use super::error::CliError;
-
-const READ_BYTES: usize = 1 << 20;
+use crate::digest;
 
 /// A file to fetch.
 #[derive(Debug, Clone)]
@@ -99,15 +97,8 @@ async fn append(client: &Client, path: &str, wanted: &Wanted, part: &Path, bar: 
 }
 
 fn sha256(path: &Path) -> Result<String, CliError> {
-    let mut file = File::open(path).map_err(failed(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match file.read(&mut buffer).map_err(failed(path))? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            read => hash.update(&buffer[..read]),
-        }
-    }
+    let (_, sha256) = digest::of_file(path).map_err(failed(path))?;
+    Ok(sha256)
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> CliError + use<> {

@@ -17,6 +17,8 @@ use horolog_stage::retry::Backoff;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{Mutex, watch};
 
+use crate::api::Problem;
+
 pub use log::Change;
 use log::{Log, Polled, Reader};
 pub use view::{Entry, View};
@@ -67,6 +69,19 @@ pub enum UpdateError<E> {
     /// The journal cannot be written now.
     #[error(transparent)]
     Journal(#[from] JournalError),
+}
+
+/// What a caller is told.
+impl From<UpdateError<Problem>> for Problem {
+    fn from(error: UpdateError<Problem>) -> Self {
+        match error {
+            UpdateError::Refused(problem) => problem,
+            UpdateError::Journal(error) => {
+                tracing::warn!(%error, "the journal cannot be written");
+                Self::LogUnavailable
+            }
+        }
+    }
 }
 
 /// The journal.

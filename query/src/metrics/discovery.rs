@@ -3,8 +3,6 @@
 //! `GET /v1/metrics/names`, `/values`, `/labels`. Names and values come from the hours, labels from raw samples; each of a span,
 //! by default a recent one, and at most as many as `limit`.
 
-use std::ops::ControlFlow;
-
 use axum::Json;
 use axum::extract::{Extension, State};
 use clickhouse::{Row, RowOwned, RowRead};
@@ -252,12 +250,7 @@ async fn found<T: RowOwned + RowRead + Send>(
     limit: u32,
 ) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
-    let mut rows: Vec<T> = Vec::new();
-    let take = |row| {
-        rows.push(row);
-        ControlFlow::Continue(())
-    };
-    api.store.rows(request, &select.limit(limit + 1), take).await?;
+    let mut rows: Vec<T> = api.store.collect(request, &select.limit(limit + 1)).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     Ok((Extension(RowsReturned(rows.len())), Json(FoundAnswer { rows, more })))

@@ -10,7 +10,8 @@ use clickhouse::query::BytesCursor;
 use tokio::time::timeout;
 
 use super::bounds::Bounds;
-use super::{Store, StoreError, TenantSelect, classify, prepared};
+use super::error::classify;
+use super::{Store, StoreError, TenantSelect, prepared};
 use crate::api::RequestId;
 
 /// A stream that is silent for so long is dead: also a statement that sorts before it answers has a result by then.

@@ -71,6 +71,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::digest::hex;
 
     fn text(path: &str) -> String {
         let file = Files::get(path).unwrap_or_else(|| panic!("{path} is not embedded"));
@@ -125,8 +126,7 @@ mod tests {
         let listed: Vec<(&str, &str)> = sums.lines().filter_map(|line| line.split_once("  ")).collect();
         let vendored = Files::iter().filter(|path| path.starts_with("vendor/") && path.ends_with(['s', 'E']));
         for path in vendored.filter(|path| !path.ends_with("SHA256SUMS")) {
-            let found = Sha256::digest(Files::get(&path).unwrap().data);
-            let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+            let found = hex(&Sha256::digest(Files::get(&path).unwrap().data));
             let name = path.trim_start_matches("vendor/");
             assert!(listed.contains(&(found.as_str(), name)), "{path}: {found}");
         }

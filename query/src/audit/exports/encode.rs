@@ -4,6 +4,7 @@
 //! cut into batches, on nothing else; no clock, no file name, no version of a compiler. Memory is that of one row group.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
@@ -14,7 +15,6 @@ use parquet::basic::{Compression as Codec, Encoding, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
-use std::sync::Arc;
 
 use super::columns::{flat_schema, schema};
 use super::spec::{Compression, Format, Spec};

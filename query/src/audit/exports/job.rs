@@ -6,16 +6,16 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use horolog_schemas::Kind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::plan::Count;
-
 use super::snapshot::Snapshot;
 use super::spec::Spec;
-use crate::access::KeptCaller;
-use crate::api::Instant;
+use crate::access::{Caller, KeptCaller};
+use crate::api::{Instant, RequestId};
 
 /// What an export is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -141,6 +141,39 @@ pub struct Job {
 }
 
 impl Job {
+    /// One that waits for its turn; `now_ms` is when it was asked, milliseconds since 1970.
+    pub fn new(
+        id: Uuid,
+        spec: Spec,
+        caller: &Caller,
+        request: &RequestId,
+        bucket: Option<String>,
+        rows_per_file: u64,
+        now_ms: i64,
+    ) -> Self {
+        let facts = caller.principal().facts();
+        Self {
+            id,
+            spec,
+            bucket,
+            caller: caller.keep(),
+            requested_by: format!("{} ({})", facts.name, facts.identity),
+            request_id: request.to_string(),
+            requested_at: now_ms,
+            rows_per_file,
+            masked: caller.masked_columns(Kind::AuditEvent),
+            state: State::Queued,
+            error: None,
+            snapshot: None,
+            plan: None,
+            copies_found: false,
+            files: Vec::new(),
+            months_done: BTreeMap::new(),
+            finished_at: None,
+            digest: None,
+        }
+    }
+
     /// Rows written.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()

@@ -17,13 +17,13 @@ use uuid::Uuid;
 use super::columns;
 use super::completeness::Completeness;
 use super::job::{FileEntry, Job, PartitionRows};
-use super::part::hex;
 use super::plan::Count;
 use super::shelf::Shelf;
 use super::signature::Signer;
 use super::snapshot::Snapshot;
 use super::spec::{Compression, Format};
 use crate::api::Instant;
+use crate::digest::hex;
 
 /// The manifest.
 pub const NAME: &str = "manifest.json";

@@ -3,7 +3,7 @@
 //! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background and again after a crash; [`run`]
 //! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
 //! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is where it lies, in a folder or a [`bucket`], [`job`] what is
-//! known of it there, [`register`] what stays known of it when it is gone.
+//! known of it there, [`export`] the same in memory, [`register`] what stays known of it when it is gone.
 //! [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
 //!
 //! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
@@ -16,7 +16,8 @@ pub mod completeness;
 pub mod config;
 pub mod download;
 pub mod encode;
-pub mod entry;
+pub mod error;
+pub mod export;
 pub mod handlers;
 pub mod job;
 pub mod manifest;

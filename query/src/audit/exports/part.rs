@@ -15,6 +15,7 @@ use super::job::{FileEntry, Job, Key, PartitionRows};
 use super::run::rows::Rows;
 use super::shelf::Shelf;
 use super::sink::Sink;
+use crate::digest::hex;
 
 /// Bytes on their way out are collected so far.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -181,9 +182,4 @@ impl Write for Hashed {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush().map_err(|error| self.failure.keep(error))
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,23 +3,22 @@
 //! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk and in the
 //! register before it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use horolog_schemas::Kind;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
-use super::entry::{Entry, lock};
+use super::error::ExportError;
+use super::export::{Export, lock};
 use super::job::{Job, Position, Shown, State, Summary};
 use super::register::Register;
-use super::run::month::MonthError;
 use super::run::run;
 use super::shelf::{Shelf, off_thread};
 use super::signature::Signer;
@@ -50,7 +49,7 @@ pub struct Exports {
     /// What pseudonyms are made with.
     pub mask_key: MaskKey,
     register: Register,
-    entries: Mutex<HashMap<Uuid, Arc<Entry>>>,
+    known: Mutex<HashMap<Uuid, Arc<Export>>>,
     turns: Places<String>,
     running: Semaphore,
     config: ExportsConfig,
@@ -76,7 +75,7 @@ impl Exports {
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
         let (removed, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
-        let entries: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Entry::new(job))).collect();
+        let known: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
         let exports = Arc::new(Self {
             store,
             shelf,
@@ -87,12 +86,12 @@ impl Exports {
             turns: Places::new(1),
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
-            entries: Mutex::new(entries.clone()),
+            known: Mutex::new(known.clone()),
         });
-        for entry in entries.into_values() {
-            match entry.job().state.is_final() {
-                true => exports.tidy(entry),
-                false => exports.launch(entry),
+        for export in known.into_values() {
+            match export.job().state.is_final() {
+                true => exports.tidy(export),
+                false => exports.launch(export),
             }
         }
         for job in removed {
@@ -109,74 +108,56 @@ impl Exports {
         caller: &Caller,
         request: &RequestId,
     ) -> Result<Shown, Problem> {
-        let entry = self.accept(id, spec, caller, request)?;
+        let export = self.accept(id, spec, caller, request)?;
         let exports = Arc::clone(self);
         // To its end, also when the caller goes away meanwhile.
         let entered = tokio::spawn(async move {
-            if let Err(problem) = exports.enter(&entry).await {
-                let job = entry.job();
-                lock(&exports.entries).remove(&job.id);
+            if let Err(problem) = exports.enter(&export).await {
+                let job = export.job();
+                lock(&exports.known).remove(&job.id);
                 if let Err(error) = exports.shelf.remove(&job).await {
                     tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
                 }
                 return Err(problem);
             }
-            let shown = entry.shown();
-            exports.launch(entry);
+            let shown = export.shown();
+            exports.launch(export);
             Ok(shown)
         });
         entered.await.map_err(|_| Problem::Internal)?
     }
 
     /// Puts an export on disk and in the register.
-    async fn enter(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Problem> {
+    async fn enter(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), Problem> {
         let unwritten = |error: io::Error| {
             tracing::error!(%error, "an export cannot be written to exports.folder");
             Problem::StoreUnavailable
         };
-        self.shelf.prepare(&entry.job()).await.map_err(unwritten)?;
-        self.change(entry, |_| ()).await.map_err(unwritten)?;
-        self.register.enter(&entry.job()).await
+        self.shelf.prepare(&export.job()).await.map_err(unwritten)?;
+        self.change(export, |_| ()).await.map_err(unwritten)?;
+        self.register.enter(&export.job()).await
     }
 
     /// Changes what is known of an export, on disk first.
     pub async fn change(
         self: &Arc<Self>,
-        entry: &Arc<Entry>,
+        export: &Arc<Export>,
         change: impl FnOnce(&mut Job) + Send + 'static,
     ) -> io::Result<()> {
-        let (exports, entry) = (Arc::clone(self), Arc::clone(entry));
-        off_thread(move || entry.change(&exports.shelf, change)).await
+        let (exports, export) = (Arc::clone(self), Arc::clone(export));
+        off_thread(move || export.change(&exports.shelf, change)).await
     }
 
     /// Gives an export a place among those that wait.
-    fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Entry>, Problem> {
-        let facts = caller.principal().facts();
-        let job = Job {
-            id,
-            spec,
-            bucket: self.shelf.bucket_url().map(str::to_owned),
-            caller: caller.keep(),
-            requested_by: format!("{} ({})", facts.name, facts.identity),
-            request_id: request.to_string(),
-            requested_at: self.now_ms(),
-            rows_per_file: self.config.rows_per_file,
-            masked: caller.masked_columns(Kind::AuditEvent),
-            state: State::Queued,
-            error: None,
-            snapshot: None,
-            plan: None,
-            copies_found: false,
-            files: Vec::new(),
-            months_done: BTreeMap::new(),
-            finished_at: None,
-            digest: None,
-        };
-        let mut entries = lock(&self.entries);
+    fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Export>, Problem> {
+        let bucket = self.shelf.bucket_url().map(str::to_owned);
+        let rows_per_file = self.config.rows_per_file;
+        let job = Job::new(id, spec, caller, request, bucket, rows_per_file, self.now_ms());
+        let mut known = lock(&self.known);
         let waiting = || {
-            entries
+            known
                 .values()
-                .map(|entry| entry.job())
+                .map(|export| export.job())
                 .filter(|job| !job.state.is_final())
         };
         let of_tenant = waiting().filter(|other| other.spec.tenant_id == job.spec.tenant_id);
@@ -186,23 +167,23 @@ impl Exports {
         if waiting().count() >= self.config.waiting_max {
             return Err(Problem::Busy("too many exports are waiting"));
         }
-        let entry = Entry::new(job);
-        entries.insert(id, Arc::clone(&entry));
-        Ok(entry)
+        let export = Export::new(job);
+        known.insert(id, Arc::clone(&export));
+        Ok(export)
     }
 
     /// The exports that somebody may see, newest first, from behind one on: into a page.
     pub fn list(&self, caller: &Caller, after: Option<Position>, page: &mut Page<Summary>) {
-        let entries: Vec<_> = lock(&self.entries).values().cloned().collect();
-        let mut found: Vec<_> = entries
+        let known: Vec<_> = lock(&self.known).values().cloned().collect();
+        let mut found: Vec<_> = known
             .iter()
-            .filter(|entry| entry.is_for(caller))
-            .map(|entry| (entry.job().position(), entry))
+            .filter(|export| export.is_for(caller))
+            .map(|export| (export.job().position(), export))
             .filter(|(position, _)| after.is_none_or(|after| *position > after))
             .collect();
         found.sort_by_key(|(position, _)| *position);
-        for (_, entry) in found {
-            let summary = entry.job().summary(entry.rows_now());
+        for (_, export) in found {
+            let summary = export.job().summary(export.rows_now());
             if page.push(summary, SUMMARY_BYTES).is_break() || page.continues_after().is_some() {
                 return;
             }
@@ -211,37 +192,37 @@ impl Exports {
 
     /// One export. That of another tenant is not there, nor one that shows more than the caller may see.
     pub fn get(&self, caller: &Caller, id: Uuid) -> Result<Shown, Problem> {
-        Ok(self.entry(caller, id)?.shown())
+        Ok(self.export(caller, id)?.shown())
     }
 
     /// What is known of an export.
     pub fn job(&self, caller: &Caller, id: Uuid) -> Result<Arc<Job>, Problem> {
-        Ok(self.entry(caller, id)?.job())
+        Ok(self.export(caller, id)?.job())
     }
 
     /// Ends an export that is under way; removes one that came to its end, with its files.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
-        let entry = self.entry(caller, id)?;
-        entry.signals.stop.store(true, Ordering::Relaxed);
+        let export = self.export(caller, id)?;
+        export.signals.stop.store(true, Ordering::Relaxed);
         let internal = |error: io::Error| {
             tracing::error!(%id, %error, "an export cannot be removed");
             Problem::Internal
         };
-        let job = entry.job();
+        let job = export.job();
         if job.state.is_final() {
             self.register.remove(&job, self.now_ms()).await?;
             self.shelf.remove(&job).await.map_err(internal)?;
-            lock(&self.entries).remove(&id);
+            lock(&self.known).remove(&id);
             return Ok(());
         }
-        self.change(&entry, |job| job.state = State::Cancelled)
+        self.change(&export, |job| job.state = State::Cancelled)
             .await
             .map_err(internal)
     }
 
-    fn entry(&self, caller: &Caller, id: Uuid) -> Result<Arc<Entry>, Problem> {
-        let entry = lock(&self.entries).get(&id).cloned();
-        entry.filter(|entry| entry.is_for(caller)).ok_or(Problem::NotFound)
+    fn export(&self, caller: &Caller, id: Uuid) -> Result<Arc<Export>, Problem> {
+        let export = lock(&self.known).get(&id).cloned();
+        export.filter(|export| export.is_for(caller)).ok_or(Problem::NotFound)
     }
 
     /// Milliseconds since 1970.
@@ -250,29 +231,29 @@ impl Exports {
         i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
-    fn launch(self: &Arc<Self>, entry: Arc<Entry>) {
+    fn launch(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
             // One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
-            let turn = exports.turns.take(entry.job().spec.tenant_id.clone()).await;
+            let turn = exports.turns.take(export.job().spec.tenant_id.clone()).await;
             let (Ok(turn), Ok(place)) = (turn, exports.running.acquire().await) else {
                 return;
             };
             drop(turn);
-            if let Err(error) = exports.attend(&entry).await {
-                exports.fail(&entry, &error).await;
+            if let Err(error) = exports.attend(&export).await {
+                exports.fail(&export, &error).await;
             }
             drop(place);
-            exports.enter_outcome(&entry).await;
+            exports.enter_outcome(&export).await;
         });
     }
 
     /// Does in the background what a crash left undone of an export that came to its end.
-    fn tidy(self: &Arc<Self>, entry: Arc<Entry>) {
+    fn tidy(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
-            exports.sweep(&entry).await;
-            exports.enter_outcome(&entry).await;
+            exports.sweep(&export).await;
+            exports.enter_outcome(&export).await;
         });
     }
 
@@ -287,49 +268,49 @@ impl Exports {
     }
 
     /// Enters in the register how an export ended, as soon as that can be written.
-    async fn enter_outcome(&self, entry: &Entry) {
-        while let Err(problem) = self.register.enter(&entry.job()).await {
-            tracing::warn!(id = %entry.job().id, %problem, "how an export ended is not in the journal yet");
+    async fn enter_outcome(&self, export: &Export) {
+        while let Err(problem) = self.register.enter(&export.job()).await {
+            tracing::warn!(id = %export.job().id, %problem, "how an export ended is not in the journal yet");
             sleep(RETRY_AFTER).await;
         }
     }
 
-    async fn sweep(&self, entry: &Entry) {
-        let job = entry.job();
+    async fn sweep(&self, export: &Export) {
+        let job = export.job();
         if let Err(error) = self.shelf.sweep(&job).await {
             tracing::warn!(id = %job.id, %error, "what is left of an export's unfinished file cannot be removed");
         }
     }
 
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
-    async fn attend(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), MonthError> {
-        self.change(entry, |job| {
+    async fn attend(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), ExportError> {
+        self.change(export, |job| {
             if !job.state.is_final() {
                 job.state = State::Running;
             }
         })
         .await?;
         let patience = Duration::from_secs(self.config.store_patience_s);
-        let (mut since, mut files) = (Instant::now(), entry.job().files.len());
+        let (mut since, mut files) = (Instant::now(), export.job().files.len());
         loop {
-            if entry.job().state.is_final() {
+            if export.job().state.is_final() {
                 return Ok(());
             }
-            let Err(error) = run(self, entry).await else {
-                tracing::info!(id = %entry.job().id, rows = entry.job().rows(), "an export is complete");
+            let Err(error) = run(self, export).await else {
+                tracing::info!(id = %export.job().id, rows = export.job().rows(), "an export is complete");
                 return Ok(());
             };
-            self.sweep(entry).await;
-            if entry.job().files.len() > files {
-                (since, files) = (Instant::now(), entry.job().files.len());
+            self.sweep(export).await;
+            if export.job().files.len() > files {
+                (since, files) = (Instant::now(), export.job().files.len());
             }
             match error {
-                MonthError::Stopped => return Ok(()),
-                MonthError::Store(StoreError::Unavailable(reason))
-                | MonthError::Bucket(BucketError::Unavailable(reason))
+                ExportError::Stopped => return Ok(()),
+                ExportError::Store(StoreError::Unavailable(reason))
+                | ExportError::Bucket(BucketError::Unavailable(reason))
                     if since.elapsed() < patience =>
                 {
-                    tracing::warn!(id = %entry.job().id, reason, "an export waits for the store or the bucket");
+                    tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
                     sleep(RETRY_AFTER).await;
                 }
                 error => return Err(error),
@@ -337,15 +318,15 @@ impl Exports {
         }
     }
 
-    async fn fail(self: &Arc<Self>, entry: &Arc<Entry>, error: &MonthError) {
-        let id = entry.job().id;
+    async fn fail(self: &Arc<Self>, export: &Arc<Export>, error: &ExportError) {
+        let id = export.job().id;
         tracing::error!(%id, %error, "an export failed");
-        let reason = reason(error);
+        let reason = error.told();
         let fail = move |job: &mut Job| (job.state, job.error) = (State::Failed, Some(reason));
-        if let Err(error) = self.change(entry, fail.clone()).await {
+        if let Err(error) = self.change(export, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
             tracing::error!(%id, %error, "an export's failure cannot be written");
-            entry.tell(fail);
+            export.tell(fail);
         }
     }
 }
@@ -358,31 +339,5 @@ async fn reach(bucket: &Bucket) -> Result<(), BucketError> {
             Ok(())
         }
         reached => reached,
-    }
-}
-
-/// What its requester is told: nothing of statements, paths or other tenants.
-fn reason(error: &MonthError) -> String {
-    match error {
-        MonthError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
-            "no space is left in exports.folder; make room and ask for the export again".to_owned()
-        }
-        MonthError::Disk(error) => format!("exports.folder cannot be read or written: {}", error.kind()),
-        MonthError::Bucket(BucketError::Refused { setting, .. }) => {
-            format!("the bucket refuses it; whoever runs this service looks at {setting}")
-        }
-        MonthError::Bucket(BucketError::Unavailable(_)) => {
-            "the bucket was not available for too long; ask for the export again".to_owned()
-        }
-        MonthError::Bucket(BucketError::NotFound(_)) => {
-            "what was written to the bucket is not there any more; ask for the export again".to_owned()
-        }
-        MonthError::Bucket(error @ (BucketError::TooLarge | BucketError::Elsewhere(_))) => error.to_string(),
-        MonthError::Store(StoreError::Limit { .. }) => {
-            "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()
-        }
-        MonthError::Store(_) => "the store was not available for too long; ask for the export again".to_owned(),
-        MonthError::Rows(reason) => reason.clone(),
-        MonthError::Stopped => "stopped".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! The register of exports: who asked for what, how it ended, when it was removed. It is in the journal, so it outlives folder
 //! and bucket, and every process knows it; table `audit_exports` shows it to those who ask in SQL.
 //!
-//! Enters: jobs. Leaves: records of the journal. Guarantees: an entry is never taken away, and one of a removed export never
+//! Enters: jobs. Leaves: records of the journal. Guarantees: a registration is never taken away, and one of a removed export never
 //! changes again.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::job::{Job, State};
 use super::spec::Spec;
-use crate::access::keys::problem;
 use crate::api::{Instant, Problem};
 use crate::journal::projection::Projected;
 use crate::journal::{Journal, View};
@@ -22,7 +21,7 @@ const PREFIX: &str = "export/";
 
 /// What stays known of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Registration {
     /// What was asked.
     #[serde(flatten)]
     spec: Spec,
@@ -54,7 +53,7 @@ struct Outcome {
     completed_at: Option<Instant>,
 }
 
-impl Entry {
+impl Registration {
     fn of(job: &Job) -> Self {
         let outcome = || Outcome {
             state: job.state,
@@ -98,7 +97,7 @@ impl Register {
 
     /// Enters what is known of an export now, unless that is there already or the export was removed.
     pub async fn enter(&self, job: &Job) -> Result<(), Problem> {
-        self.write(job.id, Entry::of(job)).await
+        self.write(job.id, Registration::of(job)).await
     }
 
     /// Enters that an export's files are removed.
@@ -106,9 +105,9 @@ impl Register {
         let removed_at = Some(Instant::from_millis(now_ms));
         self.write(
             job.id,
-            Entry {
+            Registration {
                 removed_at,
-                ..Entry::of(job)
+                ..Registration::of(job)
             },
         )
         .await
@@ -116,23 +115,24 @@ impl Register {
 
     /// Whether an export's files were removed, or are to be.
     pub fn is_removed(&self, id: Uuid) -> bool {
-        let entry = self.0.view(|view| Entry::find(view, &id.to_string()));
-        entry.is_some_and(|entry| entry.removed_at.is_some())
+        let registration = self.0.view(|view| Registration::find(view, &id.to_string()));
+        registration.is_some_and(|registration| registration.removed_at.is_some())
     }
 
-    async fn write(&self, id: Uuid, entry: Entry) -> Result<(), Problem> {
-        let is_due = move |view: &View, entry: &Entry| {
-            Entry::find(view, &id.to_string()).is_none_or(|known| known.removed_at.is_none() && known != *entry)
+    async fn write(&self, id: Uuid, registration: Registration) -> Result<(), Problem> {
+        let is_due = move |view: &View, registration: &Registration| {
+            Registration::find(view, &id.to_string())
+                .is_none_or(|known| known.removed_at.is_none() && known != *registration)
         };
-        if !self.0.view(|view| is_due(view, &entry)) {
+        if !self.0.view(|view| is_due(view, &registration)) {
             return Ok(());
         }
         let decide = move |view: &View| {
-            let value = serde_json::to_value(&entry).map_err(|_| Problem::Internal)?;
-            let change = is_due(view, &entry).then(|| (format!("{PREFIX}{id}"), Some(value)));
-            Ok((change.into_iter().collect(), ()))
+            let value = serde_json::to_value(&registration).map_err(|_| Problem::Internal)?;
+            let change = is_due(view, &registration).then(|| (format!("{PREFIX}{id}"), Some(value)));
+            Ok::<_, Problem>((change.into_iter().collect(), ()))
         };
-        self.0.update(decide).await.map_err(problem)
+        Ok(self.0.update(decide).await?)
     }
 }
 
@@ -162,21 +162,21 @@ pub struct AuditExport {
 }
 
 impl AuditExport {
-    fn new(export_id: Uuid, entry: Entry, version: i64) -> Self {
+    fn new(export_id: Uuid, registration: Registration, version: i64) -> Self {
         let millis = |time: Instant| time.micros() / 1000;
-        let outcome = entry.outcome.as_ref();
+        let outcome = registration.outcome.as_ref();
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         Self {
             export_id,
-            tenant: entry.spec.tenant_id,
-            filter: entry.spec.filter.into_iter().collect(),
-            format: word(entry.spec.format),
-            compression: word(entry.spec.compression),
-            masked: entry.masked.into_iter().collect(),
-            location: entry.location.unwrap_or_default(),
-            requested_by: entry.requested_by,
-            requested_at: millis(entry.requested_at),
-            request_id: entry.request_id,
+            tenant: registration.spec.tenant_id,
+            filter: registration.spec.filter.into_iter().collect(),
+            format: word(registration.spec.format),
+            compression: word(registration.spec.compression),
+            masked: registration.masked.into_iter().collect(),
+            location: registration.location.unwrap_or_default(),
+            requested_by: registration.requested_by,
+            requested_at: millis(registration.requested_at),
+            request_id: registration.request_id,
             state: outcome.map(|outcome| word(outcome.state)).unwrap_or_default(),
             error: text(outcome.and_then(|outcome| outcome.error.as_ref())),
             files: outcome.map_or(0, |outcome| outcome.files),
@@ -184,7 +184,7 @@ impl AuditExport {
             bytes: outcome.map_or(0, |outcome| outcome.bytes),
             digest: text(outcome.and_then(|outcome| outcome.digest.as_ref())),
             completed_at: outcome.and_then(|outcome| outcome.completed_at).map(millis),
-            removed_at: entry.removed_at.map(millis),
+            removed_at: registration.removed_at.map(millis),
             version: u64::try_from(version).unwrap_or_default(),
         }
     }
@@ -210,7 +210,7 @@ impl Projected for Register {
     }
 
     fn row(&self, id: &str, version: i64) -> Option<AuditExport> {
-        let entry = self.0.view(|view| Entry::find(view, id))?;
-        Some(AuditExport::new(id.parse().ok()?, entry, version))
+        let registration = self.0.view(|view| Registration::find(view, id))?;
+        Some(AuditExport::new(id.parse().ok()?, registration, version))
     }
 }

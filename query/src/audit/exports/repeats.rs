@@ -31,7 +31,7 @@ const IN_TABLE_ORDER: &str =
 
 /// A later copy of an event.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
-pub struct Copy {
+pub struct LaterCopy {
     at: i64,
     month: u32,
     #[serde(with = "clickhouse::serde::uuid")]
@@ -41,13 +41,13 @@ pub struct Copy {
     place: i64,
 }
 
-impl Copy {
+impl LaterCopy {
     fn standing(&self) -> Standing {
         Standing::new(self.at, self.id, (self.epoch, self.part, self.place))
     }
 }
 
-/// The statement whose rows are [`Copy`]s, of events that may have several. Where so few rows match that each is looked up, `only` them; else of
+/// The statement whose rows are [`LaterCopy`]s, of events that may have several. Where so few rows match that each is looked up, `only` them; else of
 /// the whole tenant, for the ids of what matches would be held in memory. It narrows which events are looked at, never which of their copies.
 pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -> TenantSelect {
     let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
@@ -76,7 +76,7 @@ impl Finder {
     }
 
     /// Takes the next copy.
-    pub fn push(&mut self, copy: &Copy) -> io::Result<()> {
+    pub fn push(&mut self, copy: &LaterCopy) -> io::Result<()> {
         let mut file = match self.month.take() {
             Some((month, file)) if month == copy.month => file,
             before => {
@@ -173,8 +173,8 @@ mod tests {
     use super::*;
 
     /// A copy at a moment, of an event, at an offset.
-    fn copy(month: u32, (at, id, place): (i64, u128, i64)) -> Copy {
-        Copy {
+    fn copy(month: u32, (at, id, place): (i64, u128, i64)) -> LaterCopy {
+        LaterCopy {
             at,
             month,
             id: Uuid::from_u128(id),

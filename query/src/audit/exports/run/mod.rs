@@ -14,9 +14,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::month::{MonthError, MonthWriter, Signals};
+use self::month::{MonthWriter, Signals};
 use super::columns;
-use super::entry::Entry;
+use super::error::ExportError;
+use super::export::Export;
 use super::job::{FileEntry, Job, Key, State};
 use super::manifest;
 use super::plan;
@@ -24,11 +25,9 @@ use super::queue::Exports;
 use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
-use crate::api::Problem;
 use crate::audit::copies;
 use crate::audit::filter::Conditions;
-use crate::store::StoreError;
-use crate::store::{Parameter, Relation, TenantSelect};
+use crate::store::{Parameter, Relation, StoreError, TenantSelect};
 
 /// Chunks between the engine's stream and the encoder; one is a block of the engine, a few MB.
 const CHUNKS_MAX: usize = 2;
@@ -41,26 +40,20 @@ const AFTER: &str = "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64
     (r.kafka_partition > {after_partition:Int64} or (r.kafka_partition = {after_partition:Int64} and \
     r.kafka_offset > {after_offset:Int64}))))))";
 
-impl From<Problem> for MonthError {
-    fn from(problem: Problem) -> Self {
-        Self::Rows(problem.to_string())
-    }
-}
-
 /// What the steps have in common.
 struct Run<'a> {
     exports: &'a Arc<Exports>,
-    entry: &'a Arc<Entry>,
+    export: &'a Arc<Export>,
     caller: Caller,
     filter: Conditions,
 }
 
-/// Runs the export of an entry.
-pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), MonthError> {
-    let job = entry.job();
+/// Runs an export.
+pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), ExportError> {
+    let job = export.job();
     let run = Run {
         exports,
-        entry,
+        export,
         caller: Caller::restore(job.caller.clone(), &exports.mask_key),
         filter: job.spec.conditions()?,
     };
@@ -71,26 +64,26 @@ pub async fn run(exports: &Arc<Exports>, entry: &Arc<Entry>) -> Result<(), Month
         tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot, None))?;
     } else {
         run.count(&snapshot).await?;
-        let counted = entry.job().plan.iter().flatten().map(|count| count.rows).sum::<u64>();
+        let counted = export.job().plan.iter().flatten().map(|count| count.rows).sum::<u64>();
         let only = (counted <= copies::LOOKED_UP_MAX.into()).then_some(&run.filter);
         run.find_repeats(&snapshot, only).await?;
     }
-    for month in entry.job().months_left() {
+    for month in export.job().months_left() {
         run.month(&snapshot, month).await?;
     }
     run.finish().await
 }
 
 impl Run<'_> {
-    async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), MonthError> {
-        Ok(self.exports.change(self.entry, change).await?)
+    async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), ExportError> {
+        Ok(self.exports.change(self.export, change).await?)
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, MonthError> {
-        if let Some(snapshot) = &self.entry.job().snapshot {
+    async fn snapshot(&self) -> Result<Snapshot, ExportError> {
+        if let Some(snapshot) = &self.export.job().snapshot {
             return Ok(snapshot.clone());
         }
-        let (store, label) = (&self.exports.store, self.entry.label());
+        let (store, label) = (&self.exports.store, self.export.label());
         let topic = self.exports.topic.clone();
         let of_topic = [("topic", Parameter::Text(topic.clone()))];
         let mut snapshot = Snapshot {
@@ -112,17 +105,17 @@ impl Run<'_> {
         Ok(snapshot)
     }
 
-    async fn count(&self, snapshot: &Snapshot) -> Result<(), MonthError> {
-        if self.entry.job().plan.is_some() {
+    async fn count(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
+        if self.export.job().plan.is_some() {
             return Ok(());
         }
         let select = plan::select(&self.caller, &self.filter, snapshot);
-        let counts = self.exports.store.collect(self.entry.label(), &select).await?;
+        let counts = self.exports.store.collect(self.export.label(), &select).await?;
         self.save(|job| job.plan = Some(counts)).await
     }
 
-    async fn find_repeats(&self, snapshot: &Snapshot, only: Option<&Conditions>) -> Result<(), MonthError> {
-        let job = self.entry.job();
+    async fn find_repeats(&self, snapshot: &Snapshot, only: Option<&Conditions>) -> Result<(), ExportError> {
+        let job = self.export.job();
         if job.copies_found {
             return Ok(());
         }
@@ -137,33 +130,33 @@ impl Run<'_> {
                 std::ops::ControlFlow::Break(())
             }
         };
-        self.exports.store.rows(self.entry.label(), &select, take).await?;
+        self.exports.store.rows(self.export.label(), &select, take).await?;
         written?;
         finder.finish()?;
         self.save(|job| job.copies_found = true).await
     }
 
     /// Writes what is left of a month, and sees that it comes to what was counted.
-    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), MonthError> {
-        let job = self.entry.job();
+    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), ExportError> {
+        let job = self.export.job();
         let after = job
             .files
             .iter()
             .rfind(|file| file.month == month)
             .map(|file| &file.last);
         let chunks = self.stream(self.select(snapshot, month, after));
-        let (exports, entry) = (Arc::clone(self.exports), Arc::clone(self.entry));
+        let (exports, export) = (Arc::clone(self.exports), Arc::clone(self.export));
         let write = move || {
             let left_out = LeftOut::open(&exports.shelf.work(job.id), month)?;
-            let signals: &Signals = &entry.signals;
+            let signals: &Signals = &export.signals;
             let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
             writer.run(chunks, |file: FileEntry| {
-                entry.change(&exports.shelf, |job| job.files.push(file))
+                export.change(&exports.shelf, |job| job.files.push(file))
             })
         };
         let rest = tokio::task::spawn_blocking(write).await;
-        let rest = rest.map_err(|error| MonthError::Rows(format!("the encoder ended: {error}")))??;
-        let mut written = self.entry.job().as_ref().clone();
+        let rest = rest.map_err(|error| ExportError::Rows(format!("the encoder ended: {error}")))??;
+        let mut written = self.export.job().as_ref().clone();
         written.months_done.insert(month, rest.clone());
         check(&written, month)?;
         self.save(move |job| {
@@ -192,7 +185,7 @@ impl Run<'_> {
     /// cancelled when the receiver is dropped.
     fn stream(&self, select: TenantSelect) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        let (store, label) = (self.exports.store.clone(), self.entry.label().clone());
+        let (store, label) = (self.exports.store.clone(), self.export.label().clone());
         drop(tokio::spawn(async move {
             let mut answer = match store.arrow(&label, &select) {
                 Ok(answer) => answer,
@@ -215,10 +208,10 @@ impl Run<'_> {
         receiver
     }
 
-    async fn finish(&self) -> Result<(), MonthError> {
-        let job = self.entry.job();
+    async fn finish(&self) -> Result<(), ExportError> {
+        let job = self.export.job();
         if job.state != State::Running {
-            return Err(MonthError::Stopped);
+            return Err(ExportError::Stopped);
         }
         let written = manifest::write(
             &self.exports.shelf,
@@ -236,16 +229,16 @@ impl Run<'_> {
             }
         })
         .await?;
-        self.entry
+        self.export
             .signals
             .rows
-            .store(self.entry.job().rows(), Ordering::Relaxed);
+            .store(self.export.job().rows(), Ordering::Relaxed);
         Ok(())
     }
 }
 
 /// Whether the rows of a month come to what was counted, partition by partition.
-fn check(job: &Job, month: u32) -> Result<(), MonthError> {
+fn check(job: &Job, month: u32) -> Result<(), ExportError> {
     let planned = job.plan.iter().flatten().filter(|count| count.month == month);
     let mut counted: BTreeMap<_, _> = planned
         .map(|count| ((count.log_epoch, count.partition), count.rows))
@@ -256,7 +249,7 @@ fn check(job: &Job, month: u32) -> Result<(), MonthError> {
         .collect();
     pairs.extend(counted.into_iter().map(|(log, rows)| (log, rows, 0)));
     match pairs.into_iter().find(|(_, counted, given)| counted != given) {
-        Some(((_, partition), counted, given)) => Err(MonthError::Rows(format!(
+        Some(((_, partition), counted, given)) => Err(ExportError::Rows(format!(
             "the store counted {counted} rows of {month} in partition {partition} and gave {given}; ask for the export again"
         ))),
         None => Ok(()),

@@ -11,15 +11,13 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::compute::{BatchCoalescer, filter_record_batch};
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 
 use super::rows::{Place, Rows};
-use crate::audit::exports::bucket::BucketError;
 use crate::audit::exports::columns::{conform, schema};
-use crate::audit::exports::encode::EncodeError;
+use crate::audit::exports::error::ExportError;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
 use crate::audit::exports::part::{Part, Tally};
 use crate::audit::exports::repeats::LeftOut;
@@ -28,47 +26,6 @@ use crate::store::StoreError;
 
 /// Rows are encoded in batches of this many, counted from the beginning of a file: how the engine cut them must not show.
 const BATCH_ROWS: usize = 8_192;
-
-/// Why a month is not done.
-#[derive(Debug, thiserror::Error)]
-pub enum MonthError {
-    /// The store; a repetition may go well.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The disk.
-    #[error(transparent)]
-    Disk(io::Error),
-    /// The bucket; a repetition may go well where it was not available.
-    #[error(transparent)]
-    Bucket(#[from] BucketError),
-    /// Rows that are not what they should be.
-    #[error("{0}")]
-    Rows(String),
-    /// The requester ended it, or the service stops.
-    #[error("stopped")]
-    Stopped,
-}
-
-impl From<io::Error> for MonthError {
-    fn from(error: io::Error) -> Self {
-        error.downcast().map_or_else(Self::Disk, Self::Bucket)
-    }
-}
-
-impl From<EncodeError> for MonthError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Io(error) => error.into(),
-            error => Self::Rows(error.to_string()),
-        }
-    }
-}
-
-impl From<ArrowError> for MonthError {
-    fn from(error: ArrowError) -> Self {
-        Self::Rows(error.to_string())
-    }
-}
 
 /// What the rest of the process sees of it.
 #[derive(Debug, Default)]
@@ -123,13 +80,13 @@ impl<'a> MonthWriter<'a> {
         mut self,
         mut chunks: Receiver<Result<Option<Bytes>, StoreError>>,
         mut finished: impl FnMut(FileEntry) -> io::Result<()>,
-    ) -> Result<Vec<PartitionRows>, MonthError> {
+    ) -> Result<Vec<PartitionRows>, ExportError> {
         let mut decoder = StreamDecoder::new();
-        while let Some(chunk) = chunks.blocking_recv().ok_or(MonthError::Stopped)?? {
+        while let Some(chunk) = chunks.blocking_recv().ok_or(ExportError::Stopped)?? {
             let mut buffer = Buffer::from(chunk);
             while !buffer.is_empty() {
                 if self.signals.stop.load(Ordering::Relaxed) {
-                    return Err(MonthError::Stopped);
+                    return Err(ExportError::Stopped);
                 }
                 if let Some(batch) = decoder.decode(&mut buffer)? {
                     self.push(conform(batch, &self.schema)?, &mut finished)?;
@@ -145,7 +102,7 @@ impl<'a> MonthWriter<'a> {
         &mut self,
         batch: RecordBatch,
         finished: &mut impl FnMut(FileEntry) -> io::Result<()>,
-    ) -> Result<(), MonthError> {
+    ) -> Result<(), ExportError> {
         let mut start = 0;
         while start < batch.num_rows() {
             let (taken, kept) = self.take(&batch, start)?;
@@ -168,7 +125,7 @@ impl<'a> MonthWriter<'a> {
     }
 
     /// How many rows from `start` on belong to this file, and which of them are written; `None` where all are.
-    fn take(&mut self, batch: &RecordBatch, start: usize) -> Result<(usize, Option<BooleanArray>), MonthError> {
+    fn take(&mut self, batch: &RecordBatch, start: usize) -> Result<(usize, Option<BooleanArray>), ExportError> {
         let rows = Rows::of(batch)?;
         let (mut kept, mut all) = (Vec::with_capacity(rows.len() - start), true);
         for row in start..rows.len() {
@@ -191,7 +148,7 @@ impl<'a> MonthWriter<'a> {
         Ok((kept.len(), (!all).then(|| BooleanArray::from(kept))))
     }
 
-    fn drain(&mut self) -> Result<(), MonthError> {
+    fn drain(&mut self) -> Result<(), ExportError> {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             let part = match &mut self.part {
                 Some(part) => part,
@@ -205,7 +162,7 @@ impl<'a> MonthWriter<'a> {
     }
 
     /// Ends the file under way. Copies met while no row was kept stay in the tally, for the next file or for the month.
-    fn end_part(&mut self, finished: &mut impl FnMut(FileEntry) -> io::Result<()>) -> Result<(), MonthError> {
+    fn end_part(&mut self, finished: &mut impl FnMut(FileEntry) -> io::Result<()>) -> Result<(), ExportError> {
         self.coalescer.finish_buffered_batch()?;
         self.drain()?;
         let Some(part) = self.part.take() else { return Ok(()) };

@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
-
 use uuid::Uuid;
 
 use crate::audit::exports::job::Key;

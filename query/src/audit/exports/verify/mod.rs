@@ -13,9 +13,8 @@ mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use horolog_schemas::errors::in_words;
@@ -28,9 +27,9 @@ use self::rows::Checked;
 use self::source::Source;
 use self::told::Told;
 use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
-use super::part::hex;
 use super::signature::PublicKey;
 use crate::config::QueryConfig;
+use crate::digest::{self, hex};
 
 /// What the reader knows from elsewhere.
 #[derive(Debug, Default, clap::Args)]
@@ -149,7 +148,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     for file in &manifest.files {
         let there = source
             .open(&file.name)
-            .and_then(|there| Ok((hash(there.path())?, there)));
+            .and_then(|there| Ok((digest::of_file(there.path())?, there)));
         let ((bytes, sha256), there) = match there {
             Ok(there) => there,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
@@ -248,18 +247,4 @@ fn listing(report: &mut Report, source: &Source, manifest: &Manifest) -> io::Res
         format!("not in the manifest: {}", added.join(", "))
     });
     Ok(())
-}
-
-fn hash(path: &Path) -> io::Result<(u64, String)> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((bytes, hex(&hash.finalize()))),
-            read => {
-                hash.update(&buffer[..read]);
-                bytes += read as u64;
-            }
-        }
-    }
 }

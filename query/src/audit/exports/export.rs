@@ -13,7 +13,7 @@ use crate::access::Caller;
 use crate::api::RequestId;
 
 /// One export in memory.
-pub struct Entry {
+pub struct Export {
     job: Mutex<Arc<Job>>,
     /// Held while a change is on its way to the disk, so that whoever only looks does not wait for that.
     changing: Mutex<()>,
@@ -22,7 +22,7 @@ pub struct Entry {
     pub signals: Signals,
 }
 
-impl Entry {
+impl Export {
     /// Of an export that is on disk, or will be.
     pub fn new(job: Job) -> Arc<Self> {
         Arc::new(Self {

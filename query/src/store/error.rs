@@ -1,0 +1,143 @@
+//! Why the store gives no rows: away, a limit, or a defect of ours.
+//!
+//! Enters: an error of ClickHouse's client, and the bounds of the statement. Leaves: a [`StoreError`], or the problem that a caller is
+//! told, which says nothing of statements.
+
+use clickhouse::error::Error as ClientError;
+
+use super::bounds::Bounds;
+use crate::api::Problem;
+
+/// Why there are no rows.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Away, restarting, overloaded or not migrated.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A limit of the engine was reached.
+    #[error("more {what} than is allowed: {reason}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// The setting of the service, of exports or of the caller's key that says how much is allowed.
+        setting: &'static str,
+        /// The engine's message.
+        reason: String,
+    },
+    /// A defect of ours: a statement or a row type that does not fit the schema.
+    #[error("{0}")]
+    Defect(String),
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store is not available");
+                Self::StoreUnavailable
+            }
+            StoreError::Limit { what, setting, reason } => {
+                tracing::info!(setting, reason, "a statement reached a limit");
+                Self::TooExpensive { what, setting }
+            }
+            StoreError::Defect(reason) => {
+                tracing::error!(reason, "a statement does not fit the store");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// The class of a client's error about a statement with these bounds.
+pub(super) fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
+    match &error {
+        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned(), bounds),
+        ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
+            StoreError::Unavailable(error.to_string())
+        }
+        _ => StoreError::Defect(error.to_string()),
+    }
+}
+
+/// `Code: 159. DB::Exception: …` → 159. Proxies answer without a code.
+fn code(message: &str) -> Option<u32> {
+    let digits = message.split_once("Code: ")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
+fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
+    if let Some((what, setting)) = code.and_then(|code| bounds.reached(code)) {
+        return StoreError::Limit { what, setting, reason };
+    }
+    match code {
+        // Syntax, types, arguments: the statement is ours, so is the fault.
+        Some(
+            6
+            | 26
+            | 27
+            | 36
+            | 38
+            | 41..=47
+            | 53
+            | 62
+            | 69
+            | 70
+            | 72
+            | 115
+            | 130
+            | 164
+            | 184
+            | 215
+            | 386
+            | 452
+            | 456
+            | 457,
+        ) => StoreError::Defect(reason),
+        // Tables that are not there (a restored or an older database), rights, overload, replicas, shutdown, unknown.
+        _ => StoreError::Unavailable(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LimitsConfig;
+
+    fn problem(message: &str) -> Problem {
+        let bounds = Bounds::of_service(&LimitsConfig::default());
+        classify(ClientError::BadResponse(message.to_owned()), &bounds).into()
+    }
+
+    #[test]
+    fn classes_follow_the_code_and_say_nothing_of_the_message() {
+        for (message, said) in [
+            ("Code: 159. DB::Exception: Timeout exceeded (TIMEOUT_EXCEEDED)", "time"),
+            ("Code: 241. DB::Exception: Memory limit exceeded", "memory"),
+            ("Code: 307. DB::Exception: Limit for bytes to read exceeded", "reading"),
+            ("Code: 396. DB::Exception: Limit for result exceeded", "rows"),
+        ] {
+            assert!(
+                matches!(problem(message), Problem::TooExpensive { what, .. } if what == said),
+                "{message}"
+            );
+        }
+        assert_eq!(
+            problem("Code: 60. DB::Exception: Table horolog.audit_logs does not exist"),
+            Problem::StoreUnavailable
+        );
+        assert_eq!(
+            problem("Code: 62. DB::Exception: Syntax error: select secret"),
+            Problem::Internal
+        );
+        assert_eq!(problem("502 Bad Gateway"), Problem::StoreUnavailable);
+        for message in [
+            "Code: 62. DB::Exception: secret",
+            "Code: 60. secret",
+            "Code: 241. secret",
+            "secret",
+        ] {
+            assert!(!problem(message).to_string().contains("secret"));
+        }
+    }
+}
