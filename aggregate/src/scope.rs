@@ -29,11 +29,6 @@ impl Scope {
         (self.tenant.is_empty() || self.tenant == tenant) && (self.metric.is_empty() || self.metric == metric)
     }
 
-    /// Whether all tenants and metrics are.
-    pub fn is_everything(&self) -> bool {
-        self.tenant.is_empty() && self.metric.is_empty()
-    }
-
     /// The condition on `hour`, `tenant_id` and `metric_name`; [`Self::bind`] gives its parameters.
     pub fn hourly_condition(&self) -> String {
         format!(

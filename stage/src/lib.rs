@@ -33,7 +33,7 @@ mod repair;
 mod requirements;
 mod resolve;
 pub mod retry;
-pub mod run;
+mod run;
 pub mod settings;
 #[cfg(test)]
 mod simulation;
