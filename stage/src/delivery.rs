@@ -68,18 +68,18 @@ pub enum DeliveryError {
 }
 
 /// Where batches are delivered to.
-pub struct Delivery<S> {
-    pub(crate) stage: Arc<S>,
+pub struct Delivery {
+    pub(crate) stage: Arc<dyn Stage>,
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
     cluster_id: String,
     turns: HashMap<String, Arc<Semaphore>>,
 }
 
-impl<S: Stage> Delivery<S> {
+impl Delivery {
     /// A delivery of at most `concurrency` batches at a time of each of these topics, not counting those that wait for their next attempt.
     pub fn new<'a>(
-        stage: Arc<S>,
+        stage: Arc<dyn Stage>,
         inserts: Inserts,
         cluster_id: String,
         metrics: Metrics,

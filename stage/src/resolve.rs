@@ -43,13 +43,13 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
 /// What finding out needs.
-pub struct Resolver<S> {
+pub struct Resolver {
     /// Questions to Kafka.
     pub probe: Arc<Probe>,
     /// Questions to ClickHouse.
     pub store: Store,
     /// Whose ledger.
-    pub stage: Arc<S>,
+    pub stage: Arc<dyn Stage>,
     /// For gaps.
     pub metrics: Metrics,
     /// Epoch of new batches.
@@ -58,7 +58,7 @@ pub struct Resolver<S> {
     pub lease_life: Duration,
 }
 
-impl<S: Stage> Resolver<S> {
+impl Resolver {
     /// Repeats until it is found out.
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();

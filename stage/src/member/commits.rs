@@ -17,7 +17,6 @@ use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::Wanted;
 use crate::retry::Backoff;
-use crate::stage::Stage;
 
 /// How long to wait for the group's offsets.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +30,7 @@ pub(super) struct Doubt {
     why: String,
 }
 
-impl<S: Stage> Member<S> {
+impl Member {
     /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
     pub(super) fn commit_and_deliver(&mut self, announce: bool) {
         let wanted = by_topic(self.wanted_commits(announce));
