@@ -71,7 +71,3 @@ impl Args {
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
-
-fn panicked(error: tokio::task::JoinError) -> ToolError {
-    ToolError::Refused(format!("a thread panicked: {error}"))
-}

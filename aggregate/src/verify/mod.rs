@@ -183,7 +183,3 @@ impl Outcome {
         );
     }
 }
-
-fn panicked(error: tokio::task::JoinError) -> ToolError {
-    ToolError::Refused(format!("a thread panicked: {error}"))
-}
