@@ -15,6 +15,7 @@ use std::time::Duration;
 use clickhouse::error::Error as ClientError;
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead, RowWrite};
+use horolog_schemas::clickhouse_code;
 use horolog_stage::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
@@ -295,18 +296,12 @@ fn prepared(query: Query, request: &RequestId, bounds: &Bounds) -> Query {
 /// The class of a client's error about a statement with these bounds.
 fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
     match &error {
-        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned(), bounds),
+        ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned(), bounds),
         ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
             StoreError::Unavailable(error.to_string())
         }
         _ => StoreError::Defect(error.to_string()),
     }
-}
-
-/// `Code: 159. DB::Exception: …` → 159. Proxies answer without a code.
-fn code(message: &str) -> Option<u32> {
-    let digits = message.split_once("Code: ")?.1;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
