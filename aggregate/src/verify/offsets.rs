@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::finding::{Finding, Span};
 use crate::broker::Broker;
-use crate::cut::{Log, Position, literal};
+use crate::cut::{Log, Position, client_literal};
 use crate::ledger;
 use crate::tool_error::ToolError;
 
@@ -32,7 +32,7 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         start_offset: i64,
         reached: i64,
     }
-    let topics: Vec<String> = topics.iter().copied().map(literal).collect();
+    let topics: Vec<String> = topics.iter().copied().map(client_literal).collect();
     let query = format!(
         "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
            select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
