@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clickhouse::Client;
+use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, complete_through_ms, watermarks_ms};
 use horolog_stage::settings::CompletenessConfig;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -109,10 +110,6 @@ impl Stalls {
             .set(through_ms / 1_000);
         self.stalled = stalled;
     }
-}
-
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]

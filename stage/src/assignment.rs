@@ -8,8 +8,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::clock::now_ms;
 use crate::delivery::{Delivered, DeliveryError};
-use crate::lease::now_ms;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::partition::{Partition, Wanted};
 use crate::range::PartitionId;

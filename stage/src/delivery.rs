@@ -9,10 +9,11 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 
+use crate::clock::now_ms;
 use crate::crash;
 use crate::inserts::{Batch, Inserts};
 use crate::intent::Intent;
-use crate::lease::{Lease, now_ms};
+use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::Metrics;
 use crate::range::Range;

@@ -8,6 +8,7 @@
 mod assignment;
 mod bisect;
 pub mod cleanup_policy;
+pub mod clock;
 pub mod completeness;
 pub mod config;
 pub mod connection;

@@ -23,10 +23,10 @@ use tokio::runtime::Handle;
 
 use self::commits::Doubt;
 use crate::assignment::{AssignmentId, Event, Slot};
+use crate::clock::now_ms;
 use crate::delivery::Delivery;
 use crate::group::Group;
 use crate::http::Health;
-use crate::lease::now_ms;
 use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};

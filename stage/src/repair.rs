@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::clock::now_ms;
 use crate::delivery::{Delivery, DeliveryError, fatal};
 use crate::inserts::Batch;
-use crate::lease::now_ms;
 use crate::metrics::ClassLabel;
 use crate::range::Range;
 use crate::read_back;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use horolog_schemas::held_timestamp_ms;
 
+use crate::clock::now_ms;
 use crate::facts::{self, FactsError, LastRow, Stated};
 use crate::incident::{Incident, Reason};
-use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
 use crate::lives;
 use crate::metrics::Metrics;

@@ -15,8 +15,8 @@ use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowWrite};
 use horolog_schemas::clickhouse_code;
 
+use crate::clock::now_ms;
 use crate::config::{ClickHouseConfig, ConfigError};
-use crate::lease::now_ms;
 use crate::retry::Backoff;
 
 /// Bytes of an Arrow stream that are handed to the connection at a time.

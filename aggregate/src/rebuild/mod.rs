@@ -66,8 +66,3 @@ impl Args {
         })
     }
 }
-
-/// Wall clock, ms since 1970.
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
 
-use super::now_ms;
 use super::register::Source;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log};

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::PartitionProgress;
 use horolog_stage::store::Store;
 
-use super::now_ms;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log, Position};
 use crate::ledger::{self, log_of, position_of};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::config::ConfigError;
 use horolog_stage::store::Store;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -244,7 +245,7 @@ impl Reconciliation {
                 reason: "hours_differ".to_owned(),
                 hour: finding.hour().unwrap_or(0),
                 detail: what,
-                inserted_at: chrono::Utc::now().timestamp_millis(),
+                inserted_at: now_ms(),
                 ..HourIncident::default()
             };
             if let Err(error) = incident.insert(&self.verifier.store).await {

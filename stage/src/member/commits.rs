@@ -10,10 +10,10 @@ use rdkafka::error::KafkaError;
 
 use super::Member;
 use crate::assignment::{AssignmentId, Event, Slot};
+use crate::clock::now_ms;
 use crate::crash;
 use crate::delivery::{DeliveryError, Job};
 use crate::group::by_topic;
-use crate::lease::now_ms;
 use crate::metrics::Metrics;
 use crate::partition::Wanted;
 use crate::retry::Backoff;

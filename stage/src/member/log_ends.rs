@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
+use crate::clock::now_ms;
 use crate::incident::{Incident, Reason};
-use crate::lease::now_ms;
 use crate::lives::Life;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
