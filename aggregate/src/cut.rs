@@ -51,6 +51,12 @@ impl Cut {
         self.get(log).is_some_and(|cut| position < cut)
     }
 
+    /// Where `stored` has not come up to the cut: the logs with the cut's positions.
+    pub fn behind(&self, stored: &BTreeMap<Log, Position>) -> impl Iterator<Item = (&Log, Position)> {
+        self.iter()
+            .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end))
+    }
+
     /// The condition that a row lies before the cut; `offset` names its column, `kafka_offset` or `start_offset`. By topic
     /// one look-up in a table of its partitions, so that the number of partitions costs nothing a row.
     pub fn condition(&self, offset: &str) -> String {

@@ -213,7 +213,7 @@ impl Work {
                 Ok(plan::hours(&self.scope, &counts, &hours, self.part_records_max))
             }
             Source::Kafka => {
-                let batches = ledger::batches(&self.store, "aggregate", &self.scope, cut).await?;
+                let batches = ledger::batches(&self.store, &self.scope, cut).await?;
                 let (asked, broker, before) = (batches.clone(), self.switch.broker.clone(), cut.clone());
                 let missing = tokio::task::spawn_blocking(move || possible::missing_in_log(&asked, &before, &broker));
                 let missing = missing.await??;
@@ -237,9 +237,7 @@ impl Work {
         let mut told: Option<Instant> = None;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = cut
-                .iter()
-                .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end));
+            let mut behind = cut.behind(&stored);
             let Some((log, end)) = behind.next() else {
                 return Ok(());
             };

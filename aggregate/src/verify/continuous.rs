@@ -166,19 +166,10 @@ impl Reconciliation {
         let Some(end) = complete_hours_end_of(&progress, &self.verifier.topic) else {
             return Ok(());
         };
-        let newest = Scope {
-            from: end.saturating_sub(self.config.hours.saturating_mul(HOUR_S)),
-            to: end,
-            tenant: String::new(),
-            metric: String::new(),
-        };
-        let counts = ledger::hour_counts(
-            &self.verifier.store,
-            "aggregate",
-            &newest,
-            &ledger::aggregated(&progress),
-        )
-        .await?;
+        let from = end.saturating_sub(self.config.hours.saturating_mul(HOUR_S));
+        let newest = Scope::all(from, end);
+        let cut = ledger::aggregated(&progress);
+        let counts = ledger::hour_counts(&self.verifier.store, &newest, &cut).await?;
         let due = (newest.from..newest.to)
             .step_by(HOUR_S as usize)
             .find(|hour| !self.is_equal(*hour, &counts));
