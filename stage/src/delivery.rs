@@ -15,7 +15,7 @@ use crate::inserts::{Batch, Inserts};
 use crate::intent::Intent;
 use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicLabel};
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
 use crate::store::StoreError;
@@ -234,7 +234,7 @@ impl Delivery {
     }
 
     fn count(&self, range: &Range, made: &Prepared, how: How) {
-        let topic = Metrics::topic(&range.id.topic);
+        let topic = TopicLabel::of(&range.id.topic);
         let metrics = &self.metrics;
         metrics.stored.get_or_create(&topic).inc_by(made.rows);
         metrics.rejected.get_or_create(&topic).inc_by(made.rejected);

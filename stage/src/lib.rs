@@ -24,7 +24,7 @@ mod lease;
 mod ledger;
 mod lives;
 mod member;
-mod metrics;
+pub mod metrics;
 mod partition;
 mod plan;
 pub mod probe;

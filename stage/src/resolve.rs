@@ -12,7 +12,7 @@ use crate::facts::{self, FactsError, LastRow, Stated};
 use crate::incident::{Incident, Reason};
 use crate::ledger::{self, LedgerRow, Tail};
 use crate::lives;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Begun, Facts, Gap, Plan, decide, known_epoch};
 use crate::probe::{Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
@@ -289,7 +289,7 @@ impl Resolver {
         incident.of_offsets(gap.end, lost).tell(&self.store).await;
         self.metrics
             .lost_offsets
-            .get_or_create(&Metrics::topic(&id.topic))
+            .get_or_create(&TopicLabel::of(&id.topic))
             .inc_by(lost);
         if plan.repeats_a_part() {
             return Ok(());

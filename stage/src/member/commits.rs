@@ -14,7 +14,7 @@ use crate::clock::now_ms;
 use crate::crash;
 use crate::delivery::{DeliveryError, Job};
 use crate::group::by_topic;
-use crate::metrics::Metrics;
+use crate::metrics::TopicLabel;
 use crate::partition::Wanted;
 use crate::retry::Backoff;
 
@@ -173,7 +173,7 @@ impl Member {
     }
 
     fn start_delivery(&self, slot: Slot, assignment: AssignmentId, job: Job) {
-        let topic = Metrics::topic(&job.range.id.topic);
+        let topic = TopicLabel::of(&job.range.id.topic);
         self.metrics
             .consumed
             .get_or_create(&topic)
