@@ -11,7 +11,6 @@ use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::upkeep::UpkeepConfig;
-
 use crate::verify::VerifyConfig;
 
 /// Everything that can be set.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use horolog_schemas::migrate::literal;
+
 pub use horolog_stage::range::PartitionId as Log;
 
 /// A place in the log of a partition, over all its lives.
@@ -49,6 +51,12 @@ impl Cut {
         self.get(log).is_some_and(|cut| position < cut)
     }
 
+    /// Where `stored` has not come up to the cut: the logs with the cut's positions.
+    pub fn behind(&self, stored: &BTreeMap<Log, Position>) -> impl Iterator<Item = (&Log, Position)> {
+        self.iter()
+            .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end))
+    }
+
     /// The condition that a row lies before the cut; `offset` names its column, `kafka_offset` or `start_offset`. By topic
     /// one look-up in a table of its partitions, so that the number of partitions costs nothing a row.
     pub fn condition(&self, offset: &str) -> String {
@@ -65,7 +73,7 @@ impl Cut {
             format!(
                 "(kafka_topic = {topic} and (log_epoch < {epoch} or (log_epoch = {epoch} \
                  and {offset} < transform(kafka_partition, {partitions}, {ends}, toInt64(0)))))",
-                topic = literal(topic)
+                topic = client_literal(topic)
             )
         };
         let topics: Vec<String> = self.topics().into_iter().map(of_topic).collect();
@@ -77,10 +85,9 @@ impl Cut {
     }
 }
 
-/// A text as a SQL string literal. Statements of the client take `?` for a parameter, hence the doubling.
-pub fn literal(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'").replace('?', "??");
-    format!("'{escaped}'")
+/// A text as a SQL string literal in a statement of the client, which takes `?` for a parameter and `??` for a question mark.
+pub fn client_literal(text: &str) -> String {
+    literal(text).replace('?', "??")
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub const STORED: &str = "entry in ('batch', 'recovered')";
 /// Topic, partition, life of its log, offset.
 type Place = (String, i32, u32, i64);
 
+fn log_and_position((topic, partition, log_epoch, offset): Place) -> (Log, Position) {
+    (Log::new(topic, partition), Position { log_epoch, offset })
+}
+
 /// Whose progress it is.
 pub fn log_of(row: &PartitionProgress) -> Log {
     Log::new(row.kafka_topic.as_str(), row.kafka_partition)
@@ -62,9 +66,7 @@ pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Pos
         .bind(stage)
         .fetch_all()
         .await?;
-    let end =
-        |(topic, partition, log_epoch, offset): Place| (Log::new(topic, partition), Position { log_epoch, offset });
-    Ok(rows.into_iter().map(end).collect())
+    Ok(rows.into_iter().map(log_and_position).collect())
 }
 
 /// Whether a batch of `log` was begun at or behind `end` and is not known to be stored.
@@ -87,27 +89,19 @@ pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<
         .bind(write_epoch)
         .fetch_all()
         .await?;
-    let start =
-        |(topic, partition, log_epoch, offset): Place| (Log::new(topic, partition), Position { log_epoch, offset });
-    Ok(rows.into_iter().map(start).collect())
+    Ok(rows.into_iter().map(log_and_position).collect())
 }
 
-/// Records by hour that a stage's ledger has of the batches before the cut, all tenants and metrics.
-pub async fn hour_counts(
-    store: &Store,
-    stage: &str,
-    scope: &Scope,
-    cut: &Cut,
-) -> Result<BTreeMap<u32, u64>, ToolError> {
+/// Records by hour that the stage's ledger has of the batches before the cut, all tenants and metrics.
+pub async fn hour_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
     let query = format!(
         "select toUnixTimestamp(entry_hour.1) as hour, sum(entry_hour.2) as records from ( \
-           select arrayJoin(mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC'), hours)::Array(Tuple(DateTime('UTC'), UInt64))) as entry_hour \
-           from batch_ledger final where stage = ? and {STORED} and {before}) group by hour",
-        from = scope.from,
-        to = scope.to,
-        before = cut.condition("start_offset"),
+           select arrayJoin({}) as entry_hour \
+           from batch_ledger final where stage = 'aggregate' and {STORED} and {}) group by hour",
+        scope.ledger_hours(),
+        cut.condition("start_offset"),
     );
-    let rows: Vec<(u32, u64)> = store.client.query(&query).bind(stage).fetch_all().await?;
+    let rows: Vec<(u32, u64)> = store.client.query(&query).fetch_all().await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -137,7 +131,7 @@ pub struct HourBatch {
 }
 
 /// The stage's batches before the cut that have records in these hours, by log and offset.
-pub async fn batches(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Result<Vec<HourBatch>, ToolError> {
+pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<HourBatch>, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
         kafka_topic: String,
@@ -149,15 +143,13 @@ pub async fn batches(store: &Store, stage: &str, scope: &Scope, cut: &Cut) -> Re
     }
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, \
-         arrayMap(hour -> (toUnixTimestamp(hour.1), hour.2), mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') \
-         and hour < toDateTime({to}, 'UTC'), hours)::Array(Tuple(DateTime('UTC'), UInt64))) as in_scope \
-         from batch_ledger final where stage = ? and {STORED} and {before} and notEmpty(in_scope) \
+         arrayMap(hour -> (toUnixTimestamp(hour.1), hour.2), {}) as in_scope \
+         from batch_ledger final where stage = 'aggregate' and {STORED} and {} and notEmpty(in_scope) \
          order by kafka_topic, kafka_partition, log_epoch, start_offset",
-        from = scope.from,
-        to = scope.to,
-        before = cut.condition("start_offset"),
+        scope.ledger_hours(),
+        cut.condition("start_offset"),
     );
-    let rows: Vec<Found> = store.client.query(&query).bind(stage).fetch_all().await?;
+    let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let batch = |row: Found| HourBatch {
         log: Log::new(row.kafka_topic, row.kafka_partition),
         start: Position {

@@ -19,6 +19,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// All tenants and metrics of the hours from `from` to before `to`.
+    pub const fn all(from: u32, to: u32) -> Self {
+        Self {
+            from,
+            to,
+            tenant: String::new(),
+            metric: String::new(),
+        }
+    }
+
     /// Whether an hour is meant.
     pub fn has_hour(&self, hour: u32) -> bool {
         (self.from..self.to).contains(&hour)
@@ -27,11 +37,6 @@ impl Scope {
     /// Whether a key is meant.
     pub fn has_key(&self, tenant: &str, metric: &str) -> bool {
         (self.tenant.is_empty() || self.tenant == tenant) && (self.metric.is_empty() || self.metric == metric)
-    }
-
-    /// Whether all tenants and metrics are.
-    pub fn is_everything(&self) -> bool {
-        self.tenant.is_empty() && self.metric.is_empty()
     }
 
     /// The condition on `hour`, `tenant_id` and `metric_name`; [`Self::bind`] gives its parameters.
@@ -51,6 +56,15 @@ impl Scope {
             self.from,
             self.to,
             self.key_condition()
+        )
+    }
+
+    /// The entries of a batch's `hours` in the ledger that are of these hours, as pairs of hour and records.
+    pub fn ledger_hours(&self) -> String {
+        format!(
+            "mapFilter((hour, n) -> hour >= toDateTime({}, 'UTC') and hour < toDateTime({}, 'UTC'), hours)\
+             ::Array(Tuple(DateTime('UTC'), UInt64))",
+            self.from, self.to
         )
     }
 

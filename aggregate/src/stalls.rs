@@ -7,21 +7,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clickhouse::Client;
+use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, complete_through_ms, watermarks_ms};
+use horolog_stage::metrics::{TopicLabel, registered};
 use horolog_stage::settings::CompletenessConfig;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
-
-/// Of one topic.
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(crate) struct TopicLabel {
-    pub topic: String,
-}
 
 /// The watch over one topic.
 pub struct Stalls {
@@ -38,26 +33,23 @@ pub struct Stalls {
 impl Stalls {
     /// A watch that tells `registry`.
     pub fn new(client: Client, topic: &str, config: &CompletenessConfig, registry: &mut Registry) -> Self {
-        let (stalled_partitions, complete_through_seconds) = (Family::default(), Family::default());
-        let registry = registry.sub_registry_with_prefix("horolog");
-        registry.register(
-            "stalled_partitions",
-            "Partitions of the topic that hold completeness back, whoever holds them",
-            Family::clone(&stalled_partitions),
-        );
-        registry.register(
-            "complete_through_timestamp_seconds",
-            "Moment through which the topic is complete, seconds since 1970; 0 while a partition has not reported",
-            Family::clone(&complete_through_seconds),
-        );
+        let r = registry.sub_registry_with_prefix("horolog");
         Self {
             client,
             topic: topic.to_owned(),
             stalled_after_ms: config.stalled_after_ms(),
             watched_since_ms: now_ms(),
             stalled: BTreeSet::new(),
-            stalled_partitions,
-            complete_through_seconds,
+            stalled_partitions: registered(
+                r,
+                "stalled_partitions",
+                "Partitions of the topic that hold completeness back, whoever holds them",
+            ),
+            complete_through_seconds: registered(
+                r,
+                "complete_through_timestamp_seconds",
+                "Moment through which the topic is complete, seconds since 1970; 0 while a partition has not reported",
+            ),
         }
     }
 
@@ -99,9 +91,7 @@ impl Stalls {
                 _ => (),
             }
         }
-        let label = TopicLabel {
-            topic: self.topic.clone(),
-        };
+        let label = TopicLabel::of(&self.topic);
         self.stalled_partitions.get_or_create(&label).set(stalled.len() as i64);
         let through_ms = complete_through_ms(progress).unwrap_or(0);
         self.complete_through_seconds
@@ -109,10 +99,6 @@ impl Stalls {
             .set(through_ms / 1_000);
         self.stalled = stalled;
     }
-}
-
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub enum ToolError {
     /// A batch of the log is too large.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A bug: one of our own threads.
+    #[error("a thread panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
     /// It would not be right; the words say why, and what to do.
     #[error("{0}")]
     Refused(String),

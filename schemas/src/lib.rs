@@ -6,6 +6,7 @@
 mod audit_event;
 mod avro_writer;
 pub mod buckets;
+mod clickhouse_code;
 pub mod configuration;
 mod datum;
 mod datum_shape;
@@ -27,6 +28,7 @@ mod validate;
 mod writer_schemas;
 
 pub use audit_event::{AuditEvent, AuditSource, AuditStatus};
+pub use clickhouse_code::clickhouse_code;
 pub use decode::{BATCH_BYTES_MAX, DecodeError, Decoded, Decoder};
 pub use field_class::{Class, FieldClass, fields};
 pub use framing::RECORD_BYTES_MAX;

@@ -8,8 +8,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::clock::now_ms;
 use crate::delivery::{Delivered, DeliveryError};
-use crate::lease::now_ms;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::partition::{Partition, Wanted};
 use crate::range::PartitionId;
@@ -125,14 +125,10 @@ impl Assignments {
         (assignment, wanted)
     }
 
-    /// Its start is known; false where that was for an earlier assignment.
-    pub fn activate(&mut self, slot: Slot, assignment: AssignmentId, partition: Partition) -> bool {
-        match self.held.get_mut(&slot) {
-            Some(held) if held.assignment == assignment => {
-                held.active = Some(partition);
-                true
-            }
-            _ => false,
+    /// Its start is known; nothing happens where that was for an earlier assignment.
+    pub fn activate(&mut self, slot: Slot, assignment: AssignmentId, partition: Partition) {
+        if let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) {
+            held.active = Some(partition);
         }
     }
 

@@ -8,9 +8,9 @@ use crate::crash;
 use crate::delivery::{Delivery, DeliveryError, fatal};
 use crate::inserts::{Batch, Failed};
 use crate::read_back;
-use crate::stage::{Block, Prepared, Stage};
+use crate::stage::{Block, Prepared};
 
-impl<S: Stage> Delivery<S> {
+impl Delivery {
     /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
     /// ClickHouse refused records for their content.
     pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {

@@ -9,12 +9,13 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 
+use crate::clock::now_ms;
 use crate::crash;
 use crate::inserts::{Batch, Inserts};
 use crate::intent::Intent;
-use crate::lease::{Lease, now_ms};
+use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicLabel};
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
 use crate::store::StoreError;
@@ -68,18 +69,18 @@ pub enum DeliveryError {
 }
 
 /// Where batches are delivered to.
-pub struct Delivery<S> {
-    pub(crate) stage: Arc<S>,
+pub struct Delivery {
+    pub(crate) stage: Arc<dyn Stage>,
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
     cluster_id: String,
     turns: HashMap<String, Arc<Semaphore>>,
 }
 
-impl<S: Stage> Delivery<S> {
+impl Delivery {
     /// A delivery of at most `concurrency` batches at a time of each of these topics, not counting those that wait for their next attempt.
     pub fn new<'a>(
-        stage: Arc<S>,
+        stage: Arc<dyn Stage>,
         inserts: Inserts,
         cluster_id: String,
         metrics: Metrics,
@@ -233,7 +234,7 @@ impl<S: Stage> Delivery<S> {
     }
 
     fn count(&self, range: &Range, made: &Prepared, how: How) {
-        let topic = Metrics::topic(&range.id.topic);
+        let topic = TopicLabel::of(&range.id.topic);
         let metrics = &self.metrics;
         metrics.stored.get_or_create(&topic).inc_by(made.rows);
         metrics.rejected.get_or_create(&topic).inc_by(made.rejected);

@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::{AssignmentId, Assignments, Slot};
-use crate::lease::now_ms;
+use crate::clock::now_ms;
 use crate::partition::Wanted;
 use crate::range::PartitionId;
 

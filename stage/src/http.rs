@@ -2,7 +2,6 @@
 //!
 //! Live: the process answers. Ready: it does what it is for right now. Metrics: OpenMetrics text of one registry.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -56,20 +55,6 @@ pub async fn bind(listen: SocketAddr) -> Result<tokio::net::TcpListener, std::io
             format!("cannot listen on http.listen = {listen}: {error}"),
         )
     })
-}
-
-/// Serves [`routes`] until `shutdown` is done.
-pub async fn serve(
-    listen: SocketAddr,
-    health: Health,
-    registry: Arc<Registry>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let listener = bind(listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    axum::serve(listener, routes(health, registry))
-        .with_graceful_shutdown(shutdown)
-        .await
 }
 
 async fn ready(State(health): State<Health>) -> Response {

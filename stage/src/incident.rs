@@ -6,7 +6,7 @@
 use clickhouse::Row;
 use serde::Serialize;
 
-use crate::lease::now_ms;
+use crate::clock::now_ms;
 use crate::range::PartitionId;
 use crate::store::Store;
 

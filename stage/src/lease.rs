@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::clock::now_ms;
 
 /// Shared between the polling thread and the delivery of one batch.
 #[derive(Debug, Clone)]
@@ -56,11 +58,4 @@ impl Lease {
     pub fn age_ms(&self, now_ms: i64) -> u64 {
         now_ms.abs_diff(self.confirmed_ms())
     }
-}
-
-/// Wall clock, ms since 1970.
-pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis() as i64)
 }

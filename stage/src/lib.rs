@@ -8,6 +8,7 @@
 mod assignment;
 mod bisect;
 pub mod cleanup_policy;
+pub mod clock;
 pub mod completeness;
 pub mod config;
 pub mod connection;
@@ -23,7 +24,7 @@ mod lease;
 mod ledger;
 mod lives;
 mod member;
-mod metrics;
+pub mod metrics;
 mod partition;
 mod plan;
 pub mod probe;
@@ -33,7 +34,7 @@ mod repair;
 mod requirements;
 mod resolve;
 pub mod retry;
-pub mod run;
+mod run;
 pub mod settings;
 #[cfg(test)]
 mod simulation;

@@ -23,16 +23,15 @@ use tokio::runtime::Handle;
 
 use self::commits::Doubt;
 use crate::assignment::{AssignmentId, Event, Slot};
+use crate::clock::now_ms;
 use crate::delivery::Delivery;
 use crate::group::Group;
 use crate::http::Health;
-use crate::lease::now_ms;
 use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};
 use crate::probe::Probe;
 use crate::resolve::Resolved;
-use crate::stage::Stage;
 use crate::write_epoch::WriteEpoch;
 
 /// Records polled before anything else is looked at.
@@ -66,9 +65,9 @@ pub struct MemberOptions {
 }
 
 /// A member of the group.
-pub struct Member<S> {
+pub struct Member {
     consumer: BaseConsumer<Group>,
-    delivery: Arc<Delivery<S>>,
+    delivery: Arc<Delivery>,
     probe: Arc<Probe>,
     runtime: Handle,
     events: Sender<Event>,
@@ -90,11 +89,11 @@ pub struct Member<S> {
     clocks: (Instant, i64),
 }
 
-impl<S: Stage> Member<S> {
+impl Member {
     /// A member that has subscribed. Panics outside of a tokio runtime.
     pub fn new(
         consumer: BaseConsumer<Group>,
-        delivery: Arc<Delivery<S>>,
+        delivery: Arc<Delivery>,
         probe: Arc<Probe>,
         events: Sender<Event>,
         options: MemberOptions,

@@ -1,19 +1,25 @@
-//! What a stage tells Prometheus, in base units. Recorded once a batch, not as each record comes.
-
-use std::sync::Arc;
+//! What a stage tells Prometheus, in base units. Recorded once a batch, not as each record comes. Here too: how metrics are registered.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 /// Of one topic.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct TopicLabel {
     /// Topic.
     pub topic: String,
+}
+
+impl TopicLabel {
+    /// The label of a topic.
+    pub fn of(topic: &str) -> Self {
+        let topic = topic.to_owned();
+        Self { topic }
+    }
 }
 
 /// Of one partition.
@@ -90,6 +96,17 @@ pub struct Metrics {
     pub assigned_partitions: Gauge,
 }
 
+/// Registers a metric that begins empty; gives a handle on it.
+pub fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    registered_as(registry, name, help, M::default())
+}
+
+/// Registers a metric; gives a handle on it.
+pub fn registered_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 18))
 }
@@ -102,113 +119,62 @@ fn lateness() -> Histogram {
 impl Metrics {
     /// Registers all of them.
     pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            consumed: Family::default(),
-            stored: Family::default(),
-            rejected: Family::default(),
-            recovered: Family::default(),
-            late: Family::default(),
-            ahead: Family::default(),
-            lateness_seconds: Family::new_with_constructor(lateness),
-            expired: Family::default(),
-            lost_offsets: Family::default(),
-            insert_failures: Family::default(),
-            commit_failures: Counter::default(),
-            repairs: Family::default(),
-            batch_records: Histogram::new(exponential_buckets(1.0, 4.0, 11)),
-            insert_seconds: Family::new_with_constructor(seconds),
-            age_seconds: Family::new_with_constructor(seconds),
-            lag: Family::default(),
-            watermark_seconds: Family::default(),
-            buffered_bytes: Gauge::default(),
-            batches_in_flight: Gauge::default(),
-            resolving_partitions: Gauge::default(),
-            stopped_partitions: Gauge::default(),
-            assigned_partitions: Gauge::default(),
-        };
-        let m = metrics.clone();
-        let registry = registry.sub_registry_with_prefix("horolog");
-        registry.register("records_consumed", "Records polled from the broker", m.consumed);
-        registry.register("records_stored", "Records stored as rows, by the ledger", m.stored);
-        registry.register("records_rejected", "Records rejected, by the ledger", m.rejected);
-        registry.register(
-            "records_recovered",
-            "Records of batches repeated after a crash",
-            m.recovered,
-        );
-        registry.register(
-            "records_late",
-            "Records that came after their hour was complete",
-            m.late,
-        );
-        registry.register(
-            "records_ahead",
-            "Records whose clock was ahead: they do not move the watermark",
-            m.ahead,
-        );
-        registry.register(
-            "lateness_seconds",
-            "How far late records were behind the watermark of their partition",
-            m.lateness_seconds,
-        );
-        registry.register(
-            "records_expired",
-            "Records older than their retention when they came",
-            m.expired,
-        );
-        registry.register(
-            "offsets_lost",
-            "Offsets deleted from the log before they were read",
-            m.lost_offsets,
-        );
-        registry.register("insert_failures", "Failed attempts to insert", m.insert_failures);
-        registry.register(
-            "commit_failures",
-            "Commits refused or with an unknown outcome",
-            m.commit_failures,
-        );
-        registry.register(
-            "repairs",
-            "Recovered batches that had missing or doubled rows",
-            m.repairs,
-        );
-        registry.register("batch_records", "Records of a batch", m.batch_records);
-        registry.register("insert_seconds", "Duration of an insert", m.insert_seconds);
-        registry.register(
-            "record_age_seconds",
-            "Age of a batch's oldest record when it is stored",
-            m.age_seconds,
-        );
-        registry.register("lag_records", "Records behind the end of the log", m.lag);
-        registry.register(
-            "watermark_timestamp_seconds",
-            "Watermark of a partition",
-            m.watermark_seconds,
-        );
-        registry.register(
-            "buffered_bytes",
-            "Memory of records that are not stored yet",
-            m.buffered_bytes,
-        );
-        registry.register("batches_in_flight", "Batches under way", m.batches_in_flight);
-        registry.register(
-            "partitions_stopped",
-            "Partitions stopped by an error",
-            m.stopped_partitions,
-        );
-        registry.register(
-            "partitions_resolving",
-            "Partitions that are not fetched yet, because where they go on is being found out",
-            m.resolving_partitions,
-        );
-        registry.register("partitions_assigned", "Partitions held", m.assigned_partitions);
-        metrics
-    }
-
-    /// Label of a topic.
-    pub fn topic(topic: &Arc<str>) -> TopicLabel {
-        TopicLabel {
-            topic: topic.to_string(),
+        let r = registry.sub_registry_with_prefix("horolog");
+        Self {
+            consumed: registered(r, "records_consumed", "Records polled from the broker"),
+            stored: registered(r, "records_stored", "Records stored as rows, by the ledger"),
+            rejected: registered(r, "records_rejected", "Records rejected, by the ledger"),
+            recovered: registered(r, "records_recovered", "Records of batches repeated after a crash"),
+            late: registered(r, "records_late", "Records that came after their hour was complete"),
+            ahead: registered(
+                r,
+                "records_ahead",
+                "Records whose clock was ahead: they do not move the watermark",
+            ),
+            lateness_seconds: registered_as(
+                r,
+                "lateness_seconds",
+                "How far late records were behind the watermark of their partition",
+                Family::new_with_constructor(lateness),
+            ),
+            expired: registered(
+                r,
+                "records_expired",
+                "Records older than their retention when they came",
+            ),
+            lost_offsets: registered(r, "offsets_lost", "Offsets deleted from the log before they were read"),
+            insert_failures: registered(r, "insert_failures", "Failed attempts to insert"),
+            commit_failures: registered(r, "commit_failures", "Commits refused or with an unknown outcome"),
+            repairs: registered(r, "repairs", "Recovered batches that had missing or doubled rows"),
+            batch_records: registered_as(
+                r,
+                "batch_records",
+                "Records of a batch",
+                Histogram::new(exponential_buckets(1.0, 4.0, 11)),
+            ),
+            insert_seconds: registered_as(
+                r,
+                "insert_seconds",
+                "Duration of an insert",
+                Family::new_with_constructor(seconds),
+            ),
+            age_seconds: registered_as(
+                r,
+                "record_age_seconds",
+                "Age of a batch's oldest record when it is stored",
+                Family::new_with_constructor(seconds),
+            ),
+            lag: registered(r, "lag_records", "Records behind the end of the log"),
+            watermark_seconds: registered(r, "watermark_timestamp_seconds", "Watermark of a partition"),
+            buffered_bytes: registered(r, "buffered_bytes", "Memory of records that are not stored yet"),
+            batches_in_flight: registered(r, "batches_in_flight", "Batches under way"),
+            stopped_partitions: registered(r, "partitions_stopped", "Partitions stopped by an error"),
+            resolving_partitions: registered(
+                r,
+                "partitions_resolving",
+                "Partitions that are not fetched yet, because where they go on is being found out",
+            ),
+            assigned_partitions: registered(r, "partitions_assigned", "Partitions held"),
         }
     }
 }

@@ -129,11 +129,6 @@ impl Filling {
         self.records.push(record);
     }
 
-    /// First offset that it covers.
-    pub fn start(&self) -> i64 {
-        self.start
-    }
-
     /// Offset after the last record.
     pub fn next(&self) -> i64 {
         self.next
@@ -319,10 +314,7 @@ mod tests {
         filling.push(&record(9, None, Some(b"")), now);
         filling.push(&record(10, Some(b""), None), now);
         let range = filling.close(&id, 1, 12);
-        assert_eq!(
-            (range.start, range.end, filling.start(), filling.next()),
-            (5, 12, 12, 12)
-        );
+        assert_eq!((range.start, range.end, filling.start, filling.next()), (5, 12, 12, 12));
         let records = range.records();
         assert_eq!(
             (records[0].key, records[0].payload),

@@ -6,13 +6,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::clock::now_ms;
 use crate::delivery::{Delivery, DeliveryError, fatal};
 use crate::inserts::Batch;
-use crate::lease::now_ms;
 use crate::metrics::ClassLabel;
 use crate::range::Range;
 use crate::read_back;
-use crate::stage::{Block, Prepared, Stage};
+use crate::stage::{Block, Prepared};
 use crate::store::StoreError;
 
 /// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
@@ -20,7 +20,7 @@ const READ_BACKS_MAX: usize = 5;
 /// How long a partition that was lost may be looked after.
 const LOOK_AFTER_TIMEOUT: Duration = Duration::from_secs(180);
 
-impl<S: Stage> Delivery<S> {
+impl Delivery {
     /// Inserts those rows that the tables do not have. Of each delivery, every round has another number.
     pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared, round: usize) -> Result<(u64, u64), DeliveryError> {
         let tables = self.stage.tables_by_offset(&batch.range.id.topic);

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use horolog_schemas::held_timestamp_ms;
 
+use crate::clock::now_ms;
 use crate::facts::{self, FactsError, LastRow, Stated};
 use crate::incident::{Incident, Reason};
-use crate::lease::now_ms;
 use crate::ledger::{self, LedgerRow, Tail};
 use crate::lives;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Begun, Facts, Gap, Plan, decide, known_epoch};
 use crate::probe::{Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
@@ -43,13 +43,13 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
 /// What finding out needs.
-pub struct Resolver<S> {
+pub struct Resolver {
     /// Questions to Kafka.
     pub probe: Arc<Probe>,
     /// Questions to ClickHouse.
     pub store: Store,
     /// Whose ledger.
-    pub stage: Arc<S>,
+    pub stage: Arc<dyn Stage>,
     /// For gaps.
     pub metrics: Metrics,
     /// Epoch of new batches.
@@ -58,7 +58,7 @@ pub struct Resolver<S> {
     pub lease_life: Duration,
 }
 
-impl<S: Stage> Resolver<S> {
+impl Resolver {
     /// Repeats until it is found out.
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();
@@ -289,7 +289,7 @@ impl<S: Stage> Resolver<S> {
         incident.of_offsets(gap.end, lost).tell(&self.store).await;
         self.metrics
             .lost_offsets
-            .get_or_create(&Metrics::topic(&id.topic))
+            .get_or_create(&TopicLabel::of(&id.topic))
             .inc_by(lost);
         if plan.repeats_a_part() {
             return Ok(());

@@ -137,8 +137,8 @@ pub enum RunError {
 
 /// Runs `stage` until `shutdown` is done and everything under way is stored. Serves what is registered in `registry`, besides
 /// what every stage tells.
-pub async fn run<S: Stage>(
-    stage: Arc<S>,
+pub async fn run(
+    stage: Arc<dyn Stage>,
     options: RunOptions,
     mut registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -205,8 +205,8 @@ pub async fn run<S: Stage>(
 }
 
 /// Polls on a thread of its own and serves HTTP until the end of either.
-async fn serve_and_poll<S: Stage>(
-    member: Member<S>,
+async fn serve_and_poll(
+    member: Member,
     listener: tokio::net::TcpListener,
     app: axum::Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -271,7 +271,7 @@ fn member_options(options: &RunOptions, write_epoch: WriteEpoch, lives: Lives) -
     }
 }
 
-fn start_resolving<S: Stage>(resolver: Arc<Resolver<S>>, events: mpsc::Sender<Event>) -> crate::group::StartResolving {
+fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crate::group::StartResolving {
     let runtime = tokio::runtime::Handle::current();
     Box::new(move |slot, assignment, id, wanted| {
         let (resolver, events) = (resolver.clone(), events.clone());

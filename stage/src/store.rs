@@ -13,9 +13,10 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowWrite};
+use horolog_schemas::clickhouse_code;
 
+use crate::clock::now_ms;
 use crate::config::{ClickHouseConfig, ConfigError};
-use crate::lease::now_ms;
 use crate::retry::Backoff;
 
 /// Bytes of an Arrow stream that are handed to the connection at a time.
@@ -200,18 +201,12 @@ fn encode(rows: &RecordBatch, lease_ms: i64) -> Result<Vec<u8>, ArrowError> {
 /// The class of a client's error.
 pub fn classify(error: ClientError) -> StoreError {
     match &error {
-        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned()),
+        ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned()),
         ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
             StoreError::Unknown(error.to_string())
         }
         _ => StoreError::Fatal(error.to_string()),
     }
-}
-
-/// `Code: 469. DB::Exception: …` → 469. Proxies answer without a code.
-fn code(message: &str) -> Option<u32> {
-    let digits = message.split_once("Code: ")?.1;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.

@@ -66,12 +66,3 @@ impl Args {
         })
     }
 }
-
-/// Wall clock, ms since 1970.
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}
-
-fn panicked(error: tokio::task::JoinError) -> ToolError {
-    ToolError::Refused(format!("a thread panicked: {error}"))
-}

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use horolog_stage::crash;
 use indicatif::ProgressBar;
 
-use super::panicked;
 use super::parts::Done;
 use super::plan::{self, Part};
 use super::reading::{Read, Reader};
@@ -38,7 +37,7 @@ impl Work {
         let recomputed = self.read(part, reader, recomputation, bar).await?;
         let (epoch, recomputation) = (rebuild.epoch(), recomputation.clone());
         let made = tokio::task::spawn_blocking(move || recomputation.block(recomputed, epoch)).await;
-        let (pieces, hours) = made.map_err(panicked)??;
+        let (pieces, hours) = made??;
         let mut partials = 0;
         for (number, piece) in pieces.iter().enumerate() {
             let token = format!("rebuild/{}/{}/{number}", rebuild.number(), part.name());
@@ -77,7 +76,7 @@ impl Work {
                         recomputation.add(rows, &late_batches, &mut recomputed)?;
                         Ok::<_, ToolError>(recomputed)
                     });
-                    recomputed = added.await.map_err(panicked)??;
+                    recomputed = added.await??;
                     bar.inc(records as u64);
                 }
             }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
+use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
 use serde::{Deserialize, Serialize};
 
-use super::now_ms;
 use crate::tool_error::ToolError;
 
 const TABLE: &str = "rebuild_parts";

@@ -101,12 +101,7 @@ pub fn offsets(batches: &[HourBatch], records_max: u64) -> Vec<Part> {
 mod tests {
     use super::*;
 
-    const SCOPE: Scope = Scope {
-        from: 0,
-        to: 100 * HOUR_S,
-        tenant: String::new(),
-        metric: String::new(),
-    };
+    const SCOPE: Scope = Scope::all(0, 100 * HOUR_S);
 
     fn names(parts: &[Part]) -> Vec<String> {
         parts.iter().map(Part::name).collect()

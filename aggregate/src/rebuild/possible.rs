@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
 
-use super::now_ms;
 use super::register::Source;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log};
@@ -24,12 +24,8 @@ const TOLD_MAX: usize = 8;
 
 /// Records that are missing, by hour; nothing where all are there. Raw rows that are stored twice are refused as well.
 pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
-    let everything = Scope {
-        tenant: String::new(),
-        metric: String::new(),
-        ..scope.clone()
-    };
-    let counted = ledger::hour_counts(store, "aggregate", &everything, cut).await?;
+    let everything = Scope::all(scope.from, scope.to);
+    let counted = ledger::hour_counts(store, &everything, cut).await?;
     let stored = ledger::raw_counts(store, &everything, cut).await?;
     for (hour, rows) in &stored {
         if *rows > counted.get(hour).copied().unwrap_or(0) {
@@ -192,12 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_still_possible_lies_between_what_is_not() {
-        let scope = Scope {
-            from: 0,
-            to: 5 * HOUR_S,
-            tenant: String::new(),
-            metric: String::new(),
-        };
+        let scope = Scope::all(0, 5 * HOUR_S);
         let missing = |hours: &[u32]| hours.iter().map(|hour| (hour * HOUR_S, 1)).collect();
         assert_eq!(
             still_possible(&scope, &missing(&[0, 1])),

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::plan::{Part, Place};
 use crate::broker::Broker;
-use crate::cut::{Cut, Log, Position, literal};
+use crate::cut::{Cut, Log, Position, client_literal};
 use crate::key::hour_of;
 use crate::rows::{Rows, raw_columns};
 use crate::samples::Samples;
@@ -87,7 +87,7 @@ impl Reader {
         records: u64,
         to: &mpsc::Sender<Result<Read, ToolError>>,
     ) -> Result<Read, ToolError> {
-        let topics: Vec<String> = self.cut.topics().into_iter().map(literal).collect();
+        let topics: Vec<String> = self.cut.topics().into_iter().map(client_literal).collect();
         let columns = raw_columns(&format!("[{}]", topics.join(", ")));
         let windows = records.div_ceil(WINDOW_ROWS).max(1);
         let (start_us, length_us) = (

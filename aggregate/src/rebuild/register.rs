@@ -5,10 +5,10 @@
 //! to recompute follows from its number.
 
 use clickhouse::Row;
+use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
 use serde::{Deserialize, Serialize};
 
-use super::now_ms;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 

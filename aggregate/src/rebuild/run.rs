@@ -17,7 +17,7 @@ use super::reading::Reader;
 use super::recompute::Recomputation;
 use super::register::{self, Rebuild, Source};
 use super::switch::Switch;
-use super::{Args, panicked, parts, possible};
+use super::{Args, parts, possible};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::cut::Cut;
@@ -213,10 +213,10 @@ impl Work {
                 Ok(plan::hours(&self.scope, &counts, &hours, self.part_records_max))
             }
             Source::Kafka => {
-                let batches = ledger::batches(&self.store, "aggregate", &self.scope, cut).await?;
+                let batches = ledger::batches(&self.store, &self.scope, cut).await?;
                 let (asked, broker, before) = (batches.clone(), self.switch.broker.clone(), cut.clone());
                 let missing = tokio::task::spawn_blocking(move || possible::missing_in_log(&asked, &before, &broker));
-                let missing = missing.await.map_err(panicked)??;
+                let missing = missing.await??;
                 if !missing.is_empty() {
                     return Err(possible::refuse(&self.store, &self.scope, self.source, &missing).await);
                 }
@@ -237,9 +237,7 @@ impl Work {
         let mut told: Option<Instant> = None;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = cut
-                .iter()
-                .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end));
+            let mut behind = cut.behind(&stored);
             let Some((log, end)) = behind.next() else {
                 return Ok(());
             };

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::PartitionProgress;
 use horolog_stage::store::Store;
 
-use super::now_ms;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log, Position};
 use crate::ledger::{self, log_of, position_of};
@@ -115,7 +115,7 @@ impl Switch {
         let asked = tokio::task::spawn_blocking(move || {
             Ok::<_, ToolError>((broker.probe.partition_count(&topic)?, broker.probe.group_is_empty()?))
         });
-        asked.await.map_err(super::panicked)?
+        asked.await?
     }
 
     /// Where a stage would go on that is started now; `stored` is the end of its ledger.
@@ -126,7 +126,7 @@ impl Switch {
     ) -> Result<Result<Position, &'static str>, ToolError> {
         let (broker, asked) = (self.broker.clone(), log.clone());
         let committed = tokio::task::spawn_blocking(move || broker.probe.committed(&asked)).await;
-        let committed = committed.map_err(super::panicked)??;
+        let committed = committed??;
         let intent = committed
             .and_then(|committed| committed.metadata)
             .and_then(|metadata| metadata.intent);

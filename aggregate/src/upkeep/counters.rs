@@ -4,6 +4,7 @@
 //! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
 
 use clickhouse::Row;
+use horolog_stage::clock::now_ms;
 use serde::Deserialize;
 
 use super::awaited::Samples;
@@ -11,7 +12,6 @@ use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
 use super::statements::{Statements, UpkeepError};
-use super::turn::now_ms;
 
 /// Computes.
 pub struct Counters {

@@ -1,11 +1,12 @@
 //! What the upkeep tells Prometheus.
 
+use horolog_stage::metrics::registered;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Its metrics; zero on members that do not have the turn.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct UpkeepMetrics {
     /// Hours of tenants whose counters were computed, revisions included.
     pub hours: Counter,
@@ -28,41 +29,20 @@ pub struct UpkeepMetrics {
 impl UpkeepMetrics {
     /// Registers all of them.
     pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let m = metrics.clone();
-        let registry = registry.sub_registry_with_prefix("horolog_upkeep");
-        registry.register(
-            "counter_hours",
-            "Hours of tenants whose counters were computed",
-            m.hours,
-        );
-        registry.register(
-            "counter_hours_revised",
-            "Those that had been computed before",
-            m.revised_hours,
-        );
-        registry.register(
-            "counter_hours_expired",
-            "Hours of tenants whose raw rows were gone",
-            m.expired_hours,
-        );
-        registry.register(
-            "label_sets_overflowed",
-            "Label sets beyond the limit, by hour",
-            m.overflowed,
-        );
-        registry.register("failures", "Rounds that ended in an error", m.failures);
-        registry.register(
-            "counters_through_timestamp_seconds",
-            "Hours before this have their counters",
-            m.counters_through_seconds,
-        );
-        registry.register(
-            "days_through_timestamp_seconds",
-            "Days before this are rolled up",
-            m.days_through_seconds,
-        );
-        registry.register("turn", "Whether this member does the upkeep", m.is_ours);
-        metrics
+        let r = registry.sub_registry_with_prefix("horolog_upkeep");
+        Self {
+            hours: registered(r, "counter_hours", "Hours of tenants whose counters were computed"),
+            revised_hours: registered(r, "counter_hours_revised", "Those that had been computed before"),
+            expired_hours: registered(r, "counter_hours_expired", "Hours of tenants whose raw rows were gone"),
+            overflowed: registered(r, "label_sets_overflowed", "Label sets beyond the limit, by hour"),
+            failures: registered(r, "failures", "Rounds that ended in an error"),
+            counters_through_seconds: registered(
+                r,
+                "counters_through_timestamp_seconds",
+                "Hours before this have their counters",
+            ),
+            days_through_seconds: registered(r, "days_through_timestamp_seconds", "Days before this are rolled up"),
+            is_ours: registered(r, "turn", "Whether this member does the upkeep"),
+        }
     }
 }

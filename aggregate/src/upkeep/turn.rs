@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use horolog_stage::clock::now_ms;
 
 /// The partition whose holder has the turn.
 const DECIDING_PARTITION: i32 = 0;
@@ -30,13 +32,6 @@ impl Turn {
         let reported_ms = self.0.load(Ordering::Acquire);
         reported_ms > 0 && now_ms() - reported_ms < HELD_FOR.as_millis() as i64
     }
-}
-
-/// Wall clock, ms since 1970.
-pub(super) fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis() as i64)
 }
 
 #[cfg(test)]

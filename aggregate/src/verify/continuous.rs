@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use horolog_stage::clock::now_ms;
 use horolog_stage::config::ConfigError;
+use horolog_stage::metrics::{TopicLabel, registered};
 use horolog_stage::store::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -25,7 +27,6 @@ use crate::hour_incident::HourIncident;
 use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
-use crate::stalls::TopicLabel;
 use crate::tool_error::ToolError;
 use crate::upkeep::Turn;
 
@@ -60,7 +61,7 @@ struct CheckLabel {
     check: &'static str,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Metrics {
     hours: Counter,
     differences: Family<CheckLabel, Gauge>,
@@ -72,28 +73,23 @@ struct Metrics {
 
 impl Metrics {
     fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let m = metrics.clone();
-        let registry = registry.sub_registry_with_prefix("horolog_verify");
-        registry.register("hours", "Hours that were compared and are equal", m.hours);
-        registry.register(
-            "differences",
-            "What differs as of the last verification, by what was compared: anything but 0 is an alarm",
-            m.differences,
-        );
-        registry.register("hours_not_compared", "Hours that could not be compared", m.not_compared);
-        registry.register("failures", "Verifications that ended early", m.failures);
-        registry.register(
-            "last_hour_timestamp_seconds",
-            "End of the newest hour that was compared and is equal",
-            m.last_hour,
-        );
-        registry.register(
-            "last_duration_seconds",
-            "Duration of the last verification",
-            m.last_seconds,
-        );
-        metrics
+        let r = registry.sub_registry_with_prefix("horolog_verify");
+        Self {
+            hours: registered(r, "hours", "Hours that were compared and are equal"),
+            differences: registered(
+                r,
+                "differences",
+                "What differs as of the last verification, by what was compared: anything but 0 is an alarm",
+            ),
+            not_compared: registered(r, "hours_not_compared", "Hours that could not be compared"),
+            failures: registered(r, "failures", "Verifications that ended early"),
+            last_hour: registered(
+                r,
+                "last_hour_timestamp_seconds",
+                "End of the newest hour that was compared and is equal",
+            ),
+            last_seconds: registered(r, "last_duration_seconds", "Duration of the last verification"),
+        }
     }
 
     /// Says nothing more of what another process verifies now.
@@ -165,19 +161,10 @@ impl Reconciliation {
         let Some(end) = complete_hours_end_of(&progress, &self.verifier.topic) else {
             return Ok(());
         };
-        let newest = Scope {
-            from: end.saturating_sub(self.config.hours.saturating_mul(HOUR_S)),
-            to: end,
-            tenant: String::new(),
-            metric: String::new(),
-        };
-        let counts = ledger::hour_counts(
-            &self.verifier.store,
-            "aggregate",
-            &newest,
-            &ledger::aggregated(&progress),
-        )
-        .await?;
+        let from = end.saturating_sub(self.config.hours.saturating_mul(HOUR_S));
+        let newest = Scope::all(from, end);
+        let cut = ledger::aggregated(&progress);
+        let counts = ledger::hour_counts(&self.verifier.store, &newest, &cut).await?;
         let due = (newest.from..newest.to)
             .step_by(HOUR_S as usize)
             .find(|hour| !self.is_equal(*hour, &counts));
@@ -195,9 +182,7 @@ impl Reconciliation {
             self.metrics.hours.inc();
         }
         if let Some(newest) = self.equal.keys().next_back() {
-            let label = TopicLabel {
-                topic: self.verifier.topic.clone(),
-            };
+            let label = TopicLabel::of(&self.verifier.topic);
             self.metrics
                 .last_hour
                 .get_or_create(&label)
@@ -244,7 +229,7 @@ impl Reconciliation {
                 reason: "hours_differ".to_owned(),
                 hour: finding.hour().unwrap_or(0),
                 detail: what,
-                inserted_at: chrono::Utc::now().timestamp_millis(),
+                inserted_at: now_ms(),
                 ..HourIncident::default()
             };
             if let Err(error) = incident.insert(&self.verifier.store).await {

@@ -9,7 +9,7 @@ use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
-use crate::cut::{Cut, literal};
+use crate::cut::{Cut, client_literal};
 use crate::fingerprint;
 use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::Scope;
@@ -140,7 +140,7 @@ async fn offsets(store: &Store, row: &Differing, cut: &Cut) -> Result<Vec<Span>,
     if row.key_metric_name.is_empty() {
         return Ok(Vec::new()); // the whole hour of a tenant
     }
-    let equal = |column: &str, text: &str| format!("{column} = {}", literal(text));
+    let equal = |column: &str, text: &str| format!("{column} = {}", client_literal(text));
     let conditions = [
         equal("tenant_id", &row.key_tenant_id),
         equal("metric_name", &row.key_metric_name),

@@ -113,12 +113,7 @@ impl Verifier {
                 show_hour(from)
             )));
         }
-        Ok(Scope {
-            from,
-            to,
-            tenant: String::new(),
-            metric: String::new(),
-        })
+        Ok(Scope::all(from, to))
     }
 
     async fn first_raw_hour(&self) -> Result<u32, ToolError> {
@@ -182,8 +177,4 @@ impl Outcome {
             self.findings.len()
         );
     }
-}
-
-fn panicked(error: tokio::task::JoinError) -> ToolError {
-    ToolError::Refused(format!("a thread panicked: {error}"))
 }

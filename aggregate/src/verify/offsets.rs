@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::finding::{Finding, Span};
 use crate::broker::Broker;
-use crate::cut::{Log, Position, literal};
+use crate::cut::{Log, Position, client_literal};
 use crate::ledger;
 use crate::tool_error::ToolError;
 
@@ -32,7 +32,7 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         start_offset: i64,
         reached: i64,
     }
-    let topics: Vec<String> = topics.iter().copied().map(literal).collect();
+    let topics: Vec<String> = topics.iter().copied().map(client_literal).collect();
     let query = format!(
         "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
            select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
@@ -109,7 +109,7 @@ pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Re
             }
             let (asked, of) = (broker.clone(), log.clone());
             let bounds = tokio::task::spawn_blocking(move || asked.probe.bounds(&of)).await;
-            let bounds = bounds.map_err(super::panicked)??;
+            let bounds = bounds??;
             for what in log_and_ledger(bounds.start, bounds.end, starts.get(log).copied(), end) {
                 say(what);
             }
@@ -125,7 +125,7 @@ async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Opti
         logs.map(|log| Ok((log.clone(), broker.probe.committed(&log)?)))
             .collect()
     });
-    asked.await.map_err(super::panicked)?
+    asked.await?
 }
 
 /// Where the ledger of the newest life of each log begins; none for a life whose beginning is in the ledger: what is before it belongs to the life

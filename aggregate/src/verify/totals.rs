@@ -48,11 +48,9 @@ pub async fn read(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u3
     let query = format!(
         "select toUnixTimestamp(entry_hour.1) as start, sum(entry_hour.2), \
          sumIf(entry_hour.2, entry_hour.1 + {HOUR_S} <= watermark) from ( \
-           select watermark, arrayJoin(mapFilter((hour, n) -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC'), \
-             hours)::Array(Tuple(DateTime('UTC'), UInt64))) as entry_hour \
+           select watermark, arrayJoin({in_scope}) as entry_hour \
            from batch_ledger final where stage = 'aggregate' and {STORED} and {before}) group by start",
-        from = scope.from,
-        to = scope.to,
+        in_scope = scope.ledger_hours(),
         before = cut.condition("start_offset"),
     );
     for (hour, count, late) in store.client.query(&query).fetch_all::<(u32, u64, u64)>().await? {
@@ -81,14 +79,9 @@ struct Counted {
 /// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, offsets that are there twice, rows
 /// that are in no batch.
 pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
-    let scope = Scope {
-        from: hour,
-        to: hour + HOUR_S,
-        tenant: String::new(),
-        metric: String::new(),
-    };
+    let scope = Scope::all(hour, hour + HOUR_S);
     let mut ledger = BTreeMap::new();
-    for batch in ledger::batches(store, "aggregate", &scope, cut).await? {
+    for batch in ledger::batches(store, &scope, cut).await? {
         let records: u64 = batch.hours.values().sum();
         ledger.insert(
             (batch.log.to_string(), batch.start.log_epoch, batch.start.offset),
@@ -181,14 +174,9 @@ async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Coun
 
 /// An hour whose visible count is not the ledger's; the batches that it is made of.
 pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Finding, ToolError> {
-    let scope = Scope {
-        from: hour,
-        to: hour + HOUR_S,
-        tenant: String::new(),
-        metric: String::new(),
-    };
+    let scope = Scope::all(hour, hour + HOUR_S);
     let mut spans: Vec<Span> = Vec::new();
-    for batch in ledger::batches(store, "aggregate", &scope, cut).await? {
+    for batch in ledger::batches(store, &scope, cut).await? {
         let (log, records) = (batch.log.to_string(), batch.hours.values().sum::<u64>());
         match spans.last_mut() {
             Some(span) if span.log == log && span.log_epoch == batch.start.log_epoch => {

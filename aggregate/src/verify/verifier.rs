@@ -181,9 +181,7 @@ impl Verifier {
         let deadline = Instant::now() + self.patience;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let is_behind =
-                |(log, end): (_, crate::cut::Position)| end.offset > 0 && stored.get(log).is_none_or(|at| *at < end);
-            if !cut.iter().any(is_behind) {
+            if cut.behind(&stored).next().is_none() {
                 return Ok(BTreeSet::new());
             }
             if Instant::now() > deadline {
@@ -193,7 +191,7 @@ impl Verifier {
                         reached.set(log.clone(), end.min(*at));
                     }
                 }
-                let batches = ledger::batches(&self.store, "aggregate", scope, cut).await?;
+                let batches = ledger::batches(&self.store, scope, cut).await?;
                 let lacks = |batch: &ledger::HourBatch| {
                     let end = crate::cut::Position {
                         offset: batch.end - 1,

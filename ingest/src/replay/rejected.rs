@@ -8,6 +8,7 @@ use std::fmt;
 use clickhouse::Row;
 use clickhouse::query::Query;
 use horolog_schemas::KAFKA_TIMESTAMP_END_MS;
+use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
 use serde::de::{Deserialize, Deserializer, Visitor};
 
@@ -70,7 +71,7 @@ impl RejectedRecords {
         Self {
             store,
             args: args.clone(),
-            asked_ms: chrono::Utc::now().timestamp_millis(),
+            asked_ms: now_ms(),
         }
     }
 

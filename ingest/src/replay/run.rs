@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use horolog_schemas::RawRecord;
+use horolog_stage::clock::now_ms;
 use horolog_stage::crash;
 use horolog_stage::store::Store;
 
@@ -144,7 +145,7 @@ impl Replays {
 
     /// Leaves out what would be rejected again. Judged at the time of now, which a record that is sent again has.
     fn judge(&self, records: Vec<Record>, tally: &mut Tally) -> Result<Vec<Record>, ReplayError> {
-        let timestamp_ms = chrono::Utc::now().timestamp_millis();
+        let timestamp_ms = now_ms();
         let raw: Vec<RawRecord<'_>> = records
             .iter()
             .map(|record| RawRecord {

@@ -4,6 +4,7 @@
 //! `Code: N. DB::Exception: … (NAME) (version …)` form.
 
 use axum::http::StatusCode;
+use horolog_schemas::clickhouse_code;
 
 /// A number and name of ClickHouse's `ErrorCodes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,16 +52,7 @@ impl Exception {
     /// An error of the engine; text without a code is an unknown exception.
     pub fn from_engine(text: &str) -> Self {
         let text = text.trim();
-        let code = text
-            .find("Code: ")
-            .map(|at| {
-                text[at + 6..]
-                    .chars()
-                    .take_while(char::is_ascii_digit)
-                    .collect::<String>()
-            })
-            .and_then(|digits| digits.parse().ok());
-        match code {
+        match clickhouse_code(text) {
             Some(code) => Self {
                 code,
                 text: text.to_owned(),

@@ -9,6 +9,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use horolog_schemas::migrate::literal;
+
 use super::exception::Exception;
 use super::ffi::{Connection, Library};
 
@@ -154,17 +156,12 @@ fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
-fn literal(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn quotes_cannot_be_left() {
-        assert_eq!(literal(r"it's \"), r"'it\'s \\'");
         assert_eq!(identifier("a`; drop table b"), r"`a\`; drop table b`");
     }
 }

@@ -29,8 +29,9 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
+pub use horolog_stage::clock::now_ms;
 pub use proc::Proc;
-pub use produce::{Record, now_ms};
+pub use produce::Record;
 pub use python::python;
 pub use seed::seed;
 pub use small_disk::SmallDisk;

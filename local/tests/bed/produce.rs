@@ -1,7 +1,7 @@
 //! Puts bytes into a topic, exactly as given.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -45,11 +45,6 @@ impl Record {
         self.timestamp = Some(timestamp_ms);
         self
     }
-}
-
-/// The time in milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
 /// The number of a record, and its offset.

@@ -122,7 +122,7 @@ pub async fn names(
         .and_if(
             "r.metric_name ilike concat('%', {contains:String}, '%')",
             "contains",
-            asked.contains.as_deref().map(literal),
+            asked.contains.as_deref().map(like_pattern),
         )
         .and_among(
             "r.service_id in {service_id:Array(String)}",
@@ -154,7 +154,7 @@ pub async fn values(
     );
     if let Some(contains) = asked.contains.as_deref() {
         let condition = Sql::concat(["r.", column, " ilike concat('%', {contains:String}, '%')"]);
-        select = select.and(condition).bind("contains", literal(contains));
+        select = select.and(condition).bind("contains", like_pattern(contains));
     }
     let select =
         visible(within(select, HOURS, asked.from, asked.to)?, Epochs::Now).then("group by value order by value");
@@ -231,7 +231,7 @@ fn within(
 }
 
 /// A text that stands for itself in `like`.
-fn literal(text: &str) -> Parameter {
+fn like_pattern(text: &str) -> Parameter {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {
         if matches!(character, '%' | '_' | '\\') {

@@ -4,6 +4,7 @@
 //! told, which says nothing of statements.
 
 use clickhouse::error::Error as ClientError;
+use horolog_schemas::clickhouse_code;
 
 use super::bounds::Bounds;
 use crate::api::Problem;
@@ -51,18 +52,12 @@ impl From<StoreError> for Problem {
 /// The class of a client's error about a statement with these bounds.
 pub(super) fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
     match &error {
-        ClientError::BadResponse(message) => by_code(code(message), message.trim().to_owned(), bounds),
+        ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned(), bounds),
         ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
             StoreError::Unavailable(error.to_string())
         }
         _ => StoreError::Defect(error.to_string()),
     }
-}
-
-/// `Code: 159. DB::Exception: …` → 159. Proxies answer without a code.
-fn code(message: &str) -> Option<u32> {
-    let digits = message.split_once("Code: ")?.1;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.

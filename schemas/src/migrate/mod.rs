@@ -34,5 +34,6 @@ pub use layout::{Engine, Layout, LayoutError};
 pub use lock::Runner;
 pub use retention::{Retention, RetentionError, TableTtl};
 pub use server::Server;
+pub use sql::literal;
 pub use status::{Status, require_current, status};
 pub use up::{Report, RunOptions, down, up};

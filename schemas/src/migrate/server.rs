@@ -13,6 +13,7 @@ use super::definition::Definition;
 use super::error::MigrateError;
 use super::layout::{Layout, is_name};
 use super::retention::Retention;
+use crate::clickhouse_code;
 
 /// A statement that has not ended by then is given up. Dropping a large table, or one that queries still read, takes a while.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -132,27 +133,15 @@ impl Session {
 
 /// The code in an answer of the server.
 pub(super) fn code_of(error: &ClientError) -> Option<u32> {
-    let ClientError::BadResponse(text) = error else {
-        return None;
-    };
-    let digits = text.split("Code: ").nth(1)?;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    match error {
+        ClientError::BadResponse(text) => clickhouse_code(text),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_code_of_an_answer_is_read() {
-        let answer = "Code: 57. DB::Exception: Table h.t already exists. (TABLE_ALREADY_EXISTS)";
-        assert_eq!(
-            code_of(&ClientError::BadResponse(answer.to_owned())),
-            Some(code::TABLE_ALREADY_EXISTS)
-        );
-        assert_eq!(code_of(&ClientError::BadResponse("bad gateway".to_owned())), None);
-        assert_eq!(code_of(&ClientError::TimedOut), None);
-    }
 
     #[test]
     fn wrong_parameters_are_refused_before_anything_is_sent() {

@@ -147,6 +147,11 @@ mod tests {
         );
     }
 
+    #[test]
+    fn quotes_cannot_be_left() {
+        assert_eq!(literal(r"it's \"), r"'it\'s \\'");
+    }
+
     proptest! {
         #[test]
         fn tokens_are_the_text_again(text in "[-a-z0-9 '\"`\\\\;()*/\n,é]{0,60}") {

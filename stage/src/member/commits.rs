@@ -10,14 +10,13 @@ use rdkafka::error::KafkaError;
 
 use super::Member;
 use crate::assignment::{AssignmentId, Event, Slot};
+use crate::clock::now_ms;
 use crate::crash;
 use crate::delivery::{DeliveryError, Job};
 use crate::group::by_topic;
-use crate::lease::now_ms;
-use crate::metrics::Metrics;
+use crate::metrics::TopicLabel;
 use crate::partition::Wanted;
 use crate::retry::Backoff;
-use crate::stage::Stage;
 
 /// How long to wait for the group's offsets.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +30,7 @@ pub(super) struct Doubt {
     why: String,
 }
 
-impl<S: Stage> Member<S> {
+impl Member {
     /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
     pub(super) fn commit_and_deliver(&mut self, announce: bool) {
         let wanted = by_topic(self.wanted_commits(announce));
@@ -174,7 +173,7 @@ impl<S: Stage> Member<S> {
     }
 
     fn start_delivery(&self, slot: Slot, assignment: AssignmentId, job: Job) {
-        let topic = Metrics::topic(&job.range.id.topic);
+        let topic = TopicLabel::of(&job.range.id.topic);
         self.metrics
             .consumed
             .get_or_create(&topic)

@@ -7,12 +7,11 @@ use rdkafka::consumer::Consumer;
 
 use super::Member;
 use crate::partition::Partition;
-use crate::stage::Stage;
 
 /// How long polling may rest because everything is full, before partitions are paused: a pause throws fetched records away.
 const STALL_MAX: Duration = Duration::from_millis(500);
 
-impl<S: Stage> Member<S> {
+impl Member {
     /// Whether polling rests just now.
     pub(super) fn is_resting(&self) -> bool {
         self.stalled_since.is_some_and(|since| since.elapsed() < STALL_MAX)

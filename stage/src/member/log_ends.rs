@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
+use crate::clock::now_ms;
 use crate::incident::{Incident, Reason};
-use crate::lease::now_ms;
 use crate::lives::Life;
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
 use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
-use crate::stage::{Progress, Stage};
+use crate::stage::Progress;
 
 /// Smallest and largest time between two looks.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -23,7 +23,7 @@ const RESOLVING_MAX: Duration = Duration::from_secs(60);
 /// A clock is slewed by less, and only ever stepped back by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;
 
-impl<S: Stage> Member<S> {
+impl Member {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
     pub(super) fn watch_log_ends(&mut self) {
         if Instant::now() < self.bounds_due || self.asking.strong_count() > 0 {
