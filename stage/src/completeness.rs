@@ -56,7 +56,7 @@ pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
 /// earlier.
 pub const PROGRESS_THEN_SQL: &str = "\
     select l.kafka_topic as kafka_topic, l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
-    toInt32(assumeNotNull((select max(p.partitions) from partition_progress as p where p.kafka_topic = {topic:String}))) \
+    toInt32(assumeNotNull((select argMax(p.partitions, (p.inserted_at, p.partitions)) from partition_progress as p where p.kafka_topic = {topic:String}))) \
     as partition_count, \
     max(l.end_offset) as aggregated_end, max(l.write_epoch) as write_epoch, \
     toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, toUnixTimestamp64Milli(max(l.closed_at)) as written_ms \

@@ -1,4 +1,4 @@
-//! What other clients send first: requests as Kafka Connect's sink, Grafana and curl make them.
+//! What other clients send first: requests as Kafka Connect's sink, Altinity's data source for Grafana and curl make them.
 
 use reqwest::{Method, StatusCode};
 
@@ -46,7 +46,6 @@ async fn grafanas_and_curls_requests_are_answered() {
     let engine = Engine::start();
     let parameters = [
         ("database", "default"),
-        ("default_format", "Native"),
         ("max_execution_time", "60"),
         ("enable_http_compression", "1"),
     ];
@@ -54,7 +53,7 @@ async fn grafanas_and_curls_requests_are_answered() {
         .post(engine.address(&parameters))
         .basic_auth("default", Some(PASSWORD))
         .header("Accept-Encoding", "gzip")
-        .body("select 1");
+        .body("select 1 as n format JSON");
     let response = grafana.send().await.unwrap();
     assert_eq!(
         (

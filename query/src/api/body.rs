@@ -54,13 +54,27 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let path = error.path().to_string();
         let reason = error.into_inner();
         match reason.classify() {
-            serde_json::error::Category::Data => Problem::parameter(path.trim_start_matches('.'), reason),
+            serde_json::error::Category::Data => match path.trim_start_matches('.') {
+                "" => of_the_whole(&reason.to_string()),
+                member => Problem::parameter(member, reason),
+            },
             _ => Problem::MalformedBody(reason.to_string()),
         }
     })?;
     json.end()
         .map_err(|reason| Problem::MalformedBody(reason.to_string()))?;
     Ok(value)
+}
+
+/// A member that is not there is told as if the whole did not fit, and its name only in words.
+fn of_the_whole(reason: &str) -> Problem {
+    let missing = reason
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split_once('`'));
+    match missing {
+        Some((member, _)) => Problem::parameter(member, "it is required"),
+        None => Problem::MalformedBody(reason.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +97,7 @@ mod tests {
             (r#"{"rows": 300}"#, "rows"),
             (r#"{"rows": 3, "names": ["a", 7]}"#, "names[1]"),
             (r#"{"rows": 3, "more": 1}"#, "more"),
+            ("{}", "rows"),
         ] {
             assert_eq!(
                 parse::<Ask>(text.as_bytes()).unwrap_err().named_parameter(),

@@ -1,8 +1,9 @@
-//! Connections: so many at once, and none that begins and says nothing.
+//! Connections: so many at once, none that begins and says nothing, and none that does not take its answer.
 //!
 //! Enters: an accepted socket. Leaves: the stream that HTTP is spoken on, which holds its place until it is closed; or the socket is
 //! closed at once, because a caller who is told nothing would wait. The time to a request is limited by hyper, but only once it
-//! knows which HTTP is spoken: whoever sends nothing, or half of the words that HTTP/2 begins with, is limited here.
+//! knows which HTTP is spoken: whoever sends nothing, or half of the words that HTTP/2 begins with, is limited here; so is whoever
+//! reads nothing of what is sent, which nothing else limits.
 
 use std::io;
 use std::pin::Pin;
@@ -87,6 +88,9 @@ pub struct Connection<S> {
     _place: OwnedSemaphorePermit,
     /// `None` once it is known which HTTP is spoken.
     beginning: Option<Beginning>,
+    /// Until when something of what waits to be sent has to be taken; `None` while nothing waits.
+    stuck: Option<Pin<Box<Sleep>>>,
+    silence_max: Duration,
 }
 
 struct Beginning {
@@ -102,7 +106,20 @@ impl<S> Connection<S> {
             stream,
             _place: place,
             beginning: Some(Beginning { matched: 0, over }),
+            stuck: None,
+            silence_max,
         }
+    }
+
+    /// What came of sending, or that nothing came of it for too long.
+    fn taken<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.stuck = None;
+            return sent;
+        }
+        let silence_max = self.silence_max;
+        let over = self.stuck.get_or_insert_with(|| Box::pin(sleep(silence_max)));
+        over.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -138,7 +155,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.taken(cx, sent)
     }
 
     fn poll_write_vectored(
@@ -146,7 +164,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.taken(cx, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -154,7 +173,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let sent = Pin::new(&mut self.stream).poll_flush(cx);
+        self.taken(cx, sent)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

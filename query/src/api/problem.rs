@@ -49,8 +49,8 @@ pub enum Problem {
     /// A body that is not JSON by its content type.
     #[error("the body must be application/json")]
     UnsupportedMediaType,
-    /// A body that is not JSON.
-    #[error("the body is not JSON: {0}")]
+    /// A body that is not JSON, or not what the resource takes.
+    #[error("the body cannot be read: {0}")]
     MalformedBody(String),
     /// No form of the answer that the caller accepts.
     #[error("there is no form of this answer that Accept allows; there are {available}")]

@@ -8,6 +8,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::access::KeyLimits;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
@@ -42,7 +43,7 @@ impl Months {
         {
             return Ok(months.clone());
         }
-        let months: Arc<[MonthRows]> = store.system(request, SQL).await?.into();
+        let months: Arc<[MonthRows]> = store.system(request, &KeyLimits::default(), SQL).await?.into();
         *known = Some((Monotonic::now(), months.clone()));
         Ok(months)
     }

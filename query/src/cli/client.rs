@@ -110,7 +110,10 @@ impl Client {
             .build();
         let key = match &arguments.key_file {
             Some(path) => Some(read_key(path)?),
-            None => arguments.key.clone(),
+            None => (arguments.key.as_ref())
+                .filter(|Secret(key)| !key.trim().is_empty())
+                .map(|Secret(key)| sendable("--key", key))
+                .transpose()?,
         };
         Ok(Self {
             http: http.map_err(|error| CliError::Argument {
@@ -283,8 +286,20 @@ fn read_key(path: &PathBuf) -> Result<Secret, CliError> {
             name: "--key-file",
             reason: format!("{} is empty", path.display()),
         }),
-        key => Ok(Secret(key.to_owned())),
+        key => sendable("--key-file", key),
     }
+}
+
+/// A key as a header can have it; those of files and of secret stores often end in a line break.
+fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
+    let key = key.trim();
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret(key.to_owned()));
+    }
+    Err(CliError::Argument {
+        name,
+        reason: "a key has letters, digits and signs of ASCII alone, and no spaces".to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::access::KeyLimits;
 use crate::api::{Instant, RequestId};
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
@@ -134,13 +135,15 @@ impl Store {
         self.all(request, query.param("topic", topic), self.bounds).await
     }
 
-    /// All rows of a statement on tables that hold no rows of tenants.
+    /// All rows of a statement on tables that hold no rows of tenants, within what the caller's key allows.
     pub async fn system<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
+        limits: &KeyLimits,
         statement: &'static str,
     ) -> Result<Vec<T>, StoreError> {
-        self.all(request, self.client.query(statement), self.bounds).await
+        let bounds = self.bounds.narrowed(limits);
+        self.all(request, self.client.query(statement), bounds).await
     }
 
     /// All rows of `select`, which has few.

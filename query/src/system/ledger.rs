@@ -66,6 +66,6 @@ pub async fn ledger(
     request: RequestId,
 ) -> Result<Json<LedgerAnswer>, Problem> {
     let _admitted = api.admit(&principal).await?;
-    let rows = api.store.system(&request, SQL).await?;
+    let rows = api.store.system(&request, &principal.facts().limits, SQL).await?;
     Ok(Json(LedgerAnswer { rows }))
 }

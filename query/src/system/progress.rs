@@ -72,7 +72,7 @@ pub async fn progress(
     Ok(Json(ProgressAnswer {
         complete_through: completeness.through,
         held_back_by: completeness.held_back_by,
-        rows: api.store.system(&request, SQL).await?,
+        rows: api.store.system(&request, &principal.facts().limits, SQL).await?,
     }))
 }
 

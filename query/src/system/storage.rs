@@ -53,6 +53,6 @@ pub async fn storage(
     request: RequestId,
 ) -> Result<Json<StorageAnswer>, Problem> {
     let _admitted = api.admit(&principal).await?;
-    let rows = api.store.system(&request, SQL).await?;
+    let rows = api.store.system(&request, &principal.facts().limits, SQL).await?;
     Ok(Json(StorageAnswer { rows }))
 }

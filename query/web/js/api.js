@@ -15,12 +15,15 @@ export class ApiError extends Error {
 }
 
 const UNREACHED = { title: "the server is not reached", detail: "check the connection and that the service is running" };
+const NO_KEY = { title: "this is not a key", detail: "a key has letters, digits and signs of ASCII alone: paste it once more" };
 const UNREADABLE = { title: "the answer is not what this page expects", detail: "an older page may be open: load it anew" };
 
 /** Sends one request; the response where it went well. */
 export async function request(method, path, { parameters = {}, body, headers = {}, signal } = {}) {
   const init = { method, signal, headers: { ...headers }, cache: "no-store", redirect: "error", credentials: "omit" };
-  if (session.key()) init.headers.authorization = `Bearer ${session.key()}`;
+  const key = session.key();
+  if (key && !/^[\x21-\x7e]+$/.test(key)) throw new ApiError(401, NO_KEY, "", null);
+  if (key) init.headers.authorization = `Bearer ${key}`;
   if (body !== undefined) {
     init.headers["content-type"] = "application/json";
     init.body = JSON.stringify(body);

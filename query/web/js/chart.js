@@ -62,7 +62,7 @@ export function chart({ title, times, series, bands = [], incompleteFrom, span, 
     drawn = new window.uPlot(options(width), [times, ...series.map((one) => one.values)], plot);
   };
   const resized = new ResizeObserver(() => {
-    if (!plot.isConnected) return;
+    if (!plot.isConnected) return stop(); // or it would follow the mouse for as long as the page is open
     if (drawn && Math.abs(drawn.width - plot.clientWidth) < 2) return;
     draw();
   });

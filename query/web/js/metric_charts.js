@@ -29,7 +29,7 @@ export function drawSeries({ answer, asked, span, step }) {
   const measure = MEASURES[asked.show] ?? MEASURES.bands;
   const times = everyStep(answer.rows, step, span);
   const incompleteFrom = firstIncomplete(answer, step);
-  const shared = { times, span: [span[0], Math.max(span[1], span[0] + step)], incompleteFrom, unit: unitOf(answer.rows[0], measure), step };
+  const shared = { times, span: [Math.min(span[0], times[0]), Math.max(span[1], times[0] + step)], incompleteFrom, unit: unitOf(answer.rows[0], measure), step };
   const drawn = groups.slice(0, GROUPS_MAX);
   const figures = measure.lines.length === 1 ? [together(drawn, measure.lines[0], shared)] : drawn.map((group) => banded(group, measure, shared, groups.length > 1));
   return [

@@ -32,6 +32,8 @@ use crate::store::{Store, StoreError};
 
 /// Between two tries while the store is away.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Between two tries to remove what was removed from the register, which double up to here.
+const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// What an export in a list takes, roughly. Bytes.
 const SUMMARY_BYTES: usize = 1_024;
@@ -95,7 +97,7 @@ impl Exports {
             }
         }
         for job in removed {
-            exports.finish_removal(job);
+            exports.finish_removal(Arc::new(job));
         }
         Ok(Some(exports))
     }
@@ -200,24 +202,31 @@ impl Exports {
         Ok(self.export(caller, id)?.job())
     }
 
-    /// Ends an export that is under way; removes one that came to its end, with its files.
+    /// Ends an export that is under way; removes one that came to its end, with its files. From when the register says so it is there for
+    /// nobody, and what of its files cannot be removed now is removed as soon as it can be.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let export = self.export(caller, id)?;
         export.signals.stop.store(true, Ordering::Relaxed);
-        let internal = |error: io::Error| {
-            tracing::error!(%id, %error, "an export cannot be removed");
-            Problem::Internal
-        };
         let job = export.job();
-        if job.state.is_final() {
-            self.register.remove(&job, self.now_ms()).await?;
-            self.shelf.remove(&job).await.map_err(internal)?;
-            lock(&self.known).remove(&id);
-            return Ok(());
+        if !job.state.is_final() {
+            let cancelled = self.change(&export, |job| job.state = State::Cancelled).await;
+            return cancelled.map_err(|error| {
+                tracing::error!(%id, %error, "an export cannot be ended");
+                Problem::Internal
+            });
         }
-        self.change(&export, |job| job.state = State::Cancelled)
-            .await
-            .map_err(internal)
+        if !self.shelf.reaches(&job) {
+            return Err(Problem::Conflict(
+                "the export lies in a bucket that exports.s3 does not name any more: name it again to remove the export",
+            ));
+        }
+        self.register.remove(&job, self.now_ms()).await?;
+        lock(&self.known).remove(&id);
+        if let Err(error) = self.shelf.remove(&job).await {
+            tracing::warn!(%id, %error, "files of an export that was removed are left, and tried again");
+            self.finish_removal(job);
+        }
+        Ok(())
     }
 
     fn export(&self, caller: &Caller, id: Uuid) -> Result<Arc<Export>, Problem> {
@@ -245,6 +254,10 @@ impl Exports {
             }
             drop(place);
             exports.enter_outcome(&export).await;
+            let job = export.job();
+            if exports.register.is_removed(job.id) {
+                exports.finish_removal(job); // what was being written when it was removed
+            }
         });
     }
 
@@ -257,12 +270,15 @@ impl Exports {
         });
     }
 
-    /// Removes in the background what a crash left of an export that was removed.
-    fn finish_removal(self: &Arc<Self>, job: Job) {
+    /// Removes in the background what is left of an export that was removed.
+    fn finish_removal(self: &Arc<Self>, job: Arc<Job>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = exports.shelf.remove(&job).await {
-                tracing::warn!(id = %job.id, %error, "an export that was removed cannot be removed from exports.folder");
+            let mut pause = RETRY_AFTER;
+            while let Err(error) = exports.shelf.remove(&job).await {
+                tracing::warn!(id = %job.id, %error, "files of an export that was removed cannot be removed yet");
+                sleep(pause).await;
+                pause = (pause * 2).min(REMOVAL_RETRY_AFTER_MAX);
             }
         });
     }

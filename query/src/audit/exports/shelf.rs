@@ -79,7 +79,10 @@ impl Shelf {
 
     /// Removes what was left half written, here and in the bucket.
     pub async fn sweep(&self, job: &Job) -> io::Result<()> {
-        let mut entries = tokio::fs::read_dir(self.work(job.id)).await?;
+        let mut entries = match tokio::fs::read_dir(self.work(job.id)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => read?,
+        };
         while let Some(entry) = entries.next_entry().await? {
             let path = entry.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
@@ -179,6 +182,11 @@ impl Shelf {
         }
         let root = self.root.clone();
         off_thread(move || sync(&root)).await
+    }
+
+    /// Whether it has what an export lies in: folder, or bucket.
+    pub fn reaches(&self, job: &Job) -> bool {
+        self.bucket_of(job).is_ok()
     }
 
     /// The bucket that an export lies in; `None` where it lies in the folder.
