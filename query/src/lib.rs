@@ -6,16 +6,16 @@
 //! as an [`api::problem`]. A resource registers its own routes and describes them for OpenAPI. [`web`] is the page that asks
 //! the same API from a browser, [`cli`] the command line that does from a terminal.
 
-pub mod access;
-pub mod api;
-pub mod audit;
-pub mod cli;
+mod access;
+mod api;
+mod audit;
+mod cli;
 pub mod command;
-pub mod config;
-pub mod digest;
-pub mod journal;
-pub mod metrics;
-pub mod service;
-pub mod store;
-pub mod system;
-pub mod web;
+mod config;
+mod digest;
+mod journal;
+mod metrics;
+mod service;
+mod store;
+mod system;
+mod web;
