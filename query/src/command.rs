@@ -12,10 +12,10 @@ use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
 
 use crate::access::keys_command::{self, KeysCommand};
-use crate::api::server;
 use crate::audit::exports::verify;
 use crate::cli::{self, ClientCommand};
 use crate::config::QueryConfig;
+use crate::service::server;
 
 /// Metrics and audit events: the service, and questions to it. Without a command it serves.
 #[derive(Debug, Parser)]

@@ -1,20 +1,21 @@
 //! The HTTP API: metrics and audit events of one tenant, and how complete they are.
 //!
-//! The way of a request: [`api::observe`] gives it an id and measures it, [`api::router`] finds its resource, [`access`] says
+//! The way of a request: [`api::observe`] gives it an id and measures it, [`service::router`] finds its resource, [`access`] says
 //! who asks and whose rows they may see, [`api::parameters`] parses what they ask, the resource ([`metrics`], [`audit`])
 //! turns it into [`store::select`]s that no one can build without the caller, [`store`] runs them, and what went wrong leaves
 //! as an [`api::problem`]. A resource registers its own routes and describes them for OpenAPI. [`web`] is the page that asks
 //! the same API from a browser, [`cli`] the command line that does from a terminal.
 
-pub mod access;
-pub mod api;
-pub mod audit;
-pub mod cli;
+mod access;
+mod api;
+mod audit;
+mod cli;
 pub mod command;
-pub mod config;
-pub mod digest;
-pub mod journal;
-pub mod metrics;
-pub mod store;
-pub mod system;
-pub mod web;
+mod config;
+mod digest;
+mod journal;
+mod metrics;
+mod service;
+mod store;
+mod system;
+mod web;

@@ -35,7 +35,7 @@ use crate::watch::queries::Queries;
 use crate::watch::{processes, tables};
 
 pub use plan::{Content, Plan, PlanOptions, new_prefix};
-pub use recording::{Recorded, Snapshot};
+pub use recording::Snapshot;
 use sending::RunClock;
 
 /// Events on their way to the recorder; the sender waits when there are more.

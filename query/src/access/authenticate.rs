@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -22,7 +22,7 @@ use crate::access::last_use::Use;
 use crate::access::limit::Left;
 use crate::access::token::Token;
 use crate::access::trail::{Act, Actor, Recorded};
-use crate::access::{Caller, Permission, Principal, rules};
+use crate::access::{Caller, Permission, Principal, TenantId, rules};
 use crate::api::observe::RowsReturned;
 use crate::api::{Problem, RequestId};
 
@@ -117,11 +117,21 @@ async fn answer(
         |_| gate.tenant_of(&principal.facts().tenant),
         |caller| caller.tenant().clone(),
     );
-    let status = response.status();
     if let Some(RowsReturned(rows)) = response.extensions().get() {
         facts.insert("rows".to_owned(), rows.to_string());
     }
-    let act = Act {
+    let status = response.status();
+    let act = act_of(tenant, action, status, facts);
+    match gate.trail.record(actor, act).await {
+        Err(problem) if status.as_u16() < 400 => problem.into_response(),
+        _ => response,
+    }
+}
+
+/// What was done to the audit data of a tenant, as it is recorded.
+fn act_of(tenant: TenantId, action: &'static str, status: StatusCode, facts: BTreeMap<String, String>) -> Act {
+    let error = status.canonical_reason().filter(|_| status.as_u16() >= 400);
+    Act {
         tenant,
         action,
         resource_type: "audit_events",
@@ -131,16 +141,8 @@ async fn answer(
             400..500 => AuditStatus::Failure,
             _ => AuditStatus::Error,
         },
-        error: status
-            .canonical_reason()
-            .filter(|_| status.as_u16() >= 400)
-            .unwrap_or_default()
-            .to_owned(),
+        error: error.unwrap_or_default().to_owned(),
         facts,
-    };
-    match gate.trail.record(actor, act).await {
-        Err(problem) if status.as_u16() < 400 => problem.into_response(),
-        _ => response,
     }
 }
 

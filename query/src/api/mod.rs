@@ -1,16 +1,16 @@
 //! What all resources share: the way of a request in and of an answer out.
+//!
+//! Knows no resource: [`crate::service`] puts them together, and [`Api`] is how a handler sees it.
 
 pub mod admission;
 pub mod asking;
 pub mod body;
 pub mod caching;
-pub mod connections;
 pub mod cursor;
 pub mod declared;
 pub mod formats;
 pub mod guard;
 pub mod instant;
-pub mod listener;
 pub mod named;
 pub mod observe;
 pub mod openapi;
@@ -19,16 +19,11 @@ pub mod parameters;
 pub mod places;
 pub mod problem;
 pub mod request_id;
-pub mod router;
-pub mod security_headers;
-pub mod server;
-pub mod state;
-pub mod tls;
 
+pub use crate::service::state::Api;
 pub use asking::Asking;
 pub use instant::Instant;
 pub use named::Named;
 pub use parameters::Asked;
 pub use problem::Problem;
 pub use request_id::RequestId;
-pub use state::Api;

@@ -7,6 +7,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use clap::ValueEnum;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -78,7 +79,7 @@ count_columns! {
 }
 
 /// A size of buckets of time, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bucket {
     /// An hour.

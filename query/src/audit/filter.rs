@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -80,7 +81,7 @@ pub struct EventFilter {
 }
 
 /// How an action ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// As intended.
@@ -92,7 +93,7 @@ pub enum Status {
 }
 
 /// Where an action came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A person at a page.
@@ -118,10 +119,6 @@ const EQUALS: [(&str, &str); 10] = [
     ("request_id", "r.request_id = {request_id:String}"),
     ("event_id", "r.event_id = {event_id:UUID}"),
 ];
-/// What `status` can be.
-const STATUSES: [&str; 3] = ["success", "failure", "error"];
-/// What `source` can be.
-const SOURCES: [&str; 4] = ["ui", "api", "system", "webhook"];
 /// An address that is none (a host name) is in no range. Both as IPv6, IPv4 mapped: then one comparison does for all.
 const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
     ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0))";
@@ -164,8 +161,8 @@ impl EventFilter {
 
     /// Checks every value.
     pub fn conditions(&self) -> Result<Conditions, Problem> {
-        one_of("status", self.status.as_deref(), &STATUSES)?;
-        one_of("source", self.source.as_deref(), &SOURCES)?;
+        one_of::<Status>("status", self.status.as_deref())?;
+        one_of::<Source>("source", self.source.as_deref())?;
         let mut texts = self.members();
         if let Some(text) = texts.get_mut("event_id") {
             let id: Uuid = text
@@ -198,7 +195,11 @@ impl EventFilter {
     }
 }
 
-fn one_of(name: &str, text: Option<&str>, allowed: &[&str]) -> Result<(), Problem> {
+/// Whether a text, where there is one, names a choice.
+fn one_of<Choice: ValueEnum>(name: &str, text: Option<&str>) -> Result<(), Problem> {
+    let choices = Choice::value_variants().iter();
+    let choices: Vec<_> = choices.filter_map(ValueEnum::to_possible_value).collect();
+    let allowed: Vec<_> = choices.iter().map(|choice| choice.get_name()).collect();
     match text {
         Some(text) if !allowed.contains(&text) => Err(Problem::parameter(
             name,

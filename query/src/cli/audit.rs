@@ -1,7 +1,7 @@
 //! `horolog-query audit`: search, one event with what it changed, time lines, counts.
 
 use chrono::Utc;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,6 +11,7 @@ use super::filter::{self, EventFilterArgs, SpanArgs};
 use super::listing::{Listing, Row};
 use super::output::Output;
 use super::table::{self, Column, at, number, plain, shown, text};
+use crate::audit::counts::Bucket;
 
 const EVENTS_PATH: &str = "/v1/audit/events";
 const NO_EVENTS: &str = "no events match";
@@ -102,24 +103,13 @@ pub enum AuditCommand {
         /// The column
         #[arg(long, default_value = "action")]
         by: String,
-        /// In steps of this length
+        /// In steps of this length, UTC
         #[arg(long)]
         bucket: Option<Bucket>,
         /// Groups at most, up to 10000: the largest, or with steps of time the first
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-}
-
-/// Steps of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Bucket {
-    /// Hours.
-    Hour,
-    /// Days, UTC.
-    Day,
-    /// Months, UTC.
-    Month,
 }
 
 /// Does it.

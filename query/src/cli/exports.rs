@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use clap::{Subcommand, ValueEnum, ValueHint};
+use clap::{Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ use super::patience;
 use super::table::{self, Column, at, number, shown, text};
 use super::transfer::{self, Wanted};
 use crate::audit::exports::manifest;
+use crate::audit::exports::spec::{Compression, Format};
 
 const PATH: &str = "/v1/audit/exports";
 /// What lies beside a manifest, where it is there. Nothing is stated of it, so it is fetched anew each time.
@@ -102,28 +103,6 @@ pub enum ExportsCommand {
         /// The export's id
         export: String,
     },
-}
-
-/// How events are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Apache Parquet.
-    Parquet,
-    /// A JSON document a line.
-    Ndjson,
-    /// RFC 4180.
-    Csv,
-}
-
-/// How files are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Compression {
-    /// Zstandard.
-    Zstd,
-    /// Gzip.
-    Gzip,
-    /// Not at all.
-    None,
 }
 
 /// Does it.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
 
 use super::client::Parameters;
+use crate::audit::filter::{Source, Status};
 
 /// A span of time.
 #[derive(Debug, Clone, Default, Args)]
@@ -80,30 +81,6 @@ pub struct EventFilterArgs {
     pub(super) span: SpanArgs,
 }
 
-/// The outcome of what was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Status {
-    /// It was done.
-    Success,
-    /// It was refused.
-    Failure,
-    /// It broke.
-    Error,
-}
-
-/// By what way it was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Source {
-    /// In a user interface.
-    Ui,
-    /// Over an API.
-    Api,
-    /// By the system itself.
-    System,
-    /// By a call from outside.
-    Webhook,
-}
-
 impl EventFilterArgs {
     /// As parameters.
     pub fn parameters(&self, now: DateTime<Utc>) -> Parameters {
@@ -159,7 +136,26 @@ fn parse_span(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Serialize;
+
     use super::*;
+    use crate::audit::counts::Bucket;
+    use crate::audit::exports::spec::{Compression, Format};
+
+    fn is_spelt_as_in_json<Choice: ValueEnum + Serialize>() {
+        for choice in Choice::value_variants() {
+            assert_eq!(serde_json::to_value(choice).unwrap(), name(choice.clone()));
+        }
+    }
+
+    #[test]
+    fn choices_are_spelt_as_the_api_spells_them() {
+        is_spelt_as_in_json::<Status>();
+        is_spelt_as_in_json::<Source>();
+        is_spelt_as_in_json::<Format>();
+        is_spelt_as_in_json::<Compression>();
+        is_spelt_as_in_json::<Bucket>();
+    }
 
     #[test]
     fn the_last_so_much_becomes_a_moment() {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use horolog_stage::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
 use horolog_stage::connection::Connection;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -207,10 +206,8 @@ fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
         tracing::error!(offset = message.offset(), "a record of the journal is not ours");
         return None;
     };
-    let written_ms = message.timestamp().to_millis().unwrap_or_default();
     Some(Record {
         offset: message.offset(),
-        written_at: DateTime::<Utc>::from_timestamp_millis(written_ms).unwrap_or_default(),
         key,
         value,
     })

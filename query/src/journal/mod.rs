@@ -21,7 +21,7 @@ use crate::api::Problem;
 
 pub use log::Change;
 use log::{Log, Polled, Reader};
-pub use view::{Entry, View};
+pub use view::View;
 
 /// A writer that was fenced by another process begins no attempt later than this: a commit that the broker refuses can look the same.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 /// One record of the log.
@@ -14,8 +13,6 @@ use serde_json::Value;
 pub struct Record {
     /// Its offset.
     pub offset: i64,
-    /// When it was written.
-    pub written_at: DateTime<Utc>,
     /// Its key.
     pub key: String,
     /// Its value; `None` takes the key away.
@@ -29,8 +26,6 @@ pub struct Entry {
     pub value: Arc<Value>,
     /// The offset of the record that wrote it: larger than that of any value the key had before.
     pub offset: i64,
-    /// When it was written.
-    pub written_at: DateTime<Utc>,
 }
 
 /// The newest value of each key.
@@ -73,7 +68,6 @@ impl View {
                 let entry = Entry {
                     value: Arc::new(value),
                     offset: record.offset,
-                    written_at: record.written_at,
                 };
                 self.entries.insert(record.key, entry);
             }
@@ -91,7 +85,6 @@ mod tests {
     fn record(offset: i64, key: &str, value: Option<i64>) -> Record {
         Record {
             offset,
-            written_at: DateTime::UNIX_EPOCH,
             key: key.to_owned(),
             value: value.map(Value::from),
         }

@@ -187,7 +187,7 @@ impl Merging<'_> {
             return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
         }
         let parts = &mut parts[first..=last];
-        let Some(mut rolled_up) = self.rolled_up(parts).await? else {
+        let Some(rolled_up) = self.rolled_up(parts).await? else {
             return Ok(false);
         };
         let spans: Vec<Span> = parts.iter().map(|part| part.span).collect();
@@ -198,9 +198,28 @@ impl Merging<'_> {
         if partials > selection.limit().into() && !selection.is_one_page() {
             return Ok(false);
         }
+        let Some(runs) = self.holes(parts, stored, rolled_up) else {
+            return Ok(false);
+        };
+        for run in runs {
+            if !self.merge(run).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What is left to be merged once parts have learnt what is known of them: runs of holes that follow each other, few enough to be a
+    /// statement each. `None` where the store has samples of a part that is none of these: days are cut in another way then.
+    fn holes<'a>(
+        &self,
+        parts: &'a mut [Part],
+        stored: Vec<StoredPart>,
+        mut rolled_up: HashMap<Instant, Points>,
+    ) -> Option<Vec<Vec<Hole<'a>>>> {
         let at_start = |part: StoredPart| (Instant::from_seconds(part.part), part);
         let mut stored: HashMap<Instant, StoredPart> = stored.into_iter().map(at_start).collect();
-        let mut runs: Vec<Vec<Hole<'_>>> = vec![Vec::new()];
+        let mut runs: Vec<Vec<Hole<'a>>> = vec![Vec::new()];
         for part in parts {
             let stored = stored.remove(&part.start);
             let version = KnownVersion::Of(stored.map(|stored| stored.version()));
@@ -223,18 +242,13 @@ impl Merging<'_> {
             runs.push(Vec::new());
         }
         if !stored.is_empty() {
-            return Ok(false);
+            return None;
         }
         runs.retain(|run| !run.is_empty());
         if runs.len() > STATEMENTS_MAX {
             runs = vec![runs.into_iter().flatten().collect()];
         }
-        for run in runs {
-            if !self.merge(run).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Some(runs)
     }
 
     /// The parts of which nothing is known, as they were rolled up; none where rows are not made of days of UTC, or likely to be more than a

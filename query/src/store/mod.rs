@@ -25,7 +25,6 @@ use crate::api::{Instant, RequestId};
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
 
-pub use arrow_stream::ArrowStream;
 use bounds::Bounds;
 pub use error::StoreError;
 use error::classify;

@@ -108,11 +108,6 @@ impl<'a> Rows<'a> {
         self.offset.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Where a row is in its topic.
     pub fn place(&self, row: usize) -> Place {
         (

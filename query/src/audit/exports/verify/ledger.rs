@@ -155,6 +155,11 @@ fn logs(report: &mut Report, manifest: &Manifest) {
             )
         },
     );
+    note_logs(report, ledger);
+}
+
+/// How far the ledger goes, and what the log lost before it was read.
+fn note_logs(report: &mut Report, ledger: &Snapshot) {
     for log in &ledger.logs {
         report.noted.push(format!(
             "{} partition {} (life {}): offsets {} to {}, {} records, {} rows, {} rejected, newest record of {}",

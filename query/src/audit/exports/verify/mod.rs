@@ -142,8 +142,15 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     report.claim(schema_fits, "the schema is that of this version", || {
         "the manifest's schema is another".to_owned()
     });
-    let mut checked = Checked::new(&manifest, Identities::new()?);
-    let mut told = Told::by(&manifest);
+    files(&mut report, source, &manifest)?;
+    ledger::check(&mut report, &manifest);
+    Ok(report)
+}
+
+/// Whether every file has the bytes and the rows of the manifest, and the rows are what they should be.
+fn files(report: &mut Report, source: &Source, manifest: &Manifest) -> anyhow::Result<()> {
+    let mut checked = Checked::new(manifest, Identities::new()?);
+    let mut told = Told::by(manifest);
     let mut hashes_hold = true;
     for file in &manifest.files {
         let there = source
@@ -164,7 +171,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
             report.broken.push(differs);
         }
         checked.begin(file);
-        let read = read::batches(there.path(), &manifest, |batch| {
+        let read = read::batches(there.path(), manifest, |batch| {
             told.batch(&batch);
             checked.batch(&batch)
         });
@@ -182,10 +189,9 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
             manifest.files.len()
         ));
     }
-    checked.report(&mut report)?;
-    told.report(&mut report);
-    ledger::check(&mut report, &manifest);
-    Ok(report)
+    checked.report(report)?;
+    told.report(report);
+    Ok(())
 }
 
 /// Whether the manifest is the one that was made.

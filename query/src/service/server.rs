@@ -14,14 +14,14 @@ use tokio::time::sleep;
 use crate::access::authenticate::{record_all, record_refusals};
 use crate::access::gate::Gate;
 use crate::api::Api;
-use crate::api::listener::Listening;
-use crate::api::router::router;
-use crate::api::security_headers::OverTls;
-use crate::api::tls::Certificate;
 use crate::audit::exports::queue::Exports;
 use crate::audit::exports::register::Register;
 use crate::config::QueryConfig;
 use crate::journal::projection::project;
+use crate::service::listener::Listening;
+use crate::service::router::router;
+use crate::service::security_headers::OverTls;
+use crate::service::tls::Certificate;
 use crate::store::Store;
 
 /// Between two looks at the store.

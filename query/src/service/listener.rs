@@ -2,7 +2,7 @@
 //!
 //! Enters: an address, the routes, and a certificate or none. Leaves: a task that serves until it is told to stop, then lets requests
 //! under way come to their end within a deadline. A handshake has ten seconds; how many connections there are, and how long one may be
-//! held without a request, is configured ([`crate::api::connections`]).
+//! held without a request, is configured ([`crate::service::connections`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,9 +16,9 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api::connections::Bounded;
-use crate::api::tls::Certificate;
 use crate::config::HttpConfig;
+use crate::service::connections::Bounded;
+use crate::service::tls::Certificate;
 
 /// Requests under way when the service is told to stop have so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,8 +15,8 @@ use crate::api::caching::tag_and_compress;
 use crate::api::declared::{Declared, only_declared};
 use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
-use crate::api::security_headers::{OverTls, protect};
 use crate::api::{Api, Problem, openapi};
+use crate::service::security_headers::{OverTls, protect};
 use crate::{access, audit, metrics, system, web};
 
 /// The resources. One line each.
