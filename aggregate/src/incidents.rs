@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use chrono::DateTime;
+use horolog_stage::incident::TABLE;
 use horolog_stage::range::Range;
 use horolog_stage::stage::Block;
 
@@ -16,11 +17,8 @@ use crate::overflow::{OVERFLOW_METRIC, Overflow};
 use crate::partial::Ahead;
 use crate::revisions::coordinates;
 
-/// The table.
-const TABLE: &str = "incidents";
-
 /// One thing that is wrong.
-struct Incident {
+struct BatchIncident {
     reason: &'static str,
     tenant_id: String,
     /// Seconds since 1970.
@@ -33,7 +31,7 @@ struct Incident {
 
 /// The block of a batch.
 pub fn incidents(range: &Range, ahead: Option<Ahead>, overflow: &Overflow) -> Result<Option<Block>, BlockError> {
-    let overflowed = overflow.iter().map(|((tenant_id, hour), folded)| Incident {
+    let overflowed = overflow.iter().map(|((tenant_id, hour), folded)| BatchIncident {
         reason: "keys_overflowed",
         tenant_id: tenant_id.clone(),
         hour: i64::from(*hour),
@@ -44,14 +42,16 @@ pub fn incidents(range: &Range, ahead: Option<Ahead>, overflow: &Overflow) -> Re
             folded.keys
         ),
     });
-    let incidents: Vec<Incident> = ahead.map(clock_ahead).into_iter().chain(overflowed).collect();
+    let incidents: Vec<BatchIncident> = ahead.map(clock_ahead).into_iter().chain(overflowed).collect();
     if incidents.is_empty() {
         return Ok(None);
     }
-    let text =
-        |of: fn(&Incident) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(incidents.iter().map(of))) };
-    let offset =
-        |of: fn(&Incident) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(incidents.iter().map(of))) };
+    let text = |of: fn(&BatchIncident) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(incidents.iter().map(of)))
+    };
+    let offset = |of: fn(&BatchIncident) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(incidents.iter().map(of)))
+    };
     let records = UInt64Array::from_iter_values(incidents.iter().map(|incident| incident.records));
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("stage", text(|_| "aggregate")),
@@ -71,10 +71,10 @@ pub fn incidents(range: &Range, ahead: Option<Ahead>, overflow: &Overflow) -> Re
     }))
 }
 
-fn clock_ahead(ahead: Ahead) -> Incident {
+fn clock_ahead(ahead: Ahead) -> BatchIncident {
     let latest = DateTime::from_timestamp_millis(ahead.latest_ms).unwrap_or_default();
     let hour = latest.timestamp().div_euclid(i64::from(HOUR_S)) * i64::from(HOUR_S);
-    Incident {
+    BatchIncident {
         reason: "clock_ahead",
         tenant_id: String::new(),
         hour: hour.clamp(0, u32::MAX.into()),

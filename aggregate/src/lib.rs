@@ -13,7 +13,6 @@ mod cut;
 mod dataflow;
 mod fingerprint;
 pub mod histogram;
-mod hour_incident;
 pub mod hours;
 pub mod incidents;
 pub mod key;

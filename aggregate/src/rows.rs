@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use crate::cut::Log;
 use crate::key::hour_of;
 use crate::late_batches::{LateBatches, revised_at};
-use crate::samples::{Samples, SamplesError};
+use crate::samples::{Samples, SamplesError, column, text};
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 
@@ -34,7 +34,7 @@ pub struct Group {
 pub fn raw_columns(topics: &str) -> String {
     format!(
         "tenant_id, metric_name, toInt8(metric_type) as metric_type_number, service_id, plugin_id, team_id, environment, \
-         unit, time, value, kafka_offset, toInt32(indexOf({topics}, kafka_topic)) - 1 as topic, kafka_partition, log_epoch"
+         unit, time, value, kafka_offset, toInt32(indexOf({topics}, kafka_topic) - 1) as topic, kafka_partition, log_epoch"
     )
 }
 
@@ -63,11 +63,7 @@ impl Rows {
             team_id: text(columns, "team_id")?,
             environment: text(columns, "environment")?,
             unit: text(columns, "unit")?,
-            time: columns
-                .column_by_name("time")
-                .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-                .ok_or(SamplesError::Column("time"))?
-                .clone(),
+            time: numbers_array::<TimestampMicrosecondType>(columns, "time")?.clone(),
             value: numbers_array::<Float64Type>(columns, "value")?.clone(),
             offset: numbers::<Int64Type>(columns, "kafka_offset")?.to_vec(),
             timestamp_ms: vec![0; columns.num_rows()],
@@ -75,7 +71,7 @@ impl Rows {
             frame: TimeFrame::UNJUDGED,
         };
         Ok(Self {
-            topic: numbers_of_32_bits(columns, "topic")?,
+            topic: numbers::<Int32Type>(columns, "topic")?.to_vec(),
             partition: numbers::<Int32Type>(columns, "kafka_partition")?.to_vec(),
             log_epoch: numbers::<UInt32Type>(columns, "log_epoch")?.to_vec(),
             samples,
@@ -165,21 +161,11 @@ impl Rows {
     }
 }
 
-fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
-    let column = columns
-        .column_by_name(name)
-        .and_then(|column| column.as_string_opt::<i32>());
-    column.cloned().ok_or(SamplesError::Column(name))
-}
-
 fn numbers_array<'a, T: ArrowPrimitiveType>(
     columns: &'a RecordBatch,
     name: &'static str,
 ) -> Result<&'a arrow::array::PrimitiveArray<T>, SamplesError> {
-    let column = columns
-        .column_by_name(name)
-        .and_then(|column| column.as_primitive_opt::<T>());
-    column.ok_or(SamplesError::Column(name))
+    column(columns, name, |column| column.as_primitive_opt::<T>())
 }
 
 fn numbers<'a, T: ArrowPrimitiveType>(
@@ -187,14 +173,6 @@ fn numbers<'a, T: ArrowPrimitiveType>(
     name: &'static str,
 ) -> Result<&'a [T::Native], SamplesError> {
     numbers_array::<T>(columns, name).map(|array| &array.values()[..])
-}
-
-/// ClickHouse widens the difference of two numbers.
-fn numbers_of_32_bits(columns: &RecordBatch, name: &'static str) -> Result<Vec<i32>, SamplesError> {
-    match numbers::<Int64Type>(columns, name) {
-        Ok(wide) => Ok(wide.iter().map(|number| *number as i32).collect()),
-        Err(_) => Ok(numbers::<Int32Type>(columns, name)?.to_vec()),
-    }
 }
 
 fn select(samples: &Samples, rows: &[u32]) -> Result<Samples, ArrowError> {

@@ -99,7 +99,8 @@ impl Samples {
     }
 }
 
-fn column<'a, T>(
+/// A column as `cast` proves it to be.
+pub(crate) fn column<'a, T>(
     columns: &'a RecordBatch,
     name: &'static str,
     cast: impl Fn(&'a dyn Array) -> Option<&'a T>,
@@ -110,7 +111,8 @@ fn column<'a, T>(
         .ok_or(SamplesError::Column(name))
 }
 
-fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
+/// A column of texts; shares its memory.
+pub(crate) fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
     column(columns, name, |column| column.as_string_opt::<i32>()).cloned()
 }
 

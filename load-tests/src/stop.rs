@@ -2,7 +2,7 @@
 //!
 //! The first ends what is going on in order, with everything written that there is.
 
-use tokio::signal::unix::{SignalKind, signal};
+use horolog_schemas::Termination;
 use tokio::sync::watch;
 
 /// Whether somebody wants it to stop.
@@ -12,13 +12,10 @@ pub struct Stop(watch::Receiver<bool>);
 impl Stop {
     /// Listens for signals from now on.
     pub fn on_signals() -> std::io::Result<Self> {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut termination = Termination::listen()?;
         let (wish, stop) = watch::channel(false);
         tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            termination.requested().await;
             eprintln!("interrupted, writing what there is");
             // Kept as long as the program runs, so that nobody takes its end for a wish.
             let _ = wish.send(true);

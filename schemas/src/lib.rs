@@ -24,6 +24,7 @@ mod raw_record;
 mod reject;
 mod rejected_rows;
 mod rows;
+mod termination;
 mod validate;
 mod writer_schemas;
 
@@ -39,5 +40,6 @@ pub use raw_record::{Origin, RawRecord};
 pub use reject::{Reason, Rejected, Step};
 pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};
 pub use rows::{EVENT_IDS_TABLE, event_id_rows, rows};
+pub use termination::Termination;
 pub use validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION};
 pub use writer_schemas::{SchemaError, WriterSchemas};

@@ -2,14 +2,19 @@
 //!
 //! Only reads. Takes as long as it takes: while a server is away the partition is not fetched, so nothing is lost by waiting.
 
+use std::sync::Arc;
+
 use clickhouse::Row;
+use horolog_schemas::held_timestamp_ms;
 use serde::Deserialize;
 
-use crate::ledger;
-use crate::plan::LedgerEnd;
+use crate::ledger::{self, Tail};
+use crate::lives;
+use crate::plan::{Begun, Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
-use crate::range::PartitionId;
+use crate::range::{PartitionId, RecordMark};
 use crate::store::{Store, StoreError, classify};
+use crate::surviving_end::Search;
 
 /// Why facts could not be had just now.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +36,131 @@ pub enum FactsError {
     Timeout,
 }
 
+/// What is asked about one partition, and whom.
+pub struct Questions<'a> {
+    /// Kafka.
+    pub probe: &'a Arc<Probe>,
+    /// ClickHouse.
+    pub store: &'a Store,
+    /// Whose ledger.
+    pub stage: &'static str,
+    /// The tables in which the partition's records are found again, the rejected ones last.
+    pub tables: &'a [&'static str],
+    /// The partition.
+    pub id: &'a PartitionId,
+}
+
+impl Questions<'_> {
+    /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
+    /// ledger is in the tables, what is in the tables is in the log. So whoever slept in between never sees too little. Gives the number of
+    /// partitions of the topic as well.
+    pub async fn gather(&self) -> Result<(Facts, i32), FactsError> {
+        self.store.catch_up(self.tables).await?;
+        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
+        let committed = self.ask(|probe, id| probe.committed(id)).await?;
+        let tail = ledger::read_tail(self.store, self.stage, self.id).await?;
+
+        let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
+        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end)];
+        let from = known.into_iter().flatten().min().unwrap_or(0);
+        let last_row = last_row(self.store, self.tables, self.id, log_epoch, from).await?;
+        let begun = match self.tables.is_empty() {
+            true => self.begun(log_epoch, tail.as_ref()).await?,
+            false => None,
+        };
+
+        // Before the log: what made another stage count a life is then seen in it.
+        let others = lives::of_others(self.store, self.stage, self.id).await?;
+
+        let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
+        let (bounds, ledger) = self.ask(move |probe, id| of_log(probe, id, tail.as_ref())).await?;
+        let mut facts = Facts {
+            committed,
+            ledger,
+            log_start: bounds.start,
+            log_end: bounds.end,
+            rows_end: last_row.map(|row| row.offset + 1),
+            begun,
+            pending_matches: None,
+            others,
+            surviving_end: None,
+        };
+        facts.pending_matches = self.pending_matches(&facts, last_row).await?;
+        if facts.is_new_life() {
+            facts.surviving_end = self.surviving_end(&facts).await?;
+        }
+        Ok((facts, partitions))
+    }
+
+    /// Whether the log still has the last record of the pending batch and that of the last row; none where neither can be told. A row
+    /// knows the time of its record only.
+    async fn pending_matches(&self, facts: &Facts, last_row: Option<LastRow>) -> Result<Option<bool>, FactsError> {
+        let pending = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?)));
+        let of_batch = match pending {
+            Some((offset, tail)) => self.found(facts, offset).await?.map(|found| found == tail),
+            None => None,
+        };
+        let of_rows = match last_row {
+            Some(row) => {
+                let found = self.found(facts, row.offset).await?;
+                found.map(|mark| held_timestamp_ms(mark.timestamp_ms) == row.timestamp_ms)
+            }
+            None => None,
+        };
+        // No before yes: either of them may be the one that is another now.
+        Ok([of_batch, of_rows].into_iter().flatten().min())
+    }
+
+    /// What tells the record at `offset` from another, where the log has it.
+    async fn found(&self, facts: &Facts, offset: i64) -> Result<Option<RecordMark>, FactsError> {
+        if !(facts.log_start..facts.log_end).contains(&offset) {
+            return Ok(None);
+        }
+        self.ask(move |probe, id| probe.record_at(id, offset)).await
+    }
+
+    /// The batch that was begun behind the ledger's end.
+    async fn begun(&self, log_epoch: u32, tail: Option<&Tail>) -> Result<Option<Begun>, StoreError> {
+        let end = tail
+            .filter(|tail| tail.log_epoch == log_epoch)
+            .map_or(0, |tail| tail.end);
+        ledger::read_begun(self.store, self.stage, self.id, log_epoch, end).await
+    }
+
+    /// Asks Kafka, on a thread that may block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Probe, &PartitionId) -> Result<T, ProbeError> + Send + 'static,
+    ) -> Result<T, FactsError> {
+        let (probe, id) = (self.probe.clone(), self.id.clone());
+        let answer = tokio::task::spawn_blocking(move || question(&probe, &id)).await;
+        let answer = answer.map_err(|panic| StoreError::Fatal(panic.to_string()))?;
+        Ok(answer?)
+    }
+
+    /// Where a log that lost its end is still as it was. What survives is a beginning of it, so the ledger's batches are bisected
+    /// for the newest whose last record it still has.
+    async fn surviving_end(&self, facts: &Facts) -> Result<Option<i64>, FactsError> {
+        let mut search = Search::new(facts.log_start, facts.log_end);
+        while let Some(end_max) = search.ask() {
+            let mark = ledger::read_mark(self.store, self.stage, self.id, end_max).await?;
+            let batch = match mark.filter(|(end, _)| *end > search.low()) {
+                None => None,
+                Some((end, mark)) => {
+                    let found = self.ask(move |probe, id| probe.record_at(id, end - 1)).await?;
+                    Some((end, found == Some(mark)))
+                }
+            };
+            search.answer(end_max, batch);
+        }
+        Ok(search.found())
+    }
+}
+
 /// What the log is right now, and the last record that the ledger knows in it. Blocks.
 ///
 /// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
-pub fn of_log(
-    probe: &Probe,
-    id: &PartitionId,
-    tail: Option<&ledger::Tail>,
-) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
+fn of_log(probe: &Probe, id: &PartitionId, tail: Option<&Tail>) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
     let bounds = probe.bounds(id)?;
     let tail_offset = tail.and_then(|tail| tail.record).map(|(end, _)| end - 1);
     let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
@@ -51,15 +173,15 @@ pub fn of_log(
 
 /// The newest row of a life of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LastRow {
+struct LastRow {
     /// Its record's offset.
-    pub offset: i64,
+    offset: i64,
     /// Its record's Kafka timestamp as tables hold it, ms since 1970.
-    pub timestamp_ms: i64,
+    timestamp_ms: i64,
 }
 
 /// The newest row of this life of the log in `tables`, looking from offset `from` on.
-pub async fn last_row(
+async fn last_row(
     store: &Store,
     tables: &[&'static str],
     id: &PartitionId,

@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use crate::clock::now_ms;
 use crate::range::PartitionId;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Name of the table.
 pub const TABLE: &str = "incidents";
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// Why an incident is one: the stable codes of the column `reason` that every stage has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +44,34 @@ impl Reason {
 }
 
 /// A row, as the table has it.
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone, Default, Row, Serialize)]
 pub struct Incident {
-    stage: String,
-    reason: String,
-    kafka_topic: String,
-    kafka_partition: i32,
-    log_epoch: u32,
-    start_offset: i64,
-    end_offset: i64,
-    hour: u32,
-    tenant_id: String,
-    metric_name: String,
-    records: u64,
-    detail: String,
-    inserted_at: i64,
+    /// Who saw it.
+    pub stage: String,
+    /// A stable code.
+    pub reason: String,
+    /// Topic; empty where no log is concerned.
+    pub kafka_topic: String,
+    /// Partition.
+    pub kafka_partition: i32,
+    /// Life of the log.
+    pub log_epoch: u32,
+    /// First offset.
+    pub start_offset: i64,
+    /// Offset after the last; the first where no record is concerned.
+    pub end_offset: i64,
+    /// Start of the hour, seconds since 1970; 0 where it is about none.
+    pub hour: u32,
+    /// Whose hour; empty for all tenants.
+    pub tenant_id: String,
+    /// Of which metric; empty for all.
+    pub metric_name: String,
+    /// Records concerned.
+    pub records: u64,
+    /// In words.
+    pub detail: String,
+    /// When it is written, ms since 1970.
+    pub inserted_at: i64,
 }
 
 impl Incident {
@@ -78,11 +93,9 @@ impl Incident {
             start_offset: offset,
             end_offset: offset,
             hour: (at_ms.div_euclid(HOUR_MS) * HOUR_MS / 1_000).try_into().unwrap_or(0),
-            tenant_id: String::new(),
-            metric_name: String::new(),
-            records: 0,
             detail,
             inserted_at: now_ms(),
+            ..Self::default()
         }
     }
 
@@ -105,11 +118,23 @@ impl Incident {
             ..
         } = &self;
         tracing::warn!(reason, partition = %format_args!("{kafka_topic}/{kafka_partition}"), "{detail}");
-        let token = format!("incident/{reason}/{kafka_topic}/{kafka_partition}/{}", self.inserted_at);
-        if let Err(error) = store.insert_row(TABLE, &self, &token).await {
+        if let Err(error) = self.insert(store).await {
             tracing::warn!(reason, %error, "cannot write the incident down");
         }
     }
-}
 
-const HOUR_MS: i64 = 3_600_000;
+    /// Writes it down; the same row sent twice is stored once.
+    pub async fn insert(&self, store: &Store) -> Result<(), StoreError> {
+        let Self {
+            reason,
+            kafka_topic,
+            kafka_partition,
+            hour,
+            inserted_at,
+            detail,
+            ..
+        } = self;
+        let token = format!("incident/{reason}/{kafka_topic}/{kafka_partition}/{hour}/{inserted_at}/{detail}");
+        store.insert_row(TABLE, self, &token).await
+    }
+}

@@ -17,7 +17,7 @@ mod delivery;
 mod facts;
 mod group;
 pub mod http;
-mod incident;
+pub mod incident;
 mod inserts;
 pub mod intent;
 mod lease;

@@ -13,12 +13,11 @@ use crate::store::Store;
 
 /// The tables are as this release expects them; gives the life of a lease by their constraints.
 pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
+    store.require_current(&options.clickhouse.url).await?;
     let refused = |reason: String| RunError::ClickHouse {
         url: options.clickhouse.url.clone(),
         reason,
     };
-    let current = horolog_schemas::migrate::require_current(&store.client).await;
-    current.map_err(|error| refused(error.to_string()))?;
     match store.quorum_fits().await {
         Ok(true) => (),
         Ok(false) => return Err(RunError::Quorum),

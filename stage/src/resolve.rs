@@ -5,21 +5,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use horolog_schemas::held_timestamp_ms;
-
 use crate::clock::now_ms;
-use crate::facts::{self, FactsError, LastRow, Stated};
+use crate::facts::{FactsError, Questions, Stated, stated};
 use crate::incident::{Incident, Reason};
-use crate::ledger::{self, LedgerRow, Tail};
-use crate::lives;
+use crate::ledger::{self, LedgerRow};
 use crate::metrics::{Metrics, TopicLabel};
-use crate::plan::{Beginning, Begun, Facts, Gap, Plan, decide, known_epoch};
-use crate::probe::{Probe, ProbeError};
-use crate::range::{PartitionId, RecordMark};
+use crate::plan::{Beginning, Gap, Plan, decide};
+use crate::probe::Probe;
+use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
-use crate::store::{Store, StoreError, classify};
-use crate::surviving_end::Search;
+use crate::store::{Store, classify};
 use crate::write_epoch::WriteEpoch;
 
 /// What is known of a partition when it begins.
@@ -88,7 +84,14 @@ impl Resolver {
     async fn attempt(&self, id: &PartitionId, shorter_since: &mut Option<Instant>) -> Result<Resolved, FactsError> {
         // What is written down below is true of this moment: whoever slept since then is refused by the table.
         let asked_ms = now_ms();
-        let (facts, partitions) = self.gather(id).await?;
+        let questions = Questions {
+            probe: &self.probe,
+            store: &self.store,
+            stage: self.stage.name(),
+            tables: &self.stage.tables_by_offset(&id.topic),
+            id,
+        };
+        let (facts, partitions) = questions.gather().await?;
         if facts.is_merely_shorter() {
             if shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
                 let log_end = facts.log_end;
@@ -104,7 +107,7 @@ impl Resolver {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
-        let mut stated = facts::stated(&self.store, id, continued).await?;
+        let mut stated = stated(&self.store, id, continued).await?;
         if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
             stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms);
         }
@@ -158,119 +161,6 @@ impl Resolver {
             let incident = Incident::new(self.stage.name(), reason, id, at, at_ms, detail);
             incident.tell(&self.store).await;
         }
-    }
-
-    /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
-    /// ledger is in the tables, what is in the tables is in the log. So whoever slept in between never sees too little.
-    async fn gather(&self, id: &PartitionId) -> Result<(Facts, i32), FactsError> {
-        let tables = self.stage.tables_by_offset(&id.topic);
-        self.store.catch_up(&tables).await?;
-        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
-        let committed = self.ask(id, |probe, id| probe.committed(id)).await?;
-        let tail = ledger::read_tail(&self.store, self.stage.name(), id).await?;
-
-        let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
-        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end)];
-        let from = known.into_iter().flatten().min().unwrap_or(0);
-        let last_row = facts::last_row(&self.store, &tables, id, log_epoch, from).await?;
-        let begun = match tables.is_empty() {
-            true => self.begun(id, log_epoch, tail.as_ref()).await?,
-            false => None,
-        };
-
-        // Before the log: what made another stage count a life is then seen in it.
-        let others = lives::of_others(&self.store, self.stage.name(), id).await?;
-
-        let partitions = self.ask(id, |probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
-        let (bounds, ledger) = self
-            .ask(id, move |probe, id| facts::of_log(probe, id, tail.as_ref()))
-            .await?;
-        let mut facts = Facts {
-            committed,
-            ledger,
-            log_start: bounds.start,
-            log_end: bounds.end,
-            rows_end: last_row.map(|row| row.offset + 1),
-            begun,
-            pending_matches: None,
-            others,
-            surviving_end: None,
-        };
-        facts.pending_matches = self.pending_matches(id, &facts, last_row).await?;
-        if facts.is_new_life() {
-            facts.surviving_end = self.surviving_end(id, &facts).await?;
-        }
-        Ok((facts, partitions))
-    }
-
-    /// Whether the log still has the last record of the pending batch and that of the last row; none where neither can be told. A row
-    /// knows the time of its record only.
-    async fn pending_matches(
-        &self,
-        id: &PartitionId,
-        facts: &Facts,
-        last_row: Option<LastRow>,
-    ) -> Result<Option<bool>, FactsError> {
-        let pending = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?)));
-        let of_batch = match pending {
-            Some((offset, tail)) => self.found(id, facts, offset).await?.map(|found| found == tail),
-            None => None,
-        };
-        let of_rows = match last_row {
-            Some(row) => {
-                let found = self.found(id, facts, row.offset).await?;
-                found.map(|mark| held_timestamp_ms(mark.timestamp_ms) == row.timestamp_ms)
-            }
-            None => None,
-        };
-        // No before yes: either of them may be the one that is another now.
-        Ok([of_batch, of_rows].into_iter().flatten().min())
-    }
-
-    /// What tells the record at `offset` from another, where the log has it.
-    async fn found(&self, id: &PartitionId, facts: &Facts, offset: i64) -> Result<Option<RecordMark>, FactsError> {
-        if !(facts.log_start..facts.log_end).contains(&offset) {
-            return Ok(None);
-        }
-        self.ask(id, move |probe, id| probe.record_at(id, offset)).await
-    }
-
-    /// The batch that was begun behind the ledger's end.
-    async fn begun(&self, id: &PartitionId, log_epoch: u32, tail: Option<&Tail>) -> Result<Option<Begun>, StoreError> {
-        let end = tail
-            .filter(|tail| tail.log_epoch == log_epoch)
-            .map_or(0, |tail| tail.end);
-        ledger::read_begun(&self.store, self.stage.name(), id, log_epoch, end).await
-    }
-
-    /// Asks Kafka, on a thread that may block.
-    async fn ask<T: Send + 'static>(
-        &self,
-        id: &PartitionId,
-        question: impl FnOnce(&Probe, &PartitionId) -> Result<T, ProbeError> + Send + 'static,
-    ) -> Result<T, FactsError> {
-        let (probe, id) = (self.probe.clone(), id.clone());
-        let answer = tokio::task::spawn_blocking(move || question(&probe, &id)).await;
-        let answer = answer.map_err(|panic| StoreError::Fatal(panic.to_string()))?;
-        Ok(answer?)
-    }
-
-    /// Where a log that lost its end is still as it was. What survives is a beginning of it, so the ledger's batches are bisected
-    /// for the newest whose last record it still has.
-    async fn surviving_end(&self, id: &PartitionId, facts: &Facts) -> Result<Option<i64>, FactsError> {
-        let mut search = Search::new(facts.log_start, facts.log_end);
-        while let Some(end_max) = search.ask() {
-            let mark = ledger::read_mark(&self.store, self.stage.name(), id, end_max).await?;
-            let batch = match mark.filter(|(end, _)| *end > search.low()) {
-                None => None,
-                Some((end, mark)) => {
-                    let found = self.ask(id, move |probe, id| probe.record_at(id, end - 1)).await?;
-                    Some((end, found == Some(mark)))
-                }
-            };
-            search.answer(end_max, batch);
-        }
-        Ok(search.found())
     }
 
     /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is

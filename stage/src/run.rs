@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use horolog_schemas::Termination;
 use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -284,17 +285,11 @@ fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crat
     })
 }
 
-/// Done when the process is asked to end: SIGTERM or SIGINT.
+/// Done when the process is asked to end. Listens only once it is polled: during the start before, a signal ends the process.
 pub async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-        }
-        (Err(error), _) | (_, Err(error)) => {
+    match Termination::listen() {
+        Ok(mut termination) => termination.requested().await,
+        Err(error) => {
             tracing::error!(%error, "cannot listen for signals");
             std::future::pending().await
         }

@@ -82,6 +82,15 @@ impl Store {
         })
     }
 
+    /// Fails unless the tables are of this release; `url` is what the error names, as `clickhouse.url` has it.
+    pub async fn require_current(&self, url: &str) -> Result<(), ConfigError> {
+        let current = horolog_schemas::migrate::require_current(&self.client).await;
+        current.map_err(|error| ConfigError::Invalid {
+            setting: format!("clickhouse.url = {url}"),
+            reason: error.to_string(),
+        })
+    }
+
     /// Lets the replica that answers us take over what others acknowledged: else it could tell of a time before the last batch,
     /// and the batch would be stored again. Sequential consistency of selects would need inserts one at a time.
     pub async fn catch_up(&self, tables: &[&str]) -> Result<(), StoreError> {

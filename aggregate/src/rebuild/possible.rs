@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use horolog_stage::clock::now_ms;
+use horolog_stage::incident::Incident;
 use horolog_stage::store::Store;
 
 use super::register::Source;
 use crate::broker::Broker;
 use crate::cut::{Cut, Log};
-use crate::hour_incident::HourIncident;
 use crate::key::HOUR_S;
 use crate::ledger::{self, HourBatch};
 use crate::overflow::OVERFLOW_METRIC;
@@ -167,7 +167,8 @@ async fn write_incidents(
 ) -> Result<(), ToolError> {
     let now_ms = now_ms();
     for (hour, records) in missing.iter().rev().take(TOLD_MAX) {
-        let incident = HourIncident {
+        let incident = Incident {
+            stage: "aggregate".to_owned(),
             reason: "raw_expired".to_owned(),
             hour: *hour,
             tenant_id: scope.tenant.clone(),
@@ -175,7 +176,7 @@ async fn write_incidents(
             records: *records,
             detail: format!("a rebuild was refused: {what}"),
             inserted_at: now_ms,
-            ..HourIncident::default()
+            ..Incident::default()
         };
         incident.insert(store).await?;
     }

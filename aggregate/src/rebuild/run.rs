@@ -47,8 +47,7 @@ struct Report {
 /// Runs the command.
 pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
     let store = Store::new(&config.clickhouse)?;
-    let current = horolog_schemas::migrate::require_current(&store.client).await;
-    current.map_err(|error| ToolError::Refused(format!("clickhouse.url = {}: {error}", config.clickhouse.url)))?;
+    store.require_current(&config.clickhouse.url).await?;
     if let Some(number) = args.abandon {
         register::abandon(&store, number).await?;
         println!("rebuild {number} is given up");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use horolog_stage::clock::now_ms;
 use horolog_stage::config::ConfigError;
+use horolog_stage::incident::Incident;
 use horolog_stage::metrics::{TopicLabel, registered};
 use horolog_stage::store::Store;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,7 +24,6 @@ use super::finding::{CHECKS, Finding};
 use super::verifier::{Outcome, Verifier};
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::hour_incident::HourIncident;
 use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
@@ -225,12 +225,13 @@ impl Reconciliation {
                 what,
                 "the hours, the raw rows, the ledger and the log do not agree"
             );
-            let incident = HourIncident {
+            let incident = Incident {
+                stage: "aggregate".to_owned(),
                 reason: "hours_differ".to_owned(),
                 hour: finding.hour().unwrap_or(0),
                 detail: what,
                 inserted_at: now_ms(),
-                ..HourIncident::default()
+                ..Incident::default()
             };
             if let Err(error) = incident.insert(&self.verifier.store).await {
                 tracing::warn!(%error, "cannot write the incident down");

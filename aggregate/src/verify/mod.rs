@@ -66,8 +66,7 @@ pub enum Verdict {
 /// Runs the command.
 pub async fn run(config: &Config, args: &Args) -> Result<Verdict, ToolError> {
     let store = Store::new(&config.clickhouse)?;
-    let current = horolog_schemas::migrate::require_current(&store.client).await;
-    current.map_err(|error| ToolError::Refused(format!("clickhouse.url = {}: {error}", config.clickhouse.url)))?;
+    store.require_current(&config.clickhouse.url).await?;
     let broker = match args.without_kafka {
         true => None,
         false => Some(Arc::new(Broker::new(&config.kafka, &config.source.group)?)),

@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use horolog_schemas::Termination;
 use nix::libc;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::local_stack::LocalStack;
 use crate::machine::Machine;
@@ -89,14 +89,13 @@ pub fn run(options: &SizesOptions) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::Result<ExitCode> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut termination = Termination::listen()?;
     // Started apart, so that an interruption waits for `up`: a stack can only be stopped once it runs.
     let starting = stack.clone();
     let mut starting = tokio::spawn(async move { first_answer::up(&starting).await });
     let outcome = tokio::select! {
         outcome = measure(options, stack, &mut starting) => Some(outcome),
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+        () = termination.requested() => None,
     };
     if outcome.is_none() {
         eprintln!("interrupted, stopping the stack");

@@ -35,8 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use horolog_schemas::Termination;
 use horolog_stage::config::TelemetryConfig;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use auth::Password;
@@ -107,7 +107,7 @@ pub fn run(options: EngineOptions) -> anyhow::Result<()> {
 
 async fn start(options: EngineOptions, password: Password) -> anyhow::Result<()> {
     // Before the engine starts, so that a signal in between is not lost.
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut termination = Termination::listen()?;
     let listener = server::bind(options.listen).await?;
     let address = listener.local_addr()?;
     let folder = DataFolder::open(&options.data)?;
@@ -120,10 +120,7 @@ async fn start(options: EngineOptions, password: Password) -> anyhow::Result<()>
     std::io::stdout().flush()?;
     tracing::info!(%address, engine = front.version, data = %options.data.display(), "engine ready");
     let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        termination.requested().await;
         tracing::info!("engine stopping");
     };
     server::serve(

@@ -9,9 +9,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use clap::Args;
+use horolog_schemas::Termination;
 use horolog_stage::config::{KafkaConfig, TelemetryConfig};
 use horolog_stage::telemetry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -69,14 +69,13 @@ pub fn run(options: SampleOptions) -> anyhow::Result<()> {
 
 async fn stream(options: SampleOptions) -> anyhow::Result<()> {
     // Before anything else: a signal that comes during the connection attempt must end it, too.
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut termination = Termination::listen()?;
     let mut stream = Stream::connect(&options)?;
     let (mut tick, mut say) = (interval(TICK), interval(SAY_EVERY));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = termination.requested() => break,
             _ = tick.tick() => stream.send_due(now_us())?,
             _ = say.tick() => stream.say(),
         }

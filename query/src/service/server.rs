@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use horolog_schemas::Termination;
 use horolog_stage::http::{self, Health};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -98,11 +98,6 @@ async fn watch_store(store: Store, health: Health) {
 }
 
 async fn told_to_stop() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    Termination::listen()?.requested().await;
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::check::check;
 use super::config::MigrateConfig;
@@ -18,6 +17,7 @@ use super::lock::Runner;
 use super::server::Server;
 use super::status::{Status, status};
 use super::up::{Report, RunOptions, down, up};
+use crate::Termination;
 
 /// Set by the first SIGINT or SIGTERM: the run stops before its next step and gives its lock back.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -147,13 +147,9 @@ fn options(command: &str, break_lock: bool) -> RunOptions<'static> {
 }
 
 fn stop_on_signals() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut termination = Termination::listen().context("cannot listen for signals")?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        termination.requested().await;
         INTERRUPTED.store(true, Ordering::Relaxed);
     });
     Ok(())
