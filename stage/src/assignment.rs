@@ -41,6 +41,10 @@ pub struct LogEnd {
     pub end: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
+    /// Whether there are records from `next_offset` on, or cannot be read, though nothing has come for long.
+    pub is_withheld: bool,
+    /// For so long nothing had come then, though there was room.
+    pub silent: Duration,
     /// Partitions of the topic.
     pub partitions: i32,
     /// When it was asked, ms since 1970.
@@ -51,14 +55,23 @@ pub struct LogEnd {
     pub write_epoch: u32,
 }
 
+/// Why a partition is not fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// It has as much under way as it may.
+    Full,
+    /// All of them together have.
+    Memory,
+}
+
 /// A held partition.
 pub struct Held {
     /// Which assignment.
     pub assignment: AssignmentId,
     /// Its state; none while its start is being found out.
     pub active: Option<Partition>,
-    /// Whether fetching is paused.
-    pub paused: bool,
+    /// Why fetching is paused, where it is.
+    pub paused: Option<Paused>,
     since: Instant,
     /// Lives as long as the assignment.
     _alive: Arc<()>,
@@ -116,7 +129,7 @@ impl Assignments {
             Held {
                 assignment,
                 active: None,
-                paused: false,
+                paused: None,
                 since: Instant::now(),
                 _alive: alive,
             },

@@ -2,6 +2,7 @@
 //!
 //! Only reads. Takes as long as it takes: while a server is away the partition is not fetched, so nothing is lost by waiting.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clickhouse::Row;
@@ -15,6 +16,11 @@ use crate::probe::{LogBounds, Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
 use crate::store::{Store, StoreError, classify};
 use crate::surviving_end::Search;
+
+/// Rows behind what is known are looked for in so many offsets at a time, as long as there are any. The tables' index knows the offsets of all partitions together: a
+/// partition whose offsets are behind those of others would pass over all that was stored of them since. What is not known of is one
+/// batch, whose rows are closer together.
+const WINDOW: i64 = 1 << 22;
 
 /// Why facts could not be had just now.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +67,10 @@ impl Questions<'_> {
         let tail = ledger::read_tail(self.store, self.stage, self.id).await?;
 
         let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
-        let known = [committed.map(|c| c.offset), tail.as_ref().map(|tail| tail.end)];
-        let from = known.into_iter().flatten().min().unwrap_or(0);
-        let last_row = last_row(self.store, self.tables, self.id, log_epoch, from).await?;
+        let of_ledger = tail.as_ref().filter(|tail| tail.log_epoch == log_epoch);
+        let last_row = self
+            .last_row(log_epoch, committed.map(|c| c.offset), of_ledger.map(|tail| tail.end))
+            .await?;
         let begun = match self.tables.is_empty() {
             true => self.begun(log_epoch, tail.as_ref()).await?,
             false => None,
@@ -80,6 +87,7 @@ impl Questions<'_> {
             log_start: bounds.start,
             log_end: bounds.end,
             rows_end: last_row.map(|row| row.offset + 1),
+            rows_know_records: !self.tables.is_empty(),
             begun,
             pending_matches: None,
             others,
@@ -90,6 +98,52 @@ impl Questions<'_> {
             facts.surviving_end = self.surviving_end(&facts).await?;
         }
         Ok((facts, partitions))
+    }
+
+    /// The newest row of this life of the log from where the group's commit or the ledger ends.
+    async fn last_row(
+        &self,
+        log_epoch: u32,
+        committed: Option<i64>,
+        ledger_end: Option<i64>,
+    ) -> Result<Option<LastRow>, StoreError> {
+        let Some(ledger_end) = ledger_end else {
+            // Nothing says where rows begin: all are looked through.
+            return self.newest_row(log_epoch, committed.unwrap_or(0), i64::MAX).await;
+        };
+        let mut newest = None;
+        for start in BTreeSet::from([ledger_end, committed.unwrap_or(ledger_end)]) {
+            let mut from = start;
+            while let Some(row) = self.newest_row(log_epoch, from, from.saturating_add(WINDOW)).await? {
+                from = row.offset + 1;
+                newest = newest.max(Some(row));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The newest row of offsets `[from, to)` in all tables.
+    async fn newest_row(&self, log_epoch: u32, from: i64, to: i64) -> Result<Option<LastRow>, StoreError> {
+        let mut newest = None;
+        for table in self.tables {
+            let (rows, offset, timestamp_ms): (u64, i64, i64) = self
+                .store
+                .client
+                .query(&format!(
+                    "select count(), max(kafka_offset), toUnixTimestamp64Milli(argMax(kafka_timestamp, kafka_offset)) from {table} \
+                     where kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?"
+                ))
+                .bind(&*self.id.topic)
+                .bind(self.id.partition)
+                .bind(log_epoch)
+                .bind(from)
+                .bind(to)
+                .fetch_one()
+                .await
+                .map_err(classify)?;
+            newest = newest.max((rows > 0).then_some(LastRow { offset, timestamp_ms }));
+        }
+        Ok(newest)
     }
 
     /// Whether the log still has the last record of the pending batch and that of the last row; none where neither can be told. A row
@@ -178,34 +232,6 @@ struct LastRow {
     offset: i64,
     /// Its record's Kafka timestamp as tables hold it, ms since 1970.
     timestamp_ms: i64,
-}
-
-/// The newest row of this life of the log in `tables`, looking from offset `from` on.
-async fn last_row(
-    store: &Store,
-    tables: &[&'static str],
-    id: &PartitionId,
-    log_epoch: u32,
-    from: i64,
-) -> Result<Option<LastRow>, StoreError> {
-    let mut last = None;
-    for table in tables {
-        let (rows, offset, timestamp_ms): (u64, i64, i64) = store
-            .client
-            .query(&format!(
-                "select count(), max(kafka_offset), toUnixTimestamp64Milli(argMax(kafka_timestamp, kafka_offset)) from {table} \
-                 where kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ?"
-            ))
-            .bind(&*id.topic)
-            .bind(id.partition)
-            .bind(log_epoch)
-            .bind(from)
-            .fetch_one()
-            .await
-            .map_err(classify)?;
-        last = last.max((rows > 0).then_some(LastRow { offset, timestamp_ms }));
-    }
-    Ok(last)
 }
 
 /// What was stated of a partition's progress, by this owner of it or an earlier one.

@@ -6,6 +6,7 @@
 
 mod commits;
 mod flow_control;
+mod health;
 mod log_ends;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};
 use crate::probe::Probe;
+use crate::range::PartitionId;
 use crate::resolve::Resolved;
 use crate::write_epoch::WriteEpoch;
 
@@ -78,6 +80,11 @@ pub struct Member {
     doubts: BTreeMap<usize, Doubt>,
     stalled_since: Option<Instant>,
     bounds_due: Instant,
+    health_due: Instant,
+    /// Partitions that nothing came from though their logs have more: what was to come next, and how often that was seen.
+    stuck: BTreeMap<Slot, (i64, u32)>,
+    /// The repeating partition that goes on while memory is full, and since when it is the one.
+    exempt: Option<(PartitionId, Instant)>,
     /// Lives as long as questions about the ends of the logs are under way.
     asking: Weak<()>,
     /// Lives as long as somebody waits for the answers.
@@ -112,6 +119,9 @@ impl Member {
             doubts: BTreeMap::new(),
             stalled_since: None,
             bounds_due: Instant::now(),
+            health_due: Instant::now(),
+            stuck: BTreeMap::new(),
+            exempt: None,
             asking: Weak::new(),
             alive: Arc::default(),
             suspects: false,
@@ -129,6 +139,7 @@ impl Member {
             self.close_due_ranges();
             self.commit_and_deliver(true);
             self.hold_back();
+            self.watch_health();
             self.watch_log_ends();
         }
         self.drain();

@@ -44,8 +44,6 @@ pub struct Completeness {
 
 /// For so long a partition has had no record when it has gone quiet.
 const QUIET: Duration = Duration::from_millis(250);
-/// What was fetched before it was deleted may still be in a queue for less.
-const STARVED_MAX: Duration = Duration::from_secs(10);
 /// A range is large with this part of the rows that it may have.
 const LARGE: usize = 16;
 
@@ -93,8 +91,8 @@ pub struct Partition {
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
     phase: Phase,
-    /// The log was seen to begin behind this offset, which was to come next, then.
-    deleted_since: Option<(i64, Instant)>,
+    /// Since when this offset was to come next, and had room.
+    silent_since: Option<(i64, Instant)>,
     /// Another life of the log is to begin: no batch of this one does.
     is_ending: bool,
 }
@@ -116,7 +114,7 @@ impl Partition {
             closed: VecDeque::new(),
             recovery: plan.recovery,
             phase: Phase::Idle,
-            deleted_since: None,
+            silent_since: None,
             is_ending: false,
         }
     }
@@ -305,17 +303,17 @@ impl Partition {
         self.write_epoch = self.write_epoch.max(write_epoch);
     }
 
-    /// Whether what comes next was deleted from the log, which begins at `log_start` now, and has not come for a while although there is room:
-    /// librdkafka tells of that once, in the queue of records that a pause empties, and fetches no more.
-    pub fn is_starved(&mut self, log_start: i64, now: Instant) -> bool {
-        let next = self.filling.next();
-        if next >= log_start || self.is_full() {
-            self.deleted_since = None;
-            return false;
+    /// For how long nothing has come although there was room, as far as looks told. When a log was cut or deleted under it, librdkafka tells of that once, in the
+    /// queue of records that a pause empties, and fetches no more.
+    pub fn silent(&mut self, has_room: bool, now: Instant) -> Duration {
+        if !has_room || self.is_full() {
+            self.silent_since = None;
+            return Duration::ZERO;
         }
-        let known = self.deleted_since.filter(|(offset, _)| *offset == next);
-        let (_, since) = *self.deleted_since.insert(known.unwrap_or((next, now)));
-        now.saturating_duration_since(since) >= STARVED_MAX
+        let next = self.filling.next();
+        let known = self.silent_since.filter(|(offset, _)| *offset == next);
+        let (_, since) = *self.silent_since.insert(known.unwrap_or((next, now)));
+        now.saturating_duration_since(since)
     }
 
     /// Whether a batch is under way.

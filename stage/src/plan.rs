@@ -59,6 +59,8 @@ pub struct Facts {
     pub log_end: i64,
     /// Offset after the last row of the known log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
+    /// Whether rows tell which records they are of.
+    pub rows_know_records: bool,
     /// The batch of the known log epoch that was begun behind the ledger's end.
     pub begun: Option<Begun>,
     /// Whether the last record of the pending batch, and that of the last row, are still those that they were made of; none where it
@@ -295,7 +297,8 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
     let rows_end = facts.rows_end.filter(|&end| end > start);
     match (intent, rows_end) {
         (Some(intent), Some(end)) if end > intent.end => Some(Recovery::Fill { end }),
-        (Some(intent), _) if intent.fill => Some(Recovery::Fill { end: intent.end }),
+        // Filled up in other pieces, the records of a writer that still sends would be there twice, unless the rows tell.
+        (Some(intent), _) if intent.fill && facts.rows_know_records => Some(Recovery::Fill { end: intent.end }),
         (Some(intent), _) => Some(Recovery::Repeat(intent)),
         (None, Some(end)) => Some(Recovery::Fill { end }),
         (None, None) => None,

@@ -112,6 +112,8 @@ impl Probe {
             |consumer: &BaseConsumer<Connection>| consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
         let (start, stable_end) = of(&self.consumer)?;
         let (_, end) = of(&self.uncommitted)?;
+        // It fetches nothing, and what it has to say of its connections would be kept for ever.
+        while self.uncommitted.poll(Duration::ZERO).is_some() {}
         Ok(LogBounds { start, stable_end, end })
     }
 

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::clock::now_ms;
 use crate::facts::{FactsError, Questions, Stated, stated};
 use crate::incident::{Incident, Reason};
@@ -34,6 +36,9 @@ pub struct Resolved {
 /// How long one attempt may take: a server that accepts and never answers must not hold a partition for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How many partitions find out at a time: more would only wait for each other within their attempts.
+pub const ATTEMPTS_MAX: usize = 8;
+
 /// A log has to be shorter than what is known of it for so long before it is taken to have lost its end: longer than a broker is the leader
 /// of a partition that has lost touch with its cluster (`broker.session.timeout.ms`, 9 s by default).
 const SHORTER_FOR: Duration = Duration::from_secs(12);
@@ -52,6 +57,8 @@ pub struct Resolver {
     pub write_epoch: WriteEpoch,
     /// Life of a lease by the tables.
     pub lease_life: Duration,
+    /// [`ATTEMPTS_MAX`] places.
+    pub turns: Semaphore,
 }
 
 impl Resolver {
@@ -60,7 +67,9 @@ impl Resolver {
         let mut backoff = Backoff::default();
         let mut shorter_since = None;
         while still_wanted() {
+            let turn = self.turns.acquire().await;
             let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id, &mut shorter_since)).await;
+            drop(turn);
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
                 Ok(resolved) => {
                     if resolved.plan.repeats_a_part() {

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::assignment::{Assignments, Event};
@@ -27,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
 use crate::probe::Probe;
 use crate::requirements::{require_schema, require_topics};
-use crate::resolve::Resolver;
+use crate::resolve::{ATTEMPTS_MAX, Resolver};
 use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig, check_group};
 use crate::stage::Stage;
 use crate::store::Store;
@@ -176,6 +177,7 @@ pub async fn run(
         metrics: metrics.clone(),
         write_epoch: write_epoch.clone(),
         lease_life: lease_of_tables,
+        turns: Semaphore::new(ATTEMPTS_MAX),
     });
 
     let (events, received) = mpsc::channel();

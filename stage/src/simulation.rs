@@ -62,11 +62,8 @@ fn run(seed: u64) {
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
-                // kill -9; what it had sent may land later: rows only after the answer that they are begun
-                let sent = |job: &Job| match world.by_offset {
-                    true => job.how != How::Fill,
-                    false => world.has_begun(job),
-                };
+                // kill -9, or a sleep: what it had sent, or sends once awake, may land later
+                let sent = |job: &Job| !world.by_offset || job.how != How::Fill;
                 dead_writers.extend(life.job.take().filter(sent));
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }

@@ -60,7 +60,10 @@ pub struct Store {
 impl Store {
     /// A store as configured; does not connect.
     pub fn new(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
-        let client = config.client()?;
+        // A question that nobody waits for any more would only make the next one wait.
+        let client = config
+            .client()?
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         let mut inserts = client
             .clone()
             .with_setting("async_insert", "0")

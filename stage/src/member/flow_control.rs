@@ -6,10 +6,14 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
 use super::Member;
+use crate::assignment::{Assignments, Paused};
 use crate::partition::Partition;
+use crate::range::PartitionId;
 
 /// How long polling may rest because everything is full, before partitions are paused: a pause throws fetched records away.
 const STALL_MAX: Duration = Duration::from_millis(500);
+/// A partition that goes on while memory is full leaves that to the next when it has had no record for so long.
+const EXEMPT_SILENT_MAX: Duration = Duration::from_secs(2);
 
 impl Member {
     /// Whether polling rests just now.
@@ -28,19 +32,15 @@ impl Member {
                 .map(|(_, _, partition)| partition.bytes())
                 .sum();
             self.metrics.buffered_bytes.set(bytes as i64);
-            // A repeated range is closed by its end alone, whatever else is in memory: one of them at a time goes on, or members
-            // that recover many would wait for each other for ever.
-            let exempt = assignments
-                .active_mut()
-                .filter(|(_, _, partition)| partition.is_repeating())
-                .map(|(_, _, partition)| partition.id.clone())
-                .min();
-            let is_full =
-                |partition: &Partition| partition.is_full() || (bytes >= max && exempt.as_ref() != Some(&partition.id));
-            let has_room = |partition: &Partition| bytes < max / 2 || exempt.as_ref() == Some(&partition.id);
+            let exempt = exempt(&mut self.exempt, &mut assignments, Instant::now());
+            let is_exempt = |partition: &Partition| exempt.as_ref() == Some(&partition.id);
+            let is_full = |partition: &Partition| partition.is_full() || (bytes >= max && !is_exempt(partition));
+            // What was paused for itself has room once it has; what was paused for all waits until there is room for all.
+            let has_room =
+                |partition: &Partition, why: Paused| why == Paused::Full || bytes < max / 2 || is_exempt(partition);
             let waiting = assignments
                 .held_mut()
-                .any(|(_, held)| !held.paused && held.active.as_ref().is_some_and(is_full));
+                .any(|(_, held)| held.paused.is_none() && held.active.as_ref().is_some_and(is_full));
             self.stalled_since = if waiting {
                 self.stalled_since.or_else(|| Some(Instant::now()))
             } else {
@@ -51,13 +51,15 @@ impl Member {
                 let Some(partition) = held.active.as_ref() else {
                     continue;
                 };
-                let full = is_full(partition);
-                let list = match (held.paused, full) {
-                    (false, true) if stalled || partition.is_stopped() => &mut pause,
-                    (true, false) if has_room(partition) => &mut resume,
+                let (list, paused) = match (held.paused, is_full(partition)) {
+                    (None, true) if stalled || partition.is_stopped() => match partition.is_full() {
+                        true => (&mut pause, Some(Paused::Full)),
+                        false => (&mut pause, Some(Paused::Memory)),
+                    },
+                    (Some(why), false) if has_room(partition, why) => (&mut resume, None),
                     _ => continue,
                 };
-                held.paused = full;
+                held.paused = paused;
                 list.add_partition(&partition.id.topic, partition.id.partition);
             }
         }
@@ -74,4 +76,42 @@ impl Member {
             }
         }
     }
+}
+
+/// The partition that goes on while memory is full. A repeated range is closed by its end alone, whatever else is in memory: one of them at a time goes on, or
+/// members that recover many would wait for each other for ever; and not one that nothing comes from.
+fn exempt(
+    current: &mut Option<(PartitionId, Instant)>,
+    assignments: &mut Assignments,
+    now: Instant,
+) -> Option<PartitionId> {
+    let repeating = assignments
+        .active_mut()
+        .filter(|(_, _, partition)| partition.is_repeating());
+    let mut repeating: Vec<_> = repeating
+        .map(|(_, _, partition)| {
+            (
+                partition.id.clone(),
+                partition.had_record_within(EXEMPT_SILENT_MAX, now),
+            )
+        })
+        .collect();
+    repeating.sort();
+    let before = current.take();
+    let goes_on = |(id, since): &(PartitionId, Instant)| {
+        let is_new = now.saturating_duration_since(*since) < EXEMPT_SILENT_MAX;
+        repeating
+            .iter()
+            .any(|(other, has_come)| other == id && (is_new || *has_come))
+    };
+    *current = match before {
+        Some(exempt) if goes_on(&exempt) => Some(exempt),
+        before => {
+            let behind = repeating
+                .iter()
+                .find(|(id, _)| before.as_ref().is_some_and(|(before, _)| id > before));
+            behind.or(repeating.first()).map(|(id, _)| (id.clone(), now))
+        }
+    };
+    current.as_ref().map(|(id, _)| id.clone())
 }

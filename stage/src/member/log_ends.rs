@@ -3,25 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::Consumer;
+
 use super::{AGE_A_PARTITION, Member};
-use crate::assignment::{AssignmentId, Event, LogEnd, Slot};
+use crate::assignment::{AssignmentId, Event, Held, LogEnd, Slot};
 use crate::clock::now_ms;
-use crate::incident::{Incident, Reason};
 use crate::lives::Life;
 use crate::metrics::PartitionLabels;
-use crate::partition::Partition;
 use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::stage::Progress;
 
 /// Smallest and largest time between two looks.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
-const REFUSED_MAX: Duration = Duration::from_secs(10);
-/// So long a partition may wait for its start before somebody should know.
-const RESOLVING_MAX: Duration = Duration::from_secs(60);
-/// A clock is slewed by less, and only ever stepped back by more.
-const CLOCK_SET_BACK_MS: i64 = 1_000;
+/// So long nothing has to come, though there is room, before the log is asked whether there is anything.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+/// What was fetched before it was deleted may still be in a queue for less.
+const DELETED_MAX: Duration = Duration::from_secs(10);
 
 impl Member {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
@@ -29,19 +27,25 @@ impl Member {
         if Instant::now() < self.bounds_due || self.asking.strong_count() > 0 {
             return; // or the last questions are not answered yet: the broker is slow or away
         }
-        self.tell_health();
-        self.watch_the_clock();
+        let now = Instant::now();
         let questions: Vec<Question> = {
             let mut assignments = self.group().assignments();
-            let ask = |(slot, assignment, partition): (Slot, AssignmentId, &mut Partition)| Question {
-                slot,
-                assignment,
-                id: partition.id.clone(),
-                next_offset: partition.next_offset(),
-                is_at_rest: partition.is_at_rest(),
-                write_epoch: self.options.write_epoch.get(),
+            let ask = |(slot, held): (Slot, &mut Held)| {
+                let has_room = held.paused.is_none();
+                let partition = held.active.as_mut()?;
+                Some(Question {
+                    slot,
+                    assignment: held.assignment,
+                    id: partition.id.clone(),
+                    next_offset: partition.next_offset(),
+                    is_at_rest: partition.is_at_rest(),
+                    silent: partition.silent(has_room, now),
+                    write_epoch: self.options.write_epoch.get(),
+                })
             };
-            assignments.active_mut().map(ask).collect()
+            let mut questions: Vec<Question> = assignments.held_mut().filter_map(ask).collect();
+            questions.sort_by_key(|question| question.slot);
+            questions
         };
         let interval = (AGE_A_PARTITION * questions.len() as u32).clamp(INTERVAL.0, INTERVAL.1);
         self.bounds_due = Instant::now() + interval;
@@ -49,85 +53,27 @@ impl Member {
         self.asking = Arc::downgrade(&asking);
         let (probe, events, wanted) = (self.probe.clone(), self.events.clone(), Arc::downgrade(&self.alive));
         self.runtime.spawn_blocking(move || {
-            for question in questions {
-                if wanted.strong_count() == 0 {
-                    break; // the process waits for this thread before it ends
-                }
-                if let Ok(log_end) = question.ask(&probe) {
-                    drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
+            let of_topic = |a: &Question, b: &Question| a.id.topic == b.id.topic;
+            for questions in questions.chunk_by(of_topic) {
+                let Ok(partitions) = probe.partition_count(&questions[0].id.topic) else {
+                    break; // nobody answers, and each further question would take as long to find out
+                };
+                for question in questions {
+                    if wanted.strong_count() == 0 {
+                        return; // the process waits for this thread before it ends
+                    }
+                    if let Ok(log_end) = question.ask(&probe, partitions) {
+                        drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
+                    }
                 }
             }
             drop(asking);
         });
     }
 
-    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know. While it was ahead, idle
-    /// partitions may have come to watermarks that no table took; those that were stated are still right.
-    fn watch_the_clock(&mut self) {
-        let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
-        let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
-        if jumped_ms < -CLOCK_SET_BACK_MS {
-            tracing::warn!(jumped_ms, "the clock was set back: what it led to is found out anew");
-            let slots = self.group().assignments().slots();
-            self.start_anew(&slots);
-        }
-        if jumped_ms.abs() <= self.options.max_clock_skew_ms {
-            return;
-        }
-        let mut assignments = self.group().assignments();
-        let Some((_, _, partition)) = assignments.active_mut().next() else {
-            return;
-        };
-        let (stage, id) = (self.delivery.stage.name(), partition.id.clone());
-        let at = (0, partition.next_offset());
-        let detail =
-            format!("the clock of this host jumped by {jumped_ms} ms: watermarks follow it, and never go back");
-        let incident = Incident::new(stage, Reason::ClockJumped, &id, at, wall_ms, detail);
-        let delivery = self.delivery.clone();
-        self.runtime
-            .spawn(async move { incident.tell(delivery.inserts.store()).await });
-    }
-
-    /// Ready as long as no partition is stopped and batches are taken.
-    fn tell_health(&self) {
-        match self.trouble() {
-            Some(trouble) => self.health.not_ready(&trouble),
-            None => self.health.ready(),
-        }
-    }
-
-    /// The worst that somebody should know of.
-    fn trouble(&self) -> Option<String> {
-        let mut assignments = self.group().assignments();
-        let stopped = assignments
-            .active_mut()
-            .filter(|(_, _, partition)| partition.is_stopped())
-            .count();
-        self.metrics.stopped_partitions.set(stopped as i64);
-        let resolving = assignments.resolving_for(Duration::ZERO);
-        self.metrics.resolving_partitions.set(resolving as i64);
-        let waiting = assignments.resolving_for(RESOLVING_MAX);
-        drop(assignments);
-        if stopped > 0 {
-            return Some(format!(
-                "{stopped} partitions are stopped by errors: see the log, mend the cause, then restart this process"
-            ));
-        }
-        if waiting > 0 {
-            return Some(format!(
-                "{waiting} partitions do not find out where they go on: see the log"
-            ));
-        }
-        if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {
-            return Some(format!("kafka does not take commits of {topic}, repeating: {why}"));
-        }
-        let why = self.delivery.inserts.refused_for(REFUSED_MAX)?;
-        Some(format!("clickhouse does not take batches, repeating: {why}"))
-    }
-
     /// Takes an answer; a log that ends before what had been read when it was asked for was cut or made again.
-    pub(super) fn take_log_end(&self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
-        let mut assignments = self.group().assignments();
+    pub(super) fn take_log_end(&mut self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
+        let mut assignments = self.consumer.context().assignments();
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
             return;
         };
@@ -137,10 +83,17 @@ impl Member {
             drop(assignments);
             return self.start_anew(&[slot]);
         }
-        if partition.is_starved(log_end.start, Instant::now()) {
-            tracing::warn!(partition = %partition.id, log_start = log_end.start, "the log begins behind what comes next, and nothing comes");
+        let next = partition.next_offset();
+        let is_deleted = next < log_end.start && log_end.silent >= DELETED_MAX;
+        if next == log_end.next_offset && (is_deleted || log_end.is_withheld) {
+            tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
             drop(assignments);
+            let (offset, times) = self.stuck.entry(slot).or_insert((next, 0));
+            (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
             return self.start_anew(&[slot]);
+        }
+        if self.stuck.get(&slot).is_some_and(|&(offset, _)| next > offset) {
+            self.stuck.remove(&slot);
         }
         let has_come_to = |life: &Life| life.log_epoch > partition.log_epoch() && partition.committed() >= life.start;
         if let Some(life) = self.options.lives.of(&partition.id).filter(has_come_to) {
@@ -190,23 +143,29 @@ struct Question {
     id: PartitionId,
     next_offset: i64,
     is_at_rest: bool,
+    /// For so long nothing has come, though there is room.
+    silent: Duration,
     write_epoch: u32,
 }
 
 impl Question {
     /// Asks. Blocks.
-    fn ask(&self, probe: &Probe) -> Result<LogEnd, ProbeError> {
-        let partitions = probe.partition_count(&self.id.topic)?;
+    fn ask(&self, probe: &Probe, partitions: i32) -> Result<LogEnd, ProbeError> {
         let asked_at_ms = now_ms();
         let bounds = probe.bounds(&self.id)?;
-        let is_read = self.is_at_rest
-            && bounds.stable_end == bounds.end
-            && (bounds.start..bounds.end).contains(&self.next_offset)
-            && !probe.has_record_from(&self.id, self.next_offset)?;
+        let is_there = (bounds.start..bounds.stable_end).contains(&self.next_offset);
+        let is_silent = self.silent >= SILENT_MAX;
+        // A record that cannot be read keeps those behind it back as well as one that librdkafka does not ask for.
+        let has_more = match is_there && (self.is_at_rest || is_silent) {
+            true => probe.has_record_from(&self.id, self.next_offset),
+            false => Ok(true),
+        };
         Ok(LogEnd {
             start: bounds.start,
             end: bounds.end,
-            is_read,
+            is_withheld: is_there && is_silent && !matches!(has_more, Ok(false)),
+            is_read: is_there && self.is_at_rest && bounds.stable_end == bounds.end && !has_more?,
+            silent: self.silent,
             partitions,
             asked_at_ms,
             next_offset: self.next_offset,

@@ -68,25 +68,29 @@ fn an_idle_partition_is_not_complete_while_its_log_goes_on() {
 }
 
 #[test]
-fn a_partition_is_starved_when_what_comes_next_is_deleted_and_does_not_come_for_a_while() {
+fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     let mut partition = partition();
     let begun = Instant::now();
-    let later = begun + STARVED_MAX;
-    assert!(
-        !partition.is_starved(10, begun) && !partition.is_starved(10, later),
-        "it is still in the log"
-    );
-    assert!(!partition.is_starved(11, begun), "it may be in a queue");
-    assert!(partition.is_starved(11, later));
+    let wait = Duration::from_secs(10);
+    assert_eq!(partition.silent(true, begun), Duration::ZERO);
+    assert_eq!(partition.silent(true, begun + wait), wait);
     partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun, NOW_MS);
-    assert!(!partition.is_starved(12, later), "it came");
-    assert!(partition.is_starved(12, later + STARVED_MAX));
+    assert_eq!(partition.silent(true, begun + wait), Duration::ZERO, "something came");
+    assert_eq!(partition.silent(true, begun + 2 * wait), wait);
+    assert_eq!(
+        partition.silent(false, begun + 3 * wait),
+        Duration::ZERO,
+        "it is not fetched"
+    );
+    assert_eq!(
+        partition.silent(true, begun + 3 * wait),
+        Duration::ZERO,
+        "and counts anew"
+    );
     for offset in [11, 12] {
         partition.push(&record(offset), &LIMITS, begun, NOW_MS);
     }
     assert!(partition.is_full());
-    assert!(
-        !partition.is_starved(20, later) && !partition.is_starved(20, later + STARVED_MAX),
-        "it is held back"
-    );
+    let all = [3, 9].map(|times| partition.silent(true, begun + times * wait));
+    assert_eq!(all, [Duration::ZERO; 2], "it is held back");
 }

@@ -9,6 +9,7 @@ const LOG: Facts = Facts {
     log_start: 0,
     log_end: 1000,
     rows_end: None,
+    rows_know_records: true,
     begun: None,
     pending_matches: None,
     others: None,

@@ -90,12 +90,6 @@ impl World {
         self.tokens.clear();
     }
 
-    pub(super) fn has_begun(&self, job: &Job) -> bool {
-        self.begun
-            .iter()
-            .any(|begun| begun.start == job.range.start && begun.intent == job.intent)
-    }
-
     /// The read-back of a recovered range: one copy of each record, and of each one.
     pub(super) fn read_back(&mut self, offsets: &[i64]) {
         self.rows.extend(offsets.iter().map(|&offset| (offset, 1)));
@@ -130,6 +124,7 @@ impl World {
             log_start: self.log_start,
             log_end: self.log_end(),
             rows_end: rows_end.filter(|_| self.by_offset),
+            rows_know_records: self.by_offset,
             begun: begun.copied(),
             pending_matches: Some(true),
             others: None,

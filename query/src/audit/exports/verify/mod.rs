@@ -163,7 +163,7 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest) -> anyhow::R
                 report.broken.push(format!("{}: {error}", file.name));
                 continue;
             }
-            Err(error) => anyhow::bail!("cannot read {}/{}: {error}", arguments.export, file.name),
+            Err(error) => anyhow::bail!("cannot read {}: {error}", file.name),
         };
         if (bytes, sha256.as_str()) != (file.bytes, file.sha256.as_str()) {
             hashes_hold = false;

@@ -1,0 +1,104 @@
+//! What somebody should know of a member: partitions that stand still, batches and commits that are refused, a clock that jumped.
+
+use std::time::{Duration, Instant};
+
+use super::Member;
+use crate::assignment::Slot;
+use crate::clock::now_ms;
+use crate::incident::{Incident, Reason};
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
+const REFUSED_MAX: Duration = Duration::from_secs(10);
+/// So long a partition may wait for its start before somebody should know.
+const RESOLVING_MAX: Duration = Duration::from_secs(60);
+/// A partition that nothing comes from is looked at anew. So often in vain, and somebody should know.
+const STUCK_TIMES: u32 = 2;
+/// A clock is slewed by less, and only ever stepped back by more.
+const CLOCK_SET_BACK_MS: i64 = 1_000;
+
+impl Member {
+    /// Looks after itself from time to time, whoever else is away.
+    pub(super) fn watch_health(&mut self) {
+        if Instant::now() < self.health_due {
+            return;
+        }
+        self.health_due = Instant::now() + INTERVAL;
+        self.tell_health();
+        self.watch_the_clock();
+    }
+
+    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know. While it was ahead, idle
+    /// partitions may have come to watermarks that no table took; those that were stated are still right.
+    fn watch_the_clock(&mut self) {
+        let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
+        let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
+        if jumped_ms < -CLOCK_SET_BACK_MS {
+            tracing::warn!(jumped_ms, "the clock was set back: what it led to is found out anew");
+            let slots = self.group().assignments().slots();
+            self.start_anew(&slots);
+        }
+        if jumped_ms.abs() <= self.options.max_clock_skew_ms {
+            return;
+        }
+        let mut assignments = self.group().assignments();
+        let Some((_, _, partition)) = assignments.active_mut().next() else {
+            return;
+        };
+        let (stage, id) = (self.delivery.stage.name(), partition.id.clone());
+        let at = (0, partition.next_offset());
+        let detail =
+            format!("the clock of this host jumped by {jumped_ms} ms: watermarks follow it, and never go back");
+        let incident = Incident::new(stage, Reason::ClockJumped, &id, at, wall_ms, detail);
+        let delivery = self.delivery.clone();
+        self.runtime
+            .spawn(async move { incident.tell(delivery.inserts.store()).await });
+    }
+
+    /// Ready as long as no partition is stopped and batches are taken.
+    fn tell_health(&self) {
+        match self.trouble() {
+            Some(trouble) => self.health.not_ready(&trouble),
+            None => self.health.ready(),
+        }
+    }
+
+    /// The worst that somebody should know of.
+    fn trouble(&self) -> Option<String> {
+        let mut assignments = self.group().assignments();
+        let stopped = assignments
+            .active_mut()
+            .filter(|(_, _, partition)| partition.is_stopped())
+            .count();
+        self.metrics.stopped_partitions.set(stopped as i64);
+        let resolving = assignments.resolving_for(Duration::ZERO);
+        self.metrics.resolving_partitions.set(resolving as i64);
+        let waiting = assignments.resolving_for(RESOLVING_MAX);
+        let is_stuck =
+            |(slot, (_, times)): &(&Slot, &(i64, u32))| *times >= STUCK_TIMES && assignments.get_mut(**slot).is_some();
+        let stuck = self.stuck.iter().find(is_stuck);
+        let stuck = stuck.map(|(&slot, &(offset, _))| (assignments.id(slot), offset));
+        drop(assignments);
+        if stopped > 0 {
+            return Some(format!(
+                "{stopped} partitions are stopped by errors: see the log, mend the cause, then restart this process"
+            ));
+        }
+        if waiting > 0 {
+            return Some(format!(
+                "{waiting} partitions do not find out where they go on: see the log"
+            ));
+        }
+        if let Some((partition, offset)) = stuck {
+            return Some(format!(
+                "nothing comes from {partition} from offset {offset} on, though the log has more: see the log of this process and the broker's"
+            ));
+        }
+        if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {
+            return Some(format!("kafka does not take commits of {topic}, repeating: {why}"));
+        }
+        let why = self.delivery.inserts.refused_for(REFUSED_MAX)?;
+        Some(format!("clickhouse does not take batches, repeating: {why}"))
+    }
+}
