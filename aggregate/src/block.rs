@@ -42,7 +42,7 @@ pub enum BlockError {
 
 /// Where a batch comes from, and in which epoch it is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct BatchOrigin<'a> {
     /// Its topic.
     pub topic: &'a str,
     /// Its partition.
@@ -54,7 +54,7 @@ pub struct Place<'a> {
 /// The block of `metrics_hourly`, and the records in it by hour (seconds since 1970 of its start).
 pub fn metrics_hourly(
     hours: &Hours,
-    place: Place<'_>,
+    origin: BatchOrigin<'_>,
     frame: TimeFrame,
 ) -> Result<(Block, BTreeMap<u32, u64>), BlockError> {
     let mut texts: [StringBuilder; 7] = Default::default();
@@ -92,11 +92,11 @@ pub fn metrics_hourly(
         .zip(&hours.summaries)
         .map(|(hour, s)| if frame.is_late(*hour) { s.count } else { 0 });
     let values = |of: fn(&Summary) -> f64| Arc::new(Float64Array::from_iter_values(hours.summaries.iter().map(of)));
-    let Distributions {
+    let DistributionColumns {
         positive,
         negative,
         zero_count,
-    } = Distributions::of(hours)?;
+    } = DistributionColumns::of(hours)?;
     let columns = RecordBatch::try_from_iter([
         ("tenant_id", tenant_id),
         ("metric_name", metric_name),
@@ -110,11 +110,11 @@ pub fn metrics_hourly(
         ("revised_at", seconds(starts.iter().map(|hour| frame.revised_at(*hour)))),
         (
             "epoch",
-            Arc::new(UInt32Array::from_value(place.write_epoch, hours.len())),
+            Arc::new(UInt32Array::from_value(origin.write_epoch, hours.len())),
         ),
         (
             "kafka_topic",
-            Arc::new(StringArray::from_iter_values(repeat_n(place.topic, hours.len()))),
+            Arc::new(StringArray::from_iter_values(repeat_n(origin.topic, hours.len()))),
         ),
         (
             "count",
@@ -126,7 +126,7 @@ pub fn metrics_hourly(
         ("sum", values(|summary| summary.sum)),
         ("min", values(|summary| summary.min)),
         ("max", values(|summary| summary.max)),
-        ("last", Arc::new(last(&hours.summaries, place.partition)?)),
+        ("last", Arc::new(last(&hours.summaries, origin.partition)?)),
         ("positive", Arc::new(positive)),
         ("negative", Arc::new(negative)),
         ("zero_count", Arc::new(zero_count)),
@@ -168,13 +168,13 @@ fn last(summaries: &[Summary], partition: i32) -> Result<StructArray, ArrowError
 }
 
 /// The columns of the distribution.
-struct Distributions {
+struct DistributionColumns {
     positive: MapArray,
     negative: MapArray,
     zero_count: UInt64Array,
 }
 
-impl Distributions {
+impl DistributionColumns {
     fn of(hours: &Hours) -> Result<Self, ArrowError> {
         let (mut positive, mut negative) = (Maps::<Int32Type>::default(), Maps::<Int32Type>::default());
         let mut zero_counts = Vec::with_capacity(hours.len());

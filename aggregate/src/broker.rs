@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use horolog_schemas::RawRecord;
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::probe::Probe;
-use horolog_stage::range::{Filling, Range};
+use horolog_stage::range::{Filling, Range, raw_record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -70,13 +69,7 @@ impl Broker {
                 Some(Ok(message)) if message.offset() >= end => return Ok(()),
                 Some(Ok(message)) => {
                     heard = Instant::now();
-                    let record = RawRecord {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                        key: message.key(),
-                        payload: message.payload(),
-                    };
-                    filling.push(&record, heard);
+                    filling.push(&raw_record(&message), heard);
                 }
             }
             if heard.elapsed() > SILENCE_MAX {

@@ -12,8 +12,8 @@ use prometheus_client::registry::Registry;
 use crate::config::Config;
 use crate::stage::{Aggregation, Limits};
 use crate::stalls::Stalls;
-use crate::upkeep::{Turn, Upkeep};
-use crate::verify::{Reconciliation, Verdict};
+use crate::upkeep::{Duty, Upkeep};
+use crate::verify::{ContinuousVerification, Verdict};
 use crate::{rebuild, verify};
 
 /// Keeps hourly aggregates of Kafka's metric samples in ClickHouse, and says how complete they are.
@@ -65,15 +65,15 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
         max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
         keys_per_tenant_max: config.aggregate.keys_per_tenant_max.max(1),
     };
-    let (mut registry, turn) = (Registry::default(), Turn::default());
-    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_turn(turn.clone());
+    let (mut registry, duty) = (Registry::default(), Duty::default());
+    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_duty(duty.clone());
     let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
     let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
-    let reconciliation = Reconciliation::new(config, turn.clone(), &mut registry)?;
-    let upkeep = Upkeep::new(config, turn, &mut registry)?;
+    let verification = ContinuousVerification::new(config, duty.clone(), &mut registry)?;
+    let upkeep = Upkeep::new(config, duty, &mut registry)?;
     let beside = [
         tokio::spawn(stalls.watch()),
-        tokio::spawn(reconciliation.run()),
+        tokio::spawn(verification.run()),
         tokio::spawn(upkeep.run()),
     ];
     let options = config.run_options();

@@ -66,18 +66,18 @@ impl Hours {
     /// Of the partials of one worker.
     pub fn combine(mut partials: Vec<Partial>) -> Self {
         partials.sort_unstable_by_key(|partial| partial.chunk);
-        let folded = Folded::new(&partials);
-        let mut distributions = Distributions::new(&partials, &folded);
-        let mut order: Vec<u32> = (0..folded.summaries.len() as u32).collect();
-        order.sort_unstable_by(|a, b| folded.keys[*a as usize].cmp(folded.keys[*b as usize]));
+        let unique = UniqueKeys::new(&partials);
+        let mut counts = BucketCounts::new(&partials, &unique);
+        let mut order: Vec<u32> = (0..unique.summaries.len() as u32).collect();
+        order.sort_unstable_by(|a, b| unique.keys[*a as usize].cmp(unique.keys[*b as usize]));
 
         let mut hours = Self::default();
         for position in order {
             let position = position as usize;
             hours.push(
-                folded.keys[position],
-                folded.summaries[position],
-                distributions.sorted(position),
+                unique.keys[position],
+                unique.summaries[position],
+                counts.sorted(position),
             );
         }
         for partial in &partials {
@@ -142,16 +142,16 @@ impl Hours {
 }
 
 /// The keys of all partials, each once, in the order they first come.
-struct Folded<'a> {
+struct UniqueKeys<'a> {
     keys: Vec<&'a [u8]>,
     summaries: Vec<Summary>,
     /// By key of a partial, partials one after the other: its position here.
     positions: Vec<u32>,
 }
 
-impl<'a> Folded<'a> {
+impl<'a> UniqueKeys<'a> {
     fn new(partials: &'a [Partial]) -> Self {
-        let mut folded = Self {
+        let mut unique = Self {
             keys: Vec::new(),
             summaries: Vec::new(),
             positions: Vec::new(),
@@ -161,47 +161,47 @@ impl<'a> Folded<'a> {
         for partial in partials {
             for ((key, hash), summary) in partial.keys.iter().zip(&partial.hashes).zip(&partial.summaries) {
                 let same =
-                    |position: &u32| hashes[*position as usize] == *hash && folded.keys[*position as usize] == key;
+                    |position: &u32| hashes[*position as usize] == *hash && unique.keys[*position as usize] == key;
                 let position = match table.entry(*hash, same, |position| hashes[*position as usize]) {
                     Entry::Occupied(found) => {
-                        folded.summaries[*found.get() as usize].fold(summary);
+                        unique.summaries[*found.get() as usize].fold(summary);
                         *found.get()
                     }
                     Entry::Vacant(free) => {
-                        let position = folded.keys.len() as u32;
+                        let position = unique.keys.len() as u32;
                         free.insert(position);
-                        folded.keys.push(key);
-                        folded.summaries.push(*summary);
+                        unique.keys.push(key);
+                        unique.summaries.push(*summary);
                         hashes.push(*hash);
                         position
                     }
                 };
-                folded.positions.push(position);
+                unique.positions.push(position);
             }
         }
-        folded
+        unique
     }
 }
 
 /// The bucket counts of all partials, gathered by key: one allocation instead of one a key.
-struct Distributions {
+struct BucketCounts {
     counts: Vec<(Bucket, u64)>,
     /// By key: where its counts end.
     ends: Vec<usize>,
 }
 
-impl Distributions {
-    fn new(partials: &[Partial], folded: &Folded<'_>) -> Self {
-        let keys = folded.summaries.len();
+impl BucketCounts {
+    fn new(partials: &[Partial], unique: &UniqueKeys<'_>) -> Self {
+        let keys = unique.summaries.len();
         let mut ends = vec![0; keys];
-        each_count(partials, folded, |position, _| ends[position] += 1);
+        each_count(partials, unique, |position, _| ends[position] += 1);
         let mut total = 0;
         for end in &mut ends {
             // For now where the counts of a key start; each count that is put in place moves it towards their end.
             total += std::mem::replace(end, total);
         }
         let mut counts = vec![(Bucket::of(0.0), 0); total];
-        each_count(partials, folded, |position, count| {
+        each_count(partials, unique, |position, count| {
             counts[ends[position]] = count;
             ends[position] += 1;
         });
@@ -217,11 +217,11 @@ impl Distributions {
     }
 }
 
-fn each_count(partials: &[Partial], folded: &Folded<'_>, mut logic: impl FnMut(usize, (Bucket, u64))) {
+fn each_count(partials: &[Partial], unique: &UniqueKeys<'_>, mut logic: impl FnMut(usize, (Bucket, u64))) {
     let mut first = 0;
     for partial in partials {
         for count in &partial.buckets {
-            let position = folded.positions[first + count.key as usize] as usize;
+            let position = unique.positions[first + count.key as usize] as usize;
             logic(position, (count.bucket, u64::from(count.count)));
         }
         first += partial.keys.len();

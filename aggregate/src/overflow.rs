@@ -21,11 +21,11 @@ pub const OVERFLOW_METRIC: &str = "horolog_overflow";
 const OVERFLOW_TYPE: u8 = 2;
 
 /// What was folded, by tenant and hour.
-pub type Overflow = BTreeMap<(String, u32), Folded>;
+pub type Overflow = BTreeMap<(String, u32), FoldedKeys>;
 
 /// Keys that were folded into one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Folded {
+pub struct FoldedKeys {
     /// How many.
     pub keys: u64,
     /// Their records.

@@ -13,14 +13,14 @@ use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
 
-use crate::block::{Place, metrics_hourly, partition_progress};
+use crate::block::{BatchOrigin, metrics_hourly, partition_progress};
 use crate::incidents::incidents;
 use crate::late::LateHours;
 use crate::overflow::limit_keys;
 use crate::revisions::hour_revisions;
 use crate::samples::Samples;
 use crate::time_frame::TimeFrame;
-use crate::upkeep::Turn;
+use crate::upkeep::Duty;
 use crate::workers::{Workers, WorkersError};
 
 /// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
@@ -40,7 +40,7 @@ pub struct Aggregation {
     retention: Months,
     limits: Limits,
     /// Told of each progress.
-    turn: Turn,
+    duty: Duty,
 }
 
 /// What a batch is held to. A changed limit changes what new batches are made of; one that is repeated after a crash under
@@ -70,13 +70,13 @@ impl Aggregation {
             workers: Workers::start(workers, decoder)?,
             retention: Months::new(retention_months),
             limits,
-            turn: Turn::default(),
+            duty: Duty::default(),
         })
     }
 
-    /// Tells `turn` which partitions this member makes progress in.
-    pub fn with_turn(self, turn: Turn) -> Self {
-        Self { turn, ..self }
+    /// Tells `duty` which partitions this member makes progress in.
+    pub fn with_duty(self, duty: Duty) -> Self {
+        Self { duty, ..self }
     }
 }
 
@@ -120,12 +120,12 @@ impl Stage for Aggregation {
             .aggregate(chunks(range, frame))
             .map_err(|error| bug(&error))?;
         let (aggregates, overflow) = limit_keys(aggregates, self.limits.keys_per_tenant_max);
-        let place = Place {
+        let origin = BatchOrigin {
             topic: &range.id.topic,
             partition: range.id.partition,
             write_epoch: intent.write_epoch,
         };
-        let (block, hours) = metrics_hourly(&aggregates, place, frame).map_err(|error| bug(&error))?;
+        let (block, hours) = metrics_hourly(&aggregates, origin, frame).map_err(|error| bug(&error))?;
         let tally = &aggregates.tally;
         let mut blocks = vec![block];
         blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
@@ -158,7 +158,7 @@ impl Stage for Aggregation {
     }
 
     fn progress(&self, at: &Progress) -> Option<Block> {
-        self.turn.reported(at.id.partition);
+        self.duty.reported(at.id.partition);
         partition_progress(at).ok()
     }
 }

@@ -15,7 +15,6 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use horolog_schemas::RawRecord;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -32,7 +31,7 @@ use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits, Partition};
 use crate::probe::Probe;
-use crate::range::PartitionId;
+use crate::range::{PartitionId, raw_record};
 use crate::resolve::Resolved;
 use crate::write_epoch::WriteEpoch;
 
@@ -200,12 +199,7 @@ impl Member {
                 continue;
             };
             for message in run {
-                let record = RawRecord {
-                    offset: message.offset(),
-                    timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                    key: message.key(),
-                    payload: message.payload(),
-                };
+                let record = raw_record(message);
                 if record.offset >= partition.next_offset() {
                     partition.push(&record, &self.options.limits, now, now_ms);
                 }

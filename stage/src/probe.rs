@@ -4,16 +4,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use horolog_schemas::RawRecord;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
 use crate::connection::Connection;
 use crate::intent::{CommitMetadata, Committed, ForeignMetadata};
-use crate::range::{PartitionId, RecordMark};
+use crate::range::{PartitionId, RecordMark, raw_record};
 
 /// How long one request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,12 +163,7 @@ impl Probe {
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
                 Some(Err(error)) => last_error = Some(error),
                 Some(Ok(message)) => {
-                    let record = RawRecord {
-                        offset: message.offset(),
-                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                        key: message.key(),
-                        payload: message.payload(),
-                    };
+                    let record = raw_record(&message);
                     return Ok(Some(Found {
                         offset: record.offset,
                         mark: RecordMark::of(&record),

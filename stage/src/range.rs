@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use horolog_schemas::RawRecord;
+use rdkafka::message::Message;
 use serde::{Deserialize, Serialize};
 
 /// Bytes that a record costs besides its key and payload.
@@ -34,6 +35,16 @@ impl PartitionId {
 impl std::fmt::Display for PartitionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A message of the client as a record.
+pub fn raw_record(message: &impl Message) -> RawRecord<'_> {
+    RawRecord {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key(),
+        payload: message.payload(),
     }
 }
 

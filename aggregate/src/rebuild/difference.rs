@@ -18,8 +18,8 @@ use crate::tool_error::ToolError;
 /// What sums may differ by, relative to the sum of magnitudes.
 pub const SUM_TOLERANCE: f64 = 1e-9;
 
-/// Hour, tenant, metric.
-type Place = (u32, String, String);
+/// A metric in an hour: hour, tenant, metric.
+type MetricHour = (u32, String, String);
 
 /// What is compared of a metric in an hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,7 +54,7 @@ impl Summary {
 
 /// What is compared, by hour, tenant and metric.
 #[derive(Debug, Default)]
-pub struct Summaries(BTreeMap<Place, Summary>);
+pub struct Summaries(BTreeMap<MetricHour, Summary>);
 
 impl Summaries {
     /// Adds recomputed hours.
@@ -62,8 +62,8 @@ impl Summaries {
         for (group, hours) in recomputed.into_hours() {
             for (position, (key, summary)) in hours.keys.iter().zip(&hours.summaries).enumerate() {
                 let key = Key::decode(key).ok_or(crate::block::BlockError::Key)?;
-                let place = (key.hour, key.tenant_id.into_owned(), key.metric_name.into_owned());
-                let to = self.0.entry(place).or_insert(NOTHING);
+                let of = (key.hour, key.tenant_id.into_owned(), key.metric_name.into_owned());
+                let to = self.0.entry(of).or_insert(NOTHING);
                 to.count += summary.count;
                 to.late_count += if group.revised_at == 0 { 0 } else { summary.count };
                 to.sum += summary.sum;
@@ -133,22 +133,22 @@ pub struct Difference {
 
 /// What would change, by hour.
 pub fn between(stored: &Summaries, found: &Summaries, but_not: &BTreeSet<u32>) -> Vec<Difference> {
-    let places: BTreeSet<&Place> = stored.0.keys().chain(found.0.keys()).collect();
-    let difference = |place: &Place| {
-        let old = stored.0.get(place).unwrap_or(&NOTHING);
-        let new = found.0.get(place).unwrap_or(&NOTHING);
+    let all: BTreeSet<&MetricHour> = stored.0.keys().chain(found.0.keys()).collect();
+    let difference = |of: &MetricHour| {
+        let old = stored.0.get(of).unwrap_or(&NOTHING);
+        let new = found.0.get(of).unwrap_or(&NOTHING);
         (!old.equals(new)).then(|| Difference {
-            hour: show_hour(place.0),
-            tenant_id: place.1.clone(),
-            metric_name: place.2.clone(),
+            hour: show_hour(of.0),
+            tenant_id: of.1.clone(),
+            metric_name: of.2.clone(),
             count: (old.count, new.count),
             late_count: (old.late_count, new.late_count),
             sum: (old.sum, new.sum),
             values_differ: (old.min, old.max, old.buckets) != (new.min, new.max, new.buckets),
         })
     };
-    let places = places.into_iter().filter(|place| !but_not.contains(&place.0));
-    places.filter_map(difference).collect()
+    let all = all.into_iter().filter(|of| !but_not.contains(&of.0));
+    all.filter_map(difference).collect()
 }
 
 /// Prints what would change.

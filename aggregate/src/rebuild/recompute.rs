@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use horolog_schemas::{PartitionKey, pieces};
 
-use crate::block::{Place, metrics_hourly};
+use crate::block::{BatchOrigin, metrics_hourly};
 use crate::hours::Hours;
 use crate::late_batches::LateBatches;
 use crate::rows::{Group, Rows};
@@ -64,12 +64,12 @@ impl Recomputation {
             let topic = usize::try_from(group.topic)
                 .ok()
                 .and_then(|position| self.topics.get(position));
-            let place = Place {
+            let origin = BatchOrigin {
                 topic: topic.map_or("", String::as_str),
                 partition: group.partition,
                 write_epoch: epoch,
             };
-            let (block, of_group) = metrics_hourly(&hours, place, frame(group))?;
+            let (block, of_group) = metrics_hourly(&hours, origin, frame(group))?;
             parts.extend(block.pieces);
             for (hour, count) in of_group {
                 *records.entry(hour).or_default() += count;

@@ -8,27 +8,27 @@ use std::collections::BTreeMap;
 use super::statements::{End, Statements, UpkeepError};
 
 /// Samples that had been aggregated, by tenant and hour.
-pub type Samples = BTreeMap<(String, u32), u64>;
+pub type SamplesByHour = BTreeMap<(String, u32), u64>;
 
 /// Hours that are waited for; none to begin with.
 #[derive(Debug, Default)]
 pub struct Awaited {
-    samples: Samples,
+    samples: SamplesByHour,
     /// Where the aggregates of then end, by partition. A batch is in the ledger, as begun, before any of its aggregates is there.
     ends: BTreeMap<i32, End>,
 }
 
 impl Awaited {
     /// The hours that will stay short, once ingest has passed the mark; none before. To be asked before their raw rows are counted again.
-    pub async fn lost(&mut self, statements: &Statements) -> Result<Samples, UpkeepError> {
+    pub async fn lost(&mut self, statements: &Statements) -> Result<SamplesByHour, UpkeepError> {
         if self.samples.is_empty() || !is_passed(&self.ends, &statements.ends("ingest").await?) {
-            return Ok(Samples::new());
+            return Ok(SamplesByHour::new());
         }
         Ok(std::mem::take(&mut self.samples))
     }
 
     /// Sets a mark for hours that were seen to be short, unless one stands.
-    pub async fn wait_for(&mut self, short: Samples, statements: &Statements) -> Result<(), UpkeepError> {
+    pub async fn wait_for(&mut self, short: SamplesByHour, statements: &Statements) -> Result<(), UpkeepError> {
         if self.samples.is_empty() && !short.is_empty() {
             self.ends = statements.ends("aggregate").await?;
             self.samples = short;

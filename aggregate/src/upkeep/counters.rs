@@ -7,7 +7,7 @@ use clickhouse::Row;
 use horolog_stage::clock::now_ms;
 use serde::Deserialize;
 
-use super::awaited::Samples;
+use super::awaited::SamplesByHour;
 use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
@@ -22,7 +22,7 @@ pub struct Counters {
 
 /// The hours that are looked at: a span, of all tenants or of those named with their hours.
 #[derive(Debug, Default)]
-pub struct Scope {
+pub struct TenantHours {
     /// Start of the first hour, seconds since 1970.
     pub from: u32,
     /// End of the last hour.
@@ -44,17 +44,17 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings the hours of a scope up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, and adds
+    /// Brings hours up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, and adds
     /// all that do to `short`; none when all is done.
     pub async fn bring_up_to_date(
         &self,
-        scope: &Scope,
-        lost: &Samples,
-        short: &mut Samples,
+        of: &TenantHours,
+        lost: &SamplesByHour,
+        short: &mut SamplesByHour,
     ) -> Result<Option<u32>, UpkeepError> {
         let mut waiting = None;
         let mut due = Vec::new();
-        for counts in self.counts(scope).await? {
+        for counts in self.counts(of).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
                 Decision::Compute => due.push(counts),
@@ -77,14 +77,14 @@ impl Counters {
         Ok(waiting)
     }
 
-    async fn counts(&self, scope: &Scope) -> Result<Vec<HourCounts>, UpkeepError> {
+    async fn counts(&self, of: &TenantHours) -> Result<Vec<HourCounts>, UpkeepError> {
         let query = self
             .statements
             .query(include_str!("due_hours.sql"))
-            .param("from", scope.from)
-            .param("to", scope.to)
-            .param("tenants", &scope.tenants)
-            .param("hours", &scope.hours);
+            .param("from", of.from)
+            .param("to", of.to)
+            .param("tenants", &of.tenants)
+            .param("hours", &of.hours);
         self.statements.rows("count the samples of hours", query).await
     }
 
@@ -97,14 +97,14 @@ impl Counters {
         let query = self.statements.about(include_str!("stale_hours.sql"), job);
         let stale: Vec<Stale> = self.statements.rows("look for hours that follow", query).await?;
         if let (Some(first), Some(last)) = (stale.first(), stale.last()) {
-            let scope = Scope {
+            let following = TenantHours {
                 from: first.hour,
                 to: last.hour + crate::key::HOUR_S,
                 tenants: stale.iter().map(|_| job.tenant_id.clone()).collect(),
                 hours: stale.iter().map(|stale| stale.hour).collect(),
             };
             // One whose raw rows are not all there stays as it is: it is due for itself, or they are gone.
-            let followers = self.counts(&scope).await?.into_iter();
+            let followers = self.counts(&following).await?.into_iter();
             let followers = followers
                 .filter(|hour| hour.raw_samples >= hour.hourly_samples)
                 .collect();

@@ -11,9 +11,9 @@ use clickhouse::Row;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Deserialize;
 
-use super::progress::Progress;
+use super::duty::Duty;
+use super::progress::TaskProgress;
 use super::statements::{Statements, UpkeepError};
-use super::turn::Turn;
 use crate::key::HOUR_S;
 
 const TASK: &str = "days";
@@ -33,7 +33,7 @@ const NEXT_HOUR: &str = "\
 /// Rolls up.
 pub struct Days {
     pub(super) statements: Statements,
-    pub(super) turn: Turn,
+    pub(super) duty: Duty,
     /// Days before this are rolled up, seconds since 1970.
     pub(super) through_seconds: Gauge,
 }
@@ -46,15 +46,15 @@ struct Next {
 impl Days {
     /// Everything that is due now, with hours complete before `hours_end`, seconds since 1970.
     pub async fn round(&self, hours_end: u32) -> Result<(), UpkeepError> {
-        let mut progress = Progress::read(&self.statements, TASK).await?;
+        let mut progress = TaskProgress::read(&self.statements, TASK).await?;
         self.revised_days(&mut progress).await?;
         self.complete_days(&mut progress, start_of_day(hours_end)).await?;
         self.through_seconds.set(i64::from(progress.through));
         Ok(())
     }
 
-    async fn complete_days(&self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
-        while progress.through < end && self.turn.is_ours() {
+    async fn complete_days(&self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
+        while progress.through < end && self.duty.is_ours() {
             let day = self.next_day(progress.through).await?.unwrap_or(end).min(end);
             let next = day.saturating_add(DAY_S).min(end);
             if day < end {
@@ -66,7 +66,7 @@ impl Days {
         Ok(())
     }
 
-    async fn revised_days(&self, progress: &mut Progress) -> Result<(), UpkeepError> {
+    async fn revised_days(&self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
         let revised = progress.revised(&self.statements).await?;
         let mut spans: BTreeMap<u32, (Range<u32>, BTreeSet<&str>)> = BTreeMap::new();
         // Days that are not complete are rolled up once they are.
@@ -79,7 +79,7 @@ impl Days {
             tenants.insert(&hour.tenant_id);
         }
         for (span, tenants) in spans.into_values() {
-            if !self.turn.is_ours() {
+            if !self.duty.is_ours() {
                 return Ok(());
             }
             self.roll_up(span, &tenants).await?;

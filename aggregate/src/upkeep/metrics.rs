@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Its metrics; zero on members that do not have the turn.
+/// Its metrics; zero on members that do not have the duty.
 #[derive(Clone)]
 pub struct UpkeepMetrics {
     /// Hours of tenants whose counters were computed, revisions included.
@@ -22,7 +22,7 @@ pub struct UpkeepMetrics {
     pub counters_through_seconds: Gauge,
     /// Days before this are rolled up, seconds since 1970.
     pub days_through_seconds: Gauge,
-    /// Whether this member has the turn.
+    /// Whether this member has the duty.
     pub is_ours: Gauge,
 }
 

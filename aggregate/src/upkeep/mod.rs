@@ -1,18 +1,18 @@
 //! The upkeep: what is derived in the background from hours that are complete, and again when they are revised.
 //!
 //! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, incidents
-//! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Turn`]); it keeps nothing in
+//! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Duty`]); it keeps nothing in
 //! memory but what it waits for, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
 
 mod awaited;
 mod config;
 mod counters;
 mod days;
+mod duty;
 mod metrics;
 mod plan;
 mod progress;
 mod statements;
-mod turn;
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 
-use awaited::{Awaited, Samples};
+use awaited::{Awaited, SamplesByHour};
 pub use config::UpkeepConfig;
-use counters::{Counters, Scope};
+use counters::{Counters, TenantHours};
 use days::Days;
+pub use duty::Duty;
 use metrics::UpkeepMetrics;
-use progress::Progress;
+use progress::TaskProgress;
 use statements::{Statements, UpkeepError};
-pub use turn::Turn;
 
 use crate::config::Config;
 use crate::key::HOUR_S;
@@ -53,13 +53,13 @@ pub struct Upkeep {
     awaited_complete: Awaited,
     awaited_revised: Awaited,
     days: Days,
-    turn: Turn,
+    duty: Duty,
     interval: Duration,
 }
 
 impl Upkeep {
     /// As configured; does not connect.
-    pub fn new(config: &Config, turn: Turn, registry: &mut Registry) -> Result<Self, ConfigError> {
+    pub fn new(config: &Config, duty: Duty, registry: &mut Registry) -> Result<Self, ConfigError> {
         let (upkeep, topic) = (&config.upkeep, &config.source.metrics_topic);
         upkeep.validate()?;
         let statements = Statements::new(&config.clickhouse, upkeep, &config.delivery, topic)?;
@@ -67,7 +67,7 @@ impl Upkeep {
         Ok(Self {
             days: Days {
                 statements: statements.clone(),
-                turn: turn.clone(),
+                duty: duty.clone(),
                 through_seconds: metrics.days_through_seconds.clone(),
             },
             counters: Counters {
@@ -77,7 +77,7 @@ impl Upkeep {
             },
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),
-            turn,
+            duty,
             interval: Duration::from_secs(upkeep.interval_s),
         })
     }
@@ -88,7 +88,7 @@ impl Upkeep {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let is_ours = self.counters.config.enabled && self.turn.is_ours();
+            let is_ours = self.counters.config.enabled && self.duty.is_ours();
             self.counters.metrics.is_ours.set(i64::from(is_ours));
             if !is_ours {
                 continue;
@@ -112,7 +112,7 @@ impl Upkeep {
     }
 
     async fn counters_round(&mut self, end: u32) -> Result<(), UpkeepError> {
-        let mut progress = Progress::read(&self.counters.statements, COUNTERS).await?;
+        let mut progress = TaskProgress::read(&self.counters.statements, COUNTERS).await?;
         self.revised_hours(&mut progress).await?;
         self.complete_hours(&mut progress, end).await?;
         let metrics = &self.counters.metrics;
@@ -121,20 +121,20 @@ impl Upkeep {
     }
 
     /// Hours that became complete since the last time.
-    async fn complete_hours(&mut self, progress: &mut Progress, end: u32) -> Result<(), UpkeepError> {
+    async fn complete_hours(&mut self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
-        while progress.through < end && self.turn.is_ours() {
+        while progress.through < end && self.duty.is_ours() {
             let from = self.next_hour_with_rows(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
-            let scope = Scope {
+            let due = TenantHours {
                 from,
                 to,
-                ..Scope::default()
+                ..TenantHours::default()
             };
-            let mut short = Samples::new();
-            let waiting = self.counters.bring_up_to_date(&scope, &lost, &mut short).await?;
+            let mut short = SamplesByHour::new();
+            let waiting = self.counters.bring_up_to_date(&due, &lost, &mut short).await?;
             let through = waiting.unwrap_or(to);
             if through > progress.through {
                 self.report_types(from, through).await?;
@@ -155,23 +155,23 @@ impl Upkeep {
     }
 
     /// Hours that got late records since the last time.
-    async fn revised_hours(&mut self, progress: &mut Progress) -> Result<(), UpkeepError> {
+    async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
         let revised = progress.revised(&statements).await?;
         // Judged once for all of them: a mark that one part sets is not for another to use up.
         let lost = self.awaited_revised.lost(&statements).await?;
-        let mut short = Samples::new();
+        let mut short = SamplesByHour::new();
         for some in revised.hours.chunks(REVISIONS_A_ROUND) {
             let (Some(first), Some(last)) = (some.first(), some.last()) else {
                 continue;
             };
-            let scope = Scope {
+            let due = TenantHours {
                 from: first.hour,
                 to: last.hour + HOUR_S,
                 tenants: some.iter().map(|revised| revised.tenant_id.clone()).collect(),
                 hours: some.iter().map(|revised| revised.hour).collect(),
             };
-            self.counters.bring_up_to_date(&scope, &lost, &mut short).await?;
+            self.counters.bring_up_to_date(&due, &lost, &mut short).await?;
         }
         if short.is_empty() && progress.have_seen(&revised) {
             progress.save(&statements, COUNTERS).await?;

@@ -9,7 +9,7 @@ use super::statements::{Statements, UpkeepError};
 
 /// How far a task is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
-pub struct Progress {
+pub struct TaskProgress {
     /// Hours before this are done, seconds since 1970; 0: it has not begun.
     pub through: u32,
     /// Revisions up to here have been looked at, ms since 1970.
@@ -36,7 +36,7 @@ pub struct Revisions {
     until_ms: Option<i64>,
 }
 
-impl Progress {
+impl TaskProgress {
     /// That of a task.
     pub async fn read(statements: &Statements, task: &'static str) -> Result<Self, UpkeepError> {
         let query = "select toUInt32(argMax(u.through, u.inserted_at)) as through, \

@@ -1,6 +1,6 @@
-//! Reconciliation in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
+//! Verification in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
 //!
-//! One member of the group does it, whose turn the upkeep is too. An hour that was equal is looked at again only when the ledger
+//! One member of the group does it, whose duty the upkeep is too. An hour that was equal is looked at again only when the ledger
 //! counts more records for it; one that differs, every time. Never repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,12 +28,12 @@ use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
-use crate::upkeep::Turn;
+use crate::upkeep::Duty;
 
 /// Differences of a round that are logged one by one.
 const TOLD_MAX: usize = 20;
 
-/// `[verify]`: reconciliation in the running stage.
+/// `[verify]`: verification in the running stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VerifyConfig {
@@ -100,10 +100,10 @@ impl Metrics {
 }
 
 /// The task.
-pub struct Reconciliation {
+pub struct ContinuousVerification {
     verifier: Verifier,
     config: VerifyConfig,
-    turn: Turn,
+    duty: Duty,
     metrics: Metrics,
     /// What the ledger counted for hours that were equal.
     equal: BTreeMap<u32, u64>,
@@ -111,9 +111,9 @@ pub struct Reconciliation {
     told: BTreeSet<String>,
 }
 
-impl Reconciliation {
+impl ContinuousVerification {
     /// As configured; does not connect.
-    pub fn new(config: &Config, turn: Turn, registry: &mut Registry) -> Result<Self, ToolError> {
+    pub fn new(config: &Config, duty: Duty, registry: &mut Registry) -> Result<Self, ToolError> {
         if config.verify.hours == 0 {
             return Err(ToolError::Config(ConfigError::Invalid {
                 setting: "verify.hours".to_owned(),
@@ -128,7 +128,7 @@ impl Reconciliation {
                 patience: Duration::from_secs(config.verify.wait_s),
             },
             config: config.verify.clone(),
-            turn,
+            duty,
             metrics: Metrics::register(registry),
             equal: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -144,7 +144,7 @@ impl Reconciliation {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if !self.turn.is_ours() {
+            if !self.duty.is_ours() {
                 self.metrics.leave_to_others();
                 continue;
             }

@@ -18,7 +18,7 @@ use horolog_stage::completeness::{PartitionProgress, complete_hours_end};
 use horolog_stage::store::Store;
 use serde_json::json;
 
-pub use continuous::{Reconciliation, VerifyConfig};
+pub use continuous::{ContinuousVerification, VerifyConfig};
 pub use finding::{Finding, Span};
 pub use verifier::{Outcome, Verifier};
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use horolog_aggregate::block::{Place, metrics_hourly};
+use horolog_aggregate::block::{BatchOrigin, metrics_hourly};
 use horolog_aggregate::histogram::{Bucket, add_up};
 use horolog_aggregate::hours::Hours;
 use horolog_aggregate::partial::{Partial, Preaggregation};
@@ -26,7 +26,7 @@ const FRAME: TimeFrame = TimeFrame {
     believed_until_ms: i64::MAX,
     max_clock_skew_ms: i64::MAX,
 };
-const PLACE: Place<'_> = Place {
+const ORIGIN: BatchOrigin<'_> = BatchOrigin {
     topic: "metrics",
     partition: 0,
     write_epoch: 0,
@@ -95,7 +95,7 @@ pub fn combine() -> Step {
     let partials = partials(&batch());
     step(RECORDS, move || {
         let hours = Hours::combine(partials.clone());
-        drop(black_box(metrics_hourly(&hours, PLACE, FRAME).unwrap()));
+        drop(black_box(metrics_hourly(&hours, ORIGIN, FRAME).unwrap()));
     })
 }
 
@@ -113,6 +113,6 @@ fn dataflow(workers: usize) -> Step {
     let workers = Workers::start(workers, decode).unwrap();
     step(RECORDS, move || {
         let hours = workers.aggregate(batch.iter().cloned()).unwrap();
-        drop(black_box(metrics_hourly(&hours, PLACE, FRAME).unwrap()));
+        drop(black_box(metrics_hourly(&hours, ORIGIN, FRAME).unwrap()));
     })
 }

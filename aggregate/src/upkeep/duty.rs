@@ -1,4 +1,4 @@
-//! Whose turn it is to do the upkeep: the member that holds partition 0 of the topic, of which there is one at a time.
+//! Whose duty the upkeep is: the member that holds partition 0 of the topic, of which there is one at a time.
 //!
 //! In: the partitions that this member reports progress of, which it does for each batch and while a partition is idle. Out:
 //! whether partition 0 was among them of late. Two members that overlap for a while do the same work twice and harm nothing:
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use horolog_stage::clock::now_ms;
 
-/// The partition whose holder has the turn.
+/// The partition whose holder has the duty.
 const DECIDING_PARTITION: i32 = 0;
 /// A holder that reported nothing for so long has lost the partition, or has nothing that a revision could be made of.
 const HELD_FOR: Duration = Duration::from_secs(120);
 
 /// Shared between the stage and the upkeep.
 #[derive(Debug, Clone, Default)]
-pub struct Turn(Arc<AtomicI64>);
+pub struct Duty(Arc<AtomicI64>);
 
-impl Turn {
+impl Duty {
     /// This member reports progress of a partition.
     pub fn reported(&self, partition: i32) {
         if partition == DECIDING_PARTITION {
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_turn_follows_partition_0() {
-        let turn = Turn::default();
-        assert!(!turn.is_ours());
-        turn.reported(3);
-        assert!(!turn.is_ours());
-        turn.reported(0);
-        assert!(turn.clone().is_ours());
+    fn the_duty_follows_partition_0() {
+        let duty = Duty::default();
+        assert!(!duty.is_ours());
+        duty.reported(3);
+        assert!(!duty.is_ours());
+        duty.reported(0);
+        assert!(duty.clone().is_ours());
     }
 }
