@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use horolog_schemas::RawRecord;
 
-use super::{Completeness, Limits, Partition, STARVED_MAX};
+use super::{Completeness, Limits, Partition};
 use crate::plan::Plan;
 use crate::range::PartitionId;
 use crate::resolve::Resolved;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::delivery::Job;
 use crate::intent::{CommitMetadata, Committed};
 use crate::plan::{Begun, Facts, Gap, LedgerEnd};
 

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use horolog_stage::clock::now_ms;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -154,7 +155,7 @@ impl Exports {
     fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Export>, Problem> {
         let bucket = self.shelf.bucket_url().map(str::to_owned);
         let rows_per_file = self.config.rows_per_file;
-        let job = Job::new(id, spec, caller, request, bucket, rows_per_file, self.now_ms());
+        let job = Job::new(id, spec, caller, request, bucket, rows_per_file, now_ms());
         let mut known = lock(&self.known);
         let waiting = || {
             known
@@ -220,7 +221,7 @@ impl Exports {
                 "the export lies in a bucket that exports.s3 does not name any more: name it again to remove the export",
             ));
         }
-        self.register.remove(&job, self.now_ms()).await?;
+        self.register.remove(&job, now_ms()).await?;
         lock(&self.known).remove(&id);
         if let Err(error) = self.shelf.remove(&job).await {
             tracing::warn!(%id, %error, "files of an export that was removed are left, and tried again");
@@ -232,12 +233,6 @@ impl Exports {
     fn export(&self, caller: &Caller, id: Uuid) -> Result<Arc<Export>, Problem> {
         let export = lock(&self.known).get(&id).cloned();
         export.filter(|export| export.is_for(caller)).ok_or(Problem::NotFound)
-    }
-
-    /// Milliseconds since 1970.
-    pub fn now_ms(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn launch(self: &Arc<Self>, export: Arc<Export>) {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use horolog_stage::clock::now_ms;
 use tokio::sync::mpsc;
 
 use self::month::{MonthWriter, Signals};
@@ -213,13 +214,7 @@ impl Run<'_> {
         if job.state != State::Running {
             return Err(ExportError::Stopped);
         }
-        let written = manifest::write(
-            &self.exports.shelf,
-            &job,
-            self.exports.signer.as_ref(),
-            self.exports.now_ms(),
-        )
-        .await?;
+        let written = manifest::write(&self.exports.shelf, &job, self.exports.signer.as_ref(), now_ms()).await?;
         self.save(move |job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);
