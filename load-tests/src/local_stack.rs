@@ -218,7 +218,13 @@ impl LocalStack {
             return Ok(());
         }
         let verb = if self.keep { "down" } else { "wipe" };
-        let output = self.horolog(verb).output().await.context("cannot start horolog")?;
+        let agreed = (!self.keep).then_some("--yes");
+        let output = self
+            .horolog(verb)
+            .args(agreed)
+            .output()
+            .await
+            .context("cannot start horolog")?;
         if !output.status.success() {
             bail!(
                 "`horolog {verb} --data {}` failed: {}",

@@ -41,10 +41,8 @@ pub struct LogEnd {
     pub end: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
-    /// Whether there are records from `next_offset` on, or cannot be read, though nothing has come for long.
+    /// Whether nothing has come for long, though the log has records from `next_offset` on, or cannot be read there, or begins behind it.
     pub is_withheld: bool,
-    /// For so long nothing had come then, though there was room.
-    pub silent: Duration,
     /// Partitions of the topic.
     pub partitions: i32,
     /// When it was asked, ms since 1970.

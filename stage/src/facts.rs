@@ -17,9 +17,8 @@ use crate::range::{PartitionId, RecordMark};
 use crate::store::{Store, StoreError, classify};
 use crate::surviving_end::Search;
 
-/// Rows behind what is known are looked for in so many offsets at a time, as long as there are any. The tables' index knows the offsets of all partitions together: a
-/// partition whose offsets are behind those of others would pass over all that was stored of them since. What is not known of is one
-/// batch, whose rows are closer together.
+/// Rows behind what is known are looked for in so many offsets at a time, as long as there are any. The tables' index knows the offsets of all partitions
+/// together: without a bound, a partition with small offsets would read all rows of the others. What is not known of is one batch, whose rows are closer together.
 const WINDOW: i64 = 1 << 22;
 
 /// Why facts could not be had just now.

@@ -303,8 +303,8 @@ impl Partition {
         self.write_epoch = self.write_epoch.max(write_epoch);
     }
 
-    /// For how long nothing has come although there was room, as far as looks told. When a log was cut or deleted under it, librdkafka tells of that once, in the
-    /// queue of records that a pause empties, and fetches no more.
+    /// For how long nothing has come although there was room and it is not known to have all. When a log was cut or deleted under it, librdkafka tells of
+    /// that once, in the queue of records that a pause empties, and fetches no more.
     pub fn silent(&mut self, has_room: bool, now: Instant) -> Duration {
         if !has_room || self.is_full() {
             self.silent_since = None;
@@ -314,6 +314,11 @@ impl Partition {
         let known = self.silent_since.filter(|(offset, _)| *offset == next);
         let (_, since) = *self.silent_since.insert(known.unwrap_or((next, now)));
         now.saturating_duration_since(since)
+    }
+
+    /// The log has nothing more for it: that nothing comes is no silence.
+    pub fn has_all(&mut self) {
+        self.silent_since = None;
     }
 
     /// Whether a batch is under way.

@@ -69,6 +69,7 @@ fn run(seed: u64) {
             }
             97..99 => {
                 for job in dead_writers.drain(..) {
+                    world.begin(&job);
                     insert_parts(&mut world, &job, random.random_range(1..=3));
                 }
             }

@@ -304,6 +304,7 @@ fn separator(header: &Header) -> Option<&'static str> {
 fn header(head: &[u8]) -> Result<(Header, &[u8]), DetectError> {
     let (line, rest) = match head.iter().position(|&byte| byte == b'\n') {
         Some(end) => (&head[..end], &head[end + 1..]),
+        None if head.contains(&b'\r') && !head.ends_with(b"\r") => return Err(DetectError::CarriageReturns),
         None if head.len() >= HEAD_BYTES => return Err(DetectError::Header),
         None => (head, &[][..]),
     };

@@ -15,13 +15,12 @@ use super::options::ImportOptions;
 use super::output::{Output, Skip};
 use super::reading::{Listener, read};
 use super::report::{FileReport, sent};
-use super::shift::shift_to;
+use super::shift::{MICROS_A_DAY, shift_to};
 use super::source::Source;
 use crate::producer::{Delivered, ProduceError, Producer};
 
 /// How often the user is told that records are still under way at the end.
 const FINISH_ROUND: Duration = Duration::from_secs(5);
-const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Runs the import to its end.
 pub fn run(options: ImportOptions) -> anyhow::Result<()> {

@@ -4,6 +4,8 @@
 //! differences within and between files stay. Refuses a newest time that nobody measured at: moved to now, what was read as a wrong
 //! unit would look right. Never shows what is malformed: the import itself will.
 
+use std::ops::Range;
+
 use anyhow::{bail, ensure};
 use chrono::DateTime;
 use horolog_schemas::{AuditEvent, MetricSample};
@@ -15,9 +17,10 @@ use super::output::{Output, Skip};
 use super::reading::{Listener, read};
 use super::source::Source;
 
-/// 1980, in microseconds: what is older was a number of days, or of something else than seconds.
-const MEASURED_SINCE: i64 = 315_532_800_000_000;
-const MICROS_A_DAY: i64 = 86_400_000_000;
+/// From 1970 to 1980, in microseconds, is what was a number of days, or of something else than seconds.
+const ANOTHER_UNIT: Range<i64> = 0..315_532_800_000_000;
+/// Microseconds.
+pub const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// The shift in microseconds; 0 when there is no metric.
 pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Result<i64> {
@@ -34,7 +37,7 @@ pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Resu
         let _ = read(source, mapping, &ProgressBar::hidden(), &mut newest);
         if let Newest(Some(time)) = newest {
             ensure!(
-                (MEASURED_SINCE..now + MICROS_A_DAY).contains(&time),
+                time < now + MICROS_A_DAY && !ANOTHER_UNIT.contains(&time),
                 "--shift-to-now: the newest time of {} is {}; correct that line, or import without it",
                 source.display(),
                 DateTime::from_timestamp_micros(time).map_or_else(|| time.to_string(), |time| time.to_rfc3339()),

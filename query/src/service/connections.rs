@@ -3,7 +3,7 @@
 //! Enters: an accepted socket. Leaves: the stream that HTTP is spoken on, which holds its place until it is closed; or the socket is
 //! closed at once, because a caller who is told nothing would wait. The time to a request is limited by hyper, but only once it
 //! knows which HTTP is spoken: whoever sends nothing, or half of the words that HTTP/2 begins with, is limited here; so is whoever
-//! reads nothing of what is sent, which nothing else limits.
+//! reads nothing of what is sent over HTTP/1, which nothing else limits.
 
 use std::io;
 use std::pin::Pin;

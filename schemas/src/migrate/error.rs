@@ -12,7 +12,7 @@ pub enum MigrateError {
     /// A parameter that makes no sense.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A retention below its floor.
+    /// A retention that is not possible.
     #[error(transparent)]
     Retention(#[from] RetentionError),
     /// The server refused something, or cannot be reached.

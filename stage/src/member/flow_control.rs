@@ -13,7 +13,7 @@ use crate::range::PartitionId;
 /// How long polling may rest because everything is full, before partitions are paused: a pause throws fetched records away.
 const STALL_MAX: Duration = Duration::from_millis(500);
 /// A partition that goes on while memory is full leaves that to the next when it has had no record for so long.
-const EXEMPT_SILENT_MAX: Duration = Duration::from_secs(2);
+const EXEMPT_SILENT_MAX: Duration = Duration::from_secs(20);
 
 impl Member {
     /// Whether polling rests just now.

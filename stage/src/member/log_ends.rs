@@ -18,8 +18,6 @@ use crate::stage::Progress;
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// So long nothing has to come, though there is room, before the log is asked whether there is anything.
 const SILENT_MAX: Duration = Duration::from_secs(30);
-/// What was fetched before it was deleted may still be in a queue for less.
-const DELETED_MAX: Duration = Duration::from_secs(10);
 
 impl Member {
     /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
@@ -84,16 +82,18 @@ impl Member {
             return self.start_anew(&[slot]);
         }
         let next = partition.next_offset();
-        let is_deleted = next < log_end.start && log_end.silent >= DELETED_MAX;
-        if next == log_end.next_offset && (is_deleted || log_end.is_withheld) {
+        if next == log_end.next_offset && log_end.is_withheld {
             tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
             drop(assignments);
             let (offset, times) = self.stuck.entry(slot).or_insert((next, 0));
             (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
             return self.start_anew(&[slot]);
         }
-        if self.stuck.get(&slot).is_some_and(|&(offset, _)| next > offset) {
+        if self.stuck.get(&slot).is_some_and(|&(offset, _)| next != offset) {
             self.stuck.remove(&slot);
+        }
+        if next >= log_end.end || log_end.is_read {
+            partition.has_all();
         }
         let has_come_to = |life: &Life| life.log_epoch > partition.log_epoch() && partition.committed() >= life.start;
         if let Some(life) = self.options.lives.of(&partition.id).filter(has_come_to) {
@@ -155,17 +155,18 @@ impl Question {
         let bounds = probe.bounds(&self.id)?;
         let is_there = (bounds.start..bounds.stable_end).contains(&self.next_offset);
         let is_silent = self.silent >= SILENT_MAX;
-        // A record that cannot be read keeps those behind it back as well as one that librdkafka does not ask for.
         let has_more = match is_there && (self.is_at_rest || is_silent) {
-            true => probe.has_record_from(&self.id, self.next_offset),
-            false => Ok(true),
+            true => Some(probe.has_record_from(&self.id, self.next_offset)),
+            false => None,
         };
+        let has_none = matches!(has_more, Some(Ok(false)));
+        // What cannot be read keeps what is behind it back, as what librdkafka does not ask for.
+        let is_kept_back = self.next_offset < bounds.start || (has_more.is_some() && !has_none);
         Ok(LogEnd {
             start: bounds.start,
             end: bounds.end,
-            is_withheld: is_there && is_silent && !matches!(has_more, Ok(false)),
-            is_read: is_there && self.is_at_rest && bounds.stable_end == bounds.end && !has_more?,
-            silent: self.silent,
+            is_withheld: is_silent && is_kept_back,
+            is_read: has_none && self.is_at_rest && bounds.stable_end == bounds.end,
             partitions,
             asked_at_ms,
             next_offset: self.next_offset,

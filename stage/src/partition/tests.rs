@@ -87,6 +87,10 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
         Duration::ZERO,
         "and counts anew"
     );
+    assert_eq!(partition.silent(true, begun + 4 * wait), wait);
+    partition.has_all();
+    let after = partition.silent(true, begun + 5 * wait);
+    assert_eq!(after, Duration::ZERO, "there was nothing to come");
     for offset in [11, 12] {
         partition.push(&record(offset), &LIMITS, begun, NOW_MS);
     }

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::world::World;
 use crate::delivery::{Delivered, How, Job};
 use crate::partition::{Completeness, Limits, Partition, Wanted};
-use crate::plan::{Beginning, Begun, decide};
+use crate::plan::{Beginning, decide};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
@@ -119,12 +119,7 @@ impl Life {
     pub(super) fn deliver(&mut self, world: &mut World, random: &mut StdRng) {
         let Some(job) = &self.job else { return };
         let parts_done = random.random_range(0..=4);
-        if !world.by_offset {
-            world.begun.push(Begun {
-                start: job.range.start,
-                intent: job.intent,
-            });
-        }
+        world.begin(job);
         insert_parts(world, job, parts_done);
         if parts_done == 4 {
             if job.how != How::Fresh && world.by_offset {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::delivery::Job;
 use crate::intent::{CommitMetadata, Committed};
 use crate::plan::{Begun, Facts, Gap, LedgerEnd};
 
@@ -87,6 +88,16 @@ impl World {
         self.epochs.retain(|&start, _| start < end);
         self.begun.retain(|begun| begun.start < end);
         self.tokens.clear();
+    }
+
+    /// Who writes rows that do not tell their records enters the batch in the ledger first.
+    pub(super) fn begin(&mut self, job: &Job) {
+        if !self.by_offset {
+            self.begun.push(Begun {
+                start: job.range.start,
+                intent: job.intent,
+            });
+        }
     }
 
     /// The read-back of a recovered range: one copy of each record, and of each one.

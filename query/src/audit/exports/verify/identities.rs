@@ -19,7 +19,9 @@ pub struct Identities {
 impl Identities {
     /// With files of its own, which vanish with it.
     pub fn new() -> io::Result<Self> {
-        let file = |_| Ok(BufWriter::with_capacity(4096, tempfile::tempfile()?));
+        let refused =
+            |error: io::Error| io::Error::new(error.kind(), format!("no temporary file in TMPDIR or /tmp: {error}"));
+        let file = |_| Ok(BufWriter::with_capacity(4096, tempfile::tempfile().map_err(refused)?));
         Ok(Self {
             files: (0..FILES).map(file).collect::<io::Result<_>>()?,
         })
