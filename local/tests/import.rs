@@ -130,7 +130,7 @@ fn several_formats_packed_and_plain_go_in_one_import() {
     assert!(
         imported
             .err
-            .contains("load.csv: metrics-csv, metric `load` of service `web`"),
+            .contains("load.csv: metrics-csv, metric `load`, service `web`"),
         "{imported:?}"
     );
     assert!(

@@ -3,20 +3,13 @@
 //! Enters: the first bytes of a file, unpacked. Leaves: how it is to be read, with a parser that knows its header, or why
 //! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
 
-use horolog_schemas::AuditEvent;
-
-use super::cloudtrail;
 use super::fields::Fields;
 use super::header::{Header, HeaderError, is_time_name};
-use super::json_documents;
 use super::lines::{LINE_BYTES_MAX, trim_line};
 use super::mapping::{Format, Mapping, SourceName};
-use super::metrics_csv::{MetricsCsv, MetricsCsvError};
 use super::metrics_long::{MetricsLong, MetricsLongError};
 use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES, text_columns};
-use super::ndjson;
-use super::output::{Output, Skip};
-use super::windows_events;
+use super::parser::{Parser, starts_with_records};
 
 /// How many bytes of a file are looked at: as many as its first line may have.
 pub const HEAD_BYTES: usize = LINE_BYTES_MAX;
@@ -72,27 +65,10 @@ pub enum Shape {
         /// Lines before the first record.
         header_lines: u64,
         /// What reads the others.
-        parser: Box<Parser>,
+        parser: Parser,
     },
     /// CloudTrail as delivered: see [`json_documents`].
     CloudtrailDocuments,
-}
-
-/// What reads the lines of a file.
-#[derive(Debug)]
-pub enum Parser {
-    /// See [`MetricsCsv`].
-    MetricsCsv(MetricsCsv),
-    /// See [`MetricsLong`].
-    MetricsLong(MetricsLong),
-    /// See [`MetricsWide`].
-    MetricsWide(MetricsWide),
-    /// One CloudTrail event, or one delivered document, a line.
-    Cloudtrail,
-    /// One event of Windows a line.
-    WindowsEvents,
-    /// One record a line.
-    Ndjson,
 }
 
 /// Why a file cannot be read at all.
@@ -125,8 +101,11 @@ pub enum DetectError {
     #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
     Header,
     /// Not a file with one metric.
-    #[error(transparent)]
-    MetricsCsv(#[from] MetricsCsvError),
+    #[error("metrics-csv takes a time column and a column `value`, the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
+    SeveralMetrics {
+        /// The columns that there are.
+        found: Vec<String>,
+    },
     /// Not a file with a sample a line.
     #[error(transparent)]
     MetricsLong(#[from] MetricsLongError),
@@ -152,47 +131,33 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
     };
     let shape = match format {
         Format::Cloudtrail if is_document(&head[first..]) => Shape::CloudtrailDocuments,
-        Format::Cloudtrail => Shape::Lines {
-            header_lines: 0,
-            parser: Box::new(Parser::Cloudtrail),
-        },
+        Format::Cloudtrail => Shape::lines(0, Parser::Cloudtrail),
         Format::WindowsEvents | Format::Ndjson if head[first] == b'[' || is_document(&head[first..]) => {
             return Err(DetectError::JsonOverLines);
         }
-        Format::WindowsEvents => Shape::Lines {
-            header_lines: 0,
-            parser: Box::new(Parser::WindowsEvents),
-        },
-        Format::Ndjson => Shape::Lines {
-            header_lines: 0,
-            parser: Box::new(Parser::Ndjson),
-        },
-        Format::MetricsCsv => {
+        Format::WindowsEvents => Shape::lines(0, Parser::WindowsEvents),
+        Format::Ndjson => Shape::lines(0, Parser::Ndjson),
+        Format::MetricsCsv | Format::MetricsLong => {
             let (header, _) = header(head)?;
-            let parser = Parser::MetricsCsv(MetricsCsv::new(&header, source, mapping)?);
-            Shape::Lines {
-                header_lines: 1,
-                parser: Box::new(parser),
+            if format == Format::MetricsCsv && !(header.cells.len() == 2 && header.value().is_some()) {
+                return Err(DetectError::SeveralMetrics { found: header.cells });
             }
-        }
-        Format::MetricsLong => {
-            let (header, _) = header(head)?;
-            let parser = Parser::MetricsLong(MetricsLong::new(&header, source, mapping)?);
-            Shape::Lines {
-                header_lines: 1,
-                parser: Box::new(parser),
-            }
+            let parser = MetricsLong::new(&header, source, mapping)?;
+            Shape::lines(1, Parser::MetricsLong(Box::new(parser)))
         }
         Format::MetricsWide => {
             let (header, rest) = header(head)?;
-            let parser = Parser::MetricsWide(MetricsWide::new(&header, first_lines(rest), source, mapping)?);
-            Shape::Lines {
-                header_lines: 1,
-                parser: Box::new(parser),
-            }
+            let parser = MetricsWide::new(&header, first_lines(rest), source, mapping)?;
+            Shape::lines(1, Parser::MetricsWide(Box::new(parser)))
         }
     };
     Ok(Plan { format, shape })
+}
+
+impl Shape {
+    fn lines(header_lines: u64, parser: Parser) -> Self {
+        Self::Lines { header_lines, parser }
+    }
 }
 
 impl Plan {
@@ -200,61 +165,9 @@ impl Plan {
     pub fn description(&self) -> String {
         let detail = match &self.shape {
             Shape::CloudtrailDocuments => "as delivered".to_owned(),
-            Shape::Lines { parser, .. } => match parser.as_ref() {
-                Parser::MetricsCsv(parser) => parser.description(),
-                Parser::MetricsLong(parser) => parser.description(),
-                Parser::MetricsWide(parser) => parser.description(),
-                Parser::Cloudtrail | Parser::WindowsEvents => "an event a line".to_owned(),
-                Parser::Ndjson => "a record a line".to_owned(),
-            },
+            Shape::Lines { parser, .. } => parser.description(),
         };
         format!("{}, {detail}", self.format)
-    }
-}
-
-impl Parser {
-    /// Reads one line. Blank lines are nothing.
-    pub fn line(&mut self, line: &[u8], mapping: &Mapping, output: &mut dyn Output) {
-        let Ok(line) = std::str::from_utf8(line) else {
-            return output.skip(Skip::NotUtf8);
-        };
-        if line.trim().is_empty() {
-            return;
-        }
-        match self {
-            Self::MetricsCsv(parser) => parser.line(line, output),
-            Self::MetricsLong(parser) => parser.line(line, output),
-            Self::MetricsWide(parser) => parser.line(line, output),
-            Self::Ndjson => ndjson::line(line, mapping, output),
-            Self::WindowsEvents => audit_event(windows_events::audit_event(line, mapping), output),
-            Self::Cloudtrail if starts_with_records(line.trim_start().as_bytes()) => {
-                cloudtrail_document(line, mapping, output)
-            }
-            Self::Cloudtrail => cloudtrail_event(line, mapping, output),
-        }
-    }
-}
-
-/// Gives one CloudTrail event to the output, or why it is none.
-pub fn cloudtrail_event(json: &str, mapping: &Mapping, output: &mut dyn Output) {
-    audit_event(cloudtrail::audit_event(json, mapping), output);
-}
-
-fn audit_event(read: Result<AuditEvent, Skip>, output: &mut dyn Output) {
-    match read {
-        Ok(event) => output.audit(&event),
-        Err(skip) => output.skip(skip),
-    }
-}
-
-/// A whole delivered document on one line of a file of events.
-fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
-    let read = json_documents::read(line.as_bytes(), |_, json| {
-        cloudtrail_event(json, mapping, output);
-        true
-    });
-    if let Err(error) = read {
-        output.skip(error.into());
     }
 }
 
@@ -338,12 +251,6 @@ fn is_document(json: &[u8]) -> bool {
     starts_with_records(json) || first_line.trim_ascii() == b"{"
 }
 
-/// `{"Records"`, with spaces anywhere.
-fn starts_with_records(json: &[u8]) -> bool {
-    json.strip_prefix(b"{")
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"Records\""))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -360,8 +267,8 @@ mod tests {
     fn tells_the_formats_apart_by_their_beginning() {
         let delivered = Ok("cloudtrail, as delivered".to_owned());
         for (head, description) in [
-            ("timestamp,value\n1,2\n", "metrics-csv, metric `cpu` of service `web`"),
-            ("Time,VALUE\r\n", "metrics-csv, metric `cpu` of service `web`"),
+            ("timestamp,value\n1,2\n", "metrics-csv, metric `cpu`, service `web`"),
+            ("Time,VALUE\r\n", "metrics-csv, metric `cpu`, service `web`"),
             (
                 "time,pod,a,b\n1,p,2,3",
                 "metrics-wide, metric columns: 2, the service has a column",

@@ -2,7 +2,8 @@
 //!
 //! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
 //! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label. What the user says goes
-//! before what the file says; without a column for the metric its name is the file's stem. An empty value is no observation.
+//! before what the file says; without a column for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
+//! pipeline is what rejects and counts them. An empty value is no observation.
 
 use horolog_schemas::MetricSample;
 
@@ -23,7 +24,7 @@ pub struct MetricsLong {
     labels: Vec<(usize, String)>,
     fields: Fields,
     /// What is the same for all samples.
-    common: Box<MetricSample>,
+    common: MetricSample,
     sample: MetricSample,
 }
 
@@ -62,7 +63,7 @@ impl MetricsLong {
             }
         }
         roles.retain(|(_, role)| !is_said(*role, mapping));
-        let common = Box::new(mapping.sample(source));
+        let common = mapping.sample(source);
         Ok(Self {
             cells: header.cells.len(),
             time,
@@ -70,7 +71,7 @@ impl MetricsLong {
             roles,
             labels,
             fields: Fields::default(),
-            sample: MetricSample::clone(&common),
+            sample: common.clone(),
             common,
         })
     }
@@ -116,7 +117,9 @@ impl MetricsLong {
         if value.is_empty() {
             return Err(Skip::EmptyCell);
         }
-        self.sample.clone_from(&self.common);
+        if !self.roles.is_empty() || !self.labels.is_empty() {
+            self.sample.clone_from(&self.common);
+        }
         self.sample.time = parse_micros(time).ok_or_else(|| Skip::Time { text: excerpt(time) })?;
         self.sample.value = value.parse().map_err(|_| Skip::Number {
             column: "value".to_owned(),
@@ -174,6 +177,7 @@ fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
 #[cfg(test)]
 mod tests {
     use horolog_schemas::MetricType;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::import::output::Collected;
@@ -256,5 +260,89 @@ time,metric_name,type,service,unit,host,value
     fn a_header_without_a_value_says_so() {
         let error = MetricsLong::new(&Header::new("time,metric"), &source("a/b.csv"), &mapping(&[])).unwrap_err();
         assert!(error.to_string().contains("a column `value`"), "{error}");
+    }
+
+    #[test]
+    fn the_file_names_the_metric_and_the_folder_the_service() {
+        let output = read("timestamp,value\n2014-02-14 14:30:00,0.132\n", &[]);
+        let expected = MetricSample {
+            tenant_id: "demo".into(),
+            time: 1_392_388_200_000_000,
+            metric_name: "export".into(),
+            metric_type: MetricType::Gauge,
+            service_id: "web".into(),
+            value: 0.132,
+            labels: [("source_file".to_owned(), "web/export.csv".to_owned())].into(),
+            ..MetricSample::default()
+        };
+        assert_eq!(output.metrics, [expected]);
+    }
+
+    #[test]
+    fn flags_go_before_the_names_of_files() {
+        let flags = [
+            "--tenant",
+            "t",
+            "--service",
+            "s",
+            "--environment",
+            "e",
+            "--metric",
+            "m",
+            "--unit",
+            "u",
+            "--metric-type",
+            "counter",
+            "--time-column",
+            "when",
+        ];
+        let sample = read("value,when\n3,1392388200.5\n", &flags).metrics.remove(0);
+        assert_eq!(
+            (
+                sample.tenant_id.as_str(),
+                sample.service_id.as_str(),
+                sample.environment.as_str()
+            ),
+            ("t", "s", "e")
+        );
+        assert_eq!((sample.metric_name.as_str(), sample.unit.as_str()), ("m", "u"));
+        assert_eq!(
+            (sample.metric_type, sample.time, sample.value),
+            (MetricType::Counter, 1_392_388_200_500_000, 3.0)
+        );
+    }
+
+    #[test]
+    fn not_a_number_is_a_sample_and_empty_is_not() {
+        let output = read("time,value\n1,NaN\n2,\n3,-inf\n4,1e3\n", &[]);
+        assert!(output.metrics[0].value.is_nan());
+        assert_eq!(
+            output.metrics[1..].iter().map(|s| s.value).collect::<Vec<_>>(),
+            [f64::NEG_INFINITY, 1000.0]
+        );
+        assert_eq!(output.skips, [Skip::EmptyCell]);
+    }
+
+    #[test]
+    fn a_bad_line_is_skipped_with_its_reason_and_the_next_is_read() {
+        let output = read("time,value\n1,a\nnoon,1\n1\n1,2,3\n5,5\n", &[]);
+        assert_eq!(output.metrics.len(), 1);
+        assert_eq!(
+            output.skips.iter().map(Skip::reason).collect::<Vec<_>>(),
+            [
+                "no number",
+                "no time",
+                "wrong number of columns",
+                "wrong number of columns"
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_gives_one_sample_or_one_skip(line in "\\PC{0,40}") {
+            let output = read(&format!("time,value\n{line}\n"), &[]);
+            prop_assert_eq!(output.metrics.len() + output.skips.len(), 1);
+        }
     }
 }

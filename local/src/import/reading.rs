@@ -7,11 +7,12 @@ use std::io::BufRead;
 
 use indicatif::ProgressBar;
 
-use super::detect::{DetectError, Plan, Shape, cloudtrail_event, plan};
+use super::detect::{DetectError, Plan, Shape, plan};
 use super::json_documents;
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use super::mapping::Mapping;
 use super::output::{Output, Skip};
+use super::parser::cloudtrail_event;
 use super::source::Source;
 
 /// An output that is told where in the file it is, and can end the reading.

@@ -183,3 +183,31 @@ fn a_history_that_was_imported_twice_is_exported_once() {
     let said = assert_verifies(&folder, &[]);
     assert!(said.contains("2400 later copies of events were left out"), "{said}");
 }
+
+/// More rows match than are looked up one by one: then copies are looked for among all of the tenant.
+#[test]
+fn of_a_filter_that_lets_much_through_later_copies_are_left_out_as_well() {
+    insert_history("much", 105, 60_000);
+    let bed = Bed::shared();
+    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
+                   log_epoch";
+    bed.execute(&format!(
+        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
+         select {columns}, kafka_offset + 60000, now64(3) from audit_logs where kafka_partition = 105 and kafka_offset in (5, 30000)"
+    ));
+    vouch(105, 60_000);
+    announce(105);
+    let service = ready(bed, &[]);
+    let asked = json!({"format": "parquet", "filter": {"action": "doc.delete", "from": "2024-01-01"}});
+    let few = json!({"format": "parquet", "filter": {"resource_id": "5", "resource_type": "doc"}});
+    let all = json!({"format": "parquet", "filter": {"from": "2024-01-01"}});
+    for (asked, rows, planned) in [(all, 60_000, 60_002), (asked, 30_000, 30_001), (few, 600, 601)] {
+        let (made, folder) = export(&service, "much", &asked);
+        assert_eq!(
+            (&made["rows"], &made["rows_planned"]),
+            (&json!(rows), &json!(planned)),
+            "{asked}"
+        );
+        assert_verifies(&folder, &[]);
+    }
+}
