@@ -41,6 +41,8 @@ pub struct LogEnd {
     pub end: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
+    /// Whether the log had nothing to hand out from `next_offset` on: it ends there, for readers of what is committed.
+    pub has_nothing: bool,
     /// Whether nothing has come for long, though the log has records from `next_offset` on, or cannot be read there, or begins behind it.
     pub is_withheld: bool,
     /// Partitions of the topic.

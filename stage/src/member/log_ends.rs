@@ -92,7 +92,7 @@ impl Member {
         if self.stuck.get(&slot).is_some_and(|&(offset, _)| next != offset) {
             self.stuck.remove(&slot);
         }
-        if next >= log_end.end || log_end.is_read {
+        if next == log_end.next_offset && log_end.has_nothing {
             partition.has_all();
         }
         let has_come_to = |life: &Life| life.log_epoch > partition.log_epoch() && partition.committed() >= life.start;
@@ -165,6 +165,7 @@ impl Question {
         Ok(LogEnd {
             start: bounds.start,
             end: bounds.end,
+            has_nothing: has_none || self.next_offset >= bounds.stable_end,
             is_withheld: is_silent && is_kept_back,
             is_read: has_none && self.is_at_rest && bounds.stable_end == bounds.end,
             partitions,
