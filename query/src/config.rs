@@ -87,7 +87,7 @@ pub struct LimitsConfig {
     pub request_timeout_s: u64,
     /// Requests for data that are answered at the same time; more wait.
     pub concurrent_requests_max: usize,
-    /// Those among them with the same key.
+    /// Those among them with the same key; and as many downloads of exports, which are not among them.
     pub concurrent_requests_per_caller_max: usize,
     /// How long a request waits for its place before it is told to come back. Milliseconds; 0 to be told at once.
     pub admission_wait_ms_max: u64,

@@ -2,14 +2,15 @@
 //!
 //! Enters: who asks. Leaves: a place, held until it is dropped, also when the caller goes away. Guarantees: a caller who asks for everything
 //! at once leaves room for others, since only requests within the caller's own share wait for a common place. Who finds no place waits in
-//! the order of asking, for a bounded time and with a bounded number of others; who goes away leaves the queue.
+//! the order of asking, for a bounded time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as
+//! their readers, have places of their own, as many for each caller.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::Problem;
 use crate::api::places::{Place, Places};
@@ -20,6 +21,7 @@ use crate::config::LimitsConfig;
 pub struct Admission {
     all: Arc<Semaphore>,
     callers: Places<String>,
+    downloads: Places<String>,
     waiting: Places<String>,
     wait_max: Duration,
 }
@@ -37,6 +39,7 @@ impl Admission {
         Self {
             all: Arc::new(Semaphore::new(limits.concurrent_requests_max)),
             callers: Places::new(limits.concurrent_requests_per_caller_max),
+            downloads: Places::new(limits.concurrent_requests_per_caller_max),
             waiting: Places::new(limits.waiting_requests_per_caller_max),
             wait_max: Duration::from_millis(limits.admission_wait_ms_max),
         }
@@ -60,6 +63,13 @@ impl Admission {
             _of_all: of_all,
             _of_caller: of_caller,
         })
+    }
+
+    /// A place for a download of a caller, or the advice to come back.
+    pub async fn admit_download(&self, caller: &str, own_max: Option<NonZeroU32>) -> Result<Place, Problem> {
+        let (places, taken) = self.share(own_max);
+        let place = timeout(self.wait_max, self.downloads.take_of(caller.to_owned(), places)).await;
+        place.ok().and_then(Result::ok).ok_or(Problem::Busy(taken))
     }
 
     /// How many places a caller has, and what it means that all are taken.
@@ -113,6 +123,17 @@ mod tests {
         drop(held);
         assert!(admission.admit("a", None).await.is_ok());
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn downloads_take_no_place_of_requests_and_each_caller_has_so_many() {
+        let admission = admission(0);
+        let one = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap();
+        let refused = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap_err();
+        assert!(matches!(refused, Problem::Busy(reason) if reason.contains("of this key")));
+        assert!(admission.admit("a", NonZeroU32::new(1)).await.is_ok());
+        drop(one);
+        assert!(admission.admit_download("a", NonZeroU32::new(1)).await.is_ok());
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use crate::access::Principal;
 use crate::access::gate::Gate;
 use crate::api::admission::{Admission, Admitted};
 use crate::api::cursor::CursorKey;
+use crate::api::places::Place;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::queue::Exports;
 use crate::audit::months::Months;
@@ -76,5 +77,13 @@ impl Api {
         let facts = principal.facts();
         let own_max = facts.limits.concurrent_requests_max;
         self.admission.admit(&facts.identity.to_string(), own_max).await
+    }
+
+    /// A place among the downloads of a caller, held until it is dropped.
+    pub async fn admit_download(&self, principal: &Principal) -> Result<Place, Problem> {
+        let facts = principal.facts();
+        let own_max = facts.limits.concurrent_requests_max;
+        let caller = facts.identity.to_string();
+        self.admission.admit_download(&caller, own_max).await
     }
 }
