@@ -25,7 +25,7 @@ pub struct Cli {
 enum Command {
     /// Send records by a schedule; measure until they are acknowledged, stored and in the hourly answer.
     Run(Box<run::RunOptions>),
-    /// Find the highest rate that holds the objectives [default: stored:p99<=1s].
+    /// Find the highest rate that holds the objectives [default: stored:p99<=1s]; --rate is the first step's, --duration each step's.
     Knee(Box<knee::KneeOptions>),
     /// A long run that fails when memory, lag or latency grows.
     Soak(Box<run::RunOptions>),
@@ -33,7 +33,7 @@ enum Command {
     Chaos(Box<run::ChaosOptions>),
     /// Compare two results folders, or run two configurations alternately and compare them.
     Compare(compare::CompareOptions),
-    /// Send recorded records again, with their gaps.
+    /// Send recorded records again, with their gaps; --rate, --schedule, --duration and what records are like do not count.
     Replay(Box<run::ReplayOptions>),
     /// Add up what several testers measured at the same time.
     Merge(merge::MergeOptions),

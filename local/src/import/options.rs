@@ -18,8 +18,9 @@ use crate::stack::{Phase, StackState};
 A file may be plain or packed with gzip; - is the standard input. Times are RFC 3339 (without a zone: UTC) or numbers since 1970 \
 in seconds, milliseconds, microseconds or nanoseconds.
 
-Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id) every other column is a metric of that \
-service; without one, every column is a service, and the metric is named after the file. --columns says it yourself.
+Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id) every other column of numbers is a \
+metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
+--columns. Columns of text become labels.
 
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
 skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \

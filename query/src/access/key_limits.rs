@@ -33,7 +33,7 @@ pub struct KeyLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
     pub statement_result_rows_max: Option<NonZeroU64>,
-    /// Requests for data that are answered at the same time; more wait.
+    /// Requests for data that are answered at the same time, and as many downloads of exports; more wait.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, nullable = false, minimum = 1)]

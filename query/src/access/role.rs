@@ -23,7 +23,7 @@ pub enum Permission {
     /// Make and fetch exports of audit events.
     #[serde(rename = "audit:export")]
     ExportAudit,
-    /// See restricted fields (values before and after, metadata) as they are.
+    /// See restricted fields (values before and after, sessions, metadata) as they are.
     #[serde(rename = "restricted:read")]
     ReadRestricted,
     /// See how the system is: lag, ledger, storage.
