@@ -37,6 +37,12 @@ impl Awaited {
     }
 }
 
+/// Whether there may be aggregates whose raw rows are still to come.
+pub async fn ingest_is_behind(statements: &Statements) -> Result<bool, UpkeepError> {
+    let aggregated = statements.ends("aggregate").await?;
+    Ok(!is_passed(&aggregated, &statements.ends("ingest").await?))
+}
+
 /// Whether ingest has stored all that had been aggregated.
 fn is_passed(aggregated: &BTreeMap<i32, End>, stored: &BTreeMap<i32, End>) -> bool {
     let has_passed = |(partition, end)| stored.get(partition).is_some_and(|stored| stored >= end);

@@ -13,6 +13,9 @@ use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
 use super::statements::{Statements, UpkeepError};
 
+/// So many tenants may fail in a round without keeping the others from theirs; more, and it is the server.
+const FAILED_TENANTS_MAX: usize = 3;
+
 /// Computes.
 pub struct Counters {
     pub(super) statements: Statements,
@@ -44,8 +47,8 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings hours up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, and adds
-    /// all that do to `short`; none when all is done.
+    /// Brings hours up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, or could not be
+    /// computed, and adds all that do to `short`; none when all is done.
     pub async fn bring_up_to_date(
         &self,
         of: &TenantHours,
@@ -71,8 +74,22 @@ impl Counters {
                 }
             }
         }
+        let mut failed: Vec<String> = Vec::new();
         for job in jobs(due, self.config.slice_rows_max) {
-            self.compute_with_followers(&job).await?;
+            if failed.last() == Some(&job.tenant_id) {
+                continue; // its hours are computed in their order
+            }
+            let Err(error) = self.compute_with_followers(&job).await else {
+                continue;
+            };
+            if failed.len() == FAILED_TENANTS_MAX {
+                return Err(error);
+            }
+            tracing::warn!(tenant = job.tenant_id, from = job.from(), %error, "the counters of a tenant cannot be computed, trying again");
+            self.metrics.failures.inc();
+            waiting = Some(waiting.unwrap_or(u32::MAX).min(job.from()));
+            short.extend(job.hours.iter().map(|hour| (hour.key(), hour.hourly_samples)));
+            failed.push(job.tenant_id);
         }
         Ok(waiting)
     }
@@ -110,15 +127,17 @@ impl Counters {
                 .collect();
             for follower in jobs(followers, self.config.slice_rows_max) {
                 let revision = self.insert(&follower).await?;
-                self.settle(&follower, revision).await?;
+                // One that got samples of its own stays due: hours may follow it in its turn.
+                self.settle(&follower, revision, |hour| hour.known_samples).await?;
             }
         }
-        self.settle(job, revision).await
+        self.settle(job, revision, |hour| hour.hourly_samples).await
     }
 
-    async fn settle(&self, job: &Job, revision: u64) -> Result<(), UpkeepError> {
-        let samples = job.hours.iter().map(|hour| hour.hourly_samples).collect();
-        self.publish(job, revision, samples).await?;
+    /// Makes a revision the one that was decided on when the hours had so many samples.
+    async fn settle(&self, job: &Job, revision: u64, samples: fn(&HourCounts) -> u64) -> Result<(), UpkeepError> {
+        self.publish(job, revision, job.hours.iter().map(samples).collect())
+            .await?;
         let query = self.statements.about(include_str!("report_resets.sql"), job);
         let query = self.statements.incidents(query).param("revision", revision);
         self.statements.execute("report resets", query).await?;

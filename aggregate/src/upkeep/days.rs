@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use clickhouse::Row;
 use prometheus_client::metrics::gauge::Gauge;
-use serde::Deserialize;
 
 use super::duty::Duty;
 use super::progress::TaskProgress;
@@ -21,14 +20,9 @@ const DAY_S: u32 = 24 * HOUR_S;
 /// Revised days are looked at in one statement that lie in the same so many.
 const DAYS_A_STATEMENT: u32 = 31;
 /// Of more tenants nobody is named: all are looked at.
-const TENANTS_MAX: usize = 500;
-
-/// The first hour of the table from a moment on: months are its partitions, of which the engine knows the first and the last one
-/// without reading a row.
-const NEXT_HOUR: &str = "\
-    select toUInt32(min(greatest(first, toDateTime({after:UInt32}, 'UTC')))) as hour from \
-    (select toYYYYMM(h.hour) as month, min(h.hour) as first, max(h.hour) as last from metrics_hourly as h group by month) \
-    where last >= toDateTime({after:UInt32}, 'UTC')";
+const TENANTS_MAX: usize = 200;
+/// A history takes several rounds: nothing else of the upkeep waits for longer.
+const ROUND_MAX: Duration = Duration::from_secs(60);
 
 /// Rolls up.
 pub struct Days {
@@ -36,11 +30,6 @@ pub struct Days {
     pub(super) duty: Duty,
     /// Days before this are rolled up, seconds since 1970.
     pub(super) through_seconds: Gauge,
-}
-
-#[derive(Debug, Row, Deserialize)]
-struct Next {
-    hour: u32,
 }
 
 impl Days {
@@ -54,8 +43,10 @@ impl Days {
     }
 
     async fn complete_days(&self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
-        while progress.through < end && self.duty.is_ours() {
-            let day = self.next_day(progress.through).await?.unwrap_or(end).min(end);
+        let deadline = Instant::now() + ROUND_MAX;
+        while progress.through < end && self.duty.is_ours() && Instant::now() < deadline {
+            let next = self.statements.next_hour(progress.through).await?;
+            let day = next.map_or(end, start_of_day).min(end);
             let next = day.saturating_add(DAY_S).min(end);
             if day < end {
                 self.roll_up(day..next, &BTreeSet::new()).await?;
@@ -88,15 +79,6 @@ impl Days {
             progress.save(&self.statements, TASK).await?;
         }
         Ok(())
-    }
-
-    /// The first day from a moment on that may have hours.
-    async fn next_day(&self, after: u32) -> Result<Option<u32>, UpkeepError> {
-        let query = self.statements.query(NEXT_HOUR).param("after", after);
-        let next: Option<Next> = self.statements.first("look for hours", query).await?;
-        // The least hour of no rows is the first of all.
-        let hour = next.map(|next| next.hour).filter(|&hour| hour >= after);
-        Ok(hour.map(start_of_day))
     }
 
     /// The days of a span, of some tenants; of all where none is named.

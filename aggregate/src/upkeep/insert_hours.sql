@@ -7,7 +7,12 @@ with
     toUInt64({revision:UInt64}) as revision,
     toUInt64({cutoff:UInt64}) as cutoff,
     toDateTime({from:UInt32}, 'UTC') as hour_from,
-    toDateTime({to:UInt32}, 'UTC') as hour_to
+    toDateTime({to:UInt32}, 'UTC') as hour_to,
+    assumeNotNull((
+        select count() > 0 from counter_hourly_view as o
+        where o.tenant_id = {tenant:String} and o.kafka_topic = {topic:String} and o.series_id = 0
+            and o.hour = toDateTime({from:UInt32}, 'UTC') - interval 1 hour
+    )) as had_overflow
 select
     {tenant:String}, metric_name, hour, service_id, plugin_id, environment, any(team), any(its_unit), kept, {topic:String}, revision, any(its_user),
     if(kept = 0, map('otel.metric.overflow', 'true'), any(its_labels)), count(), sum(samples), sum(increase), sum(resets),
@@ -26,9 +31,8 @@ from
             select ${counter_sample_columns}
             from metrics as m
             where m.tenant_id = {tenant:String} and m.kafka_topic = {topic:String} and m.metric_type = 'counter'
-                -- Series in overflow have no row of their own in the hours before: their sample before is looked for in raw rows.
-                and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615) and m.time < toDateTime64(hour_to, 6, 'UTC')
-                and (m.time >= hour_from or series_id > cutoff)
+                -- Series that are in overflow, or were in the hour before, have no row of their own there: their sample before is looked for in raw rows.
+                and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615 or had_overflow) and m.time < toDateTime64(hour_to, 6, 'UTC')
                 and series_id % {slices:UInt64} = {slice:UInt64}
             union all
             select ${counter_before_columns}

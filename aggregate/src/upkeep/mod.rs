@@ -22,7 +22,7 @@ use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 
-use awaited::{Awaited, SamplesByHour};
+use awaited::{Awaited, SamplesByHour, ingest_is_behind};
 pub use config::UpkeepConfig;
 use counters::{Counters, TenantHours};
 use days::Days;
@@ -37,7 +37,7 @@ use crate::key::HOUR_S;
 /// Hours that are looked at in one statement, at the most.
 const HOURS_A_ROUND: u32 = 24;
 /// Revised hours that are looked at in one statement, at the most.
-const REVISIONS_A_ROUND: usize = 500;
+const REVISIONS_A_ROUND: usize = 200;
 /// The task of [`Counters`], as `upkeep_progress` names it.
 const COUNTERS: &str = "counters";
 
@@ -126,7 +126,7 @@ impl Upkeep {
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
         while progress.through < end && self.duty.is_ours() {
-            let from = self.next_hour_with_rows(progress.through, end).await?;
+            let from = self.next_hour(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let due = TenantHours {
                 from,
@@ -178,6 +178,18 @@ impl Upkeep {
         }
         self.awaited_revised.wait_for(short, &statements).await?;
         Ok(())
+    }
+
+    /// The first hour from `after` on that there may be something to do for; `end` when there is none.
+    async fn next_hour(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
+        let statements = &self.counters.statements;
+        let with_rows = self.next_hour_with_rows(after, end).await?;
+        let with_aggregates = statements.next_hour(after).await?.map_or(end, |hour| hour.min(end));
+        // What has aggregates and no raw rows has lost them, unless ingest has not come so far.
+        if with_aggregates < with_rows && ingest_is_behind(statements).await? {
+            return Ok(with_aggregates);
+        }
+        Ok(with_rows)
     }
 
     /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so

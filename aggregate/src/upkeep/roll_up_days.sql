@@ -11,7 +11,7 @@ select
     {topic:String}, sum(h.count), sum(h.late_count), sum(h.sum), min(h.min), max(h.max), max(h.last),
     sumMap(h.positive), sumMap(h.negative), sum(h.zero_count), now64(3)
 from metrics_hourly as h
-where h.kafka_topic = {topic:String} and h.hour >= span_from and h.hour < span_to
+where h.kafka_topic = {topic:String} and h.hour >= span_from and h.hour < span_to and h.epoch % 2 = 0
     and (empty({tenants:Array(String)}) or h.tenant_id in {tenants:Array(String)})
     and (h.tenant_id, h.metric_name, day) in
     (

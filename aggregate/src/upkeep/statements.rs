@@ -26,6 +26,13 @@ const INCIDENTS_MAX: u64 = 1_000;
 const ENDS: &str = "select kafka_partition, tupleElement(max((log_epoch, end_offset)) as reached, 1), tupleElement(reached, 2) from batch_ledger \
     where stage = {stage:String} and kafka_topic = {topic:String} group by kafka_partition";
 
+/// The first hour of the table from a moment on: months are its partitions, of which the engine knows the first and the last one
+/// without reading a row.
+const NEXT_HOUR: &str = "\
+    select toUInt32(min(greatest(first, toDateTime({after:UInt32}, 'UTC')))) as hour from \
+    (select toYYYYMM(h.hour) as month, min(h.hour) as first, max(h.hour) as last from metrics_hourly as h group by month) \
+    where last >= toDateTime({after:UInt32}, 'UTC')";
+
 /// Life of a log, and an offset in it, exclusive.
 pub type End = (u32, i64);
 
@@ -128,6 +135,14 @@ impl Statements {
     pub async fn progress(&self) -> Result<Vec<PartitionProgress>, UpkeepError> {
         let query = self.query(PROGRESS_SQL);
         self.rows("read the progress of the partitions", query).await
+    }
+
+    /// The first hour from `after` on that may have aggregates, seconds since 1970.
+    pub async fn next_hour(&self, after: u32) -> Result<Option<u32>, UpkeepError> {
+        let query = self.query(NEXT_HOUR).param("after", after);
+        let next: Option<u32> = self.first("look for hours", query).await?;
+        // The least hour of no rows is the first of all.
+        Ok(next.filter(|&hour| hour >= after.max(1)))
     }
 
     /// How far a stage is in each partition that the topic has now. Reads the ledger, so it is asked when that matters only.

@@ -5,8 +5,9 @@ use crate::store::{Parameter, Sql, TenantSelect};
 
 /// Rebuilds that were visible at `{as_of:Int64}`, microseconds since 1970.
 const THEN: &str = " and visible_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')";
-/// What had not come late after that.
-const NOT_LATER: &str = "r.revised_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')";
+/// What had not come late after that: a revision is of a minute, all of which is over.
+const NOT_LATER: &str = "(r.revised_at = toDateTime(0, 'UTC') or \
+    r.revised_at + interval 1 minute <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC'))";
 
 /// When partial aggregates count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
