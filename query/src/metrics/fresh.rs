@@ -32,10 +32,11 @@ const MOVING_SQL: &str = "\
     and l.start_offset >= {least_end:Int64} and l.entry in ('batch', 'recovered', 'begun') \
     group by l.kafka_partition, l.log_epoch";
 
-/// The life of each partition's log, as ingest counts it.
-const LIVES_SQL: &str = "\
+/// The life of each partition's log, as ingest counts it, where that is not the first: those are few rows of a ledger of years.
+const LATER_LIVES_SQL: &str = "\
     select l.kafka_partition as kafka_partition, max(l.log_epoch) as log_epoch from batch_ledger as l \
-    where l.stage = 'ingest' and l.kafka_topic = {topic:String} group by l.kafka_partition";
+    where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.log_epoch > 1 group by l.kafka_partition";
+const FIRST_LIFE: u32 = 1;
 
 /// How often a batch that is being stored is waited for, and how long each time.
 const LOOKS_MAX: usize = 20;
@@ -106,13 +107,16 @@ pub async fn page(api: &Api, request: &RequestId, question: &Question) -> Result
 /// the offsets of the one say nothing of the other's.
 async fn disagreeing(api: &Api, request: &RequestId, progress: &[PartitionProgress]) -> Result<Vec<i32>, Problem> {
     let parameters = [("topic", Parameter::Text(api.config.source.metrics_topic.clone()))];
-    let lives: Vec<Life> = api.store.log_rows(request, LIVES_SQL, &parameters).await?;
-    let is_other = |life: &Life| {
-        let row = progress.iter().find(|row| row.kafka_partition == life.kafka_partition);
-        row.is_some_and(|row| row.log_epoch != life.log_epoch)
+    let lives: Vec<Life> = api.store.log_rows(request, LATER_LIVES_SQL, &parameters).await?;
+    let is_other = |row: &&PartitionProgress| {
+        let life = lives.iter().find(|life| life.kafka_partition == row.kafka_partition);
+        life.map_or(FIRST_LIFE, |life| life.log_epoch) != row.log_epoch
     };
-    let others = lives.into_iter().filter(is_other);
-    Ok(others.map(|life| life.kafka_partition).collect())
+    Ok(progress
+        .iter()
+        .filter(is_other)
+        .map(|row| row.kafka_partition)
+        .collect())
 }
 
 /// The batches behind the progress of their partitions.
