@@ -120,6 +120,48 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
     assert_eq!(twice, 0, "a counter that fell twice is told of once");
 }
 
+/// Six series, then twenty-four, of which most are folded, then the six again: each hour is a job of its own.
+#[test]
+fn what_series_rise_while_they_are_folded_is_counted_once() {
+    let flow = Flow::new("folded", 1);
+    let _ingest = flow.ingest();
+    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
+    let mut samples = Vec::new();
+    let mut values = [0_u32; 24];
+    for (hours_ago, series, a_series) in [(3, 6, 180), (2, 24, 50), (1, 6, 180)] {
+        let start = this_hour - hours_ago * HOUR_MS;
+        for number in 0..a_series {
+            for instance in 0..series {
+                values[instance as usize] += 1 + instance;
+                let value = f64::from(values[instance as usize]);
+                samples.push(flow.counter("requests", instance.into(), start + number * 15_000, value));
+            }
+        }
+    }
+    flow.produce(0, &samples);
+    flow.wait_until_stored("ingest");
+    let _aggregate = flow.aggregate_with(&[
+        ("HOROLOG_AGGREGATE__UPKEEP__LABEL_SETS_MAX", "6"),
+        ("HOROLOG_AGGREGATE__UPKEEP__SLICE_ROWS_MAX", "1000"),
+    ]);
+    wait_until(DEADLINE, "the three hours before this one are computed", || {
+        computed(&flow).0 >= 3
+    });
+    // The first sample of a series has none before it.
+    let first: u32 = (0..24).map(|instance| 1 + instance).sum();
+    let rises = f64::from(values.iter().sum::<u32>() - first);
+    let hours: Vec<(u32, f64, u64)> = flow.bed.sql(&format!(
+        "select toUInt32(hour), sum(increase), countIf(series_id = 0) from counter_hourly_view where tenant_id = '{}' \
+         group by hour order by hour",
+        flow.topic
+    ));
+    assert!(
+        hours[1].2 > 0 && hours[0].2 + hours[2].2 == 0,
+        "only the second hour is folded: {hours:?}"
+    );
+    assert_eq!(hours.iter().map(|hour| hour.1).sum::<f64>(), rises, "{hours:?}");
+}
+
 #[test]
 fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     let flow = Flow::new("fresh", 2);

@@ -47,20 +47,29 @@ impl Flow {
 
     /// Starts aggregate, with hours complete as soon as they have ended.
     pub(crate) fn aggregate(&self) -> Proc {
+        self.aggregate_with(&[])
+    }
+
+    /// The same with settings of the test's own.
+    pub(crate) fn aggregate_with(&self, settings: &[(&str, &str)]) -> Proc {
         let group = format!("{}-aggregate", self.topic);
         self.bed.spawn(
             "horolog-aggregate",
             &[
-                ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", self.topic.as_str()),
-                ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
-                ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
-                ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
-                ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),
-                (
-                    "HOROLOG_AGGREGATE__KAFKA__PROPERTIES",
-                    r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#,
-                ),
-            ],
+                settings,
+                &[
+                    ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", self.topic.as_str()),
+                    ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
+                    ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
+                    ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
+                    ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),
+                    (
+                        "HOROLOG_AGGREGATE__KAFKA__PROPERTIES",
+                        r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#,
+                    ),
+                ],
+            ]
+            .concat(),
         )
     }
 
