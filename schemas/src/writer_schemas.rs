@@ -170,13 +170,18 @@ impl WriterSchemas {
         };
         let schema = Schema::parse_str(&json).map_err(|error| failed(error.to_string()))?;
         let fingerprints = fingerprints(&json, &schema).map_err(|error| failed(error.to_string()))?;
-        let writer = match self.known.get(&fingerprints[0]) {
-            Some(known) => known.clone(),
-            None => self.add(&schema, json),
+        let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
+            // Logical types are no part of a fingerprint: what is known by it may count time in another unit.
+            Some(known) => (known.clone(), DatumShape::new(&schema, &self.reader).and(known.clone())),
+            None => {
+                let writer = self.add(&schema, json);
+                (writer.clone(), writer)
+            }
         };
-        for reference in fingerprints.into_iter().chain([SchemaReference::Id(id)]) {
-            self.known.insert(reference, writer.clone());
+        for fingerprint in fingerprints {
+            self.known.insert(fingerprint, by_fingerprint.clone());
         }
+        self.known.insert(SchemaReference::Id(id), by_id);
         Ok(())
     }
 
