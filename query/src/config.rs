@@ -51,7 +51,7 @@ pub struct HttpConfig {
     /// Both files are looked at so often, and a new certificate is used at once. Seconds.
     pub tls_reload_interval_s: u64,
     /// A connection without a whole request is closed after so long: one that sends nothing, one whose header does not end, one that
-    /// is kept for the next request; so is one that takes nothing of its answer. Seconds.
+    /// is kept for the next request; so is one that takes nothing of its answer over HTTP/1. Seconds.
     pub idle_timeout_s: u64,
     /// Connections at once; more are closed at once. Less than the files that the process may have open (`ulimit -n`).
     pub connections_max: usize,

@@ -172,8 +172,8 @@ impl WriterSchemas {
         let fingerprints = fingerprints(&json, &schema).map_err(|error| failed(error.to_string()))?;
         let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
             // Logical types are no part of a fingerprint: what is known by it may count time in another unit.
-            Some(known) => (known.clone(), DatumShape::new(&schema, &self.reader).and(known.clone())),
-            None => {
+            Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
+            Some(Err(_)) | None => {
                 let writer = self.add(&schema, json);
                 (writer.clone(), writer)
             }

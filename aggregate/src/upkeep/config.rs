@@ -14,7 +14,8 @@ pub struct UpkeepConfig {
     /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric and service
     /// in a series labelled `otel.metric.overflow`.
     pub label_sets_max: u64,
-    /// Raw samples that one statement computes from, at the most: an hour of a tenant with more is cut by series.
+    /// Raw samples that one statement computes from, at the most: an hour of a tenant with more is cut by series. Where series are folded, those of the hour before
+    /// come on top.
     pub slice_rows_max: u64,
     /// Memory of one statement in ClickHouse, bytes. Half of it is used before it spills to disk.
     pub statement_memory_bytes_max: u64,

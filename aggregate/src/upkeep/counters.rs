@@ -12,6 +12,7 @@ use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
 use super::statements::{Statements, UpkeepError};
+use crate::key::HOUR_S;
 
 /// So many tenants may fail in a round without keeping the others from theirs; more, and it is the server.
 const FAILED_TENANTS_MAX: usize = 3;
@@ -36,6 +37,28 @@ pub struct TenantHours {
     pub hours: Vec<u32>,
 }
 
+impl TenantHours {
+    /// Those of some tenants, which are not none.
+    pub fn of<'a>(hours: impl Iterator<Item = (&'a str, u32)>) -> Self {
+        let (tenants, hours): (Vec<String>, Vec<u32>) = hours.map(|(tenant, hour)| (tenant.to_owned(), hour)).unzip();
+        Self {
+            from: hours.iter().copied().min().unwrap_or_default(),
+            to: hours.iter().copied().max().unwrap_or_default() + HOUR_S,
+            tenants,
+            hours,
+        }
+    }
+}
+
+/// What is left of hours that were to be brought up to date: samples that had been aggregated, by tenant and hour.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Hours that wait for raw rows.
+    pub short: SamplesByHour,
+    /// Hours that could not be computed.
+    pub failed: SamplesByHour,
+}
+
 #[derive(Debug, Row, Deserialize)]
 struct Stale {
     hour: u32,
@@ -47,15 +70,13 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings hours up to date; of those that are `lost` no more raw rows come. Returns the first hour that still waits for raw rows, or could not be
-    /// computed, and adds all that do to `short`; none when all is done.
+    /// Brings hours up to date; of those that are `lost` no more raw rows come. Adds what cannot be done now to `left`.
     pub async fn bring_up_to_date(
         &self,
         of: &TenantHours,
         lost: &SamplesByHour,
-        short: &mut SamplesByHour,
-    ) -> Result<Option<u32>, UpkeepError> {
-        let mut waiting = None;
+        left: &mut Left,
+    ) -> Result<(), UpkeepError> {
         let mut due = Vec::new();
         for counts in self.counts(of).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
@@ -68,30 +89,27 @@ impl Counters {
                     };
                     self.expire(&known).await?;
                 }
-                Decision::Wait => {
-                    waiting = Some(waiting.unwrap_or(u32::MAX).min(counts.hour));
-                    short.insert(counts.key(), counts.hourly_samples);
-                }
+                Decision::Wait => drop(left.short.insert(counts.key(), counts.hourly_samples)),
             }
         }
         let mut failed: Vec<String> = Vec::new();
         for job in jobs(due, self.config.slice_rows_max) {
-            if failed.last() == Some(&job.tenant_id) {
-                continue; // its hours are computed in their order
+            // The hours of a tenant are computed in their order.
+            if failed.last() != Some(&job.tenant_id) {
+                let Err(error) = self.compute_with_followers(&job).await else {
+                    continue;
+                };
+                if failed.len() == FAILED_TENANTS_MAX {
+                    return Err(error);
+                }
+                tracing::warn!(tenant = job.tenant_id, from = job.from(), %error, "the counters of a tenant cannot be computed, trying again");
+                self.metrics.failures.inc();
+                failed.push(job.tenant_id.clone());
             }
-            let Err(error) = self.compute_with_followers(&job).await else {
-                continue;
-            };
-            if failed.len() == FAILED_TENANTS_MAX {
-                return Err(error);
-            }
-            tracing::warn!(tenant = job.tenant_id, from = job.from(), %error, "the counters of a tenant cannot be computed, trying again");
-            self.metrics.failures.inc();
-            waiting = Some(waiting.unwrap_or(u32::MAX).min(job.from()));
-            short.extend(job.hours.iter().map(|hour| (hour.key(), hour.hourly_samples)));
-            failed.push(job.tenant_id);
+            left.failed
+                .extend(job.hours.iter().map(|hour| (hour.key(), hour.hourly_samples)));
         }
-        Ok(waiting)
+        Ok(())
     }
 
     async fn counts(&self, of: &TenantHours) -> Result<Vec<HourCounts>, UpkeepError> {
@@ -113,13 +131,8 @@ impl Counters {
         self.publish(job, revision, unsettled).await?;
         let query = self.statements.about(include_str!("stale_hours.sql"), job);
         let stale: Vec<Stale> = self.statements.rows("look for hours that follow", query).await?;
-        if let (Some(first), Some(last)) = (stale.first(), stale.last()) {
-            let following = TenantHours {
-                from: first.hour,
-                to: last.hour + crate::key::HOUR_S,
-                tenants: stale.iter().map(|_| job.tenant_id.clone()).collect(),
-                hours: stale.iter().map(|stale| stale.hour).collect(),
-            };
+        if !stale.is_empty() {
+            let following = TenantHours::of(stale.iter().map(|stale| (job.tenant_id.as_str(), stale.hour)));
             // One whose raw rows are not all there stays as it is: it is due for itself, or they are gone.
             let followers = self.counts(&following).await?.into_iter();
             let followers = followers

@@ -16,7 +16,7 @@ pub struct UpkeepMetrics {
     pub expired_hours: Counter,
     /// Label sets beyond the limit, by hour.
     pub overflowed: Counter,
-    /// Rounds that ended in an error; the next one begins where it stopped.
+    /// Rounds that ended in an error, and tenants in a round whose counters could not be computed; both are tried again.
     pub failures: Counter,
     /// The counters of hours before this are computed, seconds since 1970.
     pub counters_through_seconds: Gauge,
@@ -35,7 +35,11 @@ impl UpkeepMetrics {
             revised_hours: registered(r, "counter_hours_revised", "Those that had been computed before"),
             expired_hours: registered(r, "counter_hours_expired", "Hours of tenants whose raw rows were gone"),
             overflowed: registered(r, "label_sets_overflowed", "Label sets beyond the limit, by hour"),
-            failures: registered(r, "failures", "Rounds that ended in an error"),
+            failures: registered(
+                r,
+                "failures",
+                "Rounds that ended in an error, and tenants whose counters could not be computed",
+            ),
             counters_through_seconds: registered(
                 r,
                 "counters_through_timestamp_seconds",

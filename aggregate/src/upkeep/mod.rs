@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use awaited::{Awaited, SamplesByHour, ingest_is_behind};
 pub use config::UpkeepConfig;
-use counters::{Counters, TenantHours};
+use counters::{Counters, Left, TenantHours};
 use days::Days;
 pub use duty::Duty;
 use metrics::UpkeepMetrics;
@@ -52,6 +52,9 @@ pub struct Upkeep {
     /// What hours that became complete wait for, and what revised ones do.
     awaited_complete: Awaited,
     awaited_revised: Awaited,
+    /// Complete hours that could not be computed, and how far those behind them are.
+    failed: SamplesByHour,
+    looked_at_through: u32,
     days: Days,
     duty: Duty,
     interval: Duration,
@@ -77,6 +80,8 @@ impl Upkeep {
             },
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),
+            failed: SamplesByHour::new(),
+            looked_at_through: 0,
             duty,
             interval: Duration::from_secs(upkeep.interval_s),
         })
@@ -113,36 +118,52 @@ impl Upkeep {
 
     async fn counters_round(&mut self, end: u32) -> Result<(), UpkeepError> {
         let mut progress = TaskProgress::read(&self.counters.statements, COUNTERS).await?;
-        self.revised_hours(&mut progress).await?;
-        self.complete_hours(&mut progress, end).await?;
+        let revised = self.revised_hours(&mut progress).await;
+        let complete = self.complete_hours(&mut progress, end).await;
         let metrics = &self.counters.metrics;
         metrics.counters_through_seconds.set(i64::from(progress.through));
-        Ok(())
+        revised.and(complete)
     }
 
-    /// Hours that became complete since the last time.
+    /// Hours that became complete since the last time. Where some cannot be computed, those behind them are all the same; what is written down
+    /// of the progress stays before them, so that the next one who has the duty finds them.
     async fn complete_hours(&mut self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
+        self.failed_hours().await?;
+        if self.failed.is_empty() && self.looked_at_through > progress.through {
+            progress.through = self.looked_at_through;
+            progress.save(&statements, COUNTERS).await?;
+        }
+        let mut through = match self.failed.is_empty() {
+            true => progress.through,
+            false => progress.through.max(self.looked_at_through),
+        };
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
-        while progress.through < end && self.duty.is_ours() {
-            let from = self.next_hour(progress.through, end).await?;
+        while through < end && self.duty.is_ours() {
+            let from = self.next_hour(through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let due = TenantHours {
                 from,
                 to,
                 ..TenantHours::default()
             };
-            let mut short = SamplesByHour::new();
-            let waiting = self.counters.bring_up_to_date(&due, &lost, &mut short).await?;
-            let through = waiting.unwrap_or(to);
-            if through > progress.through {
-                self.report_types(from, through).await?;
-                progress.through = through;
-                progress.save(&statements, COUNTERS).await?;
+            let mut left = Left::default();
+            self.counters.bring_up_to_date(&due, &lost, &mut left).await?;
+            let waiting = left.short.keys().map(|(_, hour)| *hour).min();
+            let until = waiting.unwrap_or(to);
+            self.failed
+                .extend(left.failed.into_iter().filter(|((_, hour), _)| *hour < until));
+            if until > through {
+                self.report_types(from, until).await?;
+                (through, self.looked_at_through) = (until, until);
+                if self.failed.is_empty() {
+                    progress.through = through;
+                    progress.save(&statements, COUNTERS).await?;
+                }
             }
             if waiting.is_some() {
-                self.awaited_complete.wait_for(short, &statements).await?;
+                self.awaited_complete.wait_for(left.short, &statements).await?;
                 // Where ingest is not behind at all, there is nothing to wait for.
                 lost = self.awaited_complete.lost(&statements).await?;
                 if lost.is_empty() || judged_at == waiting {
@@ -154,29 +175,37 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Complete hours that could not be computed before. Their raw rows were there, so those that are missing now are gone.
+    async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
+        let before: Vec<((String, u32), u64)> = std::mem::take(&mut self.failed).into_iter().collect();
+        let mut left = Left::default();
+        for some in before.chunks(REVISIONS_A_ROUND) {
+            let due = TenantHours::of(some.iter().map(|((tenant, hour), _)| (tenant.as_str(), *hour)));
+            let lost = some.iter().cloned().collect();
+            if let Err(error) = self.counters.bring_up_to_date(&due, &lost, &mut left).await {
+                self.failed = before.into_iter().collect();
+                return Err(error);
+            }
+        }
+        self.failed = left.failed;
+        Ok(())
+    }
+
     /// Hours that got late records since the last time.
     async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
         let revised = progress.revised(&statements).await?;
         // Judged once for all of them: a mark that one part sets is not for another to use up.
         let lost = self.awaited_revised.lost(&statements).await?;
-        let mut short = SamplesByHour::new();
+        let mut left = Left::default();
         for some in revised.hours.chunks(REVISIONS_A_ROUND) {
-            let (Some(first), Some(last)) = (some.first(), some.last()) else {
-                continue;
-            };
-            let due = TenantHours {
-                from: first.hour,
-                to: last.hour + HOUR_S,
-                tenants: some.iter().map(|revised| revised.tenant_id.clone()).collect(),
-                hours: some.iter().map(|revised| revised.hour).collect(),
-            };
-            self.counters.bring_up_to_date(&due, &lost, &mut short).await?;
+            let due = TenantHours::of(some.iter().map(|revised| (revised.tenant_id.as_str(), revised.hour)));
+            self.counters.bring_up_to_date(&due, &lost, &mut left).await?;
         }
-        if short.is_empty() && progress.have_seen(&revised) {
+        if left.short.is_empty() && left.failed.is_empty() && progress.have_seen(&revised) {
             progress.save(&statements, COUNTERS).await?;
         }
-        self.awaited_revised.wait_for(short, &statements).await?;
+        self.awaited_revised.wait_for(left.short, &statements).await?;
         Ok(())
     }
 
@@ -185,11 +214,14 @@ impl Upkeep {
         let statements = &self.counters.statements;
         let with_rows = self.next_hour_with_rows(after, end).await?;
         let with_aggregates = statements.next_hour(after).await?.map_or(end, |hour| hour.min(end));
-        // What has aggregates and no raw rows has lost them, unless ingest has not come so far.
-        if with_aggregates < with_rows && ingest_is_behind(statements).await? {
-            return Ok(with_aggregates);
+        if with_rows <= with_aggregates {
+            return Ok(with_rows);
         }
-        Ok(with_rows)
+        // What has aggregates and no raw rows has lost them, unless ingest had not come so far when they were looked for.
+        match ingest_is_behind(statements).await? {
+            true => Ok(with_aggregates),
+            false => self.next_hour_with_rows(after, end).await,
+        }
     }
 
     /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so

@@ -89,7 +89,11 @@ impl Member {
             (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
             return self.start_anew(&[slot]);
         }
-        if self.stuck.get(&slot).is_some_and(|&(offset, _)| next != offset) {
+        if self
+            .stuck
+            .get(&slot)
+            .is_some_and(|&(offset, _)| next > offset || log_end.end <= offset)
+        {
             self.stuck.remove(&slot);
         }
         if next == log_end.next_offset && log_end.has_nothing {
