@@ -185,7 +185,11 @@ fn a_moment_before_a_late_record_does_not_know_it() {
     };
     assert_eq!(count(None), (15, 5));
     assert_eq!(count(Some("2026-01-01T23:59:59Z")), (10, 0));
-    assert_eq!(count(Some("2026-01-02T00:00:59Z")), (10, 0), "the minute of its batch is not over");
+    assert_eq!(
+        count(Some("2026-01-02T00:00:59Z")),
+        (10, 0),
+        "the minute of its batch is not over"
+    );
     assert_eq!(count(Some("2026-01-02T00:01:00Z")), (15, 5));
 }
 
