@@ -16,6 +16,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use crate::broker::MESSAGE_BYTES_MAX;
+
 /// How long the first answer of the broker may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait at a time for a place in the queue.
@@ -37,7 +39,7 @@ const PROPERTIES: [(&str, &str); 7] = [
     // Kilobytes: the bound of the memory of records that are under way.
     ("queue.buffering.max.kbytes", "65536"),
     // As much as the local broker takes: what is too large for the pipeline is to be seen among the rejected records.
-    ("message.max.bytes", "8388608"),
+    ("message.max.bytes", MESSAGE_BYTES_MAX),
 ];
 
 /// The topics by kind of record.

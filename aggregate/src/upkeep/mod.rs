@@ -2,7 +2,7 @@
 //!
 //! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, incidents
 //! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Duty`]); it keeps nothing in
-//! memory but what it waits for, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
+//! memory but what it waits for and what failed, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
 
 mod awaited;
 mod config;
@@ -16,11 +16,9 @@ mod statements;
 
 use std::time::Duration;
 
-use clickhouse::Row;
 use horolog_stage::completeness::complete_hours_end;
 use horolog_stage::config::ConfigError;
 use prometheus_client::registry::Registry;
-use serde::Deserialize;
 
 use awaited::{Awaited, SamplesByHour, ingest_is_behind};
 pub use config::UpkeepConfig;
@@ -40,11 +38,6 @@ const HOURS_A_ROUND: u32 = 24;
 const REVISIONS_A_ROUND: usize = 200;
 /// The task of [`Counters`], as `upkeep_progress` names it.
 const COUNTERS: &str = "counters";
-
-#[derive(Debug, Row, Deserialize)]
-struct FirstHour {
-    hour: u32,
-}
 
 /// The task.
 pub struct Upkeep {
@@ -134,10 +127,7 @@ impl Upkeep {
             progress.through = self.looked_at_through;
             progress.save(&statements, COUNTERS).await?;
         }
-        let mut through = match self.failed.is_empty() {
-            true => progress.through,
-            false => progress.through.max(self.looked_at_through),
-        };
+        let mut through = progress.through.max(self.looked_at_through);
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
         while through < end && self.duty.is_ours() {
@@ -233,9 +223,9 @@ impl Upkeep {
                      from (select toDate(m.time) as day from metrics as m group by day) \
                      where day >= toDate(toDateTime({after:UInt32}, 'UTC'))";
         let query = statements.query(query).param("after", after);
-        let first: Option<FirstHour> = statements.first("look for raw rows", query).await?;
+        let first: Option<u32> = statements.first("look for raw rows", query).await?;
         // The least day of no rows is the first of all days.
-        let hour = first.map(|first| first.hour).filter(|&hour| hour > 0);
+        let hour = first.filter(|&hour| hour > 0);
         Ok(hour.map_or(end, |hour| hour.max(after).min(end)))
     }
 

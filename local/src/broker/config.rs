@@ -4,7 +4,7 @@ use super::{Broker, RECORDS};
 
 /// Largest record batch the broker takes. Above the size limit of the pipeline, so that an oversized record reaches the
 /// pipeline and ends among the rejected records, where it can be seen, instead of failing in its producer only.
-const MESSAGE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: &str = "8388608";
 
 /// How long the log keeps records: long enough to rebuild the tables of a week.
 const RETENTION_HOURS: u32 = 7 * 24;

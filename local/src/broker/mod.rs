@@ -14,6 +14,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use crate::process::Launch;
 
+pub use config::MESSAGE_BYTES_MAX;
 pub use topics::{Topic, TopicError, ensure_topics, is_ready};
 
 /// Files and folders are named as seen from the broker's own folder, in which it runs. Kafka reads its properties as ISO 8859-1 and cuts

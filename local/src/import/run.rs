@@ -34,16 +34,13 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
         0
     };
     let kept = options.target.deletes_by_age().then(Retention::default);
-    let since = |days: u32| now - i64::from(days) * MICROS_A_DAY;
-    let kept_since = match &kept {
-        Some(kept) => KeptSince {
-            metrics: since(kept.metrics_days),
-            audits: since(kept.audit_days),
-        },
-        None => KeptSince {
-            metrics: i64::MIN,
-            audits: i64::MIN,
-        },
+    let since = |days: fn(&Retention) -> u32| {
+        let kept = kept.as_ref();
+        kept.map_or(i64::MIN, |kept| now - i64::from(days(kept)) * MICROS_A_DAY)
+    };
+    let kept_since = KeptSince {
+        metrics: since(|kept| kept.metrics_days),
+        audits: since(|kept| kept.audit_days),
     };
     let progress = progress_bar(&sources);
     let started = Instant::now();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, python};
 use crate::client::ready;
-use crate::history::{announce, insert_history, vouch};
+use crate::history::{announce, insert_again, insert_history, vouch};
 use crate::requester::{assert_verifies, export, of};
 
 /// The rows of a tenant as the engine has them, in the order of an export.
@@ -166,16 +166,8 @@ fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_
 #[test]
 fn a_history_that_was_imported_twice_is_exported_once() {
     insert_history("twice", 104, 2_400);
-    let bed = Bed::shared();
-    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
-                   log_epoch";
-    bed.execute(&format!(
-        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
-         select {columns}, kafka_offset + 2400, now64(3) from audit_logs where kafka_partition = 104"
-    ));
-    vouch(104, 2_400);
-    announce(104);
-    let service = ready(bed, &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "60")]);
+    insert_again(104, 2_400, "true");
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "60")]);
     let (made, folder) = export(&service, "twice", &of("ndjson", "none"));
     assert_eq!((&made["rows"], &made["rows_planned"]), (&json!(2_400), &json!(4_800)));
     let rows = read_back(&folder);
@@ -188,16 +180,8 @@ fn a_history_that_was_imported_twice_is_exported_once() {
 #[test]
 fn of_a_filter_that_lets_much_through_later_copies_are_left_out_as_well() {
     insert_history("much", 105, 60_000);
-    let bed = Bed::shared();
-    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
-                   log_epoch";
-    bed.execute(&format!(
-        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
-         select {columns}, kafka_offset + 60000, now64(3) from audit_logs where kafka_partition = 105 and kafka_offset in (5, 30000)"
-    ));
-    vouch(105, 60_000);
-    announce(105);
-    let service = ready(bed, &[]);
+    insert_again(105, 60_000, "kafka_offset in (5, 30000)");
+    let service = ready(Bed::shared(), &[]);
     let asked = json!({"format": "parquet", "filter": {"action": "doc.delete", "from": "2024-01-01"}});
     let few = json!({"format": "parquet", "filter": {"user_id": "user5"}});
     let all = json!({"format": "parquet", "filter": {"from": "2024-01-01"}});

@@ -29,6 +29,18 @@ pub(crate) fn announce(partition: i32) {
     ));
 }
 
+/// Events of a partition with so many rows once more, behind them: those for which a condition holds.
+pub(crate) fn insert_again(partition: i32, rows: u32, which: &str) {
+    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
+                   log_epoch";
+    Bed::shared().execute(&format!(
+        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
+         select {columns}, kafka_offset + {rows}, now64(3) from audit_logs where kafka_partition = {partition} and {which}"
+    ));
+    vouch(partition, rows.into());
+    announce(partition);
+}
+
 /// A row of the ledger for all rows of a partition from an offset on.
 pub(crate) fn vouch(partition: i32, start: i64) {
     Bed::shared().execute(&format!(

@@ -52,10 +52,10 @@ impl Member {
                     continue;
                 };
                 let (list, paused) = match (held.paused, is_full(partition)) {
-                    (None, true) if stalled || partition.is_stopped() => match partition.is_full() {
-                        true => (&mut pause, Some(Paused::Full)),
-                        false => (&mut pause, Some(Paused::Memory)),
-                    },
+                    (None, true) if partition.is_stopped() || (stalled && partition.is_full()) => {
+                        (&mut pause, Some(Paused::Full))
+                    }
+                    (None, true) if stalled => (&mut pause, Some(Paused::Memory)),
                     (Some(why), false) if has_room(partition, why) => (&mut resume, None),
                     _ => continue,
                 };

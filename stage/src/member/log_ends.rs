@@ -111,9 +111,8 @@ impl Member {
         }
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);
-        let next_offset = partition.next_offset();
-        let is_read = log_end.is_read && next_offset == log_end.next_offset;
-        let end = if is_read { next_offset } else { log_end.end };
+        let is_read = log_end.is_read && next == log_end.next_offset;
+        let end = if is_read { next } else { log_end.end };
         let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
