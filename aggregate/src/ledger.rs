@@ -54,14 +54,15 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     cut
 }
 
-/// The end of a stage's ledger for every log.
+/// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.
 pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let rows: Vec<Place> = store
         .client
         .query(
-            "select kafka_topic, kafka_partition, (max((log_epoch, end_offset)) as at).1, at.2 from batch_ledger final \
-             where stage = ? and entry != 'begun' group by kafka_topic, kafka_partition",
+            "select kafka_topic, kafka_partition, log_epoch, max(end_offset) from batch_ledger \
+             where stage = ? and entry != 'begun' group by kafka_topic, kafka_partition, log_epoch \
+             order by kafka_topic, kafka_partition, log_epoch desc limit 1 by kafka_topic, kafka_partition",
         )
         .bind(stage)
         .fetch_all()

@@ -17,6 +17,7 @@
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
 //! | our own commit, and a ledger of an earlier life that the log still has the end of | tables restored from a backup of that life | rewind to the ledger's end, insert only what is missing |
 //! | another stage counts a later life, and all that we read is as it was | its end was lost behind what we had read, or before our time | that life, once nothing is pending and we have come to where it begins |
+//! | neither a commit nor a ledger | nothing was read yet | begin where the log begins, and say so in the ledger |
 //! | a commit without our metadata, and no ledger | an operator chose where to begin | begin there, and say so in the ledger |
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
@@ -147,9 +148,9 @@ pub enum Beginning {
     NewLife,
     /// A life that another stage had counted. What this one has read of the log is as it was.
     TakenOver,
-    /// A first life where an operator chose to begin. Without a row in the ledger the commit of its first batch would be that of a group
-    /// whose tables were lost.
-    Chosen,
+    /// The first life, where the log begins or where an operator chose to begin. Without a row in the ledger nobody would know of records
+    /// that are deleted before the first batch, and the commit of that batch would be that of a group whose tables were lost.
+    First,
 }
 
 /// Offsets `[start, end)` that were deleted from the log before they were read.
@@ -188,13 +189,7 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
     let (committed, ledger) = of_this_life(facts);
     let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
     let Some(known_end) = known_end else {
-        // First contact: the log begins where it begins, unless the very first batch was begun and its commit is lost.
-        return at(
-            log_epoch,
-            facts.log_start,
-            facts,
-            recovery(facts.log_start, None, facts),
-        );
+        return first_life(log_epoch, facts.log_start, facts);
     };
     let rows_end = facts.rows_end;
     let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
@@ -223,10 +218,7 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
             let recovery = begun_at(start, facts).unwrap_or(Recovery::Fill { end });
             at(log_epoch, start, facts, Some(recovery))
         }
-        (Some(Committed { offset, metadata: None }), None) => Plan {
-            beginning: Some(Beginning::Chosen),
-            ..at(log_epoch, offset, facts, recovery(offset, None, facts))
-        },
+        (Some(Committed { offset, metadata: None }), None) => first_life(log_epoch, offset, facts),
         // The normal case, and a first batch without a ledger row.
         (Some(committed), _) if committed.offset == known_end => at(
             log_epoch,
@@ -236,6 +228,14 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
         ),
         // No commit, or one that the ledger is ahead of.
         _ => at(log_epoch, known_end, facts, recovery(known_end, None, facts)),
+    }
+}
+
+/// Begins where nothing was read, unless the very first batch was begun and its commit is lost.
+fn first_life(log_epoch: u32, start: i64, facts: &Facts) -> Plan {
+    Plan {
+        beginning: Some(Beginning::First),
+        ..at(log_epoch, start, facts, recovery(start, None, facts))
     }
 }
 

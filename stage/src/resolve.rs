@@ -149,7 +149,7 @@ impl Resolver {
         let what = match plan.beginning {
             Some(Beginning::NewLife) => Some("the topic was made again or lost its end"),
             Some(Beginning::TakenOver) => Some("another stage saw that the topic was made again or lost its end"),
-            Some(Beginning::Chosen) | None => None,
+            Some(Beginning::First) | None => None,
         };
         if let Some(what) = what {
             let detail = format!("{what}: log epoch {} begins", plan.log_epoch);

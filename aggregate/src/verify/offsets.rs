@@ -131,7 +131,7 @@ async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Opti
 /// Where the ledger of the newest life of each log begins; none for a life whose beginning is in the ledger: what is before it belongs to the life
 /// before, or is what an operator left out.
 async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
-    let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger final \
+    let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger \
          where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap', 'epoch') \
          group by kafka_partition, log_epoch having countIf(entry = 'epoch') = 0 \
          order by kafka_partition, log_epoch desc limit 1 by kafka_partition";

@@ -16,7 +16,7 @@ const SQL: &str = "\
     toUnixTimestamp64Milli(max(l.last_timestamp)) as last_record_at, \
     toUnixTimestamp64Milli(max(l.inserted_at)) as last_batch_at, \
     toInt64(dateDiff('second', max(l.last_timestamp), now64(3))) as behind_s \
-    from batch_ledger as l final where l.entry in ('batch', 'recovered') \
+    from batch_ledger as l where l.entry in ('batch', 'recovered') \
     group by l.stage, l.kafka_topic, l.kafka_partition, l.log_epoch \
     order by stage, topic, partition, log_epoch desc limit 1 by stage, topic, partition";
 

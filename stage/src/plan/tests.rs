@@ -66,8 +66,23 @@ fn second_life(start: i64) -> Plan {
 }
 
 #[test]
-fn begins_at_the_start_of_an_unknown_log() {
-    assert_eq!(decide(&Facts { log_start: 40, ..LOG }), plain(40));
+fn begins_at_the_start_of_an_unknown_log_and_knows_what_is_deleted_from_then_on() {
+    let first = Facts { log_start: 40, ..LOG };
+    let begins = Plan {
+        beginning: Some(Beginning::First),
+        ..plain(40)
+    };
+    assert_eq!(decide(&first), begins);
+    let deleted = Facts {
+        ledger: ledger(1, 40),
+        log_start: 60,
+        ..LOG
+    };
+    let lost = Plan {
+        gap: Some(Gap { start: 40, end: 60 }),
+        ..plain(60)
+    };
+    assert_eq!(decide(&deleted), lost);
 }
 
 #[test]
@@ -547,7 +562,7 @@ fn a_start_that_an_operator_chose_is_told_to_the_ledger_and_kept() {
     assert_eq!(
         decide(&chosen),
         Plan {
-            beginning: Some(Beginning::Chosen),
+            beginning: Some(Beginning::First),
             ..plain(700)
         }
     );

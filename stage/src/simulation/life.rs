@@ -29,7 +29,7 @@ impl Life {
             dead_writers.clear();
         }
         assert!(
-            matches!(plan.beginning, None | Some(Beginning::Chosen)),
+            matches!(plan.beginning, None | Some(Beginning::First)),
             "nothing was made again: {plan:?}"
         );
         if plan.beginning.is_some() {

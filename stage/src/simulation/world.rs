@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) committed: Option<(i64, String)>,
     tokens: HashMap<String, Content>,
     pub(super) rows: BTreeMap<i64, u32>,
-    /// Where an operator wanted the ledger to begin.
+    /// Where the ledger says that it begins.
     pub(super) begin: Option<i64>,
     pub(super) ledger: Vec<(i64, i64)>,
     /// Ranges of which it was told that the log lost them unread.
