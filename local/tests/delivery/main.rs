@@ -12,6 +12,7 @@ mod logs;
 mod lost_answer;
 mod lost_end;
 mod members;
+mod newer_tables;
 mod outages;
 mod refused;
 mod rejected;
