@@ -11,6 +11,7 @@ use arrow::datatypes::{
     DataType, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, UInt32Type,
 };
 use batch::{TIMESTAMP_MS, decode, decoder, encoded_event, encoded_sample, golden_event, golden_sample, raw, samples};
+use horolog_schemas::migrate::{MIGRATIONS, Migration};
 use horolog_schemas::{
     AuditEvent, EVENT_IDS_TABLE, Kind, MetricSample, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION, RawRecord,
     Reason, Rejected, event_id_rows, fields, pieces, rejected_rows, rows,
@@ -22,15 +23,41 @@ const ORIGIN: Origin<'_> = Origin {
     log_epoch: 7,
 };
 
-/// The columns of a table, as its migration creates it.
+/// The columns of a table, as its migrations make and change it.
 fn columns_of(table: &str) -> Vec<String> {
-    let migrations = format!("{}/migrations", env!("CARGO_MANIFEST_DIR"));
-    let file = fs::read_dir(migrations)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("up.sql"));
-    let mut statements = file.filter_map(|path| fs::read_to_string(path).ok());
+    let text = |migration: &Migration| {
+        let file = format!("{}/migrations/{}/up.sql", env!("CARGO_MANIFEST_DIR"), migration.id);
+        fs::read_to_string(file).unwrap()
+    };
+    columns_after(table, &MIGRATIONS.iter().map(text).collect::<Vec<String>>())
+}
+
+fn columns_after(table: &str, migrations: &[String]) -> Vec<String> {
     let create = format!("create table if not exists {table}${{on_cluster}}\n");
-    let statement = statements.find(|statement| statement.contains(&create)).unwrap();
+    let alter = format!("alter table {table}${{on_cluster}} add column if not exists ");
+    let mut columns = migrations
+        .iter()
+        .find(|text| text.contains(&create))
+        .map(|text| created(text))
+        .unwrap();
+    for added in migrations
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| line.strip_prefix(&alter))
+    {
+        let (column, definition) = added.trim_end_matches(';').split_once(' ').unwrap();
+        let position = match definition.rsplit_once(" after ") {
+            Some((_, before)) => columns.iter().position(|name| name == before).unwrap() + 1,
+            None if definition.ends_with(" first") => 0,
+            None => columns.len(),
+        };
+        columns.insert(position, column.to_owned());
+    }
+    columns
+}
+
+/// The columns that a statement creates a table with.
+fn created(statement: &str) -> Vec<String> {
     let (_, body) = statement.split_once("\n(\n").unwrap();
     let (body, _) = body.split_once("\n)\n").unwrap();
     let column = |line: &str| line.trim().split(' ').next().unwrap().to_owned();
@@ -53,6 +80,22 @@ fn assert_columns(block: &RecordBatch, table: &str) {
     theirs.retain(|column| column != "inserted_at");
     assert_eq!(ours, theirs);
     assert!(block.schema().fields().iter().all(|field| !field.is_nullable()));
+}
+
+#[test]
+fn a_column_that_a_migration_adds_is_a_column_of_the_table() {
+    let create = "create table if not exists t${on_cluster}\n(\n    a String,\n    b Enum8('x' = 1),\n    -- why\n    index i a\n)\nengine = x";
+    let alter = |table: &str, column: &str| {
+        format!("-- why\nalter table {table}${{on_cluster}} add column if not exists {column}\n")
+    };
+    let migrations = [
+        alter("u", "z String default ''"),
+        create.to_owned(),
+        alter("t", "c LowCardinality(String) default '' after a"),
+        alter("t", "d UInt8 default 1;"),
+        alter("t", "e UInt8 default 1 first"),
+    ];
+    assert_eq!(columns_after("t", &migrations), ["e", "a", "c", "b", "d"]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The migrations of this release, embedded in the binary.
 //!
 //! Enters: `migrations/NNNN_name/{up,down}.sql`. Leaves: [`MIGRATIONS`] in order, each with its way back and a checksum.
-//! One migration makes one object. A migration that was released is never edited: the next one changes what it made.
+//! One migration makes one object, or changes one that an earlier one made: `NNNN_object__change`. A migration that was released is never
+//! edited: a later one changes what it made.
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
@@ -10,7 +13,7 @@ use super::{fragments, sql};
 /// A numbered change of the schema, and its way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
-    /// Its number and name, as its folder has them: `0001_metrics`.
+    /// Its number and name, as its folder has them: `0001_metrics`, `0123_metrics__region`.
     pub id: &'static str,
     /// `up.sql`, with template tokens.
     up: &'static str,
@@ -81,9 +84,10 @@ impl Migration {
             .unwrap_or_default()
     }
 
-    /// Its name, which is that of the table or view it makes.
+    /// The table or view that it makes or changes.
     pub fn object(&self) -> &'static str {
-        self.id.split_once('_').map_or(self.id, |(_, name)| name)
+        let name = self.id.split_once('_').map_or(self.id, |(_, name)| name);
+        name.split_once("__").map_or(name, |(object, _)| object)
     }
 
     /// The statements that apply it.
@@ -104,11 +108,59 @@ impl Migration {
     }
 }
 
+/// The tables and views that migrations make or change.
+pub(super) fn objects<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -> BTreeSet<&'static str> {
+    migrations.into_iter().map(Migration::object).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
+
+    const MADE: Migration = Migration {
+        id: "0001_metrics",
+        up: "create table if not exists metrics${on_cluster} (value Float64) engine = ${engine MergeTree} order by value",
+        down: "drop table if exists metrics${on_cluster} sync",
+    };
+    const CHANGED: Migration = Migration {
+        id: "0002_metrics__region",
+        up: "alter table metrics${on_cluster} add column if not exists region String default '' after value",
+        down: "alter table metrics${on_cluster} drop column if exists region",
+    };
+    const REPLACED: Migration = Migration {
+        id: "0003_metrics_view__region",
+        up: "create or replace view metrics_view${on_cluster} as select region, value from metrics",
+        down: "create or replace view metrics_view${on_cluster} as select value from metrics",
+    };
+
+    /// The statements of a migration that it must not have. What it may have can be run again by whoever comes after a runner that was killed
+    /// between a statement and its record, and is about the object that `down` counts the rows of.
+    fn forbidden(migration: &Migration) -> Vec<String> {
+        let object = format!("{}${{on_cluster}}", migration.object());
+        let changes = migration.id.contains("__");
+        let is_step = |statement: &str, verb: &str, guard: &str| {
+            if !changes {
+                return statement.contains(&format!("{guard}{object}"));
+            }
+            let is_guarded =
+                statement.contains(verb) && statement.matches(verb).count() == statement.matches(guard).count();
+            // Stages of the release before name the columns they know: the others need a value.
+            let has_value = !statement.contains(" add column ") || statement.contains(" default ");
+            statement.starts_with(&format!("create or replace view {object} "))
+                || (statement.starts_with(&format!("alter table {object} ")) && is_guarded && has_value)
+        };
+        let up = migration
+            .up()
+            .into_iter()
+            .filter(|up| !is_step(up, " add ", " if not exists "));
+        let down = migration
+            .down()
+            .into_iter()
+            .filter(|down| !is_step(down, " drop ", " if exists "));
+        up.chain(down).collect()
+    }
 
     #[test]
     fn the_list_is_the_folder() {
@@ -132,29 +184,45 @@ mod tests {
         assert_eq!(versions, (1..).take(MIGRATIONS.len()).collect::<Vec<u32>>());
     }
 
-    /// So that a runner killed between the statement and its record can run it again.
     #[test]
-    fn every_step_is_idempotent() {
-        for migration in MIGRATIONS {
-            for (statements, guard) in [(migration.up(), " if not exists "), (migration.down(), " if exists ")] {
-                assert!(!statements.is_empty(), "{} has a way that does nothing", migration.id);
-                for statement in statements {
-                    assert!(statement.contains(guard), "{}: no {guard}in: {statement}", migration.id);
-                }
-            }
+    fn each_step_can_be_repeated_and_is_about_the_object_that_the_migration_is_named_after() {
+        for migration in MIGRATIONS.iter().chain([&MADE, &CHANGED, &REPLACED]) {
+            let is_empty = migration.up().is_empty() || migration.down().is_empty();
+            assert!(!is_empty, "{} has a way that does nothing", migration.id);
+            assert_eq!(forbidden(migration), [""; 0], "{}", migration.id);
         }
     }
 
     #[test]
-    fn a_migration_makes_and_drops_the_one_object_it_is_named_after() {
-        for migration in MIGRATIONS {
-            let named =
-                |statement: &String| statement.contains(&format!("exists {}${{on_cluster}}", migration.object()));
-            assert!(
-                migration.up().iter().all(named) && migration.down().iter().all(named),
-                "{}",
-                migration.id
-            );
+    fn a_change_is_of_its_own_object_guarded_and_with_a_default() {
+        assert_eq!((CHANGED.version(), CHANGED.object()), (2, "metrics"));
+        for up in [
+            "alter table metrics_hourly${on_cluster} add column if not exists region String default ''",
+            "alter table metrics add column if not exists region String default ''",
+            "alter table metrics${on_cluster} add column region String default ''",
+            "alter table metrics${on_cluster} add column if not exists region String",
+            "alter table metrics${on_cluster} add column if not exists a String default '', add column b String default ''",
+            "alter table metrics${on_cluster} drop column if exists value",
+        ] {
+            assert_eq!(forbidden(&Migration { up, ..CHANGED }), [up]);
         }
+        let down = "alter table metrics${on_cluster} drop column region";
+        assert_eq!(forbidden(&Migration { down, ..CHANGED }), [down]);
+    }
+
+    #[test]
+    fn an_object_is_made_once_and_changed_after_that() {
+        let mut made = BTreeSet::new();
+        for migration in MIGRATIONS {
+            let is_first = made.insert(migration.object());
+            assert_eq!(is_first, !migration.id.contains("__"), "{}", migration.id);
+        }
+    }
+
+    /// `down` looks at its rows whether the table goes, or a column of it.
+    #[test]
+    fn a_table_and_its_changes_are_one_object() {
+        assert_eq!(objects([&CHANGED, &MADE]), BTreeSet::from(["metrics"]));
+        assert_eq!(objects([&CHANGED]), BTreeSet::from(["metrics"]));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::Utc;
 
 use super::access;
-use super::catalog::{MIGRATIONS, Migration};
+use super::catalog::{MIGRATIONS, Migration, objects};
 use super::error::MigrateError;
 use super::history::{self, History};
 use super::lock::{Lock, Runner};
@@ -221,11 +221,11 @@ async fn formatted(server: &Server, ttl: Option<&str>) -> Result<Option<String>,
         .pop())
 }
 
-/// Names every table that would be dropped with rows in it.
+/// Names every table with rows in it that would be dropped, or lose a column.
 async fn refuse_to_destroy(server: &Server, undone: &[&'static Migration]) -> Result<(), MigrateError> {
     let definitions = server.definitions(&server.database).await?;
     let mut tables = Vec::new();
-    for object in undone.iter().map(|migration| migration.object()) {
+    for object in objects(undone.iter().copied()) {
         let is_table = definitions
             .get(object)
             .is_some_and(|table| table.pieces.contains_key("engine"));
