@@ -3,7 +3,8 @@
 //! In: nothing, or the SQL of a column. Out: the boundaries that the aggregate stage counts by, and an expression that puts a
 //! raw value into exactly the same bucket in ClickHouse. One table for both, so that an hour that is counted from raw rows
 //! (fresh answers, rebuild, verify) equals the stage's to the last observation. Bits of the double alone decide: no
-//! logarithm, which each mathematics library rounds its own way, has a say in which bucket it is.
+//! logarithm, which each mathematics library rounds its own way, has a say in which bucket it is. Migrations that are released contain the
+//! expression, so its text is frozen (`migrations/checksums`).
 
 /// Buckets to a doubling: 2^6. Bucket `i` holds `(2^(i/64), 2^((i+1)/64)]`.
 pub const BUCKETS_PER_DOUBLING: i32 = 64;

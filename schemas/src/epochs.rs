@@ -3,6 +3,7 @@
 //! In: the name that `metrics_hourly` goes by, and where the visible rebuilds are. Out: a condition. The rule: of an hour and a metric, with
 //! `k` the newest visible rebuild that covers both (0: none), the partial aggregates of the odd epoch `2k - 1`, and those of every even
 //! epoch from `2k` on. The migration `rebuilds` says why. Pure.
+//! Migrations that are released contain these texts, so they are frozen (`migrations/checksums`).
 
 /// The visible rebuilds, as the condition takes them: a scalar subquery, to be ended by a further condition or by a bracket.
 pub const VISIBLE_REBUILDS_SQL: &str = "select groupArray((number, hour_from, hour_to, tenant_id, metric_name)) from rebuilds final where state = 'visible'";

@@ -2,7 +2,7 @@
 //!
 //! Enters: `migrations/NNNN_name/{up,down}.sql`. Leaves: [`MIGRATIONS`] in order, each with its way back and a checksum.
 //! One migration makes one object, or changes one that an earlier one made: `NNNN_object__change`. A migration that was released is never
-//! edited: a later one changes what it made.
+//! edited (`migrations/checksums`): a later one changes what it made.
 
 use std::collections::BTreeSet;
 
@@ -115,9 +115,13 @@ pub(super) fn objects<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
+
+    /// Of released migrations: `id checksum` a line.
+    const RELEASED: &str = include_str!("../../migrations/checksums");
 
     const MADE: Migration = Migration {
         id: "0001_metrics",
@@ -224,5 +228,27 @@ mod tests {
     fn a_table_and_its_changes_are_one_object() {
         assert_eq!(objects([&CHANGED, &MADE]), BTreeSet::from(["metrics"]));
         assert_eq!(objects([&CHANGED]), BTreeSet::from(["metrics"]));
+    }
+
+    #[test]
+    fn released_migrations_are_as_they_were() {
+        let released: BTreeMap<&str, &str> = RELEASED.lines().filter_map(|line| line.split_once(' ')).collect();
+        for migration in MIGRATIONS {
+            let (id, checksum) = (migration.id, migration.checksum());
+            let Some(released) = released.get(id) else {
+                panic!("a new migration: add this line to schemas/migrations/checksums:\n{id} {checksum}");
+            };
+            assert_eq!(
+                *released, checksum,
+                "{id} reads differently now, so every installation that has it would refuse to start. A released migration does not change, \
+                 nor do the fragments in it and the text that epochs.rs and buckets.rs make for it: restore them, and put the change into a \
+                 new migration"
+            );
+        }
+        assert_eq!(
+            released.len(),
+            MIGRATIONS.len(),
+            "checksums has migrations that there are not"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Pieces of SQL that several migrations share.
 //!
 //! Enters: the text of a migration with `${fragment}` in it. Leaves: the text with the fragment in its place; other tokens stand as
-//! they are. A fragment is a part of the migrations that use it: it counts in their checksums, and is as immutable as they are.
+//! they are. A fragment is a part of the migrations that use it: it counts in their checksums (`migrations/checksums`), and is as immutable as they are.
 
 use crate::buckets::bucket_index_sql;
 use crate::epochs::{VISIBLE_REBUILDS_SQL, visible_epochs_sql};
