@@ -73,6 +73,30 @@ impl Default for SourceConfig {
     }
 }
 
+/// A topic that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Topic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What its records are.
+    pub kind: Kind,
+    /// The setting that names it.
+    pub setting: &'static str,
+}
+
+impl SourceConfig {
+    /// The topics, one of each kind.
+    pub fn topics(&self) -> [Topic<'_>; Kind::ALL.len()] {
+        Kind::ALL.map(|kind| {
+            let (name, setting) = match kind {
+                Kind::MetricSample => (&self.metrics_topic, "source.metrics_topic"),
+                Kind::AuditEvent => (&self.audit_topic, "source.audit_topic"),
+            };
+            Topic { name, kind, setting }
+        })
+    }
+}
+
 /// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -110,10 +134,11 @@ impl Config {
             clickhouse: self.clickhouse.clone(),
             listen: self.http.listen,
             group: self.source.group.clone(),
-            topics: vec![
-                (self.source.metrics_topic.clone(), "source.metrics_topic"),
-                (self.source.audit_topic.clone(), "source.audit_topic"),
-            ],
+            topics: self
+                .source
+                .topics()
+                .map(|topic| (topic.name.to_owned(), topic.setting))
+                .into(),
             batch: self.batch.clone(),
             delivery: self.delivery.clone(),
             completeness: CompletenessConfig::default(),

@@ -17,15 +17,14 @@ use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
 
-use crate::config::{RetentionConfig, SourceConfig};
+use crate::config::{RetentionConfig, SourceConfig, Topic};
 
 const MICROS_AN_HOUR: i64 = 3_600_000_000;
 const MICROS_A_DAY: i64 = 24 * MICROS_AN_HOUR;
 
 /// The ingest stage.
 pub struct Ingest {
-    metrics: Source,
-    audit: Source,
+    sources: Vec<Source>,
 }
 
 /// One topic and what its records are.
@@ -43,43 +42,39 @@ impl Ingest {
     /// Reads the writers' schemas.
     pub fn new(source: &SourceConfig, retention: &RetentionConfig) -> Result<Self, SchemaError> {
         let folder = source.schema_folder.as_deref();
+        let of_topic = |topic: Topic<'_>| {
+            let days = match topic.kind {
+                Kind::MetricSample => retention.metrics_days,
+                Kind::AuditEvent => retention.audit_days,
+            };
+            Source::new(topic, folder, retention.days(days))
+        };
+        let sources = source.topics().into_iter().map(of_topic);
         Ok(Self {
-            metrics: Source::new(
-                &source.metrics_topic,
-                Kind::MetricSample,
-                folder,
-                retention.days(retention.metrics_days),
-            )?,
-            audit: Source::new(
-                &source.audit_topic,
-                Kind::AuditEvent,
-                folder,
-                retention.days(retention.audit_days),
-            )?,
+            sources: sources.collect::<Result<_, _>>()?,
         })
     }
 
     /// Which records of a topic are accepted.
-    pub fn decode(&self, topic: &str, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
-        self.source(topic).decode(records)
+    pub fn decode(&self, topic: &str, records: &[RawRecord<'_>]) -> Result<Decoded, PrepareError> {
+        self.required(topic)?.decode(records).map_err(bug)
     }
 
-    fn source(&self, topic: &str) -> &Source {
-        if topic == self.audit.topic {
-            &self.audit
-        } else {
-            &self.metrics
-        }
+    fn source(&self, topic: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.topic == topic)
+    }
+
+    fn required(&self, topic: &str) -> Result<&Source, PrepareError> {
+        self.source(topic).ok_or_else(|| PrepareError::Topic(topic.to_owned()))
     }
 }
 
 impl Source {
-    fn new(topic: &str, kind: Kind, folder: Option<&Path>, retention_days: Option<u32>) -> Result<Self, SchemaError> {
-        let schemas = Arc::new(WriterSchemas::load(kind, folder)?);
+    fn new(topic: Topic<'_>, folder: Option<&Path>, retention_days: Option<u32>) -> Result<Self, SchemaError> {
         Ok(Self {
-            topic: topic.to_owned(),
-            kind,
-            schemas,
+            topic: topic.name.to_owned(),
+            kind: topic.kind,
+            schemas: Arc::new(WriterSchemas::load(topic.kind, folder)?),
             retention_days,
             decoders: Mutex::default(),
         })
@@ -133,7 +128,7 @@ impl Stage for Ingest {
         if intent.rules_version != RULES_VERSION {
             return Err(PrepareError::Rules(intent.rules_version));
         }
-        let source = self.source(&range.id.topic);
+        let source = self.required(&range.id.topic)?;
         let records = range.records();
         let decoded = source.decode(&records).map_err(bug)?;
         let times = times(source.kind, &decoded.columns)?;
@@ -153,15 +148,16 @@ impl Stage for Ingest {
     }
 
     fn tables_by_offset(&self, topic: &str) -> Vec<&'static str> {
-        vec![self.source(topic).kind.table(), REJECTED_TABLE]
+        let source = self.source(topic);
+        source.map_or_else(Vec::new, |source| vec![source.kind.table(), REJECTED_TABLE])
     }
 
     fn time_column(&self, topic: &str) -> Option<&'static str> {
-        Some(time_column(self.source(topic).kind))
+        self.source(topic).map(|source| time_column(source.kind))
     }
 
     fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
-        let kind = self.source(&range.id.topic).kind;
+        let kind = self.source(&range.id.topic)?.kind;
         let records = range.records();
         let reject = |(offset, message): &(i64, String)| {
             let position = records.binary_search_by_key(offset, |record| record.offset).ok()?;
@@ -226,7 +222,7 @@ fn hours(times: &[i64]) -> BTreeMap<u32, u64> {
 mod tests {
     use std::time::Instant;
 
-    use horolog_schemas::{MetricSample, MetricType};
+    use horolog_schemas::{AuditEvent, MetricSample, MetricType};
     use horolog_stage::range::{Filling, PartitionId};
 
     use super::*;
@@ -253,7 +249,20 @@ mod tests {
         bytes
     }
 
-    fn range(payloads: &[Vec<u8>]) -> Range {
+    fn event(event_id: &str) -> Vec<u8> {
+        let event = AuditEvent {
+            event_id: event_id.to_owned(),
+            tenant_id: "acme".to_owned(),
+            occurred_at: NOON_MS * 1_000,
+            action: "role.grant".to_owned(),
+            ..AuditEvent::default()
+        };
+        let mut bytes = Vec::new();
+        event.encode_single_object(&mut bytes);
+        bytes
+    }
+
+    fn range(topic: &str, payloads: &[Vec<u8>]) -> Range {
         let mut filling = Filling::new(100);
         for (offset, payload) in (100..).zip(payloads) {
             let record = RawRecord {
@@ -266,7 +275,7 @@ mod tests {
         }
         filling.close(
             &PartitionId {
-                topic: "metrics".into(),
+                topic: topic.into(),
                 partition: 0,
             },
             1,
@@ -292,7 +301,10 @@ mod tests {
 
     #[test]
     fn every_record_is_in_exactly_one_block() {
-        let range = range(&[sample(1.0), sample(f64::NAN), b"not avro".to_vec(), sample(2.0)]);
+        let range = range(
+            "metrics",
+            &[sample(1.0), sample(f64::NAN), b"not avro".to_vec(), sample(2.0)],
+        );
         let made = ingest().prepare(&range, &intent(RULES_VERSION)).unwrap();
         assert_eq!((made.rows, made.rejected), (2, 2));
         assert_eq!(
@@ -306,25 +318,34 @@ mod tests {
     }
 
     #[test]
-    fn the_same_range_gives_the_same_blocks() {
-        let range = range(&[sample(1.0), sample(2.0)]);
-        let (ingest, intent) = (ingest(), intent(RULES_VERSION));
-        let (first, second) = (
-            ingest.prepare(&range, &intent).unwrap(),
-            ingest.prepare(&range, &intent).unwrap(),
-        );
-        assert_eq!(first.blocks[0].pieces, second.blocks[0].pieces);
+    fn the_same_range_gives_the_same_blocks_whoever_prepares_it() {
+        let (uuid, junk) = ("018f4e1a-7c3b-7000-8000-000000000001", b"not avro".to_vec());
+        let samples = [sample(1.0), junk.clone(), sample(f64::NAN), sample(2.0)];
+        let events = [event(uuid), junk, event("42"), event(uuid)];
+        let (intent, another) = (intent(RULES_VERSION), ingest());
+        for (topic, records, announced) in [("metrics", samples, None), ("audit-events", events, Some(2))] {
+            let range = range(topic, &records);
+            let made = ingest().prepare(&range, &intent).unwrap();
+            assert_eq!((made.rows, made.rejected), (2, 2), "{topic}");
+            assert_eq!(made.announced.as_ref().map(Block::rows), announced, "{topic}");
+            for _ in 0..2 {
+                // The second time its decoder knows the writers' schemas.
+                assert_eq!(another.prepare(&range, &intent).unwrap(), made, "{topic}");
+            }
+        }
     }
 
     #[test]
-    fn a_batch_of_unknown_rules_stops_the_partition() {
-        let refused = ingest().prepare(&range(&[]), &intent(RULES_VERSION + 1));
+    fn a_batch_of_unknown_rules_or_of_an_unknown_topic_stops_the_partition() {
+        let refused = ingest().prepare(&range("metrics", &[]), &intent(RULES_VERSION + 1));
         assert!(matches!(refused, Err(PrepareError::Rules(_))));
+        let refused = ingest().prepare(&range("elsewhere", &[]), &intent(RULES_VERSION));
+        assert!(matches!(refused, Err(PrepareError::Topic(topic)) if topic == "elsewhere"));
     }
 
     #[test]
     fn refused_records_keep_their_bytes_and_get_a_reason() {
-        let range = range(&[sample(1.0), sample(2.0)]);
+        let range = range("metrics", &[sample(1.0), sample(2.0)]);
         let block = ingest().refused(&range, &[(101, "Code: 117".to_owned())]).unwrap();
         assert_eq!((block.table, block.rows()), ("rejected_records", 1));
     }

@@ -51,13 +51,16 @@ pub enum PrepareError {
         "the pending batch was begun under validation rules version {0}, which this release does not have: run the release that began it until it is done"
     )]
     Rules(u32),
+    /// What the records of the topic are is not configured.
+    #[error("the topic {0} is none of those that the settings under source name, so what its records are is unknown")]
+    Topic(String),
     /// A broken invariant of our own.
     #[error("cannot prepare the batch: {0}")]
     Bug(String),
 }
 
 /// Rows for one table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// The table.
     pub table: &'static str,
@@ -73,7 +76,7 @@ impl Block {
 }
 
 /// What a stage made of a range.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Prepared {
     /// What is stored before any of `blocks`, and again whenever any of them is: a row of it too many does no harm, one too few would.
     pub announced: Option<Block>,

@@ -14,8 +14,9 @@ mod run;
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use clickhouse::Row;
-use horolog_schemas::{DecodeError, Reason, SchemaError};
+use horolog_schemas::{Reason, SchemaError};
 use horolog_stage::config::ConfigError;
+use horolog_stage::stage::PrepareError;
 use horolog_stage::store::StoreError;
 use rdkafka::error::KafkaError;
 use serde::Deserialize;
@@ -94,7 +95,7 @@ pub enum ReplayError {
     },
     /// The records cannot be judged.
     #[error(transparent)]
-    Decode(#[from] DecodeError),
+    Decode(#[from] PrepareError),
     /// Marks that do not fit together: a bug of ours.
     #[error("invariant: the columns of the marks fit together: {0}")]
     Columns(#[from] arrow::error::ArrowError),

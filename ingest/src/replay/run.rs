@@ -48,10 +48,12 @@ struct Replays {
 /// Replays what the arguments name, and prints what was done.
 pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
     let source = &config.source;
-    if args.topic != source.metrics_topic && args.topic != source.audit_topic {
+    let topics = source.topics();
+    if topics.iter().all(|topic| topic.name != args.topic) {
         return Err(ReplayError::Refused(format!(
-            "--topic {}: it is neither source.metrics_topic nor source.audit_topic, so nobody would store what is sent there",
-            args.topic
+            "--topic {}: it is neither {}, so nobody would store what is sent there",
+            args.topic,
+            topics.map(|topic| topic.setting).join(" nor ")
         )));
     }
     let store = Store::new(&config.clickhouse)?;
