@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use horolog_schemas::MetricType;
 use serde::{Deserialize, Serialize};
 
 /// Seconds in an hour.
@@ -23,8 +24,10 @@ const END: u8 = 0;
 /// Stands before an escaped byte, since texts may contain [`END`] and this byte itself.
 const ESCAPE: u8 = 1;
 
-/// The symbols of `metric_type`; in keys and in the table each stands as its position, counted from 1.
-pub const METRIC_TYPES: [&str; 3] = ["counter", "gauge", "histogram"];
+/// What a metric type stands as in keys and in the table: its position among [`MetricType::ALL`], counted from 1.
+pub const fn type_number(metric_type: MetricType) -> u8 {
+    metric_type as u8 + 1
+}
 
 /// The columns of a key, in the order in which they compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +46,7 @@ pub struct Key<'a> {
     pub environment: Cow<'a, str>,
     /// The team that owns the service.
     pub team_id: Cow<'a, str>,
-    /// Kind of metric: its position in [`METRIC_TYPES`], counted from 1.
+    /// Kind of metric, by [`type_number`].
     pub metric_type: u8,
     /// Unit of the values.
     pub unit: Cow<'a, str>,

@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
+use horolog_schemas::MetricType;
 
 use crate::histogram::Bucket;
 use crate::hours::Hours;
-use crate::key::Key;
+use crate::key::{Key, type_number};
 use crate::summary::Summary;
 
 /// Name of the metric under which a tenant's overflow of an hour is added up; its other columns are empty.
 pub const OVERFLOW_METRIC: &str = "horolog_overflow";
-/// Position of `gauge` in [`crate::key::METRIC_TYPES`], counted from 1.
-const OVERFLOW_TYPE: u8 = 2;
+/// Its type. What was folded may be of any.
+const OVERFLOW_TYPE: u8 = type_number(MetricType::Gauge);
 
 /// What was folded, by tenant and hour.
 pub type Overflow = BTreeMap<(String, u32), FoldedKeys>;

@@ -5,9 +5,9 @@
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
-use horolog_schemas::{Decoded, RawRecord};
+use horolog_schemas::{Decoded, MetricType, RawRecord};
 
-use crate::key::METRIC_TYPES;
+use crate::key::type_number;
 use crate::time_frame::TimeFrame;
 
 /// The decoder and the aggregation disagree about the columns of a sample: a bug of ours, never of a record.
@@ -125,9 +125,9 @@ fn metric_type(columns: &RecordBatch) -> Result<Vec<u8>, SamplesError> {
         .as_string_opt::<i32>()
         .ok_or(SamplesError::Column(NAME))?;
     let number = |symbol: &str| {
-        let position = METRIC_TYPES.iter().position(|name| *name == symbol);
-        position
-            .map(|position| position as u8 + 1)
+        let known = MetricType::ALL.into_iter().find(|known| known.as_str() == symbol);
+        known
+            .map(type_number)
             .ok_or_else(|| SamplesError::MetricType(symbol.to_owned()))
     };
     let numbers = symbols.iter().flatten().map(number).collect::<Result<Vec<_>, _>>()?;

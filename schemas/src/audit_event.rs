@@ -28,6 +28,21 @@ pub enum AuditSource {
     Webhook,
 }
 
+impl AuditSource {
+    /// All, in the order of the schema's symbols.
+    pub const ALL: [Self; 4] = [Self::Ui, Self::Api, Self::System, Self::Webhook];
+
+    /// Its symbol in the schema and in the tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ui => "ui",
+            Self::Api => "api",
+            Self::System => "system",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
 /// How an action ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,6 +54,20 @@ pub enum AuditStatus {
     Failure,
     /// Tried and broke.
     Error,
+}
+
+impl AuditStatus {
+    /// All, in the order of the schema's symbols.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Error];
+
+    /// Its symbol in the schema and in the tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Who did what to which resource.

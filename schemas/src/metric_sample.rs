@@ -26,6 +26,20 @@ pub enum MetricType {
     Histogram,
 }
 
+impl MetricType {
+    /// All, in the order of the schema's symbols.
+    pub const ALL: [Self; 3] = [Self::Counter, Self::Gauge, Self::Histogram];
+
+    /// Its symbol in the schema and in the tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
 /// One observation of a metric.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricSample {

@@ -276,3 +276,29 @@ fn words(text: &str) -> Vec<String> {
     let words = text.split(splits).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use horolog_schemas::{AuditSource, AuditStatus};
+    use serde_json::json;
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    /// What the API describes, the command line offers and a filter takes.
+    fn choices<Choice: PartialSchema + ValueEnum>() -> serde_json::Value {
+        let described = serde_json::to_value(Choice::schema()).unwrap()["enum"].take();
+        let offered = Choice::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        assert_eq!(
+            described,
+            json!(offered.map(|choice| choice.get_name().to_owned()).collect::<Vec<_>>())
+        );
+        described
+    }
+
+    #[test]
+    fn sources_and_statuses_are_those_of_the_records() {
+        assert_eq!(choices::<Source>(), json!(AuditSource::ALL.map(AuditSource::as_str)));
+        assert_eq!(choices::<Status>(), json!(AuditStatus::ALL.map(AuditStatus::as_str)));
+    }
+}

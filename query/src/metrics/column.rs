@@ -152,3 +152,17 @@ impl<'de, T: Deserialize<'de> + Ord> Deserialize<'de> for Words<T> {
         Ok(Self(words))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn metric_types_are_those_of_the_records() {
+        let types = horolog_schemas::MetricType::ALL.map(horolog_schemas::MetricType::as_str);
+        let described = serde_json::to_value(MetricType::schema()).unwrap();
+        assert_eq!(described["enum"], serde_json::json!(types));
+    }
+}
