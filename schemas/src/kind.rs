@@ -1,6 +1,6 @@
 //! The kinds of record that Horolog carries, and what belongs to each: names, topic, table, schema.
 //!
-//! A new kind starts here: one variant, one Avro schema, one migration, one set of rules, one mapping. Pure constants.
+//! A new kind starts here; what else it takes is in ARCHITECTURE.md, "Where a new line belongs". Pure constants.
 
 /// A kind of record. Each has a topic of its own, an Avro schema, a table, rules and a mapping to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
