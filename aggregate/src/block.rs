@@ -25,10 +25,11 @@ use crate::summary::Summary;
 use crate::time_frame::TimeFrame;
 
 /// The table of the aggregates; partitioned by the month of its hours.
-const HOURLY_TABLE: &str = "metrics_hourly";
+pub const HOURLY_TABLE: &str = "metrics_hourly";
 const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
 /// The table of the progress.
 const PROGRESS_TABLE: &str = "partition_progress";
+
 /// Why no block could be made: a bug of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {

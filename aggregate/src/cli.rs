@@ -6,9 +6,11 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::config::{ConfigArgs, load};
+use horolog_stage::store::Store;
 use horolog_stage::telemetry;
 use prometheus_client::registry::Registry;
 
+use crate::block::HOURLY_TABLE;
 use crate::config::Config;
 use crate::stage::{Aggregation, Limits};
 use crate::stalls::Stalls;
@@ -60,13 +62,17 @@ impl Args {
 
 async fn run_stage(config: &Config) -> anyhow::Result<()> {
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
-    let (workers, months) = (config.aggregate.worker_count(), config.retention.hourly_months);
+    let store = Store::new(&config.clickhouse)?;
+    store.require_current(&config.clickhouse.url).await?;
+    let months_kept = store.months_kept(HOURLY_TABLE).await?;
     let limits = Limits {
         max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
         keys_per_tenant_max: config.aggregate.keys_per_tenant_max.max(1),
     };
     let (mut registry, duty) = (Registry::default(), Duty::default());
-    let stage = Aggregation::start(workers, Arc::new(schemas), months, limits)?.with_duty(duty.clone());
+    let stage = Aggregation::start(config.aggregate.worker_count(), Arc::new(schemas), limits)?
+        .with_months_kept(months_kept)
+        .with_duty(duty.clone());
     let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
     let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
     let verification = ContinuousVerification::new(config, duty.clone(), &mut registry)?;

@@ -27,8 +27,6 @@ pub struct Config {
     pub completeness: CompletenessConfig,
     /// The store.
     pub clickhouse: ClickHouseConfig,
-    /// How long hourly aggregates are kept.
-    pub retention: RetentionConfig,
     /// The command `rebuild`.
     pub rebuild: RebuildConfig,
     /// Verification of the newest complete hours.
@@ -53,7 +51,6 @@ impl Default for Config {
             aggregate: AggregateConfig::default(),
             completeness: CompletenessConfig::default(),
             clickhouse: ClickHouseConfig::default(),
-            retention: RetentionConfig::default(),
             rebuild: RebuildConfig::default(),
             verify: VerifyConfig::default(),
             batch: BatchConfig {
@@ -118,26 +115,6 @@ impl AggregateConfig {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             workers => workers,
-        }
-    }
-}
-
-/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionConfig {
-    /// Months that hourly aggregates are kept.
-    pub hourly_months: u32,
-    /// Taken from configurations of before, and not used: the table says how long raw metrics are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics_days: Option<u32>,
-}
-
-impl Default for RetentionConfig {
-    fn default() -> Self {
-        Self {
-            hourly_months: 25,
-            metrics_days: None,
         }
     }
 }

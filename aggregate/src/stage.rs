@@ -36,8 +36,8 @@ struct Chunk {
 /// The aggregate stage.
 pub struct Aggregation {
     workers: Workers<Chunk>,
-    /// How long `metrics_hourly` keeps an hour.
-    retention: Months,
+    /// How long `metrics_hourly` keeps an hour; none where nothing is deleted by age.
+    kept: Option<Months>,
     limits: Limits,
     /// Told of each progress.
     duty: Duty,
@@ -54,24 +54,25 @@ pub struct Limits {
 }
 
 impl Aggregation {
-    /// Starts the dataflow with so many workers, for samples written with these schemas. What is older than the retention
-    /// when it arrives is aggregated all the same, and counted; so is a clock that is ahead by more than the skew.
-    pub fn start(
-        workers: usize,
-        schemas: Arc<WriterSchemas>,
-        retention_months: u32,
-        limits: Limits,
-    ) -> Result<Self, WorkersError> {
+    /// Starts the dataflow with so many workers, for samples written with these schemas. A sample whose clock is ahead by more than the skew
+    /// is aggregated all the same, and counted.
+    pub fn start(workers: usize, schemas: Arc<WriterSchemas>, limits: Limits) -> Result<Self, WorkersError> {
         let decoder = move || {
             let mut decoder = Decoder::new(Arc::clone(&schemas));
             move |chunk: Chunk| decode(&mut decoder, &chunk)
         };
         Ok(Self {
             workers: Workers::start(workers, decoder)?,
-            retention: Months::new(retention_months),
+            kept: None,
             limits,
             duty: Duty::default(),
         })
+    }
+
+    /// Counts samples as expired that come when `metrics_hourly` would delete their hours, after so many months. They are aggregated all the same.
+    pub fn with_months_kept(self, months: Option<u32>) -> Self {
+        let kept = months.map(Months::new);
+        Self { kept, ..self }
     }
 
     /// Tells `duty` which partitions this member makes progress in.
@@ -131,10 +132,8 @@ impl Stage for Aggregation {
         blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
         blocks.extend(incidents(range, tally.ahead, &overflow).map_err(|error| bug(&error))?);
         let closed_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
-        let kept_from = closed_at
-            .checked_sub_months(self.retention)
-            .unwrap_or_default()
-            .timestamp();
+        let kept_from = self.kept.and_then(|months| closed_at.checked_sub_months(months));
+        let kept_from = kept_from.map_or(i64::MIN, |kept_from| kept_from.timestamp());
         Ok(Prepared {
             announced: None,
             blocks,

@@ -27,7 +27,8 @@ const LIMITS: Limits = Limits {
 
 fn stage(workers: usize) -> Aggregation {
     let schemas = WriterSchemas::load(Kind::MetricSample, None).unwrap();
-    Aggregation::start(workers, Arc::new(schemas), RETENTION_MONTHS, LIMITS).unwrap()
+    let stage = Aggregation::start(workers, Arc::new(schemas), LIMITS).unwrap();
+    stage.with_months_kept(Some(RETENTION_MONTHS))
 }
 
 fn partition() -> PartitionId {

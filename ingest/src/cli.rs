@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use horolog_stage::config::{ConfigArgs, load};
+use horolog_stage::store::Store;
 use horolog_stage::telemetry;
 use prometheus_client::registry::Registry;
 
@@ -42,7 +43,9 @@ impl Args {
 }
 
 async fn run_stage(config: &Config) -> anyhow::Result<()> {
-    let stage = Ingest::new(&config.source, &config.retention)?;
+    let (stage, store) = (Ingest::new(&config.source)?, Store::new(&config.clickhouse)?);
+    store.require_current(&config.clickhouse.url).await?;
+    let stage = stage.with_retention(&store).await?;
     let (options, registry) = (config.run_options(), Registry::default());
     horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await?;
     Ok(())

@@ -19,8 +19,6 @@ pub struct Config {
     pub source: SourceConfig,
     /// The store.
     pub clickhouse: ClickHouseConfig,
-    /// How long rows are kept.
-    pub retention: RetentionConfig,
     /// When batches are closed.
     pub batch: BatchConfig,
     /// How they are delivered.
@@ -37,7 +35,6 @@ impl Default for Config {
             kafka: KafkaConfig::default(),
             source: SourceConfig::default(),
             clickhouse: ClickHouseConfig::default(),
-            retention: RetentionConfig::default(),
             batch: BatchConfig::default(),
             delivery: DeliveryConfig::default(),
             http: HttpConfig {
@@ -94,35 +91,6 @@ impl SourceConfig {
             };
             Topic { name, kind, setting }
         })
-    }
-}
-
-/// `[retention]`: as `horolog-migrate` has it; here only to count what is expired when it arrives.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionConfig {
-    /// Days that raw samples are kept.
-    pub metrics_days: u32,
-    /// Days that audit events are kept.
-    pub audit_days: u32,
-    /// Nothing is deleted by age.
-    pub keep_all: bool,
-}
-
-impl RetentionConfig {
-    /// The days of a kind; none where nothing is deleted by age.
-    pub fn days(&self, of_kind: u32) -> Option<u32> {
-        (!self.keep_all).then_some(of_kind)
-    }
-}
-
-impl Default for RetentionConfig {
-    fn default() -> Self {
-        Self {
-            metrics_days: 30,
-            audit_days: 2_555,
-            keep_all: false,
-        }
     }
 }
 

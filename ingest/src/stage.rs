@@ -16,8 +16,9 @@ use horolog_schemas::{
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
 use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
+use horolog_stage::store::{Store, StoreError};
 
-use crate::config::{RetentionConfig, SourceConfig, Topic};
+use crate::config::{SourceConfig, Topic};
 
 const MICROS_AN_HOUR: i64 = 3_600_000_000;
 const MICROS_A_DAY: i64 = 24 * MICROS_AN_HOUR;
@@ -32,27 +33,28 @@ struct Source {
     topic: String,
     kind: Kind,
     schemas: Arc<WriterSchemas>,
-    /// Days that its rows are kept; none where nothing is deleted by age.
-    retention_days: Option<u32>,
+    /// Days that its table keeps rows; none where nothing is deleted by age.
+    days_kept: Option<u32>,
     /// Decoders that nobody uses just now: they keep what they learnt of the writers' schemas.
     decoders: Mutex<Vec<Decoder>>,
 }
 
 impl Ingest {
     /// Reads the writers' schemas.
-    pub fn new(source: &SourceConfig, retention: &RetentionConfig) -> Result<Self, SchemaError> {
+    pub fn new(source: &SourceConfig) -> Result<Self, SchemaError> {
         let folder = source.schema_folder.as_deref();
-        let of_topic = |topic: Topic<'_>| {
-            let days = match topic.kind {
-                Kind::MetricSample => retention.metrics_days,
-                Kind::AuditEvent => retention.audit_days,
-            };
-            Source::new(topic, folder, retention.days(days))
-        };
-        let sources = source.topics().into_iter().map(of_topic);
+        let sources = source.topics().into_iter().map(|topic| Source::new(topic, folder));
         Ok(Self {
             sources: sources.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Counts records as expired that come when their table would delete them, by what the tables say now. Without, none is.
+    pub async fn with_retention(mut self, store: &Store) -> Result<Self, StoreError> {
+        for source in &mut self.sources {
+            source.days_kept = store.days_kept(source.kind.table()).await?;
+        }
+        Ok(self)
     }
 
     /// Which records of a topic are accepted.
@@ -70,12 +72,12 @@ impl Ingest {
 }
 
 impl Source {
-    fn new(topic: Topic<'_>, folder: Option<&Path>, retention_days: Option<u32>) -> Result<Self, SchemaError> {
+    fn new(topic: Topic<'_>, folder: Option<&Path>) -> Result<Self, SchemaError> {
         Ok(Self {
             topic: topic.name.to_owned(),
             kind: topic.kind,
             schemas: Arc::new(WriterSchemas::load(topic.kind, folder)?),
-            retention_days,
+            days_kept: None,
             decoders: Mutex::default(),
         })
     }
@@ -133,7 +135,7 @@ impl Stage for Ingest {
         let decoded = source.decode(&records).map_err(bug)?;
         let times = times(source.kind, &decoded.columns)?;
         let expired_before = source
-            .retention_days
+            .days_kept
             .map_or(i64::MIN, |days| intent.at_ms * 1_000 - i64::from(days) * MICROS_A_DAY);
         let blocks = source.blocks(range, &records, &decoded)?;
         Ok(Prepared {
@@ -296,7 +298,7 @@ mod tests {
     }
 
     fn ingest() -> Ingest {
-        Ingest::new(&SourceConfig::default(), &RetentionConfig::default()).unwrap()
+        Ingest::new(&SourceConfig::default()).unwrap()
     }
 
     #[test]
@@ -315,6 +317,24 @@ mod tests {
             [("metrics", 2), ("rejected_records", 2)]
         );
         assert_eq!(made.hours, BTreeMap::from([((NOON_MS / 3_600_000 * 3_600) as u32, 2)]));
+    }
+
+    #[test]
+    fn what_its_table_would_delete_is_stored_and_counted_as_expired() {
+        let range = range("metrics", &[sample(1.0)]);
+        let later = Intent {
+            at_ms: NOON_MS + 31 * MICROS_A_DAY / 1_000,
+            ..intent(RULES_VERSION)
+        };
+        for (days_kept, expired) in [(Some(30), 1), (Some(32), 0), (None, 0)] {
+            let mut ingest = ingest();
+            ingest
+                .sources
+                .iter_mut()
+                .for_each(|source| source.days_kept = days_kept);
+            let made = ingest.prepare(&range, &later).unwrap();
+            assert_eq!((made.rows, made.expired), (1, expired), "{days_kept:?}");
+        }
     }
 
     #[test]

@@ -127,11 +127,22 @@ impl Store {
 
     /// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
     pub async fn days_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
-        let query = "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
-             extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) \
-             from system.tables where database = currentDatabase() and name = ?";
-        let days = self.client.query(query).bind(table).fetch_one::<u32>().await;
-        Ok(Some(days.map_err(classify)?).filter(|&days| days > 0))
+        self.kept(table, "Day").await
+    }
+
+    /// Likewise of a table that counts its age in months.
+    pub async fn months_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
+        self.kept(table, "Month").await
+    }
+
+    async fn kept(&self, table: &str, unit: &str) -> Result<Option<u32>, StoreError> {
+        let query = format!(
+            "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
+             extractAllGroups(create_table_query, 'toInterval{unit}\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){{0,1}}')))) \
+             from system.tables where database = currentDatabase() and name = ?"
+        );
+        let kept = self.client.query(&query).bind(table).fetch_one::<u32>().await;
+        Ok(Some(kept.map_err(classify)?).filter(|&kept| kept > 0))
     }
 
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").

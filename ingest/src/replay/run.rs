@@ -59,7 +59,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
     let store = Store::new(&config.clickhouse)?;
     store.require_current(&config.clickhouse.url).await?;
     let replays = Replays {
-        ingest: Ingest::new(source, &config.retention)?,
+        ingest: Ingest::new(source)?,
         topic: args.topic.clone(),
         log: match args.dry_run {
             true => None,

@@ -94,11 +94,7 @@ impl Layout {
 
     /// Kafka to raw tables.
     pub fn ingest(&self) -> Launch {
-        let launch = self.stage("horolog-ingest", "INGEST", self.ports.ingest);
-        launch.env(
-            "HOROLOG_INGEST__RETENTION__KEEP_ALL",
-            if self.keep_all { "true" } else { "false" },
-        )
+        self.stage("horolog-ingest", "INGEST", self.ports.ingest)
     }
 
     /// Kafka to hourly aggregates.

@@ -7,6 +7,7 @@ mod bed;
 mod crash_points;
 mod disk;
 mod event_ids;
+mod expired;
 mod flow;
 mod logs;
 mod lost_answer;
