@@ -133,8 +133,13 @@ impl Rebuild {
         insert(store, &row).await
     }
 
-    /// Gives it up: what it wrote will never be seen.
+    /// Gives it up: what it wrote will never be seen. Unless another process went on with it and made it visible.
     pub async fn abandon(&self, store: &Store) -> Result<(), ToolError> {
+        let known = read(store).await?;
+        let unfinished = |row: &Stored| row.number == self.row.number && row.state == State::Registered as i8;
+        if !known.iter().any(unfinished) {
+            return Ok(());
+        }
         insert(store, &self.in_state(State::Abandoned)).await
     }
 

@@ -11,8 +11,11 @@ pub struct UpkeepConfig {
     pub enabled: bool,
     /// How often it looks for complete and revised hours and days, seconds.
     pub interval_s: u64,
-    /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric and service
-    /// in a series labelled `otel.metric.overflow`.
+    /// How often hours are computed anew that got late samples, seconds: the first ones at once, those that follow after so long. Each time is a copy of
+    /// the hour's series, since what was known before is kept.
+    pub revise_interval_s: u64,
+    /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric,
+    /// service, team and unit in a series labelled `otel.metric.overflow`.
     pub label_sets_max: u64,
     /// Raw samples that one statement computes from, at the most: an hour of a tenant with more is cut by series. Where series are folded, those of the hour before
     /// come on top.
@@ -28,6 +31,7 @@ impl Default for UpkeepConfig {
         Self {
             enabled: true,
             interval_s: 20,
+            revise_interval_s: 300,
             label_sets_max: 100_000,
             slice_rows_max: 2_000_000,
             statement_memory_bytes_max: 1 << 30,

@@ -3,6 +3,8 @@
 //! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
 //! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
 
+use std::collections::BTreeSet;
+
 use clickhouse::Row;
 use horolog_stage::clock::now_ms;
 use serde::Deserialize;
@@ -57,6 +59,17 @@ pub struct Left {
     pub short: SamplesByHour,
     /// Hours that could not be computed.
     pub failed: SamplesByHour,
+    /// How many were.
+    pub computed: usize,
+}
+
+impl Left {
+    /// Adds what is left of others.
+    pub fn add(&mut self, mut other: Self) {
+        self.short.append(&mut other.short);
+        self.failed.append(&mut other.failed);
+        self.computed += other.computed;
+    }
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -70,11 +83,13 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings hours up to date; of those that are `lost` no more raw rows come. Adds what cannot be done now to `left`.
+    /// Brings hours up to date; of those that are `lost` no more raw rows come, and tenants of `not_now` are not computed. Adds what cannot be done now
+    /// to `left`.
     pub async fn bring_up_to_date(
         &self,
         of: &TenantHours,
         lost: &SamplesByHour,
+        not_now: &BTreeSet<String>,
         left: &mut Left,
     ) -> Result<(), UpkeepError> {
         let mut due = Vec::new();
@@ -95,8 +110,9 @@ impl Counters {
         let mut failed: Vec<String> = Vec::new();
         for job in jobs(due, self.config.slice_rows_max) {
             // The hours of a tenant are computed in their order.
-            if failed.last() != Some(&job.tenant_id) {
+            if !not_now.contains(&job.tenant_id) && failed.last() != Some(&job.tenant_id) {
                 let Err(error) = self.compute_with_followers(&job).await else {
+                    left.computed += job.hours.len();
                     continue;
                 };
                 if failed.len() == FAILED_TENANTS_MAX {
@@ -170,7 +186,7 @@ impl Counters {
 
     /// Inserts the rows of a new revision, slice by slice; returns its number.
     async fn insert(&self, job: &Job) -> Result<u64, UpkeepError> {
-        let revision = u64::try_from(now_ms()).unwrap_or_default();
+        let revision = self.next_revision(job).await?;
         let cutoff = self.cutoff(job).await?;
         let slices = job.rows().div_ceil(self.config.slice_rows_max).max(1);
         for slice in 0..slices {
@@ -193,6 +209,16 @@ impl Counters {
         Ok(revision)
     }
 
+    /// Revisions are named by the time and rise, whoever's clock it is.
+    async fn next_revision(&self, job: &Job) -> Result<u64, UpkeepError> {
+        let sql = "select max(r.revision) as revision from counter_revisions as r where r.tenant_id = {tenant:String} and r.kafka_topic = {topic:String} \
+                   and r.hour >= toDateTime({from:UInt32}, 'UTC') and r.hour < toDateTime({to:UInt32}, 'UTC')";
+        let query = self.statements.about(sql, job);
+        let newest: Option<u64> = self.statements.first("read the newest revision", query).await?;
+        let now = u64::try_from(now_ms()).unwrap_or_default();
+        Ok(now.max(newest.unwrap_or_default() + 1))
+    }
+
     /// Label sets are only counted where there can be too many of them.
     async fn cutoff(&self, job: &Job) -> Result<u64, UpkeepError> {
         let label_sets_max = self.config.label_sets_max;
@@ -212,7 +238,7 @@ impl Counters {
                 tenant = job.tenant_id,
                 label_sets,
                 label_sets_max,
-                "more label sets than upkeep.label_sets_max: those beyond are added up in one series each metric and service"
+                "more label sets than upkeep.label_sets_max: those beyond are added up in one series each metric, service, team and unit"
             );
         }
         Ok(cutoff(label_sets, label_sets_max))

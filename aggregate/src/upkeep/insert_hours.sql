@@ -14,7 +14,7 @@ with
             and o.hour = toDateTime({from:UInt32}, 'UTC') - interval 1 hour
     )) as had_overflow
 select
-    {tenant:String}, metric_name, hour, service_id, plugin_id, environment, any(team), any(its_unit), kept, {topic:String}, revision, any(its_user),
+    {tenant:String}, metric_name, hour, service_id, plugin_id, environment, team, its_unit, kept, {topic:String}, revision, any(its_user),
     if(kept = 0, map('otel.metric.overflow', 'true'), any(its_labels)), count(), sum(samples), sum(increase), sum(resets),
     if(kept = 0, toDateTime64(0, 6, 'UTC'), any(before.1)), if(kept = 0, 0, any(before.2)),
     min(first_time), max(last_time), if(kept = 0, 0, any(last_value)), now64(3)
@@ -46,4 +46,4 @@ from
     where hour >= hour_from
     group by metric_name, hour, service_id, plugin_id, environment, series_id
 )
-group by metric_name, hour, service_id, plugin_id, environment, kept
+group by metric_name, hour, service_id, plugin_id, environment, team, its_unit, kept

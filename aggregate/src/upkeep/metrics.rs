@@ -14,6 +14,8 @@ pub struct UpkeepMetrics {
     pub revised_hours: Counter,
     /// Hours of tenants whose raw rows were gone.
     pub expired_hours: Counter,
+    /// Hours of tenants that could not be computed and are tried again.
+    pub failed_hours: Gauge,
     /// Label sets beyond the limit, by hour.
     pub overflowed: Counter,
     /// Rounds that ended in an error, and tenants in a round whose counters could not be computed; both are tried again.
@@ -34,6 +36,11 @@ impl UpkeepMetrics {
             hours: registered(r, "counter_hours", "Hours of tenants whose counters were computed"),
             revised_hours: registered(r, "counter_hours_revised", "Those that had been computed before"),
             expired_hours: registered(r, "counter_hours_expired", "Hours of tenants whose raw rows were gone"),
+            failed_hours: registered(
+                r,
+                "counter_hours_failed",
+                "Hours of tenants that could not be computed and are tried again",
+            ),
             overflowed: registered(r, "label_sets_overflowed", "Label sets beyond the limit, by hour"),
             failures: registered(
                 r,

@@ -9,12 +9,14 @@ mod config;
 mod counters;
 mod days;
 mod duty;
+mod failed;
 mod metrics;
 mod plan;
 mod progress;
 mod statements;
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use horolog_stage::completeness::complete_hours_end;
 use horolog_stage::config::ConfigError;
@@ -25,6 +27,7 @@ pub use config::UpkeepConfig;
 use counters::{Counters, Left, TenantHours};
 use days::Days;
 pub use duty::Duty;
+use failed::Failed;
 use metrics::UpkeepMetrics;
 use progress::TaskProgress;
 use statements::{Statements, UpkeepError};
@@ -45,9 +48,9 @@ pub struct Upkeep {
     /// What hours that became complete wait for, and what revised ones do.
     awaited_complete: Awaited,
     awaited_revised: Awaited,
-    /// Complete hours that could not be computed, and how far those behind them are.
-    failed: SamplesByHour,
-    looked_at_through: u32,
+    failed: Failed,
+    /// When hours that got late records were last computed anew.
+    revised_at: Option<Instant>,
     days: Days,
     duty: Duty,
     interval: Duration,
@@ -58,7 +61,7 @@ impl Upkeep {
     pub fn new(config: &Config, duty: Duty, registry: &mut Registry) -> Result<Self, ConfigError> {
         let (upkeep, topic) = (&config.upkeep, &config.source.metrics_topic);
         upkeep.validate()?;
-        let statements = Statements::new(&config.clickhouse, upkeep, &config.delivery, topic)?;
+        let statements = Statements::new(&config.clickhouse, upkeep, topic)?;
         let metrics = UpkeepMetrics::new(registry);
         Ok(Self {
             days: Days {
@@ -73,8 +76,8 @@ impl Upkeep {
             },
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),
-            failed: SamplesByHour::new(),
-            looked_at_through: 0,
+            failed: Failed::default(),
+            revised_at: None,
             duty,
             interval: Duration::from_secs(upkeep.interval_s),
         })
@@ -89,6 +92,7 @@ impl Upkeep {
             let is_ours = self.counters.config.enabled && self.duty.is_ours();
             self.counters.metrics.is_ours.set(i64::from(is_ours));
             if !is_ours {
+                self.failed.forget();
                 continue;
             }
             if let Err(error) = self.round().await {
@@ -104,12 +108,16 @@ impl Upkeep {
         let Some(end) = complete_hours_end(&progress) else {
             return Ok(());
         };
-        // Neither waits for the other to succeed.
+        // None waits for another to succeed; what failed before takes the time of nothing else.
         let counters = self.counters_round(end).await;
-        self.days.round(end).await.and(counters)
+        let days = self.days.round(end).await;
+        let failed = self.failed_hours().await;
+        self.counters.metrics.failed_hours.set(self.failed.count() as i64);
+        counters.and(days).and(failed)
     }
 
     async fn counters_round(&mut self, end: u32) -> Result<(), UpkeepError> {
+        self.failed.find(&self.counters.statements).await?;
         let mut progress = TaskProgress::read(&self.counters.statements, COUNTERS).await?;
         let revised = self.revised_hours(&mut progress).await;
         let complete = self.complete_hours(&mut progress, end).await;
@@ -118,39 +126,26 @@ impl Upkeep {
         revised.and(complete)
     }
 
-    /// Hours that became complete since the last time. Where some cannot be computed, those behind them are all the same; what is written down
-    /// of the progress stays before them, so that the next one who has the duty finds them.
+    /// Hours that became complete since the last time.
     async fn complete_hours(&mut self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
-        self.failed_hours().await?;
-        if self.failed.is_empty() && self.looked_at_through > progress.through {
-            progress.through = self.looked_at_through;
-            progress.save(&statements, COUNTERS).await?;
-        }
-        let mut through = progress.through.max(self.looked_at_through);
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
-        while through < end && self.duty.is_ours() {
-            let from = self.next_hour(through, end).await?;
+        while progress.through < end && self.duty.is_ours() {
+            let from = self.next_hour(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let due = TenantHours {
                 from,
                 to,
                 ..TenantHours::default()
             };
-            let mut left = Left::default();
-            self.counters.bring_up_to_date(&due, &lost, &mut left).await?;
+            let left = self.bring_up_to_date(&due, &lost).await?;
             let waiting = left.short.keys().map(|(_, hour)| *hour).min();
             let until = waiting.unwrap_or(to);
-            self.failed
-                .extend(left.failed.into_iter().filter(|((_, hour), _)| *hour < until));
-            if until > through {
+            if until > progress.through {
                 self.report_types(from, until).await?;
-                (through, self.looked_at_through) = (until, until);
-                if self.failed.is_empty() {
-                    progress.through = through;
-                    progress.save(&statements, COUNTERS).await?;
-                }
+                progress.through = until;
+                progress.save(&statements, COUNTERS).await?;
             }
             if waiting.is_some() {
                 self.awaited_complete.wait_for(left.short, &statements).await?;
@@ -165,24 +160,41 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Complete hours that could not be computed before. Their raw rows were there, so those that are missing now are gone.
-    async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
-        let before: Vec<((String, u32), u64)> = std::mem::take(&mut self.failed).into_iter().collect();
+    /// Brings hours up to date, but for those of tenants of which some failed before: they have a turn of their own. Remembers what fails now, also where
+    /// so much does that it ends early.
+    async fn bring_up_to_date(&mut self, due: &TenantHours, lost: &SamplesByHour) -> Result<Left, UpkeepError> {
         let mut left = Left::default();
-        for some in before.chunks(REVISIONS_A_ROUND) {
+        let not_now = self.failed.tenants();
+        let outcome = self.counters.bring_up_to_date(due, lost, &not_now, &mut left).await;
+        self.failed.add(left.failed.clone(), &self.counters.statements).await?;
+        outcome.map(|()| left)
+    }
+
+    /// Tries the hours of one tenant again that could not be computed before. Their raw rows were there, so those that are missing now are gone.
+    async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
+        let hours = self.failed.next();
+        let mut left = Left::default();
+        for some in hours.iter().collect::<Vec<_>>().chunks(REVISIONS_A_ROUND) {
             let due = TenantHours::of(some.iter().map(|((tenant, hour), _)| (tenant.as_str(), *hour)));
-            let lost = some.iter().cloned().collect();
-            if let Err(error) = self.counters.bring_up_to_date(&due, &lost, &mut left).await {
-                self.failed = before.into_iter().collect();
-                return Err(error);
-            }
+            self.counters
+                .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
+                .await?;
         }
-        self.failed = left.failed;
+        left.failed.append(&mut left.short);
+        self.failed.tried(&hours, left.failed);
         Ok(())
     }
 
-    /// Hours that got late records since the last time.
+    /// Hours that got late records since the last time. Each is computed as a whole and kept, so where samples keep coming late it is not done at
+    /// each wake-up.
     async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
+        let interval = Duration::from_secs(self.counters.config.revise_interval_s);
+        if self
+            .revised_at
+            .is_some_and(|revised_at| revised_at.elapsed() < interval)
+        {
+            return Ok(());
+        }
         let statements = self.counters.statements.clone();
         let revised = progress.revised(&statements).await?;
         // Judged once for all of them: a mark that one part sets is not for another to use up.
@@ -190,7 +202,10 @@ impl Upkeep {
         let mut left = Left::default();
         for some in revised.hours.chunks(REVISIONS_A_ROUND) {
             let due = TenantHours::of(some.iter().map(|revised| (revised.tenant_id.as_str(), revised.hour)));
-            self.counters.bring_up_to_date(&due, &lost, &mut left).await?;
+            left.add(self.bring_up_to_date(&due, &lost).await?);
+        }
+        if left.computed > 0 {
+            self.revised_at = Some(Instant::now());
         }
         if left.short.is_empty() && left.failed.is_empty() && progress.have_seen(&revised) {
             progress.save(&statements, COUNTERS).await?;

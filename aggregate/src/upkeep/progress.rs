@@ -23,8 +23,8 @@ pub struct Revised {
     pub tenant_id: String,
     /// Its start, seconds since 1970.
     pub hour: u32,
-    /// What time it was when this was asked, ms since 1970, by the clock of the server.
-    now_ms: i64,
+    /// All revisions up to here are there, ms since 1970, by the clock of the server.
+    until_ms: i64,
 }
 
 /// Hours that got late records, in their order.
@@ -62,16 +62,18 @@ impl TaskProgress {
 
     /// The hours that got late records since.
     pub async fn revised(self, statements: &Statements) -> Result<Revisions, UpkeepError> {
-        let query = "select tenant_id, toUInt32(r.hour) as hour, toUnixTimestamp64Milli(now64(3)) as now_ms \
+        // The time of a row is that of its batch's lease, so it may be stored a lease of the table later, and be seen a moment after that.
+        let query = "select tenant_id, toUInt32(r.hour) as hour, \
+                     toUnixTimestamp64Milli(now64(3)) - 2000 * assumeNotNull(( \
+                       select toInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
+                       from system.tables where database = currentDatabase() and name = 'hour_revisions')) as until_ms \
                      from hour_revisions as r \
                      where r.kafka_topic = {topic:String} and r.inserted_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
                      group by tenant_id, hour order by hour, tenant_id";
         let query = statements.query(query).param("since", self.revisions_seen_ms);
         let hours: Vec<Revised> = statements.rows("read the revised hours", query).await?;
-        // The time of a row is that of its batch's lease, so it may be stored a lease later, and be seen a moment after that.
-        let until = |revised: &Revised| revised.now_ms - 2 * statements.lease_ms;
         Ok(Revisions {
-            until_ms: hours.first().map(until),
+            until_ms: hours.first().map(|revised| revised.until_ms),
             hours,
         })
     }

@@ -7,4 +7,11 @@ select
 from counter_hourly
 where tenant_id = {tenant:String} and kafka_topic = {topic:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
     and revision = {revision:UInt64}
+    -- Who slept since it computed the rows takes nothing back.
+    and hour not in
+    (
+        select r.hour from counter_revisions as r
+        where r.tenant_id = {tenant:String} and r.kafka_topic = {topic:String}
+            and r.hour >= toDateTime({from:UInt32}, 'UTC') and r.hour < toDateTime({to:UInt32}, 'UTC') and r.revision > {revision:UInt64}
+    )
 group by hour

@@ -16,15 +16,19 @@ from
         and l.hour < toDateTime({to:UInt32}, 'UTC') + interval 7 day
         and (l.before_time < r.newest_time or (l.before_time = r.newest_time and l.before_value != r.newest_value))
     union all
-    -- Of series in overflow nobody knows what the next hour began with.
+    -- Of series in overflow nobody knows what the next hour began with, on whichever side they are in it.
     select toUInt32(n.hour) as hour
     from counter_hourly_view as n
     where n.tenant_id = {tenant:String} and n.kafka_topic = {topic:String} and n.hour = toDateTime({to:UInt32}, 'UTC')
         and
         (
-            select count() > 0 from counter_hourly_view as o
-            where o.tenant_id = {tenant:String} and o.kafka_topic = {topic:String} and o.series_id = 0
-                and o.hour >= toDateTime({from:UInt32}, 'UTC') and o.hour < toDateTime({to:UInt32}, 'UTC')
+            n.series_id = 0
+            or
+            (
+                select count() > 0 from counter_hourly_view as o
+                where o.tenant_id = {tenant:String} and o.kafka_topic = {topic:String} and o.series_id = 0
+                    and o.hour >= toDateTime({from:UInt32}, 'UTC') and o.hour < toDateTime({to:UInt32}, 'UTC')
+            )
         )
 )
 order by hour

@@ -12,7 +12,6 @@ use clickhouse::{Client, RowOwned, RowRead};
 use horolog_schemas::migrate::expand;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, partition_count};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
-use horolog_stage::settings::DeliveryConfig;
 
 use super::config::UpkeepConfig;
 use super::plan::Job;
@@ -58,18 +57,11 @@ pub struct Statements {
     client: Client,
     timeout: Duration,
     pub(super) topic: String,
-    /// How long a writer's lease is, ms.
-    pub(super) lease_ms: i64,
 }
 
 impl Statements {
     /// As configured; does not connect.
-    pub fn new(
-        clickhouse: &ClickHouseConfig,
-        config: &UpkeepConfig,
-        delivery: &DeliveryConfig,
-        topic: &str,
-    ) -> Result<Self, ConfigError> {
+    pub fn new(clickhouse: &ClickHouseConfig, config: &UpkeepConfig, topic: &str) -> Result<Self, ConfigError> {
         let memory = config.statement_memory_bytes_max;
         let mut client = clickhouse
             .client()?
@@ -88,7 +80,6 @@ impl Statements {
             client,
             timeout: Duration::from_secs(config.statement_timeout_s) + GRACE,
             topic: topic.to_owned(),
-            lease_ms: i64::try_from(delivery.lease_s.saturating_mul(1_000)).unwrap_or(i64::MAX / 4),
         })
     }
 

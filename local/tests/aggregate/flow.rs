@@ -63,6 +63,7 @@ impl Flow {
                     ("HOROLOG_AGGREGATE__BATCH__AGE_MAX_MS", "500"),
                     ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
                     ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),
+                    ("HOROLOG_AGGREGATE__UPKEEP__REVISE_INTERVAL_S", "1"),
                     (
                         "HOROLOG_AGGREGATE__KAFKA__PROPERTIES",
                         r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000"}"#,

@@ -14,8 +14,9 @@ use crate::api::instant::{Edge, Instant, Span};
 use crate::store::Sql;
 
 const HOUR_S: i64 = 3_600;
-/// What `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds since 1970.
-const MOMENTS_S: (i64, i64) = (0, 4_291_747_200);
+/// From the year 2000, before which no sample is taken, to what `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds
+/// since 1970.
+const MOMENTS_S: (i64, i64) = (946_684_800, 4_291_747_200);
 /// No zone goes back and forth within so many days.
 const LOOK_AT_OFFSET_EVERY_DAYS: i64 = 7;
 

@@ -1,0 +1,126 @@
+//! Hours of tenants whose counters could not be computed: a label set too many for the memory, a statement that takes too long.
+//!
+//! In: what a look at hours left. Out: rows of `counter_revisions` that say so (revision 0 of 0 samples), so that whoever has the duty next finds them and
+//! no reader takes such an hour for complete; and one tenant a round to try again, in turns. Other tenants wait for none of it.
+
+use std::collections::BTreeSet;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::awaited::SamplesByHour;
+use super::statements::{Statements, UpkeepError};
+
+/// Hours that could not be computed.
+#[derive(Debug, Default)]
+pub struct Failed {
+    /// With the samples that they had; 0 where that is not known. `None`: the tables were not asked yet.
+    hours: Option<SamplesByHour>,
+    last_tried: String,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Undecided {
+    tenant_id: String,
+    hour: u32,
+}
+
+impl Failed {
+    /// Learns what the tables tell, unless that is known.
+    pub async fn find(&mut self, statements: &Statements) -> Result<(), UpkeepError> {
+        if self.hours.is_some() {
+            return Ok(());
+        }
+        let query = "select tenant_id, toUInt32(r.hour) as hour from counter_revisions as r where r.kafka_topic = {topic:String} \
+                     group by tenant_id, r.hour having argMax(r.hourly_samples, r.decided_at) = 0";
+        let found: Vec<Undecided> = statements
+            .rows("read the hours that failed", statements.query(query))
+            .await?;
+        let hours = found.into_iter().map(|hour| ((hour.tenant_id, hour.hour), 0));
+        self.hours = Some(hours.collect());
+        Ok(())
+    }
+
+    /// Another member has the duty.
+    pub fn forget(&mut self) {
+        self.hours = None;
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.hours.as_ref().map_or(0, SamplesByHour::len)
+    }
+
+    /// Whose hours they are.
+    pub fn tenants(&self) -> BTreeSet<String> {
+        let tenants = self.hours.iter().flatten().map(|((tenant, _), _)| tenant.clone());
+        tenants.collect()
+    }
+
+    /// Adds some, and tells the tables.
+    pub async fn add(&mut self, failed: SamplesByHour, statements: &Statements) -> Result<(), UpkeepError> {
+        let known = self.hours.get_or_insert_default();
+        let is_new = |key: &(String, u32)| !known.contains_key(key);
+        let (tenants, hours): (Vec<String>, Vec<u32>) = failed.keys().filter(|key| is_new(key)).cloned().unzip();
+        if !tenants.is_empty() {
+            let query = statements
+                .query(include_str!("leave_hours.sql"))
+                .param("tenants", &tenants)
+                .param("hours", &hours);
+            statements.execute("leave hours that failed", query).await?;
+        }
+        known.extend(failed);
+        Ok(())
+    }
+
+    /// The hours of the tenant whose turn it is to be tried again.
+    pub fn next(&mut self) -> SamplesByHour {
+        let tenants = self.tenants();
+        let next = tenants.iter().find(|tenant| **tenant > self.last_tried);
+        let Some(tenant) = next.or(tenants.first()) else {
+            return SamplesByHour::new();
+        };
+        self.last_tried.clone_from(tenant);
+        let hours = self.hours.iter().flatten();
+        let its = hours.filter(|((of, _), _)| of == tenant);
+        its.map(|(key, samples)| (key.clone(), *samples)).collect()
+    }
+
+    /// They were tried again; some are left.
+    pub fn tried(&mut self, hours: &SamplesByHour, left: SamplesByHour) {
+        let known = self.hours.get_or_insert_default();
+        known.retain(|key, _| !hours.contains_key(key));
+        known.extend(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hour(tenant: &str, hour: u32) -> (String, u32) {
+        (tenant.to_owned(), hour)
+    }
+
+    #[test]
+    fn tenants_take_turns_until_nothing_of_them_is_left() {
+        let hours = [(hour("a", 1), 5), (hour("a", 2), 6), (hour("b", 1), 0)];
+        let mut failed = Failed {
+            hours: Some(hours.into_iter().collect()),
+            ..Failed::default()
+        };
+        let of_a = failed.next();
+        assert_eq!(of_a.keys().cloned().collect::<Vec<_>>(), [hour("a", 1), hour("a", 2)]);
+        failed.tried(&of_a, SamplesByHour::from([(hour("a", 2), 6)]));
+        let of_b = failed.next();
+        assert_eq!(of_b, SamplesByHour::from([(hour("b", 1), 0)]));
+        failed.tried(&of_b, SamplesByHour::new());
+        assert_eq!(failed.next(), SamplesByHour::from([(hour("a", 2), 6)]));
+        assert_eq!(
+            (failed.count(), failed.tenants()),
+            (1, BTreeSet::from(["a".to_owned()]))
+        );
+        failed.forget();
+        assert!(failed.next().is_empty());
+    }
+}
