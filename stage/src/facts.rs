@@ -36,6 +36,12 @@ pub enum FactsError {
         /// Its end by that answer.
         log_end: i64,
     },
+    /// What is pending is not to be repeated as it was, and what its writer sent may still land.
+    #[error("the writer of the pending batch may still have its lease")]
+    WriterMayLive,
+    /// Whether lost offsets were told to the ledger is not known: told again later they may be more, and overlap.
+    #[error("the gap may be in the ledger or not: {0}")]
+    GapUnknown(StoreError),
     /// Nobody answered in time.
     #[error("no answer in time")]
     Timeout,
@@ -150,13 +156,13 @@ impl Questions<'_> {
     async fn pending_matches(&self, facts: &Facts, last_row: Option<LastRow>) -> Result<Option<bool>, FactsError> {
         let pending = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?)));
         let of_batch = match pending {
-            Some((offset, tail)) => self.found(facts, offset).await?.map(|found| found == tail),
+            Some((offset, tail)) => self.has(facts, offset, move |mark| mark == tail).await?,
             None => None,
         };
         let of_rows = match last_row {
             Some(row) => {
-                let found = self.found(facts, row.offset).await?;
-                found.map(|mark| held_timestamp_ms(mark.timestamp_ms) == row.timestamp_ms)
+                let is_its = move |mark: RecordMark| held_timestamp_ms(mark.timestamp_ms) == row.timestamp_ms;
+                self.has(facts, row.offset, is_its).await?
             }
             None => None,
         };
@@ -164,12 +170,18 @@ impl Questions<'_> {
         Ok([of_batch, of_rows].into_iter().flatten().min())
     }
 
-    /// What tells the record at `offset` from another, where the log has it.
-    async fn found(&self, facts: &Facts, offset: i64) -> Result<Option<RecordMark>, FactsError> {
+    /// Whether the log has a record like that at `offset`; none where `offset` is not within it.
+    async fn has(
+        &self,
+        facts: &Facts,
+        offset: i64,
+        is_like: impl Fn(RecordMark) -> bool,
+    ) -> Result<Option<bool>, FactsError> {
         if !(facts.log_start..facts.log_end).contains(&offset) {
             return Ok(None);
         }
-        self.ask(move |probe, id| probe.record_at(id, offset)).await
+        let found = self.ask(move |probe, id| probe.record_at(id, offset)).await?;
+        Ok(Some(found.is_some_and(is_like)))
     }
 
     /// The batch that was begun behind the ledger's end.
@@ -215,13 +227,13 @@ impl Questions<'_> {
 /// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
 fn of_log(probe: &Probe, id: &PartitionId, tail: Option<&Tail>) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
     let bounds = probe.bounds(id)?;
-    let tail_offset = tail.and_then(|tail| tail.record).map(|(end, _)| end - 1);
-    let readable = tail_offset.filter(|offset| (bounds.start..bounds.end).contains(offset));
-    let found = match readable {
-        Some(offset) => probe.record_at(id, offset)?,
+    let record = tail.and_then(|tail| tail.record);
+    let readable = record.filter(|(end, _)| (bounds.start..bounds.end).contains(&(end - 1)));
+    let matches = match readable {
+        Some((end, mark)) => Some(probe.record_at(id, end - 1)? == Some(mark)),
         None => None,
     };
-    Ok((bounds, tail.map(|tail| tail.fact(found))))
+    Ok((bounds, tail.map(|tail| tail.fact(matches))))
 }
 
 /// The newest row of a life of a log.

@@ -70,6 +70,10 @@ pub struct Inserts {
     refused: Mutex<Option<Refused>>,
 }
 
+/// Attempts are a millisecond apart from one another, so that copies of a row can be told apart if the server should have forgotten the token; not
+/// without an end, or the last ones would be older than any lease.
+const ATTEMPTS_APART: i64 = 1_000;
+
 /// Attempts fail, and none has succeeded since.
 struct Refused {
     since: Instant,
@@ -108,9 +112,8 @@ impl Inserts {
         let begun = Instant::now();
         let mut attempt = 0;
         let done = self.attempts(batch, || {
-            // A millisecond apart, so that copies of a row can be told apart if the server should have forgotten the token.
             attempt += 1;
-            let lease_ms = batch.lease.confirmed_ms() - attempt;
+            let lease_ms = batch.lease.confirmed_ms() - attempt % ATTEMPTS_APART;
             async move { self.store.insert(table, rows, token, lease_ms).await }
         });
         done.await?;
@@ -129,7 +132,7 @@ impl Inserts {
         let mut attempt = 0;
         self.patiently(batch, || {
             attempt += 1;
-            row.inserted_at = batch.lease.confirmed_ms() - attempt;
+            row.inserted_at = batch.lease.confirmed_ms() - attempt % ATTEMPTS_APART;
             let row = row.clone();
             async move { self.store.insert_row(ledger::TABLE, &row, &row.token()).await }
         })

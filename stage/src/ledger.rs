@@ -181,14 +181,13 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// As a fact for the plan; `found` is what the log has now where `record` was.
-    pub fn fact(&self, found: Option<RecordMark>) -> LedgerEnd {
-        let read = self.record.map(|(_, mark)| mark);
+    /// As a fact for the plan; `tail_matches`: whether the log has `record` where it was.
+    pub fn fact(&self, tail_matches: Option<bool>) -> LedgerEnd {
         LedgerEnd {
             log_epoch: self.log_epoch,
             end: self.end,
             watermark_ms: self.watermark_ms,
-            tail_matches: read.zip(found).map(|(read, found)| read == found),
+            tail_matches,
         }
     }
 }
@@ -219,7 +218,7 @@ pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<O
     }))
 }
 
-/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and had records.
+/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and with a record.
 pub async fn read_mark(
     store: &Store,
     stage: &str,
@@ -230,7 +229,7 @@ pub async fn read_mark(
         .client
         .query(
             "select end_offset, toUnixTimestamp64Milli(tail_timestamp), tail_hash from batch_ledger final \
-             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? and records > 0 and entry != 'begun' \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and end_offset <= ? and tail_hash != 0 and entry != 'begun' \
              order by log_epoch desc, end_offset desc limit 1",
         )
         .bind(stage)

@@ -139,6 +139,16 @@ impl Plan {
     pub fn repeats_a_part(&self) -> bool {
         self.start < self.fetch_from
     }
+
+    /// Whether what is pending by `facts` is recovered in another way than as it was: what a dead writer sent of it, rows or the batch's row in the ledger,
+    /// would then land beside what recovers it.
+    pub fn replaces_pending(&self, facts: &Facts) -> bool {
+        let (_, ledger) = of_this_life(facts);
+        let pending = facts
+            .pending()
+            .filter(|intent| ledger.is_none_or(|ledger| intent.end > ledger.end));
+        pending.is_some_and(|intent| self.recovery != Some(Recovery::Repeat(intent)) || self.repeats_a_part())
+    }
 }
 
 /// What begins at the start of a plan.

@@ -233,9 +233,10 @@ impl Range {
         self.records.entries.last().map(|entry| self.records.get(entry))
     }
 
-    /// What tells the last record from another at its offset.
+    /// What tells the last record from another at its offset; none where the range does not end with it.
     pub fn tail(&self) -> Option<RecordMark> {
-        self.last().map(|record| RecordMark::of(&record))
+        let last = self.last().filter(|record| record.offset + 1 == self.end);
+        last.map(|record| RecordMark::of(&record))
     }
 
     /// The Kafka timestamp of each record, ms since 1970.
@@ -338,6 +339,10 @@ mod tests {
         assert_eq!((records[2].key, records[2].payload), (Some(&b""[..]), None));
         assert_eq!(range.clone().slice(1..3), records[1..3]);
         assert_eq!(range.timestamps_ms(), Some((50, 100)));
+        assert_eq!(range.tail(), None, "it ends behind its last record");
+        filling.push(&record(13, Some(b"k"), None), now);
+        let range = filling.close(&id, 1, 14);
+        assert_eq!(range.tail().map(|tail| tail.timestamp_ms), Some(130));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::probe::Probe;
 use crate::range::PartitionId;
 use crate::retry::Backoff;
 use crate::stage::Stage;
-use crate::store::{Store, classify};
+use crate::store::{Store, StoreError, classify};
 use crate::write_epoch::WriteEpoch;
 
 /// What is known of a partition when it begins.
@@ -43,6 +43,15 @@ pub const ATTEMPTS_MAX: usize = 8;
 /// of a partition that has lost touch with its cluster (`broker.session.timeout.ms`, 9 s by default).
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
+/// What was waited for while it is found out where a partition goes on.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Since when the log has been shorter than what is known of it.
+    shorter_since: Option<Instant>,
+    /// Who began the pending batch cannot write any more.
+    leases_are_over: bool,
+}
+
 /// What finding out needs.
 pub struct Resolver {
     /// Questions to Kafka.
@@ -65,22 +74,23 @@ impl Resolver {
     /// Repeats until it is found out.
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();
-        let mut shorter_since = None;
+        let mut patience = Patience::default();
         while still_wanted() {
             let turn = self.turns.acquire().await;
-            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id, &mut shorter_since)).await;
+            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(id, &mut patience)).await;
             drop(turn);
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
-                Ok(resolved) => {
-                    if resolved.plan.repeats_a_part() {
-                        // What a dead writer sent of the lost part may land under tokens that the rest does not use. Once its lease
-                        // is over it cannot.
-                        tokio::time::sleep(self.lease_life).await;
-                    }
-                    return Some(resolved);
+                Ok(resolved) => return Some(resolved),
+                Err(FactsError::WriterMayLive) => {
+                    tracing::info!(partition = %id, "waiting until the lease of who began the pending batch is over");
+                    tokio::time::sleep(self.lease_life).await;
+                    patience.leases_are_over = true;
                 }
                 Err(error) => {
-                    let wait = backoff.next_wait();
+                    let wait = match error {
+                        FactsError::GapUnknown(_) => self.lease_life,
+                        _ => backoff.next_wait(),
+                    };
                     tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
                         "cannot find out where the partition goes on, repeating");
                     tokio::time::sleep(wait).await;
@@ -90,7 +100,7 @@ impl Resolver {
         None
     }
 
-    async fn attempt(&self, id: &PartitionId, shorter_since: &mut Option<Instant>) -> Result<Resolved, FactsError> {
+    async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {
         // What is written down below is true of this moment: whoever slept since then is refused by the table.
         let asked_ms = now_ms();
         let questions = Questions {
@@ -102,14 +112,17 @@ impl Resolver {
         };
         let (facts, partitions) = questions.gather().await?;
         if facts.is_merely_shorter() {
-            if shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
+            if patience.shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
                 let log_end = facts.log_end;
                 return Err(FactsError::Shorter { log_end });
             }
         } else {
-            *shorter_since = None;
+            patience.shorter_since = None;
         }
         let plan = decide(&facts);
+        if plan.replaces_pending(&facts) && !patience.leases_are_over {
+            return Err(FactsError::WriterMayLive);
+        }
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         // A life that is taken over is the same log: its watermark goes on.
         let continued = match plan.beginning {
@@ -194,7 +207,7 @@ impl Resolver {
             return Ok(());
         }
         let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, rows, rejected);
-        self.write(row, asked_ms).await
+        self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
     }
 
     /// Tells the ledger what the life of the log before may have stored behind its end.
@@ -207,7 +220,7 @@ impl Resolver {
     ) -> Result<(), FactsError> {
         let (rows, rejected) = self.stored_in_gap(id, log_epoch, gap).await?;
         let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected);
-        self.write(row, asked_ms).await
+        Ok(self.write(row, asked_ms).await?)
     }
 
     /// Rows and rejected records of `gap`.
@@ -238,8 +251,8 @@ impl Resolver {
     }
 
     /// Such rows replace themselves when they are written again, so they need no lease of a batch.
-    async fn write(&self, mut row: LedgerRow, asked_ms: i64) -> Result<(), FactsError> {
+    async fn write(&self, mut row: LedgerRow, asked_ms: i64) -> Result<(), StoreError> {
         row.inserted_at = asked_ms;
-        Ok(self.store.insert_row(ledger::TABLE, &row, &row.token()).await?)
+        self.store.insert_row(ledger::TABLE, &row, &row.token()).await
     }
 }

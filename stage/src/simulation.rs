@@ -1,5 +1,5 @@
 //! A seeded simulation of the protocol: the real [`crate::partition`] and the real [`crate::plan`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late inserts of dead writers, commits that expire or are reset,
+//! commit and of ClickHouse's tokens, with crashes, lost answers, late requests of dead writers (rows and rows of the ledger), commits that expire or are reset,
 //! rebuilds that are registered, records that retention deletes unread, and tables restored from a backup between any two steps;
 //! each life of the member has limits of its own. One half of the schedules is for a stage whose rows know their records, the other
 //! for one whose rows do not, so that nothing can be repaired, and whose log is kept for long enough. Afterwards each record is
@@ -14,9 +14,8 @@ use std::collections::BTreeSet;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::life::{Life, insert_parts};
+use self::life::{DeadWriter, Life};
 use self::world::World;
-use crate::delivery::{How, Job};
 
 const SCHEDULES: u64 = 2_000;
 const STEPS: usize = 120;
@@ -31,7 +30,7 @@ fn run(seed: u64) {
         }
         world.committed = Some((random.random_range(0..=world.log_end()), String::new()));
     }
-    let mut dead_writers: Vec<Job> = Vec::new();
+    let mut dead_writers: Vec<DeadWriter> = Vec::new();
     let mut life = Life::begin(&mut world, &mut dead_writers, random);
     for _ in 0..STEPS {
         world.now_ms += 1;
@@ -62,15 +61,14 @@ fn run(seed: u64) {
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
-                // kill -9, or a sleep: what it had sent, or sends once awake, may land later
-                let sent = |job: &Job| !world.by_offset || job.how != How::Fill;
-                dead_writers.extend(life.job.take().filter(sent));
+                if let Some(job) = life.job.take() {
+                    dead_writers.push(DeadWriter::of(&mut world, &job, random));
+                }
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
             97..99 => {
-                for job in dead_writers.drain(..) {
-                    world.begin(&job);
-                    insert_parts(&mut world, &job, random.random_range(1..=3));
+                for writer in dead_writers.drain(..) {
+                    writer.land(&mut world);
                 }
             }
             // A commit expires only long after its last batch was done.

@@ -6,7 +6,7 @@ use horolog_schemas::RawRecord;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::world::World;
+use super::world::{Content, World};
 use crate::delivery::{Delivered, How, Job};
 use crate::partition::{Completeness, Limits, Partition, Wanted};
 use crate::plan::{Beginning, decide};
@@ -22,11 +22,18 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// What dead writers sent can land until their leases are over, which is waited for where the log lost a part of a batch.
-    pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<Job>, random: &mut StdRng) -> Self {
-        let plan = decide(&world.facts());
-        if plan.repeats_a_part() {
-            dead_writers.clear();
+    /// What dead writers sent can land until their leases are over, which is waited for where their batch is not repeated as it was.
+    pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Self {
+        let mut facts = world.facts();
+        let mut plan = decide(&facts);
+        if plan.replaces_pending(&facts) {
+            for writer in dead_writers.drain(..) {
+                if random.random_bool(0.5) {
+                    writer.land(world);
+                }
+            }
+            facts = world.facts();
+            plan = decide(&facts);
         }
         assert!(
             matches!(plan.beginning, None | Some(Beginning::First)),
@@ -120,13 +127,17 @@ impl Life {
         let Some(job) = &self.job else { return };
         let parts_done = random.random_range(0..=4);
         world.begin(job);
-        insert_parts(world, job, parts_done);
+        let mut requests = requests(world, job);
+        let row = requests.split_off(requests.len() - 1);
+        if parts_done < 4 {
+            requests.truncate(parts_done);
+        }
+        land(world, requests);
         if parts_done == 4 {
             if job.how != How::Fresh && world.by_offset {
                 world.read_back(&offsets(job));
             }
-            world.ledger.push((job.range.start, job.range.end));
-            world.epochs.insert(job.range.start, job.intent.write_epoch);
+            land(world, row);
             let delivered = Delivered {
                 end: job.range.end,
                 watermark_ms: world.now_ms,
@@ -141,29 +152,99 @@ fn offsets(job: &Job) -> Vec<i64> {
     job.range.records().iter().map(|record| record.offset).collect()
 }
 
-/// Inserts the first pieces of three, or all of them and the rest.
-pub(super) fn insert_parts(world: &mut World, job: &Job, parts: usize) {
+/// What a writer sends of a batch, in this order.
+#[derive(Clone)]
+enum Request {
+    Piece {
+        token: String,
+        content: Content,
+        is_whole: bool,
+    },
+    LedgerRow {
+        start: i64,
+        end: i64,
+        write_epoch: u32,
+    },
+}
+
+/// The requests of a delivery that begins now, in pieces of three records.
+fn requests(world: &World, job: &Job) -> Vec<Request> {
     let is_whole = job.range.start >= world.log_start;
-    for (number, piece) in offsets(job)
-        .chunks(3)
-        .enumerate()
-        .take(if parts == 4 { usize::MAX } else { parts })
-    {
+    let offsets = offsets(job);
+    let pieces = offsets.chunks(3).enumerate().map(|(number, piece)| {
         let range = format!("{}-{}/{number}", job.range.start, job.range.end);
-        match job.how {
+        let (token, content) = match job.how {
             How::Fill if world.by_offset => {
-                let missing: Vec<i64> = piece
-                    .iter()
-                    .copied()
-                    .filter(|offset| !world.rows.contains_key(offset))
-                    .collect();
-                world.insert(format!("{range}/fill/{missing:?}"), (missing, 0, 0, 0), is_whole);
+                let is_missing = |offset: &i64| !world.rows.contains_key(offset);
+                let missing: Vec<i64> = piece.iter().copied().filter(is_missing).collect();
+                (format!("{range}/fill/{missing:?}"), (missing, 0, 0, 0))
             }
             How::Fresh | How::Repeat | How::Fill => {
                 let frozen = job.intent;
                 let content = (piece.to_vec(), frozen.watermark_ms, frozen.at_ms, frozen.write_epoch);
-                world.insert(range, content, is_whole);
+                (range, content)
+            }
+        };
+        Request::Piece {
+            token,
+            content,
+            is_whole,
+        }
+    });
+    let row = Request::LedgerRow {
+        start: job.range.start,
+        end: job.range.end,
+        write_epoch: job.intent.write_epoch,
+    };
+    pieces.chain([row]).collect()
+}
+
+/// The engine does what it was asked to.
+fn land(world: &mut World, requests: impl IntoIterator<Item = Request>) {
+    for request in requests {
+        match request {
+            Request::Piece {
+                token,
+                content,
+                is_whole,
+            } => world.insert(token, content, is_whole),
+            Request::LedgerRow {
+                start,
+                end,
+                write_epoch,
+            } => {
+                world.enter((start, end));
+                world.epochs.insert(start, write_epoch);
             }
         }
+    }
+}
+
+/// A writer that was killed, or sleeps: what it had sent, or sends once awake, lands later or never.
+pub(super) struct DeadWriter(Vec<Request>);
+
+impl DeadWriter {
+    /// Dies somewhere on the way of a delivery. Its last requests are still on their way.
+    pub(super) fn of(world: &mut World, job: &Job, random: &mut StdRng) -> Self {
+        world.begin(job);
+        let mut requests = requests(world, job);
+        let pieces = requests.len() - 1;
+        let landed = random.random_range(0..=pieces);
+        let mut late = requests.split_off(landed);
+        land(world, requests);
+        if job.how != How::Fresh {
+            // Between the pieces and the row the range is read back.
+            match landed == pieces {
+                true if world.by_offset => world.read_back(&offsets(job)),
+                true => (),
+                false => drop(late.pop()),
+            }
+        }
+        late.truncate(random.random_range(1..=3));
+        Self(late)
+    }
+
+    pub(super) fn land(self, world: &mut World) {
+        land(world, self.0);
     }
 }

@@ -80,6 +80,13 @@ impl World {
         }
     }
 
+    /// A row of the ledger; copies of it replace one another.
+    pub(super) fn enter(&mut self, batch: (i64, i64)) {
+        if !self.ledger.contains(&batch) {
+            self.ledger.push(batch);
+        }
+    }
+
     /// Restores the tables as they were after so many batches; nothing is known of tokens any more.
     pub(super) fn restore(&mut self, batches: usize) {
         self.ledger.truncate(batches);
