@@ -1,7 +1,8 @@
 //! Verification in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
 //!
 //! One member of the group does it, whose duty the upkeep is too. An hour that was equal is looked at again only when the ledger
-//! counts more records for it; one that differs, every time. Never repairs: an operator decides what to rebuild.
+//! counts more records for it; one that differs, every time. Where hours became complete faster than that, as after a partition that stood still, it goes on where it
+//! was. Never repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +33,12 @@ use crate::upkeep::Duty;
 
 /// Differences of a round that are logged one by one.
 const TOLD_MAX: usize = 20;
+/// Hours that a round compares at the most, where it has some to catch up with.
+const HOURS_A_ROUND: u32 = 24;
+/// What became complete longer ago is left to the command.
+const BACK_MAX_S: u32 = 31 * 24 * HOUR_S;
+/// As `upkeep_progress` names it.
+const TASK: &str = "verification";
 
 /// `[verify]`: verification in the running stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,7 +168,11 @@ impl ContinuousVerification {
         let Some(end) = complete_hours_end_of(&progress, &self.verifier.topic) else {
             return Ok(());
         };
-        let from = end.saturating_sub(self.config.hours.saturating_mul(HOUR_S));
+        let begins = end.saturating_sub(self.config.hours.saturating_mul(HOUR_S));
+        let known = self.verified_through().await?;
+        let oldest = end.saturating_sub(BACK_MAX_S).min(begins);
+        let from = known.map_or(begins, |through| through.clamp(oldest, begins));
+        let end = end.min(from.saturating_add(HOUR_S.saturating_mul(HOURS_A_ROUND.max(self.config.hours))));
         let newest = Scope::all(from, end);
         let cut = ledger::aggregated(&progress);
         let counts = ledger::hour_counts(&self.verifier.store, &newest, &cut).await?;
@@ -190,7 +201,36 @@ impl ContinuousVerification {
         }
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;
+        let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
+        if known.is_none_or(|known| known < through) {
+            self.save(through).await?;
+        }
         Ok(())
+    }
+
+    /// Hours before this were compared, by whoever had the duty, seconds since 1970.
+    async fn verified_through(&self) -> Result<Option<u32>, ToolError> {
+        let query = "select toUInt32(argMax(u.through, u.inserted_at)) from upkeep_progress as u where u.task = ? and u.kafka_topic = ?";
+        let query = self
+            .verifier
+            .store
+            .client
+            .query(query)
+            .bind(TASK)
+            .bind(&self.verifier.topic);
+        Ok(Some(query.fetch_one::<u32>().await?).filter(|&through| through > 0))
+    }
+
+    async fn save(&self, through: u32) -> Result<(), ToolError> {
+        let query = "insert into upkeep_progress (task, kafka_topic, through, inserted_at) select ?, ?, toDateTime(?, 'UTC'), now64(3)";
+        let query = self
+            .verifier
+            .store
+            .client
+            .query(query)
+            .bind(TASK)
+            .bind(&self.verifier.topic);
+        Ok(query.bind(through).execute().await?)
     }
 
     fn is_equal(&self, hour: u32, counts: &BTreeMap<u32, u64>) -> bool {

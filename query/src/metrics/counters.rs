@@ -28,15 +28,20 @@ const NUMBERS: &str = ", sum(r.samples) as count, sum(r.resets) as resets, sum(r
     toFloat64(toUnixTimestamp(max(r.hour)) + 3600) as computed_until";
 const ROW: &str = ", [toUInt64(i.count), toUInt64(i.resets)] as counts, [i.increase, i.computed_until] as numbers";
 
-/// When each hour was first decided on.
-const DECIDED: &str =
-    "r.hour as hour, min(r.decided_at) <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as was_decided";
+/// Whether each hour had been decided on. One that could not be computed, which is revision 0 of 0 samples, has not.
+const DECIDED: &str = "r.hour as hour, countIf(r.decided_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') \
+    and (r.revision > 0 or r.hourly_samples > 0)) > 0 as was_decided";
 /// The end of the hours that were decided by then: of the last of them, or the first that was decided only later.
 const THROUGH_THEN: &str = "toUInt32(if(max(i.was_decided) = 0, 0, least(\
     maxIf(toUnixTimestamp(i.hour), i.was_decided) + 3600, \
     if(min(i.was_decided) = 1, toUInt32(-1), minIf(toUnixTimestamp(i.hour), not i.was_decided))))) as through";
 
-/// Hours before this are computed. Written by the upkeep of the aggregate stage.
+/// Whether an hour of the caller could not be computed.
+const FAILED: &str = "r.hour as hour, argMax((r.revision, r.hourly_samples), r.decided_at) = (0, 0) as has_failed";
+/// The first of them; 0 where there is none.
+const FAILED_FROM: &str = "toUInt32(minIf(toUnixTimestamp(i.hour), i.has_failed)) as through";
+
+/// Hours before this are computed, but for those that failed. Written by the upkeep of the aggregate stage.
 const THROUGH_SQL: &str = "select toUnixTimestamp(argMax(u.through, u.inserted_at)) as through from upkeep_progress as u \
     where u.task = 'counters' and u.kafka_topic = {topic:String}";
 
@@ -174,15 +179,23 @@ async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> 
     let parameters = [("topic", topic.clone())];
     let now: Option<Through> = api.store.log_rows(request, THROUGH_SQL, &parameters).await?.pop();
     let mut computed = now.map_or(0, |row| row.through);
-    if let Some(as_of) = selection.as_of() {
-        let decided = TenantSelect::new(&selection.caller, Relation::CounterDecisions, DECIDED)
+    let decisions = |columns| {
+        TenantSelect::new(&selection.caller, Relation::CounterDecisions, columns)
             .and("r.kafka_topic = {topic:String}")
             .bind("topic", topic)
+    };
+    if let Some(as_of) = selection.as_of() {
+        let decided = decisions(DECIDED)
             .bind("as_of", Parameter::Integer(as_of.datetime64_bound()))
             .then("group by hour")
             .outer(None, THROUGH_THEN);
         let then: Option<Through> = api.store.first(request, &decided).await?;
         computed = computed.min(then.map_or(0, |row| row.through));
+    } else {
+        let failed = decisions(FAILED).then("group by hour").outer(None, FAILED_FROM);
+        let failed: Option<Through> = api.store.first(request, &failed).await?;
+        let failed = failed.map(|row| row.through).filter(|&hour| hour > 0);
+        computed = computed.min(failed.unwrap_or(u32::MAX));
     }
     completeness.limit((computed > 0).then(|| Instant::from_seconds(computed)));
     Ok(completeness)

@@ -70,6 +70,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0035_audit_exports",
     "0036_audit_event_ids",
     "0037_daily_rollups",
+    "0038_service_health_summary__units",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.
@@ -97,7 +98,7 @@ impl Migration {
 
     /// The statements that take it back.
     pub fn down(&self) -> Vec<String> {
-        sql::statements(self.down)
+        sql::statements(&fragments::expand(self.down))
     }
 
     /// SHA-256 of the statements that apply it, shared fragments in place. Comments and line breaks may be improved later, and the parameters of an
