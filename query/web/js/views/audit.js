@@ -1,5 +1,6 @@
 // Audit search: every filter of the API, counts over time, and pages of events, newest first.
 
+import { FILTERS, filtersIn } from "../audit_filters.js";
 import { barChart } from "../bars.js";
 import { announce, h } from "../dom.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
@@ -16,7 +17,6 @@ import * as words from "../audit_words.js";
 
 export const title = "Audit search";
 
-const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
 const FREQUENT = 6;
 const RANGE_NAMES = ["24h", "7d", "30d", "90d", "1y", "2y", "all"];
 const RANGE_DEFAULT = "30d";
@@ -26,7 +26,7 @@ export function mount(container, { parameters, signal }) {
   const asked = Object.fromEntries(parameters);
   const range = asked.range ?? (asked.from || asked.to ? CUSTOM : RANGE_DEFAULT);
   const { from, to } = span(range, asked.from, asked.to);
-  const filters = Object.fromEntries(FILTERS.filter((name) => asked[name]).map((name) => [name, asked[name]]));
+  const filters = filtersIn(asked);
   const question = scoped({ ...filters, from: apiMoment(from), to: range === CUSTOM ? apiMoment(to) : undefined });
 
   const fields = searchForm(asked, range);

@@ -1,6 +1,7 @@
 // Exports: the ones there are, with their progress, and a form for a new one.
 
 import { address, get, send } from "../api.js";
+import { filtersIn } from "../audit_filters.js";
 import { announce, h } from "../dom.js";
 import { pressed } from "../focus.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
@@ -17,7 +18,6 @@ import * as words from "../export_words.js";
 export const title = "Exports";
 
 const RANGE_NAMES = ["30d", "90d", "1y", "2y", "all"];
-const FILTERS = ["user_id", "action", "resource_type", "resource_id", "text", "status", "source", "ip_address", "service_id", "team_id", "plugin_id", "session_id", "request_id", "event_id"];
 /** Between two looks at exports that are under way, at first and at most. Milliseconds. */
 export const LOOK_INTERVALS = [2_000, 10_000];
 
@@ -114,7 +114,7 @@ function ends(asked, range) {
 }
 
 function body(given) {
-  const filters = Object.fromEntries(FILTERS.filter((name) => given[name]).map((name) => [name, given[name]]));
+  const filters = filtersIn(given);
   const custom = given.range === CUSTOM;
   const { from } = span(given.range, "", "", 60);
   const ends = custom ? { from: apiTime(given.from) || undefined, to: apiTime(given.to) || undefined } : { from: moment(from) };
