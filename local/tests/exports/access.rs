@@ -78,6 +78,7 @@ fn what_is_asked_wrongly_is_named() {
         (json!({"filter": {"usr": "x"}}), "filter.usr"),
         (json!({"filter": {"from": "yesterday"}}), "filter.from"),
         (json!({"filter": {"user_id": 7}}), "filter.user_id"),
+        (json!({"filter": {"user_id": "a".repeat(60_000)}}), "filter.user_id"),
         (json!({"filters": {}}), "filters"),
     ] {
         let answer = ask(&service, "wrong", &body);

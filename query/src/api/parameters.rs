@@ -25,7 +25,7 @@ pub const TENANT: &str = "tenant_id";
 /// The whole query string; room for a cursor and for a filter on every column.
 pub const QUERY_BYTES_MAX: usize = 48 * 1024;
 /// One decoded value other than a cursor; the longest real ones are resource names of about 2,000 bytes.
-const VALUE_BYTES_MAX: usize = 4 * 1024;
+pub const VALUE_BYTES_MAX: usize = 4 * 1024;
 /// One parameter may be given so often.
 const VALUES_MAX: usize = 100;
 /// How much of a name is repeated to the caller.
