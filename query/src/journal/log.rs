@@ -25,6 +25,8 @@ const PARTITION: i32 = 0;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A writer that was killed in the middle holds others up for so long at most.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
+/// Without a record for so long, whoever reads gives up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a poll waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -152,44 +154,54 @@ impl Reader {
 
     /// Hands on all records that are committed.
     pub(super) fn read_to_end(&self, mut take: impl FnMut(Record)) -> KafkaResult<()> {
-        self.read(|polled| match polled {
+        let is_end = |polled| match polled {
             Polled::Record(record) => {
                 take(record);
                 false
             }
             Polled::End => true,
             Polled::Nothing => false,
-        })
+        };
+        read(SILENCE_MAX, || self.poll(), is_end)
     }
 
     /// Hands on records until it is enough.
     pub(super) fn read_until(&self, mut take: impl FnMut(Record), enough: impl Fn() -> bool) -> KafkaResult<()> {
-        self.read(|polled| {
+        let is_enough = |polled| {
             if let Polled::Record(record) = polled {
                 take(record);
             }
             enough()
-        })
+        };
+        read(SILENCE_MAX, || self.poll(), is_enough)
     }
+}
 
-    fn read(&self, mut is_done: impl FnMut(Polled) -> bool) -> KafkaResult<()> {
-        let (deadline, mut failed) = (Instant::now() + 3 * REQUEST_TIMEOUT, None);
-        while Instant::now() < deadline {
-            match self.poll() {
-                Ok(polled) => {
-                    if is_done(polled) {
-                        return Ok(());
-                    }
+/// Polls until it is done. A long log takes as long as it takes: only the time without a record has a bound.
+fn read(
+    silence_max: Duration,
+    mut poll: impl FnMut() -> KafkaResult<Polled>,
+    mut is_done: impl FnMut(Polled) -> bool,
+) -> KafkaResult<()> {
+    let (mut last_record, mut failed) = (Instant::now(), None);
+    while last_record.elapsed() < silence_max {
+        match poll() {
+            Ok(polled) => {
+                if matches!(polled, Polled::Record(_)) {
+                    last_record = Instant::now();
                 }
-                // Connections come and go; only what lasts until the deadline is told.
-                Err(error @ KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                    return Err(error);
+                if is_done(polled) {
+                    return Ok(());
                 }
-                Err(error) => failed = Some(error),
             }
+            // Connections come and go; only what lasts is told.
+            Err(error @ KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                return Err(error);
+            }
+            Err(error) => failed = Some(error),
         }
-        Err(failed.unwrap_or(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
     }
+    Err(failed.unwrap_or(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
 }
 
 /// A record as it was written by [`Writer`]; what somebody else put there is passed over, loudly.
@@ -251,5 +263,50 @@ impl Writer {
         }
         self.producer.commit_transaction(REQUEST_TIMEOUT)?;
         Ok(self.last.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Short, so that the test is; each record takes as long.
+    const SILENCE: Duration = Duration::from_millis(50);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn next(offset: &mut i64) -> KafkaResult<Polled> {
+        std::thread::sleep(SILENCE);
+        *offset += 1;
+        Ok(Polled::Record(Record {
+            offset: *offset,
+            key: "key".to_owned(),
+            value: None,
+        }))
+    }
+
+    #[test]
+    fn a_log_that_takes_long_is_read_to_its_end() {
+        let (mut offset, mut seen) = (0, 0);
+        let read = read(
+            SILENCE,
+            || next(&mut offset),
+            |_| {
+                seen += 1;
+                seen == 5
+            },
+        );
+        assert_eq!((read, seen), (Ok(()), 5));
+    }
+
+    #[test]
+    fn a_log_that_says_nothing_ends_the_reading() {
+        let mut offset = 0;
+        let few = |offset: &mut i64| if *offset < 3 { next(offset) } else { Ok(Polled::Nothing) };
+        let timed_out = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+        assert_eq!(read(SILENCE, || few(&mut offset), |_| false), Err(timed_out));
+        let away = KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure);
+        assert_eq!(read(SILENCE, || Err(away.clone()), |_| false), Err(away.clone()));
+        let gone = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert_eq!(read(DAY, || Err(gone.clone()), |_| false), Err(gone.clone()), "at once");
     }
 }
