@@ -13,6 +13,7 @@ mod produce;
 mod python;
 mod seed;
 mod small_disk;
+mod topics;
 mod wait;
 
 use std::future::Future;
@@ -21,13 +22,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
-use horolog_local::broker::{self, Topic};
+use horolog_local::broker;
 use horolog_local::process::{Identity, Launch, Process};
 use horolog_local::setup::Kit;
 use horolog_local::stack::{DataFolder, Layout, Ports};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 
 pub use horolog_stage::clock::now_ms;
 pub use proc::Proc;
@@ -201,41 +199,6 @@ impl Bed {
     /// Waits for a future.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
-    }
-
-    /// Makes a topic and waits until its partitions have leaders.
-    pub fn topic(&self, name: &str, partitions: i32) {
-        self.block_on(broker::ensure_topics(
-            &self.kafka(),
-            &[Topic { name, partitions }],
-            START_DEADLINE,
-        ))
-        .unwrap();
-    }
-
-    /// A client that changes topics and groups.
-    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.kafka());
-        config.create().unwrap()
-    }
-
-    /// Gives a topic these settings, all others the broker's defaults, and waits until the broker goes by them.
-    pub fn set_topic(&self, topic: &str, settings: &[(&str, &str)]) {
-        let (admin, options) = (self.admin(), AdminOptions::new());
-        let topic = ResourceSpecifier::Topic(topic);
-        let changed = settings.iter().fold(AlterConfig::new(topic), |changed, (name, value)| {
-            changed.set(name, value)
-        });
-        let altered = self.block_on(admin.alter_configs([&changed], &options)).unwrap();
-        altered.into_iter().for_each(|result| drop(result.unwrap()));
-        wait_until(START_DEADLINE, "the broker tells the new settings", || {
-            let described = self.block_on(admin.describe_configs([&topic], &options)).unwrap();
-            let described = described[0].as_ref().unwrap();
-            settings
-                .iter()
-                .all(|(name, value)| described.get(name).unwrap().value.as_deref() == Some(*value))
-        });
     }
 
     /// Starts a binary of the workspace with the addresses of this bed, an HTTP port of its own, and `env` on top.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use horolog_schemas::{MetricSample, MetricType};
-use rdkafka::admin::AdminOptions;
 
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
@@ -77,22 +76,7 @@ impl<'a> Flow<'a> {
 
     /// Deletes the topic and makes it again.
     pub fn recreate(&self) {
-        let admin = self.bed.admin();
-        let deleted = self
-            .bed
-            .block_on(admin.delete_topics(&[&self.topic], &AdminOptions::new()))
-            .unwrap();
-        deleted.into_iter().for_each(|result| drop(result.unwrap()));
-        // The broker hears of it after the controller: until then it shows the old topic, and would take records for it.
-        wait_until(STORED_DEADLINE, "the topic is gone", || {
-            let metadata = admin.inner().fetch_metadata(None, STORED_DEADLINE);
-            metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.name() != self.topic))
-        });
-        // A deleted name is free again only when the broker has let go of it.
-        wait_until(STORED_DEADLINE, "the topic can be made again", || {
-            let made = std::panic::AssertUnwindSafe(|| self.bed.topic(&self.topic, self.partitions));
-            std::panic::catch_unwind(made).is_ok()
-        });
+        self.bed.remake_topic(&self.topic, self.partitions);
     }
 
     /// Produces `records` records round robin over the partitions: samples of the last three hours, one in fifty not Avro.

@@ -13,6 +13,7 @@ mod fresh;
 mod hours;
 mod http;
 mod isolation;
+mod journal;
 mod key_limits;
 mod keys;
 mod masks;

@@ -30,6 +30,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a poll waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+const GONE: KafkaError = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
+
 /// A change to a key; no value takes it away.
 pub type Change = (String, Option<serde_json::Value>);
 
@@ -90,7 +92,8 @@ impl Log {
         cleanup_policy::of_topic(&self.config, &self.topic).await
     }
 
-    /// A reader that starts at an offset and sees what is committed.
+    /// A reader that starts at an offset and sees what is committed. It is never moved from where it is: a log that has no such offset
+    /// any more is an error that [`is_lost`] knows.
     pub(super) fn reader(&self, from: i64) -> KafkaResult<Reader> {
         let mut config = self.config.clone();
         config
@@ -100,12 +103,14 @@ impl Log {
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("allow.auto.create.topics", "false")
-            .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Connection> = config.create_with_context(Connection::default())?;
-        let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_offset(&self.topic, PARTITION, Offset::Offset(from))?;
-        consumer.assign(&partitions)?;
-        Ok(Reader { consumer })
+            .set("auto.offset.reset", "error")
+            .set("topic.metadata.refresh.interval.ms", "10000");
+        let reader = Reader {
+            consumer: config.create_with_context(Connection::default())?,
+            topic: self.topic.clone(),
+        };
+        reader.start(from)?;
+        Ok(reader)
     }
 
     /// The right to write, taken from whoever had it.
@@ -127,9 +132,16 @@ impl Log {
     }
 }
 
+/// Whether the log has no records where it had some: it was made again, or lost its end.
+pub(super) fn is_lost(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+    matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange))
+}
+
 /// Reads records in order.
 pub(super) struct Reader {
     consumer: BaseConsumer<Connection>,
+    topic: String,
 }
 
 /// What a poll brings.
@@ -143,6 +155,18 @@ pub(super) enum Polled {
 }
 
 impl Reader {
+    /// Goes on at an offset. Whatever comes then is asked of the broker anew, the end too.
+    pub(super) fn start(&self, from: i64) -> KafkaResult<()> {
+        // Where nothing was read yet, the log begins wherever it begins.
+        let from = match from {
+            0 => Offset::Beginning,
+            from => Offset::Offset(from),
+        };
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_offset(&self.topic, PARTITION, from)?;
+        self.consumer.assign(&partitions)
+    }
+
     pub(super) fn poll(&self) -> KafkaResult<Polled> {
         match self.consumer.poll(POLL_INTERVAL) {
             None => Ok(Polled::Nothing),
@@ -194,10 +218,8 @@ fn read(
                     return Ok(());
                 }
             }
+            Err(error) if is_lost(&error) || error == GONE => return Err(error),
             // Connections come and go; only what lasts is told.
-            Err(error @ KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                return Err(error);
-            }
             Err(error) => failed = Some(error),
         }
     }
@@ -248,8 +270,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes all changes or none; gives the offset of the last one.
-    pub(super) fn commit(&self, changes: &[Change]) -> KafkaResult<i64> {
+    /// Writes all changes or none; gives the offset of the last one. An error also where that is before `next`, up to which the log was
+    /// known: then it is another log.
+    pub(super) fn commit(&self, changes: &[Change], next: i64) -> KafkaResult<i64> {
         self.producer.begin_transaction()?;
         for (key, value) in changes {
             let payload = value.as_ref().map(ToString::to_string);
@@ -262,7 +285,11 @@ impl Writer {
             self.producer.send(record).map_err(|(error, _)| error)?;
         }
         self.producer.commit_transaction(REQUEST_TIMEOUT)?;
-        Ok(self.last.load(Ordering::SeqCst))
+        let last = self.last.load(Ordering::SeqCst);
+        match last < next {
+            true => Err(KafkaError::MessageProduction(RDKafkaErrorCode::OffsetOutOfRange)),
+            false => Ok(last),
+        }
     }
 }
 
@@ -306,7 +333,9 @@ mod tests {
         assert_eq!(read(SILENCE, || few(&mut offset), |_| false), Err(timed_out));
         let away = KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure);
         assert_eq!(read(SILENCE, || Err(away.clone()), |_| false), Err(away.clone()));
-        let gone = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
-        assert_eq!(read(DAY, || Err(gone.clone()), |_| false), Err(gone.clone()), "at once");
+        let lost = KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset);
+        for at_once in [GONE, lost] {
+            assert_eq!(read(DAY, || Err(at_once.clone()), |_| false), Err(at_once.clone()));
+        }
     }
 }

@@ -2,29 +2,32 @@
 //!
 //! Enters: changes that are decided on the newest state. Leaves: a view that every process follows. Guarantees: a change is decided on
 //! all changes before it and written with all replicas' acknowledgement, or not at all; once [`Journal::update`] returns, this
-//! process sees it; others see it as soon as they have read it. Never holds more than fits into memory: keys, exports, reviews.
+//! process sees it; others see it as soon as they have read it. A topic that is no longer the one that was read is told
+//! ([`Journal::lost`]), and how long ago its end was seen ([`Journal::unconfirmed_for`]). Never holds more than fits into memory: keys, exports, reviews.
 
 mod log;
 pub mod projection;
 mod view;
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::retry::Backoff;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::api::Problem;
 
 pub use log::Change;
-use log::{Log, Polled, Reader};
+use log::{Log, Polled, Reader, is_lost};
 pub use view::View;
 
 /// A writer that was fenced by another process begins no attempt later than this: a commit that the broker refuses can look the same.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The broker says nothing to whoever stands at the end, so it is asked so often whether it still is the end.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,15 @@ pub enum JournalError {
         topic: String,
         /// What is set.
         policy: String,
+    },
+    /// The topic is another one than the one that was read.
+    #[error(
+        "access.journal_topic = {topic}: the topic was made again or lost its end, so that keys may be taken that it does not have: \
+         start again, which reads it from its beginning"
+    )]
+    Lost {
+        /// The topic.
+        topic: String,
     },
     /// A thread ended in a panic.
     #[error("the journal's thread ended")]
@@ -92,8 +104,11 @@ struct Shared {
     log: Log,
     view: RwLock<View>,
     seen: watch::Sender<i64>,
+    /// When there was nothing behind what is in the view.
+    confirmed: Mutex<Instant>,
+    lost: watch::Sender<bool>,
     /// Writers of one process wait for each other instead of fencing each other.
-    turn: Arc<Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
@@ -112,17 +127,19 @@ impl Journal {
             Some(_) => {}
             None => tracing::warn!(topic, "cannot ask whether the journal's topic is compacted"),
         }
-        let (seen, _) = watch::channel(0);
         let journal = Self(Arc::new(Shared {
             log,
             view: RwLock::default(),
-            seen,
+            seen: watch::Sender::new(0),
+            confirmed: Mutex::new(Instant::now()),
+            lost: watch::Sender::new(false),
             turn: Arc::default(),
         }));
         let shared = journal.0.clone();
         let reader = blocking(move || {
             let reader = shared.log.reader(0)?;
             reader.read_to_end(|record| shared.apply(record))?;
+            shared.confirm();
             Ok(reader)
         });
         let reader = reader.await?.map_err(failed)?;
@@ -142,6 +159,20 @@ impl Journal {
     /// Changes whenever the view does: the offset after the last record that was seen.
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.0.seen.subscribe()
+    }
+
+    /// How long ago the end of the topic was seen. What was changed since then is not known here.
+    pub fn unconfirmed_for(&self) -> Duration {
+        let confirmed = self.0.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        confirmed.elapsed()
+    }
+
+    /// Returns once the topic is no longer the one that was read: made again, or cut. What the view has of it is not taken back.
+    pub async fn lost(&self) -> JournalError {
+        // There is a sender as long as there is a journal.
+        let _ = self.0.lost.subscribe().wait_for(|lost| *lost).await;
+        let topic = self.0.log.topic().to_owned();
+        JournalError::Lost { topic }
     }
 
     /// Decides on the newest state and writes the changes: all or none, and none when another process wrote in between.
@@ -170,6 +201,17 @@ impl Shared {
         }
     }
 
+    fn confirm(&self) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn failed(&self, source: KafkaError) -> JournalError {
+        if is_lost(&source) {
+            self.lost.send_replace(true);
+        }
+        error(self.log.topic(), source)
+    }
+
     fn next(&self) -> i64 {
         self.view.read().unwrap_or_else(PoisonError::into_inner).next()
     }
@@ -184,7 +226,7 @@ impl Shared {
                 Err(source) if begun.elapsed() < PATIENCE && is_fenced(&source) => {
                     std::thread::sleep(backoff.next_wait());
                 }
-                Err(source) => return Err(error(self.log.topic(), source).into()),
+                Err(source) => return Err(self.failed(source).into()),
             }
         }
     }
@@ -203,7 +245,7 @@ impl Shared {
             Err(refused) => return Ok(Err(refused)),
         };
         if !changes.is_empty() {
-            let last = writer.commit(&changes)?;
+            let last = writer.commit(&changes, self.next())?;
             // The commit is acknowledged a moment before readers see it.
             reader.read_until(|record| self.apply(record), || self.next() > last)?;
         }
@@ -229,6 +271,7 @@ fn error(topic: &str, source: KafkaError) -> JournalError {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             JournalError::Topic { topic }
         }
+        _ if is_lost(&source) => JournalError::Lost { topic },
         _ => JournalError::Kafka { topic, source },
     }
 }
@@ -237,13 +280,27 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Ended)
 }
 
-/// Reads on until nobody has the journal any more.
+/// Reads on until nobody has the journal any more, or it is lost.
 fn follow(reader: &Reader, followed: &Weak<Shared>) {
+    let mut asked = Instant::now();
     while let Some(shared) = followed.upgrade() {
-        match reader.poll() {
+        let polled = if asked.elapsed() < CONFIRM_INTERVAL {
+            reader.poll()
+        } else {
+            asked = Instant::now();
+            reader.start(shared.next()).map(|()| Polled::Nothing)
+        };
+        match polled {
             Ok(Polled::Record(record)) => shared.apply(record),
-            Ok(Polled::End | Polled::Nothing) => {}
-            Err(error) => tracing::warn!(%error, "cannot follow the journal"),
+            Ok(Polled::End) => shared.confirm(),
+            Ok(Polled::Nothing) => {}
+            Err(source) => {
+                let error = shared.failed(source);
+                tracing::warn!(%error, "cannot follow the journal");
+                if matches!(error, JournalError::Lost { .. }) {
+                    return;
+                }
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The service: its start, its watch over the store, its end.
 //!
 //! Guarantees: does not start without a reachable, migrated store and the journal of keys; is not ready while the store is
-//! away; drains requests on SIGTERM and SIGINT within a deadline.
+//! away or the end of the journal was not seen for long; ends when the journal is no longer what was read; drains requests on SIGTERM and SIGINT within a deadline.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::audit::exports::queue::Exports;
 use crate::audit::exports::register::Register;
 use crate::config::QueryConfig;
+use crate::journal::Journal;
 use crate::journal::projection::project;
 use crate::service::listener::Listening;
 use crate::service::router::router;
@@ -24,8 +25,12 @@ use crate::service::security_headers::OverTls;
 use crate::service::tls::Certificate;
 use crate::store::Store;
 
-/// Between two looks at the store.
+/// Between two looks at store and journal.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+/// When the end of the journal was not seen for so long, the service is not ready.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(60);
+const UNCONFIRMED: &str =
+    "access.journal_topic: its end was not seen for a minute, so that keys that were revoked since may still be taken";
 
 /// Runs the service until it is told to stop.
 pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
@@ -45,13 +50,13 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, tls = certificate.is_some(), "serving queries");
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch_store(store.clone(), health.clone()));
+    let journal = gate.keys.journal();
+    tasks.spawn(watch(store.clone(), journal.clone(), health.clone()));
     tasks.spawn(
         gate.clone()
             .keep(Duration::from_secs(config.access.last_use_interval_s)),
     );
     tasks.spawn(record_refusals(gate.clone()));
-    let journal = gate.keys.journal();
     let register = Register::new(journal.clone());
     tasks.spawn(project(gate.keys.clone(), journal.clone(), store.clone()));
     tasks.spawn(project(register.clone(), journal.clone(), store.clone()));
@@ -71,6 +76,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     }
     tokio::select! {
         ended = listening.ended() => ended?,
+        lost = journal.lost() => return Err(lost.into()),
         signal = told_to_stop() => {
             signal?;
             tracing::info!("stopping");
@@ -83,16 +89,17 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps the readiness true to the store. Looking on a timer, not on request, keeps a flood of probes off the store.
-async fn watch_store(store: Store, health: Health) {
+/// Keeps the readiness true to store and journal. Looking on a timer, not on request, keeps a flood of probes off the store.
+async fn watch(store: Store, journal: Journal, health: Health) {
     loop {
         sleep(WATCH_INTERVAL).await;
-        match store.check().await {
-            Ok(()) => health.ready(),
-            Err(error) => {
-                tracing::warn!(%error, "the store is not available");
-                health.not_ready("the store is not available");
-            }
+        if let Err(error) = store.check().await {
+            tracing::warn!(%error, "the store is not available");
+            health.not_ready("the store is not available");
+        } else if journal.unconfirmed_for() > UNCONFIRMED_MAX {
+            health.not_ready(UNCONFIRMED);
+        } else {
+            health.ready();
         }
     }
 }

@@ -1,0 +1,64 @@
+//! Topics of the bed's broker: made, set, deleted and made again.
+
+use horolog_local::broker::{self, Topic};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+
+use super::{Bed, START_DEADLINE, wait_until};
+
+impl Bed {
+    /// Makes a topic and waits until its partitions have leaders.
+    pub fn topic(&self, name: &str, partitions: i32) {
+        self.block_on(broker::ensure_topics(
+            &self.kafka(),
+            &[Topic { name, partitions }],
+            START_DEADLINE,
+        ))
+        .unwrap();
+    }
+
+    /// A client that changes topics and groups.
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka());
+        config.create().unwrap()
+    }
+
+    /// Gives a topic these settings, all others the broker's defaults, and waits until the broker goes by them.
+    pub fn set_topic(&self, topic: &str, settings: &[(&str, &str)]) {
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        let topic = ResourceSpecifier::Topic(topic);
+        let changed = settings.iter().fold(AlterConfig::new(topic), |changed, (name, value)| {
+            changed.set(name, value)
+        });
+        let altered = self.block_on(admin.alter_configs([&changed], &options)).unwrap();
+        altered.into_iter().for_each(|result| drop(result.unwrap()));
+        wait_until(START_DEADLINE, "the broker tells the new settings", || {
+            let described = self.block_on(admin.describe_configs([&topic], &options)).unwrap();
+            let described = described[0].as_ref().unwrap();
+            settings
+                .iter()
+                .all(|(name, value)| described.get(name).unwrap().value.as_deref() == Some(*value))
+        });
+    }
+
+    /// Deletes a topic and makes it again.
+    pub fn remake_topic(&self, name: &str, partitions: i32) {
+        let admin = self.admin();
+        let deleted = self
+            .block_on(admin.delete_topics(&[name], &AdminOptions::new()))
+            .unwrap();
+        deleted.into_iter().for_each(|result| drop(result.unwrap()));
+        // The broker hears of it after the controller: until then it shows the old topic, and would take records for it.
+        wait_until(START_DEADLINE, "the topic is gone", || {
+            let metadata = admin.inner().fetch_metadata(None, START_DEADLINE);
+            metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.name() != name))
+        });
+        // A deleted name is free again only when the broker has let go of it.
+        wait_until(START_DEADLINE, "the topic can be made again", || {
+            let made = std::panic::AssertUnwindSafe(|| self.topic(name, partitions));
+            std::panic::catch_unwind(made).is_ok()
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! The journal's topic under a running service: made again, and out of reach.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::asking::{KEYS, call_at, made};
+use crate::bed::{Bed, Proc, wait_until};
+use crate::client::{DEADLINE, HOURS, get_at, ready, wait_until_ready};
+
+/// The token of a first key, as whoever runs the service makes it.
+fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
+    let arguments = ["keys", "create", "--name", "first", "--role", "admin", "--tenant", "*"];
+    let mut command = bed.spawn_command("horolog-query", &arguments, settings);
+    assert!(command.wait(DEADLINE).success(), "{}", command.log_tail());
+    let said = std::fs::read_to_string(command.log()).unwrap();
+    let token = said.lines().find(|line| line.starts_with("hlg_"));
+    token.unwrap_or_else(|| panic!("no token: {said}")).to_owned()
+}
+
+/// The status of a request that posts nothing; `None` where the service ended before it answered.
+fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
+    let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
+    let request = request.bearer_auth(token).json(&json!({})).timeout(DEADLINE);
+    let answer = Bed::shared().block_on(request.send());
+    answer.ok().map(|answer| answer.status().as_u16())
+}
+
+#[test]
+fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_starts_with_what_is_there() {
+    let (bed, topic) = (Bed::shared(), "remade-journal");
+    let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", topic)];
+    let admin = first_admin(bed, &settings);
+    let mut service = ready(bed, &settings);
+    let analyst = json!({"name": "analyst", "role": "analyst", "tenant": "remade"});
+    let key = made(&call_at(&service, &admin, Method::POST, KEYS, Some(&analyst)));
+    let status = |service: &Proc| call_at(service, &key.token, Method::GET, HOURS, None).status;
+    assert_eq!(status(&service), 200);
+
+    bed.remake_topic(topic, 1);
+    let revoked = post_at(&service, &admin, &format!("{KEYS}/{}/revoke", key.id));
+    assert!(revoked.is_none_or(|status| status == 503), "{revoked:?}");
+    assert!(!service.wait(DEADLINE).success());
+    let said = format!("access.journal_topic = {topic}: the topic was made again or lost its end");
+    assert!(service.log_tail().contains(&said), "{}", service.log_tail());
+
+    bed.set_topic(topic, &[("cleanup.policy", "compact")]);
+    service.restart();
+    wait_until_ready(bed, &mut service);
+    assert_eq!(status(&service), 401, "the new journal does not have it");
+}
+
+#[test]
+fn a_service_that_cannot_follow_the_journal_is_not_ready_until_it_can() {
+    let bed = Bed::start();
+    let service = ready(&bed, &[]);
+    bed.kill_broker();
+    let readiness = || bed.get(&format!("{}/readyz", service.http()));
+    wait_until(DEADLINE, "the service is not ready", || readiness().0 == 503);
+    let reason = readiness().1;
+    assert!(
+        reason.starts_with("access.journal_topic: its end was not seen"),
+        "{reason}"
+    );
+    let hours = get_at(&bed, &service, HOURS, &[("tenant_id", "a")]);
+    assert_eq!(hours.status, 200, "metrics go on: {}", hours.text);
+    bed.start_broker();
+    wait_until(DEADLINE, "the service is ready again", || readiness().0 == 200);
+}
