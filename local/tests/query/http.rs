@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use crate::asking::{get_as, make_key};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::insert_hours;
@@ -116,6 +117,15 @@ fn the_operators_see_how_the_system_is() {
     let refused = get("/v1/system/ledger", &[]);
     assert_eq!(refused.status, 403, "an auditor runs nothing");
     assert_is_problem(&refused);
+    let one = make_key("admin", "stored", json!({})).token;
+    let refused = get_as(&one, "/v1/system/ledger");
+    assert_eq!(
+        refused.status, 403,
+        "sums of all tenants are nothing for an administrator of one"
+    );
+    assert!(refused.text.contains("system:read"), "{}", refused.text);
+    let known = get_as(&one, "/v1/whoami").json();
+    assert_eq!(known["permissions"], json!(["keys:manage"]));
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn a_key_that_cannot_be_is_refused_by_the_member_to_change() {
         (json!({"role": "root"}), "role"),
         (json!({"tenant": ""}), "tenant"),
         (json!({"scopes": ["keys:manage"]}), "scopes"),
+        (json!({"role": "admin", "scopes": ["system:read"]}), "scopes"),
         (json!({"scopes": ["everything"]}), "scopes[0]"),
         (json!({"addresses": ["10.0.0.0/99"]}), "addresses[0]"),
         (json!({"requests_per_hour": 0}), "requests_per_hour"),

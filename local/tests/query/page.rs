@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use horolog_local::setup::{Package, browser, require};
 use serde_json::json;
 
+use crate::asking::make_key;
 use crate::bed::Bed;
 use crate::client::service;
 use crate::rows::{decide_counter_hour, insert_counter_hour, insert_event, insert_hours, vouch_for_events};
@@ -29,7 +30,13 @@ fn the_page_of_the_description_asks_with_a_key_in_a_real_browser() {
 /// Runs a script against the service, which fails where the script does.
 fn drive(script: &str) {
     require(&[Package::Chromium, Package::Npm]).unwrap();
-    let keys = ["auditor", "analyst", "admin"].map(|role| (role.to_owned(), json!(Bed::shared().key(role))));
+    let mut keys = ["auditor", "analyst", "admin"]
+        .map(|role| (role.to_owned(), json!(Bed::shared().key(role))))
+        .to_vec();
+    keys.push((
+        "tenant-admin".to_owned(),
+        json!(make_key("admin", TENANT, json!({})).token),
+    ));
     let output = Command::new("node")
         .arg(tools().join(script))
         .env("PAGE_URL", service().http())

@@ -51,7 +51,7 @@ pub struct Key {
     /// The teams whose rows it shows; all where empty.
     #[serde(default)]
     pub teams: Vec<String>,
-    /// What it may do, of what its role may; all of that where empty.
+    /// What it may do, of what its role may with its tenant; all of that where empty.
     #[serde(default)]
     pub scopes: BTreeSet<Permission>,
     /// Networks it may be used from; any where empty.
@@ -115,7 +115,7 @@ impl Key {
 
     /// What it may do.
     pub fn permissions(&self) -> BTreeSet<Permission> {
-        let most = self.role.permissions();
+        let most = self.role.permissions(&self.tenant);
         match self.scopes.is_empty() {
             true => most,
             false => most.intersection(&self.scopes).copied().collect(),

@@ -33,7 +33,7 @@ pub struct NewKey {
     /// The teams whose rows it shows; all where empty.
     #[serde(default)]
     pub teams: BTreeSet<String>,
-    /// What it may do, of what its role may; all of that where empty.
+    /// What it may do, of what its role may with this tenant; all of that where empty.
     #[serde(default)]
     pub scopes: BTreeSet<Permission>,
     /// Networks it may be used from (CIDR); any where empty.
@@ -94,8 +94,15 @@ impl NewKey {
                 return refuse(member, format!("has more than {LIST_MAX} entries"));
             }
         }
-        match self.scopes.difference(&self.role.permissions()).next() {
-            Some(scope) => refuse("scopes", format!("the role {} has no {scope}", self.role)),
+        match self.scopes.difference(&self.role.permissions(&self.tenant)).next() {
+            Some(scope) => refuse(
+                "scopes",
+                format!(
+                    "the role {} has no {scope} for the tenant {}",
+                    self.role,
+                    self.tenant.as_str()
+                ),
+            ),
             None => Ok(()),
         }
     }
@@ -131,7 +138,7 @@ mod tests {
             };
             match new.make("test", now) {
                 Ok((key, token)) => {
-                    prop_assert!(key.permissions().is_subset(&role.permissions()) && !key.permissions().is_empty());
+                    prop_assert!(key.permissions().is_subset(&role.permissions(&TenantGrant::Any)) && !key.permissions().is_empty());
                     prop_assert!(key.is_in_force(now));
                     prop_assert!(key.admit(&token.hash(), [127, 0, 0, 1].into(), now).is_some());
                 }

@@ -215,9 +215,9 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
         identity: Identity::Subject(subject.to_owned()),
         name: subject.to_owned(),
         role,
-        tenant,
         teams: teams.into_iter().collect(),
-        permissions: role.permissions(),
+        permissions: role.permissions(&tenant),
+        tenant,
         requests_per_hour: config.requests_per_hour,
         limits: KeyLimits::default(),
     })

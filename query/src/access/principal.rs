@@ -145,9 +145,9 @@ impl Principal {
             identity: Identity::Subject(name.to_owned()),
             name: name.to_owned(),
             role,
-            tenant,
             teams: Vec::new(),
-            permissions: role.permissions(),
+            permissions: role.permissions(&tenant),
+            tenant,
             requests_per_hour,
             limits: KeyLimits::default(),
         })

@@ -1,12 +1,15 @@
 //! What callers may do: permissions, and the roles that are made of them.
 //!
-//! A role is the most a caller can do; the scopes of a key take away from it and never add. Pure constants.
+//! A role is the most a caller can do; the scopes of a key take away from it and never add. What is told of all tenants together is for
+//! those alone who may see any of them. Pure constants.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::access::TenantGrant;
 
 /// One thing a caller may do. Keys name them as scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -26,7 +29,7 @@ pub enum Permission {
     /// See restricted fields (values before and after, sessions, metadata) as they are.
     #[serde(rename = "restricted:read")]
     ReadRestricted,
-    /// See how the system is: lag, ledger, storage.
+    /// See how the system is: lag, ledger, storage. They are of all tenants together, so it is for those of any tenant alone.
     #[serde(rename = "system:read")]
     ReadSystem,
     /// Create, list, rotate and revoke keys; review who may see what.
@@ -92,13 +95,14 @@ impl Role {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Analyst, Self::Auditor, Self::Admin, Self::Service];
 
-    /// The most it can do.
-    pub fn permissions(self) -> BTreeSet<Permission> {
+    /// The most it can do for somebody who belongs to these tenants.
+    pub fn permissions(self, tenant: &TenantGrant) -> BTreeSet<Permission> {
         use Permission::*;
         match self {
             Self::Analyst => BTreeSet::from([ReadMetrics, CountAudit]),
             Self::Auditor => BTreeSet::from([ReadMetrics, CountAudit, ReadAudit, ExportAudit, ReadRestricted]),
-            Self::Admin => BTreeSet::from([ReadSystem, ManageKeys]),
+            Self::Admin if *tenant == TenantGrant::Any => BTreeSet::from([ReadSystem, ManageKeys]),
+            Self::Admin => BTreeSet::from([ManageKeys]),
             Self::Service => BTreeSet::from([ReadMetrics, CountAudit, ReadAudit]),
         }
     }
@@ -147,10 +151,24 @@ mod tests {
     #[test]
     fn those_who_hand_out_keys_see_no_contents_and_the_other_way_round() {
         for role in Role::ALL {
-            let permissions = role.permissions();
+            let permissions = role.permissions(&TenantGrant::Any);
             let contents = [Permission::ReadMetrics, Permission::CountAudit, Permission::ReadAudit];
             let sees = contents.iter().any(|permission| permissions.contains(permission));
             assert_ne!(sees, permissions.contains(&Permission::ManageKeys), "{role}");
+        }
+    }
+
+    #[test]
+    fn whoever_belongs_to_one_tenant_sees_nothing_of_all_of_them_together() {
+        let one = TenantGrant::parse("red").unwrap();
+        for role in Role::ALL {
+            let (any, one) = (role.permissions(&TenantGrant::Any), role.permissions(&one));
+            assert!(!one.contains(&Permission::ReadSystem), "{role}");
+            let beyond: Vec<_> = any.difference(&one).collect();
+            assert!(
+                beyond.iter().all(|&&beyond| beyond == Permission::ReadSystem),
+                "{role}: {beyond:?}"
+            );
         }
     }
 }

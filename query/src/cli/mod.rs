@@ -53,7 +53,7 @@ pub enum ClientCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// The system: how far the stages are, whether every record is accounted for, where the bytes are
+    /// The system, with an administrator's key for any tenant: how far the stages are, whether every record is accounted for, where the bytes are
     System {
         /// What of it
         #[command(subcommand)]

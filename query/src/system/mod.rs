@@ -1,6 +1,6 @@
 //! How the system is: how far the stages are, whether every record is accounted for, where the data lies.
 //!
-//! None of it is a tenant's: whoever runs the platform asks.
+//! All of it is of all tenants together, so it is for those alone who may see any tenant ([`crate::access::Permission::ReadSystem`]).
 
 mod ledger;
 mod progress;

@@ -12,7 +12,7 @@ import { table, tag } from "../table.js";
 export const title = "Keys";
 
 const PATH = "/v1/admin/keys";
-const ROLES = [["analyst", "analyst: metrics and counts"], ["auditor", "auditor: audit events, exports"], ["service", "service: a program, people as pseudonyms"], ["admin", "admin: keys, the state of the system"]];
+const ROLES = [["analyst", "analyst: metrics and counts"], ["auditor", "auditor: audit events, exports"], ["service", "service: a program, people as pseudonyms"], ["admin", "admin: keys; for any tenant the state of the system"]];
 
 export function mount(container, { signal }) {
   const outcome = h("div", {});

@@ -1,9 +1,10 @@
 // The system: how the stages do, whether every record is accounted for, how far each stage is with each partition, where the bytes
-// are.
+// are. All of it is of all tenants together.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { bytes, count, duration, plural, time } from "../format.js";
+import { mayView, whoAmI } from "../identity.js";
 import { empty } from "../notices.js";
 import { filled } from "../panel.js";
 import { stageHealth } from "../stage_health.js";
@@ -18,18 +19,22 @@ const BEHIND_WORTH_A_WORD = 900;
 /** Stages store at their own times, seconds apart; one that is minutes behind the other is slow or does not run. Seconds. */
 const STAGES_APART_WORTH_A_WORD = 120;
 
-export function mount(container, { signal }) {
+export async function mount(container, { signal }) {
+  container.append(h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every thirty seconds anew.")));
+  // Who cannot be told apart hears from the server what they may not see.
+  const who = await whoAmI().catch(() => null);
+  if (signal.aborted) return;
+  if (who && !mayView(who, "system")) return container.append(h("div", { class: "panel" }, empty("Your key may not see this", "It is of all tenants together: an administrator's key for any tenant shows it.")));
   const part = (what, path, draw) => filled({ what, signal, load: (abort) => get(path, {}, abort), draw, every: [LOOK_INTERVAL, LOOK_INTERVAL] });
   const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
   const progress = part("the partitions", "/v1/system/progress", drawProgress);
   const storage = part("storage", "/v1/system/storage", drawStorage);
   container.append(
-    h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every thirty seconds anew.")),
     progress.place,
     section("Ledger", ledger.place),
     section("Storage", storage.place),
   );
-  return Promise.all([ledger.refresh(), progress.refresh(), storage.refresh()]);
+  await Promise.all([ledger.refresh(), progress.refresh(), storage.refresh()]);
 }
 
 const section = (heading, place) => h("section", { class: "panel" }, h("h2", {}, heading), place);
