@@ -6,6 +6,7 @@ mod asking;
 mod bed;
 mod client;
 mod counters;
+mod delegation;
 mod discovery;
 mod events;
 mod forms;

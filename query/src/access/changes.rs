@@ -2,19 +2,20 @@
 //!
 //! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
 //! nothing is handed out that nobody could account for, since the trail is written first, and a leaked key is revoked even where it cannot be;
-//! nobody hands out what they are not given themselves, neither tenants nor teams.
+//! nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the bounds of their key ([`delegation`]).
 
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, Utc};
 use horolog_schemas::AuditStatus;
 
+use crate::access::delegation;
 use crate::access::gate::Gate;
 use crate::access::key::Key;
 use crate::access::new_key::NewKey;
 use crate::access::token::Token;
 use crate::access::trail::{Act, Actor};
-use crate::access::{Principal, TenantGrant};
+use crate::access::{Identity, Principal};
 use crate::api::Problem;
 
 /// The secret before is taken for so long after a rotation, unless said otherwise. Seconds.
@@ -40,8 +41,8 @@ impl<'a> Changes<'a> {
 
     /// Makes a key. Gives its first token, too.
     pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
-        self.require(&new.tenant, new.teams.iter())?;
         let (key, token) = new.make(&self.by, Utc::now())?;
+        self.require_within(&key)?;
         self.add(std::slice::from_ref(&key)).await?;
         Ok((key, token))
     }
@@ -56,7 +57,7 @@ impl<'a> Changes<'a> {
 
     /// Gives a key a new secret; the one before is taken for `overlap_s` seconds yet. Gives the new token, too.
     pub async fn rotate(&self, key: &Key, overlap_s: u32) -> Result<(Key, Token), Problem> {
-        self.require(&key.tenant, key.teams.iter())?;
+        self.require_within(key)?;
         if overlap_s > OVERLAP_MAX_S {
             return Err(Problem::parameter(
                 "overlap_s",
@@ -72,7 +73,7 @@ impl<'a> Changes<'a> {
 
     /// Ends a key, at once and for good.
     pub async fn revoke(&self, key: &Key) -> Result<Key, Problem> {
-        self.require(&key.tenant, key.teams.iter())?;
+        self.require(key)?;
         // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
         if let Err(problem) = self.record("key.revoke", key).await {
             tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
@@ -86,22 +87,36 @@ impl<'a> Changes<'a> {
     }
 
     /// No tenants and no teams (all of them, where none are named) that are not theirs.
-    fn require<'t>(
-        &self,
-        tenant: &TenantGrant,
-        mut teams: impl ExactSizeIterator<Item = &'t String>,
-    ) -> Result<(), Problem> {
+    fn require(&self, key: &Key) -> Result<(), Problem> {
         let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
             return Ok(());
         };
-        if !facts.tenant.covers(tenant) {
+        if !facts.tenant.covers(&key.tenant) {
             return Err(Problem::forbidden("tenant is not the tenant of this key"));
         }
-        let names_some = teams.len() > 0;
-        let are_theirs = facts.teams.is_empty() || (names_some && teams.all(|team| facts.teams.contains(team)));
+        let names_theirs = !key.teams.is_empty() && key.teams.iter().all(|team| facts.teams.contains(team));
+        let are_theirs = facts.teams.is_empty() || names_theirs;
         match are_theirs {
             true => Ok(()),
             false => Err(Problem::forbidden("teams has to name teams of this key, and no others")),
+        }
+    }
+
+    /// Nor anything else that goes beyond the key they come with, where they are given the secret.
+    fn require_within(&self, key: &Key) -> Result<(), Problem> {
+        self.require(key)?;
+        match self
+            .actor
+            .principal
+            .as_ref()
+            .map(|principal| &principal.facts().identity)
+        {
+            Some(Identity::Key(id)) => {
+                let own = self.gate.keys.get(id).ok_or(Problem::Unauthorized)?;
+                delegation::require_within(&own, key)
+            }
+            // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
+            Some(Identity::Subject(_)) | None => Ok(()),
         }
     }
 

@@ -45,6 +45,27 @@ impl KeyLimits {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The first limit that lets more through than that of another key.
+    pub fn beyond(&self, other: &Self) -> Option<&'static str> {
+        let of = |limits: &Self| {
+            let long = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);
+            [
+                ("statement_timeout_s", long(limits.statement_timeout_s)),
+                ("statement_memory_bytes_max", long(limits.statement_memory_bytes_max)),
+                ("statement_read_bytes_max", long(limits.statement_read_bytes_max)),
+                ("statement_result_rows_max", long(limits.statement_result_rows_max)),
+                (
+                    "concurrent_requests_max",
+                    limits.concurrent_requests_max.map(|max| max.get().into()),
+                ),
+            ]
+        };
+        let pairs = of(self).into_iter().zip(of(other));
+        let is_beyond = |own: Option<u64>, max: u64| own.is_none_or(|own| own > max);
+        let mut beyond = pairs.filter(|((_, own), (_, max))| max.is_some_and(|max| is_beyond(*own, max)));
+        beyond.next().map(|((name, _), _)| name)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The way of a request: [`authenticate`] finds the [`Principal`] by its API key ([`token`], [`key`], [`keys`]) or the token of an
 //! identity provider ([`oidc`]), takes it out of its [`limit`], holds it against the [`rules`] of the route, and writes the
 //! [`trail`] of what concerns audit data. A resource takes a [`Caller`] (a principal and one tenant); nothing reads a tenant's rows
-//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`keys_command`] make [`changes`] of keys; [`review`] says who may see what;
+//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`keys_command`] make [`changes`] of keys, within the bounds of [`delegation`]; [`review`] says who may see what;
 //! [`projection`] shows keys to those who ask in SQL; [`whoami`] tells callers who they are.
 
 pub mod admin;
@@ -11,6 +11,7 @@ pub mod authenticate;
 mod caller;
 mod changes;
 pub mod client_address;
+mod delegation;
 pub mod failures;
 pub mod gate;
 pub mod key;

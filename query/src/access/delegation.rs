@@ -1,0 +1,138 @@
+//! What an administrator's key may hand out: what ends no later, is taken from nowhere else and takes no more than itself.
+//!
+//! Enters: that key, and the key whose secret its holder is to be given, because it is made or rotated. Leaves: a problem that names the
+//! member, or nothing. So whoever has a key for a while, or for one network, does not make it one for ever and everywhere. Pure.
+//!
+//! Permissions to see contents are no bound, since no administrator has them and each hands them out; tenant and teams are
+//! ([`crate::access::changes`]). Requests an hour are none either: they are counted a key, and there may be any number of keys.
+
+use ipnet::IpNet;
+
+use crate::access::key::Key;
+use crate::api::Problem;
+
+/// Refuses a key that goes beyond the one by which it is handed out.
+pub fn require_within(own: &Key, other: &Key) -> Result<(), Problem> {
+    let ends_later = |end| other.expires_at.is_none_or(|other| other > end);
+    if own.expires_at.is_some_and(ends_later) {
+        return Err(Problem::forbidden(
+            "expires_at has to be no later than that of this key",
+        ));
+    }
+    let is_inside = |network: &IpNet| own.addresses.iter().any(|own| own.contains(network));
+    let are_inside = !other.addresses.is_empty() && other.addresses.iter().all(is_inside);
+    if !own.addresses.is_empty() && !are_inside {
+        return Err(Problem::forbidden(
+            "addresses has to name networks within those of this key, and no others",
+        ));
+    }
+    if let Some(limit) = other.limits.beyond(&own.limits) {
+        let reason = format!("limits.{limit} has to be no more than that of this key");
+        return Err(Problem::forbidden(reason));
+    }
+    // What was taken from this administrator is not got back through another.
+    let lacking = &own.role.permissions(&own.tenant) - &own.permissions();
+    match other.permissions().intersection(&lacking).next() {
+        Some(scope) => Err(Problem::forbidden(format!(
+            "scopes has to leave out {scope}, which this key does not have"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::access::{KeyLimits, Permission, Role, TenantGrant};
+
+    type Change = fn(&mut Key);
+
+    fn key(role: Role, change: Change) -> Key {
+        let (mut key, _) = Key::new("test", role, TenantGrant::Any, "nobody", DateTime::UNIX_EPOCH);
+        change(&mut key);
+        key
+    }
+
+    fn ends(key: &mut Key, seconds: i64) {
+        key.expires_at = Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds));
+    }
+
+    fn networks(key: &mut Key, networks: &[&str]) {
+        key.addresses = networks.iter().map(|network| network.parse().unwrap()).collect();
+    }
+
+    fn limits(key: &mut Key, limits: &str) {
+        key.limits = serde_json::from_str::<KeyLimits>(limits).unwrap();
+    }
+
+    const NONE: Change = |_| {};
+
+    #[test]
+    fn what_goes_beyond_a_bound_is_refused_by_its_member() {
+        let refused: [(Change, Change, &str); 9] = [
+            (|key| ends(key, 10), NONE, "expires_at"),
+            (|key| ends(key, 10), |key| ends(key, 11), "expires_at"),
+            (|key| networks(key, &["10.0.0.0/8"]), NONE, "addresses"),
+            (
+                |key| networks(key, &["10.0.0.0/8"]),
+                |key| networks(key, &["0.0.0.0/0"]),
+                "addresses",
+            ),
+            (
+                |key| networks(key, &["10.0.0.0/8"]),
+                |key| networks(key, &["10.1.0.0/16", "::1/128"]),
+                "addresses",
+            ),
+            (
+                |key| limits(key, r#"{"statement_timeout_s":5}"#),
+                NONE,
+                "limits.statement_timeout_s",
+            ),
+            (
+                |key| limits(key, r#"{"concurrent_requests_max":2}"#),
+                |key| limits(key, r#"{"concurrent_requests_max":3,"statement_timeout_s":1}"#),
+                "limits.concurrent_requests_max",
+            ),
+            (
+                |key| key.scopes = BTreeSet::from([Permission::ManageKeys]),
+                NONE,
+                "scopes",
+            ),
+            (
+                |key| key.scopes = BTreeSet::from([Permission::ManageKeys]),
+                |key| key.scopes = BTreeSet::from([Permission::ReadSystem]),
+                "scopes",
+            ),
+        ];
+        for (number, (own, other, member)) in refused.into_iter().enumerate() {
+            let [own, other] = [own, other].map(|change| key(Role::Admin, change));
+            let problem = require_within(&own, &other).unwrap_err();
+            assert!(problem.to_string().starts_with(member), "{number}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_within_is_handed_out_and_so_is_what_an_administrator_never_sees() {
+        let bounded: Change = |key| {
+            ends(key, 10);
+            networks(key, &["10.0.0.0/8", "::1/128"]);
+            limits(key, r#"{"statement_timeout_s":5}"#);
+            key.scopes = BTreeSet::from([Permission::ManageKeys]);
+        };
+        let narrower: Change = |key| {
+            ends(key, 9);
+            networks(key, &["10.1.0.0/16"]);
+            limits(key, r#"{"statement_timeout_s":5,"concurrent_requests_max":1}"#);
+        };
+        let own = key(Role::Admin, bounded);
+        assert_eq!(require_within(&own, &own), Ok(()));
+        for role in [Role::Analyst, Role::Auditor, Role::Service] {
+            assert_eq!(require_within(&own, &key(role, narrower)), Ok(()));
+            assert_eq!(require_within(&key(Role::Admin, NONE), &key(role, NONE)), Ok(()));
+        }
+    }
+}
