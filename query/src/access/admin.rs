@@ -28,7 +28,8 @@ use crate::access::token::{KeyId, Token};
 use crate::access::trail::{Act, Actor};
 use crate::access::{KeyLimits, Permission, Principal, Role, TenantGrant, TenantId};
 use crate::api::body::JsonBody;
-use crate::api::{Api, Named, Problem};
+use crate::api::{Named, Problem};
+use crate::handler::Api;
 
 /// What administrators do.
 pub fn routes() -> OpenApiRouter<Api> {

@@ -20,7 +20,8 @@ use crate::access::mask::{Mask, masked};
 use crate::access::subject::{self, Subject};
 use crate::access::trail::Actor;
 use crate::access::{Permission, Principal, Role, TenantGrant};
-use crate::api::{Api, Problem};
+use crate::api::Problem;
+use crate::handler::Api;
 
 /// Who may see what, and when they last did.
 #[derive(Debug, Serialize, ToSchema)]

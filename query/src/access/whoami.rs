@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{KeyLimits, Permission, Principal, Role};
-use crate::api::Api;
+use crate::handler::Api;
 
 /// The caller, as the service knows them.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,9 +1,8 @@
 //! What all resources share: the way of a request in and of an answer out.
 //!
-//! Knows no resource: [`crate::service`] puts them together, and [`Api`] is how a handler sees it.
+//! Knows no resource: [`crate::service`] puts them together, and [`crate::handler`] is how a handler sees all of it.
 
 pub mod admission;
-pub mod asking;
 pub mod body;
 pub mod caching;
 pub mod cursor;
@@ -20,8 +19,6 @@ pub mod places;
 pub mod problem;
 pub mod request_id;
 
-pub use crate::service::state::Api;
-pub use asking::Asking;
 pub use instant::Instant;
 pub use named::Named;
 pub use parameters::Asked;

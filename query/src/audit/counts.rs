@@ -15,9 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Caller;
 use crate::api::page::Limit;
 use crate::api::parameters::Both;
-use crate::api::{Api, Instant, Problem, RequestId};
+use crate::api::{Instant, Problem, RequestId};
 use crate::audit::copies;
 use crate::audit::filter::{Conditions, EventFilter};
+use crate::handler::Api;
 use crate::store::{Relation, Sql, TenantSelect};
 
 /// How it is counted.

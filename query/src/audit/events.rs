@@ -20,10 +20,11 @@ use crate::access::Caller;
 use crate::api::observe::RowsReturned;
 use crate::api::page::Page;
 use crate::api::parameters::Both;
-use crate::api::{Api, Instant, Problem, RequestId};
+use crate::api::{Instant, Problem, RequestId};
 use crate::audit::event::{Coordinates, Event, StoredEvent};
 use crate::audit::filter::EventFilter;
 use crate::audit::question::{FirstCopy, Key, Paging, Question, SentAgain};
+use crate::handler::Api;
 
 /// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]

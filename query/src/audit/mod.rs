@@ -16,7 +16,7 @@ pub mod stretches;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Api;
+use crate::handler::Api;
 
 /// What is asked of audit events.
 pub fn routes() -> OpenApiRouter<Api> {

@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::access::Caller;
-use crate::api::{Api, Named, Problem, RequestId};
+use crate::api::{Named, Problem, RequestId};
 use crate::audit::copies;
 use crate::audit::difference::Difference;
 use crate::audit::event::{Event, StoredEvent};
+use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Copies that are read of one event; more are counted by nobody who looks at one.

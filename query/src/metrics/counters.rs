@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::formats::Format;
-use crate::api::{Api, Asked, Asking, Instant, Problem, RequestId};
+use crate::api::{Asked, Instant, Problem, RequestId};
+use crate::handler::{Api, Asking};
 use crate::metrics::completeness::Completeness;
 use crate::metrics::merging;
 use crate::metrics::page::stored;

@@ -13,7 +13,8 @@ use horolog_stage::completeness::PartitionProgress;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Problem, RequestId};
+use crate::handler::Api;
 use crate::metrics::page::{self, Rows};
 use crate::metrics::question::Question;
 use crate::store::{Parameter, TenantSelect};

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::api::observe::RowsReturned;
-use crate::api::{Api, Instant, Problem, RequestId};
+use crate::api::{Instant, Problem, RequestId};
+use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Services and environments at most; more of them are no overview.

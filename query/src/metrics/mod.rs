@@ -24,7 +24,7 @@ mod written;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Api;
+use crate::handler::Api;
 
 /// What is asked of metrics.
 pub fn routes() -> OpenApiRouter<Api> {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Problem, RequestId};
+use crate::handler::Api;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
 use crate::metrics::memory::{Known, KnownVersion, PartId, StoredPart};

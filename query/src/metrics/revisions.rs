@@ -13,7 +13,8 @@ use crate::access::Caller;
 use crate::api::instant::{Instant, Span};
 use crate::api::observe::RowsReturned;
 use crate::api::page::{Limit, Page};
-use crate::api::{Api, Asked, Problem, RequestId};
+use crate::api::{Asked, Problem, RequestId};
+use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 const COLUMNS: &str = "r.hour as hour, r.revised_at as revised_at, toString(r.kafka_topic) as kafka_topic, \

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use crate::api::formats::{Answer, Format, Table};
 use crate::api::parameters::Both;
-use crate::api::{Asking, Instant, Problem};
+use crate::api::{Instant, Problem};
+use crate::handler::Asking;
 use crate::metrics::completeness::{Completeness, LaggingPartition};
 use crate::metrics::fresh;
 use crate::metrics::page::{Rows, page, page_of_now};

@@ -15,7 +15,8 @@ use crate::api::caching::tag_and_compress;
 use crate::api::declared::{Declared, only_declared};
 use crate::api::guard::guard;
 use crate::api::observe::{Metrics, observe};
-use crate::api::{Api, Problem, openapi};
+use crate::api::{Problem, openapi};
+use crate::handler::Api;
 use crate::service::security_headers::{OverTls, protect};
 use crate::{access, audit, metrics, system, web};
 

@@ -13,10 +13,10 @@ use tokio::time::sleep;
 
 use crate::access::authenticate::{record_all, record_refusals};
 use crate::access::gate::Gate;
-use crate::api::Api;
 use crate::audit::exports::queue::Exports;
 use crate::audit::exports::register::Register;
 use crate::config::QueryConfig;
+use crate::handler::Api;
 use crate::journal::Journal;
 use crate::journal::projection::project;
 use crate::service::listener::Listening;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Principal;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Problem, RequestId};
+use crate::handler::Api;
 
 const SQL: &str = "\
     select toString(l.stage) as stage, toString(l.kafka_topic) as topic, \

@@ -9,7 +9,7 @@ mod storage;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Api;
+use crate::handler::Api;
 
 /// What is asked of the system.
 pub fn routes() -> OpenApiRouter<Api> {

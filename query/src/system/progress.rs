@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Principal;
-use crate::api::{Api, Instant, Problem, RequestId};
+use crate::api::{Instant, Problem, RequestId};
+use crate::handler::Api;
 use crate::metrics::completeness::{Completeness, LaggingPartition};
 
 const SQL: &str = "\

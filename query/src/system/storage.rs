@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Principal;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Problem, RequestId};
+use crate::handler::Api;
 
 const SQL: &str = "\
     select p.table as table, p.disk_name as disk, sum(p.rows) as rows, sum(p.bytes_on_disk) as bytes, \

@@ -20,7 +20,8 @@ use super::ranges::{Wanted, wanted};
 use super::shelf::Shelf;
 use crate::access::Caller;
 use crate::api::caching::is_known;
-use crate::api::{Api, Named, Problem};
+use crate::api::{Named, Problem};
+use crate::handler::Api;
 
 /// A file of an export, whole or in ranges. `manifest.json` is there once the export is complete.
 #[utoipa::path(

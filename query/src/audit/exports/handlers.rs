@@ -23,7 +23,8 @@ use crate::access::Caller;
 use crate::access::trail::{Act, Actor, Recorded};
 use crate::api::body::JsonBody;
 use crate::api::page::{Limit, Page};
-use crate::api::{Api, Asked, Named, Problem, RequestId};
+use crate::api::{Asked, Named, Problem, RequestId};
+use crate::handler::Api;
 
 /// Which of the exports.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]

@@ -5,7 +5,8 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::access::Caller;
-use crate::api::{Api, Problem, RequestId};
+use crate::api::{Problem, RequestId};
+use crate::handler::Api;
 
 /// A request for rows of a tenant.
 pub struct Asking {
