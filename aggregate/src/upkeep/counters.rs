@@ -58,7 +58,7 @@ pub struct Left {
     /// Hours that wait for raw rows.
     pub short: SamplesByHour,
     /// Hours that could not be computed.
-    pub failed: SamplesByHour,
+    pub failed: Vec<HourCounts>,
     /// How many were.
     pub computed: usize,
 }
@@ -122,8 +122,7 @@ impl Counters {
                 self.metrics.failures.inc();
                 failed.push(job.tenant_id.clone());
             }
-            left.failed
-                .extend(job.hours.iter().map(|hour| (hour.key(), hour.hourly_samples)));
+            left.failed.extend(job.hours);
         }
         Ok(())
     }

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
-use serde::Deserialize;
+use horolog_stage::clock::now_ms;
+use serde::{Deserialize, Serialize};
 
 use super::awaited::SamplesByHour;
+use super::plan::HourCounts;
 use super::statements::{Statements, UpkeepError};
 
 /// Hours that could not be computed.
@@ -18,6 +20,25 @@ pub struct Failed {
     hours: Option<SamplesByHour>,
     last_tried: String,
 }
+
+/// A row of `counter_revisions`. Not a parameter of a statement: what fails may be a tenant whose name is too long for one.
+#[derive(Debug, Row, Serialize)]
+struct Left {
+    tenant_id: String,
+    hour: u32,
+    kafka_topic: String,
+    decided_at: i64,
+    revision: u64,
+    outcome: i8,
+    hourly_samples: u64,
+    raw_samples: u64,
+    series: u64,
+    overflow_series: u64,
+    inserted_at: i64,
+}
+
+/// The outcome of all that is no decision to leave an hour as it is.
+const COMPUTED: i8 = 1;
 
 #[derive(Debug, Row, Deserialize)]
 struct Undecided {
@@ -57,19 +78,31 @@ impl Failed {
         tenants.collect()
     }
 
-    /// Adds some, and tells the tables.
-    pub async fn add(&mut self, failed: SamplesByHour, statements: &Statements) -> Result<(), UpkeepError> {
+    /// Adds some, and tells the tables of those that were never decided on.
+    pub async fn add(&mut self, failed: &[HourCounts], statements: &Statements) -> Result<(), UpkeepError> {
         let known = self.hours.get_or_insert_default();
-        let is_new = |key: &(String, u32)| !known.contains_key(key);
-        let (tenants, hours): (Vec<String>, Vec<u32>) = failed.keys().filter(|key| is_new(key)).cloned().unzip();
-        if !tenants.is_empty() {
-            let query = statements
-                .query(include_str!("leave_hours.sql"))
-                .param("tenants", &tenants)
-                .param("hours", &hours);
-            statements.execute("leave hours that failed", query).await?;
+        let now_ms = now_ms();
+        let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains_key(&hour.key());
+        let rows = failed.iter().filter(is_new).map(|hour| Left {
+            tenant_id: hour.tenant_id.clone(),
+            hour: hour.hour,
+            kafka_topic: statements.topic.clone(),
+            decided_at: now_ms,
+            revision: 0,
+            outcome: COMPUTED,
+            hourly_samples: 0,
+            raw_samples: 0,
+            series: 0,
+            overflow_series: 0,
+            inserted_at: now_ms,
+        });
+        let rows: Vec<Left> = rows.collect();
+        if !rows.is_empty() {
+            statements
+                .insert("leave hours that failed", "counter_revisions", &rows)
+                .await?;
         }
-        known.extend(failed);
+        known.extend(failed.iter().map(|hour| (hour.key(), hour.hourly_samples)));
         Ok(())
     }
 
@@ -87,7 +120,7 @@ impl Failed {
     }
 
     /// They were tried again; some are left.
-    pub fn tried(&mut self, hours: &SamplesByHour, left: SamplesByHour) {
+    pub fn tried(&mut self, hours: &SamplesByHour, left: impl IntoIterator<Item = ((String, u32), u64)>) {
         let known = self.hours.get_or_insert_default();
         known.retain(|key, _| !hours.contains_key(key));
         known.extend(left);
@@ -111,10 +144,10 @@ mod tests {
         };
         let of_a = failed.next();
         assert_eq!(of_a.keys().cloned().collect::<Vec<_>>(), [hour("a", 1), hour("a", 2)]);
-        failed.tried(&of_a, SamplesByHour::from([(hour("a", 2), 6)]));
+        failed.tried(&of_a, [(hour("a", 2), 6)]);
         let of_b = failed.next();
         assert_eq!(of_b, SamplesByHour::from([(hour("b", 1), 0)]));
-        failed.tried(&of_b, SamplesByHour::new());
+        failed.tried(&of_b, []);
         assert_eq!(failed.next(), SamplesByHour::from([(hour("a", 2), 6)]));
         assert_eq!(
             (failed.count(), failed.tenants()),

@@ -166,7 +166,7 @@ impl Upkeep {
         let mut left = Left::default();
         let not_now = self.failed.tenants();
         let outcome = self.counters.bring_up_to_date(due, lost, &not_now, &mut left).await;
-        self.failed.add(left.failed.clone(), &self.counters.statements).await?;
+        self.failed.add(&left.failed, &self.counters.statements).await?;
         outcome.map(|()| left)
     }
 
@@ -180,8 +180,8 @@ impl Upkeep {
                 .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
                 .await?;
         }
-        left.failed.append(&mut left.short);
-        self.failed.tried(&hours, left.failed);
+        let failed = left.failed.iter().map(|hour| (hour.key(), hour.hourly_samples));
+        self.failed.tried(&hours, failed.chain(left.short));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, RowOwned, RowRead};
+use clickhouse::{Client, RowOwned, RowRead, RowWrite};
 use horolog_schemas::migrate::expand;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, partition_count};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
@@ -120,6 +120,23 @@ impl Statements {
         query: Query,
     ) -> Result<Option<T>, UpkeepError> {
         self.in_time(what, query.fetch_optional::<T>()).await
+    }
+
+    /// Inserts rows.
+    pub async fn insert<T: RowOwned + RowWrite>(
+        &self,
+        what: &'static str,
+        table: &str,
+        rows: &[T],
+    ) -> Result<(), UpkeepError> {
+        self.in_time(what, async {
+            let mut insert = self.client.insert::<T>(table).await?;
+            for row in rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        })
+        .await
     }
 
     /// The newest progress of each partition of the topic.

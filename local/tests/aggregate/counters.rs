@@ -162,6 +162,52 @@ fn what_series_rise_while_they_are_folded_is_counted_once() {
     assert_eq!(hours.iter().map(|hour| hour.1).sum::<f64>(), rises, "{hours:?}");
 }
 
+/// The name of one tenant is too long for the parameter of a statement.
+#[test]
+fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_lack_them() {
+    let flow = Flow::new("failing", 1);
+    let _ingest = flow.ingest();
+    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
+    let name = "n".repeat(100_000);
+    let mut samples = Vec::new();
+    for time in (this_hour - 2 * HOUR_MS..now_ms()).step_by(STEP_MS as usize) {
+        let sample = flow.counter("requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
+        samples.push(MetricSample {
+            tenant_id: name.clone(),
+            ..sample.clone()
+        });
+        samples.push(sample);
+    }
+    let mut aggregate = flow.aggregate();
+    flow.produce(0, &samples);
+    let through = || -> u32 {
+        flow.bed.one(&format!(
+            "select toUInt32(max(through)) from upkeep_progress where task = 'counters' and kafka_topic = '{}'",
+            flow.topic
+        ))
+    };
+    let before_this_hour = || through() >= (this_hour / 1_000) as u32;
+    wait_until(DEADLINE, "the hours of all others are computed", before_this_hour);
+    assert_eq!(computed(&flow).0, 2);
+    let lacking = || -> u64 {
+        flow.bed.one(&format!(
+            "select count() from (select hour from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
+             group by hour having argMax((revision, hourly_samples), decided_at) = (0, 0))",
+            flow.topic
+        ))
+    };
+    assert_eq!(lacking(), 2);
+    let failed = || flow.bed.get(&format!("{}/metrics", aggregate.http())).1;
+    wait_until(DEADLINE, "it is counted", || {
+        failed().contains("horolog_upkeep_counter_hours_failed 2")
+    });
+    aggregate.restart();
+    let failed = || flow.bed.get(&format!("{}/metrics", aggregate.http())).1;
+    wait_until(DEADLINE, "whoever comes next knows it", || {
+        failed().contains("horolog_upkeep_counter_hours_failed 2")
+    });
+}
+
 #[test]
 fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     let flow = Flow::new("fresh", 2);

@@ -113,3 +113,37 @@ fn each_topic_has_a_last_complete_hour_of_its_own() {
     ));
     assert_eq!((samples, increase, complete), (4, 15.0, false));
 }
+
+#[test]
+fn of_two_units_of_one_metric_the_latency_is_not_a_mixture() {
+    insert_services("units", "health", hour());
+    // New instances send seconds where the old ones send milliseconds, 900 of the first bucket's 98.
+    bed().execute(&format!(
+        "insert into metrics_hourly (tenant_id, metric_name, hour, service_id, environment, metric_type, unit, kafka_topic, count, min, max, positive, inserted_at) \
+         select 'units', 'http.server.request.duration', {}, 'api', 'production', 'histogram', 's', 'health', 900, \
+         1., 1., map(toInt32(-1), toUInt64(900)), now64(3)",
+        sql_of(hour())
+    ));
+    let (p50, p99): (f64, f64) = bed().one(
+        "select assumeNotNull(latency_p50_s), assumeNotNull(latency_p99_s) from service_health_summary \
+         where tenant_id = 'units' and service_id = 'api'",
+    );
+    assert!((p50 - 1.0).abs() < 0.01 && (p99 - 1.0).abs() < 0.01, "{p50}, {p99}");
+}
+
+#[test]
+fn errors_among_series_that_were_added_up_are_unknown() {
+    let (tenant, hour) = ("folded", hour());
+    insert_services(tenant, "health", hour);
+    bed().execute(&format!(
+        "insert into counter_hourly (tenant_id, metric_name, hour, service_id, environment, series_id, kafka_topic, revision, labels, series, increase, inserted_at) \
+         select '{tenant}', 'http_requests_total', {}, 'api', 'production', 0, 'health', 4000000000000, \
+         map('otel.metric.overflow', 'true'), 7, 5000., now64(3)",
+        sql_of(hour)
+    ));
+    let (requests, is_unknown): (f64, u8) = bed().one(
+        "select assumeNotNull(requests), isNull(errors) + isNull(error_rate) + isNull(burn_rate) from service_health_summary \
+         where tenant_id = 'folded' and service_id = 'api'",
+    );
+    assert_eq!((requests, is_unknown), (15_000.0, 3));
+}

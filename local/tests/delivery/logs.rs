@@ -54,6 +54,29 @@ fn a_topic_made_again_under_running_stages_is_a_new_log() {
 }
 
 #[test]
+fn a_topic_made_again_is_a_new_log_also_where_a_marker_is_at_the_last_offset_that_was_read() {
+    let flow = Flow::new(Bed::shared(), "again-marker", 1);
+    let stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.produce(100);
+    flow.wait_until_stored();
+    drop(stages);
+    flow.recreate();
+    let producer = in_transactions(&flow);
+    // Nine records and a marker each: offset 99 is a marker.
+    for transaction in 0..15_u64 {
+        producer.begin_transaction().unwrap();
+        for number in 0..9 {
+            send(&producer, &flow, 100 + transaction * 9 + number);
+        }
+        producer.commit_transaction(STORED_DEADLINE).unwrap();
+        flow.count_sent(9);
+    }
+    let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}
+
+#[test]
 fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
     let flow = Flow::new(Bed::shared(), "expired", 2);
     let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
@@ -130,6 +153,38 @@ fn records_that_retention_deletes_unread_are_counted_and_told() {
     }
     flow.assert_rows(750);
     flow.assert_hours();
+}
+
+#[test]
+fn records_that_are_deleted_before_the_very_first_batch_are_told_too() {
+    let flow = Flow::new(Bed::shared(), "first-unread", 1);
+    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    let first = |stage: &str| -> u64 {
+        flow.bed.one(&format!(
+            "select count() from batch_ledger where stage = '{stage}' and kafka_topic = '{}' and entry = 'epoch' and start_offset = 0",
+            flow.topic
+        ))
+    };
+    for stage in ["ingest", "aggregate"] {
+        wait_until(STORED_DEADLINE, "the ledger knows where the log began", || {
+            first(stage) > 0
+        });
+    }
+    for stage in &mut stages {
+        stage.kill9();
+    }
+    flow.produce(100);
+    delete_before(&flow, 0, 30);
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    for stage in ["ingest", "aggregate"] {
+        flow.wait_until_records(stage, &flow.topic, 70);
+        let lost: u64 = flow.bed.one(&format!(
+            "select max(records) from incidents where stage = '{stage}' and kafka_topic = '{}' and reason = 'offsets_lost'",
+            flow.topic
+        ));
+        assert_eq!(lost, 30, "{stage}");
+    }
+    flow.assert_rows(70);
 }
 
 /// librdkafka tells once that a partition's next record is gone, and fetches it no more.

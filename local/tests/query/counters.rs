@@ -120,6 +120,27 @@ fn days_and_months_add_up_and_are_rated_over_what_is_computed() {
 }
 
 #[test]
+fn an_hour_that_could_not_be_computed_is_complete_for_nobody_but_other_tenants() {
+    let bed = Bed::shared();
+    let service = ready(bed, &[("HOROLOG_QUERY__SOURCE__METRICS_TOPIC", "failing")]);
+    for tenant in ["failing-rise", "other-rise"] {
+        for hour in 0..3 {
+            insert_counter_hour(tenant, hour, "api", "", 1, 1, 1.0);
+            let revision = u64::from(hour != 1 || tenant == "other-rise");
+            decide_counter_hour_of("failing", tenant, hour, revision, 1);
+        }
+    }
+    bed.execute("insert into upkeep_progress select 'counters', 'failing', toDateTime('2026-01-01 03:00:00', 'UTC'), now64(3), now64(3)");
+    bed.execute(
+        "insert into partition_progress select 'failing', 0, 1, 1, 10, toDateTime64('2026-01-02 00:00:00', 3, 'UTC'), 0, now64(3)",
+    );
+    let through =
+        |tenant: &str| get_at(bed, &service, HOURS, &[("tenant_id", tenant)]).json()["complete_through"].clone();
+    assert_eq!(through("other-rise"), "2026-01-01T03:00:00Z");
+    assert_eq!(through("failing-rise"), "2026-01-01T01:00:00Z");
+}
+
+#[test]
 fn as_of_a_moment_counters_end_at_the_first_hour_that_was_not_computed_by_then() {
     let bed = Bed::shared();
     let service = ready(bed, &[("HOROLOG_QUERY__SOURCE__METRICS_TOPIC", "holed")]);
