@@ -21,6 +21,8 @@ use super::spec::{Compression, Format, Spec};
 
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
 const ROW_GROUP_ROWS: usize = 131_072;
+/// It is also full when it comes to this, which a group of events of a few hundred bytes never does.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 /// A dictionary that outgrows this is given up. The library would allow 1 MiB, up to which every value of a column like addresses was
 /// hashed and compared, for nothing: a quarter of the CPU of an export, and files that were larger by a twentieth (`load-tests/PERFORMANCE.md`).
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
@@ -143,6 +145,7 @@ fn properties(compression: Compression) -> Result<WriterProperties, EncodeError>
         .set_created_by("horolog".to_owned())
         .set_compression(codec)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::None);
     for name in UNIQUE {

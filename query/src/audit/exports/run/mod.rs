@@ -4,6 +4,7 @@
 //! once taken stays, a file once named stays. Rows are read in the order of the table, one month at a time, straight from the
 //! engine's stream to the encoder: a bounded number of chunks lies in between, so a slow disk slows the engine.
 
+pub mod batches;
 pub mod month;
 pub mod rows;
 

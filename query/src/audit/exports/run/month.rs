@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
-use arrow::compute::{BatchCoalescer, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
 
+use super::batches::Batches;
 use super::rows::{Place, Rows};
 use crate::audit::exports::columns::{conform, schema};
 use crate::audit::exports::error::ExportError;
@@ -23,9 +24,6 @@ use crate::audit::exports::part::{Part, Tally};
 use crate::audit::exports::repeats::LeftOut;
 use crate::audit::exports::shelf::Shelf;
 use crate::store::StoreError;
-
-/// Rows are encoded in batches of this many, counted from the beginning of a file: how the engine cut them must not show.
-const BATCH_ROWS: usize = 8_192;
 
 /// What the rest of the process sees of it.
 #[derive(Debug, Default)]
@@ -44,7 +42,7 @@ pub struct MonthWriter<'a> {
     number: u32,
     left_out: LeftOut,
     schema: SchemaRef,
-    coalescer: BatchCoalescer,
+    batches: Batches,
     part: Option<Part>,
     tally: Tally,
     part_rows: u64,
@@ -63,7 +61,7 @@ impl<'a> MonthWriter<'a> {
             month,
             number: job.files.iter().filter(|file| file.month == month).count() as u32 + 1,
             left_out,
-            coalescer: BatchCoalescer::new(schema.clone(), BATCH_ROWS),
+            batches: Batches::new(schema.clone()),
             schema,
             part: None,
             tally: Tally::default(),
@@ -111,7 +109,7 @@ impl<'a> MonthWriter<'a> {
                 Some(kept) => filter_record_batch(&slice, &kept)?,
                 None => slice,
             };
-            self.coalescer.push_batch(slice)?;
+            self.batches.push(&slice)?;
             self.drain()?;
             start += taken;
             if self.part_rows == self.job.rows_per_file {
@@ -149,7 +147,7 @@ impl<'a> MonthWriter<'a> {
     }
 
     fn drain(&mut self) -> Result<(), ExportError> {
-        while let Some(batch) = self.coalescer.next_completed_batch() {
+        while let Some(batch) = self.batches.next_whole() {
             let part = match &mut self.part {
                 Some(part) => part,
                 None => self
@@ -163,7 +161,7 @@ impl<'a> MonthWriter<'a> {
 
     /// Ends the file under way. Copies met while no row was kept stay in the tally, for the next file or for the month.
     fn end_part(&mut self, finished: &mut impl FnMut(FileEntry) -> io::Result<()>) -> Result<(), ExportError> {
-        self.coalescer.finish_buffered_batch()?;
+        self.batches.end()?;
         self.drain()?;
         let Some(part) = self.part.take() else { return Ok(()) };
         debug_assert_eq!(part.rows(), self.part_rows, "every row that was counted is written");
