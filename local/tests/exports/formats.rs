@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, python};
 use crate::client::ready;
-use crate::history::{announce, insert_again, insert_history, vouch};
+use crate::history::{announce, insert_again, insert_history, insert_large_events, vouch};
 use crate::requester::{assert_verifies, export, of};
 
 /// The rows of a tenant as the engine has them, in the order of an export.
@@ -194,4 +194,25 @@ fn of_a_filter_that_lets_much_through_later_copies_are_left_out_as_well() {
         );
         assert_verifies(&folder, &[]);
     }
+}
+
+#[test]
+fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_exported_in_smaller_blocks() {
+    let (tenant, bed) = ("large", Bed::shared());
+    // A month in one part is not merged when it is read.
+    bed.execute("system stop merges audit_logs");
+    for partition in 106..110 {
+        insert_large_events(tenant, partition, 1_000, 20_000);
+    }
+    let memory = ("HOROLOG_QUERY__EXPORTS__STATEMENT_MEMORY_BYTES_MAX", "134217728");
+    let service = ready(bed, &[memory]);
+    let (made, folder) = export(&service, tenant, &of("parquet", "zstd"));
+    bed.execute("system start merges audit_logs");
+    assert_eq!(made["rows"], 4_000);
+    assert_verifies(&folder, &[]);
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    assert!(log.contains("goes on with smaller blocks"), "{log}");
+    // How the engine cut its blocks does not show.
+    let (whole, _) = export(&ready(bed, &[]), tenant, &of("parquet", "zstd"));
+    assert_eq!(whole["files"], made["files"]);
 }

@@ -35,10 +35,16 @@ impl ArrowStream {
 }
 
 impl Store {
-    /// The rows of `select`, texts as texts.
-    pub fn arrow(&self, request: &RequestId, select: &TenantSelect) -> Result<ArrowStream, StoreError> {
+    /// The rows of `select`, texts as texts, at most `block_rows` at a time: the engine holds so many in memory, however large they are.
+    pub fn arrow(
+        &self,
+        request: &RequestId,
+        select: &TenantSelect,
+        block_rows: u32,
+    ) -> Result<ArrowStream, StoreError> {
         let (query, bounds) = self.ask(select);
         let bytes = prepared(query, request, &bounds)
+            .with_setting("max_block_size", block_rows.to_string())
             .with_setting("output_format_arrow_string_as_string", "1")
             .with_setting("output_format_arrow_low_cardinality_as_dictionary", "0")
             .with_setting("output_format_arrow_compression_method", "none")

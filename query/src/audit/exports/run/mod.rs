@@ -31,8 +31,15 @@ use crate::audit::copies;
 use crate::audit::filter::Conditions;
 use crate::store::{Parameter, Relation, StoreError, TenantSelect};
 
-/// Chunks between the engine's stream and the encoder; one is a block of the engine, a few MB.
+/// Chunks between the engine's stream and the encoder; a block of the engine comes in several.
 const CHUNKS_MAX: usize = 2;
+/// Rows of a block of the engine at first. It merges the parts of a month into blocks of so many rows, whatever their bytes; smaller blocks
+/// of ordinary events cost CPU (`load-tests/PERFORMANCE.md`).
+const BLOCK_ROWS: u32 = 8_192;
+/// What blocks are divided by where the memory of a statement does not hold them.
+const BLOCK_ROWS_STEP: u32 = 8;
+/// Blocks are not made smaller than this: of the largest events they take a hundred megabytes.
+const BLOCK_ROWS_MIN: u32 = 16;
 
 /// Spelt out, because the engine's primary key does not help with a comparison of tuples; the first condition is implied
 /// by the second.
@@ -70,9 +77,7 @@ pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), Exp
         let only = (counted <= copies::LOOKED_UP_MAX.into()).then_some(&run.filter);
         run.find_repeats(&snapshot, only).await?;
     }
-    for month in export.job().months_left() {
-        run.month(&snapshot, month).await?;
-    }
+    run.months(&snapshot).await?;
     run.finish().await
 }
 
@@ -138,15 +143,28 @@ impl Run<'_> {
         self.save(|job| job.copies_found = true).await
     }
 
+    /// Writes what is left, in blocks that the memory of a statement holds.
+    async fn months(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
+        let mut block_rows = BLOCK_ROWS;
+        for month in self.export.job().months_left() {
+            while let Err(error) = self.month(snapshot, month, block_rows).await {
+                block_rows = smaller(block_rows, &error).ok_or(error)?;
+                self.exports.shelf.sweep(&self.export.job()).await?;
+                tracing::info!(id = %self.export.job().id, month, block_rows, "an export goes on with smaller blocks");
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what is left of a month, and sees that it comes to what was counted.
-    async fn month(&self, snapshot: &Snapshot, month: u32) -> Result<(), ExportError> {
+    async fn month(&self, snapshot: &Snapshot, month: u32, block_rows: u32) -> Result<(), ExportError> {
         let job = self.export.job();
         let after = job
             .files
             .iter()
             .rfind(|file| file.month == month)
             .map(|file| &file.last);
-        let chunks = self.stream(self.select(snapshot, month, after));
+        let chunks = self.stream(self.select(snapshot, month, after), block_rows);
         let (exports, export) = (Arc::clone(self.exports), Arc::clone(self.export));
         let write = move || {
             let left_out = LeftOut::open(&exports.shelf.work(job.id), month)?;
@@ -185,11 +203,11 @@ impl Run<'_> {
 
     /// The bytes of a statement's answer, then nothing: a channel that closes without that was cut off. The statement is
     /// cancelled when the receiver is dropped.
-    fn stream(&self, select: TenantSelect) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
+    fn stream(&self, select: TenantSelect, block_rows: u32) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
         let (store, label) = (self.exports.store.clone(), self.export.label().clone());
         drop(tokio::spawn(async move {
-            let mut answer = match store.arrow(&label, &select) {
+            let mut answer = match store.arrow(&label, &select, block_rows) {
                 Ok(answer) => answer,
                 Err(error) => {
                     let _ = sender.send(Err(error)).await; // the writer has gone: it knows why
@@ -233,6 +251,12 @@ impl Run<'_> {
     }
 }
 
+/// The next smaller size of blocks, where memory is what a statement had too little of and there is one.
+fn smaller(block_rows: u32, error: &ExportError) -> Option<u32> {
+    let is_memory = matches!(error, ExportError::Store(StoreError::Limit { what: "memory", .. }));
+    Some(block_rows / BLOCK_ROWS_STEP).filter(|&rows| is_memory && rows >= BLOCK_ROWS_MIN)
+}
+
 /// Whether the rows of a month come to what was counted, partition by partition.
 fn check(job: &Job, month: u32) -> Result<(), ExportError> {
     let planned = job.plan.iter().flatten().filter(|count| count.month == month);
@@ -249,5 +273,25 @@ fn check(job: &Job, month: u32) -> Result<(), ExportError> {
             "the store counted {counted} rows of {month} in partition {partition} and gave {given}; ask for the export again"
         ))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_get_smaller_where_memory_is_short_and_for_no_other_reason() {
+        let limit = |what| {
+            ExportError::Store(StoreError::Limit {
+                what,
+                setting: "",
+                reason: String::new(),
+            })
+        };
+        let sizes = std::iter::successors(Some(BLOCK_ROWS), |&rows| smaller(rows, &limit("memory")));
+        assert_eq!(sizes.collect::<Vec<_>>(), [8_192, 1_024, 128, 16]);
+        assert_eq!(smaller(BLOCK_ROWS, &limit("time")), None);
+        assert_eq!(smaller(BLOCK_ROWS, &ExportError::Stopped), None);
     }
 }
