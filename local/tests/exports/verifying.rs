@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::asking::{call, make_key};
 use crate::bed::{Bed, Proc};
 use crate::client::{ready, service};
-use crate::history::insert_history;
+use crate::history::{insert_history, insert_large_events};
 use crate::requester::{EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, of, verify};
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
@@ -205,6 +205,38 @@ fn an_export_is_compared_with_its_filter_and_its_masks() {
             assert!(said.contains(claim), "{said}");
         }
     }
+}
+
+#[test]
+fn an_export_of_some_teams_says_so_and_is_compared_with_them() {
+    let tenant = "teamed";
+    insert_history(tenant, 135, 60);
+    insert_large_events(tenant, 136, 3, 100); // of no team
+    let made = |more: Value| {
+        let token = make_key("auditor", tenant, more).token;
+        let answer = call(&token, Method::POST, EXPORTS, Some(&of("ndjson", "none")));
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let made = ended(service(), tenant, answer.json()["id"].as_str().unwrap());
+        let folder = folder(service(), made["id"].as_str().unwrap());
+        let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+        (made, manifest, folder)
+    };
+    let (whole, manifest, folder) = made(json!({}));
+    assert_eq!((&whole["rows"], &whole["teams"]), (&json!(63), &json!([])));
+    assert!(manifest.get("teams").is_none());
+    assert!(!assert_verifies(&folder, &[]).contains("teams"));
+
+    let (some, manifest, folder) = made(json!({"teams": ["team"]}));
+    assert_eq!((&some["rows"], &some["teams"]), (&json!(60), &json!(["team"])));
+    assert_eq!(manifest["teams"], json!(["team"]));
+    let said = assert_verifies(&folder, &[]);
+    assert!(
+        said.contains("every row is of one of the teams") && said.contains("ONLY events of the teams [\"team\"]"),
+        "{said}"
+    );
+    let tampered = copy_of(&folder, "teams");
+    change_manifest(&tampered, |manifest| manifest["teams"] = json!(["other"]));
+    assert!(assert_broken(&tampered, &[]).contains("60 rows are of none of the teams"));
 }
 
 #[test]

@@ -38,11 +38,12 @@ const FILES: [Column; 4] = [
     number("BYTES", "bytes"),
     text("SHA-256", "sha256"),
 ];
-const JOB_FIELDS: [&str; 13] = [
+const JOB_FIELDS: [&str; 14] = [
     "id",
     "state",
     "error",
     "filter",
+    "teams",
     "format",
     "compression",
     "requested_by",

@@ -4,8 +4,6 @@
 //! shows more than the caller may see; to ask for one and to remove one are audit
 //! events, acknowledged before it happens.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::{Extension, Json};
@@ -73,7 +71,7 @@ pub async fn create(
     let spec = Spec::new(caller.tenant().as_str(), asked)?;
     let (exports, id) = (api.exports()?, Uuid::new_v4());
     // First the trail: an export that nobody can account for is worse than an account of one that was not made.
-    let act = act(&caller, "export.create", id, &spec);
+    let act = act(&caller, "export.create", id, &spec, caller.teams());
     api.gate.trail.record(&actor, act).await?;
     let shown = exports.submit(id, spec, &caller, &request).await?;
     let location = format!("/v1/audit/exports/{id}");
@@ -133,14 +131,15 @@ pub async fn delete(
 ) -> Result<(StatusCode, Extension<Recorded>), Problem> {
     let (exports, id) = (api.exports()?, export_id(&id)?);
     let shown = exports.get(&caller, id)?;
-    let act = act(&caller, "export.delete", id, &shown.summary.spec);
+    let act = act(&caller, "export.delete", id, &shown.summary.spec, &shown.summary.teams);
     api.gate.trail.record(&actor, act).await?;
     exports.delete(&caller, id).await?;
     Ok((StatusCode::NO_CONTENT, Extension(Recorded)))
 }
 
-fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec) -> Act {
+fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec, teams: &[String]) -> Act {
     let asked = serde_json::to_string(spec).unwrap_or_default();
+    let teams = (!teams.is_empty()).then(|| ("teams".to_owned(), serde_json::to_string(teams).unwrap_or_default()));
     Act {
         tenant: caller.tenant().clone(),
         action,
@@ -148,7 +147,7 @@ fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec) -> Act {
         resource_id: id.to_string(),
         status: AuditStatus::Success,
         error: String::new(),
-        facts: BTreeMap::from([("asked".to_owned(), asked)]),
+        facts: [("asked".to_owned(), asked)].into_iter().chain(teams).collect(),
     }
 }
 

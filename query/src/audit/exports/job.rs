@@ -119,6 +119,9 @@ pub struct Job {
     pub rows_per_file: u64,
     /// Columns whose values are not shown as they were recorded, and how, by name.
     pub masked: BTreeMap<String, String>,
+    /// The teams whose events its requester could see; all of the tenant's where empty.
+    #[serde(default)]
+    pub teams: Vec<String>,
     /// What it is doing.
     pub state: State,
     /// Why it failed.
@@ -162,6 +165,7 @@ impl Job {
             requested_at: now_ms,
             rows_per_file,
             masked: caller.masked_columns(Kind::AuditEvent),
+            teams: caller.teams().to_vec(),
             state: State::Queued,
             error: None,
             snapshot: None,
@@ -238,6 +242,7 @@ impl Job {
             state: self.state,
             error: self.error.clone(),
             spec: self.spec.clone(),
+            teams: self.teams.clone(),
             requested_by: self.requested_by.clone(),
             requested_at: Instant::from_millis(self.requested_at),
             finished_at: self.finished_at.map(Instant::from_millis),
@@ -275,6 +280,8 @@ pub struct Summary {
     /// What was asked.
     #[serde(flatten)]
     pub spec: Spec,
+    /// The teams whose events its requester could see, and of whom alone it holds events; all of the tenant's where empty.
+    pub teams: Vec<String>,
     /// Who asked.
     pub requested_by: String,
     /// When it was asked.

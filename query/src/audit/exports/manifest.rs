@@ -45,6 +45,9 @@ pub struct Manifest {
     pub tenant_id: String,
     /// Which of them: parameters of the search and their values. `from` is inclusive, `to` exclusive.
     pub filter: BTreeMap<String, String>,
+    /// The teams whose events it is made of, where its requester could see those of some teams alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<String>,
     /// How rows are written.
     pub format: Format,
     /// How files are compressed.
@@ -118,6 +121,7 @@ impl Manifest {
             export_id: job.id,
             tenant_id: job.spec.tenant_id.clone(),
             filter: job.spec.filter.clone(),
+            teams: job.teams.clone(),
             format: job.spec.format,
             compression: job.spec.compression,
             requested_by: job.requested_by.clone(),

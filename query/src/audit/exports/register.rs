@@ -29,6 +29,9 @@ pub struct Registration {
     location: Option<String>,
     /// Columns whose values are not shown as they were recorded, and how, by name.
     masked: BTreeMap<String, String>,
+    /// The teams whose events it is made of, where its requester could see those of some teams alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    teams: Vec<String>,
     /// Who asked, in words.
     requested_by: String,
     /// When.
@@ -68,6 +71,7 @@ impl Registration {
             spec: job.spec.clone(),
             location: job.location(),
             masked: job.masked.clone(),
+            teams: job.teams.clone(),
             requested_by: job.requested_by.clone(),
             requested_at: Instant::from_millis(job.requested_at),
             request_id: job.request_id.clone(),

@@ -66,6 +66,11 @@ pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), Exp
         caller: Caller::restore(job.caller.clone(), &exports.mask_key),
         filter: job.spec.conditions()?,
     };
+    if job.teams != run.caller.teams() {
+        // An earlier release began it, which did not state them.
+        let teams = run.caller.teams().to_vec();
+        run.save(|job| job.teams = teams).await?;
+    }
     exports.shelf.prepare(&job).await?;
     exports.shelf.sweep(&job).await?;
     let snapshot = run.snapshot().await?;

@@ -25,6 +25,12 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
         ]
         .map(str::to_owned),
     );
+    if !manifest.teams.is_empty() {
+        report.noted.push(format!(
+            "ONLY events of the teams {:?}, which are all that its requester could see: those of others are not in it",
+            manifest.teams
+        ));
+    }
     if !manifest.masked.is_empty() {
         let columns: Vec<String> = manifest
             .masked

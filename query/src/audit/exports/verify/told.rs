@@ -1,6 +1,6 @@
-//! Checks the values of rows against what the manifest tells of them: its filter and its masks.
+//! Checks the values of rows against what the manifest tells of them: its filter, its teams and its masks.
 //!
-//! Enters: the batches of all files. Leaves: a claim for each filter that compares a column with a text, and for each mask; what
+//! Enters: the batches of all files. Leaves: a claim for each filter that compares a column with a text, for the teams, and for each mask; what
 //! only the engine could compare is said to be unknown. A filter applies to what its requester sees, so that it is compared with the
 //! values as they stand: one by pseudonym with pseudonyms.
 
@@ -19,6 +19,8 @@ use crate::audit::network::Network;
 enum Must {
     /// The text of the filter.
     Be(String),
+    /// One of these teams.
+    BeOf(Vec<String>),
     /// Masked so.
     Look(Mask),
 }
@@ -27,6 +29,7 @@ impl Must {
     fn holds(&self, text: &str) -> bool {
         match self {
             Self::Be(wanted) => text == wanted,
+            Self::BeOf(teams) => teams.iter().any(|team| team == text),
             Self::Look(Mask::Clear) => true,
             Self::Look(_) if text.is_empty() => true,
             Self::Look(Mask::KeyedHash) => {
@@ -56,6 +59,10 @@ impl Rule {
             Must::Be(text) => (
                 format!("every row has the {column} of the filter, {text:?}"),
                 format!("{broken} rows have another {column} than the filter, {text:?}"),
+            ),
+            Must::BeOf(teams) => (
+                format!("every row is of one of the teams {teams:?}"),
+                format!("{broken} rows are of none of the teams {teams:?}"),
             ),
             Must::Look(mask) => (
                 format!("{column} looks as the mask {} leaves it, in every row", mask.as_str()),
@@ -90,6 +97,8 @@ impl Told {
                 told.unknown.push(filter);
             }
         }
+        let teams = Some(manifest.teams.clone()).filter(|teams| !teams.is_empty());
+        told.rule("team_id", teams.map(Must::BeOf));
         for (column, how) in &manifest.masked {
             let mut known = [Mask::Partial, Mask::KeyedHash, Mask::Hidden].into_iter();
             let mask = known.find(|mask| mask.as_str() == how);
@@ -173,5 +182,7 @@ mod tests {
             assert!(!bad.iter().any(|text| must.holds(text)), "{mask:?}");
         }
         assert!(Must::Be(String::new()).holds("") && !Must::Be("ann".to_owned()).holds("bob"));
+        let teams = Must::BeOf(vec!["red".to_owned(), "blue".to_owned()]);
+        assert!(teams.holds("blue") && !teams.holds("") && !teams.holds("green"));
     }
 }
