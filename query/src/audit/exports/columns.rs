@@ -7,22 +7,17 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-/// What `select` gives, in the order of [`schema`], from `audit_logs as r`.
-pub const SELECT: &str = "toString(r.event_id) as event_id, r.tenant_id as tenant_id, r.occurred_at as occurred_at, \
-    r.user_id as user_id, r.team_id as team_id, r.service_id as service_id, r.plugin_id as plugin_id, \
-    toString(r.source) as source, r.action as action, r.resource_type as resource_type, r.resource_id as resource_id, \
-    r.resource_name as resource_name, r.old_value as old_value, r.new_value as new_value, r.ip_address as ip_address, \
-    r.user_agent as user_agent, r.session_id as session_id, r.request_id as request_id, toString(r.status) as status, \
-    r.error_message as error_message, r.metadata as metadata, r.kafka_topic as kafka_topic, r.log_epoch as log_epoch, \
-    r.kafka_partition as kafka_partition, r.kafka_offset as kafka_offset, r.kafka_timestamp as kafka_timestamp, \
-    r.inserted_at as inserted_at";
+use crate::store::Sql;
 
 /// The total order of an export; the first two columns are the order of the table within a tenant.
 pub const ORDER: &str =
     "order by r.occurred_at, r.event_id, r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
 
-/// Texts, up to `metadata`; `occurred_at` stands between the first two and the others.
-const TEXTS: [&str; 17] = [
+/// The columns, in order. What has no other type in [`field`] is a text.
+const NAMES: [&str; 27] = [
+    "event_id",
+    "tenant_id",
+    "occurred_at",
     "user_id",
     "team_id",
     "service_id",
@@ -40,42 +35,65 @@ const TEXTS: [&str; 17] = [
     "request_id",
     "status",
     "error_message",
+    "metadata",
+    "kafka_topic",
+    "log_epoch",
+    "kafka_partition",
+    "kafka_offset",
+    "kafka_timestamp",
+    "inserted_at",
 ];
 
 /// UTC as an offset: arrow knows no names of time zones without a database of them.
 const UTC: &str = "+00:00";
 
-/// The columns.
-pub fn schema() -> SchemaRef {
+/// The names of the columns.
+pub fn names() -> Vec<String> {
+    NAMES.map(str::to_owned).into()
+}
+
+/// The columns of these names, in their order; none where this program does not know one of them.
+pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<SchemaRef> {
+    let known = |name: &str| NAMES.contains(&name).then(|| field(name));
+    let fields = names.into_iter().map(known).collect::<Option<Vec<Field>>>()?;
+    Some(Arc::new(Schema::new(fields)))
+}
+
+fn field(name: &str) -> Field {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let time = |name: &str, unit| Field::new(name, DataType::Timestamp(unit, Some(UTC.into())), false);
-    let entries = Fields::from(vec![text("key"), text("value")]);
-    let entries = Field::new("entries", DataType::Struct(entries), false);
-    let mut fields = vec![
-        text("event_id"),
-        text("tenant_id"),
-        time("occurred_at", TimeUnit::Microsecond),
-    ];
-    fields.extend(TEXTS.map(text));
-    fields.extend([
-        Field::new("metadata", DataType::Map(Arc::new(entries), false), false),
-        text("kafka_topic"),
-        Field::new("log_epoch", DataType::UInt32, false),
-        Field::new("kafka_partition", DataType::Int32, false),
-        Field::new("kafka_offset", DataType::Int64, false),
-        time("kafka_timestamp", TimeUnit::Millisecond),
-        time("inserted_at", TimeUnit::Millisecond),
-    ]);
-    Arc::new(Schema::new(fields))
+    let time = |unit| DataType::Timestamp(unit, Some(UTC.into()));
+    let form = match name {
+        "occurred_at" => time(TimeUnit::Microsecond),
+        "kafka_timestamp" | "inserted_at" => time(TimeUnit::Millisecond),
+        "log_epoch" => DataType::UInt32,
+        "kafka_partition" => DataType::Int32,
+        "kafka_offset" => DataType::Int64,
+        "metadata" => {
+            let entries = Fields::from(vec![text("key"), text("value")]);
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+        }
+        _ => DataType::Utf8,
+    };
+    Field::new(name, form, false)
+}
+
+/// What `select` gives for these columns, from `audit_logs as r`.
+pub fn select(schema: &Schema) -> Sql {
+    let known = |field: &Arc<Field>| NAMES.into_iter().find(|name| name == field.name());
+    let selected = schema.fields().iter().filter_map(known).map(|name| match name {
+        "event_id" | "source" | "status" => Sql::concat(["toString(r.", name, ") as ", name]),
+        _ => Sql::concat(["r.", name, " as ", name]),
+    });
+    Sql::join(selected, ", ")
 }
 
 /// The columns where a map cannot be one: `metadata` as JSON text.
-pub fn flat_schema() -> SchemaRef {
+pub fn flat(schema: &Schema) -> SchemaRef {
     let flat = |field: &Arc<Field>| match field.data_type() {
         DataType::Map(..) => Arc::new(Field::new(field.name(), DataType::Utf8, false)),
         _ => Arc::clone(field),
     };
-    Arc::new(Schema::new(schema().fields().iter().map(flat).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.fields().iter().map(flat).collect::<Vec<_>>()))
 }
 
 /// The statement's rows as the schema has them: the engine names a map's entries its own way.
@@ -90,4 +108,18 @@ pub fn conform(
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     arrow::array::RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_selected_has_the_order_of_the_schema_whatever_columns_it_has() {
+        let schema = of(["kafka_offset", "status", "tenant_id"]).unwrap();
+        let selected = "r.kafka_offset as kafka_offset, toString(r.status) as status, r.tenant_id as tenant_id";
+        assert_eq!(select(&schema).as_str(), selected);
+        assert!(of(["status", "tomorrow"]).is_none());
+        assert_eq!(of(names().iter().map(String::as_str)).unwrap().fields().len(), 27);
+    }
 }

@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use super::columns::{flat_schema, schema};
+use super::columns::flat;
 use super::spec::{Compression, Format, Spec};
 
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
@@ -89,12 +89,12 @@ pub enum Encoder<W: Write + Send> {
 }
 
 impl<W: Write + Send> Encoder<W> {
-    /// A file of a format.
-    pub fn new(spec: &Spec, to: W) -> Result<Self, EncodeError> {
+    /// A file of a format, with these columns.
+    pub fn new(spec: &Spec, schema: SchemaRef, to: W) -> Result<Self, EncodeError> {
         Ok(match spec.format {
             Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(
                 to,
-                schema(),
+                schema,
                 Some(properties(spec.compression)?),
             )?)),
             Format::Ndjson => Self::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(Packed::new(
@@ -105,7 +105,7 @@ impl<W: Write + Send> Encoder<W> {
                 let packed = Packed::new(spec.compression, to)?;
                 Self::Csv(
                     Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(packed)),
-                    flat_schema(),
+                    flat(&schema),
                 )
             }
         })

@@ -6,11 +6,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use horolog_schemas::Kind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::columns;
 use super::plan::Count;
 use super::snapshot::Snapshot;
 use super::spec::Spec;
@@ -119,6 +122,9 @@ pub struct Job {
     pub rows_per_file: u64,
     /// Columns whose values are not shown as they were recorded, and how, by name.
     pub masked: BTreeMap<String, String>,
+    /// Its columns; kept, so that the files of an export that is under way at an upgrade are of one shape.
+    #[serde(default = "columns::names")]
+    pub columns: Vec<String>,
     /// The teams whose events its requester could see; all of the tenant's where empty.
     #[serde(default)]
     pub teams: Vec<String>,
@@ -165,6 +171,7 @@ impl Job {
             requested_at: now_ms,
             rows_per_file,
             masked: caller.masked_columns(Kind::AuditEvent),
+            columns: columns::names(),
             teams: caller.teams().to_vec(),
             state: State::Queued,
             error: None,
@@ -176,6 +183,14 @@ impl Job {
             finished_at: None,
             digest: None,
         }
+    }
+
+    /// Its columns. Fails where an earlier or a later release had one that this one has not.
+    pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
+        let names = self.columns.iter().map(String::as_str);
+        let unknown =
+            || ArrowError::SchemaError("another release had other columns; ask for the export again".to_owned());
+        columns::of(names).ok_or_else(unknown)
     }
 
     /// Rows written.

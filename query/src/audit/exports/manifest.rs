@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -114,7 +114,7 @@ pub struct Written {
 impl Manifest {
     /// Of a job whose months are all written.
     pub fn of(job: &Job, finished_at: i64) -> Option<Self> {
-        let months = months(job);
+        let (months, schema) = (months(job), job.schema().ok()?);
         let ledger = job.snapshot.clone()?;
         Some(Self {
             format_version: VERSION,
@@ -129,7 +129,7 @@ impl Manifest {
             requested_at: Instant::from_millis(job.requested_at).to_rfc3339(),
             finished_at: Instant::from_millis(finished_at).to_rfc3339(),
             masked: job.masked.clone(),
-            schema: schema(),
+            schema: described(&schema),
             order: [
                 "occurred_at",
                 "event_id",
@@ -154,8 +154,14 @@ impl Manifest {
     }
 }
 
-/// The columns of an export.
-pub fn schema() -> Vec<Column> {
+/// The columns that a manifest names, which may be fewer than this program has; none where it does not know one of them, or
+/// by another type.
+pub fn known(named: &[Column]) -> Option<SchemaRef> {
+    let schema = columns::of(named.iter().map(|column| column.name.as_str()))?;
+    (described(&schema) == named).then_some(schema)
+}
+
+fn described(schema: &Schema) -> Vec<Column> {
     let described = |field: &std::sync::Arc<arrow::datatypes::Field>| Column {
         name: field.name().clone(),
         r#type: match field.data_type() {
@@ -163,7 +169,7 @@ pub fn schema() -> Vec<Column> {
             other => other.to_string(),
         },
     };
-    columns::schema().fields().iter().map(described).collect()
+    schema.fields().iter().map(described).collect()
 }
 
 fn months(job: &Job) -> Vec<Month> {
@@ -210,7 +216,7 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
 /// Writes it beside the files. `finished_at` stays what it was when a crash comes between the manifest and the job's state:
 /// the manifest is then written again with a later time, which nobody has seen the first of.
 pub async fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {
-    let unplanned = || io::Error::other("the export has no snapshot");
+    let unplanned = || io::Error::other("the export has no snapshot, or columns of another release");
     let manifest = Manifest::of(job, finished_at).ok_or_else(unplanned)?;
     let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
     bytes.push(b'\n');
@@ -222,4 +228,24 @@ pub async fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_a
     shelf.add(job, DIGEST_NAME, line.into_bytes()).await?;
     shelf.add(job, NAME, bytes).await?;
     Ok(Written { digest, finished_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_may_have_fewer_columns_than_this_program_and_none_that_it_does_not_know() {
+        let mut named = described(&columns::of(columns::names().iter().map(String::as_str)).unwrap());
+        assert_eq!(known(&named).unwrap().fields().len(), named.len());
+        named.remove(3);
+        assert!(known(&named).unwrap().field_with_name("user_id").is_err());
+        named[0].r#type = "Int64".to_owned();
+        assert!(known(&named).is_none());
+        named[0] = Column {
+            name: "tomorrow".to_owned(),
+            r#type: "Utf8".to_owned(),
+        };
+        assert!(known(&named).is_none());
+    }
 }

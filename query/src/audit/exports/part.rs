@@ -80,7 +80,7 @@ impl Part {
             month,
             rows: 0,
             ends: None,
-            encoder: Encoder::new(&job.spec, to)?,
+            encoder: Encoder::new(&job.spec, job.schema()?, to)?,
             failure,
         })
     }

@@ -20,7 +20,7 @@ use self::month::{MonthWriter, Signals};
 use super::columns;
 use super::error::ExportError;
 use super::export::Export;
-use super::job::{FileEntry, Job, Key, State};
+use super::job::{FileEntry, Job, State};
 use super::manifest;
 use super::plan;
 use super::queue::Exports;
@@ -164,17 +164,12 @@ impl Run<'_> {
     /// Writes what is left of a month, and sees that it comes to what was counted.
     async fn month(&self, snapshot: &Snapshot, month: u32, block_rows: u32) -> Result<(), ExportError> {
         let job = self.export.job();
-        let after = job
-            .files
-            .iter()
-            .rfind(|file| file.month == month)
-            .map(|file| &file.last);
-        let chunks = self.stream(self.select(snapshot, month, after), block_rows);
+        let chunks = self.stream(self.select(snapshot, &job, month)?, block_rows);
         let (exports, export) = (Arc::clone(self.exports), Arc::clone(self.export));
         let write = move || {
             let left_out = LeftOut::open(&exports.shelf.work(job.id), month)?;
             let signals: &Signals = &export.signals;
-            let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals);
+            let writer = MonthWriter::new(&exports.shelf, &job, month, left_out, signals)?;
             writer.run(chunks, |file: FileEntry| {
                 export.change(&exports.shelf, |job| job.files.push(file))
             })
@@ -190,10 +185,13 @@ impl Run<'_> {
         .await
     }
 
-    fn select(&self, snapshot: &Snapshot, month: u32, after: Option<&Key>) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, columns::SELECT);
+    /// The rows of a month behind the last one that is in a finished file.
+    fn select(&self, snapshot: &Snapshot, job: &Job, month: u32) -> Result<TenantSelect, ExportError> {
+        let columns = columns::select(job.schema()?.as_ref());
+        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, columns);
         let select = plan::in_month(self.filter.apply(snapshot.apply(select)), month);
-        let select = match after {
+        let last_file = job.files.iter().rfind(|file| file.month == month);
+        let select = match last_file.map(|file| &file.last) {
             Some(after) => select
                 .and(AFTER)
                 .bind("after_time", Parameter::Integer(after.occurred_at))
@@ -203,7 +201,7 @@ impl Run<'_> {
                 .bind("after_offset", Parameter::Integer(after.offset)),
             None => select,
         };
-        select.then(columns::ORDER)
+        Ok(select.then(columns::ORDER))
     }
 
     /// The bytes of a statement's answer, then nothing: a channel that closes without that was cut off. The statement is

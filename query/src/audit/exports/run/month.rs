@@ -17,7 +17,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::batches::Batches;
 use super::rows::{Place, Rows};
-use crate::audit::exports::columns::{conform, schema};
+use crate::audit::exports::columns::conform;
 use crate::audit::exports::error::ExportError;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
 use crate::audit::exports::part::{Part, Tally};
@@ -53,9 +53,15 @@ pub struct MonthWriter<'a> {
 
 impl<'a> MonthWriter<'a> {
     /// Goes on after the finished files of the job.
-    pub fn new(shelf: &'a Shelf, job: &'a Job, month: u32, left_out: LeftOut, signals: &'a Signals) -> Self {
-        let schema = schema();
-        Self {
+    pub fn new(
+        shelf: &'a Shelf,
+        job: &'a Job,
+        month: u32,
+        left_out: LeftOut,
+        signals: &'a Signals,
+    ) -> Result<Self, ExportError> {
+        let schema = job.schema()?;
+        Ok(Self {
             shelf,
             job,
             month,
@@ -69,7 +75,7 @@ impl<'a> MonthWriter<'a> {
             last: None,
             rows_before: job.rows(),
             signals,
-        }
+        })
     }
 
     /// Takes the whole stream, of which nothing is the end. Leaves the copies that were met behind the last row of the last

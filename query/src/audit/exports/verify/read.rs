@@ -1,7 +1,7 @@
 //! Reads an export's file back as batches.
 //!
-//! Enters: a file of any of the formats. Leaves: its rows, with the columns of an export. CSV and NDJSON are read with the
-//! schema of the export, so a value that is not of its column's type is an error.
+//! Enters: a file of any of the formats. Leaves: its rows, with the columns that the manifest names. CSV and NDJSON are read with
+//! that schema, so a value that is not of its column's type is an error.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::audit::exports::columns::{flat_schema, schema};
+use crate::audit::exports::columns::flat;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::spec::{Compression, Format};
 
@@ -23,6 +23,7 @@ const BATCH_ROWS: usize = 8_192;
 pub fn batches(
     path: &Path,
     manifest: &Manifest,
+    schema: &SchemaRef,
     mut take: impl FnMut(RecordBatch) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let file = File::open(path)?;
@@ -30,8 +31,8 @@ pub fn batches(
         Format::Parquet => {
             let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
             anyhow::ensure!(
-                same_columns(builder.schema(), &schema()),
-                "its columns are not those of an export"
+                same_columns(builder.schema(), schema),
+                "its columns are not those of the manifest"
             );
             builder
                 .with_batch_size(BATCH_ROWS)
@@ -39,7 +40,7 @@ pub fn batches(
                 .try_for_each(|batch| take(batch?))
         }
         Format::Ndjson => {
-            let reader = arrow::json::ReaderBuilder::new(schema())
+            let reader = arrow::json::ReaderBuilder::new(Arc::clone(schema))
                 .with_strict_mode(true)
                 .with_batch_size(BATCH_ROWS);
             reader
@@ -47,7 +48,7 @@ pub fn batches(
                 .try_for_each(|batch| take(batch?))
         }
         Format::Csv => {
-            let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&flat_schema()))
+            let reader = arrow::csv::ReaderBuilder::new(flat(schema))
                 .with_header(true)
                 .with_batch_size(BATCH_ROWS);
             // An empty field is an empty text, not an absent one.

@@ -5,12 +5,11 @@
 //! values as they stand: one by pseudonym with pseudonyms.
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use ipnet::IpNet;
 
 use super::Report;
 use crate::access::mask::Mask;
-use crate::audit::exports::columns::schema;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::network::Network;
 
@@ -82,8 +81,8 @@ pub struct Told {
 }
 
 impl Told {
-    /// By a manifest.
-    pub fn by(manifest: &Manifest) -> Self {
+    /// By a manifest, of files with these columns.
+    pub fn by(manifest: &Manifest, schema: &Schema) -> Self {
         let mut told = Self {
             rules: Vec::new(),
             unknown: Vec::new(),
@@ -92,17 +91,17 @@ impl Told {
             let is_range = name == "ip_address" && Network::parse(value).is_ok();
             let is_span = ["from", "to"].contains(&name.as_str()); // which is checked by itself
             let must = Some(Must::Be(value.clone())).filter(|_| !is_range);
-            if !is_span && !told.rule(name, must) {
+            if !is_span && !told.rule(schema, name, must) {
                 let filter = format!("whether every row matches the filter {name} = {value:?}");
                 told.unknown.push(filter);
             }
         }
         let teams = Some(manifest.teams.clone()).filter(|teams| !teams.is_empty());
-        told.rule("team_id", teams.map(Must::BeOf));
+        told.rule(schema, "team_id", teams.map(Must::BeOf));
         for (column, how) in &manifest.masked {
             let mut known = [Mask::Partial, Mask::KeyedHash, Mask::Hidden].into_iter();
             let mask = known.find(|mask| mask.as_str() == how);
-            if !told.rule(column, mask.map(Must::Look)) {
+            if !told.rule(schema, column, mask.map(Must::Look)) {
                 told.unknown.push(format!("whether {column} is masked ({how})"));
             }
         }
@@ -110,8 +109,7 @@ impl Told {
     }
 
     /// Adds one, where there is something to compare with and such a column.
-    fn rule(&mut self, column: &str, must: Option<Must>) -> bool {
-        let schema = schema();
+    fn rule(&mut self, schema: &Schema, column: &str, must: Option<Must>) -> bool {
         let (Some(must), Ok(field)) = (must, schema.field_with_name(column)) else {
             return false;
         };
