@@ -154,6 +154,43 @@ fn every_way_to_tamper_with_an_export_is_found() {
 }
 
 #[test]
+fn another_genuine_export_in_its_place_is_found_by_the_name_of_the_folder() {
+    insert_history("replaced", 137, 60);
+    let service = ready(Bed::shared(), &[]);
+    let [(meant, folder), (other, in_its_place)] = [(); 2].map(|()| {
+        export(
+            &service,
+            "replaced",
+            &json!({"format": "csv", "filter": {"status": "failure"}}),
+        )
+    });
+    let said = assert_verifies(&folder, &[]);
+    for line in [
+        "it is the export that its folder is named after".to_owned(),
+        format!("id: {}", meant["id"].as_str().unwrap()),
+        "tenant: \"replaced\"".to_owned(),
+        "filter: \"status\" = \"failure\"".to_owned(),
+        format!("requested by: {}", meant["requested_by"]),
+        "requested at: \"20".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line}: {said}");
+    }
+    let copy = copy_of(&in_its_place, "replaced");
+    assert!(assert_verifies(&copy, &[]).contains("the folder is not named after an export"));
+    let named = copy.with_file_name(format!("export-{}", meant["id"].as_str().unwrap()));
+    fs::rename(copy, &named).unwrap();
+    let broken = assert_broken(&named, &[]);
+    assert!(
+        broken.contains(&format!(
+            "the manifest is of the export {}",
+            other["id"].as_str().unwrap()
+        )),
+        "{broken}"
+    );
+    fs::remove_dir_all(named).unwrap();
+}
+
+#[test]
 fn a_downloaded_export_verifies_with_or_without_the_digest_beside_it() {
     insert_history("downloaded", 133, 60);
     let service = ready(Bed::shared(), &[]);

@@ -4,6 +4,7 @@
 //! Leaves: a [`Report`] of what holds, what does not, and what cannot be told from a folder. Memory does not grow with the
 //! export: identities are sorted into files by their first byte and compared there.
 
+mod about;
 mod identities;
 mod ledger;
 mod read;
@@ -49,6 +50,8 @@ pub struct Arguments {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Which export it says that it is.
+    pub about: Vec<String>,
     /// What holds.
     pub proved: Vec<String>,
     /// What does not.
@@ -76,6 +79,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (title, lines) in [
+            ("export", &self.about),
             ("proved", &self.proved),
             ("noted", &self.noted),
             ("cannot be told from this folder", &self.unknown),
@@ -142,6 +146,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
         anyhow::bail!("{NAME} has columns that this program does not know; verify it with a newer one");
     };
     report.proved.push("it has columns that this program knows".to_owned());
+    about::check(&mut report, &manifest, source.folder_name()?.as_deref());
     listing(&mut report, source, &manifest)?;
     files(&mut report, source, &manifest, &schema)?;
     ledger::check(&mut report, &manifest);

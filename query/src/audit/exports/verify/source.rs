@@ -63,6 +63,18 @@ impl Source {
         Ok(Self::Bucket(Box::new(bucket), id.to_owned(), runtime))
     }
 
+    /// What its folder is called.
+    pub fn folder_name(&self) -> io::Result<Option<String>> {
+        match self {
+            // Also where it is given as `.`.
+            Self::Folder(folder) => {
+                let path = folder.canonicalize()?;
+                Ok(path.file_name().map(|name| name.to_string_lossy().into_owned()))
+            }
+            Self::Bucket(_, id, _) => Ok(Some(id.clone())),
+        }
+    }
+
     /// The names of its files.
     pub fn names(&self) -> io::Result<Vec<String>> {
         match self {

@@ -1,0 +1,69 @@
+//! Says which export it is, and whether it is the one that its reader means: another one that was put in its place is as whole as this one,
+//! and signed with the same key.
+//!
+//! Enters: a manifest, and what the folder is called. Leaves: what the manifest is of, for a person to compare, and a claim where
+//! the folder is named after an export. Pure.
+
+use uuid::Uuid;
+
+use super::Report;
+use crate::audit::exports::manifest::Manifest;
+
+/// Before the id, in the name of a folder that `exports download` makes.
+const DOWNLOADED: &str = "export-";
+
+/// Adds what it is, and whether that is what its folder is named after.
+pub fn check(report: &mut Report, manifest: &Manifest, folder: Option<&str>) {
+    report.about = vec![
+        format!("id: {}", manifest.export_id),
+        format!("tenant: {:?}", manifest.tenant_id),
+        format!("filter: {}", filter(manifest)),
+        format!("requested by: {:?}", manifest.requested_by),
+        format!("requested at: {:?}", manifest.requested_at),
+    ];
+    match folder.and_then(id_of) {
+        Some(id) => report.claim(
+            id == manifest.export_id,
+            "it is the export that its folder is named after",
+            || {
+                format!(
+                    "the manifest is of the export {}, its folder is named after {id}",
+                    manifest.export_id
+                )
+            },
+        ),
+        None => report.noted.push(
+            "the folder is not named after an export: see by the id whether it is the one that you mean".to_owned(),
+        ),
+    }
+}
+
+fn filter(manifest: &Manifest) -> String {
+    let filters: Vec<String> = manifest
+        .filter
+        .iter()
+        .map(|(name, value)| format!("{name:?} = {value:?}"))
+        .collect();
+    match filters.is_empty() {
+        true => "none".to_owned(),
+        false => filters.join(", "),
+    }
+}
+
+/// The export that a folder is named after.
+fn id_of(folder: &str) -> Option<Uuid> {
+    folder.strip_prefix(DOWNLOADED).unwrap_or(folder).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_after_an_export_as_the_service_or_a_download_names_it() {
+        let id = "3f0e5b5c-6a51-4c2e-9d0b-0c6f3f3c9a11";
+        assert_eq!(id_of(id), id.parse().ok());
+        assert_eq!(id_of(&format!("export-{id}")), id.parse().ok());
+        assert_eq!(id_of("audit of 2026"), None);
+    }
+}
