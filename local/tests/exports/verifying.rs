@@ -3,16 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::asking::{call, make_key};
-use crate::bed::{Bed, Proc};
-use crate::client::{ready, service};
+use crate::bed::{Bed, BedOptions, Proc, wait_until};
+use crate::client::{ready, send, service};
 use crate::history::{insert_history, insert_large_events};
-use crate::requester::{EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, of, verify};
+use crate::requester::{
+    DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, of, verify,
+};
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tampered-{}-{name}", std::process::id()));
@@ -144,6 +147,18 @@ fn every_way_to_tamper_with_an_export_is_found() {
         assert!(assert_broken(&folder, &[]).contains(broken), "{said}");
     }
 
+    // As an earlier release wrote it.
+    let folder = copy_of(&original, "earlier");
+    change_manifest(&folder, |manifest| {
+        for later in ["unread", "other_topics", "kept_from"] {
+            assert!(
+                manifest["ledger"].as_object_mut().unwrap().remove(later).is_some(),
+                "{later}"
+            );
+        }
+    });
+    assert_verifies(&folder, &[]);
+
     // Whoever makes everything fit is found by the digest that the requester was told, and by nothing in the folder.
     let folder = copy_of(&original, "requester");
     change_manifest(&folder, |manifest| manifest["requested_by"] = "somebody else".into());
@@ -274,6 +289,64 @@ fn an_export_of_some_teams_says_so_and_is_compared_with_them() {
     let tampered = copy_of(&folder, "teams");
     change_manifest(&tampered, |manifest| manifest["teams"] = json!(["other"]));
     assert!(assert_broken(&tampered, &[]).contains("60 rows are of none of the teams"));
+}
+
+#[test]
+fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_not_to_be_in_it() {
+    let (tenant, bed) = ("moved", Bed::shared());
+    insert_history(tenant, 138, 60);
+    bed.execute(
+        "insert into audit_logs select * replace('audit-before' as kafka_topic, now64(3) as inserted_at) from audit_logs \
+         where kafka_partition = 138",
+    );
+    bed.execute(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
+         values ('ingest', 'audit-events', 139, 0, 0, 0, 'epoch', now64(3))",
+    );
+    let service = ready(bed, &[]);
+    let (made, folder) = export(
+        &service,
+        tenant,
+        &json!({"format": "ndjson", "filter": {"status": "failure", "to": "2025-12-31"}}),
+    );
+    assert_eq!(made["rows"], 6);
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let ledger = &manifest["ledger"];
+    assert_eq!(ledger["other_topics"], json!([{"topic": "audit-before", "rows": 6}]));
+    assert_eq!(
+        (&ledger["unread"], &manifest["completeness"]["covers_end"]),
+        (&json!([139]), &json!(false))
+    );
+    assert!(ledger["kept_from"].is_null(), "nothing is deleted by age: {ledger}");
+    let said = assert_verifies(&folder, &[]);
+    for line in [
+        "NOT in it: 6 rows that match the filter and are of another topic, \"audit-before\"",
+        "that the ledger has records of was read; MORE may belong to the span",
+        "NOTHING was read of the partitions [139]",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
+fn from_when_on_events_are_kept_is_in_the_manifest() {
+    let bed = Bed::start_with(&BedOptions {
+        keep_all: false,
+        ..BedOptions::default()
+    });
+    let service = ready(&bed, &[]);
+    let url = |path: &str| format!("{}{EXPORTS}{path}?tenant_id=kept", service.http());
+    let asked = send(&bed, reqwest::Client::new().post(url("")).json(&of("csv", "none")));
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let get = |path: &str| send(&bed, reqwest::Client::new().get(url(path)));
+    wait_until(DEADLINE, "the export is complete", || {
+        get(&format!("/{id}")).json()["state"] == "complete"
+    });
+    let manifest = get(&format!("/{id}/files/manifest.json")).json();
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as f64;
+    let days = (now_ms - manifest["ledger"]["kept_from"].as_f64().unwrap()) / 86_400_000.0;
+    assert!((days - 2_555.0).abs() < 1.0, "{days}");
 }
 
 #[test]

@@ -15,10 +15,10 @@ use crate::audit::months;
 /// What is known of the span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completeness {
-    /// All partitions that the ledger knows were read at least up to records of this moment, by Kafka's timestamps (which a
+    /// All partitions that the ledger has records of were read at least up to records of this moment, by Kafka's timestamps (which a
     /// producer that sets them itself may set back). RFC 3339; none where the ledger knows no record.
     pub complete_through: Option<String>,
-    /// Whether the span ends by then; none where it has no end.
+    /// Whether the span ends by then, and the ledger has records of every partition that it knows; none where the span has no end.
     pub covers_end: Option<bool>,
     /// Where the ledger of a partition does not begin with the first offset, and the span not after it: when the oldest record
     /// that it names was sent. RFC 3339.
@@ -34,6 +34,7 @@ impl Completeness {
     pub fn of(filter: &BTreeMap<String, String>, snapshot: &Snapshot) -> Self {
         let from = bound(filter, "from").map(Instant::micros);
         let through = complete_through(&snapshot.logs);
+        let ends_by = |to: Instant| through.is_some_and(|through| to.micros() <= through * 1_000);
         let mut rejected = BTreeMap::new();
         for entry in &snapshot.rejected {
             if from.is_none_or(|from| from < months::bounds(entry.month)[1]) {
@@ -42,7 +43,7 @@ impl Completeness {
         }
         Self {
             complete_through: through.map(|millis| Instant::from_millis(millis).to_rfc3339()),
-            covers_end: bound(filter, "to").map(|to| through.is_some_and(|through| to.micros() <= through * 1_000)),
+            covers_end: bound(filter, "to").map(|to| snapshot.unread.is_empty() && ends_by(to)),
             ledger_begins: begins(&snapshot.logs)
                 .filter(|millis| from.is_none_or(|from| from < millis * 1_000))
                 .map(|millis| Instant::from_millis(millis).to_rfc3339()),
@@ -144,6 +145,9 @@ mod tests {
             stored_months: Vec::new(),
             rejected: vec![rejected(202512, 5), rejected(202601, 7)],
             gaps: vec![gap(3, Some(2)), gap(4, Some(8)), gap(8, None)],
+            unread: Vec::new(),
+            other_topics: Vec::new(),
+            kept_from: None,
         }
     }
 
@@ -161,6 +165,15 @@ mod tests {
         assert_eq!(all.covers_end, None);
         assert_eq!(of(&[("to", "2026-01-11T00:00:00Z")]).covers_end, Some(true));
         assert_eq!(of(&[("to", "2026-01-11T00:00:00.000001Z")]).covers_end, Some(false));
+        let mut unread = snapshot();
+        unread.unread = vec![3];
+        let filter = [("to".to_owned(), "2026-01-11T00:00:00Z".to_owned())];
+        let held = Completeness::of(&filter.into(), &unread);
+        assert_eq!(
+            held.covers_end,
+            Some(false),
+            "what was sent to partition 3 may be of the span"
+        );
         // The log of another partition was not cut: it still counts its first life.
         let mut snapshot = snapshot();
         snapshot.logs.push(log(1, 2, 5, 0));

@@ -9,8 +9,10 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Caller;
+use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
-use crate::store::{Parameter, TenantSelect};
+use crate::store::{Parameter, Relation, TenantSelect};
 
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
 pub const LOGS_SQL: &str = "\
@@ -60,6 +62,30 @@ pub const GAPS_SQL: &str = "\
     and (l.end_offset = g.start_offset or l.start_offset = g.end_offset) \
     and l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry != 'gap' \
     group by all order by log_epoch, partition, start_offset";
+
+/// Partitions that the ledger knows, from when they were first assigned, and has no record of.
+pub const UNREAD_SQL: &str = "\
+    select l.kafka_partition as partition from batch_ledger as l \
+    where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
+    group by l.kafka_partition having countIf(l.start_offset < l.end_offset) = 0 order by partition";
+
+/// Before when events are old enough to be deleted, milliseconds since 1970; no row where they never are. Of the rules of the table those
+/// that recompress or move do not count.
+pub const KEPT_FROM_SQL: &str = "\
+    select toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000 as kept_from from ( \
+    select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
+    extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) as days \
+    from system.tables where database = currentDatabase() and name = 'audit_logs') where days > 0";
+
+const ROWS_BY_TOPIC: &str = "toString(r.kafka_topic) as topic, count() as rows";
+const OF_OTHER_TOPICS: &str = "r.kafka_topic != {topic:String}";
+
+/// The statement whose rows are [`TopicRows`]: what the filter lets through and the snapshot does not.
+pub fn of_other_topics(caller: &Caller, filter: &Conditions, topic: &str) -> TenantSelect {
+    let select = TenantSelect::new(caller, Relation::AuditLogs, ROWS_BY_TOPIC).and(OF_OTHER_TOPICS);
+    let select = select.bind("topic", Parameter::Text(topic.to_owned()));
+    filter.apply(select).then("group by topic order by topic")
+}
 
 /// Only rows the ledger vouched for when the snapshot was taken. One number for epoch and partition: the engine looks up
 /// millions of numbers in the time of a hundred thousand texts.
@@ -128,6 +154,15 @@ pub struct Rejected {
     pub records: u64,
 }
 
+/// Rows of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct TopicRows {
+    /// The topic.
+    pub topic: String,
+    /// Rows, copies of an event each.
+    pub rows: u64,
+}
+
 /// What an export is bounded by, frozen when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -143,6 +178,16 @@ pub struct Snapshot {
     pub rejected: Vec<Rejected>,
     /// What was lost before it could be read; the first thousand.
     pub gaps: Vec<Gap>,
+    /// Partitions that the ledger knows and has no record of.
+    #[serde(default)]
+    pub unread: Vec<i32>,
+    /// What the filter lets through of other topics, which is in no file: events of a topic that was configured before.
+    #[serde(default)]
+    pub other_topics: Vec<TopicRows>,
+    /// Before when events were old enough to be deleted, milliseconds since 1970; none where they never are, or where an earlier release
+    /// did not say.
+    #[serde(default)]
+    pub kept_from: Option<i64>,
 }
 
 impl Snapshot {

@@ -98,6 +98,7 @@ impl Run<'_> {
         let (store, label) = (&self.exports.store, self.export.label());
         let topic = self.exports.topic.clone();
         let of_topic = [("topic", Parameter::Text(topic.clone()))];
+        let other_topics = snapshot::of_other_topics(&self.caller, &self.filter, &topic);
         let mut snapshot = Snapshot {
             logs: store.log_rows(label, snapshot::LOGS_SQL, &of_topic).await?,
             gaps: store.log_rows(label, snapshot::GAPS_SQL, &of_topic).await?,
@@ -105,6 +106,9 @@ impl Run<'_> {
             ledger_months: Vec::new(),
             stored_months: Vec::new(),
             rejected: Vec::new(),
+            unread: store.log_rows(label, snapshot::UNREAD_SQL, &of_topic).await?,
+            other_topics: store.collect(label, &other_topics).await?,
+            kept_from: None,
         };
         let [topic] = of_topic;
         let [keys, ends] = snapshot.bounds();
@@ -112,6 +116,9 @@ impl Run<'_> {
         snapshot.ledger_months = store.log_rows(label, snapshot::LEDGER_MONTHS_SQL, &bounded).await?;
         snapshot.stored_months = store.log_rows(label, snapshot::STORED_MONTHS_SQL, &bounded).await?;
         snapshot.rejected = store.log_rows(label, snapshot::REJECTED_SQL, &bounded).await?;
+        // Last: what was deleted before the months were counted is older.
+        let kept_from = store.log_rows(label, snapshot::KEPT_FROM_SQL, &[]).await?;
+        snapshot.kept_from = kept_from.first().copied();
         let frozen = snapshot.clone();
         self.save(|job| job.snapshot = Some(frozen)).await?;
         Ok(snapshot)

@@ -1,22 +1,20 @@
 //! Checks the arithmetic of a manifest: counted = written + left out, by month and partition; records = rows + rejected, and
 //! ranges without a hole, by partition of the ledger; and that what it says of its span follows from them.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Report;
+use super::{Report, stored};
 use crate::api::Instant;
-use crate::audit::exports::completeness::{Completeness, bound};
+use crate::audit::exports::completeness::Completeness;
 use crate::audit::exports::manifest::{self, Manifest};
-use crate::audit::exports::snapshot::Snapshot;
-use crate::audit::months;
+use crate::audit::exports::snapshot::{Log, Snapshot};
 
 /// Adds what holds and what does not.
 pub fn check(report: &mut Report, manifest: &Manifest) {
     sums(report, manifest);
     months(report, manifest);
-    logs(report, manifest);
-    stored(report, manifest);
+    logs(report, &manifest.ledger);
+    stored::check(report, &manifest.filter, &manifest.ledger);
     span(report, manifest);
     report.unknown.extend(
         [
@@ -130,8 +128,7 @@ fn months(report: &mut Report, manifest: &Manifest) {
 }
 
 /// What the ledger says of the log.
-fn logs(report: &mut Report, manifest: &Manifest) {
-    let ledger = &manifest.ledger;
+fn logs(report: &mut Report, ledger: &Snapshot) {
     let holes = ledger.logs.iter().filter(|log| !log.contiguous);
     let holes: Vec<String> = holes
         .map(|log| format!("{} of life {}", log.partition, log.log_epoch))
@@ -146,14 +143,24 @@ fn logs(report: &mut Report, manifest: &Manifest) {
             )
         },
     );
-    let unbalanced = ledger
-        .logs
-        .iter()
-        .filter(|log| log.gap_offsets == 0 && log.rows + log.rejected != log.records);
-    let unbalanced: Vec<String> = unbalanced.map(|log| log.partition.to_string()).collect();
+    let (whole, lossy): (Vec<&Log>, Vec<&Log>) = ledger.logs.iter().partition(|log| log.gap_offsets == 0);
+    let unbalanced = |logs: &[&Log]| -> Vec<String> {
+        let unbalanced = logs.iter().filter(|log| log.rows + log.rejected != log.records);
+        unbalanced
+            .map(|log| format!("{} of life {}", log.partition, log.log_epoch))
+            .collect()
+    };
+    let lossy = unbalanced(&lossy);
+    if !lossy.is_empty() {
+        report.noted.push(format!(
+            "in the ledger, rows and rejected records do not come to the records of partitions that lost some: {}",
+            lossy.join(", ")
+        ));
+    }
+    let unbalanced = unbalanced(&whole);
     report.claim(
         unbalanced.is_empty(),
-        "in the ledger, every record is a row or a rejected record",
+        "in the ledger, every record of a partition that lost none is a row or a rejected record",
         || {
             format!(
                 "in the ledger, rows and rejected records do not come to the records of partitions {}",
@@ -206,14 +213,7 @@ fn span(report: &mut Report, manifest: &Manifest) {
         "what the manifest says of its span follows from its ledger",
         || "what the manifest says of its span does not follow from its ledger".to_owned(),
     );
-    let through = told.complete_through.as_deref().unwrap_or("no moment");
-    report.noted.push(match told.covers_end {
-        Some(true) => format!("every record sent before {through} was read, which is all of the span"),
-        Some(false) => {
-            format!("every record sent before {through} was read; the span ENDS LATER, and more may belong to it")
-        }
-        None => format!("every record sent before {through} was read; the span has no end"),
-    });
+    of_topic(report, &manifest.ledger, told);
     if let Some(begins) = &told.ledger_begins {
         report.noted.push(format!(
             "the ledger BEGINS with records sent at {begins}: what was sent before, and may belong to the span, is not in it"
@@ -237,101 +237,84 @@ fn span(report: &mut Report, manifest: &Manifest) {
     }
 }
 
-/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
-/// month of the span that is in no file is compared too: all of it may have been taken away.
-fn stored(report: &mut Report, manifest: &Manifest) {
-    let of_table = manifest.ledger.stored_months.iter().filter(|entry| entry.rows > 0);
-    let first = of_table.map(|entry| entry.month).min();
-    let of_span = differences(&manifest.ledger, span_of(&manifest.filter));
-    let (later, before): (Vec<_>, Vec<_>) = of_span
-        .into_iter()
-        .partition(|difference| first.is_some_and(|first| difference.month >= first));
-    for difference in before {
+/// How far the topic was read, and what of it, or of others, was not.
+fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
+    let partitions: BTreeSet<i32> = ledger.logs.iter().map(|log| log.partition).collect();
+    let read = format!(
+        "every record sent before {} to the {} partitions of {:?} that the ledger has records of was read",
+        told.complete_through.as_deref().unwrap_or("no moment"),
+        partitions.len(),
+        ledger.topic
+    );
+    report.noted.push(match told.covers_end {
+        Some(true) => format!("{read}, which is all of the span"),
+        Some(false) if ledger.unread.is_empty() => {
+            format!("{read}; the span ENDS LATER, and more may belong to it")
+        }
+        Some(false) => format!("{read}; MORE may belong to the span"),
+        None => format!("{read}; the span has no end"),
+    });
+    if !ledger.unread.is_empty() {
+        let unread = format!(
+            "NOTHING was read of the partitions {:?}: what was sent to them is not in it",
+            ledger.unread
+        );
+        report.noted.push(unread);
+    }
+    report
+        .unknown
+        .push("whether the topic had partitions that the ledger does not know".to_owned());
+    for other in &ledger.other_topics {
         report.noted.push(format!(
-            "MISSING before the oldest month that the table had anything of, past their retention or taken away: {difference}"
+            "NOT in it: {} rows that match the filter and are of another topic, {:?}",
+            other.rows, other.topic
         ));
     }
-    let later: Vec<String> = later.iter().map(Difference::to_string).collect();
-    report.claim(
-        later.is_empty(),
-        "in every month of the span from the oldest stored one on, the table held as many rows as the ledger says were stored",
-        || {
-            format!(
-                "the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference",
-                later.join(", ")
-            )
-        },
-    );
-}
-
-/// First microsecond of a filter's span, and the one after its last.
-fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
-    bound(filter, "from").map_or(i64::MIN, Instant::micros)..bound(filter, "to").map_or(i64::MAX, Instant::micros)
-}
-
-/// A month of which the table does not hold what the ledger says.
-#[derive(Debug, PartialEq, Eq)]
-struct Difference {
-    month: u32,
-    ledger: u64,
-    table: u64,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (ledger {}, table {})", self.month, self.ledger, self.table)
-    }
-}
-
-/// The months that a span has a part of, where ledger and table differ.
-fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Difference> {
-    let mut rows: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for entry in &snapshot.ledger_months {
-        rows.entry(entry.month).or_default().0 = entry.rows;
-    }
-    for entry in &snapshot.stored_months {
-        rows.entry(entry.month).or_default().1 = entry.rows;
-    }
-    let is_in_span = |month: u32| {
-        let [begin, end] = months::bounds(month);
-        begin < span.end && span.start < end
-    };
-    rows.into_iter()
-        .filter(|&(month, (ledger, table))| ledger != table && is_in_span(month))
-        .map(|(month, (ledger, table))| Difference { month, ledger, table })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::months::MonthRows;
-
-    fn months(rows: &[(u32, u64)]) -> Vec<MonthRows> {
-        rows.iter().map(|&(month, rows)| MonthRows { month, rows }).collect()
-    }
 
     #[test]
-    fn a_month_that_the_table_lost_whole_differs_within_the_span() {
-        let snapshot = Snapshot {
+    fn a_partition_that_lost_offsets_is_noted_where_its_sums_differ_and_any_other_is_broken() {
+        let log = |partition, gap_offsets| Log {
             topic: "audit-events".to_owned(),
-            logs: Vec::new(),
-            ledger_months: months(&[(202601, 5), (202602, 7), (202603, 9)]),
-            stored_months: months(&[(202601, 5), (202603, 9), (202604, 1)]),
-            rejected: Vec::new(),
-            gaps: Vec::new(),
+            log_epoch: 1,
+            partition,
+            start_offset: 0,
+            end_offset: 10,
+            batches: 1,
+            records: 10,
+            rows: 8,
+            rejected: 1,
+            gap_offsets,
+            contiguous: true,
+            oldest_record_at: 0,
+            newest_record_at: 0,
+            written_at: 0,
         };
-        let found = |from: &str, to: &str| {
-            let filter = [("from", from), ("to", to)];
-            let filter = filter.iter().filter(|(_, text)| !text.is_empty());
-            let filter = filter.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-            let found = differences(&snapshot, span_of(&filter.collect()));
-            found.iter().map(Difference::to_string).collect::<Vec<_>>()
+        let said = |log| {
+            let (mut report, ledger) = (Report::default(), stored::tests::snapshot(&[], &[]));
+            logs(
+                &mut report,
+                &Snapshot {
+                    logs: vec![log],
+                    ..ledger
+                },
+            );
+            (report.noted.join("\n"), report.broken.join("\n"))
         };
-        let [february, april] = ["202602 (ledger 7, table 0)", "202604 (ledger 0, table 1)"];
-        assert_eq!(found("", ""), [february, april]);
-        assert_eq!(found("2026-02-28T00:00:00Z", "2026-04-01T00:00:00Z"), [february]);
-        assert_eq!(found("2026-03-01T00:00:00Z", ""), [april]);
-        assert!(found("", "2026-02-01T00:00:00Z").is_empty());
+        let differs = "rows and rejected records do not come to the records of partitions";
+        let (noted, broken) = said(log(7, 3));
+        assert!(
+            broken.is_empty() && noted.contains(&format!("{differs} that lost some: 7 of life 1")),
+            "{noted}{broken}"
+        );
+        let (noted, broken) = said(log(8, 0));
+        assert!(
+            !noted.contains(differs) && broken.contains(&format!("{differs} 8 of life 1")),
+            "{noted}{broken}"
+        );
     }
 }

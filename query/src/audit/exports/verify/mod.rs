@@ -10,6 +10,7 @@ mod ledger;
 mod read;
 mod rows;
 mod source;
+mod stored;
 mod told;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,158 @@
+//! Checks what the table held against the ledger, month by month.
+//!
+//! Enters: the ledger of a manifest, and its filter. Leaves: a claim for the months of the span that hold all that was stored in them; what the
+//! retention may have taken is noted. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Report;
+use crate::api::Instant;
+use crate::audit::exports::completeness::bound;
+use crate::audit::exports::snapshot::Snapshot;
+use crate::audit::months;
+
+/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
+/// month of the span that is in no file is compared too: all of it may have been taken away.
+pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Snapshot) {
+    let of_table = ledger.stored_months.iter().filter(|entry| entry.rows > 0);
+    let first = of_table.map(|entry| entry.month).min();
+    let of_span = differences(ledger, span_of(filter));
+    // Parts of one month end on different days.
+    let begins = |month: u32| months::bounds(month)[0];
+    let is_kept = |month: u32| ledger.kept_from.is_none_or(|millis| begins(month) >= millis * 1_000);
+    let (later, before): (Vec<_>, Vec<_>) = of_span
+        .into_iter()
+        .partition(|difference| first.is_some_and(|first| difference.month >= first) && is_kept(difference.month));
+    for difference in before {
+        report.noted.push(format!(
+            "MISSING in a month that the retention had reached, or before the oldest that the table had anything of; past their retention or \
+             taken away: {difference}"
+        ));
+    }
+    let later: Vec<String> = later.iter().map(Difference::to_string).collect();
+    report.claim(
+        later.is_empty(),
+        "in every month of the span from the oldest stored one on, which the retention had not reached, the table held as many rows as the \
+         ledger says were stored",
+        || {
+            format!(
+                "the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference",
+                later.join(", ")
+            )
+        },
+    );
+}
+
+/// First microsecond of a filter's span, and the one after its last.
+fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
+    bound(filter, "from").map_or(i64::MIN, Instant::micros)..bound(filter, "to").map_or(i64::MAX, Instant::micros)
+}
+
+/// A month of which the table does not hold what the ledger says.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    month: u32,
+    ledger: u64,
+    table: u64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (ledger {}, table {})", self.month, self.ledger, self.table)
+    }
+}
+
+/// The months that a span has a part of, where ledger and table differ.
+fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Difference> {
+    let mut rows: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for entry in &snapshot.ledger_months {
+        rows.entry(entry.month).or_default().0 = entry.rows;
+    }
+    for entry in &snapshot.stored_months {
+        rows.entry(entry.month).or_default().1 = entry.rows;
+    }
+    let is_in_span = |month: u32| {
+        let [begin, end] = months::bounds(month);
+        begin < span.end && span.start < end
+    };
+    rows.into_iter()
+        .filter(|&(month, (ledger, table))| ledger != table && is_in_span(month))
+        .map(|(month, (ledger, table))| Difference { month, ledger, table })
+        .collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::audit::months::MonthRows;
+
+    fn months(rows: &[(u32, u64)]) -> Vec<MonthRows> {
+        rows.iter().map(|&(month, rows)| MonthRows { month, rows }).collect()
+    }
+
+    /// Of nothing but months.
+    pub fn snapshot(ledger: &[(u32, u64)], stored: &[(u32, u64)]) -> Snapshot {
+        Snapshot {
+            topic: "audit-events".to_owned(),
+            logs: Vec::new(),
+            ledger_months: months(ledger),
+            stored_months: months(stored),
+            rejected: Vec::new(),
+            gaps: Vec::new(),
+            unread: Vec::new(),
+            other_topics: Vec::new(),
+            kept_from: None,
+        }
+    }
+
+    #[test]
+    fn a_month_that_the_table_lost_whole_differs_within_the_span() {
+        let snapshot = snapshot(
+            &[(202601, 5), (202602, 7), (202603, 9)],
+            &[(202601, 5), (202603, 9), (202604, 1)],
+        );
+        let found = |from: &str, to: &str| {
+            let filter = [("from", from), ("to", to)];
+            let filter = filter.iter().filter(|(_, text)| !text.is_empty());
+            let filter = filter.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            let found = differences(&snapshot, span_of(&filter.collect()));
+            found.iter().map(Difference::to_string).collect::<Vec<_>>()
+        };
+        let [february, april] = ["202602 (ledger 7, table 0)", "202604 (ledger 0, table 1)"];
+        assert_eq!(found("", ""), [february, april]);
+        assert_eq!(found("2026-02-28T00:00:00Z", "2026-04-01T00:00:00Z"), [february]);
+        assert_eq!(found("2026-03-01T00:00:00Z", ""), [april]);
+        assert!(found("", "2026-02-01T00:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn a_month_that_the_retention_had_reached_may_differ() {
+        let ledger = snapshot(
+            &[(202601, 5), (202602, 7), (202603, 9)],
+            &[(202601, 4), (202602, 6), (202603, 8)],
+        );
+        let said = |kept_from| {
+            let mut report = Report::default();
+            check(
+                &mut report,
+                &BTreeMap::new(),
+                &Snapshot {
+                    kept_from,
+                    ..ledger.clone()
+                },
+            );
+            (report.noted.len(), report.broken.join(""))
+        };
+        let [new_year, in_february] = [1_767_225_600_000, 1_770_000_000_000];
+        let (noted, broken) = said(Some(in_february));
+        assert!(
+            noted == 2 && broken.contains(" 202603 ") && !broken.contains(" 202602 "),
+            "{broken}"
+        );
+        for kept_from in [None, Some(new_year)] {
+            let (noted, broken) = said(kept_from);
+            assert!(noted == 0 && broken.contains(" 202601 "), "{broken}");
+        }
+    }
+}
