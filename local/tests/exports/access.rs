@@ -1,11 +1,13 @@
 //! Who gets what over HTTP: ranges, lists, refusals, other tenants.
 
+use reqwest::Method;
 use serde_json::json;
 
+use crate::asking::{KEYS, administer, call, make_key};
 use crate::bed::Bed;
-use crate::client::{Answer, assert_is_problem, ready, send};
-use crate::history::insert_history;
-use crate::requester::{EXPORTS, ask, export, look, of};
+use crate::client::{Answer, assert_is_problem, ready, send, service};
+use crate::history::{insert_history, insert_large_events};
+use crate::requester::{EXPORTS, ask, ended, export, look, of};
 
 #[test]
 fn a_file_can_be_fetched_whole_and_in_ranges() {
@@ -36,6 +38,39 @@ fn a_file_can_be_fetched_whole_and_in_ranges() {
         &format!("/{}/files/manifest.json", export["id"].as_str().unwrap()),
     );
     assert_eq!(manifest.json()["export_id"], export["id"]);
+}
+
+#[test]
+fn a_download_is_cut_off_when_its_key_is_revoked() {
+    let tenant = "revoked";
+    insert_large_events(tenant, 123, 2_000, 32_000);
+    let key = make_key("auditor", tenant, json!({}));
+    let answer = call(&key.token, Method::POST, EXPORTS, Some(&of("ndjson", "none")));
+    let export = ended(service(), tenant, answer.json()["id"].as_str().unwrap());
+    let file = &export["files"][0];
+    let (id, name, bytes) = (&export["id"], &file["name"], file["bytes"].as_u64().unwrap());
+    let path = format!("{EXPORTS}/{}/files/{}", id.as_str().unwrap(), name.as_str().unwrap());
+    let fetch = || {
+        reqwest::Client::new()
+            .get(format!("{}{path}", service().http()))
+            .bearer_auth(&key.token)
+            .send()
+    };
+    let bed = Bed::shared();
+    let mut response = bed.block_on(fetch()).unwrap();
+    assert_eq!(response.status(), 200);
+    let mut read = bed.block_on(response.chunk()).unwrap().unwrap().len() as u64;
+    let revoked = administer(&format!("{KEYS}/{}/revoke", key.id), &json!({}));
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    let outcome = loop {
+        match bed.block_on(response.chunk()) {
+            Ok(Some(chunk)) => read += chunk.len() as u64,
+            outcome => break outcome,
+        }
+    };
+    // What was on its way is still read.
+    assert!(outcome.is_err() && read < bytes, "{read} of {bytes} bytes, {outcome:?}");
+    assert_eq!(bed.block_on(fetch()).unwrap().status(), 401);
 }
 
 #[test]

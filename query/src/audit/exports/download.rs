@@ -2,7 +2,8 @@
 //!
 //! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes, from wherever they lie. Only names that the
 //! export has are looked up, so no path can be smuggled in; a file is there once it is finished, also while others are still
-//! being written. Its tag is its SHA-256, so a download that goes on tomorrow goes on with the same file.
+//! being written. Its tag is its SHA-256, so a download that goes on tomorrow goes on with the same file. One whose key is revoked
+//! meanwhile is cut off.
 
 use std::io;
 
@@ -10,6 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use futures_util::StreamExt;
 
 use super::bucket::BucketError;
@@ -18,7 +20,8 @@ use super::job::Job;
 use super::manifest::{DIGEST_NAME, NAME, SIGNATURE_NAME};
 use super::ranges::{Wanted, wanted};
 use super::shelf::Shelf;
-use crate::access::Caller;
+use crate::access::keys::Keys;
+use crate::access::{Caller, Identity};
 use crate::api::caching::is_known;
 use crate::api::{Named, Problem};
 use crate::handler::Api;
@@ -77,8 +80,24 @@ pub async fn download(
     say(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
     let place = api.admit_download(caller.principal()).await?;
     let content = exports.shelf.read(&job, &name, range).await.map_err(unreadable)?;
-    let content = content.inspect(move |_| _ = &place); // held until the last byte is taken
+    let (keys, identity) = (api.gate.keys.clone(), caller.principal().facts().identity.clone());
+    let content = content.map(move |chunk| {
+        _ = &place; // held until the last byte is taken
+        match is_let_in(&keys, &identity) {
+            true => chunk,
+            false => Err(io::Error::other("the key is not in force any more")),
+        }
+    });
     Ok((status, answer, Body::from_stream(content)).into_response())
+}
+
+/// Whether somebody who was let in still is: a download may take hours. A token of an identity provider is not asked for again: nobody
+/// revokes it.
+fn is_let_in(keys: &Keys, identity: &Identity) -> bool {
+    match identity {
+        Identity::Key(id) => keys.get(id).is_some_and(|key| key.is_in_force(Utc::now())),
+        Identity::Subject(_) => true,
+    }
 }
 
 /// What is known of a file before it is read.
