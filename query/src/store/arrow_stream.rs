@@ -45,6 +45,8 @@ impl Store {
         let (query, bounds) = self.ask(select);
         let bytes = prepared(query, request, &bounds)
             .with_setting("max_block_size", block_rows.to_string())
+            // Each part would hold blocks in advance for threads that a statement of an export does not have.
+            .with_setting("read_in_order_use_buffering", "0")
             .with_setting("output_format_arrow_string_as_string", "1")
             .with_setting("output_format_arrow_low_cardinality_as_dictionary", "0")
             .with_setting("output_format_arrow_compression_method", "none")
