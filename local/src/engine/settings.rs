@@ -102,6 +102,7 @@ const ALLOWED: &[&str] = &[
     "optimize_use_projections",
     "describe_include_subcolumns", // the `clickhouse` crate asks for the columns it validates
     "prefer_column_name_to_alias",
+    "read_in_order_use_buffering",
     "readonly",
     "rows_before_aggregation",
     "select_sequential_consistency",

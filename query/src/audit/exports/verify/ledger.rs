@@ -256,7 +256,7 @@ fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
     });
     if !ledger.unread.is_empty() {
         let unread = format!(
-            "NOTHING was read of the partitions {:?}: what was sent to them is not in it",
+            "NOTHING was read of the partitions {:?}, which may be empty: what was sent to them is not in it",
             ledger.unread
         );
         report.noted.push(unread);
