@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use horolog_stage::config::KafkaConfig;
+use horolog_stage::connection::Connection;
 use horolog_stage::probe::Probe;
 use horolog_stage::range::{Filling, Range, raw_record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -21,7 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub struct Broker {
     /// For questions.
     pub probe: Probe,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Connection>,
 }
 
 impl Broker {
@@ -31,7 +32,7 @@ impl Broker {
         client.set("enable.partition.eof", "true");
         Ok(Self {
             probe: Probe::new(config, group)?,
-            consumer: client.create()?,
+            consumer: client.create_with_context(Connection::default())?,
         })
     }
 

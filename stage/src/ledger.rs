@@ -101,11 +101,12 @@ impl LedgerRow {
         }
     }
 
-    /// Offsets that were lost; `rows` and `rejected` of them had been stored all the same.
-    pub fn gap(stage: &str, id: &PartitionId, log_epoch: u32, gap: Gap, rows: u64, rejected: u64) -> Self {
+    /// Offsets that were lost, and what of them had been stored all the same.
+    pub fn gap(stage: &str, id: &PartitionId, log_epoch: u32, gap: Gap, stored: StoredInGap) -> Self {
         Self {
-            rows,
-            rejected,
+            rows: stored.rows(),
+            rejected: stored.rejected,
+            hours: stored.hours,
             ..Self::empty(stage, Entry::Gap, id, log_epoch, gap.start, gap.end)
         }
     }
@@ -163,6 +164,22 @@ impl LedgerRow {
             tail_hash: 0,
             inserted_at: 0,
         }
+    }
+}
+
+/// What is stored of offsets that were lost.
+#[derive(Debug, Default)]
+pub struct StoredInGap {
+    /// Rows by the hour of their time, seconds since 1970.
+    pub hours: Vec<(u32, u64)>,
+    /// Rejected records.
+    pub rejected: u64,
+}
+
+impl StoredInGap {
+    /// Rows in all.
+    pub fn rows(&self) -> u64 {
+        self.hours.iter().map(|(_, rows)| rows).sum()
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
 use crate::connection::Connection;
@@ -36,8 +36,10 @@ pub struct Probe {
     /// Sees what transactions have not committed yet, and is asked for nothing but where logs end.
     uncommitted: BaseConsumer<Connection>,
     group: String,
-    /// Only one assignment at a time.
-    reading: Mutex<()>,
+    config: ClientConfig,
+    /// Reads one record at a time. One that failed is not used again: librdkafka goes on asking for the leader epoch of a topic that was deleted, and gets
+    /// nothing of the one that has its name now.
+    reader: Mutex<Option<BaseConsumer<Connection>>>,
 }
 
 /// What the log of a partition is right now.
@@ -66,13 +68,14 @@ impl Probe {
             // A question waits until the long poll of the one before is over.
             .set("fetch.wait.max.ms", "10")
             .set("enable.partition.eof", "true");
-        let consumer = config.create_with_context(Connection::default())?;
-        config.set("isolation.level", "read_uncommitted");
+        let mut uncommitted = config.clone();
+        uncommitted.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            consumer,
-            uncommitted: config.create_with_context(Connection::default())?,
+            consumer: config.create_with_context(Connection::default())?,
+            uncommitted: uncommitted.create_with_context(Connection::default())?,
             group: group.to_owned(),
-            reading: Mutex::new(()),
+            config,
+            reader: Mutex::default(),
         })
     }
 
@@ -110,10 +113,13 @@ impl Probe {
     pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
         let of =
             |consumer: &BaseConsumer<Connection>| consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
-        let (start, stable_end) = of(&self.consumer)?;
-        let (_, end) = of(&self.uncommitted)?;
-        // It fetches nothing, and what it has to say of its connections would be kept for ever.
-        while self.uncommitted.poll(Duration::ZERO).is_some() {}
+        let committed = of(&self.consumer);
+        let uncommitted = of(&self.uncommitted);
+        // They fetch nothing, and what they have to say of their connections would be kept until then.
+        for client in [&self.consumer, &self.uncommitted] {
+            while client.poll(Duration::ZERO).is_some() {}
+        }
+        let ((start, stable_end), (_, end)) = (committed?, uncommitted?);
         Ok(LogBounds { start, stable_end, end })
     }
 
@@ -155,32 +161,52 @@ impl Probe {
     }
 
     fn first_from(&self, id: &PartitionId, offset: i64) -> Result<Option<Found>, ProbeError> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))?;
-        self.consumer.assign(&list)?;
-        let found = self.poll_until(offset, Instant::now() + REQUEST_TIMEOUT);
-        self.consumer.unassign()?;
-        found
+        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = match kept.take() {
+            Some(reader) => reader,
+            None => self.config.create_with_context(Connection::default())?,
+        };
+        let found = first_of(&reader, id, offset)?;
+        *kept = Some(reader);
+        Ok(found)
     }
+}
 
-    /// Errors in between are librdkafka's own business: it reconnects, and tells of every connection that was refused meanwhile.
-    fn poll_until(&self, offset: i64, deadline: Instant) -> Result<Option<Found>, ProbeError> {
-        let mut last_error = None;
-        while Instant::now() < deadline {
-            match self.consumer.poll(Duration::from_millis(100)) {
-                None => (),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-                Some(Err(error)) => last_error = Some(error),
-                Some(Ok(message)) => {
-                    let record = raw_record(&message);
-                    return Ok(Some(Found {
-                        offset: record.offset,
-                        mark: RecordMark::of(&record),
-                    }));
-                }
+fn first_of(reader: &BaseConsumer<Connection>, id: &PartitionId, offset: i64) -> Result<Option<Found>, ProbeError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&id.topic, id.partition, Offset::Offset(offset))?;
+    reader.assign(&list)?;
+    let found = poll_until(reader, offset, Instant::now() + REQUEST_TIMEOUT);
+    reader.unassign()?;
+    found
+}
+
+/// Errors in between are librdkafka's own business: it reconnects, and tells of every connection that was refused meanwhile.
+fn poll_until(reader: &BaseConsumer<Connection>, offset: i64, deadline: Instant) -> Result<Option<Found>, ProbeError> {
+    let mut last_error = None;
+    while Instant::now() < deadline {
+        match reader.poll(Duration::from_millis(100)) {
+            None => (),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+            Some(Err(error)) if is_gone(&error) => return Err(error.into()),
+            Some(Err(error)) => last_error = Some(error),
+            Some(Ok(message)) => {
+                let record = raw_record(&message);
+                return Ok(Some(Found {
+                    offset: record.offset,
+                    mark: RecordMark::of(&record),
+                }));
             }
         }
-        Err(last_error.map_or(ProbeError::Record(offset), ProbeError::from))
     }
+    Err(last_error.map_or(ProbeError::Record(offset), ProbeError::from))
+}
+
+/// Whether the client knows no such partition, as of a topic that is just made again.
+fn is_gone(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopicOrPartition};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(UnknownPartition | UnknownTopicOrPartition)
+    )
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::clock::now_ms;
 use crate::facts::{FactsError, Questions, Stated, stated};
 use crate::incident::{Incident, Reason};
-use crate::ledger::{self, LedgerRow};
+use crate::ledger::{self, LedgerRow, StoredInGap};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Gap, Plan, decide};
 use crate::probe::Probe;
@@ -188,13 +188,13 @@ impl Resolver {
     /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is
     /// repeated, the row of that range is the ledger's.
     async fn tell_gap(&self, id: &PartitionId, plan: &Plan, gap: Gap, asked_ms: i64) -> Result<(), FactsError> {
-        let (rows, rejected) = self.stored_in_gap(id, plan.log_epoch, gap).await?;
+        let stored = self.stored_in_gap(id, plan.log_epoch, gap).await?;
         let lost = (gap.end - gap.start) as u64;
         let detail = format!(
             "{lost} offsets were deleted from the log before {} had them in its ledger, {} of them are stored all the same: \
              raise the topic's retention.ms",
             self.stage.name(),
-            rows + rejected
+            stored.rows() + stored.rejected
         );
         let at = (plan.log_epoch, gap.start);
         let incident = Incident::new(self.stage.name(), Reason::OffsetsLost, id, at, now_ms(), detail);
@@ -206,7 +206,7 @@ impl Resolver {
         if plan.repeats_a_part() {
             return Ok(());
         }
-        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, rows, rejected);
+        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored);
         self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
     }
 
@@ -218,34 +218,49 @@ impl Resolver {
         gap: Gap,
         asked_ms: i64,
     ) -> Result<(), FactsError> {
-        let (rows, rejected) = self.stored_in_gap(id, log_epoch, gap).await?;
-        let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, rows, rejected);
+        let stored = self.stored_in_gap(id, log_epoch, gap).await?;
+        let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, stored);
         Ok(self.write(row, asked_ms).await?)
     }
 
-    /// Rows and rejected records of `gap`.
-    async fn stored_in_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<(u64, u64), FactsError> {
-        let mut stored = Vec::new();
-        for table in self.stage.tables_by_offset(&id.topic) {
-            stored.push(self.offsets_stored(table, id, log_epoch, gap).await?);
-        }
-        let rejected = stored.pop().unwrap_or(0);
-        Ok((stored.iter().sum(), rejected))
+    async fn stored_in_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<StoredInGap, FactsError> {
+        let tables = self.stage.tables_by_offset(&id.topic);
+        let (Some(column), [table, rejected]) = (self.stage.time_column(&id.topic), &tables[..]) else {
+            return Ok(StoredInGap::default());
+        };
+        let hour = format!("toUnixTimestamp(toStartOfHour({column}))");
+        Ok(StoredInGap {
+            hours: self.offsets_stored(table, &hour, id, log_epoch, gap).await?,
+            rejected: self
+                .offsets_stored(rejected, "toUInt32(0)", id, log_epoch, gap)
+                .await?
+                .into_iter()
+                .map(|(_, offsets)| offsets)
+                .sum(),
+        })
     }
 
-    async fn offsets_stored(&self, table: &str, id: &PartitionId, epoch: u32, gap: Gap) -> Result<u64, FactsError> {
+    /// Offsets of `gap` that `table` has, by `key`.
+    async fn offsets_stored(
+        &self,
+        table: &str,
+        key: &str,
+        id: &PartitionId,
+        epoch: u32,
+        gap: Gap,
+    ) -> Result<Vec<(u32, u64)>, FactsError> {
         self.store
             .client
             .query(&format!(
-                "select uniqExact(kafka_offset) from {table} where kafka_topic = ? and kafka_partition = ? \
-                 and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?"
+                "select {key} as key, uniqExact(kafka_offset) from {table} where kafka_topic = ? and kafka_partition = ? \
+                 and log_epoch = ? and kafka_offset >= ? and kafka_offset < ? group by key order by key"
             ))
             .bind(&*id.topic)
             .bind(id.partition)
             .bind(epoch)
             .bind(gap.start)
             .bind(gap.end)
-            .fetch_one()
+            .fetch_all()
             .await
             .map_err(|error| classify(error).into())
     }

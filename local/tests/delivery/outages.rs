@@ -146,3 +146,20 @@ fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
     flow.wait_until_stored();
     flow.assert_exactly_once();
 }
+
+/// librdkafka keeps the leader epoch of a partition, which a restart of its broker raises and a topic that is made again begins anew.
+#[test]
+fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_on() {
+    let bed = Bed::start();
+    let flow = Flow::new(&bed, "again-restarted", 2);
+    let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
+    flow.produce(200);
+    flow.wait_until_stored();
+    bed.restart_broker();
+    flow.produce(200);
+    flow.wait_until_stored();
+    flow.recreate();
+    flow.produce(600); // longer than the first: a record is looked at where the last one was
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}

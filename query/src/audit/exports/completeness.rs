@@ -87,7 +87,7 @@ fn begins(logs: &[Log]) -> Option<i64> {
 
 /// The gaps are listed up to a number; those beyond are taken to be of the span.
 fn lost(snapshot: &Snapshot, from: Option<i64>) -> i64 {
-    let length = |gap: &Gap| gap.end_offset - gap.start_offset;
+    let length = |gap: &Gap| gap.end_offset - gap.start_offset - gap.stored;
     let all: i64 = snapshot.logs.iter().map(|log| log.gap_offsets).sum();
     let before = |gap: &&Gap| gap.sent_before > 0 && from.is_some_and(|from| gap.sent_before * 1_000 < from);
     all - snapshot.gaps.iter().filter(before).map(length).sum::<i64>()
@@ -127,6 +127,7 @@ mod tests {
             partition: 0,
             start_offset: 10,
             end_offset: 10 + offsets,
+            stored: 0,
             sent_after: 0,
             sent_before: sent_before_day.map_or(0, |day| NEW_YEAR + day * DAY),
         }

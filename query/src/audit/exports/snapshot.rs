@@ -17,8 +17,9 @@ use crate::store::{Parameter, Relation, TenantSelect};
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
 pub const LOGS_SQL: &str = "\
     select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
-    max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, sum(l.rows) as rows, \
-    sum(l.rejected) as rejected, sumIf(l.end_offset - l.start_offset, l.entry = 'gap') as gap_offsets, \
+    max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, \
+    sumIf(l.rows, l.entry != 'gap') as rows, sumIf(l.rejected, l.entry != 'gap') as rejected, \
+    sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap') as gap_offsets, \
     toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
     sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
     minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
@@ -52,10 +53,11 @@ pub const REJECTED_SQL: &str = "\
 /// side of the join is the one that is kept.
 pub const GAPS_SQL: &str = "\
     select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
+    toInt64(g.stored) as stored, \
     maxIf(toUnixTimestamp64Milli(l.last_timestamp), l.end_offset = g.start_offset) as sent_after, \
     maxIf(toUnixTimestamp64Milli(l.first_timestamp), l.start_offset = g.end_offset) as sent_before \
     from batch_ledger as l final right join ( \
-    select log_epoch, kafka_partition, start_offset, end_offset from batch_ledger final \
+    select log_epoch, kafka_partition, start_offset, end_offset, rows + rejected as stored from batch_ledger final \
     where stage = 'ingest' and kafka_topic = {topic:String} and entry = 'gap' \
     order by log_epoch, kafka_partition, start_offset limit 1000) as g \
     on l.log_epoch = g.log_epoch and l.kafka_partition = g.kafka_partition \
@@ -137,6 +139,9 @@ pub struct Gap {
     pub start_offset: i64,
     /// Offset after the last.
     pub end_offset: i64,
+    /// Those among them that are rows or rejected records all the same: a batch was stored and not yet in the ledger.
+    #[serde(default)]
+    pub stored: i64,
     /// When the newest record before it was sent, milliseconds since 1970; 0 where there is none.
     pub sent_after: i64,
     /// When the oldest record behind it was sent, milliseconds since 1970; 0 where there is none yet.

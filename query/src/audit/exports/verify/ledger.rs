@@ -193,11 +193,12 @@ fn note_logs(report: &mut Report, ledger: &Snapshot) {
             millis => Instant::from_millis(millis).to_rfc3339(),
         };
         report.noted.push(format!(
-            "LOST before it could be read: partition {} (life {}), offsets {} to {}, sent between {} and {}",
+            "LOST before it could be read: partition {} (life {}), offsets {} to {}, of which {} are stored all the same, sent between {} and {}",
             gap.partition,
             gap.log_epoch,
             gap.start_offset,
             gap.end_offset,
+            gap.stored,
             sent(gap.sent_after, "the beginning of the log"),
             sent(gap.sent_before, "now")
         ));
