@@ -90,19 +90,16 @@ impl Verifier {
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
-            let hours: BTreeMap<u32, Total> = totals.into_iter().filter(|(hour, _)| !skip.contains(hour)).collect();
-            let round = self.round(scope, &cut, &hours, &behind, raw_days).await?;
-            let Some(moved) = self.moved(scope, &cut).await? else {
-                for hour in hours.keys() {
-                    outcome.not_compared.insert(
-                        *hour,
-                        "a batch was begun and is not stored: is the aggregate stage running?",
-                    );
-                }
+            let round = self.round(scope, &cut, &totals, &skip, &behind, raw_days).await?;
+            let moved = self.moved(scope, &cut).await?;
+            let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
+            let Some(moved) = moved else {
+                let reason = "a batch was begun and is not stored: is the aggregate stage running?";
+                outcome.not_compared.extend(looked_at.map(|hour| (hour, reason)));
                 return Ok(());
             };
             outcome.take(round, &moved);
-            let moving: BTreeSet<u32> = hours.keys().copied().filter(|hour| moved.contains(hour)).collect();
+            let moving: BTreeSet<u32> = looked_at.filter(|hour| moved.contains(hour)).collect();
             if moving.is_empty() {
                 return Ok(());
             }
@@ -114,18 +111,19 @@ impl Verifier {
         Ok(())
     }
 
-    /// One look at some hours.
+    /// One look at the hours that are known, but for those to skip.
     async fn round(
         &self,
         scope: &Scope,
         cut: &Cut,
-        hours: &BTreeMap<u32, Total>,
+        totals: &BTreeMap<u32, Total>,
+        skip: &BTreeSet<u32>,
         behind: &BTreeSet<u32>,
         raw_days: Option<u32>,
     ) -> Result<Outcome, ToolError> {
         let mut outcome = Outcome::default();
         let mut with_raw = BTreeMap::new();
-        for (&hour, &total) in hours {
+        for (&hour, &total) in totals.iter().filter(|(hour, _)| !skip.contains(hour)) {
             if (total.hours, total.late) != (total.ledger, total.ledger_late) {
                 outcome
                     .findings
@@ -147,16 +145,10 @@ impl Verifier {
                 with_raw.insert(hour, total.raw.max(total.hours));
             }
         }
-        let without: BTreeSet<u32> = (scope.from..scope.to)
-            .step_by(HOUR_S as usize)
-            .filter(|hour| !with_raw.contains_key(hour))
-            .collect();
-        for part in plan::hours(scope, &with_raw, &without, RUN_ROWS_MAX) {
-            if let Place::Hours(from, to) = part.place {
-                outcome
-                    .findings
-                    .extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
-            }
+        for (from, to) in runs(scope, totals, &with_raw) {
+            outcome
+                .findings
+                .extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
         }
         Ok(outcome)
     }
@@ -215,6 +207,18 @@ impl Verifier {
     }
 }
 
+/// Runs of hours to compare with their raw rows, each by one statement. A run ends before an hour that is known and not compared; it goes
+/// over those that nobody knows of, which have nothing to differ: years of daily samples are a few runs.
+fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u64>) -> Vec<(u32, u32)> {
+    let left_out = totals.keys().copied().filter(|hour| !with_raw.contains_key(hour));
+    let parts = plan::hours(scope, with_raw, &left_out.collect(), RUN_ROWS_MAX);
+    let run = |part: plan::Part| match part.place {
+        Place::Hours(from, to) => Some((from, to)),
+        Place::Offsets(..) => None,
+    };
+    parts.into_iter().filter_map(run).collect()
+}
+
 fn may_have_expired(hour: u32, raw_days: Option<u32>) -> bool {
     let ended_at = i64::from(hour) + i64::from(HOUR_S);
     raw_days.is_some_and(|days| ended_at + i64::from(days) * DAY_S < chrono::Utc::now().timestamp())
@@ -235,5 +239,36 @@ impl Outcome {
             .extend(round.hours_by_ledger.into_iter().filter(still));
         self.not_compared
             .extend(round.not_compared.into_iter().filter(|(hour, _)| still(hour)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_of_one_sample_a_day_are_one_run() {
+        const DAYS: u32 = 25 * 365;
+        let noon = |day: u32| (day * 24 + 12) * HOUR_S;
+        let totals = (0..DAYS).map(|day| (noon(day), Total::default())).collect();
+        let with_raw = (0..DAYS).map(|day| (noon(day), 1)).collect();
+        let scope = Scope::all(0, DAYS * 24 * HOUR_S);
+        assert_eq!(runs(&scope, &totals, &with_raw), [(noon(0), noon(DAYS - 1) + HOUR_S)]);
+    }
+
+    #[test]
+    fn hours_that_are_known_and_not_compared_are_in_no_run() {
+        let totals = [0, 2, 5, 6, 9].map(|hour| (hour * HOUR_S, Total::default())).into();
+        let with_raw = [0, 2, 6, 9].map(|hour| (hour * HOUR_S, 1)).into();
+        let hours = runs(&Scope::all(0, 100 * HOUR_S), &totals, &with_raw);
+        assert_eq!(hours, [(0, 3 * HOUR_S), (6 * HOUR_S, 10 * HOUR_S)]);
+    }
+
+    #[test]
+    fn a_run_has_a_bound_of_rows() {
+        let totals = [0, 2, 5].map(|hour| (hour * HOUR_S, Total::default())).into();
+        let with_raw = [0, 2, 5].map(|hour| (hour * HOUR_S, RUN_ROWS_MAX / 2)).into();
+        let hours = runs(&Scope::all(0, 100 * HOUR_S), &totals, &with_raw);
+        assert_eq!(hours, [(0, 3 * HOUR_S), (5 * HOUR_S, 6 * HOUR_S)]);
     }
 }
