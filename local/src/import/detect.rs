@@ -9,7 +9,7 @@ use super::lines::{LINE_BYTES_MAX, trim_line};
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::{MetricsLong, MetricsLongError};
 use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES, text_columns};
-use super::parser::{Parser, starts_with_records};
+use super::parser::{Parser, starts_with_field};
 
 /// How many bytes of a file are looked at: as many as its first line may have.
 pub const HEAD_BYTES: usize = LINE_BYTES_MAX;
@@ -86,6 +86,11 @@ pub enum DetectError {
     /// JSON, but not a line each.
     #[error("its JSON is not one object a line; `jq -c .` writes it so, of an array `jq -c '.[]'`")]
     JsonOverLines,
+    /// Events of CloudTrail, each in a string of another event.
+    #[error(
+        "it is what `aws cloudtrail lookup-events` prints; its events are `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
+    )]
+    LookupEvents,
     /// Known by its first bytes, and to be made text by another program first.
     #[error("it is {what}; {remedy}")]
     Foreign {
@@ -123,6 +128,9 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         .iter()
         .position(|byte| !byte.is_ascii_whitespace())
         .ok_or(DetectError::Empty)?;
+    if starts_with_field(&head[first..], "Events") {
+        return Err(DetectError::LookupEvents);
+    }
     let format = match mapping.format {
         Some(format) => format,
         None if head[first] == b'{' => json_format(&head[first..]),
@@ -138,17 +146,18 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         Format::WindowsEvents => Shape::lines(0, Parser::WindowsEvents),
         Format::Ndjson => Shape::lines(0, Parser::Ndjson),
         Format::MetricsCsv | Format::MetricsLong => {
-            let (header, _) = header(head)?;
+            let head = Head::read(head, mapping)?;
+            let header = head.header;
             if format == Format::MetricsCsv && !(header.cells.len() == 2 && header.value().is_some()) {
                 return Err(DetectError::SeveralMetrics { found: header.cells });
             }
-            let parser = MetricsLong::new(&header, source, mapping)?;
-            Shape::lines(1, Parser::MetricsLong(Box::new(parser)))
+            let parser = MetricsLong::new(&header, first_lines(head.rest), source, mapping)?;
+            Shape::lines(head.lines, Parser::MetricsLong(Box::new(parser)))
         }
         Format::MetricsWide => {
-            let (header, rest) = header(head)?;
-            let parser = MetricsWide::new(&header, first_lines(rest), source, mapping)?;
-            Shape::lines(1, Parser::MetricsWide(Box::new(parser)))
+            let head = Head::read(head, mapping)?;
+            let parser = MetricsWide::new(&head.header, first_lines(head.rest), source, mapping)?;
+            Shape::lines(head.lines, Parser::MetricsWide(Box::new(parser)))
         }
     };
     Ok(Plan { format, shape })
@@ -172,7 +181,7 @@ impl Plan {
 }
 
 fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
-    let (header, rest) = header(head)?;
+    let Head { header, rest, .. } = Head::read(head, mapping)?;
     let time = match header.time(mapping.time_column.as_deref()) {
         Ok(time) if header.cells.len() > 1 => time,
         Err(error @ HeaderError::NamedTime { .. }) => return Err(MetricsWideError::from(error).into()),
@@ -213,19 +222,49 @@ fn separator(header: &Header) -> Option<&'static str> {
         .find_map(|(by, name)| cut_by(by).then_some(name))
 }
 
-/// The header, and what follows its line.
-fn header(head: &[u8]) -> Result<(Header, &[u8]), DetectError> {
-    let (line, rest) = match head.iter().position(|&byte| byte == b'\n') {
-        Some(end) => (&head[..end], &head[end + 1..]),
-        None if head.contains(&b'\r') && !head.ends_with(b"\r") => return Err(DetectError::CarriageReturns),
-        None if head.len() >= HEAD_BYTES => return Err(DetectError::Header),
-        None => (head, &[][..]),
+/// What stands before the first record of a CSV file.
+struct Head<'a> {
+    header: Header,
+    /// Lines up to the header and with it.
+    lines: u64,
+    /// What follows.
+    rest: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// Finds the header: the first line that is neither empty nor a comment (`# Data source: …`).
+    fn read(head: &'a [u8], mapping: &Mapping) -> Result<Self, DetectError> {
+        let is_named = |line: &str| mapping.time_column.as_ref().is_some_and(|name| line.starts_with(name));
+        let is_passed_over = |line: &str| line.trim().is_empty() || (line.starts_with('#') && !is_named(line));
+        let (mut lines, mut rest) = (1, head);
+        loop {
+            let (line, after) = first_line(rest, head.len())?;
+            if after.is_empty() || !is_passed_over(line) {
+                let header = Header::new(line);
+                return Ok(Self {
+                    header,
+                    lines,
+                    rest: after,
+                });
+            }
+            (lines, rest) = (lines + 1, after);
+        }
+    }
+}
+
+/// The first line of what is left of a head of so many bytes, and what follows it.
+fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectError> {
+    let (line, rest) = match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None if bytes.contains(&b'\r') && !bytes.ends_with(b"\r") => return Err(DetectError::CarriageReturns),
+        None if head_bytes >= HEAD_BYTES => return Err(DetectError::Header),
+        None => (bytes, &[][..]),
     };
     let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
     if line.contains('\r') {
         return Err(DetectError::CarriageReturns);
     }
-    Ok((Header::new(line), rest))
+    Ok((line, rest))
 }
 
 /// CloudTrail shows itself by its wrapper or by two of its fields, the Windows event log by two of its own; everything else is ours.
@@ -236,7 +275,7 @@ fn json_format(json: &[u8]) -> Format {
         json.split(|&byte| byte == b'\n').next().unwrap_or(json)
     };
     let has = |name: &[u8]| first_object.windows(name.len()).any(|window| window == name);
-    if starts_with_records(json) || (has(b"\"eventSource\"") && has(b"\"eventName\"")) {
+    if starts_with_field(json, "Records") || (has(b"\"eventSource\"") && has(b"\"eventName\"")) {
         Format::Cloudtrail
     } else if has(b"\"EventID\"") && has(b"\"Channel\"") {
         Format::WindowsEvents
@@ -248,7 +287,7 @@ fn json_format(json: &[u8]) -> Format {
 /// Whether the JSON is a document over many lines or a delivered file, and not an object a line.
 fn is_document(json: &[u8]) -> bool {
     let first_line = json.split(|&byte| byte == b'\n').next().unwrap_or(json);
-    starts_with_records(json) || first_line.trim_ascii() == b"{"
+    starts_with_field(json, "Records") || first_line.trim_ascii() == b"{"
 }
 
 #[cfg(test)]
@@ -352,6 +391,33 @@ mod tests {
             detect(text, &[]).unwrap(),
             "metrics-wide, metric columns: 1, the service has a column; labels: zone"
         );
+    }
+
+    #[test]
+    fn comments_and_empty_lines_before_the_header_are_passed_over() {
+        let header_lines = |head: &str, flags: &[&str]| {
+            let plan = plan(head.as_bytes(), &source("web/cpu.csv"), &mapping(flags));
+            plan.map(|plan| match plan.shape {
+                Shape::Lines { header_lines, .. } => header_lines,
+                Shape::CloudtrailDocuments => 0,
+            })
+        };
+        let text = "# Data source: a, b\r\n#\r\n\r\ntime,value\r\n1,2\r\n";
+        for flags in [&[][..], &["--format", "metrics-long"], &["--format", "metrics-wide"]] {
+            assert_eq!(header_lines(text, flags), Ok(4), "{flags:?}");
+        }
+        assert_eq!(header_lines("#time,value\n1,2\n", &["--time-column", "#time"]), Ok(1));
+        assert!(header_lines("# nothing else\n", &[]).is_err());
+    }
+
+    #[test]
+    fn what_the_command_of_aws_prints_is_known() {
+        let looked_up = r#"{ "Events": [ { "EventId": "1", "CloudTrailEvent": "{\"eventVersion\":\"1.08\"}" } ] }"#;
+        for text in [looked_up, &looked_up.replace(' ', "\n")] {
+            for flags in [&[][..], &["--format", "cloudtrail"]] {
+                assert_eq!(detect(text, flags), Err(DetectError::LookupEvents), "{text}");
+            }
+        }
     }
 
     #[test]

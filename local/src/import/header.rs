@@ -3,6 +3,7 @@
 //! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing. Pure.
 
 use super::fields::Fields;
+use super::mapping::ImportedType;
 
 /// Names of a time column, most trusted first: `Time` beside a `TimeStamp` is the time.
 const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
@@ -124,6 +125,21 @@ impl Header {
         self.cells.iter().position(|cell| Role::of(cell) == Some(Role::Service))
     }
 
+    /// The index of a column `type` that is not the type of metrics: it has values in the first lines, and none of them is one.
+    pub fn other_type<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Option<usize> {
+        let cell = self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("type"))?;
+        let (mut fields, mut has_values) = (Fields::default(), false);
+        for line in first_lines {
+            fields.split(line);
+            let text = fields.get(cell);
+            if ImportedType::read(text).is_some() {
+                return None;
+            }
+            has_values |= !text.is_empty();
+        }
+        has_values.then_some(cell)
+    }
+
     /// Whether a column says what was measured.
     pub fn has_metric(&self) -> bool {
         self.cells.iter().any(|cell| Role::of(cell) == Some(Role::Metric))
@@ -150,6 +166,15 @@ mod tests {
         assert_eq!(header.time(Some("TimeStamp")), Ok(0));
         assert_eq!(header.service(), Some(2));
         assert_eq!(header.value(), Some(3));
+    }
+
+    #[test]
+    fn a_column_type_is_that_of_metrics_unless_its_values_are_others() {
+        let header = Header::new("time,Type,value");
+        assert_eq!(header.other_type(["1,,1", "2,disk,1", "3"].into_iter()), Some(1));
+        assert_eq!(header.other_type(["1,disk,1", "2,Gauge,1"].into_iter()), None);
+        assert_eq!(header.other_type(["1,,1"].into_iter()), None);
+        assert_eq!(Header::new("time,metric_type").other_type(["1,disk"].into_iter()), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub enum Format {
     MetricsWide,
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
     Cloudtrail,
-    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it; its
+    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it or Sentinel exports it; its
     /// channel Security. Times without a zone are read as UTC.
     WindowsEvents,
     /// One JSON object a line, with the field names of Horolog's own records.
@@ -67,6 +67,13 @@ pub enum ImportedType {
     Gauge,
     /// Each value is one observation of a distribution.
     Histogram,
+}
+
+impl ImportedType {
+    /// As it is written in a column, in any case.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        Self::from_str(text, true).ok()
+    }
 }
 
 impl From<ImportedType> for MetricType {

@@ -1,7 +1,7 @@
 //! A CSV file with a sample a line: a time, a column `value`, and columns of text that say what the value is of.
 //!
 //! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
-//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label. What the user says goes
+//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label, and so is a `type` that is not that of metrics. What the user says goes
 //! before what the file says; without a column for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
 //! pipeline is what rejects and counts them. An empty value is no observation.
 
@@ -43,19 +43,25 @@ pub enum MetricsLongError {
 }
 
 impl MetricsLong {
-    /// Reads the header.
-    pub fn new(header: &Header, source: &SourceName, mapping: &Mapping) -> Result<Self, MetricsLongError> {
+    /// Reads the header, and learns from the first lines what a column `type` is of.
+    pub fn new<'a>(
+        header: &Header,
+        first_lines: impl Iterator<Item = &'a str>,
+        source: &SourceName,
+        mapping: &Mapping,
+    ) -> Result<Self, MetricsLongError> {
         let time = header.time(mapping.time_column.as_deref())?;
         let found = || header.cells.clone();
         let value = (header.value().filter(|&value| value != time))
             .ok_or_else(|| MetricsLongError::Value { found: found() })?;
+        let other_type = header.other_type(first_lines);
         let mut roles: Vec<(usize, Role)> = Vec::new();
         let mut labels = Vec::new();
         for (cell, name) in header.cells.iter().enumerate() {
             if cell == time || cell == value || is_time_name(name) {
                 continue;
             }
-            match Role::of(name) {
+            match Role::of(name).filter(|_| other_type != Some(cell)) {
                 // The first of two columns with the same meaning has it, the other one is told as it is called.
                 Some(role) if !roles.iter().any(|(_, taken)| *taken == role) => roles.push((cell, role)),
                 _ if name.is_empty() => {}
@@ -157,8 +163,8 @@ fn is_said(role: Role, mapping: &Mapping) -> bool {
 fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
     let field = match role {
         Role::Type => {
-            let known = <ImportedType as clap::ValueEnum>::from_str(text, true);
-            sample.metric_type = known.map_err(|_| Skip::MetricType { text: excerpt(text) })?.into();
+            let known = ImportedType::read(text);
+            sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
             return Ok(());
         }
         Role::Metric => &mut sample.metric_name,
@@ -186,7 +192,7 @@ mod tests {
     fn read(text: &str, flags: &[&str]) -> Collected {
         let mut lines = text.lines();
         let header = Header::new(lines.next().unwrap());
-        let mut parser = MetricsLong::new(&header, &source("web/export.csv"), &mapping(flags)).unwrap();
+        let mut parser = MetricsLong::new(&header, lines.clone(), &source("web/export.csv"), &mapping(flags)).unwrap();
         let mut output = Collected::default();
         lines.for_each(|line| parser.line(line, &mut output));
         output
@@ -238,7 +244,7 @@ time,metric_name,type,service,unit,host,value
     #[test]
     fn what_is_no_sample_is_skipped_with_its_reason() {
         let output = read(
-            "time,metric,type,value\n1,,,1\n1,m,summary,1\n1,m,,\n1,m,,x\nnoon,m,,1\n1,m,1\n",
+            "time,metric,metric_type,value\n1,,,1\n1,m,summary,1\n1,m,,\n1,m,,x\nnoon,m,,1\n1,m,1\n",
             &[],
         );
         let reasons: Vec<&str> = output.skips.iter().map(Skip::reason).collect();
@@ -257,8 +263,18 @@ time,metric_name,type,service,unit,host,value
     }
 
     #[test]
+    fn a_type_of_something_else_is_a_label() {
+        let sample = read("time,type,value\n1,disk,2\n", &[]).metrics.remove(0);
+        assert_eq!(
+            (sample.metric_type, sample.labels["type"].as_str()),
+            (MetricType::Gauge, "disk")
+        );
+    }
+
+    #[test]
     fn a_header_without_a_value_says_so() {
-        let error = MetricsLong::new(&Header::new("time,metric"), &source("a/b.csv"), &mapping(&[])).unwrap_err();
+        let header = Header::new("time,metric");
+        let error = MetricsLong::new(&header, [].into_iter(), &source("a/b.csv"), &mapping(&[])).unwrap_err();
         assert!(error.to_string().contains("a column `value`"), "{error}");
     }
 

@@ -15,8 +15,11 @@ use crate::stack::{Phase, StackState};
 /// Options of `horolog import`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A file may be plain or packed with gzip; - is the standard input. Times are RFC 3339 (without a zone: UTC) or numbers since 1970 \
-in seconds, milliseconds, microseconds or nanoseconds.
+A file may be plain or packed with gzip; - is the standard input. Times are RFC 3339 (without a zone: UTC; also 2024/05/01 10:00 and \
+20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds.
+
+Lines of CSV before the header that are empty or begin with # are passed over. A field in quotes cannot hold a line break: such a \
+line is skipped, and told.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \

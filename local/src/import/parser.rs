@@ -52,7 +52,7 @@ impl Parser {
             Self::MetricsWide(parser) => parser.line(line, output),
             Self::Ndjson => ndjson::line(line, mapping, output),
             Self::WindowsEvents => audit_event(windows_events::audit_event(line, mapping), output),
-            Self::Cloudtrail if starts_with_records(line.trim_start().as_bytes()) => {
+            Self::Cloudtrail if starts_with_field(line.trim_start().as_bytes(), "Records") => {
                 cloudtrail_document(line, mapping, output)
             }
             Self::Cloudtrail => cloudtrail_event(line, mapping, output),
@@ -83,8 +83,9 @@ fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     }
 }
 
-/// `{"Records"`, with spaces anywhere.
-pub fn starts_with_records(json: &[u8]) -> bool {
-    json.strip_prefix(b"{")
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"Records\""))
+/// `{"NAME"`, with spaces anywhere.
+pub fn starts_with_field(json: &[u8], name: &str) -> bool {
+    let field = json.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    let after = field.and_then(|field| field.strip_prefix(b"\"")?.strip_prefix(name.as_bytes()));
+    after.is_some_and(|rest| rest.starts_with(b"\""))
 }

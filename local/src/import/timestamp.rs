@@ -1,8 +1,8 @@
 //! Times as people write them, to microseconds since 1970.
 //!
 //! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Read are RFC 3339 (`T` or a space, any
-//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both without what stands between their digits, Go's
-//! printed form with its zone name and monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
+//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both without what stands between their digits or with
+//! slashes in the date, Go's printed form with its zone name and monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
 //! their size. Never guesses a local zone or a day/month order.
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
@@ -15,6 +15,8 @@ pub fn parse_micros(text: &str) -> Option<i64> {
     let text = text.trim();
     match text.as_bytes() {
         [_, _, _, _, b'-', ..] => date_and_time(text),
+        [_, _, _, _, b'/', _, _, b'/', ..] => date_and_time(&text.replacen('/', "-", 2)),
+        [_, _, _, _, _, _, _, _, b'T', ..] => read(text, ["%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"]),
         // As numbers they would be days of 1970, 1976 and 2611, which nobody has samples of.
         [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text).or_else(|| since_1970(text)),
         _ => since_1970(text),
@@ -26,13 +28,17 @@ fn date_and_time(text: &str) -> Option<i64> {
         let date = text.parse::<NaiveDate>().ok()?;
         return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
     }
-    let formats = match text.as_bytes().get(10) {
-        Some(b' ') => ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"],
-        Some(b'T') => ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"],
-        _ => return None,
-    };
-    let read = |format| NaiveDateTime::parse_and_remainder(text, format).ok();
-    let (local, zone) = formats.into_iter().find_map(read)?;
+    match text.as_bytes().get(10)? {
+        b' ' => read(text, ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]),
+        b'T' => read(text, ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]),
+        _ => None,
+    }
+}
+
+/// A date and a time of day in the first of the forms that fits, and a zone.
+fn read(text: &str, formats: [&str; 2]) -> Option<i64> {
+    let parse = |format| NaiveDateTime::parse_and_remainder(text, format).ok();
+    let (local, zone) = formats.into_iter().find_map(parse)?;
     local
         .and_utc()
         .timestamp_micros()
@@ -49,9 +55,9 @@ fn basic(text: &str) -> Option<i64> {
     Some(time.and_utc().timestamp_micros())
 }
 
-/// The offset of a zone: nothing, `Z`, `UTC`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
+/// The offset of a zone: nothing, `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
 fn offset_micros(zone: &str) -> Option<i64> {
-    if zone.is_empty() || zone.eq_ignore_ascii_case("z") || zone == "UTC" {
+    if zone.is_empty() || zone.eq_ignore_ascii_case("z") || zone == "UTC" || zone == "GMT" {
         return Some(0);
     }
     let mut words = zone.split_ascii_whitespace();
@@ -107,6 +113,12 @@ mod tests {
             "2022-08-22T03:51:19Z",
             "2022-08-22T03:51:19z",
             "2022-08-22 03:51:19 UTC",
+            "2022-08-22 03:51:19 GMT",
+            "2022/08/22 03:51:19",
+            "2022/08/22T05:51:19+02:00",
+            "20220822T035119Z",
+            "20220822T035119.000+0000",
+            "20220822T035119",
             "2022-08-22T05:51:19+02:00",
             "2022-08-21 23:51:19 -0400",
             "2022-08-22 05:51:19+02",
@@ -132,6 +144,9 @@ mod tests {
         assert_eq!(parse_micros("1661140279.5"), Some(SECOND * 1_000_000 + 500_000));
         assert_eq!(parse_micros("1970-01-02"), Some(86_400_000_000));
         assert_eq!(parse_micros("19700102"), Some(86_400_000_000));
+        assert_eq!(parse_micros("1970/01/02"), Some(86_400_000_000));
+        assert_eq!(parse_micros("1970/01/02 00:00"), Some(86_400_000_000));
+        assert_eq!(parse_micros("19700102T0000"), Some(86_400_000_000));
         assert_eq!(parse_micros("1970-01-02T00:01+00:01"), Some(86_400_000_000));
         assert_eq!(parse_micros("1969-12-31T23:59:59.999999Z"), Some(-1));
     }
@@ -146,6 +161,10 @@ mod tests {
             "2022-13-01",
             "2022-08-22 25:00:00",
             "22/08/2022",
+            "2022/08/2x",
+            "2022/13/01",
+            "20220822T",
+            "20220822T03",
             "2022-08-22 03:51:19 what?",
             "2022-08-22x03:51:19",
             "2022-08-22 03:51 o'clock",
@@ -163,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics_on_what_looks_like_a_time(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.+Z -]{0,30}[a-zA-Zé=]{0,4}") {
+        fn never_panics_on_what_looks_like_a_time(text in "[0-9]{4}[-/]?[0-9]{2}[-/]?[0-9]{2}[ T][0-9:.+Z -]{0,30}[a-zA-Zé=]{0,4}") {
             parse_micros(&text);
         }
 

@@ -1,6 +1,6 @@
 //! Events of the Windows event log to audit events.
 //!
-//! Enters: the JSON of one event with its fields side by side, as NXLog and other collectors write them. Leaves: one audit event
+//! Enters: the JSON of one event with its fields side by side, as NXLog and other collectors write them, and Sentinel exports them. Leaves: one audit event
 //! for each of the channel `Security`, with an id derived from it, since the log's own numbers begin again with the log. The fields
 //! that no column is made for stay as metadata, under their own names, without the rendered `Message`, which repeats them.
 
@@ -17,6 +17,9 @@ use super::timestamp::parse_micros;
 
 /// The channel of the audit events, in lower case; the others (System, Sysmon, PowerShell) log how programs do.
 const CHANNEL: &str = "security";
+
+/// How Sentinel tells a failure, which leaves the keywords out; see Microsoft, `EventLogEntryType.FailureAudit`.
+const LEVEL_AUDIT_FAILURE: &str = "16";
 
 /// `WINEVENT_KEYWORD_AUDIT_FAILURE`; see Microsoft, "Event Schema", `SystemPropertiesType`.
 const AUDIT_FAILURE: u64 = 0x0010_0000_0000_0000;
@@ -56,14 +59,14 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         return Err(Skip::MissingField { field: "EventID" });
     }
     // NXLog's own time has no zone; where another program wrote one beside it, that is taken.
-    let time = first_not_empty(["TimeCreated", "@timestamp", "EventTime"].map(field));
+    let time = first_not_empty(["TimeCreated", "TimeGenerated", "@timestamp", "EventTime"].map(field));
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
         occurred_at: parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),
         team_id: String::new(),
-        service_id: mapping.service.clone().unwrap_or_else(|| field("Hostname")),
+        service_id: (mapping.service.clone()).unwrap_or_else(|| first_not_empty(["Hostname", "Computer"].map(field))),
         plugin_id: String::new(),
         source: AuditSource::System,
         action: format!("event:{event}"),
@@ -76,20 +79,21 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         user_agent: String::new(),
         session_id: field("SubjectLogonId"),
         request_id: String::new(),
-        status: status(&field("Keywords")),
+        status: status(&field("Keywords"), &field("Level")),
         error_message: String::new(),
         metadata: metadata(&fields),
     })
 }
 
 /// Collectors write the 64 bits as hexadecimal digits, or as a number, which is negative by its highest bit.
-fn status(keywords: &str) -> AuditStatus {
+fn status(keywords: &str, level: &str) -> AuditStatus {
     let bits = match keywords.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => (keywords.parse::<i64>().map(i64::cast_unsigned).ok()).or_else(|| keywords.parse().ok()),
     };
     match bits {
         Some(bits) if bits & AUDIT_FAILURE != 0 => AuditStatus::Failure,
+        None if level == LEVEL_AUDIT_FAILURE => AuditStatus::Failure,
         _ => AuditStatus::Success,
     }
 }
@@ -177,8 +181,27 @@ mod tests {
             ("0x4020000000000000", AuditStatus::Success),
             ("", AuditStatus::Success),
         ] {
-            assert_eq!(status(keywords), status_of_it, "{keywords}");
+            assert_eq!(status(keywords, "0"), status_of_it, "{keywords}");
         }
+        assert_eq!(status("", "16"), AuditStatus::Failure);
+        assert_eq!(status("", "8"), AuditStatus::Success);
+    }
+
+    #[test]
+    fn an_event_as_sentinel_exports_it() {
+        let event = event(
+            r#""EventID":4625,"Level":"16","TimeGenerated":"1970-01-01T00:00:01.0000000Z","Computer":"dc.example.com",
+            "SourceSystem":"OpsManager","TargetUserSid":"S-1-0-0","ErrorCode":null"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (event.occurred_at, event.service_id.as_str()),
+            (1_000_000, "dc.example.com")
+        );
+        assert_eq!(
+            (event.status, event.user_id.as_str()),
+            (AuditStatus::Failure, "S-1-0-0")
+        );
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::import::json_text::{first_not_empty, text};
 pub(super) struct Event<'a> {
     #[serde(borrow)]
     pub(super) event_time: Option<&'a RawValue>,
+    /// The same, where a collector has renamed it.
+    #[serde(rename = "@timestamp")]
+    pub(super) timestamp: Option<&'a RawValue>,
     pub(super) event_name: Option<&'a RawValue>,
     pub(super) event_source: Option<&'a RawValue>,
     pub(super) event_type: Option<&'a RawValue>,

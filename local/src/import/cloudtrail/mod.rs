@@ -45,7 +45,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     if event.event_name.is_none() {
         return Err(Skip::MissingField { field: "eventName" });
     }
-    let time = text(event.event_time);
+    let time = first_not_empty([event.event_time, event.timestamp].map(text));
     let occurred_at = parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?;
     let event_source = text(event.event_source);
     let aws_service = event_source.split('.').next().unwrap_or_default();
@@ -202,6 +202,16 @@ mod tests {
                 "{identity}"
             );
         }
+    }
+
+    #[test]
+    fn a_renamed_time_is_taken_where_there_is_no_other() {
+        let time = |times: &str| read(&format!(r#"{{"eventName":"N",{times}}}"#)).occurred_at;
+        assert_eq!(time(r#""@timestamp":"1970-01-01T00:00:01Z""#), 1_000_000);
+        assert_eq!(
+            time(r#""@timestamp":"1970-01-01T00:00:01Z","eventTime":"1970-01-01T00:00:02Z""#),
+            2_000_000
+        );
     }
 
     #[test]
