@@ -4,6 +4,7 @@
 //! as it stands there: a number keeps its digits, an object its order. Records of strangers vary in
 //! exactly this, so no field of theirs fails for its type.
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// The value as text.
@@ -25,6 +26,16 @@ pub fn document(value: Option<&RawValue>) -> String {
         .to_owned()
 }
 
+/// The value as a JSON document, where JSON may be written into a string. Other text is the JSON string that it is; null and the
+/// empty string are none.
+pub fn embedded_document(value: Option<&RawValue>) -> String {
+    let text = text(value);
+    match serde_json::from_str::<IgnoredAny>(&text) {
+        Err(_) if !text.is_empty() => document(value),
+        _ => text,
+    }
+}
+
 /// The first text that says anything.
 pub fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
     texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
@@ -42,5 +53,16 @@ mod tests {
         assert_eq!(texts, ["a\n\"b\"", "", "true", "1.50", r#"{"b": 1, "a":2}"#]);
         assert_eq!(document(Some(values[0])), r#""a\n\"b\"""#);
         assert_eq!(document(Some(values[1])), "");
+    }
+
+    #[test]
+    fn a_document_may_be_written_into_a_string_and_words_are_one() {
+        let values: Vec<&RawValue> =
+            serde_json::from_str(r#"["{\"a\":2}", {"a": 1}, "1.50", "two\nwords", "", null]"#).unwrap();
+        let documents: Vec<String> = values.iter().map(|value| embedded_document(Some(value))).collect();
+        assert_eq!(
+            documents,
+            [r#"{"a":2}"#, r#"{"a": 1}"#, "1.50", r#""two\nwords""#, "", ""]
+        );
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::event_id;
-use super::json_text::text;
+use super::json_text::{embedded_document, text};
 use super::mapping::{Mapping, NdjsonKind};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::parse_micros;
@@ -171,9 +171,9 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         resource_type: line.resource_type,
         resource_id: line.resource_id,
         resource_name: line.resource_name,
-        // JSON as such, or written into a string as the schema carries it.
-        old_value: text(line.old_value),
-        new_value: text(line.new_value),
+        // JSON as such, or written into a string as the schema carries it. Words are a string of JSON, since only JSON is stored.
+        old_value: embedded_document(line.old_value),
+        new_value: embedded_document(line.new_value),
         ip_address: line.ip_address,
         user_agent: line.user_agent,
         session_id: line.session_id,
@@ -266,6 +266,16 @@ mod tests {
         assert_eq!(
             (event.old_value.as_str(), event.new_value.as_str()),
             (r#"{"a": 1}"#, r#"{"a":2}"#)
+        );
+        let words = read(
+            r#"{"action":"a","occurred_at":1,"old_value":"off","new_value":"true"}"#,
+            &[],
+        )
+        .audits
+        .remove(0);
+        assert_eq!(
+            (words.old_value.as_str(), words.new_value.as_str()),
+            (r#""off""#, "true")
         );
         assert_eq!(
             (event.source, event.status),
