@@ -49,6 +49,7 @@ fn is_refused_sign_in(event: &Event<'_>) -> bool {
 pub(super) fn source(event: &Event<'_>) -> AuditSource {
     let event_type = text(event.event_type);
     if matches!(event_type.as_str(), "AwsConsoleSignIn" | "AwsConsoleAction")
+        || text(event.event_name) == "ConsoleLogin"
         || text(event.session_credential_from_console) == "true"
         || is_console(&text(event.user_agent))
     {
@@ -64,14 +65,21 @@ pub(super) fn source(event: &Event<'_>) -> AuditSource {
     }
 }
 
-/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`).
+/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`, `console.ec2.amazonaws.com`), or
+/// that of a part of it (`EC2ConsoleFrontend`), beside which AWS names itself: others have console programs too.
 fn is_console(user_agent: &str) -> bool {
     let program = user_agent
         .trim_start_matches('[')
         .split(['/', ','])
         .next()
         .unwrap_or_default();
-    program.ends_with("Console") || program.ends_with("console.amazonaws.com") || program == "signin.amazonaws.com"
+    let is_part = || program.contains("Console") && user_agent.contains("aws-internal/");
+    let is_host = || program.starts_with("console.") && program.ends_with(".amazonaws.com");
+    program.ends_with("Console")
+        || program.ends_with("console.amazonaws.com")
+        || program == "signin.amazonaws.com"
+        || is_part()
+        || is_host()
 }
 
 #[cfg(test)]
@@ -114,6 +122,16 @@ mod tests {
             (r#"{"userAgent":"[S3Console/0.4, aws-internal/3]"}"#, AuditSource::Ui),
             (r#"{"userAgent":"console.amazonaws.com"}"#, AuditSource::Ui),
             (r#"{"userAgent":"RDS Console, aws-internal/3"}"#, AuditSource::Ui),
+            (r#"{"userAgent":"console.ec2.amazonaws.com"}"#, AuditSource::Ui),
+            (
+                r#"{"userAgent":"EC2ConsoleFrontend, aws-internal/3 Linux"}"#,
+                AuditSource::Ui,
+            ),
+            (r#"{"userAgent":"ConsoleTool/1.0"}"#, AuditSource::Api),
+            (
+                r#"{"eventName":"ConsoleLogin","eventType":"AwsServiceEvent"}"#,
+                AuditSource::Ui,
+            ),
             (r#"{"eventType":"AwsServiceEvent"}"#, AuditSource::System),
             (
                 r#"{"userIdentity":{"type":"AWSService","invokedBy":"rds.amazonaws.com"}}"#,
