@@ -151,6 +151,27 @@ fn what_there_is_to_ask_for_is_told_and_a_cut_answer_says_so() {
 }
 
 #[test]
+fn an_empty_answer_says_which_span_was_asked_for() {
+    for (asked, said) in [
+        (&["metrics", "list"][..], "nothing in the last seven days; try --from\n"),
+        (
+            &["metrics", "values", "service_id"],
+            "nothing in the last seven days; try --from\n",
+        ),
+        (&["metrics", "labels", "cpu"], "nothing in the last hour; try --from\n"),
+        (&["metrics", "list", "--last", "12w"], "nothing matches\n"),
+        (&["metrics", "list", "--json"], ""),
+    ] {
+        let output = command(asked).env("HOROLOG_TENANT", "terminal-empty").output().unwrap();
+        assert_eq!(
+            (text(&output.stdout).as_str(), text(&output.stderr).as_str()),
+            ("", said),
+            "{asked:?}"
+        );
+    }
+}
+
+#[test]
 fn the_system_is_told_to_whoever_may_ask() {
     vouch_for_events();
     for (what, told) in [

@@ -1,7 +1,7 @@
 //! Filters and spans, as arguments. Enters: what was typed. Leaves: parameters of the API, which judges them.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 
 use super::client::Parameters;
 use crate::audit::filter::{Source, Status};
@@ -21,6 +21,11 @@ pub struct SpanArgs {
 }
 
 impl SpanArgs {
+    /// Whether anything was typed.
+    pub fn is_given(&self) -> bool {
+        self.from.is_some() || self.to.is_some() || self.last.is_some()
+    }
+
     /// As parameters; `now` is where the last so much ends.
     pub fn parameters(&self, now: DateTime<Utc>) -> Parameters {
         let last = self
@@ -28,6 +33,14 @@ impl SpanArgs {
             .map(|last| (now - last).to_rfc3339_opts(SecondsFormat::Secs, true));
         let from = self.from.clone().or(last).map(|from| ("from", from));
         from.into_iter().chain(self.to.clone().map(|to| ("to", to))).collect()
+    }
+}
+
+/// Says at `--from` where the span of a command begins when nothing is typed.
+pub fn begins(default: &'static str) -> impl FnOnce(Arg) -> Arg {
+    move |from| {
+        let help = from.get_help().map(ToString::to_string).unwrap_or_default();
+        from.help(format!("{help} [default: {default}]"))
     }
 }
 

@@ -60,7 +60,7 @@ impl Listing<'_> {
             .await?;
         if !output.is_json() {
             if rows.is_empty() {
-                output.hint(self.nothing);
+                output.note(self.nothing);
             } else {
                 output.line(&table::of_rows(self.columns, &rows))?;
             }

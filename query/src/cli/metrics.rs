@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::client::{Client, Parameters, Take};
 use super::error::CliError;
-use super::filter::SpanArgs;
+use super::filter::{SpanArgs, begins};
 use super::listing::Listing;
 use super::output::Output;
 use super::series::{self, MeasureArgs, SeriesArgs};
@@ -41,11 +41,16 @@ const SERVICES: [Column; 10] = [
     number("BURN RATE", "burn_rate"),
 ];
 
+const NOTHING: &str = "nothing matches";
+const NOTHING_THIS_WEEK: &str = "nothing in the last seven days; try --from";
+const NOTHING_THIS_HOUR: &str = "nothing in the last hour; try --from";
+
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // made once a process
 pub enum MetricsCommand {
     /// The metrics there are
+    #[command(mut_arg("from", begins("seven days ago")))]
     List {
         /// Those whose names contain this
         #[arg(long)]
@@ -53,7 +58,7 @@ pub enum MetricsCommand {
         /// Those of this service; can be repeated
         #[arg(long)]
         service: Vec<String>,
-        /// Those with values in this span [default: the last seven days]
+        /// Those with values in this span
         #[command(flatten)]
         span: SpanArgs,
         /// Metrics at most, up to 10000
@@ -76,6 +81,7 @@ pub enum MetricsCommand {
         series: SeriesArgs,
     },
     /// The values that a column has: service_id, plugin_id, environment, team_id
+    #[command(mut_arg("from", begins("seven days ago")))]
     Values {
         /// The column
         column: String,
@@ -85,7 +91,7 @@ pub enum MetricsCommand {
         /// Those that contain this
         #[arg(long)]
         contains: Option<String>,
-        /// Those with values in this span [default: the last seven days]
+        /// Those with values in this span
         #[command(flatten)]
         span: SpanArgs,
         /// Values at most, up to 10000
@@ -93,13 +99,14 @@ pub enum MetricsCommand {
         limit: u32,
     },
     /// The labels of a metric's raw samples, or the values of one
+    #[command(mut_arg("from", begins("an hour ago")))]
     Labels {
         /// The metric
         metric: String,
         /// The label whose values are asked for
         #[arg(long)]
         label: Option<String>,
-        /// Those of samples in this span [default: the last hour]
+        /// Those of samples in this span
         #[command(flatten)]
         span: SpanArgs,
         /// Labels or values at most, up to 1000
@@ -124,7 +131,7 @@ pub enum MetricsCommand {
 
 /// Does it.
 pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Result<(), CliError> {
-    let (path, asked, take, columns): (_, _, _, &[Column]) = match command {
+    let (path, asked, take, columns, nothing): (_, _, _, &[Column], _) = match command {
         MetricsCommand::Show { series, told } => return series::show(series, told, client, output).await,
         MetricsCommand::Rate { series } => return series::rate(series, client, output).await,
         MetricsCommand::List {
@@ -134,7 +141,8 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
             limit,
         } => {
             let asked = given([("contains", contains)], repeated("service_id", service), &span);
-            ("/v1/metrics/names", asked, Take::Once(limit), &NAMES)
+            let nothing = if span.is_given() { NOTHING } else { NOTHING_THIS_WEEK };
+            ("/v1/metrics/names", asked, Take::Once(limit), &NAMES, nothing)
         }
         MetricsCommand::Values {
             column,
@@ -145,7 +153,8 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
         } => {
             let one = [("column", Some(column)), ("contains", contains)];
             let asked = given(one, repeated("metric_name", metric), &span);
-            ("/v1/metrics/values", asked, Take::Once(limit), &VALUES)
+            let nothing = if span.is_given() { NOTHING } else { NOTHING_THIS_WEEK };
+            ("/v1/metrics/values", asked, Take::Once(limit), &VALUES, nothing)
         }
         MetricsCommand::Labels {
             metric,
@@ -154,7 +163,8 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
             limit,
         } => {
             let asked = given([("metric_name", Some(metric)), ("label", label)], [], &span);
-            ("/v1/metrics/labels", asked, Take::Once(limit), &VALUES)
+            let nothing = if span.is_given() { NOTHING } else { NOTHING_THIS_HOUR };
+            ("/v1/metrics/labels", asked, Take::Once(limit), &VALUES, nothing)
         }
         MetricsCommand::Revisions {
             span,
@@ -162,16 +172,16 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
             limit,
         } => {
             let asked = given([("revised_from", revised_from)], [], &span);
-            ("/v1/metrics/revisions", asked, Take::Pages(limit), &REVISIONS)
+            ("/v1/metrics/revisions", asked, Take::Pages(limit), &REVISIONS, NOTHING)
         }
-        MetricsCommand::Health => ("/v1/metrics/health", Vec::new(), Take::Everything, &SERVICES),
+        MetricsCommand::Health => ("/v1/metrics/health", Vec::new(), Take::Everything, &SERVICES, NOTHING),
     };
     let listing = Listing {
         path,
         asked,
         take,
         columns,
-        nothing: "nothing matches",
+        nothing,
     };
     listing.show(client, output).await
 }
@@ -188,4 +198,24 @@ fn given<const N: usize>(
 
 fn repeated(name: &'static str, values: Vec<String>) -> impl Iterator<Item = (&'static str, String)> {
     values.into_iter().map(move |value| (name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_says_where_a_span_begins_that_nobody_typed() {
+        let mut command = MetricsCommand::augment_subcommands(clap::Command::new("metrics"));
+        for (name, default) in [
+            ("list", "seven days ago"),
+            ("values", "seven days ago"),
+            ("labels", "an hour ago"),
+        ] {
+            let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
+            let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let says = format!("or seconds since 1970 [default: {default}]");
+            assert!(words.contains(&says), "{name}: {help}");
+        }
+    }
 }

@@ -44,6 +44,13 @@ impl Output {
         eprintln!("horolog-query: {text}");
     }
 
+    /// A word in place of an empty table.
+    pub fn note(self, text: &str) {
+        if !self.is_json {
+            eprintln!("{text}");
+        }
+    }
+
     /// A remark for a person who watches.
     pub fn hint(self, text: &str) {
         if !self.is_json && io::stderr().is_terminal() {
