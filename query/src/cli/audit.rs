@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use clap::Subcommand;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::client::{Client, Parameters, Take};
@@ -213,8 +213,15 @@ struct Difference {
 struct Change {
     op: String,
     path: String,
+    #[serde(default, deserialize_with = "there")]
     old: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "there")]
     new: Option<Box<RawValue>>,
+}
+
+/// A value that is there, `null` too.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(deserializer).map(Some)
 }
 
 /// A line for each field that was added, removed or changed.
@@ -233,4 +240,17 @@ fn changes(difference: &Difference) -> Vec<String> {
         lines.push("there are more changes; --json has both values whole".to_owned());
     }
     if lines.len() == 1 { Vec::new() } else { lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_a_value() {
+        let json = r#"{"truncated":false,"changes":[{"op":"replace","path":"/a","old":null,"new":1},
+            {"op":"add","path":"/b","new":null},{"op":"remove","path":"/c","old":null}]}"#;
+        let lines = changes(&serde_json::from_str(json).unwrap());
+        assert_eq!(lines, ["", "~ /a: null -> 1", "+ /b: null", "- /c: null"]);
+    }
 }

@@ -110,7 +110,7 @@ impl SeriesArgs {
 /// What is told of the samples.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
-    /// What is told of each row: sum, avg, min, max, last, p50, p90, p95, p99, p999
+    /// What is told of each row beside its counts: sum, avg, min, max, last, p50, p90, p95, p99, p999
     #[arg(long, default_value = "sum,avg,min,max,p50,p95,p99")]
     measures: String,
     /// Also the share of samples at or under this value

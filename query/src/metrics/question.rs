@@ -27,7 +27,7 @@ use crate::store::{Parameter, Relation, Sql, TenantSelect};
 #[serde(default)]
 pub struct MeasureParameters {
     /// What is told of the samples, with commas between: `sum`, `avg`, `min`, `max`, `last`, `p50`, `p90`, `p95`, `p99`, `p999`.
-    /// The fewer, the faster: quantiles need the distributions.
+    /// `count` and `late_count` are always told. The fewer, the faster: quantiles need the distributions.
     #[param(value_type = Option<String>, example = "avg,p99")]
     pub measures: Option<Words<Measure>>,
     /// Also tell the share of samples at or under this value (`share_under`), off by the samples within 1 % of it.
