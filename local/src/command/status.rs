@@ -35,6 +35,8 @@ struct Report {
     ingest_lag: Option<i64>,
     aggregate_lag: Option<i64>,
     complete_through: Option<String>,
+    #[serde(skip)]
+    query_answered: bool,
 }
 
 /// Runs it.
@@ -60,12 +62,17 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::from(NOT_READY));
     };
     let ready = stack.state == Phase::Ready;
-    let flow = if ready { flow(folder, &stack)? } else { None };
+    let (flow, query_answered) = if ready {
+        flow(folder, &stack)?.unzip()
+    } else {
+        (None, None)
+    };
     let report = Report {
         lag: flow.as_ref().map(Flow::lag),
         ingest_lag: flow.as_ref().map(|flow| flow.ingest_lag),
         aggregate_lag: flow.as_ref().map(|flow| flow.aggregate_lag),
         complete_through: flow.and_then(|flow| flow.complete_through),
+        query_answered: query_answered.unwrap_or_default(),
         stack,
     };
     if json {
@@ -98,19 +105,45 @@ fn print_for_people(report: &Report) -> anyhow::Result<()> {
         }
     }
     if let Some(lag) = report.lag {
-        let complete = report.complete_through.as_deref().unwrap_or("not known yet");
+        let complete = complete_in_words(report.complete_through.as_deref(), report.query_answered);
         println!("\nlag {}, complete through {complete}", thousands(lag));
     }
     Ok(())
 }
 
-/// What flows, or nothing when Kafka does not answer.
-fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<Flow>> {
+/// A query that is busy is not a stack of which nothing is complete.
+fn complete_in_words(through: Option<&str>, query_answered: bool) -> &str {
+    match (through, query_answered) {
+        (Some(through), _) => through,
+        (None, true) => "not known yet",
+        (None, false) => "not known, as query gave no answer",
+    }
+}
+
+/// What flows, or nothing when Kafka does not answer, and whether query answered.
+fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<(Flow, bool)>> {
     let Ok(mut flow) = Gauge::new(&stack.kafka.bootstrap).and_then(|gauge| gauge.read()) else {
         return Ok(None);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let key = folder.key(READING_KEY).unwrap_or_default();
-    flow.complete_through = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url, &key));
-    Ok(Some(flow))
+    let answer = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url, &key));
+    let query_answered = answer.is_ok();
+    flow.complete_through = answer.unwrap_or_default();
+    Ok(Some((flow, query_answered)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_answered_is_not_told_as_not_known_yet() {
+        assert_eq!(
+            complete_in_words(Some("2026-01-01T00:00:00Z"), true),
+            "2026-01-01T00:00:00Z"
+        );
+        assert_eq!(complete_in_words(None, true), "not known yet");
+        assert!(complete_in_words(None, false).contains("query gave no answer"));
+    }
 }

@@ -105,18 +105,20 @@ fn committed(consumer: &BaseConsumer, topic: &str, ends: &[(i64, i64)]) -> Kafka
         .sum())
 }
 
-/// Up to when hourly aggregates are complete, from the query API.
-pub async fn complete_through(http: &reqwest::Client, query_url: &str, key: &str) -> Option<String> {
+/// Up to when hourly aggregates are complete, from the query API; nothing while it does not know.
+pub async fn complete_through(
+    http: &reqwest::Client,
+    query_url: &str,
+    key: &str,
+) -> Result<Option<String>, reqwest::Error> {
     let url = format!("{query_url}/v1/metrics/hourly?limit=1");
     let answer = http
         .get(url)
         .bearer_auth(key)
         .timeout(REQUEST_TIMEOUT)
         .send()
-        .await
-        .ok()?
-        .error_for_status()
-        .ok()?;
-    let answer: serde_json::Value = answer.json().await.ok()?;
-    answer.get("complete_through")?.as_str().map(str::to_owned)
+        .await?
+        .error_for_status()?;
+    let answer: serde_json::Value = answer.json().await?;
+    Ok(answer["complete_through"].as_str().map(str::to_owned))
 }

@@ -147,7 +147,7 @@ async fn print_flows(bootstrap: String, query: String, key: String, http: reqwes
         let asked = Arc::clone(&gauge);
         // Nothing is printed while the broker does not answer; that it does not is said elsewhere.
         if let Ok(Ok(mut flow)) = tokio::task::spawn_blocking(move || asked.read()).await {
-            flow.complete_through = complete_through(&http, &query, &key).await;
+            flow.complete_through = complete_through(&http, &query, &key).await.unwrap_or_default();
             let now = Instant::now();
             if let Some((before, then)) = &before {
                 say(&flow_line(before, &flow, now.duration_since(*then).as_secs_f64()));
