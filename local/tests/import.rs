@@ -265,7 +265,34 @@ fn the_exit_code_says_when_a_file_was_not_read_or_nothing_was_sent() {
 
     let imported = place.import(&[], &[&bad]);
     assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(
+        imported.out.contains("bad.csv: sent nothing, skipped 1"),
+        "{imported:?}"
+    );
     assert!(imported.err.contains("nothing was sent"), "{imported:?}");
+}
+
+#[test]
+fn what_will_be_rejected_for_its_time_is_told_by_who_sends_it() {
+    let place = Place::new("early");
+    let csv = place.file("web/load.csv", "time,value\n1990-01-01,1\n2024-05-01,2\n");
+    let imported = place.import(&[], &[&csv]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert!(
+        imported
+            .out
+            .contains("load.csv: sent 2 metric samples (1 before 2000, to be rejected)"),
+        "{imported:?}"
+    );
+    assert!(
+        imported.err.contains("warning: 1 records are of a time before 2000"),
+        "{imported:?}"
+    );
+    let metrics = received::receive(&bed().kafka(), &place.metrics);
+    assert_eq!(
+        received::rejections(Kind::MetricSample, &metrics),
+        [Reason::TimeTooEarly]
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::reject::{Fault, Reason};
 pub const RULES_VERSION: u32 = 1;
 
 /// 2000-01-01, microseconds: an event before it comes from a clock that was never set.
-const TIME_MIN_US: i64 = 946_684_800_000_000;
+pub const TIME_MIN_US: i64 = 946_684_800_000_000;
 /// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours where a zone is confused.
 const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
 /// 2100-01-01, milliseconds: safely inside what ClickHouse's DateTime and Date hold (2106 and 2149).

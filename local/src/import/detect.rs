@@ -4,6 +4,7 @@
 //! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
 
 use super::fields::Fields;
+use super::foreign::Foreign;
 use super::header::{Header, HeaderError, is_time_name};
 use super::lines::{LINE_BYTES_MAX, trim_line};
 use super::mapping::{Format, Mapping, SourceName};
@@ -13,40 +14,6 @@ use super::parser::{Parser, starts_with_field};
 
 /// How many bytes of a file are looked at: as many as its first line may have.
 pub const HEAD_BYTES: usize = LINE_BYTES_MAX;
-
-/// Files that people have and that are not text: their first bytes, what they are, and what makes text of them.
-const FOREIGN: [(&[u8], &str, &str); 6] = [
-    (
-        b"\x28\xb5\x2f\xfd",
-        "packed with zstd",
-        "unpack it: `zstd -dc FILE | horolog import … -`",
-    ),
-    (
-        b"\xfd7zXZ",
-        "packed with xz",
-        "unpack it: `xz -dc FILE | horolog import … -`",
-    ),
-    (
-        b"BZh",
-        "packed with bzip2",
-        "unpack it: `bzip2 -dc FILE | horolog import … -`",
-    ),
-    (
-        b"PK\x03\x04",
-        "a zip archive or an Excel workbook",
-        "unpack it, or save it as CSV",
-    ),
-    (
-        b"\xff\xfe",
-        "UTF-16",
-        "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`",
-    ),
-    (
-        b"\xfe\xff",
-        "UTF-16",
-        "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`",
-    ),
-];
 
 /// How a file is read.
 #[derive(Debug)]
@@ -91,16 +58,13 @@ pub enum DetectError {
         "it is what `aws cloudtrail lookup-events` prints; its events are `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
     )]
     LookupEvents,
-    /// Known by its first bytes, and to be made text by another program first.
-    #[error("it is {what}; {remedy}")]
-    Foreign {
-        /// What it is.
-        what: &'static str,
-        /// What to do.
-        remedy: &'static str,
-    },
+    /// To be made text by another program first.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// Lines that only old programs for Macintosh write.
-    #[error("its lines end with a carriage return alone; `tr '\\r' '\\n' < FILE | horolog import … -`")]
+    #[error(
+        "its lines end with a carriage return alone; `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+    )]
     CarriageReturns,
     /// The first line of a CSV file is not text.
     #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
@@ -121,8 +85,8 @@ pub enum DetectError {
 
 /// Decides how to read a file that begins with `head`.
 pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan, DetectError> {
-    if let Some((_, what, remedy)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
-        return Err(DetectError::Foreign { what, remedy });
+    if let Some(foreign) = Foreign::find(head) {
+        return Err(foreign.into());
     }
     let first = head
         .iter()
@@ -357,7 +321,7 @@ mod tests {
             "there is no time column; name it with --time-column: the columns are _time, value"
         );
         let packed = plan(b"\x28\xb5\x2f\xfdxyz", &source("a/b"), &mapping(&[])).unwrap_err();
-        assert!(packed.to_string().contains("zstd -dc"), "{packed}");
+        assert!(packed.to_string().contains("zstd -d"), "{packed}");
         assert_eq!(
             detect("time;value\n1;2\n", &[]),
             Err(DetectError::Separator("semicolons"))

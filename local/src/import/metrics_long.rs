@@ -11,7 +11,7 @@ use super::fields::Fields;
 use super::header::{Header, HeaderError, Role, is_time_name};
 use super::mapping::{ImportedType, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
-use super::timestamp::parse_micros;
+use super::timestamp::time_of;
 
 /// Parses the lines of a file with a sample a line.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl MetricsLong {
         if !self.roles.is_empty() || !self.labels.is_empty() {
             self.sample.clone_from(&self.common);
         }
-        self.sample.time = parse_micros(time).ok_or_else(|| Skip::Time { text: excerpt(time) })?;
+        self.sample.time = time_of("time", time)?;
         self.sample.value = value.parse().map_err(|_| Skip::Number {
             column: "value".to_owned(),
             text: excerpt(value),
@@ -244,7 +244,7 @@ time,metric_name,type,service,unit,host,value
     #[test]
     fn what_is_no_sample_is_skipped_with_its_reason() {
         let output = read(
-            "time,metric,metric_type,value\n1,,,1\n1,m,summary,1\n1,m,,\n1,m,,x\nnoon,m,,1\n1,m,1\n",
+            "time,metric,metric_type,value\n1,,,1\n1,m,summary,1\n1,m,,\n1,m,,x\nnoon,m,,1\n,m,,1\n1,m,1\n",
             &[],
         );
         let reasons: Vec<&str> = output.skips.iter().map(Skip::reason).collect();
@@ -256,6 +256,7 @@ time,metric_name,type,service,unit,host,value
                 "empty cell",
                 "no number",
                 "no time",
+                "missing field",
                 "wrong number of columns"
             ]
         );

@@ -11,7 +11,7 @@ use super::fields::Fields;
 use super::header::{Header, HeaderError, is_time_name};
 use super::mapping::{Columns, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
-use super::timestamp::parse_micros;
+use super::timestamp::time_of;
 
 /// Lines after the header by which a column is found to be of numbers.
 pub const SAMPLED_LINES: usize = 100;
@@ -129,11 +129,9 @@ impl MetricsWide {
                 found: self.fields.len(),
             });
         }
-        let time_text = self.fields.get(self.time);
-        let Some(time) = parse_micros(time_text) else {
-            return output.skip(Skip::Time {
-                text: excerpt(time_text),
-            });
+        let time = match time_of("time", self.fields.get(self.time)) {
+            Ok(time) => time,
+            Err(skip) => return output.skip(skip),
         };
         let time = time - time.rem_euclid(1_000);
         for series in &mut self.series {

@@ -11,6 +11,7 @@ mod cloudtrail;
 pub mod detect;
 mod event_id;
 mod fields;
+mod foreign;
 mod header;
 mod json_documents;
 mod json_text;

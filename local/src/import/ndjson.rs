@@ -15,7 +15,7 @@ use super::event_id;
 use super::json_text::{embedded_document, text};
 use super::mapping::{Mapping, NdjsonKind};
 use super::output::{Output, Skip, excerpt};
-use super::timestamp::parse_micros;
+use super::timestamp::time_of;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
@@ -131,7 +131,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
     let value = text(line.value);
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        time: micros(line.time)?,
+        time: time_of("time", &text(line.time))?,
         metric_name: line.metric_name.ok_or(Skip::MissingField { field: "metric_name" })?,
         metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
@@ -161,7 +161,7 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     Ok(AuditEvent {
         event_id,
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        occurred_at: micros(line.occurred_at)?,
+        occurred_at: time_of("occurred_at", &text(line.occurred_at))?,
         user_id: line.user_id,
         team_id: line.team_id,
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
@@ -187,11 +187,6 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
 /// What the record says, else what the flag says.
 fn or_flag(own: Option<String>, flag: Option<&String>) -> String {
     own.or_else(|| flag.cloned()).unwrap_or_default()
-}
-
-fn micros(time: Option<&RawValue>) -> Result<i64, Skip> {
-    let time = text(time);
-    parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })
 }
 
 fn texts(map: BTreeMap<String, &RawValue>) -> BTreeMap<String, String> {
@@ -336,7 +331,8 @@ mod tests {
             (r#"{"metric_name":"m","time":1}"#, "missing field"),
             (r#"{"metric_name":"m","time":1,"value":null}"#, "missing field"),
             (r#"{"metric_name":"m","time":1,"value":"x"}"#, "no number"),
-            (r#"{"metric_name":"m","value":1}"#, "no time"),
+            (r#"{"metric_name":"m","value":1}"#, "missing field"),
+            (r#"{"metric_name":"m","value":1,"time":"noon"}"#, "no time"),
             (r#"{"metric_name":"m","time":1,"value":1,"valeu":2}"#, "malformed JSON"),
             (r#"{"action":"a","occurred_at":1,"status":"odd"}"#, "malformed JSON"),
         ] {

@@ -50,7 +50,7 @@ pub enum Skip {
         /// As in the line.
         found: usize,
     },
-    /// A time that is missing or in none of the forms that are read.
+    /// A time in none of the forms that are read.
     #[error("`{text}` is no time")]
     Time {
         /// As it stands there, cut to a readable length.

@@ -25,6 +25,8 @@ pub struct FileReport {
     pub expired_metrics: u64,
     /// Audit events older than what is kept.
     pub expired_audits: u64,
+    /// Records of a time before 2000, which the pipeline rejects.
+    pub too_early: u64,
     /// What did not become a record, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// What ended the file before its end.
@@ -71,6 +73,9 @@ impl FileReport {
         if expired > 0 {
             summary.push_str(&format!(" ({expired} too old to be kept)"));
         }
+        if self.too_early > 0 {
+            summary.push_str(&format!(" ({} before 2000, to be rejected)", self.too_early));
+        }
         if !self.skipped.is_empty() {
             let reasons: Vec<String> = self
                 .skipped
@@ -93,6 +98,7 @@ impl FileReport {
 /// Counts by kind, in words.
 pub fn sent(metrics: u64, audits: u64) -> String {
     match (metrics, audits) {
+        (0, 0) => "nothing".to_owned(),
         (metrics, 0) => format!("{metrics} metric samples"),
         (0, audits) => format!("{audits} audit events"),
         (metrics, audits) => format!("{metrics} metric samples and {audits} audit events"),
@@ -107,13 +113,14 @@ mod tests {
     fn a_summary_names_every_reason() {
         let mut report = FileReport::new("a.csv".to_owned());
         let hidden = ProgressBar::hidden();
-        (report.metrics, report.expired_metrics) = (3, 2);
+        assert_eq!(report.summary(), "a.csv: sent nothing");
+        (report.metrics, report.expired_metrics, report.too_early) = (4, 2, 1);
         report.skip(2, &Skip::EmptyCell, &hidden);
         report.skip(3, &Skip::EmptyCell, &hidden);
         report.skip(4, &Skip::NotUtf8, &hidden);
         assert_eq!(
             report.summary(),
-            "a.csv: sent 3 metric samples (2 too old to be kept), skipped 3 (empty cell 2, not UTF-8 1)"
+            "a.csv: sent 4 metric samples (2 too old to be kept) (1 before 2000, to be rejected), skipped 3 (empty cell 2, not UTF-8 1)"
         );
     }
 

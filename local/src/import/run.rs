@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use horolog_schemas::migrate::Retention;
-use horolog_schemas::{AuditEvent, MetricSample};
+use horolog_schemas::{AuditEvent, MetricSample, TIME_MIN_US};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::detect::Plan;
@@ -59,6 +59,7 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     let delivered = finish(&producer, &progress);
     progress.finish_and_clear();
     summarize(&reports, &kafka.bootstrap, started.elapsed());
+    warn_of_rejection(&reports);
     if let Some(kept) = kept {
         warn_of_age(&reports, &kept);
     }
@@ -134,9 +135,11 @@ impl Output for Sending<'_> {
         };
         match result {
             Ok(()) => {
-                let is_expired = sample.time.saturating_add(self.shift) < self.kept_since.metrics;
+                let time = sample.time.saturating_add(self.shift);
+                let (is_early, is_expired) = (time < TIME_MIN_US, time < self.kept_since.metrics);
                 self.report.metrics += 1;
-                self.report.expired_metrics += u64::from(is_expired);
+                self.report.too_early += u64::from(is_early);
+                self.report.expired_metrics += u64::from(is_expired && !is_early);
             }
             Err(error) => self.not_sent(error),
         }
@@ -145,8 +148,11 @@ impl Output for Sending<'_> {
     fn audit(&mut self, event: &AuditEvent) {
         match self.producer.audit(event) {
             Ok(()) => {
+                let time = event.occurred_at;
+                let (is_early, is_expired) = (time < TIME_MIN_US, time < self.kept_since.audits);
                 self.report.audits += 1;
-                self.report.expired_audits += u64::from(event.occurred_at < self.kept_since.audits);
+                self.report.too_early += u64::from(is_early);
+                self.report.expired_audits += u64::from(is_expired && !is_early);
             }
             Err(error) => self.not_sent(error),
         }
@@ -209,6 +215,14 @@ fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
         "sent {} to {bootstrap} in {seconds:.1} s ({rate:.0}/s), skipped {skipped}",
         sent(metrics, audits)
     );
+}
+
+/// What was sent is not what was stored.
+fn warn_of_rejection(reports: &[FileReport]) {
+    let too_early: u64 = reports.iter().map(|report| report.too_early).sum();
+    if too_early > 0 {
+        eprintln!("warning: {too_early} records are of a time before 2000: they go to the table rejected_records");
+    }
 }
 
 /// History that is gone a minute after it was imported is not what anybody wants.

@@ -7,8 +7,18 @@
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
 
+use super::output::{Skip, excerpt};
+
 /// Numbers up to here are seconds (the year 5138); a thousand times as many are milliseconds, and so on.
 const SECONDS_MAX: f64 = 1e11;
+
+/// Reads the time of a record, which stands in this field.
+pub fn time_of(field: &'static str, text: &str) -> Result<i64, Skip> {
+    if text.trim().is_empty() {
+        return Err(Skip::MissingField { field });
+    }
+    parse_micros(text).ok_or_else(|| Skip::Time { text: excerpt(text) })
+}
 
 /// Reads a time.
 pub fn parse_micros(text: &str) -> Option<i64> {

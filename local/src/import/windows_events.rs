@@ -13,7 +13,7 @@ use super::event_id;
 use super::json_text::{first_not_empty, text};
 use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
-use super::timestamp::parse_micros;
+use super::timestamp::time_of;
 
 /// The channel of the audit events, in lower case; the others (System, Sysmon, PowerShell) log how programs do.
 const CHANNEL: &str = "security";
@@ -63,7 +63,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
-        occurred_at: parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?,
+        occurred_at: time_of("TimeCreated", &time)?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),
         team_id: String::new(),
         service_id: (mapping.service.clone()).unwrap_or_else(|| first_not_empty(["Hostname", "Computer"].map(field))),
@@ -228,7 +228,10 @@ mod tests {
             event(r#""TimeCreated":"2022-08-18""#),
             Err(Skip::MissingField { field: "EventID" })
         );
-        assert_eq!(event(r#""EventID":1"#), Err(Skip::Time { text: String::new() }));
+        assert_eq!(
+            event(r#""EventID":1"#),
+            Err(Skip::MissingField { field: "TimeCreated" })
+        );
         assert_eq!(skip("[]").reason(), "malformed JSON");
         let nested = skip(r#"{"Event":{"System":{"EventID":7,"Channel":"Security"}}}"#);
         assert_eq!(nested, Skip::MissingField { field: "Channel" });

@@ -18,8 +18,8 @@ use self::outcome::{source, status};
 use super::event_id;
 use super::json_text::{document, first_not_empty, text};
 use super::mapping::Mapping;
-use super::output::{Skip, excerpt};
-use super::timestamp::parse_micros;
+use super::output::Skip;
+use super::timestamp::time_of;
 
 /// Fields that are in columns, or in metadata under names of ours. Of who did it (`userIdentity`) a column has only the name.
 const IN_COLUMNS: [&str; 14] = [
@@ -45,8 +45,10 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     if event.event_name.is_none() {
         return Err(Skip::MissingField { field: "eventName" });
     }
-    let time = first_not_empty([event.event_time, event.timestamp].map(text));
-    let occurred_at = parse_micros(&time).ok_or_else(|| Skip::Time { text: excerpt(&time) })?;
+    let occurred_at = time_of(
+        "eventTime",
+        &first_not_empty([event.event_time, event.timestamp].map(text)),
+    )?;
     let event_source = text(event.event_source);
     let aws_service = event_source.split('.').next().unwrap_or_default();
     let resource = event.resources.as_ref().and_then(|resources| resources.first());
@@ -238,7 +240,7 @@ mod tests {
             skip(r#"{"eventTime":"2023-07-10T11:42:44Z"}"#),
             Skip::MissingField { field: "eventName" }
         );
-        assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::Time { text: String::new() });
+        assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::MissingField { field: "eventTime" });
         for json in ["", "{", "[]", "7", r#"{"eventName":"N","userIdentity":7}"#] {
             assert_eq!(skip(json).reason(), "malformed JSON", "{json}");
         }

@@ -1,0 +1,80 @@
+//! Files that people have and that are not text in UTF-8: what they are, and what makes such text of them.
+//!
+//! Enters: the first bytes of a file. Leaves: the error that says so, or nothing. A packed file is to be unpacked beside itself, not
+//! into a pipe, since records of CSV are named after its file and folder.
+
+/// A file that another program has to make text of first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is {what}; {remedy}")]
+pub struct Foreign {
+    /// What it is.
+    what: &'static str,
+    /// What to do.
+    remedy: &'static str,
+}
+
+/// What begins with these bytes, and how it becomes text.
+const FOREIGN: [(&[u8], &str, &str); 6] = [
+    (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: `zstd -d FILE`"),
+    (b"\xfd7zXZ", "packed with xz", "unpack it: `xz -dk FILE`"),
+    (b"BZh", "packed with bzip2", "unpack it: `bzip2 -dk FILE`"),
+    (
+        b"PK\x03\x04",
+        "a zip archive or an Excel workbook",
+        "unpack it, or save it as CSV",
+    ),
+    (b"\xff\xfe", "UTF-16", UTF_16),
+    (b"\xfe\xff", "UTF-16", UTF_16),
+];
+const UTF_16: &str = "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
+                      file's and the folder's name";
+const UTF_16_LE: &str = "`iconv -f UTF-16LE -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
+                         file's and the folder's name";
+const UTF_16_BE: &str = "`iconv -f UTF-16BE -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
+                         file's and the folder's name";
+
+impl Foreign {
+    /// What a file is that begins with these bytes.
+    pub fn find(head: &[u8]) -> Option<Self> {
+        let known = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic));
+        let of = |what, remedy| Self { what, remedy };
+        match (known, head) {
+            (Some((_, what, remedy)), _) => Some(of(what, remedy)),
+            // Latin letters, digits or brackets; a text of UTF-8 has no zero.
+            (None, [1..=255, 0, 1..=255, 0, ..]) => Some(of("UTF-16", UTF_16_LE)),
+            (None, [0, 1..=255, 0, 1..=255, ..]) => Some(of("UTF-16", UTF_16_BE)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_told_with_its_remedy() {
+        let utf_16 = |bytes: fn(u16) -> [u8; 2]| "time,value\n".encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for (head, said) in [
+            (
+                b"\x28\xb5\x2f\xfdxyz".to_vec(),
+                "packed with zstd; unpack it: `zstd -d FILE`",
+            ),
+            (utf_16(u16::to_le_bytes), "iconv -f UTF-16LE "),
+            (utf_16(u16::to_be_bytes), "iconv -f UTF-16BE "),
+            (
+                [b"\xff\xfe", &utf_16(u16::to_le_bytes)[..]].concat(),
+                "iconv -f UTF-16 ",
+            ),
+        ] {
+            let found = Foreign::find(&head).map(|foreign| foreign.to_string());
+            assert!(
+                found.as_ref().is_some_and(|words| words.contains(said)),
+                "{said}: {found:?}"
+            );
+        }
+        for text in ["", "t", "time,value\n", "{}", "é"] {
+            assert_eq!(Foreign::find(text.as_bytes()), None, "{text}");
+        }
+    }
+}
