@@ -148,21 +148,22 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
     let Head { header, rest, .. } = Head::read(head, mapping)?;
     let time = match header.time(mapping.time_column.as_deref()) {
         Ok(time) if header.cells.len() > 1 => time,
-        Err(error @ HeaderError::NamedTime { .. }) => return Err(MetricsWideError::from(error).into()),
+        Err(error @ HeaderError::Named { .. }) => return Err(MetricsWideError::from(error).into()),
         Err(no_time) if header.cells.len() > 1 => return Err(MetricsWideError::from(no_time).into()),
         _ => return Err(separator(&header).map_or(DetectError::Unknown, DetectError::Separator)),
     };
     Ok(match header.value() {
         Some(_) if header.cells.len() == 2 => Format::MetricsCsv,
-        Some(value) if mapping.columns.is_none() && is_long(&header, rest, time, value) => Format::MetricsLong,
+        Some(value) if mapping.columns.is_none() && is_long(&header, rest, time, value, mapping) => Format::MetricsLong,
         _ => Format::MetricsWide,
     })
 }
 
 /// Whether the columns beside time and value say what the value is of: one names the metric, or none of them holds a number.
-fn is_long(header: &Header, rest: &[u8], time: usize, value: usize) -> bool {
+fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
     let texts = text_columns(header.cells.len(), first_lines(rest), &mut Fields::default());
-    let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name);
+    let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
+    let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name) && !is_service(name);
     header.has_metric()
         || (header.cells.iter().zip(&texts).enumerate())
             .filter(|(cell, (name, _))| is_other(*cell, name))
@@ -346,6 +347,14 @@ mod tests {
         );
         let error = detect("Source,Target\na,b\n", &["--format", "metrics-wide"]).unwrap_err();
         assert!(error.to_string().contains("--time-column"));
+    }
+
+    #[test]
+    fn a_column_of_numbers_that_is_named_as_the_service_is_no_series() {
+        assert_eq!(
+            detect("time,sensor,value\n1,17,2\n", &["--service-column", "sensor"]).unwrap(),
+            "metrics-long, metric `cpu`, the service has a column"
+        );
     }
 
     #[test]

@@ -68,9 +68,11 @@ pub struct Header {
 /// Why a header does not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The column of `--time-column` is not there.
-    #[error("there is no column `{wanted}` (--time-column); the columns are {}", found.join(", "))]
-    NamedTime {
+    /// The column that a flag names is not there.
+    #[error("there is no column `{wanted}` ({flag}); the columns are {}", found.join(", "))]
+    Named {
+        /// The flag.
+        flag: &'static str,
         /// What the flag said.
         wanted: String,
         /// What there is.
@@ -97,15 +99,7 @@ impl Header {
     /// The index of the time column.
     pub fn time(&self, named: Option<&str>) -> Result<usize, HeaderError> {
         if let Some(wanted) = named {
-            let is_wanted = |cell: &String| cell == wanted;
-            return self
-                .cells
-                .iter()
-                .position(is_wanted)
-                .ok_or_else(|| HeaderError::NamedTime {
-                    wanted: wanted.to_owned(),
-                    found: self.cells.clone(),
-                });
+            return self.named("--time-column", wanted);
         }
         TIME_NAMES
             .iter()
@@ -120,9 +114,21 @@ impl Header {
         self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("value"))
     }
 
-    /// The index of a pod or service column.
-    pub fn service(&self) -> Option<usize> {
-        self.cells.iter().position(|cell| Role::of(cell) == Some(Role::Service))
+    /// The index of the column that says the service, named or by its name; none where there is none by its name.
+    pub fn service(&self, named: Option<&str>) -> Result<Option<usize>, HeaderError> {
+        match named {
+            Some(wanted) => self.named("--service-column", wanted).map(Some),
+            None => Ok((self.cells.iter()).position(|cell| Role::of(cell) == Some(Role::Service))),
+        }
+    }
+
+    fn named(&self, flag: &'static str, wanted: &str) -> Result<usize, HeaderError> {
+        let is_wanted = |cell: &String| cell == wanted;
+        (self.cells.iter().position(is_wanted)).ok_or_else(|| HeaderError::Named {
+            flag,
+            wanted: wanted.to_owned(),
+            found: self.cells.clone(),
+        })
     }
 
     /// The index of a column `type` that is not the type of metrics: it has values in the first lines, and none of them is one.
@@ -164,7 +170,8 @@ mod tests {
         let header = Header::new("TimeStamp,Time,pod_name,VALUE");
         assert_eq!(header.time(None), Ok(1));
         assert_eq!(header.time(Some("TimeStamp")), Ok(0));
-        assert_eq!(header.service(), Some(2));
+        assert_eq!(header.service(None), Ok(Some(2)));
+        assert_eq!(header.service(Some("VALUE")), Ok(Some(3)));
         assert_eq!(header.value(), Some(3));
     }
 
@@ -187,6 +194,14 @@ mod tests {
                 .to_string()
                 .contains("--time-column: the columns are Source, Target")
         );
-        assert!(header.time(Some("ts")).unwrap_err().to_string().contains("`ts`"));
+        assert!(
+            header
+                .time(Some("ts"))
+                .unwrap_err()
+                .to_string()
+                .contains("`ts` (--time-column)")
+        );
+        let error = header.service(Some("app")).unwrap_err().to_string();
+        assert!(error.contains("`app` (--service-column)"), "{error}");
     }
 }

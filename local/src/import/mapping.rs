@@ -95,10 +95,13 @@ pub struct Mapping {
     /// The tenant of the records; records that name a tenant keep theirs.
     #[arg(long, default_value = "demo", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub tenant: String,
-    /// service_id [default: a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail,
+    /// service_id [default: the column of --service-column, a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail,
     /// the computer for events of Windows].
     #[arg(long)]
     pub service: Option<String>,
+    /// Header of the column of CSV that says the service [default: a pod or service column].
+    #[arg(long, conflicts_with = "service")]
+    pub service_column: Option<String>,
     /// environment of metrics that name none.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,

@@ -54,14 +54,20 @@ impl MetricsLong {
         let found = || header.cells.clone();
         let value = (header.value().filter(|&value| value != time))
             .ok_or_else(|| MetricsLongError::Value { found: found() })?;
+        let service = header.service(mapping.service_column.as_deref())?;
         let other_type = header.other_type(first_lines);
+        let role = |cell: usize, name: &str| match Role::of(name) {
+            _ if service == Some(cell) => Some(Role::Service),
+            Some(Role::Service) => None,
+            role => role.filter(|_| other_type != Some(cell)),
+        };
         let mut roles: Vec<(usize, Role)> = Vec::new();
         let mut labels = Vec::new();
         for (cell, name) in header.cells.iter().enumerate() {
             if cell == time || cell == value || is_time_name(name) {
                 continue;
             }
-            match Role::of(name).filter(|_| other_type != Some(cell)) {
+            match role(cell, name) {
                 // The first of two columns with the same meaning has it, the other one is told as it is called.
                 Some(role) if !roles.iter().any(|(_, taken)| *taken == role) => roles.push((cell, role)),
                 _ if name.is_empty() => {}
@@ -261,6 +267,16 @@ time,metric_name,type,service,unit,host,value
             ]
         );
         assert!(output.metrics.is_empty());
+    }
+
+    #[test]
+    fn a_flag_names_the_column_of_the_service() {
+        let text = "time,service,app,value\n1,s,shop,2\n";
+        let sample = read(text, &["--service-column", "app"]).metrics.remove(0);
+        assert_eq!(
+            (sample.service_id.as_str(), sample.labels["service"].as_str()),
+            ("shop", "s")
+        );
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl MetricsWide {
         mapping: &Mapping,
     ) -> Result<Self, MetricsWideError> {
         let time = header.time(mapping.time_column.as_deref())?;
-        let service_column = header.service().filter(|&cell| cell != time);
+        let service_column = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
         let columns = columns(service_column.is_some(), mapping)?;
         let mut fields = Fields::default();
         let texts = text_columns(header.cells.len(), first_lines, &mut fields);
@@ -333,6 +333,18 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
             ),
             ("mem", "load")
         );
+    }
+
+    #[test]
+    fn a_flag_names_the_column_of_the_service_also_one_of_numbers() {
+        let output = read(
+            "time,pod,sensor,load\n1,p,17,2\n",
+            &mapping(&["--service-column", "sensor"]),
+        );
+        let found: Vec<_> = (output.metrics.iter())
+            .map(|s| (s.service_id.as_str(), s.metric_name.as_str(), s.labels["pod"].as_str()))
+            .collect();
+        assert_eq!(found, [("17", "load", "p")]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ A file may be plain or packed with gzip; - is the standard input. Times are RFC 
 Lines of CSV before the header that are empty or begin with # are passed over. A field in quotes cannot hold a line break: such a \
 line is skipped, and told.
 
-Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id) every other column of numbers is a \
+Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
 --columns. Columns of text become labels.
 
