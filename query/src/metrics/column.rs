@@ -134,14 +134,25 @@ impl Measure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Words<T>(pub Vec<T>);
 
-impl<'de, T: Deserialize<'de> + Ord> Deserialize<'de> for Words<T> {
+/// What such a list is of.
+pub trait Word: for<'de> Deserialize<'de> + Ord {
+    /// What may be named and is told anyway.
+    const TOLD_ANYWAY: &'static [&'static str] = &[];
+}
+
+impl Word for KeyColumn {}
+impl Word for Measure {
+    const TOLD_ANYWAY: &'static [&'static str] = &["count", "late_count"];
+}
+
+impl<'de, T: Word> Deserialize<'de> for Words<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let given = Vec::<String>::deserialize(deserializer)?;
         let words = given
             .iter()
             .flat_map(|text| text.split(','))
             .map(str::trim)
-            .filter(|word| !word.is_empty());
+            .filter(|word| !word.is_empty() && !T::TOLD_ANYWAY.contains(word));
         let parse = |word: &str| {
             let word: StringDeserializer<ValueError> = word.to_owned().into_deserializer();
             T::deserialize(word).map_err(D::Error::custom)
@@ -158,6 +169,18 @@ mod tests {
     use utoipa::PartialSchema;
 
     use super::*;
+
+    #[test]
+    fn a_count_may_be_asked_for_and_is_told_anyway() {
+        let measures = |json| serde_json::from_str::<Words<Measure>>(json).map(|words| words.0);
+        assert_eq!(
+            measures(r#"["p99,count", "avg"]"#).unwrap(),
+            [Measure::Avg, Measure::P99]
+        );
+        assert_eq!(measures(r#"["count"]"#).unwrap(), []);
+        assert!(measures(r#"["counts"]"#).is_err());
+        assert!(serde_json::from_str::<Words<KeyColumn>>(r#"["count"]"#).is_err());
+    }
 
     #[test]
     fn metric_types_are_those_of_the_records() {
