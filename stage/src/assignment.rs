@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::clock::now_ms;
-use crate::delivery::{Delivered, DeliveryError};
+use crate::delivery::Delivered;
+use crate::inserts::DeliveryError;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::partition::{Partition, Wanted};
 use crate::range::PartitionId;

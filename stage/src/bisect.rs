@@ -5,8 +5,8 @@
 use arrow::array::RecordBatch;
 
 use crate::crash;
-use crate::delivery::{Delivery, DeliveryError, fatal};
-use crate::inserts::{Batch, Failed};
+use crate::delivery::Delivery;
+use crate::inserts::{Batch, DeliveryError, Failed, fatal};
 use crate::read_back;
 use crate::stage::{Block, Prepared};
 

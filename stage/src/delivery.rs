@@ -11,14 +11,13 @@ use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
 use crate::crash;
-use crate::inserts::{Batch, Inserts};
+use crate::inserts::{Batch, DeliveryError, Inserts};
 use crate::intent::Intent;
 use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
-use crate::store::StoreError;
 use crate::turn::Turn;
 
 /// How a batch came to be.
@@ -55,17 +54,6 @@ pub struct Delivered {
     pub end: i64,
     /// The partition's watermark after it, ms since 1970.
     pub watermark_ms: i64,
-}
-
-/// Why a batch is not delivered.
-#[derive(Debug, thiserror::Error)]
-pub enum DeliveryError {
-    /// The partition is no longer ours; its next owner recovers the batch.
-    #[error("the partition was taken away")]
-    Revoked,
-    /// Neither a retry nor rejecting records can help.
-    #[error("{0}")]
-    Stopped(String),
 }
 
 /// Where batches are delivered to.
@@ -262,11 +250,6 @@ impl Delivery {
 pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, now_ms: i64, allowed_lateness_ms: i64) -> i64 {
     let reached = high_time_ms.map_or(before_ms, |high| high - allowed_lateness_ms);
     before_ms.max(reached).min(now_ms - allowed_lateness_ms)
-}
-
-/// An error that stops the partition.
-pub fn fatal(error: StoreError) -> DeliveryError {
-    DeliveryError::Stopped(error.to_string())
 }
 
 #[cfg(test)]

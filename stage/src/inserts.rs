@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
-use crate::delivery::DeliveryError;
 use crate::lease::Lease;
 use crate::ledger::{self, LedgerRow};
 use crate::metrics::{ClassLabel, Metrics, TableLabel};
@@ -51,6 +50,22 @@ pub enum Failed {
     Content(String),
     /// A retry cannot help.
     Fatal(String),
+}
+
+/// Why a batch is not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The partition is no longer ours; its next owner recovers the batch.
+    #[error("the partition was taken away")]
+    Revoked,
+    /// Neither a retry nor rejecting records can help.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// An error that stops the partition.
+pub fn fatal(error: StoreError) -> DeliveryError {
+    DeliveryError::Stopped(error.to_string())
 }
 
 impl From<Failed> for DeliveryError {

@@ -35,6 +35,7 @@ mod requirements;
 mod resolve;
 pub mod retry;
 mod run;
+mod run_options;
 pub mod settings;
 #[cfg(test)]
 mod simulation;
@@ -45,4 +46,5 @@ pub mod telemetry;
 mod turn;
 mod write_epoch;
 
-pub use run::{RunError, RunOptions, run, terminated};
+pub use run::{run, terminated};
+pub use run_options::{RunError, RunOptions};

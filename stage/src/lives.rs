@@ -8,20 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::plan::Life;
 use crate::range::PartitionId;
 use crate::store::{Store, StoreError, classify};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(15);
-
-/// A life of a log, as another stage has entered it in the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life {
-    /// Its number.
-    pub log_epoch: u32,
-    /// Where it begins there. What is before that offset is the same log in the life before.
-    pub start: i64,
-}
 
 /// The newest lives after the first that other stages have entered in the ledger, shared.
 #[derive(Debug, Clone, Default)]

@@ -22,7 +22,6 @@
 //! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
 
 use crate::intent::{Committed, Intent};
-use crate::lives::Life;
 
 /// The end of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +44,15 @@ pub struct Begun {
     pub start: i64,
     /// With what it was made.
     pub intent: Intent,
+}
+
+/// A life of a log, as another stage has entered it in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Its number.
+    pub log_epoch: u32,
+    /// Where it begins there. What is before that offset is the same log in the life before.
+    pub start: i64,
 }
 
 /// What is known about a partition when it is assigned.

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::clock::now_ms;
-use crate::delivery::{Delivery, DeliveryError, fatal};
-use crate::inserts::Batch;
+use crate::delivery::Delivery;
+use crate::inserts::{Batch, DeliveryError, fatal};
 use crate::metrics::ClassLabel;
 use crate::range::Range;
 use crate::read_back;

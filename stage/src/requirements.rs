@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
+use crate::ledger;
 use crate::probe::Probe;
-use crate::run::{RunError, RunOptions};
-use crate::store::Store;
+use crate::run_options::{RunError, RunOptions};
+use crate::store::{Store, StoreError, classify};
 
 /// The tables are as this release expects them; gives the life of a lease by their constraints.
 pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
@@ -26,6 +27,24 @@ pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Durat
     let lease_s = store.lease_s().await.map_err(|error| refused(error.to_string()))?;
     options.delivery.check_lease(lease_s)?;
     Ok(Duration::from_secs(lease_s))
+}
+
+impl Store {
+    /// Whether the tables are replicated, which `clickhouse.quorum` has to agree with.
+    pub async fn quorum_fits(&self) -> Result<bool, StoreError> {
+        let query =
+            "select engine like 'Replicated%' from system.tables where database = currentDatabase() and name = ?";
+        let replicated = self.client.query(query).bind(ledger::TABLE).fetch_one::<u8>().await;
+        Ok((replicated.map_err(classify)? != 0) == self.quorum)
+    }
+
+    /// Life of a lease by the tables' constraint, seconds.
+    async fn lease_s(&self) -> Result<u64, StoreError> {
+        let query = "select toUInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
+             from system.tables where database = currentDatabase() and name = ?";
+        let lease = self.client.query(query).bind(ledger::TABLE).fetch_one::<u64>();
+        lease.await.map_err(classify)
+    }
 }
 
 /// All topics exist and keep their records; gives the cluster's identifier, which is part of every token.

@@ -54,7 +54,8 @@ pub struct Store {
     inserts: Client,
     send_timeout: Duration,
     insert_timeout: Duration,
-    quorum: bool,
+    /// Whether an insert waits for most of the replicas.
+    pub(crate) quorum: bool,
 }
 
 impl Store {
@@ -102,27 +103,6 @@ impl Store {
             self.client.query(&statement).execute().await.map_err(classify)?;
         }
         Ok(())
-    }
-
-    /// Whether the tables are replicated, which `clickhouse.quorum` has to agree with.
-    pub async fn quorum_fits(&self) -> Result<bool, StoreError> {
-        let query =
-            "select engine like 'Replicated%' from system.tables where database = currentDatabase() and name = ?";
-        let replicated = self
-            .client
-            .query(query)
-            .bind(crate::ledger::TABLE)
-            .fetch_one::<u8>()
-            .await;
-        Ok((replicated.map_err(classify)? != 0) == self.quorum)
-    }
-
-    /// Life of a lease by the tables' constraint, seconds.
-    pub async fn lease_s(&self) -> Result<u64, StoreError> {
-        let query = "select toUInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
-             from system.tables where database = currentDatabase() and name = ?";
-        let lease = self.client.query(query).bind(crate::ledger::TABLE).fetch_one::<u64>();
-        lease.await.map_err(classify)
     }
 
     /// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
