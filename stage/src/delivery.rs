@@ -159,7 +159,7 @@ impl Delivery {
         // An engine that died between remembering a token and naming the part takes the next attempt for a repetition.
         let (rows, rejected) = match how {
             How::Fresh if !batch.is_doubted() => counts,
-            How::Fresh | How::Repeat | How::Fill => self.verify(batch, made).await?.unwrap_or(counts),
+            How::Fresh | How::Repeat | How::Fill => self.repair(batch, made).await?.unwrap_or(counts),
         };
         let made = Prepared {
             rows,

@@ -9,7 +9,7 @@ use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
 use serde::Deserialize;
 
-use crate::ledger::{self, Tail};
+use crate::ledger::{self, KnownEnd};
 use crate::lives;
 use crate::plan::{Begun, Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
@@ -69,15 +69,15 @@ impl Questions<'_> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
-        let tail = ledger::read_tail(self.store, self.stage, self.id).await?;
+        let known = ledger::read_known_end(self.store, self.stage, self.id).await?;
 
-        let log_epoch = known_epoch(committed, tail.as_ref().map(|tail| tail.log_epoch));
-        let of_ledger = tail.as_ref().filter(|tail| tail.log_epoch == log_epoch);
+        let log_epoch = known_epoch(committed, known.as_ref().map(|known| known.log_epoch));
+        let of_ledger = known.as_ref().filter(|known| known.log_epoch == log_epoch);
         let last_row = self
-            .last_row(log_epoch, committed.map(|c| c.offset), of_ledger.map(|tail| tail.end))
+            .last_row(log_epoch, committed.map(|c| c.offset), of_ledger.map(|known| known.end))
             .await?;
         let begun = match self.tables.is_empty() {
-            true => self.begun(log_epoch, tail.as_ref()).await?,
+            true => self.begun(log_epoch, known.as_ref()).await?,
             false => None,
         };
 
@@ -85,7 +85,7 @@ impl Questions<'_> {
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
         let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
-        let (bounds, ledger) = self.ask(move |probe, id| of_log(probe, id, tail.as_ref())).await?;
+        let (bounds, ledger) = self.ask(move |probe, id| of_log(probe, id, known.as_ref())).await?;
         let mut facts = Facts {
             committed,
             ledger,
@@ -185,10 +185,10 @@ impl Questions<'_> {
     }
 
     /// The batch that was begun behind the ledger's end.
-    async fn begun(&self, log_epoch: u32, tail: Option<&Tail>) -> Result<Option<Begun>, StoreError> {
-        let end = tail
-            .filter(|tail| tail.log_epoch == log_epoch)
-            .map_or(0, |tail| tail.end);
+    async fn begun(&self, log_epoch: u32, known: Option<&KnownEnd>) -> Result<Option<Begun>, StoreError> {
+        let end = known
+            .filter(|known| known.log_epoch == log_epoch)
+            .map_or(0, |known| known.end);
         ledger::read_begun(self.store, self.stage, self.id, log_epoch, end).await
     }
 
@@ -225,15 +225,19 @@ impl Questions<'_> {
 /// What the log is right now, and the last record that the ledger knows in it. Blocks.
 ///
 /// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
-fn of_log(probe: &Probe, id: &PartitionId, tail: Option<&Tail>) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
+fn of_log(
+    probe: &Probe,
+    id: &PartitionId,
+    known: Option<&KnownEnd>,
+) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
     let bounds = probe.bounds(id)?;
-    let record = tail.and_then(|tail| tail.record);
+    let record = known.and_then(|known| known.record);
     let readable = record.filter(|(end, _)| (bounds.start..bounds.end).contains(&(end - 1)));
     let matches = match readable {
         Some((end, mark)) => Some(probe.record_at(id, end - 1)? == Some(mark)),
         None => None,
     };
-    Ok((bounds, tail.map(|tail| tail.fact(matches))))
+    Ok((bounds, known.map(|known| known.fact(matches))))
 }
 
 /// The newest row of a life of a log.

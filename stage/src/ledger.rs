@@ -185,7 +185,7 @@ impl StoredInGap {
 
 /// The end of what the ledger knows of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail {
+pub struct KnownEnd {
     /// Newest life of the log.
     pub log_epoch: u32,
     /// Offset after the last that is surely stored, or lost, in this life.
@@ -197,7 +197,7 @@ pub struct Tail {
     pub record: Option<(i64, RecordMark)>,
 }
 
-impl Tail {
+impl KnownEnd {
     /// As a fact for the plan; `tail_matches`: whether the log has `record` where it was.
     pub fn fact(&self, tail_matches: Option<bool>) -> LedgerEnd {
         LedgerEnd {
@@ -210,7 +210,7 @@ impl Tail {
 }
 
 /// Reads the end of a partition. A gap, and the beginning of a life, hold no record: what was read last stands in a row before them.
-pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Tail>, StoreError> {
+pub async fn read_known_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<KnownEnd>, StoreError> {
     let newest = store
         .client
         .query(
@@ -227,7 +227,7 @@ pub async fn read_tail(store: &Store, stage: &str, id: &PartitionId) -> Result<O
     let Some((log_epoch, end, watermark_ms)) = newest else {
         return Ok(None);
     };
-    Ok(Some(Tail {
+    Ok(Some(KnownEnd {
         log_epoch,
         end,
         watermark_ms,

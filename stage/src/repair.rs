@@ -48,8 +48,8 @@ impl Delivery {
         Ok((made.rows, made.rejected))
     }
 
-    /// Reads a recovered range back until each of its records is stored once; gives what is stored of rows and rejected.
-    pub async fn verify(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
+    /// Reads a recovered range back and mends it until each of its records is stored once; gives what is stored of rows and rejected.
+    pub async fn repair(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
         let tables = self.stage.tables_by_offset(&batch.range.id.topic);
         if tables.is_empty() {
             return Ok(None);
