@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::connection::Connection;
 use horolog_stage::probe::Probe;
-use horolog_stage::range::{Filling, Range, raw_record};
+use horolog_stage::range::{Filling, PartitionId, Range, raw_record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cut::{Log, Position};
+use crate::cut::Position;
 use crate::tool_error::ToolError;
 
 /// How long the broker may send nothing in the middle of a partition.
@@ -37,7 +37,7 @@ impl Broker {
     }
 
     /// The records of `log` from `start` on, before `end`. Offsets without a record are passed over.
-    pub fn read(&self, log: &Log, start: Position, end: i64) -> Result<Range, ToolError> {
+    pub fn read(&self, log: &PartitionId, start: Position, end: i64) -> Result<Range, ToolError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&log.topic, log.partition, Offset::Offset(start.offset))?;
         self.consumer.assign(&list)?;
@@ -48,7 +48,7 @@ impl Broker {
         Ok(filling.close(log, start.log_epoch, end))
     }
 
-    fn fill(&self, filling: &mut Filling, log: &Log, end: i64) -> Result<(), ToolError> {
+    fn fill(&self, filling: &mut Filling, log: &PartitionId, end: i64) -> Result<(), ToolError> {
         let mut heard = Instant::now();
         let mut last_error = None;
         while filling.next() < end {

@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 
 use horolog_schemas::migrate::literal;
-
-pub use horolog_stage::range::PartitionId as Log;
+use horolog_stage::range::PartitionId;
 
 /// A place in the log of a partition, over all its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,21 +20,21 @@ pub struct Position {
 
 /// A position in every log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cut(BTreeMap<Log, Position>);
+pub struct Cut(BTreeMap<PartitionId, Position>);
 
 impl Cut {
     /// The cut's position in a log.
-    pub fn get(&self, log: &Log) -> Option<Position> {
+    pub fn get(&self, log: &PartitionId) -> Option<Position> {
         self.0.get(log).copied()
     }
 
     /// Sets the position in a log.
-    pub fn set(&mut self, log: Log, position: Position) {
+    pub fn set(&mut self, log: PartitionId, position: Position) {
         self.0.insert(log, position);
     }
 
     /// All logs with their positions.
-    pub fn iter(&self) -> impl Iterator<Item = (&Log, Position)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&PartitionId, Position)> {
         self.0.iter().map(|(log, position)| (log, *position))
     }
 
@@ -47,12 +46,12 @@ impl Cut {
     }
 
     /// Whether a place lies before the cut.
-    pub fn is_before(&self, log: &Log, position: Position) -> bool {
+    pub fn is_before(&self, log: &PartitionId, position: Position) -> bool {
         self.get(log).is_some_and(|cut| position < cut)
     }
 
     /// Where `stored` has not come up to the cut: the logs with the cut's positions.
-    pub fn behind(&self, stored: &BTreeMap<Log, Position>) -> impl Iterator<Item = (&Log, Position)> {
+    pub fn behind(&self, stored: &BTreeMap<PartitionId, Position>) -> impl Iterator<Item = (&PartitionId, Position)> {
         self.iter()
             .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end))
     }
@@ -62,7 +61,7 @@ impl Cut {
     pub fn condition(&self, offset: &str) -> String {
         let of_topic = |topic: &str| {
             let logs: Vec<_> = self.0.iter().filter(|(log, _)| *log.topic == *topic).collect();
-            let list = |of: &dyn Fn(&Log, &Position) -> String| {
+            let list = |of: &dyn Fn(&PartitionId, &Position) -> String| {
                 let items: Vec<String> = logs.iter().map(|(log, position)| of(log, position)).collect();
                 format!("[{}]", items.join(", "))
             };
@@ -94,8 +93,8 @@ pub fn client_literal(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn log(partition: i32) -> Log {
-        Log::new("metrics", partition)
+    fn log(partition: i32) -> PartitionId {
+        PartitionId::new("metrics", partition)
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::cut::Log;
+use horolog_stage::range::PartitionId;
+
 use crate::time_frame::{is_late, minute_of};
 
 /// A batch of the aggregate stage, as the ledger has it.
@@ -25,13 +26,13 @@ pub struct Batch {
 #[derive(Debug, Default)]
 pub struct LateBatches {
     /// By log and life: batches by offset.
-    logs: HashMap<(Log, u32), Vec<Batch>>,
+    logs: HashMap<(PartitionId, u32), Vec<Batch>>,
 }
 
 impl LateBatches {
     /// Of batches in any order.
-    pub fn new(batches: impl IntoIterator<Item = (Log, u32, Batch)>) -> Self {
-        let mut logs: HashMap<(Log, u32), Vec<Batch>> = HashMap::new();
+    pub fn new(batches: impl IntoIterator<Item = (PartitionId, u32, Batch)>) -> Self {
+        let mut logs: HashMap<(PartitionId, u32), Vec<Batch>> = HashMap::new();
         for (log, log_epoch, batch) in batches {
             logs.entry((log, log_epoch)).or_default().push(batch);
         }
@@ -47,7 +48,7 @@ impl LateBatches {
     }
 
     /// The batches of one life of a log.
-    pub fn of(&self, log: &Log, log_epoch: u32) -> &[Batch] {
+    pub fn of(&self, log: &PartitionId, log_epoch: u32) -> &[Batch] {
         self.logs.get(&(log.clone(), log_epoch)).map_or(&[], Vec::as_slice)
     }
 }

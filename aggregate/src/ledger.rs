@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use horolog_stage::completeness::{PROGRESS_OF_ALL_SQL, PartitionProgress};
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 use serde::Deserialize;
 
-use crate::cut::{Cut, Log, Position};
+use crate::cut::{Cut, Position};
 use crate::key::HOUR_S;
 use crate::late_batches::{Batch, LateBatches};
 use crate::scope::Scope;
@@ -22,13 +23,13 @@ pub const STORED: &str = "entry in ('batch', 'recovered')";
 /// Topic, partition, life of its log, offset.
 type Place = (String, i32, u32, i64);
 
-fn log_and_position((topic, partition, log_epoch, offset): Place) -> (Log, Position) {
-    (Log::new(topic, partition), Position { log_epoch, offset })
+fn log_and_position((topic, partition, log_epoch, offset): Place) -> (PartitionId, Position) {
+    (PartitionId::new(topic, partition), Position { log_epoch, offset })
 }
 
 /// Whose progress it is.
-pub fn log_of(row: &PartitionProgress) -> Log {
-    Log::new(row.kafka_topic.as_str(), row.kafka_partition)
+pub fn log_of(row: &PartitionProgress) -> PartitionId {
+    PartitionId::new(row.kafka_topic.as_str(), row.kafka_partition)
 }
 
 /// How far it is.
@@ -55,7 +56,7 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
 }
 
 /// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.
-pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
+pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let rows: Vec<Place> = store
         .client
@@ -71,7 +72,7 @@ pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<Log, Pos
 }
 
 /// Whether a batch of `log` was begun at or behind `end` and is not known to be stored.
-pub async fn is_begun(store: &Store, log: &Log, end: Position) -> Result<bool, ToolError> {
+pub async fn is_begun(store: &Store, log: &PartitionId, end: Position) -> Result<bool, ToolError> {
     let query = "select count() > 0 from batch_ledger final where stage = 'aggregate' and entry = 'begun' \
          and kafka_topic = ? and kafka_partition = ? and (log_epoch, start_offset) >= (?, ?)";
     let query = store.client.query(query).bind(&*log.topic).bind(log.partition);
@@ -79,7 +80,7 @@ pub async fn is_begun(store: &Store, log: &Log, end: Position) -> Result<bool, T
 }
 
 /// Where, in every log, the first batch with at least this write epoch begins.
-pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<Log, Position>, ToolError> {
+pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let rows: Vec<Place> = store
         .client
@@ -122,7 +123,7 @@ pub async fn raw_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTree
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourBatch {
     /// Its log.
-    pub log: Log,
+    pub log: PartitionId,
     /// Where it begins.
     pub start: Position,
     /// Offset after its last record.
@@ -152,7 +153,7 @@ pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<Hour
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let batch = |row: Found| HourBatch {
-        log: Log::new(row.kafka_topic, row.kafka_partition),
+        log: PartitionId::new(row.kafka_topic, row.kafka_partition),
         start: Position {
             log_epoch: row.log_epoch,
             offset: row.start_offset,
@@ -212,7 +213,7 @@ pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, T
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     Ok(LateBatches::new(rows.into_iter().map(|row| {
-        let log = Log::new(row.kafka_topic, row.kafka_partition);
+        let log = PartitionId::new(row.kafka_topic, row.kafka_partition);
         let batch = Batch {
             start: row.start_offset,
             end: row.end_offset,

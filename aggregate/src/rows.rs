@@ -11,8 +11,8 @@ use arrow::datatypes::{
     ArrowPrimitiveType, Float64Type, Int8Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
 };
 use arrow::error::ArrowError;
+use horolog_stage::range::PartitionId;
 
-use crate::cut::Log;
 use crate::key::hour_of;
 use crate::late_batches::{LateBatches, revised_at};
 use crate::samples::{Samples, SamplesError, column, text};
@@ -134,7 +134,7 @@ impl Rows {
             let batches = *logs.entry(place).or_insert_with(|| {
                 let topic = usize::try_from(place.0).ok().and_then(|position| topics.get(position));
                 topic.map_or(&[][..], |topic| {
-                    late_batches.of(&Log::new(topic.as_str(), place.1), place.2)
+                    late_batches.of(&PartitionId::new(topic.as_str(), place.1), place.2)
                 })
             });
             let revised_at = if batches.is_empty() {

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cut::{Log, Position};
+use horolog_stage::range::PartitionId;
+
+use crate::cut::Position;
 use crate::key::HOUR_S;
 use crate::ledger::HourBatch;
 use crate::scope::Scope;
@@ -25,7 +27,7 @@ pub enum Place {
     /// In `metrics`, in these hours; the end is exclusive.
     Hours(u32, u32),
     /// In a log, from here on, before an offset.
-    Offsets(Log, Position, i64),
+    Offsets(PartitionId, Position, i64),
 }
 
 impl Part {
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn neighbouring_batches_are_read_together() {
         let batch = |partition, start, end, records| HourBatch {
-            log: Log::new("metrics", partition),
+            log: PartitionId::new("metrics", partition),
             start: Position {
                 log_epoch: 1,
                 offset: start,

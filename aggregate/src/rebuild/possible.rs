@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use horolog_stage::clock::now_ms;
 use horolog_stage::incident::Incident;
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
 use super::register::Source;
 use crate::broker::Broker;
-use crate::cut::{Cut, Log};
+use crate::cut::Cut;
 use crate::key::HOUR_S;
 use crate::ledger::{self, HourBatch};
 use crate::overflow::OVERFLOW_METRIC;
@@ -91,7 +92,7 @@ async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), To
 
 /// Records whose offsets the log no longer has, by hour.
 pub fn missing_in_log(batches: &[HourBatch], cut: &Cut, broker: &Broker) -> Result<BTreeMap<u32, u64>, ToolError> {
-    let logs: BTreeSet<&Log> = batches.iter().map(|batch| &batch.log).collect();
+    let logs: BTreeSet<&PartitionId> = batches.iter().map(|batch| &batch.log).collect();
     let mut bounds = BTreeMap::new();
     for log in logs {
         let is_there = log.partition < broker.probe.partition_count(&log.topic)?;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use horolog_schemas::{Decoder, WriterSchemas};
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 use tokio::sync::mpsc;
 
 use super::plan::{Part, Place};
 use crate::broker::Broker;
-use crate::cut::{Cut, Log, Position, client_literal};
+use crate::cut::{Cut, Position, client_literal};
 use crate::key::hour_of;
 use crate::rows::{Rows, raw_columns};
 use crate::samples::Samples;
@@ -133,7 +134,7 @@ impl Reader {
 
     fn read_log(
         &self,
-        log: &Log,
+        log: &PartitionId,
         start: Position,
         end: i64,
         to: &mpsc::Sender<Result<Read, ToolError>>,

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::PartitionProgress;
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
 use crate::broker::Broker;
-use crate::cut::{Cut, Log, Position};
+use crate::cut::{Cut, Position};
 use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
@@ -40,7 +41,7 @@ pub struct Switch {
 struct Look {
     cut: Cut,
     /// Logs that have not switched, and why.
-    missing: BTreeMap<Log, &'static str>,
+    missing: BTreeMap<PartitionId, &'static str>,
 }
 
 impl Switch {
@@ -73,7 +74,7 @@ impl Switch {
             .map(|(log, _)| log);
         let which = moved
             .or_else(|| look.missing.keys().next())
-            .map(Log::to_string)
+            .map(PartitionId::to_string)
             .unwrap_or_default();
         Err(ToolError::Refused(format!(
             "{which} was added, made again or written under an older epoch while the rebuild ran: start it again"
@@ -87,9 +88,10 @@ impl Switch {
         let stored = ledger::stored_ends(&self.store, "aggregate").await?;
         let (count, stopped) = self.ask_broker().await?;
         let mut look = Look::default();
-        let own = (0..count).map(|partition| Log::new(self.topic.as_str(), partition));
-        let reported: BTreeMap<Log, &PartitionProgress> = progress.iter().map(|row| (log_of(row), row)).collect();
-        let logs: std::collections::BTreeSet<Log> = own.chain(reported.keys().cloned()).collect();
+        let own = (0..count).map(|partition| PartitionId::new(self.topic.as_str(), partition));
+        let reported: BTreeMap<PartitionId, &PartitionProgress> =
+            progress.iter().map(|row| (log_of(row), row)).collect();
+        let logs: std::collections::BTreeSet<PartitionId> = own.chain(reported.keys().cloned()).collect();
         for log in logs {
             let row = reported.get(&log).copied();
             let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(position_of);
@@ -121,7 +123,7 @@ impl Switch {
     /// Where a stage would go on that is started now; `stored` is the end of its ledger.
     async fn of_stopped(
         &self,
-        log: &Log,
+        log: &PartitionId,
         stored: Option<Position>,
     ) -> Result<Result<Position, &'static str>, ToolError> {
         let (broker, asked) = (self.broker.clone(), log.clone());
@@ -147,7 +149,7 @@ const NOTHING_READ: Position = Position {
     offset: 0,
 };
 
-fn say(missing: &BTreeMap<Log, &'static str>) -> String {
+fn say(missing: &BTreeMap<PartitionId, &'static str>) -> String {
     let mut words: Vec<String> = missing
         .iter()
         .take(3)

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use clickhouse::Row;
 use horolog_stage::intent::Committed;
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
 use crate::broker::Broker;
-use crate::cut::{Log, Position, client_literal};
+use crate::cut::{Position, client_literal};
 use crate::ledger;
 use crate::tool_error::ToolError;
 
@@ -118,10 +119,11 @@ pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Re
     Ok(findings)
 }
 
-async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Option<Committed>>, ToolError> {
+async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<PartitionId, Option<Committed>>, ToolError> {
     let (broker, topic) = (broker.clone(), topic.to_owned());
     let asked = tokio::task::spawn_blocking(move || {
-        let logs = (0..broker.probe.partition_count(&topic)?).map(|partition| Log::new(topic.as_str(), partition));
+        let logs =
+            (0..broker.probe.partition_count(&topic)?).map(|partition| PartitionId::new(topic.as_str(), partition));
         logs.map(|log| Ok((log.clone(), broker.probe.committed(&log)?)))
             .collect()
     });
@@ -130,13 +132,13 @@ async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Log, Opti
 
 /// Where the ledger of the newest life of each log begins; none for a life whose beginning is in the ledger: what is before it belongs to the life
 /// before, or is what an operator left out.
-async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<Log, Position>, ToolError> {
+async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger \
          where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap', 'epoch') \
          group by kafka_partition, log_epoch having countIf(entry = 'epoch') = 0 \
          order by kafka_partition, log_epoch desc limit 1 by kafka_partition";
     let rows: Vec<(i32, u32, i64)> = store.client.query(query).bind(stage).bind(topic).fetch_all().await?;
-    let start = |(partition, log_epoch, offset)| (Log::new(topic, partition), Position { log_epoch, offset });
+    let start = |(partition, log_epoch, offset)| (PartitionId::new(topic, partition), Position { log_epoch, offset });
     Ok(rows.into_iter().map(start).collect())
 }
 
