@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 use crate::delivery::Delivered;
 use crate::inserts::DeliveryError;
 use crate::metrics::{Metrics, PartitionLabels};
-use crate::partition::{Partition, Wanted};
+use crate::partition::{Batches, Partition, Wanted};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
@@ -237,7 +237,7 @@ impl Assignments {
         let now_ms = now_ms();
         let wanted = |slot: &Slot| {
             let active = self.held.get_mut(slot)?.active.as_mut()?;
-            Some((*slot, active.wanted_commit(false, now_ms)?))
+            Some((*slot, active.wanted_commit(Batches::OnlyFinish, now_ms)?))
         };
         slots.iter().filter_map(wanted).collect()
     }

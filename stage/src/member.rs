@@ -29,7 +29,7 @@ use crate::group::Group;
 use crate::http::Health;
 use crate::lives::Lives;
 use crate::metrics::Metrics;
-use crate::partition::{Completeness, Limits, Partition};
+use crate::partition::{Batches, Completeness, Limits, Partition};
 use crate::probe::Probe;
 use crate::range::{PartitionId, raw_record};
 use crate::resolve::Resolved;
@@ -136,7 +136,7 @@ impl Member {
             self.follow_suspicion();
             self.take_events();
             self.close_due_ranges();
-            self.commit_and_deliver(true);
+            self.commit_and_deliver(Batches::Begin);
             self.hold_back();
             self.watch_health();
             self.watch_log_ends();
@@ -314,8 +314,8 @@ impl Member {
         let deadline = Instant::now() + self.options.drain_deadline;
         let slots = self.group().assignments().slots();
         self.group().assignments().settle(&slots, deadline);
-        while !self.wanted_commits(false).is_empty() && Instant::now() < deadline {
-            self.commit_and_deliver(false);
+        while !self.wanted_commits(Batches::OnlyFinish).is_empty() && Instant::now() < deadline {
+            self.commit_and_deliver(Batches::OnlyFinish);
             if !self.doubts.is_empty() {
                 std::thread::sleep(IDLE_WAIT);
             }

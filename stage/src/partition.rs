@@ -47,6 +47,15 @@ const QUIET: Duration = Duration::from_millis(250);
 /// A range is large with this part of the rows that it may have.
 const LARGE: usize = 16;
 
+/// What may become of closed ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batches {
+    /// The next one may begin.
+    Begin,
+    /// Only what is under way is finished.
+    OnlyFinish,
+}
+
 /// A closed range that waits for its intent to be committed.
 struct Closed {
     range: Range,
@@ -194,10 +203,10 @@ impl Partition {
         delivering + self.filling.bytes() + self.closed.iter().map(|closed| closed.range.bytes()).sum::<usize>()
     }
 
-    /// The commit it wants: the end of what is delivered, the next intent, or both. Without `announce` no new batch begins.
+    /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
     /// No batch freezes a watermark that is ahead of the clock: one that was may have been set back since.
-    pub fn wanted_commit(&mut self, announce: bool, now_ms: i64) -> Option<Wanted> {
+    pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
             Phase::Delivered { end } => end,
@@ -205,8 +214,8 @@ impl Partition {
         };
         let watermark_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
         let write_epoch = self.write_epoch;
-        let announce = announce && !self.is_ending;
-        let intent = self.closed.front_mut().filter(|_| announce).map(|closed| {
+        let begins = batches == Batches::Begin && !self.is_ending;
+        let intent = self.closed.front_mut().filter(|_| begins).map(|closed| {
             *closed.intent.get_or_insert(Intent {
                 end: closed.range.end,
                 rules_version: RULES_VERSION,

@@ -16,6 +16,7 @@ use rand::{RngExt, SeedableRng};
 
 use self::life::{DeadWriter, Life};
 use self::world::World;
+use crate::partition::Batches;
 
 const SCHEDULES: u64 = 2_000;
 const STEPS: usize = 120;
@@ -72,7 +73,7 @@ fn run(seed: u64) {
                 }
             }
             // A commit expires only long after its last batch was done.
-            _ if life.job.is_none() && life.partition.wanted_commit(true, world.now_ms).is_none() => {
+            _ if life.job.is_none() && life.partition.wanted_commit(Batches::Begin, world.now_ms).is_none() => {
                 let pending = world
                     .committed
                     .as_ref()

@@ -16,7 +16,7 @@ use crate::delivery::Job;
 use crate::group::by_topic;
 use crate::inserts::DeliveryError;
 use crate::metrics::TopicLabel;
-use crate::partition::Wanted;
+use crate::partition::{Batches, Wanted};
 use crate::retry::Backoff;
 
 /// How long to wait for the group's offsets.
@@ -33,8 +33,8 @@ pub(super) struct Doubt {
 
 impl Member {
     /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
-    pub(super) fn commit_and_deliver(&mut self, announce: bool) {
-        let wanted = by_topic(self.wanted_commits(announce));
+    pub(super) fn commit_and_deliver(&mut self, batches: Batches) {
+        let wanted = by_topic(self.wanted_commits(batches));
         self.doubts.retain(|topic, _| wanted.contains_key(topic));
         for (topic, wanted) in wanted {
             self.commit_topic(topic, wanted);
@@ -69,7 +69,7 @@ impl Member {
         Some((id.topic.to_string(), &doubt.why))
     }
 
-    pub(super) fn wanted_commits(&self, announce: bool) -> Vec<(Slot, Wanted)> {
+    pub(super) fn wanted_commits(&self, batches: Batches) -> Vec<(Slot, Wanted)> {
         let renewal_age_ms = self.options.lease_life.as_millis() as u64 / 4;
         let now_ms = now_ms();
         let write_epoch = self.options.write_epoch.get();
@@ -80,7 +80,7 @@ impl Member {
                 partition.set_write_epoch(write_epoch);
                 let wanted = partition
                     .renewal(now_ms, renewal_age_ms)
-                    .or_else(|| partition.wanted_commit(announce, now_ms));
+                    .or_else(|| partition.wanted_commit(batches, now_ms));
                 Some((slot, wanted?))
             })
             .collect()

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use horolog_schemas::RawRecord;
 
-use super::{Completeness, Limits, Partition};
+use super::{Batches, Completeness, Limits, Partition};
 use crate::plan::Plan;
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
@@ -56,7 +56,7 @@ fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
     let progress = partition.at_log_end(10, ahead_ms, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, ahead_ms - LATENESS_MS);
     partition.push(&record(10), &LIMITS, Instant::now(), ahead_ms);
-    let wanted = partition.wanted_commit(true, NOW_MS).unwrap();
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
     assert_eq!(wanted.metadata.intent.unwrap().watermark_ms, NOW_MS - LATENESS_MS);
 }
 

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use super::world::{Content, World};
 use crate::delivery::{Delivered, How, Job};
-use crate::partition::{Completeness, Limits, Partition, Wanted};
+use crate::partition::{Batches, Completeness, Limits, Partition, Wanted};
 use crate::plan::{Beginning, decide};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
@@ -104,7 +104,7 @@ impl Life {
         let wanted = self
             .partition
             .renewal(i64::MAX / 2, 0)
-            .or_else(|| self.partition.wanted_commit(true, world.now_ms));
+            .or_else(|| self.partition.wanted_commit(Batches::Begin, world.now_ms));
         let Some(wanted) = wanted else { return };
         let reaches_the_broker = random.random_bool(0.9);
         if reaches_the_broker {
