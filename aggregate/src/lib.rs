@@ -2,7 +2,7 @@
 //!
 //! The way of a batch: [`stage`] cuts a range of records into chunks, [`workers`] spread them over the workers of the
 //! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`], bring those together to [`hours`];
-//! [`block`] makes rows of them. Beside that, [`upkeep`] derives counters from hours that are complete.
+//! [`block`] makes rows of them. Beside that, `upkeep` derives counters from hours that are complete.
 
 pub mod block;
 mod broker;
@@ -14,23 +14,23 @@ mod dataflow;
 mod fingerprint;
 pub mod histogram;
 pub mod hours;
-pub mod incidents;
+mod incidents;
 pub mod key;
 pub mod late;
 mod late_batches;
 mod ledger;
-pub mod overflow;
+mod overflow;
 pub mod partial;
 pub mod rebuild;
-pub mod revisions;
+mod revisions;
 mod rows;
 pub mod samples;
 mod scope;
 pub mod stage;
-pub mod stalls;
-pub mod summary;
+mod stalls;
+mod summary;
 pub mod time_frame;
 mod tool_error;
-pub mod upkeep;
-pub mod verify;
+mod upkeep;
+mod verify;
 pub mod workers;

@@ -1,9 +1,9 @@
 //! The stage that stores records: Kafka → `metrics`, `audit_logs` and the ids of its events, `rejected_records`, `batch_ledger`.
 //!
-//! What it makes of a range of records is in [`stage`]; how that gets to ClickHouse exactly once is `horolog-stage`. What was rejected
-//! comes back by [`replay`].
+//! What it makes of a range of records is in `stage`; how that gets to ClickHouse exactly once is `horolog-stage`. What was rejected
+//! comes back by `replay`.
 
 pub mod cli;
-pub mod config;
-pub mod replay;
-pub mod stage;
+mod config;
+mod replay;
+mod stage;

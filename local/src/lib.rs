@@ -1,20 +1,20 @@
 //! Horolog on one machine: a real broker, the embedded ClickHouse engine and all the stages behind one command.
 //!
-//! Modules by what they do: [`cli`] parses the command line; [`command`] holds the subcommands
+//! Modules by what they do: [`cli`] parses the command line; `command` holds the subcommands
 //! about a whole stack; [`setup`] finds or fetches what the machine needs; [`process`]
 //! starts and ends child processes; [`broker`] is Kafka on loopback; [`stack`] is all of them under one supervisor;
-//! [`engine`] is the ClickHouse HTTP front over the embedded library; [`import`] sends existing data through Kafka;
-//! [`sample`] produces the live sample stream; both through [`producer`].
+//! `engine` is the ClickHouse HTTP front over the embedded library; `import` sends existing data through Kafka;
+//! `sample` produces the live sample stream; both through `producer`.
 //!
 //! Everything listens on loopback only. Data leaves this crate only through Kafka: nothing here writes to a table.
 
 pub mod broker;
 pub mod cli;
-pub mod command;
-pub mod engine;
-pub mod import;
+mod command;
+mod engine;
+mod import;
 pub mod process;
-pub mod producer;
-pub mod sample;
+mod producer;
+mod sample;
 pub mod setup;
 pub mod stack;

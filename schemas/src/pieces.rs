@@ -16,9 +16,9 @@ use chrono::{DateTime, Datelike};
 use crate::Kind;
 
 /// The most rows of a piece. ClickHouse makes several parts of more than 1,048,449, and atomicity is by part.
-pub const PIECE_ROWS_MAX: usize = 500_000;
+const PIECE_ROWS_MAX: usize = 500_000;
 /// The most table partitions of a piece. ClickHouse refuses more than 100 (error 252), for ever.
-pub const PIECE_PARTITIONS_MAX: usize = 50;
+const PIECE_PARTITIONS_MAX: usize = 50;
 
 const SECONDS_A_DAY: i64 = 86_400;
 

@@ -19,7 +19,6 @@ use horolog_stage::store::Store;
 use serde_json::json;
 
 pub use continuous::{ContinuousVerification, VerifyConfig};
-pub use finding::{Finding, Span};
 pub use verifier::{Outcome, Verifier};
 
 use crate::broker::Broker;

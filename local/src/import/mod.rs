@@ -33,6 +33,5 @@ mod testing;
 mod timestamp;
 mod windows_events;
 
-pub use mapping::{Columns, Format, ImportedType, Mapping, NdjsonKind, SourceName};
 pub use options::ImportOptions;
 pub use run::run;
