@@ -63,7 +63,7 @@ pub struct Committed {
 
 /// The metadata is not ours, or of a newer version.
 #[derive(Debug, thiserror::Error)]
-#[error("the commit's metadata {0:?} is not horolog's: is another consumer using the same group?")]
+#[error("the commit's metadata {0:?} is not horolog's: is another consumer using the group of source.group?")]
 pub struct ForeignMetadata(String);
 
 impl CommitMetadata {

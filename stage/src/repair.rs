@@ -80,8 +80,12 @@ impl Delivery {
             }
         }
         Err(DeliveryError::Stopped(format!(
-            "offsets {}-{} of {} are not stored once each after {READ_BACKS_MAX} repairs",
-            batch.range.start, batch.range.end, batch.range.id
+            "offsets {}-{} of {} are not stored once each after {READ_BACKS_MAX} repairs, as horolog_repairs_total counts them: \
+             find what else inserts into or deletes from {}, then restart this process, which repairs them again",
+            batch.range.start,
+            batch.range.end,
+            batch.range.id,
+            tables.join(" or ")
         )))
     }
 

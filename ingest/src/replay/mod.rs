@@ -99,6 +99,9 @@ pub enum ReplayError {
     /// Marks that do not fit together: a bug of ours.
     #[error("invariant: the columns of the marks fit together: {0}")]
     Columns(#[from] arrow::error::ArrowError),
+    /// A bug: one of our own threads.
+    #[error("a thread panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
     /// It would not be right; the words say why, and what to do.
     #[error("{0}")]
     Refused(String),

@@ -208,8 +208,7 @@ fn portions(page: &[Candidate]) -> Vec<&[Candidate]> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReplayError> + Send + 'static,
 ) -> Result<T, ReplayError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| ReplayError::Refused(format!("a thread panicked: {error}")))?
+    tokio::task::spawn_blocking(work).await?
 }
 
 fn print(tally: &Tally, args: &Args) {
