@@ -111,14 +111,11 @@ mod tests {
         let mut stalls = Stalls::new(Client::default(), "metrics", &config, &mut registry);
         let limit_ms = config.stalled_after_ms();
         let row = |partition: i32, behind_ms: i64| PartitionProgress {
-            kafka_topic: "metrics".to_owned(),
             kafka_partition: partition,
-            log_epoch: 1,
             partition_count: 2,
-            aggregated_end: 1,
-            write_epoch: 0,
             watermark_ms: 10_000_000 - behind_ms,
             written_ms: 1,
+            ..PartitionProgress::default()
         };
         for (behind_ms, stalled) in [
             ([0, limit_ms], BTreeSet::new()),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 const HOUR_MS: i64 = 3_600_000;
 
 /// How far a partition is, in the newest life of its log.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct PartitionProgress {
     /// Its topic.
     pub kafka_topic: String,
@@ -98,14 +98,11 @@ mod tests {
 
     fn row(kafka_partition: i32, partition_count: i32, watermark_ms: i64, written_ms: i64) -> PartitionProgress {
         PartitionProgress {
-            kafka_topic: "metrics".to_owned(),
             kafka_partition,
-            log_epoch: 1,
             partition_count,
-            aggregated_end: 10,
-            write_epoch: 0,
             watermark_ms,
             written_ms,
+            ..PartitionProgress::default()
         }
     }
 

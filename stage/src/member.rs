@@ -43,6 +43,10 @@ const RECORDS_AT_A_TIME: usize = 256;
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a turn waits for a record when there is none.
 const IDLE_WAIT: Duration = Duration::from_millis(10);
+/// Age of a batch for each partition of its topic that has records.
+const AGE_A_PARTITION: Duration = Duration::from_millis(250);
+/// Smallest and largest age of a batch.
+const AGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// What a member may use and when it closes batches.
 #[derive(Debug, Clone)]
@@ -326,8 +330,3 @@ impl Member {
         }
     }
 }
-
-/// Age of a batch for each partition of its topic that has records.
-const AGE_A_PARTITION: Duration = Duration::from_millis(250);
-/// Smallest and largest age of a batch.
-const AGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));

@@ -55,14 +55,11 @@ mod tests {
 
     fn row(kafka_partition: i32, partition_count: i32, watermark_ms: i64, written_ms: i64) -> PartitionProgress {
         PartitionProgress {
-            kafka_topic: "metrics".to_owned(),
             kafka_partition,
-            log_epoch: 1,
             partition_count,
-            aggregated_end: 10,
-            write_epoch: 0,
             watermark_ms,
             written_ms,
+            ..PartitionProgress::default()
         }
     }
 
