@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
+use horolog_schemas::TIME_MIN_US;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,9 +15,10 @@ use crate::api::instant::{Edge, Instant, Span};
 use crate::store::Sql;
 
 const HOUR_S: i64 = 3_600;
-/// From the year 2000, before which no sample is taken, to what `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds
-/// since 1970.
-const MOMENTS_S: (i64, i64) = (946_684_800, 4_291_747_200);
+/// What `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds since 1970.
+const MOMENTS_S: (i64, i64) = (0, 4_291_747_200);
+/// No sample is older, so no zone is looked at before.
+const OLDEST_S: i64 = TIME_MIN_US / 1_000_000;
 /// No zone goes back and forth within so many days.
 const LOOK_AT_OFFSET_EVERY_DAYS: i64 = 7;
 
@@ -181,10 +183,10 @@ impl Steps {
         }
         let bound = |edge: Option<Instant>, open: i64| {
             edge.map_or(open, |edge| {
-                edge.micros().div_euclid(1_000_000).clamp(MOMENTS_S.0, MOMENTS_S.1)
+                edge.micros().div_euclid(1_000_000).clamp(OLDEST_S, MOMENTS_S.1)
             })
         };
-        let (from, to) = (bound(self.span.from, MOMENTS_S.0), bound(self.span.to, MOMENTS_S.1));
+        let (from, to) = (bound(self.span.from, OLDEST_S), bound(self.span.to, MOMENTS_S.1));
         let step = (LOOK_AT_OFFSET_EVERY_DAYS * 24 * HOUR_S) as usize;
         let off = |second: &i64| offset_s(self.zone, *second) % HOUR_S != 0;
         match (from..to).step_by(step).chain([to]).find(off) {
@@ -262,6 +264,14 @@ mod tests {
         assert_eq!(shown(touched), ["2026-01-01T05:00:00Z", "2026-03-01T05:00:00Z"]);
         let hours = steps(Step::Hour, "UTC", "2026-01-01T06:30:00Z", "2026-01-01T07:30:00Z").unwrap();
         assert_eq!(shown(hours), ["2026-01-01T06:00:00Z", "2026-01-01T08:00:00Z"]);
+    }
+
+    #[test]
+    fn a_zone_that_was_off_by_minutes_before_there_were_samples_is_taken_without_a_span() {
+        for zone in ["Asia/Singapore", "America/Montevideo"] {
+            assert!(Steps::new(Step::Day, Some(zone), None, None).is_ok(), "{zone}");
+        }
+        assert!(Steps::new(Step::Day, Some("Asia/Kolkata"), None, None).is_err());
     }
 
     #[test]

@@ -449,7 +449,11 @@ fn repeats_a_batch_that_was_begun_when_its_intent_is_lost() {
         begun: begun(0, 50),
         ..LOG
     };
-    assert_eq!(decide(&first), repeated(0, 50), "before any commit");
+    let begins = Plan {
+        beginning: Some(Beginning::First),
+        ..repeated(0, 50)
+    };
+    assert_eq!(decide(&first), begins, "before any commit");
 }
 
 #[test]
