@@ -3,7 +3,7 @@
 //! Exit code 0 when all passed. Arguments go to `cargo test`. Never continues after a failed step.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -15,6 +15,10 @@ use super::data::home;
 
 /// A file that tells that a folder is the source folder.
 const LANDMARK: &str = "local/Cargo.toml";
+
+/// Tests at a time for each core: those that run servers wait for most of their time. A variable of libtest.
+const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
+const THREADS_A_CORE: usize = 3;
 
 /// Options of `horolog test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,9 +40,14 @@ pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
     // Tests make virtual environments for what they need from PyPI.
     require(&[Package::Python])?;
     let kit = Kit::prepare()?;
-    let environment: Vec<(&str, PathBuf)> = vec![
-        (ENGINE_LIBRARY_VARIABLE, kit.engine_library),
-        (KAFKA_LIBS_VARIABLE, kit.kafka_jars),
+    let threads = std::env::var_os(THREADS_VARIABLE).unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores * THREADS_A_CORE).to_string().into()
+    });
+    let environment: Vec<(&str, OsString)> = vec![
+        (ENGINE_LIBRARY_VARIABLE, kit.engine_library.into()),
+        (KAFKA_LIBS_VARIABLE, kit.kafka_jars.into()),
+        (THREADS_VARIABLE, threads),
     ];
     let begun = Instant::now();
     let mut report = String::new();
@@ -76,7 +85,7 @@ fn steps(args: &[OsString]) -> Vec<Vec<OsString>> {
     vec![build, test]
 }
 
-fn succeeds(step: &[OsString], home: &Path, environment: &[(&str, PathBuf)]) -> anyhow::Result<bool> {
+fn succeeds(step: &[OsString], home: &Path, environment: &[(&str, OsString)]) -> anyhow::Result<bool> {
     eprintln!("\n=== {}", line(step));
     let environment = environment.iter().map(|(key, value)| (key, value));
     let status = Command::new("cargo")

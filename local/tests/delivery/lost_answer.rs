@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::flow::Flow;
 
 /// What the address of an insert of raw samples contains.
-const INSERT: &[u8] = b"into+metrics+format";
+const INSERT: &[u8] = b"into+metrics+%28";
 
 /// Stands before the engine. Of the first insert of raw samples it keeps the answer to itself, and does a deed instead.
 struct Proxy {
