@@ -9,7 +9,7 @@ mod flow_control;
 mod health;
 mod log_ends;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
@@ -30,6 +30,7 @@ use crate::http::Health;
 use crate::lives::Lives;
 use crate::metrics::Metrics;
 use crate::partition::{Batches, Completeness, Limits, Partition};
+use crate::plan::Beginning;
 use crate::probe::Probe;
 use crate::range::{PartitionId, raw_record};
 use crate::resolve::Resolved;
@@ -69,6 +70,16 @@ pub struct MemberOptions {
     pub lives: Lives,
 }
 
+/// Why a member ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// A log that its client had read was made again. librdkafka keeps the leader epoch of a partition, which a new topic begins anew, and may
+    /// get nothing of it for ever.
+    ClientUseless,
+}
+
 /// A member of the group.
 pub struct Member {
     consumer: BaseConsumer<Group>,
@@ -92,6 +103,10 @@ pub struct Member {
     asking: Weak<()>,
     /// Lives as long as somebody waits for the answers.
     alive: Arc<()>,
+    /// What this client has read of.
+    read: BTreeSet<Slot>,
+    /// One of those is another log now.
+    is_useless: bool,
     /// A partition may have been made again or cut.
     suspects: bool,
     last_suspicion: Option<Instant>,
@@ -127,15 +142,17 @@ impl Member {
             exempt: None,
             asking: Weak::new(),
             alive: Arc::default(),
+            read: BTreeSet::new(),
+            is_useless: false,
             suspects: false,
             last_suspicion: None,
             clocks: (Instant::now(), now_ms()),
         }
     }
 
-    /// Polls until `stop`, then finishes what is under way and leaves the group.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), KafkaError> {
-        while !stop.load(Ordering::Acquire) {
+    /// Polls until `stop`, or until its client is of no use, then finishes what is under way and leaves the group.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<Ended, KafkaError> {
+        while !stop.load(Ordering::Acquire) && !self.is_useless {
             self.poll_records()?;
             self.follow_suspicion();
             self.take_events();
@@ -146,7 +163,10 @@ impl Member {
             self.watch_log_ends();
         }
         self.drain();
-        Ok(())
+        Ok(match stop.load(Ordering::Acquire) {
+            true => Ended::Stopped,
+            false => Ended::ClientUseless,
+        })
     }
 
     fn group(&self) -> &Group {
@@ -266,11 +286,16 @@ impl Member {
         }
     }
 
-    fn activate(&self, slot: Slot, assignment: AssignmentId, resolved: &Resolved) {
-        let mut assignments = self.group().assignments();
-        if !assignments.is_current(slot, assignment) {
+    fn activate(&mut self, slot: Slot, assignment: AssignmentId, resolved: &Resolved) {
+        if !self.group().assignments().is_current(slot, assignment) {
             return;
         }
+        let is_another_log = matches!(resolved.plan.beginning, Some(Beginning::NewLife | Beginning::TakenOver));
+        if !self.read.insert(slot) && is_another_log {
+            self.is_useless = true;
+            return;
+        }
+        let mut assignments = self.group().assignments();
         let id = assignments.id(slot);
         let mut list = TopicPartitionList::new();
         let from = Offset::Offset(resolved.plan.fetch_from);

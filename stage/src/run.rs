@@ -21,7 +21,7 @@ use crate::group::Group;
 use crate::http::{self, Health};
 use crate::inserts::Inserts;
 use crate::lives::Lives;
-use crate::member::{Member, MemberOptions};
+use crate::member::{Ended, Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
 use crate::probe::Probe;
@@ -75,36 +75,66 @@ pub async fn run(
         turns: Semaphore::new(ATTEMPTS_MAX),
     });
 
-    let (events, received) = mpsc::channel();
-    let topics = options.topics.iter().map(|(topic, _)| topic.as_str().into()).collect();
-    let assignments = Assignments::new(topics, received, metrics.clone());
-    let drain_deadline = Duration::from_secs(options.delivery.drain_deadline_s);
-    let group = Group::new(assignments, start_resolving(resolver, events.clone()), drain_deadline);
-    let consumer: BaseConsumer<Group> = member_config(&options)
-        .create_with_context(group)
-        .map_err(kafka_error)?;
-    let names: Vec<&str> = options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
-    consumer.subscribe(&names).map_err(kafka_error)?;
-
     let health = Health::starting("joining the group");
-    let member = Member::new(
-        consumer,
+    let seat = Seat {
+        member: member_options(&options, write_epoch, lives),
+        options: options.clone(),
+        resolver,
         delivery,
         probe,
-        events,
-        member_options(&options, write_epoch, lives),
         metrics,
-        health.clone(),
-    );
+        health: health.clone(),
+    };
     let app = http::routes(health, Arc::new(registry));
-    serve_and_poll(member, listener, app, shutdown)
+    serve_and_poll(seat, listener, app, shutdown)
         .await?
         .map_err(kafka_error)
 }
 
+/// A place in the group, and what each member needs that has it.
+struct Seat {
+    options: RunOptions,
+    member: MemberOptions,
+    resolver: Arc<Resolver>,
+    delivery: Arc<Delivery>,
+    probe: Arc<Probe>,
+    metrics: Metrics,
+    health: Health,
+}
+
+impl Seat {
+    /// Takes part until `stop`, with a new client whenever one is of no use any more.
+    fn occupy(&self, stop: &AtomicBool) -> Result<(), KafkaError> {
+        while self.join()?.run(stop)? == Ended::ClientUseless {
+            tracing::info!("joining the group with a new client");
+        }
+        Ok(())
+    }
+
+    fn join(&self) -> Result<Member, KafkaError> {
+        let (events, received) = mpsc::channel();
+        let names: Vec<&str> = self.options.topics.iter().map(|(topic, _)| topic.as_str()).collect();
+        let topics = names.iter().map(|&topic| topic.into()).collect();
+        let assignments = Assignments::new(topics, received, self.metrics.clone());
+        let resolving = start_resolving(self.resolver.clone(), events.clone());
+        let group = Group::new(assignments, resolving, self.member.drain_deadline);
+        let consumer: BaseConsumer<Group> = member_config(&self.options).create_with_context(group)?;
+        consumer.subscribe(&names)?;
+        Ok(Member::new(
+            consumer,
+            self.delivery.clone(),
+            self.probe.clone(),
+            events,
+            self.member.clone(),
+            self.metrics.clone(),
+            self.health.clone(),
+        ))
+    }
+}
+
 /// Polls on a thread of its own and serves HTTP until the end of either.
 async fn serve_and_poll(
-    member: Member,
+    seat: Seat,
     listener: tokio::net::TcpListener,
     app: axum::Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -112,7 +142,7 @@ async fn serve_and_poll(
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
-    let polling = tokio::task::spawn_blocking(move || member.run(&stopped));
+    let polling = tokio::task::spawn_blocking(move || seat.occupy(&stopped));
     let on_shutdown = tokio::spawn(async move {
         shutdown.await;
         tracing::info!("draining");

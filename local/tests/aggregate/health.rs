@@ -142,7 +142,7 @@ fn errors_among_series_that_were_added_up_are_unknown() {
         sql_of(hour)
     ));
     let (requests, is_unknown): (f64, u8) = bed().one(
-        "select assumeNotNull(requests), isNull(errors) + isNull(error_rate) + isNull(burn_rate) from service_health_summary \
+        "select assumeNotNull(requests), toUInt8(isNull(errors) + isNull(error_rate) + isNull(burn_rate)) from service_health_summary \
          where tenant_id = 'folded' and service_id = 'api'",
     );
     assert_eq!((requests, is_unknown), (15_000.0, 3));
