@@ -18,7 +18,7 @@ const LANDMARK: &str = "local/Cargo.toml";
 
 /// Tests at a time for each core: those that run servers wait for most of their time. A variable of libtest.
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
-const THREADS_A_CORE: usize = 3;
+const THREADS_A_CORE: usize = 2;
 
 /// Options of `horolog test`.
 #[derive(Debug, Clone, clap::Args)]
