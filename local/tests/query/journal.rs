@@ -21,7 +21,8 @@ fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
 fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
     let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
     let request = request.bearer_auth(token).json(&json!({})).timeout(DEADLINE);
-    let answer = Bed::shared().block_on(request.send());
+    // Its time-out needs a runtime when it is made, too.
+    let answer = Bed::shared().block_on(async { request.send().await });
     answer.ok().map(|answer| answer.status().as_u16())
 }
 
