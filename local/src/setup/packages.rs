@@ -140,6 +140,8 @@ fn apt(args: &[&str]) -> Command {
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .arg("--quiet")
+        // Another test or tool may be installing something just now.
+        .args(["--option", "DPkg::Lock::Timeout=600"])
         .args(args);
     command
 }

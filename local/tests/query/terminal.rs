@@ -194,14 +194,14 @@ fn the_system_is_told_to_whoever_may_ask() {
 
 #[test]
 fn a_key_whose_requests_are_used_up_is_waited_for() {
-    let key = make_key("analyst", TENANT, json!({"requests_per_hour": 900})).token;
+    let key = make_key("analyst", TENANT, json!({"requests_per_hour": 240})).token;
     let is_used_up = || get_as(&key, "/v1/no-such-thing").status == 429;
-    assert!((0..2_000).any(|_| is_used_up()), "900 requests are never used up");
+    assert!((0..2_000).any(|_| is_used_up()), "240 requests are never used up");
     let mut asked = command(&["metrics", "list", "--from", "2026-01-01"]);
     let output = asked.env("HOROLOG_API_KEY", key).output().unwrap();
     let said = text(&output.stderr);
     assert!(
-        output.status.success() && said.contains("more than 900 requests an hour") && said.contains("asking again in"),
+        output.status.success() && said.contains("more than 240 requests an hour") && said.contains("asking again in"),
         "{said}"
     );
 }
