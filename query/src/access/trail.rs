@@ -21,8 +21,8 @@ use crate::api::{Problem, RequestId};
 
 /// What reports these events.
 const SERVICE: &str = "horolog-query";
-/// An event that is not acknowledged by then has failed. Milliseconds.
-const ACKNOWLEDGED_WITHIN_MS: &str = "5000";
+/// An event that is not acknowledged by then has failed: longer than a starved machine takes, or a broker that just began. Milliseconds.
+const ACKNOWLEDGED_WITHIN_MS: &str = "15000";
 
 /// Writes events.
 #[derive(Clone)]
