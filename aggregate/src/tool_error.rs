@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 
 use crate::block::BlockError;
 use crate::samples::SamplesError;
+use crate::upkeep::UpkeepError;
 use crate::workers::WorkersError;
 
 /// Why a command could not do its work.
@@ -44,6 +45,9 @@ pub enum ToolError {
     /// A batch of the log is too large.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// How far it is could not be read or written.
+    #[error(transparent)]
+    Progress(#[from] UpkeepError),
     /// A bug: one of our own threads.
     #[error("a thread panicked: {0}")]
     Panicked(#[from] tokio::task::JoinError),

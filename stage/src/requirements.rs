@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use horolog_schemas::migrate::stated::LEASE_S;
+
 use crate::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
 use crate::ledger;
 use crate::probe::Probe;
@@ -40,9 +42,8 @@ impl Store {
 
     /// Life of a lease by the tables' constraint, seconds.
     async fn lease_s(&self) -> Result<u64, StoreError> {
-        let query = "select toUInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
-             from system.tables where database = currentDatabase() and name = ?";
-        let lease = self.client.query(query).bind(ledger::TABLE).fetch_one::<u64>();
+        let query = format!("select {LEASE_S} from system.tables where database = currentDatabase() and name = ?");
+        let lease = self.client.query(&query).bind(ledger::TABLE).fetch_one::<u64>();
         lease.await.map_err(classify)
     }
 }

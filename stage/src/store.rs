@@ -14,6 +14,7 @@ use bytes::Bytes;
 use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowWrite};
 use horolog_schemas::clickhouse_code;
+use horolog_schemas::migrate::stated::{DAYS_KEPT, MONTHS_KEPT};
 
 use crate::clock::now_ms;
 use crate::config::{ClickHouseConfig, ConfigError};
@@ -107,20 +108,16 @@ impl Store {
 
     /// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
     pub async fn days_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
-        self.kept(table, "Day").await
+        self.stated(table, DAYS_KEPT).await
     }
 
     /// Likewise of a table that counts its age in months.
     pub async fn months_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
-        self.kept(table, "Month").await
+        self.stated(table, MONTHS_KEPT).await
     }
 
-    async fn kept(&self, table: &str, unit: &str) -> Result<Option<u32>, StoreError> {
-        let query = format!(
-            "select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
-             extractAllGroups(create_table_query, 'toInterval{unit}\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){{0,1}}')))) \
-             from system.tables where database = currentDatabase() and name = ?"
-        );
+    async fn stated(&self, table: &str, kept: &str) -> Result<Option<u32>, StoreError> {
+        let query = format!("select {kept} from system.tables where database = currentDatabase() and name = ?");
         let kept = self.client.query(&query).bind(table).fetch_one::<u32>().await;
         Ok(Some(kept.map_err(classify)?).filter(|&kept| kept > 0))
     }

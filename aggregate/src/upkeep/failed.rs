@@ -23,7 +23,7 @@ pub struct Failed {
 
 /// A row of `counter_revisions`. Not a parameter of a statement: what fails may be a tenant whose name is too long for one.
 #[derive(Debug, Row, Serialize)]
-struct Left {
+struct Mark {
     tenant_id: String,
     hour: u32,
     kafka_topic: String,
@@ -83,7 +83,7 @@ impl Failed {
         let known = self.hours.get_or_insert_default();
         let now_ms = now_ms();
         let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains_key(&hour.key());
-        let rows = failed.iter().filter(is_new).map(|hour| Left {
+        let rows = failed.iter().filter(is_new).map(|hour| Mark {
             tenant_id: hour.tenant_id.clone(),
             hour: hour.hour,
             kafka_topic: statements.topic.clone(),
@@ -96,7 +96,7 @@ impl Failed {
             overflow_series: 0,
             inserted_at: now_ms,
         });
-        let rows: Vec<Left> = rows.collect();
+        let rows: Vec<Mark> = rows.collect();
         if !rows.is_empty() {
             statements
                 .insert("leave hours that failed", "counter_revisions", &rows)

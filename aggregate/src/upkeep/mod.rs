@@ -29,8 +29,8 @@ use days::Days;
 pub use duty::Duty;
 use failed::Failed;
 use metrics::UpkeepMetrics;
-use progress::TaskProgress;
-use statements::{Statements, UpkeepError};
+pub use progress::TaskProgress;
+pub use statements::{Statements, UpkeepError};
 
 use crate::config::Config;
 use crate::key::HOUR_S;

@@ -3,6 +3,7 @@
 //! In: the name of the task. Out: rows of `upkeep_progress`, of which the newest counts, and of `hour_revisions`.
 
 use clickhouse::Row;
+use horolog_schemas::migrate::stated::LEASE_S;
 use serde::Deserialize;
 
 use super::statements::{Statements, UpkeepError};
@@ -63,14 +64,15 @@ impl TaskProgress {
     /// The hours that got late records since.
     pub async fn revised(self, statements: &Statements) -> Result<Revisions, UpkeepError> {
         // The time of a row is that of its batch's lease, so it may be stored a lease of the table later, and be seen a moment after that.
-        let query = "select tenant_id, toUInt32(r.hour) as hour, \
-                     toUnixTimestamp64Milli(now64(3)) - 2000 * assumeNotNull(( \
-                       select toInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)')) \
-                       from system.tables where database = currentDatabase() and name = 'hour_revisions')) as until_ms \
-                     from hour_revisions as r \
-                     where r.kafka_topic = {topic:String} and r.inserted_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') \
-                     group by tenant_id, hour order by hour, tenant_id";
-        let query = statements.query(query).param("since", self.revisions_seen_ms);
+        let query = format!(
+            "select tenant_id, toUInt32(r.hour) as hour, \
+             toUnixTimestamp64Milli(now64(3)) - 2000 * toInt64(assumeNotNull(( \
+               select {LEASE_S} from system.tables where database = currentDatabase() and name = 'hour_revisions'))) as until_ms \
+             from hour_revisions as r \
+             where r.kafka_topic = {{topic:String}} and r.inserted_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') \
+             group by tenant_id, hour order by hour, tenant_id"
+        );
+        let query = statements.query(&query).param("since", self.revisions_seen_ms);
         let hours: Vec<Revised> = statements.rows("read the revised hours", query).await?;
         Ok(Revisions {
             until_ms: hours.first().map(|revised| revised.until_ms),

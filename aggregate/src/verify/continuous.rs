@@ -29,7 +29,7 @@ use crate::key::HOUR_S;
 use crate::ledger;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
-use crate::upkeep::Duty;
+use crate::upkeep::{Duty, Statements, TaskProgress};
 
 /// Differences of a round that are logged one by one.
 const TOLD_MAX: usize = 20;
@@ -109,6 +109,8 @@ impl Metrics {
 /// The task.
 pub struct ContinuousVerification {
     verifier: Verifier,
+    /// For how far it is.
+    statements: Statements,
     config: VerifyConfig,
     duty: Duty,
     metrics: Metrics,
@@ -134,6 +136,7 @@ impl ContinuousVerification {
                 topic: config.source.metrics_topic.clone(),
                 patience: Duration::from_secs(config.verify.wait_s),
             },
+            statements: Statements::new(&config.clickhouse, &config.upkeep, &config.source.metrics_topic)?,
             config: config.verify.clone(),
             duty,
             metrics: Metrics::register(registry),
@@ -169,9 +172,12 @@ impl ContinuousVerification {
             return Ok(());
         };
         let begins = end.saturating_sub(self.config.hours.saturating_mul(HOUR_S));
-        let known = self.verified_through().await?;
+        let mut compared = TaskProgress::read(&self.statements, TASK).await?;
         let oldest = end.saturating_sub(BACK_MAX_S).min(begins);
-        let from = known.map_or(begins, |through| through.clamp(oldest, begins));
+        let from = match compared.through {
+            0 => begins,
+            through => through.clamp(oldest, begins),
+        };
         let end = end.min(from.saturating_add(HOUR_S.saturating_mul(HOURS_A_ROUND.max(self.config.hours))));
         let newest = Scope::all(from, end);
         let cut = ledger::aggregated(&progress);
@@ -202,35 +208,11 @@ impl ContinuousVerification {
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;
         let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
-        if known.is_none_or(|known| known < through) {
-            self.save(through).await?;
+        if compared.through < through {
+            compared.through = through;
+            compared.save(&self.statements, TASK).await?;
         }
         Ok(())
-    }
-
-    /// Hours before this were compared, by whoever had the duty, seconds since 1970.
-    async fn verified_through(&self) -> Result<Option<u32>, ToolError> {
-        let query = "select toUInt32(argMax(u.through, u.inserted_at)) from upkeep_progress as u where u.task = ? and u.kafka_topic = ?";
-        let query = self
-            .verifier
-            .store
-            .client
-            .query(query)
-            .bind(TASK)
-            .bind(&self.verifier.topic);
-        Ok(Some(query.fetch_one::<u32>().await?).filter(|&through| through > 0))
-    }
-
-    async fn save(&self, through: u32) -> Result<(), ToolError> {
-        let query = "insert into upkeep_progress (task, kafka_topic, through, inserted_at) select ?, ?, toDateTime(?, 'UTC'), now64(3)";
-        let query = self
-            .verifier
-            .store
-            .client
-            .query(query)
-            .bind(TASK)
-            .bind(&self.verifier.topic);
-        Ok(query.bind(through).execute().await?)
     }
 
     fn is_equal(&self, hour: u32, counts: &BTreeMap<u32, u64>) -> bool {

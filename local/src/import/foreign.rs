@@ -13,6 +13,17 @@ pub struct Foreign {
     remedy: &'static str,
 }
 
+/// Text in another encoding goes through a pipe, so what is named after the file has to be named.
+macro_rules! converted_from {
+    ($encoding:literal) => {
+        concat!(
+            "`iconv -f ",
+            $encoding,
+            " -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+        )
+    };
+}
+
 /// What begins with these bytes, and how it becomes text.
 const FOREIGN: [(&[u8], &str, &str); 6] = [
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: `zstd -d FILE`"),
@@ -23,16 +34,9 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
         "a zip archive or an Excel workbook",
         "unpack it, or save it as CSV",
     ),
-    (b"\xff\xfe", "UTF-16", UTF_16),
-    (b"\xfe\xff", "UTF-16", UTF_16),
+    (b"\xff\xfe", "UTF-16", converted_from!("UTF-16")),
+    (b"\xfe\xff", "UTF-16", converted_from!("UTF-16")),
 ];
-const UTF_16: &str = "`iconv -f UTF-16 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
-                      file's and the folder's name";
-const UTF_16_LE: &str = "`iconv -f UTF-16LE -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
-                         file's and the folder's name";
-const UTF_16_BE: &str = "`iconv -f UTF-16BE -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the \
-                         file's and the folder's name";
-
 impl Foreign {
     /// What a file is that begins with these bytes.
     pub fn find(head: &[u8]) -> Option<Self> {
@@ -41,8 +45,8 @@ impl Foreign {
         match (known, head) {
             (Some((_, what, remedy)), _) => Some(of(what, remedy)),
             // Latin letters, digits or brackets; a text of UTF-8 has no zero.
-            (None, [1..=255, 0, 1..=255, 0, ..]) => Some(of("UTF-16", UTF_16_LE)),
-            (None, [0, 1..=255, 0, 1..=255, ..]) => Some(of("UTF-16", UTF_16_BE)),
+            (None, [1..=255, 0, 1..=255, 0, ..]) => Some(of("UTF-16", converted_from!("UTF-16LE"))),
+            (None, [0, 1..=255, 0, 1..=255, ..]) => Some(of("UTF-16", converted_from!("UTF-16BE"))),
             _ => None,
         }
     }

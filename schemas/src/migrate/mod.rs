@@ -19,6 +19,7 @@ mod lock;
 mod retention;
 mod server;
 mod sql;
+pub mod stated;
 mod status;
 mod up;
 

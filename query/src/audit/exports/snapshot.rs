@@ -7,12 +7,13 @@
 //! checks that with two sums of hashes, so that years of batches are one row here.
 
 use clickhouse::Row;
+use horolog_schemas::migrate::stated::DAYS_KEPT;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
 use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
-use crate::store::{Parameter, Relation, TenantSelect};
+use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
 pub const LOGS_SQL: &str = "\
@@ -71,13 +72,14 @@ pub const UNREAD_SQL: &str = "\
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
     group by l.kafka_partition having countIf(l.start_offset < l.end_offset) = 0 order by partition";
 
-/// Before when events are old enough to be deleted, milliseconds since 1970; no row where they never are. Of the rules of the table those
-/// that recompress or move do not count.
-pub const KEPT_FROM_SQL: &str = "\
-    select toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000 as kept_from from ( \
-    select arrayMin(arrayMap(rule -> toUInt32(rule[1]), arrayFilter(rule -> rule[2] = '', \
-    extractAllGroups(create_table_query, 'toIntervalDay\\\\((\\\\d+)\\\\)( RECOMPRESS| TO ){0,1}')))) as days \
-    from system.tables where database = currentDatabase() and name = 'audit_logs') where days > 0";
+/// Before when events are old enough to be deleted, milliseconds since 1970; no row where they never are.
+pub fn kept_from() -> Sql {
+    Sql::concat([
+        "select toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000 as kept_from from ( select ",
+        DAYS_KEPT,
+        " as days from system.tables where database = currentDatabase() and name = 'audit_logs') where days > 0",
+    ])
+}
 
 const ROWS_BY_TOPIC: &str = "toString(r.kafka_topic) as topic, count() as rows";
 const OF_OTHER_TOPICS: &str = "r.kafka_topic != {topic:String}";

@@ -117,7 +117,7 @@ impl Run<'_> {
         snapshot.stored_months = store.log_rows(label, snapshot::STORED_MONTHS_SQL, &bounded).await?;
         snapshot.rejected = store.log_rows(label, snapshot::REJECTED_SQL, &bounded).await?;
         // Last: what was deleted before the months were counted is older.
-        let kept_from = store.log_rows(label, snapshot::KEPT_FROM_SQL, &[]).await?;
+        let kept_from = store.log_rows(label, snapshot::kept_from(), &[]).await?;
         snapshot.kept_from = kept_from.first().copied();
         let frozen = snapshot.clone();
         self.save(|job| job.snapshot = Some(frozen)).await?;
