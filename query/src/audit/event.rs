@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use clickhouse::Row;
+use horolog_schemas::{Kind, fields};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -13,9 +14,20 @@ use uuid::Uuid;
 
 use crate::api::Instant;
 use crate::audit::difference::Difference;
+use crate::store::Sql;
 
 /// Where a record is in Kafka, in the order in which copies of an event count: topic, log epoch, partition, offset.
 pub type Coordinates = (String, u32, i32, i64);
+
+/// Columns of `audit_logs` that are no fields of the record.
+const BESIDE_THE_RECORD: [&str; 6] = [
+    "kafka_topic",
+    "log_epoch",
+    "kafka_partition",
+    "kafka_offset",
+    "kafka_timestamp",
+    "inserted_at",
+];
 
 /// A row of `audit_logs`.
 #[derive(Debug, Clone, Row, Deserialize)]
@@ -48,25 +60,34 @@ pub struct StoredEvent {
     pub error_message: String,
     pub metadata: Vec<(String, String)>,
     pub kafka_topic: String,
+    pub log_epoch: u32,
     pub kafka_partition: i32,
     pub kafka_offset: i64,
     /// Milliseconds since 1970.
     pub kafka_timestamp: i64,
-    pub log_epoch: u32,
     /// Milliseconds since 1970.
     pub inserted_at: i64,
 }
 
 impl StoredEvent {
+    /// The columns: the fields of the record, where it is in Kafka, and until when its writer had a lease.
+    pub fn columns() -> impl Iterator<Item = &'static str> {
+        let of_record = fields(Kind::AuditEvent).iter().map(|field| field.name);
+        of_record.chain(BESIDE_THE_RECORD)
+    }
+
     /// What to select for it from `audit_logs as r`.
-    pub const COLUMNS: &str = "r.event_id as event_id, r.tenant_id as tenant_id, r.occurred_at as occurred_at, \
-        r.user_id as user_id, r.team_id as team_id, r.service_id as service_id, r.plugin_id as plugin_id, \
-        toString(r.source) as source, r.action as action, r.resource_type as resource_type, r.resource_id as resource_id, \
-        r.resource_name as resource_name, r.old_value as old_value, r.new_value as new_value, r.ip_address as ip_address, \
-        r.user_agent as user_agent, r.session_id as session_id, r.request_id as request_id, \
-        toString(r.status) as status, r.error_message as error_message, r.metadata as metadata, \
-        r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.kafka_offset as kafka_offset, \
-        r.kafka_timestamp as kafka_timestamp, r.log_epoch as log_epoch, r.inserted_at as inserted_at";
+    pub fn select() -> Sql {
+        Sql::join(Self::columns().map(Self::selected), ", ")
+    }
+
+    /// What to select for one of its columns.
+    pub fn selected(column: &'static str) -> Sql {
+        match column {
+            "source" | "status" => Sql::concat(["toString(r.", column, ") as ", column]),
+            _ => Sql::concat(["r.", column, " as ", column]),
+        }
+    }
 
     /// Where the record is in Kafka.
     pub fn coordinates(&self) -> Coordinates {

@@ -14,7 +14,7 @@ use crate::api::Problem;
 use crate::api::instant::{Instant, Span};
 use crate::api::parameters::VALUE_BYTES_MAX;
 use crate::audit::network::Network;
-use crate::store::{Parameter, TenantSelect};
+use crate::store::{Parameter, Sql, TenantSelect};
 
 /// Which audit events. A filter that is given but empty asks for the events whose column is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
@@ -107,18 +107,20 @@ pub enum Source {
     Webhook,
 }
 
-/// Columns that are compared with a text as it stands.
-const EQUALS: [(&str, &str); 10] = [
-    ("user_id", "r.user_id = {user_id:String}"),
-    ("team_id", "r.team_id = {team_id:String}"),
-    ("service_id", "r.service_id = {service_id:String}"),
-    ("plugin_id", "r.plugin_id = {plugin_id:String}"),
-    ("action", "r.action = {action:String}"),
-    ("resource_type", "r.resource_type = {resource_type:String}"),
-    ("resource_id", "r.resource_id = {resource_id:String}"),
-    ("session_id", "r.session_id = {session_id:String}"),
-    ("request_id", "r.request_id = {request_id:String}"),
-    ("event_id", "r.event_id = {event_id:UUID}"),
+/// Columns that are compared with a value as it stands.
+const EQUALS: [&str; 12] = [
+    "user_id",
+    "team_id",
+    "service_id",
+    "plugin_id",
+    "action",
+    "resource_type",
+    "resource_id",
+    "session_id",
+    "request_id",
+    "event_id",
+    "status",
+    "source",
 ];
 /// An address that is none (a host name) is in no range. Both as IPv6, IPv4 mapped: then one comparison does for all.
 const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
@@ -270,12 +272,12 @@ impl Conditions {
     pub fn apply(&self, mut select: TenantSelect) -> TenantSelect {
         let text = |name: &str| self.texts.get(name).cloned().map(Parameter::Text);
         let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
-        for (name, condition) in EQUALS {
-            select = select.and_if(condition, name, text(name));
+        for column in EQUALS {
+            let form = if column == "event_id" { ":UUID}" } else { ":String}" };
+            let equals = Sql::concat(["r.", column, " = {", column, form]);
+            select = select.and_if(equals, column, text(column));
         }
         select = select
-            .and_if("r.status = {status:String}", "status", text("status"))
-            .and_if("r.source = {source:String}", "source", text("source"))
             .and_if(FROM, "from", bound(self.span.from))
             .and_if(TO, "to", bound(self.span.to));
         if !self.words.is_empty() {

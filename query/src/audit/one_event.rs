@@ -53,7 +53,7 @@ pub async fn one_event(
     let keys = copies::told(&caller, copies::KEY)
         .and("r.event_id = {event_id:UUID}")
         .bind("event_id", Parameter::Text(event_id.to_string()));
-    let events = TenantSelect::new(&caller, Relation::AuditLogs, StoredEvent::COLUMNS);
+    let events = TenantSelect::new(&caller, Relation::AuditLogs, StoredEvent::select());
     let select = copies::with_keys(events, keys).then(FIRST_COPY_FIRST).limit(COPIES_MAX);
     let (mut copies, mut bytes) = (Vec::new(), 0);
     let take = |stored: StoredEvent| {

@@ -203,7 +203,7 @@ impl Question {
 
     /// The filters, and what was shown before.
     fn filtered(&self, conditions: &Conditions) -> TenantSelect {
-        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::COLUMNS);
+        let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::select());
         let select = conditions.apply(select);
         let Some(after) = &self.after else { return select };
         select

@@ -148,7 +148,7 @@ impl TenantSelect {
     }
 
     /// Only rows that meet a condition on a value, where the value is given.
-    pub fn and_if(self, condition: &'static str, name: &'static str, value: Option<Parameter>) -> Self {
+    pub fn and_if(self, condition: impl Into<Sql>, name: &'static str, value: Option<Parameter>) -> Self {
         match value {
             Some(value) => self.and(condition).bind(name, value),
             None => self,

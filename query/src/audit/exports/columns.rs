@@ -7,58 +7,34 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use crate::audit::event::StoredEvent;
 use crate::store::Sql;
 
 /// The total order of an export; the first two columns are the order of the table within a tenant.
 pub const ORDER: &str =
     "order by r.occurred_at, r.event_id, r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
 
-/// The columns, in order. What has no other type in [`field`] is a text.
-const NAMES: [&str; 27] = [
-    "event_id",
-    "tenant_id",
-    "occurred_at",
-    "user_id",
-    "team_id",
-    "service_id",
-    "plugin_id",
-    "source",
-    "action",
-    "resource_type",
-    "resource_id",
-    "resource_name",
-    "old_value",
-    "new_value",
-    "ip_address",
-    "user_agent",
-    "session_id",
-    "request_id",
-    "status",
-    "error_message",
-    "metadata",
-    "kafka_topic",
-    "log_epoch",
-    "kafka_partition",
-    "kafka_offset",
-    "kafka_timestamp",
-    "inserted_at",
-];
-
 /// UTC as an offset: arrow knows no names of time zones without a database of them.
 const UTC: &str = "+00:00";
 
 /// The names of the columns.
 pub fn names() -> Vec<String> {
-    NAMES.map(str::to_owned).into()
+    StoredEvent::columns().map(str::to_owned).collect()
 }
 
 /// The columns of these names, in their order; none where this program does not know one of them.
 pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<SchemaRef> {
-    let known = |name: &str| NAMES.contains(&name).then(|| field(name));
-    let fields = names.into_iter().map(known).collect::<Option<Vec<Field>>>()?;
+    let fields = names.into_iter().map(|name| known(name).map(field));
+    let fields = fields.collect::<Option<Vec<Field>>>()?;
     Some(Arc::new(Schema::new(fields)))
 }
 
+/// The column of this name, if this program knows one.
+fn known(name: &str) -> Option<&'static str> {
+    StoredEvent::columns().find(|column| *column == name)
+}
+
+/// What is not of another type is a text.
 fn field(name: &str) -> Field {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let time = |unit| DataType::Timestamp(unit, Some(UTC.into()));
@@ -79,10 +55,10 @@ fn field(name: &str) -> Field {
 
 /// What `select` gives for these columns, from `audit_logs as r`.
 pub fn select(schema: &Schema) -> Sql {
-    let known = |field: &Arc<Field>| NAMES.into_iter().find(|name| name == field.name());
-    let selected = schema.fields().iter().filter_map(known).map(|name| match name {
-        "event_id" | "source" | "status" => Sql::concat(["toString(r.", name, ") as ", name]),
-        _ => Sql::concat(["r.", name, " as ", name]),
+    let columns = schema.fields().iter().filter_map(|field| known(field.name()));
+    let selected = columns.map(|column| match column {
+        "event_id" => Sql::from("toString(r.event_id) as event_id"),
+        _ => StoredEvent::selected(column),
     });
     Sql::join(selected, ", ")
 }
