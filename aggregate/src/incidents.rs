@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use chrono::DateTime;
-use horolog_stage::incident::TABLE;
+use horolog_stage::incident::{Reason, TABLE};
 use horolog_stage::range::Range;
 use horolog_stage::stage::Block;
 
@@ -19,7 +19,7 @@ use crate::revisions::coordinates;
 
 /// One thing that is wrong.
 struct BatchIncident {
-    reason: &'static str,
+    reason: Reason,
     tenant_id: String,
     /// Seconds since 1970.
     hour: i64,
@@ -32,7 +32,7 @@ struct BatchIncident {
 /// The block of a batch.
 pub fn incidents(range: &Range, ahead: Option<Ahead>, overflow: &Overflow) -> Result<Option<Block>, BlockError> {
     let overflowed = overflow.iter().map(|((tenant_id, hour), folded)| BatchIncident {
-        reason: "keys_overflowed",
+        reason: Reason::KeysOverflowed,
         tenant_id: tenant_id.clone(),
         hour: i64::from(*hour),
         offsets: (range.start, range.end),
@@ -55,7 +55,7 @@ pub fn incidents(range: &Range, ahead: Option<Ahead>, overflow: &Overflow) -> Re
     let records = UInt64Array::from_iter_values(incidents.iter().map(|incident| incident.records));
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("stage", text(|_| "aggregate")),
-        ("reason", text(|incident| incident.reason)),
+        ("reason", text(|incident| incident.reason.code())),
         ("start_offset", offset(|incident| incident.offsets.0)),
         ("end_offset", offset(|incident| incident.offsets.1)),
         ("hour", seconds(incidents.iter().map(|incident| incident.hour))),
@@ -75,7 +75,7 @@ fn clock_ahead(ahead: Ahead) -> BatchIncident {
     let latest = DateTime::from_timestamp_millis(ahead.latest_ms).unwrap_or_default();
     let hour = latest.timestamp().div_euclid(i64::from(HOUR_S)) * i64::from(HOUR_S);
     BatchIncident {
-        reason: "clock_ahead",
+        reason: Reason::ClockAhead,
         tenant_id: String::new(),
         hour: hour.clamp(0, u32::MAX.into()),
         offsets: (ahead.first_offset, ahead.last_offset + 1),

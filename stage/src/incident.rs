@@ -15,32 +15,39 @@ pub const TABLE: &str = "incidents";
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Why an incident is one: the stable codes of the column `reason` that every stage has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The topic was deleted and made again, or lost its end.
-    TopicRecreated,
-    /// The watermark of a partition begins anew, behind what was stated.
-    WatermarkRegressed,
-    /// The log lost records before they were read.
-    OffsetsLost,
-    /// The topic has more partitions than before.
-    PartitionsChanged,
-    /// The clock of this host jumped.
-    ClockJumped,
+/// The reasons with their codes and meanings, once.
+macro_rules! reasons {
+    ($($variant:ident $code:literal $meaning:literal,)*) => {
+        /// Why an incident is one: the stable codes of the column `reason`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// The code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TopicRecreated => "topic_recreated",
-            Self::WatermarkRegressed => "watermark_regressed",
-            Self::OffsetsLost => "offsets_lost",
-            Self::PartitionsChanged => "partitions_changed",
-            Self::ClockJumped => "clock_jumped",
-        }
-    }
+reasons! {
+    TopicRecreated "topic_recreated" "The topic was deleted and made again, or lost its end.",
+    OffsetsLost "offsets_lost" "The log lost records before they were read.",
+    ClockJumped "clock_jumped" "The clock of this host jumped.",
+    WatermarkRegressed "watermark_regressed" "The watermark of a partition begins anew, behind what was stated.",
+    PartitionsChanged "partitions_changed" "The topic has more partitions than before.",
+    ClockAhead "clock_ahead" "Records of a batch are ahead of the clock: they do not move the watermark.",
+    KeysOverflowed "keys_overflowed" "A tenant's hour has more keys in a batch than it may: those beyond are added up.",
+    MetricTypeChanged "metric_type_changed" "A metric has samples of several types.",
+    CounterResetTwice "counter_reset_twice" "A counter fell more than once within an hour.",
+    RawExpired "raw_expired" "Raw rows that would be needed again are not there any more.",
+    HoursDiffer "hours_differ" "The hours, the raw rows, the ledger and the log do not agree.",
 }
 
 /// A row, as the table has it.
@@ -48,8 +55,8 @@ impl Reason {
 pub struct Incident {
     /// Who saw it.
     pub stage: String,
-    /// A stable code.
-    pub reason: String,
+    /// The code of a [`Reason`].
+    pub reason: &'static str,
     /// Topic; empty where no log is concerned.
     pub kafka_topic: String,
     /// Partition.
@@ -86,13 +93,25 @@ impl Incident {
     ) -> Self {
         Self {
             stage: stage.to_owned(),
-            reason: reason.code().to_owned(),
+            reason: reason.code(),
             kafka_topic: id.topic.to_string(),
             kafka_partition: id.partition,
             log_epoch,
             start_offset: offset,
             end_offset: offset,
             hour: (at_ms.div_euclid(HOUR_MS) * HOUR_MS / 1_000).try_into().unwrap_or(0),
+            detail,
+            inserted_at: now_ms(),
+            ..Self::default()
+        }
+    }
+
+    /// Of an hour and no log: seconds since 1970, 0 where it is about no hour either.
+    pub fn of_hour(stage: &str, reason: Reason, hour: u32, detail: String) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            reason: reason.code(),
+            hour,
             detail,
             inserted_at: now_ms(),
             ..Self::default()
@@ -136,5 +155,17 @@ impl Incident {
         } = self;
         let token = format!("incident/{reason}/{kafka_topic}/{kafka_partition}/{hour}/{inserted_at}/{detail}");
         store.insert_row(TABLE, self, &token).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented() {
+        let documented = include_str!("../../ARCHITECTURE.md");
+        let undocumented = |reason: &&Reason| !documented.contains(&format!("`{}`", reason.code()));
+        assert_eq!(Reason::ALL.iter().find(undocumented), None);
     }
 }

@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use horolog_stage::clock::now_ms;
-use horolog_stage::incident::Incident;
+use horolog_stage::incident::{Incident, Reason};
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
@@ -166,18 +165,13 @@ async fn write_incidents(
     what: &str,
     missing: &BTreeMap<u32, u64>,
 ) -> Result<(), ToolError> {
-    let now_ms = now_ms();
     for (hour, records) in missing.iter().rev().take(TOLD_MAX) {
+        let detail = format!("a rebuild was refused: {what}");
         let incident = Incident {
-            stage: "aggregate".to_owned(),
-            reason: "raw_expired".to_owned(),
-            hour: *hour,
             tenant_id: scope.tenant.clone(),
             metric_name: scope.metric.clone(),
             records: *records,
-            detail: format!("a rebuild was refused: {what}"),
-            inserted_at: now_ms,
-            ..Incident::default()
+            ..Incident::of_hour("aggregate", Reason::RawExpired, *hour, detail)
         };
         incident.insert(store).await?;
     }

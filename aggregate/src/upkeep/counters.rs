@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use clickhouse::Row;
 use horolog_stage::clock::now_ms;
+use horolog_stage::incident::Reason;
 use serde::Deserialize;
 
 use super::awaited::SamplesByHour;
@@ -167,7 +168,8 @@ impl Counters {
         self.publish(job, revision, job.hours.iter().map(samples).collect())
             .await?;
         let query = self.statements.about(include_str!("report_resets.sql"), job);
-        let query = self.statements.incidents(query).param("revision", revision);
+        let query = self.statements.incidents(query, Reason::CounterResetTwice);
+        let query = query.param("revision", revision);
         self.statements.execute("report resets", query).await?;
         let revised = job.hours.iter().filter(|hour| hour.known_samples > 0).count() as u64;
         self.metrics.hours.inc_by(job.hours.len() as u64);
@@ -265,7 +267,9 @@ impl Counters {
             ("report missing raw rows", include_str!("report_expired.sql")),
             ("leave an hour as it is", include_str!("expire_hours.sql")),
         ] {
-            let query = self.statements.incidents(self.statements.about(sql, &job));
+            let query = self
+                .statements
+                .incidents(self.statements.about(sql, &job), Reason::RawExpired);
             let query = query
                 .param("hourly_samples", hour.hourly_samples)
                 .param("raw_samples", hour.raw_samples);

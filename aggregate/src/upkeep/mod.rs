@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use horolog_stage::completeness::complete_hours_end;
 use horolog_stage::config::ConfigError;
+use horolog_stage::incident::Reason;
 use prometheus_client::registry::Registry;
 
 use awaited::{Awaited, SamplesByHour, ingest_is_behind};
@@ -251,7 +252,10 @@ impl Upkeep {
             .param("from", from)
             .param("to", to);
         statements
-            .execute("report metrics of several types", statements.incidents(query))
+            .execute(
+                "report metrics of several types",
+                statements.incidents(query, Reason::MetricTypeChanged),
+            )
             .await
     }
 }

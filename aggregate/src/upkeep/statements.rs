@@ -12,6 +12,7 @@ use clickhouse::{Client, RowOwned, RowRead, RowWrite};
 use horolog_schemas::migrate::expand;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, partition_count};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
+use horolog_stage::incident::Reason;
 
 use super::config::UpkeepConfig;
 use super::plan::Job;
@@ -98,9 +99,11 @@ impl Statements {
             .param("to", job.to())
     }
 
-    /// A statement that may write incidents.
-    pub fn incidents(&self, query: Query) -> Query {
-        query.param("incidents_max", INCIDENTS_MAX)
+    /// A statement that may write incidents of this reason.
+    pub fn incidents(&self, query: Query, reason: Reason) -> Query {
+        query
+            .param("reason", reason.code())
+            .param("incidents_max", INCIDENTS_MAX)
     }
 
     /// Runs a statement to its end.

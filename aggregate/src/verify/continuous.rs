@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use horolog_stage::clock::now_ms;
 use horolog_stage::config::ConfigError;
-use horolog_stage::incident::Incident;
+use horolog_stage::incident::{Incident, Reason};
 use horolog_stage::metrics::{TopicLabel, registered};
 use horolog_stage::store::Store;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -247,14 +246,7 @@ impl ContinuousVerification {
                 what,
                 "the hours, the raw rows, the ledger and the log do not agree"
             );
-            let incident = Incident {
-                stage: "aggregate".to_owned(),
-                reason: "hours_differ".to_owned(),
-                hour: finding.hour().unwrap_or(0),
-                detail: what,
-                inserted_at: now_ms(),
-                ..Incident::default()
-            };
+            let incident = Incident::of_hour("aggregate", Reason::HoursDiffer, finding.hour().unwrap_or(0), what);
             if let Err(error) = incident.insert(&self.verifier.store).await {
                 tracing::warn!(%error, "cannot write the incident down");
             }
