@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::now_ms;
 use crate::delivery::Delivered;
 use crate::inserts::DeliveryError;
+use crate::log_end::LogEnd;
 use crate::metrics::{Metrics, PartitionLabels};
 use crate::partition::{Batches, Partition, Wanted};
 use crate::range::PartitionId;
@@ -31,29 +32,6 @@ pub enum Event {
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
     /// An answer about the end of a log.
     LogEnd(Slot, AssignmentId, LogEnd),
-}
-
-/// The end of a log, and what was known when it was asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct LogEnd {
-    /// First offset of the log.
-    pub start: i64,
-    /// Offset after the last record, or after the markers of transactions behind it; records of open transactions count.
-    pub end: i64,
-    /// Whether there are only such markers from `next_offset` on.
-    pub is_read: bool,
-    /// Whether the log had nothing to hand out from `next_offset` on: it ends there, for readers of what is committed.
-    pub has_nothing: bool,
-    /// Whether nothing has come for long, though the log has records from `next_offset` on, or cannot be read there, or begins behind it.
-    pub is_withheld: bool,
-    /// Partitions of the topic.
-    pub partitions: i32,
-    /// When it was asked, ms since 1970.
-    pub asked_at_ms: i64,
-    /// What had been read then.
-    pub next_offset: i64,
-    /// The epoch of partial aggregates that was known then: an owner that slept since must not speak of a later one.
-    pub write_epoch: u32,
 }
 
 /// Why a partition is not fetched.

@@ -23,6 +23,7 @@ pub mod intent;
 mod lease;
 mod ledger;
 mod lives;
+mod log_end;
 mod member;
 pub mod metrics;
 mod partition;

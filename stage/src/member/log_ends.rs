@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 
 use super::{AGE_A_PARTITION, Member};
-use crate::assignment::{AssignmentId, Event, Held, LogEnd, Slot};
+use crate::assignment::{AssignmentId, Event, Held, Slot};
 use crate::clock::now_ms;
+use crate::log_end::{Finding, LogEnd, Position};
 use crate::metrics::PartitionLabels;
-use crate::plan::Life;
+use crate::partition::Partition;
 use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::stage::Progress;
@@ -69,50 +70,53 @@ impl Member {
         });
     }
 
-    /// Takes an answer; a log that ends before what had been read when it was asked for was cut or made again.
+    /// Takes an answer: what it means is [`LogEnd::finding`]'s decision.
     pub(super) fn take_log_end(&mut self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
         let mut assignments = self.consumer.context().assignments();
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
             return;
         };
         let Some(partition) = held.active.as_mut() else { return };
-        if log_end.next_offset > log_end.end {
-            tracing::warn!(partition = %partition.id, log_end = log_end.end, "the log is shorter than what was read");
-            drop(assignments);
-            return self.start_anew(&[slot]);
-        }
         let next = partition.next_offset();
-        if next == log_end.next_offset && log_end.is_withheld {
-            tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
-            drop(assignments);
-            let (offset, times) = self.stuck.entry(slot).or_insert((next, 0));
-            (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
-            return self.start_anew(&[slot]);
-        }
-        if self
-            .stuck
-            .get(&slot)
-            .is_some_and(|&(offset, _)| next > offset || log_end.end <= offset)
-        {
-            self.stuck.remove(&slot);
-        }
-        if next == log_end.next_offset && log_end.has_nothing {
-            partition.has_all();
-        }
-        let has_come_to = |life: &Life| life.log_epoch > partition.log_epoch() && partition.committed() >= life.start;
-        if let Some(life) = self.options.lives.of(&partition.id).filter(has_come_to) {
-            let is_over = partition.end_life();
-            if is_over {
-                tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
-                drop(assignments);
-                self.start_anew(&[slot]);
+        let at = Position {
+            log_epoch: partition.log_epoch(),
+            committed: partition.committed(),
+            next_offset: next,
+        };
+        let finding = log_end.finding(&at, self.options.lives.of(&partition.id));
+        if matches!(finding, Finding::LaterLife(_) | Finding::Whole { .. }) {
+            let is_stuck = |offset: i64| next <= offset && offset < log_end.end;
+            self.stuck
+                .retain(|&other, &mut (offset, _)| other != slot || is_stuck(offset));
+            if next == log_end.next_offset && log_end.has_nothing {
+                partition.has_all();
             }
-            return;
         }
+        match finding {
+            Finding::Cut => {
+                tracing::warn!(partition = %partition.id, log_end = log_end.end, "the log is shorter than what was read");
+            }
+            Finding::Withheld => {
+                tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
+                let (offset, times) = self.stuck.entry(slot).or_insert((next, 0));
+                (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
+            }
+            Finding::LaterLife(life) => {
+                if !partition.end_life() {
+                    return;
+                }
+                tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
+            }
+            Finding::Whole { end } => return self.go_on(partition, end, log_end),
+        }
+        drop(assignments);
+        self.start_anew(&[slot]);
+    }
+
+    /// What a partition takes over from an answer when it goes on.
+    fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) {
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);
-        let is_read = log_end.is_read && next == log_end.next_offset;
-        let end = if is_read { next } else { log_end.end };
         let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
@@ -126,7 +130,6 @@ impl Member {
             .watermark_seconds
             .get_or_create(&labels)
             .set(partition.watermark_ms() / 1000);
-        drop(assignments);
         if let Some(progress) = progress {
             self.write_progress(progress, log_end.asked_at_ms);
         }
