@@ -9,9 +9,9 @@ use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
 use serde::Deserialize;
 
-use crate::ledger::{self, KnownEnd};
+use crate::ledger;
 use crate::lives;
-use crate::plan::{Begun, Facts, LedgerEnd, known_epoch};
+use crate::plan::{Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
 use crate::store::{Store, StoreError, classify};
@@ -69,15 +69,21 @@ impl Questions<'_> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
-        let known = ledger::read_known_end(self.store, self.stage, self.id).await?;
+        let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
+        let record = match ledger {
+            Some(ledger) => ledger::read_mark(self.store, self.stage, self.id, ledger.end).await?,
+            None => None,
+        };
 
-        let log_epoch = known_epoch(committed, known.as_ref().map(|known| known.log_epoch));
-        let of_ledger = known.as_ref().filter(|known| known.log_epoch == log_epoch);
+        let log_epoch = known_epoch(committed, ledger.map(|ledger| ledger.log_epoch));
+        let ledger_end = ledger
+            .filter(|ledger| ledger.log_epoch == log_epoch)
+            .map(|ledger| ledger.end);
         let last_row = self
-            .last_row(log_epoch, committed.map(|c| c.offset), of_ledger.map(|known| known.end))
+            .last_row(log_epoch, committed.map(|c| c.offset), ledger_end)
             .await?;
         let begun = match self.tables.is_empty() {
-            true => self.begun(log_epoch, known.as_ref()).await?,
+            true => ledger::read_begun(self.store, self.stage, self.id, log_epoch, ledger_end.unwrap_or(0)).await?,
             false => None,
         };
 
@@ -85,10 +91,10 @@ impl Questions<'_> {
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
         let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
-        let (bounds, ledger) = self.ask(move |probe, id| of_log(probe, id, known.as_ref())).await?;
+        let (bounds, tail_matches) = self.ask(move |probe, id| of_log(probe, id, record)).await?;
         let mut facts = Facts {
             committed,
-            ledger,
+            ledger: ledger.map(|ledger| LedgerEnd { tail_matches, ..ledger }),
             log_start: bounds.start,
             log_end: bounds.end,
             rows_end: last_row.map(|row| row.offset + 1),
@@ -184,14 +190,6 @@ impl Questions<'_> {
         Ok(Some(found.is_some_and(is_like)))
     }
 
-    /// The batch that was begun behind the ledger's end.
-    async fn begun(&self, log_epoch: u32, known: Option<&KnownEnd>) -> Result<Option<Begun>, StoreError> {
-        let end = known
-            .filter(|known| known.log_epoch == log_epoch)
-            .map_or(0, |known| known.end);
-        ledger::read_begun(self.store, self.stage, self.id, log_epoch, end).await
-    }
-
     /// Asks Kafka, on a thread that may block.
     async fn ask<T: Send + 'static>(
         &self,
@@ -222,22 +220,21 @@ impl Questions<'_> {
     }
 }
 
-/// What the log is right now, and the last record that the ledger knows in it. Blocks.
+/// What the log is right now, and whether it has the record that ends the last batch of the ledger. Blocks.
 ///
 /// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
 fn of_log(
     probe: &Probe,
     id: &PartitionId,
-    known: Option<&KnownEnd>,
-) -> Result<(LogBounds, Option<LedgerEnd>), ProbeError> {
+    record: Option<(i64, RecordMark)>,
+) -> Result<(LogBounds, Option<bool>), ProbeError> {
     let bounds = probe.bounds(id)?;
-    let record = known.and_then(|known| known.record);
     let readable = record.filter(|(end, _)| (bounds.start..bounds.end).contains(&(end - 1)));
     let matches = match readable {
         Some((end, mark)) => Some(probe.record_at(id, end - 1)? == Some(mark)),
         None => None,
     };
-    Ok((bounds, known.map(|known| known.fact(matches))))
+    Ok((bounds, matches))
 }
 
 /// The newest row of a life of a log.

@@ -183,34 +183,8 @@ impl StoredInGap {
     }
 }
 
-/// The end of what the ledger knows of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownEnd {
-    /// Newest life of the log.
-    pub log_epoch: u32,
-    /// Offset after the last that is surely stored, or lost, in this life.
-    pub end: i64,
-    /// Largest watermark of the life's rows, ms since 1970.
-    pub watermark_ms: i64,
-    /// Offset after the last record before `end` that a batch had, and what tells that record from another: also one of the life before, where this
-    /// one begins behind it.
-    pub record: Option<(i64, RecordMark)>,
-}
-
-impl KnownEnd {
-    /// As a fact for the plan; `tail_matches`: whether the log has `record` where it was.
-    pub fn fact(&self, tail_matches: Option<bool>) -> LedgerEnd {
-        LedgerEnd {
-            log_epoch: self.log_epoch,
-            end: self.end,
-            watermark_ms: self.watermark_ms,
-            tail_matches,
-        }
-    }
-}
-
-/// Reads the end of a partition. A gap, and the beginning of a life, hold no record: what was read last stands in a row before them.
-pub async fn read_known_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<KnownEnd>, StoreError> {
+/// Reads the end of a partition: offset after the last that is surely stored, or lost, in its newest life. The log is not asked.
+pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<LedgerEnd>, StoreError> {
     let newest = store
         .client
         .query(
@@ -224,18 +198,16 @@ pub async fn read_known_end(store: &Store, stage: &str, id: &PartitionId) -> Res
         .fetch_optional::<(u32, i64, i64)>()
         .await
         .map_err(classify)?;
-    let Some((log_epoch, end, watermark_ms)) = newest else {
-        return Ok(None);
-    };
-    Ok(Some(KnownEnd {
+    Ok(newest.map(|(log_epoch, end, watermark_ms)| LedgerEnd {
         log_epoch,
         end,
         watermark_ms,
-        record: read_mark(store, stage, id, end).await?,
+        tail_matches: None,
     }))
 }
 
-/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and with a record.
+/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and with a record. A gap, and the
+/// beginning of a life, hold none: what was read last stands in a row before them.
 pub async fn read_mark(
     store: &Store,
     stage: &str,
