@@ -62,8 +62,7 @@ impl Args {
 
 async fn run_stage(config: &Config) -> anyhow::Result<()> {
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
-    let store = Store::new(&config.clickhouse)?;
-    store.require_current(&config.clickhouse.url).await?;
+    let store = Store::with_current_tables(&config.clickhouse).await?;
     let months_kept = store.months_kept(HOURLY_TABLE).await?;
     let limits = Limits {
         max_clock_skew_ms: config.completeness.max_clock_skew_ms(),
@@ -83,7 +82,7 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
         tokio::spawn(upkeep.run()),
     ];
     let options = config.run_options();
-    let ended = horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await;
+    let ended = horolog_stage::run(Arc::new(stage), store, options, registry, horolog_stage::terminated()).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended?;
     Ok(())

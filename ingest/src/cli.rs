@@ -43,10 +43,10 @@ impl Args {
 }
 
 async fn run_stage(config: &Config) -> anyhow::Result<()> {
-    let (stage, store) = (Ingest::new(&config.source)?, Store::new(&config.clickhouse)?);
-    store.require_current(&config.clickhouse.url).await?;
+    let stage = Ingest::new(&config.source)?;
+    let store = Store::with_current_tables(&config.clickhouse).await?;
     let stage = stage.with_retention(&store).await?;
     let (options, registry) = (config.run_options(), Registry::default());
-    horolog_stage::run(Arc::new(stage), options, registry, horolog_stage::terminated()).await?;
+    horolog_stage::run(Arc::new(stage), store, options, registry, horolog_stage::terminated()).await?;
     Ok(())
 }

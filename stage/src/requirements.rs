@@ -1,4 +1,4 @@
-//! What a stage needs before it joins its group: the tables of this release, topics that keep every record until it was read.
+//! What a stage needs before it joins its group: tables that agree with its settings, topics that keep every record until it was read.
 //!
 //! Enters: the configuration. Leaves: what the servers say and the protocol needs (life of a lease, identity of the cluster), or why the
 //! stage cannot run, with the setting to change. Never changes anything.
@@ -14,9 +14,8 @@ use crate::probe::Probe;
 use crate::run_options::{RunError, RunOptions};
 use crate::store::{Store, StoreError, classify};
 
-/// The tables are as this release expects them; gives the life of a lease by their constraints.
-pub async fn require_schema(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
-    store.require_current(&options.clickhouse.url).await?;
+/// The tables are as the settings say; gives the life of a lease by their constraints.
+pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
     let refused = |reason: String| RunError::ClickHouse {
         url: options.clickhouse.url.clone(),
         reason,

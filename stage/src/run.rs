@@ -25,7 +25,7 @@ use crate::member::{Ended, Member, MemberOptions};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
 use crate::probe::Probe;
-use crate::requirements::{require_schema, require_topics};
+use crate::requirements::{require_lease, require_topics};
 use crate::resolve::{ATTEMPTS_MAX, Resolver};
 use crate::run_options::{RunError, RunOptions};
 use crate::stage::Stage;
@@ -33,21 +33,21 @@ use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
 
 /// Runs `stage` until `shutdown` is done and everything under way is stored. Serves what is registered in `registry`, besides
-/// what every stage tells.
+/// what every stage tells. The tables of `store` are of this release.
 pub async fn run(
     stage: Arc<dyn Stage>,
+    store: Store,
     options: RunOptions,
     mut registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     options.check(stage.name())?;
-    let store = Store::new(&options.clickhouse)?;
     let kafka_error = |error: KafkaError| RunError::Kafka {
         bootstrap: options.kafka.bootstrap.clone(),
         why: error.to_string(),
     };
     let probe = Arc::new(Probe::new(&options.kafka, &options.group).map_err(kafka_error)?);
-    let lease_of_tables = require_schema(&store, &options).await?;
+    let lease_of_tables = require_lease(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use clickhouse::error::Error as ClientError;
 use clickhouse::{Client, RowOwned, RowWrite};
 use horolog_schemas::clickhouse_code;
+use horolog_schemas::migrate::require_current;
 use horolog_schemas::migrate::stated::{DAYS_KEPT, MONTHS_KEPT};
 
 use crate::clock::now_ms;
@@ -87,13 +88,15 @@ impl Store {
         })
     }
 
-    /// Fails unless the tables are of this release; `url` is what the error names, as `clickhouse.url` has it.
-    pub async fn require_current(&self, url: &str) -> Result<(), ConfigError> {
-        let current = horolog_schemas::migrate::require_current(&self.client).await;
+    /// A store whose tables are of this release; fails where they are not.
+    pub async fn with_current_tables(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
+        let store = Self::new(config)?;
+        let current = require_current(&store.client).await;
         current.map_err(|error| ConfigError::Invalid {
-            setting: format!("clickhouse.url = {url}"),
+            setting: format!("clickhouse.url = {}", config.url),
             reason: error.to_string(),
-        })
+        })?;
+        Ok(store)
     }
 
     /// Lets the replica that answers us take over what others acknowledged: else it could tell of a time before the last batch,

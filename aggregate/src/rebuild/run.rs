@@ -46,8 +46,7 @@ struct Report {
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
-    let store = Store::new(&config.clickhouse)?;
-    store.require_current(&config.clickhouse.url).await?;
+    let store = Store::with_current_tables(&config.clickhouse).await?;
     if let Some(number) = args.abandon {
         register::abandon(&store, number).await?;
         println!("rebuild {number} is given up");

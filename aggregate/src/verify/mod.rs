@@ -64,8 +64,7 @@ pub enum Verdict {
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &Args) -> Result<Verdict, ToolError> {
-    let store = Store::new(&config.clickhouse)?;
-    store.require_current(&config.clickhouse.url).await?;
+    let store = Store::with_current_tables(&config.clickhouse).await?;
     let broker = match args.without_kafka {
         true => None,
         false => Some(Arc::new(Broker::new(&config.kafka, &config.source.group)?)),

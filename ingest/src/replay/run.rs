@@ -56,8 +56,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
             topics.map(|topic| topic.setting).join(" nor ")
         )));
     }
-    let store = Store::new(&config.clickhouse)?;
-    store.require_current(&config.clickhouse.url).await?;
+    let store = Store::with_current_tables(&config.clickhouse).await?;
     let replays = Replays {
         ingest: Ingest::new(source)?,
         topic: args.topic.clone(),
