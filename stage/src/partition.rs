@@ -7,11 +7,15 @@
 //!    └──────────────────────────────────────────────────────────────────────────────────┘ with the next intent: Delivering
 //! ```
 
+mod limits;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use horolog_schemas::{RULES_VERSION, RawRecord};
 
+pub use self::limits::Limits;
+use self::limits::QUIET;
 use crate::delivery::{Delivered, How, Job};
 use crate::intent::{CommitMetadata, Intent};
 use crate::lease::Lease;
@@ -19,19 +23,6 @@ use crate::plan::Recovery;
 use crate::range::{Filling, PartitionId, Range};
 use crate::resolve::Resolved;
 use crate::stage::Progress;
-
-/// When a range is closed.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Records.
-    pub rows_max: usize,
-    /// Memory of the records.
-    pub bytes_max: usize,
-    /// Time since the first record.
-    pub age_max: Duration,
-    /// The same for a large range whose partition has gone quiet: its backlog is read, nothing else is worth waiting for.
-    pub age_min: Duration,
-}
 
 /// When an hour is complete.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +32,6 @@ pub struct Completeness {
     /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness.
     pub idle_after: Duration,
 }
-
-/// For so long a partition has had no record when it has gone quiet.
-const QUIET: Duration = Duration::from_millis(250);
-/// A range is large with this part of the rows that it may have.
-const LARGE: usize = 16;
 
 /// What may become of closed ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,26 +141,16 @@ impl Partition {
         self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
-        let repeats = matches!(self.recovery, Some(Recovery::Repeat(_)));
-        if recovered || (!repeats && self.is_filled(limits)) {
+        if recovered || (!self.is_repeating() && limits.are_reached(&self.filling)) {
             self.close(self.filling.next(), now_ms);
         }
     }
 
     /// Closes the range when it is old enough and nothing is before it.
     pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
-        let busy = matches!(self.phase, Phase::Delivering { .. }) || !self.closed.is_empty();
-        let large_and_quiet = self.filling.len() >= limits.rows_max / LARGE && !self.had_record_within(QUIET, now);
-        let age_max = if large_and_quiet {
-            limits.age_min
-        } else {
-            limits.age_max
-        };
-        let old = self
-            .filling
-            .opened()
-            .is_some_and(|opened| now.duration_since(opened) >= age_max);
-        if !busy && old && !matches!(self.recovery, Some(Recovery::Repeat(_))) {
+        let is_busy = self.is_delivering() || !self.closed.is_empty();
+        let is_quiet = !self.had_record_within(QUIET, now);
+        if !is_busy && !self.is_repeating() && limits.is_old(&self.filling, is_quiet, now) {
             self.close(self.filling.next(), now_ms);
         }
     }
@@ -389,10 +365,6 @@ impl Partition {
             Recovery::Repeat(intent) => intent.end,
             Recovery::Fill { end } => end,
         })
-    }
-
-    fn is_filled(&self, limits: &Limits) -> bool {
-        self.filling.len() >= limits.rows_max || self.filling.bytes() >= limits.bytes_max
     }
 
     fn close(&mut self, end: i64, now_ms: i64) {
