@@ -3,6 +3,8 @@
 use super::*;
 use crate::intent::CommitMetadata;
 
+mod lives;
+
 const LOG: Facts = Facts {
     committed: None,
     ledger: None,
@@ -17,10 +19,18 @@ const LOG: Facts = Facts {
 };
 
 fn committed(offset: i64, log_epoch: u32, end: Option<i64>) -> Option<Committed> {
+    committed_with(offset, log_epoch, end.map(intent))
+}
+
+fn committed_with(offset: i64, log_epoch: u32, intent: Option<Intent>) -> Option<Committed> {
     Some(Committed {
         offset,
-        metadata: Some(CommitMetadata::new(log_epoch, end.map(intent))),
+        metadata: Some(CommitMetadata::new(log_epoch, intent)),
     })
+}
+
+fn chosen_by_operator(offset: i64) -> Option<Committed> {
+    Some(Committed { offset, metadata: None })
 }
 
 fn intent(end: i64) -> Intent {
@@ -36,12 +46,38 @@ fn intent(end: i64) -> Intent {
 }
 
 fn ledger(log_epoch: u32, end: i64) -> Option<LedgerEnd> {
+    ledger_with(Some(true), log_epoch, end)
+}
+
+fn ledger_with(tail_matches: Option<bool>, log_epoch: u32, end: i64) -> Option<LedgerEnd> {
     Some(LedgerEnd {
         log_epoch,
         end,
         watermark_ms: 0,
-        tail_matches: Some(true),
+        tail_matches,
     })
+}
+
+fn begun(start: i64, end: i64) -> Option<Begun> {
+    let intent = intent(end);
+    Some(Begun { start, intent })
+}
+
+/// Everything before `end` is stored and committed.
+fn stored(end: i64) -> Facts {
+    Facts {
+        committed: committed(end, 1, None),
+        ledger: ledger(1, end),
+        ..LOG
+    }
+}
+
+/// The same before `start`, and a batch up to `end` is under way.
+fn pending(start: i64, end: i64) -> Facts {
+    Facts {
+        committed: committed(start, 1, Some(end)),
+        ..stored(start)
+    }
 }
 
 fn plain(start: i64) -> Plan {
@@ -53,15 +89,6 @@ fn plain(start: i64) -> Plan {
         gap: None,
         left_behind: None,
         recovery: None,
-    }
-}
-
-/// The log was made again.
-fn second_life(start: i64) -> Plan {
-    Plan {
-        log_epoch: 2,
-        beginning: Some(Beginning::NewLife),
-        ..plain(start)
     }
 }
 
@@ -87,23 +114,14 @@ fn begins_at_the_start_of_an_unknown_log_and_knows_what_is_deleted_from_then_on(
 
 #[test]
 fn goes_on_at_the_commit() {
-    assert_eq!(
-        decide(&Facts {
-            committed: committed(100, 1, None),
-            ledger: ledger(1, 100),
-            ..LOG
-        }),
-        plain(100)
-    );
+    assert_eq!(decide(&stored(100)), plain(100));
 }
 
 #[test]
 fn repeats_the_pending_batch_after_a_crash() {
     let facts = Facts {
-        committed: committed(100, 1, Some(150)),
-        ledger: ledger(1, 100),
         rows_end: Some(150),
-        ..LOG
+        ..pending(100, 150)
     };
     assert_eq!(
         decide(&facts),
@@ -157,130 +175,10 @@ fn a_restored_backup_is_filled_up() {
 #[test]
 fn rows_that_no_intent_accounts_for_are_part_of_what_is_recovered() {
     let facts = Facts {
-        committed: committed(100, 1, Some(120)),
-        ledger: ledger(1, 100),
         rows_end: Some(150),
-        ..LOG
+        ..pending(100, 120)
     };
     assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
-}
-
-#[test]
-fn a_shorter_log_is_a_new_life() {
-    let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
-        log_end: 20,
-        ..LOG
-    };
-    assert_eq!(decide(&facts), second_life(0));
-}
-
-#[test]
-fn an_answer_that_is_only_too_short_is_told_from_a_log_with_other_records() {
-    let short = Facts {
-        committed: committed(1_100, 1, None),
-        ledger: ledger(1, 1_100).map(|ledger| LedgerEnd {
-            watermark_ms: 0,
-            tail_matches: None,
-            ..ledger
-        }),
-        ..LOG
-    };
-    assert!(short.is_new_life() && short.is_merely_shorter());
-    let other = Facts {
-        pending_matches: Some(false),
-        ..short
-    };
-    assert!(other.is_new_life() && !other.is_merely_shorter());
-    let whole = Facts {
-        log_end: 1_100,
-        ..short
-    };
-    assert!(!whole.is_new_life() && !whole.is_merely_shorter());
-}
-
-#[test]
-fn a_log_that_lost_its_end_goes_on_behind_the_last_batch_that_survived() {
-    let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
-        log_end: 70,
-        surviving_end: Some(60),
-        ..LOG
-    };
-    assert_eq!(decide(&facts), second_life(60));
-}
-
-#[test]
-fn a_log_that_was_cut_inside_the_pending_batch_is_not_taken_for_whole() {
-    let facts = Facts {
-        committed: committed(100, 1, Some(150)),
-        ledger: ledger(1, 100),
-        log_end: 120,
-        surviving_end: Some(100),
-        ..LOG
-    };
-    let expected = Plan {
-        left_behind: Some(Gap { start: 100, end: 150 }),
-        ..second_life(100)
-    };
-    assert_eq!(decide(&facts), expected);
-}
-
-#[test]
-fn a_log_that_was_cut_inside_a_batch_whose_intent_is_lost_too_is_not_taken_for_whole() {
-    let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
-        begun: begun(100, 150),
-        log_end: 120,
-        surviving_end: Some(100),
-        ..LOG
-    };
-    assert_eq!(decide(&facts).beginning, Some(Beginning::NewLife));
-}
-
-#[test]
-fn a_pending_batch_whose_records_are_others_now_is_not_repeated() {
-    for facts in [
-        Facts {
-            committed: committed(100, 1, Some(150)),
-            ..LOG
-        },
-        Facts {
-            committed: committed(100, 1, None),
-            begun: begun(100, 150),
-            ..LOG
-        },
-    ] {
-        let facts = Facts {
-            ledger: ledger(1, 100),
-            pending_matches: Some(false),
-            surviving_end: Some(100),
-            ..facts
-        };
-        let expected = Plan {
-            left_behind: Some(Gap { start: 100, end: 150 }),
-            ..second_life(100)
-        };
-        assert_eq!(decide(&facts), expected);
-    }
-}
-
-#[test]
-fn a_log_that_lost_its_end_and_got_another_goes_on_behind_the_last_batch_that_survived() {
-    let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: Some(LedgerEnd {
-            watermark_ms: 0,
-            tail_matches: Some(false),
-            ..ledger(1, 100).unwrap()
-        }),
-        surviving_end: Some(60),
-        ..LOG
-    };
-    assert_eq!(decide(&facts), second_life(60));
 }
 
 #[test]
@@ -298,67 +196,10 @@ fn lost_tables_are_filled_from_what_the_log_has() {
 }
 
 #[test]
-fn an_operators_offset_beyond_the_log_opens_no_new_life() {
-    let committed = Some(Committed {
-        offset: 5_000,
-        metadata: None,
-    });
-    let facts = Facts {
-        committed,
-        ledger: ledger(1, 150),
-        ..LOG
-    };
-    assert_eq!(decide(&facts), plain(150));
-}
-
-#[test]
-fn a_longer_log_with_another_tail_is_a_new_life() {
-    let ledger = Some(LedgerEnd {
-        log_epoch: 3,
-        end: 100,
-        watermark_ms: 0,
-        tail_matches: Some(false),
-    });
-    assert_eq!(
-        decide(&Facts { ledger, ..LOG }),
-        Plan {
-            log_epoch: 4,
-            beginning: Some(Beginning::NewLife),
-            ..plain(0)
-        }
-    );
-}
-
-#[test]
-fn a_commit_of_an_earlier_life_says_nothing() {
-    let ledger = Some(LedgerEnd {
-        log_epoch: 2,
-        end: 0,
-        watermark_ms: 0,
-        tail_matches: None,
-    });
-    let facts = Facts {
-        committed: committed(100, 1, Some(150)),
-        ledger,
-        log_end: 50,
-        ..LOG
-    };
-    assert_eq!(
-        decide(&facts),
-        Plan {
-            log_epoch: 2,
-            ..plain(0)
-        }
-    );
-}
-
-#[test]
 fn deleted_records_are_a_gap_and_never_a_silent_jump() {
     let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
         log_start: 130,
-        ..LOG
+        ..stored(100)
     };
     assert_eq!(
         decide(&facts),
@@ -388,10 +229,8 @@ fn a_gap_before_rows_that_are_filled_up_is_no_part_of_their_range() {
 #[test]
 fn a_gap_in_a_pending_batch_keeps_its_range_and_so_its_tokens() {
     let facts = Facts {
-        committed: committed(100, 1, Some(150)),
-        ledger: ledger(1, 100),
         log_start: 130,
-        ..LOG
+        ..pending(100, 150)
     };
     let expected = Plan {
         fetch_from: 130,
@@ -404,25 +243,14 @@ fn a_gap_in_a_pending_batch_keeps_its_range_and_so_its_tokens() {
 
 #[test]
 fn an_offset_reset_by_an_operator_does_not_store_twice() {
-    let committed = Some(Committed {
-        offset: 10,
-        metadata: None,
-    });
     assert_eq!(
         decide(&Facts {
-            committed,
+            committed: chosen_by_operator(10),
             ledger: ledger(1, 150),
             ..LOG
         }),
         plain(150)
     );
-}
-
-fn begun(start: i64, end: i64) -> Option<Begun> {
-    Some(Begun {
-        start,
-        intent: intent(end),
-    })
 }
 
 #[test]
@@ -459,10 +287,8 @@ fn repeats_a_batch_that_was_begun_when_its_intent_is_lost() {
 #[test]
 fn a_batch_that_was_begun_elsewhere_says_nothing() {
     let facts = Facts {
-        committed: committed(100, 1, None),
-        ledger: ledger(1, 100),
         begun: begun(120, 150),
-        ..LOG
+        ..stored(100)
     };
     assert_eq!(decide(&facts), plain(100));
 }
@@ -474,93 +300,17 @@ fn a_crash_while_filling_is_filled_again() {
         ..intent(150)
     };
     let facts = Facts {
-        committed: Some(Committed {
-            offset: 100,
-            metadata: Some(CommitMetadata::new(1, Some(pending))),
-        }),
+        committed: committed_with(100, 1, Some(pending)),
         ledger: ledger(1, 100),
         ..LOG
     };
     assert_eq!(decide(&facts).recovery, Some(Recovery::Fill { end: 150 }));
 }
 
-fn life(log_epoch: u32, start: i64) -> Option<Life> {
-    Some(Life { log_epoch, start })
-}
-
-#[test]
-fn takes_over_a_life_that_another_stage_counts_where_it_begins_and_once_nothing_is_pending() {
-    let facts = |end, start| Facts {
-        committed: committed(100, 1, end),
-        ledger: ledger(1, 100),
-        others: life(3, start),
-        ..LOG
-    };
-    let taken_over = Plan {
-        log_epoch: 3,
-        beginning: Some(Beginning::TakenOver),
-        ..plain(100)
-    };
-    assert_eq!(decide(&facts(None, 100)), taken_over);
-    assert_eq!(decide(&facts(None, 7)), taken_over);
-    assert_eq!(
-        decide(&facts(None, 101)),
-        plain(100),
-        "until then both lives are the same log"
-    );
-    let pending = decide(&facts(Some(150), 100));
-    assert_eq!((pending.log_epoch, pending.beginning), (1, None), "{pending:?}");
-    let first = decide(&Facts {
-        others: life(3, 0),
-        ..LOG
-    });
-    assert_eq!(
-        (first.log_epoch, first.start),
-        (3, 0),
-        "whoever comes later begins in the life of the others"
-    );
-}
-
-#[test]
-fn a_life_that_two_stages_saw_begin_has_one_number() {
-    for (others, log_epoch) in [(None, 2), (life(1, 0), 2), (life(2, 0), 2), (life(4, 0), 4)] {
-        let plan = decide(&Facts {
-            committed: committed(100, 1, None),
-            ledger: ledger(1, 100),
-            log_end: 50,
-            others,
-            ..LOG
-        });
-        assert_eq!((plan.log_epoch, plan.beginning), (log_epoch, Some(Beginning::NewLife)));
-    }
-}
-
-#[test]
-fn a_backup_of_an_earlier_life_is_filled_up_from_its_end() {
-    let facts = |tail_matches| Facts {
-        committed: committed(500, 2, None),
-        ledger: Some(LedgerEnd {
-            tail_matches,
-            ..ledger(1, 150).unwrap()
-        }),
-        ..LOG
-    };
-    let plan = |start| Plan {
-        log_epoch: 2,
-        recovery: Some(Recovery::Fill { end: 500 }),
-        ..plain(start)
-    };
-    assert_eq!(decide(&facts(Some(true))), plan(150));
-    assert_eq!(decide(&facts(Some(false))), plan(0), "it is of another log");
-}
-
 #[test]
 fn a_start_that_an_operator_chose_is_told_to_the_ledger_and_kept() {
     let chosen = Facts {
-        committed: Some(Committed {
-            offset: 700,
-            metadata: None,
-        }),
+        committed: chosen_by_operator(700),
         ..LOG
     };
     assert_eq!(
@@ -573,12 +323,7 @@ fn a_start_that_an_operator_chose_is_told_to_the_ledger_and_kept() {
     // The first batch dies with its rows stored.
     let died = Facts {
         committed: committed(700, 1, Some(750)),
-        ledger: Some(LedgerEnd {
-            log_epoch: 1,
-            end: 700,
-            watermark_ms: 0,
-            tail_matches: None,
-        }),
+        ledger: ledger_with(None, 1, 700),
         rows_end: Some(750),
         ..LOG
     };
@@ -598,15 +343,9 @@ fn a_batch_that_was_begun_is_repeated_also_where_it_was_to_fill_up() {
         ..intent(200)
     };
     let facts = Facts {
-        committed: Some(Committed {
-            offset: 150,
-            metadata: Some(CommitMetadata::new(1, Some(fill))),
-        }),
+        committed: committed_with(150, 1, Some(fill)),
         ledger: ledger(1, 150),
-        begun: Some(Begun {
-            start: 150,
-            intent: intent(200),
-        }),
+        begun: begun(150, 200),
         ..LOG
     };
     assert_eq!(decide(&facts).recovery, Some(Recovery::Repeat(intent(200))));
