@@ -3,13 +3,13 @@
 //! Enters: the first bytes of a file, unpacked. Leaves: how it is to be read, with a parser that knows its header, or why
 //! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
 
-use super::fields::Fields;
 use super::foreign::Foreign;
+use super::head::{Head, first_lines};
 use super::header::{Header, HeaderError, is_time_name};
-use super::lines::{LINE_BYTES_MAX, trim_line};
+use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::{MetricsLong, MetricsLongError};
-use super::metrics_wide::{MetricsWide, MetricsWideError, SAMPLED_LINES, text_columns};
+use super::metrics_wide::{MetricsWide, MetricsWideError};
 use super::parser::{Parser, starts_with_field};
 
 /// How many bytes of a file are looked at: as many as its first line may have.
@@ -161,21 +161,13 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
 
 /// Whether the columns beside time and value say what the value is of: one names the metric, or none of them holds a number.
 fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
-    let texts = text_columns(header.cells.len(), first_lines(rest), &mut Fields::default());
+    let texts = header.text_columns(first_lines(rest));
     let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
     let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name) && !is_service(name);
     header.has_metric()
         || (header.cells.iter().zip(&texts).enumerate())
             .filter(|(cell, (name, _))| is_other(*cell, name))
             .all(|(_, (_, is_text))| *is_text)
-}
-
-/// The lines by which columns are judged. The last one of the head may be cut off in a cell; an incomplete number still
-/// shows a column of numbers.
-fn first_lines(rest: &[u8]) -> impl Iterator<Item = &str> {
-    rest.split(|&byte| byte == b'\n')
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .take(SAMPLED_LINES)
 }
 
 /// What else than commas the columns of a header with a time are cut by.
@@ -185,51 +177,6 @@ fn separator(header: &Header) -> Option<&'static str> {
     [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")]
         .into_iter()
         .find_map(|(by, name)| cut_by(by).then_some(name))
-}
-
-/// What stands before the first record of a CSV file.
-struct Head<'a> {
-    header: Header,
-    /// Lines up to the header and with it.
-    lines: u64,
-    /// What follows.
-    rest: &'a [u8],
-}
-
-impl<'a> Head<'a> {
-    /// Finds the header: the first line that is neither empty nor a comment (`# Data source: …`).
-    fn read(head: &'a [u8], mapping: &Mapping) -> Result<Self, DetectError> {
-        let is_named = |line: &str| mapping.time_column.as_ref().is_some_and(|name| line.starts_with(name));
-        let is_passed_over = |line: &str| line.trim().is_empty() || (line.starts_with('#') && !is_named(line));
-        let (mut lines, mut rest) = (1, head);
-        loop {
-            let (line, after) = first_line(rest, head.len())?;
-            if after.is_empty() || !is_passed_over(line) {
-                let header = Header::new(line);
-                return Ok(Self {
-                    header,
-                    lines,
-                    rest: after,
-                });
-            }
-            (lines, rest) = (lines + 1, after);
-        }
-    }
-}
-
-/// The first line of what is left of a head of so many bytes, and what follows it.
-fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectError> {
-    let (line, rest) = match bytes.iter().position(|&byte| byte == b'\n') {
-        Some(end) => (&bytes[..end], &bytes[end + 1..]),
-        None if bytes.contains(&b'\r') && !bytes.ends_with(b"\r") => return Err(DetectError::CarriageReturns),
-        None if head_bytes >= HEAD_BYTES => return Err(DetectError::Header),
-        None => (bytes, &[][..]),
-    };
-    let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
-    if line.contains('\r') {
-        return Err(DetectError::CarriageReturns);
-    }
-    Ok((line, rest))
 }
 
 /// CloudTrail shows itself by its wrapper or by two of its fields, the Windows event log by two of its own; everything else is ours.

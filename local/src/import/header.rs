@@ -146,6 +146,23 @@ impl Header {
         has_values.then_some(cell)
     }
 
+    /// Which columns have text in the first lines and not a single number.
+    pub fn text_columns<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<bool> {
+        let mut fields = Fields::default();
+        let (mut texts, mut numbers) = (vec![false; self.cells.len()], vec![false; self.cells.len()]);
+        for line in first_lines {
+            fields.split(line);
+            let cells = fields.iter().enumerate().take(self.cells.len());
+            for (cell, text) in cells.filter(|(_, text)| !text.is_empty()) {
+                let is_number = text.parse::<f64>().is_ok();
+                let kind = if is_number { &mut numbers } else { &mut texts };
+                kind[cell] = true;
+            }
+        }
+        let only_texts = texts.iter().zip(&numbers).map(|(text, number)| *text && !number);
+        only_texts.collect()
+    }
+
     /// Whether a column says what was measured.
     pub fn has_metric(&self) -> bool {
         self.cells.iter().any(|cell| Role::of(cell) == Some(Role::Metric))

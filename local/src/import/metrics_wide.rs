@@ -13,9 +13,6 @@ use super::mapping::{Columns, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
 
-/// Lines after the header by which a column is found to be of numbers.
-pub const SAMPLED_LINES: usize = 100;
-
 /// Parses the lines of a wide file.
 #[derive(Debug)]
 pub struct MetricsWide {
@@ -66,8 +63,7 @@ impl MetricsWide {
         let time = header.time(mapping.time_column.as_deref())?;
         let service_column = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
         let columns = columns(service_column.is_some(), mapping)?;
-        let mut fields = Fields::default();
-        let texts = text_columns(header.cells.len(), first_lines, &mut fields);
+        let texts = header.text_columns(first_lines);
         let is_data = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
         let (labels, series): (Vec<_>, Vec<_>) = (header.cells.iter().enumerate())
             .filter(|(cell, name)| is_data(*cell, name) && !name.is_empty())
@@ -90,7 +86,7 @@ impl MetricsWide {
             series,
             labels,
             nameless,
-            fields,
+            fields: Fields::default(),
         })
     }
 
@@ -203,36 +199,6 @@ fn columns(has_service_column: bool, mapping: &Mapping) -> Result<Columns, Metri
         Columns::Services if mapping.service.is_some() => Err(MetricsWideError::ServiceOfServices),
         columns => Ok(columns),
     }
-}
-
-/// Which columns have text in the first lines and not a single number.
-pub(super) fn text_columns<'a>(
-    cells: usize,
-    first_lines: impl Iterator<Item = &'a str>,
-    fields: &mut Fields,
-) -> Vec<bool> {
-    let (mut texts, mut numbers) = (vec![false; cells], vec![false; cells]);
-    for line in first_lines.take(SAMPLED_LINES) {
-        fields.split(line);
-        for (cell, text) in fields
-            .iter()
-            .enumerate()
-            .take(cells)
-            .filter(|(_, text)| !text.is_empty())
-        {
-            let kind = if text.parse::<f64>().is_ok() {
-                &mut numbers
-            } else {
-                &mut texts
-            };
-            kind[cell] = true;
-        }
-    }
-    texts
-        .iter()
-        .zip(&numbers)
-        .map(|(text, number)| *text && !number)
-        .collect()
 }
 
 /// The unit in a header: what stands in the parentheses at its end.

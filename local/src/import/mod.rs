@@ -12,6 +12,7 @@ pub mod detect;
 mod event_id;
 mod fields;
 mod foreign;
+mod head;
 mod header;
 mod json_documents;
 mod json_text;

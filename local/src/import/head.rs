@@ -1,0 +1,65 @@
+//! What stands before the first record of a CSV file: comments, the header.
+//!
+//! Enters: the first bytes of a file. Leaves: its header, and the lines after it by which columns are judged. Pure.
+
+use super::detect::{DetectError, HEAD_BYTES};
+use super::header::Header;
+use super::lines::trim_line;
+use super::mapping::Mapping;
+
+/// Lines after the header by which a column is found to be of numbers.
+const SAMPLED_LINES: usize = 100;
+
+/// What stands before the first record of a CSV file.
+pub struct Head<'a> {
+    /// The header.
+    pub header: Header,
+    /// Lines up to the header and with it.
+    pub lines: u64,
+    /// What follows.
+    pub rest: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    /// Finds the header: the first line that is neither empty nor a comment (`# Data source: …`).
+    pub fn read(head: &'a [u8], mapping: &Mapping) -> Result<Self, DetectError> {
+        let is_named = |line: &str| mapping.time_column.as_ref().is_some_and(|name| line.starts_with(name));
+        let is_passed_over = |line: &str| line.trim().is_empty() || (line.starts_with('#') && !is_named(line));
+        let (mut lines, mut rest) = (1, head);
+        loop {
+            let (line, after) = first_line(rest, head.len())?;
+            if after.is_empty() || !is_passed_over(line) {
+                let header = Header::new(line);
+                return Ok(Self {
+                    header,
+                    lines,
+                    rest: after,
+                });
+            }
+            (lines, rest) = (lines + 1, after);
+        }
+    }
+}
+
+/// The first line of what is left of a head of so many bytes, and what follows it.
+fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectError> {
+    let (line, rest) = match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None if bytes.contains(&b'\r') && !bytes.ends_with(b"\r") => return Err(DetectError::CarriageReturns),
+        None if head_bytes >= HEAD_BYTES => return Err(DetectError::Header),
+        None => (bytes, &[][..]),
+    };
+    let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
+    if line.contains('\r') {
+        return Err(DetectError::CarriageReturns);
+    }
+    Ok((line, rest))
+}
+
+/// The lines by which columns are judged. The last one of the head may be cut off in a cell; an incomplete number still
+/// shows a column of numbers.
+pub fn first_lines(rest: &[u8]) -> impl Iterator<Item = &str> {
+    rest.split(|&byte| byte == b'\n')
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .take(SAMPLED_LINES)
+}
