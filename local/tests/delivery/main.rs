@@ -19,3 +19,5 @@ mod refused;
 mod rejected;
 mod replay;
 mod secured;
+mod transactions;
+mod unread;

@@ -1,0 +1,188 @@
+//! What is told of files that cannot be read, records that are not taken, and things that are away.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use horolog_schemas::{Kind, Reason};
+
+use crate::bed::{self, Bed, BedOptions, wait_until};
+use crate::place::{EVENTS, Imported, Place, bed, gzip};
+use crate::received;
+
+const DEADLINE: Duration = Duration::from_secs(180);
+
+#[test]
+fn a_malformed_line_is_reported_with_its_place_and_stops_nothing() {
+    let place = Place::new("malformed");
+    let csv = place.file(
+        "web/load.csv",
+        b"time,value\n1661140279,1\nnoon,2\n1661140281,x\n\xff\xfe,4\n1661140283,5\n",
+    );
+    let trail = place.file("trail.ndjson", format!("{EVENTS}{{\"eventTime\":\n[1]\n"));
+    let imported = place.import(&[], &[&csv, &trail]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    for complaint in [
+        "load.csv:3: `noon` is no time",
+        "load.csv:4: `x` in column `value` is no number",
+        "load.csv:5: the line is not UTF-8",
+        "trail.ndjson:3: ",
+        "trail.ndjson:4: ",
+    ] {
+        assert!(imported.err.contains(complaint), "{complaint}: {imported:?}");
+    }
+    assert!(
+        imported.out.contains("skipped 3 (no number 1, no time 1, not UTF-8 1)"),
+        "{imported:?}"
+    );
+    assert!(imported.out.contains("skipped 2 (malformed JSON 2)"), "{imported:?}");
+    assert_eq!((place.samples().len(), place.events().len()), (2, 2));
+}
+
+#[test]
+fn beyond_the_first_malformed_lines_they_are_only_counted() {
+    let place = Place::new("flood");
+    let csv = place.file(
+        "web/load.csv",
+        format!("time,value\n1661140279,1\n{}", "bad,1\n".repeat(500)),
+    );
+    let imported = place.import(&[], &[&csv]);
+    assert_eq!(imported.code, Some(0));
+    assert_eq!(imported.err.matches("is no time").count(), 20, "{imported:?}");
+    assert!(imported.out.contains("skipped 500 (no time 500)"), "{imported:?}");
+}
+
+#[test]
+fn the_exit_code_says_when_a_file_was_not_read_or_nothing_was_sent() {
+    let place = Place::new("codes");
+    let good = place.file("web/load.csv", "time,value\n1661140279,1\n");
+    let topology = place.file("web/topology.csv", "Source,Target\na,b\n");
+    let bad = place.file("web/bad.csv", "time,value\nnoon,1\n");
+    let mut cut = gzip("time,value\n1661140279,1\n");
+    cut.truncate(cut.len() - 6);
+    let cut = place.file("web/cut.csv.gz", cut);
+    let missing = place.folder.path().join("missing.csv");
+
+    let imported = place.import(&[], &[&topology, &missing, &cut, &good]);
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(
+        imported.err.contains("3 of 4 files could not be read to their end"),
+        "{imported:?}"
+    );
+    assert!(
+        imported
+            .out
+            .contains("there is no time column; name it with --time-column: the columns are Source, Target"),
+        "{imported:?}"
+    );
+    assert!(!place.samples().is_empty(), "the good file was sent");
+
+    let imported = place.import(&[], &[&bad]);
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(
+        imported.out.contains("bad.csv: sent nothing, skipped 1"),
+        "{imported:?}"
+    );
+    assert!(imported.err.contains("nothing was sent"), "{imported:?}");
+}
+
+#[test]
+fn what_will_be_rejected_for_its_time_is_told_by_who_sends_it() {
+    let place = Place::new("early");
+    let csv = place.file("web/load.csv", "time,value\n1990-01-01,1\n2024-05-01,2\n");
+    let imported = place.import(&[], &[&csv]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert!(
+        imported
+            .out
+            .contains("load.csv: sent 2 metric samples (1 before 2000, to be rejected)"),
+        "{imported:?}"
+    );
+    assert!(
+        imported.err.contains("warning: 1 records are of a time before 2000"),
+        "{imported:?}"
+    );
+    let metrics = received::receive(&bed().kafka(), &place.metrics);
+    assert_eq!(
+        received::rejections(Kind::MetricSample, &metrics),
+        [Reason::TimeTooEarly]
+    );
+}
+
+#[test]
+fn a_missing_topic_is_named_with_the_flag_that_changes_it_and_not_created() {
+    let place = Place::new("topics");
+    let csv = place.file("web/load.csv", "time,value\n1661140279,1\n");
+    let mut command = Command::new(bed::HOROLOG);
+    command
+        .args(["import", "--kafka", &bed().kafka(), "--topic-metrics", "nowhere"])
+        .arg(&csv);
+    for _ in 0..2 {
+        let imported: Imported = command.output().unwrap().into();
+        assert_eq!(imported.code, Some(1));
+        assert!(
+            imported.err.contains("has no topic `nowhere`") && imported.err.contains("--topic-metrics"),
+            "{imported:?}"
+        );
+    }
+}
+
+#[test]
+fn without_kafka_the_error_says_how_to_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(bed::HOROLOG);
+    let imported: Imported = command
+        .args(["import", "--data"])
+        .arg(folder.path())
+        .arg("x.csv")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(imported.code, Some(1));
+    assert!(
+        imported.err.contains("`horolog up`") && imported.err.contains("--kafka HOST:PORT"),
+        "{imported:?}"
+    );
+}
+
+#[test]
+fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
+    // A broker of its own: it is killed.
+    let bed = Bed::start_with(&BedOptions {
+        migrate: false,
+        ..BedOptions::default()
+    });
+    for kind in Kind::ALL {
+        bed.topic(kind.default_topic(), 1);
+    }
+    let mut child = Command::new(bed::HOROLOG)
+        .args([
+            "import",
+            "--kafka",
+            &bed.kafka(),
+            "--kafka-property",
+            "message.timeout.ms=10000", // longer than a busy broker takes to know the producer
+            "-",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than is looked at before the first record is sent.
+    let lines = |count: usize| "1661140279,1\n".repeat(count);
+    input
+        .write_all(format!("time,value\n{}", lines(200_000)).as_bytes())
+        .unwrap();
+    let topic = Kind::MetricSample.default_topic();
+    wait_until(DEADLINE, "records arrive", || {
+        received::ends(&bed.kafka(), topic)[&0] > 0
+    });
+    bed.kill_broker();
+    input.write_all(lines(1_000).as_bytes()).unwrap();
+    drop(input);
+    let imported: Imported = child.wait_with_output().unwrap().into();
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(imported.err.contains("kafka did not take"), "{imported:?}");
+}
