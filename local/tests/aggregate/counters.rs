@@ -5,15 +5,16 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::bed::{Proc, now_ms, seed, wait_until};
-use crate::flow::{DEADLINE, Flow};
+use crate::flow::{Flow, STORED_DEADLINE};
 use crate::model::{Hours, Model};
+use crate::upkeep::{self, AT_ONCE, counter, produce};
 
 const HOUR_MS: i64 = 3_600_000;
 const INSTANCES: u64 = 7;
 const STEP_MS: i64 = 60_000;
 
 /// Three hours of counters up to now, each instance with resets of its own; all values are whole, so that sums are exact.
-fn history(flow: &Flow, random: &mut StdRng, from_ms: i64, to_ms: i64) -> Vec<MetricSample> {
+fn history(flow: &Flow<'_>, random: &mut StdRng, from_ms: i64, to_ms: i64) -> Vec<MetricSample> {
     let mut values = [0_u32; INSTANCES as usize];
     let mut samples = Vec::new();
     for time in (from_ms..to_ms).step_by(STEP_MS as usize) {
@@ -24,13 +25,13 @@ fn history(flow: &Flow, random: &mut StdRng, from_ms: i64, to_ms: i64) -> Vec<Me
             } else {
                 *value + random.random_range(0..50)
             };
-            samples.push(flow.counter("requests", instance, time, f64::from(*value)));
+            samples.push(counter(flow, "requests", instance, time, f64::from(*value)));
         }
     }
     samples
 }
 
-fn fresh(flow: &Flow) -> Hours {
+fn fresh(flow: &Flow<'_>) -> Hours {
     let rows: Vec<(String, String, u32, u64, f64, u64)> = flow.bed.sql(&format!(
         "select toString(metric_name), labels['instance'] as instance, toUInt32(hour), samples, increase, resets \
          from counter_hourly_fresh_view where tenant_id = '{}'",
@@ -44,7 +45,7 @@ fn fresh(flow: &Flow) -> Hours {
 }
 
 /// Hours of the tenant that are computed, and the samples in them.
-fn computed(flow: &Flow) -> (u64, u64) {
+fn computed(flow: &Flow<'_>) -> (u64, u64) {
     flow.bed.one(&format!(
         "select uniqExact(hour), sum(samples) from counter_hourly_view where tenant_id = '{}'",
         flow.topic
@@ -54,27 +55,27 @@ fn computed(flow: &Flow) -> (u64, u64) {
 #[test]
 fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples() {
     let mut random = StdRng::seed_from_u64(seed());
-    let flow = Flow::new("counters", 2);
+    let flow = upkeep::flow("counters", 2);
     let mut model = Model::default();
-    let _ingest = flow.ingest();
-    let mut aggregate = flow.aggregate();
+    let _ingest = flow.ingest(&[]);
+    let mut aggregate = flow.aggregate(&AT_ONCE);
     let this_hour = now_ms() / HOUR_MS * HOUR_MS;
     let start = this_hour - 3 * HOUR_MS + 30 * 60_000;
     let samples = history(&flow, &mut random, start, now_ms());
     // Samples of a series alternate between partitions; the stage dies between batches.
     let (front, back) = samples.split_at(samples.len() / 2);
     for (partition, samples) in [(0, front), (1, back)] {
-        let offset = flow.produce(partition, samples);
+        let offset = produce(&flow, partition, samples);
         model.add(samples, partition, offset);
         aggregate.restart();
     }
-    flow.wait_until_stored("ingest");
-    flow.wait_until_stored("aggregate");
-    wait_until(DEADLINE, "the three hours before this one are computed", || {
+    flow.wait_until_stage_stored("ingest");
+    flow.wait_until_stage_stored("aggregate");
+    wait_until(STORED_DEADLINE, "the three hours before this one are computed", || {
         computed(&flow).0 >= 3
     });
     // An idle partition advances with the clock: what was sent after that is late, and its hours are computed again.
-    wait_until(DEADLINE, "the hours are those of the model", || {
+    wait_until(STORED_DEADLINE, "the hours are those of the model", || {
         fresh(&flow) == model.hours()
     });
 
@@ -89,9 +90,9 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
     };
     let rises = |instance: &u64| value(*instance, second_hour) >= value(*instance, second_hour - STEP_MS);
     let rising = (0..INSTANCES).find(rises).unwrap();
-    let late = [flow.counter("requests", rising, second_hour - 1, 100_000.0)];
+    let late = [counter(&flow, "requests", rising, second_hour - 1, 100_000.0)];
     let before = model.hours();
-    let offset = flow.produce(1, &late);
+    let offset = produce(&flow, 1, &late);
     model.add(&late, 1, offset);
     let changed: Vec<u32> = model
         .hours()
@@ -100,7 +101,9 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
         .map(|(key, _)| key.2)
         .collect();
     assert_eq!(changed.len(), 2, "two hours change: {changed:?}");
-    wait_until(DEADLINE, "both hours are revised", || fresh(&flow) == model.hours());
+    wait_until(STORED_DEADLINE, "both hours are revised", || {
+        fresh(&flow) == model.hours()
+    });
     aggregate.kill9();
     let as_of_before: f64 = flow.bed.one(&format!(
         "select sum(increase) from counter_hourly_as_of(as_of = toString(now64(3, 'UTC') - interval 1 day)) where tenant_id = '{}'",
@@ -123,8 +126,8 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
 /// Six series, then twenty-four, of which most are folded, then the six again: each hour is a job of its own.
 #[test]
 fn what_series_rise_while_they_are_folded_is_counted_once() {
-    let flow = Flow::new("folded", 1);
-    let _ingest = flow.ingest();
+    let flow = upkeep::flow("folded", 1);
+    let _ingest = flow.ingest(&[]);
     let this_hour = now_ms() / HOUR_MS * HOUR_MS;
     let mut samples = Vec::new();
     let mut values = [0_u32; 24];
@@ -134,17 +137,24 @@ fn what_series_rise_while_they_are_folded_is_counted_once() {
             for instance in 0..series {
                 values[instance as usize] += 1 + instance;
                 let value = f64::from(values[instance as usize]);
-                samples.push(flow.counter("requests", instance.into(), start + number * 15_000, value));
+                samples.push(counter(
+                    &flow,
+                    "requests",
+                    instance.into(),
+                    start + number * 15_000,
+                    value,
+                ));
             }
         }
     }
-    flow.produce(0, &samples);
-    flow.wait_until_stored("ingest");
-    let _aggregate = flow.aggregate_with(&[
+    produce(&flow, 0, &samples);
+    flow.wait_until_stage_stored("ingest");
+    let in_slices = [
         ("HOROLOG_AGGREGATE__UPKEEP__LABEL_SETS_MAX", "6"),
         ("HOROLOG_AGGREGATE__UPKEEP__SLICE_ROWS_MAX", "1000"),
-    ]);
-    wait_until(DEADLINE, "the three hours before this one are computed", || {
+    ];
+    let _aggregate = flow.aggregate(&[&AT_ONCE[..], &in_slices].concat());
+    wait_until(STORED_DEADLINE, "the three hours before this one are computed", || {
         computed(&flow).0 >= 3
     });
     // The first sample of a series has none before it.
@@ -165,21 +175,21 @@ fn what_series_rise_while_they_are_folded_is_counted_once() {
 /// The name of one tenant is too long for the parameter of a statement.
 #[test]
 fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_lack_them() {
-    let flow = Flow::new("failing", 1);
-    let _ingest = flow.ingest();
+    let flow = upkeep::flow("failing", 1);
+    let _ingest = flow.ingest(&[]);
     let this_hour = now_ms() / HOUR_MS * HOUR_MS;
     let name = "n".repeat(100_000);
     let mut samples = Vec::new();
     for time in (this_hour - 2 * HOUR_MS..now_ms()).step_by(STEP_MS as usize) {
-        let sample = flow.counter("requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
+        let sample = counter(&flow, "requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
         samples.push(MetricSample {
             tenant_id: name.clone(),
             ..sample.clone()
         });
         samples.push(sample);
     }
-    let mut aggregate = flow.aggregate();
-    flow.produce(0, &samples);
+    let mut aggregate = flow.aggregate(&AT_ONCE);
+    produce(&flow, 0, &samples);
     let through = || -> u32 {
         flow.bed.one(&format!(
             "select toUInt32(max(through)) from upkeep_progress where task = 'counters' and kafka_topic = '{}'",
@@ -187,7 +197,11 @@ fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_
         ))
     };
     let before_this_hour = || through() >= (this_hour / 1_000) as u32;
-    wait_until(DEADLINE, "the hours of all others are computed", before_this_hour);
+    wait_until(
+        STORED_DEADLINE,
+        "the hours of all others are computed",
+        before_this_hour,
+    );
     assert_eq!(computed(&flow).0, 2);
     let lacking = || -> u64 {
         flow.bed.one(&format!(
@@ -201,21 +215,24 @@ fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_
         let answer = flow.bed.try_get(&format!("{}/metrics", aggregate.http()));
         answer.is_ok_and(|(_, metrics)| metrics.contains("horolog_upkeep_counter_hours_failed 2"))
     };
-    wait_until(DEADLINE, "it is counted", || is_counted(&aggregate));
+    wait_until(STORED_DEADLINE, "it is counted", || is_counted(&aggregate));
     aggregate.restart();
-    wait_until(DEADLINE, "whoever comes next knows it", || is_counted(&aggregate));
+    wait_until(STORED_DEADLINE, "whoever comes next knows it", || {
+        is_counted(&aggregate)
+    });
 }
 
 #[test]
 fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
-    let flow = Flow::new("fresh", 2);
-    let _ingest = flow.ingest();
-    let mut aggregate = flow.aggregate();
+    let flow = upkeep::flow("fresh", 2);
+    let _ingest = flow.ingest(&[]);
+    let mut aggregate = flow.aggregate(&AT_ONCE);
     let now = now_ms();
     let samples = |from: i64, count: i64| -> Vec<MetricSample> {
         (from..from + count)
             .map(|number| {
-                flow.counter(
+                counter(
+                    &flow,
                     "m",
                     number as u64 % 3,
                     now - number * 1_000,
@@ -225,17 +242,19 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
             .collect()
     };
     // Partition 0 gets more than partition 1: each has an end of its own.
-    flow.produce(0, &samples(0, 5_000));
-    flow.produce(1, &samples(5_000, 10));
-    flow.wait_until_stored("aggregate");
-    flow.wait_until_stored("ingest");
+    produce(&flow, 0, &samples(0, 5_000));
+    produce(&flow, 1, &samples(5_000, 10));
+    flow.wait_until_stage_stored("aggregate");
+    flow.wait_until_stage_stored("ingest");
     let fresh_count = || -> u64 {
         flow.bed.one(&format!(
             "select sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
             flow.topic
         ))
     };
-    wait_until(DEADLINE, "both partitions have their progress", || fresh_count() == 0);
+    wait_until(STORED_DEADLINE, "both partitions have their progress", || {
+        fresh_count() == 0
+    });
     let totals = |fresh: u64| {
         let rows: Vec<(u64, u64)> = flow.bed.sql(&format!(
             "select sum(count), sum(fresh_count) from metrics_hourly_fresh_view where tenant_id = '{}'",
@@ -247,9 +266,9 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     assert_eq!(totals(0), 5_010);
 
     aggregate.kill9();
-    flow.produce(0, &samples(6_000, 700));
-    flow.produce(1, &samples(7_000, 300));
-    flow.wait_until_stored("ingest");
+    produce(&flow, 0, &samples(6_000, 700));
+    produce(&flow, 1, &samples(7_000, 300));
+    flow.wait_until_stage_stored("ingest");
     assert_eq!(totals(1_000), 6_010);
     // Everything but the sums' last bits is as if all had been aggregated.
     let columns = "metric_name, hour, count, min, max, last, p50, p90, p95, p99, p999, positive, negative, zero_count, round(sum, 6)";
@@ -261,25 +280,25 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     };
     let while_fresh = rows("metrics_hourly_fresh_view");
     aggregate.restart();
-    flow.wait_until_stored("aggregate");
-    wait_until(DEADLINE, "nothing is fresh any more", || fresh_count() == 0);
+    flow.wait_until_stage_stored("aggregate");
+    wait_until(STORED_DEADLINE, "nothing is fresh any more", || fresh_count() == 0);
     assert_eq!(rows("metrics_hourly_fresh_view"), while_fresh);
     assert_eq!(rows("metrics_hourly_view"), while_fresh);
 }
 
 #[test]
 fn a_topic_that_waits_for_its_raw_rows_is_not_given_up_by_the_upkeep_of_another() {
-    let (ahead, behind) = (Flow::new("ahead", 1), Flow::new("behind", 1));
+    let (ahead, behind) = (upkeep::flow("ahead", 1), upkeep::flow("behind", 1));
     let bed = ahead.bed;
     let now = now_ms();
     let this_hour = now / HOUR_MS * HOUR_MS;
     // One tenant is on both topics, with series of its own on each.
     let samples = |instance: u64| -> Vec<MetricSample> {
         let times = (this_hour - 2 * HOUR_MS..now).step_by(STEP_MS as usize);
-        let sample = |(number, time)| ahead.counter("requests", instance, time, 10.0 * number as f64);
+        let sample = |(number, time)| counter(&ahead, "requests", instance, time, 10.0 * number as f64);
         times.enumerate().map(sample).collect()
     };
-    let computed = |flow: &Flow| -> Vec<(u64, f64)> {
+    let computed = |flow: &Flow<'_>| -> Vec<(u64, f64)> {
         bed.sql(&format!(
             "select samples, increase from counter_hourly_view where tenant_id = '{}' and kafka_topic = '{}' \
              and hour < toDateTime({}) order by hour",
@@ -289,18 +308,18 @@ fn a_topic_that_waits_for_its_raw_rows_is_not_given_up_by_the_upkeep_of_another(
         ))
     };
     let two_hours = [(60, 590.0), (60, 600.0)];
-    let _behind = behind.aggregate();
-    behind.produce(0, &samples(1));
-    behind.wait_until_stored("aggregate");
-    let _ahead = (ahead.ingest(), ahead.aggregate());
-    ahead.produce(0, &samples(0));
-    wait_until(DEADLINE, "the topic that has its raw rows is computed", || {
+    let _behind = behind.aggregate(&AT_ONCE);
+    produce(&behind, 0, &samples(1));
+    behind.wait_until_stage_stored("aggregate");
+    let _ahead = (ahead.ingest(&[]), ahead.aggregate(&AT_ONCE));
+    produce(&ahead, 0, &samples(0));
+    wait_until(STORED_DEADLINE, "the topic that has its raw rows is computed", || {
         computed(&ahead) == two_hours
     });
     assert_eq!(computed(&behind), [], "the other one's are not there yet");
 
-    let _ingest = behind.ingest();
-    wait_until(DEADLINE, "the other one is computed once it has them", || {
+    let _ingest = behind.ingest(&[]);
+    wait_until(STORED_DEADLINE, "the other one is computed once it has them", || {
         computed(&behind) == two_hours
     });
     let given_up: u64 = bed.one(&format!(

@@ -5,13 +5,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::bed::{now_ms, seed, wait_until};
-use crate::flow::{DEADLINE, Flow};
+use crate::flow::{Flow, STORED_DEADLINE};
+use crate::upkeep::{self, AT_ONCE, counter, produce};
 
 const DAY_MS: i64 = 86_400_000;
 const ROLLED_UP: &str = "(select * from daily_rollups final)";
 
 /// The days before `end`, ms since 1970: what a row says beside its key, as text.
-fn rows(flow: &Flow, table: &str, end: i64) -> Vec<(u32, String, u64, String)> {
+fn rows(flow: &Flow<'_>, table: &str, end: i64) -> Vec<(u32, String, u64, String)> {
     flow.bed.sql(&format!(
         "select toUInt32(toStartOfDay(r.hour)) as day, toString(r.metric_name) as metric, sum(r.count) as samples, \
          toString((any(r.tenant_id), any(r.service_id), any(r.environment), any(r.metric_type), any(r.unit), any(r.kafka_topic), \
@@ -23,8 +24,8 @@ fn rows(flow: &Flow, table: &str, end: i64) -> Vec<(u32, String, u64, String)> {
     ))
 }
 
-fn wait_until_rolled_up(flow: &Flow, end: i64, samples: usize) {
-    wait_until(DEADLINE, &format!("{samples} samples are rolled up"), || {
+fn wait_until_rolled_up(flow: &Flow<'_>, end: i64, samples: usize) {
+    wait_until(STORED_DEADLINE, &format!("{samples} samples are rolled up"), || {
         let days = rows(flow, ROLLED_UP, end);
         let rolled_up: u64 = days.iter().map(|day| day.2).sum();
         rolled_up == samples as u64 && days == rows(flow, "metrics_hourly", end)
@@ -34,28 +35,28 @@ fn wait_until_rolled_up(flow: &Flow, end: i64, samples: usize) {
 #[test]
 fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies() {
     let mut random = StdRng::seed_from_u64(seed());
-    let flow = Flow::new("days", 2);
-    let mut aggregate = flow.aggregate();
+    let flow = upkeep::flow("days", 2);
+    let mut aggregate = flow.aggregate(&AT_ONCE);
     let today = now_ms() / DAY_MS * DAY_MS;
     let mut sample = |day: i64| -> MetricSample {
         let time = today + day * DAY_MS + random.random_range(0..DAY_MS);
         let metric = ["cpu", "requests"][random.random_range(0..2)];
         // Whole values, so that sums are exact.
-        flow.counter(metric, 0, time, f64::from(random.random_range(-50..1_000)))
+        counter(&flow, metric, 0, time, f64::from(random.random_range(-50..1_000)))
     };
     // A day in between has none.
     let first: Vec<MetricSample> = (0..3_000).map(|number| sample([-6, -5, -3, -1][number % 4])).collect();
     for (partition, samples) in [(0, &first[..1_500]), (1, &first[1_500..])] {
-        flow.produce(partition, samples);
+        produce(&flow, partition, samples);
         aggregate.restart();
     }
-    flow.produce(0, &[flow.counter("cpu", 0, now_ms() - 1_000, 1.0)]);
+    produce(&flow, 0, &[counter(&flow, "cpu", 0, now_ms() - 1_000, 1.0)]);
     wait_until_rolled_up(&flow, today, first.len());
 
     // Late, and stored by a stage that dies before the upkeep has seen it, most likely.
     let late: Vec<MetricSample> = (0..20).map(|number| sample([-5, -3][number % 2])).collect();
-    flow.produce(1, &late);
-    flow.wait_until_stored("aggregate");
+    produce(&flow, 1, &late);
+    flow.wait_until_stage_stored("aggregate");
     aggregate.restart();
     wait_until_rolled_up(&flow, today, first.len() + late.len());
     let of_today: u64 = flow.bed.one(&format!(
@@ -76,12 +77,12 @@ fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies(
         flow.topic
     ));
     let more: Vec<MetricSample> = (0..20).map(|_| sample(-3)).collect();
-    flow.produce(0, &more);
+    produce(&flow, 0, &more);
     let requests = more.iter().filter(|sample| sample.metric_name == "requests").count() as u64;
     let of = |rows: &[(u32, String, u64, String)], metric: &str| -> u64 {
         rows.iter().filter(|row| row.1 == metric).map(|row| row.2).sum()
     };
-    wait_until(DEADLINE, "the other metric is rolled up again", || {
+    wait_until(STORED_DEADLINE, "the other metric is rolled up again", || {
         let now = rows(&flow, ROLLED_UP, today);
         of(&now, "requests") == of(&before, "requests") + requests && of(&now, "cpu") == of(&before, "cpu")
     });

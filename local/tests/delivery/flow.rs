@@ -251,7 +251,8 @@ impl<'a> Flow<'a> {
     }
 }
 
-fn encoded(sample: &MetricSample) -> Record {
+/// A sample as a record.
+pub fn encoded(sample: &MetricSample) -> Record {
     let mut payload = Vec::new();
     sample.encode_single_object(&mut payload);
     Record::of(payload).key(format!("{}/{}", sample.tenant_id, sample.service_id))
