@@ -82,43 +82,13 @@ impl Connection {
 
     /// Runs a statement to its end; the whole result is in memory.
     pub fn query(&self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Chunk, Exception> {
-        let list = ParameterList::new(parameters);
-        // SAFETY: all pointers come from slices that live through the call, with their true lengths.
-        let handle = unsafe {
-            (self.functions.chdb_query_with_params_n)(
-                self.inner(),
-                sql.as_ptr().cast(),
-                sql.len(),
-                format.as_ptr().cast(),
-                format.len(),
-                list.names.as_ptr(),
-                list.name_lengths.as_ptr(),
-                list.values.as_ptr(),
-                list.value_lengths.as_ptr(),
-                list.names.len(),
-            )
-        };
+        let handle = self.begin(self.functions.chdb_query_with_params_n, sql, format, parameters);
         self.owned(handle)
     }
 
     /// Starts a select whose result is fetched chunk by chunk.
     pub fn select(&self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Select<'_>, Exception> {
-        let list = ParameterList::new(parameters);
-        // SAFETY: as in `query`.
-        let handle = unsafe {
-            (self.functions.chdb_stream_query_with_params_n)(
-                self.inner(),
-                sql.as_ptr().cast(),
-                sql.len(),
-                format.as_ptr().cast(),
-                format.len(),
-                list.names.as_ptr(),
-                list.name_lengths.as_ptr(),
-                list.values.as_ptr(),
-                list.value_lengths.as_ptr(),
-                list.names.len(),
-            )
-        };
+        let handle = self.begin(self.functions.chdb_stream_query_with_params_n, sql, format, parameters);
         Ok(Select {
             connection: self,
             stream: self.owned(handle)?,
@@ -128,10 +98,17 @@ impl Connection {
 
     /// Starts an insert that is fed with `append`; `sql` is the statement without its FORMAT clause and data.
     pub fn insert(&self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Insert<'_>, Exception> {
+        let handle = self.begin(self.functions.chdb_stream_insert_with_params_n, sql, format, parameters);
+        // SAFETY: the engine returns a handle even where it refuses the insert, and leaves it to its caller.
+        unsafe { Insert::new(self, handle) }
+    }
+
+    /// Gives a statement to one of the functions that take one.
+    fn begin<Handle>(&self, function: Begin<Handle>, sql: &[u8], format: &str, parameters: &Parameters) -> Handle {
         let list = ParameterList::new(parameters);
-        // SAFETY: as in `query`.
-        let handle = unsafe {
-            (self.functions.chdb_stream_insert_with_params_n)(
+        // SAFETY: the functions are those of the engine, and all pointers come from slices that live through the call, with their true lengths.
+        unsafe {
+            function(
                 self.inner(),
                 sql.as_ptr().cast(),
                 sql.len(),
@@ -143,9 +120,7 @@ impl Connection {
                 list.value_lengths.as_ptr(),
                 list.names.len(),
             )
-        };
-        // SAFETY: the engine returns a handle even where it refuses the insert, and leaves it to its caller.
-        unsafe { Insert::new(self, handle) }
+        }
     }
 
     /// Takes ownership of a result and turns its error, if it has one, into an exception.
@@ -196,6 +171,20 @@ impl Drop for Select<'_> {
         }
     }
 }
+
+/// A function of the engine that takes a statement: its text, the format, the names and the values of the parameters.
+type Begin<Handle> = unsafe extern "C" fn(
+    ConnectionHandle,
+    *const c_char,
+    usize,
+    *const c_char,
+    usize,
+    *const *const c_char,
+    *const usize,
+    *const *const c_char,
+    *const usize,
+    usize,
+) -> Handle;
 
 /// The four arrays in which the engine takes parameters.
 struct ParameterList {
