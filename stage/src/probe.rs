@@ -111,10 +111,7 @@ impl Probe {
 
     /// The log's bounds. Its end is asked for last: where both ends are one, nothing was open then.
     pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
-        let of =
-            |consumer: &BaseConsumer<Connection>| consumer.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
-        let committed = of(&self.consumer);
-        let uncommitted = of(&self.uncommitted);
+        let (committed, uncommitted) = (bounds_by(&self.consumer, id), bounds_by(&self.uncommitted, id));
         // They fetch nothing, and what they have to say of their connections would be kept until then.
         for client in [&self.consumer, &self.uncommitted] {
             while client.poll(Duration::ZERO).is_some() {}
@@ -169,6 +166,20 @@ impl Probe {
         let found = first_of(&reader, id, offset)?;
         *kept = Some(reader);
         Ok(found)
+    }
+}
+
+/// First offset, and the one after the last that this client may see.
+fn bounds_by(client: &BaseConsumer<Connection>, id: &PartitionId) -> Result<(i64, i64), KafkaError> {
+    let ask = || client.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
+    match ask() {
+        // A client that reads nothing believes what it heard once, as of a partition that had no leader just then, until that is
+        // `metadata.max.age.ms` old (15 minutes).
+        Err(error) if is_gone(&error) => {
+            client.fetch_metadata(Some(&id.topic), REQUEST_TIMEOUT)?;
+            ask()
+        }
+        answer => answer,
     }
 }
 
