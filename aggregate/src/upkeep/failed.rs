@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
-use horolog_stage::clock::now_ms;
 use serde::{Deserialize, Serialize};
 
 use super::awaited::SamplesByHour;
@@ -39,6 +38,24 @@ struct Mark {
 
 /// The outcome of all that is no decision to leave an hour as it is.
 const COMPUTED: i8 = 1;
+
+impl Mark {
+    fn of(hour: &HourCounts, topic: &str, now_ms: i64) -> Self {
+        Self {
+            tenant_id: hour.tenant_id.clone(),
+            hour: hour.hour,
+            kafka_topic: topic.to_owned(),
+            decided_at: now_ms,
+            revision: 0,
+            outcome: COMPUTED,
+            hourly_samples: 0,
+            raw_samples: 0,
+            series: 0,
+            overflow_series: 0,
+            inserted_at: now_ms,
+        }
+    }
+}
 
 #[derive(Debug, Row, Deserialize)]
 struct Undecided {
@@ -81,25 +98,17 @@ impl Failed {
     /// Adds some, and tells the tables of those that were never decided on.
     pub async fn add(&mut self, failed: &[HourCounts], statements: &Statements) -> Result<(), UpkeepError> {
         let known = self.hours.get_or_insert_default();
-        let now_ms = now_ms();
         let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains_key(&hour.key());
-        let rows = failed.iter().filter(is_new).map(|hour| Mark {
-            tenant_id: hour.tenant_id.clone(),
-            hour: hour.hour,
-            kafka_topic: statements.topic.clone(),
-            decided_at: now_ms,
-            revision: 0,
-            outcome: COMPUTED,
-            hourly_samples: 0,
-            raw_samples: 0,
-            series: 0,
-            overflow_series: 0,
-            inserted_at: now_ms,
-        });
-        let rows: Vec<Mark> = rows.collect();
-        if !rows.is_empty() {
+        let new: Vec<&HourCounts> = failed.iter().filter(is_new).collect();
+        if !new.is_empty() {
+            // Not the clock of this host: what is decided next is told by the server's, and the newest of both counts.
+            let now_ms = statements.now_ms().await?;
+            let marks: Vec<Mark> = new
+                .iter()
+                .map(|hour| Mark::of(hour, &statements.topic, now_ms))
+                .collect();
             statements
-                .insert("leave hours that failed", "counter_revisions", &rows)
+                .insert("leave hours that failed", "counter_revisions", &marks)
                 .await?;
         }
         known.extend(failed.iter().map(|hour| (hour.key(), hour.hourly_samples)));
@@ -133,6 +142,24 @@ mod tests {
 
     fn hour(tenant: &str, hour: u32) -> (String, u32) {
         (tenant.to_owned(), hour)
+    }
+
+    #[test]
+    fn a_mark_is_of_the_time_that_it_is_told_and_of_no_samples() {
+        let failed = HourCounts {
+            tenant_id: "a".to_owned(),
+            hour: 7_200,
+            hourly_samples: 10,
+            raw_samples: 10,
+            known_samples: 0,
+        };
+        let mark = Mark::of(&failed, "metrics", 5_000);
+        assert_eq!(
+            (mark.tenant_id.as_str(), mark.kafka_topic.as_str(), mark.hour),
+            ("a", "metrics", 7_200)
+        );
+        assert_eq!((mark.decided_at, mark.inserted_at), (5_000, 5_000));
+        assert_eq!((mark.revision, mark.hourly_samples), (0, 0));
     }
 
     #[test]

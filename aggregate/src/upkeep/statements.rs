@@ -106,6 +106,12 @@ impl Statements {
             .param("incidents_max", INCIDENTS_MAX)
     }
 
+    /// What the clock of the server says, ms since 1970.
+    pub async fn now_ms(&self) -> Result<i64, UpkeepError> {
+        let query = self.query("select toUnixTimestamp64Milli(now64(3)) as now_ms");
+        self.in_time("ask for the time", query.fetch_one::<i64>()).await
+    }
+
     /// Runs a statement to its end.
     pub async fn execute(&self, what: &'static str, query: Query) -> Result<(), UpkeepError> {
         self.in_time(what, query.execute()).await
