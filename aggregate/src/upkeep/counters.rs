@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use clickhouse::Row;
-use horolog_stage::clock::now_ms;
 use horolog_stage::incident::Reason;
 use serde::Deserialize;
 
@@ -25,6 +24,8 @@ pub struct Counters {
     pub(super) statements: Statements,
     pub(super) config: UpkeepConfig,
     pub(super) metrics: UpkeepMetrics,
+    /// The last revision that was used; 0: none yet.
+    pub(super) last_revision: u64,
 }
 
 /// The hours that are looked at: a span, of all tenants or of those named with their hours.
@@ -87,7 +88,7 @@ impl Counters {
     /// Brings hours up to date; of those that are `lost` no more raw rows come, and tenants of `not_now` are not computed. Adds what cannot be done now
     /// to `left`.
     pub async fn bring_up_to_date(
-        &self,
+        &mut self,
         of: &TenantHours,
         lost: &SamplesByHour,
         not_now: &BTreeSet<String>,
@@ -141,7 +142,7 @@ impl Counters {
 
     /// Computes a job, then the later hours that took a sample from it as their predecessor which is not the last one any more.
     /// Only after them the job is settled: until then it is due again.
-    async fn compute_with_followers(&self, job: &Job) -> Result<(), UpkeepError> {
+    async fn compute_with_followers(&mut self, job: &Job) -> Result<(), UpkeepError> {
         let revision = self.insert(job).await?;
         let unsettled = job.hours.iter().map(|_| 0).collect();
         self.publish(job, revision, unsettled).await?;
@@ -186,7 +187,7 @@ impl Counters {
     }
 
     /// Inserts the rows of a new revision, slice by slice; returns its number.
-    async fn insert(&self, job: &Job) -> Result<u64, UpkeepError> {
+    async fn insert(&mut self, job: &Job) -> Result<u64, UpkeepError> {
         let revision = self.next_revision(job).await?;
         let cutoff = self.cutoff(job).await?;
         let slices = job.rows().div_ceil(self.config.slice_rows_max).max(1);
@@ -210,14 +211,15 @@ impl Counters {
         Ok(revision)
     }
 
-    /// Revisions are named by the time and rise, whoever's clock it is.
-    async fn next_revision(&self, job: &Job) -> Result<u64, UpkeepError> {
-        let sql = "select max(r.revision) as revision from counter_revisions as r where r.tenant_id = {tenant:String} and r.kafka_topic = {topic:String} \
-                   and r.hour >= toDateTime({from:UInt32}, 'UTC') and r.hour < toDateTime({to:UInt32}, 'UTC')";
-        let query = self.statements.about(sql, job);
-        let newest: Option<u64> = self.statements.first("read the newest revision", query).await?;
-        let now = u64::try_from(now_ms()).unwrap_or_default();
-        Ok(now.max(newest.unwrap_or_default() + 1))
+    /// Revisions are named by the time of the server and rise, also where it was set back. Each attempt has its own: what one left that failed would count
+    /// with the rows of the next.
+    async fn next_revision(&mut self, job: &Job) -> Result<u64, UpkeepError> {
+        let query = self.statements.about(include_str!("next_revision.sql"), job);
+        let next: Option<u64> = self.statements.first("read the newest revision", query).await?;
+        // Rows of an attempt that had no answer may be stored after the tables were asked.
+        let revision = next.unwrap_or_default().max(self.last_revision + 1);
+        self.last_revision = revision;
+        Ok(revision)
     }
 
     /// Label sets are only counted where there can be too many of them.

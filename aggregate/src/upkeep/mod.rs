@@ -74,6 +74,7 @@ impl Upkeep {
                 statements,
                 config: upkeep.clone(),
                 metrics,
+                last_revision: 0,
             },
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),

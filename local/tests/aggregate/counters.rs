@@ -123,6 +123,44 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
     assert_eq!(twice, 0, "a counter that fell twice is told of once");
 }
 
+/// A host whose clock is ahead made a revision count; of the next one only rows came.
+#[test]
+fn what_an_attempt_left_is_no_part_of_the_revision_after_it() {
+    let flow = upkeep::flow("left", 1);
+    let _stages = (flow.ingest(&[]), flow.aggregate(&AT_ONCE));
+    let now = now_ms();
+    let hour = now / HOUR_MS * HOUR_MS - HOUR_MS;
+    let at = |minute: i64, value: f64| counter(&flow, "requests", 0, hour + minute * STEP_MS, value);
+    let samples = [at(10, 1.0), at(20, 5.0), counter(&flow, "requests", 0, now, 6.0)];
+    produce(&flow, 0, &samples);
+    let of_hour = format!("tenant_id = '{}' and hour = toDateTime({})", flow.topic, hour / 1_000);
+    let counted = || -> Vec<(u64, f64)> {
+        flow.bed.sql(&format!(
+            "select samples, increase from counter_hourly_view where {of_hour}"
+        ))
+    };
+    let settled = format!("counter_revisions where {of_hour} and hourly_samples = 2");
+    wait_until(STORED_DEADLINE, "the hour is computed", || {
+        let settled: u64 = flow.bed.one(&format!("select count() from {settled}"));
+        settled > 0 && counted() == [(2, 4.0)]
+    });
+
+    let ahead = now + 24 * HOUR_MS;
+    for revision in [ahead, ahead + 1] {
+        flow.bed.execute(&format!(
+            "insert into counter_hourly select * replace ({revision} as revision, now64(3) as inserted_at) from counter_hourly \
+             where {of_hour} limit 1"
+        ));
+    }
+    flow.bed.execute(&format!(
+        "insert into counter_revisions select * replace ({ahead} as revision, now64(3) as decided_at, now64(3) as inserted_at) \
+         from {settled} limit 1"
+    ));
+    assert_eq!(counted(), [(2, 4.0)]);
+    produce(&flow, 0, &[at(30, 9.0)]);
+    wait_until(STORED_DEADLINE, "the hour is revised", || counted() == [(3, 8.0)]);
+}
+
 /// Six series, then twenty-four, of which most are folded, then the six again: each hour is a job of its own.
 #[test]
 fn what_series_rise_while_they_are_folded_is_counted_once() {

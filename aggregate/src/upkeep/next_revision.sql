@@ -1,0 +1,12 @@
+-- The next revision of some hours: named by the time, and above each that is there, also where nothing made it count.
+select greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), max(newest) + 1) as revision
+from
+(
+    select max(r.revision) as newest from counter_revisions as r
+    where r.tenant_id = {tenant:String} and r.kafka_topic = {topic:String}
+        and r.hour >= toDateTime({from:UInt32}, 'UTC') and r.hour < toDateTime({to:UInt32}, 'UTC')
+    union all
+    select max(c.revision) from counter_hourly as c
+    where c.tenant_id = {tenant:String} and c.kafka_topic = {topic:String}
+        and c.hour >= toDateTime({from:UInt32}, 'UTC') and c.hour < toDateTime({to:UInt32}, 'UTC')
+)
