@@ -228,6 +228,8 @@ mod tests {
         );
         let unknown = of("", &["batch.rowz=1"]).unwrap_err();
         assert!(unknown.starts_with("batch.rowz (--set): unknown field"), "{unknown}");
+        let gone = of("[retention]\nmetrics_days = 30", &[]).unwrap_err();
+        assert!(gone.starts_with("retention (--config FILE): unknown field"), "{gone}");
         let broken = of("[batch", &[]).unwrap_err();
         assert!(
             broken.starts_with("--config FILE: ") && broken.contains("line 1"),
