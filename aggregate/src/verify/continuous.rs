@@ -1,8 +1,8 @@
 //! Verification in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
 //!
 //! One member of the group does it, whose duty the upkeep is too. An hour that was equal is looked at again only when the ledger
-//! counts more records for it; one that differs, every time. Where hours became complete faster than that, as after a partition that stood still, it goes on where it
-//! was. Never repairs: an operator decides what to rebuild.
+//! counts more records for it; one that differs, every time, also when it is not among the newest any more ([`DifferingHours`]). Where hours became
+//! complete faster than that, as after a partition that stood still, it goes on where it was. Never repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use super::complete_hours_end_of;
+use super::differing::DifferingHours;
 use super::finding::{CHECKS, Finding};
 use super::verifier::{Outcome, Verifier};
 use crate::broker::Broker;
@@ -85,7 +86,7 @@ impl Metrics {
             differences: registered(
                 r,
                 "differences",
-                "What differs as of the last verification, by what was compared: anything but 0 is an alarm",
+                "What differs as of the last verification of each hour, by what was compared: anything but 0 is an alarm",
             ),
             not_compared: registered(r, "hours_not_compared", "Hours that could not be compared"),
             failures: registered(r, "failures", "Verifications that ended early"),
@@ -115,6 +116,8 @@ pub struct ContinuousVerification {
     metrics: Metrics,
     /// What the ledger counted for hours that were equal.
     equal: BTreeMap<u32, u64>,
+    /// Hours that differ.
+    differing: DifferingHours,
     /// What was logged already.
     told: BTreeSet<String>,
 }
@@ -140,6 +143,7 @@ impl ContinuousVerification {
             duty,
             metrics: Metrics::register(registry),
             equal: BTreeMap::new(),
+            differing: DifferingHours::default(),
             told: BTreeSet::new(),
         })
     }
@@ -184,16 +188,28 @@ impl ContinuousVerification {
         let due = (newest.from..newest.to)
             .step_by(HOUR_S as usize)
             .find(|hour| !self.is_equal(*hour, &counts));
-        let outcome = self.verifier.verify(&newest.in_hours(due.unwrap_or(end), end)).await?;
-        let differing: BTreeSet<u32> = outcome.findings.iter().filter_map(Finding::hour).collect();
-        self.equal
-            .retain(|hour, _| *hour >= newest.from && !differing.contains(hour));
-        for hour in outcome
-            .hours
-            .iter()
-            .chain(&outcome.hours_by_ledger)
-            .filter(|hour| !differing.contains(hour))
-        {
+        let scope = newest.in_hours(due.unwrap_or(end), end);
+        let outcome = self.verifier.verify(&scope).await?;
+        self.differing.take(&scope, &outcome);
+        self.take_equal(newest.from, &outcome, &counts);
+        // The newest are told of, whatever becomes of this.
+        let again = self.look_again(oldest, newest.from).await;
+        self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
+        self.tell(&outcome).await;
+        let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
+        if compared.through < through {
+            compared.through = through;
+            compared.save(&self.statements, TASK).await?;
+        }
+        again
+    }
+
+    /// Remembers which of the newest hours are equal.
+    fn take_equal(&mut self, from: u32, outcome: &Outcome, counts: &BTreeMap<u32, u64>) {
+        let differing = &self.differing;
+        self.equal.retain(|hour, _| *hour >= from && !differing.has_hour(*hour));
+        let compared = outcome.hours.iter().chain(&outcome.hours_by_ledger);
+        for hour in compared.filter(|hour| !differing.has_hour(**hour)) {
             self.equal.insert(*hour, counts.get(hour).copied().unwrap_or(0));
             self.metrics.hours.inc();
         }
@@ -204,12 +220,20 @@ impl ContinuousVerification {
                 .get_or_create(&label)
                 .set(i64::from(newest + HOUR_S));
         }
-        self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
-        self.tell(&outcome).await;
-        let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
-        if compared.through < through {
-            compared.through = through;
-            compared.save(&self.statements, TASK).await?;
+    }
+
+    /// Compares hours from `oldest` to before `newest` again that differed.
+    async fn look_again(&mut self, oldest: u32, newest: u32) -> Result<(), ToolError> {
+        self.differing.forget(oldest, newest);
+        // Ingest has just been waited for.
+        let verifier = Verifier {
+            patience: Duration::ZERO,
+            ..self.verifier.clone()
+        };
+        for (from, to) in self.differing.spans_before(newest) {
+            let (scope, mut outcome) = (Scope::all(from, to), Outcome::default());
+            verifier.hours(&scope, &mut outcome).await?;
+            self.differing.take(&scope, &outcome);
         }
         Ok(())
     }
@@ -220,12 +244,10 @@ impl ContinuousVerification {
 
     /// Sets the metrics; logs and writes down what was not told before.
     async fn tell(&mut self, outcome: &Outcome) {
+        let of_no_hour = outcome.findings.iter().filter(|finding| finding.hour().is_none());
+        let findings: Vec<&Finding> = of_no_hour.chain(self.differing.findings()).collect();
         for check in CHECKS {
-            let found = outcome
-                .findings
-                .iter()
-                .filter(|finding| finding.check() == check)
-                .count();
+            let found = findings.iter().filter(|finding| finding.check() == check).count();
             self.metrics
                 .differences
                 .get_or_create(&CheckLabel { check })
@@ -235,10 +257,10 @@ impl ContinuousVerification {
         for failure in &outcome.failures {
             tracing::warn!(failure, "not verified");
         }
-        let words: BTreeSet<String> = outcome.findings.iter().take(TOLD_MAX).map(Finding::to_string).collect();
-        for finding in outcome.findings.iter().take(TOLD_MAX) {
+        let mut words = BTreeSet::new();
+        for finding in findings.iter().take(TOLD_MAX) {
             let what = finding.to_string();
-            if self.told.contains(&what) {
+            if !words.insert(what.clone()) || self.told.contains(&what) {
                 continue;
             }
             tracing::error!(

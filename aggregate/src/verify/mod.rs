@@ -4,6 +4,7 @@
 //! [`offsets`] the ranges of the ledger. What differs is told by hour, key and offsets ([`finding`]). Only reads.
 
 mod continuous;
+mod differing;
 mod finding;
 mod keys;
 mod offsets;

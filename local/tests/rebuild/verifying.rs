@@ -3,9 +3,30 @@
 use std::time::Duration;
 
 use crate::bed::wait_until;
-use crate::world::{show, world};
+use crate::world::{World, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
+/// What differs between hours and raw rows, as the stage tells it.
+const DIFFERENCES: &str = "horolog_verify_differences{check=\"hour_against_raw\"}";
+
+/// Reads a metric of the stage's own verification by its name and labels.
+fn verification(world: &World) -> impl Fn(&str) -> Option<f64> + use<> {
+    let (bed, metrics) = (world.flow.bed, format!("{}/metrics", world.aggregate.http()));
+    move |name| {
+        let (_, page) = bed.get(&metrics);
+        page.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+}
+
+/// Deletes the aggregates of one key of an hour.
+fn break_a_key(world: &World, hour: u32) {
+    world.flow.bed.execute(&format!(
+        "delete from metrics_hourly where tenant_id = '{}' and hour = toDateTime({hour}, 'UTC') and metric_name = 'metric_1' \
+         and service_id = 'service \\'0??'",
+        world.flow.topic
+    ));
+}
 
 #[test]
 fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
@@ -166,35 +187,61 @@ fn what_cannot_be_compared_is_no_difference_and_no_success() {
 fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
     let mut world = world();
     let hour = world.newest_hour();
-    let metrics = format!("{}/metrics", world.aggregate.http());
-    let bed = world.flow.bed;
-    let value = |name: &str| -> Option<u32> {
-        let (_, page) = bed.get(&metrics);
-        page.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    };
+    let value = verification(&world);
     let last_hour = format!(
         "horolog_verify_last_hour_timestamp_seconds{{topic=\"{}\"}}",
         world.flow.topic
     );
-    let differences = || value("horolog_verify_differences{check=\"hour_against_raw\"}");
+    let differences = || value(DIFFERENCES);
     wait_until(DEADLINE, "the newest hour is verified", || {
-        differences() == Some(0) && value(&last_hour) >= Some(hour + 3_600)
+        differences() == Some(0.0) && value(&last_hour) >= Some(f64::from(hour + 3_600))
     });
 
-    bed.execute(&format!(
-        "delete from metrics_hourly where tenant_id = '{}' and hour = toDateTime({hour}, 'UTC') and metric_name = 'metric_1' \
-         and service_id = 'service \\'0??'",
-        world.flow.topic
-    ));
+    break_a_key(&world, hour);
     world.send(hour, 6); // what was equal is looked at again when records came
-    wait_until(DEADLINE, "the difference is told", || differences() == Some(1));
+    wait_until(DEADLINE, "the difference is told", || differences() == Some(1.0));
     let incidents = format!("incidents where reason = 'hours_differ' and hour = toDateTime({hour}, 'UTC')");
     wait_until(DEADLINE, "the difference is written down", || {
         world.count(&incidents) > 0
     });
 
     world.rebuild(hour, hour + 3_600, &[]);
-    wait_until(DEADLINE, "the difference is gone", || differences() == Some(0));
+    wait_until(DEADLINE, "the difference is gone", || differences() == Some(0.0));
     world.assert_verified(hour, hour + 3_600);
+}
+
+#[test]
+fn an_hour_that_differs_is_told_of_until_it_is_rebuilt_also_when_the_stage_has_gone_on() {
+    let mut world = world();
+    let hour = world.take_hours(1);
+    let value = verification(&world);
+    let differences = || value(DIFFERENCES);
+    wait_until(DEADLINE, "nothing differs", || differences() == Some(0.0));
+    break_a_key(&world, hour);
+    // As if the hours from this one on had become complete just now.
+    world.flow.bed.execute(&format!(
+        "insert into upkeep_progress (task, kafka_topic, through, revisions_seen, inserted_at) \
+         select 'verification', '{}', toDateTime({hour}, 'UTC'), fromUnixTimestamp64Milli(0, 'UTC'), now64(3)",
+        world.flow.topic
+    ));
+    wait_until(DEADLINE, "the difference is told", || differences() == Some(1.0));
+    let through = || {
+        world.count_of(&format!(
+            "select toUInt64(toUInt32(argMax(through, inserted_at))) from upkeep_progress \
+             where task = 'verification' and kafka_topic = '{}'",
+            world.flow.topic
+        ))
+    };
+    let newest = u64::from(world.newest_hour());
+    wait_until(DEADLINE, "it has gone on to the newest hours", || through() > newest);
+    // The round that ends next may be the one that found it.
+    for _ in 0..2 {
+        let seconds = || value("horolog_verify_last_duration_seconds");
+        let before = seconds();
+        wait_until(DEADLINE, "another round ends", || seconds() != before);
+    }
+    assert_eq!(differences(), Some(1.0));
+
+    world.rebuild(hour, hour + 3_600, &[]);
+    wait_until(DEADLINE, "the difference is gone", || differences() == Some(0.0));
 }

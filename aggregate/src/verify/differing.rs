@@ -1,0 +1,113 @@
+//! Hours that differ, which the running stage looks at again until they are equal, however long ago that was.
+//!
+//! In: what verifications found. Out: spans of hours to compare again, and what differs as of the last comparison of each hour. Pure.
+
+use std::collections::BTreeMap;
+
+use super::finding::Finding;
+use super::verifier::Outcome;
+use crate::key::HOUR_S;
+use crate::scope::Scope;
+
+/// Hours that are kept of those that are not among the newest: each may be some statements every time.
+const HOURS_MAX: usize = 24;
+
+/// Hours that differ, with what does.
+#[derive(Debug, Default)]
+pub struct DifferingHours(BTreeMap<u32, Vec<Finding>>);
+
+impl DifferingHours {
+    /// Takes what a verification of these hours found. One that could not be compared stays as it was.
+    pub fn take(&mut self, scope: &Scope, outcome: &Outcome) {
+        self.0
+            .retain(|hour, _| !scope.has_hour(*hour) || outcome.not_compared.contains_key(hour));
+        let mut found: BTreeMap<u32, Vec<Finding>> = BTreeMap::new();
+        for finding in &outcome.findings {
+            if let Some(hour) = finding.hour() {
+                found.entry(hour).or_default().push(finding.clone());
+            }
+        }
+        self.0.extend(found);
+    }
+
+    /// Forgets hours before `oldest`, and of those before `newest` all but the last [`HOURS_MAX`].
+    pub fn forget(&mut self, oldest: u32, newest: u32) {
+        let last = self.0.range(..newest).rev().nth(HOURS_MAX - 1);
+        let first = last.map_or(oldest, |(hour, _)| oldest.max(*hour));
+        self.0 = self.0.split_off(&first);
+    }
+
+    /// Whether an hour is one of them.
+    pub fn has_hour(&self, hour: u32) -> bool {
+        self.0.contains_key(&hour)
+    }
+
+    /// Those before `end` as spans, neighbours together.
+    pub fn spans_before(&self, end: u32) -> Vec<(u32, u32)> {
+        let mut spans: Vec<(u32, u32)> = Vec::new();
+        for &hour in self.0.range(..end).map(|(hour, _)| hour) {
+            match spans.last_mut() {
+                Some(span) if span.1 == hour => span.1 += HOUR_S,
+                _ => spans.push((hour, hour + HOUR_S)),
+            }
+        }
+        spans
+    }
+
+    /// What differs, of the newest hours first.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.0.values().rev().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differs(hour: u32, count: u64) -> Finding {
+        Finding::RawAgainstLedger {
+            hour: hour * HOUR_S,
+            count: (count, 10),
+            offsets: Vec::new(),
+        }
+    }
+
+    fn hours(from: u32, to: u32) -> Scope {
+        Scope::all(from * HOUR_S, to * HOUR_S)
+    }
+
+    fn found(findings: impl IntoIterator<Item = Finding>) -> Outcome {
+        Outcome {
+            findings: findings.into_iter().collect(),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn an_hour_is_kept_until_it_is_compared_and_equal() {
+        let mut differing = DifferingHours::default();
+        differing.take(&hours(0, 4), &found([differs(1, 9), differs(2, 9), differs(3, 9)]));
+        differing.take(&hours(4, 8), &found([]));
+        assert_eq!(differing.spans_before(3 * HOUR_S), [(HOUR_S, 3 * HOUR_S)]);
+
+        let unknown = Outcome {
+            not_compared: BTreeMap::from([(2 * HOUR_S, "records keep arriving for it")]),
+            ..found([differs(1, 8)])
+        };
+        differing.take(&hours(1, 4), &unknown);
+        let left: Vec<Finding> = differing.findings().cloned().collect();
+        assert_eq!(left, [differs(2, 9), differs(1, 8)], "the third is equal now");
+        differing.forget(2 * HOUR_S, 8 * HOUR_S);
+        assert_eq!(differing.spans_before(u32::MAX), [(2 * HOUR_S, 3 * HOUR_S)]);
+        assert!(differing.has_hour(2 * HOUR_S) && !differing.has_hour(HOUR_S));
+    }
+
+    #[test]
+    fn of_too_many_hours_those_are_kept_that_are_newest() {
+        let mut differing = DifferingHours::default();
+        let many = HOURS_MAX as u32 + 5;
+        differing.take(&hours(0, many), &found((0..many).map(|hour| differs(hour, 9))));
+        differing.forget(0, (many - 3) * HOUR_S);
+        assert_eq!(differing.spans_before(u32::MAX), [(2 * HOUR_S, many * HOUR_S)]);
+    }
+}
