@@ -74,7 +74,12 @@ pub(crate) fn export(service: &Proc, tenant: &str, body: &Value) -> (Value, Path
 
 /// Where the service of this test keeps an export.
 pub(crate) fn folder(service: &Proc, id: &str) -> PathBuf {
-    let folders = std::fs::read_dir(Bed::shared().layout().folder.exports()).unwrap();
+    folder_in(Bed::shared(), service, id)
+}
+
+/// Likewise, a service of another bed.
+pub(crate) fn folder_in(bed: &Bed, service: &Proc, id: &str) -> PathBuf {
+    let folders = std::fs::read_dir(bed.layout().folder.exports()).unwrap();
     let mut found = folders
         .map(|entry| entry.unwrap().path().join(id))
         .filter(|path| path.is_dir());

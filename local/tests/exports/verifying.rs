@@ -14,7 +14,7 @@ use crate::bed::{Bed, BedOptions, Proc, wait_until};
 use crate::client::{ready, send, service};
 use crate::history::{insert_history, insert_large_events};
 use crate::requester::{
-    DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, of, verify,
+    DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, folder_in, look, of, verify,
 };
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
@@ -317,7 +317,7 @@ fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_n
         (&ledger["unread"], &manifest["completeness"]["covers_end"]),
         (&json!([139]), &json!(false))
     );
-    assert!(ledger["kept_from"].is_null(), "nothing is deleted by age: {ledger}");
+    assert_eq!(ledger["kept_from"], 0, "nothing is deleted by age");
     let said = assert_verifies(&folder, &[]);
     for line in [
         "NOT in it: 6 rows that match the filter and are of another topic, \"audit-before\"",
@@ -329,11 +329,15 @@ fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_n
 }
 
 #[test]
-fn from_when_on_events_are_kept_is_in_the_manifest() {
+fn from_when_on_events_are_kept_is_in_the_manifest_and_a_table_that_was_emptied_is_found_by_it() {
     let bed = Bed::start_with(&BedOptions {
         keep_all: false,
         ..BedOptions::default()
     });
+    bed.execute(
+        "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \
+         hours, inserted_at) select 'ingest', 'audit-events', 0, 0, 0, 5, 'batch', 5, 5, map(toDateTime('2026-01-15 00:00:00', 'UTC'), toUInt64(5)), now64(3)",
+    );
     let service = ready(&bed, &[]);
     let url = |path: &str| format!("{}{EXPORTS}{path}?tenant_id=kept", service.http());
     let asked = send(&bed, reqwest::Client::new().post(url("")).json(&of("csv", "none")));
@@ -347,6 +351,8 @@ fn from_when_on_events_are_kept_is_in_the_manifest() {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as f64;
     let days = (now_ms - manifest["ledger"]["kept_from"].as_f64().unwrap()) / 86_400_000.0;
     assert!((days - 2_555.0).abs() < 1.0, "{days}");
+    let broken = assert_broken(&folder_in(&bed, &service, &id), &[]);
+    assert!(broken.contains("202601 (ledger 5, table 0)"), "{broken}");
 }
 
 #[test]

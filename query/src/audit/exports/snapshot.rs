@@ -72,12 +72,12 @@ pub const UNREAD_SQL: &str = "\
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
     group by l.kafka_partition having countIf(l.start_offset < l.end_offset) = 0 order by partition";
 
-/// Before when events are old enough to be deleted, milliseconds since 1970; no row where they never are.
+/// Before when events are old enough to be deleted, milliseconds since 1970; 0 where they never are.
 pub fn kept_from() -> Sql {
     Sql::concat([
-        "select toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000 as kept_from from ( select ",
+        "select if(days > 0, toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000, 0) as kept_from from ( select ",
         DAYS_KEPT,
-        " as days from system.tables where database = currentDatabase() and name = 'audit_logs') where days > 0",
+        " as days from system.tables where database = currentDatabase() and name = 'audit_logs')",
     ])
 }
 
@@ -191,8 +191,8 @@ pub struct Snapshot {
     /// What the filter lets through of other topics, which is in no file: events of a topic that was configured before.
     #[serde(default)]
     pub other_topics: Vec<TopicRows>,
-    /// Before when events were old enough to be deleted, milliseconds since 1970; none where they never are, or where an earlier release
-    /// did not say.
+    /// Before when events were old enough to be deleted, milliseconds since 1970; 0 where they never were, none where an earlier release
+    /// did not say, or said nothing because they never were.
     #[serde(default)]
     pub kept_from: Option<i64>,
 }

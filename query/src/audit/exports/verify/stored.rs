@@ -13,35 +13,41 @@ use crate::audit::exports::snapshot::Snapshot;
 use crate::audit::months;
 
 /// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
-/// month of the span that is in no file is compared too: all of it may have been taken away.
+/// month of the span that is in no file is compared too: all of it may have been taken away, and so may all of the table.
 pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Snapshot) {
-    let of_table = ledger.stored_months.iter().filter(|entry| entry.rows > 0);
-    let first = of_table.map(|entry| entry.month).min();
+    let begins = kept_from(ledger);
     let of_span = differences(ledger, span_of(filter));
-    // Parts of one month end on different days.
-    let begins = |month: u32| months::bounds(month)[0];
-    let is_kept = |month: u32| ledger.kept_from.is_none_or(|millis| begins(month) >= millis * 1_000);
-    let (later, before): (Vec<_>, Vec<_>) = of_span
+    let (kept, older): (Vec<_>, Vec<_>) = of_span
         .into_iter()
-        .partition(|difference| first.is_some_and(|first| difference.month >= first) && is_kept(difference.month));
-    for difference in before {
+        .partition(|difference| begins.is_some_and(|begins| months::bounds(difference.month)[0] >= begins));
+    for difference in older {
         report.noted.push(format!(
-            "MISSING in a month that the retention had reached, or before the oldest that the table had anything of; past their retention or \
-             taken away: {difference}"
+            "MISSING in a month that the retention had reached, or, where an earlier release did not say how far that was, before the oldest \
+             that the table had anything of; past their retention or taken away: {difference}"
         ));
     }
-    let later: Vec<String> = later.iter().map(Difference::to_string).collect();
+    let kept: Vec<String> = kept.iter().map(Difference::to_string).collect();
     report.claim(
-        later.is_empty(),
-        "in every month of the span from the oldest stored one on, which the retention had not reached, the table held as many rows as the \
-         ledger says were stored",
+        kept.is_empty(),
+        "in every month of the span that the retention had not reached, the table held as many rows as the ledger says were stored",
         || {
             format!(
-                "the table did not hold what the ledger says was stored in {}; rows past their retention are such a difference",
-                later.join(", ")
+                "the table did not hold what the ledger says was stored in {}; rows that a shorter retention deleted before are such a difference",
+                kept.join(", ")
             )
         },
     );
+}
+
+/// From which microsecond on nothing may be missing. Where an earlier release did not say how far the retention had reached, that is where
+/// the oldest month begins that the table had anything of; none where it had nothing.
+fn kept_from(ledger: &Snapshot) -> Option<i64> {
+    let of_table = || ledger.stored_months.iter().filter(|entry| entry.rows > 0);
+    let oldest = || of_table().map(|entry| months::bounds(entry.month)[0]).min();
+    ledger
+        .kept_from
+        .map(|millis| millis.saturating_mul(1_000))
+        .or_else(oldest)
 }
 
 /// First microsecond of a filter's span, and the one after its last.
@@ -126,33 +132,59 @@ pub mod tests {
         assert!(found("", "2026-02-01T00:00:00Z").is_empty());
     }
 
+    /// How much is noted, and what is broken, where the retention had reached so far. Milliseconds since 1970.
+    fn said(ledger: &Snapshot, kept_from: Option<i64>) -> (usize, String) {
+        let (mut report, ledger) = (Report::default(), ledger.clone());
+        check(&mut report, &BTreeMap::new(), &Snapshot { kept_from, ..ledger });
+        (report.noted.len(), report.broken.join(""))
+    }
+
+    const NEVER: i64 = 0;
+    const NEW_YEAR: i64 = 1_767_225_600_000;
+    const IN_FEBRUARY: i64 = 1_770_000_000_000;
+
     #[test]
     fn a_month_that_the_retention_had_reached_may_differ() {
         let ledger = snapshot(
             &[(202601, 5), (202602, 7), (202603, 9)],
             &[(202601, 4), (202602, 6), (202603, 8)],
         );
-        let said = |kept_from| {
-            let mut report = Report::default();
-            check(
-                &mut report,
-                &BTreeMap::new(),
-                &Snapshot {
-                    kept_from,
-                    ..ledger.clone()
-                },
-            );
-            (report.noted.len(), report.broken.join(""))
-        };
-        let [new_year, in_february] = [1_767_225_600_000, 1_770_000_000_000];
-        let (noted, broken) = said(Some(in_february));
+        let (noted, broken) = said(&ledger, Some(IN_FEBRUARY));
         assert!(
             noted == 2 && broken.contains(" 202603 ") && !broken.contains(" 202602 "),
             "{broken}"
         );
-        for kept_from in [None, Some(new_year)] {
-            let (noted, broken) = said(kept_from);
+        for kept_from in [None, Some(NEVER), Some(NEW_YEAR)] {
+            let (noted, broken) = said(&ledger, kept_from);
             assert!(noted == 0 && broken.contains(" 202601 "), "{broken}");
+        }
+    }
+
+    #[test]
+    fn oldest_months_and_a_whole_table_may_be_missing_only_where_the_retention_had_reached_them() {
+        let stored = [(202601, 5), (202602, 7), (202603, 9)];
+        let cut = snapshot(&stored, &stored[2..]);
+        let emptied = snapshot(&stored, &[]);
+        let [january, february, march] = stored.map(|(month, rows)| format!("{month} (ledger {rows}, table 0)"));
+        for (ledger, kept_from, noted, broken) in [
+            (&cut, Some(NEVER), 0, vec![&january, &february]),
+            (&cut, Some(NEW_YEAR), 0, vec![&january, &february]),
+            (&cut, Some(IN_FEBRUARY), 2, vec![]),
+            (&cut, None, 2, vec![]),
+            (&emptied, Some(NEVER), 0, vec![&january, &february, &march]),
+            (&emptied, Some(IN_FEBRUARY), 2, vec![&march]),
+            (&emptied, None, 3, vec![]),
+        ] {
+            let said = said(ledger, kept_from);
+            assert_eq!(said.0, noted, "{kept_from:?}: {}", said.1);
+            for month in [&january, &february, &march] {
+                assert_eq!(
+                    said.1.contains(month),
+                    broken.contains(&month),
+                    "{kept_from:?}: {}",
+                    said.1
+                );
+            }
         }
     }
 }
