@@ -11,13 +11,19 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
+use horolog_schemas::RECORD_BYTES_MAX;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::audit::exports::columns::flat;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::spec::{Compression, Format};
 
-const BATCH_ROWS: usize = 8_192;
+/// Rows of a batch, each of which may be a megabyte in one column.
+const BATCH_ROWS: usize = 256;
+/// A byte of metadata is so many at most as the JSON text that a CSV file has of them: `\u0001`.
+const ESCAPED_BYTES_MAX: usize = 6;
+/// The offsets of a column of texts are 32 bits.
+const _: () = assert!(BATCH_ROWS * RECORD_BYTES_MAX * ESCAPED_BYTES_MAX <= i32::MAX as usize);
 
 /// Gives each batch of a file to `take`.
 pub fn batches(
