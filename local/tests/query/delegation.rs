@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::asking::{KEYS, call, get_as, make_key};
+use crate::asking::{KEYS, call, get_as, made, make_key};
 use crate::client::{Answer, EVENTS, assert_is_problem};
 
 /// A key asked for by an administrator, with what else is said.
@@ -124,5 +124,33 @@ fn an_administrator_hands_out_no_scope_that_was_taken_from_them() {
         auditor.status, 201,
         "contents are what no administrator sees: {}",
         auditor.text
+    );
+}
+
+#[test]
+fn a_secret_in_its_overlap_hands_out_what_ends_with_it_and_does_not_rotate_its_key() {
+    let old = make_key("admin", "overlapping", json!({}));
+    let other = make_key("auditor", "overlapping", json!({}));
+    let new = made(&change(&old.token, &old.id, "rotate"));
+    for (refused, said) in [
+        (change(&old.token, &old.id, "rotate"), "does not rotate its own key"),
+        (change(&old.token, &other.id, "rotate"), "expires_at"),
+        (create(&old.token, "auditor", "overlapping", &json!({})), "expires_at"),
+    ] {
+        assert_eq!(refused.status, 403, "{}", refused.text);
+        assert!(refused.text.contains(said), "{}", refused.text);
+    }
+    let soon = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let ends = json!({"expires_at": soon});
+    assert_eq!(create(&old.token, "auditor", "overlapping", &ends).status, 201);
+    assert_eq!(
+        change(&new.token, &new.id, "rotate").status,
+        200,
+        "the one that follows it does"
+    );
+    assert_eq!(
+        change(&old.token, &other.id, "revoke").status,
+        200,
+        "to revoke is no handing out"
     );
 }

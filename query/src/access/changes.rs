@@ -105,19 +105,15 @@ impl<'a> Changes<'a> {
     /// Nor anything else that goes beyond the key they come with, where they are given the secret.
     fn require_within(&self, key: &Key) -> Result<(), Problem> {
         self.require(key)?;
-        match self
-            .actor
-            .principal
-            .as_ref()
-            .map(|principal| &principal.facts().identity)
-        {
-            Some(Identity::Key(id)) => {
-                let own = self.gate.keys.get(id).ok_or(Problem::Unauthorized)?;
-                delegation::require_within(&own, key)
-            }
-            // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
-            Some(Identity::Subject(_)) | None => Ok(()),
-        }
+        // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
+        let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
+            return Ok(());
+        };
+        let Identity::Key(id) = &facts.identity else {
+            return Ok(());
+        };
+        let own = self.gate.keys.get(id).ok_or(Problem::Unauthorized)?;
+        delegation::require_within(&own, facts.secret_expires_at, key)
     }
 
     async fn record(&self, action: &'static str, key: &Key) -> Result<(), Problem> {

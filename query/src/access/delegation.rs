@@ -1,22 +1,33 @@
 //! What an administrator's key may hand out: what ends no later, is taken from nowhere else and takes no more than itself.
 //!
-//! Enters: that key, and the key whose secret its holder is to be given, because it is made or rotated. Leaves: a problem that names the
-//! member, or nothing. So whoever has a key for a while, or for one network, does not make it one for ever and everywhere. Pure.
+//! Enters: that key, when the secret of it ends that its holder has, and the key whose secret they are to be given, because it is made or
+//! rotated. Leaves: a problem that names the member, or nothing. So whoever has a key for a while, or for one network, does not make it one
+//! for ever and everywhere; nor does whoever has a secret that another one replaces, which may have leaked. Pure.
 //!
 //! Permissions to see contents are no bound, since no administrator has them and each hands them out; tenant and teams are
 //! ([`crate::access::changes`]). Requests an hour are none either: they are counted a key, and there may be any number of keys.
 
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
 use crate::access::key::Key;
 use crate::api::Problem;
 
-/// Refuses a key that goes beyond the one by which it is handed out.
-pub fn require_within(own: &Key, other: &Key) -> Result<(), Problem> {
-    let ends_later = |end| other.expires_at.is_none_or(|other| other > end);
-    if own.expires_at.is_some_and(ends_later) {
+/// Refuses a key that goes beyond the one by which it is handed out, or its secret where that ends.
+pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other: &Key) -> Result<(), Problem> {
+    if secret_expires_at.is_some() && own.id == other.id {
         return Err(Problem::forbidden(
-            "expires_at has to be no later than that of this key",
+            "a secret that ends does not rotate its own key: come with the one that follows it, or with another key",
+        ));
+    }
+    let ends_later = |end| other.expires_at.is_none_or(|other| other > end);
+    if [own.expires_at, secret_expires_at]
+        .into_iter()
+        .flatten()
+        .any(ends_later)
+    {
+        return Err(Problem::forbidden(
+            "expires_at has to be no later than the end of this key, and of its secret where another one follows it",
         ));
     }
     let is_inside = |network: &IpNet| own.addresses.iter().any(|own| own.contains(network));
@@ -110,7 +121,7 @@ mod tests {
         ];
         for (number, (own, other, member)) in refused.into_iter().enumerate() {
             let [own, other] = [own, other].map(|change| key(Role::Admin, change));
-            let problem = require_within(&own, &other).unwrap_err();
+            let problem = require_within(&own, None, &other).unwrap_err();
             assert!(problem.to_string().starts_with(member), "{number}: {problem}");
         }
     }
@@ -129,10 +140,35 @@ mod tests {
             limits(key, r#"{"statement_timeout_s":5,"concurrent_requests_max":1}"#);
         };
         let own = key(Role::Admin, bounded);
-        assert_eq!(require_within(&own, &own), Ok(()));
+        assert_eq!(require_within(&own, None, &own), Ok(()));
         for role in [Role::Analyst, Role::Auditor, Role::Service] {
-            assert_eq!(require_within(&own, &key(role, narrower)), Ok(()));
-            assert_eq!(require_within(&key(Role::Admin, NONE), &key(role, NONE)), Ok(()));
+            assert_eq!(require_within(&own, None, &key(role, narrower)), Ok(()));
+            assert_eq!(require_within(&key(Role::Admin, NONE), None, &key(role, NONE)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_ends_hands_out_nothing_that_ends_later_and_no_other_secret_of_its_key() {
+        let secret_expires_at = Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(10));
+        let refused = |own: &Key, other: &Key| {
+            let refused = require_within(own, secret_expires_at, other).err();
+            refused.map(|problem| problem.to_string())
+        };
+        let key = |change| key(Role::Admin, change);
+        for own in [key(NONE), key(|key| ends(key, 20)), key(|key| ends(key, 9))] {
+            for other in [key(NONE), key(|key| ends(key, 11))] {
+                let refused = refused(&own, &other);
+                assert!(
+                    refused.is_some_and(|problem| problem.starts_with("expires_at")),
+                    "{own:?}"
+                );
+            }
+            assert_eq!(refused(&own, &key(|key| ends(key, 9))), None);
+            let refused = refused(&own, &own);
+            assert!(
+                refused.is_some_and(|problem| problem.contains("its own key")),
+                "{own:?}"
+            );
         }
     }
 }

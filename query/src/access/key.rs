@@ -107,10 +107,11 @@ impl Key {
     pub fn admit(&self, token: &TokenHash, from: IpAddr, now: DateTime<Utc>) -> Option<Principal> {
         let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
         // Every secret is compared, so that the time says nothing about how many there are or which one fits.
-        let fits = self.secrets.iter().fold(false, |fits, secret| {
-            fits | (secret.sha256.matches(token) & !is_over(secret.expires_at))
-        });
-        (fits && self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.principal())
+        let fitting = self.secrets.iter().fold(None, |fitting, secret| {
+            let fits = secret.sha256.matches(token) & !is_over(secret.expires_at);
+            if fits { Some(secret) } else { fitting }
+        })?;
+        (self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.holder(fitting.expires_at))
     }
 
     /// What it may do.
@@ -182,8 +183,12 @@ impl Key {
         self.addresses.is_empty() || self.addresses.iter().any(|network| network.contains(&from))
     }
 
-    /// Its holder.
+    /// Its holder, whichever secret they have.
     pub fn principal(&self) -> Principal {
+        self.holder(None)
+    }
+
+    fn holder(&self, secret_expires_at: Option<DateTime<Utc>>) -> Principal {
         Principal::new(Facts {
             identity: Identity::Key(self.id.clone()),
             name: self.name.clone(),
@@ -193,6 +198,7 @@ impl Key {
             permissions: self.permissions(),
             requests_per_hour: self.requests_per_hour,
             limits: self.limits,
+            secret_expires_at,
         })
     }
 }
@@ -247,6 +253,13 @@ mod tests {
             [taken(&old, 149), taken(&new, 149), taken(&old, 150), taken(&new, 150)],
             [true, true, false, true]
         );
+        let end = |token: &Token| {
+            key.admit(&token.hash(), HOME, at(149))
+                .unwrap()
+                .facts()
+                .secret_expires_at
+        };
+        assert_eq!([end(&old), end(&new)], [Some(at(150)), None]);
     }
 
     #[test]

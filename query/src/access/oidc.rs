@@ -220,6 +220,7 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
         tenant,
         requests_per_hour: config.requests_per_hour,
         limits: KeyLimits::default(),
+        secret_expires_at: None,
     })
 }
 

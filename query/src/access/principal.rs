@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::token::KeyId;
@@ -106,6 +107,9 @@ pub struct Facts {
     /// What its requests may take, where that is less than the service allows.
     #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
     pub limits: KeyLimits,
+    /// When the secret that was shown ends, because another one follows it: before its key does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_expires_at: Option<DateTime<Utc>>,
 }
 
 impl Principal {
@@ -150,6 +154,7 @@ impl Principal {
             tenant,
             requests_per_hour,
             limits: KeyLimits::default(),
+            secret_expires_at: None,
         })
     }
 }
