@@ -1,8 +1,9 @@
 //! What is done to keys: made, rotated, revoked; the same over HTTP and in a terminal.
 //!
 //! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
-//! nothing is handed out that nobody could account for, since the trail is written first, and a leaked key is revoked even where it cannot be;
-//! nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the bounds of their key ([`delegation`]).
+//! nothing is handed out that nobody could account for, since the trail is written first; a leaked key is revoked without waiting for it, and
+//! even where it cannot be written; nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the
+//! bounds of their key ([`delegation`]).
 
 use std::collections::BTreeMap;
 
@@ -71,19 +72,27 @@ impl<'a> Changes<'a> {
         Ok((self.gate.keys.change(&key.id, change).await?, token))
     }
 
-    /// Ends a key, at once and for good.
+    /// Ends a key, at once and for good; also when whoever asked for it goes away meanwhile.
     pub async fn revoke(&self, key: &Key) -> Result<Key, Problem> {
         self.require(key)?;
-        // A leaked key is revoked also when the trail cannot be written; the journal has who and when as well.
-        if let Err(problem) = self.record("key.revoke", key).await {
-            tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
-        }
+        let (gate, actor, key) = (self.gate.clone(), self.actor.clone(), key.clone());
+        let ended = tokio::spawn(async move { Changes::new(&gate, &actor).end(&key).await });
+        ended.await.map_err(|_| Problem::Internal)?
+    }
+
+    async fn end(&self, key: &Key) -> Result<Key, Problem> {
         let now = Utc::now();
         let change = move |key: &mut Key| {
             key.revoked_at.get_or_insert(now);
             Ok(())
         };
-        self.gate.keys.change(&key.id, change).await
+        // A leaked key does not go on for as long as the trail takes, or because it cannot be written.
+        let change = self.gate.keys.change(&key.id, change);
+        let (ended, recorded) = tokio::join!(change, self.record("key.revoke", key));
+        if let Err(problem) = recorded {
+            tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
+        }
+        ended
     }
 
     /// No tenants and no teams (all of them, where none are named) that are not theirs.
