@@ -26,6 +26,13 @@ fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
     answer.ok().map(|answer| answer.status().as_u16())
 }
 
+/// Whether the service ends by itself, and says that the journal is another one.
+fn assert_ends(service: &mut Proc, topic: &str) {
+    assert!(!service.wait(DEADLINE).success());
+    let said = format!("access.journal_topic = {topic}: the topic was made again or lost its end");
+    assert!(service.log_tail().contains(&said), "{}", service.log_tail());
+}
+
 #[test]
 fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_starts_with_what_is_there() {
     let (bed, topic) = (Bed::shared(), "remade-journal");
@@ -40,14 +47,22 @@ fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_start
     bed.remake_topic(topic, 1);
     let revoked = post_at(&service, &admin, &format!("{KEYS}/{}/revoke", key.id));
     assert!(revoked.is_none_or(|status| status == 503), "{revoked:?}");
-    assert!(!service.wait(DEADLINE).success());
-    let said = format!("access.journal_topic = {topic}: the topic was made again or lost its end");
-    assert!(service.log_tail().contains(&said), "{}", service.log_tail());
+    assert_ends(&mut service, topic);
 
     bed.set_topic(topic, &[("cleanup.policy", "compact")]);
     service.restart();
     wait_until_ready(bed, &mut service);
     assert_eq!(status(&service), 401, "the new journal does not have it");
+}
+
+#[test]
+fn a_journal_that_is_made_again_ends_a_service_that_nobody_asks_for_anything() {
+    let (bed, topic) = (Bed::shared(), "quietly-remade-journal");
+    let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", topic)];
+    first_admin(bed, &settings);
+    let mut service = ready(bed, &settings);
+    bed.remake_topic(topic, 1);
+    assert_ends(&mut service, topic);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::retry::Backoff;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::watch;
 
 use crate::api::Problem;
@@ -146,7 +146,7 @@ impl Journal {
         let followed = Arc::downgrade(&journal.0);
         std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || follow(&reader, &followed))
+            .spawn(move || follow(reader, &followed))
             .map_err(|_| JournalError::Ended)?;
         Ok(journal)
     }
@@ -210,6 +210,16 @@ impl Shared {
             self.lost.send_replace(true);
         }
         error(self.log.topic(), source)
+    }
+
+    /// Asks what comes next, the end too; with another client where the one before got no answer. That one may get none for ever:
+    /// librdkafka keeps the leader epoch of a partition, which a topic that is made again begins anew.
+    fn ask(&self, reader: &mut Reader, is_answered: bool) -> KafkaResult<()> {
+        if is_answered {
+            return reader.start(self.next());
+        }
+        *reader = self.log.reader(self.next())?;
+        Ok(())
     }
 
     fn next(&self) -> i64 {
@@ -281,15 +291,17 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// Reads on until nobody has the journal any more, or it is lost.
-fn follow(reader: &Reader, followed: &Weak<Shared>) {
-    let mut asked = Instant::now();
+fn follow(mut reader: Reader, followed: &Weak<Shared>) {
+    let (mut asked, mut is_answered) = (Instant::now(), true);
     while let Some(shared) = followed.upgrade() {
         let polled = if asked.elapsed() < CONFIRM_INTERVAL {
             reader.poll()
         } else {
             asked = Instant::now();
-            reader.start(shared.next()).map(|()| Polled::Nothing)
+            let begun = shared.ask(&mut reader, std::mem::take(&mut is_answered));
+            begun.map(|()| Polled::Nothing)
         };
+        is_answered |= matches!(polled, Ok(Polled::Record(_) | Polled::End));
         match polled {
             Ok(Polled::Record(record)) => shared.apply(record),
             Ok(Polled::End) => shared.confirm(),
