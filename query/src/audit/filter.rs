@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use crate::api::Problem;
 use crate::api::instant::{Instant, Span};
-use crate::api::parameters::VALUE_BYTES_MAX;
 use crate::audit::network::Network;
 use crate::store::{Parameter, Sql, TenantSelect};
 
@@ -132,9 +131,6 @@ const TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')";
 /// Words of a free text; more would be a paste, not a search.
 const WORDS_MAX: usize = 16;
 
-/// All values of a filter in a body. It is kept for as long as there is a journal, and by every process in memory.
-const BODY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
-
 /// A filter whose values are all right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -145,7 +141,7 @@ pub struct Conditions {
 }
 
 impl EventFilter {
-    /// The members of a JSON object, which must be known and no longer than in a query string.
+    /// The members of a JSON object, which must be known.
     pub fn from_members(members: BTreeMap<String, String>) -> Result<Self, Problem> {
         let known = Self::into_params(|| None);
         if let Some(name) = members
@@ -154,7 +150,6 @@ impl EventFilter {
         {
             return Err(Problem::parameter(&format!("filter.{name}"), "there is no such filter"));
         }
-        bounded(&members)?;
         let members = serde_json::to_value(members).and_then(serde_json::from_value);
         members.map_err(|_| Problem::Internal)
     }
@@ -199,25 +194,6 @@ impl EventFilter {
             words,
             span,
         })
-    }
-}
-
-/// Refuses what is too long to be kept.
-fn bounded(members: &BTreeMap<String, String>) -> Result<(), Problem> {
-    if let Some((name, _)) = members.iter().find(|(_, value)| value.len() > VALUE_BYTES_MAX) {
-        let reason = format!("is longer than {VALUE_BYTES_MAX} bytes");
-        return Err(Problem::parameter(&format!("filter.{name}"), reason));
-    }
-    // Ends of the span are kept in another form than they were given in: what was taken once has to be taken again.
-    let texts = members
-        .iter()
-        .filter(|(name, _)| !["from", "to"].contains(&name.as_str()));
-    match texts.map(|(_, value)| value.len()).sum::<usize>() > BODY_BYTES_MAX {
-        true => Err(Problem::parameter(
-            "filter",
-            format!("has values of more than {BODY_BYTES_MAX} bytes together"),
-        )),
-        false => Ok(()),
     }
 }
 
@@ -326,32 +302,5 @@ mod tests {
     fn sources_and_statuses_are_those_of_the_records() {
         assert_eq!(choices::<Source>(), json!(AuditSource::ALL.map(AuditSource::as_str)));
         assert_eq!(choices::<Status>(), json!(AuditStatus::ALL.map(AuditStatus::as_str)));
-    }
-
-    fn refused(members: &[(&str, usize)]) -> Option<String> {
-        let text = |&(name, bytes): &(&str, usize)| (name.to_owned(), "a".repeat(bytes));
-        let filter = EventFilter::from_members(members.iter().map(text).collect());
-        filter
-            .err()
-            .and_then(|problem| problem.named_parameter().map(str::to_owned))
-    }
-
-    #[test]
-    fn a_filter_in_a_body_has_a_bound_as_one_in_a_query_string_has() {
-        assert_eq!(
-            refused(&[("user_id", VALUE_BYTES_MAX), ("action", VALUE_BYTES_MAX)]),
-            None
-        );
-        for (members, named) in [
-            (&[("user_id", VALUE_BYTES_MAX + 1)][..], "filter.user_id"),
-            (&[("from", VALUE_BYTES_MAX + 1)], "filter.from"),
-            (
-                &[("user_id", VALUE_BYTES_MAX), ("action", VALUE_BYTES_MAX), ("text", 1)],
-                "filter",
-            ),
-            (&[("userid", VALUE_BYTES_MAX + 1)], "filter.userid"),
-        ] {
-            assert_eq!(refused(members).as_deref(), Some(named), "{members:?}");
-        }
     }
 }

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Problem;
+use crate::api::parameters::VALUE_BYTES_MAX;
 use crate::audit::filter::{Conditions, EventFilter};
+
+/// All values of a filter. It is kept for as long as there is a journal, and by every process in memory.
+const FILTER_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
@@ -67,6 +71,7 @@ pub struct Spec {
 impl Spec {
     /// What is asked, for a tenant.
     pub fn new(tenant_id: &str, asked: NewExport) -> Result<Self, Problem> {
+        bounded(&asked.filter)?;
         let conditions = EventFilter::from_members(asked.filter)?.conditions();
         let conditions = conditions.map_err(|problem| match problem {
             Problem::InvalidParameter { parameter, reason } => {
@@ -82,7 +87,8 @@ impl Spec {
         })
     }
 
-    /// The filter, as conditions.
+    /// The filter, as conditions. What was accepted has no bound any more: it is kept in another form than it was sent in, and an earlier
+    /// release may have had another bound.
     pub fn conditions(&self) -> Result<Conditions, Problem> {
         EventFilter::from_members(self.filter.clone())?.conditions()
     }
@@ -99,6 +105,21 @@ impl Spec {
             (Format::Csv, Compression::None) => "csv",
         };
         format!("audit-{:04}-{:02}-{part:04}.{extension}", month / 100, month % 100)
+    }
+}
+
+/// Refuses a filter that is too long to be kept, or has a value that a query string may not have.
+fn bounded(filter: &BTreeMap<String, String>) -> Result<(), Problem> {
+    if let Some((name, _)) = filter.iter().find(|(_, value)| value.len() > VALUE_BYTES_MAX) {
+        let reason = format!("is longer than {VALUE_BYTES_MAX} bytes");
+        return Err(Problem::parameter(&format!("filter.{name}"), reason));
+    }
+    match filter.values().map(String::len).sum::<usize>() > FILTER_BYTES_MAX {
+        true => Err(Problem::parameter(
+            "filter",
+            format!("has values of more than {FILTER_BYTES_MAX} bytes together"),
+        )),
+        false => Ok(()),
     }
 }
 
@@ -129,5 +150,52 @@ mod tests {
             let problem = spec(&format!(r#"{{"filter":{filter}}}"#)).unwrap_err();
             assert_eq!(problem.named_parameter(), Some(named), "{filter}: {problem}");
         }
+    }
+
+    /// Of a filter with values of so many bytes.
+    fn of_bytes(members: &[(&str, usize)]) -> Result<Spec, Problem> {
+        let text = |&(name, bytes): &(&str, usize)| (name.to_owned(), "a".repeat(bytes));
+        let filter = members.iter().map(text).collect();
+        let asked = NewExport {
+            filter,
+            ..NewExport::default()
+        };
+        Spec::new("acme", asked)
+    }
+
+    #[test]
+    fn a_filter_has_a_bound_as_one_in_a_query_string_has() {
+        assert!(of_bytes(&[("user_id", VALUE_BYTES_MAX), ("action", VALUE_BYTES_MAX)]).is_ok());
+        for (members, named) in [
+            (&[("user_id", VALUE_BYTES_MAX + 1)][..], "filter.user_id"),
+            (&[("from", VALUE_BYTES_MAX + 1)], "filter.from"),
+            (
+                &[("user_id", VALUE_BYTES_MAX), ("action", VALUE_BYTES_MAX), ("text", 1)],
+                "filter",
+            ),
+            (&[("userid", VALUE_BYTES_MAX + 1)], "filter.userid"),
+        ] {
+            let problem = of_bytes(members).unwrap_err();
+            assert_eq!(problem.named_parameter(), Some(named), "{members:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_was_accepted_is_taken_again_however_long_it_is_kept() {
+        // An event's id of 32 digits is kept with its hyphens.
+        let sizes = [
+            ("user_id", VALUE_BYTES_MAX),
+            ("action", VALUE_BYTES_MAX - 32),
+            ("event_id", 32),
+        ];
+        let mut accepted = of_bytes(&sizes).unwrap();
+        assert_eq!(
+            accepted.filter.values().map(String::len).sum::<usize>(),
+            FILTER_BYTES_MAX + 4
+        );
+        assert_eq!(*accepted.conditions().unwrap().canonical(), accepted.filter);
+        let of_earlier_release = "a".repeat(FILTER_BYTES_MAX + 1);
+        accepted.filter.insert("session_id".to_owned(), of_earlier_release);
+        assert!(accepted.conditions().is_ok());
     }
 }
