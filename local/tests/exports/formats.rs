@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, python};
 use crate::client::ready;
-use crate::history::{announce, insert_again, insert_history, insert_large_events, vouch};
+use crate::history::{announce, insert_again, insert_history, insert_large_events_from, vouch};
 use crate::requester::{assert_verifies, export, of};
 
 /// The rows of a tenant as the engine has them, in the order of an export.
@@ -201,17 +201,25 @@ fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_expor
     let (tenant, bed) = ("large", Bed::shared());
     // A month in one part is not merged when it is read.
     bed.execute("system stop merges audit_logs");
-    for partition in 106..110 {
-        insert_large_events(tenant, partition, 1_000, 20_000);
+    for (day, partitions) in [("2024-01-01", 106..110), ("2024-02-01", 114..118)] {
+        for partition in partitions {
+            insert_large_events_from(day, tenant, partition, 1_000, 20_000);
+        }
     }
     let memory = ("HOROLOG_QUERY__EXPORTS__STATEMENT_MEMORY_BYTES_MAX", "134217728");
     let service = ready(bed, &[memory]);
     let (made, folder) = export(&service, tenant, &of("parquet", "zstd"));
     bed.execute("system start merges audit_logs");
-    assert_eq!(made["rows"], 4_000);
+    assert_eq!(made["rows"], 8_000);
     assert_verifies(&folder, &[]);
     let log = std::fs::read_to_string(service.log()).unwrap();
-    assert!(log.contains("goes on with smaller blocks"), "{log}");
+    let smaller = || log.lines().filter(|line| line.contains("goes on with smaller blocks"));
+    for month in ["202401", "202402"] {
+        assert!(
+            smaller().any(|line| line.contains(month)),
+            "each month begins with large ones: {log}"
+        );
+    }
     // How the engine cut its blocks does not show.
     let (whole, _) = export(&ready(bed, &[]), tenant, &of("parquet", "zstd"));
     assert_eq!(whole["files"], made["files"]);

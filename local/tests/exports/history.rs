@@ -67,10 +67,15 @@ pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
 
 /// `rows` events of so many bytes each, a second apart from 2024-01-01 on: of one month, where they are few enough.
 pub(crate) fn insert_large_events(tenant: &str, partition: i32, rows: u32, bytes: usize) {
+    insert_large_events_from("2024-01-01", tenant, partition, rows, bytes);
+}
+
+/// Likewise from another day on.
+pub(crate) fn insert_large_events_from(day: &str, tenant: &str, partition: i32, rows: u32, bytes: usize) {
     Bed::shared().execute(&format!(
         "insert into audit_logs (event_id, tenant_id, occurred_at, user_id, source, action, status, old_value, kafka_topic, \
          kafka_partition, kafka_offset, kafka_timestamp, log_epoch, inserted_at) select generateUUIDv4(number), '{tenant}', \
-         toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + toIntervalSecond(number), 'ann', 'api', 'doc.update', 'success', \
+         toDateTime64('{day} 00:00:00', 6, 'UTC') + toIntervalSecond(number), 'ann', 'api', 'doc.update', 'success', \
          repeat(hex(cityHash64(number)), {}), 'audit-events', {partition}, number, \
          toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 1, now64(3) from numbers({rows})",
         bytes / 16

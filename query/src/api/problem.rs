@@ -113,7 +113,7 @@ pub enum Problem {
     TooExpensive {
         /// Time, memory, rows or bytes.
         what: &'static str,
-        /// The setting of the service or of the caller's key that says how much is allowed.
+        /// The setting of the service, of the caller's key or of the server that says how much is allowed.
         setting: &'static str,
     },
     /// Ours to fix.

@@ -9,6 +9,12 @@ use horolog_schemas::clickhouse_code;
 use super::bounds::Bounds;
 use crate::api::Problem;
 
+const MEMORY_LIMIT_EXCEEDED: u32 = 241;
+/// How that error names the limit of the server, where else it names a query or a user.
+const OF_SERVER: &str = "(total)";
+/// The limit of all that a server does at once.
+const SERVER_MEMORY: &str = "max_server_memory_usage of ClickHouse";
+
 /// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,7 +26,7 @@ pub enum StoreError {
     Limit {
         /// What there is too much of.
         what: &'static str,
-        /// The setting of the service, of exports or of the caller's key that says how much is allowed.
+        /// The setting of the service, of exports, of the caller's key or of the server that says how much is allowed.
         setting: &'static str,
         /// The engine's message.
         reason: String,
@@ -28,6 +34,13 @@ pub enum StoreError {
     /// A defect of ours: a statement or a row type that does not fit the schema.
     #[error("{0}")]
     Defect(String),
+}
+
+impl StoreError {
+    /// Whether the memory of the whole server is used up: by this statement, or for a moment by all that it does besides.
+    pub fn is_of_server_memory(&self) -> bool {
+        matches!(self, Self::Limit { setting, .. } if *setting == SERVER_MEMORY)
+    }
 }
 
 impl From<StoreError> for Problem {
@@ -62,7 +75,11 @@ pub(super) fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
 
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
 fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
-    if let Some((what, setting)) = code.and_then(|code| bounds.reached(code)) {
+    let reached = match code {
+        Some(MEMORY_LIMIT_EXCEEDED) if reason.contains(OF_SERVER) => Some(("memory", SERVER_MEMORY)),
+        code => code.and_then(|code| bounds.reached(code)),
+    };
+    if let Some((what, setting)) = reached {
         return StoreError::Limit { what, setting, reason };
     }
     match code {
@@ -94,14 +111,46 @@ fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
     }
 }
 
+/// For tests: what an answer of the engine is.
+#[cfg(test)]
+pub(crate) fn classified(message: &str) -> StoreError {
+    let bounds = Bounds::of_service(&crate::config::LimitsConfig::default());
+    classify(ClientError::BadResponse(message.to_owned()), &bounds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LimitsConfig;
 
     fn problem(message: &str) -> Problem {
-        let bounds = Bounds::of_service(&LimitsConfig::default());
-        classify(ClientError::BadResponse(message.to_owned()), &bounds).into()
+        classified(message).into()
+    }
+
+    #[test]
+    fn the_memory_of_the_server_is_told_from_that_of_a_statement() {
+        for (message, is_of_server) in [
+            (
+                "Code: 241. DB::Exception: (total) memory limit exceeded: would use 1.00 GiB",
+                true,
+            ),
+            (
+                "Code: 241. DB::Exception: Memory limit (total) exceeded: would use 1.00 GiB",
+                true,
+            ),
+            (
+                "Code: 241. DB::Exception: Query memory limit exceeded: would use 1.00 GiB",
+                false,
+            ),
+            (
+                "Code: 241. DB::Exception: Memory limit (for query) exceeded: would use 1.00 GiB",
+                false,
+            ),
+            ("Code: 159. DB::Exception: Timeout exceeded (total)", false),
+        ] {
+            let error = classified(message);
+            assert_eq!(error.is_of_server_memory(), is_of_server, "{error}");
+            assert!(matches!(error, StoreError::Limit { .. }), "{error}");
+        }
     }
 
     #[test]

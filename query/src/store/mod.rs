@@ -27,6 +27,8 @@ use crate::config::LimitsConfig;
 
 use bounds::Bounds;
 pub use error::StoreError;
+#[cfg(test)]
+pub(crate) use error::classified;
 use error::classify;
 pub use select::{Parameter, Relation, TenantSelect};
 pub use sql::Sql;

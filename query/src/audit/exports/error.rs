@@ -33,6 +33,17 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// What is not there now and may be soon; none of what a repetition does not change. Memory of the server is used up by others, too.
+    pub fn passing(&self) -> Option<&str> {
+        match self {
+            Self::Store(StoreError::Unavailable(reason)) | Self::Bucket(BucketError::Unavailable(reason)) => {
+                Some(reason)
+            }
+            Self::Store(error @ StoreError::Limit { reason, .. }) if error.is_of_server_memory() => Some(reason),
+            _ => None,
+        }
+    }
+
     /// What its requester is told: nothing of statements, paths or other tenants.
     pub fn told(&self) -> String {
         match self {
@@ -50,6 +61,9 @@ impl ExportError {
                 "what was written to the bucket is not there any more; ask for the export again".to_owned()
             }
             Self::Bucket(error @ (BucketError::TooLarge | BucketError::Elsewhere(_))) => error.to_string(),
+            Self::Store(error) if error.is_of_server_memory() => {
+                "the store had too little memory for too long; raise max_server_memory_usage of ClickHouse, or ask for the export again when it has less to do".to_owned()
+            }
             Self::Store(StoreError::Limit { .. }) => {
                 "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()
             }
@@ -84,5 +98,38 @@ impl From<ArrowError> for ExportError {
 impl From<Problem> for ExportError {
     fn from(problem: Problem) -> Self {
         Self::Rows(problem.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::classified;
+
+    #[test]
+    fn what_may_pass_is_waited_for_and_memory_of_the_server_is_among_it() {
+        for (message, passes, told) in [
+            (
+                "Code: 241. DB::Exception: (total) memory limit exceeded",
+                true,
+                "max_server_memory_usage",
+            ),
+            (
+                "Code: 241. DB::Exception: Query memory limit exceeded",
+                false,
+                "exports.statement_memory_bytes_max",
+            ),
+            (
+                "Code: 60. DB::Exception: Table horolog.audit_logs does not exist",
+                true,
+                "not available",
+            ),
+            ("Code: 62. DB::Exception: Syntax error", false, "not available"),
+        ] {
+            let error = ExportError::from(classified(message));
+            assert_eq!(error.passing().is_some(), passes, "{error}");
+            assert!(error.told().contains(told), "{}", error.told());
+        }
+        assert_eq!(ExportError::Stopped.passing(), None);
     }
 }

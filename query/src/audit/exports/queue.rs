@@ -29,10 +29,10 @@ use crate::access::mask::MaskKey;
 use crate::api::page::Page;
 use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
-/// Between two tries while the store is away.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Between two tries while the store is away, or has too little memory.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Between two tries to remove what was removed from the register, which double up to here.
 const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -315,16 +315,13 @@ impl Exports {
             if export.job().files.len() > files {
                 (since, files) = (Instant::now(), export.job().files.len());
             }
-            match error {
-                ExportError::Stopped => return Ok(()),
-                ExportError::Store(StoreError::Unavailable(reason))
-                | ExportError::Bucket(BucketError::Unavailable(reason))
-                    if since.elapsed() < patience =>
-                {
+            match error.passing() {
+                Some(reason) if since.elapsed() < patience => {
                     tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
                     sleep(RETRY_AFTER).await;
                 }
-                error => return Err(error),
+                None if matches!(error, ExportError::Stopped) => return Ok(()),
+                _ => return Err(error),
             }
         }
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use horolog_stage::clock::now_ms;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use self::month::{MonthWriter, Signals};
 use super::columns;
@@ -23,7 +24,7 @@ use super::export::Export;
 use super::job::{FileEntry, Job, State};
 use super::manifest;
 use super::plan;
-use super::queue::Exports;
+use super::queue::{Exports, RETRY_AFTER};
 use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
@@ -155,14 +156,18 @@ impl Run<'_> {
         self.save(|job| job.copies_found = true).await
     }
 
-    /// Writes what is left, in blocks that the memory of a statement holds.
+    /// Writes what is left, each month in blocks that the memory of a statement holds, and that of the server at the time.
     async fn months(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
-        let mut block_rows = BLOCK_ROWS;
         for month in self.export.job().months_left() {
+            let mut block_rows = BLOCK_ROWS;
             while let Err(error) = self.month(snapshot, month, block_rows).await {
+                let may_pass = error.passing().is_some();
                 block_rows = smaller(block_rows, &error).ok_or(error)?;
                 self.exports.shelf.sweep(&self.export.job()).await?;
                 tracing::info!(id = %self.export.job().id, month, block_rows, "an export goes on with smaller blocks");
+                if may_pass {
+                    sleep(RETRY_AFTER).await;
+                }
             }
         }
         Ok(())
