@@ -1,10 +1,13 @@
 //! One line of CSV to its fields.
 //!
 //! Enters: a line without its end. Leaves: the fields, unquoted, in a buffer that is used again for the next line.
-//! Guarantees that each line stands for itself: a quote that is never closed spoils its own line and no other. (So a field
-//! cannot hold a line break; no time, number or name does.) A carriage return within it is text, and ends nothing unseen.
+//! Guarantees that each line stands for itself: a quote that is never closed spoils its own line and no other. So a field
+//! cannot hold a line break: a line that ends inside quotes is none, or half a text would pass for all of it. A carriage
+//! return within it is text, and ends nothing unseen.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
+
+use super::output::Skip;
 
 /// Splits lines of CSV.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub struct Fields {
     text: Vec<u8>,
     ends: Vec<usize>,
     count: usize,
+    is_open: bool,
 }
 
 impl Default for Fields {
@@ -23,6 +27,7 @@ impl Default for Fields {
             text: Vec::new(),
             ends: Vec::new(),
             count: 0,
+            is_open: false,
         }
     }
 }
@@ -32,27 +37,42 @@ impl Fields {
     pub fn split(&mut self, line: &str) {
         self.reader.reset();
         // Unquoting only shortens, and each field but the last costs a comma: neither buffer can be too small.
-        self.text.resize(line.len() + 1, 0);
+        self.text.resize(line.len() + 2, 0);
         self.ends.resize(line.len() + 2, 0);
-        let (mut input, mut written) = (line.as_bytes(), 0);
-        self.count = 0;
-        loop {
-            let (result, read, text, ends) =
+        let mut written = 0;
+        (self.count, self.is_open) = (0, false);
+        // A line break is text inside quotes only, and ends the record elsewhere; an empty input ends it everywhere.
+        for input in [line.as_bytes(), b"\n", b""] {
+            let (result, _, text, ends) =
                 self.reader
                     .read_record(input, &mut self.text[written..], &mut self.ends[self.count..]);
-            input = &input[read..];
             written += text;
             self.count += ends;
-            // An empty input tells the reader that the line is over.
             if !matches!(result, ReadRecordResult::InputEmpty) {
                 return;
             }
+            self.is_open = input == b"\n" && text > 0;
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.count
+    /// Takes the next line apart into as many fields as the header has, in place of the one before.
+    pub fn split_row(&mut self, line: &str, expected: usize) -> Result<(), Skip> {
+        self.split(line);
+        if self.is_open {
+            return Err(Skip::OpenQuote);
+        }
+        if self.count != expected {
+            return Err(Skip::Columns {
+                expected,
+                found: self.count,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the line ended inside quotes.
+    pub fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// The field of this index, without spaces around it; empty beyond the last.
@@ -96,12 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_without_end_spoils_only_its_own_line() {
+    fn a_line_that_ends_inside_quotes_is_none_and_spoils_no_other() {
         let mut fields = Fields::default();
-        fields.split("1,\"2,3");
-        assert_eq!(fields.iter().collect::<Vec<_>>(), ["1", "2,3"]);
-        fields.split("1,2,3");
-        assert_eq!(fields.len(), 3);
+        for open in ["1,\"2,3", "1,\"", "\"", "1,\"2\"\"", "1,\"2\"\"\"\""] {
+            assert_eq!(fields.split_row(open, 2), Err(Skip::OpenQuote), "{open}");
+            assert_eq!(fields.split_row("1,2,3", 3), Ok(()));
+        }
+        for closed in ["1,\"2\"", "1,\"\"", "1,2\"", "1,\"2\"3", "1,\"2\"\"\"", "1,\r"] {
+            assert_eq!(fields.split_row(closed, 2), Ok(()), "{closed}");
+        }
+        assert_eq!(
+            fields.split_row("", 2),
+            Err(Skip::Columns { expected: 2, found: 0 }),
+            "an empty line has no quotes"
+        );
     }
 
     proptest! {

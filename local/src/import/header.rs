@@ -63,6 +63,8 @@ impl Role {
 pub struct Header {
     /// The cells, as they stand there.
     pub cells: Vec<String>,
+    /// Whether the line ends inside quotes.
+    is_open: bool,
 }
 
 /// Why a header does not do.
@@ -84,6 +86,9 @@ pub enum HeaderError {
         /// What there is.
         found: Vec<String>,
     },
+    /// A name with a line break in it, or a quote that is never closed.
+    #[error("its header ends inside quotes, and the name of a column cannot hold a line break")]
+    OpenQuote,
 }
 
 impl Header {
@@ -93,7 +98,16 @@ impl Header {
         fields.split(line);
         Self {
             cells: fields.iter().map(str::to_owned).collect(),
+            is_open: fields.is_open(),
         }
+    }
+
+    /// Checks that the names of its columns are whole.
+    pub fn check(&self) -> Result<(), HeaderError> {
+        if self.is_open {
+            return Err(HeaderError::OpenQuote);
+        }
+        Ok(())
     }
 
     /// The index of the time column.
@@ -136,7 +150,9 @@ impl Header {
         let cell = self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("type"))?;
         let (mut fields, mut has_values) = (Fields::default(), false);
         for line in first_lines {
-            fields.split(line);
+            if fields.split_row(line, self.cells.len()).is_err() {
+                continue;
+            }
             let text = fields.get(cell);
             if ImportedType::read(text).is_some() {
                 return None;
@@ -151,9 +167,11 @@ impl Header {
         let mut fields = Fields::default();
         let (mut texts, mut numbers) = (vec![false; self.cells.len()], vec![false; self.cells.len()]);
         for line in first_lines {
-            fields.split(line);
-            let cells = fields.iter().enumerate().take(self.cells.len());
-            for (cell, text) in cells.filter(|(_, text)| !text.is_empty()) {
+            // What is skipped as no row says nothing of the columns: the second line of a text would be one of others.
+            if fields.split_row(line, self.cells.len()).is_err() {
+                continue;
+            }
+            for (cell, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
                 let is_number = text.parse::<f64>().is_ok();
                 let kind = if is_number { &mut numbers } else { &mut texts };
                 kind[cell] = true;
@@ -199,6 +217,20 @@ mod tests {
         assert_eq!(header.other_type(["1,disk,1", "2,Gauge,1"].into_iter()), None);
         assert_eq!(header.other_type(["1,,1"].into_iter()), None);
         assert_eq!(Header::new("time,metric_type").other_type(["1,disk"].into_iter()), None);
+    }
+
+    #[test]
+    fn the_name_of_a_column_is_whole() {
+        let check = |line: &str| Header::new(line).check();
+        assert_eq!(check("time,\"cpu, all\""), Ok(()));
+        assert_eq!(check("time,\"cpu"), Err(HeaderError::OpenQuote));
+    }
+
+    #[test]
+    fn lines_that_are_no_rows_say_nothing_of_the_columns() {
+        let header = Header::new("time,host,text");
+        let lines = ["1,web,\"Traceback", "at line, 3", "called by,7,8,9\"", "2,db,ok"];
+        assert_eq!(header.text_columns(lines.into_iter()), [false, true, true]);
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl MetricsLong {
         mapping: &Mapping,
     ) -> Result<Self, MetricsLongError> {
         let time = header.time(mapping.time_column.as_deref())?;
+        header.check()?;
         let found = || header.cells.clone();
         let value = (header.value().filter(|&value| value != time))
             .ok_or_else(|| MetricsLongError::Value { found: found() })?;
@@ -118,13 +119,7 @@ impl MetricsLong {
     }
 
     fn parse(&mut self, line: &str) -> Result<(), Skip> {
-        self.fields.split(line);
-        if self.fields.len() != self.cells {
-            return Err(Skip::Columns {
-                expected: self.cells,
-                found: self.fields.len(),
-            });
-        }
+        self.fields.split_row(line, self.cells)?;
         let (time, value) = (self.fields.get(self.time), self.fields.get(self.value));
         if value.is_empty() {
             return Err(Skip::EmptyCell);
@@ -267,6 +262,16 @@ time,metric_name,type,service,unit,host,value
             ]
         );
         assert!(output.metrics.is_empty());
+    }
+
+    #[test]
+    fn a_text_with_a_line_break_is_told_and_not_cut() {
+        let output = read("time,value,text\n1,2,\"first line\nsecond line\"\n3,4,\"whole\"\n", &[]);
+        let [sample] = &output.metrics[..] else {
+            panic!("one sample: {output:?}")
+        };
+        assert_eq!((sample.value, sample.labels["text"].as_str()), (4.0, "whole"));
+        assert_eq!(output.skips, [Skip::OpenQuote, Skip::Columns { expected: 3, found: 1 }]);
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl MetricsWide {
         mapping: &Mapping,
     ) -> Result<Self, MetricsWideError> {
         let time = header.time(mapping.time_column.as_deref())?;
+        header.check()?;
         let service_column = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
         let columns = columns(service_column.is_some(), mapping)?;
         let texts = header.text_columns(first_lines);
@@ -118,12 +119,8 @@ impl MetricsWide {
 
     /// Reads one line.
     pub fn line(&mut self, line: &str, output: &mut dyn Output) {
-        self.fields.split(line);
-        if self.fields.len() != self.cells {
-            return output.skip(Skip::Columns {
-                expected: self.cells,
-                found: self.fields.len(),
-            });
+        if let Err(skip) = self.fields.split_row(line, self.cells) {
+            return output.skip(skip);
         }
         let time = match time_of("time", self.fields.get(self.time)) {
             Ok(time) => time,

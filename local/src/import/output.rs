@@ -42,6 +42,9 @@ pub enum Skip {
     /// Not text.
     #[error("the line is not UTF-8")]
     NotUtf8,
+    /// A field with a line break in it, or a quote that is never closed.
+    #[error("the line ends inside quotes, and a field cannot hold a line break")]
+    OpenQuote,
     /// Not as many cells as the header has.
     #[error("{found} columns instead of {expected}")]
     Columns {
@@ -104,6 +107,7 @@ impl Skip {
             Self::LineTooLong { .. } => "line too long",
             Self::RecordTooLarge { .. } => "record too large",
             Self::NotUtf8 => "not UTF-8",
+            Self::OpenQuote => "open quote",
             Self::Columns { .. } => "wrong number of columns",
             Self::Time { .. } => "no time",
             Self::Number { .. } => "no number",
