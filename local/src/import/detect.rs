@@ -5,7 +5,7 @@
 
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
-use super::header::{Header, HeaderError, is_time_name};
+use super::header::{Content, Header, HeaderError, is_time_name};
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::{MetricsLong, MetricsLongError};
@@ -160,14 +160,15 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
 }
 
 /// Whether the columns beside time and value say what the value is of: one names the metric, or none of them holds a number.
+/// One that is empty in the first lines may be a label that few samples have.
 fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
-    let texts = header.text_columns(first_lines(rest));
+    let contents = header.contents(first_lines(rest));
     let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
     let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name) && !is_service(name);
     header.has_metric()
-        || (header.cells.iter().zip(&texts).enumerate())
+        || (header.cells.iter().zip(&contents).enumerate())
             .filter(|(cell, (name, _))| is_other(*cell, name))
-            .all(|(_, (_, is_text))| *is_text)
+            .all(|(_, (_, content))| *content != Content::Numbers)
 }
 
 /// What else than commas the columns of a header with a time are cut by.
@@ -232,6 +233,10 @@ mod tests {
             (
                 "time,service,value\n1,api,2",
                 "metrics-long, metric `cpu`, the service has a column",
+            ),
+            (
+                "time,service,region,value\n1,api,,2",
+                "metrics-long, metric `cpu`, the service has a column; labels: region",
             ),
             (
                 "time,value,other\n1,2,3",

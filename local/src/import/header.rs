@@ -58,6 +58,29 @@ impl Role {
     }
 }
 
+/// What stands in a column in the first lines; one number makes it a column of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Content {
+    /// Nothing yet.
+    Empty,
+    /// Text and not a single number.
+    Text,
+    /// Numbers.
+    Numbers,
+}
+
+impl Content {
+    fn of(text: &str) -> Self {
+        if text.is_empty() {
+            Self::Empty
+        } else if text.parse::<f64>().is_ok() {
+            Self::Numbers
+        } else {
+            Self::Text
+        }
+    }
+}
+
 /// The cells of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -162,23 +185,20 @@ impl Header {
         has_values.then_some(cell)
     }
 
-    /// Which columns have text in the first lines and not a single number.
-    pub fn text_columns<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<bool> {
+    /// What stands in each column in the first lines.
+    pub fn contents<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<Content> {
         let mut fields = Fields::default();
-        let (mut texts, mut numbers) = (vec![false; self.cells.len()], vec![false; self.cells.len()]);
+        let mut contents = vec![Content::Empty; self.cells.len()];
         for line in first_lines {
             // What is skipped as no row says nothing of the columns: the second line of a text would be one of others.
             if fields.split_row(line, self.cells.len()).is_err() {
                 continue;
             }
-            for (cell, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-                let is_number = text.parse::<f64>().is_ok();
-                let kind = if is_number { &mut numbers } else { &mut texts };
-                kind[cell] = true;
+            for (content, text) in contents.iter_mut().zip(fields.iter()) {
+                *content = Content::of(text).max(*content);
             }
         }
-        let only_texts = texts.iter().zip(&numbers).map(|(text, number)| *text && !number);
-        only_texts.collect()
+        contents
     }
 
     /// Whether a column says what was measured.
@@ -230,7 +250,19 @@ mod tests {
     fn lines_that_are_no_rows_say_nothing_of_the_columns() {
         let header = Header::new("time,host,text");
         let lines = ["1,web,\"Traceback", "at line, 3", "called by,7,8,9\"", "2,db,ok"];
-        assert_eq!(header.text_columns(lines.into_iter()), [false, true, true]);
+        assert_eq!(
+            header.contents(lines.into_iter()),
+            [Content::Numbers, Content::Text, Content::Text]
+        );
+    }
+
+    #[test]
+    fn one_number_makes_a_column_of_numbers() {
+        let lines = [",a,,a", "1,,,2", ",,,b"];
+        assert_eq!(
+            Header::new("a,b,c,d").contents(lines.into_iter()),
+            [Content::Numbers, Content::Text, Content::Empty, Content::Numbers]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use horolog_schemas::MetricSample;
 
 use super::fields::Fields;
-use super::header::{Header, HeaderError, is_time_name};
+use super::header::{Content, Header, HeaderError, is_time_name};
 use super::mapping::{Columns, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
@@ -64,11 +64,11 @@ impl MetricsWide {
         header.check()?;
         let service_column = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
         let columns = columns(service_column.is_some(), mapping)?;
-        let texts = header.text_columns(first_lines);
+        let contents = header.contents(first_lines);
         let is_data = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
         let (labels, series): (Vec<_>, Vec<_>) = (header.cells.iter().enumerate())
             .filter(|(cell, name)| is_data(*cell, name) && !name.is_empty())
-            .partition(|(cell, _)| texts[*cell]);
+            .partition(|(cell, _)| contents[*cell] == Content::Text);
         if series.is_empty() {
             return Err(MetricsWideError::NoSeries);
         }
