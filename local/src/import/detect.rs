@@ -297,6 +297,10 @@ mod tests {
                 .to_string()
                 .contains("no column `at`")
         );
+        for header in ["time,tag,tag,value", "time,pod,tag,tag"] {
+            let error = detect(&format!("{header}\n1,a,2,3\n"), &[]).unwrap_err().to_string();
+            assert!(error.contains("`tag` is there twice"), "{header}: {error}");
+        }
         let error = detect("Source,Target\na,b\n", &["--format", "metrics-wide"]).unwrap_err();
         assert!(error.to_string().contains("--time-column"));
     }

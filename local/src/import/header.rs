@@ -2,6 +2,8 @@
 //!
 //! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing. Pure.
 
+use std::collections::HashSet;
+
 use super::fields::Fields;
 use super::mapping::ImportedType;
 
@@ -112,6 +114,12 @@ pub enum HeaderError {
     /// A name with a line break in it, or a quote that is never closed.
     #[error("its header ends inside quotes, and the name of a column cannot hold a line break")]
     OpenQuote,
+    /// Two columns that would be one metric, service or label.
+    #[error("the column `{name}` is there twice: give each of them a name of its own")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
 }
 
 impl Header {
@@ -125,12 +133,16 @@ impl Header {
         }
     }
 
-    /// Checks that the names of its columns are whole.
+    /// Checks that the names of its columns are whole, and that no two have the same; columns without a name are passed over.
     pub fn check(&self) -> Result<(), HeaderError> {
         if self.is_open {
             return Err(HeaderError::OpenQuote);
         }
-        Ok(())
+        let mut names = HashSet::new();
+        match self.cells.iter().find(|name| !name.is_empty() && !names.insert(*name)) {
+            Some(name) => Err(HeaderError::Repeated { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The index of the time column.
@@ -240,10 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_column_is_whole() {
+    fn the_name_of_a_column_is_whole_and_its_own() {
         let check = |line: &str| Header::new(line).check();
         assert_eq!(check("time,\"cpu, all\""), Ok(()));
         assert_eq!(check("time,\"cpu"), Err(HeaderError::OpenQuote));
+        assert_eq!(check("time,,Time,TimeStamp,cpu,CPU,"), Ok(()));
+        let error = check("time,pod,cpu, cpu ").unwrap_err().to_string();
+        assert!(error.contains("the column `cpu` is there twice"), "{error}");
     }
 
     #[test]
