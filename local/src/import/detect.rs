@@ -235,6 +235,10 @@ mod tests {
                 "metrics-long, metric `cpu`, the service has a column",
             ),
             (
+                "time,__name__,job,value\n1,up,a,2",
+                "metrics-long, the metric has a column, service `web`; labels: job",
+            ),
+            (
                 "time,service,region,value\n1,api,,2",
                 "metrics-long, metric `cpu`, the service has a column; labels: region",
             ),

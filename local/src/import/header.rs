@@ -48,6 +48,8 @@ impl Role {
         Some(match bare(cell).as_str() {
             "tenant" | "tenantid" => Self::Tenant,
             "metric" | "metricname" => Self::Metric,
+            // As Prometheus has it; a `name` is anything's.
+            _ if cell == "__name__" => Self::Metric,
             "metrictype" | "type" => Self::Type,
             "plugin" | "pluginid" => Self::Plugin,
             "user" | "userid" => Self::User,
@@ -269,6 +271,13 @@ mod tests {
             header.contents(lines.into_iter()),
             [Content::Numbers, Content::Text, Content::Text]
         );
+    }
+
+    #[test]
+    fn the_name_of_prometheus_is_the_metric_and_any_other_name_is_not() {
+        assert_eq!(Role::of("__name__"), Some(Role::Metric));
+        assert_eq!(Role::of("name"), None);
+        assert_eq!(Role::of("_name_"), None);
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Mapping {
     /// environment of metrics that name none.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,
-    /// metric_name [default: a column `metric` or `metric_name`, the columns' headers for wide files, else the file's name
+    /// metric_name [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for wide files, else the file's name
     /// without its extension].
     #[arg(long)]
     pub metric: Option<String>,
