@@ -8,6 +8,7 @@ mod commits;
 mod flow_control;
 mod health;
 mod log_ends;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use self::commits::Doubt;
+pub use self::stuck::Stuck;
 use crate::assignment::{AssignmentId, Event, Slot};
 use crate::clock::now_ms;
 use crate::delivery::Delivery;
@@ -71,13 +73,13 @@ pub struct MemberOptions {
 }
 
 /// Why a member ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ended {
     /// It was told to.
     Stopped,
-    /// A log that its client had read was made again. librdkafka keeps the leader epoch of a partition, which a new topic begins anew, and may
-    /// get nothing of it for ever.
-    ClientUseless,
+    /// A log that its client had read was made again, or it gets nothing of one that has more. librdkafka keeps the leader epoch of a partition, which a
+    /// new topic begins anew, and may get nothing of it for ever. The next client takes over what is stuck.
+    ClientUseless(Stuck),
 }
 
 /// A member of the group.
@@ -95,8 +97,8 @@ pub struct Member {
     stalled_since: Option<Instant>,
     bounds_due: Instant,
     health_due: Instant,
-    /// Partitions that nothing came from though their logs have more: what was to come next, and how often that was seen.
-    stuck: BTreeMap<Slot, (i64, u32)>,
+    /// Partitions that nothing comes from though their logs have more.
+    stuck: Stuck,
     /// The repeating partition that goes on while memory is full, and since when it is the one.
     exempt: Option<(PartitionId, Instant)>,
     /// Lives as long as questions about the ends of the logs are under way.
@@ -105,7 +107,7 @@ pub struct Member {
     alive: Arc<()>,
     /// What this client has read of.
     read: BTreeSet<Slot>,
-    /// One of those is another log now.
+    /// One of those is another log now, or it gets nothing of a log that has more.
     is_useless: bool,
     /// A partition may have been made again or cut.
     suspects: bool,
@@ -138,7 +140,7 @@ impl Member {
             stalled_since: None,
             bounds_due: Instant::now(),
             health_due: Instant::now(),
-            stuck: BTreeMap::new(),
+            stuck: Stuck::default(),
             exempt: None,
             asking: Weak::new(),
             alive: Arc::default(),
@@ -150,8 +152,9 @@ impl Member {
         }
     }
 
-    /// Polls until `stop`, or until its client is of no use, then finishes what is under way and leaves the group.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<Ended, KafkaError> {
+    /// Polls until `stop`, or until its client is of no use, then finishes what is under way and leaves the group. `stuck`: what the client before left.
+    pub fn run(mut self, stop: &AtomicBool, stuck: Stuck) -> Result<Ended, KafkaError> {
+        self.stuck = stuck;
         while !stop.load(Ordering::Acquire) && !self.is_useless {
             self.poll_records()?;
             self.follow_suspicion();
@@ -165,7 +168,7 @@ impl Member {
         self.drain();
         Ok(match stop.load(Ordering::Acquire) {
             true => Ended::Stopped,
-            false => Ended::ClientUseless,
+            false => Ended::ClientUseless(self.stuck.with_another_client()),
         })
     }
 

@@ -21,7 +21,7 @@ use crate::group::Group;
 use crate::http::{self, Health};
 use crate::inserts::Inserts;
 use crate::lives::Lives;
-use crate::member::{Ended, Member, MemberOptions};
+use crate::member::{Ended, Member, MemberOptions, Stuck};
 use crate::metrics::Metrics;
 use crate::partition::{Completeness, Limits};
 use crate::probe::Probe;
@@ -105,8 +105,10 @@ struct Seat {
 impl Seat {
     /// Takes part until `stop`, with a new client whenever one is of no use any more.
     fn occupy(&self, stop: &AtomicBool) -> Result<(), KafkaError> {
-        while self.join()?.run(stop)? == Ended::ClientUseless {
+        let mut stuck = Stuck::default();
+        while let Ended::ClientUseless(still) = self.join()?.run(stop, stuck)? {
             tracing::info!("joining the group with a new client");
+            stuck = still;
         }
         Ok(())
     }

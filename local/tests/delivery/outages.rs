@@ -163,3 +163,31 @@ fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_
     flow.wait_until_stored();
     flow.assert_exactly_once();
 }
+
+/// Likewise, and neither the ledger nor the log tells it from the first one.
+#[test]
+fn a_topic_made_again_after_a_restart_of_the_broker_is_read_though_nothing_was_read_of_the_first() {
+    let bed = Bed::start();
+    let flow = Flow::new(&bed, "again-unread", 2);
+    let stages = [(flow.ingest(&[]), 3), (flow.aggregate(&[]), 2)]; // ingest has the events' topic too
+    let wait_until_fetching = || {
+        for (stage, partitions) in &stages {
+            wait_until(STORED_DEADLINE, "the stage fetches its partitions", || {
+                let metrics = bed.try_get(&format!("{}/metrics", stage.http()));
+                metrics.is_ok_and(|(_, metrics)| {
+                    metrics.contains(&format!("horolog_partitions_assigned {partitions}\n"))
+                        && metrics.contains("horolog_partitions_resolving 0\n")
+                })
+            });
+        }
+    };
+    wait_until_fetching();
+    bed.restart_broker();
+    // The clients ask for the leader epochs every ten seconds, and nothing shows that they have.
+    std::thread::sleep(Duration::from_secs(15));
+    wait_until_fetching();
+    flow.recreate();
+    flow.produce(600);
+    flow.wait_until_stored();
+    flow.assert_exactly_once();
+}

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::Member;
-use crate::assignment::Slot;
 use crate::clock::now_ms;
 use crate::incident::{Incident, Reason};
 
@@ -13,8 +12,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// So long a partition may wait for its start before somebody should know.
 const RESOLVING_MAX: Duration = Duration::from_secs(60);
-/// A partition that nothing comes from is looked at anew. So often in vain, and somebody should know.
-const STUCK_TIMES: u32 = 2;
 /// A clock is slewed by less, and only ever stepped back by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;
 
@@ -75,10 +72,11 @@ impl Member {
         let resolving = assignments.resolving_for(Duration::ZERO);
         self.metrics.resolving_partitions.set(resolving as i64);
         let waiting = assignments.resolving_for(RESOLVING_MAX);
-        let is_stuck =
-            |(slot, (_, times)): &(&Slot, &(i64, u32))| *times >= STUCK_TIMES && assignments.get_mut(**slot).is_some();
-        let stuck = self.stuck.iter().find(is_stuck);
-        let stuck = stuck.map(|(&slot, &(offset, _))| (assignments.id(slot), offset));
+        let stuck = self
+            .stuck
+            .hopeless()
+            .find(|(slot, _)| assignments.get_mut(*slot).is_some());
+        let stuck = stuck.map(|(slot, offset)| (assignments.id(slot), offset));
         drop(assignments);
         if stopped > 0 {
             return Some(format!(

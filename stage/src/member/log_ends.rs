@@ -85,9 +85,7 @@ impl Member {
         };
         let finding = log_end.finding(&at, self.options.lives.of(&partition.id));
         if matches!(finding, Finding::LaterLife(_) | Finding::Whole { .. }) {
-            let is_stuck = |offset: i64| next <= offset && offset < log_end.end;
-            self.stuck
-                .retain(|&other, &mut (offset, _)| other != slot || is_stuck(offset));
+            self.stuck.has_come_to(slot, next, log_end.end);
             if next == log_end.next_offset && log_end.has_nothing {
                 partition.has_all();
             }
@@ -98,8 +96,7 @@ impl Member {
             }
             Finding::Withheld => {
                 tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
-                let (offset, times) = self.stuck.entry(slot).or_insert((next, 0));
-                (*offset, *times) = (next, if *offset == next { *times + 1 } else { 1 });
+                self.is_useless |= self.stuck.note(slot, next);
             }
             Finding::LaterLife(life) => {
                 if !partition.end_life() {
