@@ -36,8 +36,8 @@ pub enum FactsError {
         /// Its end by that answer.
         log_end: i64,
     },
-    /// What is pending is not to be repeated as it was, and what its writer sent may still land.
-    #[error("the writer of the pending batch may still have its lease")]
+    /// What was begun is not to be repeated as it was, and what its writer sent may still land.
+    #[error("who wrote before may still have a lease")]
     WriterMayLive,
     /// Whether lost offsets were told to the ledger is not known: told again later they may be more, and overlap.
     #[error("the gap may be in the ledger or not: {0}")]

@@ -148,9 +148,12 @@ impl Plan {
         self.start < self.fetch_from
     }
 
-    /// Whether what is pending by `facts` is recovered in another way than as it was: what a dead writer sent of it, rows or the batch's row in the ledger,
-    /// would then land beside what recovers it.
-    pub fn replaces_pending(&self, facts: &Facts) -> bool {
+    /// Whether something is recovered in another way than as its writer began it: what is pending by `facts`, or rows that no intent accounts for. What a
+    /// dead writer sent of it, rows or the batch's row in the ledger, would then land beside what recovers it.
+    pub fn recovers_otherwise(&self, facts: &Facts) -> bool {
+        if matches!(self.recovery, Some(Recovery::Fill { .. })) {
+            return true;
+        }
         let (_, ledger) = of_this_life(facts);
         let pending = facts
             .pending()

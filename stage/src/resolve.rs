@@ -48,7 +48,7 @@ const SHORTER_FOR: Duration = Duration::from_secs(12);
 struct Patience {
     /// Since when the log has been shorter than what is known of it.
     shorter_since: Option<Instant>,
-    /// Who began the pending batch cannot write any more.
+    /// Who wrote before cannot write any more.
     leases_are_over: bool,
 }
 
@@ -82,7 +82,7 @@ impl Resolver {
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
                 Ok(resolved) => return Some(resolved),
                 Err(FactsError::WriterMayLive) => {
-                    tracing::info!(partition = %id, "waiting until the lease of who began the pending batch is over");
+                    tracing::info!(partition = %id, "waiting until the leases of who wrote before are over");
                     tokio::time::sleep(self.lease_life).await;
                     patience.leases_are_over = true;
                 }
@@ -120,7 +120,7 @@ impl Resolver {
             patience.shorter_since = None;
         }
         let plan = decide(&facts);
-        if plan.replaces_pending(&facts) && !patience.leases_are_over {
+        if plan.recovers_otherwise(&facts) && !patience.leases_are_over {
             return Err(FactsError::WriterMayLive);
         }
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");

@@ -1,6 +1,6 @@
 //! A seeded simulation of the protocol: the real [`crate::partition`] and the real [`crate::plan`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late requests of dead writers (rows and rows of the ledger), commits that expire or are reset,
-//! rebuilds that are registered, records that retention deletes unread, and tables restored from a backup between any two steps;
+//! commit and of ClickHouse's tokens, with crashes, lost answers, late requests of dead writers (rows and rows of the ledger), commits that expire, are reset or
+//! are overwritten by stale ones, rebuilds that are registered, records that retention deletes unread, and tables restored from a backup between any two steps;
 //! each life of the member has limits of its own. One half of the schedules is for a stage whose rows know their records, the other
 //! for one whose rows do not, so that nothing can be repaired, and whose log is kept for long enough. Afterwards each record is
 //! stored once, or it was told that the log lost it; the ledger covers the log without a hole, no token was ever used for two
@@ -29,7 +29,7 @@ fn run(seed: u64) {
         for _ in 0..random.random_range(1..20) {
             world.append(random);
         }
-        world.committed = Some((random.random_range(0..=world.log_end()), String::new()));
+        world.reset(random.random_range(0..=world.log_end()));
     }
     let mut dead_writers: Vec<DeadWriter> = Vec::new();
     let mut life = Life::begin(&mut world, &mut dead_writers, random);
@@ -43,9 +43,11 @@ fn run(seed: u64) {
                     (Some((offset, _)), false) => *offset,
                     _ => 0, // where the first batch is under way it is too late to choose another beginning
                 };
-                world.committed = Some((random.random_range(0..=offset), String::new()));
-                dead_writers.clear();
-                life = Life::begin(&mut world, &mut dead_writers, random);
+                if let Some(job) = life.job.take() {
+                    dead_writers.push(DeadWriter::of(&mut world, &job, random));
+                }
+                world.reset(random.random_range(0..=offset));
+                life = begin_without_intent(&mut world, &mut dead_writers, random);
             }
             // An operator stops the stages, restores the tables, and starts them again.
             _ if random.random_bool(0.005) => {
@@ -65,7 +67,13 @@ fn run(seed: u64) {
                 if let Some(job) = life.job.take() {
                     dead_writers.push(DeadWriter::of(&mut world, &job, random));
                 }
-                life = Life::begin(&mut world, &mut dead_writers, random);
+                life = match random.random_bool(0.1) {
+                    true => {
+                        world.commit_stale(random);
+                        begin_without_intent(&mut world, &mut dead_writers, random)
+                    }
+                    false => Life::begin(&mut world, &mut dead_writers, random),
+                };
             }
             97..99 => {
                 for writer in dead_writers.drain(..) {
@@ -87,6 +95,15 @@ fn run(seed: u64) {
     }
     finish(&mut world, &mut life, random);
     check(&world, seed);
+}
+
+/// Begins after the intent of what dead writers sent was overwritten. Where no row tells of it, nobody can know of it: then their leases are over.
+fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Life {
+    let life = Life::begin(world, dead_writers, random);
+    if !life.partition.is_repeating() {
+        dead_writers.clear();
+    }
+    life
 }
 
 /// Without further accidents everything that was produced is stored.

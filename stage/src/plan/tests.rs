@@ -182,6 +182,22 @@ fn rows_that_no_intent_accounts_for_are_part_of_what_is_recovered() {
 }
 
 #[test]
+fn what_is_not_repeated_as_it_was_has_to_wait_for_its_writer() {
+    let rows = |facts: Facts| Facts {
+        rows_end: Some(150),
+        ..facts
+    };
+    for (facts, waits) in [
+        (rows(stored(100)), true),
+        (rows(pending(100, 120)), true),
+        (rows(pending(100, 150)), false),
+        (stored(100), false),
+    ] {
+        assert_eq!(decide(&facts).recovers_otherwise(&facts), waits, "{facts:?}");
+    }
+}
+
+#[test]
 fn lost_tables_are_filled_from_what_the_log_has() {
     let facts = Facts {
         committed: committed(500, 1, Some(520)),

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::world::{Content, World};
 use crate::delivery::{Delivered, How, Job};
 use crate::partition::{Batches, Completeness, Limits, Partition, Wanted};
-use crate::plan::{Beginning, decide};
+use crate::plan::{Beginning, Recovery, decide};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
@@ -26,7 +26,7 @@ impl Life {
     pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Self {
         let mut facts = world.facts();
         let mut plan = decide(&facts);
-        if plan.replaces_pending(&facts) {
+        if plan.recovers_otherwise(&facts) {
             for writer in dead_writers.drain(..) {
                 if random.random_bool(0.5) {
                     writer.land(world);
@@ -47,6 +47,10 @@ impl Life {
             if !plan.repeats_a_part() {
                 world.ledger.push((gap.start, gap.end));
             }
+        }
+        if matches!(plan.recovery, Some(Recovery::Fill { .. })) {
+            // Who did not wait finds this beside what fills up.
+            dead_writers.drain(..).for_each(|writer| writer.land(world));
         }
         let id = PartitionId::new("metrics", 0);
         let resolved = Resolved {
@@ -108,7 +112,7 @@ impl Life {
         let Some(wanted) = wanted else { return };
         let reaches_the_broker = random.random_bool(0.9);
         if reaches_the_broker {
-            world.committed = Some((wanted.offset, wanted.metadata.encode()));
+            world.commit(wanted.offset, wanted.metadata.encode());
         }
         if reaches_the_broker && random.random_bool(0.9) {
             self.accepted(&wanted);

@@ -9,6 +9,9 @@ use crate::delivery::Job;
 use crate::intent::{CommitMetadata, Committed};
 use crate::plan::{Begun, Facts, Gap, LedgerEnd};
 
+/// A stale commit is at most so many commits old.
+const STALE_MAX: usize = 4;
+
 /// What a piece of a batch is made of: its offsets, and what its intent froze.
 pub(super) type Content = (Vec<i64>, i64, i64, u32);
 
@@ -20,6 +23,8 @@ pub(super) struct World {
     /// First offset that retention has left.
     pub(super) log_start: i64,
     pub(super) committed: Option<(i64, String)>,
+    /// What members committed, in order, since an operator stopped them all.
+    commits: Vec<(i64, String)>,
     tokens: HashMap<String, Content>,
     pub(super) rows: BTreeMap<i64, u32>,
     /// Where the ledger says that it begins.
@@ -62,6 +67,26 @@ impl World {
         self.produced.iter().copied().find(|&produced| produced >= from)
     }
 
+    /// A member commits.
+    pub(super) fn commit(&mut self, offset: i64, metadata: String) {
+        self.commits.push((offset, metadata.clone()));
+        self.committed = Some((offset, metadata));
+    }
+
+    /// An operator sets the group's offset, with nobody in it.
+    pub(super) fn reset(&mut self, offset: i64) {
+        self.commits.clear();
+        self.committed = Some((offset, String::new()));
+    }
+
+    /// One of the last commits, sent again under a newer generation, overwrites what is there.
+    pub(super) fn commit_stale(&mut self, random: &mut StdRng) {
+        let back = random.random_range(1..=STALE_MAX);
+        if let Some(stale) = self.commits.iter().rev().nth(back) {
+            self.committed = Some(stale.clone());
+        }
+    }
+
     /// Retention deletes records, whether they were read or not.
     pub(super) fn retain(&mut self, random: &mut StdRng) {
         self.log_start = random.random_range(self.log_start..=self.log_end());
@@ -95,6 +120,7 @@ impl World {
         self.epochs.retain(|&start, _| start < end);
         self.begun.retain(|begun| begun.start < end);
         self.tokens.clear();
+        self.commits.clear();
     }
 
     /// Who writes rows that do not tell their records enters the batch in the ledger first.
