@@ -164,6 +164,7 @@ impl Delivery {
         let made = Prepared {
             rows,
             rejected,
+            hours: self.hours(batch, made, (rows, rejected)).await?,
             ..made.clone()
         };
         let entry = if how == How::Fresh {

@@ -4,6 +4,7 @@
 //! `inserted_at` stay. Each attempt to insert has an `inserted_at` of its own, so copies can be told apart.
 
 use std::collections::HashSet;
+use std::ops;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -11,7 +12,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use crate::range::Range;
+use crate::range::{PartitionId, Range};
 use crate::store::{Store, StoreError, classify};
 
 /// The name of the column that every raw row has.
@@ -76,6 +77,47 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
         stored.doubled.push(rejected);
     }
     Ok(stored)
+}
+
+/// Distinct offsets of `offsets` that have rows in `table`, by the hour of the row's time, seconds since 1970.
+pub async fn hours(
+    store: &Store,
+    (table, time_column): (&str, &str),
+    id: &PartitionId,
+    log_epoch: u32,
+    offsets: ops::Range<i64>,
+) -> Result<Vec<(u32, u64)>, StoreError> {
+    let hour = format!("toUnixTimestamp(toStartOfHour({time_column}))");
+    let query = store.client.query(&format!(
+        "select {hour} as hour, uniqExact(kafka_offset) from {table} where {COORDINATES} group by hour order by hour"
+    ));
+    let query = query
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .bind(log_epoch)
+        .bind(offsets.start)
+        .bind(offsets.end);
+    query.fetch_all().await.map_err(classify)
+}
+
+/// Distinct offsets of `offsets` that have rows in `table`.
+pub async fn count(
+    store: &Store,
+    table: &str,
+    id: &PartitionId,
+    log_epoch: u32,
+    offsets: ops::Range<i64>,
+) -> Result<u64, StoreError> {
+    let query = store.client.query(&format!(
+        "select uniqExact(kafka_offset) from {table} where {COORDINATES}"
+    ));
+    let query = query
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .bind(log_epoch)
+        .bind(offsets.start)
+        .bind(offsets.end);
+    query.fetch_one().await.map_err(classify)
 }
 
 const COORDINATES: &str =

@@ -3,7 +3,7 @@
 //! Missing rows are inserted under tokens of their own, doubled ones are removed, rows that deletion by age has taken are
 //! let go. Stages whose rows do not know their records cannot be repaired: their exactness rests on tokens and leases.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::clock::now_ms;
@@ -87,6 +87,34 @@ impl Delivery {
             batch.range.id,
             tables.join(" or ")
         )))
+    }
+
+    /// The rows of the range by their hours. Where not just the rows that were made are stored (some were refused, or had been stored before the log lost their
+    /// records), the table says which: exports compare its months with those of the ledger.
+    pub async fn hours(
+        &self,
+        batch: &Batch<'_>,
+        made: &Prepared,
+        stored: (u64, u64),
+    ) -> Result<BTreeMap<u32, u64>, DeliveryError> {
+        let Range {
+            id,
+            log_epoch,
+            start,
+            end,
+            ..
+        } = batch.range;
+        let tables = self.stage.tables_by_offset(&id.topic);
+        let (Some(column), Some(table)) = (self.stage.time_column(&id.topic), tables.first()) else {
+            return Ok(made.hours.clone());
+        };
+        if stored == (made.rows, made.rejected) {
+            return Ok(made.hours.clone());
+        }
+        let store = self.inserts.store();
+        self.inserts.patiently(batch, || store.catch_up(&tables)).await?;
+        let read = || read_back::hours(store, (table, column), id, *log_epoch, *start..*end);
+        Ok(self.inserts.patiently(batch, read).await?.into_iter().collect())
     }
 
     /// The offsets whose rows may have been deleted by age already, as the table itself says.

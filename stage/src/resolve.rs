@@ -15,9 +15,10 @@ use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Gap, Plan, decide};
 use crate::probe::Probe;
 use crate::range::PartitionId;
+use crate::read_back;
 use crate::retry::Backoff;
 use crate::stage::Stage;
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 use crate::write_epoch::WriteEpoch;
 
 /// What is known of a partition when it begins.
@@ -228,41 +229,11 @@ impl Resolver {
         let (Some(column), [table, rejected]) = (self.stage.time_column(&id.topic), &tables[..]) else {
             return Ok(StoredInGap::default());
         };
-        let hour = format!("toUnixTimestamp(toStartOfHour({column}))");
+        let offsets = gap.start..gap.end;
         Ok(StoredInGap {
-            hours: self.offsets_stored(table, &hour, id, log_epoch, gap).await?,
-            rejected: self
-                .offsets_stored(rejected, "toUInt32(0)", id, log_epoch, gap)
-                .await?
-                .into_iter()
-                .map(|(_, offsets)| offsets)
-                .sum(),
+            hours: read_back::hours(&self.store, (table, column), id, log_epoch, offsets.clone()).await?,
+            rejected: read_back::count(&self.store, rejected, id, log_epoch, offsets).await?,
         })
-    }
-
-    /// Offsets of `gap` that `table` has, by `key`.
-    async fn offsets_stored(
-        &self,
-        table: &str,
-        key: &str,
-        id: &PartitionId,
-        epoch: u32,
-        gap: Gap,
-    ) -> Result<Vec<(u32, u64)>, FactsError> {
-        self.store
-            .client
-            .query(&format!(
-                "select {key} as key, uniqExact(kafka_offset) from {table} where kafka_topic = ? and kafka_partition = ? \
-                 and log_epoch = ? and kafka_offset >= ? and kafka_offset < ? group by key order by key"
-            ))
-            .bind(&*id.topic)
-            .bind(id.partition)
-            .bind(epoch)
-            .bind(gap.start)
-            .bind(gap.end)
-            .fetch_all()
-            .await
-            .map_err(|error| classify(error).into())
     }
 
     /// Such rows replace themselves when they are written again, so they need no lease of a batch.

@@ -187,7 +187,23 @@ impl<'a> Flow<'a> {
         self.assert_rows(sent);
         self.assert_ledger("ingest", sent);
         self.assert_ledger("aggregate", sent);
+        self.assert_ledger_hours();
         self.assert_hours();
+    }
+
+    /// What ingest's ledger says of the hours equals the raw rows.
+    pub fn assert_ledger_hours(&self) {
+        let topic = &self.topic;
+        let ledger: Vec<(u32, u64)> = self.bed.sql(&format!(
+            "select entry.1 as hour, sum(entry.2) from ( \
+               select arrayJoin(hours) as entry from batch_ledger final where stage = 'ingest' and kafka_topic = '{topic}') \
+             group by hour order by hour"
+        ));
+        let raw: Vec<(u32, u64)> = self.bed.sql(&format!(
+            "select toUnixTimestamp(toStartOfHour(time)) as hour, count() from metrics where kafka_topic = '{topic}' \
+             group by hour order by hour"
+        ));
+        assert_eq!(ledger, raw, "rows by hour of {topic}: by the ledger, and in the table");
     }
 
     /// Every produced record is in exactly one of the two tables.

@@ -153,6 +153,7 @@ fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log
     let (records, in_rows, rejected) = stored();
     assert_eq!((in_rows, rejected), (rows("metrics"), rows("rejected_records")));
     assert_eq!(records, in_rows + rejected);
+    flow.assert_ledger_hours();
     let ranges: Vec<(i64, i64)> = flow.bed.sql(&format!(
         "select start_offset, end_offset from batch_ledger final where stage = 'ingest' and kafka_topic = '{}' order by 1",
         flow.topic
