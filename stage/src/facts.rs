@@ -42,6 +42,9 @@ pub enum FactsError {
     /// Whether lost offsets were told to the ledger is not known: told again later they may be more, and overlap.
     #[error("the gap may be in the ledger or not: {0}")]
     GapUnknown(StoreError),
+    /// The ledger had nothing of the partition when its facts were gathered, and has now.
+    #[error("another owner has begun the partition meanwhile")]
+    Begun,
     /// Nobody answered in time.
     #[error("no answer in time")]
     Timeout,
@@ -117,10 +120,12 @@ impl Questions<'_> {
         log_epoch: u32,
         committed: Option<i64>,
         ledger_end: Option<i64>,
-    ) -> Result<Option<LastRow>, StoreError> {
+    ) -> Result<Option<LastRow>, FactsError> {
         let Some(ledger_end) = ledger_end else {
-            // Nothing says where rows begin: all are looked through.
-            return self.newest_row(log_epoch, committed.unwrap_or(0), i64::MAX).await;
+            // Nothing says where rows begin, but they are of records that the log has: among all offsets, a new partition would look through the rows of all others.
+            let log = self.ask(|probe, id| Ok(probe.bounds(id)?)).await?;
+            let from = committed.map_or(log.start, |committed| committed.max(log.start));
+            return Ok(self.newest_row(log_epoch, from, log.end).await?);
         };
         let mut newest = None;
         for start in BTreeSet::from([ledger_end, committed.unwrap_or(ledger_end)]) {

@@ -140,12 +140,16 @@ impl Resolver {
         if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
             stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms);
         }
-        if plan.beginning.is_some() {
-            if let Some(gap) = plan.left_behind {
-                self.write_left_behind(id, facts.known_epoch(), gap, asked_ms).await?;
-            }
+        if let Some(gap) = plan.left_behind {
+            self.write_left_behind(id, facts.known_epoch(), gap, asked_ms).await?;
+        }
+        if let Some(beginning) = plan.beginning {
             let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start, stated.watermark_ms);
-            self.write(row, asked_ms).await?;
+            let true_at_ms = match beginning {
+                Beginning::First => self.unbegun_ms(id).await?,
+                Beginning::NewLife | Beginning::TakenOver => asked_ms,
+            };
+            self.write(row, true_at_ms).await?;
         }
         if let Some(gap) = plan.gap {
             self.tell_gap(id, &plan, gap, asked_ms).await?;
@@ -161,6 +165,16 @@ impl Resolver {
             write_epoch,
             partitions,
         })
+    }
+
+    /// A time at which the ledger still had nothing of the partition. To find that no table has anything of it may have taken longer than a lease.
+    async fn unbegun_ms(&self, id: &PartitionId) -> Result<i64, FactsError> {
+        let asked_ms = now_ms();
+        self.store.catch_up(&[ledger::TABLE]).await?;
+        match ledger::read_end(&self.store, self.stage.name(), id).await? {
+            None => Ok(asked_ms),
+            Some(_) => Err(FactsError::Begun),
+        }
     }
 
     /// What the assignment shows to have changed in the log.

@@ -67,6 +67,26 @@ fn an_expired_commit_goes_on_at_the_end_of_the_ledger() {
 }
 
 #[test]
+fn rows_that_neither_a_commit_nor_the_ledger_tells_of_are_not_stored_again() {
+    let flow = Flow::new(Bed::shared(), "lost-ledger", 2);
+    let mut ingest = flow.ingest(&[]);
+    flow.produce(500);
+    flow.wait_until_stage_stored("ingest");
+    flow.end(&mut ingest);
+    forget_commits(&flow, &["ingest"]);
+    flow.bed.execute(&format!(
+        "delete from batch_ledger where stage = 'ingest' and kafka_topic = '{}'",
+        flow.topic
+    ));
+    let _ingest = flow.ingest(&[]);
+    flow.produce(100);
+    flow.wait_until_stage_stored("ingest");
+    flow.assert_rows(600);
+    flow.assert_ledger("ingest", 600);
+    flow.assert_ledger_hours();
+}
+
+#[test]
 fn a_batch_whose_commit_is_lost_while_it_is_under_way_is_counted_once() {
     let flow = Flow::new(Bed::shared(), "lost-commit", 1);
     let ingest = flow.ingest(&[]);
