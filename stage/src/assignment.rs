@@ -228,6 +228,12 @@ impl Assignments {
             .any(Partition::is_delivering)
     }
 
+    /// The slots whose partitions are active.
+    pub fn active_slots(&self) -> Vec<Slot> {
+        let active = self.held.iter().filter(|(_, held)| held.active.is_some());
+        active.map(|(&slot, _)| slot).collect()
+    }
+
     /// The slots held.
     pub fn slots(&self) -> Vec<Slot> {
         self.held.keys().copied().collect()

@@ -251,7 +251,7 @@ impl Member {
         self.suspects |= suspicious;
     }
 
-    /// Looks at every partition anew when one may have been made again or cut, at most so often. librdkafka tells of such a thing
+    /// Looks at every partition anew that is fetched when one may have been made again or cut, at most so often. librdkafka tells of such a thing
     /// once and then fetches the partition no more, so what is too soon to be followed up is not forgotten.
     fn follow_suspicion(&mut self) {
         let is_due = |last: Instant| last.elapsed() >= SUSPICION_INTERVAL;
@@ -260,7 +260,8 @@ impl Member {
         }
         self.suspects = false;
         self.last_suspicion = Some(Instant::now());
-        let slots = self.group().assignments().slots();
+        // Those that are being looked at go on with it: what they wait for would begin anew with each suspicion of another one.
+        let slots = self.group().assignments().active_slots();
         self.start_anew(&slots);
     }
 
@@ -291,6 +292,10 @@ impl Member {
 
     fn activate(&mut self, slot: Slot, assignment: AssignmentId, resolved: &Resolved) {
         if !self.group().assignments().is_current(slot, assignment) {
+            return;
+        }
+        if self.last_suspicion.is_some_and(|last| resolved.asked_at < last) {
+            self.group().resolve(slot);
             return;
         }
         let is_another_log = matches!(resolved.plan.beginning, Some(Beginning::NewLife | Beginning::TakenOver));

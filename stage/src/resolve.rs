@@ -32,6 +32,8 @@ pub struct Resolved {
     pub write_epoch: u32,
     /// Partitions of its topic.
     pub partitions: i32,
+    /// When it began to be asked for: what happened to the log since is not known.
+    pub asked_at: Instant,
 }
 
 /// How long one attempt may take: a server that accepts and never answers must not hold a partition for ever.
@@ -109,7 +111,7 @@ impl Resolver {
 
     async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {
         // What is written down below is true of this moment: whoever slept since then is refused by the table.
-        let asked_ms = now_ms();
+        let (asked_at, asked_ms) = (Instant::now(), now_ms());
         let questions = Questions {
             probe: &self.probe,
             store: &self.store,
@@ -164,6 +166,7 @@ impl Resolver {
             watermark_ms: stated.watermark_ms,
             write_epoch,
             partitions,
+            asked_at,
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::admin::AdminOptions;
 
-use crate::bed::{Bed, Record, now_ms, wait_until};
+use crate::bed::{Bed, BedOptions, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 
 /// Deletes the records of a partition before an offset, as the topic's retention does.
@@ -113,6 +113,56 @@ fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
     flow.assert_rows(200);
 }
 
+/// Offset after the last row of partition 0.
+fn stored_end(flow: &Flow<'_>) -> i64 {
+    flow.bed.one(&format!(
+        "select max(kafka_offset) + 1 from metrics where kafka_topic = '{}' and kafka_partition = 0",
+        flow.topic
+    ))
+}
+
+/// Offset up to which ingest's ledger knows a partition.
+fn ledger_end(flow: &Flow<'_>, partition: i32) -> i64 {
+    flow.bed.one(&format!(
+        "select max(end_offset) from batch_ledger where stage = 'ingest' and kafka_topic = '{}' and kafka_partition = {partition}",
+        flow.topic
+    ))
+}
+
+/// With a lease of five seconds a dead writer is waited for as long as suspicions are apart.
+#[test]
+fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its_start() {
+    let bed = Bed::start_with(&BedOptions {
+        migrate_env: vec![("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS".to_owned(), "5".to_owned())],
+        ..BedOptions::default()
+    });
+    let flow = Flow::new(&bed, "suspected", 2);
+    let lease = ("HOROLOG_INGEST__DELIVERY__LEASE_S", "5");
+    let mut dying = flow.ingest(&[lease, ("HOROLOG_CRASH_AT", "after-rows")]);
+    flow.produce_at((0..400).map(|_| now_ms()));
+    wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
+        dying.exited().is_some()
+    });
+    delete_before(&flow, 0, stored_end(&flow) - 10);
+    let mut ingest = flow.ingest(&[lease]);
+    wait_until(STORED_DEADLINE, "the other partition is fetched", || {
+        flow.bed.produce(&flow.topic, 1, &[flow.sample(0, now_ms())]);
+        ledger_end(&flow, 1) > 0
+    });
+    let mut lost = ledger_end(&flow, 1);
+    wait_until(STORED_DEADLINE, "the partition that waited is stored", || {
+        ingest.stop();
+        std::thread::sleep(Duration::from_secs(2)); // until its last fetch request is answered
+        let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
+        flow.bed.produce(&flow.topic, 1, &records);
+        lost += 100;
+        delete_before(&flow, 1, lost);
+        ingest.cont();
+        std::thread::sleep(Duration::from_secs(1)); // until it has seen that they are gone
+        ledger_end(&flow, 0) == 400
+    });
+}
+
 #[test]
 fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log_has_it() {
     let flow = Flow::new(Bed::shared(), "half-unread", 1);
@@ -123,11 +173,7 @@ fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log
         dying.exited().is_some()
     });
     flow.wait_until_stage_stored("aggregate");
-    let end: i64 = flow.bed.one(&format!(
-        "select max(kafka_offset) + 1 from metrics where kafka_topic = '{}'",
-        flow.topic
-    ));
-    delete_before(&flow, 0, end - 10);
+    delete_before(&flow, 0, stored_end(&flow) - 10);
     let _ingest = flow.ingest(&[]);
     flow.produce(100);
     // What was rejected of the lost records had not been stored when it died.
@@ -145,10 +191,7 @@ fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log
     };
     // The lease of the dead writer is waited for.
     wait_until(2 * STORED_DEADLINE, "the newest record is stored", || {
-        flow.bed.one::<i64>(&format!(
-            "select max(end_offset) from batch_ledger final where stage = 'ingest' and kafka_topic = '{}'",
-            flow.topic
-        )) == 500
+        ledger_end(&flow, 0) == 500
     });
     let (records, in_rows, rejected) = stored();
     assert_eq!((in_rows, rejected), (rows("metrics"), rows("rejected_records")));

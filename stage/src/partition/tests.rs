@@ -32,6 +32,7 @@ fn partition() -> Partition {
         watermark_ms: NOW_MS - 3_600_000,
         write_epoch: 0,
         partitions: 1,
+        asked_at: Instant::now(),
     };
     let completeness = Completeness {
         allowed_lateness_ms: LATENESS_MS,

@@ -58,6 +58,7 @@ impl Life {
             watermark_ms: 0,
             write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
             partitions: 1,
+            asked_at: Instant::now(),
         };
         let completeness = Completeness {
             allowed_lateness_ms: 0,
