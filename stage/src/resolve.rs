@@ -53,6 +53,18 @@ struct Patience {
     shorter_since: Option<Instant>,
     /// Who wrote before cannot write any more.
     leases_are_over: bool,
+    /// Life, and offset up to which lost offsets were told: an attempt that fails behind that is repeated.
+    told: Option<(u32, i64)>,
+}
+
+impl Patience {
+    /// How many offsets of a gap were not told yet. From now on all are.
+    fn tell(&mut self, log_epoch: u32, gap: Gap) -> u64 {
+        let told = self.told.filter(|&(of, _)| of == log_epoch);
+        let from = told.map_or(gap.start, |(_, end)| end.max(gap.start));
+        self.told = Some((log_epoch, gap.end));
+        gap.end.saturating_sub(from).max(0) as u64
+    }
 }
 
 /// What finding out needs.
@@ -154,7 +166,7 @@ impl Resolver {
             self.write(row, true_at_ms).await?;
         }
         if let Some(gap) = plan.gap {
-            self.tell_gap(id, &plan, gap, asked_ms).await?;
+            self.tell_gap(id, &plan, gap, asked_ms, patience).await?;
         }
         self.tell_incidents(id, &plan, &stated, partitions).await;
         let write_epoch = match self.stage.has_epochs() {
@@ -211,8 +223,31 @@ impl Resolver {
 
     /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is
     /// repeated, the row of that range is the ledger's.
-    async fn tell_gap(&self, id: &PartitionId, plan: &Plan, gap: Gap, asked_ms: i64) -> Result<(), FactsError> {
+    async fn tell_gap(
+        &self,
+        id: &PartitionId,
+        plan: &Plan,
+        gap: Gap,
+        asked_ms: i64,
+        patience: &mut Patience,
+    ) -> Result<(), FactsError> {
         let stored = self.stored_in_gap(id, plan.log_epoch, gap).await?;
+        let untold = patience.tell(plan.log_epoch, gap);
+        if untold > 0 {
+            self.tell_lost(id, plan.log_epoch, gap, &stored).await;
+        }
+        self.metrics
+            .lost_offsets
+            .get_or_create(&TopicLabel::of(&id.topic))
+            .inc_by(untold);
+        if plan.repeats_a_part() {
+            return Ok(());
+        }
+        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored);
+        self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
+    }
+
+    async fn tell_lost(&self, id: &PartitionId, log_epoch: u32, gap: Gap, stored: &StoredInGap) {
         let lost = (gap.end - gap.start) as u64;
         let detail = format!(
             "{lost} offsets were deleted from the log before {} had them in its ledger, {} of them are stored all the same: \
@@ -220,18 +255,9 @@ impl Resolver {
             self.stage.name(),
             stored.rows() + stored.rejected
         );
-        let at = (plan.log_epoch, gap.start);
+        let at = (log_epoch, gap.start);
         let incident = Incident::new(self.stage.name(), Reason::OffsetsLost, id, at, now_ms(), detail);
         incident.of_offsets(gap.end, lost).tell(&self.store).await;
-        self.metrics
-            .lost_offsets
-            .get_or_create(&TopicLabel::of(&id.topic))
-            .inc_by(lost);
-        if plan.repeats_a_part() {
-            return Ok(());
-        }
-        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored);
-        self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
     }
 
     /// Tells the ledger what the life of the log before may have stored behind its end.
@@ -263,5 +289,21 @@ impl Resolver {
     async fn write(&self, mut row: LedgerRow, asked_ms: i64) -> Result<(), StoreError> {
         row.inserted_at = asked_ms;
         self.store.insert_row(ledger::TABLE, &row, &row.token()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_offsets_are_told_once_however_often_it_is_tried() {
+        let mut patience = Patience::default();
+        let mut tell = |log_epoch, start, end| patience.tell(log_epoch, Gap { start, end });
+        assert_eq!(tell(1, 100, 130), 30);
+        assert_eq!(tell(1, 100, 130), 0);
+        assert_eq!(tell(1, 100, 160), 30, "retention went on meanwhile");
+        assert_eq!(tell(1, 160, 170), 10);
+        assert_eq!(tell(2, 0, 5), 5, "of another life");
     }
 }
