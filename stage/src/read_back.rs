@@ -82,7 +82,8 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
 /// Distinct offsets of `offsets` that have rows in `table`, by the hour of the row's time, seconds since 1970.
 pub async fn hours(
     store: &Store,
-    (table, time_column): (&str, &str),
+    table: &str,
+    time_column: &str,
     id: &PartitionId,
     log_epoch: u32,
     offsets: ops::Range<i64>,

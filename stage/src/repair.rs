@@ -113,7 +113,7 @@ impl Delivery {
         }
         let store = self.inserts.store();
         self.inserts.patiently(batch, || store.catch_up(&tables)).await?;
-        let read = || read_back::hours(store, (table, column), id, *log_epoch, *start..*end);
+        let read = || read_back::hours(store, table, column, id, *log_epoch, *start..*end);
         Ok(self.inserts.patiently(batch, read).await?.into_iter().collect())
     }
 

@@ -280,7 +280,7 @@ impl Resolver {
         };
         let offsets = gap.start..gap.end;
         Ok(StoredInGap {
-            hours: read_back::hours(&self.store, (table, column), id, log_epoch, offsets.clone()).await?,
+            hours: read_back::hours(&self.store, table, column, id, log_epoch, offsets.clone()).await?,
             rejected: read_back::count(&self.store, rejected, id, log_epoch, offsets).await?,
         })
     }

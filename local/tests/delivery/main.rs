@@ -6,6 +6,7 @@
 mod bed;
 mod crash_points;
 mod disk;
+mod doubled;
 mod event_ids;
 mod expired;
 mod flow;
