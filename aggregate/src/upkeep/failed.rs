@@ -145,24 +145,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_of_the_time_that_it_is_told_and_of_no_samples() {
-        let failed = HourCounts {
-            tenant_id: "a".to_owned(),
-            hour: 7_200,
-            hourly_samples: 10,
-            raw_samples: 10,
-            known_samples: 0,
-        };
-        let mark = Mark::of(&failed, "metrics", 5_000);
-        assert_eq!(
-            (mark.tenant_id.as_str(), mark.kafka_topic.as_str(), mark.hour),
-            ("a", "metrics", 7_200)
-        );
-        assert_eq!((mark.decided_at, mark.inserted_at), (5_000, 5_000));
-        assert_eq!((mark.revision, mark.hourly_samples), (0, 0));
-    }
-
-    #[test]
     fn tenants_take_turns_until_nothing_of_them_is_left() {
         let hours = [(hour("a", 1), 5), (hour("a", 2), 6), (hour("b", 1), 0)];
         let mut failed = Failed {

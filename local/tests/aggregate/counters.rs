@@ -4,10 +4,10 @@ use horolog_schemas::MetricSample;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Proc, now_ms, seed, wait_until};
+use crate::bed::{now_ms, seed, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 use crate::model::{Hours, Model};
-use crate::upkeep::{self, AT_ONCE, counter, produce};
+use crate::upkeep::{self, AT_ONCE, computed, counter, produce};
 
 const HOUR_MS: i64 = 3_600_000;
 const INSTANCES: u64 = 7;
@@ -42,14 +42,6 @@ fn fresh(flow: &Flow<'_>) -> Hours {
             ((metric, instance, hour), (samples, increase, resets))
         })
         .collect()
-}
-
-/// Hours of the tenant that are computed, and the samples in them.
-fn computed(flow: &Flow<'_>) -> (u64, u64) {
-    flow.bed.one(&format!(
-        "select uniqExact(hour), sum(samples) from counter_hourly_view where tenant_id = '{}'",
-        flow.topic
-    ))
 }
 
 #[test]
@@ -208,56 +200,6 @@ fn what_series_rise_while_they_are_folded_is_counted_once() {
         "only the second hour is folded: {hours:?}"
     );
     assert_eq!(hours.iter().map(|hour| hour.1).sum::<f64>(), rises, "{hours:?}");
-}
-
-/// The name of one tenant is too long for the parameter of a statement.
-#[test]
-fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_lack_them() {
-    let flow = upkeep::flow("failing", 1);
-    let _ingest = flow.ingest(&[]);
-    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
-    let name = "n".repeat(100_000);
-    let mut samples = Vec::new();
-    for time in (this_hour - 2 * HOUR_MS..now_ms()).step_by(STEP_MS as usize) {
-        let sample = counter(&flow, "requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
-        samples.push(MetricSample {
-            tenant_id: name.clone(),
-            ..sample.clone()
-        });
-        samples.push(sample);
-    }
-    let mut aggregate = flow.aggregate(&AT_ONCE);
-    produce(&flow, 0, &samples);
-    let through = || -> u32 {
-        flow.bed.one(&format!(
-            "select toUInt32(max(through)) from upkeep_progress where task = 'counters' and kafka_topic = '{}'",
-            flow.topic
-        ))
-    };
-    let before_this_hour = || through() >= (this_hour / 1_000) as u32;
-    wait_until(
-        STORED_DEADLINE,
-        "the hours of all others are computed",
-        before_this_hour,
-    );
-    assert_eq!(computed(&flow).0, 2);
-    let lacking = || -> u64 {
-        flow.bed.one(&format!(
-            "select count() from (select hour from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
-             group by hour having argMax((revision, hourly_samples), decided_at) = (0, 0))",
-            flow.topic
-        ))
-    };
-    assert_eq!(lacking(), 2);
-    let is_counted = |aggregate: &Proc| {
-        let answer = flow.bed.try_get(&format!("{}/metrics", aggregate.http()));
-        answer.is_ok_and(|(_, metrics)| metrics.contains("horolog_upkeep_counter_hours_failed 2"))
-    };
-    wait_until(STORED_DEADLINE, "it is counted", || is_counted(&aggregate));
-    aggregate.restart();
-    wait_until(STORED_DEADLINE, "whoever comes next knows it", || {
-        is_counted(&aggregate)
-    });
 }
 
 #[test]

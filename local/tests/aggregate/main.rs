@@ -7,6 +7,7 @@ mod bed;
 mod buckets;
 mod counters;
 mod days;
+mod failed;
 #[allow(dead_code)] // what other tests need of a flow
 #[path = "../delivery/flow.rs"]
 mod flow;

@@ -1,4 +1,4 @@
-//! What the tests of the upkeep share: hours that are complete and computed at once, and samples of counters.
+//! What the tests of the upkeep share: hours that are complete and computed at once, samples of counters, and what is computed of them.
 
 use std::collections::BTreeMap;
 
@@ -40,4 +40,12 @@ pub(crate) fn produce(flow: &Flow<'_>, partition: i32, samples: &[MetricSample])
     let records: Vec<Record> = samples.iter().map(encoded).collect();
     flow.count_sent(records.len() as u64);
     flow.bed.produce(&flow.topic, partition, &records)[0]
+}
+
+/// Hours of the tenant that are computed, and the samples in them.
+pub(crate) fn computed(flow: &Flow<'_>) -> (u64, u64) {
+    flow.bed.one(&format!(
+        "select uniqExact(hour), sum(samples) from counter_hourly_view where tenant_id = '{}'",
+        flow.topic
+    ))
 }

@@ -1,0 +1,122 @@
+//! A tenant whose counters cannot be computed, and an engine whose clock is not ours.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
+use horolog_schemas::MetricSample;
+
+use crate::bed::{Proc, now_ms, wait_until};
+use crate::flow::STORED_DEADLINE;
+use crate::upkeep::{self, AT_ONCE, computed, counter, produce};
+
+const HOUR_MS: i64 = 3_600_000;
+const STEP_MS: i64 = 60_000;
+/// How far the clock of the engine is ahead, where the stage asks for it.
+const AHEAD_MS: i64 = 30_000;
+/// What stands before the time in an answer: the name of its column, and the type.
+const TIME: &[u8] = b"\x06now_ms\x05Int64";
+
+/// The address of an engine whose clock is ahead, which lives as long as the process.
+fn engine_ahead(engine: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let engine = engine.trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(engine) = TcpStream::connect(&engine) else {
+                continue;
+            };
+            let (asking, asked) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+            std::thread::spawn(move || pass_on(asking, asked, |_| ()));
+            std::thread::spawn(move || pass_on(engine, client, put_ahead));
+        }
+    });
+    url
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, change: fn(&mut [u8])) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
+        change(&mut bytes[..read]);
+        if to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    drop(to.shutdown(Shutdown::Write));
+}
+
+fn put_ahead(answer: &mut [u8]) {
+    if let Some(at) = answer.windows(TIME.len()).position(|window| window == TIME) {
+        let time = &mut answer[at + TIME.len()..][..8];
+        let ahead = i64::from_le_bytes((&*time).try_into().unwrap()) + AHEAD_MS;
+        time.copy_from_slice(&ahead.to_le_bytes());
+    }
+}
+
+/// The name of one tenant is too long for the parameter of a statement.
+#[test]
+fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_lack_them() {
+    let flow = upkeep::flow("failing", 1);
+    let _ingest = flow.ingest(&[]);
+    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
+    let name = "n".repeat(100_000);
+    let mut samples = Vec::new();
+    for time in (this_hour - 2 * HOUR_MS..now_ms()).step_by(STEP_MS as usize) {
+        let sample = counter(&flow, "requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
+        samples.push(MetricSample {
+            tenant_id: name.clone(),
+            ..sample.clone()
+        });
+        samples.push(sample);
+    }
+    let url = engine_ahead(&flow.bed.layout().clickhouse_url());
+    let ahead = [
+        ("HOROLOG_AGGREGATE__CLICKHOUSE__URL", url.as_str()),
+        ("HOROLOG_AGGREGATE__CLICKHOUSE__COMPRESSION", "none"),
+    ];
+    let mut aggregate = flow.aggregate(&[&AT_ONCE[..], &ahead].concat());
+    produce(&flow, 0, &samples);
+    let through = || -> u32 {
+        flow.bed.one(&format!(
+            "select toUInt32(max(through)) from upkeep_progress where task = 'counters' and kafka_topic = '{}'",
+            flow.topic
+        ))
+    };
+    let before_this_hour = || through() >= (this_hour / 1_000) as u32;
+    wait_until(
+        STORED_DEADLINE,
+        "the hours of all others are computed",
+        before_this_hour,
+    );
+    assert_eq!(computed(&flow).0, 2);
+    let lacking = || -> u64 {
+        flow.bed.one(&format!(
+            "select count() from (select hour from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
+             group by hour having argMax((revision, hourly_samples), decided_at) = (0, 0))",
+            flow.topic
+        ))
+    };
+    assert_eq!(lacking(), 2);
+    let marked: i64 = flow.bed.one(&format!(
+        "select toUnixTimestamp64Milli(min(decided_at)) from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
+         and hour = toDateTime({})",
+        flow.topic,
+        (this_hour - HOUR_MS) / 1_000
+    ));
+    let gone_on: i64 = flow.bed.one(&format!(
+        "select toUnixTimestamp64Milli(min(inserted_at)) from upkeep_progress where task = 'counters' and kafka_topic = '{}' \
+         and through >= toDateTime({})",
+        flow.topic,
+        this_hour / 1_000
+    ));
+    assert!(marked > gone_on, "the engine says when that was: {marked} {gone_on}");
+    let is_counted = |aggregate: &Proc| {
+        let answer = flow.bed.try_get(&format!("{}/metrics", aggregate.http()));
+        answer.is_ok_and(|(_, metrics)| metrics.contains("horolog_upkeep_counter_hours_failed 2"))
+    };
+    wait_until(STORED_DEADLINE, "it is counted", || is_counted(&aggregate));
+    aggregate.restart();
+    wait_until(STORED_DEADLINE, "whoever comes next knows it", || {
+        is_counted(&aggregate)
+    });
+}
