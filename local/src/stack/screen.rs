@@ -34,7 +34,7 @@ pub fn welcome(state: &StackState) -> String {
   Kafka        {kafka}   topics metrics, audit-events
   data, logs   {data}
 
-Try:
+Try (hourly rows follow their records after about ten seconds):
   curl -H \"authorization: Bearer $(cat '{keys}/demo-analyst')\" '{query}/v1/metrics/hourly?limit=5'
   curl -H \"authorization: Bearer $(cat '{keys}/demo-auditor')\" '{query}/v1/audit/events?limit=5'
   curl -u \"{user}:$(cat '{password_file}')\" '{clickhouse}/?database={database}' --data-binary 'select metric_name, count() from metrics group by all format PrettyCompact'
