@@ -18,7 +18,7 @@ const LANDMARK: &str = "local/Cargo.toml";
 
 /// Tests at a time for each core: those that run servers wait for most of their time. A variable of libtest.
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
-const THREADS_A_CORE: usize = 2;
+const THREADS_A_CORE: usize = 3;
 
 /// What every Java machine reads at its start. A broker of a test lives for a minute: the time that the second compiler takes to
 /// make it faster would be most of what it costs.
