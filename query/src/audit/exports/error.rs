@@ -39,9 +39,14 @@ impl ExportError {
             Self::Store(StoreError::Unavailable(reason)) | Self::Bucket(BucketError::Unavailable(reason)) => {
                 Some(reason)
             }
-            Self::Store(error @ StoreError::Limit { reason, .. }) if error.is_of_server_memory() => Some(reason),
+            Self::Store(StoreError::Limit { reason, .. }) if self.is_of_server_memory() => Some(reason),
             _ => None,
         }
+    }
+
+    /// Whether the server as a whole had too little memory.
+    pub fn is_of_server_memory(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_of_server_memory())
     }
 
     /// What its requester is told: nothing of statements, paths or other tenants.

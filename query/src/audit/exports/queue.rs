@@ -31,8 +31,12 @@ use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
-/// Between two tries while the store is away, or has too little memory.
+/// Between two tries while the store is away, or has too little memory, at first.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The pauses double up to here.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+/// How long the server's memory is waited for: others give it back sooner than a store comes back, and an export that never fits keeps those of others from their turn.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 /// Between two tries to remove what was removed from the register, which double up to here.
 const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -302,7 +306,8 @@ impl Exports {
         })
         .await?;
         let patience = Duration::from_secs(self.config.store_patience_s);
-        let (mut since, mut files) = (Instant::now(), export.job().files.len());
+        let mut files = export.job().files.len();
+        let (mut away_since, mut pause) = (None, RETRY_AFTER);
         loop {
             if export.job().state.is_final() {
                 return Ok(());
@@ -313,12 +318,19 @@ impl Exports {
             };
             self.sweep(export).await;
             if export.job().files.len() > files {
-                (since, files) = (Instant::now(), export.job().files.len());
+                files = export.job().files.len();
+                (away_since, pause) = (None, RETRY_AFTER);
             }
+            let patience = if error.is_of_server_memory() {
+                patience.min(MEMORY_PATIENCE)
+            } else {
+                patience
+            };
             match error.passing() {
-                Some(reason) if since.elapsed() < patience => {
+                Some(reason) if away_since.get_or_insert_with(Instant::now).elapsed() < patience => {
                     tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
-                    sleep(RETRY_AFTER).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_AFTER_MAX);
                 }
                 None if matches!(error, ExportError::Stopped) => return Ok(()),
                 _ => return Err(error),

@@ -7,7 +7,7 @@
 //! checks that with two sums of hashes, so that years of batches are one row here.
 
 use clickhouse::Row;
-use horolog_schemas::migrate::stated::DAYS_KEPT;
+use horolog_schemas::migrate::stated::{DAYS_KEPT, MONTHS_KEPT};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
@@ -72,12 +72,14 @@ pub const UNREAD_SQL: &str = "\
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
     group by l.kafka_partition having countIf(l.start_offset < l.end_offset) = 0 order by partition";
 
-/// Before when events are old enough to be deleted, milliseconds since 1970; 0 where they never are.
+/// Before when events are old enough to be deleted, milliseconds since 1970; 0 where they never are, no row where that cannot be told of the table.
 pub fn kept_from() -> Sql {
     Sql::concat([
         "select if(days > 0, toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000, 0) as kept_from from ( select ",
         DAYS_KEPT,
-        " as days from system.tables where database = currentDatabase() and name = 'audit_logs')",
+        " as days, ",
+        MONTHS_KEPT,
+        " as months from system.tables where database = currentDatabase() and name = 'audit_logs') where days > 0 or months = 0",
     ])
 }
 

@@ -39,6 +39,8 @@ const CHUNKS_MAX: usize = 2;
 const BLOCK_ROWS: u32 = 8_192;
 /// What blocks are divided by where the memory of a statement does not hold them.
 const BLOCK_ROWS_STEP: u32 = 8;
+/// Tries with blocks of one size where it is the server that has too little memory.
+const TRIES_A_SIZE: u32 = 3;
 /// Blocks are not made smaller than this: of the largest events they take a hundred megabytes.
 const BLOCK_ROWS_MIN: u32 = 16;
 
@@ -159,15 +161,13 @@ impl Run<'_> {
     /// Writes what is left, each month in blocks that the memory of a statement holds, and that of the server at the time.
     async fn months(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
         for month in self.export.job().months_left() {
-            let mut block_rows = BLOCK_ROWS;
-            while let Err(error) = self.month(snapshot, month, block_rows).await {
-                let may_pass = error.passing().is_some();
-                block_rows = smaller(block_rows, &error).ok_or(error)?;
+            let mut blocks = Blocks::LARGEST;
+            while let Err(error) = self.month(snapshot, month, blocks.rows).await {
+                let pause = blocks.pause_after(&error);
+                blocks = blocks.after(&error).ok_or(error)?;
                 self.exports.shelf.sweep(&self.export.job()).await?;
-                tracing::info!(id = %self.export.job().id, month, block_rows, "an export goes on with smaller blocks");
-                if may_pass {
-                    sleep(RETRY_AFTER).await;
-                }
+                tracing::info!(id = %self.export.job().id, month, block_rows = blocks.rows, "an export goes on after memory was short");
+                sleep(pause).await;
             }
         }
         Ok(())
@@ -266,10 +266,41 @@ impl Run<'_> {
     }
 }
 
-/// The next smaller size of blocks, where memory is what a statement had too little of and there is one.
-fn smaller(block_rows: u32, error: &ExportError) -> Option<u32> {
-    let is_memory = matches!(error, ExportError::Store(StoreError::Limit { what: "memory", .. }));
-    Some(block_rows / BLOCK_ROWS_STEP).filter(|&rows| is_memory && rows >= BLOCK_ROWS_MIN)
+/// In which blocks a month is asked for, and how often it was in these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Blocks {
+    rows: u32,
+    tries: u32,
+}
+
+impl Blocks {
+    const LARGEST: Self = Self {
+        rows: BLOCK_ROWS,
+        tries: 1,
+    };
+
+    /// What to try next, where memory is what a statement had too little of and anything is left to try. Where it is the server's, others may have
+    /// used it up: the same blocks again, since a month in small ones takes longer than a peak.
+    fn after(self, error: &ExportError) -> Option<Self> {
+        let ExportError::Store(error @ StoreError::Limit { what: "memory", .. }) = error else {
+            return None;
+        };
+        if error.is_of_server_memory() && self.tries < TRIES_A_SIZE {
+            return Some(Self {
+                tries: self.tries + 1,
+                ..self
+            });
+        }
+        let rows = self.rows / BLOCK_ROWS_STEP;
+        (rows >= BLOCK_ROWS_MIN).then_some(Self { rows, tries: 1 })
+    }
+
+    fn pause_after(self, error: &ExportError) -> Duration {
+        match error.passing() {
+            Some(_) => RETRY_AFTER * self.tries,
+            None => Duration::ZERO,
+        }
+    }
 }
 
 /// Whether the rows of a month come to what was counted, partition by partition.
@@ -297,16 +328,27 @@ mod tests {
 
     #[test]
     fn blocks_get_smaller_where_memory_is_short_and_for_no_other_reason() {
-        let limit = |what| {
+        let limit = |what, reason: &str| {
             ExportError::Store(StoreError::Limit {
                 what,
                 setting: "",
-                reason: String::new(),
+                reason: reason.to_owned(),
             })
         };
-        let sizes = std::iter::successors(Some(BLOCK_ROWS), |&rows| smaller(rows, &limit("memory")));
-        assert_eq!(sizes.collect::<Vec<_>>(), [8_192, 1_024, 128, 16]);
-        assert_eq!(smaller(BLOCK_ROWS, &limit("time")), None);
-        assert_eq!(smaller(BLOCK_ROWS, &ExportError::Stopped), None);
+        let tried = |error: &ExportError| {
+            let blocks = std::iter::successors(Some(Blocks::LARGEST), |blocks| blocks.after(error));
+            blocks.map(|blocks| blocks.rows).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            tried(&limit("memory", "Query memory limit exceeded")),
+            [8_192, 1_024, 128, 16]
+        );
+        assert_eq!(
+            tried(&limit("memory", "(total) memory limit exceeded")),
+            [[8_192; 3], [1_024; 3], [128; 3], [16; 3]].concat(),
+            "others may have used up the server's"
+        );
+        assert_eq!(tried(&limit("time", "")), [8_192]);
+        assert_eq!(tried(&ExportError::Stopped), [8_192]);
     }
 }
