@@ -19,7 +19,7 @@ A file may be plain or packed with gzip; - is the standard input. Times are RFC 
 20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds.
 
 Lines of CSV before the header that are empty or begin with # are passed over. A field in quotes cannot hold a line break: such a \
-line is skipped, and told.
+line is skipped, and told. A file with two columns of one name is refused.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \

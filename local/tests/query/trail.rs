@@ -12,7 +12,7 @@ use crate::rows::{insert_event, insert_hours};
 
 const EXPORTS: &str = "/v1/audit/exports";
 /// Of somebody who leaves before a trail that cannot be written is given up.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
@@ -119,14 +119,17 @@ fn where_no_trail_can_be_written_no_audit_data_are_shown() {
     let bed = Bed::shared();
     insert_event("untold", 1, &[("user_id", "'secret-user'")]);
     insert_hours("untold", 1);
-    let (auditor, admin) = (
-        make_key("auditor", "untold", json!({})),
-        make_key("admin", "untold", json!({})),
-    );
+    let [auditor, leaked, admin] = ["auditor", "auditor", "admin"].map(|role| make_key(role, "untold", json!({})));
     let service = ready(bed, &[(TRAIL_SETTING, "there-is-no-such-topic")]);
     let ask = |token: &str, method: Method, path: &str, body: Option<&serde_json::Value>| {
         call_at(&service, token, method, path, body)
     };
+    // A key that leaked ends before its trail is given up, and also where whoever ends it does not wait for that. First of all: a topic
+    // that does not exist is waited for only until the client knows.
+    post_and_leave(&service, &admin.token, &format!("{KEYS}/{}/revoke", leaked.id));
+    wait_until(DEADLINE, "the key has ended", || {
+        ask(&leaked.token, Method::GET, HOURS, None).status == 401
+    });
     for path in [EVENTS, "/v1/audit/counts?by=user_id"] {
         let refused = ask(&auditor.token, Method::GET, path, None);
         assert_eq!(refused.status, 503, "{path}");
@@ -145,12 +148,7 @@ fn where_no_trail_can_be_written_no_audit_data_are_shown() {
         200,
         "metrics are no audit data"
     );
-    // A key that leaked ends before its trail is given up, and also where whoever ends it does not wait for that.
     let revoke = format!("{KEYS}/{}/revoke", auditor.id);
-    wait_until(DEADLINE, "the key has ended", || {
-        post_and_leave(&service, &admin.token, &revoke);
-        ask(&auditor.token, Method::GET, HOURS, None).status == 401
-    });
     let revoked = ask(&admin.token, Method::POST, &revoke, Some(&json!({})));
     assert_eq!(revoked.status, 200, "a key that leaked can be ended at any time");
 }

@@ -160,7 +160,7 @@ pub async fn show(State(api): State<Api>, VisibleKey(key): VisibleKey) -> Json<K
     Json(KeyView::with_last_use(&key, &api.gate))
 }
 
-/// A new secret for a key; the one before is taken for a while yet.
+/// A new secret for a key; the one before is taken for a while yet, and cannot rotate the key again: when the answer was lost, come with another key.
 #[utoipa::path(
     post,
     path = "/v1/admin/keys/{id}/rotate",
