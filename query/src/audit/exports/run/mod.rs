@@ -11,6 +11,7 @@ pub mod rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use horolog_stage::clock::now_ms;
