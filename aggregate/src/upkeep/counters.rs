@@ -3,7 +3,7 @@
 //! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
 //! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use horolog_stage::incident::Reason;
@@ -24,8 +24,8 @@ pub struct Counters {
     pub(super) statements: Statements,
     pub(super) config: UpkeepConfig,
     pub(super) metrics: UpkeepMetrics,
-    /// The last revision that was used; 0: none yet.
-    pub(super) last_revision: u64,
+    /// The last revision that was used of each tenant.
+    pub(super) last_revisions: BTreeMap<String, u64>,
 }
 
 /// The hours that are looked at: a span, of all tenants or of those named with their hours.
@@ -217,8 +217,9 @@ impl Counters {
         let query = self.statements.about(include_str!("next_revision.sql"), job);
         let next: Option<u64> = self.statements.first("read the newest revision", query).await?;
         // Rows of an attempt that had no answer may be stored after the tables were asked.
-        let revision = next.unwrap_or_default().max(self.last_revision + 1);
-        self.last_revision = revision;
+        let last = self.last_revisions.get(&job.tenant_id);
+        let revision = next.unwrap_or_default().max(last.map_or(0, |last| last + 1));
+        self.last_revisions.insert(job.tenant_id.clone(), revision);
         Ok(revision)
     }
 

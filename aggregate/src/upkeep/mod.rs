@@ -15,7 +15,7 @@ mod plan;
 mod progress;
 mod statements;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use horolog_stage::completeness::complete_hours_end;
@@ -74,7 +74,7 @@ impl Upkeep {
                 statements,
                 config: upkeep.clone(),
                 metrics,
-                last_revision: 0,
+                last_revisions: BTreeMap::new(),
             },
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),

@@ -118,6 +118,8 @@ pub struct ContinuousVerification {
     equal: BTreeMap<u32, u64>,
     /// Hours that differ.
     differing: DifferingHours,
+    /// When they may be compared again.
+    again_at: Instant,
     /// What was logged already.
     told: BTreeSet<String>,
 }
@@ -144,6 +146,7 @@ impl ContinuousVerification {
             metrics: Metrics::register(registry),
             equal: BTreeMap::new(),
             differing: DifferingHours::default(),
+            again_at: Instant::now(),
             told: BTreeSet::new(),
         })
     }
@@ -192,8 +195,6 @@ impl ContinuousVerification {
         let outcome = self.verifier.verify(&scope).await?;
         self.differing.take(&scope, &outcome);
         self.take_equal(newest.from, &outcome, &counts);
-        // The newest are told of, whatever becomes of this.
-        let again = self.look_again(oldest, newest.from).await;
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;
         let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
@@ -201,7 +202,7 @@ impl ContinuousVerification {
             compared.through = through;
             compared.save(&self.statements, TASK).await?;
         }
-        again
+        self.look_again(oldest, newest.from).await
     }
 
     /// Remembers which of the newest hours are equal.
@@ -222,20 +223,29 @@ impl ContinuousVerification {
         }
     }
 
-    /// Compares hours from `oldest` to before `newest` again that differed.
+    /// Compares hours from `oldest` to before `newest` again that differed, for a tenth of the time at most: each is read as a whole. The next
+    /// round tells what it finds.
     async fn look_again(&mut self, oldest: u32, newest: u32) -> Result<(), ToolError> {
         self.differing.forget(oldest, newest);
+        let begun = Instant::now();
+        if begun < self.again_at {
+            return Ok(());
+        }
         // Ingest has just been waited for.
         let verifier = Verifier {
             patience: Duration::ZERO,
             ..self.verifier.clone()
         };
+        let mut ended = Ok(());
         for (from, to) in self.differing.spans_before(newest) {
             let (scope, mut outcome) = (Scope::all(from, to), Outcome::default());
-            verifier.hours(&scope, &mut outcome).await?;
-            self.differing.take(&scope, &outcome);
+            match verifier.hours(&scope, &mut outcome).await {
+                Ok(()) => self.differing.take(&scope, &outcome),
+                Err(error) => ended = Err(error),
+            }
         }
-        Ok(())
+        self.again_at = Instant::now() + 10 * begun.elapsed();
+        ended
     }
 
     fn is_equal(&self, hour: u32, counts: &BTreeMap<u32, u64>) -> bool {
@@ -257,10 +267,11 @@ impl ContinuousVerification {
         for failure in &outcome.failures {
             tracing::warn!(failure, "not verified");
         }
-        let mut words = BTreeSet::new();
+        let words: BTreeSet<String> = findings.iter().map(|finding| finding.to_string()).collect();
+        self.told.retain(|what| words.contains(what));
         for finding in findings.iter().take(TOLD_MAX) {
             let what = finding.to_string();
-            if !words.insert(what.clone()) || self.told.contains(&what) {
+            if !self.told.insert(what.clone()) {
                 continue;
             }
             tracing::error!(
@@ -273,6 +284,5 @@ impl ContinuousVerification {
                 tracing::warn!(%error, "cannot write the incident down");
             }
         }
-        self.told = words;
     }
 }

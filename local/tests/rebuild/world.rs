@@ -61,7 +61,7 @@ impl World {
                     &KEYS_MAX.to_string(),
                 ),
                 ("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "1"),
-                ("HOROLOG_AGGREGATE__VERIFY__HOURS", "4"),
+                ("HOROLOG_AGGREGATE__VERIFY__HOURS", "8"),
                 ("HOROLOG_AGGREGATE__KAFKA__PROPERTIES", NOTICES),
             ]),
         );
