@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
@@ -67,8 +68,8 @@ pub struct Questions<'a> {
 impl Questions<'_> {
     /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
     /// ledger is in the tables, what is in the tables is in the log. So whoever slept in between never sees too little. Gives the number of
-    /// partitions of the topic as well.
-    pub async fn gather(&self) -> Result<(Facts, i32), FactsError> {
+    /// partitions of the topic as well, and when the log was asked.
+    pub async fn gather(&self) -> Result<(Facts, i32, Instant), FactsError> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
@@ -94,6 +95,7 @@ impl Questions<'_> {
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
         let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
+        let asked_at = Instant::now();
         let (bounds, tail_matches) = self.ask(move |probe, id| of_log(probe, id, record)).await?;
         let mut facts = Facts {
             committed,
@@ -111,7 +113,7 @@ impl Questions<'_> {
         if facts.is_new_life() {
             facts.surviving_end = self.surviving_end(&facts).await?;
         }
-        Ok((facts, partitions))
+        Ok((facts, partitions, asked_at))
     }
 
     /// The newest row of this life of the log from where the group's commit or the ledger ends.

@@ -127,8 +127,8 @@ impl Incident {
         }
     }
 
-    /// Logs it and writes it down.
-    pub async fn tell(self, store: &Store) {
+    /// Logs it and writes it down. Gives whether it is written.
+    pub async fn tell(self, store: &Store) -> bool {
         let Self {
             reason,
             kafka_topic,
@@ -137,9 +137,11 @@ impl Incident {
             ..
         } = &self;
         tracing::warn!(reason, partition = %format_args!("{kafka_topic}/{kafka_partition}"), "{detail}");
-        if let Err(error) = self.insert(store).await {
+        let written = self.insert(store).await;
+        if let Err(error) = &written {
             tracing::warn!(reason, %error, "cannot write the incident down");
         }
+        written.is_ok()
     }
 
     /// Writes it down; the same row sent twice is stored once.

@@ -60,6 +60,8 @@ pub struct MemberOptions {
     pub buffer_bytes_max: usize,
     /// Life of a lease.
     pub lease_life: Duration,
+    /// So long a partition may wait for its start before somebody should know.
+    pub resolving_max: Duration,
     /// How long batches under way are waited for at the end.
     pub drain_deadline: Duration,
     /// When an hour is complete.
@@ -294,15 +296,16 @@ impl Member {
         if !self.group().assignments().is_current(slot, assignment) {
             return;
         }
+        let is_another_log = matches!(resolved.plan.beginning, Some(Beginning::NewLife | Beginning::TakenOver));
+        if is_another_log && self.read.contains(&slot) {
+            self.is_useless = true;
+            return;
+        }
         if self.last_suspicion.is_some_and(|last| resolved.asked_at < last) {
             self.group().resolve(slot);
             return;
         }
-        let is_another_log = matches!(resolved.plan.beginning, Some(Beginning::NewLife | Beginning::TakenOver));
-        if !self.read.insert(slot) && is_another_log {
-            self.is_useless = true;
-            return;
-        }
+        self.read.insert(slot);
         let mut assignments = self.group().assignments();
         let id = assignments.id(slot);
         let mut list = TopicPartitionList::new();

@@ -154,7 +154,12 @@ impl Plan {
         if matches!(self.recovery, Some(Recovery::Fill { .. })) {
             return true;
         }
-        let (_, ledger) = of_this_life(facts);
+        let (committed, ledger) = of_this_life(facts);
+        let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
+        let has_more_rows = known_end.is_some_and(|known| facts.rows_end.is_some_and(|end| end > known));
+        if self.recovery.is_none() && has_more_rows {
+            return true; // they are in a gap or in a life that is left behind, where they are counted
+        }
         let pending = facts
             .pending()
             .filter(|intent| ledger.is_none_or(|ledger| intent.end > ledger.end));

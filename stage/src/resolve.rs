@@ -32,7 +32,7 @@ pub struct Resolved {
     pub write_epoch: u32,
     /// Partitions of its topic.
     pub partitions: i32,
-    /// When it began to be asked for: what happened to the log since is not known.
+    /// When the log was asked: what happened to it since is not known.
     pub asked_at: Instant,
 }
 
@@ -53,18 +53,20 @@ struct Patience {
     shorter_since: Option<Instant>,
     /// Who wrote before cannot write any more.
     leases_are_over: bool,
-    /// Life, and offset up to which lost offsets were told: an attempt that fails behind that is repeated.
-    told: Option<(u32, i64)>,
+    /// Up to where lost offsets were counted: an attempt that fails behind that is repeated.
+    counted: Option<KnownLost>,
+    /// Up to where their incident is written.
+    told: Option<KnownLost>,
 }
 
-impl Patience {
-    /// How many offsets of a gap were not told yet. From now on all are.
-    fn tell(&mut self, log_epoch: u32, gap: Gap) -> u64 {
-        let told = self.told.filter(|&(of, _)| of == log_epoch);
-        let from = told.map_or(gap.start, |(_, end)| end.max(gap.start));
-        self.told = Some((log_epoch, gap.end));
-        gap.end.saturating_sub(from).max(0) as u64
-    }
+/// Life of the log and offset up to which it is known that offsets are lost.
+type KnownLost = (u32, i64);
+
+/// How many offsets of a gap are beyond what is known.
+fn beyond(known: Option<KnownLost>, log_epoch: u32, gap: Gap) -> u64 {
+    let known = known.filter(|&(of, _)| of == log_epoch);
+    let from = known.map_or(gap.start, |(_, end)| end.max(gap.start));
+    gap.end.saturating_sub(from).max(0) as u64
 }
 
 /// What finding out needs.
@@ -123,7 +125,7 @@ impl Resolver {
 
     async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {
         // What is written down below is true of this moment: whoever slept since then is refused by the table.
-        let (asked_at, asked_ms) = (Instant::now(), now_ms());
+        let asked_ms = now_ms();
         let questions = Questions {
             probe: &self.probe,
             store: &self.store,
@@ -131,7 +133,7 @@ impl Resolver {
             tables: &self.stage.tables_by_offset(&id.topic),
             id,
         };
-        let (facts, partitions) = questions.gather().await?;
+        let (facts, partitions, asked_at) = questions.gather().await?;
         if facts.is_merely_shorter() {
             if patience.shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
                 let log_end = facts.log_end;
@@ -232,14 +234,16 @@ impl Resolver {
         patience: &mut Patience,
     ) -> Result<(), FactsError> {
         let stored = self.stored_in_gap(id, plan.log_epoch, gap).await?;
-        let untold = patience.tell(plan.log_epoch, gap);
-        if untold > 0 {
-            self.tell_lost(id, plan.log_epoch, gap, &stored).await;
-        }
+        let all_of_it = Some((plan.log_epoch, gap.end));
         self.metrics
             .lost_offsets
             .get_or_create(&TopicLabel::of(&id.topic))
-            .inc_by(untold);
+            .inc_by(beyond(patience.counted, plan.log_epoch, gap));
+        patience.counted = all_of_it;
+        let is_untold = beyond(patience.told, plan.log_epoch, gap) > 0;
+        if is_untold && self.tell_lost(id, plan.log_epoch, gap, &stored).await {
+            patience.told = all_of_it;
+        }
         if plan.repeats_a_part() {
             return Ok(());
         }
@@ -247,7 +251,7 @@ impl Resolver {
         self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
     }
 
-    async fn tell_lost(&self, id: &PartitionId, log_epoch: u32, gap: Gap, stored: &StoredInGap) {
+    async fn tell_lost(&self, id: &PartitionId, log_epoch: u32, gap: Gap, stored: &StoredInGap) -> bool {
         let lost = (gap.end - gap.start) as u64;
         let detail = format!(
             "{lost} offsets were deleted from the log before {} had them in its ledger, {} of them are stored all the same: \
@@ -257,7 +261,7 @@ impl Resolver {
         );
         let at = (log_epoch, gap.start);
         let incident = Incident::new(self.stage.name(), Reason::OffsetsLost, id, at, now_ms(), detail);
-        incident.of_offsets(gap.end, lost).tell(&self.store).await;
+        incident.of_offsets(gap.end, lost).tell(&self.store).await
     }
 
     /// Tells the ledger what the life of the log before may have stored behind its end.
@@ -297,13 +301,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_offsets_are_told_once_however_often_it_is_tried() {
-        let mut patience = Patience::default();
-        let mut tell = |log_epoch, start, end| patience.tell(log_epoch, Gap { start, end });
-        assert_eq!(tell(1, 100, 130), 30);
-        assert_eq!(tell(1, 100, 130), 0);
-        assert_eq!(tell(1, 100, 160), 30, "retention went on meanwhile");
-        assert_eq!(tell(1, 160, 170), 10);
-        assert_eq!(tell(2, 0, 5), 5, "of another life");
+    fn lost_offsets_are_counted_once_however_often_it_is_tried() {
+        let mut known = None;
+        let mut count = |log_epoch, start, end| {
+            let lost = beyond(known, log_epoch, Gap { start, end });
+            known = Some((log_epoch, end));
+            lost
+        };
+        assert_eq!(count(1, 100, 130), 30);
+        assert_eq!(count(1, 100, 130), 0);
+        assert_eq!(count(1, 100, 160), 30, "retention went on meanwhile");
+        assert_eq!(count(1, 160, 170), 10);
+        assert_eq!(count(2, 0, 5), 5, "of another life");
     }
 }

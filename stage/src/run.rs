@@ -32,6 +32,9 @@ use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
 
+/// How long a partition may wait for its start beyond the leases of dead writers.
+const RESOLVING_MAX: Duration = Duration::from_secs(30);
+
 /// Runs `stage` until `shutdown` is done and everything under way is stored. Serves what is registered in `registry`, besides
 /// what every stage tells. The tables of `store` are of this release.
 pub async fn run(
@@ -77,7 +80,7 @@ pub async fn run(
 
     let health = Health::starting("joining the group");
     let seat = Seat {
-        member: member_options(&options, write_epoch, lives),
+        member: member_options(&options, lease_of_tables, write_epoch, lives),
         options: options.clone(),
         resolver,
         delivery,
@@ -180,7 +183,12 @@ fn member_config(options: &RunOptions) -> ClientConfig {
     config
 }
 
-fn member_options(options: &RunOptions, write_epoch: WriteEpoch, lives: Lives) -> MemberOptions {
+fn member_options(
+    options: &RunOptions,
+    lease_of_tables: Duration,
+    write_epoch: WriteEpoch,
+    lives: Lives,
+) -> MemberOptions {
     MemberOptions {
         limits: Limits {
             rows_max: options.batch.rows_max,
@@ -190,6 +198,7 @@ fn member_options(options: &RunOptions, write_epoch: WriteEpoch, lives: Lives) -
         },
         buffer_bytes_max: options.delivery.buffer_bytes_max,
         lease_life: Duration::from_secs(options.delivery.lease_s),
+        resolving_max: 2 * lease_of_tables + RESOLVING_MAX,
         drain_deadline: Duration::from_secs(options.delivery.drain_deadline_s),
         completeness: Completeness {
             allowed_lateness_ms: options.completeness.allowed_lateness_ms(),

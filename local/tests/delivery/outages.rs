@@ -184,10 +184,17 @@ fn a_topic_made_again_after_a_restart_of_the_broker_is_read_though_nothing_was_r
     wait_until_fetching();
     bed.restart_broker();
     // The clients ask for the leader epochs every ten seconds, and nothing shows that they have.
-    std::thread::sleep(Duration::from_secs(15));
+    std::thread::sleep(Duration::from_secs(25));
     wait_until_fetching();
     flow.recreate();
     flow.produce(600);
     flow.wait_until_stored();
     flow.assert_exactly_once();
+    for (stage, _) in &stages {
+        let log = std::fs::read_to_string(stage.log()).unwrap();
+        assert!(
+            log.contains("joining the group with a new client"),
+            "the one before was of use"
+        );
+    }
 }

@@ -144,7 +144,9 @@ fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its
         dying.exited().is_some()
     });
     delete_before(&flow, 0, stored_end(&flow) - 10);
-    let mut ingest = flow.ingest(&[lease]);
+    // It is stopped for seconds again and again, and keeps its place in the group.
+    let patient = r#"{"session.timeout.ms"="30000","heartbeat.interval.ms"="1000"}"#;
+    let mut ingest = flow.ingest(&[lease, ("HOROLOG_INGEST__KAFKA__PROPERTIES", patient)]);
     wait_until(STORED_DEADLINE, "the other partition is fetched", || {
         flow.bed.produce(&flow.topic, 1, &[flow.sample(0, now_ms())]);
         ledger_end(&flow, 1) > 0

@@ -10,8 +10,6 @@ use crate::incident::{Incident, Reason};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
-/// So long a partition may wait for its start before somebody should know: longer than dead writers are waited for where a lease lasts a minute.
-const RESOLVING_MAX: Duration = Duration::from_secs(150);
 /// A clock is slewed by less, and only ever stepped back by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;
 
@@ -71,7 +69,7 @@ impl Member {
         self.metrics.stopped_partitions.set(stopped as i64);
         let resolving = assignments.resolving_for(Duration::ZERO);
         self.metrics.resolving_partitions.set(resolving as i64);
-        let waiting = assignments.resolving_for(RESOLVING_MAX);
+        let waiting = assignments.resolving_for(self.options.resolving_max);
         let stuck = self
             .stuck
             .hopeless()

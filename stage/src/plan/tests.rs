@@ -191,6 +191,13 @@ fn what_is_not_repeated_as_it_was_has_to_wait_for_its_writer() {
         (rows(stored(100)), true),
         (rows(pending(100, 120)), true),
         (rows(pending(100, 150)), false),
+        (
+            Facts {
+                log_start: 160,
+                ..rows(stored(100))
+            },
+            true,
+        ),
         (stored(100), false),
     ] {
         assert_eq!(decide(&facts).recovers_otherwise(&facts), waits, "{facts:?}");
