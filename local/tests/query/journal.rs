@@ -65,6 +65,27 @@ fn a_journal_that_is_made_again_ends_a_service_that_nobody_asks_for_anything() {
     assert_ends(&mut service, topic);
 }
 
+/// Each is a process of its own, as each service is that writes the same journal.
+#[test]
+fn processes_that_write_at_the_same_time_all_come_to_their_turn() {
+    let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "busy-journal")];
+    let names: Vec<String> = (0..8).map(|number| format!("writer {number}")).collect();
+    let create = |name: &String| {
+        let arguments = ["keys", "create", "--name", name, "--role", "analyst", "--tenant", "busy"];
+        Bed::shared().spawn_command("horolog-query", &arguments, &settings)
+    };
+    let mut writers: Vec<Proc> = names.iter().map(create).collect();
+    for writer in &mut writers {
+        assert!(writer.wait(DEADLINE).success(), "{}", writer.log_tail());
+    }
+    let mut list = Bed::shared().spawn_command("horolog-query", &["keys", "list"], &settings);
+    assert!(list.wait(DEADLINE).success(), "{}", list.log_tail());
+    let listed = std::fs::read_to_string(list.log()).unwrap();
+    for name in &names {
+        assert!(listed.contains(name.as_str()), "{name} is not in {listed}");
+    }
+}
+
 #[test]
 fn a_service_that_cannot_follow_the_journal_is_not_ready_until_it_can() {
     let bed = Bed::start();

@@ -95,7 +95,17 @@ impl Log {
     /// A reader that starts at an offset and sees what is committed. It is never moved from where it is: a log that has no such offset
     /// any more is an error that [`is_lost`] knows.
     pub(super) fn reader(&self, from: i64) -> KafkaResult<Reader> {
+        self.reader_of(self.config.clone(), from)
+    }
+
+    /// One that is told at once where the log ends: the broker does not wait half a second for what may come. For a short use.
+    pub(super) fn prompt_reader(&self, from: i64) -> KafkaResult<Reader> {
         let mut config = self.config.clone();
+        config.set("fetch.wait.max.ms", "10");
+        self.reader_of(config, from)
+    }
+
+    fn reader_of(&self, mut config: ClientConfig, from: i64) -> KafkaResult<Reader> {
         config
             // Assigning by hand joins no group, but librdkafka wants a name.
             .set("group.id", "horolog-query-journal")

@@ -246,8 +246,11 @@ impl Shared {
         &self,
         decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>,
     ) -> Result<Result<T, E>, KafkaError> {
+        // Whoever takes the right to write fences the others: what takes a while is done before, so that they come to their end too.
+        let reader = self.log.prompt_reader(self.next())?;
+        reader.read_to_end(|record| self.apply(record))?;
         let writer = self.log.writer()?;
-        let reader = self.log.reader(self.next())?;
+        reader.start(self.next())?;
         reader.read_to_end(|record| self.apply(record))?;
         let decided = decide(&self.view.read().unwrap_or_else(PoisonError::into_inner));
         let (changes, result) = match decided {
