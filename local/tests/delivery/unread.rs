@@ -1,11 +1,25 @@
 //! Records that the topic's retention deletes before they were read.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::admin::AdminOptions;
 
 use crate::bed::{Bed, BedOptions, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
+
+const INGEST_LEASE: (&str, &str) = ("HOROLOG_INGEST__DELIVERY__LEASE_S", "5");
+
+/// A bed where dead writers are waited for ten seconds instead of two minutes.
+fn short_leases() -> &'static Bed {
+    static SHARED: OnceLock<Bed> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        Bed::start_with(&BedOptions {
+            migrate_env: vec![("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS".to_owned(), "5".to_owned())],
+            ..BedOptions::default()
+        })
+    })
+}
 
 /// Deletes the records of a partition before an offset, as the topic's retention does.
 fn delete_before(flow: &Flow<'_>, partition: i32, offset: i64) {
@@ -132,12 +146,8 @@ fn ledger_end(flow: &Flow<'_>, partition: i32) -> i64 {
 /// With a lease of five seconds a dead writer is waited for as long as suspicions are apart.
 #[test]
 fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its_start() {
-    let bed = Bed::start_with(&BedOptions {
-        migrate_env: vec![("HOROLOG_MIGRATE__TABLES__LEASE_SECONDS".to_owned(), "5".to_owned())],
-        ..BedOptions::default()
-    });
-    let flow = Flow::new(&bed, "suspected", 2);
-    let lease = ("HOROLOG_INGEST__DELIVERY__LEASE_S", "5");
+    let flow = Flow::new(short_leases(), "suspected", 2);
+    let lease = INGEST_LEASE;
     let mut dying = flow.ingest(&[lease, ("HOROLOG_CRASH_AT", "after-rows")]);
     flow.produce_at((0..400).map(|_| now_ms()));
     wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
@@ -167,16 +177,16 @@ fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its
 
 #[test]
 fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log_has_it() {
-    let flow = Flow::new(Bed::shared(), "half-unread", 1);
-    let _aggregate = flow.aggregate(&[]);
-    let mut dying = flow.ingest(&[("HOROLOG_CRASH_AT", "after-rows")]);
+    let flow = Flow::new(short_leases(), "half-unread", 1);
+    let _aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__DELIVERY__LEASE_S", "5")]);
+    let mut dying = flow.ingest(&[INGEST_LEASE, ("HOROLOG_CRASH_AT", "after-rows")]);
     flow.produce(400);
     wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
         dying.exited().is_some()
     });
     flow.wait_until_stage_stored("aggregate");
     delete_before(&flow, 0, stored_end(&flow) - 10);
-    let _ingest = flow.ingest(&[]);
+    let _ingest = flow.ingest(&[INGEST_LEASE]);
     flow.produce(100);
     // What was rejected of the lost records had not been stored when it died.
     let stored = || -> (u64, u64, u64) {

@@ -71,7 +71,9 @@ fn processes_that_write_at_the_same_time_all_come_to_their_turn() {
     let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "busy-journal")];
     let names: Vec<String> = (0..8).map(|number| format!("writer {number}")).collect();
     let create = |name: &String| {
-        let arguments = ["keys", "create", "--name", name, "--role", "analyst", "--tenant", "busy"];
+        let arguments = [
+            "keys", "create", "--name", name, "--role", "analyst", "--tenant", "busy",
+        ];
         Bed::shared().spawn_command("horolog-query", &arguments, &settings)
     };
     let mut writers: Vec<Proc> = names.iter().map(create).collect();
