@@ -207,7 +207,7 @@ fn another_genuine_export_in_its_place_is_found_by_the_name_of_the_folder() {
 
 #[test]
 fn a_downloaded_export_verifies_with_or_without_the_digest_beside_it() {
-    insert_history("downloaded", 133, 60);
+    insert_history("downloaded", 140, 60);
     let service = ready(Bed::shared(), &[]);
     let (made, _) = export(&service, "downloaded", &of("ndjson", "zstd"));
     let folder = download(&service, "downloaded", &made, &["manifest.json"]);
