@@ -10,6 +10,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use serde::Deserialize;
 
 use crate::range::{PartitionId, Range};
@@ -50,19 +51,11 @@ struct OffsetCount {
 pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Result<Stored, StoreError> {
     let mut stored = Stored::default();
     for &table in tables {
-        let rows = store
-            .client
-            .query(&format!(
-                "select kafka_offset, count() as copies from {table} where {COORDINATES} group by kafka_offset"
-            ))
-            .bind(&*range.id.topic)
-            .bind(range.id.partition)
-            .bind(range.log_epoch)
-            .bind(range.start)
-            .bind(range.end)
-            .fetch_all::<OffsetCount>()
-            .await
-            .map_err(classify)?;
+        let query = store.client.query(&format!(
+            "select kafka_offset, count() as copies from {table} where {COORDINATES} group by kafka_offset"
+        ));
+        let query = at(query, &range.id, range.log_epoch, &(range.start..range.end));
+        let rows = query.fetch_all::<OffsetCount>().await.map_err(classify)?;
         if rows.iter().any(|row| row.copies > 1) {
             stored.doubled.push(table);
         }
@@ -92,13 +85,7 @@ pub async fn hours(
     let query = store.client.query(&format!(
         "select {hour} as hour, uniqExact(kafka_offset) from {table} where {COORDINATES} group by hour order by hour"
     ));
-    let query = query
-        .bind(&*id.topic)
-        .bind(id.partition)
-        .bind(log_epoch)
-        .bind(offsets.start)
-        .bind(offsets.end);
-    query.fetch_all().await.map_err(classify)
+    at(query, id, log_epoch, &offsets).fetch_all().await.map_err(classify)
 }
 
 /// Distinct offsets of `offsets` that have rows in `table`.
@@ -112,17 +99,21 @@ pub async fn count(
     let query = store.client.query(&format!(
         "select uniqExact(kafka_offset) from {table} where {COORDINATES}"
     ));
-    let query = query
+    at(query, id, log_epoch, &offsets).fetch_one().await.map_err(classify)
+}
+
+/// Of records of a partition in a life of its log, from an offset to before another: what [`at`] binds.
+const COORDINATES: &str =
+    "kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?";
+
+fn at(query: Query, id: &PartitionId, log_epoch: u32, offsets: &ops::Range<i64>) -> Query {
+    query
         .bind(&*id.topic)
         .bind(id.partition)
         .bind(log_epoch)
         .bind(offsets.start)
-        .bind(offsets.end);
-    query.fetch_one().await.map_err(classify)
+        .bind(offsets.end)
 }
-
-const COORDINATES: &str =
-    "kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?";
 
 /// Leaves one copy of each offset of `range` in `table`, and none that is in a table before it in `tables`: a record that one release
 /// rejects and another takes is a row.
@@ -143,12 +134,7 @@ pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: 
         // Replicated tables refuse subqueries otherwise; what this one says is the same on each replica.
         .with_setting("allow_nondeterministic_mutations", "1");
     for _ in 0..2 + before.len() {
-        query = query
-            .bind(&*range.id.topic)
-            .bind(range.id.partition)
-            .bind(range.log_epoch)
-            .bind(range.start)
-            .bind(range.end);
+        query = at(query, &range.id, range.log_epoch, &(range.start..range.end));
     }
     query.execute().await.map_err(classify)
 }

@@ -213,7 +213,10 @@ fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_expor
     assert_eq!(made["rows"], 8_000);
     assert_verifies(&folder, &[]);
     let log = std::fs::read_to_string(service.log()).unwrap();
-    let smaller = || log.lines().filter(|line| line.contains("goes on after memory was short"));
+    let smaller = || {
+        log.lines()
+            .filter(|line| line.contains("goes on after memory was short"))
+    };
     for month in ["202401", "202402"] {
         assert!(
             smaller().any(|line| line.contains(month)),
