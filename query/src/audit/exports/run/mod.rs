@@ -326,30 +326,24 @@ fn check(job: &Job, month: u32) -> Result<(), ExportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::classified;
 
     #[test]
     fn blocks_get_smaller_where_memory_is_short_and_for_no_other_reason() {
-        let limit = |what, reason: &str| {
-            ExportError::Store(StoreError::Limit {
-                what,
-                setting: "",
-                reason: reason.to_owned(),
-            })
-        };
+        let refused = |message| ExportError::from(classified(message));
         let tried = |error: &ExportError| {
             let blocks = std::iter::successors(Some(Blocks::LARGEST), |blocks| blocks.after(error));
             blocks.map(|blocks| blocks.rows).collect::<Vec<_>>()
         };
+        let of_statement = refused("Code: 241. DB::Exception: Query memory limit exceeded");
+        assert_eq!(tried(&of_statement), [8_192, 1_024, 128, 16]);
+        let of_server = refused("Code: 241. DB::Exception: (total) memory limit exceeded");
         assert_eq!(
-            tried(&limit("memory", "Query memory limit exceeded")),
-            [8_192, 1_024, 128, 16]
-        );
-        assert_eq!(
-            tried(&limit("memory", "(total) memory limit exceeded")),
+            tried(&of_server),
             [[8_192; 3], [1_024; 3], [128; 3], [16; 3]].concat(),
             "others may have used up the server's"
         );
-        assert_eq!(tried(&limit("time", "")), [8_192]);
+        assert_eq!(tried(&refused("Code: 159. DB::Exception: Timeout exceeded")), [8_192]);
         assert_eq!(tried(&ExportError::Stopped), [8_192]);
     }
 }
