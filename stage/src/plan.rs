@@ -151,19 +151,18 @@ impl Plan {
     /// Whether something is recovered in another way than as its writer began it: what is pending by `facts`, or rows that no intent accounts for. What a
     /// dead writer sent of it, rows or the batch's row in the ledger, would then land beside what recovers it.
     pub fn recovers_otherwise(&self, facts: &Facts) -> bool {
-        if matches!(self.recovery, Some(Recovery::Fill { .. })) {
-            return true;
-        }
         let (committed, ledger) = of_this_life(facts);
-        let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
-        let has_more_rows = known_end.is_some_and(|known| facts.rows_end.is_some_and(|end| end > known));
-        if self.recovery.is_none() && has_more_rows {
-            return true; // they are in a gap or in a life that is left behind, where they are counted
+        let has_more_rows = || known_end(committed, ledger).is_some_and(|known| facts.rows_end > Some(known));
+        match self.recovery {
+            Some(Recovery::Fill { .. }) => true,
+            // They are in a gap or in a life that is left behind, where they are counted.
+            None if has_more_rows() => true,
+            recovery => {
+                let pending = facts.pending();
+                let pending = pending.filter(|intent| ledger.is_none_or(|ledger| intent.end > ledger.end));
+                pending.is_some_and(|intent| recovery != Some(Recovery::Repeat(intent)) || self.repeats_a_part())
+            }
         }
-        let pending = facts
-            .pending()
-            .filter(|intent| ledger.is_none_or(|ledger| intent.end > ledger.end));
-        pending.is_some_and(|intent| self.recovery != Some(Recovery::Repeat(intent)) || self.repeats_a_part())
     }
 }
 
@@ -213,8 +212,7 @@ pub fn decide(facts: &Facts) -> Plan {
 
 fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
     let (committed, ledger) = of_this_life(facts);
-    let known_end = committed.map(|c| c.offset).max(ledger.map(|l| l.end));
-    let Some(known_end) = known_end else {
+    let Some(known_end) = known_end(committed, ledger) else {
         return first_life(log_epoch, facts.log_start, facts);
     };
     let rows_end = facts.rows_end;
@@ -290,6 +288,11 @@ fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
         .filter(is_current)
         .filter(|committed| !is_beyond(committed, facts));
     (committed, facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch))
+}
+
+/// Offset after the last record that is surely stored, or lost, by either.
+fn known_end(committed: Option<Committed>, ledger: Option<LedgerEnd>) -> Option<i64> {
+    committed.map(|c| c.offset).max(ledger.map(|l| l.end))
 }
 
 /// Whether the log ends before what was surely read from it, or is promised to be in it.

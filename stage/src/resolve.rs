@@ -81,8 +81,8 @@ pub struct Resolver {
     pub metrics: Metrics,
     /// Epoch of new batches.
     pub write_epoch: WriteEpoch,
-    /// Life of a lease by the tables.
-    pub lease_life: Duration,
+    /// How long after its last confirmation what a writer sent may still be taken.
+    pub writing_life: Duration,
     /// [`ATTEMPTS_MAX`] places.
     pub turns: Semaphore,
 }
@@ -100,12 +100,12 @@ impl Resolver {
                 Ok(resolved) => return Some(resolved),
                 Err(FactsError::WriterMayLive) => {
                     tracing::info!(partition = %id, "waiting until the leases of who wrote before are over");
-                    tokio::time::sleep(self.writing_life()).await;
+                    tokio::time::sleep(self.writing_life).await;
                     patience.leases_are_over = true;
                 }
                 Err(error) => {
                     let wait = match error {
-                        FactsError::GapUnknown(_) => self.writing_life(),
+                        FactsError::GapUnknown(_) => self.writing_life,
                         _ => backoff.next_wait(),
                     };
                     tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
@@ -115,12 +115,6 @@ impl Resolver {
             }
         }
         None
-    }
-
-    /// How long after its last confirmation what a writer sent may still be taken: the tables take rows whose time is a lease behind their clock, and a lease
-    /// ahead of it, where the writer's is.
-    fn writing_life(&self) -> Duration {
-        2 * self.lease_life
     }
 
     async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {

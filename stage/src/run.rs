@@ -50,7 +50,8 @@ pub async fn run(
         why: error.to_string(),
     };
     let probe = Arc::new(Probe::new(&options.kafka, &options.group).map_err(kafka_error)?);
-    let lease_of_tables = require_lease(&store, &options).await?;
+    // The tables take rows whose time is a lease behind their clock, and a lease ahead of it, where the writer's is.
+    let writing_life = 2 * require_lease(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
 
@@ -74,13 +75,13 @@ pub async fn run(
         stage,
         metrics: metrics.clone(),
         write_epoch: write_epoch.clone(),
-        lease_life: lease_of_tables,
+        writing_life,
         turns: Semaphore::new(ATTEMPTS_MAX),
     });
 
     let health = Health::starting("joining the group");
     let seat = Seat {
-        member: member_options(&options, lease_of_tables, write_epoch, lives),
+        member: member_options(&options, writing_life, write_epoch, lives),
         options: options.clone(),
         resolver,
         delivery,
@@ -185,7 +186,7 @@ fn member_config(options: &RunOptions) -> ClientConfig {
 
 fn member_options(
     options: &RunOptions,
-    lease_of_tables: Duration,
+    writing_life: Duration,
     write_epoch: WriteEpoch,
     lives: Lives,
 ) -> MemberOptions {
@@ -198,7 +199,7 @@ fn member_options(
         },
         buffer_bytes_max: options.delivery.buffer_bytes_max,
         lease_life: Duration::from_secs(options.delivery.lease_s),
-        resolving_max: 2 * lease_of_tables + RESOLVING_MAX,
+        resolving_max: writing_life + RESOLVING_MAX,
         drain_deadline: Duration::from_secs(options.delivery.drain_deadline_s),
         completeness: Completeness {
             allowed_lateness_ms: options.completeness.allowed_lateness_ms(),

@@ -1,7 +1,7 @@
 //! Verification in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
 //!
 //! One member of the group does it, whose duty the upkeep is too. An hour that was equal is looked at again only when the ledger
-//! counts more records for it; one that differs, every time, also when it is not among the newest any more ([`DifferingHours`]). Where hours became
+//! counts more records for it; one that differs, every time, and again and again when it is not among the newest any more ([`DifferingHours`]). Where hours became
 //! complete faster than that, as after a partition that stood still, it goes on where it was. Never repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};

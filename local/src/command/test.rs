@@ -20,9 +20,10 @@ const LANDMARK: &str = "local/Cargo.toml";
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 const THREADS_A_CORE: usize = 3;
 
-/// What every Java machine reads at its start, and what is added to it. A broker of a test lives for a minute: the time that the second compiler takes to
-/// make it faster would be most of what it costs.
-const JAVA_OPTIONS: (&str, &str) = ("JAVA_TOOL_OPTIONS", " -XX:TieredStopAtLevel=1");
+/// What every Java machine reads at its start.
+const JAVA_OPTIONS_VARIABLE: &str = "JAVA_TOOL_OPTIONS";
+/// What is added to it. A broker of a test lives for a minute: the time that the second compiler takes to make it faster would be most of what it costs.
+const ONE_COMPILER: &str = " -XX:TieredStopAtLevel=1";
 
 /// Options of `horolog test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,13 +49,13 @@ pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (cores * THREADS_A_CORE).to_string().into()
     });
-    let mut java_options = std::env::var_os(JAVA_OPTIONS.0).unwrap_or_default();
-    java_options.push(JAVA_OPTIONS.1);
+    let mut java_options = std::env::var_os(JAVA_OPTIONS_VARIABLE).unwrap_or_default();
+    java_options.push(ONE_COMPILER);
     let environment: Vec<(&str, OsString)> = vec![
         (ENGINE_LIBRARY_VARIABLE, kit.engine_library.into()),
         (KAFKA_LIBS_VARIABLE, kit.kafka_jars.into()),
         (THREADS_VARIABLE, threads),
-        (JAVA_OPTIONS.0, java_options),
+        (JAVA_OPTIONS_VARIABLE, java_options),
     ];
     let begun = Instant::now();
     let mut report = String::new();

@@ -15,7 +15,7 @@ const LOOKS_MAX: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Stuck(BTreeMap<Slot, Found>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Found {
     /// What was to come next.
     offset: i64,
@@ -28,16 +28,15 @@ struct Found {
 impl Stuck {
     /// Nothing comes from `offset` on. Whether another client should try.
     pub fn note(&mut self, slot: Slot, offset: i64) -> bool {
-        let found = Found {
+        let new = Found {
             offset,
             looks: 0,
             is_another_client: false,
         };
-        let found = match self.0.remove(&slot) {
-            Some(known) if known.offset == offset => known,
-            _ => found,
-        };
-        let found = self.0.entry(slot).or_insert(found);
+        let found = self.0.entry(slot).or_insert(new);
+        if found.offset != offset {
+            *found = new;
+        }
         found.looks += 1;
         !found.is_another_client && found.looks >= LOOKS_MAX
     }
