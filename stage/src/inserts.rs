@@ -2,6 +2,7 @@
 //!
 //! Never gives up on what may pass, never goes on without a lease, never changes the token.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,17 +83,30 @@ pub struct Inserts {
     store: Store,
     lease_life: Duration,
     metrics: Metrics,
-    refused: Mutex<Option<Refused>>,
+    /// By the tokens of batches: those of one topic may be refused while those of another are taken.
+    refused: Mutex<HashMap<String, Refused>>,
 }
 
 /// Attempts are a millisecond apart from one another, so that copies of a row can be told apart if the server should have forgotten the token; not
 /// without an end, or the last ones would be older than any lease.
 const ATTEMPTS_APART: i64 = 1_000;
 
-/// Attempts fail, and none has succeeded since.
+/// The attempts of a batch fail.
 struct Refused {
     since: Instant,
     why: String,
+}
+
+/// Attempts that are under way. They end by an outcome, or because nobody waits for it any more.
+struct UnderWay<'a> {
+    inserts: &'a Inserts,
+    token: &'a str,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.inserts.refused().remove(self.token);
+    }
 }
 
 impl Inserts {
@@ -106,14 +120,14 @@ impl Inserts {
         }
     }
 
-    /// Why no attempt has succeeded for so long, if so.
+    /// Why the batch that has been refused for longest is, if that is so long or longer.
     pub fn refused_for(&self, time: Duration) -> Option<String> {
         let refused = self.refused();
-        let refused = refused.as_ref().filter(|refused| refused.since.elapsed() >= time)?;
-        Some(refused.why.clone())
+        let longest = refused.values().min_by_key(|refused| refused.since)?;
+        (longest.since.elapsed() >= time).then(|| longest.why.clone())
     }
 
-    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+    fn refused(&self) -> MutexGuard<'_, HashMap<String, Refused>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,9 +181,11 @@ impl Inserts {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let outcome = self.repeat(batch, attempt).await;
-        *self.refused() = None;
-        outcome
+        let _under_way = UnderWay {
+            inserts: self,
+            token: &batch.token,
+        };
+        self.repeat(batch, attempt).await
     }
 
     /// Waits for a fresh lease before each attempt.
@@ -198,7 +214,7 @@ impl Inserts {
                 }
             };
             self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();
-            self.note_refusal(error.to_string());
+            self.note_refusal(batch, &error);
             let wait = backoff.next_wait();
             tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
                 wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
@@ -206,9 +222,12 @@ impl Inserts {
         }
     }
 
-    fn note_refusal(&self, why: String) {
+    fn note_refusal(&self, batch: &Batch<'_>, error: &StoreError) {
+        let why = format!("{}: {error}", batch.range.id);
         let mut refused = self.refused();
-        let since = refused.as_ref().map_or_else(Instant::now, |refused| refused.since);
-        *refused = Some(Refused { since, why });
+        let since = refused
+            .get(&batch.token)
+            .map_or_else(Instant::now, |refused| refused.since);
+        refused.insert(batch.token.clone(), Refused { since, why });
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Bed, BedOptions, seed, wait_until};
+use crate::bed::{Bed, BedOptions, Proc, seed, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE, Stop};
+use crate::rejected::event;
 
 /// Produces at a steady pace until told to stop.
 fn while_producing(flow: &Flow<'_>, act: impl FnOnce()) {
@@ -72,15 +73,30 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
             bed.execute(&format!("rename table {table}{from} to {table}{to}"));
         }
     };
+    let waits_for = |stage: &Proc, topic: &str| {
+        let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
+        said.contains(&format!("clickhouse does not take batches, repeating: {topic}/")) && said.contains("Code: 60")
+    };
     rename("", "_away");
     flow.produce(1_000);
     for stage in &stages {
         wait_until(STORED_DEADLINE, "the stage says that it waits", || {
-            let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
-            said.contains("clickhouse does not take batches, repeating: ") && said.contains("Code: 60")
+            waits_for(stage, &flow.topic)
         });
     }
     rename("_away", "");
+    flow.wait_until_stored();
+    // Also that of one topic, while those of the other are stored.
+    bed.execute("rename table audit_logs to audit_logs_away");
+    let audit = format!("{}-audit", flow.topic);
+    bed.produce(&audit, 0, &[event(|_| ())]);
+    while_producing(&flow, || {
+        wait_until(STORED_DEADLINE, "ingest says that it waits", || {
+            waits_for(&stages[0], &audit)
+        });
+    });
+    bed.execute("rename table audit_logs_away to audit_logs");
+    flow.wait_until_records("ingest", &audit, 1);
     flow.wait_until_stored();
     flow.assert_exactly_once();
 }
