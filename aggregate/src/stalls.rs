@@ -53,13 +53,15 @@ impl Stalls {
         }
     }
 
-    /// Watches for as long as it is polled.
+    /// Watches for as long as it is polled. While the table cannot be read, partitions are where they were last seen, and time goes on.
     pub async fn watch(mut self) {
+        let mut progress = Vec::new();
         loop {
             match self.look().await {
-                Ok(progress) => self.tell(&progress, now_ms()),
-                Err(error) => tracing::debug!(%error, "cannot read how far the partitions are"),
+                Ok(seen) => progress = seen,
+                Err(error) => tracing::warn!(%error, "cannot read how far the partitions are"),
             }
+            self.tell(&progress, now_ms());
             tokio::time::sleep(INTERVAL).await;
         }
     }
