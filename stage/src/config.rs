@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use horolog_schemas::configuration::{self, LoadError, Secret};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Where the configuration comes from; flatten it into a binary's arguments.
 #[derive(Debug, Default, Clone, clap::Args)]
@@ -52,7 +52,33 @@ pub struct KafkaConfig {
     pub bootstrap: String,
     /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
     /// on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden.
+    #[serde(deserialize_with = "properties")]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Properties as texts. What belongs to logging in is not guessed from a number (`007`), and no value is repeated in an error.
+fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Text(String),
+        Whole(i64),
+        Truth(bool),
+        Other(IgnoredAny),
+    }
+    let values = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let text = |(name, value): (String, Value)| {
+        let is_of_login = name.starts_with("sasl") || name.starts_with("ssl");
+        match value {
+            Value::Text(text) => Ok((name, text)),
+            Value::Whole(number) if !is_of_login => Ok((name, number.to_string())),
+            Value::Truth(truth) if !is_of_login => Ok((name, truth.to_string())),
+            _ => Err(D::Error::custom(format!(
+                "{name} is to be a text in double quotes that are part of the value, and so is a name with dots: {{\"sasl.password\"=\"…\"}}"
+            ))),
+        }
+    };
+    values.into_iter().map(text).collect()
 }
 
 impl Default for KafkaConfig {
@@ -236,7 +262,7 @@ mod tests {
     fn a_flag_wins_over_the_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, b"[clickhouse]\ndatabase = 'a'\nsend_timeout_s = 5\n").unwrap();
-        let mut args = args(&["clickhouse.database=b", "kafka.properties.\"linger.ms\"='7'"]);
+        let mut args = args(&["clickhouse.database=b", "kafka.properties.\"linger.ms\"=7"]);
         args.config = Some(file.path().to_owned());
         let config: Config = load("configtest", &args).unwrap();
         assert_eq!(
@@ -259,5 +285,16 @@ mod tests {
         let config: Config = load("configtest", &args(&["clickhouse.password=hunter2"])).unwrap();
         assert_eq!(config.clickhouse.password.expose(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
+        for refused in [
+            "\"sasl.password\"=0123",
+            "sasl.password=0123",
+            "\"ssl.key.password\"=true",
+        ] {
+            let setting = format!("kafka.properties.{refused}");
+            let said = load::<Config>("configtest", &args(&[&setting]))
+                .unwrap_err()
+                .to_string();
+            assert!(said.contains("double quotes") && !said.contains("123"), "{said}");
+        }
     }
 }
