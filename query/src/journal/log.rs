@@ -77,7 +77,14 @@ impl Log {
         loop {
             let metadata = consumer.fetch_metadata(Some(&self.topic), REQUEST_TIMEOUT)?;
             let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            if partitions.any(|partition| partition.id() == PARTITION && partition.leader() >= 0) {
+            let partition = partitions.find(|partition| partition.id() == PARTITION && partition.leader() >= 0);
+            if let Some(partition) = partition {
+                if metadata.brokers().len() > 1 && partition.replicas().len() == 1 {
+                    tracing::warn!(
+                        topic = self.topic,
+                        "all keys are lost with one broker: give the journal's topic more replicas"
+                    );
+                }
                 return Ok(());
             }
             if Instant::now() >= deadline {
