@@ -144,12 +144,13 @@ fn undone(history: &History, to: u32) -> Vec<&'static Migration> {
         .collect()
 }
 
-/// Does the work under the lock, and gives the lock back whatever came of it.
+/// Does the work under the lock, where it reaches all servers that have the tables, and gives the lock back whatever came of it.
 async fn locked<'a, T>(
     server: &'a Server,
     options: &RunOptions<'_>,
     work: impl AsyncFnOnce(&Lock<'a>) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
+    server.require_all_replicas().await?;
     let lock = Lock::acquire(server, &options.runner, Utc::now(), options.break_lock).await?;
     let outcome = work(&lock).await;
     let released = lock.release().await;
