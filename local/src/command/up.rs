@@ -33,6 +33,9 @@ pub struct UpOptions {
     /// Never delete by age, for historical data. Remembered for this data folder; `--keep-all=false` ends it.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_all: Option<bool>,
+    /// Delete by age sooner than before, as the retention in the environment now says. `--keep-all=false` includes it.
+    #[arg(long)]
+    shorten_retention: bool,
     #[command(flatten)]
     ports: Ports,
     /// Java heap of the broker, for example 256M or 1G.
@@ -92,6 +95,7 @@ fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
         kafka_mib: options.memory_kafka,
         clickhouse_mib: options.memory_clickhouse,
         keep_all,
+        shorten_retention: options.shorten_retention || options.keep_all == Some(false),
     };
     if let Some(missing) = layout.missing_program() {
         bail!(

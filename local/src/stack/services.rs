@@ -37,6 +37,8 @@ pub struct Layout {
     pub clickhouse_mib: u64,
     /// Never delete by age.
     pub keep_all: bool,
+    /// Delete sooner than the tables do now, where the retention is another.
+    pub shorten_retention: bool,
 }
 
 impl Layout {
@@ -88,6 +90,9 @@ impl Layout {
         launch = launch.env("HOROLOG_MIGRATE__TABLES__STORAGE_POLICY", STORAGE_POLICY);
         if self.keep_all {
             launch = launch.env("HOROLOG_MIGRATE__RETENTION__KEEP_ALL", "true");
+        }
+        if self.shorten_retention {
+            launch = launch.arg("--shorten-retention");
         }
         launch
     }

@@ -110,6 +110,7 @@ impl Bed {
             kafka_mib: 256,
             clickhouse_mib: 1024,
             keep_all: options.keep_all,
+            shorten_retention: false,
         };
         let engine = start(&layout, &layout.engine());
         layout.broker().prepare().unwrap();

@@ -77,7 +77,7 @@ fn a_run_that_fails_or_is_interrupted_gives_its_lock_back() {
         interrupted: &interrupted,
     };
     assert!(matches!(
-        target.block_on(up(&server, None, &options)),
+        target.block_on(up(&server, None, false, &options)),
         Err(MigrateError::Interrupted)
     ));
     assert_eq!(target.tables(), ["schema_migrations"]);

@@ -9,6 +9,7 @@ use crate::target::Target;
 const MERGES: Duration = Duration::from_secs(300);
 /// The engine of a test bed has this policy with the volume `cold`.
 const TIERED: &str = "--set=tables.storage_policy=tiered";
+const SHORTEN: &str = "--shorten-retention";
 
 /// One row that is `days` old.
 fn insert(target: &Target, table: &str, columns: &str, values: &str, days: u32) {
@@ -154,7 +155,46 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
     assert_eq!(target.migrate(&["up", keep_all]).done().lines(), lines);
     assert_eq!(target.migrate(&["up", keep_all]).done().lines(), ["nothing to do"]);
     target.migrate(&["check", keep_all]).done();
-    assert_eq!(target.migrate(&["up"]).done().lines(), lines);
+    target.migrate(&["up"]).refused("metrics from unlimited to 30 days");
+    assert_eq!(target.migrate(&["up", SHORTEN]).done().lines(), lines);
     let longer = target.migrate(&["up", "--set", "retention.hourly_months=26"]).done();
     assert_eq!(longer.lines(), hourly);
+}
+
+#[test]
+fn a_run_without_the_settings_of_the_installation_shortens_nothing() {
+    let target = Target::new();
+    let settings = [
+        TIERED,
+        "--set=retention.metrics_days=365",
+        "--set=retention.audit_days=3650",
+    ];
+    let installation = [&["up"][..], &settings].concat();
+    target.migrate(&installation).done();
+    target.migrate(&["up", "--set", "tables.row_policies=true"]).refused(
+        "refused to shorten the retention: metrics from 365 days to 30 days, \
+         audit_logs from 3650 days to 2555 days and no longer moved to VOLUME 'cold', \
+         audit_event_ids from 3712 days to 2617 days, \
+         rejected_records from 13 months or 3650 days to 13 months or 2555 days, \
+         batch_ledger from 3650 days to 2555 days, replayed_records from 3650 days to 2555 days; \
+         give the settings of the installation again",
+    );
+    assert_eq!(target.migrate(&installation).done().lines(), ["nothing to do"]);
+    let metrics_only = ["up", TIERED, "--set=retention.audit_days=3650", SHORTEN];
+    let shortened = target.migrate(&metrics_only).done();
+    assert_eq!(shortened.lines(), ["set the retention of metrics"]);
+}
+
+#[test]
+fn a_table_that_was_never_given_a_ttl_gets_one_unless_that_deletes_rows() {
+    let target = Target::migrated();
+    let set = ["set the retention of incidents"];
+    target.execute("alter table incidents remove ttl"); // as a run leaves it that was cut off
+    assert_eq!(target.migrate(&["up"]).done().lines(), set);
+    target.execute("alter table incidents remove ttl");
+    insert(&target, "incidents", "stage", "'ingest'", 0);
+    target
+        .migrate(&["up"])
+        .refused("refused to shorten the retention: incidents from unlimited to 25 months;");
+    assert_eq!(target.migrate(&["up", SHORTEN]).done().lines(), set);
 }

@@ -61,6 +61,9 @@ enum Command {
         /// Stop after this version.
         #[arg(long, value_name = "VERSION")]
         to: Option<u32>,
+        /// Also where the tables would delete rows sooner than they do, or move them no more.
+        #[arg(long)]
+        shorten_retention: bool,
         /// Take the lock from a runner that is dead.
         #[arg(long)]
         break_lock: bool,
@@ -114,10 +117,16 @@ impl Source {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let server = cli.source.server()?;
     match cli.command {
-        Command::Up { to, break_lock } => {
+        Command::Up {
+            to,
+            shorten_retention,
+            break_lock,
+        } => {
             stop_on_signals()?;
-            let command = to.map_or_else(|| "up".to_owned(), |to| format!("up --to {to}"));
-            print_report("applied", &up(&server, to, &options(&command, break_lock)).await?);
+            let to_version = to.map_or_else(String::new, |to| format!(" --to {to}"));
+            let shorten = if shorten_retention { " --shorten-retention" } else { "" };
+            let options = options(&format!("up{to_version}{shorten}"), break_lock);
+            print_report("applied", &up(&server, to, shorten_retention, &options).await?);
         }
         Command::Down {
             to,

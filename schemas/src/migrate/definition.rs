@@ -164,7 +164,7 @@ fn split_at_word<'a, 't>(tokens: &'a [Token<'t>], word: &str) -> (&'a [Token<'t>
 }
 
 /// The elements of a list separated by commas outside brackets.
-fn split_list<'a, 't>(tokens: &'a [Token<'t>]) -> Vec<&'a [Token<'t>]> {
+pub(super) fn split_list<'a, 't>(tokens: &'a [Token<'t>]) -> Vec<&'a [Token<'t>]> {
     let mut depth = Depth::default();
     let elements = tokens.split(|token| depth.is_outside(token) && token.is(","));
     elements.map(trim).filter(|element| !element.is_empty()).collect()
@@ -254,7 +254,8 @@ fn trim<'a, 't>(mut tokens: &'a [Token<'t>]) -> &'a [Token<'t>] {
     tokens
 }
 
-fn join(tokens: &[Token<'_>]) -> String {
+/// The text of tokens, without blanks around it.
+pub(super) fn join(tokens: &[Token<'_>]) -> String {
     tokens
         .iter()
         .map(|token| token.text)

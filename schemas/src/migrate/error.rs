@@ -73,6 +73,15 @@ pub enum MigrateError {
         /// The tables with their numbers of rows.
         tables: String,
     },
+    /// Another TTL would delete rows that a table keeps.
+    #[error(
+        "refused to shorten the retention: {tables}; give the settings of the installation again ([retention], \
+         tables.storage_policy) or, to shorten it all the same, add --shorten-retention"
+    )]
+    WouldShorten {
+        /// The tables with what they would lose.
+        tables: String,
+    },
     /// The schema is older than this release needs.
     #[error("database {database} lacks {}: run `horolog-migrate up`", missing.join(", "))]
     Pending {

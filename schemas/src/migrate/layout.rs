@@ -69,6 +69,14 @@ pub enum LayoutError {
     /// Tables on several servers of which none has the rows of the others.
     #[error("tables.cluster = {0}: its servers have the same rows only with tables.engine=replicated")]
     PlainCluster(String),
+    /// Tables whose copies on other servers would be left out, unnoticed: they share the history of migrations.
+    #[error(
+        "tables.engine = plain: the tables there are replicated; give tables.engine and tables.cluster as at the installation"
+    )]
+    ReplicatedThere,
+    /// Likewise.
+    #[error("tables.cluster is empty: the tables there are on {0} replicas; give it as at the installation")]
+    OneOfReplicas(u32),
     /// A token that stands for nothing.
     #[error("unknown template token ${{{0}}}")]
     Token(String),
@@ -95,6 +103,15 @@ impl Layout {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to reach one server where the tables are replicated on several. `replicas`: how many; none where they are plain.
+    pub(super) fn require_all_of(&self, replicas: Option<u32>) -> Result<(), LayoutError> {
+        match replicas {
+            Some(_) if self.engine == Engine::Plain => Err(LayoutError::ReplicatedThere),
+            Some(replicas @ 2..) if self.cluster.is_empty() => Err(LayoutError::OneOfReplicas(replicas)),
+            _ => Ok(()),
+        }
     }
 
     /// The statement with its tokens replaced.
@@ -275,6 +292,22 @@ mod tests {
         };
         assert_eq!(plain.validate(), Err(LayoutError::PlainCluster("c1".to_owned())));
         assert_eq!(cluster().validate(), Ok(()));
+    }
+
+    #[test]
+    fn replicated_tables_are_changed_on_all_their_replicas_or_not_at_all() {
+        let plain = Layout::default();
+        let alone = Layout {
+            cluster: String::new(),
+            ..cluster()
+        };
+        assert_eq!(plain.require_all_of(None), Ok(()));
+        for replicas in [1, 2] {
+            assert_eq!(plain.require_all_of(Some(replicas)), Err(LayoutError::ReplicatedThere));
+            assert_eq!(cluster().require_all_of(Some(replicas)), Ok(()));
+        }
+        assert_eq!(alone.require_all_of(Some(1)), Ok(()));
+        assert_eq!(alone.require_all_of(Some(2)), Err(LayoutError::OneOfReplicas(2)));
     }
 
     #[test]

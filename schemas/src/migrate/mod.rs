@@ -18,6 +18,7 @@ mod layout;
 mod lock;
 mod retention;
 mod server;
+mod shortening;
 mod sql;
 pub mod stated;
 mod status;

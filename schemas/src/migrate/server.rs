@@ -11,6 +11,7 @@ use clickhouse::{Client, RowOwned, RowRead};
 
 use super::definition::Definition;
 use super::error::MigrateError;
+use super::history;
 use super::layout::{Layout, is_name};
 use super::retention::Retention;
 use crate::clickhouse_code;
@@ -88,6 +89,27 @@ impl Server {
             return Err(MigrateError::Shards { cluster, shards });
         }
         Ok(())
+    }
+
+    /// Fails where the tables there are replicated and a statement would reach one server alone: what it changes there would be
+    /// recorded for all of them.
+    pub(super) async fn require_all_replicas(&self) -> Result<(), MigrateError> {
+        let sql = "select engine like 'Replicated%' from system.tables \
+                   where database = {database: String} and name = {table: String}";
+        let query = self.root.query_raw(sql).param("database", &self.database);
+        let replicated = query.param("table", history::TABLE).fetch_one::<bool>().await;
+        let replicated = replicated
+            .map_err(|source| MigrateError::server(format!("read the engine of {}", history::TABLE), source))?;
+        let replicas = if replicated { Some(self.replicas().await?) } else { None };
+        Ok(self.layout.require_all_of(replicas)?)
+    }
+
+    /// How many servers have the tables, as Keeper knows them. Asked only where there is one.
+    async fn replicas(&self) -> Result<u32, MigrateError> {
+        let sql = "select toUInt32(max(total_replicas)) from system.replicas where database = {database: String}";
+        let query = self.root.query_raw(sql).param("database", &self.database);
+        let replicas = query.fetch_one::<u32>().await;
+        replicas.map_err(|source| MigrateError::server("count the replicas", source))
     }
 
     /// All tables and views of a database as they are, by name.

@@ -2,7 +2,8 @@
 //!
 //! There is no transaction around DDL. So a step is idempotent, is recorded after it is done, and a run that was cut off
 //! anywhere is finished by running it again. Guarantees: one runner at a time; nothing runs when an applied migration was
-//! changed; `down` looks at all tables before it drops the first. Never does: destroy rows unless told to.
+//! changed; `down` looks at all tables before it drops the first, and `up` before it changes anything. Never does: destroy rows,
+//! or have them deleted sooner, unless told to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +16,7 @@ use super::history::{self, History};
 use super::lock::{Lock, Runner};
 use super::retention::TableTtl;
 use super::server::Server;
+use super::shortening::loss;
 use super::sql;
 
 /// How to run.
@@ -43,7 +45,12 @@ pub struct Report {
 
 /// Applies all pending migrations up to version `to`, then the retention, then the row policies. Where a newer release was here before,
 /// and everything of this one is applied, there is nothing to do: neighbouring releases run side by side.
-pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> Result<Report, MigrateError> {
+pub async fn up(
+    server: &Server,
+    to: Option<u32>,
+    shorten_retention: bool,
+    options: &RunOptions<'_>,
+) -> Result<Report, MigrateError> {
     let to = version(to.unwrap_or_else(last))?;
     server.require_one_shard().await?;
     let create = format!(
@@ -64,6 +71,9 @@ pub async fn up(server: &Server, to: Option<u32>, options: &RunOptions<'_>) -> R
             return Ok(report);
         }
         history.verify()?;
+        if !shorten_retention {
+            refuse_to_shorten(server).await?;
+        }
         for migration in MIGRATIONS
             .iter()
             .filter(|m| m.version() <= to && !history.is_applied(m.version()))
@@ -134,12 +144,13 @@ fn undone(history: &History, to: u32) -> Vec<&'static Migration> {
         .collect()
 }
 
-/// Does the work under the lock, and gives the lock back whatever came of it.
+/// Does the work under the lock, where it reaches all servers that have the tables, and gives the lock back whatever came of it.
 async fn locked<'a, T>(
     server: &'a Server,
     options: &RunOptions<'_>,
     work: impl AsyncFnOnce(&Lock<'a>) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
+    server.require_all_replicas().await?;
     let lock = Lock::acquire(server, &options.runner, Utc::now(), options.break_lock).await?;
     let outcome = work(&lock).await;
     let released = lock.release().await;
@@ -186,6 +197,32 @@ async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'stati
         changed.push(table);
     }
     Ok(changed)
+}
+
+/// Names every table that would delete its rows sooner than it does, or move them no more: a run that lacks the settings of the
+/// installation has the defaults. A table that has neither a TTL nor rows was made by a run that was cut off.
+async fn refuse_to_shorten(server: &Server) -> Result<(), MigrateError> {
+    let definitions = server.definitions(&server.database).await?;
+    let mut tables = Vec::new();
+    for TableTtl { table, ttl } in server.retention.ttls(server.has_cold_volume().await?) {
+        let Some(definition) = definitions.get(table) else {
+            continue;
+        };
+        let found = definition.pieces.get("ttl").map(String::as_str);
+        let Some(loss) = loss(found, ttl.as_deref()) else {
+            continue;
+        };
+        if found.is_some() || count(server, table).await? > 0 {
+            tables.push(format!("{table} {loss}"));
+        }
+    }
+    if tables.is_empty() {
+        Ok(())
+    } else {
+        Err(MigrateError::WouldShorten {
+            tables: tables.join(", "),
+        })
+    }
 }
 
 /// Makes the roles and the row policies of all tables and views that are there, whether or not they were made before.
