@@ -58,6 +58,6 @@ pub enum ToolError {
 
 impl From<clickhouse::error::Error> for ToolError {
     fn from(error: clickhouse::error::Error) -> Self {
-        Self::Store(horolog_stage::store::classify(error))
+        Self::Store(error.into())
     }
 }

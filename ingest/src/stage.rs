@@ -11,7 +11,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use horolog_schemas::{
     DecodeError, Decoded, Decoder, EVENT_IDS_TABLE, Kind, Origin, PartitionKey, REJECTED_TABLE, RULES_VERSION,
-    RawRecord, Reason, Rejected, SchemaError, WriterSchemas, event_id_rows, pieces, rejected_rows, rows,
+    RawRecord, Reason, Rejected, SchemaError, WriterSchemas, column, event_id_rows, pieces, rejected_rows, rows,
 };
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
@@ -155,7 +155,7 @@ impl Stage for Ingest {
     }
 
     fn time_column(&self, topic: &str) -> Option<&'static str> {
-        self.source(topic).map(|source| time_column(source.kind))
+        self.source(topic).map(|source| source.kind.time_column())
     }
 
     fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
@@ -190,23 +190,12 @@ fn bug(error: impl std::error::Error) -> PrepareError {
     PrepareError::Bug(error.to_string())
 }
 
-/// The column with the time of the event.
-fn time_column(kind: Kind) -> &'static str {
-    match kind {
-        Kind::MetricSample => "time",
-        Kind::AuditEvent => "occurred_at",
-    }
-}
-
 /// Event times, µs since 1970.
 fn times(kind: Kind, columns: &RecordBatch) -> Result<&[i64], PrepareError> {
-    let name = time_column(kind);
-    let column = columns
-        .column_by_name(name)
-        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    column
-        .map(|times| &times.values()[..])
-        .ok_or_else(|| PrepareError::Bug(format!("decoded records have no {name}")))
+    let times = column(columns, kind.time_column(), |column| {
+        column.as_primitive_opt::<TimestampMicrosecondType>()
+    });
+    Ok(times.map_err(bug)?.values())
 }
 
 /// Records by the start of their hour, seconds since 1970.

@@ -31,6 +31,14 @@ impl Kind {
         }
     }
 
+    /// The column of its time, microseconds since 1970.
+    pub const fn time_column(self) -> &'static str {
+        match self {
+            Self::MetricSample => "time",
+            Self::AuditEvent => "occurred_at",
+        }
+    }
+
     /// The Kafka topic it travels on, unless configured otherwise.
     pub const fn default_topic(self) -> &'static str {
         match self {

@@ -38,8 +38,8 @@ impl PartitionKey {
     /// The key of the kind's table.
     pub const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::MetricSample => Self::Day("time"),
-            Kind::AuditEvent => Self::Month("occurred_at"),
+            Kind::MetricSample => Self::Day(kind.time_column()),
+            Kind::AuditEvent => Self::Month(kind.time_column()),
         }
     }
 

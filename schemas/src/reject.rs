@@ -88,9 +88,7 @@ reasons! {
 pub struct Rejected {
     /// Its index in the batch.
     pub position: u32,
-    /// The step that refused it.
-    pub step: Step,
-    /// The stable code.
+    /// The stable code, which knows the step that refused it.
     pub reason: Reason,
     /// What is wrong, in words.
     pub detail: String,
@@ -101,7 +99,6 @@ impl Rejected {
     pub fn new(position: u32, reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             position,
-            step: reason.step(),
             reason,
             detail: detail.into(),
         }

@@ -39,7 +39,7 @@ pub fn rejected_rows(
     columns.coordinates(origin, records.iter().map(|record| record.offset), timestamps)?;
     columns.constant("kind", kind.name(), rejected.len())?;
     let texts = |text: fn(&Rejected) -> &str| Arc::new(StringArray::from_iter_values(rejected.iter().map(text)));
-    columns.add("step", texts(|rejected| rejected.step.as_str()));
+    columns.add("step", texts(|rejected| rejected.reason.step().as_str()));
     columns.add("reason", texts(|rejected| rejected.reason.as_str()));
     columns.add("detail", texts(|rejected| &rejected.detail));
     columns.add(

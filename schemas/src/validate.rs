@@ -29,22 +29,31 @@ pub const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
 const KEYS_COMPARED_MAX: usize = 16;
 
 /// By row: the first rule that it breaks.
-type Faults = BTreeMap<usize, Fault>;
+#[derive(Default)]
+pub(crate) struct Faults(BTreeMap<usize, Fault>);
+
+impl Faults {
+    fn add(&mut self, row: usize, reason: Reason, detail: impl FnOnce() -> String) {
+        self.0.entry(row).or_insert_with(|| Fault::new(reason, detail()));
+    }
+}
 
 /// Judges every row. `timestamps_ms` are the Kafka timestamps of the rows.
-pub(crate) fn validate(kind: Kind, columns: &RecordBatch, timestamps_ms: &[i64]) -> Result<Faults, ArrowError> {
-    let mut faults = Faults::new();
+pub(crate) fn validate(
+    kind: Kind,
+    columns: &RecordBatch,
+    timestamps_ms: &[i64],
+) -> Result<BTreeMap<usize, Fault>, ArrowError> {
+    let mut faults = Faults::default();
+    times(columns, kind.time_column(), timestamps_ms, &mut faults)?;
+    texts(columns, "tenant_id", Reason::EmptyTenantId, not_empty, &mut faults)?;
     match kind {
         Kind::MetricSample => {
-            times(columns, "time", timestamps_ms, &mut faults)?;
-            texts(columns, "tenant_id", Reason::EmptyTenantId, not_empty, &mut faults)?;
             texts(columns, "metric_name", Reason::EmptyMetricName, not_empty, &mut faults)?;
             values(columns, "value", &mut faults)?;
             maps(columns, "labels", &mut faults)?;
         }
         Kind::AuditEvent => {
-            times(columns, "occurred_at", timestamps_ms, &mut faults)?;
-            texts(columns, "tenant_id", Reason::EmptyTenantId, not_empty, &mut faults)?;
             texts(columns, "action", Reason::EmptyAction, not_empty, &mut faults)?;
             texts(columns, "event_id", Reason::EventIdNotUuid, uuid, &mut faults)?;
             texts(
@@ -64,11 +73,14 @@ pub(crate) fn validate(kind: Kind, columns: &RecordBatch, timestamps_ms: &[i64])
             maps(columns, "metadata", &mut faults)?;
         }
     }
-    Ok(faults)
+    Ok(faults.0)
 }
 
 /// The column of that name and type.
-pub(crate) fn column<'a, T>(
+///
+/// # Errors
+/// [`ArrowError::SchemaError`] if there is none of the name, or `cast` says that it is of another type.
+pub fn column<'a, T>(
     columns: &'a RecordBatch,
     name: &str,
     cast: impl Fn(&'a dyn Array) -> Option<&'a T>,
@@ -86,21 +98,18 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
     })?;
     for (row, (&time_us, &timestamp_ms)) in times.values().iter().zip(timestamps_ms).enumerate() {
         if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
-            let detail = format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099");
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::KafkaTimestampOutOfRange, detail));
+            faults.add(row, Reason::KafkaTimestampOutOfRange, || {
+                format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099")
+            });
         } else if time_us < TIME_MIN_US {
-            let detail = format!("{name} is {}, before 2000-01-01", in_words(time_us));
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::TimeTooEarly, detail));
+            faults.add(row, Reason::TimeTooEarly, || {
+                format!("{name} is {}, before 2000-01-01", in_words(time_us))
+            });
         } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
-            let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
-            let detail = format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}");
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::TimeInFuture, detail));
+            faults.add(row, Reason::TimeInFuture, || {
+                let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
+                format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}")
+            });
         }
     }
     Ok(())
@@ -123,9 +132,7 @@ fn texts(
     let texts: &StringArray = column(columns, name, |array| array.as_string_opt())?;
     for row in 0..texts.len() {
         if let Err(broken) = rule(texts.value(row)) {
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(reason, format!("{name} {broken}")));
+            faults.add(row, reason, || format!("{name} {broken}"));
         }
     }
     Ok(())
@@ -159,9 +166,7 @@ fn values(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), 
     let values: &Float64Array = column(columns, name, |array| array.as_primitive_opt::<Float64Type>())?;
     for (row, value) in values.values().iter().enumerate() {
         if !value.is_finite() {
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::ValueNotFinite, format!("{name} is {value}")));
+            faults.add(row, Reason::ValueNotFinite, || format!("{name} is {value}"));
         }
     }
     Ok(())
@@ -174,10 +179,9 @@ fn maps(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), Ar
     for (row, bounds) in maps.value_offsets().windows(2).enumerate() {
         let (start, end) = (bounds[0] as usize, bounds[1] as usize);
         if end - start > 1 && has_duplicates(keys, start, end) {
-            let detail = format!("{name} has a key twice among its {} entries", end - start);
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::DuplicateMapKey, detail));
+            faults.add(row, Reason::DuplicateMapKey, || {
+                format!("{name} has a key twice among its {} entries", end - start)
+            });
         }
     }
     Ok(())

@@ -21,7 +21,6 @@ fn verdict(kind: Kind, payload: &[u8], timestamp_ms: i64) -> Option<(Reason, Str
     };
     let mut decoded = decoder(kind).decode(&[record]).unwrap();
     let rejected = decoded.rejected.pop()?;
-    assert_eq!(rejected.step, rejected.reason.step());
     Some((rejected.reason, rejected.detail))
 }
 

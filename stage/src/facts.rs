@@ -15,7 +15,8 @@ use crate::lives;
 use crate::plan::{Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
-use crate::store::{Store, StoreError, classify};
+use crate::read_back::{self, COORDINATES};
+use crate::store::{Store, StoreError};
 use crate::surviving_end::Search;
 
 /// Rows behind what is known are looked for in so many offsets at a time, as long as there are any. The tables' index knows the offsets of all partitions
@@ -144,21 +145,13 @@ impl Questions<'_> {
     async fn newest_row(&self, log_epoch: u32, from: i64, to: i64) -> Result<Option<LastRow>, StoreError> {
         let mut newest = None;
         for table in self.tables {
-            let (rows, offset, timestamp_ms): (u64, i64, i64) = self
-                .store
-                .client
-                .query(&format!(
-                    "select count(), max(kafka_offset), toUnixTimestamp64Milli(argMax(kafka_timestamp, kafka_offset)) from {table} \
-                     where kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?"
-                ))
-                .bind(&*self.id.topic)
-                .bind(self.id.partition)
-                .bind(log_epoch)
-                .bind(from)
-                .bind(to)
+            let query = self.store.client.query(&format!(
+                "select count(), max(kafka_offset), toUnixTimestamp64Milli(argMax(kafka_timestamp, kafka_offset)) from {table} \
+                 where {COORDINATES}"
+            ));
+            let (rows, offset, timestamp_ms): (u64, i64, i64) = read_back::at(query, self.id, log_epoch, &(from..to))
                 .fetch_one()
-                .await
-                .map_err(classify)?;
+                .await?;
             newest = newest.max((rows > 0).then_some(LastRow { offset, timestamp_ms }));
         }
         Ok(newest)
@@ -283,5 +276,5 @@ pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<S
         .bind(&*id.topic)
         .fetch_one()
         .await
-        .map_err(classify)
+        .map_err(StoreError::from)
 }

@@ -9,7 +9,7 @@ use crate::intent::Intent;
 use crate::plan::{Begun, Gap, LedgerEnd};
 use crate::range::{PartitionId, Range, RecordMark};
 use crate::stage::Prepared;
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 
 /// Name of the table.
 pub const TABLE: &str = "batch_ledger";
@@ -31,7 +31,7 @@ pub enum Entry {
 }
 
 /// A row, as the table has it.
-#[derive(Debug, Clone, Row, Serialize)]
+#[derive(Debug, Clone, Default, Row, Serialize)]
 pub struct LedgerRow {
     stage: String,
     kafka_topic: String,
@@ -146,23 +146,7 @@ impl LedgerRow {
             start_offset: start,
             end_offset: end,
             entry: entry as i8,
-            records: 0,
-            rows: 0,
-            rejected: 0,
-            expired: 0,
-            late: 0,
-            ahead: 0,
-            pieces: 0,
-            hours: Vec::new(),
-            rules_version: 0,
-            watermark: 0,
-            closed_at: 0,
-            write_epoch: 0,
-            first_timestamp: 0,
-            last_timestamp: 0,
-            tail_timestamp: 0,
-            tail_hash: 0,
-            inserted_at: 0,
+            ..Self::default()
         }
     }
 }
@@ -196,8 +180,7 @@ pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Op
         .bind(&*id.topic)
         .bind(id.partition)
         .fetch_optional::<(u32, i64, i64)>()
-        .await
-        .map_err(classify)?;
+        .await?;
     Ok(newest.map(|(log_epoch, end, watermark_ms)| LedgerEnd {
         log_epoch,
         end,
@@ -226,17 +209,8 @@ pub async fn read_mark(
         .bind(id.partition)
         .bind(end_max)
         .fetch_optional::<(i64, i64, u64)>()
-        .await
-        .map_err(classify)?;
-    Ok(found.map(|(end, timestamp_ms, fingerprint)| {
-        (
-            end,
-            RecordMark {
-                timestamp_ms,
-                fingerprint,
-            },
-        )
-    }))
+        .await?;
+    Ok(found.map(|(end, timestamp_ms, fingerprint)| (end, RecordMark::from((timestamp_ms, fingerprint)))))
 }
 
 /// A batch behind `end` that was begun and is not known to be stored.
@@ -273,8 +247,7 @@ pub async fn read_begun(
         .bind(log_epoch)
         .bind(end)
         .fetch_optional::<Found>()
-        .await
-        .map_err(classify)?;
+        .await?;
     Ok(found.map(|found| Begun {
         start: found.start_offset,
         intent: Intent {

@@ -2,11 +2,11 @@
 //! delivery of batches to ClickHouse. A stage itself (`ingest`, `aggregate`) only says what it makes of a range of records.
 //!
 //! The way of a batch: `member` polls records into a [`range`], `partition` says what is to be committed and delivered next,
-//! `delivery` inserts what the [`stage`] made of it. When a partition is assigned, `facts` gathers what is known about it and
+//! `delivery` inserts what the [`stage`] made of it: its `blocks`, each by `inserts` until the outcome is known. When a partition is assigned, `facts` gathers what is known about it and
 //! `plan` decides where it goes on. See ARCHITECTURE.md, "Delivery".
 
 mod assignment;
-mod bisect;
+mod blocks;
 pub mod cleanup_policy;
 pub mod clock;
 pub mod completeness;

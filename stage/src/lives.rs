@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::plan::Life;
 use crate::range::PartitionId;
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ impl Lives {
              where stage != ? and log_epoch > 1 group by topic, kafka_partition, log_epoch \
              order by topic, kafka_partition, log_epoch desc limit 1 by topic, kafka_partition";
         let rows = store.client.query(query).bind(stage);
-        let rows = rows.fetch_all::<(String, i32, u32, i64)>().await.map_err(classify)?;
+        let rows = rows.fetch_all::<(String, i32, u32, i64)>().await?;
         let life =
             |(topic, partition, log_epoch, start)| (PartitionId::new(topic, partition), Life { log_epoch, start });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows.into_iter().map(life).collect();
@@ -60,6 +60,6 @@ pub async fn of_others(store: &Store, stage: &str, id: &PartitionId) -> Result<O
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition);
-    let life = life.fetch_optional::<(u32, i64)>().await.map_err(classify)?;
+    let life = life.fetch_optional::<(u32, i64)>().await?;
     Ok(life.map(|(log_epoch, start)| Life { log_epoch, start }))
 }

@@ -6,15 +6,17 @@
 use std::collections::HashSet;
 use std::ops;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
 use clickhouse::Row;
 use clickhouse::query::Query;
+use horolog_schemas::column;
 use serde::Deserialize;
 
 use crate::range::{PartitionId, Range};
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 
 /// The name of the column that every raw row has.
 const OFFSET: &str = "kafka_offset";
@@ -55,7 +57,7 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
             "select kafka_offset, count() as copies from {table} where {COORDINATES} group by kafka_offset"
         ));
         let query = at(query, &range.id, range.log_epoch, &(range.start..range.end));
-        let rows = query.fetch_all::<OffsetCount>().await.map_err(classify)?;
+        let rows = query.fetch_all::<OffsetCount>().await?;
         if rows.iter().any(|row| row.copies > 1) {
             stored.doubled.push(table);
         }
@@ -85,7 +87,10 @@ pub async fn hours(
     let query = store.client.query(&format!(
         "select {hour} as hour, uniqExact(kafka_offset) from {table} where {COORDINATES} group by hour order by hour"
     ));
-    at(query, id, log_epoch, &offsets).fetch_all().await.map_err(classify)
+    at(query, id, log_epoch, &offsets)
+        .fetch_all()
+        .await
+        .map_err(StoreError::from)
 }
 
 /// Distinct offsets of `offsets` that have rows in `table`.
@@ -99,14 +104,17 @@ pub async fn count(
     let query = store.client.query(&format!(
         "select uniqExact(kafka_offset) from {table} where {COORDINATES}"
     ));
-    at(query, id, log_epoch, &offsets).fetch_one().await.map_err(classify)
+    at(query, id, log_epoch, &offsets)
+        .fetch_one()
+        .await
+        .map_err(StoreError::from)
 }
 
 /// Of records of a partition in a life of its log, from an offset to before another: what [`at`] binds.
-const COORDINATES: &str =
+pub(crate) const COORDINATES: &str =
     "kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?";
 
-fn at(query: Query, id: &PartitionId, log_epoch: u32, offsets: &ops::Range<i64>) -> Query {
+pub(crate) fn at(query: Query, id: &PartitionId, log_epoch: u32, offsets: &ops::Range<i64>) -> Query {
     query
         .bind(&*id.topic)
         .bind(id.partition)
@@ -136,7 +144,7 @@ pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: 
     for _ in 0..2 + before.len() {
         query = at(query, &range.id, range.log_epoch, &(range.start..range.end));
     }
-    query.execute().await.map_err(classify)
+    query.execute().await.map_err(StoreError::from)
 }
 
 /// The rows of `piece` whose offsets are not stored; none where all are.
@@ -150,9 +158,7 @@ pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatc
     if keep.true_count() == 0 {
         return Ok(None);
     }
-    filter_record_batch(piece, &keep)
-        .map(Some)
-        .map_err(|error| StoreError::Fatal(error.to_string()))
+    filter_record_batch(piece, &keep).map(Some).map_err(bug)
 }
 
 /// The offsets of rows that deletion after `days` may take, or has taken, by now.
@@ -161,10 +167,10 @@ pub fn expired(pieces: &[RecordBatch], time_column: &str, days: u32, now_ms: i64
     let kept_from_us = (now_ms - (i64::from(days) - 1) * MS_A_DAY) * 1_000;
     let mut expired = HashSet::new();
     for piece in pieces {
-        let times = piece
-            .column_by_name(time_column)
-            .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-            .ok_or_else(|| StoreError::Fatal(format!("a block of raw rows has no time {time_column}")))?;
+        let times = column(piece, time_column, |times| {
+            times.as_primitive_opt::<TimestampMicrosecondType>()
+        });
+        let times = times.map_err(bug)?;
         let rows = offsets(piece)?.values().iter().zip(times.values());
         expired.extend(
             rows.filter(|&(_, &time)| time < kept_from_us)
@@ -176,8 +182,9 @@ pub fn expired(pieces: &[RecordBatch], time_column: &str, days: u32, now_ms: i64
 
 /// The offsets of a block of raw rows.
 pub fn offsets(piece: &RecordBatch) -> Result<&Int64Array, StoreError> {
-    piece
-        .column_by_name(OFFSET)
-        .and_then(|column| column.as_any().downcast_ref::<Int64Array>())
-        .ok_or_else(|| StoreError::Fatal(format!("a block of raw rows has no column {OFFSET} of 64 bits")))
+    column(piece, OFFSET, |offsets| offsets.as_primitive_opt()).map_err(bug)
+}
+
+fn bug(error: ArrowError) -> StoreError {
+    StoreError::Fatal(format!("a block of raw rows: {error}"))
 }

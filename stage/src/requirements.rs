@@ -12,7 +12,7 @@ use crate::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
 use crate::ledger;
 use crate::probe::Probe;
 use crate::run_options::{RunError, RunOptions};
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 
 /// The tables are as the settings say; gives the life of a lease by their constraints.
 pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
@@ -36,14 +36,14 @@ impl Store {
         let query =
             "select engine like 'Replicated%' from system.tables where database = currentDatabase() and name = ?";
         let replicated = self.client.query(query).bind(ledger::TABLE).fetch_one::<u8>().await;
-        Ok((replicated.map_err(classify)? != 0) == self.quorum)
+        Ok((replicated? != 0) == self.quorum)
     }
 
     /// Life of a lease by the tables' constraint, seconds.
     async fn lease_s(&self) -> Result<u64, StoreError> {
         let query = format!("select {LEASE_S} from system.tables where database = currentDatabase() and name = ?");
         let lease = self.client.query(&query).bind(ledger::TABLE).fetch_one::<u64>();
-        lease.await.map_err(classify)
+        lease.await.map_err(StoreError::from)
     }
 }
 

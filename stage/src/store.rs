@@ -104,7 +104,7 @@ impl Store {
     pub async fn catch_up(&self, tables: &[&str]) -> Result<(), StoreError> {
         for table in tables.iter().filter(|_| self.quorum) {
             let statement = format!("system sync replica {table} lightweight");
-            self.client.query(&statement).execute().await.map_err(classify)?;
+            self.client.query(&statement).execute().await?;
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Store {
     async fn stated(&self, table: &str, kept: &str) -> Result<Option<u32>, StoreError> {
         let query = format!("select {kept} from system.tables where database = currentDatabase() and name = ?");
         let kept = self.client.query(&query).bind(table).fetch_one::<u32>().await;
-        Ok(Some(kept.map_err(classify)?).filter(|&kept| kept > 0))
+        Ok(Some(kept?).filter(|&kept| kept > 0))
     }
 
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").
@@ -136,9 +136,9 @@ impl Store {
             .with_timeouts(Some(self.send_timeout), Some(self.insert_timeout));
         for start in (0..body.len()).step_by(SEND_CHUNK_BYTES) {
             let chunk = body.slice(start..body.len().min(start + SEND_CHUNK_BYTES));
-            insert.send(chunk).await.map_err(classify)?;
+            insert.send(chunk).await?;
         }
-        insert.end().await.map_err(classify)
+        insert.end().await.map_err(StoreError::from)
     }
 }
 
@@ -178,10 +178,10 @@ impl Store {
             .clone()
             .with_setting("insert_deduplication_token", token)
             .with_setting("log_comment", token);
-        let insert = client.insert::<T>(table).await.map_err(classify)?;
+        let insert = client.insert::<T>(table).await?;
         let mut insert = insert.with_timeouts(Some(self.send_timeout), Some(self.insert_timeout));
-        insert.write(row).await.map_err(classify)?;
-        insert.end().await.map_err(classify)
+        insert.write(row).await?;
+        insert.end().await.map_err(StoreError::from)
     }
 }
 
@@ -212,13 +212,15 @@ fn encode(rows: &RecordBatch, lease_ms: i64) -> Result<Vec<u8>, ArrowError> {
 }
 
 /// The class of a client's error.
-pub fn classify(error: ClientError) -> StoreError {
-    match &error {
-        ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned()),
-        ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
-            StoreError::Unknown(error.to_string())
+impl From<ClientError> for StoreError {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned()),
+            ClientError::Network(_) | ClientError::TimedOut | ClientError::Decompression(_) | ClientError::Other(_) => {
+                Self::Unknown(error.to_string())
+            }
+            _ => Self::Fatal(error.to_string()),
         }
-        _ => StoreError::Fatal(error.to_string()),
     }
 }
 
@@ -243,7 +245,7 @@ mod tests {
     use super::*;
 
     fn class(message: &str) -> &'static str {
-        match classify(ClientError::BadResponse(message.to_owned())) {
+        match StoreError::from(ClientError::BadResponse(message.to_owned())) {
             StoreError::Unknown(_) => "unknown",
             StoreError::Lease(_) => "lease",
             StoreError::Content(_) => "content",

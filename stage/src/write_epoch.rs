@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::store::{Store, StoreError, classify};
+use crate::store::{Store, StoreError};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ impl WriteEpoch {
     /// Reads it.
     pub async fn refresh(&self, store: &Store) -> Result<u32, StoreError> {
         let query = store.client.query("select toUInt32(2 * max(number)) from rebuilds");
-        let read = query.fetch_one::<u32>().await.map_err(classify)?;
+        let read = query.fetch_one::<u32>().await?;
         Ok(self.0.fetch_max(read, Ordering::AcqRel).max(read))
     }
 

@@ -109,6 +109,6 @@ pub enum ReplayError {
 
 impl From<clickhouse::error::Error> for ReplayError {
     fn from(error: clickhouse::error::Error) -> Self {
-        Self::Store(horolog_stage::store::classify(error))
+        Self::Store(error.into())
     }
 }

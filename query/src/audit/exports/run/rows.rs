@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 
 use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
+use horolog_schemas::column;
 use uuid::Uuid;
 
 use crate::audit::exports::job::Key;
@@ -81,25 +81,12 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Of a batch with the columns of an export.
     pub fn of(batch: &'a RecordBatch) -> Result<Self, ArrowError> {
-        let column = |name: &str| {
-            let missing = || ArrowError::SchemaError(format!("no column {name}"));
-            batch.column_by_name(name).ok_or_else(missing)
-        };
-        let other = |name: &str| ArrowError::SchemaError(format!("column {name} is of another type"));
         Ok(Self {
-            event_id: column("event_id")?.as_string_opt().ok_or_else(|| other("event_id"))?,
-            occurred_at: column("occurred_at")?
-                .as_primitive_opt::<TimestampMicrosecondType>()
-                .ok_or_else(|| other("occurred_at"))?,
-            log_epoch: column("log_epoch")?
-                .as_primitive_opt::<UInt32Type>()
-                .ok_or_else(|| other("log_epoch"))?,
-            partition: column("kafka_partition")?
-                .as_primitive_opt::<Int32Type>()
-                .ok_or_else(|| other("kafka_partition"))?,
-            offset: column("kafka_offset")?
-                .as_primitive_opt::<Int64Type>()
-                .ok_or_else(|| other("kafka_offset"))?,
+            event_id: column(batch, "event_id", |column| column.as_string_opt())?,
+            occurred_at: column(batch, "occurred_at", |column| column.as_primitive_opt())?,
+            log_epoch: column(batch, "log_epoch", |column| column.as_primitive_opt())?,
+            partition: column(batch, "kafka_partition", |column| column.as_primitive_opt())?,
+            offset: column(batch, "kafka_offset", |column| column.as_primitive_opt())?,
         })
     }
 
