@@ -61,6 +61,8 @@ pub struct Assignments {
     topics: Vec<Arc<str>>,
     held: HashMap<Slot, Held>,
     last_assignment: u64,
+    /// Since when the group has given this member nothing, not even an empty list.
+    outside_since: Option<Instant>,
     events: Receiver<Event>,
     /// Events that came while something else was waited for.
     deferred: VecDeque<Event>,
@@ -74,6 +76,7 @@ impl Assignments {
             topics,
             held: HashMap::new(),
             last_assignment: 0,
+            outside_since: Some(Instant::now()),
             events,
             deferred: VecDeque::new(),
             metrics,
@@ -94,6 +97,21 @@ impl Assignments {
             topic: self.topics[slot.0].clone(),
             partition: slot.1,
         }
+    }
+
+    /// The group has given this member its part, which may be none.
+    pub fn joined(&mut self) {
+        self.outside_since = None;
+    }
+
+    /// The group has taken partitions away; it gives a part again at the end of that rebalance, and if it was left for lost once it is back.
+    pub fn left(&mut self) {
+        self.outside_since.get_or_insert_with(Instant::now);
+    }
+
+    /// For how long this member has not had its part of the group.
+    pub fn outside_for(&self) -> Duration {
+        self.outside_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// A partition was assigned, or has to be looked at anew.

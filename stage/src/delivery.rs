@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use tokio::sync::Semaphore;
 
@@ -106,6 +106,7 @@ impl Delivery {
             lease: &lease,
             doubted: &AtomicBool::new(false),
             turn: &turn,
+            attempts: &AtomicI64::new(0),
         };
 
         let made = match self.store(&batch, &made, intent, how).await {

@@ -41,12 +41,9 @@ pub enum FactsError {
     /// What was begun is not to be repeated as it was, and what its writer sent may still land.
     #[error("who wrote before may still have a lease")]
     WriterMayLive,
-    /// Whether lost offsets were told to the ledger is not known: told again later they may be more, and overlap.
-    #[error("the gap may be in the ledger or not: {0}")]
-    GapUnknown(StoreError),
-    /// The ledger had nothing of the partition when its facts were gathered, and has now.
-    #[error("another owner has begun the partition meanwhile")]
-    Begun,
+    /// The group's commit or the ledger is not what it was when the facts were gathered.
+    #[error("another owner has gone on with the partition meanwhile")]
+    Changed,
     /// Nobody answered in time.
     #[error("no answer in time")]
     Timeout,
@@ -117,6 +114,15 @@ impl Questions<'_> {
         Ok((facts, partitions, asked_at))
     }
 
+    /// Whether the group's commit and the end of the ledger are what they were: who goes on with a partition changes one of them before anything else.
+    pub async fn are_unchanged(&self, facts: &Facts) -> Result<bool, FactsError> {
+        self.store.catch_up(&[ledger::TABLE]).await?;
+        let committed = self.ask(|probe, id| probe.committed(id)).await?;
+        let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
+        let end = |ledger: LedgerEnd| (ledger.log_epoch, ledger.end);
+        Ok(committed == facts.committed && ledger.map(end) == facts.ledger.map(end))
+    }
+
     /// The newest row of this life of the log from where the group's commit or the ledger ends.
     async fn last_row(
         &self,
@@ -131,7 +137,7 @@ impl Questions<'_> {
             return Ok(self.newest_row(log_epoch, from, log.end).await?);
         };
         let mut newest = None;
-        for start in BTreeSet::from([ledger_end, committed.unwrap_or(ledger_end)]) {
+        for start in unknown_from(ledger_end, committed) {
             let mut from = start;
             while let Some(row) = self.newest_row(log_epoch, from, from.saturating_add(WINDOW)).await? {
                 from = row.offset + 1;
@@ -259,6 +265,13 @@ pub struct Stated {
     pub partitions: i32,
 }
 
+/// From where rows may be that nothing is known of: behind the ledger, and behind a commit that is further. One that an operator set back is not: all rows between
+/// it and the ledger's end are known.
+fn unknown_from(ledger_end: i64, committed: Option<i64>) -> BTreeSet<i64> {
+    let committed = committed.filter(|&committed| committed > ledger_end);
+    [Some(ledger_end), committed].into_iter().flatten().collect()
+}
+
 /// Reads what was stated.
 pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
     store
@@ -277,4 +290,18 @@ pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<S
         .fetch_one()
         .await
         .map_err(StoreError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_looked_for_behind_what_is_known_and_not_behind_a_commit_that_was_set_back() {
+        let from = |committed| unknown_from(1_000, committed).into_iter().collect::<Vec<_>>();
+        assert_eq!(from(None), [1_000]);
+        assert_eq!(from(Some(0)), [1_000]);
+        assert_eq!(from(Some(1_000)), [1_000]);
+        assert_eq!(from(Some(1_500)), [1_000, 1_500]);
+    }
 }

@@ -64,6 +64,7 @@ impl Group {
         if let Err(error) = consumer.incremental_assign(&TopicPartitionList::new()) {
             tracing::error!(%error, "cannot acknowledge an assignment");
         }
+        self.assignments().joined();
         for slot in self.slots(list) {
             self.resolve(slot);
         }
@@ -73,6 +74,7 @@ impl Group {
         let slots = self.slots(list);
         let lost = consumer.assignment_lost();
         tracing::info!(partitions = slots.len(), lost, "partitions revoked");
+        self.assignments().left();
         if !lost {
             let commits = {
                 let mut assignments = self.assignments();

@@ -3,7 +3,7 @@
 //! Never gives up on what may pass, never goes on without a lease, never changes the token.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use crate::turn::Turn;
 
 /// How long one attempt may take in all, beyond the time-outs of its parts: a server that accepts and never answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(180);
+/// So many attempts of a batch follow one another a millisecond apart.
+const ATTEMPTS_APART: i64 = 1_000;
 /// How often a stale lease is looked at again.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -34,12 +36,21 @@ pub struct Batch<'a> {
     pub doubted: &'a AtomicBool,
     /// Its turn, which it leaves to others while it waits.
     pub turn: &'a Turn,
+    /// How often anything of it was tried.
+    pub attempts: &'a AtomicI64,
 }
 
 impl Batch<'_> {
     /// Whether the outcome of any attempt was unknown.
     pub fn is_doubted(&self) -> bool {
         self.doubted.load(Ordering::Relaxed)
+    }
+
+    /// The `inserted_at` of the next attempt, ms since 1970: one that no attempt of the last thousand had, so that copies of a row can be told apart if the
+    /// server should have forgotten the token; never a second older, or attempts without an end would be older than any lease.
+    fn next_inserted_at(&self) -> i64 {
+        let attempt = 1 + self.attempts.fetch_add(1, Ordering::Relaxed) % ATTEMPTS_APART;
+        self.lease.confirmed_ms() - attempt
     }
 }
 
@@ -86,10 +97,6 @@ pub struct Inserts {
     /// By the tokens of batches: those of one topic may be refused while those of another are taken.
     refused: Mutex<HashMap<String, Refused>>,
 }
-
-/// Attempts are a millisecond apart from one another, so that copies of a row can be told apart if the server should have forgotten the token; not
-/// without an end, or the last ones would be older than any lease.
-const ATTEMPTS_APART: i64 = 1_000;
 
 /// The attempts of a batch fail.
 struct Refused {
@@ -139,10 +146,8 @@ impl Inserts {
     /// Inserts rows under a token.
     pub async fn insert(&self, batch: &Batch<'_>, table: &str, rows: &RecordBatch, token: &str) -> Result<(), Failed> {
         let begun = Instant::now();
-        let mut attempt = 0;
         let done = self.attempts(batch, || {
-            attempt += 1;
-            let lease_ms = batch.lease.confirmed_ms() - attempt % ATTEMPTS_APART;
+            let lease_ms = batch.next_inserted_at();
             async move { self.store.insert(table, rows, token, lease_ms).await }
         });
         done.await?;
@@ -158,10 +163,8 @@ impl Inserts {
 
     /// Inserts a row of the ledger. Copies of it replace one another, so that no attempt needs the server's memory of another's token.
     pub async fn insert_ledger_row(&self, batch: &Batch<'_>, mut row: LedgerRow) -> Result<(), DeliveryError> {
-        let mut attempt = 0;
         self.patiently(batch, || {
-            attempt += 1;
-            row.inserted_at = batch.lease.confirmed_ms() - attempt % ATTEMPTS_APART;
+            row.inserted_at = batch.next_inserted_at();
             let row = row.clone();
             async move { self.store.insert_row(ledger::TABLE, &row, &row.token()).await }
         })

@@ -119,6 +119,11 @@ impl LedgerRow {
         }
     }
 
+    /// Whether it tells of lost offsets.
+    pub fn is_gap(&self) -> bool {
+        self.entry == Entry::Gap as i8
+    }
+
     /// What makes this writing of it different from any other.
     pub fn token(&self) -> String {
         let Self {

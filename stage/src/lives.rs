@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::plan::Life;
 use crate::range::PartitionId;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, answered};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ impl Lives {
     /// Reads them from time to time, for as long as it is polled.
     pub async fn follow(self, store: Store, stage: &'static str) {
         loop {
-            if let Err(error) = self.refresh(&store, stage).await {
+            if let Err(error) = answered(self.refresh(&store, stage)).await {
                 tracing::debug!(%error, "cannot read the lives of logs");
             }
             tokio::time::sleep(INTERVAL).await;

@@ -37,9 +37,9 @@ pub struct Probe {
     uncommitted: BaseConsumer<Connection>,
     group: String,
     config: ClientConfig,
-    /// Reads one record at a time. One that failed is not used again: librdkafka goes on asking for the leader epoch of a topic that was deleted, and gets
-    /// nothing of the one that has its name now.
-    reader: Mutex<Option<BaseConsumer<Connection>>>,
+    /// Each reads one record at a time; as many as are asked at a time. One that failed is not used again: librdkafka goes on asking for the leader epoch of a
+    /// topic that was deleted, and gets nothing of the one that has its name now.
+    readers: Mutex<Vec<BaseConsumer<Connection>>>,
 }
 
 /// What the log of a partition is right now.
@@ -75,7 +75,7 @@ impl Probe {
             uncommitted: uncommitted.create_with_context(Connection::default())?,
             group: group.to_owned(),
             config,
-            reader: Mutex::default(),
+            readers: Mutex::default(),
         })
     }
 
@@ -158,13 +158,14 @@ impl Probe {
     }
 
     fn first_from(&self, id: &PartitionId, offset: i64) -> Result<Option<Found>, ProbeError> {
-        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let reader = match kept.take() {
+        let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = readers().pop();
+        let reader = match kept {
             Some(reader) => reader,
             None => self.config.create_with_context(Connection::default())?,
         };
         let found = first_of(&reader, id, offset)?;
-        *kept = Some(reader);
+        readers().push(reader);
         Ok(found)
     }
 }

@@ -12,7 +12,7 @@ use crate::facts::{FactsError, Questions, Stated, stated};
 use crate::incident::{Incident, Reason};
 use crate::ledger::{self, LedgerRow, StoredInGap};
 use crate::metrics::{Metrics, TopicLabel};
-use crate::plan::{Beginning, Gap, Plan, decide};
+use crate::plan::{Beginning, Facts, Gap, Plan, decide};
 use crate::probe::Probe;
 use crate::range::PartitionId;
 use crate::read_back;
@@ -57,6 +57,8 @@ struct Patience {
     counted: Option<KnownLost>,
     /// Up to where their incident is written.
     told: Option<KnownLost>,
+    /// The row of a gap was sent to the ledger, and whether it is there is not known: told again at once the gap may be longer, and overlap.
+    gap_is_unknown: bool,
 }
 
 /// Life of the log and offset up to which it is known that offsets are lost.
@@ -104,9 +106,9 @@ impl Resolver {
                     patience.leases_are_over = true;
                 }
                 Err(error) => {
-                    let wait = match error {
-                        FactsError::GapUnknown(_) => self.writing_life,
-                        _ => backoff.next_wait(),
+                    let wait = match std::mem::take(&mut patience.gap_is_unknown) {
+                        true => self.writing_life,
+                        false => backoff.next_wait(),
                     };
                     tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
                         "cannot find out where the partition goes on, repeating");
@@ -118,8 +120,6 @@ impl Resolver {
     }
 
     async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {
-        // What is written down below is true of this moment: whoever slept since then is refused by the table.
-        let asked_ms = now_ms();
         let questions = Questions {
             probe: &self.probe,
             store: &self.store,
@@ -150,20 +150,31 @@ impl Resolver {
         if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
             stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms);
         }
+        let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {
-            self.write_left_behind(id, facts.known_epoch(), gap, asked_ms).await?;
+            let stored = self.stored_in_gap(id, facts.known_epoch(), gap, facts.rows_end).await?;
+            rows.push(LedgerRow::gap(self.stage.name(), id, facts.known_epoch(), gap, stored));
         }
-        if let Some(beginning) = plan.beginning {
-            let row = LedgerRow::epoch(self.stage.name(), id, plan.log_epoch, plan.start, stated.watermark_ms);
-            let true_at_ms = match beginning {
-                Beginning::First => self.unbegun_ms(id).await?,
-                Beginning::NewLife | Beginning::TakenOver => asked_ms,
-            };
-            self.write(row, true_at_ms).await?;
+        if plan.beginning.is_some() {
+            let watermark_ms = stated.watermark_ms;
+            rows.push(LedgerRow::epoch(
+                self.stage.name(),
+                id,
+                plan.log_epoch,
+                plan.start,
+                watermark_ms,
+            ));
         }
         if let Some(gap) = plan.gap {
-            self.tell_gap(id, &plan, gap, asked_ms, patience).await?;
+            let stored = self.stored_in_gap(id, plan.log_epoch, gap, facts.rows_end).await?;
+            self.tell_gap(id, plan.log_epoch, gap, &stored, patience).await;
+            // Where it is part of a range that is repeated, the row of that range is the ledger's.
+            if !plan.repeats_a_part() {
+                rows.push(LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored));
+            }
         }
+        self.write(&questions, &facts, rows, &mut patience.gap_is_unknown)
+            .await?;
         self.tell_incidents(id, &plan, &stated, partitions).await;
         let write_epoch = match self.stage.has_epochs() {
             true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
@@ -178,14 +189,31 @@ impl Resolver {
         })
     }
 
-    /// A time at which the ledger still had nothing of the partition. To find that no table has anything of it may have taken longer than a lease.
-    async fn unbegun_ms(&self, id: &PartitionId) -> Result<i64, FactsError> {
-        let asked_ms = now_ms();
-        self.store.catch_up(&[ledger::TABLE]).await?;
-        match ledger::read_end(&self.store, self.stage.name(), id).await? {
-            None => Ok(asked_ms),
-            Some(_) => Err(FactsError::Begun),
+    /// Writes rows down as true of a moment at which nobody had gone on with the partition: whoever sleeps after it is refused by the table. To find out
+    /// what they say may have taken longer than a lease.
+    async fn write(
+        &self,
+        questions: &Questions<'_>,
+        facts: &Facts,
+        rows: Vec<LedgerRow>,
+        gap_is_unknown: &mut bool,
+    ) -> Result<(), FactsError> {
+        if rows.is_empty() {
+            return Ok(());
         }
+        let asked_ms = now_ms();
+        if !questions.are_unchanged(facts).await? {
+            return Err(FactsError::Changed);
+        }
+        // Such rows replace themselves when they are written again, so they need no lease of a batch.
+        for mut row in rows {
+            row.inserted_at = asked_ms;
+            *gap_is_unknown = row.is_gap();
+            let written = self.store.insert_row(ledger::TABLE, &row, &row.token()).await;
+            *gap_is_unknown &= matches!(written, Err(StoreError::Unknown(_)));
+            written?;
+        }
+        Ok(())
     }
 
     /// What the assignment shows to have changed in the log.
@@ -217,32 +245,25 @@ impl Resolver {
         }
     }
 
-    /// Offsets that are lost, and how many of them had been stored before they were. Where they are part of a range that is
-    /// repeated, the row of that range is the ledger's.
+    /// Counts offsets that are lost, and tells how many of them had been stored before they were.
     async fn tell_gap(
         &self,
         id: &PartitionId,
-        plan: &Plan,
+        log_epoch: u32,
         gap: Gap,
-        asked_ms: i64,
+        stored: &StoredInGap,
         patience: &mut Patience,
-    ) -> Result<(), FactsError> {
-        let stored = self.stored_in_gap(id, plan.log_epoch, gap).await?;
-        let all_of_it = Some((plan.log_epoch, gap.end));
+    ) {
+        let all_of_it = Some((log_epoch, gap.end));
         self.metrics
             .lost_offsets
             .get_or_create(&TopicLabel::of(&id.topic))
-            .inc_by(beyond(patience.counted, plan.log_epoch, gap));
+            .inc_by(beyond(patience.counted, log_epoch, gap));
         patience.counted = all_of_it;
-        let is_untold = beyond(patience.told, plan.log_epoch, gap) > 0;
-        if is_untold && self.tell_lost(id, plan.log_epoch, gap, &stored).await {
+        let is_untold = beyond(patience.told, log_epoch, gap) > 0;
+        if is_untold && self.tell_lost(id, log_epoch, gap, stored).await {
             patience.told = all_of_it;
         }
-        if plan.repeats_a_part() {
-            return Ok(());
-        }
-        let row = LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored);
-        self.write(row, asked_ms).await.map_err(FactsError::GapUnknown)
     }
 
     async fn tell_lost(&self, id: &PartitionId, log_epoch: u32, gap: Gap, stored: &StoredInGap) -> bool {
@@ -258,35 +279,26 @@ impl Resolver {
         incident.of_offsets(gap.end, lost).tell(&self.store).await
     }
 
-    /// Tells the ledger what the life of the log before may have stored behind its end.
-    async fn write_left_behind(
+    /// What is stored of a gap. Behind `rows_end` nothing is, which the tables take long to find: their index knows the offsets of all partitions together.
+    async fn stored_in_gap(
         &self,
         id: &PartitionId,
         log_epoch: u32,
         gap: Gap,
-        asked_ms: i64,
-    ) -> Result<(), FactsError> {
-        let stored = self.stored_in_gap(id, log_epoch, gap).await?;
-        let row = LedgerRow::gap(self.stage.name(), id, log_epoch, gap, stored);
-        Ok(self.write(row, asked_ms).await?)
-    }
-
-    async fn stored_in_gap(&self, id: &PartitionId, log_epoch: u32, gap: Gap) -> Result<StoredInGap, FactsError> {
+        rows_end: Option<i64>,
+    ) -> Result<StoredInGap, FactsError> {
+        let offsets = gap.start..rows_end.unwrap_or(gap.start).min(gap.end);
+        if offsets.is_empty() {
+            return Ok(StoredInGap::default());
+        }
         let tables = self.stage.tables_by_offset(&id.topic);
         let (Some(column), [table, rejected]) = (self.stage.time_column(&id.topic), &tables[..]) else {
             return Ok(StoredInGap::default());
         };
-        let offsets = gap.start..gap.end;
         Ok(StoredInGap {
             hours: read_back::hours(&self.store, table, column, id, log_epoch, offsets.clone()).await?,
             rejected: read_back::count(&self.store, rejected, id, log_epoch, offsets).await?,
         })
-    }
-
-    /// Such rows replace themselves when they are written again, so they need no lease of a batch.
-    async fn write(&self, mut row: LedgerRow, asked_ms: i64) -> Result<(), StoreError> {
-        row.inserted_at = asked_ms;
-        self.store.insert_row(ledger::TABLE, &row, &row.token()).await
     }
 }
 

@@ -48,6 +48,15 @@ impl StoreError {
     }
 }
 
+/// How long a question that is asked again and again is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a question brings, unless nothing comes back: of a server that is gone without a word the system tells only minutes later.
+pub async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, question).await;
+    answer.unwrap_or_else(|_| Err(StoreError::no_answer()))
+}
+
 /// The database.
 #[derive(Clone)]
 pub struct Store {
@@ -121,8 +130,9 @@ impl Store {
 
     async fn stated(&self, table: &str, kept: &str) -> Result<Option<u32>, StoreError> {
         let query = format!("select {kept} from system.tables where database = currentDatabase() and name = ?");
-        let kept = self.client.query(&query).bind(table).fetch_one::<u32>().await;
-        Ok(Some(kept?).filter(|&kept| kept > 0))
+        let kept = self.client.query(&query).bind(table).fetch_optional::<u32>().await?;
+        let kept = kept.ok_or_else(|| StoreError::Unknown(format!("the table {table} is away")))?;
+        Ok(Some(kept).filter(|&kept| kept > 0))
     }
 
     /// Inserts `rows` under `token`. `lease_ms` becomes `inserted_at` of every row (see ARCHITECTURE.md, "The lease").

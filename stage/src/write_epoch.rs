@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, answered};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ impl WriteEpoch {
     /// Reads it from time to time, for as long as it is polled.
     pub async fn follow(self, store: Store) {
         loop {
-            if let Err(error) = self.refresh(&store).await {
+            if let Err(error) = answered(self.refresh(&store)).await {
                 tracing::debug!(%error, "cannot read the rebuilds");
             }
             tokio::time::sleep(INTERVAL).await;

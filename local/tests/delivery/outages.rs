@@ -63,10 +63,20 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     bed.start_engine();
     flow.wait_until_stored();
     bed.kill_broker();
-    std::thread::sleep(Duration::from_secs(2)); // the outage
+    for stage in &stages {
+        wait_until(STORED_DEADLINE, "the stage says that kafka is away", || {
+            let (status, said) = bed.get(&format!("{}/readyz", stage.http()));
+            status == 503 && said.starts_with("not in the consumer group for ")
+        });
+    }
     bed.start_broker();
     flow.produce(1_000);
     flow.wait_until_stored();
+    for stage in &stages {
+        wait_until(STORED_DEADLINE, "the stage is ready again", || {
+            bed.get(&format!("{}/readyz", stage.http())).0 == 200
+        });
+    }
     // So is a table that is away: they say so, and go on by themselves when it is back.
     let rename = |from: &str, to: &str| {
         for table in ["metrics", "metrics_hourly"] {

@@ -10,6 +10,8 @@ use crate::incident::{Incident, Reason};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
+/// So long a rebalance may take before somebody should know: Kafka may be away, or refuse this member.
+const OUTSIDE_MAX: Duration = Duration::from_secs(30);
 /// A clock is slewed by less, and only ever stepped back by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;
 
@@ -51,7 +53,7 @@ impl Member {
             .spawn(async move { incident.tell(delivery.inserts.store()).await });
     }
 
-    /// Ready as long as no partition is stopped and batches are taken.
+    /// Ready as long as it is in its group, no partition is stopped and batches are taken.
     fn tell_health(&self) {
         match self.trouble() {
             Some(trouble) => self.health.not_ready(&trouble),
@@ -70,6 +72,7 @@ impl Member {
         let resolving = assignments.resolving_for(Duration::ZERO);
         self.metrics.resolving_partitions.set(resolving as i64);
         let waiting = assignments.resolving_for(self.options.resolving_max);
+        let outside = assignments.outside_for();
         let stuck = self
             .stuck
             .hopeless()
@@ -79,6 +82,12 @@ impl Member {
         if stopped > 0 {
             return Some(format!(
                 "{stopped} partitions are stopped by errors: see the log, mend the cause, then restart this process"
+            ));
+        }
+        if outside >= OUTSIDE_MAX {
+            return Some(format!(
+                "not in the consumer group for {} s: kafka is away, or does not let this member in: see the log",
+                outside.as_secs()
             ));
         }
         if waiting > 0 {

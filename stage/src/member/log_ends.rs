@@ -88,6 +88,7 @@ impl Member {
             self.stuck.has_come_to(slot, next, log_end.end);
             if next == log_end.next_offset && log_end.has_nothing {
                 partition.has_all();
+                self.stuck.forget(slot);
             }
         }
         match finding {

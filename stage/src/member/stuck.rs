@@ -47,6 +47,11 @@ impl Stuck {
         self.0.retain(|&other, found| other != slot || is_stuck(found));
     }
 
+    /// The partition has all that its log has.
+    pub fn forget(&mut self, slot: Slot) {
+        self.0.remove(&slot);
+    }
+
     /// The same for a new client.
     pub fn with_another_client(mut self) -> Self {
         for found in self.0.values_mut() {
@@ -101,5 +106,10 @@ mod tests {
         assert_eq!(stuck.hopeless().next(), None);
         assert!(!stuck.note(SLOT, 9));
         assert!(stuck.note(SLOT, 9), "the new client has an offset of its own");
+        stuck.note(OTHER, 1);
+        let mut stuck = stuck.with_another_client();
+        stuck.note(OTHER, 1);
+        stuck.forget(OTHER);
+        assert_eq!(stuck.hopeless().next(), None, "behind it were markers alone");
     }
 }
