@@ -60,6 +60,16 @@ impl Role {
             _ => return None,
         })
     }
+
+    /// What a column says of all samples of its line in a file with many series. One of numbers may be a series itself: `user` is
+    /// also a share of a processor's time, and a service.
+    pub fn of_line(cell: &str, content: Content) -> Option<Self> {
+        Self::of(cell).filter(|role| match role {
+            Self::Tenant | Self::Environment => true,
+            Self::Plugin | Self::User | Self::Team => content == Content::Text || bare(cell).ends_with("id"),
+            Self::Metric | Self::Type | Self::Service | Self::Unit => false,
+        })
+    }
 }
 
 /// What stands in a column in the first lines; one number makes it a column of numbers.

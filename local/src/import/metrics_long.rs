@@ -151,7 +151,7 @@ impl MetricsLong {
 }
 
 /// Whether a flag says it for all lines.
-fn is_said(role: Role, mapping: &Mapping) -> bool {
+pub(super) fn is_said(role: Role, mapping: &Mapping) -> bool {
     match role {
         Role::Metric => mapping.metric.is_some(),
         Role::Service => mapping.service.is_some(),
@@ -162,12 +162,19 @@ fn is_said(role: Role, mapping: &Mapping) -> bool {
 }
 
 fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
-    let field = match role {
-        Role::Type => {
-            let known = ImportedType::read(text);
-            sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
-            return Ok(());
-        }
+    if let Some(field) = text_field(sample, role) {
+        text.clone_into(field);
+        return Ok(());
+    }
+    let known = ImportedType::read(text);
+    sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
+    Ok(())
+}
+
+/// The field that a role says; that of the type is no text.
+pub(super) fn text_field(sample: &mut MetricSample, role: Role) -> Option<&mut String> {
+    Some(match role {
+        Role::Type => return None,
         Role::Metric => &mut sample.metric_name,
         Role::Service => &mut sample.service_id,
         Role::Unit => &mut sample.unit,
@@ -176,9 +183,7 @@ fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
         Role::Plugin => &mut sample.plugin_id,
         Role::User => &mut sample.user_id,
         Role::Team => &mut sample.team_id,
-    };
-    text.clone_into(field);
-    Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod source;
 #[cfg(test)]
 mod testing;
 mod timestamp;
+mod wide_columns;
 mod windows_events;
 
 pub use options::ImportOptions;
