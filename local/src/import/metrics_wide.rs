@@ -4,11 +4,12 @@
 //! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
 //! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column that is named
 //! like a field (`tenant`, `environment`, …) fills that field in all samples of its line, and one with text
-//! and not a single number in the first lines is a label of theirs. An empty cell is no observation.
+//! and not a single number in the first lines is a label of theirs. A cell that is empty, or says that
+//! there is no value (`N/A`, `NULL`, …), is no observation.
 
 use horolog_schemas::MetricSample;
 
-use super::fields::Fields;
+use super::fields::{Fields, is_absent};
 use super::header::{Header, HeaderError, Role};
 use super::mapping::{Columns, Mapping, SourceName};
 use super::metrics_long::is_said;
@@ -184,7 +185,7 @@ impl Series {
     }
 
     fn read(&mut self, cell: &str, time: i64) -> Result<(), Skip> {
-        if cell.is_empty() {
+        if is_absent(cell) {
             return Err(Skip::EmptyCell);
         }
         let not_a_number = |_| Skip::Number {
@@ -272,6 +273,14 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
         let hosts: Vec<_> = output.metrics.iter().map(|sample| sample.labels.get("host")).collect();
         assert_eq!(hosts, [Some(&"a".to_owned()), Some(&"a".to_owned()), None, None]);
         assert_eq!(output.skips, [], "a column without a name is no series and no label");
+    }
+
+    #[test]
+    fn a_cell_that_says_that_there_is_no_value_is_as_an_empty_one() {
+        let output = read("time,pod,cpu,io\n1,p,1,N/A\n2,p,NULL,3\n", &mapping(&[]));
+        let values: Vec<f64> = output.metrics.iter().map(|s| s.value).collect();
+        assert_eq!(values, [1.0, 3.0]);
+        assert_eq!(output.skips, [Skip::EmptyCell, Skip::EmptyCell]);
     }
 
     #[test]

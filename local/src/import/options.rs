@@ -23,7 +23,8 @@ line is skipped, and told. A file with two columns of one name is refused.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
---columns. A column tenant, environment, plugin, user or team fills that field, and other columns of text become labels.
+--columns. A cell that is empty, N/A, NULL or the like is no sample. A column tenant, environment, plugin, user or team fills that \
+field, and other columns of text become labels.
 
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
 skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \

@@ -102,6 +102,11 @@ mod tests {
     }
 
     #[test]
+    fn a_column_without_a_value_in_the_first_lines_is_a_series_that_begins_later() {
+        assert_eq!(columns("time,cpu,io,net", "1,2,N/A,", None).series, [1, 2, 3]);
+    }
+
+    #[test]
     fn the_second_of_two_columns_with_one_meaning_is_a_label() {
         let found = columns("time,tenant,tenant_id,cpu", "1,8,9,2", None);
         assert_eq!((found.fields, found.labels), (vec![(1, Role::Tenant)], vec![2]));
