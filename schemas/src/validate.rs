@@ -2,6 +2,7 @@
 //!
 //! In: columns and the Kafka timestamps of their rows. Out: the rows that break a rule, each with the first rule it
 //! breaks, in row order. A pure function: no clock, no look-up; the same batch is judged alike whenever it is replayed.
+//! A producer can ask the same of one record before it sends it ([`MetricSample::broken_rule`], [`AuditEvent::broken_rule`]).
 //! The rules also keep out what ClickHouse would alter without a word, such as times that its types cannot hold.
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,8 +14,8 @@ use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use crate::Kind;
 use crate::reject::{Fault, Reason};
+use crate::{AuditEvent, Kind, MetricSample};
 
 /// Version of the validation rules; part of the intent of a batch, stored with every rejected record.
 pub const RULES_VERSION: u32 = 1;
@@ -67,6 +68,40 @@ pub(crate) fn validate(kind: Kind, columns: &RecordBatch, timestamps_ms: &[i64])
     Ok(faults)
 }
 
+impl MetricSample {
+    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
+        first_broken([
+            time("time", self.time, timestamp_ms).map(|fault| fault.reason),
+            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
+            not_empty(&self.metric_name).is_err().then_some(Reason::EmptyMetricName),
+            (!self.value.is_finite()).then_some(Reason::ValueNotFinite),
+        ])
+    }
+}
+
+impl AuditEvent {
+    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
+        first_broken([
+            time("occurred_at", self.occurred_at, timestamp_ms).map(|fault| fault.reason),
+            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
+            not_empty(&self.action).is_err().then_some(Reason::EmptyAction),
+            uuid(&self.event_id).is_err().then_some(Reason::EventIdNotUuid),
+            empty_or_json(&self.old_value)
+                .is_err()
+                .then_some(Reason::OldValueNotJson),
+            empty_or_json(&self.new_value)
+                .is_err()
+                .then_some(Reason::NewValueNotJson),
+        ])
+    }
+}
+
+fn first_broken<const RULES: usize>(broken: [Option<Reason>; RULES]) -> Option<Reason> {
+    broken.into_iter().flatten().next()
+}
+
 /// The column of that name and type.
 pub(crate) fn column<'a, T>(
     columns: &'a RecordBatch,
@@ -85,25 +120,34 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
         array.as_primitive_opt::<TimestampMicrosecondType>()
     })?;
     for (row, (&time_us, &timestamp_ms)) in times.values().iter().zip(timestamps_ms).enumerate() {
-        if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
-            let detail = format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099");
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::KafkaTimestampOutOfRange, detail));
-        } else if time_us < TIME_MIN_US {
-            let detail = format!("{name} is {}, before 2000-01-01", in_words(time_us));
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::TimeTooEarly, detail));
-        } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
-            let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
-            let detail = format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}");
-            faults
-                .entry(row)
-                .or_insert_with(|| Fault::new(Reason::TimeInFuture, detail));
+        if let Some(fault) = time(name, time_us, timestamp_ms) {
+            faults.entry(row).or_insert(fault);
         }
     }
     Ok(())
+}
+
+fn time(name: &str, time_us: i64, timestamp_ms: i64) -> Option<Fault> {
+    let (reason, detail) = if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
+        (
+            Reason::KafkaTimestampOutOfRange,
+            format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099"),
+        )
+    } else if time_us < TIME_MIN_US {
+        (
+            Reason::TimeTooEarly,
+            format!("{name} is {}, before 2000-01-01", in_words(time_us)),
+        )
+    } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
+        let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
+        (
+            Reason::TimeInFuture,
+            format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}"),
+        )
+    } else {
+        return None;
+    };
+    Some(Fault::new(reason, detail))
 }
 
 fn in_words(time_us: i64) -> String {

@@ -29,8 +29,8 @@ field, and other columns of text become labels.
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
 skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \
 did not take a record. What the pipeline then refuses (NaN, a time before 2000 or more than a day ahead, …) goes to the table \
-rejected_records. Metrics are not recognised when they are imported again: they count twice. Audit events are, by their ids; one \
-without an id gets one made of its contents.")]
+rejected_records, and is told. Metrics are not recognised when they are imported again: they count twice. Audit events are, by \
+their ids; one whose id is missing or no UUID gets one made of its contents, and keeps its own as metadata event_id.")]
 pub struct ImportOptions {
     /// Files to import, in this order.
     #[arg(required = true, value_name = "FILE")]
