@@ -15,6 +15,7 @@ use crate::process::{Identity, Signal};
 
 use super::flow::{Flow, Gauge, TOPICS, complete_through};
 use super::folder::DataFolder;
+use super::http::http_client;
 use super::log_files;
 use super::part::{Part, Readiness};
 use super::ports::Ports;
@@ -66,7 +67,8 @@ pub fn check(folder: &DataFolder, ports: &Ports) -> anyhow::Result<()> {
 async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
     let stop = StopRequest::listen().context("cannot listen for signals")?;
     let state = initial_state(layout)?;
-    let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), state);
+    let http = http_client().context("cannot make an HTTP client")?;
+    let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), http.clone(), state);
     let has_admin = layout.folder.key(ADMIN_KEY).is_some();
     let started = start_all(&mut supervisor, layout, sample, &stop).await;
     match started {
@@ -81,7 +83,7 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
                     eprintln!("{}", first_admin(&key));
                 }
             }
-            attend(&mut supervisor, layout, watch, &stop).await;
+            attend(&mut supervisor, layout, http, watch, &stop).await;
         }
         Err(error) if stop.is_requested() => say(&error.to_string()),
         Err(error) => {
@@ -126,8 +128,7 @@ async fn start_all(
 }
 
 /// Keeps the stack running until somebody asks to stop, printing what flows.
-async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop: &StopRequest) {
-    let http = reqwest::Client::new();
+async fn attend(supervisor: &mut Supervisor, layout: &Layout, http: reqwest::Client, watch: bool, stop: &StopRequest) {
     let (bootstrap, query) = (layout.broker().bootstrap(), layout.query_url());
     let key = layout.folder.key(READING_KEY).unwrap_or_default();
     let flows = watch.then(|| tokio::spawn(print_flows(bootstrap, query, key, http)));
