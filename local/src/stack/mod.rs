@@ -20,7 +20,7 @@ mod supervisor;
 pub use folder::{DataFolder, FolderError, FolderLock};
 pub use http::http_client;
 pub use ports::{PortError, Ports};
-pub use run::{ADMIN_KEY, READING_KEY, check, run};
+pub use run::{ADMIN_KEY, PARTS_STOP, READING_KEY, check, run};
 pub use services::Layout;
 pub use state::{ClickHouseAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, QueryAddress, StackState};
 pub use supervisor::StartError;

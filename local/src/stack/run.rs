@@ -41,6 +41,16 @@ pub const READING_KEY: &str = "demo-analyst";
 const SAMPLE_HISTORY_HOURS: &str = "24";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the sample stream may take to stop, each of the stages, and broker and store.
+const SAMPLE_STOP: Duration = Duration::from_secs(10);
+/// Longer than the stages' own deadline for draining what is in flight.
+const STAGE_STOP: Duration = Duration::from_secs(40);
+const STORE_STOP: Duration = Duration::from_secs(30);
+const STAGES: u32 = 3;
+/// How long all of them may take together, since they stop one after the other.
+pub const PARTS_STOP: Duration = SAMPLE_STOP
+    .saturating_add(STAGE_STOP.saturating_mul(STAGES))
+    .saturating_add(STORE_STOP.saturating_mul(2));
 /// How long topics may take to be there once the broker answers.
 const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long what a killed stack left behind may take to be gone.
@@ -116,7 +126,7 @@ async fn start_all(
     supervisor.complete(&migrations(layout), stop).await?;
     supervisor.complete(&keys(layout), stop).await?;
     say("starting ingest, aggregate and query");
-    supervisor.start(stages(layout), stop).await?;
+    supervisor.start(stages(layout).into(), stop).await?;
     if sample {
         supervisor.start(vec![sample_stream(layout)], stop).await?;
     }
@@ -208,7 +218,7 @@ fn kafka(layout: &Layout) -> Part {
         address: Some(bootstrap.clone()),
         readiness: Readiness::Broker(bootstrap),
         ready_deadline: Duration::from_secs(120),
-        stop_deadline: Duration::from_secs(30),
+        stop_deadline: STORE_STOP,
     }
 }
 
@@ -219,7 +229,7 @@ fn engine(layout: &Layout) -> Part {
         readiness: Readiness::Http(format!("{url}/ping")),
         address: Some(url),
         ready_deadline: Duration::from_secs(120),
-        stop_deadline: Duration::from_secs(30),
+        stop_deadline: STORE_STOP,
     }
 }
 
@@ -243,16 +253,15 @@ fn keys(layout: &Layout) -> Part {
     }
 }
 
-fn stages(layout: &Layout) -> Vec<Part> {
+fn stages(layout: &Layout) -> [Part; STAGES as usize] {
     let service = |launch, port: u16| Part {
         launch,
         address: Some(format!("http://127.0.0.1:{port}")),
         readiness: Readiness::Http(format!("http://127.0.0.1:{port}/readyz")),
         ready_deadline: Duration::from_secs(90),
-        // Longer than the stages' own deadline for draining what is in flight.
-        stop_deadline: Duration::from_secs(40),
+        stop_deadline: STAGE_STOP,
     };
-    vec![
+    [
         service(layout.ingest(), layout.ports.ingest),
         service(layout.aggregate(), layout.ports.aggregate),
         service(layout.query(), layout.ports.query),
@@ -265,6 +274,6 @@ fn sample_stream(layout: &Layout) -> Part {
         address: None,
         readiness: Readiness::Running,
         ready_deadline: Duration::from_secs(10),
-        stop_deadline: Duration::from_secs(10),
+        stop_deadline: SAMPLE_STOP,
     }
 }
