@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use horolog_schemas::migrate::Retention;
 use horolog_stage::config::KafkaConfig;
 
 use super::mapping::Mapping;
@@ -72,10 +73,13 @@ impl Target {
         })
     }
 
-    /// Whether it is known to be a stack that deletes what is old.
-    pub(super) fn deletes_by_age(&self) -> bool {
-        let stack = || StackState::current(&self.data.folder().ok()?);
-        self.kafka.is_none() && stack().is_some_and(|stack| !stack.keep_all)
+    /// By what age it deletes, where it is known to be a stack that does.
+    pub(super) fn retention(&self) -> Option<Retention> {
+        if self.kafka.is_some() {
+            return None;
+        }
+        let stack = StackState::current(&self.data.folder().ok()?)?;
+        (!stack.keep_all && !stack.retention.keep_all).then_some(stack.retention)
     }
 
     /// The address of the broker of the stack that runs on the data folder.
@@ -121,6 +125,10 @@ mod tests {
             data: folder.path().to_owned(),
             supervisor: Identity::own().unwrap(),
             keep_all: false,
+            retention: Retention {
+                metrics_days: 90,
+                ..Retention::default()
+            },
             query: QueryAddress {
                 url: http(),
                 keys: "keys".into(),
@@ -159,13 +167,13 @@ mod tests {
             (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].as_str()),
             ("127.0.0.1:19092", "1")
         );
-        assert!(target.deletes_by_age());
+        assert_eq!(target.retention().unwrap().metrics_days, 90);
     }
 
     #[test]
     fn a_named_broker_goes_before_any_stack() {
         let target = target(&["--kafka", "far:9092", "--data", "/nowhere"]);
         assert_eq!(target.kafka().unwrap().bootstrap, "far:9092");
-        assert!(!target.deletes_by_age(), "nothing is known of its store");
+        assert_eq!(target.retention(), None, "nothing is known of its store");
     }
 }

@@ -34,7 +34,7 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     } else {
         0
     };
-    let kept = options.target.deletes_by_age().then(Retention::default);
+    let kept = options.target.retention();
     let since = |days: fn(&Retention) -> u32| {
         let kept = kept.as_ref();
         kept.map_or(i64::MIN, |kept| now - i64::from(days(kept)) * MICROS_A_DAY)

@@ -179,6 +179,7 @@ fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
         data: layout.folder.path().to_owned(),
         supervisor,
         keep_all: layout.keep_all,
+        retention: layout.retention().context("horolog-migrate")?,
         query: QueryAddress {
             url: layout.query_url(),
             keys: layout.folder.keys(),

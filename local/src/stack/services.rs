@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use horolog_schemas::migrate::{ConfigError, MigrateConfig, Retention};
+
 use crate::broker::Broker;
 use crate::process::Launch;
 use crate::setup::Kit;
@@ -90,6 +92,11 @@ impl Layout {
             launch = launch.env("HOROLOG_MIGRATE__RETENTION__KEEP_ALL", "true");
         }
         launch
+    }
+
+    /// What the migrations say how long data is kept: they read the environment that this process has.
+    pub fn retention(&self) -> Result<Retention, ConfigError> {
+        Ok(MigrateConfig::load(None, &[])?.retention)
     }
 
     /// Kafka to raw tables.
