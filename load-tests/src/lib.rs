@@ -14,6 +14,7 @@ mod chaos;
 pub mod cli;
 mod dashboards;
 mod exposition;
+mod http;
 pub mod latencies;
 mod live;
 pub mod local_stack;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::exposition::Exposition;
+use crate::http;
 use crate::process::Process;
 use crate::store::Store;
 
@@ -178,7 +179,7 @@ impl LocalStack {
         Ok(Running {
             status,
             store,
-            http: reqwest::Client::new(),
+            http: http::client().build()?,
         })
     }
 

@@ -172,22 +172,22 @@ impl Producer {
         Ok(false)
     }
 
-    /// Sends a metric sample.
-    pub fn metric(&mut self, sample: &MetricSample) -> Result<(), ProduceError> {
+    /// Sends a metric sample; says how many bytes its payload has.
+    pub fn metric(&mut self, sample: &MetricSample) -> Result<usize, ProduceError> {
         self.payload.clear();
         sample.encode_single_object(&mut self.payload);
         send(&self.client, &self.topics.topic_metrics, &sample.key(), &self.payload)?;
         self.accepted();
-        Ok(())
+        Ok(self.payload.len())
     }
 
-    /// Sends an audit event.
-    pub fn audit(&mut self, event: &AuditEvent) -> Result<(), ProduceError> {
+    /// Sends an audit event; says how many bytes its payload has.
+    pub fn audit(&mut self, event: &AuditEvent) -> Result<usize, ProduceError> {
         self.payload.clear();
         event.encode_single_object(&mut self.payload);
         send(&self.client, &self.topics.topic_audit, &event.key(), &self.payload)?;
         self.accepted();
-        Ok(())
+        Ok(self.payload.len())
     }
 
     fn accepted(&mut self) {

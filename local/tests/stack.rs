@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bed::{Bed, HOROLOG, Record, wait_until};
 use horolog_local::process::{Identity, Signal};
-use horolog_local::stack::Ports;
+use horolog_local::stack::{DataFolder, Ports};
 use serde_json::Value;
 
 const PROCESSES: [&str; 6] = [
@@ -48,6 +48,7 @@ impl Stack {
             .args(args)
             .arg("--data")
             .arg(self.data())
+            .env("http_proxy", "http://127.0.0.1:1") // that of a company: nothing of a stack is asked through it
             .output()
             .unwrap()
     }
@@ -366,6 +367,17 @@ fn a_foreign_folder_is_neither_used_nor_wiped() {
         assert!(text(&output).contains("--data"), "{}", text(&output));
     }
     assert!(stack.data().join("thesis.tex").exists());
+}
+
+#[test]
+fn what_a_linked_folder_leads_to_is_wiped_too() {
+    let stack = Stack::new();
+    let disk = stack.folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    std::os::unix::fs::symlink(&disk, stack.data()).unwrap();
+    DataFolder::at(&stack.data()).unwrap().create().unwrap();
+    succeeds(&stack.horolog(&["wipe", "--yes"]));
+    assert!(!disk.exists() && !stack.data().is_symlink());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod config;
 mod digest;
 mod handler;
 mod journal;
+mod loopback;
 mod metrics;
 mod service;
 mod store;

@@ -2,6 +2,7 @@
 //!
 //! In: columns and the Kafka timestamps of their rows. Out: the rows that break a rule, each with the first rule it
 //! breaks, in row order. A pure function: no clock, no look-up; the same batch is judged alike whenever it is replayed.
+//! A producer can ask the same of one record before it sends it ([`MetricSample::broken_rule`], [`AuditEvent::broken_rule`]).
 //! The rules also keep out what ClickHouse would alter without a word, such as times that its types cannot hold.
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,8 +14,8 @@ use chrono::{DateTime, SecondsFormat};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use crate::Kind;
 use crate::reject::{Fault, Reason};
+use crate::{AuditEvent, Kind, MetricSample};
 
 /// Version of the validation rules; part of the intent of a batch, stored with every rejected record.
 pub const RULES_VERSION: u32 = 1;
@@ -76,6 +77,40 @@ pub(crate) fn validate(
     Ok(faults.0)
 }
 
+impl MetricSample {
+    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
+        first_broken([
+            time(self.time, timestamp_ms),
+            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
+            not_empty(&self.metric_name).is_err().then_some(Reason::EmptyMetricName),
+            (!self.value.is_finite()).then_some(Reason::ValueNotFinite),
+        ])
+    }
+}
+
+impl AuditEvent {
+    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
+        first_broken([
+            time(self.occurred_at, timestamp_ms),
+            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
+            not_empty(&self.action).is_err().then_some(Reason::EmptyAction),
+            uuid(&self.event_id).is_err().then_some(Reason::EventIdNotUuid),
+            empty_or_json(&self.old_value)
+                .is_err()
+                .then_some(Reason::OldValueNotJson),
+            empty_or_json(&self.new_value)
+                .is_err()
+                .then_some(Reason::NewValueNotJson),
+        ])
+    }
+}
+
+fn first_broken<const RULES: usize>(broken: [Option<Reason>; RULES]) -> Option<Reason> {
+    broken.into_iter().flatten().next()
+}
+
 /// The column of that name and type.
 ///
 /// # Errors
@@ -97,22 +132,32 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
         array.as_primitive_opt::<TimestampMicrosecondType>()
     })?;
     for (row, (&time_us, &timestamp_ms)) in times.values().iter().zip(timestamps_ms).enumerate() {
-        if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
-            faults.add(row, Reason::KafkaTimestampOutOfRange, || {
-                format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099")
-            });
-        } else if time_us < TIME_MIN_US {
-            faults.add(row, Reason::TimeTooEarly, || {
-                format!("{name} is {}, before 2000-01-01", in_words(time_us))
-            });
-        } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
-            faults.add(row, Reason::TimeInFuture, || {
-                let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
-                format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}")
+        if let Some(reason) = time(time_us, timestamp_ms) {
+            faults.add(row, reason, || match reason {
+                Reason::KafkaTimestampOutOfRange => {
+                    format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099")
+                }
+                Reason::TimeTooEarly => format!("{name} is {}, before 2000-01-01", in_words(time_us)),
+                _ => {
+                    let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
+                    format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}")
+                }
             });
         }
     }
     Ok(())
+}
+
+fn time(time_us: i64, timestamp_ms: i64) -> Option<Reason> {
+    if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
+        Some(Reason::KafkaTimestampOutOfRange)
+    } else if time_us < TIME_MIN_US {
+        Some(Reason::TimeTooEarly)
+    } else if time_us > timestamp_ms * 1000 + TIME_AHEAD_MAX_US {
+        Some(Reason::TimeInFuture)
+    } else {
+        None
+    }
 }
 
 fn in_words(time_us: i64) -> String {

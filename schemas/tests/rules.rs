@@ -27,13 +27,17 @@ fn verdict(kind: Kind, payload: &[u8], timestamp_ms: i64) -> Option<(Reason, Str
 fn sample_verdict(change: impl Fn(&mut MetricSample)) -> Option<Reason> {
     let mut sample = golden_sample();
     change(&mut sample);
-    verdict(Kind::MetricSample, &encoded_sample(&sample), TIMESTAMP_MS).map(|(reason, _)| reason)
+    let reason = verdict(Kind::MetricSample, &encoded_sample(&sample), TIMESTAMP_MS).map(|(reason, _)| reason);
+    assert_eq!(sample.broken_rule(TIMESTAMP_MS), reason, "known to who sends it");
+    reason
 }
 
 fn event_verdict(change: impl Fn(&mut AuditEvent)) -> Option<Reason> {
     let mut event = golden_event();
     change(&mut event);
-    verdict(Kind::AuditEvent, &encoded_event(&event), TIMESTAMP_MS).map(|(reason, _)| reason)
+    let reason = verdict(Kind::AuditEvent, &encoded_event(&event), TIMESTAMP_MS).map(|(reason, _)| reason);
+    assert_eq!(event.broken_rule(TIMESTAMP_MS), reason, "known to who sends it");
+    reason
 }
 
 #[test]
@@ -291,6 +295,7 @@ fn the_first_broken_rule_is_the_reason() {
         (reason, detail.as_str()),
         (Reason::TimeTooEarly, "time is 1970-01-01T00:00:00Z, before 2000-01-01")
     );
+    assert_eq!(worst.broken_rule(TIMESTAMP_MS), Some(reason));
 }
 
 #[test]

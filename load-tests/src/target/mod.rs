@@ -9,6 +9,7 @@ use anyhow::Context;
 use horolog_schemas::Kind;
 use horolog_schemas::migrate::require_current;
 
+use crate::http;
 use crate::local_stack::{LocalStack, Running};
 use crate::process::Process;
 use crate::producer::{KafkaAddress, Producer};
@@ -156,7 +157,11 @@ impl Target {
             .await
             .context("the target is not migrated; run `horolog-migrate up` of this release on it (--clickhouse-url)")?;
         if let Some(query) = &self.query {
-            let ready = reqwest::Client::new().get(format!("{}/readyz", query.url)).send().await;
+            let ready = http::client()
+                .build()?
+                .get(format!("{}/readyz", query.url))
+                .send()
+                .await;
             ready
                 .and_then(reqwest::Response::error_for_status)
                 .with_context(|| format!("the query API at {} is not ready (--query-url)", query.url))?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
+use crate::http;
 use crate::recorder::Event;
 use crate::schedule::Arrivals;
 use crate::target::QueryAddress;
@@ -37,7 +38,7 @@ pub struct Queries {
 impl Queries {
     /// Asks until the schedule ends.
     pub async fn run(self, events: Sender<Event>) {
-        let http = match reqwest::Client::builder().timeout(ANSWER_DEADLINE).build() {
+        let http = match http::client().timeout(ANSWER_DEADLINE).build() {
             Ok(http) => http,
             Err(_) => return,
         };

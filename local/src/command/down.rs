@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::process::Signal;
-use crate::stack::{DataFolder, StackState};
+use crate::stack::{DataFolder, PARTS_STOP, StackState};
 
 use super::data::DataOption;
 
-/// More than all parts may take together.
-const STOP_DEADLINE: Duration = Duration::from_secs(180);
+/// More than all parts may take together: the request has to be noticed, and what does not stop has to be killed.
+const STOP_DEADLINE: Duration = PARTS_STOP.saturating_add(Duration::from_secs(30));
 /// How long a killed supervisor's processes may take to be gone.
 const KILL_DEADLINE: Duration = Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::stack::flow::{Flow, Gauge, complete_through};
 use crate::stack::screen::{table, thousands};
-use crate::stack::{DataFolder, Phase, ProcessPhase, READING_KEY, StackState};
+use crate::stack::{DataFolder, Phase, ProcessPhase, READING_KEY, StackState, http_client};
 
 use super::data::DataOption;
 
@@ -127,7 +127,7 @@ fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<(Flow,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let key = folder.key(READING_KEY).unwrap_or_default();
-    let answer = runtime.block_on(complete_through(&reqwest::Client::new(), &stack.query.url, &key));
+    let answer = runtime.block_on(complete_through(&http_client()?, &stack.query.url, &key));
     let query_answered = answer.is_ok();
     flow.complete_through = answer.unwrap_or_default();
     Ok(Some((flow, query_answered)))

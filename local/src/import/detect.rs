@@ -5,7 +5,7 @@
 
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
-use super::header::{Content, Header, HeaderError, is_time_name};
+use super::header::{Content, Header, HeaderError, Role, is_time_name};
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::{MetricsLong, MetricsLongError};
@@ -164,7 +164,10 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
 fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
     let contents = header.contents(first_lines(rest));
     let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
-    let is_other = |cell: usize, name: &str| cell != time && cell != value && !is_time_name(name) && !is_service(name);
+    let is_other = |cell: usize, name: &str| {
+        let is_known = is_time_name(name) || is_service(name) || Role::of_line(name, contents[cell]).is_some();
+        cell != time && cell != value && !is_known
+    };
     header.has_metric()
         || (header.cells.iter().zip(&contents).enumerate())
             .filter(|(cell, (name, _))| is_other(*cell, name))
@@ -226,6 +229,14 @@ mod tests {
                 "metrics-wide, metric columns: 2, the service has a column",
             ),
             ("time,a\n1,2", "metrics-wide, service columns: 1, of metric `cpu`"),
+            (
+                "time,tenant,service,environment,a,b\n1,1001,s,prod,2,3",
+                "metrics-wide, metric columns: 2, the service has a column; fields: tenant, environment",
+            ),
+            (
+                "time,tenant,value\n1,1001,2",
+                "metrics-long, metric `cpu`, service `web`",
+            ),
             (
                 "time,metric_name,host,value\n1,cpu,a,2",
                 "metrics-long, the metric has a column, service `web`; labels: host",

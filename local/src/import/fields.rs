@@ -92,6 +92,12 @@ impl Fields {
     }
 }
 
+/// Whether a cell says that there is no value. `NaN` is none of these words: it is a number that was measured as such.
+pub fn is_absent(text: &str) -> bool {
+    const WORDS: [&str; 9] = ["-", "n/a", "na", "#n/a", "<na>", "nil", "none", "null", "\\n"];
+    text.is_empty() || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -130,6 +136,12 @@ mod tests {
             Err(Skip::Columns { expected: 2, found: 0 }),
             "an empty line has no quotes"
         );
+    }
+
+    #[test]
+    fn what_databases_write_for_no_value_is_none() {
+        assert!(["", "-", "N/A", "NULL", "None", "\\N"].into_iter().all(is_absent));
+        assert!(!["0", "NaN", "-1", "nothing"].into_iter().any(is_absent));
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::fields::Fields;
+use super::fields::{Fields, is_absent};
 use super::mapping::ImportedType;
 
 /// Names of a time column, most trusted first: `Time` beside a `TimeStamp` is the time.
@@ -60,12 +60,22 @@ impl Role {
             _ => return None,
         })
     }
+
+    /// What a column says of all samples of its line in a file with many series. One of numbers may be a series itself: `user` is
+    /// also a share of a processor's time, and a service.
+    pub fn of_line(cell: &str, content: Content) -> Option<Self> {
+        Self::of(cell).filter(|role| match role {
+            Self::Tenant | Self::Environment => true,
+            Self::Plugin | Self::User | Self::Team => content == Content::Text || bare(cell).ends_with("id"),
+            Self::Metric | Self::Type | Self::Service | Self::Unit => false,
+        })
+    }
 }
 
 /// What stands in a column in the first lines; one number makes it a column of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Content {
-    /// Nothing yet.
+    /// No value yet.
     Empty,
     /// Text and not a single number.
     Text,
@@ -75,7 +85,7 @@ pub enum Content {
 
 impl Content {
     fn of(text: &str) -> Self {
-        if text.is_empty() {
+        if is_absent(text) {
             Self::Empty
         } else if text.parse::<f64>().is_ok() {
             Self::Numbers
@@ -282,7 +292,7 @@ mod tests {
 
     #[test]
     fn one_number_makes_a_column_of_numbers() {
-        let lines = [",a,,a", "1,,,2", ",,,b"];
+        let lines = [",a,,a", "1,,N/A,2", ",,null,b"];
         assert_eq!(
             Header::new("a,b,c,d").contents(lines.into_iter()),
             [Content::Numbers, Content::Text, Content::Empty, Content::Numbers]

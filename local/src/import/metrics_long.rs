@@ -3,11 +3,11 @@
 //! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
 //! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label, and so is a `type` that is not that of metrics. What the user says goes
 //! before what the file says; without a column for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
-//! pipeline is what rejects and counts them. An empty value is no observation.
+//! pipeline is what rejects and counts them. A value that is empty or `N/A`, `NULL`, … is no observation.
 
 use horolog_schemas::MetricSample;
 
-use super::fields::Fields;
+use super::fields::{Fields, is_absent};
 use super::header::{Header, HeaderError, Role, is_time_name};
 use super::mapping::{ImportedType, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
@@ -121,7 +121,7 @@ impl MetricsLong {
     fn parse(&mut self, line: &str) -> Result<(), Skip> {
         self.fields.split_row(line, self.cells)?;
         let (time, value) = (self.fields.get(self.time), self.fields.get(self.value));
-        if value.is_empty() {
+        if is_absent(value) {
             return Err(Skip::EmptyCell);
         }
         if !self.roles.is_empty() || !self.labels.is_empty() {
@@ -151,7 +151,7 @@ impl MetricsLong {
 }
 
 /// Whether a flag says it for all lines.
-fn is_said(role: Role, mapping: &Mapping) -> bool {
+pub(super) fn is_said(role: Role, mapping: &Mapping) -> bool {
     match role {
         Role::Metric => mapping.metric.is_some(),
         Role::Service => mapping.service.is_some(),
@@ -162,12 +162,19 @@ fn is_said(role: Role, mapping: &Mapping) -> bool {
 }
 
 fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
-    let field = match role {
-        Role::Type => {
-            let known = ImportedType::read(text);
-            sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
-            return Ok(());
-        }
+    if let Some(field) = text_field(sample, role) {
+        text.clone_into(field);
+        return Ok(());
+    }
+    let known = ImportedType::read(text);
+    sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
+    Ok(())
+}
+
+/// The field that a role says; that of the type is no text.
+pub(super) fn text_field(sample: &mut MetricSample, role: Role) -> Option<&mut String> {
+    Some(match role {
+        Role::Type => return None,
         Role::Metric => &mut sample.metric_name,
         Role::Service => &mut sample.service_id,
         Role::Unit => &mut sample.unit,
@@ -176,9 +183,7 @@ fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
         Role::Plugin => &mut sample.plugin_id,
         Role::User => &mut sample.user_id,
         Role::Team => &mut sample.team_id,
-    };
-    text.clone_into(field);
-    Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -352,13 +357,13 @@ time,metric_name,type,service,unit,host,value
 
     #[test]
     fn not_a_number_is_a_sample_and_empty_is_not() {
-        let output = read("time,value\n1,NaN\n2,\n3,-inf\n4,1e3\n", &[]);
+        let output = read("time,value\n1,NaN\n2,\n3,-inf\n4,1e3\n5,N/A\n", &[]);
         assert!(output.metrics[0].value.is_nan());
         assert_eq!(
             output.metrics[1..].iter().map(|s| s.value).collect::<Vec<_>>(),
             [f64::NEG_INFINITY, 1000.0]
         );
-        assert_eq!(output.skips, [Skip::EmptyCell]);
+        assert_eq!(output.skips, [Skip::EmptyCell, Skip::EmptyCell]);
     }
 
     #[test]

@@ -2,25 +2,29 @@
 //!
 //! Enters: the header, some first lines, then every line after the header. Leaves: one sample a cell, its time cut to
 //! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
-//! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column with text
-//! and not a single number in the first lines is a label of all samples of its line. An empty cell is no observation.
+//! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column that is named
+//! like a field (`tenant`, `environment`, …) fills that field in all samples of its line, and one with text
+//! and not a single number in the first lines is a label of theirs. A cell that is empty, or says that
+//! there is no value (`N/A`, `NULL`, …), is no observation.
 
 use horolog_schemas::MetricSample;
 
-use super::fields::Fields;
-use super::header::{Content, Header, HeaderError, is_time_name};
+use super::fields::{Fields, is_absent};
+use super::header::{Header, HeaderError, Role};
 use super::mapping::{Columns, Mapping, SourceName};
+use super::metrics_long::is_said;
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
+use super::wide_columns::{LineField, WideColumns};
 
 /// Parses the lines of a wide file.
 #[derive(Debug)]
 pub struct MetricsWide {
     cells: usize,
     time: usize,
-    service: Option<usize>,
     columns: Columns,
     series: Vec<Series>,
+    line_fields: Vec<LineField>,
     /// Cells that are labels, and their names.
     labels: Vec<(usize, String)>,
     /// Columns without a name, which are passed over.
@@ -62,29 +66,31 @@ impl MetricsWide {
     ) -> Result<Self, MetricsWideError> {
         let time = header.time(mapping.time_column.as_deref())?;
         header.check()?;
-        let service_column = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
-        let columns = columns(service_column.is_some(), mapping)?;
-        let contents = header.contents(first_lines);
-        let is_data = |cell: usize, name: &str| cell != time && Some(cell) != service_column && !is_time_name(name);
-        let (labels, series): (Vec<_>, Vec<_>) = (header.cells.iter().enumerate())
-            .filter(|(cell, name)| is_data(*cell, name) && !name.is_empty())
-            .partition(|(cell, _)| contents[*cell] == Content::Text);
-        if series.is_empty() {
+        let service = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
+        let columns = columns(service.is_some(), mapping)?;
+        let found = WideColumns::of(header, first_lines, time, service);
+        if found.series.is_empty() {
             return Err(MetricsWideError::NoSeries);
         }
-        let series = (series.into_iter())
-            .map(|(cell, name)| Series::new(cell, name, columns, source, mapping))
+        let series = (found.series.into_iter())
+            .map(|cell| Series::new(cell, &header.cells[cell], columns, source, mapping))
+            .collect();
+        // What the user says goes before what the file says.
+        let is_heard = |role: Role| !is_said(role, mapping) && (role, columns) != (Role::Service, Columns::Services);
+        let mut common = mapping.sample(source);
+        let line_fields = (found.fields.into_iter().filter(|(_, role)| is_heard(*role)))
+            .map(|(cell, role)| LineField::new(cell, role, header, &mut common))
+            .collect();
+        let labels = (found.labels.into_iter())
+            .map(|cell| (cell, header.cells[cell].clone()))
             .collect();
         let nameless = header.cells.iter().filter(|name| name.is_empty()).count();
-        let labels = (labels.into_iter()).map(|(cell, name)| (cell, name.clone())).collect();
-        // What the user says goes before what the file says.
-        let service = service_column.filter(|_| mapping.service.is_none() && columns == Columns::Metrics);
         Ok(Self {
             cells: header.cells.len(),
             time,
-            service,
             columns,
             series,
+            line_fields,
             labels,
             nameless,
             fields: Fields::default(),
@@ -94,11 +100,19 @@ impl MetricsWide {
     /// What the file was understood as.
     pub fn description(&self) -> String {
         let count = self.series.len();
-        let mut description = match (self.columns, self.service) {
-            (Columns::Metrics, Some(_)) => format!("metric columns: {count}, the service has a column"),
-            (Columns::Metrics, None) => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
-            (Columns::Services, _) => format!("service columns: {count}, of metric `{}`", self.metric_of_all()),
+        let has_service = self.line_fields.iter().any(|column| column.role == Role::Service);
+        let mut description = match self.columns {
+            Columns::Metrics if has_service => format!("metric columns: {count}, the service has a column"),
+            Columns::Metrics => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
+            Columns::Services => format!("service columns: {count}, of metric `{}`", self.metric_of_all()),
         };
+        let fields: Vec<&str> = (self.line_fields.iter())
+            .filter(|column| column.role != Role::Service)
+            .map(|column| column.header.as_str())
+            .collect();
+        if !fields.is_empty() {
+            description.push_str(&format!("; fields: {}", fields.join(", ")));
+        }
         if !self.labels.is_empty() {
             let names: Vec<&str> = self.labels.iter().map(|(_, name)| name.as_str()).collect();
             description.push_str(&format!("; labels: {}", names.join(", ")));
@@ -128,8 +142,8 @@ impl MetricsWide {
         };
         let time = time - time.rem_euclid(1_000);
         for series in &mut self.series {
-            if let Some(service) = self.service {
-                self.fields.get(service).clone_into(&mut series.sample.service_id);
+            for column in &self.line_fields {
+                column.fill(&mut series.sample, self.fields.get(column.cell));
             }
             for (cell, name) in &self.labels {
                 series.label(name, self.fields.get(*cell));
@@ -171,7 +185,7 @@ impl Series {
     }
 
     fn read(&mut self, cell: &str, time: i64) -> Result<(), Skip> {
-        if cell.is_empty() {
+        if is_absent(cell) {
             return Err(Skip::EmptyCell);
         }
         let not_a_number = |_| Skip::Number {
@@ -262,6 +276,14 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
     }
 
     #[test]
+    fn a_cell_that_says_that_there_is_no_value_is_as_an_empty_one() {
+        let output = read("time,pod,cpu,io\n1,p,1,N/A\n2,p,NULL,3\n", &mapping(&[]));
+        let values: Vec<f64> = output.metrics.iter().map(|s| s.value).collect();
+        assert_eq!(values, [1.0, 3.0]);
+        assert_eq!(output.skips, [Skip::EmptyCell, Skip::EmptyCell]);
+    }
+
+    #[test]
     fn columns_are_services_where_no_column_names_one() {
         let output = read(
             "time,timestamp,a_b,c_d\n2022-08-22 03:51:19,1,0.5,0.25\n",
@@ -308,6 +330,19 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
             .map(|s| (s.service_id.as_str(), s.metric_name.as_str(), s.labels["pod"].as_str()))
             .collect();
         assert_eq!(found, [("17", "load", "p")]);
+    }
+
+    #[test]
+    fn columns_that_are_named_like_a_field_fill_it_and_an_empty_cell_is_as_without_the_column() {
+        let text = "time,tenant,service,environment,user,load,team\n1,1001,a,prod,ann,2,x\n2,,b,,,4,\n";
+        let output = read(text, &mapping(&["--tenant", "all"]));
+        let found: Vec<_> = (output.metrics.iter())
+            .map(|s| [&s.tenant_id, &s.service_id, &s.environment, &s.user_id, &s.team_id].map(String::as_str))
+            .collect();
+        assert_eq!(found, [["1001", "a", "prod", "ann", "x"], ["all", "b", "", "", ""]]);
+        assert!(output.metrics.iter().all(|s| s.labels.len() == 1), "{output:?}");
+        let output = read(text, &mapping(&["--environment", "test"]));
+        assert!(output.metrics.iter().all(|s| s.environment == "test"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Horolog's own records as JSON, one object a line.
 //!
 //! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing or null
-//! is the empty string; times may be in every form that is read elsewhere; an audit event without an event_id gets one
-//! derived from the line. A field that the record does not have is refused: it would be lost without a word.
+//! is the empty string; times may be in every form that is read elsewhere; an audit event without an event_id, or with one that is no
+//! UUID, gets one derived from the line, and keeps its own as metadata. A field that the record does not have is refused: it would be lost without a word.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, MetricSample, Metric
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::event_id;
 use super::json_text::{embedded_document, text};
@@ -154,10 +155,14 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
 
 fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let line: AuditLine<'_> = serde_json::from_str(json)?;
-    let event_id = match line.event_id.as_str() {
-        "" => event_id::derive(json)?.to_string(),
-        _ => line.event_id,
-    };
+    let mut metadata = texts(line.metadata);
+    let mut event_id = line.event_id;
+    if Uuid::parse_str(&event_id).is_err() {
+        let own = std::mem::replace(&mut event_id, event_id::derive(json)?.to_string());
+        if !own.is_empty() {
+            metadata.entry("event_id".to_owned()).or_insert(own);
+        }
+    }
     Ok(AuditEvent {
         event_id,
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
@@ -180,13 +185,15 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         request_id: line.request_id,
         status: line.status,
         error_message: line.error_message,
-        metadata: texts(line.metadata),
+        metadata,
     })
 }
 
-/// What the record says, else what the flag says.
+/// What the record says, else what the flag says. The empty string says nothing, as an empty cell of CSV.
 fn or_flag(own: Option<String>, flag: Option<&String>) -> String {
-    own.or_else(|| flag.cloned()).unwrap_or_default()
+    (own.filter(|own| !own.is_empty()))
+        .or_else(|| flag.cloned())
+        .unwrap_or_default()
 }
 
 fn texts(map: BTreeMap<String, &RawValue>) -> BTreeMap<String, String> {
@@ -281,7 +288,7 @@ mod tests {
     #[test]
     fn flags_fill_in_what_a_record_does_not_say() {
         let output = read(
-            r#"{"time":1,"metric_name":"m","value":"NaN"}"#,
+            r#"{"tenant_id":"","time":1,"metric_name":"m","value":"NaN"}"#,
             &["--service", "s", "--metric-type", "counter"],
         );
         let sample = &output.metrics[0];
@@ -319,6 +326,15 @@ mod tests {
             .remove(0);
         assert_eq!(first, again);
         assert_ne!(first.event_id, other.event_id);
+    }
+
+    #[test]
+    fn an_id_that_is_no_uuid_is_derived_and_its_own_is_kept() {
+        let json = r#"{"action":"login","occurred_at":1,"event_id":"evt_01H","metadata":{"k":"v"}}"#;
+        let event = read(json, &[]).audits.remove(0);
+        assert_eq!(Uuid::parse_str(&event.event_id).unwrap().get_version_num(), 5);
+        assert_eq!(event.metadata["event_id"], "evt_01H");
+        assert_eq!(read(json, &[]).audits, [event]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use horolog_schemas::migrate::Retention;
 use horolog_stage::config::KafkaConfig;
 
 use super::mapping::Mapping;
@@ -23,13 +24,14 @@ line is skipped, and told. A file with two columns of one name is refused.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
---columns. Columns of text become labels.
+--columns. A cell that is empty, N/A, NULL or the like is no sample. A column tenant, environment, plugin, user or team fills that \
+field, and other columns of text become labels.
 
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
 skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \
 did not take a record. What the pipeline then refuses (NaN, a time before 2000 or more than a day ahead, …) goes to the table \
-rejected_records. Metrics are not recognised when they are imported again: they count twice. Audit events are, by their ids; one \
-without an id gets one made of its contents.")]
+rejected_records, and is told. Metrics are not recognised when they are imported again: they count twice. Audit events are, by \
+their ids; one whose id is missing or no UUID gets one made of its contents, and keeps its own as metadata event_id.")]
 pub struct ImportOptions {
     /// Files to import, in this order.
     #[arg(required = true, value_name = "FILE")]
@@ -71,10 +73,13 @@ impl Target {
         })
     }
 
-    /// Whether it is known to be a stack that deletes what is old.
-    pub(super) fn deletes_by_age(&self) -> bool {
-        let stack = || StackState::current(&self.data.folder().ok()?);
-        self.kafka.is_none() && stack().is_some_and(|stack| !stack.keep_all)
+    /// By what age it deletes, where it is known to be a stack that does.
+    pub(super) fn retention(&self) -> Option<Retention> {
+        if self.kafka.is_some() {
+            return None;
+        }
+        let stack = StackState::current(&self.data.folder().ok()?)?;
+        (!stack.keep_all && !stack.retention.keep_all).then_some(stack.retention)
     }
 
     /// The address of the broker of the stack that runs on the data folder.
@@ -120,6 +125,10 @@ mod tests {
             data: folder.path().to_owned(),
             supervisor: Identity::own().unwrap(),
             keep_all: false,
+            retention: Retention {
+                metrics_days: 90,
+                ..Retention::default()
+            },
             query: QueryAddress {
                 url: http(),
                 keys: "keys".into(),
@@ -158,13 +167,13 @@ mod tests {
             (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].as_str()),
             ("127.0.0.1:19092", "1")
         );
-        assert!(target.deletes_by_age());
+        assert_eq!(target.retention().unwrap().metrics_days, 90);
     }
 
     #[test]
     fn a_named_broker_goes_before_any_stack() {
         let target = target(&["--kafka", "far:9092", "--data", "/nowhere"]);
         assert_eq!(target.kafka().unwrap().bootstrap, "far:9092");
-        assert!(!target.deletes_by_age(), "nothing is known of its store");
+        assert_eq!(target.retention(), None, "nothing is known of its store");
     }
 }

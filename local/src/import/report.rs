@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use horolog_schemas::Reason;
 use indicatif::ProgressBar;
 
 use super::output::Skip;
@@ -25,8 +26,8 @@ pub struct FileReport {
     pub expired_metrics: u64,
     /// Audit events older than what is kept.
     pub expired_audits: u64,
-    /// Records of a time before 2000, which the pipeline rejects.
-    pub too_early: u64,
+    /// Records given to Kafka that the pipeline will reject, by the code of the reason.
+    pub rejections: BTreeMap<&'static str, u64>,
     /// What did not become a record, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// What ended the file before its end.
@@ -41,6 +42,11 @@ impl FileReport {
             name,
             ..Self::default()
         }
+    }
+
+    /// Counts a record that will be rejected.
+    pub fn rejection(&mut self, reason: Reason) {
+        *self.rejections.entry(reason.as_str()).or_default() += 1;
     }
 
     /// Counts a skip, and shows it while there were few.
@@ -73,19 +79,14 @@ impl FileReport {
         if expired > 0 {
             summary.push_str(&format!(" ({expired} too old to be kept)"));
         }
-        if self.too_early > 0 {
-            summary.push_str(&format!(" ({} before 2000, to be rejected)", self.too_early));
+        if !self.rejections.is_empty() {
+            summary.push_str(&format!(" (to be rejected: {})", by_reason(&self.rejections)));
         }
         if !self.skipped.is_empty() {
-            let reasons: Vec<String> = self
-                .skipped
-                .iter()
-                .map(|(reason, count)| format!("{reason} {count}"))
-                .collect();
             summary.push_str(&format!(
                 ", skipped {} ({})",
                 self.skipped.values().sum::<u64>(),
-                reasons.join(", ")
+                by_reason(&self.skipped)
             ));
         }
         if let Some(failure) = &self.failure {
@@ -93,6 +94,14 @@ impl FileReport {
         }
         summary
     }
+}
+
+/// Counts by reason, in words.
+pub fn by_reason(counts: &BTreeMap<&'static str, u64>) -> String {
+    let words: Vec<String> = (counts.iter())
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    words.join(", ")
 }
 
 /// Counts by kind, in words.
@@ -114,13 +123,16 @@ mod tests {
         let mut report = FileReport::new("a.csv".to_owned());
         let hidden = ProgressBar::hidden();
         assert_eq!(report.summary(), "a.csv: sent nothing");
-        (report.metrics, report.expired_metrics, report.too_early) = (4, 2, 1);
+        (report.metrics, report.expired_metrics) = (4, 2);
+        report.rejection(Reason::ValueNotFinite);
+        report.rejection(Reason::TimeTooEarly);
         report.skip(2, &Skip::EmptyCell, &hidden);
         report.skip(3, &Skip::EmptyCell, &hidden);
         report.skip(4, &Skip::NotUtf8, &hidden);
         assert_eq!(
             report.summary(),
-            "a.csv: sent 4 metric samples (2 too old to be kept) (1 before 2000, to be rejected), skipped 3 (empty cell 2, not UTF-8 1)"
+            "a.csv: sent 4 metric samples (2 too old to be kept) (to be rejected: time_too_early 1, value_not_finite 1), \
+             skipped 3 (empty cell 2, not UTF-8 1)"
         );
     }
 

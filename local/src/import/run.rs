@@ -3,18 +3,19 @@
 //! Enters: options. Leaves: records in Kafka, an account on standard output, complaints on standard error. Guarantees that
 //! the result is an error when a file could not be read, when nothing was sent, or when Kafka did not take a record.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use horolog_schemas::migrate::Retention;
-use horolog_schemas::{AuditEvent, MetricSample, TIME_MIN_US};
+use horolog_schemas::{AuditEvent, MetricSample, RECORD_BYTES_MAX, Reason};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::detect::Plan;
 use super::options::ImportOptions;
 use super::output::{Output, Skip};
 use super::reading::{Listener, read};
-use super::report::{FileReport, sent};
+use super::report::{FileReport, by_reason, sent};
 use super::shift::{MICROS_A_DAY, shift_to};
 use super::source::Source;
 use crate::producer::{Delivered, ProduceError, Producer};
@@ -33,7 +34,7 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     } else {
         0
     };
-    let kept = options.target.deletes_by_age().then(Retention::default);
+    let kept = options.target.retention();
     let since = |days: fn(&Retention) -> u32| {
         let kept = kept.as_ref();
         kept.map_or(i64::MIN, |kept| now - i64::from(days(kept)) * MICROS_A_DAY)
@@ -126,20 +127,20 @@ impl<'a> Sending<'a> {
 
 impl Output for Sending<'_> {
     fn metric(&mut self, sample: &MetricSample) {
-        let result = if self.shift == 0 {
-            self.producer.metric(sample)
+        let sample = if self.shift == 0 {
+            sample
         } else {
             self.shifted.clone_from(sample);
             self.shifted.time = sample.time.saturating_add(self.shift);
-            self.producer.metric(&self.shifted)
+            &self.shifted
         };
-        match result {
-            Ok(()) => {
-                let time = sample.time.saturating_add(self.shift);
-                let (is_early, is_expired) = (time < TIME_MIN_US, time < self.kept_since.metrics);
+        match self.producer.metric(sample) {
+            Ok(bytes) => {
                 self.report.metrics += 1;
-                self.report.too_early += u64::from(is_early);
-                self.report.expired_metrics += u64::from(is_expired && !is_early);
+                match too_large(bytes).or_else(|| sample.broken_rule(now_ms())) {
+                    Some(reason) => self.report.rejection(reason),
+                    None => self.report.expired_metrics += u64::from(sample.time < self.kept_since.metrics),
+                }
             }
             Err(error) => self.not_sent(error),
         }
@@ -147,12 +148,12 @@ impl Output for Sending<'_> {
 
     fn audit(&mut self, event: &AuditEvent) {
         match self.producer.audit(event) {
-            Ok(()) => {
-                let time = event.occurred_at;
-                let (is_early, is_expired) = (time < TIME_MIN_US, time < self.kept_since.audits);
+            Ok(bytes) => {
                 self.report.audits += 1;
-                self.report.too_early += u64::from(is_early);
-                self.report.expired_audits += u64::from(is_expired && !is_early);
+                match too_large(bytes).or_else(|| event.broken_rule(now_ms())) {
+                    Some(reason) => self.report.rejection(reason),
+                    None => self.report.expired_audits += u64::from(event.occurred_at < self.kept_since.audits),
+                }
             }
             Err(error) => self.not_sent(error),
         }
@@ -161,6 +162,16 @@ impl Output for Sending<'_> {
     fn skip(&mut self, skip: Skip) {
         self.report.skip(self.line, &skip, self.progress);
     }
+}
+
+/// What the broker takes may be more than what the pipeline looks into.
+fn too_large(payload_bytes: usize) -> Option<Reason> {
+    (payload_bytes > RECORD_BYTES_MAX).then_some(Reason::RecordTooLarge)
+}
+
+/// About the timestamp that Kafka has of a record that is sent now, milliseconds since 1970.
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }
 
 impl Listener for Sending<'_> {
@@ -219,9 +230,16 @@ fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
 
 /// What was sent is not what was stored.
 fn warn_of_rejection(reports: &[FileReport]) {
-    let too_early: u64 = reports.iter().map(|report| report.too_early).sum();
-    if too_early > 0 {
-        eprintln!("warning: {too_early} records are of a time before 2000: they go to the table rejected_records");
+    let mut rejections: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (reason, count) in reports.iter().flat_map(|report| &report.rejections) {
+        *rejections.entry(*reason).or_default() += count;
+    }
+    if !rejections.is_empty() {
+        eprintln!(
+            "warning: {} records will be rejected ({}): they go to the table rejected_records",
+            rejections.values().sum::<u64>(),
+            by_reason(&rejections)
+        );
     }
 }
 

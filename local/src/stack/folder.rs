@@ -45,10 +45,9 @@ pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
 impl DataFolder {
     /// The folder at this path, whether it exists or not.
     pub fn at(path: &Path) -> Result<Self, FolderError> {
-        std::path::absolute(path).map(Self).map_err(|source| FolderError::Io {
-            path: path.to_owned(),
-            source,
-        })
+        let absolute = std::path::absolute(path).map_err(io(path))?;
+        // Without the slash that a shell writes at its end: with it, a link is taken for the folder it leads to.
+        Ok(Self(absolute.components().collect()))
     }
 
     /// Makes it, when it does not exist. A foreign folder is refused.
@@ -128,9 +127,30 @@ impl DataFolder {
         Ok(said == Some(true))
     }
 
-    /// Removes it with everything in it.
+    /// Removes it with everything in it; where it is a link, what it leads to and the link. The marker goes after the data, so that what
+    /// was cut off can be removed again.
     pub fn remove(&self) -> Result<(), FolderError> {
-        std::fs::remove_dir_all(&self.0).map_err(io(&self.0))
+        let folder = std::fs::canonicalize(&self.0).map_err(io(&self.0))?;
+        for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
+            let entry = entry.map_err(io(&folder))?;
+            if entry.file_name() == MARKER {
+                continue;
+            }
+            let path = entry.path();
+            let removed = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
+                Ok(_) => std::fs::remove_file(&path),
+                Err(error) => Err(error),
+            };
+            removed.map_err(io(&path))?;
+        }
+        let marker = folder.join(MARKER);
+        std::fs::remove_file(&marker).map_err(io(&marker))?;
+        std::fs::remove_dir(&folder).map_err(io(&folder))?;
+        if self.0.is_symlink() {
+            std::fs::remove_file(&self.0).map_err(io(&self.0))?;
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -201,6 +221,24 @@ mod tests {
         let folder = DataFolder::at(temporary.path()).unwrap();
         assert!(matches!(folder.create(), Err(FolderError::Foreign(_))));
         assert!(!folder.is_ours());
+    }
+
+    #[test]
+    fn of_a_link_to_a_larger_disk_data_and_link_are_removed_and_nothing_beside_them() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (disk, link) = (temporary.path().join("disk"), temporary.path().join("link"));
+        std::fs::create_dir(&disk).unwrap();
+        std::os::unix::fs::symlink(&disk, &link).unwrap();
+        let folder = DataFolder::at(&link.join("")).unwrap();
+        folder.create().unwrap();
+        std::fs::create_dir(folder.kafka()).unwrap();
+        std::fs::write(folder.kafka().join("log"), "records").unwrap();
+        let elsewhere = temporary.path().join("thesis.tex");
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, disk.join("a-link")).unwrap();
+        folder.remove().unwrap();
+        assert!(!disk.exists() && !link.is_symlink());
+        assert!(elsewhere.exists());
     }
 
     #[test]

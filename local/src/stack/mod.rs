@@ -6,6 +6,7 @@
 mod backoff;
 pub mod flow;
 mod folder;
+mod http;
 mod log_files;
 mod part;
 mod ports;
@@ -17,8 +18,9 @@ mod stop;
 mod supervisor;
 
 pub use folder::{DataFolder, FolderError, FolderLock};
+pub use http::http_client;
 pub use ports::{PortError, Ports};
-pub use run::{ADMIN_KEY, READING_KEY, check, run};
+pub use run::{ADMIN_KEY, PARTS_STOP, READING_KEY, check, run};
 pub use services::Layout;
 pub use state::{ClickHouseAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, QueryAddress, StackState};
 pub use supervisor::StartError;

@@ -15,6 +15,7 @@ use crate::process::{Identity, Signal};
 
 use super::flow::{Flow, Gauge, TOPICS, complete_through};
 use super::folder::DataFolder;
+use super::http::http_client;
 use super::log_files;
 use super::part::{Part, Readiness};
 use super::ports::Ports;
@@ -40,6 +41,16 @@ pub const READING_KEY: &str = "demo-analyst";
 const SAMPLE_HISTORY_HOURS: &str = "24";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the sample stream may take to stop, each of the stages, and broker and store.
+const SAMPLE_STOP: Duration = Duration::from_secs(10);
+/// Longer than the stages' own deadline for draining what is in flight.
+const STAGE_STOP: Duration = Duration::from_secs(40);
+const STORE_STOP: Duration = Duration::from_secs(30);
+const STAGES: u32 = 3;
+/// How long all of them may take together, since they stop one after the other.
+pub const PARTS_STOP: Duration = SAMPLE_STOP
+    .saturating_add(STAGE_STOP.saturating_mul(STAGES))
+    .saturating_add(STORE_STOP.saturating_mul(2));
 /// How long topics may take to be there once the broker answers.
 const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long what a killed stack left behind may take to be gone.
@@ -66,7 +77,8 @@ pub fn check(folder: &DataFolder, ports: &Ports) -> anyhow::Result<()> {
 async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
     let stop = StopRequest::listen().context("cannot listen for signals")?;
     let state = initial_state(layout)?;
-    let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), state);
+    let http = http_client().context("cannot make an HTTP client")?;
+    let mut supervisor = Supervisor::new(layout.folder.clone(), layout.horolog.clone(), http.clone(), state);
     let has_admin = layout.folder.key(ADMIN_KEY).is_some();
     let started = start_all(&mut supervisor, layout, sample, &stop).await;
     match started {
@@ -81,7 +93,7 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
                     eprintln!("{}", first_admin(&key));
                 }
             }
-            attend(&mut supervisor, layout, watch, &stop).await;
+            attend(&mut supervisor, layout, http, watch, &stop).await;
         }
         Err(error) if stop.is_requested() => say(&error.to_string()),
         Err(error) => {
@@ -114,7 +126,7 @@ async fn start_all(
     supervisor.complete(&migrations(layout), stop).await?;
     supervisor.complete(&keys(layout), stop).await?;
     say("starting ingest, aggregate and query");
-    supervisor.start(stages(layout), stop).await?;
+    supervisor.start(stages(layout).into(), stop).await?;
     if sample {
         supervisor.start(vec![sample_stream(layout)], stop).await?;
     }
@@ -126,8 +138,7 @@ async fn start_all(
 }
 
 /// Keeps the stack running until somebody asks to stop, printing what flows.
-async fn attend(supervisor: &mut Supervisor, layout: &Layout, watch: bool, stop: &StopRequest) {
-    let http = reqwest::Client::new();
+async fn attend(supervisor: &mut Supervisor, layout: &Layout, http: reqwest::Client, watch: bool, stop: &StopRequest) {
     let (bootstrap, query) = (layout.broker().bootstrap(), layout.query_url());
     let key = layout.folder.key(READING_KEY).unwrap_or_default();
     let flows = watch.then(|| tokio::spawn(print_flows(bootstrap, query, key, http)));
@@ -168,6 +179,7 @@ fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
         data: layout.folder.path().to_owned(),
         supervisor,
         keep_all: layout.keep_all,
+        retention: layout.retention().context("horolog-migrate")?,
         query: QueryAddress {
             url: layout.query_url(),
             keys: layout.folder.keys(),
@@ -207,7 +219,7 @@ fn kafka(layout: &Layout) -> Part {
         address: Some(bootstrap.clone()),
         readiness: Readiness::Broker(bootstrap),
         ready_deadline: Duration::from_secs(120),
-        stop_deadline: Duration::from_secs(30),
+        stop_deadline: STORE_STOP,
     }
 }
 
@@ -218,7 +230,7 @@ fn engine(layout: &Layout) -> Part {
         readiness: Readiness::Http(format!("{url}/ping")),
         address: Some(url),
         ready_deadline: Duration::from_secs(120),
-        stop_deadline: Duration::from_secs(30),
+        stop_deadline: STORE_STOP,
     }
 }
 
@@ -242,16 +254,15 @@ fn keys(layout: &Layout) -> Part {
     }
 }
 
-fn stages(layout: &Layout) -> Vec<Part> {
+fn stages(layout: &Layout) -> [Part; STAGES as usize] {
     let service = |launch, port: u16| Part {
         launch,
         address: Some(format!("http://127.0.0.1:{port}")),
         readiness: Readiness::Http(format!("http://127.0.0.1:{port}/readyz")),
         ready_deadline: Duration::from_secs(90),
-        // Longer than the stages' own deadline for draining what is in flight.
-        stop_deadline: Duration::from_secs(40),
+        stop_deadline: STAGE_STOP,
     };
-    vec![
+    [
         service(layout.ingest(), layout.ports.ingest),
         service(layout.aggregate(), layout.ports.aggregate),
         service(layout.query(), layout.ports.query),
@@ -264,6 +275,6 @@ fn sample_stream(layout: &Layout) -> Part {
         address: None,
         readiness: Readiness::Running,
         ready_deadline: Duration::from_secs(10),
-        stop_deadline: Duration::from_secs(10),
+        stop_deadline: SAMPLE_STOP,
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use horolog_schemas::migrate::{ConfigError, MigrateConfig, Retention};
+
 use crate::broker::Broker;
 use crate::process::Launch;
 use crate::setup::Kit;
@@ -95,6 +97,11 @@ impl Layout {
             launch = launch.arg("--shorten-retention");
         }
         launch
+    }
+
+    /// What the migrations say how long data is kept: they read the environment that this process has.
+    pub fn retention(&self) -> Result<Retention, ConfigError> {
+        Ok(MigrateConfig::load(None, &[])?.retention)
     }
 
     /// Kafka to raw tables.

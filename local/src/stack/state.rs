@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use horolog_schemas::migrate::Retention;
 use serde::{Deserialize, Serialize};
 
 use crate::process::Identity;
@@ -108,6 +109,9 @@ pub struct StackState {
     pub supervisor: Identity,
     /// Whether nothing is deleted by age.
     pub keep_all: bool,
+    /// By what age else.
+    #[serde(default)]
+    pub retention: Retention,
     /// The query API.
     pub query: QueryAddress,
     /// The store.

@@ -70,11 +70,16 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(folder: DataFolder, horolog: std::path::PathBuf, state: StackState) -> Self {
+    pub(super) fn new(
+        folder: DataFolder,
+        horolog: std::path::PathBuf,
+        http: reqwest::Client,
+        state: StackState,
+    ) -> Self {
         let supervisor = Self {
             folder,
             horolog,
-            http: reqwest::Client::new(),
+            http,
             parts: Vec::new(),
             state,
             probed: Instant::now(),

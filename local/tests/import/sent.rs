@@ -105,6 +105,35 @@ fn records_are_keyed_as_the_design_says_and_nan_is_left_to_the_pipeline() {
 }
 
 #[test]
+fn a_wide_file_keeps_tenants_and_environments_apart() {
+    let place = Place::new("wide-fields");
+    let file = place.file(
+        "fleet/usage.csv",
+        "time,tenant,service,environment,cpu,mem\n1661140279,1001,api,production,1,2\n1661140279,,api,staging,3,4\n",
+    );
+    let imported = place.import(&["--tenant", "acme"], &[&file]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    let understood = "metric columns: 2, the service has a column; fields: tenant, environment";
+    assert!(imported.err.contains(understood), "{imported:?}");
+    let mut found: Vec<String> = (place.samples().iter())
+        .map(|s| {
+            let whose = [&s.tenant_id, &s.service_id, &s.environment, &s.metric_name].map(String::as_str);
+            format!("{} {}", whose.join(" "), s.value)
+        })
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "1001 api production cpu 1",
+            "1001 api production mem 2",
+            "acme api staging cpu 3",
+            "acme api staging mem 4"
+        ]
+    );
+}
+
+#[test]
 fn the_standard_input_is_a_file_too() {
     let place = Place::new("stdin");
     let mut child = place

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use horolog_schemas::{Kind, Reason};
+use horolog_schemas::{Kind, RECORD_BYTES_MAX, Reason};
 
 use crate::bed::{self, Bed, BedOptions, wait_until};
 use crate::place::{EVENTS, Imported, Place, bed, gzip};
@@ -95,17 +95,61 @@ fn what_will_be_rejected_for_its_time_is_told_by_who_sends_it() {
     assert!(
         imported
             .out
-            .contains("load.csv: sent 2 metric samples (1 before 2000, to be rejected)"),
+            .contains("load.csv: sent 2 metric samples (to be rejected: time_too_early 1)"),
         "{imported:?}"
     );
     assert!(
-        imported.err.contains("warning: 1 records are of a time before 2000"),
+        imported
+            .err
+            .contains("warning: 1 records will be rejected (time_too_early 1)"),
         "{imported:?}"
     );
     let metrics = received::receive(&bed().kafka(), &place.metrics);
     assert_eq!(
         received::rejections(Kind::MetricSample, &metrics),
         [Reason::TimeTooEarly]
+    );
+}
+
+#[test]
+fn what_will_be_rejected_for_anything_else_is_told_too_and_ids_and_tenants_are_mended() {
+    let place = Place::new("doomed");
+    let lines = [
+        r#"{"metric_name":"","time":1661140279,"value":1}"#,
+        r#"{"metric_name":"m","time":1661140279,"value":"NaN"}"#,
+        r#"{"metric_name":"m","time":"2099-01-01","value":1}"#,
+        r#"{"action":"","occurred_at":1661140279}"#,
+        r#"{"action":"a","occurred_at":1661140279,"event_id":"evt_01H","tenant_id":""}"#,
+    ];
+    let own = place.file("own.ndjson", lines.join("\n"));
+    let long = "x".repeat(RECORD_BYTES_MAX);
+    let event = format!(r#"{{"eventTime":"2023-07-10","eventName":"a","requestParameters":"{long}"}}"#);
+    let trail = place.file("trail.json", format!(r#"{{"Records":[{event}]}}"#));
+    let imported = place.import(&["--tenant", "acme"], &[&own, &trail]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    for told in [
+        "own.ndjson: sent 3 metric samples and 2 audit events \
+         (to be rejected: empty_action 1, empty_metric_name 1, time_in_future 1, value_not_finite 1)",
+        "trail.json: sent 1 audit events (to be rejected: record_too_large 1)",
+    ] {
+        assert!(imported.out.contains(told), "{told}: {imported:?}");
+    }
+    assert!(
+        imported.err.contains("warning: 5 records will be rejected ("),
+        "{imported:?}"
+    );
+    let rejections = |kind, topic: &str| {
+        let mut found = received::rejections(kind, &received::receive(&bed().kafka(), topic));
+        found.sort();
+        found
+    };
+    assert_eq!(
+        rejections(Kind::MetricSample, &place.metrics),
+        [Reason::TimeInFuture, Reason::EmptyMetricName, Reason::ValueNotFinite]
+    );
+    assert_eq!(
+        rejections(Kind::AuditEvent, &place.audits),
+        [Reason::RecordTooLarge, Reason::EmptyAction]
     );
 }
 

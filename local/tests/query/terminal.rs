@@ -275,6 +275,15 @@ fn an_exit_code_says_whose_turn_it_is() {
 }
 
 #[test]
+fn a_service_on_this_machine_is_asked_through_no_proxy() {
+    let mut asked = command(&["metrics", "list", "--json"]);
+    asked.env("http_proxy", "http://127.0.0.1:1");
+    asked.env_remove("NO_PROXY").env_remove("no_proxy");
+    let output = asked.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_key_is_read_from_a_file_and_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");

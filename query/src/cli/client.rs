@@ -1,7 +1,8 @@
 //! Requests to the API: where it is, with which key, and what an answer means.
 //!
-//! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, so the
-//! key goes nowhere but to the address that was given; what is refused for now is sent again when the service says ([`patience`]).
+//! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, and this
+//! machine is asked through no proxy, so the key goes nowhere but to the address that was given; what is refused for now is sent
+//! again when the service says ([`patience`]).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
+
+use crate::loopback::is_loopback;
 
 use super::error::{CliError, ProblemDetails};
 use super::patience;
@@ -103,11 +106,13 @@ pub struct Client {
 impl Client {
     /// As the arguments say.
     pub fn new(arguments: &ConnectionArgs) -> Result<Self, CliError> {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
-            .user_agent(concat!("horolog-query/", env!("CARGO_PKG_VERSION")))
-            .build();
+            .user_agent(concat!("horolog-query/", env!("CARGO_PKG_VERSION")));
+        if Url::parse(&arguments.url).is_ok_and(|url| is_loopback(&url)) {
+            http = http.no_proxy();
+        }
         let key = match &arguments.key_file {
             Some(path) => Some(read_key(path)?),
             None => (arguments.key.as_ref())
@@ -116,7 +121,7 @@ impl Client {
                 .transpose()?,
         };
         Ok(Self {
-            http: http.map_err(|error| CliError::Argument {
+            http: http.build().map_err(|error| CliError::Argument {
                 name: "--url",
                 reason: error.to_string(),
             })?,

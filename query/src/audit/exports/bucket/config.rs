@@ -11,6 +11,8 @@ use horolog_stage::config::ConfigError;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use crate::loopback::is_loopback;
+
 /// Smallest part but the last that S3 takes.
 const PART_BYTES_MIN: u64 = 5 << 20;
 /// Parts lie in memory.
@@ -152,14 +154,6 @@ impl S3Config {
         let read = |path: &PathBuf| configuration::read("exports.s3.ca_file", path);
         Ok(self.ca_file.as_ref().map(read).transpose()?)
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.to_canonical().is_loopback())
 }
 
 /// A setting of this section that makes no sense.

@@ -1,0 +1,15 @@
+//! Whether an address is of this machine: nothing that goes there passes others, so it needs no TLS, and must not go to a proxy, which
+//! would look for it on its own machine. Never looks a name up.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+/// Whether its host is `localhost` or a loopback address.
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
