@@ -186,6 +186,8 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
         json!({"role": "root"}),
         json!({"teams": []}),
         json!({"teams": null}),
+        json!({"teams": ""}),
+        json!({"teams": [""]}),
     ] {
         assert_eq!(status(&service, &rsa.token(&claims(&change)), EVENTS), 401, "{change}");
     }

@@ -205,8 +205,9 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
     let tenant = tenant.ok_or(config.tenant_claim.as_str())?;
     let mut teams = BTreeSet::new();
     if !config.teams_claim.is_empty() {
-        teams.extend(texts(claims.get(&config.teams_claim)).map(str::to_owned));
-        // No list, or one with nothing in it, is nobody's team and not everybody's.
+        let named = texts(claims.get(&config.teams_claim)).filter(|team| !team.is_empty());
+        teams.extend(named.map(str::to_owned));
+        // No list, or one with no name in it, is nobody's team, neither everybody's nor that of rows without one.
         if teams.is_empty() {
             return Err(&config.teams_claim);
         }
@@ -268,6 +269,8 @@ mod tests {
             (json!({"teams": null}), "teams"),
             (json!({"teams": []}), "teams"),
             (json!({"teams": [7]}), "teams"),
+            (json!({"teams": ""}), "teams"),
+            (json!({"teams": [""]}), "teams"),
         ] {
             for role in Role::ALL {
                 let mut claims = json!({"sub": "ann", "tenant": "red", "role": role.as_str(), "teams": ["a"]});
