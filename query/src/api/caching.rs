@@ -2,18 +2,22 @@
 //!
 //! Enters: a response whose body is known as a whole. Leaves: the same with a strong `ETag` (RFC 9110, 8.8.3) over its content
 //! and its encoding, compressed with zstd or gzip where the caller takes it, or 304 where `If-None-Match` names what it would be. The
-//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are.
+//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are. What leaves holds its
+//! place until it is read ([`crate::api::outgoing`]).
 
 use std::io::Write;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::write::GzEncoder;
+
+use crate::access::Principal;
+use crate::api::outgoing::Outgoing;
 
 /// Smaller bodies do not get smaller.
 const COMPRESS_BYTES_MIN: usize = 1_024;
@@ -85,8 +89,9 @@ impl Encoding {
 }
 
 /// The middleware.
-pub async fn tag_and_compress(request: Request, next: Next) -> Response {
+pub async fn tag_and_compress(State(outgoing): State<Outgoing>, request: Request, next: Next) -> Response {
     let asked = request.headers().clone();
+    let principal = request.extensions().get::<Principal>().cloned();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     let Some(size) = response.body().size_hint().exact() else {
@@ -126,13 +131,20 @@ pub async fn tag_and_compress(request: Request, next: Next) -> Response {
         return Response::from_parts(parts, Body::empty());
     }
     let body = encode(encoding, bytes, &mut parts.headers);
-    Response::from_parts(parts, body)
+    // What is answered to everybody is part of the program.
+    let Some(principal) = principal else {
+        return Response::from_parts(parts, body.into());
+    };
+    match outgoing.hold(principal.facts().tenant.as_str(), body).await {
+        Ok(held) => Response::from_parts(parts, held.into()),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Off the threads that answer others: a large page takes milliseconds.
-fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Body {
+fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Bytes {
     if encoding == Encoding::Identity {
-        return bytes.into();
+        return bytes;
     }
     match tokio::task::block_in_place(|| encoding.encode(&bytes)) {
         Ok(encoded) => {
@@ -140,7 +152,7 @@ fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Body {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
             encoded.into()
         }
-        Err(_) => bytes.into(),
+        Err(_) => bytes,
     }
 }
 
