@@ -64,6 +64,25 @@ fn large_answers_are_compressed_for_those_who_take_it() {
 }
 
 #[test]
+fn a_file_of_the_program_comes_in_the_encoding_that_is_taken_every_time() {
+    let ask = |encoding: &str| {
+        let url = format!("{}/docs/swagger-ui-bundle.js", service().http());
+        send(
+            Bed::shared(),
+            reqwest::Client::new().get(url).header("accept-encoding", encoding),
+        )
+    };
+    let plain = ask("identity");
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
+    for encoding in ["gzip", "zstd", "gzip", "zstd"] {
+        let answer = ask(encoding);
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, encoding));
+        assert!(answer.header("content-length").parse::<usize>().unwrap() < plain.text.len() / 2);
+    }
+    assert_eq!(ask("identity").text, plain.text);
+}
+
+#[test]
 fn the_description_is_openapi_and_names_every_parameter() {
     let answer = get("/openapi.json", &[]);
     assert_eq!(answer.status, 200);
