@@ -155,6 +155,8 @@ pub struct AccessConfig {
     pub pseudonym_key_file: Option<PathBuf>,
     /// Networks of proxies whose `x-forwarded-for` is believed, for allowed addresses and the audit trail. Any other's is not.
     pub trusted_proxies: Vec<IpNet>,
+    /// Keys that a tenant may have in force, and those for any tenant together; more are not made.
+    pub keys_per_tenant_max: usize,
     /// Uses of keys are written down so often. Seconds.
     pub last_use_interval_s: u64,
     /// Tokens of an identity provider.
@@ -169,6 +171,7 @@ impl Default for AccessConfig {
             platform_tenant: "horolog".to_owned(),
             pseudonym_key_file: None,
             trusted_proxies: Vec::new(),
+            keys_per_tenant_max: 10_000,
             last_use_interval_s: 300,
             oidc: OidcConfig::default(),
         }
