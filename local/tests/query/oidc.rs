@@ -201,6 +201,14 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
 }
 
 #[test]
+fn no_proxy_is_asked_for_the_keys_of_a_provider_on_this_machine() {
+    let signing = rsa("one", Algorithm::RS256);
+    let provider = Provider::start(vec![signing.public()]);
+    let service = provider.service_with(&[("http_proxy", "http://127.0.0.1:1"), ("no_proxy", "")]);
+    assert_eq!(status(&service, &signing.token(&claims(&json!({}))), EVENTS), 200);
+}
+
+#[test]
 fn a_token_that_chooses_its_own_algorithm_is_refused() {
     let rsa = rsa("one", Algorithm::RS256);
     let service = Provider::start(vec![rsa.public()]).service();

@@ -5,7 +5,6 @@
 //! missing or says something unknown lets nobody in, and the log names it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use anyhow::Context;
 use horolog_stage::config::ConfigError;
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
-use crate::access::provider_keys::ProviderKeys;
+use crate::access::provider_keys::{ProviderKeys, is_on_loopback};
 use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
 
@@ -114,9 +113,7 @@ fn is_safe(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
     };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_on_loopback(&url))
 }
 
 /// The provider.
