@@ -281,9 +281,15 @@ fn a_key_is_read_from_a_file_and_never_shown() {
     let key = Bed::shared().key("auditor");
     std::fs::write(&file, format!("{key}\n")).unwrap();
     let mut from_file = command(&["audit", "search", "--user", "nobody", "--key-file"]);
-    from_file.arg(&file).env_remove("HOROLOG_API_KEY");
-    let output = from_file.output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    from_file.arg(&file).env("HOROLOG_API_KEY", "what is typed counts");
+    let mut by_variable = command(&["audit", "search", "--user", "nobody"]);
+    by_variable
+        .env_remove("HOROLOG_API_KEY")
+        .env("HOROLOG_API_KEY_FILE", &file);
+    for mut asked in [from_file, by_variable] {
+        let output = asked.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
     assert!(!succeeds(&["audit", "search", "--help"]).contains(&key));
 }
 

@@ -3,11 +3,8 @@
 //! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, so the
 //! key goes nowhere but to the address that was given; what is refused for now is sent again when the service says ([`patience`]).
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response};
@@ -17,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
+use super::connection::{ConnectionArgs, Secret};
 use super::error::{CliError, ProblemDetails};
 use super::patience;
 
@@ -24,40 +22,6 @@ use super::patience;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of a page that is one of many.
 const PAGE_ROWS: usize = 1_000;
-
-/// Where the service is, and who asks.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connection")]
-pub struct ConnectionArgs {
-    /// Where horolog-query listens
-    #[arg(long, global = true, env = "HOROLOG_QUERY_URL", default_value = "http://127.0.0.1:8080", value_hint = ValueHint::Url)]
-    pub url: String,
-    /// The API key; better in the environment, where other users of the machine do not see it
-    #[arg(long, global = true, env = "HOROLOG_API_KEY", hide_env_values = true)]
-    pub key: Option<Secret>,
-    /// A file that holds the API key
-    #[arg(long, global = true, env = "HOROLOG_API_KEY_FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
-    pub key_file: Option<PathBuf>,
-    /// The tenant, where the key does not name one
-    #[arg(long, global = true, env = "HOROLOG_TENANT")]
-    pub tenant: Option<String>,
-}
-
-/// A key, which is never shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
 
 /// Names and values, in the order in which they are sent.
 pub type Parameters = Vec<(&'static str, String)>;
@@ -108,13 +72,7 @@ impl Client {
             .redirect(Policy::none())
             .user_agent(concat!("horolog-query/", env!("CARGO_PKG_VERSION")))
             .build();
-        let key = match &arguments.key_file {
-            Some(path) => Some(read_key(path)?),
-            None => (arguments.key.as_ref())
-                .filter(|Secret(key)| !key.trim().is_empty())
-                .map(|Secret(key)| sendable("--key", key))
-                .transpose()?,
-        };
+        let key = arguments.key(std::env::var_os)?;
         Ok(Self {
             http: http.map_err(|error| CliError::Argument {
                 name: "--url",
@@ -202,7 +160,7 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.key {
-            Some(Secret(key)) => request.bearer_auth(key),
+            Some(key) => request.bearer_auth(key.expose()),
             None => request,
         }
     }
@@ -274,32 +232,6 @@ impl Client {
             reason: reason.to_string(),
         }
     }
-}
-
-fn read_key(path: &PathBuf) -> Result<Secret, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-        path: path.clone(),
-        source,
-    })?;
-    match text.trim() {
-        "" => Err(CliError::Argument {
-            name: "--key-file",
-            reason: format!("{} is empty", path.display()),
-        }),
-        key => sendable("--key-file", key),
-    }
-}
-
-/// A key as a header can have it; those of files and of secret stores often end in a line break.
-fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
-    let key = key.trim();
-    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Secret(key.to_owned()));
-    }
-    Err(CliError::Argument {
-        name,
-        reason: "a key has letters, digits and signs of ASCII alone, and no spaces".to_owned(),
-    })
 }
 
 #[cfg(test)]
