@@ -235,7 +235,7 @@ impl Client {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::VecDeque;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -244,10 +244,10 @@ mod tests {
     use super::*;
 
     /// A service that gives these answers, one a connection, and then the requests that it got.
-    async fn service(answers: &[&'static str]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+    pub(in crate::cli) async fn service(answers: &[impl ToString]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut answers = VecDeque::from_iter(answers.to_vec());
+        let mut answers: VecDeque<String> = answers.iter().map(ToString::to_string).collect();
         let served = tokio::spawn(async move {
             let mut asked = Vec::new();
             while let Some(answer) = answers.pop_front() {
