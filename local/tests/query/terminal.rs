@@ -92,7 +92,17 @@ fn a_table_has_what_was_asked_to_be_told() {
         "--measures",
         "last,p999",
     ];
-    let more = ["--threshold", "2", "--by", "daily", "--zone", "Europe/Berlin", "--json"];
+    let more = [
+        "--type",
+        "gauge",
+        "--threshold",
+        "2",
+        "--by",
+        "daily",
+        "--zone",
+        "Europe/Berlin",
+        "--json",
+    ];
     let rows = documents(&succeeds_for(tenant, &[&show[..], &more, &SPAN].concat()));
     let [day] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!(day["start"], "2025-12-31T23:00:00Z");
@@ -102,9 +112,11 @@ fn a_table_has_what_was_asked_to_be_told() {
     );
     let table = succeeds_for(tenant, &[&show[..], &SPAN].concat());
     assert!(
-        table.contains("P999") && table.contains("LAST") && !table.contains("AVG"),
+        table.contains("P999") && table.contains("LAST") && table.contains("TYPE") && !table.contains("AVG"),
         "{table}"
     );
+    let of_counters = [&show[..], &["--type", "counter", "--json"], &SPAN].concat();
+    assert_eq!(succeeds_for(tenant, &of_counters), "");
 }
 
 #[test]
