@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, Utc};
-use horolog_schemas::AuditStatus;
 
 use crate::access::delegation;
 use crate::access::gate::Gate;
@@ -152,15 +151,12 @@ impl<'a> Changes<'a> {
             ("key_role".to_owned(), key.role.to_string()),
             ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
         ]);
-        let act = Act {
-            tenant: self.gate.tenant_of(&key.tenant),
+        let act = Act::done(
+            self.gate.tenant_of(&key.tenant),
             action,
-            resource_type: "key",
-            resource_id: key.id.to_string(),
-            status: AuditStatus::Success,
-            error: String::new(),
+            ("key", key.id.to_string()),
             facts,
-        };
+        );
         self.gate.trail.record(self.actor, act).await
     }
 }
