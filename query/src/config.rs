@@ -85,7 +85,7 @@ pub struct LimitsConfig {
     pub statement_result_rows_max: u64,
     /// A request that takes longer is given up, and its statements with it. Seconds.
     pub request_timeout_s: u64,
-    /// Requests for data that are answered at the same time; more wait.
+    /// Requests for data that are answered at the same time, half of them to one tenant at the most; more wait.
     pub concurrent_requests_max: usize,
     /// Those among them with the same key; and as many downloads of exports, which are not among them.
     pub concurrent_requests_per_caller_max: usize,
@@ -95,6 +95,9 @@ pub struct LimitsConfig {
     pub waiting_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
+    /// Answers of more than 256 KiB that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
+    /// long as requests do for their place. At least twice `page_bytes_max`. Bytes.
+    pub answers_bytes_max: usize,
     /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
     pub remembered_bytes_max: usize,
 }
@@ -112,6 +115,7 @@ impl Default for LimitsConfig {
             admission_wait_ms_max: 2_000,
             waiting_requests_per_caller_max: 100,
             page_bytes_max: 16 << 20,
+            answers_bytes_max: 1 << 30,
             remembered_bytes_max: 128 << 20,
         }
     }
@@ -151,6 +155,8 @@ pub struct AccessConfig {
     pub pseudonym_key_file: Option<PathBuf>,
     /// Networks of proxies whose `x-forwarded-for` is believed, for allowed addresses and the audit trail. Any other's is not.
     pub trusted_proxies: Vec<IpNet>,
+    /// Keys that a tenant may have in force, and those for any tenant together; more are not made.
+    pub keys_per_tenant_max: usize,
     /// Uses of keys are written down so often. Seconds.
     pub last_use_interval_s: u64,
     /// Tokens of an identity provider.
@@ -165,6 +171,7 @@ impl Default for AccessConfig {
             platform_tenant: "horolog".to_owned(),
             pseudonym_key_file: None,
             trusted_proxies: Vec::new(),
+            keys_per_tenant_max: 10_000,
             last_use_interval_s: 300,
             oidc: OidcConfig::default(),
         }
@@ -232,6 +239,12 @@ impl QueryConfig {
                 return invalid(setting, "must be at least 1");
             }
         }
+        if limits.answers_bytes_max / 2 < limits.page_bytes_max {
+            return invalid(
+                "limits.answers_bytes_max",
+                "must be at least twice limits.page_bytes_max",
+            );
+        }
         self.exports.check()?;
         Ok(())
     }
@@ -279,6 +292,13 @@ mod tests {
             load(&["limits.statement_timeout_s=0"])
                 .unwrap_err()
                 .contains("limits.statement_timeout_s")
+        );
+        let page = "limits.page_bytes_max=10000";
+        assert!(load(&[page, "limits.answers_bytes_max=20000"]).is_ok());
+        assert!(
+            load(&[page, "limits.answers_bytes_max=19999"])
+                .unwrap_err()
+                .starts_with("limits.answers_bytes_max")
         );
     }
 }

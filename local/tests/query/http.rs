@@ -3,12 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::asking::{get_as, make_key};
+use crate::asking::{call_at, get_as, make_key};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
-use crate::rows::insert_hours;
+use crate::rows::{insert_event, insert_hours};
 use crate::slow;
 
 #[test]
@@ -60,6 +61,25 @@ fn large_answers_are_compressed_for_those_who_take_it() {
             "each encoding has a tag of its own"
         );
     }
+}
+
+#[test]
+fn a_file_of_the_program_comes_in_the_encoding_that_is_taken_every_time() {
+    let ask = |encoding: &str| {
+        let url = format!("{}/docs/swagger-ui-bundle.js", service().http());
+        send(
+            Bed::shared(),
+            reqwest::Client::new().get(url).header("accept-encoding", encoding),
+        )
+    };
+    let plain = ask("identity");
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
+    for encoding in ["gzip", "zstd", "gzip", "zstd"] {
+        let answer = ask(encoding);
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, encoding));
+        assert!(answer.header("content-length").parse::<usize>().unwrap() < plain.text.len() / 2);
+    }
+    assert_eq!(ask("identity").text, plain.text);
 }
 
 #[test]
@@ -164,6 +184,42 @@ fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(bytes).unwrap();
     stream
+}
+
+#[test]
+fn what_a_tenant_does_not_read_is_bounded_and_keeps_no_other_from_its_answer() {
+    let bed = Bed::shared();
+    // More than the kernel takes of what is sent to somebody who does not read.
+    for number in 0..12 {
+        insert_event("unread", number, &[("old_value", "repeat('x', 1000000)")]);
+    }
+    let key = make_key("auditor", "unread", json!({})).token;
+    let settings = [
+        ("HOROLOG_QUERY__LIMITS__ANSWERS_BYTES_MAX", "33554432"),
+        ("HOROLOG_QUERY__LIMITS__ADMISSION_WAIT_MS_MAX", "0"),
+        ("HOROLOG_QUERY__HTTP__IDLE_TIMEOUT_S", "3600"),
+    ];
+    let service = ready(bed, &settings);
+    let request = format!("GET {EVENTS} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\n\r\n");
+    let mut unread = begin(&service, request.as_bytes());
+    let mut begun = [0; 12];
+    unread.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let ask = |path: &str| call_at(&service, &key, Method::GET, path, None);
+    let refused = ask(EVENTS);
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, "1"),
+        "{}",
+        refused.text
+    );
+    assert_is_problem(&refused);
+    assert!(refused.text.contains("wait to be read"), "{}", refused.text);
+    assert_eq!(ask(HOURS).status, 200, "what is small needs no place");
+    let other = get_at(bed, &service, EVENTS, &[("tenant_id", "unread")]);
+    assert_eq!(other.status, 200, "who is of no one tenant has a share of their own");
+    drop(unread);
+    wait_until(DEADLINE, "there is a place again", || ask(EVENTS).status == 200);
 }
 
 #[test]

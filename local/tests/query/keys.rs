@@ -130,6 +130,7 @@ fn a_key_that_cannot_be_is_refused_by_the_member_to_change() {
         (json!({"addresses": ["10.0.0.0/99"]}), "addresses[0]"),
         (json!({"requests_per_hour": 0}), "requests_per_hour"),
         (json!({"requests_per_hour": -1}), "requests_per_hour"),
+        (json!({"requests_per_hour": 1_000_001}), "requests_per_hour"),
         (
             json!({"limits": {"statement_timeout_s": 0}}),
             "limits.statement_timeout_s",
@@ -156,6 +157,27 @@ fn a_key_that_cannot_be_is_refused_by_the_member_to_change() {
         administer(&rotate, &json!({"overlap_s": 99_999_999})).refused_parameter(),
         "overlap_s"
     );
+}
+
+#[test]
+fn a_tenant_has_so_many_keys_in_force() {
+    let service = ready(Bed::shared(), &[("HOROLOG_QUERY__ACCESS__KEYS_PER_TENANT_MAX", "2")]);
+    let admin = Bed::shared().key("admin");
+    let post = |path: &str, body: &Value| call_at(&service, &admin, Method::POST, path, Some(body));
+    let create = |tenant: &str| {
+        post(
+            KEYS,
+            &json!({"name": "one of many", "role": "analyst", "tenant": tenant}),
+        )
+    };
+    let first = made(&create("many-keys"));
+    assert_eq!(create("many-keys").status, 201);
+    let refused = create("many-keys");
+    assert_eq!(refused.status, 409);
+    assert_is_problem(&refused);
+    assert_eq!(create("few-keys").status, 201, "another tenant has its own");
+    assert_eq!(post(&format!("{KEYS}/{}/revoke", first.id), &json!({})).status, 200);
+    assert_eq!(create("many-keys").status, 201, "one that is over does not count");
 }
 
 #[test]

@@ -96,6 +96,10 @@ fn a_program_sees_pseudonyms_where_an_auditor_sees_people() {
     let counts = |token: &str, by: &str| rows(token, &format!("/v1/audit/counts?by={by}"))[0]["value"].clone();
     assert_eq!(counts(&auditor, "user_id"), "ann@example.org");
     assert_eq!(counts(&program, "user_id"), pseudonym);
+    for (by, value) in [("error_message", "denied for ann"), ("resource_name", "Records of Bob")] {
+        assert_eq!(counts(&auditor, by), value);
+        assert_eq!(counts(&program, by).as_str().map(str::len), Some(32), "{by}");
+    }
     let one = format!("{EVENTS}/{}", clear["event_id"].as_str().unwrap());
     assert!(get_as(&auditor, &one).text.contains("diagnosis"));
     let hidden = get_as(&program, &one);
@@ -115,7 +119,14 @@ fn an_analyst_counts_events_and_sees_no_person() {
     assert_eq!(get_as(&analyst, EVENTS).status, 403);
     let by_action = rows(&analyst, "/v1/audit/counts?by=action");
     assert_eq!(by_action, [json!({"value": "update", "count": 2})]);
-    for by in ["user_id", "ip_address", "session_id", "resource_id"] {
+    for by in [
+        "user_id",
+        "ip_address",
+        "session_id",
+        "resource_id",
+        "resource_name",
+        "error_message",
+    ] {
         assert_eq!(
             rows(&analyst, &format!("/v1/audit/counts?by={by}")),
             [json!({"value": "", "count": 2})],

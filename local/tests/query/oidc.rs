@@ -186,6 +186,8 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
         json!({"role": "root"}),
         json!({"teams": []}),
         json!({"teams": null}),
+        json!({"teams": ""}),
+        json!({"teams": [""]}),
     ] {
         assert_eq!(status(&service, &rsa.token(&claims(&change)), EVENTS), 401, "{change}");
     }
@@ -196,6 +198,14 @@ fn a_token_of_the_provider_is_taken_for_what_it_says_and_no_other() {
         200,
         "clocks differ a little"
     );
+}
+
+#[test]
+fn no_proxy_is_asked_for_the_keys_of_a_provider_on_this_machine() {
+    let signing = rsa("one", Algorithm::RS256);
+    let provider = Provider::start(vec![signing.public()]);
+    let service = provider.service_with(&[("http_proxy", "http://127.0.0.1:1"), ("no_proxy", "")]);
+    assert_eq!(status(&service, &signing.token(&claims(&json!({}))), EVENTS), 200);
 }
 
 #[test]

@@ -22,6 +22,8 @@ fn a_refusal_names_the_parameter() {
         ),
         (HOURS, vec![("tenant_id", "a"), ("from", "noon")], "from"),
         (EVENTS, vec![("tenant_id", "a"), ("to", "1767225600000")], "to"),
+        (HOURS, vec![("tenant_id", "a"), ("from", "2026")], "from"),
+        (EVENTS, vec![("tenant_id", "a"), ("from", "20260101")], "from"),
         (
             EVENTS,
             vec![("tenant_id", "a"), ("from", "2026-01-02"), ("to", "2026-01-01")],

@@ -221,6 +221,7 @@ fn insert_copies(tenant: &str) {
             ("occurred_at", &at),
             ("user_id", &user),
             ("status", &status),
+            ("error_message", &status),
         ];
         insert_event(tenant, number, &set.map(|(name, value)| (name, value.as_str())));
     };
@@ -255,7 +256,13 @@ fn a_count_is_the_number_of_events_that_the_search_finds() {
         let asked: Vec<_> = [("tenant_id", "counted")].iter().chain(filters).copied().collect();
         let paged: Vec<_> = asked.iter().copied().chain([("limit", "2")]).collect();
         let found = pages(EVENTS, &paged, || ());
-        for (by, bucket) in [("", ""), ("status", ""), ("user_id", "month"), ("", "day")] {
+        for (by, bucket) in [
+            ("", ""),
+            ("status", ""),
+            ("error_message", ""),
+            ("user_id", "month"),
+            ("", "day"),
+        ] {
             let mut grouped: Vec<_> = asked.clone();
             grouped.extend(
                 [("by", by), ("bucket", bucket)]

@@ -92,7 +92,17 @@ fn a_table_has_what_was_asked_to_be_told() {
         "--measures",
         "last,p999",
     ];
-    let more = ["--threshold", "2", "--by", "daily", "--zone", "Europe/Berlin", "--json"];
+    let more = [
+        "--type",
+        "gauge",
+        "--threshold",
+        "2",
+        "--by",
+        "daily",
+        "--zone",
+        "Europe/Berlin",
+        "--json",
+    ];
     let rows = documents(&succeeds_for(tenant, &[&show[..], &more, &SPAN].concat()));
     let [day] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!(day["start"], "2025-12-31T23:00:00Z");
@@ -102,9 +112,11 @@ fn a_table_has_what_was_asked_to_be_told() {
     );
     let table = succeeds_for(tenant, &[&show[..], &SPAN].concat());
     assert!(
-        table.contains("P999") && table.contains("LAST") && !table.contains("AVG"),
+        table.contains("P999") && table.contains("LAST") && table.contains("TYPE") && !table.contains("AVG"),
         "{table}"
     );
+    let of_counters = [&show[..], &["--type", "counter", "--json"], &SPAN].concat();
+    assert_eq!(succeeds_for(tenant, &of_counters), "");
 }
 
 #[test]
@@ -290,9 +302,15 @@ fn a_key_is_read_from_a_file_and_never_shown() {
     let key = Bed::shared().key("auditor");
     std::fs::write(&file, format!("{key}\n")).unwrap();
     let mut from_file = command(&["audit", "search", "--user", "nobody", "--key-file"]);
-    from_file.arg(&file).env_remove("HOROLOG_API_KEY");
-    let output = from_file.output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    from_file.arg(&file).env("HOROLOG_API_KEY", "what is typed counts");
+    let mut by_variable = command(&["audit", "search", "--user", "nobody"]);
+    by_variable
+        .env_remove("HOROLOG_API_KEY")
+        .env("HOROLOG_API_KEY_FILE", &file);
+    for mut asked in [from_file, by_variable] {
+        let output = asked.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
     assert!(!succeeds(&["audit", "search", "--help"]).contains(&key));
 }
 

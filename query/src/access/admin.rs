@@ -4,7 +4,7 @@
 //! Guarantees: whoever administers one tenant sees and makes the keys of that tenant only, and a key of another tenant is as
 //! absent as one that does not exist; every change is recorded in the audit trail of the key's tenant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,7 +12,6 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
-use horolog_schemas::AuditStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,8 +24,8 @@ use crate::access::last_use::Use;
 use crate::access::new_key::NewKey;
 use crate::access::review;
 use crate::access::token::{KeyId, Token};
-use crate::access::trail::{Act, Actor};
-use crate::access::{KeyLimits, Permission, Principal, Role, TenantGrant, TenantId};
+use crate::access::trail::Actor;
+use crate::access::{KeyLimits, Permission, Principal, Role, TenantGrant};
 use crate::api::body::JsonBody;
 use crate::api::{Named, Problem};
 use crate::handler::Api;
@@ -223,24 +222,5 @@ fn answer(key: &Key, token: &Token) -> KeyAndToken {
     KeyAndToken {
         key: KeyView::new(key, None),
         token: token.expose().to_owned(),
-    }
-}
-
-/// A look of an administrator's, which succeeds.
-pub(super) fn act(
-    tenant: TenantId,
-    action: &'static str,
-    resource_type: &'static str,
-    resource_id: &str,
-    facts: BTreeMap<String, String>,
-) -> Act {
-    Act {
-        tenant,
-        action,
-        resource_type,
-        resource_id: resource_id.to_owned(),
-        status: AuditStatus::Success,
-        error: String::new(),
-        facts,
     }
 }

@@ -3,12 +3,12 @@
 //! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
 //! nothing is handed out that nobody could account for, since the trail is written first; a leaked key is revoked without waiting for it, and
 //! even where it cannot be written; nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the
-//! bounds of their key ([`delegation`]).
+//! bounds of their key ([`delegation`]). The administrators of a tenant have one change at a time under way that is no revocation, since the
+//! journal takes changes in the order of asking: no tenant keeps the others from ending their keys.
 
 use std::collections::BTreeMap;
 
 use chrono::{TimeDelta, Utc};
-use horolog_schemas::AuditStatus;
 
 use crate::access::delegation;
 use crate::access::gate::Gate;
@@ -18,6 +18,7 @@ use crate::access::token::Token;
 use crate::access::trail::{Act, Actor};
 use crate::access::{Identity, Principal};
 use crate::api::Problem;
+use crate::api::places::Place;
 
 /// The secret before is taken for so long after a rotation, unless said otherwise. Seconds.
 pub const OVERLAP_DEFAULT_S: u32 = 86_400;
@@ -42,8 +43,17 @@ impl<'a> Changes<'a> {
 
     /// Makes a key. Gives its first token, too.
     pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
-        let (key, token) = new.make(&self.by, Utc::now())?;
+        let now = Utc::now();
+        let (key, token) = new.make(&self.by, now)?;
         self.require_within(&key)?;
+        let _turn = self.turn().await?;
+        let is_one = |known: &Key| known.tenant == key.tenant && known.is_in_force(now);
+        let known = self.gate.keys.all();
+        if known.iter().filter(|(known, _)| is_one(known)).count() >= self.gate.keys_per_tenant_max {
+            return Err(Problem::Conflict(
+                "this tenant has as many keys in force as access.keys_per_tenant_max allows; revoke some first",
+            ));
+        }
         self.add(std::slice::from_ref(&key)).await?;
         Ok((key, token))
     }
@@ -65,6 +75,7 @@ impl<'a> Changes<'a> {
                 format!("expected at most {OVERLAP_MAX_S}"),
             ));
         }
+        let _turn = self.turn().await?;
         self.record("key.rotate", key).await?;
         let (token, now) = (Token::random(&key.id), Utc::now());
         let hash = token.hash();
@@ -93,6 +104,14 @@ impl<'a> Changes<'a> {
             tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
         }
         ended
+    }
+
+    /// Held while a change is under way that may wait for others.
+    async fn turn(&self) -> Result<Place, Problem> {
+        let facts = self.actor.principal.as_ref().map(Principal::facts);
+        let tenant = facts.map_or("", |facts| facts.tenant.as_str());
+        let turn = self.gate.turns.take(tenant.to_owned()).await;
+        turn.map_err(|_| Problem::Internal)
     }
 
     /// No tenants and no teams (all of them, where none are named) that are not theirs.
@@ -132,15 +151,12 @@ impl<'a> Changes<'a> {
             ("key_role".to_owned(), key.role.to_string()),
             ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),
         ]);
-        let act = Act {
-            tenant: self.gate.tenant_of(&key.tenant),
+        let act = Act::done(
+            self.gate.tenant_of(&key.tenant),
             action,
-            resource_type: "key",
-            resource_id: key.id.to_string(),
-            status: AuditStatus::Success,
-            error: String::new(),
+            ("key", key.id.to_string()),
             facts,
-        };
+        );
         self.gate.trail.record(self.actor, act).await
     }
 }

@@ -5,7 +5,7 @@
 //! for ever and everywhere; nor does whoever has a secret that another one replaces, which may have leaked. Pure.
 //!
 //! Permissions to see contents are no bound, since no administrator has them and each hands them out; tenant and teams are
-//! ([`crate::access::changes`]). Requests an hour are none either: they are counted a key, and there may be any number of keys.
+//! ([`crate::access::changes`]). Requests an hour are none either: they are counted a key, and there may be many keys.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;

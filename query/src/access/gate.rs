@@ -15,6 +15,7 @@ use crate::access::mask::MaskKey;
 use crate::access::oidc::Oidc;
 use crate::access::trail::Trail;
 use crate::access::{TenantGrant, TenantId};
+use crate::api::places::Places;
 use crate::config::QueryConfig;
 use crate::journal::Journal;
 
@@ -26,6 +27,10 @@ const SECRET_BYTES_MIN: usize = 32;
 pub struct Gate {
     /// All API keys.
     pub keys: Keys,
+    /// Keys that a tenant may have in force.
+    pub keys_per_tenant_max: usize,
+    /// Whose administrator makes or rotates a key, by tenant: one at a time.
+    pub turns: Places<String>,
     /// Bearer tokens of an identity provider.
     pub oidc: Option<Arc<Oidc>>,
     /// Requests an hour.
@@ -53,6 +58,8 @@ impl Gate {
         let trail = Trail::new(&config.kafka, &config.access.audit_topic).context("kafka")?;
         Ok(Self {
             keys: Keys::new(journal),
+            keys_per_tenant_max: config.access.keys_per_tenant_max,
+            turns: Places::new(1),
             oidc: Oidc::new(&config.access.oidc)?.map(Arc::new),
             limits: Limits::default(),
             uses: LastUses::default(),

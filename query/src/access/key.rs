@@ -16,6 +16,10 @@ use crate::api::Problem;
 
 /// Requests an hour, unless a key says otherwise.
 pub const REQUESTS_PER_HOUR_DEFAULT: u32 = 1_000;
+/// And what a key may say at most.
+pub const REQUESTS_PER_HOUR_MAX: u32 = 1_000_000;
+/// So many secrets of a key are taken at the same time: a key is one record of the journal, and one too large could not even be revoked.
+const SECRETS_MAX: usize = 16;
 
 /// Access that was not used for so long is pointed out. Days.
 const UNUSED_DAYS: i64 = 90;
@@ -148,11 +152,16 @@ impl Key {
                 "a key that is expired or revoked cannot be rotated; make another",
             ));
         }
+        let end = now + overlap;
+        for secret in &mut self.secrets {
+            secret.expires_at = Some(secret.expires_at.map_or(end, |known| known.min(end)));
+        }
         self.secrets
             .retain(|secret| secret.expires_at.is_none_or(|end| end > now));
-        for secret in &mut self.secrets {
-            let end = now + overlap;
-            secret.expires_at = Some(secret.expires_at.map_or(end, |known| known.min(end)));
+        if self.secrets.len() >= SECRETS_MAX {
+            return Err(Problem::Conflict(
+                "too many secrets of this key are taken yet; rotate it with a shorter overlap_s, which ends them",
+            ));
         }
         self.secrets.push(Secret {
             sha256,
@@ -260,6 +269,21 @@ mod tests {
                 .secret_expires_at
         };
         assert_eq!([end(&old), end(&new)], [Some(at(150)), None]);
+    }
+
+    #[test]
+    fn a_key_has_so_many_secrets_and_one_more_once_those_before_end() {
+        let (mut key, _) = key();
+        let mut rotate = |overlap_s| {
+            let hash = Token::random(&key.id).hash();
+            let rotated = key.rotate(hash, at(10), TimeDelta::seconds(overlap_s));
+            rotated.map(|()| key.secrets_in_force(at(10)))
+        };
+        for secrets in 2..=SECRETS_MAX {
+            assert_eq!(rotate(50), Ok(secrets));
+        }
+        assert!(matches!(rotate(50), Err(Problem::Conflict(_))));
+        assert_eq!(rotate(0), Ok(1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT};
+use crate::access::key::{Key, REQUESTS_PER_HOUR_DEFAULT, REQUESTS_PER_HOUR_MAX};
 use crate::access::token::Token;
 use crate::access::{KeyLimits, Permission, Role, TenantGrant};
 use crate::api::Problem;
@@ -42,7 +42,7 @@ pub struct NewKey {
     pub addresses: BTreeSet<IpNet>,
     /// Requests an hour.
     #[serde(default = "requests_per_hour")]
-    #[schema(minimum = 1, default = 1000)]
+    #[schema(minimum = 1, maximum = 1000000, default = 1000)]
     pub requests_per_hour: u32,
     /// What its requests may take, where that is less than the service allows.
     #[serde(default)]
@@ -80,8 +80,8 @@ impl NewKey {
                 format!("expected 1 to {NAME_CHARS_MAX} characters that can be printed"),
             );
         }
-        if self.requests_per_hour == 0 {
-            return refuse("requests_per_hour", "must be at least 1".to_owned());
+        if !(1..=REQUESTS_PER_HOUR_MAX).contains(&self.requests_per_hour) {
+            return refuse("requests_per_hour", format!("expected 1 to {REQUESTS_PER_HOUR_MAX}"));
         }
         if self.expires_at.is_some_and(|end| end <= now) {
             return refuse("expires_at", "is over already".to_owned());

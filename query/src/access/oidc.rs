@@ -5,7 +5,6 @@
 //! missing or says something unknown lets nobody in, and the log names it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use anyhow::Context;
 use horolog_stage::config::ConfigError;
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
 use crate::access::provider_keys::ProviderKeys;
+use crate::loopback::is_loopback;
 use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
 
@@ -114,9 +114,7 @@ fn is_safe(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
     };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))
 }
 
 /// The provider.
@@ -205,8 +203,9 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
     let tenant = tenant.ok_or(config.tenant_claim.as_str())?;
     let mut teams = BTreeSet::new();
     if !config.teams_claim.is_empty() {
-        teams.extend(texts(claims.get(&config.teams_claim)).map(str::to_owned));
-        // No list, or one with nothing in it, is nobody's team and not everybody's.
+        let named = texts(claims.get(&config.teams_claim)).filter(|team| !team.is_empty());
+        teams.extend(named.map(str::to_owned));
+        // No list, or one with no name in it, is nobody's team, neither everybody's nor that of rows without one.
         if teams.is_empty() {
             return Err(&config.teams_claim);
         }
@@ -268,6 +267,8 @@ mod tests {
             (json!({"teams": null}), "teams"),
             (json!({"teams": []}), "teams"),
             (json!({"teams": [7]}), "teams"),
+            (json!({"teams": ""}), "teams"),
+            (json!({"teams": [""]}), "teams"),
         ] {
             for role in Role::ALL {
                 let mut claims = json!({"sub": "ann", "tenant": "red", "role": role.as_str(), "teams": ["a"]});

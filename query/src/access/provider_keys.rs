@@ -51,7 +51,7 @@ impl ProviderKeys {
         let mut http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
-        // Without TLS it is this machine alone that is trusted: a proxy would answer for its own.
+        // In the clear, so whoever stands in between could make tokens: a proxy of the environment is not asked.
         if Url::parse(url).is_ok_and(|url| is_loopback(&url)) {
             http = http.no_proxy();
         }

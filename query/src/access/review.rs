@@ -12,13 +12,13 @@ use horolog_schemas::Kind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::admin::{KeyView, act, visible};
+use crate::access::admin::{KeyView, visible};
 use crate::access::gate::Gate;
 use crate::access::key::unused_note;
 use crate::access::last_use::Use;
 use crate::access::mask::{Mask, masked};
 use crate::access::subject::{self, Subject};
-use crate::access::trail::Actor;
+use crate::access::trail::{Act, Actor};
 use crate::access::{Permission, Principal, Role, TenantGrant};
 use crate::api::Problem;
 use crate::handler::Api;
@@ -78,10 +78,8 @@ pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) 
         ("subjects".to_owned(), answer.subjects.len().to_string()),
     ]);
     let tenant = api.gate.tenant_of(seen_by);
-    api.gate
-        .trail
-        .record(&actor, act(tenant, "access.review", "access", "", facts))
-        .await?;
+    let act = Act::done(tenant, "access.review", ("access", String::new()), facts);
+    api.gate.trail.record(&actor, act).await?;
     Ok(Json(answer))
 }
 

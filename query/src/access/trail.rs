@@ -50,6 +50,26 @@ pub struct Act {
     pub facts: BTreeMap<String, String>,
 }
 
+impl Act {
+    /// What succeeds.
+    pub fn done(
+        tenant: TenantId,
+        action: &'static str,
+        (resource_type, resource_id): (&'static str, String),
+        facts: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            tenant,
+            action,
+            resource_type,
+            resource_id,
+            status: AuditStatus::Success,
+            error: String::new(),
+            facts,
+        }
+    }
+}
+
 /// Says of a response that its handler has recorded what it did, before it did it. Any other is recorded by
 /// [`crate::access::authenticate`] before it leaves.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,10 @@
-//! How many requests are answered at the same time: together, and for one caller.
+//! How many requests are answered at the same time: together, for one tenant, and for one caller.
 //!
 //! Enters: who asks. Leaves: a place, held until it is dropped, also when the caller goes away. Guarantees: a caller who asks for everything
-//! at once leaves room for others, since only requests within the caller's own share wait for a common place. Who finds no place waits in
-//! the order of asking, for a bounded time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as
-//! their readers, have places of their own, as many for each caller.
+//! at once leaves room for others, since only requests within the caller's own share wait for a place of their tenant, which has half of all
+//! however many keys it makes, and only those within that wait for a common one. Who finds no place waits in the order of asking, for a bounded
+//! time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as their readers, have places of their
+//! own, as many for each caller.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::config::LimitsConfig;
 #[derive(Debug, Clone)]
 pub struct Admission {
     all: Arc<Semaphore>,
+    tenants: Places<String>,
     callers: Places<String>,
     downloads: Places<String>,
     waiting: Places<String>,
@@ -30,23 +32,26 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     _of_all: Place,
+    _of_tenant: Place,
     _of_caller: Place,
 }
 
 impl Admission {
     /// As configured.
     pub fn new(limits: &LimitsConfig) -> Self {
+        let of_caller = limits.concurrent_requests_per_caller_max;
         Self {
             all: Arc::new(Semaphore::new(limits.concurrent_requests_max)),
-            callers: Places::new(limits.concurrent_requests_per_caller_max),
-            downloads: Places::new(limits.concurrent_requests_per_caller_max),
+            tenants: Places::new(of_caller.max(limits.concurrent_requests_max / 2)),
+            callers: Places::new(of_caller),
+            downloads: Places::new(of_caller),
             waiting: Places::new(limits.waiting_requests_per_caller_max),
             wait_max: Duration::from_millis(limits.admission_wait_ms_max),
         }
     }
 
-    /// A place for a caller, whose key may have fewer than others, or the advice to come back.
-    pub async fn admit(&self, caller: &str, own_max: Option<NonZeroU32>) -> Result<Admitted, Problem> {
+    /// A place for a caller of a tenant, whose key may have fewer than others, or the advice to come back.
+    pub async fn admit(&self, tenant: &str, caller: &str, own_max: Option<NonZeroU32>) -> Result<Admitted, Problem> {
         let deadline = Instant::now() + self.wait_max;
         let too_many = Problem::Busy("too many requests wait for an answer with this key");
         let _waiting = self.waiting.try_take(caller.to_owned()).ok_or(too_many)?;
@@ -55,12 +60,17 @@ impl Admission {
         let Ok(Ok(of_caller)) = own else {
             return Err(Problem::Busy(taken));
         };
+        let tenant = timeout_at(deadline, self.tenants.take(tenant.to_owned())).await;
+        let Ok(Ok(of_tenant)) = tenant else {
+            return Err(Problem::Busy("too many requests at once of this tenant"));
+        };
         let all = timeout_at(deadline, Arc::clone(&self.all).acquire_owned()).await;
         let Ok(Ok(of_all)) = all else {
             return Err(Problem::Busy("too many requests at once"));
         };
         Ok(Admitted {
             _of_all: of_all,
+            _of_tenant: of_tenant,
             _of_caller: of_caller,
         })
     }
@@ -114,15 +124,35 @@ mod tests {
     async fn one_caller_cannot_take_all_places_and_a_place_comes_back() {
         let admission = admission(0);
         let held = [
-            admission.admit("a", None).await.unwrap(),
-            admission.admit("a", None).await.unwrap(),
+            admission.admit("a", "a", None).await.unwrap(),
+            admission.admit("a", "a", None).await.unwrap(),
         ];
-        assert!(reason(admission.admit("a", None).await).contains("this key"));
-        let other = admission.admit("b", None).await.unwrap();
-        assert_eq!(reason(admission.admit("c", None).await), "too many requests at once");
+        assert!(reason(admission.admit("a", "a", None).await).contains("this key"));
+        let other = admission.admit("b", "b", None).await.unwrap();
+        assert_eq!(
+            reason(admission.admit("c", "c", None).await),
+            "too many requests at once"
+        );
         drop(held);
-        assert!(admission.admit("a", None).await.is_ok());
+        assert!(admission.admit("a", "a", None).await.is_ok());
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn one_tenant_cannot_take_all_places_with_many_keys() {
+        let admission = Admission::new(&LimitsConfig {
+            concurrent_requests_max: 5,
+            concurrent_requests_per_caller_max: 1,
+            admission_wait_ms_max: 0,
+            ..LimitsConfig::default()
+        });
+        let one = admission.admit("red", "a", None).await.unwrap();
+        let two = admission.admit("red", "b", None).await.unwrap();
+        assert!(reason(admission.admit("red", "c", None).await).contains("this tenant"));
+        assert!(admission.admit("blue", "d", None).await.is_ok());
+        drop(one);
+        assert!(admission.admit("red", "c", None).await.is_ok());
+        drop(two);
     }
 
     #[tokio::test]
@@ -131,7 +161,7 @@ mod tests {
         let one = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap();
         let refused = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap_err();
         assert!(matches!(refused, Problem::Busy(reason) if reason.contains("of this key")));
-        assert!(admission.admit("a", NonZeroU32::new(1)).await.is_ok());
+        assert!(admission.admit("a", "a", NonZeroU32::new(1)).await.is_ok());
         drop(one);
         assert!(admission.admit_download("a", NonZeroU32::new(1)).await.is_ok());
     }
@@ -140,18 +170,18 @@ mod tests {
     async fn who_finds_no_place_waits_for_one_unless_many_do() {
         let admission = admission(3_600_000);
         let held = [
-            admission.admit("a", None).await.unwrap(),
-            admission.admit("a", None).await.unwrap(),
+            admission.admit("a", "a", None).await.unwrap(),
+            admission.admit("a", "a", None).await.unwrap(),
         ];
         let mut waiting = [
-            Box::pin(admission.admit("a", None)),
-            Box::pin(admission.admit("a", None)),
+            Box::pin(admission.admit("a", "a", None)),
+            Box::pin(admission.admit("a", "a", None)),
         ];
         for place in &mut waiting {
             assert!(place.now_or_never().is_none());
         }
-        assert!(reason(admission.admit("a", None).await).contains("wait"));
-        let mut other = pin!(admission.admit("b", None));
+        assert!(reason(admission.admit("a", "a", None).await).contains("wait"));
+        let mut other = pin!(admission.admit("b", "b", None));
         let others = other.as_mut().now_or_never().unwrap().unwrap();
         drop(held);
         let [first, second] = waiting;
@@ -168,15 +198,15 @@ mod tests {
             let own_max = NonZeroU32::new(own_max);
             let mut held = Vec::new();
             for _ in 0..places {
-                held.push(admission.admit("a", own_max).await.unwrap());
+                held.push(admission.admit("a", "a", own_max).await.unwrap());
             }
-            let reason = reason(admission.admit("a", own_max).await);
+            let reason = reason(admission.admit("a", "a", own_max).await);
             assert_eq!(
                 reason.contains("limits.concurrent_requests_max of this key"),
                 places == 1,
                 "{reason}"
             );
-            assert!(admission.admit("b", None).await.is_ok());
+            assert!(admission.admit("b", "b", None).await.is_ok());
         }
     }
 }

@@ -2,18 +2,25 @@
 //!
 //! Enters: a response whose body is known as a whole. Leaves: the same with a strong `ETag` (RFC 9110, 8.8.3) over its content
 //! and its encoding, compressed with zstd or gzip where the caller takes it, or 304 where `If-None-Match` names what it would be. The
-//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are.
+//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are. What leaves holds its
+//! place until it is read ([`crate::api::outgoing`]). Files of the program are encoded once.
 
-use std::io::Write;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::write::GzEncoder;
+
+use crate::access::Principal;
+use crate::api::Problem;
+use crate::api::outgoing::Outgoing;
 
 /// Smaller bodies do not get smaller.
 const COMPRESS_BYTES_MIN: usize = 1_024;
@@ -71,7 +78,7 @@ impl Encoding {
         }
     }
 
-    fn encode(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    fn encode(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL),
             Self::Gzip => {
@@ -84,9 +91,50 @@ impl Encoding {
     }
 }
 
+/// Says of a response that it is a file of the program: the same for everybody for as long as the program runs.
+#[derive(Debug, Clone, Copy)]
+struct OfProgram;
+
+/// The middleware around such files.
+pub async fn of_program(mut response: Response) -> Response {
+    response.extensions_mut().insert(OfProgram);
+    response
+}
+
+/// What answers leave by.
+#[derive(Debug, Clone)]
+pub struct Caching {
+    outgoing: Outgoing,
+    /// Files of the program as they were sent, by their tags.
+    files: Arc<Mutex<HashMap<String, Bytes>>>,
+}
+
+impl Caching {
+    /// Answers that leave so.
+    pub fn new(outgoing: Outgoing) -> Self {
+        Self {
+            outgoing,
+            files: Arc::default(),
+        }
+    }
+
+    /// A file as it is sent, made once: whoever has no key could else have megabytes encoded as often as they like.
+    fn file(&self, tag: &str, encode: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
+        let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = files().get(tag).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let encoded = encode()?;
+        files().insert(tag.to_owned(), encoded.clone());
+        Ok(encoded)
+    }
+}
+
 /// The middleware.
-pub async fn tag_and_compress(request: Request, next: Next) -> Response {
+pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, next: Next) -> Response {
     let asked = request.headers().clone();
+    let principal = request.extensions().get::<Principal>().cloned();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     let Some(size) = response.body().size_hint().exact() else {
@@ -125,22 +173,35 @@ pub async fn tag_and_compress(request: Request, next: Next) -> Response {
         parts.headers.remove(header::CONTENT_TYPE);
         return Response::from_parts(parts, Body::empty());
     }
-    let body = encode(encoding, bytes, &mut parts.headers);
-    Response::from_parts(parts, body)
+    let encode = move || encode(encoding, bytes);
+    let encoded = match parts.extensions.get::<OfProgram>() {
+        Some(OfProgram) => caching.file(&tag, encode),
+        None => encode(),
+    };
+    let Ok(body) = encoded else {
+        return Problem::Internal.into_response();
+    };
+    if encoding != Encoding::Identity {
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts
+            .headers
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+    // Whoever has no key is answered with files of the program, or with little.
+    let Some(principal) = principal else {
+        return Response::from_parts(parts, body.into());
+    };
+    match caching.outgoing.hold(principal.facts().tenant.as_str(), body).await {
+        Ok(held) => Response::from_parts(parts, held.into()),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Off the threads that answer others: a large page takes milliseconds.
-fn encode(encoding: Encoding, bytes: Bytes, headers: &mut HeaderMap) -> Body {
-    if encoding == Encoding::Identity {
-        return bytes.into();
-    }
-    match tokio::task::block_in_place(|| encoding.encode(&bytes)) {
-        Ok(encoded) => {
-            headers.remove(header::CONTENT_LENGTH);
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-            encoded.into()
-        }
-        Err(_) => bytes.into(),
+fn encode(encoding: Encoding, bytes: Bytes) -> io::Result<Bytes> {
+    match encoding {
+        Encoding::Identity => Ok(bytes),
+        encoding => tokio::task::block_in_place(|| encoding.encode(&bytes)).map(Bytes::from),
     }
 }
 
@@ -165,6 +226,7 @@ pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LimitsConfig;
 
     fn negotiated(accept: &str) -> Encoding {
         Encoding::negotiate(&HeaderMap::from_iter([(
@@ -202,6 +264,19 @@ mod tests {
             text
         );
         assert_ne!(tag(&text, Encoding::Gzip), tag(&text, Encoding::Zstd));
+    }
+
+    #[test]
+    fn a_file_of_the_program_is_encoded_once() {
+        let caching = Caching::new(Outgoing::new(&LimitsConfig::default()));
+        let made = || caching.file("a", || Ok(Bytes::from_static(b"made")));
+        assert_eq!(made().unwrap(), "made");
+        assert_eq!(caching.file("a", || panic!("made again")).unwrap(), "made");
+        assert!(caching.file("b", || Err(io::ErrorKind::Other.into())).is_err());
+        assert!(
+            caching.file("b", || Ok(Bytes::new())).is_ok(),
+            "what failed is tried again"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use horolog_schemas::TIME_MIN_US;
 use serde::de::Error as _;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -15,6 +16,8 @@ use crate::api::Problem;
 const MICROS_A_SECOND: i64 = 1_000_000;
 /// Past this many seconds (the year 5138) a number is milliseconds by mistake.
 const EPOCH_SECONDS_MAX: u64 = 99_999_999_999;
+/// Before this many (the year 2000, and nothing that is stored is older) a number is a date by mistake: 2026, 20260131.
+const EPOCH_SECONDS_MIN: i64 = TIME_MIN_US / MICROS_A_SECOND;
 /// What RFC 3339 can write: the years 0 to 9999.
 const RFC_3339_MICROS: RangeInclusive<i64> = -62_167_219_200 * MICROS_A_SECOND..=253_402_300_800 * MICROS_A_SECOND - 1;
 /// What `DateTime64(6)` of ClickHouse can hold: the years 1900 to 2299.
@@ -83,6 +86,9 @@ pub enum InstantError {
     /// A number too large to be seconds.
     #[error("expected seconds since 1970, this looks like milliseconds")]
     NotSeconds,
+    /// A number too small to be seconds; 0 and less are from the beginning.
+    #[error("seconds since 1970 before the year 2000; a date is written 2026-01-31")]
+    TooEarly,
 }
 
 impl Instant {
@@ -115,6 +121,9 @@ impl Instant {
         let micros = if let Ok(seconds) = text.parse::<i64>() {
             if seconds.unsigned_abs() > EPOCH_SECONDS_MAX {
                 return Err(InstantError::NotSeconds);
+            }
+            if (1..EPOCH_SECONDS_MIN).contains(&seconds) {
+                return Err(InstantError::TooEarly);
             }
             seconds * MICROS_A_SECOND
         } else if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -243,6 +252,17 @@ mod tests {
         assert_eq!(Instant::parse("1767225600000"), Err(InstantError::NotSeconds));
         for text in [i64::MIN, i64::MIN + 1, i64::MAX].map(|seconds| seconds.to_string()) {
             assert_eq!(Instant::parse(&text), Err(InstantError::NotSeconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_without_dashes_is_not_taken_for_seconds() {
+        for text in ["1", "2026", "202601", "20260131", "946684799"] {
+            assert_eq!(Instant::parse(text), Err(InstantError::TooEarly), "{text}");
+            assert_eq!(Edge::parse(text), Err(InstantError::TooEarly), "{text}");
+        }
+        for text in ["0", "-1", "946684800"] {
+            assert!(Instant::parse(text).is_ok(), "{text}");
         }
     }
 

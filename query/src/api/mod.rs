@@ -13,6 +13,7 @@ pub mod instant;
 pub mod named;
 pub mod observe;
 pub mod openapi;
+pub mod outgoing;
 pub mod page;
 pub mod parameters;
 pub mod places;

@@ -43,6 +43,11 @@ impl<K: Eq + Hash> Places<K> {
         self.of(key, places).acquire_owned().await
     }
 
+    /// So many places at once, and no more than a key has.
+    pub async fn take_many(&self, key: K, places: u32) -> Result<Place, AcquireError> {
+        self.of(key, self.each_max).acquire_many_owned(places).await
+    }
+
     /// A place, where there is one now.
     pub fn try_take(&self, key: K) -> Option<Place> {
         self.of(key, self.each_max).try_acquire_owned().ok()

@@ -69,14 +69,20 @@ count_columns! {
     ResourceType = "resource_type",
     /// The thing it was done to.
     ResourceId = "resource_id",
+    /// Its name at that time.
+    ResourceName = "resource_name",
     /// Address of the caller.
     IpAddress = "ip_address",
+    /// The caller's program.
+    UserAgent = "user_agent",
     /// The caller's session.
     SessionId = "session_id",
     /// The request, which events of several services may share.
     RequestId = "request_id",
     /// How it ended.
     Status = "status",
+    /// Why it did not succeed.
+    ErrorMessage = "error_message",
 }
 
 /// A size of buckets of time, UTC.

@@ -4,11 +4,8 @@
 //! machine is asked through no proxy, so the key goes nowhere but to the address that was given; what is refused for now is sent
 //! again when the service says ([`patience`]).
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, Url};
@@ -18,49 +15,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
-use crate::loopback::is_loopback;
-
+use super::connection::{ConnectionArgs, Secret};
 use super::error::{CliError, ProblemDetails};
 use super::patience;
+use crate::loopback::is_loopback;
 
 /// Until a connection stands. A question itself is bounded by the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows of a page that is one of many.
 const PAGE_ROWS: usize = 1_000;
-
-/// Where the service is, and who asks.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Connection")]
-pub struct ConnectionArgs {
-    /// Where horolog-query listens
-    #[arg(long, global = true, env = "HOROLOG_QUERY_URL", default_value = "http://127.0.0.1:8080", value_hint = ValueHint::Url)]
-    pub url: String,
-    /// The API key; better in the environment, where other users of the machine do not see it
-    #[arg(long, global = true, env = "HOROLOG_API_KEY", hide_env_values = true)]
-    pub key: Option<Secret>,
-    /// A file that holds the API key
-    #[arg(long, global = true, env = "HOROLOG_API_KEY_FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
-    pub key_file: Option<PathBuf>,
-    /// The tenant, where the key does not name one
-    #[arg(long, global = true, env = "HOROLOG_TENANT")]
-    pub tenant: Option<String>,
-}
-
-/// A key, which is never shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
 
 /// Names and values, in the order in which they are sent.
 pub type Parameters = Vec<(&'static str, String)>;
@@ -113,13 +76,7 @@ impl Client {
         if Url::parse(&arguments.url).is_ok_and(|url| is_loopback(&url)) {
             http = http.no_proxy();
         }
-        let key = match &arguments.key_file {
-            Some(path) => Some(read_key(path)?),
-            None => (arguments.key.as_ref())
-                .filter(|Secret(key)| !key.trim().is_empty())
-                .map(|Secret(key)| sendable("--key", key))
-                .transpose()?,
-        };
+        let key = arguments.key(std::env::var_os)?;
         Ok(Self {
             http: http.build().map_err(|error| CliError::Argument {
                 name: "--url",
@@ -207,7 +164,7 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.key {
-            Some(Secret(key)) => request.bearer_auth(key),
+            Some(key) => request.bearer_auth(key.expose()),
             None => request,
         }
     }
@@ -281,34 +238,8 @@ impl Client {
     }
 }
 
-fn read_key(path: &PathBuf) -> Result<Secret, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-        path: path.clone(),
-        source,
-    })?;
-    match text.trim() {
-        "" => Err(CliError::Argument {
-            name: "--key-file",
-            reason: format!("{} is empty", path.display()),
-        }),
-        key => sendable("--key-file", key),
-    }
-}
-
-/// A key as a header can have it; those of files and of secret stores often end in a line break.
-fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
-    let key = key.trim();
-    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Secret(key.to_owned()));
-    }
-    Err(CliError::Argument {
-        name,
-        reason: "a key has letters, digits and signs of ASCII alone, and no spaces".to_owned(),
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::VecDeque;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -317,10 +248,10 @@ mod tests {
     use super::*;
 
     /// A service that gives these answers, one a connection, and then the requests that it got.
-    async fn service(answers: &[&'static str]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+    pub(in crate::cli) async fn service(answers: &[impl ToString]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut answers = VecDeque::from_iter(answers.to_vec());
+        let mut answers: VecDeque<String> = answers.iter().map(ToString::to_string).collect();
         let served = tokio::spawn(async move {
             let mut asked = Vec::new();
             while let Some(answer) = answers.pop_front() {

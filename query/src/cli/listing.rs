@@ -40,24 +40,23 @@ pub struct Listing<'a> {
     pub nothing: &'a str,
 }
 
+/// What was answered.
+struct Read {
+    rows: Vec<Value>,
+    /// Through when all of it is complete, where that is told.
+    complete_through: Option<Option<String>>,
+    /// Whether there are more rows.
+    more: bool,
+}
+
 impl Listing<'_> {
     /// Asks and shows.
     pub async fn show(&self, client: &Client, output: Output) -> Result<(), CliError> {
-        let (mut rows, mut complete_through): (Vec<Value>, _) = (Vec::new(), None);
-        let more = client
-            .pages(self.path, &self.asked, self.take, |page| {
-                complete_through = page.complete_through;
-                for row in &page.rows {
-                    if output.is_json() {
-                        output.document(row.get())?;
-                    } else {
-                        let Row(row) = client.parsed(self.path, row.get())?;
-                        rows.push(row);
-                    }
-                }
-                Ok(())
-            })
-            .await?;
+        let Read {
+            rows,
+            complete_through,
+            more,
+        } = self.read(client, output).await?;
         if !output.is_json() {
             if rows.is_empty() {
                 output.note(self.nothing);
@@ -75,11 +74,60 @@ impl Listing<'_> {
         }
         Ok(())
     }
+
+    /// Asks; rows that programs read are shown as they come, and not kept.
+    async fn read(&self, client: &Client, output: Output) -> Result<Read, CliError> {
+        let (mut rows, mut complete_through) = (Vec::new(), None);
+        let more = client
+            .pages(self.path, &self.asked, self.take, |page| {
+                // Later pages are of later moments, and complete through more than the rows before them.
+                complete_through = complete_through.take().or(page.complete_through);
+                for row in &page.rows {
+                    if output.is_json() {
+                        output.document(row.get())?;
+                    } else {
+                        let Row(row) = client.parsed(self.path, row.get())?;
+                        rows.push(row);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(Read {
+            rows,
+            complete_through,
+            more,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::client::tests::service;
+    use crate::cli::table::text;
+
+    #[tokio::test]
+    async fn pages_are_complete_through_when_the_first_of_them_is() {
+        for (first, expected) in [(r#""t1""#, Some("t1")), ("null", None)] {
+            let pages = [
+                format!(r#"{{"rows": [{{"n": 1}}], "complete_through": {first}, "next_cursor": "c"}}"#),
+                r#"{"rows": [{"n": 2}], "complete_through": "t2"}"#.to_owned(),
+            ];
+            let answers = pages.map(|page| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{page}"));
+            let (client, _) = service(&answers).await;
+            let listing = Listing {
+                path: "/v1/x",
+                asked: Vec::new(),
+                take: Take::Pages(10),
+                columns: &[text("N", "n")],
+                nothing: "nothing",
+            };
+            let read = listing.read(&client, Output::new(false)).await.unwrap();
+            assert_eq!((read.rows.len(), read.more), (2, false));
+            assert_eq!(read.complete_through.unwrap().as_deref(), expected);
+        }
+    }
 
     #[test]
     fn a_member_of_any_depth_hides_no_other() {

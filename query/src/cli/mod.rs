@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod client;
+pub mod connection;
 pub mod error;
 pub mod exports;
 pub mod filter;
@@ -19,7 +20,8 @@ pub mod transfer;
 
 use clap::{Args, Subcommand};
 
-use self::client::{Client, ConnectionArgs};
+use self::client::Client;
+use self::connection::ConnectionArgs;
 pub use self::error::CliError;
 use self::output::Output;
 

@@ -10,12 +10,13 @@ use super::listing::Listing;
 use super::output::Output;
 use super::table::{Column, number, text};
 
-const POINTS: [Column; 20] = [
+const POINTS: [Column; 21] = [
     text("START", "start"),
     text("SERVICE", "service_id"),
     text("PLUGIN", "plugin_id"),
     text("ENVIRONMENT", "environment"),
     text("TEAM", "team_id"),
+    text("TYPE", "metric_type"),
     text("UNIT", "unit"),
     number("COUNT", "count"),
     number("LATE", "late_count"),
@@ -71,6 +72,9 @@ pub struct SeriesArgs {
     /// Of this team only
     #[arg(long)]
     team: Vec<String>,
+    /// Of this type only: counter, gauge, histogram
+    #[arg(long = "type", value_name = "TYPE")]
+    metric_type: Vec<String>,
     /// In this unit only
     #[arg(long)]
     unit: Vec<String>,
@@ -94,6 +98,7 @@ impl SeriesArgs {
             ("plugin_id", self.plugin),
             ("environment", self.environment),
             ("team_id", self.team),
+            ("metric_type", self.metric_type),
             ("unit", self.unit),
             // Given but empty: everything of the metric is merged.
             ("group_by", vec![self.group_by.join(",")]),

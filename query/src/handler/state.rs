@@ -76,7 +76,8 @@ impl Api {
     pub async fn admit(&self, principal: &Principal) -> Result<Admitted, Problem> {
         let facts = principal.facts();
         let own_max = facts.limits.concurrent_requests_max;
-        self.admission.admit(&facts.identity.to_string(), own_max).await
+        let caller = facts.identity.to_string();
+        self.admission.admit(facts.tenant.as_str(), &caller, own_max).await
     }
 
     /// A place among the downloads of a caller, held until it is dropped.

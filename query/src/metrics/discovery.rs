@@ -17,6 +17,7 @@ use crate::api::{Asked, Problem, RequestId};
 use crate::handler::Api;
 use crate::metrics::column::KeyColumn;
 use crate::metrics::epochs::{Epochs, visible};
+use crate::metrics::selection::HourColumn;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 /// What can be asked of names.
@@ -194,21 +195,18 @@ struct SpanSql {
     /// The length of a row. Seconds.
     row_s: u32,
     recent: &'static str,
-    from: &'static str,
-    to: &'static str,
+    column: HourColumn,
 }
 
 const HOURS: SpanSql = SpanSql {
     row_s: 3_600,
     recent: "r.hour >= now('UTC') - interval 7 day",
-    from: "r.hour >= toDateTime({from:UInt32}, 'UTC')",
-    to: "r.hour < toDateTime({to:UInt32}, 'UTC')",
+    column: HourColumn::OF_HOURS,
 };
 const SAMPLES: SpanSql = SpanSql {
     row_s: 1,
     recent: "r.time >= now('UTC') - interval 1 hour",
-    from: "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
-    to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
+    column: HourColumn::OF_SAMPLES,
 };
 
 fn within(
@@ -217,18 +215,14 @@ fn within(
     from: Option<Instant>,
     to: Option<Instant>,
 ) -> Result<TenantSelect, Problem> {
-    let span = Span::new(from, to)?;
-    let bound = |edge: Option<Instant>| edge.map(|edge| edge.datetime_bound());
-    let seconds = |second: u32| Parameter::Integer(second.into());
+    let Span { from, to } = Span::new(from, to)?;
+    if from.is_none() && to.is_none() {
+        return Ok(select.and(sql.recent));
+    }
     // A row that began before the span may have samples in it.
-    let from = bound(span.from).map(|from| seconds(from - from % sql.row_s));
-    let select = match span {
-        Span { from: None, to: None } => select.and(sql.recent),
-        _ => select,
-    };
-    Ok(select
-        .and_if(sql.from, "from", from)
-        .and_if(sql.to, "to", bound(span.to).map(seconds)))
+    let begun = |from: u32| Instant::from_seconds(from - from % sql.row_s);
+    let from = from.map(|from| begun(from.datetime_bound()));
+    Ok(sql.column.between(select, Span { from, to }))
 }
 
 /// A text that stands for itself in `like`.

@@ -15,6 +15,7 @@ use crate::api::observe::RowsReturned;
 use crate::api::page::{Limit, Page};
 use crate::api::{Asked, Problem, RequestId};
 use crate::handler::Api;
+use crate::metrics::selection::HourColumn;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 const COLUMNS: &str = "r.hour as hour, r.revised_at as revised_at, toString(r.kafka_topic) as kafka_topic, \
@@ -99,15 +100,15 @@ pub async fn revisions(
     }
     let cursors = api.cursor_key.bind("metrics/revisions", &caller, &asked)?;
     let span = Span::new(asked.from, asked.to)?;
-    let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
-    let mut select = TenantSelect::new(&caller, Relation::HourRevisions, COLUMNS)
-        .and_if("r.hour >= toDateTime({from:UInt32}, 'UTC')", "from", bound(span.from))
-        .and_if("r.hour < toDateTime({to:UInt32}, 'UTC')", "to", bound(span.to))
-        .and_if(
-            "r.revised_at >= toDateTime({revised_from:UInt32}, 'UTC')",
-            "revised_from",
-            bound(asked.revised_from),
-        );
+    let revised_from = asked
+        .revised_from
+        .map(|from| Parameter::Integer(from.datetime_bound().into()));
+    let select = TenantSelect::new(&caller, Relation::HourRevisions, COLUMNS);
+    let mut select = HourColumn::OF_HOURS.between(select, span).and_if(
+        "r.revised_at >= toDateTime({revised_from:UInt32}, 'UTC')",
+        "revised_from",
+        revised_from,
+    );
     if let Some((hour, revised_at, topic, partition, offset)) = cursors.key::<Place>(asked.cursor.as_deref())? {
         select = select
             .and(AFTER)

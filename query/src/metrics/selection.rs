@@ -109,6 +109,14 @@ impl HourColumn {
         from: "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
         to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
     };
+
+    /// Only the rows of a span.
+    pub fn between(self, select: TenantSelect, span: Span) -> TenantSelect {
+        let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+        select
+            .and_if(self.from, "from", bound(span.from))
+            .and_if(self.to, "to", bound(span.to))
+    }
 }
 
 /// How one end of a page is bound.
@@ -276,10 +284,7 @@ impl Selection {
 
     /// Only the rows of a span.
     pub fn within_span(&self, select: TenantSelect, hour: HourColumn, span: Span) -> TenantSelect {
-        let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
-        self.filtered(select)
-            .and_if(hour.from, "from", bound(span.from))
-            .and_if(hour.to, "to", bound(span.to))
+        hour.between(self.filtered(select), span)
     }
 
     /// Only the rows of the question's span, after what was shown before, and up to `end`.

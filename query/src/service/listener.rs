@@ -22,6 +22,8 @@ use crate::service::tls::Certificate;
 
 /// Requests under way when the service is told to stop have so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Headers of a request over HTTP/2, the path among them: room for the longest query string, which hyper alone would refuse.
+const HEADERS_BYTES_MAX: u32 = 64 * 1024;
 
 /// A listener that serves.
 pub struct Listening {
@@ -48,7 +50,8 @@ impl Listening {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(idle_max)
-            .keep_alive_timeout(idle_max);
+            .keep_alive_timeout(idle_max)
+            .max_header_list_size(HEADERS_BYTES_MAX);
         // Without it small answers wait for the caller's delayed acknowledgement.
         let no_delay = NoDelayAcceptor::new();
         let served = match certificate {

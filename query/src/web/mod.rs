@@ -1,7 +1,7 @@
 //! The web page: static files of `query/web`, embedded in the binary, so that it works without the internet and without a build.
 //!
 //! Enters: a request for `/` or for a file under `/ui/`. Leaves: its bytes, and a policy under which the page can load nothing from
-//! elsewhere and run no script but its own files; [`crate::api::caching`] tags and compresses them as it does answers. Never reads
+//! elsewhere and run no script but its own files; [`crate::api::caching`] tags and compresses them, each once. Never reads
 //! the disk, and never sees a tenant's data: those come from the API, with the reader's key.
 
 use std::borrow::Cow;

@@ -289,11 +289,39 @@ await run({
     await page.getByText("It is shown this once").waitFor();
     check(/hlg_\w{59}/.test(await visit.text()), "the secret is shown");
     await visit.judge();
+    check((await page.getByRole("row", { name: /from the page/ }).innerText()).includes("127.0.0.0/8"), "it is said from where a key is taken");
     await page.getByRole("button", { name: /^Revoke from the page/ }).click();
     await page.getByRole("row", { name: /from the page/ }).getByText("over").waitFor();
     visit.expectRefusal(403);
     await visit.open("#/keys", "auditor");
     await page.getByText("Your key may not see this").first().waitFor();
+  },
+
+  "subjects of the identity provider are shown, also where there are no keys": async (visit) => {
+    const { page } = visit;
+    const subject = { subject: "ann", role: "auditor", tenant: TENANT, teams: ["red", "blue"], permissions: ["audit:read"], last_used: { at: "2026-01-01T00:00:00Z", from: "127.0.0.1" }, masked: {}, notes: [] };
+    let answer = { rows: [], subjects: [subject] };
+    await page.route("**/v1/admin/access-review*", (route) => route.fulfill({ json: answer }));
+    await visit.open("#/keys", "admin");
+    const shown = await page.getByRole("region", { name: "Subjects of the identity provider" }).innerText();
+    check(/ann\s+auditor/.test(shown) && shown.includes("red, blue"), "a subject is shown with its teams", shown);
+    check((await page.getByText("No keys yet").count()) === 0, "and nobody is told that there is nothing");
+    await visit.judge();
+    answer = { rows: [], subjects: [] };
+    await visit.open("#/keys", "admin");
+    await page.getByText("No keys yet").waitFor();
+  },
+
+  "a time line whose first page holds nothing but later copies goes on": async (visit) => {
+    const { page } = visit;
+    await page.route("**/v1/audit/events?*", (route) => route.fulfill({ json: { complete_through: null, rows: [], next_cursor: "next" } }));
+    await visit.open("#/audit/timeline?user_id=many");
+    await page.getByRole("button", { name: "Show more events" }).waitFor();
+    await visit.judge();
+    await page.unroute("**/v1/audit/events?*");
+    await page.route("**/v1/audit/events?*", (route) => route.fulfill({ json: { complete_through: null, rows: [], next_cursor: null } }));
+    await page.getByRole("button", { name: "Show more events" }).click();
+    await page.getByText("Nothing is known").waitFor();
   },
 
   "the reader chooses light or dark, and the choice stays": async (visit) => {

@@ -55,9 +55,9 @@ export function mount(container, { parameters, signal }) {
     },
     draw: () => {
       announce(`${plural(rows.length, "event")} shown`);
-      if (rows.length === 0) return h("div", { class: "panel" }, empty("Nothing is known", `No event names ${subject}.`));
+      if (rows.length === 0 && !cursor) return h("div", { class: "panel" }, empty("Nothing is known", `No event names ${subject}.`));
       const older = cursor && h("p", {}, h("button", { type: "button", onclick: () => view.refresh({ quiet: true }) }, "Show more events"));
-      return [days(rows, ofUser), older];
+      return [rows.length > 0 && days(rows, ofUser), older];
     },
   });
   container.append(view.place);

@@ -20,7 +20,10 @@ export function mount(container, { signal }) {
     what: "keys",
     signal,
     load: (abort) => get("/v1/admin/access-review", {}, abort),
-    draw: (answer) => (answer.rows.length === 0 ? h("div", { class: "panel" }, empty("No keys yet", "The form above makes one.")) : keyTable(answer.rows)),
+    draw: ({ rows, subjects }) => {
+      if (rows.length === 0 && subjects.length === 0) return h("div", { class: "panel" }, empty("No keys yet", "The form above makes one."));
+      return [rows.length > 0 && keyTable(rows), subjects.length > 0 && subjectTable(subjects)];
+    },
   });
   /** Does something to a key, then shows what came of it. */
   const act = async (path, body, said) => {
@@ -62,7 +65,9 @@ export function mount(container, { signal }) {
         { title: "Id", value: (key) => h("code", {}, key.id) },
         { title: "Role", value: (key) => key.role },
         { title: "Tenant", class: "break", value: (key) => key.tenant },
+        { title: "Teams", class: "break", value: (key) => listed(key.teams, "all") },
         { title: "May", class: "break", value: (key) => key.permissions.join(", ") },
+        { title: "Addresses", class: "break", value: (key) => listed(key.addresses, "any") },
         { title: "Last used (UTC)", time: true, value: (key) => minute(key.last_used?.at) },
         { title: "Expires (UTC)", time: true, value: (key) => minute(key.expires_at) },
         { title: "To look at", class: "break", value: (key) => key.notes.join("; ") },
@@ -71,6 +76,26 @@ export function mount(container, { signal }) {
     });
   }
 }
+
+/** Whoever came with a token of the provider, as its last token said. */
+function subjectTable(rows) {
+  return table({
+    caption: "Subjects of the identity provider",
+    rows,
+    columns: [
+      { title: "Subject", head: true, class: "break", value: (subject) => subject.subject },
+      { title: "Role", value: (subject) => subject.role },
+      { title: "Tenant", class: "break", value: (subject) => subject.tenant },
+      { title: "Teams", class: "break", value: (subject) => listed(subject.teams, "all") },
+      { title: "May", class: "break", value: (subject) => subject.permissions.join(", ") },
+      { title: "Last used (UTC)", time: true, value: (subject) => minute(subject.last_used.at) },
+      { title: "To look at", class: "break", value: (subject) => subject.notes.join("; ") },
+    ],
+  });
+}
+
+/** Names, or what it means that there are none. */
+const listed = (names, none) => names.join(", ") || none;
 
 /** A token, this once. */
 function shown({ key, token }) {

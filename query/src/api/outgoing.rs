@@ -1,0 +1,138 @@
+//! How much of answers is in memory until their readers have taken it: together, and for one tenant.
+//!
+//! Enters: the body of an answer, as it is sent. Leaves: the same bytes, which hold as many places as they have KiB for as long as anything
+//! holds them; or the advice to come back. A request's own place ends with its handler, so without these a caller who asks fast and reads
+//! slowly would have any number of answers wait in memory. Guarantees: one tenant has half of the places at the most; who finds none waits in
+//! the order of asking, for a bounded time; small answers always leave, whatever others read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::Problem;
+use crate::api::places::{Place, Places};
+use crate::config::LimitsConfig;
+
+/// Smaller answers need no places: connections have a bound of their own.
+const COUNTED_BYTES_MIN: usize = 256 << 10;
+/// Bytes of a place.
+const PLACE_BYTES: usize = 1 << 10;
+
+/// Places for what is on its way.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    all: Arc<Semaphore>,
+    tenants: Places<String>,
+    wait_max: Duration,
+}
+
+/// Bytes that have their places.
+struct Held {
+    bytes: Bytes,
+    _places: [Place; 2],
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Outgoing {
+    /// As configured.
+    pub fn new(limits: &LimitsConfig) -> Self {
+        // Each tenant has one at least.
+        let places = (limits.answers_bytes_max / PLACE_BYTES).max(2);
+        Self {
+            all: Arc::new(Semaphore::new(places)),
+            tenants: Places::new(places / 2),
+            wait_max: Duration::from_millis(limits.admission_wait_ms_max),
+        }
+    }
+
+    /// An answer to somebody of a tenant, with its places.
+    pub async fn hold(&self, tenant: &str, bytes: Bytes) -> Result<Bytes, Problem> {
+        if bytes.len() < COUNTED_BYTES_MIN {
+            return Ok(bytes);
+        }
+        let deadline = Instant::now() + self.wait_max;
+        // One that is larger than the share takes all of it, or it would never leave.
+        let places = bytes.len().div_ceil(PLACE_BYTES).min(self.tenants.each_max());
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        let own = timeout_at(deadline, self.tenants.take_many(tenant.to_owned(), places)).await;
+        let Ok(Ok(of_tenant)) = own else {
+            return Err(Problem::Busy(
+                "answers to this tenant wait to be read, as many as it may have",
+            ));
+        };
+        let all = timeout_at(deadline, Arc::clone(&self.all).acquire_many_owned(places)).await;
+        let Ok(Ok(of_all)) = all else {
+            return Err(Problem::Busy("too many answers wait to be read"));
+        };
+        Ok(Bytes::from_owner(Held {
+            bytes,
+            _places: [of_tenant, of_all],
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: usize = 2 << 20;
+
+    fn outgoing() -> Outgoing {
+        Outgoing::new(&LimitsConfig {
+            answers_bytes_max: 8 << 20,
+            admission_wait_ms_max: 0,
+            ..LimitsConfig::default()
+        })
+    }
+
+    async fn hold(outgoing: &Outgoing, tenant: &str, bytes: usize) -> Result<Bytes, Problem> {
+        outgoing.hold(tenant, vec![7_u8; bytes].into()).await
+    }
+
+    #[tokio::test]
+    async fn a_tenant_has_half_of_the_places_until_its_answers_are_read() {
+        let outgoing = outgoing();
+        let one = hold(&outgoing, "a", LARGE).await.unwrap();
+        assert!(one == vec![7_u8; LARGE]);
+        let part = hold(&outgoing, "a", LARGE).await.unwrap().slice(..1);
+        assert!(
+            hold(&outgoing, "a", LARGE).await.is_err(),
+            "a part is as good as all of it"
+        );
+        drop(part);
+        assert!(hold(&outgoing, "a", LARGE).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn all_tenants_together_have_so_many_places() {
+        let outgoing = outgoing();
+        let mut held = Vec::new();
+        for tenant in ["a", "a", "b", "b"] {
+            held.push(hold(&outgoing, tenant, LARGE).await.unwrap());
+        }
+        assert!(hold(&outgoing, "c", LARGE).await.is_err());
+        assert!(
+            hold(&outgoing, "c", COUNTED_BYTES_MIN - 1).await.is_ok(),
+            "a small one leaves"
+        );
+        held.clear();
+        assert!(hold(&outgoing, "c", LARGE).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_larger_than_a_share_leaves_when_all_of_it_is_free() {
+        let outgoing = outgoing();
+        let small = hold(&outgoing, "a", COUNTED_BYTES_MIN).await.unwrap();
+        assert!(hold(&outgoing, "a", 3 * LARGE).await.is_err());
+        drop(small);
+        assert!(hold(&outgoing, "a", 3 * LARGE).await.is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! Where the service is, and with which key it is asked: as it is typed, or as the environment says.
+//!
+//! Enters: arguments and variables. Leaves: a key that a header can have, or why there is none. What is typed counts before what the
+//! environment says.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+
+use super::error::CliError;
+
+/// The variables that are looked at where no key is typed. Not known to clap, which takes them for typed and would refuse a key beside them.
+const KEY_VARIABLE: &str = "HOROLOG_API_KEY";
+const KEY_FILE_VARIABLE: &str = "HOROLOG_API_KEY_FILE";
+
+/// Where the service is, and who asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Where horolog-query listens
+    #[arg(long, global = true, env = "HOROLOG_QUERY_URL", default_value = "http://127.0.0.1:8080", value_hint = ValueHint::Url)]
+    pub url: String,
+    /// The API key; better in HOROLOG_API_KEY, where other users of the machine do not see it
+    #[arg(long, global = true)]
+    pub key: Option<Secret>,
+    /// A file that holds the API key; HOROLOG_API_KEY_FILE names one as well
+    #[arg(long, global = true, conflicts_with = "key", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+    /// The tenant, where the key does not name one
+    #[arg(long, global = true, env = "HOROLOG_TENANT")]
+    pub tenant: Option<String>,
+}
+
+/// A key, which is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// For a header.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl ConnectionArgs {
+    /// The key that is typed, or in the file that is; else that of the environment.
+    pub fn key(&self, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Option<Secret>, CliError> {
+        let given = |name| variable(name).filter(|value| !value.is_empty());
+        let (name, key) = match (&self.key, &self.key_file, given(KEY_VARIABLE)) {
+            (Some(Secret(key)), ..) => ("--key", key.clone()),
+            (None, Some(path), _) => return read_key("--key-file", path).map(Some),
+            (None, None, Some(key)) => (KEY_VARIABLE, key.to_string_lossy().into_owned()),
+            (None, None, None) => {
+                let path = given(KEY_FILE_VARIABLE).map(PathBuf::from);
+                return path.map(|path| read_key(KEY_FILE_VARIABLE, &path)).transpose();
+            }
+        };
+        let is_none = key.trim().is_empty();
+        (!is_none).then(|| sendable(name, &key)).transpose()
+    }
+}
+
+fn read_key(name: &'static str, path: &Path) -> Result<Secret, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    match text.trim() {
+        "" => Err(CliError::Argument {
+            name,
+            reason: format!("{} is empty", path.display()),
+        }),
+        key => sendable(name, key),
+    }
+}
+
+/// A key as a header can have it; those of files and of secret stores often end in a line break.
+fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
+    let key = key.trim();
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret(key.to_owned()));
+    }
+    Err(CliError::Argument {
+        name,
+        reason: "a key has letters, digits and signs of ASCII alone, and no spaces".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_counts_before_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let [typed, of_variable] = ["typed", "of-variable"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("{name}\n")).unwrap();
+            path
+        });
+        let of = |key: Option<&str>, key_file: Option<&PathBuf>, variables: &[(&str, &str)]| {
+            let arguments = ConnectionArgs {
+                url: String::new(),
+                key: key.map(|key| Secret(key.to_owned())),
+                key_file: key_file.cloned(),
+                tenant: None,
+            };
+            let variable = |name| variables.iter().find(|(known, _)| *known == name);
+            let found = arguments.key(|name| variable(name).map(|(_, value)| OsString::from(value)));
+            found.unwrap().map(|Secret(key)| key)
+        };
+        let file = (KEY_FILE_VARIABLE, of_variable.to_str().unwrap());
+        let both = [(KEY_VARIABLE, "k"), file];
+        for (found, expected) in [
+            (of(Some("a"), None, &both), Some("a")),
+            (of(None, Some(&typed), &both), Some("typed")),
+            (of(None, None, &both), Some("k")),
+            (of(None, None, &[(KEY_VARIABLE, ""), file]), Some("of-variable")),
+            (of(Some(" "), None, &both), None),
+            (of(None, None, &[]), None),
+        ] {
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
+}
