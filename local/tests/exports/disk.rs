@@ -46,6 +46,6 @@ fn a_full_disk_fails_the_export_with_a_reason_and_leaves_no_half_file() {
     assert!(
         names(&small.path().join(".jobs").join(&id))
             .iter()
-            .all(|name| !name.ends_with(".tmp"))
+            .all(|name| !name.ends_with(".tmp") && !name.ends_with(".new"))
     );
 }

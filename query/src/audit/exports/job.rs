@@ -348,3 +348,18 @@ impl ShownFile {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::spec::NewExport;
+    use super::*;
+    use crate::access::TenantId;
+
+    /// One that waits for its turn, of all events of a tenant.
+    pub fn job() -> Job {
+        let spec = Spec::new("acme", NewExport::default()).unwrap();
+        let caller = Caller::of(TenantId::new("acme").unwrap());
+        let request = RequestId::internal("test".to_owned());
+        Job::new(Uuid::from_u128(1), spec, &caller, &request, None, 100, 0)
+    }
+}
