@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::asking::{call, make_key};
 use crate::bed::{Bed, BedOptions, Proc, wait_until};
 use crate::client::{ready, send, service};
-use crate::history::{insert_history, insert_large_events};
+use crate::history::{insert_again, insert_history, insert_large_events};
 use crate::requester::{
     DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, folder_in, look, of, verify,
 };
@@ -326,6 +326,29 @@ fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_n
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+}
+
+#[test]
+fn offsets_without_a_record_in_a_batch_that_a_crash_interrupted_may_be_lost() {
+    let (tenant, partition, bed) = ("interrupted", 142, Bed::shared());
+    insert_history(tenant, partition, 60);
+    // Offsets 60 to 109 are nowhere, 110 to 119 are stored: as where the log lost the first part of a batch before that was repeated.
+    insert_again(partition, 60, "kafka_offset >= 50");
+    bed.execute(&format!(
+        "insert into batch_ledger select * replace('recovered' as entry, now64(3) as inserted_at) from batch_ledger final \
+         where kafka_partition = {partition} and start_offset = 60"
+    ));
+    let (made, folder) = export(&ready(bed, &[]), tenant, &of("ndjson", "none"));
+    assert_eq!(made["rows"], 60);
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let mut logs = manifest["ledger"]["logs"].as_array().unwrap().iter();
+    let log = logs.find(|log| log["partition"] == partition).unwrap();
+    assert_eq!((&log["gap_offsets"], &log["records"]), (&json!(50), &json!(70)));
+    let lost = manifest["completeness"]["lost_offsets"].as_i64().unwrap();
+    assert!(lost >= 50, "{lost}");
+    let said = assert_verifies(&folder, &[]);
+    let line = format!("{lost} offsets of which no record was read may be LOST events of the span");
+    assert!(said.contains(&line), "{said}");
 }
 
 #[test]

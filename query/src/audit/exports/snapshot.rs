@@ -15,12 +15,14 @@ use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-/// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
+/// One row a partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log lost a part before it was
+/// repeated has no gap: its row counts what is stored of its offsets.
 pub const LOGS_SQL: &str = "\
     select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
     max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, \
     sumIf(l.rows, l.entry != 'gap') as rows, sumIf(l.rejected, l.entry != 'gap') as rejected, \
-    sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap') as gap_offsets, \
+    sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap') \
+    + sumIf(l.end_offset - l.start_offset - toInt64(l.records), l.entry = 'recovered') as gap_offsets, \
     toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
     sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
     minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
@@ -120,7 +122,8 @@ pub struct Log {
     pub rows: u64,
     /// Of these, rejected records (of all tenants).
     pub rejected: u64,
-    /// Offsets the broker no longer had when they were to be read.
+    /// Offsets the broker no longer had when they were to be read, and those without a record in batches that a crash interrupted: it
+    /// may have had none any more, or they are markers of transactions, or rows past their retention.
     pub gap_offsets: i64,
     /// Whether the ranges leave nothing out and overlap nowhere.
     pub contiguous: bool,

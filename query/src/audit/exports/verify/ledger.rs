@@ -221,7 +221,10 @@ fn span(report: &mut Report, manifest: &Manifest) {
         ));
     }
     if told.lost_offsets > 0 {
-        let lost = format!("{} LOST offsets may have held events of the span", told.lost_offsets);
+        let lost = format!(
+            "{} offsets of which no record was read may be LOST events of the span",
+            told.lost_offsets
+        );
         report.noted.push(lost);
     }
     for (reason, records) in &told.rejected {
