@@ -352,6 +352,39 @@ fn offsets_without_a_record_in_a_batch_that_a_crash_interrupted_may_be_lost() {
 }
 
 #[test]
+fn a_timestamp_that_a_producer_made_up_neither_completes_the_future_nor_hides_what_was_lost_or_rejected() {
+    let (tenant, partition, bed) = ("dated", 143, Bed::shared());
+    insert_history(tenant, partition, 60);
+    let entry = |columns: &str, values: &str| {
+        bed.execute(&format!(
+            "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, inserted_at, {columns}) \
+             values ('ingest', 'audit-events', {partition}, 1, now64(3), {values})"
+        ));
+    };
+    entry("entry, start_offset, end_offset", "'gap', 60, 70");
+    entry(
+        "entry, start_offset, end_offset, records, rejected, first_timestamp, last_timestamp",
+        "'batch', 70, 71, 1, 1, '1970-01-02 00:00:00', '2090-01-01 00:00:00'",
+    );
+    bed.execute(&format!(
+        "insert into rejected_records (kafka_topic, kafka_partition, kafka_offset, kafka_timestamp, log_epoch, kind, step, reason, \
+         inserted_at) values ('audit-events', {partition}, 70, '1970-01-02 00:00:00', 1, 'audit_event', 'validate', 'made_up', now64(3))"
+    ));
+    let asked = json!({"format": "ndjson", "filter": {"from": "2025-12-01"}});
+    let (_, folder) = export(&ready(bed, &[]), tenant, &asked);
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let of_partition = |of: &str| {
+        let mut entries = manifest["ledger"][of].as_array().unwrap().iter();
+        entries.find(|entry| entry["partition"] == partition).unwrap()
+    };
+    let (log, gap) = (of_partition("logs"), of_partition("gaps"));
+    assert_eq!(log["newest_record_at"], log["written_at"]);
+    assert_eq!(gap["sent_before"], log["written_at"]);
+    assert_eq!(manifest["completeness"]["rejected"]["made_up"], 1);
+    assert_verifies(&folder, &[]);
+}
+
+#[test]
 fn from_when_on_events_are_kept_is_in_the_manifest_and_a_table_that_was_emptied_is_found_by_it() {
     let bed = Bed::start_with(&BedOptions {
         keep_all: false,

@@ -16,7 +16,7 @@ use crate::audit::months;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completeness {
     /// All partitions that the ledger has records of were read at least up to records of this moment, by Kafka's timestamps (which a
-    /// producer that sets them itself may set back). RFC 3339; none where the ledger knows no record.
+    /// producer that sets them itself may set back, and ahead up to when they were stored). RFC 3339; none where the ledger knows no record.
     pub complete_through: Option<String>,
     /// Whether the span ends by then, and the ledger has records of every partition that it knows; none where the span has no end.
     pub covers_end: Option<bool>,

@@ -16,7 +16,8 @@ use crate::audit::months::MonthRows;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log lost a part before it was
-/// repeated has no gap: its row counts what is stored of its offsets.
+/// repeated has no gap: its row counts what is stored of its offsets. A producer sets the Kafka timestamp of a record, so none testifies for later than its
+/// batch was stored.
 pub const LOGS_SQL: &str = "\
     select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
     max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, \
@@ -25,7 +26,8 @@ pub const LOGS_SQL: &str = "\
     + sumIf(l.end_offset - l.start_offset - toInt64(l.records), l.entry = 'recovered') as gap_offsets, \
     toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
     sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
-    minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
+    minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(least(l.last_timestamp, l.inserted_at)) as newest_record_at, \
+    max(l.inserted_at) as written_at \
     from batch_ledger as l final \
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.start_offset < l.end_offset \
     group by l.kafka_topic, l.log_epoch, l.kafka_partition order by topic, log_epoch, partition";
@@ -45,20 +47,20 @@ pub const STORED_MONTHS_SQL: &str = "\
     and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
     {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month order by month";
 
-/// Rejected records within the snapshot, by the month they were sent in and by reason.
+/// Rejected records within the snapshot, by the month they came in and by reason: what time one claims, to Kafka too, may be what is wrong with it.
 pub const REJECTED_SQL: &str = "\
-    select toYYYYMM(r.kafka_timestamp) as month, toString(r.reason) as reason, count() as records from rejected_records as r \
+    select toYYYYMM(greatest(r.kafka_timestamp, r.inserted_at)) as month, toString(r.reason) as reason, count() as records from rejected_records as r \
     where r.kafka_topic = {topic:String} \
     and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
     {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month, reason order by month, reason";
 
-/// Ranges the broker no longer had when they were to be read, with when their neighbours were sent: a gap knows no time. The small
-/// side of the join is the one that is kept.
+/// Ranges the broker no longer had when they were to be read, with when what is before them was sent and what is behind them was stored: a gap knows no
+/// time, and one record that claims an old one says nothing of the others. The small side of the join is the one that is kept.
 pub const GAPS_SQL: &str = "\
     select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
     toInt64(g.stored) as stored, \
     maxIf(toUnixTimestamp64Milli(l.last_timestamp), l.end_offset = g.start_offset) as sent_after, \
-    maxIf(toUnixTimestamp64Milli(l.first_timestamp), l.start_offset = g.end_offset) as sent_before \
+    maxIf(toUnixTimestamp64Milli(l.inserted_at), l.start_offset = g.end_offset) as sent_before \
     from batch_ledger as l final right join ( \
     select log_epoch, kafka_partition, start_offset, end_offset, rows + rejected as stored from batch_ledger final \
     where stage = 'ingest' and kafka_topic = {topic:String} and entry = 'gap' \
@@ -129,7 +131,7 @@ pub struct Log {
     pub contiguous: bool,
     /// Smallest Kafka timestamp among its records, milliseconds since 1970.
     pub oldest_record_at: i64,
-    /// Largest Kafka timestamp among its records, milliseconds since 1970.
+    /// Largest Kafka timestamp among its records, or when those were stored where that is earlier, milliseconds since 1970.
     pub newest_record_at: i64,
     /// When the newest range was written, milliseconds since 1970.
     pub written_at: i64,
@@ -151,14 +153,14 @@ pub struct Gap {
     pub stored: i64,
     /// When the newest record before it was sent, milliseconds since 1970; 0 where there is none.
     pub sent_after: i64,
-    /// When the oldest record behind it was sent, milliseconds since 1970; 0 where there is none yet.
+    /// When the first records behind it were stored, milliseconds since 1970; 0 where there are none yet.
     pub sent_before: i64,
 }
 
 /// Rejected records of a month and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Rejected {
-    /// As `202601`, by when they were sent: when they happened could not be read.
+    /// As `202601`, by when they came: when they happened could not be read.
     pub month: u32,
     /// The stable code.
     pub reason: String,
