@@ -15,6 +15,27 @@ use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
+/// Where the snapshot ends, in the partition and life of a row. One number for epoch and partition: the engine looks up millions of
+/// numbers in the time of a hundred thousand texts.
+macro_rules! end_of {
+    ($row:literal) => {
+        concat!(
+            "transform(toUInt64(",
+            $row,
+            ".log_epoch) * 4294967296 + toUInt32(",
+            $row,
+            ".kafka_partition), {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0))"
+        )
+    };
+}
+
+/// Only rows the ledger vouched for when the snapshot was taken.
+macro_rules! within {
+    () => {
+        concat!("r.kafka_topic = {topic:String} and r.kafka_offset < ", end_of!("r"))
+    };
+}
+
 /// One row a partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log lost a part before it was
 /// repeated has no gap: its row counts what is stored of its offsets. A producer sets the Kafka timestamp of a record, so none testifies for later than its
 /// batch was stored.
@@ -33,26 +54,28 @@ pub const LOGS_SQL: &str = "\
     group by l.kafka_topic, l.log_epoch, l.kafka_partition order by topic, log_epoch, partition";
 
 /// Rows by month, as the ledger counted them when they were stored.
-pub const LEDGER_MONTHS_SQL: &str = "\
-    select toYYYYMM(hour) as month, sum(stored) as rows from ( \
-    select arrayJoin(l.hours) as entry, entry.1 as hour, entry.2 as stored from batch_ledger as l final \
-    where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
-    and l.end_offset <= transform(toUInt64(l.log_epoch) * 4294967296 + toUInt32(l.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0))) group by month order by month";
+pub const LEDGER_MONTHS_SQL: &str = concat!(
+    "select toYYYYMM(hour) as month, sum(stored) as rows from ( \
+     select arrayJoin(l.hours) as entry, entry.1 as hour, entry.2 as stored from batch_ledger as l final \
+     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.end_offset <= ",
+    end_of!("l"),
+    ") group by month order by month"
+);
 
 /// Rows by month, as the table has them now, within the snapshot.
-pub const STORED_MONTHS_SQL: &str = "\
-    select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r \
-    where r.kafka_topic = {topic:String} \
-    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month order by month";
+pub const STORED_MONTHS_SQL: &str = concat!(
+    "select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r where ",
+    within!(),
+    " group by month order by month"
+);
 
 /// Rejected records within the snapshot, by the month they came in and by reason: what time one claims, to Kafka too, may be what is wrong with it.
-pub const REJECTED_SQL: &str = "\
-    select toYYYYMM(greatest(r.kafka_timestamp, r.inserted_at)) as month, toString(r.reason) as reason, count() as records from rejected_records as r \
-    where r.kafka_topic = {topic:String} \
-    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month, reason order by month, reason";
+pub const REJECTED_SQL: &str = concat!(
+    "select toYYYYMM(greatest(r.kafka_timestamp, r.inserted_at)) as month, toString(r.reason) as reason, count() as records \
+     from rejected_records as r where ",
+    within!(),
+    " group by month, reason order by month, reason"
+);
 
 /// Ranges the broker no longer had when they were to be read, with when what is before them was sent and what is behind them was stored: a gap knows no
 /// time, and one record that claims an old one says nothing of the others. The small side of the join is the one that is kept.
@@ -96,12 +119,6 @@ pub fn of_other_topics(caller: &Caller, filter: &Conditions, topic: &str) -> Ten
     let select = select.bind("topic", Parameter::Text(topic.to_owned()));
     filter.apply(select).then("group by topic order by topic")
 }
-
-/// Only rows the ledger vouched for when the snapshot was taken. One number for epoch and partition: the engine looks up
-/// millions of numbers in the time of a hundred thousand texts.
-const WITHIN: &str = "r.kafka_topic = {topic:String} and r.kafka_offset < \
-    transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), {log_keys:Array(UInt64)}, \
-    {log_ends:Array(Int64)}, toInt64(0))";
 
 /// What the ledger says of one partition in one life of its log.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
@@ -220,7 +237,7 @@ impl Snapshot {
 
     /// Only rows within the snapshot.
     pub fn apply(&self, select: TenantSelect) -> TenantSelect {
-        let select = select.and(WITHIN).bind("topic", Parameter::Text(self.topic.clone()));
+        let select = select.and(within!()).bind("topic", Parameter::Text(self.topic.clone()));
         self.bounds()
             .into_iter()
             .fold(select, |select, (name, value)| select.bind(name, value))
