@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -211,7 +210,7 @@ impl Exports {
     /// nobody, and what of its files cannot be removed now is removed as soon as it can be.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let export = self.export(caller, id)?;
-        export.signals.stop.store(true, Ordering::Relaxed);
+        export.signals.stop();
         let job = export.job();
         if !job.state.is_final() {
             let cancelled = self.change(&export, |job| job.state = State::Cancelled).await;
@@ -329,7 +328,7 @@ impl Exports {
             match error.passing() {
                 Some(reason) if away_since.get_or_insert_with(Instant::now).elapsed() < patience => {
                     tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
-                    sleep(pause).await;
+                    export.signals.pause(pause).await;
                     pause = (pause * 2).min(RETRY_AFTER_MAX);
                 }
                 None if matches!(error, ExportError::Stopped) => return Ok(()),
