@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use crate::bed::{Bed, SmallDisk};
+use horolog_local::stack::Ports;
+
+use crate::bed::{Bed, SmallDisk, wait_until};
 use crate::client::ready;
 use crate::history::insert_history;
-use crate::requester::{begin, ended, of};
+use crate::requester::{DEADLINE, begin, delete, ended, of};
+use crate::s3::{S3, SECRET};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -48,4 +51,45 @@ fn a_full_disk_fails_the_export_with_a_reason_and_leaves_no_half_file() {
             .iter()
             .all(|name| !name.ends_with(".tmp") && !name.ends_with(".new"))
     );
+}
+
+#[test]
+fn an_export_that_cannot_be_ended_for_want_of_room_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(small) = SmallDisk::mount(folder.path(), 1_024) else {
+        eprintln!("not tried: a file system cannot be mounted here");
+        return;
+    };
+    insert_history("endless", 144, 100);
+    // It waits for its bucket.
+    let port = Ports::free().unwrap().query;
+    let mut service = ready(
+        Bed::shared(),
+        &[
+            ("HOROLOG_QUERY__EXPORTS__FOLDER", small.path().to_str().unwrap()),
+            (
+                "HOROLOG_QUERY__EXPORTS__S3__ENDPOINT",
+                &format!("http://127.0.0.1:{port}"),
+            ),
+            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "endless"),
+            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
+            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
+        ],
+    );
+    let id = begin(&service, "endless", &of("csv", "none"));
+    wait_until(DEADLINE, "the export waits", || {
+        std::fs::read_to_string(service.log())
+            .unwrap()
+            .contains("an export waits")
+    });
+    small.fill();
+    delete(&service, "endless", &id, 500);
+    small.empty();
+    // Nobody looks between the start of the server and the making of the bucket: one that is not there is a refusal.
+    service.stop();
+    let server = S3::start_at(port);
+    server.make_bucket("endless");
+    service.cont();
+    let export = ended(&service, "endless", &id);
+    assert_eq!(export["state"], "complete", "{export}\n{}", service.log_tail());
 }

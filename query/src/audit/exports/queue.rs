@@ -210,14 +210,16 @@ impl Exports {
     /// nobody, and what of its files cannot be removed now is removed as soon as it can be.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let export = self.export(caller, id)?;
-        export.signals.stop();
         let job = export.job();
         if !job.state.is_final() {
-            let cancelled = self.change(&export, |job| job.state = State::Cancelled).await;
-            return cancelled.map_err(|error| {
+            let cancelled = self.change(&export, |job| job.go_on(State::Cancelled, None)).await;
+            cancelled.map_err(|error| {
                 tracing::error!(%id, %error, "an export cannot be ended");
                 Problem::Internal
-            });
+            })?;
+            // Not before it is on disk: one that ends and does not say how would be under way for ever.
+            export.signals.stop();
+            return Ok(());
         }
         if !self.shelf.reaches(&job) {
             return Err(Problem::Conflict(
@@ -298,12 +300,7 @@ impl Exports {
 
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
     async fn attend(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), ExportError> {
-        self.change(export, |job| {
-            if !job.state.is_final() {
-                job.state = State::Running;
-            }
-        })
-        .await?;
+        self.change(export, |job| job.go_on(State::Running, None)).await?;
         let patience = Duration::from_secs(self.config.store_patience_s);
         let mut files = export.job().files.len();
         let (mut away_since, mut pause) = (None, RETRY_AFTER);
@@ -341,7 +338,7 @@ impl Exports {
         let id = export.job().id;
         tracing::error!(%id, %error, "an export failed");
         let reason = error.told();
-        let fail = move |job: &mut Job| (job.state, job.error) = (State::Failed, Some(reason));
+        let fail = move |job: &mut Job| job.go_on(State::Failed, Some(reason));
         if let Err(error) = self.change(export, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
             tracing::error!(%id, %error, "an export's failure cannot be written");
