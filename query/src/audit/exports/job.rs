@@ -192,6 +192,13 @@ impl Job {
         }
     }
 
+    /// How many steps it has come so far: they only ever become more.
+    pub fn steps_done(&self) -> usize {
+        let questions = [self.snapshot.is_some(), self.plan.is_some(), self.copies_found];
+        let answered = questions.into_iter().filter(|is_answered| *is_answered).count();
+        answered + self.files.len() + self.months_done.len()
+    }
+
     /// Its columns. Fails where an earlier or a later release had one that this one has not.
     pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
         let names = self.columns.iter().map(String::as_str);

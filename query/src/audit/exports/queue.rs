@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horolog_stage::clock::now_ms;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::bucket::{Bucket, BucketError};
@@ -18,6 +18,7 @@ use super::config::ExportsConfig;
 use super::error::ExportError;
 use super::export::{Export, lock};
 use super::job::{Job, Position, Shown, State, Summary};
+use super::patience::{Patience, RETRY_AFTER};
 use super::register::Register;
 use super::run::run;
 use super::shelf::{Shelf, off_thread};
@@ -30,12 +31,6 @@ use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
-/// Between two tries while the store is away, or has too little memory, at first.
-pub const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The pauses double up to here.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// How long the server's memory is waited for: others give it back sooner than a store comes back, and an export that never fits keeps those of others from their turn.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 /// Between two tries to remove what was removed from the register, which double up to here.
 const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -301,9 +296,7 @@ impl Exports {
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
     async fn attend(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), ExportError> {
         self.change(export, |job| job.go_on(State::Running, None)).await?;
-        let patience = Duration::from_secs(self.config.store_patience_s);
-        let mut files = export.job().files.len();
-        let (mut away_since, mut pause) = (None, RETRY_AFTER);
+        let mut patience = Patience::new(Duration::from_secs(self.config.store_patience_s));
         loop {
             if export.job().state.is_final() {
                 return Ok(());
@@ -313,24 +306,14 @@ impl Exports {
                 return Ok(());
             };
             self.sweep(export).await;
-            if export.job().files.len() > files {
-                files = export.job().files.len();
-                (away_since, pause) = (None, RETRY_AFTER);
+            if matches!(error, ExportError::Stopped) {
+                return Ok(());
             }
-            let patience = if error.is_of_server_memory() {
-                patience.min(MEMORY_PATIENCE)
-            } else {
-                patience
+            let Some(pause) = patience.after(&error, export.job().steps_done(), Instant::now()) else {
+                return Err(error);
             };
-            match error.passing() {
-                Some(reason) if away_since.get_or_insert_with(Instant::now).elapsed() < patience => {
-                    tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
-                    export.signals.pause(pause).await;
-                    pause = (pause * 2).min(RETRY_AFTER_MAX);
-                }
-                None if matches!(error, ExportError::Stopped) => return Ok(()),
-                _ => return Err(error),
-            }
+            tracing::warn!(id = %export.job().id, %error, "an export waits for the store or the bucket");
+            export.signals.pause(pause).await;
         }
     }
 
