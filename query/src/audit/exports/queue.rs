@@ -119,6 +119,7 @@ impl Exports {
                 if let Err(error) = exports.shelf.remove(&job).await {
                     tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
                 }
+                exports.withdraw(export);
                 return Err(problem);
             }
             let shown = export.shown();
@@ -137,6 +138,17 @@ impl Exports {
         self.shelf.prepare(&export.job()).await.map_err(unwritten)?;
         self.change(export, |_| ()).await.map_err(unwritten)?;
         self.register.enter(&export.job()).await
+    }
+
+    /// Enters in the background how one ended that was not accepted, should the journal have it all the same: the answer to a commit may be lost.
+    fn withdraw(self: &Arc<Self>, export: Arc<Export>) {
+        let exports = Arc::clone(self);
+        export.tell(|job| job.go_on(State::Failed, Some("it was not accepted".to_owned())));
+        tokio::spawn(async move {
+            if exports.register.learns_of(export.job().id).await {
+                exports.enter_outcome(&export).await;
+            }
+        });
     }
 
     /// Changes what is known of an export, on disk first.
