@@ -122,7 +122,7 @@ fn a_bucket_is_searched_for_what_does_not_belong_and_emptied_of_what_is_removed(
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("not in the manifest: audit-1999-01-0001.ndjson"),
+        said.contains("not in the manifest: [\"audit-1999-01-0001.ndjson\"]"),
         "{said}"
     );
     delete(&service, "emptied", id, 204);

@@ -75,7 +75,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     let at = bytes.windows(4).position(|window| window == b"user").unwrap();
     bytes[at] = b'U';
     fs::write(folder.join(file), bytes).unwrap();
-    assert!(assert_broken(&folder, &[]).contains(&format!("{file}: size or SHA-256")));
+    assert!(assert_broken(&folder, &[]).contains(&format!("{file:?}: size or SHA-256")));
 
     // A row is taken away, and everything that a file's line in the manifest says is made to fit.
     let folder = copy_of(&original, "row");
@@ -103,7 +103,22 @@ fn every_way_to_tamper_with_an_export_is_found() {
 
     let folder = copy_of(&original, "added");
     fs::write(folder.join("audit-2023-12-0001.ndjson"), "").unwrap();
-    assert!(assert_broken(&folder, &[]).contains("not in the manifest: audit-2023-12-0001.ndjson"));
+    assert!(assert_broken(&folder, &[]).contains("not in the manifest: [\"audit-2023-12-0001.ndjson\"]"));
+
+    // Names that would steer the terminal, or write a line of ours.
+    let folder = copy_of(&original, "names");
+    fs::write(folder.join("\u{1b}[2J\n  - each event is there once"), "").unwrap();
+    change_manifest(&folder, |manifest| {
+        manifest["files"][3]["name"] = "\u{1b}[8mhidden".into();
+        manifest["ledger"]["topic"] = "\u{1b}[8m\n".into();
+        manifest["masked"] = json!({"\u{9b}8m": "hidden"});
+    });
+    let output = verify(&folder, &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said:?}");
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    assert_eq!(said.matches("\n  - each event is there once\n").count(), 1, "{said:?}");
+    assert!(said.contains("\"\\u{1b}[8mhidden\": "), "{said:?}");
 
     let folder = copy_of(&original, "manifest");
     let text = fs::read_to_string(folder.join("manifest.json")).unwrap();

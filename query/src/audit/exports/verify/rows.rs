@@ -140,8 +140,8 @@ impl<'a> Checked<'a> {
             "each file has the rows, by partition and offset range, that the manifest names",
             || {
                 format!(
-                    "other rows than the manifest names, by partition or offset range: {}",
-                    self.files_differ.join(", ")
+                    "other rows than the manifest names, by partition or offset range: {:?}",
+                    self.files_differ
                 )
             },
         );
