@@ -8,7 +8,7 @@ use crate::bed::{Bed, SmallDisk, wait_until};
 use crate::client::ready;
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, begin, delete, ended, of};
-use crate::s3::{S3, SECRET};
+use crate::s3::{S3, settings_at};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -63,19 +63,10 @@ fn an_export_that_cannot_be_ended_for_want_of_room_goes_on() {
     insert_history("endless", 144, 100);
     // It waits for its bucket.
     let port = Ports::free().unwrap().query;
-    let mut service = ready(
-        Bed::shared(),
-        &[
-            ("HOROLOG_QUERY__EXPORTS__FOLDER", small.path().to_str().unwrap()),
-            (
-                "HOROLOG_QUERY__EXPORTS__S3__ENDPOINT",
-                &format!("http://127.0.0.1:{port}"),
-            ),
-            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "endless"),
-            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
-            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
-        ],
-    );
+    let nobody = format!("http://127.0.0.1:{port}");
+    let mut settings = settings_at(&nobody, "endless");
+    settings.push(("HOROLOG_QUERY__EXPORTS__FOLDER", small.path().to_str().unwrap()));
+    let mut service = ready(Bed::shared(), &settings);
     let id = begin(&service, "endless", &of("csv", "none"));
     wait_until(DEADLINE, "the export waits", || {
         std::fs::read_to_string(service.log())

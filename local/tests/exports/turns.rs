@@ -6,22 +6,15 @@ use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{assert_is_problem, pages_at, ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, ask, begin, delete, ended, look, of};
-use crate::s3::SECRET;
+use crate::s3::settings_at;
 
 #[test]
 fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
     // An export runs until it is ended, because nobody answers where its bucket should be.
     let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
-    let service = ready(
-        Bed::shared(),
-        &[
-            ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", &nobody),
-            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "turns"),
-            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
-            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
-            ("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"),
-        ],
-    );
+    let mut settings = settings_at(&nobody, "turns");
+    settings.push(("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"));
+    let service = ready(Bed::shared(), &settings);
     let wanted = of("ndjson", "none");
     let state = |tenant: &str, id: &str| look(&service, tenant, &format!("/{id}")).json()["state"].clone();
     let many: Vec<String> = (0..3).map(|_| begin(&service, "many", &wanted)).collect();

@@ -8,8 +8,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use horolog_stage::clock::now_ms;
 use tokio::sync::Semaphore;
+use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -75,8 +77,10 @@ impl Exports {
         let signer = config.signing_key_file.as_deref().map(Signer::load).transpose();
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
-        let (removed, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
-        let known: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
+        let (removed, mut jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
+        // As they stood before: those that ran, then those that waited.
+        jobs.sort_by_key(|job| (job.state != State::Running, job.requested_at));
+        let known: Vec<_> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
         let exports = Arc::new(Self {
             store,
             shelf,
@@ -87,9 +91,9 @@ impl Exports {
             turns: Places::new(1),
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
-            known: Mutex::new(known.clone()),
+            known: Mutex::new(known.iter().cloned().collect()),
         });
-        for export in known.into_values() {
+        for (_, export) in known {
             match export.job().state.is_final() {
                 true => exports.tidy(export),
                 false => exports.launch(export),
@@ -249,7 +253,7 @@ impl Exports {
 
     fn launch(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
-        tokio::spawn(async move {
+        let mut attended = Box::pin(async move {
             // One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
             let turn = exports.turns.take(export.job().spec.tenant_id.clone()).await;
             let (Ok(turn), Ok(place)) = (turn, exports.running.acquire().await) else {
@@ -266,6 +270,10 @@ impl Exports {
                 exports.finish_removal(job); // what was being written when it was removed
             }
         });
+        // It asks for its turn here and now, since tasks begin in any order.
+        if unconstrained(attended.as_mut()).now_or_never().is_none() {
+            tokio::spawn(attended);
+        }
     }
 
     /// Does in the background what a crash left undone of an export that came to its end.
