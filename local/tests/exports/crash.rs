@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::bed::{Bed, wait_until};
+use horolog_local::stack::Ports;
+
+use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{ready, wait_until_ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, assert_verifies, begin, delete, ended, export, file_names, folder, look, of};
+use crate::s3::settings_at;
 
 /// What tells a file from one that was written again.
 fn identities(folder: &Path) -> BTreeMap<String, (u64, i64, i64)> {
@@ -65,9 +68,9 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
 fn an_export_can_be_ended_and_removed() {
     insert_history("removed", 112, 30_000);
     let service = ready(Bed::shared(), &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "100")]);
-    let delete = |id: &str| delete(&service, "removed", id);
+    let delete = |id: &str, status| delete(&service, "removed", id, status);
     let id = begin(&service, "removed", &of("csv", "none"));
-    assert_eq!(delete(&id), 204);
+    delete(&id, 204);
     let ended_or_gone = look(&service, "removed", &format!("/{id}"));
     assert!(
         ended_or_gone.status == 404 || ended_or_gone.json()["state"] == "cancelled",
@@ -76,8 +79,28 @@ fn an_export_can_be_ended_and_removed() {
     );
     let (_, folder) = export(&service, "removed", &of("csv", "none"));
     let id = folder.file_name().unwrap().to_str().unwrap();
-    assert_eq!(delete(id), 204);
+    delete(id, 204);
     assert!(!folder.exists());
     assert_eq!(look(&service, "removed", &format!("/{id}")).status, 404);
-    assert_eq!(delete(id), 404);
+    delete(id, 404);
+}
+
+#[test]
+fn after_a_crash_exports_have_their_turns_in_the_order_of_asking() {
+    // Each runs until it is ended, because nobody answers where its bucket should be.
+    let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
+    let (bed, tenant) = (Bed::shared(), "ordered");
+    let mut service = ready(bed, &settings_at(&nobody, "ordered"));
+    let state = |service: &Proc, id: &str| look(service, tenant, &format!("/{id}")).json()["state"].clone();
+    let asked: Vec<String> = (0..6).map(|_| begin(&service, tenant, &of("csv", "none"))).collect();
+    wait_until(DEADLINE, "the first runs", || state(&service, &asked[0]) == "running");
+    service.restart();
+    wait_until_ready(bed, &mut service);
+    for (number, id) in asked.iter().enumerate() {
+        wait_until(DEADLINE, "the next has its turn", || state(&service, id) == "running");
+        for later in &asked[number + 1..] {
+            assert_eq!(state(&service, later), "queued");
+        }
+        delete(&service, tenant, id, 204);
+    }
 }

@@ -23,10 +23,12 @@ pub(crate) fn look(service: &Proc, tenant: &str, path: &str) -> Answer {
     send(Bed::shared(), reqwest::Client::new().get(url))
 }
 
-/// Ends or removes; gives the status.
-pub(crate) fn delete(service: &Proc, tenant: &str, id: &str) -> u16 {
+/// Ends or removes, which is answered with this status.
+#[track_caller]
+pub(crate) fn delete(service: &Proc, tenant: &str, id: &str, status: u16) {
     let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
-    send(Bed::shared(), reqwest::Client::new().delete(url)).status
+    let answer = send(Bed::shared(), reqwest::Client::new().delete(url));
+    assert_eq!(answer.status, status, "{}\n{}", answer.text, service.log_tail());
 }
 
 /// Asks, and gives the id.

@@ -107,14 +107,7 @@ impl S3 {
 
     /// Settings of a service that writes its exports here.
     pub(crate) fn settings<'a>(&'a self, bucket: &'a str) -> Vec<(&'static str, &'a str)> {
-        vec![
-            ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", &self.url),
-            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", bucket),
-            ("HOROLOG_QUERY__EXPORTS__S3__PREFIX", "audit/exports"),
-            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
-            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
-            ("HOROLOG_QUERY__EXPORTS__S3__PART_BYTES", PART_BYTES),
-        ]
+        settings_at(&self.url, bucket)
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> String {
@@ -128,6 +121,18 @@ impl S3 {
             answer.error_for_status().unwrap().text().await.unwrap()
         })
     }
+}
+
+/// Settings of a service that writes its exports to this address, where there may be nobody.
+pub(crate) fn settings_at<'a>(url: &'a str, bucket: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![
+        ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", url),
+        ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", bucket),
+        ("HOROLOG_QUERY__EXPORTS__S3__PREFIX", "audit/exports"),
+        ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
+        ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
+        ("HOROLOG_QUERY__EXPORTS__S3__PART_BYTES", PART_BYTES),
+    ]
 }
 
 /// What is in the elements of this name.

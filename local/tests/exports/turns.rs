@@ -2,26 +2,19 @@
 
 use horolog_local::stack::Ports;
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{assert_is_problem, pages_at, ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, ask, begin, delete, ended, look, of};
-use crate::s3::SECRET;
+use crate::s3::settings_at;
 
 #[test]
 fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
     // An export runs until it is ended, because nobody answers where its bucket should be.
     let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
-    let service = ready(
-        Bed::shared(),
-        &[
-            ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", &nobody),
-            ("HOROLOG_QUERY__EXPORTS__S3__BUCKET", "turns"),
-            ("HOROLOG_QUERY__EXPORTS__S3__ACCESS_KEY_ID", "horolog"),
-            ("HOROLOG_QUERY__EXPORTS__S3__SECRET_ACCESS_KEY", SECRET),
-            ("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"),
-        ],
-    );
+    let mut settings = settings_at(&nobody, "turns");
+    settings.push(("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"));
+    let service = ready(Bed::shared(), &settings);
     let wanted = of("ndjson", "none");
     let state = |tenant: &str, id: &str| look(&service, tenant, &format!("/{id}")).json()["state"].clone();
     let many: Vec<String> = (0..3).map(|_| begin(&service, "many", &wanted)).collect();
@@ -32,12 +25,42 @@ fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
 
     let one = begin(&service, "one", &wanted);
     for id in &many[..2] {
-        assert_eq!(delete(&service, "many", id), 204);
+        delete(&service, "many", id, 204);
     }
     wait_until(DEADLINE, "the other tenant has its turn", || {
         state("one", &one) == "running"
     });
     assert_eq!(state("many", &many[2]), "queued");
+}
+
+/// A service whose database takes an hour to say anything of events.
+fn with_slow_events() -> Proc {
+    let (bed, database) = (Bed::shared(), "slow_events");
+    bed.migrate(&[("HOROLOG_MIGRATE__CLICKHOUSE__DATABASE".to_owned(), database.to_owned())]);
+    bed.execute(&format!("drop table {database}.audit_logs sync"));
+    bed.execute(&format!(
+        "create view {database}.audit_logs as select ['first', 'second'][1 + number % 2] as tenant_id, 'elsewhere' as kafka_topic \
+         from numbers(36000) where sleepEachRow(0.1) = 0 settings max_block_size = 1"
+    ));
+    ready(bed, &[("HOROLOG_QUERY__CLICKHOUSE__DATABASE", database)])
+}
+
+#[test]
+fn an_export_that_is_ended_leaves_its_place_while_its_question_is_not_answered() {
+    let service = with_slow_events();
+    let [first, second] = ["first", "second"].map(|tenant| begin(&service, tenant, &of("csv", "none")));
+    let is_asking = |id: &str| {
+        let statements =
+            format!("select count() from system.processes where Settings['log_comment'] = 'horolog-query export/{id}'");
+        Bed::shared().one::<u64>(&statements) > 0
+    };
+    wait_until(DEADLINE, "the first asks", || is_asking(&first));
+    assert!(!is_asking(&second));
+    delete(&service, "first", &first, 204);
+    wait_until(DEADLINE, "the other has its turn", || is_asking(&second));
+    wait_until(DEADLINE, "the engine works for the first no more", || {
+        !is_asking(&first)
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::asking::{call, make_key};
 use crate::bed::{Bed, BedOptions, Proc, wait_until};
 use crate::client::{ready, send, service};
-use crate::history::{insert_history, insert_large_events};
+use crate::history::{insert_again, insert_history, insert_large_events};
 use crate::requester::{
     DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, folder_in, look, of, verify,
 };
@@ -75,7 +75,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     let at = bytes.windows(4).position(|window| window == b"user").unwrap();
     bytes[at] = b'U';
     fs::write(folder.join(file), bytes).unwrap();
-    assert!(assert_broken(&folder, &[]).contains(&format!("{file}: size or SHA-256")));
+    assert!(assert_broken(&folder, &[]).contains(&format!("{file:?}: size or SHA-256")));
 
     // A row is taken away, and everything that a file's line in the manifest says is made to fit.
     let folder = copy_of(&original, "row");
@@ -103,7 +103,22 @@ fn every_way_to_tamper_with_an_export_is_found() {
 
     let folder = copy_of(&original, "added");
     fs::write(folder.join("audit-2023-12-0001.ndjson"), "").unwrap();
-    assert!(assert_broken(&folder, &[]).contains("not in the manifest: audit-2023-12-0001.ndjson"));
+    assert!(assert_broken(&folder, &[]).contains("not in the manifest: [\"audit-2023-12-0001.ndjson\"]"));
+
+    // Names that would steer the terminal, or write a line of ours.
+    let folder = copy_of(&original, "names");
+    fs::write(folder.join("\u{1b}[2J\n  - each event is there once"), "").unwrap();
+    change_manifest(&folder, |manifest| {
+        manifest["files"][3]["name"] = "\u{1b}[8mhidden".into();
+        manifest["ledger"]["topic"] = "\u{1b}[8m\n".into();
+        manifest["masked"] = json!({"\u{9b}8m": "hidden"});
+    });
+    let output = verify(&folder, &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said:?}");
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    assert_eq!(said.matches("\n  - each event is there once\n").count(), 1, "{said:?}");
+    assert!(said.contains("\"\\u{1b}[8mhidden\": "), "{said:?}");
 
     let folder = copy_of(&original, "manifest");
     let text = fs::read_to_string(folder.join("manifest.json")).unwrap();
@@ -326,6 +341,62 @@ fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_n
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+}
+
+#[test]
+fn offsets_without_a_record_in_a_batch_that_a_crash_interrupted_may_be_lost() {
+    let (tenant, partition, bed) = ("interrupted", 142, Bed::shared());
+    insert_history(tenant, partition, 60);
+    // Offsets 60 to 109 are nowhere, 110 to 119 are stored: as where the log lost the first part of a batch before that was repeated.
+    insert_again(partition, 60, "kafka_offset >= 50");
+    bed.execute(&format!(
+        "insert into batch_ledger select * replace('recovered' as entry, now64(3) as inserted_at) from batch_ledger final \
+         where kafka_partition = {partition} and start_offset = 60"
+    ));
+    let (made, folder) = export(&ready(bed, &[]), tenant, &of("ndjson", "none"));
+    assert_eq!(made["rows"], 60);
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let mut logs = manifest["ledger"]["logs"].as_array().unwrap().iter();
+    let log = logs.find(|log| log["partition"] == partition).unwrap();
+    assert_eq!((&log["gap_offsets"], &log["records"]), (&json!(50), &json!(70)));
+    let lost = manifest["completeness"]["lost_offsets"].as_i64().unwrap();
+    assert!(lost >= 50, "{lost}");
+    let said = assert_verifies(&folder, &[]);
+    let line = format!("{lost} offsets of which no record was read may be LOST events of the span");
+    assert!(said.contains(&line), "{said}");
+}
+
+#[test]
+fn a_timestamp_that_a_producer_made_up_neither_completes_the_future_nor_hides_what_was_lost_or_rejected() {
+    let (tenant, partition, bed) = ("dated", 143, Bed::shared());
+    insert_history(tenant, partition, 60);
+    let entry = |columns: &str, values: &str| {
+        bed.execute(&format!(
+            "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, inserted_at, {columns}) \
+             values ('ingest', 'audit-events', {partition}, 1, now64(3), {values})"
+        ));
+    };
+    entry("entry, start_offset, end_offset", "'gap', 60, 70");
+    entry(
+        "entry, start_offset, end_offset, records, rejected, first_timestamp, last_timestamp",
+        "'batch', 70, 71, 1, 1, '1970-01-02 00:00:00', '2090-01-01 00:00:00'",
+    );
+    bed.execute(&format!(
+        "insert into rejected_records (kafka_topic, kafka_partition, kafka_offset, kafka_timestamp, log_epoch, kind, step, reason, \
+         inserted_at) values ('audit-events', {partition}, 70, '1970-01-02 00:00:00', 1, 'audit_event', 'validate', 'made_up', now64(3))"
+    ));
+    let asked = json!({"format": "ndjson", "filter": {"from": "2025-12-01"}});
+    let (_, folder) = export(&ready(bed, &[]), tenant, &asked);
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let of_partition = |of: &str| {
+        let mut entries = manifest["ledger"][of].as_array().unwrap().iter();
+        entries.find(|entry| entry["partition"] == partition).unwrap()
+    };
+    let (log, gap) = (of_partition("logs"), of_partition("gaps"));
+    assert_eq!(log["newest_record_at"], log["written_at"]);
+    assert_eq!(gap["sent_before"], log["written_at"]);
+    assert_eq!(manifest["completeness"]["rejected"]["made_up"], 1);
+    assert_verifies(&folder, &[]);
 }
 
 #[test]

@@ -74,6 +74,28 @@ fn old_audit_events_are_recompressed_and_moved_and_much_later_deleted() {
 }
 
 #[test]
+fn the_ledger_outlives_the_events_that_it_vouches_for() {
+    let target = Target::new();
+    target.migrate(&["up", TIERED]).done();
+    target.execute("alter table batch_ledger drop constraint lease"); // which lets nothing old in
+    for days in [2_600, 2_700] {
+        let values = "generateUUIDv4(), 'demo', {time}";
+        insert(&target, "audit_logs", "event_id, tenant_id, occurred_at", values, days);
+        target.execute(&format!(
+            "insert into batch_ledger (stage, start_offset, inserted_at) select 'ingest', {days}, now64(3) - interval {days} day"
+        ));
+    }
+    wait_until(
+        MERGES,
+        "the events are gone, and the ledger's row of the older one",
+        || {
+            let vouched = target.rows::<i64>("select start_offset from batch_ledger");
+            parts(&target, "audit_logs").is_empty() && vouched == [2_600]
+        },
+    );
+}
+
+#[test]
 fn rejected_records_live_as_long_as_their_kind_from_when_they_came() {
     let target = Target::new();
     target.migrate(&["up", TIERED]).done();

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 const RECOMPRESS_DAYS: u32 = 7;
 /// Audit events move to the volume `cold` after so many days.
 const COLD_DAYS: u32 = 90;
-/// The ids of audit events are kept so much longer than the events: their month, and time for the engine to delete it.
-const IDS_DAYS_MORE: u32 = 62;
+/// The ids of audit events, and the ledger that vouches for them, are kept so much longer than the events: their month, and time for the engine to
+/// delete it. An export of events that the ledger does not name any more is not what it should be.
+const BEHIND_EVENTS_DAYS: u32 = 62;
 /// Hourly aggregates, and rejected metric samples, are kept at least so many months.
 const HOURLY_MONTHS_MIN: u32 = 13;
 /// Days are rolled up for so much less time than there are hours: their month, and time for the engine to delete them. What proves them right are the
@@ -33,7 +34,7 @@ pub struct Retention {
     pub metrics_days: u32,
     /// Hourly aggregates; at least 13. Months.
     pub hourly_months: u32,
-    /// Audit events, those among the rejected records, and the ledger; at least 731. Days.
+    /// Audit events, and those among the rejected records; at least 731. The ledger is kept 62 days longer. Days.
     pub audit_days: u32,
     /// Never delete by age, for historical data. Recompression stays.
     pub keep_all: bool,
@@ -116,6 +117,7 @@ impl Retention {
     /// The TTLs of all tables that data can grow old in.
     pub fn ttls(&self, has_cold_volume: bool) -> Vec<TableTtl> {
         let audit = self.audit_days;
+        let behind_events = audit.saturating_add(BEHIND_EVENTS_DAYS);
         let recompress = |column: &str| {
             Some(format!(
                 "toDateTime({column}) + toIntervalDay({RECOMPRESS_DAYS}) recompress codec(ZSTD(9))"
@@ -150,8 +152,7 @@ impl Retention {
             (
                 "audit_event_ids",
                 vec![delete(format!(
-                    "toDateTime(occurred_at) + toIntervalDay({})",
-                    audit.saturating_add(IDS_DAYS_MORE)
+                    "toDateTime(occurred_at) + toIntervalDay({behind_events})"
                 ))],
             ),
             ("rejected_records", vec![recompress("inserted_at"), delete(rejected)]),
@@ -159,7 +160,7 @@ impl Retention {
                 "batch_ledger",
                 vec![
                     recompress("inserted_at"),
-                    delete(format!("toDateTime(inserted_at) + toIntervalDay({audit})")),
+                    delete(format!("toDateTime(inserted_at) + toIntervalDay({behind_events})")),
                 ],
             ),
             (
@@ -313,6 +314,14 @@ mod tests {
             "toDateTime(time) + toIntervalDay(7) recompress codec(ZSTD(9))"
         );
         assert_eq!(ttl(&retention, true, "metrics_hourly"), None);
+    }
+
+    #[test]
+    fn what_vouches_for_events_is_kept_longer_than_they_are() {
+        for table in ["audit_event_ids", "batch_ledger"] {
+            let behind = ttl(&Retention::default(), false, table).unwrap();
+            assert!(behind.ends_with("toIntervalDay(2617)"), "{table}: {behind}");
+        }
     }
 
     #[test]

@@ -16,14 +16,14 @@ use crate::audit::months;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completeness {
     /// All partitions that the ledger has records of were read at least up to records of this moment, by Kafka's timestamps (which a
-    /// producer that sets them itself may set back). RFC 3339; none where the ledger knows no record.
+    /// producer that sets them itself may set back, and ahead up to when they were stored). RFC 3339; none where the ledger knows no record.
     pub complete_through: Option<String>,
     /// Whether the span ends by then, and the ledger has records of every partition that it knows; none where the span has no end.
     pub covers_end: Option<bool>,
     /// Where the ledger of a partition does not begin with the first offset, and the span not after it: when the oldest record
     /// that it names was sent. RFC 3339.
     pub ledger_begins: Option<String>,
-    /// Offsets that the broker no longer had when they were to be read, and that may have held events of the span.
+    /// Offsets that the broker no longer had when they were to be read, or may not have had, and that may have held events of the span.
     pub lost_offsets: i64,
     /// Rejected records that may have been events of the span, by reason.
     pub rejected: BTreeMap<String, u64>,
@@ -85,7 +85,7 @@ fn begins(logs: &[Log]) -> Option<i64> {
     later.map(|log| log.oldest_record_at).max()
 }
 
-/// The gaps are listed up to a number; those beyond are taken to be of the span.
+/// The gaps are listed up to a number; those beyond are taken to be of the span, and so is what is missing from batches that a crash interrupted.
 fn lost(snapshot: &Snapshot, from: Option<i64>) -> i64 {
     let length = |gap: &Gap| gap.end_offset - gap.start_offset - gap.stored;
     let all: i64 = snapshot.logs.iter().map(|log| log.gap_offsets).sum();

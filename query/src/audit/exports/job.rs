@@ -185,6 +185,20 @@ impl Job {
         }
     }
 
+    /// Goes on to a state, and says why where that is a failure. One that came to its end stays as it ended, whoever comes later.
+    pub fn go_on(&mut self, state: State, error: Option<String>) {
+        if !self.state.is_final() {
+            (self.state, self.error) = (state, error);
+        }
+    }
+
+    /// How many steps it has come so far: they only ever become more.
+    pub fn steps_done(&self) -> usize {
+        let questions = [self.snapshot.is_some(), self.plan.is_some(), self.copies_found];
+        let answered = questions.into_iter().filter(|is_answered| *is_answered).count();
+        answered + self.files.len() + self.months_done.len()
+    }
+
     /// Its columns. Fails where an earlier or a later release had one that this one has not.
     pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
         let names = self.columns.iter().map(String::as_str);
@@ -345,6 +359,33 @@ impl ShownFile {
             rows: file.rows,
             bytes: file.bytes,
             sha256: file.sha256.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::spec::NewExport;
+    use super::*;
+    use crate::access::TenantId;
+
+    /// One that waits for its turn, of all events of a tenant.
+    pub fn job() -> Job {
+        let spec = Spec::new("acme", NewExport::default()).unwrap();
+        let caller = Caller::of(TenantId::new("acme").unwrap());
+        let request = RequestId::internal("test".to_owned());
+        Job::new(Uuid::from_u128(1), spec, &caller, &request, None, 100, 0)
+    }
+
+    #[test]
+    fn an_export_that_came_to_its_end_stays_as_it_ended() {
+        for ended in [State::Complete, State::Cancelled] {
+            let mut job = job();
+            for state in [State::Running, ended, State::Cancelled, State::Running] {
+                job.go_on(state, None);
+            }
+            job.go_on(State::Failed, Some("too late".to_owned()));
+            assert_eq!((job.state, job.error), (ended, None));
         }
     }
 }

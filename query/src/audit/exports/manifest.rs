@@ -213,6 +213,12 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
     }
 }
 
+/// What was written of these, without what was left out.
+pub fn written(all: &[PartitionRows]) -> Vec<PartitionRows> {
+    let written = all.iter().filter(|rows| rows.rows > 0).cloned();
+    written.map(|rows| PartitionRows { repeats: 0, ..rows }).collect()
+}
+
 /// Writes it beside the files. `finished_at` stays what it was when a crash comes between the manifest and the job's state:
 /// the manifest is then written again with a later time, which nobody has seen the first of.
 pub async fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {

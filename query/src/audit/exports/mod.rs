@@ -1,6 +1,6 @@
 //! Audit exports: every event of a tenant that a filter lets through, over any span, as files that anyone can verify.
 //!
-//! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background and again after a crash; [`run`]
+//! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background, again after a crash and with [`patience`]; [`run`]
 //! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
 //! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is where it lies, in a folder or a [`bucket`], [`job`] what is
 //! known of it there, [`export`] the same in memory, [`register`] what stays known of it when it is gone.
@@ -22,6 +22,7 @@ pub mod handlers;
 pub mod job;
 pub mod manifest;
 pub mod part;
+pub mod patience;
 pub mod plan;
 pub mod queue;
 pub mod ranges;

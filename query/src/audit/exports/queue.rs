@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use horolog_stage::clock::now_ms;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::task::coop::unconstrained;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::bucket::{Bucket, BucketError};
@@ -19,6 +20,7 @@ use super::config::ExportsConfig;
 use super::error::ExportError;
 use super::export::{Export, lock};
 use super::job::{Job, Position, Shown, State, Summary};
+use super::patience::{Patience, RETRY_AFTER};
 use super::register::Register;
 use super::run::run;
 use super::shelf::{Shelf, off_thread};
@@ -31,12 +33,6 @@ use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
-/// Between two tries while the store is away, or has too little memory, at first.
-pub const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The pauses double up to here.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// How long the server's memory is waited for: others give it back sooner than a store comes back, and an export that never fits keeps those of others from their turn.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 /// Between two tries to remove what was removed from the register, which double up to here.
 const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -81,8 +77,10 @@ impl Exports {
         let signer = config.signing_key_file.as_deref().map(Signer::load).transpose();
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
-        let (removed, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
-        let known: HashMap<_, _> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
+        let (removed, mut jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
+        // As they stood before: those that ran, then those that waited.
+        jobs.sort_by_key(|job| (job.state != State::Running, job.requested_at));
+        let known: Vec<_> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
         let exports = Arc::new(Self {
             store,
             shelf,
@@ -93,9 +91,9 @@ impl Exports {
             turns: Places::new(1),
             running: Semaphore::new(config.concurrent_max),
             config: config.clone(),
-            known: Mutex::new(known.clone()),
+            known: Mutex::new(known.iter().cloned().collect()),
         });
-        for export in known.into_values() {
+        for (_, export) in known {
             match export.job().state.is_final() {
                 true => exports.tidy(export),
                 false => exports.launch(export),
@@ -125,6 +123,7 @@ impl Exports {
                 if let Err(error) = exports.shelf.remove(&job).await {
                     tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
                 }
+                exports.withdraw(export);
                 return Err(problem);
             }
             let shown = export.shown();
@@ -143,6 +142,17 @@ impl Exports {
         self.shelf.prepare(&export.job()).await.map_err(unwritten)?;
         self.change(export, |_| ()).await.map_err(unwritten)?;
         self.register.enter(&export.job()).await
+    }
+
+    /// Enters in the background how one ended that was not accepted, should the journal have it all the same: the answer to a commit may be lost.
+    fn withdraw(self: &Arc<Self>, export: Arc<Export>) {
+        let exports = Arc::clone(self);
+        export.tell(|job| job.go_on(State::Failed, Some("it was not accepted".to_owned())));
+        tokio::spawn(async move {
+            if exports.register.learns_of(export.job().id).await {
+                exports.enter_outcome(&export).await;
+            }
+        });
     }
 
     /// Changes what is known of an export, on disk first.
@@ -211,14 +221,16 @@ impl Exports {
     /// nobody, and what of its files cannot be removed now is removed as soon as it can be.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let export = self.export(caller, id)?;
-        export.signals.stop.store(true, Ordering::Relaxed);
         let job = export.job();
         if !job.state.is_final() {
-            let cancelled = self.change(&export, |job| job.state = State::Cancelled).await;
-            return cancelled.map_err(|error| {
+            let cancelled = self.change(&export, |job| job.go_on(State::Cancelled, None)).await;
+            cancelled.map_err(|error| {
                 tracing::error!(%id, %error, "an export cannot be ended");
                 Problem::Internal
-            });
+            })?;
+            // Not before it is on disk: one that ends and does not say how would be under way for ever.
+            export.signals.stop();
+            return Ok(());
         }
         if !self.shelf.reaches(&job) {
             return Err(Problem::Conflict(
@@ -241,7 +253,7 @@ impl Exports {
 
     fn launch(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
-        tokio::spawn(async move {
+        let mut attended = Box::pin(async move {
             // One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
             let turn = exports.turns.take(export.job().spec.tenant_id.clone()).await;
             let (Ok(turn), Ok(place)) = (turn, exports.running.acquire().await) else {
@@ -258,6 +270,10 @@ impl Exports {
                 exports.finish_removal(job); // what was being written when it was removed
             }
         });
+        // It asks for its turn here and now, since tasks begin in any order.
+        if unconstrained(attended.as_mut()).now_or_never().is_none() {
+            tokio::spawn(attended);
+        }
     }
 
     /// Does in the background what a crash left undone of an export that came to its end.
@@ -299,15 +315,8 @@ impl Exports {
 
     /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
     async fn attend(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), ExportError> {
-        self.change(export, |job| {
-            if !job.state.is_final() {
-                job.state = State::Running;
-            }
-        })
-        .await?;
-        let patience = Duration::from_secs(self.config.store_patience_s);
-        let mut files = export.job().files.len();
-        let (mut away_since, mut pause) = (None, RETRY_AFTER);
+        self.change(export, |job| job.go_on(State::Running, None)).await?;
+        let mut patience = Patience::new(Duration::from_secs(self.config.store_patience_s));
         loop {
             if export.job().state.is_final() {
                 return Ok(());
@@ -317,24 +326,14 @@ impl Exports {
                 return Ok(());
             };
             self.sweep(export).await;
-            if export.job().files.len() > files {
-                files = export.job().files.len();
-                (away_since, pause) = (None, RETRY_AFTER);
+            if matches!(error, ExportError::Stopped) {
+                return Ok(());
             }
-            let patience = if error.is_of_server_memory() {
-                patience.min(MEMORY_PATIENCE)
-            } else {
-                patience
+            let Some(pause) = patience.after(&error, export.job().steps_done(), Instant::now()) else {
+                return Err(error);
             };
-            match error.passing() {
-                Some(reason) if away_since.get_or_insert_with(Instant::now).elapsed() < patience => {
-                    tracing::warn!(id = %export.job().id, reason, "an export waits for the store or the bucket");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_AFTER_MAX);
-                }
-                None if matches!(error, ExportError::Stopped) => return Ok(()),
-                _ => return Err(error),
-            }
+            tracing::warn!(id = %export.job().id, %error, "an export waits for the store or the bucket");
+            export.signals.pause(pause).await;
         }
     }
 
@@ -342,7 +341,7 @@ impl Exports {
         let id = export.job().id;
         tracing::error!(%id, %error, "an export failed");
         let reason = error.told();
-        let fail = move |job: &mut Job| (job.state, job.error) = (State::Failed, Some(reason));
+        let fail = move |job: &mut Job| job.go_on(State::Failed, Some(reason));
         if let Err(error) = self.change(export, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
             tracing::error!(%id, %error, "an export's failure cannot be written");

@@ -5,9 +5,11 @@
 //! changes again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::job::{Job, State};
@@ -18,6 +20,8 @@ use crate::journal::{Journal, View};
 
 /// Before the id, in the journal.
 const PREFIX: &str = "export/";
+/// How long after its writer gave up a record is looked for: the broker commits what it was asked to, also when nobody waits for its answer.
+const LATE_MAX: Duration = Duration::from_secs(600);
 
 /// What stays known of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +125,14 @@ impl Register {
     pub fn is_removed(&self, id: Uuid) -> bool {
         let registration = self.0.view(|view| Registration::find(view, &id.to_string()));
         registration.is_some_and(|registration| registration.removed_at.is_some())
+    }
+
+    /// Whether the journal has an export, as soon as it does.
+    pub async fn learns_of(&self, id: Uuid) -> bool {
+        let is_there = || self.0.view(|view| Registration::find(view, &id.to_string()).is_some());
+        let mut changes = self.0.changes();
+        let learned = timeout(LATE_MAX, changes.wait_for(|_| is_there())).await;
+        learned.is_ok_and(|learned| learned.is_ok())
     }
 
     async fn write(&self, id: Uuid, registration: Registration) -> Result<(), Problem> {

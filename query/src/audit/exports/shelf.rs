@@ -22,6 +22,8 @@ use super::sink::{Disk, Sink};
 
 const JOBS: &str = ".jobs";
 const JOB_FILE: &str = "job.json";
+/// What is known of an export, while it is written. Not a temporary file: whoever changes it and a run that sweeps are not of one thread.
+const NEW_JOB_FILE: &str = "job.json.new";
 /// What is written and has no name yet.
 const TEMPORARY: &str = "tmp";
 /// Holds the id of an upload under way.
@@ -84,20 +86,27 @@ impl Shelf {
             read => read?,
         };
         while let Some(entry) = entries.next_entry().await? {
-            let path = entry.path();
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if extension == Some(NOTE)
-                && let Some(bucket) = self.bucket_of(job)?
-            {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                let upload = tokio::fs::read_to_string(&path).await?;
-                bucket.abort(&job.id.to_string(), &name, &upload).await?;
-            }
-            if [Some(NOTE), Some(TEMPORARY)].contains(&extension) {
-                tokio::fs::remove_file(path).await?;
+            match self.sweep_file(job, &entry.path()).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it went by itself
+                swept => swept?,
             }
         }
         Ok(())
+    }
+
+    async fn sweep_file(&self, job: &Job, path: &Path) -> io::Result<()> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension == Some(NOTE)
+            && let Some(bucket) = self.bucket_of(job)?
+        {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let upload = tokio::fs::read_to_string(path).await?;
+            bucket.abort(&job.id.to_string(), &name, &upload).await?;
+        }
+        match [Some(NOTE), Some(TEMPORARY)].contains(&extension) {
+            true => tokio::fs::remove_file(path).await,
+            false => Ok(()),
+        }
     }
 
     /// Every export that is known. One whose state cannot be read is passed over, loudly, and left as it is.
@@ -117,7 +126,8 @@ impl Shelf {
     /// Writes what is known of an export. Blocks.
     pub fn save(&self, job: &Job) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(job).map_err(io::Error::other)?;
-        Disk::create(self.temporary(job.id, JOB_FILE), &self.work(job.id), JOB_FILE)?.write_whole(&bytes)
+        let work = self.work(job.id);
+        Disk::create(work.join(NEW_JOB_FILE), &work, JOB_FILE)?.write_whole(&bytes)
     }
 
     /// Begins a file of an export. What is written to it may block: not for a thread that answers others.
@@ -215,4 +225,42 @@ pub(super) async fn off_thread<T: Send + 'static>(
 /// Makes the names of a folder durable.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::job::tests::job;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_export_that_is_ended_while_its_run_sweeps_is_saved_and_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shelf, job) = (Arc::new(Shelf::open(folder.path(), None).unwrap()), job());
+        shelf.prepare(&job).await.unwrap();
+        let saving = tokio::task::spawn_blocking({
+            let (shelf, job) = (Arc::clone(&shelf), job.clone());
+            move || (0..200).try_for_each(|_| shelf.save(&job))
+        });
+        while !saving.is_finished() {
+            shelf.sweep(&job).await.unwrap();
+        }
+        saving.await.unwrap().unwrap();
+        assert_eq!(shelf.load().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_already_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shelf, job) = (Shelf::open(folder.path(), None).unwrap(), job());
+        shelf.prepare(&job).await.unwrap();
+        for number in 0..100 {
+            fs::write(shelf.temporary(job.id, &number.to_string()), "").unwrap();
+        }
+        let (one, other) = tokio::join!(shelf.sweep(&job), shelf.sweep(&job));
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(fs::read_dir(shelf.work(job.id)).unwrap().count(), 0);
+    }
 }

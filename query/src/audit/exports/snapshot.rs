@@ -15,48 +15,75 @@ use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-/// One row a partition and life of its log. `{topic:String}` is the topic of audit events.
+/// Where the snapshot ends, in the partition and life of a row. One number for epoch and partition: the engine looks up millions of
+/// numbers in the time of a hundred thousand texts.
+macro_rules! end_of {
+    ($row:literal) => {
+        concat!(
+            "transform(toUInt64(",
+            $row,
+            ".log_epoch) * 4294967296 + toUInt32(",
+            $row,
+            ".kafka_partition), {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0))"
+        )
+    };
+}
+
+/// Only rows the ledger vouched for when the snapshot was taken.
+macro_rules! within {
+    () => {
+        concat!("r.kafka_topic = {topic:String} and r.kafka_offset < ", end_of!("r"))
+    };
+}
+
+/// One row a partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log lost a part before it was
+/// repeated has no gap: its row counts what is stored of its offsets. A producer sets the Kafka timestamp of a record, so none testifies for later than its
+/// batch was stored.
 pub const LOGS_SQL: &str = "\
     select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
     max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, \
     sumIf(l.rows, l.entry != 'gap') as rows, sumIf(l.rejected, l.entry != 'gap') as rejected, \
-    sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap') as gap_offsets, \
+    sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap') \
+    + sumIf(l.end_offset - l.start_offset - toInt64(l.records), l.entry = 'recovered') as gap_offsets, \
     toBool(sum(cityHash64(l.start_offset)) - cityHash64(min(l.start_offset)) = \
     sum(cityHash64(l.end_offset)) - cityHash64(max(l.end_offset))) as contiguous, \
-    minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(l.last_timestamp) as newest_record_at, max(l.inserted_at) as written_at \
+    minIf(l.first_timestamp, l.records > 0) as oldest_record_at, max(least(l.last_timestamp, l.inserted_at)) as newest_record_at, \
+    max(l.inserted_at) as written_at \
     from batch_ledger as l final \
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.start_offset < l.end_offset \
     group by l.kafka_topic, l.log_epoch, l.kafka_partition order by topic, log_epoch, partition";
 
 /// Rows by month, as the ledger counted them when they were stored.
-pub const LEDGER_MONTHS_SQL: &str = "\
-    select toYYYYMM(hour) as month, sum(stored) as rows from ( \
-    select arrayJoin(l.hours) as entry, entry.1 as hour, entry.2 as stored from batch_ledger as l final \
-    where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
-    and l.end_offset <= transform(toUInt64(l.log_epoch) * 4294967296 + toUInt32(l.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0))) group by month order by month";
+pub const LEDGER_MONTHS_SQL: &str = concat!(
+    "select toYYYYMM(hour) as month, sum(stored) as rows from ( \
+     select arrayJoin(l.hours) as entry, entry.1 as hour, entry.2 as stored from batch_ledger as l final \
+     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.end_offset <= ",
+    end_of!("l"),
+    ") group by month order by month"
+);
 
 /// Rows by month, as the table has them now, within the snapshot.
-pub const STORED_MONTHS_SQL: &str = "\
-    select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r \
-    where r.kafka_topic = {topic:String} \
-    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month order by month";
+pub const STORED_MONTHS_SQL: &str = concat!(
+    "select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r where ",
+    within!(),
+    " group by month order by month"
+);
 
-/// Rejected records within the snapshot, by the month they were sent in and by reason.
-pub const REJECTED_SQL: &str = "\
-    select toYYYYMM(r.kafka_timestamp) as month, toString(r.reason) as reason, count() as records from rejected_records as r \
-    where r.kafka_topic = {topic:String} \
-    and r.kafka_offset < transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), \
-    {log_keys:Array(UInt64)}, {log_ends:Array(Int64)}, toInt64(0)) group by month, reason order by month, reason";
+/// Rejected records within the snapshot, by the month they came in and by reason: what time one claims, to Kafka too, may be what is wrong with it.
+pub const REJECTED_SQL: &str = concat!(
+    "select toYYYYMM(greatest(r.kafka_timestamp, r.inserted_at)) as month, toString(r.reason) as reason, count() as records \
+     from rejected_records as r where ",
+    within!(),
+    " group by month, reason order by month, reason"
+);
 
-/// Ranges the broker no longer had when they were to be read, with when their neighbours were sent: a gap knows no time. The small
-/// side of the join is the one that is kept.
+/// Ranges the broker no longer had when they were to be read, with when what is before them was sent and what is behind them was stored: a gap knows no
+/// time, and one record that claims an old one says nothing of the others. The small side of the join is the one that is kept.
 pub const GAPS_SQL: &str = "\
     select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
     toInt64(g.stored) as stored, \
     maxIf(toUnixTimestamp64Milli(l.last_timestamp), l.end_offset = g.start_offset) as sent_after, \
-    maxIf(toUnixTimestamp64Milli(l.first_timestamp), l.start_offset = g.end_offset) as sent_before \
+    maxIf(toUnixTimestamp64Milli(l.inserted_at), l.start_offset = g.end_offset) as sent_before \
     from batch_ledger as l final right join ( \
     select log_epoch, kafka_partition, start_offset, end_offset, rows + rejected as stored from batch_ledger final \
     where stage = 'ingest' and kafka_topic = {topic:String} and entry = 'gap' \
@@ -93,12 +120,6 @@ pub fn of_other_topics(caller: &Caller, filter: &Conditions, topic: &str) -> Ten
     filter.apply(select).then("group by topic order by topic")
 }
 
-/// Only rows the ledger vouched for when the snapshot was taken. One number for epoch and partition: the engine looks up
-/// millions of numbers in the time of a hundred thousand texts.
-const WITHIN: &str = "r.kafka_topic = {topic:String} and r.kafka_offset < \
-    transform(toUInt64(r.log_epoch) * 4294967296 + toUInt32(r.kafka_partition), {log_keys:Array(UInt64)}, \
-    {log_ends:Array(Int64)}, toInt64(0))";
-
 /// What the ledger says of one partition in one life of its log.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Log {
@@ -120,13 +141,14 @@ pub struct Log {
     pub rows: u64,
     /// Of these, rejected records (of all tenants).
     pub rejected: u64,
-    /// Offsets the broker no longer had when they were to be read.
+    /// Offsets the broker no longer had when they were to be read, and those without a record in batches that a crash interrupted: it
+    /// may have had none any more, or they are markers of transactions, or rows past their retention.
     pub gap_offsets: i64,
     /// Whether the ranges leave nothing out and overlap nowhere.
     pub contiguous: bool,
     /// Smallest Kafka timestamp among its records, milliseconds since 1970.
     pub oldest_record_at: i64,
-    /// Largest Kafka timestamp among its records, milliseconds since 1970.
+    /// Largest Kafka timestamp among its records, or when those were stored where that is earlier, milliseconds since 1970.
     pub newest_record_at: i64,
     /// When the newest range was written, milliseconds since 1970.
     pub written_at: i64,
@@ -148,14 +170,14 @@ pub struct Gap {
     pub stored: i64,
     /// When the newest record before it was sent, milliseconds since 1970; 0 where there is none.
     pub sent_after: i64,
-    /// When the oldest record behind it was sent, milliseconds since 1970; 0 where there is none yet.
+    /// When the first records behind it were stored, milliseconds since 1970; 0 where there are none yet.
     pub sent_before: i64,
 }
 
 /// Rejected records of a month and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Rejected {
-    /// As `202601`, by when they were sent: when they happened could not be read.
+    /// As `202601`, by when they came: when they happened could not be read.
     pub month: u32,
     /// The stable code.
     pub reason: String,
@@ -215,7 +237,7 @@ impl Snapshot {
 
     /// Only rows within the snapshot.
     pub fn apply(&self, select: TenantSelect) -> TenantSelect {
-        let select = select.and(WITHIN).bind("topic", Parameter::Text(self.topic.clone()));
+        let select = select.and(within!()).bind("topic", Parameter::Text(self.topic.clone()));
         self.bounds()
             .into_iter()
             .fold(select, |select, (name, value)| select.bind(name, value))

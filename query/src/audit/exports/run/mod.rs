@@ -16,7 +16,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use horolog_stage::clock::now_ms;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 use self::month::{MonthWriter, Signals};
 use super::columns;
@@ -24,8 +23,9 @@ use super::error::ExportError;
 use super::export::Export;
 use super::job::{FileEntry, Job, State};
 use super::manifest;
+use super::patience::RETRY_AFTER;
 use super::plan;
-use super::queue::{Exports, RETRY_AFTER};
+use super::queue::Exports;
 use super::repeats::{self, Finder, LeftOut};
 use super::snapshot::{self, Snapshot};
 use crate::access::Caller;
@@ -77,15 +77,11 @@ pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), Exp
     }
     exports.shelf.prepare(&job).await?;
     exports.shelf.sweep(&job).await?;
-    let snapshot = run.snapshot().await?;
-    if run.filter.is_everything() {
-        tokio::try_join!(run.count(&snapshot), run.find_repeats(&snapshot, None))?;
-    } else {
-        run.count(&snapshot).await?;
-        let counted = export.job().plan.iter().flatten().map(|count| count.rows).sum::<u64>();
-        let only = (counted <= copies::LOOKED_UP_MAX.into()).then_some(&run.filter);
-        run.find_repeats(&snapshot, only).await?;
-    }
+    // What it asks may take hours, in which one that was ended would keep its place.
+    let snapshot = tokio::select! {
+        asked = run.ask() => asked?,
+        () = export.signals.stopped() => return Err(ExportError::Stopped),
+    };
     run.months(&snapshot).await?;
     run.finish().await
 }
@@ -93,6 +89,20 @@ pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), Exp
 impl Run<'_> {
     async fn save(&self, change: impl FnOnce(&mut Job) + Send + 'static) -> Result<(), ExportError> {
         Ok(self.exports.change(self.export, change).await?)
+    }
+
+    /// Asks what has to be known before the first row.
+    async fn ask(&self) -> Result<Snapshot, ExportError> {
+        let snapshot = self.snapshot().await?;
+        if self.filter.is_everything() {
+            tokio::try_join!(self.count(&snapshot), self.find_repeats(&snapshot, None))?;
+        } else {
+            self.count(&snapshot).await?;
+            let counted = self.export.job().rows_planned().unwrap_or_default();
+            let only = (counted <= copies::LOOKED_UP_MAX.into()).then_some(&self.filter);
+            self.find_repeats(&snapshot, only).await?;
+        }
+        Ok(snapshot)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, ExportError> {
@@ -168,7 +178,7 @@ impl Run<'_> {
                 blocks = blocks.after(&error).ok_or(error)?;
                 self.exports.shelf.sweep(&self.export.job()).await?;
                 tracing::info!(id = %self.export.job().id, month, block_rows = blocks.rows, "an export goes on after memory was short");
-                sleep(pause).await;
+                self.export.signals.pause(pause).await;
             }
         }
         Ok(())
@@ -218,12 +228,12 @@ impl Run<'_> {
     }
 
     /// The bytes of a statement's answer, then nothing: a channel that closes without that was cut off. The statement is
-    /// cancelled when the receiver is dropped.
+    /// cancelled when the receiver is dropped, and when the export is to end.
     fn stream(&self, select: TenantSelect, block_rows: u32) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        let (store, label) = (self.exports.store.clone(), self.export.label().clone());
+        let (store, export) = (self.exports.store.clone(), Arc::clone(self.export));
         drop(tokio::spawn(async move {
-            let mut answer = match store.arrow(&label, &select, block_rows) {
+            let mut answer = match store.arrow(export.label(), &select, block_rows) {
                 Ok(answer) => answer,
                 Err(error) => {
                     let _ = sender.send(Err(error)).await; // the writer has gone: it knows why
@@ -234,6 +244,7 @@ impl Run<'_> {
                 let chunk = tokio::select! {
                     chunk = answer.next() => chunk,
                     () = sender.closed() => return,
+                    () = export.signals.stopped() => return,
                 };
                 let ended = !matches!(chunk, Ok(Some(_)));
                 if sender.send(chunk).await.is_err() || ended {

@@ -5,7 +5,8 @@
 //! ended, so that an export that was interrupted has the same files as one that was not. Blocks; has a thread of its own.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
@@ -14,6 +15,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::batches::Batches;
 use super::rows::{Place, Rows};
@@ -28,10 +31,32 @@ use crate::store::StoreError;
 /// What the rest of the process sees of it.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// Set to end it.
-    pub stop: AtomicBool,
+    stop: watch::Sender<bool>,
     /// Rows written, of finished files and of the one under way.
     pub rows: AtomicU64,
+}
+
+impl Signals {
+    /// Ends it.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Whether it is to end.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Returns once it is to end.
+    pub async fn stopped(&self) {
+        // There is a sender as long as there are signals.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Waits, but no longer than until it is to end.
+    pub async fn pause(&self, time: Duration) {
+        let _ = timeout(time, self.stopped()).await; // either is the end of the pause
+    }
 }
 
 /// Writes a month.
@@ -89,7 +114,7 @@ impl<'a> MonthWriter<'a> {
         while let Some(chunk) = chunks.blocking_recv().ok_or(ExportError::Stopped)?? {
             let mut buffer = Buffer::from(chunk);
             while !buffer.is_empty() {
-                if self.signals.stop.load(Ordering::Relaxed) {
+                if self.signals.is_stopped() {
                     return Err(ExportError::Stopped);
                 }
                 if let Some(batch) = decoder.decode(&mut buffer)? {

@@ -58,24 +58,10 @@ fn sums(report: &mut Report, manifest: &Manifest) {
         let sums = of_files.entry(file.month).or_default();
         file.partitions.iter().for_each(|rows| manifest::add(sums, rows));
     }
-    let key = |rows: &[crate::audit::exports::job::PartitionRows]| -> Vec<_> {
-        let written = rows.iter().filter(|rows| rows.rows > 0);
-        written
-            .map(|rows| {
-                (
-                    rows.log_epoch,
-                    rows.partition,
-                    rows.rows,
-                    rows.first_offset,
-                    rows.last_offset,
-                )
-            })
-            .collect()
-    };
-    let same = manifest
-        .months
-        .iter()
-        .all(|month| key(&month.written) == of_files.remove(&month.month).map(|rows| key(&rows)).unwrap_or_default());
+    let same = manifest.months.iter().all(|month| {
+        let of_files = of_files.remove(&month.month).unwrap_or_default();
+        manifest::written(&month.written) == manifest::written(&of_files)
+    });
     report.claim(
         same && of_files.is_empty(),
         "the months are the sums of their files",
@@ -221,7 +207,10 @@ fn span(report: &mut Report, manifest: &Manifest) {
         ));
     }
     if told.lost_offsets > 0 {
-        let lost = format!("{} LOST offsets may have held events of the span", told.lost_offsets);
+        let lost = format!(
+            "{} offsets of which no record was read may be LOST events of the span",
+            told.lost_offsets
+        );
         report.noted.push(lost);
     }
     for (reason, records) in &told.rejected {

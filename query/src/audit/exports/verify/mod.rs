@@ -88,7 +88,9 @@ impl fmt::Display for Report {
         ] {
             if !lines.is_empty() {
                 writeln!(f, "{title}:")?;
-                lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))?;
+                // What a manifest says is a stranger's: a terminal would obey some characters, and others begin a line that would be ours.
+                let plain = |line: &String| line.replace(char::is_control, "\u{fffd}");
+                lines.iter().try_for_each(|line| writeln!(f, "  - {}", plain(line)))?;
             }
         }
         match self.holds() {
@@ -167,14 +169,14 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &Sch
             Ok(there) => there,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
                 hashes_hold = false;
-                report.broken.push(format!("{}: {error}", file.name));
+                report.broken.push(format!("{:?}: {error}", file.name));
                 continue;
             }
-            Err(error) => anyhow::bail!("cannot read {}: {error}", file.name),
+            Err(error) => anyhow::bail!("cannot read {:?}: {error}", file.name),
         };
         if (bytes, sha256.as_str()) != (file.bytes, file.sha256.as_str()) {
             hashes_hold = false;
-            let differs = format!("{}: size or SHA-256 is not that of the manifest", file.name);
+            let differs = format!("{:?}: size or SHA-256 is not that of the manifest", file.name);
             report.broken.push(differs);
         }
         checked.begin(file);
@@ -184,7 +186,7 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &Sch
         });
         if let Err(error) = read {
             report.broken.push(format!(
-                "{}: cannot be read as {:?}: {error:#}",
+                "{:?}: cannot be read as {:?}: {error:#}",
                 file.name, manifest.format
             ));
         }
@@ -257,7 +259,7 @@ fn listing(report: &mut Report, source: &Source, manifest: &Manifest) -> io::Res
         "the manifest names a file twice".to_owned()
     });
     report.claim(added.is_empty(), "the folder holds no other files", || {
-        format!("not in the manifest: {}", added.join(", "))
+        format!("not in the manifest: {added:?}")
     });
     Ok(())
 }

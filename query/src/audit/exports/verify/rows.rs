@@ -4,58 +4,62 @@
 //! tenant, within the ledger's offsets, each event once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Context;
 use arrow::array::{AsArray, RecordBatch};
 
 use super::Report;
 use super::identities::Identities;
-use crate::api::Instant;
+use super::stored::span_of;
 use crate::audit::exports::job::FileEntry;
-use crate::audit::exports::manifest::Manifest;
+use crate::audit::exports::manifest::{Manifest, written};
 use crate::audit::exports::part::Tally;
 use crate::audit::exports::run::rows::{Rows, Standing};
 use crate::audit::months;
+
+/// What no row may be.
+const WRONG: [&str; 5] = [
+    "of another tenant",
+    "outside the month of their file",
+    "outside the span of the filter",
+    "beyond the offsets of the ledger",
+    "not in order",
+];
 
 /// Rows, being checked.
 pub struct Checked<'a> {
     manifest: &'a Manifest,
     identities: Identities,
-    ends: BTreeMap<(u32, i32), (i64, i64)>,
-    span: (i64, i64),
-    month: (i64, i64),
+    offsets: BTreeMap<(u32, i32), Range<i64>>,
+    span: Range<i64>,
+    month: Range<i64>,
     tally: Tally,
     file_rows: u64,
     rows: u64,
     last: Option<Standing>,
-    wrong: BTreeMap<&'static str, u64>,
+    /// How many rows are each of [`WRONG`].
+    wrong: [u64; WRONG.len()],
     files_differ: Vec<String>,
 }
 
 impl<'a> Checked<'a> {
     /// For the files of a manifest.
     pub fn new(manifest: &'a Manifest, identities: Identities) -> Self {
-        let bound = |name: &str, otherwise| {
-            manifest
-                .filter
-                .get(name)
-                .and_then(|text| Instant::parse(text).ok())
-                .map_or(otherwise, Instant::micros)
-        };
         let logs = manifest.ledger.logs.iter();
         Self {
             manifest,
             identities,
-            ends: logs
-                .map(|log| ((log.log_epoch, log.partition), (log.start_offset, log.end_offset)))
+            offsets: logs
+                .map(|log| ((log.log_epoch, log.partition), log.start_offset..log.end_offset))
                 .collect(),
-            span: (bound("from", i64::MIN), bound("to", i64::MAX)),
-            month: (0, 0),
+            span: span_of(&manifest.filter),
+            month: 0..0,
             tally: Tally::default(),
             file_rows: 0,
             rows: 0,
             last: None,
-            wrong: BTreeMap::new(),
+            wrong: [0; WRONG.len()],
             files_differ: Vec::new(),
         }
     }
@@ -63,7 +67,7 @@ impl<'a> Checked<'a> {
     /// Before the first batch of a file.
     pub fn begin(&mut self, file: &FileEntry) {
         let [from, to] = months::bounds(file.month);
-        self.month = (from, to);
+        self.month = from..to;
         self.tally = Tally::default();
         self.file_rows = 0;
     }
@@ -78,22 +82,17 @@ impl<'a> Checked<'a> {
         for row in 0..rows.len() {
             let (log_epoch, partition, offset) = rows.place(row);
             let occurred_at = rows.occurred_at.value(row);
-            let within = |(from, to): (i64, i64), value| from <= value && value < to;
             let standing = rows.standing(row)?;
-            let ends = self.ends.get(&(log_epoch, partition)).copied();
-            for (holds, what) in [
-                (tenants.value(row) == self.manifest.tenant_id, "of another tenant"),
-                (within(self.month, occurred_at), "outside the month of their file"),
-                (within(self.span, occurred_at), "outside the span of the filter"),
-                (
-                    ends.is_some_and(|ends| within(ends, offset)),
-                    "beyond the offsets of the ledger",
-                ),
-                (self.last.is_none_or(|last| last < standing), "not in order"),
-            ] {
-                if !holds {
-                    *self.wrong.entry(what).or_default() += 1;
-                }
+            let offsets = self.offsets.get(&(log_epoch, partition));
+            let is_wrong: [bool; WRONG.len()] = [
+                tenants.value(row) != self.manifest.tenant_id,
+                !self.month.contains(&occurred_at),
+                !self.span.contains(&occurred_at),
+                offsets.is_none_or(|offsets| !offsets.contains(&offset)),
+                self.last.is_some_and(|last| last >= standing),
+            ];
+            for (wrong, is_wrong) in self.wrong.iter_mut().zip(is_wrong) {
+                *wrong += u64::from(is_wrong);
             }
             self.last = Some(standing);
             self.tally.row(log_epoch, partition, offset);
@@ -107,27 +106,7 @@ impl<'a> Checked<'a> {
     pub fn end(&mut self, file: &FileEntry) {
         self.rows += self.file_rows;
         let read = std::mem::take(&mut self.tally).into_partitions();
-        let told = file.partitions.iter().filter(|entry| entry.rows > 0);
-        let same = told
-            .map(|entry| {
-                (
-                    entry.log_epoch,
-                    entry.partition,
-                    entry.rows,
-                    entry.first_offset,
-                    entry.last_offset,
-                )
-            })
-            .eq(read.iter().map(|entry| {
-                (
-                    entry.log_epoch,
-                    entry.partition,
-                    entry.rows,
-                    entry.first_offset,
-                    entry.last_offset,
-                )
-            }));
-        if !same || self.file_rows != file.rows {
+        if written(&file.partitions) != read || self.file_rows != file.rows {
             self.files_differ.push(file.name.clone());
         }
     }
@@ -140,8 +119,8 @@ impl<'a> Checked<'a> {
             "each file has the rows, by partition and offset range, that the manifest names",
             || {
                 format!(
-                    "other rows than the manifest names, by partition or offset range: {}",
-                    self.files_differ.join(", ")
+                    "other rows than the manifest names, by partition or offset range: {:?}",
+                    self.files_differ
                 )
             },
         );
@@ -150,14 +129,7 @@ impl<'a> Checked<'a> {
             format!("{rows} rows were read, as many as the manifest names"),
             || format!("{rows} rows were read, the manifest names {}", self.manifest.rows),
         );
-        for what in [
-            "of another tenant",
-            "outside the month of their file",
-            "outside the span of the filter",
-            "beyond the offsets of the ledger",
-            "not in order",
-        ] {
-            let wrong = self.wrong.get(what).copied().unwrap_or_default();
+        for (what, wrong) in WRONG.iter().zip(self.wrong) {
             report.claim(wrong == 0, format!("no row is {what}"), || {
                 format!("{wrong} rows are {what}")
             });

@@ -51,7 +51,7 @@ fn kept_from(ledger: &Snapshot) -> Option<i64> {
 }
 
 /// First microsecond of a filter's span, and the one after its last.
-fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
+pub(super) fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64> {
     bound(filter, "from").map_or(i64::MIN, Instant::micros)..bound(filter, "to").map_or(i64::MAX, Instant::micros)
 }
 
