@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
 use crate::access::provider_keys::ProviderKeys;
-use crate::loopback::is_loopback;
 use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
+use crate::loopback::is_loopback;
 
 /// Clocks may differ by so much. Seconds.
 const LEEWAY_S: u64 = 30;
