@@ -287,6 +287,9 @@ impl Member {
                 Some(Event::Delivered(slot, assignment, outcome)) => {
                     self.group().assignments().delivered(slot, assignment, outcome);
                 }
+                Some(Event::Stated(slot, assignment, watermark_ms)) => {
+                    self.group().assignments().stated(slot, assignment, watermark_ms);
+                }
                 Some(Event::LogEnd(slot, assignment, log_end)) => self.take_log_end(slot, assignment, &log_end),
             }
         }

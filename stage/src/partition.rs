@@ -77,6 +77,9 @@ pub struct Partition {
     pub partitions: i32,
     log_epoch: u32,
     committed: i64,
+    /// The newest watermark that the tables have.
+    stated_ms: i64,
+    /// The newest watermark that they have or may have: what an idle partition states may be refused, or still be on its way.
     watermark_ms: i64,
     completeness: Completeness,
     write_epoch: u32,
@@ -101,6 +104,7 @@ impl Partition {
             partitions: resolved.partitions,
             log_epoch: plan.log_epoch,
             committed: plan.start,
+            stated_ms: resolved.watermark_ms,
             watermark_ms: resolved.watermark_ms,
             completeness,
             write_epoch: resolved.write_epoch,
@@ -181,14 +185,16 @@ impl Partition {
 
     /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
-    /// No batch freezes a watermark that is ahead of the clock: one that was may have been set back since.
+    /// No batch freezes a watermark that is ahead of the clock, which may have been set back since, nor one before what is stated: its records would be
+    /// on time in hours that are complete.
     pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
             Phase::Delivered { end } => end,
             Phase::Delivering { .. } | Phase::Stopped => return None,
         };
-        let watermark_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
+        let reached_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
+        let watermark_ms = reached_ms.max(self.stated_ms);
         let write_epoch = self.write_epoch;
         let begins = batches == Batches::Begin && !self.is_ending;
         let intent = self.closed.front_mut().filter(|_| begins).map(|closed| {
@@ -255,8 +261,14 @@ impl Partition {
 
     /// The batch under way is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
-        self.watermark_ms = self.watermark_ms.max(delivered.watermark_ms);
+        self.stated(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
+    }
+
+    /// The tables have this watermark.
+    pub fn stated(&mut self, watermark_ms: i64) {
+        self.stated_ms = self.stated_ms.max(watermark_ms);
+        self.watermark_ms = self.watermark_ms.max(watermark_ms);
     }
 
     /// Nothing more can be done for it until an operator acts.
@@ -339,23 +351,25 @@ impl Partition {
             && self.recovery.is_none()
     }
 
-    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock.
+    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock. It counts as
+    /// [stated](Self::stated) once the tables have it: that of a clock that is ahead they never take. Where the clock is behind what is stated, that is said
+    /// again: who says nothing is taken to be gone.
     pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self
             .last_record
             .is_none_or(|last| now.saturating_duration_since(last) >= self.completeness.idle_after);
-        let watermark_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
-        if !all_stored || !idle || watermark_ms <= self.watermark_ms {
+        if !all_stored || !idle {
             return None;
         }
-        self.watermark_ms = watermark_ms;
+        let reached_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
+        self.watermark_ms = reached_ms.max(self.stated_ms);
         Some(Progress {
             id: self.id.clone(),
             log_epoch: self.log_epoch,
             partitions: self.partitions,
             aggregated_end: self.filling.next(),
-            watermark_ms,
+            watermark_ms: self.watermark_ms,
             write_epoch: self.write_epoch,
         })
     }

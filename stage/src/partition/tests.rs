@@ -16,8 +16,12 @@ const LIMITS: Limits = Limits {
     age_min: Duration::ZERO,
 };
 
-/// Goes on at offset 10.
+/// Goes on at offset 10, and is complete through an hour ago.
 fn partition() -> Partition {
+    partition_stated(NOW_MS - 3_600_000)
+}
+
+fn partition_stated(watermark_ms: i64) -> Partition {
     let plan = Plan {
         log_epoch: 1,
         beginning: None,
@@ -29,7 +33,7 @@ fn partition() -> Partition {
     };
     let resolved = Resolved {
         plan,
-        watermark_ms: NOW_MS - 3_600_000,
+        watermark_ms,
         write_epoch: 0,
         partitions: 1,
         asked_at: Instant::now(),
@@ -39,6 +43,13 @@ fn partition() -> Partition {
         idle_after: Duration::ZERO,
     };
     Partition::new(PartitionId::new("metrics", 0), &resolved, completeness)
+}
+
+/// What the next batch freezes.
+fn frozen_ms(mut partition: Partition) -> i64 {
+    partition.push(&record(10), &LIMITS, Instant::now(), NOW_MS);
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    wanted.metadata.intent.unwrap().watermark_ms
 }
 
 fn record(offset: i64) -> RawRecord<'static> {
@@ -56,9 +67,31 @@ fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
     let ahead_ms = NOW_MS + 7_200_000;
     let progress = partition.at_log_end(10, ahead_ms, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, ahead_ms - LATENESS_MS);
-    partition.push(&record(10), &LIMITS, Instant::now(), ahead_ms);
-    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
-    assert_eq!(wanted.metadata.intent.unwrap().watermark_ms, NOW_MS - LATENESS_MS);
+    assert_eq!(frozen_ms(partition), NOW_MS - LATENESS_MS);
+}
+
+#[test]
+fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
+    // With a smaller lateness, before the restart.
+    let stated_ms = NOW_MS - LATENESS_MS / 2;
+    let mut partition = partition_stated(stated_ms);
+    let again = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    assert_eq!(again.watermark_ms, stated_ms, "who is idle says so all the same");
+    assert_eq!(frozen_ms(partition), stated_ms);
+    // By a clock that was a little ahead, and was taken.
+    let mut partition = partition_stated(0);
+    let progress = partition.at_log_end(10, NOW_MS + 30_000, Instant::now()).unwrap();
+    partition.stated(progress.watermark_ms);
+    assert_eq!(frozen_ms(partition), NOW_MS + 30_000 - LATENESS_MS);
+}
+
+#[test]
+fn an_idle_partition_goes_on_with_a_clock_that_was_ahead_for_a_moment() {
+    let mut partition = partition();
+    assert!(partition.at_log_end(10, NOW_MS + 7_200_000, Instant::now()).is_some());
+    // No table took that.
+    let progress = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    assert_eq!(progress.watermark_ms, NOW_MS - LATENESS_MS);
 }
 
 #[test]
