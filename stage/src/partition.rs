@@ -46,7 +46,6 @@ pub enum Batches {
 struct Closed {
     range: Range,
     how: How,
-    closed_at_ms: i64,
     /// Frozen when it is first put into a commit: a repeated commit is the identical one.
     intent: Option<Intent>,
 }
@@ -132,30 +131,30 @@ impl Partition {
     }
 
     /// Takes the next record.
-    pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant, now_ms: i64) {
+    pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant) {
         if self.is_stopped() {
             return; // its records stay in the log
         }
         if let Some(end) = self.recovery_end()
             && record.offset >= end
         {
-            self.close(end, now_ms); // the last records of the recovered range are gone from the log
+            self.close(end); // the last records of the recovered range are gone from the log
         }
         self.filling.push(record, now);
         self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
         if recovered || (!self.is_repeating() && limits.are_reached(&self.filling)) {
-            self.close(self.filling.next(), now_ms);
+            self.close(self.filling.next());
         }
     }
 
     /// Closes the range when it is old enough and nothing is before it.
-    pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
+    pub fn close_if_due(&mut self, limits: &Limits, now: Instant) {
         let is_busy = self.is_delivering() || !self.closed.is_empty();
         let is_quiet = !self.had_record_within(QUIET, now);
         if !is_busy && !self.is_repeating() && limits.is_old(&self.filling, is_quiet, now) {
-            self.close(self.filling.next(), now_ms);
+            self.close(self.filling.next());
         }
     }
 
@@ -186,7 +185,8 @@ impl Partition {
     /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
     /// No batch freezes a watermark that is ahead of the clock, which may have been set back since, nor one before what is stated: its records would be
-    /// on time in hours that are complete.
+    /// on time in hours that are complete. Its time is that of its intent and not when its range was closed, which may have waited for the batch before
+    /// for as long as nothing could be inserted: nobody knew its records meanwhile.
     pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
@@ -202,7 +202,7 @@ impl Partition {
                 end: closed.range.end,
                 rules_version: RULES_VERSION,
                 watermark_ms,
-                at_ms: closed.closed_at_ms,
+                at_ms: now_ms,
                 write_epoch,
                 fill: closed.how == How::Fill,
                 tail: closed.range.tail(),
@@ -381,7 +381,7 @@ impl Partition {
         })
     }
 
-    fn close(&mut self, end: i64, now_ms: i64) {
+    fn close(&mut self, end: i64) {
         let range = self.filling.close(&self.id, self.log_epoch, end);
         let (how, intent) = match self.recovery {
             None => (How::Fresh, None),
@@ -391,12 +391,7 @@ impl Partition {
         if self.recovery_end().is_some_and(|recovery_end| end >= recovery_end) {
             self.recovery = None;
         }
-        self.closed.push_back(Closed {
-            range,
-            how,
-            closed_at_ms: now_ms,
-            intent,
-        });
+        self.closed.push_back(Closed { range, how, intent });
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use horolog_schemas::RawRecord;
 
 use super::{Batches, Completeness, Limits, Partition};
+use crate::delivery::Delivered;
 use crate::plan::Plan;
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
@@ -47,7 +48,7 @@ fn partition_stated(watermark_ms: i64) -> Partition {
 
 /// What the next batch freezes.
 fn frozen_ms(mut partition: Partition) -> i64 {
-    partition.push(&record(10), &LIMITS, Instant::now(), NOW_MS);
+    partition.push(&record(10), &LIMITS, Instant::now());
     let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
     wanted.metadata.intent.unwrap().watermark_ms
 }
@@ -86,6 +87,26 @@ fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
 }
 
 #[test]
+fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
+    let mut partition = partition();
+    for offset in [10, 11] {
+        partition.push(&record(offset), &LIMITS, Instant::now());
+    }
+    let first = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    assert!(partition.accepted(&first, NOW_MS).is_some());
+    partition.delivered(&Delivered {
+        end: 11,
+        watermark_ms: NOW_MS - LATENESS_MS,
+    });
+    let mut begun_ms = |now_ms| {
+        let wanted = partition.wanted_commit(Batches::Begin, now_ms).unwrap();
+        wanted.metadata.intent.unwrap().at_ms
+    };
+    assert_eq!(begun_ms(NOW_MS + 60_000), NOW_MS + 60_000);
+    assert_eq!(begun_ms(NOW_MS + 61_000), NOW_MS + 60_000, "committed again as it was");
+}
+
+#[test]
 fn an_idle_partition_goes_on_with_a_clock_that_was_ahead_for_a_moment() {
     let mut partition = partition();
     assert!(partition.at_log_end(10, NOW_MS + 7_200_000, Instant::now()).is_some());
@@ -108,7 +129,7 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     let wait = Duration::from_secs(10);
     assert_eq!(partition.silent(true, begun), Duration::ZERO);
     assert_eq!(partition.silent(true, begun + wait), wait);
-    partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun, NOW_MS);
+    partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun);
     assert_eq!(partition.silent(true, begun + wait), Duration::ZERO, "something came");
     assert_eq!(partition.silent(true, begun + 2 * wait), wait);
     assert_eq!(
@@ -126,7 +147,7 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     let after = partition.silent(true, begun + 5 * wait);
     assert_eq!(after, Duration::ZERO, "there was nothing to come");
     for offset in [11, 12] {
-        partition.push(&record(offset), &LIMITS, begun, NOW_MS);
+        partition.push(&record(offset), &LIMITS, begun);
     }
     assert!(partition.is_full());
     let all = [3, 9].map(|times| partition.silent(true, begun + times * wait));
