@@ -96,6 +96,37 @@ fn a_raw_row_that_is_missing_or_stored_twice_is_named_by_hour_key_and_offset() {
 }
 
 #[test]
+fn an_hour_in_which_one_value_differs_is_told_beside_one_in_which_all_keys_do() {
+    let mut world = world();
+    let from = world.take_hours(2);
+    let (topic, next) = (world.flow.topic.clone(), from + 3_600);
+    let row = |hour: u32| {
+        format!(
+            "(select * from metrics_hourly where tenant_id = '{topic}' and hour = toDateTime({hour}, 'UTC') limit 1)"
+        )
+    };
+    for (changes, hour) in [
+        ("concat('stray_', toString(arrayJoin(range(200)))) as metric_name", from),
+        (
+            "0 as count, 0 as late_count, 1e12 as sum, mapFilter((k, v) -> 0, positive) as positive, \
+             mapFilter((k, v) -> 0, negative) as negative, 0 as zero_count",
+            next,
+        ),
+    ] {
+        world.flow.bed.execute(&format!(
+            "insert into metrics_hourly select * replace ({changes}, now64(3) as inserted_at) from {}",
+            row(hour)
+        ));
+    }
+    let found = world.verify(from, from + 2 * 3_600);
+    assert_eq!(found.code, 1, "{}", found.text);
+    let keys = |hour: u32| found.text.matches(&format!("differs: {} {topic}/", show(hour))).count();
+    assert_eq!((keys(from), keys(next)), (10, 1), "{}", found.text);
+    world.rebuild(from, from + 2 * 3_600, &[]);
+    world.assert_verified(from, from + 2 * 3_600);
+}
+
+#[test]
 fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
     let mut world = world();
     let from = world.take_hours(1);
