@@ -203,6 +203,29 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
 }
 
 #[test]
+fn hours_whose_aggregates_have_expired_are_not_compared() {
+    let mut world = world();
+    let from = world.newest_hour() - 60 * 24 * 3_600;
+    for statement in [
+        "system stop ttl merges metrics",
+        "system stop ttl merges metrics_hourly",
+        "alter table metrics_hourly modify ttl hour + interval 1 month settings materialize_ttl_after_modify = 0",
+    ] {
+        world.flow.bed.execute(statement);
+    }
+    world.send(from, 72);
+    world.flow.wait_until_stored();
+    world.flow.bed.execute(&format!(
+        "delete from metrics_hourly where tenant_id = '{}' and hour = toDateTime({from}, 'UTC')",
+        world.flow.topic
+    ));
+    let found = world.verify(from, from + 3_600);
+    assert_eq!(found.code, 2, "{}", found.text);
+    let said = format!("not compared: {}: its aggregates have expired", show(from));
+    assert!(found.text.contains(&said), "{}", found.text);
+}
+
+#[test]
 fn what_cannot_be_compared_is_no_difference_and_no_success() {
     let world = world();
     let hours = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--set"];
