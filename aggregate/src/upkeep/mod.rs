@@ -38,8 +38,6 @@ use crate::key::HOUR_S;
 
 /// Hours that are looked at in one statement, at the most.
 const HOURS_A_ROUND: u32 = 24;
-/// Revised hours that are looked at in one statement, at the most.
-const REVISIONS_A_ROUND: usize = 200;
 /// The task of [`Counters`], as `upkeep_progress` names it.
 const COUNTERS: &str = "counters";
 
@@ -175,9 +173,12 @@ impl Upkeep {
     /// Tries the hours of one tenant again that could not be computed before. Their raw rows were there, so those that are missing now are gone.
     async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
         let hours = self.failed.next();
+        let parts = TenantHours::parts(hours.keys().map(|(tenant, hour)| (tenant.as_str(), *hour)));
+        if parts.is_empty() {
+            return Ok(()); // no statement takes its name
+        }
         let mut left = Left::default();
-        for some in hours.iter().collect::<Vec<_>>().chunks(REVISIONS_A_ROUND) {
-            let due = TenantHours::of(some.iter().map(|((tenant, hour), _)| (tenant.as_str(), *hour)));
+        for due in parts {
             self.counters
                 .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
                 .await?;
@@ -202,8 +203,8 @@ impl Upkeep {
         // Judged once for all of them: a mark that one part sets is not for another to use up.
         let lost = self.awaited_revised.lost(&statements).await?;
         let mut left = Left::default();
-        for some in revised.hours.chunks(REVISIONS_A_ROUND) {
-            let due = TenantHours::of(some.iter().map(|revised| (revised.tenant_id.as_str(), revised.hour)));
+        let hours = revised.hours.iter();
+        for due in TenantHours::parts(hours.map(|revised| (revised.tenant_id.as_str(), revised.hour))) {
             left.add(self.bring_up_to_date(&due, &lost).await?);
         }
         if left.computed > 0 {
