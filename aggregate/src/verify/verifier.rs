@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Months, Utc};
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
 use super::finding::Finding;
@@ -85,13 +86,14 @@ impl Verifier {
         for _ in 0..ROUNDS_MAX {
             let progress = ledger::progress(&self.store).await?;
             let cut = ledger::aggregated(&progress);
-            let behind = self.hours_ingest_lacks(scope, &cut).await?;
+            let resting = ledger::resting(&progress, &self.topic);
+            let behind = self.hours_ingest_lacks(scope, &cut, &resting).await?;
             let totals = totals::read(&self.store, scope, &cut).await?;
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
             let round = self.round(scope, &cut, &totals, &skip, &behind, &kept).await?;
-            let moved = self.moved(scope, &cut).await?;
+            let moved = self.moved(scope, &cut, &resting).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
                 let reason = "a batch was begun and is not stored: is the aggregate stage running?";
@@ -159,26 +161,36 @@ impl Verifier {
     }
 
     /// Hours that batches behind the cut have touched; none while one that was begun is not stored.
-    async fn moved(&self, scope: &Scope, cut: &Cut) -> Result<Option<BTreeSet<u32>>, ToolError> {
+    async fn moved(
+        &self,
+        scope: &Scope,
+        cut: &Cut,
+        resting: &BTreeSet<PartitionId>,
+    ) -> Result<Option<BTreeSet<u32>>, ToolError> {
         let deadline = Instant::now() + BEGUN_DEADLINE;
-        let mut begun = ledger::begun_since(&self.store, cut).await?;
+        let mut begun = ledger::begun_since(&self.store, cut, resting).await?;
         while !begun.is_empty() {
             if Instant::now() > deadline {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let now = ledger::begun_since(&self.store, cut).await?;
+            let now = ledger::begun_since(&self.store, cut, resting).await?;
             begun.retain(|batch| now.contains(batch));
         }
         Ok(Some(ledger::hours_since(&self.store, scope, cut).await?))
     }
 
     /// Hours of batches that are in the hours and not yet among the raw rows.
-    async fn hours_ingest_lacks(&self, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
+    async fn hours_ingest_lacks(
+        &self,
+        scope: &Scope,
+        cut: &Cut,
+        resting: &BTreeSet<PartitionId>,
+    ) -> Result<BTreeSet<u32>, ToolError> {
         let deadline = Instant::now() + self.patience;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            if cut.behind(&stored).next().is_none() {
+            if cut.behind(&stored).all(|(log, _)| resting.contains(log)) {
                 return Ok(BTreeSet::new());
             }
             if Instant::now() > deadline {
@@ -194,7 +206,7 @@ impl Verifier {
                         offset: batch.end - 1,
                         ..batch.start
                     };
-                    !reached.is_before(&batch.log, end)
+                    !resting.contains(&batch.log) && !reached.is_before(&batch.log, end)
                 };
                 return Ok(batches
                     .iter()
