@@ -15,6 +15,7 @@ use horolog_stage::store::Store;
 use super::finding::Finding;
 use super::totals::{self, Total};
 use super::{keys, offsets};
+use crate::block::HOURLY_TABLE;
 use crate::broker::Broker;
 use crate::cut::Cut;
 use crate::ledger;
@@ -222,7 +223,7 @@ impl Verifier {
     async fn kept(&self) -> Result<Kept, ToolError> {
         Ok(Kept {
             raw_days: self.raw_days().await?,
-            hours_months: self.store.months_kept("metrics_hourly").await?,
+            hours_months: self.store.months_kept(HOURLY_TABLE).await?,
         })
     }
 
