@@ -24,9 +24,10 @@ use crate::key::Key;
 use crate::summary::Summary;
 use crate::time_frame::TimeFrame;
 
-/// The table of the aggregates; partitioned by the month of its hours.
+/// The table of the aggregates.
 pub const HOURLY_TABLE: &str = "metrics_hourly";
-const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
+/// It is partitioned by the month of its hours.
+pub const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
 /// The table of the progress.
 const PROGRESS_TABLE: &str = "partition_progress";
 

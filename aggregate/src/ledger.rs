@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
-use horolog_stage::completeness::{PROGRESS_OF_ALL_SQL, PartitionProgress};
+use horolog_stage::clock::now_ms;
+use horolog_stage::completeness::{PROGRESS_OF_ALL_SQL, PartitionProgress, partition_count};
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 use serde::Deserialize;
@@ -19,6 +20,9 @@ use crate::tool_error::ToolError;
 
 /// Entries of the ledger that are batches which are stored.
 pub const STORED: &str = "entry in ('batch', 'recovered')";
+
+/// A stage of another topic that has not reported for so long does not run.
+pub const RESTING_AFTER_MS: i64 = 300_000;
 
 /// Topic, partition, life of its log, offset.
 type Place = (String, i32, u32, i64);
@@ -53,6 +57,17 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
         cut.set(log_of(row), position_of(row));
     }
     cut
+}
+
+/// Logs that nobody reads any more: of another topic, or partitions that the topic does not have any more, of which no stage has reported lately.
+pub fn resting(progress: &[PartitionProgress], topic: &str) -> BTreeSet<PartitionId> {
+    let of_topic = progress.iter().filter(|row| row.kafka_topic == topic);
+    let partitions = partition_count(&of_topic.cloned().collect::<Vec<_>>());
+    let is_resting = |row: &&PartitionProgress| {
+        let is_read = row.kafka_topic == topic && row.kafka_partition < partitions;
+        !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS
+    };
+    progress.iter().filter(is_resting).map(log_of).collect()
 }
 
 /// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.
@@ -178,16 +193,27 @@ pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
     Ok(hours.into_iter().collect())
 }
 
-/// Batches behind the cut that were begun and are not known to be stored: topic, partition, life, offset.
-pub async fn begun_since(store: &Store, cut: &Cut) -> Result<BTreeSet<(String, i32, u32, i64)>, ToolError> {
+/// Batches behind the cut that were begun and are not known to be stored: topic, partition, life, offset. Those that were left of
+/// `resting` logs never will be.
+pub async fn begun_since(
+    store: &Store,
+    cut: &Cut,
+    resting: &BTreeSet<PartitionId>,
+) -> Result<BTreeSet<(String, i32, u32, i64)>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let query = format!(
-        "select kafka_topic, kafka_partition, log_epoch, start_offset from batch_ledger final \
+        "select kafka_topic, kafka_partition, log_epoch, start_offset, toUnixTimestamp64Milli(inserted_at) from batch_ledger final \
          where stage = 'aggregate' and entry = 'begun' and not {}",
         cut.condition("start_offset"),
     );
-    let begun: Vec<Place> = store.client.query(&query).fetch_all().await?;
-    Ok(begun.into_iter().collect())
+    let begun: Vec<(String, i32, u32, i64, i64)> = store.client.query(&query).fetch_all().await?;
+    let is_left = |(topic, partition, _, _, begun_ms): &(String, i32, u32, i64, i64)| {
+        now_ms() - begun_ms > RESTING_AFTER_MS && resting.contains(&PartitionId::new(topic.as_str(), *partition))
+    };
+    let begun = begun.into_iter().filter(|batch| !is_left(batch));
+    Ok(begun
+        .map(|(topic, partition, log_epoch, offset, _)| (topic, partition, log_epoch, offset))
+        .collect())
 }
 
 /// The batches that some of these hours were late for.

@@ -1,6 +1,6 @@
 //! What is late in a batch, and whose clock is ahead: judged by what its intent froze and by the Kafka timestamps of its records.
 //!
-//! Enters: the watermark before the batch, the clock when it was closed, all Kafka timestamps. A pure function of them, so a
+//! Enters: the watermark before the batch, the clock when it began, all Kafka timestamps. A pure function of them, so a
 //! batch that is made again is judged alike.
 //!
 //! One record in the far future must not declare hours complete. So a record testifies for the watermark only when its own
@@ -19,7 +19,7 @@ const MINUTE_MS: i64 = 60_000;
 pub struct TimeFrame {
     /// Watermark of the partition before the batch, ms since 1970.
     pub watermark_ms: i64,
-    /// When the batch was closed, by our clock, ms since 1970.
+    /// When the batch began, by our clock, ms since 1970.
     pub closed_at_ms: i64,
     /// Largest Kafka timestamp that is believed, ms since 1970.
     pub believed_until_ms: i64,
@@ -102,7 +102,7 @@ pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
     (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= watermark_ms
 }
 
-/// The minute of a moment in ms since 1970, in which late records of a batch that was closed then revise their hours; seconds since 1970.
+/// The minute of a moment in ms since 1970, in which late records of a batch that began then revise their hours; seconds since 1970.
 pub fn minute_of(closed_at_ms: i64) -> i64 {
     closed_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
 }

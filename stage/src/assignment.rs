@@ -30,6 +30,8 @@ pub enum Event {
     Resolved(Slot, AssignmentId, Box<Resolved>),
     /// A batch is stored, or not.
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
+    /// The tables have a watermark of an idle partition, ms since 1970.
+    Stated(Slot, AssignmentId, i64),
     /// An answer about the end of a log.
     LogEnd(Slot, AssignmentId, LogEnd),
 }
@@ -211,6 +213,14 @@ impl Assignments {
                 tracing::error!(partition = %id, %error, "the partition is stopped until this process is restarted, and the others go on: mend the cause, then restart it");
                 active.stop();
             }
+        }
+    }
+
+    /// The tables have a watermark of an idle partition.
+    pub fn stated(&mut self, slot: Slot, assignment: AssignmentId, watermark_ms: i64) {
+        let held = self.held.get_mut(&slot).filter(|held| held.assignment == assignment);
+        if let Some(active) = held.and_then(|held| held.active.as_mut()) {
+            active.stated(watermark_ms);
         }
     }
 

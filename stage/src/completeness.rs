@@ -51,19 +51,57 @@ pub const PROGRESS_SQL: &str = progress_sql!("where p.kafka_topic = {topic:Strin
 /// The newest progress of each partition of every topic.
 pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
 
-/// The progress of `{topic:String}` as it was at `{as_of:Int64}` (microseconds since 1970), from the batches that were closed by
-/// then. A watermark that advanced with the clock, without a batch, is in no batch: the claim of then may have been later, never
-/// earlier.
-pub const PROGRESS_THEN_SQL: &str = "\
-    select l.kafka_topic as kafka_topic, l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
-    toInt32(assumeNotNull((select argMax(p.partitions, (p.inserted_at, p.partitions)) from partition_progress as p where p.kafka_topic = {topic:String}))) \
-    as partition_count, \
-    max(l.end_offset) as aggregated_end, max(l.write_epoch) as write_epoch, \
-    toUnixTimestamp64Milli(max(l.watermark)) as watermark_ms, toUnixTimestamp64Milli(max(l.closed_at)) as written_ms \
-    from batch_ledger as l final where l.stage = 'aggregate' and l.kafka_topic = {topic:String} \
-    and l.entry in ('batch', 'recovered') and l.closed_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') \
-    group by l.kafka_topic, l.kafka_partition, l.log_epoch \
+/// What batches of each partition of `{topic:String}` froze by `{as_of:Int64}` (microseconds since 1970) and after it, in the newest life of its log that
+/// had begun by then. One that is begun and not stored yet counts as the others.
+pub const FROZEN_SQL: &str = "\
+    with fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as as_of \
+    select l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
+    maxIf(toUnixTimestamp64Milli(l.watermark), l.known_at <= as_of) as by_then_ms, \
+    minOrNullIf(toUnixTimestamp64Milli(l.watermark), l.known_at > as_of) as after_ms \
+    from (select kafka_partition, log_epoch, watermark, if(entry = 'epoch', inserted_at, closed_at) as known_at \
+    from batch_ledger final where stage = 'aggregate' and kafka_topic = {topic:String} and entry != 'gap') as l \
+    group by l.kafka_partition, l.log_epoch having countIf(l.known_at <= as_of) > 0 \
     order by l.kafka_partition, l.log_epoch desc limit 1 by l.kafka_partition";
+
+/// A row of [`FROZEN_SQL`].
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Frozen {
+    kafka_partition: i32,
+    log_epoch: u32,
+    /// The largest watermark by then, ms since 1970.
+    by_then_ms: i64,
+    /// The smallest one after it; none while no batch has begun.
+    after_ms: Option<i64>,
+}
+
+impl Frozen {
+    /// A moment, at most `as_of_ms`, before which no record on time was added to the hours after `as_of_ms`, or will be. `now` was read before the ledger.
+    ///
+    /// A batch judges its records by the watermark that it froze: what it adds on time ends behind that. So the smallest one that was frozen since
+    /// holds. Where none was, what was frozen before holds, and what is stated: no batch freezes less from then on, and one that froze less before was in
+    /// the ledger, as begun, when that was read.
+    fn watermark_ms(&self, now: &PartitionProgress, as_of_ms: i64) -> i64 {
+        let stated_ms = match now.log_epoch == self.log_epoch {
+            true => now.watermark_ms,
+            false => 0,
+        };
+        let watermark_ms = self.after_ms.unwrap_or(self.by_then_ms.max(stated_ms));
+        watermark_ms.min(as_of_ms)
+    }
+}
+
+/// The progress as it was at `as_of_ms`, from that of now and from the ledger, read in this order. Later questions may prove more of a moment than
+/// sooner ones. A partition that the ledger did not know by then has none.
+pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i64) -> Vec<PartitionProgress> {
+    let then = |row: PartitionProgress| {
+        let frozen = ledger
+            .iter()
+            .find(|frozen| frozen.kafka_partition == row.kafka_partition);
+        let watermark_ms = frozen.map_or(0, |frozen| frozen.watermark_ms(&row, as_of_ms));
+        PartitionProgress { watermark_ms, ..row }
+    };
+    now.into_iter().map(then).collect()
+}
 
 /// Partitions of the topic. The newest row knows how many there are now: a topic made again with fewer leaves rows of the others.
 pub fn partition_count(progress: &[PartitionProgress]) -> i32 {
@@ -120,6 +158,43 @@ mod tests {
     fn partitions_of_a_topic_that_is_gone_do_not_count() {
         let progress = [row(0, 1, 9_000, 20), row(1, 2, 5_000, 10)];
         assert_eq!(complete_through_ms(&progress), Some(9_000));
+    }
+
+    #[test]
+    fn a_moment_is_as_complete_as_what_came_after_it_proves() {
+        let frozen = |log_epoch, by_then_ms, after_ms| Frozen {
+            kafka_partition: 0,
+            log_epoch,
+            by_then_ms,
+            after_ms,
+        };
+        let now = row(0, 1, 9_000, 1);
+        let of = |ledger: &[Frozen], as_of_ms| {
+            let then = progress_then(vec![now.clone()], ledger, as_of_ms);
+            watermarks_ms(&then)
+                .map(|(_, watermark_ms)| watermark_ms)
+                .collect::<Vec<_>>()
+        };
+        let this_life = now.log_epoch;
+        assert_eq!(of(&[], 5_000), [None], "it was not known then");
+        assert_eq!(
+            of(&[frozen(this_life, 4_000, None)], 5_000),
+            [Some(5_000)],
+            "nothing came since"
+        );
+        assert_eq!(of(&[frozen(this_life, 4_000, None)], 9_500), [Some(9_000)]);
+        assert_eq!(of(&[frozen(this_life, 4_000, Some(4_500))], 5_000), [Some(4_500)]);
+        assert_eq!(of(&[frozen(this_life, 4_000, Some(7_000))], 5_000), [Some(5_000)]);
+        assert_eq!(
+            of(&[frozen(this_life, 0, Some(0))], 5_000),
+            [None],
+            "the first batch knew no watermark"
+        );
+        assert_eq!(
+            of(&[frozen(this_life + 1, 4_000, None)], 5_000),
+            [Some(4_000)],
+            "of another life"
+        );
     }
 
     #[test]

@@ -181,11 +181,12 @@ impl Delivery {
 
     /// Writes how far a partition is, as whoever owned it at `owned_at_ms`. Not part of the protocol: the statement stays true for ever, so a lost
     /// one only delays. But the next owner must have read it, or it would take records for on time in hours that this declares complete:
-    /// so it has a lease, as all rows.
-    pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) {
+    /// so it has a lease, as all rows. Gives whether it is known to be stored.
+    pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) -> bool {
         let Some(block) = self.stage.progress(progress) else {
-            return;
+            return false;
         };
+        let mut is_stored = true;
         for piece in &block.pieces {
             let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
             if let Err(error) = self
@@ -195,8 +196,10 @@ impl Delivery {
                 .await
             {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
+                is_stored = false;
             }
         }
+        is_stored
     }
 
     async fn prepare(&self, range: &Arc<Range>, intent: Intent) -> Result<Prepared, DeliveryError> {

@@ -21,7 +21,7 @@ pub struct Intent {
     /// Watermark of the partition before the batch, ms since 1970; 0 where there is none.
     #[serde(rename = "mark")]
     pub watermark_ms: i64,
-    /// Wall clock when the batch was closed, ms since 1970.
+    /// Wall clock when the batch began, ms since 1970.
     #[serde(rename = "at")]
     pub at_ms: i64,
     /// Epoch of the partial aggregates, even; 0 before the first rebuild and for a stage without epochs.

@@ -40,7 +40,7 @@ use crate::write_epoch::WriteEpoch;
 
 /// Records polled before anything else is looked at.
 const RECORDS_A_TURN: usize = 2048;
-/// Records taken under one lock and one reading of the clocks, which cost as much as all the rest a record.
+/// Records taken under one lock and one reading of the clock, which cost as much as all the rest a record.
 const RECORDS_AT_A_TIME: usize = 256;
 /// A broken topic must not keep the healthy ones from their work: partitions start anew at most so often.
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
@@ -217,7 +217,7 @@ impl Member {
     /// A partition that was taken away while these were polled is not held, or not active, and they stay in the log.
     fn take_records(&self, messages: &[BorrowedMessage<'_>]) {
         let mut assignments = self.group().assignments();
-        let (now, now_ms) = (Instant::now(), now_ms());
+        let now = Instant::now();
         let same =
             |a: &BorrowedMessage<'_>, b: &BorrowedMessage<'_>| a.partition() == b.partition() && a.topic() == b.topic();
         for run in messages.chunk_by(same) {
@@ -230,7 +230,7 @@ impl Member {
             for message in run {
                 let record = raw_record(message);
                 if record.offset >= partition.next_offset() {
-                    partition.push(&record, &self.options.limits, now, now_ms);
+                    partition.push(&record, &self.options.limits, now);
                 }
             }
         }
@@ -287,6 +287,9 @@ impl Member {
                 Some(Event::Delivered(slot, assignment, outcome)) => {
                     self.group().assignments().delivered(slot, assignment, outcome);
                 }
+                Some(Event::Stated(slot, assignment, watermark_ms)) => {
+                    self.group().assignments().stated(slot, assignment, watermark_ms);
+                }
                 Some(Event::LogEnd(slot, assignment, log_end)) => self.take_log_end(slot, assignment, &log_end),
             }
         }
@@ -326,7 +329,7 @@ impl Member {
     }
 
     fn close_due_ranges(&self) {
-        let (now, now_ms) = (Instant::now(), now_ms());
+        let now = Instant::now();
         let mut assignments = self.group().assignments();
         // Partitions that have had no record for a while do not make the others wait.
         let mut busy: BTreeMap<usize, u32> = BTreeMap::new();
@@ -334,7 +337,7 @@ impl Member {
             *busy.entry(topic).or_default() += u32::from(partition.had_record_within(AGE_BOUNDS.1, now));
         }
         for ((topic, _), _, partition) in assignments.active_mut() {
-            partition.close_if_due(&self.limits(busy[&topic]), now, now_ms);
+            partition.close_if_due(&self.limits(busy[&topic]), now);
         }
     }
 

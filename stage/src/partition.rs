@@ -46,7 +46,6 @@ pub enum Batches {
 struct Closed {
     range: Range,
     how: How,
-    closed_at_ms: i64,
     /// Frozen when it is first put into a commit: a repeated commit is the identical one.
     intent: Option<Intent>,
 }
@@ -77,6 +76,9 @@ pub struct Partition {
     pub partitions: i32,
     log_epoch: u32,
     committed: i64,
+    /// The newest watermark that the tables have.
+    stated_ms: i64,
+    /// The newest watermark that they have or may have: what an idle partition states may be refused, or still be on its way.
     watermark_ms: i64,
     completeness: Completeness,
     write_epoch: u32,
@@ -101,6 +103,7 @@ impl Partition {
             partitions: resolved.partitions,
             log_epoch: plan.log_epoch,
             committed: plan.start,
+            stated_ms: resolved.watermark_ms,
             watermark_ms: resolved.watermark_ms,
             completeness,
             write_epoch: resolved.write_epoch,
@@ -128,30 +131,30 @@ impl Partition {
     }
 
     /// Takes the next record.
-    pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant, now_ms: i64) {
+    pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant) {
         if self.is_stopped() {
             return; // its records stay in the log
         }
         if let Some(end) = self.recovery_end()
             && record.offset >= end
         {
-            self.close(end, now_ms); // the last records of the recovered range are gone from the log
+            self.close(end); // the last records of the recovered range are gone from the log
         }
         self.filling.push(record, now);
         self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
         // A repeated range has the limits of who began it.
         if recovered || (!self.is_repeating() && limits.are_reached(&self.filling)) {
-            self.close(self.filling.next(), now_ms);
+            self.close(self.filling.next());
         }
     }
 
     /// Closes the range when it is old enough and nothing is before it.
-    pub fn close_if_due(&mut self, limits: &Limits, now: Instant, now_ms: i64) {
+    pub fn close_if_due(&mut self, limits: &Limits, now: Instant) {
         let is_busy = self.is_delivering() || !self.closed.is_empty();
         let is_quiet = !self.had_record_within(QUIET, now);
         if !is_busy && !self.is_repeating() && limits.is_old(&self.filling, is_quiet, now) {
-            self.close(self.filling.next(), now_ms);
+            self.close(self.filling.next());
         }
     }
 
@@ -181,14 +184,17 @@ impl Partition {
 
     /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
-    /// No batch freezes a watermark that is ahead of the clock: one that was may have been set back since.
+    /// No batch freezes a watermark that is ahead of the clock, which may have been set back since, nor one before what is stated: its records would be
+    /// on time in hours that are complete. Its time is that of its intent and not when its range was closed, which may have waited for the batch before
+    /// for as long as nothing could be inserted: nobody knew its records meanwhile.
     pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
             Phase::Delivered { end } => end,
             Phase::Delivering { .. } | Phase::Stopped => return None,
         };
-        let watermark_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
+        let reached_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
+        let watermark_ms = reached_ms.max(self.stated_ms);
         let write_epoch = self.write_epoch;
         let begins = batches == Batches::Begin && !self.is_ending;
         let intent = self.closed.front_mut().filter(|_| begins).map(|closed| {
@@ -196,7 +202,7 @@ impl Partition {
                 end: closed.range.end,
                 rules_version: RULES_VERSION,
                 watermark_ms,
-                at_ms: closed.closed_at_ms,
+                at_ms: now_ms,
                 write_epoch,
                 fill: closed.how == How::Fill,
                 tail: closed.range.tail(),
@@ -255,8 +261,14 @@ impl Partition {
 
     /// The batch under way is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
-        self.watermark_ms = self.watermark_ms.max(delivered.watermark_ms);
+        self.stated(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
+    }
+
+    /// The tables have this watermark.
+    pub fn stated(&mut self, watermark_ms: i64) {
+        self.stated_ms = self.stated_ms.max(watermark_ms);
+        self.watermark_ms = self.watermark_ms.max(watermark_ms);
     }
 
     /// Nothing more can be done for it until an operator acts.
@@ -339,23 +351,25 @@ impl Partition {
             && self.recovery.is_none()
     }
 
-    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock.
+    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock. It counts as
+    /// [stated](Self::stated) once the tables have it: that of a clock that is ahead they never take. Where the clock is behind what is stated, that is said
+    /// again: who says nothing is taken to be gone.
     pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self
             .last_record
             .is_none_or(|last| now.saturating_duration_since(last) >= self.completeness.idle_after);
-        let watermark_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
-        if !all_stored || !idle || watermark_ms <= self.watermark_ms {
+        if !all_stored || !idle {
             return None;
         }
-        self.watermark_ms = watermark_ms;
+        let reached_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
+        self.watermark_ms = reached_ms.max(self.stated_ms);
         Some(Progress {
             id: self.id.clone(),
             log_epoch: self.log_epoch,
             partitions: self.partitions,
             aggregated_end: self.filling.next(),
-            watermark_ms,
+            watermark_ms: self.watermark_ms,
             write_epoch: self.write_epoch,
         })
     }
@@ -367,7 +381,7 @@ impl Partition {
         })
     }
 
-    fn close(&mut self, end: i64, now_ms: i64) {
+    fn close(&mut self, end: i64) {
         let range = self.filling.close(&self.id, self.log_epoch, end);
         let (how, intent) = match self.recovery {
             None => (How::Fresh, None),
@@ -377,12 +391,7 @@ impl Partition {
         if self.recovery_end().is_some_and(|recovery_end| end >= recovery_end) {
             self.recovery = None;
         }
-        self.closed.push_back(Closed {
-            range,
-            how,
-            closed_at_ms: now_ms,
-            intent,
-        });
+        self.closed.push_back(Closed { range, how, intent });
     }
 }
 

@@ -26,7 +26,7 @@ use crate::write_epoch::WriteEpoch;
 pub struct Resolved {
     /// Where it goes on.
     pub plan: Plan,
-    /// Its watermark, ms since 1970.
+    /// The watermark that is stated of it, ms since 1970.
     pub watermark_ms: i64,
     /// Epoch of its partial aggregates.
     pub write_epoch: u32,
@@ -148,7 +148,8 @@ impl Resolver {
         };
         let mut stated = stated(&self.store, id, continued).await?;
         if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
-            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms);
+            // One that is ahead of the clock was frozen by a clock that was, and never stated: it would make all late until then.
+            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms.min(asked_ms));
         }
         let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {

@@ -60,7 +60,7 @@ fn run(seed: u64) {
             _ if life.is_out_of_range(&world) => life = Life::begin(&mut world, &mut dead_writers, random),
             0..30 => world.append(random),
             30..60 => life.fetch(&world),
-            60..65 => life.close_if_due(&world),
+            60..65 => life.close_if_due(),
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
@@ -114,7 +114,7 @@ fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
             *life = Life::begin(world, &mut Vec::new(), random);
         }
         life.fetch(world);
-        life.close_if_due(world);
+        life.close_if_due();
         life.commit(world, random);
         life.deliver(world, random);
     }

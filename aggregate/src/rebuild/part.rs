@@ -15,6 +15,7 @@ use super::reading::{Read, Reader};
 use super::recompute::{Recomputation, Recomputed};
 use super::register::{Rebuild, Source};
 use super::run::Work;
+use crate::block::HOURLY_TABLE;
 use crate::key::hour_of;
 use crate::ledger;
 use crate::rows::Rows;
@@ -42,7 +43,7 @@ impl Work {
         for (number, piece) in pieces.iter().enumerate() {
             let token = format!("rebuild/{}/{}/{number}", rebuild.number(), part.name());
             self.store
-                .insert_until_known("metrics_hourly", piece, &token, ATTEMPTS_MAX)
+                .insert_until_known(HOURLY_TABLE, piece, &token, ATTEMPTS_MAX)
                 .await?;
             partials += piece.num_rows() as u64;
             crash::point("rebuild-piece");
@@ -81,22 +82,14 @@ impl Work {
                 }
             }
         }
-        if found != part.expected {
-            let hour = part
-                .expected
-                .keys()
-                .chain(found.keys())
-                .find(|hour| found.get(hour) != part.expected.get(hour));
-            return Err(ToolError::Refused(format!(
-                "{}: {} has {} records now and {} are known of: the source changed, or does not agree with the ledger; \
-                 `horolog-aggregate verify` tells more",
+        match first_difference(&found, &part.expected) {
+            None => Ok(recomputed),
+            Some((hour, found, expected)) => Err(ToolError::Refused(format!(
+                "{}: {hour} has {found} records now and {expected} are known of: the source changed, or does not agree \
+                 with the ledger; `horolog-aggregate verify` tells more",
                 part.name(),
-                hour.map(|hour| show_hour(*hour)).unwrap_or_default(),
-                hour.and_then(|hour| found.get(hour)).unwrap_or(&0),
-                hour.and_then(|hour| part.expected.get(hour)).unwrap_or(&0),
-            )));
+            ))),
         }
-        Ok(recomputed)
     }
 
     fn scope_of(&self, part: &Part) -> Scope {
@@ -113,26 +106,26 @@ impl Work {
              group by start",
             self.scope.hourly_condition()
         );
-        self.store.catch_up(&["metrics_hourly"]).await?;
+        self.store.catch_up(&[HOURLY_TABLE]).await?;
         let query = self.scope.bind(self.store.client.query(&query).bind(rebuild.epoch()));
         let stored: BTreeMap<u32, u64> = query.fetch_all::<(u32, u64)>().await?.into_iter().collect();
-        if stored == done.hours {
-            return Ok(());
+        match first_difference(&stored, &done.hours) {
+            None => Ok(()),
+            Some((hour, stored, done)) => Err(ToolError::Refused(format!(
+                "rebuild {} is given up: {hour} has {stored} records in it where {done} were recomputed; it was \
+                 interrupted for too long, or rows were removed: start it again",
+                rebuild.number(),
+            ))),
         }
-        let differs = done
-            .hours
-            .keys()
-            .chain(stored.keys())
-            .find(|hour| stored.get(hour) != done.hours.get(hour));
-        Err(ToolError::Refused(format!(
-            "rebuild {} is given up: {} has {} records in it where {} were recomputed; it was interrupted for too long, or \
-             rows were removed: start it again",
-            rebuild.number(),
-            differs.map(|hour| show_hour(*hour)).unwrap_or_default(),
-            differs.and_then(|hour| stored.get(hour)).unwrap_or(&0),
-            differs.and_then(|hour| done.hours.get(hour)).unwrap_or(&0),
-        )))
     }
+}
+
+/// The first hour that has not as many records as it should have, and both numbers.
+fn first_difference(found: &BTreeMap<u32, u64>, expected: &BTreeMap<u32, u64>) -> Option<(String, u64, u64)> {
+    let mut hours = expected.keys().chain(found.keys());
+    let hour = hours.find(|hour| found.get(hour) != expected.get(hour))?;
+    let of = |hours: &BTreeMap<u32, u64>| hours.get(hour).copied().unwrap_or(0);
+    Some((show_hour(*hour), of(found), of(expected)))
 }
 
 fn count(rows: &[Rows], hours: &mut BTreeMap<u32, u64>) {

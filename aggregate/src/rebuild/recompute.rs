@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use horolog_schemas::{PartitionKey, pieces};
+use horolog_schemas::pieces;
 
-use crate::block::{BatchOrigin, metrics_hourly};
+use crate::block::{BatchOrigin, HOURLY_PARTITION, metrics_hourly};
 use crate::hours::Hours;
 use crate::late_batches::LateBatches;
 use crate::rows::{Group, Rows};
@@ -79,7 +79,7 @@ impl Recomputation {
             return Ok((Vec::new(), records));
         };
         let block = concat_batches(&first.schema(), &parts)?;
-        Ok((pieces(PartitionKey::Month("hour"), &block)?, records))
+        Ok((pieces(HOURLY_PARTITION, &block)?, records))
     }
 }
 

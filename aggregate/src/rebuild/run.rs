@@ -227,15 +227,17 @@ impl Work {
         }
     }
 
-    /// Raw rows are only all there once ingest has stored everything before the cut.
+    /// Raw rows are only all there once ingest has stored everything before the cut, but of logs that nobody reads any more: hours that lack some are
+    /// refused.
     async fn wait_for_ingest(&self, cut: &Cut) -> Result<(), ToolError> {
         if self.source == Source::Kafka {
             return Ok(());
         }
         let mut told: Option<Instant> = None;
         loop {
+            let resting = ledger::resting(&ledger::progress(&self.store).await?, &self.switch.topic);
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = cut.behind(&stored);
+            let mut behind = cut.behind(&stored).filter(|(log, _)| !resting.contains(*log));
             let Some((log, end)) = behind.next() else {
                 return Ok(());
             };

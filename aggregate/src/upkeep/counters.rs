@@ -13,11 +13,13 @@ use super::awaited::SamplesByHour;
 use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
 use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
-use super::statements::{Statements, UpkeepError};
+use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
 /// So many tenants may fail in a round without keeping the others from theirs; more, and it is the server.
 const FAILED_TENANTS_MAX: usize = 3;
+/// Hours of named tenants that are looked at in one statement, at the most.
+const NAMED_HOURS_MAX: usize = 200;
 
 /// Computes.
 pub struct Counters {
@@ -42,15 +44,37 @@ pub struct TenantHours {
 }
 
 impl TenantHours {
-    /// Those of some tenants, which are not none.
-    pub fn of<'a>(hours: impl Iterator<Item = (&'a str, u32)>) -> Self {
-        let (tenants, hours): (Vec<String>, Vec<u32>) = hours.map(|(tenant, hour)| (tenant.to_owned(), hour)).unzip();
-        Self {
-            from: hours.iter().copied().min().unwrap_or_default(),
-            to: hours.iter().copied().max().unwrap_or_default() + HOUR_S,
-            tenants,
-            hours,
+    /// Those of some tenants, in parts of which a statement takes the names. One whose name alone is too long is in none of them: nothing can be
+    /// computed of it.
+    pub fn parts<'a>(hours: impl Iterator<Item = (&'a str, u32)>) -> Vec<Self> {
+        let (mut parts, mut bytes): (Vec<Self>, usize) = (Vec::new(), 0);
+        for (tenant, hour) in hours.filter(|(tenant, _)| tenant.len() <= NAMES_BYTES_MAX) {
+            bytes += tenant.len();
+            match parts.last_mut() {
+                Some(part) if part.hours.len() < NAMED_HOURS_MAX && bytes <= NAMES_BYTES_MAX => part.add(tenant, hour),
+                _ => {
+                    bytes = tenant.len();
+                    parts.push(Self::of(tenant, hour));
+                }
+            }
         }
+        parts
+    }
+
+    fn of(tenant: &str, hour: u32) -> Self {
+        Self {
+            from: hour,
+            to: hour + HOUR_S,
+            tenants: vec![tenant.to_owned()],
+            hours: vec![hour],
+        }
+    }
+
+    fn add(&mut self, tenant: &str, hour: u32) {
+        self.from = self.from.min(hour);
+        self.to = self.to.max(hour + HOUR_S);
+        self.tenants.push(tenant.to_owned());
+        self.hours.push(hour);
     }
 }
 
@@ -148,8 +172,7 @@ impl Counters {
         self.publish(job, revision, unsettled).await?;
         let query = self.statements.about(include_str!("stale_hours.sql"), job);
         let stale: Vec<Stale> = self.statements.rows("look for hours that follow", query).await?;
-        if !stale.is_empty() {
-            let following = TenantHours::of(stale.iter().map(|stale| (job.tenant_id.as_str(), stale.hour)));
+        for following in TenantHours::parts(stale.iter().map(|stale| (job.tenant_id.as_str(), stale.hour))) {
             // One whose raw rows are not all there stays as it is: it is due for itself, or they are gone.
             let followers = self.counts(&following).await?.into_iter();
             let followers = followers
@@ -280,5 +303,41 @@ impl Counters {
         }
         self.metrics.expired_hours.inc();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_hours_are_cut_by_the_length_of_their_names_and_by_their_number() {
+        let [short, long, too_long] = [10, NAMES_BYTES_MAX, NAMES_BYTES_MAX + 1].map(|bytes| "n".repeat(bytes));
+        let hours = [
+            (&short, 3),
+            (&short, 1),
+            (&long, 2),
+            (&too_long, 2),
+            (&short, 2),
+            (&short, 5),
+        ];
+        let parts = TenantHours::parts(hours.into_iter().map(|(tenant, hour)| (tenant.as_str(), hour * HOUR_S)));
+        let told: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                (
+                    part.from / HOUR_S,
+                    part.to / HOUR_S,
+                    part.tenants.len(),
+                    part.hours.len(),
+                )
+            })
+            .collect();
+        assert_eq!(told, [(1, 4, 2, 2), (2, 3, 1, 1), (2, 6, 2, 2)]);
+
+        let many = (0..NAMED_HOURS_MAX as u32 + 1).map(|hour| ("a", hour * HOUR_S));
+        let parts: Vec<usize> = TenantHours::parts(many).iter().map(|part| part.hours.len()).collect();
+        assert_eq!(parts, [NAMED_HOURS_MAX, 1]);
+        assert!(TenantHours::parts(std::iter::empty()).is_empty());
     }
 }

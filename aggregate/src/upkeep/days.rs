@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::duty::Duty;
 use super::progress::TaskProgress;
-use super::statements::{Statements, UpkeepError};
+use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
 const TASK: &str = "days";
@@ -36,10 +36,10 @@ impl Days {
     /// Everything that is due now, with hours complete before `hours_end`, seconds since 1970.
     pub async fn round(&self, hours_end: u32) -> Result<(), UpkeepError> {
         let mut progress = TaskProgress::read(&self.statements, TASK).await?;
-        self.revised_days(&mut progress).await?;
-        self.complete_days(&mut progress, start_of_day(hours_end)).await?;
+        let revised = self.revised_days(&mut progress).await;
+        let complete = self.complete_days(&mut progress, start_of_day(hours_end)).await;
         self.through_seconds.set(i64::from(progress.through));
-        Ok(())
+        revised.and(complete)
     }
 
     async fn complete_days(&self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
@@ -83,9 +83,9 @@ impl Days {
 
     /// The days of a span, of some tenants; of all where none is named.
     async fn roll_up(&self, span: Range<u32>, tenants: &BTreeSet<&str>) -> Result<(), UpkeepError> {
-        let tenants: &BTreeSet<&str> = match tenants.len() > TENANTS_MAX {
-            true => &BTreeSet::new(),
-            false => tenants,
+        let tenants: &BTreeSet<&str> = match can_be_named(tenants) {
+            true => tenants,
+            false => &BTreeSet::new(),
         };
         let query = self
             .statements
@@ -99,7 +99,26 @@ impl Days {
     }
 }
 
+/// Whether a statement takes all their names.
+fn can_be_named(tenants: &BTreeSet<&str>) -> bool {
+    tenants.len() <= TENANTS_MAX && tenants.iter().map(|tenant| tenant.len()).sum::<usize>() <= NAMES_BYTES_MAX
+}
+
 /// Of the day that a moment is in.
 fn start_of_day(second: u32) -> u32 {
     second - second % DAY_S
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tenants_are_looked_at_where_the_names_are_too_long_or_too_many() {
+        let long = "n".repeat(NAMES_BYTES_MAX);
+        assert!(can_be_named(&BTreeSet::from(["", long.as_str()])));
+        assert!(!can_be_named(&BTreeSet::from(["a", long.as_str()])));
+        let many: Vec<String> = (0..=TENANTS_MAX).map(|number| number.to_string()).collect();
+        assert!(!can_be_named(&many.iter().map(String::as_str).collect()));
+    }
 }

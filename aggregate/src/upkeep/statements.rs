@@ -19,6 +19,8 @@ use super::plan::Job;
 
 /// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
 const GRACE: Duration = Duration::from_secs(10);
+/// Names in one parameter of a statement, bytes: escaped they may take twice as many, and a server takes 128 KiB of it (`http_max_field_value_size`).
+pub(super) const NAMES_BYTES_MAX: usize = 64_000;
 /// Entries in `incidents` that one job makes, at the most.
 const INCIDENTS_MAX: u64 = 1_000;
 

@@ -194,7 +194,7 @@ impl ContinuousVerification {
         let scope = newest.in_hours(due.unwrap_or(end), end);
         let outcome = self.verifier.verify(&scope).await?;
         self.differing.take(&scope, &outcome);
-        self.take_equal(newest.from, &outcome, &counts);
+        self.take_equal(newest.from, &scope, &outcome, &counts);
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;
         let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
@@ -205,14 +205,15 @@ impl ContinuousVerification {
         self.look_again(oldest, newest.from).await
     }
 
-    /// Remembers which of the newest hours are equal.
-    fn take_equal(&mut self, from: u32, outcome: &Outcome, counts: &BTreeMap<u32, u64>) {
+    /// Remembers which of the newest hours are equal, of those that were looked at just now. One that nobody knows of has nothing to differ.
+    fn take_equal(&mut self, from: u32, looked_at: &Scope, outcome: &Outcome, counts: &BTreeMap<u32, u64>) {
         let differing = &self.differing;
         self.equal.retain(|hour, _| *hour >= from && !differing.has_hour(*hour));
-        let compared = outcome.hours.iter().chain(&outcome.hours_by_ledger);
-        for hour in compared.filter(|hour| !differing.has_hour(**hour)) {
-            self.equal.insert(*hour, counts.get(hour).copied().unwrap_or(0));
-            self.metrics.hours.inc();
+        for hour in (looked_at.from..looked_at.to).step_by(HOUR_S as usize) {
+            if !outcome.not_compared.contains_key(&hour) && !differing.has_hour(hour) {
+                self.equal.insert(hour, counts.get(&hour).copied().unwrap_or(0));
+                self.metrics.hours.inc();
+            }
         }
         if let Some(newest) = self.equal.keys().next_back() {
             let label = TopicLabel::of(&self.verifier.topic);

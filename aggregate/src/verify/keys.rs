@@ -1,5 +1,7 @@
 //! Hours against raw rows, key by key, in the engine: one pass over both, and only what differs comes back.
 //!
+//! Of each hour that differs something comes back, however much differs in others: an hour of which nothing does is equal.
+//!
 //! An implementation of the aggregation that shares nothing with the dataflow but the boundaries of the buckets, so that each proves
 //! the other. Counts, extremes, last values and distributions have to be equal, sums within 1e-9 of the sum of magnitudes. Where keys
 //! of a tenant's hour were folded into an overflow key, the hour of the tenant is compared as a whole.
@@ -15,7 +17,9 @@ use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
-/// Differing keys of a run of hours that are told at the most.
+/// Differing keys of an hour that are told at the most.
+const TOLD_AN_HOUR_MAX: usize = 10;
+/// Differing keys of a run of hours beyond which one is told of each hour.
 const TOLD_MAX: usize = 100;
 /// Of those, the keys whose offsets are looked up.
 const LOOKED_UP_MAX: usize = 20;
@@ -87,7 +91,7 @@ pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Find
            from metrics where {raw} and {before}) \
          group by hour, {key} \
          having hour_count != raw_count or values_differ or abs(hour_sum - raw_sum) > 1e-9 * sum(magnitude) \
-         order by all limit {TOLD_MAX}",
+         order by all limit {TOLD_AN_HOUR_MAX} by start",
         key = key.join(", "),
         key_out = key_out.join(", "),
         of_hour = fingerprint::of_hour_sql(),
@@ -101,8 +105,12 @@ pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Find
         .query(&query)
         .with_setting("max_bytes_before_external_group_by", GROUP_BYTES_MAX.to_string());
     let rows: Vec<Differing> = query.fetch_all().await?;
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
     for row in rows {
+        let is_hour_told = findings.last().and_then(Finding::hour) == Some(row.start);
+        if is_hour_told && findings.len() >= TOLD_MAX {
+            continue;
+        }
         let offsets = if findings.len() < LOOKED_UP_MAX {
             offsets(store, &row, cut).await?
         } else {

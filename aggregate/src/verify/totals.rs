@@ -9,6 +9,7 @@ use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
+use crate::block::HOURLY_TABLE;
 use crate::cut::Cut;
 use crate::key::HOUR_S;
 use crate::ledger::{self, STORED};
@@ -36,7 +37,7 @@ pub struct Total {
 /// The totals of all hours in scope that anybody knows of. Hours first: what comes meanwhile is seen by who asks the ledger after.
 pub async fn read(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, Total>, ToolError> {
     let mut totals: BTreeMap<u32, Total> = BTreeMap::new();
-    store.catch_up(&["metrics_hourly"]).await?;
+    store.catch_up(&[HOURLY_TABLE]).await?;
     let query = format!(
         "select toUnixTimestamp(hour) as start, sum(h.count), sum(h.late_count) from visible_partials as h where {} group by start",
         scope.hourly_condition()

@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Months, Utc};
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
 use super::finding::Finding;
 use super::totals::{self, Total};
 use super::{keys, offsets};
+use crate::block::HOURLY_TABLE;
 use crate::broker::Broker;
 use crate::cut::Cut;
-use crate::key::HOUR_S;
 use crate::ledger;
 use crate::rebuild::plan::{self, Place};
 use crate::scope::Scope;
@@ -79,19 +81,20 @@ impl Verifier {
 
     /// Compares hours.
     pub async fn hours(&self, scope: &Scope, outcome: &mut Outcome) -> Result<(), ToolError> {
-        let raw_days = self.raw_days().await?;
+        let kept = self.kept().await?;
         let mut skip = BTreeSet::new();
         let mut again: Option<BTreeSet<u32>> = None;
         for _ in 0..ROUNDS_MAX {
             let progress = ledger::progress(&self.store).await?;
             let cut = ledger::aggregated(&progress);
-            let behind = self.hours_ingest_lacks(scope, &cut).await?;
+            let resting = ledger::resting(&progress, &self.topic);
+            let behind = self.hours_ingest_lacks(scope, &cut, &resting).await?;
             let totals = totals::read(&self.store, scope, &cut).await?;
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
-            let round = self.round(scope, &cut, &totals, &skip, &behind, raw_days).await?;
-            let moved = self.moved(scope, &cut).await?;
+            let round = self.round(scope, &cut, &totals, &skip, &behind, &kept).await?;
+            let moved = self.moved(scope, &cut, &resting).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
                 let reason = "a batch was begun and is not stored: is the aggregate stage running?";
@@ -119,11 +122,16 @@ impl Verifier {
         totals: &BTreeMap<u32, Total>,
         skip: &BTreeSet<u32>,
         behind: &BTreeSet<u32>,
-        raw_days: Option<u32>,
+        kept: &Kept,
     ) -> Result<Outcome, ToolError> {
+        let now = Utc::now();
         let mut outcome = Outcome::default();
         let mut with_raw = BTreeMap::new();
         for (&hour, &total) in totals.iter().filter(|(hour, _)| !skip.contains(hour)) {
+            if total.hours < total.ledger && kept.has_expired(hour, now) {
+                outcome.not_compared.insert(hour, "its aggregates have expired");
+                continue;
+            }
             if (total.hours, total.late) != (total.ledger, total.ledger_late) {
                 outcome
                     .findings
@@ -133,7 +141,7 @@ impl Verifier {
                 outcome
                     .not_compared
                     .insert(hour, "ingest has not stored all of its raw rows: is it running?");
-            } else if total.raw < total.ledger && may_have_expired(hour, raw_days) {
+            } else if total.raw < total.ledger && kept.has_lost_raw_rows(hour, now) {
                 outcome.hours_by_ledger.insert(hour);
             } else {
                 if total.raw != total.ledger {
@@ -154,26 +162,36 @@ impl Verifier {
     }
 
     /// Hours that batches behind the cut have touched; none while one that was begun is not stored.
-    async fn moved(&self, scope: &Scope, cut: &Cut) -> Result<Option<BTreeSet<u32>>, ToolError> {
+    async fn moved(
+        &self,
+        scope: &Scope,
+        cut: &Cut,
+        resting: &BTreeSet<PartitionId>,
+    ) -> Result<Option<BTreeSet<u32>>, ToolError> {
         let deadline = Instant::now() + BEGUN_DEADLINE;
-        let mut begun = ledger::begun_since(&self.store, cut).await?;
+        let mut begun = ledger::begun_since(&self.store, cut, resting).await?;
         while !begun.is_empty() {
             if Instant::now() > deadline {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let now = ledger::begun_since(&self.store, cut).await?;
+            let now = ledger::begun_since(&self.store, cut, resting).await?;
             begun.retain(|batch| now.contains(batch));
         }
         Ok(Some(ledger::hours_since(&self.store, scope, cut).await?))
     }
 
     /// Hours of batches that are in the hours and not yet among the raw rows.
-    async fn hours_ingest_lacks(&self, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
+    async fn hours_ingest_lacks(
+        &self,
+        scope: &Scope,
+        cut: &Cut,
+        resting: &BTreeSet<PartitionId>,
+    ) -> Result<BTreeSet<u32>, ToolError> {
         let deadline = Instant::now() + self.patience;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            if cut.behind(&stored).next().is_none() {
+            if cut.behind(&stored).all(|(log, _)| resting.contains(log)) {
                 return Ok(BTreeSet::new());
             }
             if Instant::now() > deadline {
@@ -189,7 +207,7 @@ impl Verifier {
                         offset: batch.end - 1,
                         ..batch.start
                     };
-                    !reached.is_before(&batch.log, end)
+                    !resting.contains(&batch.log) && !reached.is_before(&batch.log, end)
                 };
                 return Ok(batches
                     .iter()
@@ -199,6 +217,14 @@ impl Verifier {
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// For how long the tables keep what is compared.
+    async fn kept(&self) -> Result<Kept, ToolError> {
+        Ok(Kept {
+            raw_days: self.raw_days().await?,
+            hours_months: self.store.months_kept(HOURLY_TABLE).await?,
+        })
     }
 
     /// After how many days the table deletes raw rows; none where it never does.
@@ -219,9 +245,27 @@ fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u
     parts.into_iter().filter_map(run).collect()
 }
 
-fn may_have_expired(hour: u32, raw_days: Option<u32>) -> bool {
-    let ended_at = i64::from(hour) + i64::from(HOUR_S);
-    raw_days.is_some_and(|days| ended_at + i64::from(days) * DAY_S < chrono::Utc::now().timestamp())
+/// For how long the tables keep what is compared; none where nothing is deleted by age.
+#[derive(Debug)]
+struct Kept {
+    raw_days: Option<u32>,
+    hours_months: Option<u32>,
+}
+
+impl Kept {
+    /// Whether raw rows of an hour may be deleted by now, be it only its first ones.
+    fn has_lost_raw_rows(&self, hour: u32, now: DateTime<Utc>) -> bool {
+        self.raw_days
+            .is_some_and(|days| i64::from(hour) + i64::from(days) * DAY_S < now.timestamp())
+    }
+
+    /// Whether its aggregates may be.
+    fn has_expired(&self, hour: u32, now: DateTime<Utc>) -> bool {
+        let kept_from = self
+            .hours_months
+            .and_then(|months| now.checked_sub_months(Months::new(months)));
+        kept_from.is_some_and(|kept_from| i64::from(hour) < kept_from.timestamp())
+    }
 }
 
 impl Outcome {
@@ -245,6 +289,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::HOUR_S;
 
     #[test]
     fn years_of_one_sample_a_day_are_one_run() {
@@ -262,6 +307,26 @@ mod tests {
         let with_raw = [0, 2, 6, 9].map(|hour| (hour * HOUR_S, 1)).into();
         let hours = runs(&Scope::all(0, 100 * HOUR_S), &totals, &with_raw);
         assert_eq!(hours, [(0, 3 * HOUR_S), (6 * HOUR_S, 10 * HOUR_S)]);
+    }
+
+    #[test]
+    fn an_hour_may_have_lost_rows_as_soon_as_its_first_ones_are_too_old() {
+        let kept = Kept {
+            raw_days: Some(30),
+            hours_months: Some(25),
+        };
+        let hour: u32 = 1_767_225_600; // 2026-01-01
+        let at = |time: &str| time.parse::<DateTime<Utc>>().unwrap();
+        assert!(!kept.has_lost_raw_rows(hour, at("2026-01-31T00:00:00Z")));
+        assert!(kept.has_lost_raw_rows(hour, at("2026-01-31T00:00:01Z")));
+        assert!(!kept.has_expired(hour, at("2028-02-01T00:00:00Z")));
+        assert!(kept.has_expired(hour, at("2028-02-01T00:00:01Z")));
+        let for_ever = Kept {
+            raw_days: None,
+            hours_months: None,
+        };
+        let late = at("2100-01-01T00:00:00Z");
+        assert!(!for_ever.has_lost_raw_rows(hour, late) && !for_ever.has_expired(hour, late));
     }
 
     #[test]

@@ -163,6 +163,59 @@ fn complete_through_is_the_minimum_over_all_partitions_and_null_before() {
 }
 
 #[test]
+fn a_moment_was_as_complete_as_what_came_after_it_proves() {
+    let bed = Bed::shared();
+    let service = ready(bed, &[("HOROLOG_QUERY__SOURCE__METRICS_TOPIC", "known-then")]);
+    let claim = |as_of: &str| {
+        let asked = [("tenant_id", "anyone"), ("as_of", as_of)];
+        get_at(bed, &service, HOURS, &asked).json()["complete_through"].clone()
+    };
+    let report = |partition: u32, partitions: u32, watermark: &str| {
+        bed.execute(&format!(
+            "insert into partition_progress select 'known-then', {partition}, 1, {partitions}, 20, \
+             toDateTime64('2026-01-01 {watermark}', 3, 'UTC'), 0, now64(3)"
+        ));
+    };
+    let enter = |partition: u32, start: u32, entry: &str, watermark: &str, closed_at: &str| {
+        bed.execute(&format!(
+            "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, watermark, \
+             closed_at, inserted_at) values ('aggregate', 'known-then', {partition}, 1, {start}, {start} + 10, '{entry}', '{watermark}', \
+             '{closed_at}', now64(3))"
+        ));
+    };
+    report(0, 2, "10:00:00");
+    report(1, 2, "08:00:00");
+    enter(0, 0, "batch", "1970-01-01 00:00:00", "2026-01-01 01:00:00");
+    enter(0, 10, "batch", "2026-01-01 03:30:00", "2026-01-01 05:00:00");
+    enter(1, 0, "batch", "1970-01-01 00:00:00", "2026-01-01 00:30:00");
+    assert_eq!(claim("2026-01-01T00:45:00Z"), Value::Null, "partition 0 was not known");
+    assert_eq!(claim("2026-01-01T02:00:00Z"), "2026-01-01T02:00:00Z");
+    assert_eq!(
+        claim("2026-01-01T04:00:00Z"),
+        "2026-01-01T03:30:00Z",
+        "more may have come on time"
+    );
+    assert_eq!(
+        claim("2026-01-01T06:00:00Z"),
+        "2026-01-01T06:00:00Z",
+        "nothing has come since"
+    );
+    assert_eq!(claim("2026-01-01T09:00:00Z"), "2026-01-01T08:00:00Z");
+    enter(1, 10, "begun", "2026-01-01 05:00:00", "2026-01-01 05:30:00");
+    assert_eq!(
+        claim("2026-01-01T05:15:00Z"),
+        "2026-01-01T05:00:00Z",
+        "it may bring more"
+    );
+
+    report(2, 3, "07:00:00");
+    assert_eq!(claim("2100-01-01T00:00:00Z"), Value::Null, "partition 2 was not known");
+    enter(2, 0, "epoch", "1970-01-01 00:00:00", "1970-01-01 00:00:00");
+    assert_eq!(claim("2100-01-01T00:00:00Z"), "2026-01-01T07:00:00Z", "it is empty");
+    assert_eq!(claim("2026-01-01T06:00:00Z"), Value::Null);
+}
+
+#[test]
 fn a_type_of_metrics_is_asked_for_as_any_other_column_of_the_key() {
     insert_hours("typed", 1);
     let of = |kind: &str| rows(HOURS, &[("tenant_id", "typed"), ("metric_type", kind)]).len();

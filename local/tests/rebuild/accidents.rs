@@ -220,6 +220,34 @@ fn a_topic_made_again_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives
     assert_eq!(lives, [1, 2]);
 }
 
+#[test]
+fn what_is_left_of_a_topic_that_nobody_reads_any_more_is_not_waited_for() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let lease = "inserted_at > now64(3) - interval 60 second and inserted_at < now64(3) + interval 60 second";
+    for (table, row) in [
+        (
+            "partition_progress",
+            "select 'retired', 0, 1, 1, 100, now64(3), 0, now64(3) - interval 1 hour",
+        ),
+        (
+            "batch_ledger",
+            "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
+             select 'aggregate', 'retired', 0, 1, 100, 200, 'begun', now64(3) - interval 1 hour",
+        ),
+    ] {
+        for statement in [
+            format!("alter table {table} drop constraint lease"),
+            format!("insert into {table} {row}"),
+            format!("alter table {table} add constraint lease check {lease}"),
+        ] {
+            world.flow.bed.execute(&statement);
+        }
+    }
+    world.assert_verified(from, from + 3_600);
+    world.rebuild(from, from + 3_600, &[]);
+}
+
 fn said(command: &Proc) -> String {
     std::fs::read_to_string(command.log()).unwrap()
 }

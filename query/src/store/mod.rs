@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead, RowWrite};
-use horolog_stage::completeness::{PROGRESS_SQL, PROGRESS_THEN_SQL, PartitionProgress};
+use horolog_stage::completeness::{FROZEN_SQL, Frozen, PROGRESS_SQL, PartitionProgress, progress_then};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -126,14 +126,18 @@ impl Store {
         topic: &str,
         as_of: Option<Instant>,
     ) -> Result<Vec<PartitionProgress>, StoreError> {
-        let query = match as_of {
-            None => self.client.query(PROGRESS_SQL),
-            Some(as_of) => self
-                .client
-                .query(PROGRESS_THEN_SQL)
-                .param("as_of", as_of.datetime64_bound()),
+        let query = self.client.query(PROGRESS_SQL).param("topic", topic);
+        let now = self.all(request, query, self.bounds).await?;
+        let Some(as_of) = as_of.map(Instant::datetime64_bound) else {
+            return Ok(now);
         };
-        self.all(request, query.param("topic", topic), self.bounds).await
+        let query = self
+            .client
+            .query(FROZEN_SQL)
+            .param("topic", topic)
+            .param("as_of", as_of);
+        let ledger: Vec<Frozen> = self.all(request, query, self.bounds).await?;
+        Ok(progress_then(now, &ledger, as_of.div_euclid(1_000)))
     }
 
     /// All rows of a statement on tables that hold no rows of tenants, within what the caller's key allows.

@@ -105,14 +105,19 @@ impl Member {
                 }
                 tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
             }
-            Finding::Whole { end } => return self.go_on(partition, end, log_end),
+            Finding::Whole { end } => {
+                if let Some(progress) = self.go_on(partition, end, log_end) {
+                    self.state(slot, assignment, progress, log_end.asked_at_ms);
+                }
+                return;
+            }
         }
         drop(assignments);
         self.start_anew(&[slot]);
     }
 
-    /// What a partition takes over from an answer when it goes on.
-    fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) {
+    /// What a partition takes over from an answer when it goes on. Gives what it states where it is idle.
+    fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) -> Option<Progress> {
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);
         let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
@@ -128,15 +133,17 @@ impl Member {
             .watermark_seconds
             .get_or_create(&labels)
             .set(partition.watermark_ms() / 1000);
-        if let Some(progress) = progress {
-            self.write_progress(progress, log_end.asked_at_ms);
-        }
+        progress
     }
 
-    fn write_progress(&self, progress: Progress, owned_at_ms: i64) {
-        let delivery = self.delivery.clone();
-        self.runtime
-            .spawn(async move { delivery.insert_progress(&progress, owned_at_ms).await });
+    /// Writes what an idle partition states, and tells whether the tables took it.
+    fn state(&self, slot: Slot, assignment: AssignmentId, progress: Progress, owned_at_ms: i64) {
+        let (delivery, events) = (self.delivery.clone(), self.events.clone());
+        self.runtime.spawn(async move {
+            if delivery.insert_progress(&progress, owned_at_ms).await {
+                drop(events.send(Event::Stated(slot, assignment, progress.watermark_ms)));
+            }
+        });
     }
 }
 

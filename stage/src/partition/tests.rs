@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use horolog_schemas::RawRecord;
 
 use super::{Batches, Completeness, Limits, Partition};
+use crate::delivery::Delivered;
 use crate::plan::Plan;
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
@@ -16,8 +17,12 @@ const LIMITS: Limits = Limits {
     age_min: Duration::ZERO,
 };
 
-/// Goes on at offset 10.
+/// Goes on at offset 10, and is complete through an hour ago.
 fn partition() -> Partition {
+    partition_stated(NOW_MS - 3_600_000)
+}
+
+fn partition_stated(watermark_ms: i64) -> Partition {
     let plan = Plan {
         log_epoch: 1,
         beginning: None,
@@ -29,7 +34,7 @@ fn partition() -> Partition {
     };
     let resolved = Resolved {
         plan,
-        watermark_ms: NOW_MS - 3_600_000,
+        watermark_ms,
         write_epoch: 0,
         partitions: 1,
         asked_at: Instant::now(),
@@ -39,6 +44,13 @@ fn partition() -> Partition {
         idle_after: Duration::ZERO,
     };
     Partition::new(PartitionId::new("metrics", 0), &resolved, completeness)
+}
+
+/// What the next batch freezes.
+fn frozen_ms(mut partition: Partition) -> i64 {
+    partition.push(&record(10), &LIMITS, Instant::now());
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    wanted.metadata.intent.unwrap().watermark_ms
 }
 
 fn record(offset: i64) -> RawRecord<'static> {
@@ -56,9 +68,51 @@ fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
     let ahead_ms = NOW_MS + 7_200_000;
     let progress = partition.at_log_end(10, ahead_ms, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, ahead_ms - LATENESS_MS);
-    partition.push(&record(10), &LIMITS, Instant::now(), ahead_ms);
-    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
-    assert_eq!(wanted.metadata.intent.unwrap().watermark_ms, NOW_MS - LATENESS_MS);
+    assert_eq!(frozen_ms(partition), NOW_MS - LATENESS_MS);
+}
+
+#[test]
+fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
+    // With a smaller lateness, before the restart.
+    let stated_ms = NOW_MS - LATENESS_MS / 2;
+    let mut partition = partition_stated(stated_ms);
+    let again = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    assert_eq!(again.watermark_ms, stated_ms, "who is idle says so all the same");
+    assert_eq!(frozen_ms(partition), stated_ms);
+    // By a clock that was a little ahead, and was taken.
+    let mut partition = partition_stated(0);
+    let progress = partition.at_log_end(10, NOW_MS + 30_000, Instant::now()).unwrap();
+    partition.stated(progress.watermark_ms);
+    assert_eq!(frozen_ms(partition), NOW_MS + 30_000 - LATENESS_MS);
+}
+
+#[test]
+fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
+    let mut partition = partition();
+    for offset in [10, 11] {
+        partition.push(&record(offset), &LIMITS, Instant::now());
+    }
+    let first = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    assert!(partition.accepted(&first, NOW_MS).is_some());
+    partition.delivered(&Delivered {
+        end: 11,
+        watermark_ms: NOW_MS - LATENESS_MS,
+    });
+    let mut begun_ms = |now_ms| {
+        let wanted = partition.wanted_commit(Batches::Begin, now_ms).unwrap();
+        wanted.metadata.intent.unwrap().at_ms
+    };
+    assert_eq!(begun_ms(NOW_MS + 60_000), NOW_MS + 60_000);
+    assert_eq!(begun_ms(NOW_MS + 61_000), NOW_MS + 60_000, "committed again as it was");
+}
+
+#[test]
+fn an_idle_partition_goes_on_with_a_clock_that_was_ahead_for_a_moment() {
+    let mut partition = partition();
+    assert!(partition.at_log_end(10, NOW_MS + 7_200_000, Instant::now()).is_some());
+    // No table took that.
+    let progress = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    assert_eq!(progress.watermark_ms, NOW_MS - LATENESS_MS);
 }
 
 #[test]
@@ -75,7 +129,7 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     let wait = Duration::from_secs(10);
     assert_eq!(partition.silent(true, begun), Duration::ZERO);
     assert_eq!(partition.silent(true, begun + wait), wait);
-    partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun, NOW_MS);
+    partition.push(&record(10), &Limits { rows_max: 9, ..LIMITS }, begun);
     assert_eq!(partition.silent(true, begun + wait), Duration::ZERO, "something came");
     assert_eq!(partition.silent(true, begun + 2 * wait), wait);
     assert_eq!(
@@ -93,7 +147,7 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     let after = partition.silent(true, begun + 5 * wait);
     assert_eq!(after, Duration::ZERO, "there was nothing to come");
     for offset in [11, 12] {
-        partition.push(&record(offset), &LIMITS, begun, NOW_MS);
+        partition.push(&record(offset), &LIMITS, begun);
     }
     assert!(partition.is_full());
     let all = [3, 9].map(|times| partition.silent(true, begun + times * wait));

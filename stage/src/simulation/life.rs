@@ -93,13 +93,13 @@ impl Life {
                 key: None,
                 payload: None,
             };
-            self.partition.push(&record, &self.limits, Instant::now(), world.now_ms);
+            self.partition.push(&record, &self.limits, Instant::now());
             self.fetched = offset + 1;
         }
     }
 
-    pub(super) fn close_if_due(&mut self, world: &World) {
-        self.partition.close_if_due(&self.limits, Instant::now(), world.now_ms);
+    pub(super) fn close_if_due(&mut self) {
+        self.partition.close_if_due(&self.limits, Instant::now());
     }
 
     pub(super) fn commit(&mut self, world: &mut World, random: &mut StdRng) {

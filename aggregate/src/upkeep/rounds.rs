@@ -1,0 +1,206 @@
+//! The rounds of the counters: which hours are looked at, what they wait for, and what failed.
+//!
+//! In: how far hours are complete, `hour_revisions`, raw rows. Out: hours for [`Counters`] to bring up to date, and how far that is. In memory is only
+//! what is waited for and what failed; the next member goes on where the tables say.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use horolog_stage::incident::Reason;
+
+use super::awaited::{Awaited, SamplesByHour, ingest_is_behind};
+use super::counters::{Counters, Left, TenantHours};
+use super::duty::Duty;
+use super::failed::Failed;
+use super::progress::TaskProgress;
+use super::statements::UpkeepError;
+use crate::key::HOUR_S;
+
+/// Hours that are looked at in one statement, at the most.
+const HOURS_A_ROUND: u32 = 24;
+/// As `upkeep_progress` names it.
+const TASK: &str = "counters";
+
+/// Brings counters up to date, round by round.
+pub struct CounterRounds {
+    counters: Counters,
+    /// What hours that became complete wait for, and what revised ones do.
+    awaited_complete: Awaited,
+    awaited_revised: Awaited,
+    failed: Failed,
+    /// When hours that got late records were last computed anew.
+    revised_at: Option<Instant>,
+    duty: Duty,
+}
+
+impl CounterRounds {
+    /// None was made yet.
+    pub fn new(counters: Counters, duty: Duty) -> Self {
+        Self {
+            counters,
+            awaited_complete: Awaited::default(),
+            awaited_revised: Awaited::default(),
+            failed: Failed::default(),
+            revised_at: None,
+            duty,
+        }
+    }
+
+    /// Everything that is due now but what failed before, with hours complete before `end`, seconds since 1970.
+    pub async fn round(&mut self, end: u32) -> Result<(), UpkeepError> {
+        self.failed.find(&self.counters.statements).await?;
+        let mut progress = TaskProgress::read(&self.counters.statements, TASK).await?;
+        let revised = self.revised_hours(&mut progress).await;
+        let complete = self.complete_hours(&mut progress, end).await;
+        let metrics = &self.counters.metrics;
+        metrics.counters_through_seconds.set(i64::from(progress.through));
+        revised.and(complete)
+    }
+
+    /// Hours that became complete since the last time.
+    async fn complete_hours(&mut self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
+        let statements = self.counters.statements.clone();
+        let mut lost = self.awaited_complete.lost(&statements).await?;
+        let mut judged_at = None;
+        while progress.through < end && self.duty.is_ours() {
+            let from = self.next_hour(progress.through, end).await?;
+            let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
+            let due = TenantHours {
+                from,
+                to,
+                ..TenantHours::default()
+            };
+            let left = self.bring_up_to_date(&due, &lost).await?;
+            let waiting = left.short.keys().map(|(_, hour)| *hour).min();
+            let until = waiting.unwrap_or(to);
+            if until > progress.through {
+                self.report_types(from, until).await?;
+                progress.through = until;
+                progress.save(&statements, TASK).await?;
+            }
+            if waiting.is_some() {
+                self.awaited_complete.wait_for(left.short, &statements).await?;
+                // Where ingest is not behind at all, there is nothing to wait for.
+                lost = self.awaited_complete.lost(&statements).await?;
+                if lost.is_empty() || judged_at == waiting {
+                    break;
+                }
+                judged_at = waiting;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings hours up to date, but for those of tenants of which some failed before: they have a turn of their own. Remembers what fails now, also where
+    /// so much does that it ends early.
+    async fn bring_up_to_date(&mut self, due: &TenantHours, lost: &SamplesByHour) -> Result<Left, UpkeepError> {
+        let mut left = Left::default();
+        let not_now = self.failed.tenants();
+        let outcome = self.counters.bring_up_to_date(due, lost, &not_now, &mut left).await;
+        self.failed.add(&left.failed, &self.counters.statements).await?;
+        outcome.map(|()| left)
+    }
+
+    /// Tries again what could not be computed before, of one tenant.
+    pub async fn retry(&mut self) -> Result<(), UpkeepError> {
+        let outcome = self.failed_hours().await;
+        self.counters.metrics.failed_hours.set(self.failed.count() as i64);
+        outcome
+    }
+
+    /// Another member has the duty.
+    pub fn forget(&mut self) {
+        self.failed.forget();
+    }
+
+    /// Tries the hours of one tenant again that could not be computed before. Their raw rows were there, so those that are missing now are gone.
+    async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
+        let hours = self.failed.next();
+        let parts = TenantHours::parts(hours.keys().map(|(tenant, hour)| (tenant.as_str(), *hour)));
+        if parts.is_empty() {
+            return Ok(()); // no statement takes its name
+        }
+        let mut left = Left::default();
+        for due in parts {
+            self.counters
+                .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
+                .await?;
+        }
+        let failed = left.failed.iter().map(|hour| (hour.key(), hour.hourly_samples));
+        self.failed.tried(&hours, failed.chain(left.short));
+        Ok(())
+    }
+
+    /// Hours that got late records since the last time. Each is computed as a whole and kept, so where samples keep coming late it is not done at
+    /// each wake-up.
+    async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
+        let interval = Duration::from_secs(self.counters.config.revise_interval_s);
+        if self
+            .revised_at
+            .is_some_and(|revised_at| revised_at.elapsed() < interval)
+        {
+            return Ok(());
+        }
+        let statements = self.counters.statements.clone();
+        let revised = progress.revised(&statements).await?;
+        // Judged once for all of them: a mark that one part sets is not for another to use up.
+        let lost = self.awaited_revised.lost(&statements).await?;
+        let mut left = Left::default();
+        let hours = revised.hours.iter();
+        for due in TenantHours::parts(hours.map(|revised| (revised.tenant_id.as_str(), revised.hour))) {
+            left.add(self.bring_up_to_date(&due, &lost).await?);
+        }
+        if left.computed > 0 {
+            self.revised_at = Some(Instant::now());
+        }
+        if left.short.is_empty() && left.failed.is_empty() && progress.have_seen(&revised) {
+            progress.save(&statements, TASK).await?;
+        }
+        self.awaited_revised.wait_for(left.short, &statements).await?;
+        Ok(())
+    }
+
+    /// The first hour from `after` on that there may be something to do for; `end` when there is none.
+    async fn next_hour(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
+        let statements = &self.counters.statements;
+        let with_rows = self.next_hour_with_rows(after, end).await?;
+        let with_aggregates = statements.next_hour(after).await?.map_or(end, |hour| hour.min(end));
+        if with_rows <= with_aggregates {
+            return Ok(with_rows);
+        }
+        // What has aggregates and no raw rows has lost them, unless ingest had not come so far when they were looked for.
+        match ingest_is_behind(statements).await? {
+            true => Ok(with_aggregates),
+            false => self.next_hour_with_rows(after, end).await,
+        }
+    }
+
+    /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so
+    /// that a history with gaps costs what is in it.
+    async fn next_hour_with_rows(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
+        let statements = &self.counters.statements;
+        // Days are the table's partitions: grouped by day, this is answered from the names of the parts, without reading a row.
+        let query = "select toUInt32(toDateTime(min(day), 'UTC')) as hour \
+                     from (select toDate(m.time) as day from metrics as m group by day) \
+                     where day >= toDate(toDateTime({after:UInt32}, 'UTC'))";
+        let query = statements.query(query).param("after", after);
+        let first: Option<u32> = statements.first("look for raw rows", query).await?;
+        // The least day of no rows is the first of all days.
+        let hour = first.filter(|&hour| hour > 0);
+        Ok(hour.map_or(end, |hour| hour.max(after).min(end)))
+    }
+
+    async fn report_types(&self, from: u32, to: u32) -> Result<(), UpkeepError> {
+        let statements = &self.counters.statements;
+        let query = statements
+            .query(include_str!("report_types.sql"))
+            .param("from", from)
+            .param("to", to);
+        statements
+            .execute(
+                "report metrics of several types",
+                statements.incidents(query, Reason::MetricTypeChanged),
+            )
+            .await
+    }
+}
