@@ -149,7 +149,7 @@ impl Resolver {
         let mut stated = stated(&self.store, id, continued).await?;
         if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
             // One that is ahead of the clock was frozen by a clock that was, and never stated: it would make all late until then.
-            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms.min(asked_ms));
+            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms.min(now_ms()));
         }
         let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {
