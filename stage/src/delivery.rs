@@ -186,7 +186,6 @@ impl Delivery {
         let Some(block) = self.stage.progress(progress) else {
             return false;
         };
-        let mut is_stored = true;
         for piece in &block.pieces {
             let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
             if let Err(error) = self
@@ -196,10 +195,10 @@ impl Delivery {
                 .await
             {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
-                is_stored = false;
+                return false;
             }
         }
-        is_stored
+        true
     }
 
     async fn prepare(&self, range: &Arc<Range>, intent: Intent) -> Result<Prepared, DeliveryError> {

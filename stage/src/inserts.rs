@@ -179,8 +179,8 @@ impl Inserts {
         self.attempts(batch, attempt).await.map_err(DeliveryError::from)
     }
 
-    /// Attempts until the outcome is known, or the batch is somebody else's.
-    async fn attempts<T, F>(&self, batch: &Batch<'_>, attempt: impl FnMut() -> F) -> Result<T, Failed>
+    /// Attempts, each with a fresh lease, until the outcome is known, or the batch is somebody else's.
+    async fn attempts<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -188,14 +188,6 @@ impl Inserts {
             inserts: self,
             token: &batch.token,
         };
-        self.repeat(batch, attempt).await
-    }
-
-    /// Waits for a fresh lease before each attempt.
-    async fn repeat<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
         let mut backoff = Backoff::default();
         loop {
             if batch.lease.is_revoked() {

@@ -26,7 +26,9 @@ use crate::write_epoch::WriteEpoch;
 pub struct Resolved {
     /// Where it goes on.
     pub plan: Plan,
-    /// The watermark that is stated of it, ms since 1970.
+    /// The watermark that is stated of it, ms since 1970: nothing is on time before it.
+    pub stated_ms: i64,
+    /// The newest that is stated or that a batch froze, one of a clock that was ahead among them, ms since 1970.
     pub watermark_ms: i64,
     /// Epoch of its partial aggregates.
     pub write_epoch: u32,
@@ -146,36 +148,27 @@ impl Resolver {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
-        let mut stated = stated(&self.store, id, continued).await?;
-        if let Some(ledger) = facts.ledger.filter(|ledger| ledger.log_epoch == continued) {
-            // One that is ahead of the clock was frozen by a clock that was, and never stated: it would make all late until then.
-            stated.watermark_ms = stated.watermark_ms.max(ledger.watermark_ms.min(now_ms()));
-        }
+        let stated = stated(&self.store, id, continued).await?;
+        let frozen = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
+        let watermark_ms = frozen.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
+        let name = self.stage.name();
         let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {
-            let stored = self.stored_in_gap(id, facts.known_epoch(), gap, facts.rows_end).await?;
-            rows.push(LedgerRow::gap(self.stage.name(), id, facts.known_epoch(), gap, stored));
+            let stored = self.stored_in_gap(id, facts.known_epoch(), gap, &facts).await?;
+            rows.push(LedgerRow::gap(name, id, facts.known_epoch(), gap, stored));
         }
         if plan.beginning.is_some() {
-            let watermark_ms = stated.watermark_ms;
-            rows.push(LedgerRow::epoch(
-                self.stage.name(),
-                id,
-                plan.log_epoch,
-                plan.start,
-                watermark_ms,
-            ));
+            rows.push(LedgerRow::epoch(name, id, plan.log_epoch, plan.start, watermark_ms));
         }
         if let Some(gap) = plan.gap {
-            let stored = self.stored_in_gap(id, plan.log_epoch, gap, facts.rows_end).await?;
+            let stored = self.stored_in_gap(id, plan.log_epoch, gap, &facts).await?;
             self.tell_gap(id, plan.log_epoch, gap, &stored, patience).await;
             // Where it is part of a range that is repeated, the row of that range is the ledger's.
             if !plan.repeats_a_part() {
-                rows.push(LedgerRow::gap(self.stage.name(), id, plan.log_epoch, gap, stored));
+                rows.push(LedgerRow::gap(name, id, plan.log_epoch, gap, stored));
             }
         }
-        self.write(&questions, &facts, rows, &mut patience.gap_is_unknown)
-            .await?;
+        self.write(&questions, &facts, rows, patience).await?;
         self.tell_incidents(id, &plan, &stated, partitions).await;
         let write_epoch = match self.stage.has_epochs() {
             true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
@@ -183,7 +176,8 @@ impl Resolver {
         };
         Ok(Resolved {
             plan,
-            watermark_ms: stated.watermark_ms,
+            stated_ms: stated.watermark_ms,
+            watermark_ms,
             write_epoch,
             partitions,
             asked_at,
@@ -197,7 +191,7 @@ impl Resolver {
         questions: &Questions<'_>,
         facts: &Facts,
         rows: Vec<LedgerRow>,
-        gap_is_unknown: &mut bool,
+        patience: &mut Patience,
     ) -> Result<(), FactsError> {
         if rows.is_empty() {
             return Ok(());
@@ -209,9 +203,9 @@ impl Resolver {
         // Such rows replace themselves when they are written again, so they need no lease of a batch.
         for mut row in rows {
             row.inserted_at = asked_ms;
-            *gap_is_unknown = row.is_gap();
+            patience.gap_is_unknown = row.is_gap(); // also when nobody waits for the answer any more
             let written = self.store.insert_row(ledger::TABLE, &row, &row.token()).await;
-            *gap_is_unknown &= matches!(written, Err(StoreError::Unknown(_)));
+            patience.gap_is_unknown &= matches!(written, Err(StoreError::Unknown(_)));
             written?;
         }
         Ok(())
@@ -280,14 +274,16 @@ impl Resolver {
         incident.of_offsets(gap.end, lost).tell(&self.store).await
     }
 
-    /// What is stored of a gap. Behind `rows_end` nothing is, which the tables take long to find: their index knows the offsets of all partitions together.
+    /// What is stored of a gap. Behind the last row and the commit nothing is, which the tables take long to find: their index knows the offsets of all
+    /// partitions together.
     async fn stored_in_gap(
         &self,
         id: &PartitionId,
         log_epoch: u32,
         gap: Gap,
-        rows_end: Option<i64>,
+        facts: &Facts,
     ) -> Result<StoredInGap, FactsError> {
+        let rows_end = facts.committed.map(|committed| committed.offset).max(facts.rows_end);
         let offsets = gap.start..rows_end.unwrap_or(gap.start).min(gap.end);
         if offsets.is_empty() {
             return Ok(StoredInGap::default());

@@ -10,7 +10,8 @@ use crate::incident::{Incident, Reason};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
-/// So long a rebalance may take before somebody should know: Kafka may be away, or refuse this member.
+/// So long a rebalance may take before somebody should know: Kafka may be away, or refuse this member. Of one that holds no partition librdkafka does not
+/// tell that it is outside.
 const OUTSIDE_MAX: Duration = Duration::from_secs(30);
 /// A clock is slewed by less, and only ever stepped back by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;

@@ -103,7 +103,7 @@ impl Partition {
             partitions: resolved.partitions,
             log_epoch: plan.log_epoch,
             committed: plan.start,
-            stated_ms: resolved.watermark_ms,
+            stated_ms: resolved.stated_ms,
             watermark_ms: resolved.watermark_ms,
             completeness,
             write_epoch: resolved.write_epoch,

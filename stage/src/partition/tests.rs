@@ -22,7 +22,11 @@ fn partition() -> Partition {
     partition_stated(NOW_MS - 3_600_000)
 }
 
-fn partition_stated(watermark_ms: i64) -> Partition {
+fn partition_stated(stated_ms: i64) -> Partition {
+    partition_of(stated_ms, stated_ms)
+}
+
+fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
     let plan = Plan {
         log_epoch: 1,
         beginning: None,
@@ -34,6 +38,7 @@ fn partition_stated(watermark_ms: i64) -> Partition {
     };
     let resolved = Resolved {
         plan,
+        stated_ms,
         watermark_ms,
         write_epoch: 0,
         partitions: 1,
@@ -152,4 +157,14 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
     assert!(partition.is_full());
     let all = [3, 9].map(|times| partition.silent(true, begun + times * wait));
     assert_eq!(all, [Duration::ZERO; 2], "it is held back");
+}
+
+#[test]
+fn a_watermark_that_a_clock_which_was_ahead_froze_is_not_one_that_is_stated() {
+    let ahead_ms = NOW_MS + 7_200_000;
+    let stated_ms = NOW_MS - 3_600_000;
+    assert_eq!(frozen_ms(partition_of(stated_ms, ahead_ms)), NOW_MS - LATENESS_MS);
+    let mut idle = partition_of(stated_ms, ahead_ms);
+    let progress = idle.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    assert_eq!(progress.watermark_ms, NOW_MS - LATENESS_MS);
 }

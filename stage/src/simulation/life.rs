@@ -55,6 +55,7 @@ impl Life {
         let id = PartitionId::new("metrics", 0);
         let resolved = Resolved {
             plan,
+            stated_ms: 0,
             watermark_ms: 0,
             write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
             partitions: 1,
