@@ -79,7 +79,7 @@ impl Target {
             return None;
         }
         let stack = StackState::current(&self.data.folder().ok()?)?;
-        (!stack.keep_all && !stack.retention.keep_all).then_some(stack.retention)
+        (!stack.retention.keep_all).then_some(stack.retention)
     }
 
     /// The address of the broker of the stack that runs on the data folder.
@@ -124,7 +124,6 @@ mod tests {
             reason: None,
             data: folder.path().to_owned(),
             supervisor: Identity::own().unwrap(),
-            keep_all: false,
             retention: Retention {
                 metrics_days: 90,
                 ..Retention::default()
