@@ -179,7 +179,7 @@ impl LocalStack {
         Ok(Running {
             status,
             store,
-            http: http::client().build()?,
+            http: http::builder().build()?,
         })
     }
 

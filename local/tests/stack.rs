@@ -44,13 +44,17 @@ impl Stack {
     }
 
     fn horolog(&self, args: &[&str]) -> Output {
-        Command::new(HOROLOG)
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(HOROLOG);
+        command
             .args(args)
             .arg("--data")
             .arg(self.data())
-            .env("http_proxy", "http://127.0.0.1:1") // that of a company: nothing of a stack is asked through it
-            .output()
-            .unwrap()
+            .env("http_proxy", "http://127.0.0.1:1"); // that of a company: nothing of a stack is asked through it
+        command
     }
 
     fn up(&self, args: &[&str]) -> Output {
@@ -323,7 +327,7 @@ fn keep_all_removes_deletion_by_age_and_is_remembered() {
         stack.sql(tables).parse::<u64>().unwrap()
     };
     succeeds(&stack.up(&["--no-sample", "--keep-all"]));
-    assert_eq!(stack.status()["keep_all"], true);
+    assert_eq!(stack.status()["retention"]["keep_all"], true);
     assert_eq!(
         deletes(),
         0,
@@ -332,10 +336,18 @@ fn keep_all_removes_deletion_by_age_and_is_remembered() {
     );
     succeeds(&stack.horolog(&["down"]));
     succeeds(&stack.up(&["--no-sample"]));
-    assert_eq!(stack.status()["keep_all"], true);
+    assert_eq!(stack.status()["retention"]["keep_all"], true);
     succeeds(&stack.horolog(&["down"]));
+    let folder = DataFolder::at(&stack.data()).unwrap();
+    let mut failing = stack.command(&["up", "--keep-all=false"]);
+    failing
+        .args(stack.port_flags())
+        .env("HOROLOG_MIGRATE__RETENTION__METRICS_DAYS", "many");
+    assert!(!failing.output().unwrap().status.success());
+    assert!(folder.keeps_all(), "nothing came of ending it");
     succeeds(&stack.up(&["--no-sample", "--keep-all=false"]));
-    assert_eq!(stack.status()["keep_all"], false);
+    assert!(!folder.keeps_all());
+    assert_eq!(stack.status()["retention"]["keep_all"], false);
     assert!(
         deletes() > 0,
         "{}",

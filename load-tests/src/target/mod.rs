@@ -157,7 +157,7 @@ impl Target {
             .await
             .context("the target is not migrated; run `horolog-migrate up` of this release on it (--clickhouse-url)")?;
         if let Some(query) = &self.query {
-            let ready = http::client()
+            let ready = http::builder()
                 .build()?
                 .get(format!("{}/readyz", query.url))
                 .send()

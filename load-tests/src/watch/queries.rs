@@ -38,7 +38,7 @@ pub struct Queries {
 impl Queries {
     /// Asks until the schedule ends.
     pub async fn run(self, events: Sender<Event>) {
-        let http = match http::client().timeout(ANSWER_DEADLINE).build() {
+        let http = match http::builder().timeout(ANSWER_DEADLINE).build() {
             Ok(http) => http,
             Err(_) => return,
         };

@@ -30,10 +30,10 @@ pub struct UpOptions {
     /// Do not produce the live sample stream.
     #[arg(long)]
     no_sample: bool,
-    /// Never delete by age, for historical data. Remembered for this data folder; `--keep-all=false` ends it.
+    /// Never delete by age, for historical data. Remembered for this data folder; `--keep-all=false` ends it, once the tables are changed.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_all: Option<bool>,
-    /// Delete by age sooner than before, as the retention in the environment now says. `--keep-all=false` includes it.
+    /// Delete by age sooner than before, as the retention in the environment now says. `--keep-all=false` includes it on a folder that keeps all.
     #[arg(long)]
     shorten_retention: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
     if folder.is_locked() {
         let path = folder.path().display();
         if let Some(keep_all) = options.keep_all
-            && StackState::current(&folder).is_some_and(|stack| stack.keep_all != keep_all)
+            && StackState::current(&folder).is_some_and(|stack| stack.retention.keep_all != keep_all)
         {
             bail!(
                 "already running on {path} without --keep-all={keep_all}: stop it with `horolog down`, then start it again"
@@ -85,7 +85,11 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
 fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
     let horolog = std::env::current_exe().context("cannot tell where this program is")?;
     let programs = horolog.parent().map(PathBuf::from).unwrap_or_default();
-    let keep_all = folder.remember_keep_all(options.keep_all)?;
+    let keeps_all = folder.keeps_all();
+    let keep_all = options.keep_all.unwrap_or(keeps_all);
+    if keep_all {
+        folder.remember_keep_all(true)?;
+    }
     let layout = Layout {
         programs,
         horolog,
@@ -95,7 +99,7 @@ fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
         kafka_mib: options.memory_kafka,
         clickhouse_mib: options.memory_clickhouse,
         keep_all,
-        shorten_retention: options.shorten_retention || options.keep_all == Some(false),
+        shorten_retention: options.shorten_retention || (keeps_all && !keep_all),
     };
     if let Some(missing) = layout.missing_program() {
         bail!(

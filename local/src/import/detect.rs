@@ -5,7 +5,7 @@
 
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
-use super::header::{Content, Header, HeaderError, Role, is_time_name};
+use super::header::{Header, HeaderError, Role, is_time_name};
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::{MetricsLong, MetricsLongError};
@@ -171,7 +171,7 @@ fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Ma
     header.has_metric()
         || (header.cells.iter().zip(&contents).enumerate())
             .filter(|(cell, (name, _))| is_other(*cell, name))
-            .all(|(_, (_, content))| *content != Content::Numbers)
+            .all(|(_, (_, content))| !content.is_number())
 }
 
 /// What else than commas the columns of a header with a time are cut by.

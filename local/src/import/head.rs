@@ -58,7 +58,7 @@ fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectEr
 
 /// The lines by which columns are judged. The last one of the head may be cut off in its last cell; an incomplete number
 /// still shows a column of numbers.
-pub fn first_lines(rest: &[u8]) -> impl Iterator<Item = &str> {
+pub fn first_lines(rest: &[u8]) -> impl Iterator<Item = &str> + Clone {
     rest.split(|&byte| byte == b'\n')
         .filter_map(|line| std::str::from_utf8(line).ok())
         .take(SAMPLED_LINES)

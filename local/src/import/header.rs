@@ -4,8 +4,10 @@
 
 use std::collections::HashSet;
 
+use horolog_schemas::MetricSample;
+
 use super::fields::{Fields, is_absent};
-use super::mapping::ImportedType;
+use super::mapping::{ImportedType, Mapping};
 
 /// Names of a time column, most trusted first: `Time` beside a `TimeStamp` is the time.
 const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
@@ -62,14 +64,49 @@ impl Role {
     }
 
     /// What a column says of all samples of its line in a file with many series. One of numbers may be a series itself: `user` is
-    /// also a share of a processor's time, and a service.
+    /// also a share of a processor's time, and a service. No name is a number that is not whole.
     pub fn of_line(cell: &str, content: Content) -> Option<Self> {
         Self::of(cell).filter(|role| match role {
+            _ if content == Content::Numbers => false,
             Self::Tenant | Self::Environment => true,
             Self::Plugin | Self::User | Self::Team => content == Content::Text || bare(cell).ends_with("id"),
             Self::Metric | Self::Type | Self::Service | Self::Unit => false,
         })
     }
+
+    /// Whether a flag says it for all lines. Those of tenant and environment are for lines that say none.
+    pub fn is_said(self, mapping: &Mapping) -> bool {
+        match self {
+            Self::Metric => mapping.metric.is_some(),
+            Self::Service => mapping.service.is_some(),
+            Self::Unit => mapping.unit.is_some(),
+            Self::Tenant | Self::Environment | Self::Type | Self::Plugin | Self::User | Self::Team => false,
+        }
+    }
+
+    /// The field that it says; that of the type is no text.
+    pub fn field(self, sample: &mut MetricSample) -> Option<&mut String> {
+        Some(match self {
+            Self::Type => return None,
+            Self::Metric => &mut sample.metric_name,
+            Self::Service => &mut sample.service_id,
+            Self::Unit => &mut sample.unit,
+            Self::Environment => &mut sample.environment,
+            Self::Tenant => &mut sample.tenant_id,
+            Self::Plugin => &mut sample.plugin_id,
+            Self::User => &mut sample.user_id,
+            Self::Team => &mut sample.team_id,
+        })
+    }
+}
+
+/// Gives a column its meaning. The first of two with the same one has it; the other is told as it is called.
+pub fn claim(roles: &mut Vec<(usize, Role)>, cell: usize, role: Role) -> bool {
+    let is_free = roles.iter().all(|(_, taken)| *taken != role);
+    if is_free {
+        roles.push((cell, role));
+    }
+    is_free
 }
 
 /// What stands in a column in the first lines; one number makes it a column of numbers.
@@ -79,19 +116,29 @@ pub enum Content {
     Empty,
     /// Text and not a single number.
     Text,
+    /// Numbers without a sign and a point, which may be names.
+    Whole,
     /// Numbers.
     Numbers,
 }
 
 impl Content {
-    fn of(text: &str) -> Self {
+    /// Of one cell. `NaN` and infinities show nothing: they stand among numbers and, as any other word, among names.
+    pub fn of(text: &str) -> Self {
         if is_absent(text) {
-            Self::Empty
-        } else if text.parse::<f64>().is_ok() {
-            Self::Numbers
-        } else {
-            Self::Text
+            return Self::Empty;
         }
+        match text.parse::<f64>() {
+            Err(_) => Self::Text,
+            Ok(number) if !number.is_finite() => Self::Empty,
+            Ok(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Self::Whole,
+            Ok(_) => Self::Numbers,
+        }
+    }
+
+    /// Whether it may be a series.
+    pub fn is_number(self) -> bool {
+        self >= Self::Whole
     }
 }
 
@@ -204,7 +251,7 @@ impl Header {
             if ImportedType::read(text).is_some() {
                 return None;
             }
-            has_values |= !text.is_empty();
+            has_values |= !is_absent(text);
         }
         has_values.then_some(cell)
     }
@@ -259,7 +306,7 @@ mod tests {
         let header = Header::new("time,Type,value");
         assert_eq!(header.other_type(["1,,1", "2,disk,1", "3"].into_iter()), Some(1));
         assert_eq!(header.other_type(["1,disk,1", "2,Gauge,1"].into_iter()), None);
-        assert_eq!(header.other_type(["1,,1"].into_iter()), None);
+        assert_eq!(header.other_type(["1,,1", "2,N/A,1"].into_iter()), None);
         assert_eq!(Header::new("time,metric_type").other_type(["1,disk"].into_iter()), None);
     }
 
@@ -279,7 +326,7 @@ mod tests {
         let lines = ["1,web,\"Traceback", "at line, 3", "called by,7,8,9\"", "2,db,ok"];
         assert_eq!(
             header.contents(lines.into_iter()),
-            [Content::Numbers, Content::Text, Content::Text]
+            [Content::Whole, Content::Text, Content::Text]
         );
     }
 
@@ -291,11 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn one_number_makes_a_column_of_numbers() {
-        let lines = [",a,,a", "1,,N/A,2", ",,null,b"];
+    fn one_number_makes_a_column_of_numbers_and_nan_does_not() {
+        let lines = [",a,,a,nan,7", "1,,N/A,2,db-1,-0.5", ",,null,b,,8"];
+        let (whole, numbers) = (Content::Whole, Content::Numbers);
         assert_eq!(
-            Header::new("a,b,c,d").contents(lines.into_iter()),
-            [Content::Numbers, Content::Text, Content::Empty, Content::Numbers]
+            Header::new("a,b,c,d,e,f").contents(lines.into_iter()),
+            [whole, Content::Text, Content::Empty, whole, Content::Text, numbers]
         );
     }
 

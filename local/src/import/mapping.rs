@@ -102,7 +102,7 @@ pub struct Mapping {
     /// Header of the column of CSV that says the service [default: a pod or service column].
     #[arg(long, conflicts_with = "service")]
     pub service_column: Option<String>,
-    /// environment of metrics that name none.
+    /// environment of metrics that name none; those that name one keep theirs.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,
     /// metric_name [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for wide files, else the file's name

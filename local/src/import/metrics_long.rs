@@ -1,14 +1,15 @@
 //! A CSV file with a sample a line: a time, a column `value`, and columns of text that say what the value is of.
 //!
 //! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
-//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label, and so is a `type` that is not that of metrics. What the user says goes
-//! before what the file says; without a column for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
-//! pipeline is what rejects and counts them. A value that is empty or `N/A`, `NULL`, … is no observation.
+//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label, and so is a `type` that is not that of
+//! metrics. What the user says of metric, service and unit goes before what the file says, of tenant, environment and type behind it; without a column
+//! for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
+//! pipeline is what rejects and counts them. A value that is empty or `N/A`, `NULL`, … is no observation, and in a field it says nothing.
 
 use horolog_schemas::MetricSample;
 
 use super::fields::{Fields, is_absent};
-use super::header::{Header, HeaderError, Role, is_time_name};
+use super::header::{Content, Header, HeaderError, Role, claim, is_time_name};
 use super::mapping::{ImportedType, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
@@ -22,6 +23,8 @@ pub struct MetricsLong {
     roles: Vec<(usize, Role)>,
     /// Cells that are labels, and their names.
     labels: Vec<(usize, String)>,
+    /// Those of them without a value so far, where nothing but that says that the file is not a wide one.
+    undecided: Vec<(usize, String)>,
     fields: Fields,
     /// What is the same for all samples.
     common: MetricSample,
@@ -43,10 +46,10 @@ pub enum MetricsLongError {
 }
 
 impl MetricsLong {
-    /// Reads the header, and learns from the first lines what a column `type` is of.
+    /// Reads the header, and learns from the first lines what a column `type` is of, and which columns have no value yet.
     pub fn new<'a>(
         header: &Header,
-        first_lines: impl Iterator<Item = &'a str>,
+        first_lines: impl Iterator<Item = &'a str> + Clone,
         source: &SourceName,
         mapping: &Mapping,
     ) -> Result<Self, MetricsLongError> {
@@ -56,7 +59,7 @@ impl MetricsLong {
         let value = (header.value().filter(|&value| value != time))
             .ok_or_else(|| MetricsLongError::Value { found: found() })?;
         let service = header.service(mapping.service_column.as_deref())?;
-        let other_type = header.other_type(first_lines);
+        let other_type = header.other_type(first_lines.clone());
         let role = |cell: usize, name: &str| match Role::of(name) {
             _ if service == Some(cell) => Some(Role::Service),
             Some(Role::Service) => None,
@@ -69,13 +72,16 @@ impl MetricsLong {
                 continue;
             }
             match role(cell, name) {
-                // The first of two columns with the same meaning has it, the other one is told as it is called.
-                Some(role) if !roles.iter().any(|(_, taken)| *taken == role) => roles.push((cell, role)),
+                Some(role) if claim(&mut roles, cell, role) => {}
                 _ if name.is_empty() => {}
                 _ => labels.push((cell, name.clone())),
             }
         }
-        roles.retain(|(_, role)| !is_said(*role, mapping));
+        roles.retain(|(_, role)| !role.is_said(mapping));
+        let mut undecided = labels.clone();
+        let is_told = mapping.format.is_some() || header.has_metric();
+        let contents = header.contents(first_lines);
+        undecided.retain(|(cell, _)| !is_told && contents[*cell] == Content::Empty);
         let common = mapping.sample(source);
         Ok(Self {
             cells: header.cells.len(),
@@ -83,6 +89,7 @@ impl MetricsLong {
             value,
             roles,
             labels,
+            undecided,
             fields: Fields::default(),
             sample: common.clone(),
             common,
@@ -134,7 +141,7 @@ impl MetricsLong {
         })?;
         for (cell, role) in &self.roles {
             let text = self.fields.get(*cell);
-            if !text.is_empty() {
+            if !is_absent(text) {
                 fill(&mut self.sample, *role, text)?;
             } else if *role == Role::Metric {
                 return Err(Skip::MissingField { field: "metric_name" });
@@ -146,44 +153,28 @@ impl MetricsLong {
                 self.sample.labels.insert(name.clone(), text.to_owned());
             }
         }
-        Ok(())
+        self.decide()
     }
-}
 
-/// Whether a flag says it for all lines.
-pub(super) fn is_said(role: Role, mapping: &Mapping) -> bool {
-    match role {
-        Role::Metric => mapping.metric.is_some(),
-        Role::Service => mapping.service.is_some(),
-        Role::Unit => mapping.unit.is_some(),
-        Role::Environment => !mapping.environment.is_empty(),
-        Role::Tenant | Role::Type | Role::Plugin | Role::User | Role::Team => false,
+    /// A column that begins without a value is a label if its first one is text, and else the series of a wide file.
+    fn decide(&mut self) -> Result<(), Skip> {
+        let content = |cell: usize| Content::of(self.fields.get(cell));
+        self.undecided.retain(|(cell, _)| content(*cell) != Content::Text);
+        match self.undecided.iter().find(|(cell, _)| content(*cell).is_number()) {
+            Some((_, column)) => Err(Skip::LateNumber { column: column.clone() }),
+            None => Ok(()),
+        }
     }
 }
 
 fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
-    if let Some(field) = text_field(sample, role) {
+    if let Some(field) = role.field(sample) {
         text.clone_into(field);
         return Ok(());
     }
     let known = ImportedType::read(text);
     sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
     Ok(())
-}
-
-/// The field that a role says; that of the type is no text.
-pub(super) fn text_field(sample: &mut MetricSample, role: Role) -> Option<&mut String> {
-    Some(match role {
-        Role::Type => return None,
-        Role::Metric => &mut sample.metric_name,
-        Role::Service => &mut sample.service_id,
-        Role::Unit => &mut sample.unit,
-        Role::Environment => &mut sample.environment,
-        Role::Tenant => &mut sample.tenant_id,
-        Role::Plugin => &mut sample.plugin_id,
-        Role::User => &mut sample.user_id,
-        Role::Team => &mut sample.team_id,
-    })
 }
 
 #[cfg(test)]
@@ -198,7 +189,8 @@ mod tests {
     fn read(text: &str, flags: &[&str]) -> Collected {
         let mut lines = text.lines();
         let header = Header::new(lines.next().unwrap());
-        let mut parser = MetricsLong::new(&header, lines.clone(), &source("web/export.csv"), &mapping(flags)).unwrap();
+        let first_lines = lines.clone().take(100);
+        let mut parser = MetricsLong::new(&header, first_lines, &source("web/export.csv"), &mapping(flags)).unwrap();
         let mut output = Collected::default();
         lines.for_each(|line| parser.line(line, &mut output));
         output
@@ -240,6 +232,16 @@ time,metric_name,type,service,unit,host,value
     fn flags_go_before_columns_and_the_file_s_name_stands_for_a_missing_one() {
         let sample = read(SAMPLES, &["--metric", "m", "--service", "s"]).metrics.remove(0);
         assert_eq!((sample.metric_name.as_str(), sample.service_id.as_str()), ("m", "s"));
+        let text = "time,environment,tenant,value\n1,prod,NULL,1\n2,N/A,1001,1\n";
+        let output = read(text, &["--environment", "test", "--tenant", "all"]);
+        let said: Vec<_> = (output.metrics.iter())
+            .map(|s| [&s.environment, &s.tenant_id].map(String::as_str))
+            .collect();
+        assert_eq!(
+            said,
+            [["prod", "all"], ["test", "1001"]],
+            "both are of lines that say none"
+        );
         let sample = read("time,host,value\n1714557600,a,1\n", &[]).metrics.remove(0);
         assert_eq!(
             (sample.metric_name.as_str(), sample.service_id.as_str()),
@@ -299,6 +301,19 @@ time,metric_name,type,service,unit,host,value
     }
 
     #[test]
+    fn a_number_in_a_column_that_began_without_a_value_is_no_label_unless_the_file_was_said_to_be_long() {
+        let first = "1,1,N/A,\n".repeat(100);
+        let text = format!("time,value,p99,zone\n{first}2,1,0.5,\n3,1,N/A,eu\n");
+        let output = read(&text, &[]);
+        assert_eq!(output.skips, [Skip::LateNumber { column: "p99".into() }]);
+        assert_eq!(output.metrics.len(), 101);
+        let output = read(&text, &["--format", "metrics-long"]);
+        assert_eq!(output.metrics[100].labels["p99"], "0.5");
+        let text = format!("time,value,p99,zone\n{first}2,1,p,\n3,1,7,\n");
+        assert_eq!(read(&text, &[]).metrics[101].labels["p99"], "7");
+    }
+
+    #[test]
     fn a_header_without_a_value_says_so() {
         let header = Header::new("time,metric");
         let error = MetricsLong::new(&header, [].into_iter(), &source("a/b.csv"), &mapping(&[])).unwrap_err();
@@ -323,22 +338,9 @@ time,metric_name,type,service,unit,host,value
 
     #[test]
     fn flags_go_before_the_names_of_files() {
-        let flags = [
-            "--tenant",
-            "t",
-            "--service",
-            "s",
-            "--environment",
-            "e",
-            "--metric",
-            "m",
-            "--unit",
-            "u",
-            "--metric-type",
-            "counter",
-            "--time-column",
-            "when",
-        ];
+        let flags =
+            "--tenant t --service s --environment e --metric m --unit u --metric-type counter --time-column when";
+        let flags: Vec<&str> = flags.split(' ').collect();
         let sample = read("value,when\n3,1392388200.5\n", &flags).metrics.remove(0);
         assert_eq!(
             (

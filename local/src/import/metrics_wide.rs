@@ -4,39 +4,42 @@
 //! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
 //! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column that is named
 //! like a field (`tenant`, `environment`, …) fills that field in all samples of its line, and one with text
-//! and not a single number in the first lines is a label of theirs. A cell that is empty, or says that
-//! there is no value (`N/A`, `NULL`, …), is no observation.
+//! and not a single number in the first lines is a label of theirs. One without a value there is a series, unless its first one is
+//! text. A cell that is empty, or says that there is no value (`N/A`, `NULL`, …), is no observation.
 
 use horolog_schemas::MetricSample;
 
 use super::fields::{Fields, is_absent};
-use super::header::{Header, HeaderError, Role};
+use super::header::{Content, Header, HeaderError, Role, claim};
 use super::mapping::{Columns, Mapping, SourceName};
-use super::metrics_long::is_said;
-use super::output::{Output, Skip, excerpt};
+use super::output::Output;
 use super::timestamp::time_of;
-use super::wide_columns::{LineField, WideColumns};
+use super::wide_columns::WideColumns;
+use super::wide_series::Series;
 
 /// Parses the lines of a wide file.
 #[derive(Debug)]
 pub struct MetricsWide {
-    cells: usize,
+    header: Header,
     time: usize,
     columns: Columns,
     series: Vec<Series>,
-    line_fields: Vec<LineField>,
-    /// Cells that are labels, and their names.
-    labels: Vec<(usize, String)>,
-    /// Columns without a name, which are passed over.
-    nameless: usize,
+    /// Cells of series without a value so far.
+    undecided: Vec<usize>,
+    /// Cells that say a field of all samples of their line.
+    roles: Vec<(usize, Role)>,
+    labels: Vec<Label>,
     fields: Fields,
+    /// What is the same for all samples, and what a cell without a value says of its field.
+    common: MetricSample,
 }
 
 #[derive(Debug)]
-struct Series {
+struct Label {
     cell: usize,
-    header: String,
-    sample: MetricSample,
+    /// Whether the samples of the first lines are without it. They had words like `None` there, and are to be of one series with
+    /// those that have them later.
+    is_late: bool,
 }
 
 /// Why a header is not that of a wide file.
@@ -68,72 +71,65 @@ impl MetricsWide {
         header.check()?;
         let service = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
         let columns = columns(service.is_some(), mapping)?;
-        let found = WideColumns::of(header, first_lines, time, service);
+        let found = WideColumns::of(header, first_lines, time, service, mapping);
         if found.series.is_empty() {
             return Err(MetricsWideError::NoSeries);
         }
+        let common = mapping.sample(source);
         let series = (found.series.into_iter())
-            .map(|cell| Series::new(cell, &header.cells[cell], columns, source, mapping))
+            .map(|cell| Series::new(cell, &header.cells[cell], columns, &common, mapping))
             .collect();
         // What the user says goes before what the file says.
-        let is_heard = |role: Role| !is_said(role, mapping) && (role, columns) != (Role::Service, Columns::Services);
-        let mut common = mapping.sample(source);
-        let line_fields = (found.fields.into_iter().filter(|(_, role)| is_heard(*role)))
-            .map(|(cell, role)| LineField::new(cell, role, header, &mut common))
-            .collect();
+        let is_heard = |role: Role| !role.is_said(mapping) && (role, columns) != (Role::Service, Columns::Services);
+        let mut roles = found.fields;
+        roles.retain(|(_, role)| is_heard(*role));
         let labels = (found.labels.into_iter())
-            .map(|cell| (cell, header.cells[cell].clone()))
+            .map(|cell| Label { cell, is_late: false })
             .collect();
-        let nameless = header.cells.iter().filter(|name| name.is_empty()).count();
         Ok(Self {
-            cells: header.cells.len(),
+            header: header.clone(),
             time,
             columns,
             series,
-            line_fields,
+            undecided: found.undecided,
+            roles,
             labels,
-            nameless,
             fields: Fields::default(),
+            common,
         })
     }
 
     /// What the file was understood as.
     pub fn description(&self) -> String {
         let count = self.series.len();
-        let has_service = self.line_fields.iter().any(|column| column.role == Role::Service);
+        let has_service = self.roles.iter().any(|(_, role)| *role == Role::Service);
         let mut description = match self.columns {
             Columns::Metrics if has_service => format!("metric columns: {count}, the service has a column"),
-            Columns::Metrics => format!("metric columns: {count}, of service `{}`", self.service_of_all()),
-            Columns::Services => format!("service columns: {count}, of metric `{}`", self.metric_of_all()),
+            Columns::Metrics => format!("metric columns: {count}, of service `{}`", self.common.service_id),
+            Columns::Services => format!("service columns: {count}, of metric `{}`", self.common.metric_name),
         };
-        let fields: Vec<&str> = (self.line_fields.iter())
-            .filter(|column| column.role != Role::Service)
-            .map(|column| column.header.as_str())
+        let name = |cell: usize| self.header.cells[cell].as_str();
+        let fields: Vec<&str> = (self.roles.iter())
+            .filter(|(_, role)| *role != Role::Service)
+            .map(|(cell, _)| name(*cell))
             .collect();
         if !fields.is_empty() {
             description.push_str(&format!("; fields: {}", fields.join(", ")));
         }
         if !self.labels.is_empty() {
-            let names: Vec<&str> = self.labels.iter().map(|(_, name)| name.as_str()).collect();
+            let names: Vec<&str> = self.labels.iter().map(|label| name(label.cell)).collect();
             description.push_str(&format!("; labels: {}", names.join(", ")));
         }
-        if self.nameless > 0 {
-            description.push_str(&format!("; passed over, without a name: {}", self.nameless));
+        let nameless = self.header.cells.iter().filter(|name| name.is_empty()).count();
+        if nameless > 0 {
+            description.push_str(&format!("; passed over, without a name: {nameless}"));
         }
         description
     }
 
-    fn service_of_all(&self) -> &str {
-        self.series.first().map_or("", |series| &series.sample.service_id)
-    }
-
-    fn metric_of_all(&self) -> &str {
-        self.series.first().map_or("", |series| &series.sample.metric_name)
-    }
-
     /// Reads one line.
     pub fn line(&mut self, line: &str, output: &mut dyn Output) {
-        if let Err(skip) = self.fields.split_row(line, self.cells) {
+        if let Err(skip) = self.fields.split_row(line, self.header.cells.len()) {
             return output.skip(skip);
         }
         let time = match time_of("time", self.fields.get(self.time)) {
@@ -141,60 +137,45 @@ impl MetricsWide {
             Err(skip) => return output.skip(skip),
         };
         let time = time - time.rem_euclid(1_000);
+        self.decide();
         for series in &mut self.series {
-            for column in &self.line_fields {
-                column.fill(&mut series.sample, self.fields.get(column.cell));
+            for &(cell, role) in &self.roles {
+                fill(role, &mut series.sample, self.fields.get(cell), &mut self.common);
             }
-            for (cell, name) in &self.labels {
-                series.label(name, self.fields.get(*cell));
+            for label in &self.labels {
+                let text = self.fields.get(label.cell);
+                let text = if label.is_late && is_absent(text) { "" } else { text };
+                series.label(&self.header.cells[label.cell], text);
             }
-            match series.read(self.fields.get(series.cell), time) {
+            let name = &self.header.cells[series.cell];
+            match series.read(name, self.fields.get(series.cell), time) {
                 Ok(()) => output.metric(&series.sample),
                 Err(skip) => output.skip(skip),
             }
         }
     }
-}
 
-impl Series {
-    fn new(cell: usize, name: &str, columns: Columns, source: &SourceName, mapping: &Mapping) -> Self {
-        let mut sample = mapping.sample(source);
-        match columns {
-            Columns::Services => name.clone_into(&mut sample.service_id),
-            Columns::Metrics => {
-                name.clone_into(&mut sample.metric_name);
-                if mapping.unit.is_none() {
-                    unit_in(name).clone_into(&mut sample.unit);
+    /// Tells by its first value what a column is that began without one: text is no series.
+    fn decide(&mut self) {
+        self.undecided.retain(|&cell| {
+            let content = Content::of(self.fields.get(cell));
+            if content == Content::Text {
+                self.series.retain(|series| series.cell != cell);
+                let role = Role::of_line(&self.header.cells[cell], content);
+                if role.is_none_or(|role| !claim(&mut self.roles, cell, role)) {
+                    self.labels.push(Label { cell, is_late: true });
                 }
             }
-        }
-        Self {
-            cell,
-            header: name.to_owned(),
-            sample,
-        }
+            content == Content::Empty
+        });
     }
+}
 
-    /// A label of this line, in place of that of the line before; empty text is none.
-    fn label(&mut self, name: &str, text: &str) {
-        match self.sample.labels.get_mut(name) {
-            _ if text.is_empty() => drop(self.sample.labels.remove(name)),
-            Some(label) => text.clone_into(label),
-            None => drop(self.sample.labels.insert(name.to_owned(), text.to_owned())),
-        }
-    }
-
-    fn read(&mut self, cell: &str, time: i64) -> Result<(), Skip> {
-        if is_absent(cell) {
-            return Err(Skip::EmptyCell);
-        }
-        let not_a_number = |_| Skip::Number {
-            column: self.header.clone(),
-            text: excerpt(cell),
-        };
-        self.sample.value = cell.parse().map_err(not_a_number)?;
-        self.sample.time = time;
-        Ok(())
+/// Fills a field, in place of that of the line before; a cell without a value says what is common to all.
+fn fill(role: Role, sample: &mut MetricSample, text: &str, common: &mut MetricSample) {
+    if let (Some(field), Some(common)) = (role.field(sample), role.field(common)) {
+        let said = if is_absent(text) { common.as_str() } else { text };
+        said.clone_into(field);
     }
 }
 
@@ -212,26 +193,19 @@ fn columns(has_service_column: bool, mapping: &Mapping) -> Result<Columns, Metri
     }
 }
 
-/// The unit in a header: what stands in the parentheses at its end.
-fn unit_in(header: &str) -> &str {
-    header
-        .strip_suffix(')')
-        .and_then(|rest| rest.rsplit_once('('))
-        .map_or("", |(_, unit)| unit.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::import::output::Collected;
+    use crate::import::output::{Collected, Skip};
     use crate::import::testing::{mapping, source};
 
     fn read(text: &str, mapping: &Mapping) -> Collected {
         let mut lines = text.lines();
         let header = Header::new(lines.next().unwrap());
-        let mut parser = MetricsWide::new(&header, lines.clone(), &source("shop/p90.csv"), mapping).unwrap();
+        let first_lines = lines.clone().take(100);
+        let mut parser = MetricsWide::new(&header, first_lines, &source("shop/p90.csv"), mapping).unwrap();
         let mut output = Collected::default();
         lines.for_each(|line| parser.line(line, &mut output));
         output
@@ -342,7 +316,20 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
         assert_eq!(found, [["1001", "a", "prod", "ann", "x"], ["all", "b", "", "", ""]]);
         assert!(output.metrics.iter().all(|s| s.labels.len() == 1), "{output:?}");
         let output = read(text, &mapping(&["--environment", "test"]));
-        assert!(output.metrics.iter().all(|s| s.environment == "test"));
+        let found: Vec<_> = output.metrics.iter().map(|s| s.environment.as_str()).collect();
+        assert_eq!(found, ["prod", "test"]);
+    }
+
+    #[test]
+    fn a_column_that_says_none_at_first_and_text_later_is_a_label_or_a_field() {
+        let first = "1,a,None,,2\n".repeat(100);
+        let text = format!("time,service,error,user,rps\n{first}2,a,Timeout,ann,3\n3,a,None,NULL,4\n");
+        let output = read(&text, &mapping(&[]));
+        let last: Vec<_> = (output.metrics[100..].iter())
+            .map(|s| (s.labels.get("error").map(String::as_str), s.user_id.as_str(), s.value))
+            .collect();
+        assert_eq!(last, [(Some("Timeout"), "ann", 3.0), (None, "", 4.0)]);
+        assert!(!output.skips.iter().any(Skip::is_malformed));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod source;
 mod testing;
 mod timestamp;
 mod wide_columns;
+mod wide_series;
 mod windows_events;
 
 pub use options::ImportOptions;

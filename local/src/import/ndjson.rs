@@ -2,7 +2,7 @@
 //!
 //! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing or null
 //! is the empty string; times may be in every form that is read elsewhere; an audit event without an event_id, or with one that is no
-//! UUID, gets one derived from the line, and keeps its own as metadata. A field that the record does not have is refused: it would be lost without a word.
+//! UUID, gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source` where it has that. A field that the record does not have is refused: it would be lost without a word.
 
 use std::collections::BTreeMap;
 
@@ -43,10 +43,9 @@ struct MetricLine<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct AuditLine<'a> {
-    #[serde(default, deserialize_with = "or_default")]
-    event_id: String,
-    tenant_id: Option<String>,
     #[serde(borrow)]
+    event_id: Option<&'a RawValue>,
+    tenant_id: Option<String>,
     occurred_at: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "or_default")]
     user_id: String,
@@ -156,11 +155,13 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
 fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let line: AuditLine<'_> = serde_json::from_str(json)?;
     let mut metadata = texts(line.metadata);
-    let mut event_id = line.event_id;
+    let mut event_id = text(line.event_id);
     if Uuid::parse_str(&event_id).is_err() {
         let own = std::mem::replace(&mut event_id, event_id::derive(json)?.to_string());
         if !own.is_empty() {
-            metadata.entry("event_id".to_owned()).or_insert(own);
+            let has_one = metadata.contains_key("event_id");
+            let name = if has_one { "event_id_of_source" } else { "event_id" };
+            metadata.insert(name.to_owned(), own);
         }
     }
     Ok(AuditEvent {
@@ -335,6 +336,10 @@ mod tests {
         assert_eq!(Uuid::parse_str(&event.event_id).unwrap().get_version_num(), 5);
         assert_eq!(event.metadata["event_id"], "evt_01H");
         assert_eq!(read(json, &[]).audits, [event]);
+        let json = r#"{"action":"login","occurred_at":1,"event_id":10442,"metadata":{"event_id":"other"}}"#;
+        let event = read(json, &[]).audits.remove(0);
+        let ids = ["event_id", "event_id_of_source"].map(|name| event.metadata[name].as_str());
+        assert_eq!(ids, ["other", "10442"]);
     }
 
     #[test]

@@ -24,14 +24,19 @@ line is skipped, and told. A file with two columns of one name is refused.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
 metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
---columns. A cell that is empty, N/A, NULL or the like is no sample. A column tenant, environment, plugin, user or team fills that \
-field, and other columns of text become labels.
+--columns. A cell that is empty, N/A, NULL or the like is no sample. A column tenant or environment (also tenant_id, env) fills that \
+field, unless it holds a number that is not whole; so does a column plugin, user or team of text, and plugin_id, user_id or team_id also of whole \
+numbers. With --columns services columns of numbers are always services. Other columns of text become labels. The first 100 lines tell what a \
+column is, or the first value after them.
+
+Files with a sample a line: these columns fill their fields, and so do metric, metric_type, service and unit; all others are labels.
 
 The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
 skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \
 did not take a record. What the pipeline then refuses (NaN, a time before 2000 or more than a day ahead, …) goes to the table \
 rejected_records, and is told. Metrics are not recognised when they are imported again: they count twice. Audit events are, by \
-their ids; one whose id is missing or no UUID gets one made of its contents, and keeps its own as metadata event_id.")]
+their ids; one whose id is missing or no UUID gets one made of its contents, and keeps its own as metadata event_id, or \
+event_id_of_source where it has an event_id there.")]
 pub struct ImportOptions {
     /// Files to import, in this order.
     #[arg(required = true, value_name = "FILE")]
@@ -79,7 +84,7 @@ impl Target {
             return None;
         }
         let stack = StackState::current(&self.data.folder().ok()?)?;
-        (!stack.keep_all && !stack.retention.keep_all).then_some(stack.retention)
+        (!stack.retention.keep_all).then_some(stack.retention)
     }
 
     /// The address of the broker of the stack that runs on the data folder.
@@ -124,7 +129,6 @@ mod tests {
             reason: None,
             data: folder.path().to_owned(),
             supervisor: Identity::own().unwrap(),
-            keep_all: false,
             retention: Retention {
                 metrics_days: 90,
                 ..Retention::default()

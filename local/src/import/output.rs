@@ -67,6 +67,15 @@ pub enum Skip {
         /// As it stands there, cut to a readable length.
         text: String,
     },
+    /// A number in a column that had no value in the first lines, by which the file was taken for one with a sample a line.
+    #[error(
+        "column `{column}` has no value in the first lines, and a number here: say with --format metrics-wide that it is a \
+         series, with metrics-long that it is a label"
+    )]
+    LateNumber {
+        /// The column.
+        column: String,
+    },
     /// A column that says the type of the metric, and says none that there is.
     #[error("`{text}` is no metric type: counter, gauge or histogram")]
     MetricType {
@@ -111,6 +120,7 @@ impl Skip {
             Self::Columns { .. } => "wrong number of columns",
             Self::Time { .. } => "no time",
             Self::Number { .. } => "no number",
+            Self::LateNumber { .. } => "number in a column without one before",
             Self::MetricType { .. } => "unknown metric type",
             Self::Json { .. } => "malformed JSON",
             Self::MissingField { .. } => "missing field",

@@ -116,6 +116,26 @@ impl<'a> Sending<'a> {
         (self.report, self.refused)
     }
 
+    /// Counts a record that was sent, and whether it is too old, as these counts of its kind.
+    fn count(
+        &mut self,
+        sent: Result<usize, ProduceError>,
+        broken: Option<Reason>,
+        is_expired: bool,
+        counts: fn(&mut FileReport) -> (&mut u64, &mut u64),
+    ) {
+        let bytes = match sent {
+            Ok(bytes) => bytes,
+            Err(error) => return self.not_sent(error),
+        };
+        let (count, expired) = counts(&mut self.report);
+        *count += 1;
+        match too_large(bytes).or(broken) {
+            Some(reason) => self.report.rejection(reason),
+            None => *expired += u64::from(is_expired),
+        }
+    }
+
     /// A record that is too large costs no other; what else refuses one refuses all.
     fn not_sent(&mut self, error: ProduceError) {
         match error {
@@ -134,29 +154,21 @@ impl Output for Sending<'_> {
             self.shifted.time = sample.time.saturating_add(self.shift);
             &self.shifted
         };
-        match self.producer.metric(sample) {
-            Ok(bytes) => {
-                self.report.metrics += 1;
-                match too_large(bytes).or_else(|| sample.broken_rule(now_ms())) {
-                    Some(reason) => self.report.rejection(reason),
-                    None => self.report.expired_metrics += u64::from(sample.time < self.kept_since.metrics),
-                }
-            }
-            Err(error) => self.not_sent(error),
-        }
+        let is_expired = sample.time < self.kept_since.metrics;
+        let broken = sample.broken_rule(now_ms());
+        let sent = self.producer.metric(sample);
+        self.count(sent, broken, is_expired, |report| {
+            (&mut report.metrics, &mut report.expired_metrics)
+        });
     }
 
     fn audit(&mut self, event: &AuditEvent) {
-        match self.producer.audit(event) {
-            Ok(bytes) => {
-                self.report.audits += 1;
-                match too_large(bytes).or_else(|| event.broken_rule(now_ms())) {
-                    Some(reason) => self.report.rejection(reason),
-                    None => self.report.expired_audits += u64::from(event.occurred_at < self.kept_since.audits),
-                }
-            }
-            Err(error) => self.not_sent(error),
-        }
+        let is_expired = event.occurred_at < self.kept_since.audits;
+        let broken = event.broken_rule(now_ms());
+        let sent = self.producer.audit(event);
+        self.count(sent, broken, is_expired, |report| {
+            (&mut report.audits, &mut report.expired_audits)
+        });
     }
 
     fn skip(&mut self, skip: Skip) {

@@ -1,12 +1,11 @@
 //! What each column of a wide file is: a field of all samples of its line, a label of theirs, or a series.
 //!
-//! Enters: the header, some first lines, and which columns are the time and the service. Leaves: the indexes of the others, sorted, and
-//! what fills a field. A column that is named like a field fills it; what else has text and not a single number is a label. Pure.
+//! Enters: the header, some first lines, which columns are the time and the service, and the flags. Leaves: the indexes of the columns of each
+//! kind, in their order, with the service before the other fields. A column that is named like a field fills it; what else has text and
+//! not a single number is a label, and all others are series. Pure.
 
-use horolog_schemas::MetricSample;
-
-use super::header::{Content, Header, Role, is_time_name};
-use super::metrics_long::text_field;
+use super::header::{Content, Header, Role, claim, is_time_name};
+use super::mapping::{Columns, Mapping};
 
 /// The columns of a wide file. Those of times and those without a name are not among them.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +16,8 @@ pub struct WideColumns {
     pub labels: Vec<usize>,
     /// Each of their numbers is a sample.
     pub series: Vec<usize>,
+    /// Those of the series without a value in the first lines.
+    pub undecided: Vec<usize>,
 }
 
 impl WideColumns {
@@ -26,6 +27,7 @@ impl WideColumns {
         first_lines: impl Iterator<Item = &'a str>,
         time: usize,
         service: Option<usize>,
+        mapping: &Mapping,
     ) -> Self {
         let contents = header.contents(first_lines);
         let mut fields: Vec<(usize, Role)> = service.map(|cell| (cell, Role::Service)).into_iter().collect();
@@ -34,46 +36,21 @@ impl WideColumns {
             if cell == time || Some(cell) == service || is_time_name(name) || name.is_empty() {
                 continue;
             }
-            match Role::of_line(name, contents[cell]) {
-                // The first of two columns with the same meaning has it, the other one is told as it is called.
-                Some(role) if !fields.iter().any(|(_, taken)| *taken == role) => fields.push((cell, role)),
+            // Where columns are said to be services, a tenant of numbers is one too.
+            let may_fill = |_: &Role| contents[cell] == Content::Text || mapping.columns != Some(Columns::Services);
+            match Role::of_line(name, contents[cell]).filter(may_fill) {
+                Some(role) if claim(&mut fields, cell, role) => {}
                 None if contents[cell] != Content::Text => series.push(cell),
                 _ => labels.push(cell),
             }
         }
-        Self { fields, labels, series }
-    }
-}
-
-/// A column that says a field of all samples of its line.
-#[derive(Debug)]
-pub struct LineField {
-    /// Which.
-    pub cell: usize,
-    /// What it is called.
-    pub header: String,
-    /// Which field.
-    pub role: Role,
-    /// What it says where it is empty.
-    otherwise: String,
-}
-
-impl LineField {
-    /// Of a column; where it is empty, samples have what is `common` to all.
-    pub fn new(cell: usize, role: Role, header: &Header, common: &mut MetricSample) -> Self {
+        let mut undecided = series.clone();
+        undecided.retain(|&cell| contents[cell] == Content::Empty);
         Self {
-            cell,
-            header: header.cells[cell].clone(),
-            role,
-            otherwise: text_field(common, role).cloned().unwrap_or_default(),
-        }
-    }
-
-    /// Fills the field, in place of that of the line before.
-    pub fn fill(&self, sample: &mut MetricSample, text: &str) {
-        let said = if text.is_empty() { self.otherwise.as_str() } else { text };
-        if let Some(field) = text_field(sample, self.role) {
-            said.clone_into(field);
+            fields,
+            labels,
+            series,
+            undecided,
         }
     }
 }
@@ -81,17 +58,22 @@ impl LineField {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::testing::mapping;
 
     fn columns(header: &str, line: &str, service: Option<usize>) -> WideColumns {
-        WideColumns::of(&Header::new(header), std::iter::once(line), 0, service)
+        columns_with(&[], header, line, service)
+    }
+
+    fn columns_with(flags: &[&str], header: &str, line: &str, service: Option<usize>) -> WideColumns {
+        let first_lines = std::iter::once(line);
+        WideColumns::of(&Header::new(header), first_lines, 0, service, &mapping(flags))
     }
 
     #[test]
     fn who_owns_a_line_is_neither_a_series_nor_a_label_also_as_a_number() {
         let found = columns("time,Tenant,pod,env,cpu,zone,,date", "1,1001,p,prod,2,eu,3,4", Some(2));
         let fields = vec![(2, Role::Service), (1, Role::Tenant), (3, Role::Environment)];
-        let (labels, series) = (vec![5], vec![4]);
-        assert_eq!(found, WideColumns { fields, labels, series });
+        assert_eq!((found.fields, found.labels, found.series), (fields, vec![5], vec![4]));
     }
 
     #[test]
@@ -102,8 +84,17 @@ mod tests {
     }
 
     #[test]
-    fn a_column_without_a_value_in_the_first_lines_is_a_series_that_begins_later() {
-        assert_eq!(columns("time,cpu,io,net", "1,2,N/A,", None).series, [1, 2, 3]);
+    fn a_service_that_is_called_like_a_field_is_known_by_its_numbers_or_by_the_flag() {
+        assert_eq!(columns("time,tenant,env", "1,0.5,-2", None).series, [1, 2]);
+        let services = ["--columns", "services"];
+        let found = columns_with(&services, "time,tenant,env,user_id", "1,7,prod,8", None);
+        assert_eq!((found.fields, found.series), (vec![(2, Role::Environment)], vec![1, 3]));
+    }
+
+    #[test]
+    fn a_column_without_a_value_in_the_first_lines_is_a_series_that_may_begin_later() {
+        let found = columns("time,cpu,io,net", "1,2,N/A,", None);
+        assert_eq!((found.series, found.undecided), (vec![1, 2, 3], vec![2, 3]));
     }
 
     #[test]

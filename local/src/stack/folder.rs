@@ -4,7 +4,7 @@
 //! `wipe` touches no other.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -114,21 +114,26 @@ impl DataFolder {
         Ok(path)
     }
 
-    /// Whether nothing is to be deleted by age: what is said now, or else what was said last. Forgetting it between two starts
-    /// would delete the history that it was set for.
-    pub fn remember_keep_all(&self, said: Option<bool>) -> Result<bool, FolderError> {
-        let path = self.0.join("keep-all");
-        match said {
-            None => return Ok(path.exists()),
-            Some(true) => std::fs::write(&path, "").map_err(io(&path))?,
-            Some(false) if path.exists() => std::fs::remove_file(&path).map_err(io(&path))?,
-            Some(false) => {}
-        }
-        Ok(said == Some(true))
+    /// Whether nothing is to be deleted by age, as was remembered last.
+    pub fn keeps_all(&self) -> bool {
+        self.keep_all_file().exists()
+    }
+
+    /// For the next starts: forgetting it between two of them would delete the history that it was set for.
+    pub fn remember_keep_all(&self, keep_all: bool) -> Result<(), FolderError> {
+        let path = self.keep_all_file();
+        let remembered = if keep_all {
+            std::fs::write(&path, "")
+        } else if path.exists() {
+            std::fs::remove_file(&path)
+        } else {
+            Ok(())
+        };
+        remembered.map_err(io(&path))
     }
 
     /// Removes it with everything in it; where it is a link, what it leads to and the link. The marker goes after the data, so that what
-    /// was cut off can be removed again.
+    /// was cut off can be removed again. A folder that the system does not let go, as a disk is mounted on it, is left empty.
     pub fn remove(&self) -> Result<(), FolderError> {
         let folder = std::fs::canonicalize(&self.0).map_err(io(&self.0))?;
         for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
@@ -146,7 +151,10 @@ impl DataFolder {
         }
         let marker = folder.join(MARKER);
         std::fs::remove_file(&marker).map_err(io(&marker))?;
-        std::fs::remove_dir(&folder).map_err(io(&folder))?;
+        match std::fs::remove_dir(&folder) {
+            Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::PermissionDenied) => {}
+            removed => removed.map_err(io(&folder))?,
+        }
         if self.0.is_symlink() {
             std::fs::remove_file(&self.0).map_err(io(&self.0))?;
         }
@@ -156,6 +164,10 @@ impl DataFolder {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    fn keep_all_file(&self) -> PathBuf {
+        self.0.join("keep-all")
     }
 
     /// The broker's records and configuration.
@@ -242,6 +254,24 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_the_system_does_not_let_go_is_left_empty() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let allow = |mode| {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(temporary.path(), permissions).unwrap();
+        };
+        let folder = DataFolder::at(&temporary.path().join("disk")).unwrap();
+        folder.create().unwrap();
+        folder.remember_keep_all(true).unwrap();
+        allow(0o500); // root, who may all the same, removes it
+        folder.remove().unwrap();
+        allow(0o700);
+        folder.create().unwrap();
+        assert!(!folder.keeps_all());
+    }
+
+    #[test]
     fn the_password_is_kept_and_is_the_owners_alone() {
         use std::os::unix::fs::PermissionsExt;
         let temporary = tempfile::tempdir().unwrap();
@@ -260,9 +290,12 @@ mod tests {
     fn keep_all_is_remembered_until_it_is_ended() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = DataFolder::at(temporary.path()).unwrap();
-        let said = [None, Some(true), None, Some(false), None];
-        let kept = said.map(|said| folder.remember_keep_all(said).unwrap());
-        assert_eq!(kept, [false, true, true, false, false]);
+        assert!(!folder.keeps_all());
+        let kept = [true, true, false, false].map(|keep_all| {
+            folder.remember_keep_all(keep_all).unwrap();
+            folder.keeps_all()
+        });
+        assert_eq!(kept, [true, true, false, false]);
     }
 
     #[test]

@@ -124,6 +124,8 @@ async fn start_all(
     let topics = TOPICS.map(|(name, partitions)| Topic { name, partitions });
     broker::ensure_topics(&layout.broker().bootstrap(), &topics, TOPICS_DEADLINE).await?;
     supervisor.complete(&migrations(layout), stop).await?;
+    // Not sooner: while the tables keep all, the next start keeps all too, or is told again to end it.
+    layout.folder.remember_keep_all(layout.keep_all)?;
     supervisor.complete(&keys(layout), stop).await?;
     say("starting ingest, aggregate and query");
     supervisor.start(stages(layout).into(), stop).await?;
@@ -178,7 +180,6 @@ fn initial_state(layout: &Layout) -> anyhow::Result<StackState> {
         reason: None,
         data: layout.folder.path().to_owned(),
         supervisor,
-        keep_all: layout.keep_all,
         retention: layout.retention().context("horolog-migrate")?,
         query: QueryAddress {
             url: layout.query_url(),

@@ -101,7 +101,9 @@ impl Layout {
 
     /// What the migrations say how long data is kept: they read the environment that this process has.
     pub fn retention(&self) -> Result<Retention, ConfigError> {
-        Ok(MigrateConfig::load(None, &[])?.retention)
+        let mut retention = MigrateConfig::load(None, &[])?.retention;
+        retention.keep_all |= self.keep_all;
+        Ok(retention)
     }
 
     /// Kafka to raw tables.

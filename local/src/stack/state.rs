@@ -107,9 +107,7 @@ pub struct StackState {
     pub data: PathBuf,
     /// The supervisor.
     pub supervisor: Identity,
-    /// Whether nothing is deleted by age.
-    pub keep_all: bool,
-    /// By what age else.
+    /// By what age data is deleted, if at all.
     #[serde(default)]
     pub retention: Retention,
     /// The query API.

@@ -76,7 +76,7 @@ pub enum MigrateError {
     /// Another TTL would delete rows that a table keeps.
     #[error(
         "refused to shorten the retention: {tables}; give the settings of the installation again ([retention], \
-         tables.storage_policy) or, to shorten it all the same, add --shorten-retention"
+         tables.storage_policy; of a local stack that kept all `horolog up --keep-all`) or, to shorten it all the same, add --shorten-retention"
     )]
     WouldShorten {
         /// The tables with what they would lose.

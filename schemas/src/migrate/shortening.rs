@@ -39,9 +39,9 @@ struct Age {
 
 impl Rules {
     fn of(ttl: &str) -> Self {
+        let is = |token: &Token<'_>, action: &str| token.text.eq_ignore_ascii_case(action);
         let mut rules = Self::default();
         for rule in split_list(&tokens(ttl)) {
-            let is = |token: &Token<'_>, action: &str| token.text.eq_ignore_ascii_case(action);
             let mut depth = Depth::default();
             let action = rule
                 .iter()
