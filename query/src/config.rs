@@ -217,6 +217,7 @@ impl QueryConfig {
         let limits = &self.limits;
         for (setting, value) in [
             ("access.last_use_interval_s", self.access.last_use_interval_s),
+            ("access.keys_per_tenant_max", self.access.keys_per_tenant_max as u64),
             ("http.tls_reload_interval_s", http.tls_reload_interval_s),
             ("http.idle_timeout_s", http.idle_timeout_s),
             ("http.connections_max", http.connections_max as u64),
@@ -292,6 +293,11 @@ mod tests {
             load(&["limits.statement_timeout_s=0"])
                 .unwrap_err()
                 .contains("limits.statement_timeout_s")
+        );
+        assert!(
+            load(&["access.keys_per_tenant_max=0"])
+                .unwrap_err()
+                .contains("access.keys_per_tenant_max")
         );
         let page = "limits.page_bytes_max=10000";
         assert!(load(&[page, "limits.answers_bytes_max=20000"]).is_ok());
