@@ -95,8 +95,8 @@ pub struct LimitsConfig {
     pub waiting_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
-    /// Answers of more than 256 KiB that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
-    /// long as requests do for their place. At least twice `page_bytes_max`. Bytes.
+    /// Answers of 32 KiB or more that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
+    /// long as requests do for their place, as many bytes again. At least twice `page_bytes_max`. Bytes.
     pub answers_bytes_max: usize,
     /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
     pub remembered_bytes_max: usize,
