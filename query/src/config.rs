@@ -95,8 +95,8 @@ pub struct LimitsConfig {
     pub waiting_requests_per_caller_max: usize,
     /// A page ends early when its rows are larger than this together. Bytes.
     pub page_bytes_max: usize,
-    /// Answers of more than 256 KiB that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
-    /// long as requests do for their place. At least twice `page_bytes_max`. Bytes.
+    /// Answers of 32 KiB or more that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
+    /// long as requests do for their place, as many bytes again. At least twice `page_bytes_max`. Bytes.
     pub answers_bytes_max: usize,
     /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
     pub remembered_bytes_max: usize,
@@ -217,6 +217,7 @@ impl QueryConfig {
         let limits = &self.limits;
         for (setting, value) in [
             ("access.last_use_interval_s", self.access.last_use_interval_s),
+            ("access.keys_per_tenant_max", self.access.keys_per_tenant_max as u64),
             ("http.tls_reload_interval_s", http.tls_reload_interval_s),
             ("http.idle_timeout_s", http.idle_timeout_s),
             ("http.connections_max", http.connections_max as u64),
@@ -292,6 +293,11 @@ mod tests {
             load(&["limits.statement_timeout_s=0"])
                 .unwrap_err()
                 .contains("limits.statement_timeout_s")
+        );
+        assert!(
+            load(&["access.keys_per_tenant_max=0"])
+                .unwrap_err()
+                .contains("access.keys_per_tenant_max")
         );
         let page = "limits.page_bytes_max=10000";
         assert!(load(&[page, "limits.answers_bytes_max=20000"]).is_ok());

@@ -18,6 +18,7 @@ mod journal;
 mod loopback;
 mod metrics;
 mod service;
+mod steering;
 mod store;
 mod system;
 mod web;

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use reqwest::Url;
+use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, Url};
 
 /// Whether its host is `localhost` or a loopback address.
 pub fn is_loopback(url: &Url) -> bool {
@@ -12,4 +13,13 @@ pub fn is_loopback(url: &Url) -> bool {
         || host
             .parse()
             .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+/// A client for what is at an address: follows no redirection, and asks no proxy for what is on this machine.
+pub fn client(url: &str) -> ClientBuilder {
+    let http = reqwest::Client::builder().redirect(Policy::none());
+    match Url::parse(url).is_ok_and(|url| is_loopback(&url)) {
+        true => http.no_proxy(),
+        false => http,
+    }
 }

@@ -105,6 +105,17 @@ fn an_export_in_a_bucket_has_the_bytes_of_one_in_the_folder() {
 }
 
 #[test]
+fn a_bucket_on_this_machine_is_asked_through_no_proxy() {
+    insert_history("direct", 156, 24);
+    let server = S3::start();
+    server.make_bucket("direct");
+    let mut settings = server.settings("direct");
+    settings.extend([("http_proxy", "http://127.0.0.1:1"), ("no_proxy", "")]);
+    let service = ready(Bed::shared(), &settings);
+    complete(&service, "direct", &of("csv", "none"));
+}
+
+#[test]
 fn a_bucket_is_searched_for_what_does_not_belong_and_emptied_of_what_is_removed() {
     insert_history("emptied", 152, 100);
     let server = S3::start();

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
+use horolog_local::stack::Ports;
 use reqwest::Client;
 use serde_json::json;
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{assert_is_problem, ready, send, wait_until_ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, export, look};
+use crate::s3::settings_at;
 
 /// The journal's, unless it is configured.
 const JOURNAL_TOPIC: &str = "horolog-journal";
@@ -70,6 +72,14 @@ fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_do
     assert_eq!(removed(), [expected.replace("NULL", "1")]);
 }
 
+/// How large a record the journal of a bed takes.
+fn take_bytes(bed: &Bed, max: &str) {
+    bed.set_topic(
+        JOURNAL_TOPIC,
+        &[("cleanup.policy", "compact"), ("max.message.bytes", max)],
+    );
+}
+
 #[test]
 fn an_export_that_the_journal_does_not_take_is_not_made() {
     let bed = Bed::start();
@@ -82,18 +92,35 @@ fn an_export_that_the_journal_does_not_take_is_not_made() {
             .unwrap()
             .len()
     };
-    let take_bytes = |max| {
-        bed.set_topic(
-            JOURNAL_TOPIC,
-            &[("cleanup.policy", "compact"), ("max.message.bytes", max)],
-        )
-    };
-    take_bytes("100");
+    take_bytes(&bed, "100");
     let refused = ask();
     assert_eq!(refused.status, 503, "{}", refused.text);
     assert_is_problem(&refused);
     wait_until(DEADLINE, "nothing is left of it", || list() == 0);
-    take_bytes("1000000");
+    take_bytes(&bed, "1000000");
     wait_until(DEADLINE, "the journal takes exports again", || ask().status == 202);
     assert_eq!(list(), 1);
+}
+
+#[test]
+fn an_export_that_was_not_accepted_and_cannot_be_removed_does_not_run_after_the_next_start() {
+    let bed = Bed::start();
+    // Nobody answers where its bucket should be, so it stays in the folder.
+    let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
+    let mut service = ready(&bed, &settings_at(&nobody, "unaccepted"));
+    let url = |service: &Proc| format!("{}{EXPORTS}?tenant_id=unaccepted", service.http());
+    take_bytes(&bed, "100");
+    let refused = send(&bed, Client::new().post(url(&service)).json(&json!({})));
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    service.kill9();
+    service.restart();
+    wait_until_ready(&bed, &mut service);
+    let listed = send(&bed, Client::new().get(url(&service))).json();
+    let states: Vec<_> = listed["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|export| (export["state"].as_str().unwrap(), export["error"].as_str().unwrap()))
+        .collect();
+    assert_eq!(states, [("failed", "it was not accepted")]);
 }

@@ -33,6 +33,23 @@ fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
     assert_eq!(state("many", &many[2]), "queued");
 }
 
+#[test]
+fn an_export_that_is_ended_while_it_waits_has_ended_for_all_before_its_turn() {
+    let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
+    let service = ready(Bed::shared(), &settings_at(&nobody, "impatient"));
+    let [runs, waits] = [(); 2].map(|()| begin(&service, "impatient", &of("ndjson", "none")));
+    let state = |id: &str| look(&service, "impatient", &format!("/{id}")).json()["state"].clone();
+    wait_until(DEADLINE, "the first runs", || state(&runs) == "running");
+    delete(&service, "impatient", &waits, 204);
+    let registered = format!("select toString(state) from audit_exports final where export_id = '{waits}'");
+    wait_until(DEADLINE, "its end is in the register", || {
+        Bed::shared().sql::<String>(&registered) == ["cancelled"]
+    });
+    assert_eq!(state(&runs), "running");
+    delete(&service, "impatient", &waits, 204);
+    assert_eq!(look(&service, "impatient", &format!("/{waits}")).status, 404);
+}
+
 /// A service whose database takes an hour to say anything of events.
 fn with_slow_events() -> Proc {
     let (bed, database) = (Bed::shared(), "slow_events");

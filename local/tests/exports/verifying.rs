@@ -376,7 +376,9 @@ fn a_timestamp_that_a_producer_made_up_neither_completes_the_future_nor_hides_wh
              values ('ingest', 'audit-events', {partition}, 1, now64(3), {values})"
         ));
     };
-    entry("entry, start_offset, end_offset", "'gap', 60, 70");
+    for gap in ["'gap', 60, 70", "'gap', 71, 80"] {
+        entry("entry, start_offset, end_offset", gap);
+    }
     entry(
         "entry, start_offset, end_offset, records, rejected, first_timestamp, last_timestamp",
         "'batch', 70, 71, 1, 1, '1970-01-02 00:00:00', '2090-01-01 00:00:00'",
@@ -389,12 +391,21 @@ fn a_timestamp_that_a_producer_made_up_neither_completes_the_future_nor_hides_wh
     let (_, folder) = export(&ready(bed, &[]), tenant, &asked);
     let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let of_partition = |of: &str| {
-        let mut entries = manifest["ledger"][of].as_array().unwrap().iter();
-        entries.find(|entry| entry["partition"] == partition).unwrap()
+        let entries = manifest["ledger"][of].as_array().unwrap().iter();
+        entries.filter(move |entry| entry["partition"] == partition)
     };
-    let (log, gap) = (of_partition("logs"), of_partition("gaps"));
+    let log = of_partition("logs").next().unwrap();
     assert_eq!(log["newest_record_at"], log["written_at"]);
-    assert_eq!(gap["sent_before"], log["written_at"]);
+    let found = bed.sql::<i64>(&format!(
+        "select toUnixTimestamp64Milli(inserted_at) from batch_ledger final \
+         where kafka_partition = {partition} and entry = 'gap' order by start_offset"
+    ));
+    let gaps: Vec<_> = of_partition("gaps").collect();
+    assert_eq!(gaps.len(), 2);
+    assert_eq!(gaps[1]["sent_after"], log["newest_record_at"]);
+    for (gap, found) in gaps.iter().zip(found) {
+        assert_eq!(gap["sent_before"], found);
+    }
     assert_eq!(manifest["completeness"]["rejected"]["made_up"], 1);
     assert_verifies(&folder, &[]);
 }

@@ -178,7 +178,7 @@ fn a_statement_ends_when_its_caller_leaves() {
 }
 
 /// A connection to a service that has begun to say something; what the service says when it gives up waiting.
-fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
+pub(crate) fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
     let address = service.http().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

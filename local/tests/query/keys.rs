@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::asking::{KEYS, administer, call_at, get_as, made, make_key};
 use crate::bed::{Bed, TRAIL_SETTING, wait_until};
-use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
+use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready, service};
+use crate::http::begin;
 
 #[test]
 fn a_key_is_made_used_rotated_and_revoked() {
@@ -71,7 +72,7 @@ fn a_key_does_what_its_scopes_say_from_where_and_until_when_they_say() {
         401
     );
     // Whoever is not a trusted proxy cannot say where it comes from.
-    let request = reqwest::Client::new().get(format!("{}{EVENTS}", crate::client::service().http()));
+    let request = reqwest::Client::new().get(format!("{}{EVENTS}", service().http()));
     let token = make_key("auditor", "scoped", elsewhere).token;
     let answer = crate::client::send_as(Bed::shared(), &token, request.header("x-forwarded-for", "10.1.1.1"));
     assert_eq!(answer.status, 401);
@@ -223,7 +224,7 @@ fn changes_of_two_processes_at_once_are_all_made() {
     };
     std::thread::scope(|scope| {
         scope.spawn(|| create(&second));
-        scope.spawn(|| create(crate::client::service()));
+        scope.spawn(|| create(service()));
     });
     wait_until(DEADLINE, "all are known", || {
         let answer = get_as(&admin, KEYS).json();
@@ -235,6 +236,48 @@ fn changes_of_two_processes_at_once_are_all_made() {
             .count()
             == 8
     });
+}
+
+#[test]
+fn whoever_hangs_up_on_a_change_keeps_nobody_from_ending_a_key() {
+    let hasty = make_key("admin", "hasty", json!({})).token;
+    let key = make_key("auditor", "patient", json!({}));
+    let body = json!({"name": "not waited for", "role": "analyst", "tenant": "hasty"}).to_string();
+    let request = format!(
+        "POST {KEYS} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {hasty}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for _ in 0..40 {
+        let hung_up = begin(service(), request.as_bytes());
+        // What is recorded later is acknowledged later: the change has come to the journal, mostly.
+        assert_eq!(get_as(&key.token, EVENTS).status, 200);
+        drop(hung_up);
+    }
+    let revoked = administer(&format!("{KEYS}/{}/revoke", key.id), &json!({}));
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+}
+
+#[test]
+fn an_administrator_whose_key_has_ended_makes_no_more_keys_of_what_was_asked_before() {
+    let leaked = make_key("admin", "leaked", json!({}));
+    let body = json!({"name": "of a leaked key", "role": "analyst", "tenant": "leaked"});
+    let listed = || {
+        let answer = get_as(&Bed::shared().key("admin"), KEYS).json();
+        let rows = answer["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["name"] == body["name"]).count()
+    };
+    let after_the_end = std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| call_at(service(), &leaked.token, Method::POST, KEYS, Some(&body)));
+        }
+        wait_until(DEADLINE, "the first key is made", || listed() > 0);
+        let revoked = administer(&format!("{KEYS}/{}/revoke", leaked.id), &json!({}));
+        assert_eq!(revoked.status, 200, "{}", revoked.text);
+        listed()
+    });
+    let more = listed() - after_the_end;
+    assert!(more <= 1, "{more}: one was under way");
 }
 
 #[test]

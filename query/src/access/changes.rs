@@ -3,7 +3,7 @@
 //! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
 //! nothing is handed out that nobody could account for, since the trail is written first; a leaked key is revoked without waiting for it, and
 //! even where it cannot be written; nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the
-//! bounds of their key ([`delegation`]). The administrators of a tenant have one change at a time under way that is no revocation, since the
+//! bounds of their key ([`delegation`]), nor once that has ended. The administrators of a tenant have one change at a time under way that is no revocation, since the
 //! journal takes changes in the order of asking: no tenant keeps the others from ending their keys.
 
 use std::collections::BTreeMap;
@@ -45,11 +45,12 @@ impl<'a> Changes<'a> {
     pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
         let now = Utc::now();
         let (key, token) = new.make(&self.by, now)?;
-        self.require_within(&key)?;
         let _turn = self.turn().await?;
+        self.require_within(&key)?;
         let is_one = |known: &Key| known.tenant == key.tenant && known.is_in_force(now);
-        let known = self.gate.keys.all();
-        if known.iter().filter(|(known, _)| is_one(known)).count() >= self.gate.keys_per_tenant_max {
+        let ids = self.gate.keys.ids();
+        let known = ids.iter().filter_map(|id| self.gate.keys.get(id));
+        if known.filter(|known| is_one(known)).count() >= self.gate.keys_per_tenant_max {
             return Err(Problem::Conflict(
                 "this tenant has as many keys in force as access.keys_per_tenant_max allows; revoke some first",
             ));
@@ -68,7 +69,6 @@ impl<'a> Changes<'a> {
 
     /// Gives a key a new secret; the one before is taken for `overlap_s` seconds yet. Gives the new token, too.
     pub async fn rotate(&self, key: &Key, overlap_s: u32) -> Result<(Key, Token), Problem> {
-        self.require_within(key)?;
         if overlap_s > OVERLAP_MAX_S {
             return Err(Problem::parameter(
                 "overlap_s",
@@ -76,6 +76,7 @@ impl<'a> Changes<'a> {
             ));
         }
         let _turn = self.turn().await?;
+        self.require_within(key)?;
         self.record("key.rotate", key).await?;
         let (token, now) = (Token::random(&key.id), Utc::now());
         let hash = token.hash();
@@ -130,7 +131,8 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Nor anything else that goes beyond the key they come with, where they are given the secret.
+    /// Nor anything else that goes beyond the key they come with, where they are given the secret; nothing at all once that key has ended, which
+    /// it may have while they waited for their turn.
     fn require_within(&self, key: &Key) -> Result<(), Problem> {
         self.require(key)?;
         // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
@@ -140,7 +142,8 @@ impl<'a> Changes<'a> {
         let Identity::Key(id) = &facts.identity else {
             return Ok(());
         };
-        let own = self.gate.keys.get(id).ok_or(Problem::Unauthorized)?;
+        let own = self.gate.keys.get(id).filter(|own| own.is_in_force(Utc::now()));
+        let own = own.ok_or(Problem::Unauthorized)?;
         delegation::require_within(&own, facts.secret_expires_at, key)
     }
 

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
-use reqwest::Url;
 use tokio::sync::watch;
 
 use crate::api::Problem;
-use crate::loopback::is_loopback;
+use crate::loopback;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A provider that did not answer is left alone for so long.
@@ -48,18 +47,11 @@ struct State {
 impl ProviderKeys {
     /// Of this address. Does not connect.
     pub fn new(url: &str, age_max_s: u64, age_min_s: u64) -> reqwest::Result<Self> {
-        let mut http = reqwest::Client::builder()
-            .timeout(FETCH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        // In the clear, so whoever stands in between could make tokens: a proxy of the environment is not asked.
-        if Url::parse(url).is_ok_and(|url| is_loopback(&url)) {
-            http = http.no_proxy();
-        }
         Ok(Self(Arc::new(Shared {
             url: url.to_owned(),
             age_max: Duration::from_secs(age_max_s),
             age_min: Duration::from_secs(age_min_s),
-            http: http.build()?,
+            http: loopback::client(url).timeout(FETCH_TIMEOUT).build()?,
             state: Mutex::default(),
         })))
     }

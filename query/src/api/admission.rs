@@ -42,7 +42,7 @@ impl Admission {
         let of_caller = limits.concurrent_requests_per_caller_max;
         Self {
             all: Arc::new(Semaphore::new(limits.concurrent_requests_max)),
-            tenants: Places::new(of_caller.max(limits.concurrent_requests_max / 2)),
+            tenants: Places::new((limits.concurrent_requests_max / 2).max(1)),
             callers: Places::new(of_caller),
             downloads: Places::new(of_caller),
             waiting: Places::new(limits.waiting_requests_per_caller_max),
@@ -105,7 +105,7 @@ mod tests {
 
     fn admission(admission_wait_ms_max: u64) -> Admission {
         Admission::new(&LimitsConfig {
-            concurrent_requests_max: 3,
+            concurrent_requests_max: 4,
             concurrent_requests_per_caller_max: 2,
             waiting_requests_per_caller_max: 2,
             admission_wait_ms_max,
@@ -128,14 +128,17 @@ mod tests {
             admission.admit("a", "a", None).await.unwrap(),
         ];
         assert!(reason(admission.admit("a", "a", None).await).contains("this key"));
-        let other = admission.admit("b", "b", None).await.unwrap();
+        let others = [
+            admission.admit("b", "b", None).await.unwrap(),
+            admission.admit("b", "b", None).await.unwrap(),
+        ];
         assert_eq!(
             reason(admission.admit("c", "c", None).await),
             "too many requests at once"
         );
         drop(held);
         assert!(admission.admit("a", "a", None).await.is_ok());
-        drop(other);
+        drop(others);
     }
 
     #[tokio::test]

@@ -119,15 +119,15 @@ impl Caching {
     }
 
     /// A file as it is sent, made once: whoever has no key could else have megabytes encoded as often as they like.
-    fn file(&self, tag: &str, encode: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
+    fn file(&self, tag: &str, make: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
         let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let known = files().get(tag).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let encoded = encode()?;
-        files().insert(tag.to_owned(), encoded.clone());
-        Ok(encoded)
+        let made = make()?;
+        files().insert(tag.to_owned(), made.clone());
+        Ok(made)
     }
 }
 
@@ -141,9 +141,9 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
         return response;
     };
     let answers = response.status() == StatusCode::OK && size > 0;
-    let encoded =
+    let is_encoded =
         response.headers().contains_key(header::CONTENT_ENCODING) || response.headers().contains_key(header::ETAG);
-    if !reads || !answers || encoded {
+    if !reads || !answers || is_encoded {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -173,12 +173,12 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
         parts.headers.remove(header::CONTENT_TYPE);
         return Response::from_parts(parts, Body::empty());
     }
-    let encode = move || encode(encoding, bytes);
-    let encoded = match parts.extensions.get::<OfProgram>() {
-        Some(OfProgram) => caching.file(&tag, encode),
-        None => encode(),
+    let make = move || encode(encoding, bytes);
+    let made = match parts.extensions.get::<OfProgram>() {
+        Some(OfProgram) => caching.file(&tag, make),
+        None => make(),
     };
-    let Ok(body) = encoded else {
+    let Ok(body) = made else {
         return Problem::Internal.into_response();
     };
     if encoding != Encoding::Identity {

@@ -3,7 +3,8 @@
 //! Enters: the body of an answer, as it is sent. Leaves: the same bytes, which hold as many places as they have KiB for as long as anything
 //! holds them; or the advice to come back. A request's own place ends with its handler, so without these a caller who asks fast and reads
 //! slowly would have any number of answers wait in memory. Guarantees: one tenant has half of the places at the most; who finds none waits in
-//! the order of asking, for a bounded time; small answers always leave, whatever others read.
+//! the order of asking, for a bounded time and with a bounded number of bytes, as many again, half of them of one tenant; small answers always
+//! leave, whatever others read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +17,24 @@ use crate::api::Problem;
 use crate::api::places::{Place, Places};
 use crate::config::LimitsConfig;
 
-/// Smaller answers need no places: connections have a bound of their own.
-const COUNTED_BYTES_MIN: usize = 256 << 10;
+/// Smaller answers need no places: connections have a bound of their own, and so have their streams.
+const COUNTED_BYTES_MIN: usize = 32 << 10;
 /// Bytes of a place.
 const PLACE_BYTES: usize = 1 << 10;
 
-/// Places for what is on its way.
+/// Places for what is on its way, and for what waits for those.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    sent: Shares,
+    waiting: Shares,
+    wait_max: Duration,
+}
+
+/// Places of which a tenant has half at the most.
+#[derive(Debug, Clone)]
+struct Shares {
     all: Arc<Semaphore>,
     tenants: Places<String>,
-    wait_max: Duration,
 }
 
 /// Bytes that have their places.
@@ -47,8 +55,8 @@ impl Outgoing {
         // Each tenant has one at least.
         let places = (limits.answers_bytes_max / PLACE_BYTES).max(2);
         Self {
-            all: Arc::new(Semaphore::new(places)),
-            tenants: Places::new(places / 2),
+            sent: Shares::new(places),
+            waiting: Shares::new(places),
             wait_max: Duration::from_millis(limits.admission_wait_ms_max),
         }
     }
@@ -60,8 +68,35 @@ impl Outgoing {
         }
         let deadline = Instant::now() + self.wait_max;
         // One that is larger than the share takes all of it, or it would never leave.
-        let places = bytes.len().div_ceil(PLACE_BYTES).min(self.tenants.each_max());
+        let places = bytes.len().div_ceil(PLACE_BYTES).min(self.sent.tenants.each_max());
         let places = u32::try_from(places).unwrap_or(u32::MAX);
+        // Who waits has its answer in memory all the while.
+        let waits = self.waiting.try_take(tenant, places);
+        let _waits = waits.ok_or(Problem::Busy("too many answers wait to be sent"))?;
+        Ok(Bytes::from_owner(Held {
+            bytes,
+            _places: self.sent.take(tenant, places, deadline).await?,
+        }))
+    }
+}
+
+impl Shares {
+    fn new(places: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(places)),
+            tenants: Places::new(places / 2),
+        }
+    }
+
+    /// So many places of a tenant, and of all, where there are as many now.
+    fn try_take(&self, tenant: &str, places: u32) -> Option<[Place; 2]> {
+        let of_tenant = self.tenants.try_take_many(tenant.to_owned(), places)?;
+        let of_all = Arc::clone(&self.all).try_acquire_many_owned(places).ok()?;
+        Some([of_tenant, of_all])
+    }
+
+    /// The same once there are, or the advice to come back.
+    async fn take(&self, tenant: &str, places: u32, deadline: Instant) -> Result<[Place; 2], Problem> {
         let own = timeout_at(deadline, self.tenants.take_many(tenant.to_owned(), places)).await;
         let Ok(Ok(of_tenant)) = own else {
             return Err(Problem::Busy(
@@ -72,23 +107,22 @@ impl Outgoing {
         let Ok(Ok(of_all)) = all else {
             return Err(Problem::Busy("too many answers wait to be read"));
         };
-        Ok(Bytes::from_owner(Held {
-            bytes,
-            _places: [of_tenant, of_all],
-        }))
+        Ok([of_tenant, of_all])
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     const LARGE: usize = 2 << 20;
 
-    fn outgoing() -> Outgoing {
+    fn outgoing(admission_wait_ms_max: u64) -> Outgoing {
         Outgoing::new(&LimitsConfig {
             answers_bytes_max: 8 << 20,
-            admission_wait_ms_max: 0,
+            admission_wait_ms_max,
             ..LimitsConfig::default()
         })
     }
@@ -99,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_has_half_of_the_places_until_its_answers_are_read() {
-        let outgoing = outgoing();
+        let outgoing = outgoing(0);
         let one = hold(&outgoing, "a", LARGE).await.unwrap();
         assert!(one == vec![7_u8; LARGE]);
         let part = hold(&outgoing, "a", LARGE).await.unwrap().slice(..1);
@@ -113,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_tenants_together_have_so_many_places() {
-        let outgoing = outgoing();
+        let outgoing = outgoing(0);
         let mut held = Vec::new();
         for tenant in ["a", "a", "b", "b"] {
             held.push(hold(&outgoing, tenant, LARGE).await.unwrap());
@@ -129,10 +163,30 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_larger_than_a_share_leaves_when_all_of_it_is_free() {
-        let outgoing = outgoing();
+        let outgoing = outgoing(0);
         let small = hold(&outgoing, "a", COUNTED_BYTES_MIN).await.unwrap();
         assert!(hold(&outgoing, "a", 3 * LARGE).await.is_err());
         drop(small);
         assert!(hold(&outgoing, "a", 3 * LARGE).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_too_and_a_tenant_has_half_of_that() {
+        let outgoing = outgoing(3_600_000);
+        let mut held = Vec::new();
+        for tenant in ["a", "a", "b", "b"] {
+            held.push(hold(&outgoing, tenant, LARGE).await.unwrap());
+        }
+        let mut waiting = ["a", "a", "b", "b"].map(|tenant| Box::pin(hold(&outgoing, tenant, LARGE)));
+        for (number, one) in waiting.iter_mut().enumerate() {
+            assert!(one.now_or_never().is_none());
+            let more = hold(&outgoing, "a", LARGE).now_or_never();
+            assert_eq!(more.is_some_and(|more| more.is_err()), number > 0, "two of it wait");
+        }
+        assert!(hold(&outgoing, "c", LARGE).await.is_err(), "as many bytes wait as may");
+        held.clear();
+        for one in waiting {
+            assert!(one.await.is_ok());
+        }
     }
 }

@@ -53,6 +53,11 @@ impl<K: Eq + Hash> Places<K> {
         self.of(key, self.each_max).try_acquire_owned().ok()
     }
 
+    /// So many places at once, where there are as many now.
+    pub fn try_take_many(&self, key: K, places: u32) -> Option<Place> {
+        self.of(key, self.each_max).try_acquire_many_owned(places).ok()
+    }
+
     fn of(&self, key: K, places: usize) -> Arc<Semaphore> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, places| places.strong_count() > 0);

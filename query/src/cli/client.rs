@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,7 +17,7 @@ use tokio::time::sleep;
 use super::connection::{ConnectionArgs, Secret};
 use super::error::{CliError, ProblemDetails};
 use super::patience;
-use crate::loopback::is_loopback;
+use crate::loopback;
 
 /// Until a connection stands. A question itself is bounded by the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,13 +68,9 @@ pub struct Client {
 impl Client {
     /// As the arguments say.
     pub fn new(arguments: &ConnectionArgs) -> Result<Self, CliError> {
-        let mut http = reqwest::Client::builder()
+        let http = loopback::client(&arguments.url)
             .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::none())
             .user_agent(concat!("horolog-query/", env!("CARGO_PKG_VERSION")));
-        if Url::parse(&arguments.url).is_ok_and(|url| is_loopback(&url)) {
-            http = http.no_proxy();
-        }
         let key = arguments.key(std::env::var_os)?;
         Ok(Self {
             http: http.build().map_err(|error| CliError::Argument {

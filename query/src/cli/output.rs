@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use super::error::CliError;
+use crate::steering::steers;
 
 /// Standard output.
 #[derive(Debug, Clone, Copy)]
@@ -59,11 +60,11 @@ impl Output {
     }
 }
 
-/// Control characters that JSON lets stand in its strings, escaped: a terminal would obey some of them.
+/// Characters that JSON lets stand in its strings and a terminal would obey, escaped.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        match c.is_control() {
+        match steers(c) {
             // Such as stand between values; a document is one line.
             true if c.is_ascii_whitespace() => text.push(' '),
             true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
@@ -79,10 +80,10 @@ mod tests {
 
     #[test]
     fn a_document_stays_what_it_is_and_cannot_steer_the_terminal() {
-        let json = "{\n\"a\": \"\u{9b}1m\u{7f}\", \"n\": 123456789012345678901234567890.10}";
+        let json = "{\n\"a\": \"\u{9b}1m\u{7f}\u{202e}\", \"n\": 123456789012345678901234567890.10}";
         assert_eq!(
             escaped(json),
-            "{ \"a\": \"\\u009b1m\\u007f\", \"n\": 123456789012345678901234567890.10}"
+            "{ \"a\": \"\\u009b1m\\u007f\\u202e\", \"n\": 123456789012345678901234567890.10}"
         );
     }
 }

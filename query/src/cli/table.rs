@@ -1,11 +1,13 @@
 //! Rows of an answer as an aligned table, and one document as names and values.
 //!
-//! Enters: JSON and columns. Leaves: text in which control characters are replaced, so that a record cannot steer the reader's
+//! Enters: JSON and columns. Leaves: text in which characters that a terminal obeys are replaced, so that a record cannot steer the reader's
 //! terminal. On a terminal a wide cell is broken to fit; in a pipe a row stays a line.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde_json::Value;
+
+use crate::steering::steers;
 
 /// Digits of a measurement that a person reads.
 const SIGNIFICANT_DIGITS: i32 = 6;
@@ -88,7 +90,7 @@ pub fn shown(value: &Value) -> String {
 /// Without characters that a terminal would obey; lines stay lines.
 pub fn plain(text: &str) -> String {
     let replaced = |c: char| {
-        if c.is_control() && c != '\n' {
+        if steers(c) && c != '\n' {
             char::REPLACEMENT_CHARACTER
         } else {
             c
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn a_record_cannot_steer_the_terminal() {
         assert_eq!(
-            shown(&json!("\u{1b}[2Jgone\u{9b}1m\r")),
+            shown(&json!("\u{1b}[2Jgone\u{9b}1m\u{2066}")),
             "\u{fffd}[2Jgone\u{fffd}1m\u{fffd}"
         );
     }

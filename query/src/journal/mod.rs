@@ -185,9 +185,14 @@ impl Journal {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let _turn = self.0.turn.clone().lock_owned().await;
+        let turn = self.0.turn.clone().lock_owned().await;
         let shared = self.0.clone();
-        blocking(move || shared.update(&decide)).await?
+        let update = move || {
+            // Held to the end, also where whoever asked goes away: the next writer would fence this one, and be fenced by it.
+            let _turn = turn;
+            shared.update(&decide)
+        };
+        blocking(update).await?
     }
 }
 

@@ -24,6 +24,8 @@ use crate::service::tls::Certificate;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of a request over HTTP/2, the path among them: room for the longest query string, which hyper alone would refuse.
 const HEADERS_BYTES_MAX: u32 = 64 * 1024;
+/// Requests of a connection over HTTP/2 at once: small answers wait in memory uncounted ([`crate::api::outgoing`]), as many as there are of these.
+const STREAMS_MAX: u32 = 32;
 
 /// A listener that serves.
 pub struct Listening {
@@ -51,6 +53,7 @@ impl Listening {
             .timer(TokioTimer::new())
             .keep_alive_interval(idle_max)
             .keep_alive_timeout(idle_max)
+            .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_BYTES_MAX);
         // Without it small answers wait for the caller's delayed acknowledgement.
         let no_delay = NoDelayAcceptor::new();

@@ -3,11 +3,14 @@
 //! Enters: changes, one at a time. Leaves: what is known, as it is on disk. Guarantees: whoever only looks never waits for a disk.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::job::{Job, Shown};
-use super::run::month::Signals;
 use super::shelf::Shelf;
 use crate::access::Caller;
 use crate::api::RequestId;
@@ -71,6 +74,37 @@ impl Export {
     /// Rows written, also of the file under way.
     pub fn rows_now(&self) -> u64 {
         self.signals.rows.load(Ordering::Relaxed)
+    }
+}
+
+/// That it is to end, and how far it is.
+#[derive(Debug, Default)]
+pub struct Signals {
+    stop: watch::Sender<bool>,
+    /// Rows written, of finished files and of the one under way.
+    pub rows: AtomicU64,
+}
+
+impl Signals {
+    /// Ends it.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Whether it is to end.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Returns once it is to end.
+    pub async fn stopped(&self) {
+        // There is a sender as long as there are signals.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Waits, but no longer than until it is to end.
+    pub async fn pause(&self, time: Duration) {
+        let _ = timeout(time, self.stopped()).await; // either is the end of the pause
     }
 }
 

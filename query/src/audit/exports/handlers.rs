@@ -7,7 +7,6 @@
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::{Extension, Json};
-use horolog_schemas::AuditStatus;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -140,15 +139,8 @@ pub async fn delete(
 fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec, teams: &[String]) -> Act {
     let asked = serde_json::to_string(spec).unwrap_or_default();
     let teams = (!teams.is_empty()).then(|| ("teams".to_owned(), serde_json::to_string(teams).unwrap_or_default()));
-    Act {
-        tenant: caller.tenant().clone(),
-        action,
-        resource_type: "export",
-        resource_id: id.to_string(),
-        status: AuditStatus::Success,
-        error: String::new(),
-        facts: [("asked".to_owned(), asked)].into_iter().chain(teams).collect(),
-    }
+    let facts = [("asked".to_owned(), asked)].into_iter().chain(teams).collect();
+    Act::done(caller.tenant().clone(), action, ("export", id.to_string()), facts)
 }
 
 /// What is no id is the id of nothing.

@@ -1,9 +1,10 @@
 //! How long an export waits for what is not there now and may be soon: a store or a bucket that is away, memory of the server.
 //!
-//! Enters: errors, with how far the export has come, and when. Leaves: how long to pause before the next try, or that it was waited
-//! for long enough. Guarantees: whoever comes further begins to wait anew; what was waited for one thing does not count for the other. Pure.
+//! Enters: errors, with how far the export has come. Leaves: how long to pause before the next try, or that it was waited for long enough.
+//! Guarantees: whoever comes further begins to wait anew; what was waited for one thing does not count for the other. Only pauses count: what a try
+//! takes, which may be hours, is work. Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::ExportError;
 
@@ -19,10 +20,8 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 pub struct Patience {
     of_store: Duration,
     steps: usize,
-    /// For what was away, and for memory.
-    waited: [Duration; 2],
-    /// Which of them it waits for, and since when.
-    waiting: Option<(usize, Instant)>,
+    for_store: Duration,
+    for_memory: Duration,
     pause: Duration,
 }
 
@@ -32,14 +31,14 @@ impl Patience {
         Self {
             of_store,
             steps: 0,
-            waited: [Duration::ZERO; 2],
-            waiting: None,
+            for_store: Duration::ZERO,
+            for_memory: Duration::ZERO,
             pause: RETRY_AFTER,
         }
     }
 
     /// How long to pause after an error, so many steps into the export; `None` where waiting does not help, or did not for long enough.
-    pub fn after(&mut self, error: &ExportError, steps: usize, now: Instant) -> Option<Duration> {
+    pub fn after(&mut self, error: &ExportError, steps: usize) -> Option<Duration> {
         error.passing()?;
         if steps > self.steps {
             *self = Self {
@@ -47,14 +46,17 @@ impl Patience {
                 ..Self::new(self.of_store)
             };
         }
-        let thing = usize::from(error.is_of_server_memory());
-        if let Some((before, since)) = self.waiting.replace((thing, now)) {
-            self.waited[before] += now.duration_since(since);
+        let (waited, bound) = match error.is_of_server_memory() {
+            true => (&mut self.for_memory, self.of_store.min(MEMORY_PATIENCE)),
+            false => (&mut self.for_store, self.of_store),
+        };
+        if *waited >= bound {
+            return None;
         }
-        let waits_on = self.waited[thing] < [self.of_store, self.of_store.min(MEMORY_PATIENCE)][thing];
         let pause = self.pause;
+        *waited += pause;
         self.pause = (pause * 2).min(RETRY_AFTER_MAX);
-        waits_on.then_some(pause)
+        Some(pause)
     }
 }
 
@@ -73,38 +75,49 @@ mod tests {
         classified("Code: 241. DB::Exception: (total) memory limit exceeded").into()
     }
 
+    /// The pauses after one error again and again. Seconds.
+    fn pauses(patience: &mut Patience, error: &ExportError, steps: usize) -> Vec<u64> {
+        let pauses = std::iter::from_fn(|| patience.after(error, steps));
+        pauses.map(|pause| pause.as_secs()).collect()
+    }
+
+    #[test]
+    fn pauses_get_longer_and_come_to_as_much_as_is_waited_for() {
+        let mut patience = Patience::new(2 * MINUTE);
+        assert_eq!(pauses(&mut patience, &away(), 0), [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(patience.after(&away(), 0), None);
+    }
+
     #[test]
     fn the_store_and_the_memory_of_the_server_are_waited_for_apart() {
-        let (mut patience, begun) = (Patience::new(60 * MINUTE), Instant::now());
-        let mut waits = |error: ExportError, minute: u32| patience.after(&error, 0, begun + minute * MINUTE).is_some();
-        assert!(waits(memory(), 0));
-        assert!(waits(away(), 9));
-        assert!(waits(away(), 60), "51 minutes");
-        assert!(waits(memory(), 68), "9 minutes; those of the store are none of them");
-        assert!(!waits(memory(), 69), "10 minutes");
-        assert!(waits(away(), 70), "59 minutes");
-        assert!(!waits(away(), 71), "an hour");
+        let mut patience = Patience::new(60 * MINUTE);
+        assert_eq!(
+            pauses(&mut patience, &memory(), 0).iter().sum::<u64>(),
+            600,
+            "ten minutes"
+        );
+        assert_eq!(
+            pauses(&mut patience, &away(), 0),
+            [30; 120],
+            "an hour; the ten minutes are no part of it"
+        );
+        assert_eq!(patience.after(&memory(), 0), None);
     }
 
     #[test]
     fn an_export_that_comes_further_is_waited_for_anew() {
-        let (mut patience, begun) = (Patience::new(60 * MINUTE), Instant::now());
-        let mut pause = |steps: usize, minute: u32| {
-            let pause = patience.after(&memory(), steps, begun + minute * MINUTE);
-            pause.map(|pause| pause.as_secs())
-        };
-        let pauses = [0, 1, 2, 3, 4, 5].map(|minute| pause(1, minute));
-        assert_eq!(pauses, [2, 4, 8, 16, 30, 30].map(Some));
-        assert_eq!(pause(2, 60), Some(2));
-        assert_eq!(pause(2, 70), None);
+        let mut patience = Patience::new(MINUTE);
+        for steps in [0, 1, 3] {
+            assert_eq!(pauses(&mut patience, &memory(), steps), [2, 4, 8, 16, 30]);
+        }
     }
 
     #[test]
     fn what_does_not_pass_is_not_waited_for() {
         let refused = ExportError::from(classified("Code: 241. DB::Exception: Query memory limit exceeded"));
         for error in [refused, ExportError::Stopped] {
-            assert_eq!(Patience::new(60 * MINUTE).after(&error, 0, Instant::now()), None);
+            assert_eq!(Patience::new(60 * MINUTE).after(&error, 0), None);
         }
-        assert_eq!(Patience::new(Duration::ZERO).after(&away(), 0, Instant::now()), None);
+        assert_eq!(Patience::new(Duration::ZERO).after(&away(), 0), None);
     }
 }

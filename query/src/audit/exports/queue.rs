@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use horolog_stage::clock::now_ms;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -118,12 +118,8 @@ impl Exports {
         // To its end, also when the caller goes away meanwhile.
         let entered = tokio::spawn(async move {
             if let Err(problem) = exports.enter(&export).await {
-                let job = export.job();
-                lock(&exports.known).remove(&job.id);
-                if let Err(error) = exports.shelf.remove(&job).await {
-                    tracing::warn!(id = %job.id, %error, "an export that was not accepted cannot be removed from exports.folder");
-                }
-                exports.withdraw(export);
+                lock(&exports.known).remove(&export.job().id);
+                exports.finish_removal(export.job());
                 return Err(problem);
             }
             let shown = export.shown();
@@ -133,7 +129,7 @@ impl Exports {
         entered.await.map_err(|_| Problem::Internal)?
     }
 
-    /// Puts an export on disk and in the register.
+    /// Puts an export on disk and in the register. One that the register does not take has ended: what cannot be removed of it goes on at no start.
     async fn enter(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), Problem> {
         let unwritten = |error: io::Error| {
             tracing::error!(%error, "an export cannot be written to exports.folder");
@@ -141,13 +137,17 @@ impl Exports {
         };
         self.shelf.prepare(&export.job()).await.map_err(unwritten)?;
         self.change(export, |_| ()).await.map_err(unwritten)?;
-        self.register.enter(&export.job()).await
+        let entered = self.register.enter(&export.job()).await;
+        if entered.is_err() {
+            self.end_failed(export, "it was not accepted".to_owned()).await;
+            self.withdraw(Arc::clone(export));
+        }
+        entered
     }
 
     /// Enters in the background how one ended that was not accepted, should the journal have it all the same: the answer to a commit may be lost.
     fn withdraw(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
-        export.tell(|job| job.go_on(State::Failed, Some("it was not accepted".to_owned())));
         tokio::spawn(async move {
             if exports.register.learns_of(export.job().id).await {
                 exports.enter_outcome(&export).await;
@@ -254,13 +254,14 @@ impl Exports {
     fn launch(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
         let mut attended = Box::pin(async move {
-            // One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
-            let turn = exports.turns.take(export.job().spec.tenant_id.clone()).await;
-            let (Ok(turn), Ok(place)) = (turn, exports.running.acquire().await) else {
-                return;
+            let place = tokio::select! {
+                biased;
+                () = export.signals.stopped() => None, // it was ended while it waited
+                place = exports.place(&export) => place,
             };
-            drop(turn);
-            if let Err(error) = exports.attend(&export).await {
+            if place.is_some()
+                && let Err(error) = exports.attend(&export).await
+            {
                 exports.fail(&export, &error).await;
             }
             drop(place);
@@ -274,6 +275,12 @@ impl Exports {
         if unconstrained(attended.as_mut()).now_or_never().is_none() {
             tokio::spawn(attended);
         }
+    }
+
+    /// A place to run in. One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
+    async fn place(&self, export: &Export) -> Option<SemaphorePermit<'_>> {
+        let _turn = self.turns.take(export.job().spec.tenant_id.clone()).await.ok()?;
+        self.running.acquire().await.ok()
     }
 
     /// Does in the background what a crash left undone of an export that came to its end.
@@ -322,14 +329,18 @@ impl Exports {
                 return Ok(());
             }
             let Err(error) = run(self, export).await else {
-                tracing::info!(id = %export.job().id, rows = export.job().rows(), "an export is complete");
+                let job = export.job();
+                // It may have been ended in its last moment.
+                if job.state == State::Complete {
+                    tracing::info!(id = %job.id, rows = job.rows(), "an export is complete");
+                }
                 return Ok(());
             };
             self.sweep(export).await;
             if matches!(error, ExportError::Stopped) {
                 return Ok(());
             }
-            let Some(pause) = patience.after(&error, export.job().steps_done(), Instant::now()) else {
+            let Some(pause) = patience.after(&error, export.job().steps_done()) else {
                 return Err(error);
             };
             tracing::warn!(id = %export.job().id, %error, "an export waits for the store or the bucket");
@@ -338,13 +349,16 @@ impl Exports {
     }
 
     async fn fail(self: &Arc<Self>, export: &Arc<Export>, error: &ExportError) {
-        let id = export.job().id;
-        tracing::error!(%id, %error, "an export failed");
-        let reason = error.told();
+        tracing::error!(id = %export.job().id, %error, "an export failed");
+        self.end_failed(export, error.told()).await;
+    }
+
+    /// Ends an export as failed, on disk where that takes it.
+    async fn end_failed(self: &Arc<Self>, export: &Arc<Export>, reason: String) {
         let fail = move |job: &mut Job| job.go_on(State::Failed, Some(reason));
         if let Err(error) = self.change(export, fail.clone()).await {
             // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
-            tracing::error!(%id, %error, "an export's failure cannot be written");
+            tracing::error!(id = %export.job().id, %error, "an export's failure cannot be written");
             export.tell(fail);
         }
     }

@@ -129,7 +129,8 @@ impl Register {
 
     /// Whether the journal has an export, as soon as it does.
     pub async fn learns_of(&self, id: Uuid) -> bool {
-        let is_there = || self.0.view(|view| Registration::find(view, &id.to_string()).is_some());
+        let name = format!("{PREFIX}{id}");
+        let is_there = || self.0.view(|view| view.get(&name).is_some());
         let mut changes = self.0.changes();
         let learned = timeout(LATE_MAX, changes.wait_for(|_| is_there())).await;
         learned.is_ok_and(|learned| learned.is_ok())

@@ -77,19 +77,18 @@ pub const REJECTED_SQL: &str = concat!(
     " group by month, reason order by month, reason"
 );
 
-/// Ranges the broker no longer had when they were to be read, with when what is before them was sent and what is behind them was stored: a gap knows no
-/// time, and one record that claims an old one says nothing of the others. The small side of the join is the one that is kept.
+/// Ranges the broker no longer had when they were to be read, with when what is before them was sent and when they were found: a gap knows no other
+/// time, and a record never testifies for later than it was stored. The small side of the join is the one that is kept.
 pub const GAPS_SQL: &str = "\
     select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
     toInt64(g.stored) as stored, \
-    maxIf(toUnixTimestamp64Milli(l.last_timestamp), l.end_offset = g.start_offset) as sent_after, \
-    maxIf(toUnixTimestamp64Milli(l.inserted_at), l.start_offset = g.end_offset) as sent_before \
+    max(toUnixTimestamp64Milli(least(l.last_timestamp, l.inserted_at))) as sent_after, \
+    toUnixTimestamp64Milli(g.inserted_at) as sent_before \
     from batch_ledger as l final right join ( \
-    select log_epoch, kafka_partition, start_offset, end_offset, rows + rejected as stored from batch_ledger final \
+    select log_epoch, kafka_partition, start_offset, end_offset, rows + rejected as stored, inserted_at from batch_ledger final \
     where stage = 'ingest' and kafka_topic = {topic:String} and entry = 'gap' \
     order by log_epoch, kafka_partition, start_offset limit 1000) as g \
-    on l.log_epoch = g.log_epoch and l.kafka_partition = g.kafka_partition \
-    and (l.end_offset = g.start_offset or l.start_offset = g.end_offset) \
+    on l.log_epoch = g.log_epoch and l.kafka_partition = g.kafka_partition and l.end_offset = g.start_offset \
     and l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry != 'gap' \
     group by all order by log_epoch, partition, start_offset";
 
@@ -168,9 +167,9 @@ pub struct Gap {
     /// Those among them that are rows or rejected records all the same: a batch was stored and not yet in the ledger.
     #[serde(default)]
     pub stored: i64,
-    /// When the newest record before it was sent, milliseconds since 1970; 0 where there is none.
+    /// When the newest record before it was sent, or stored where that is earlier, milliseconds since 1970; 0 where there is none.
     pub sent_after: i64,
-    /// When the first records behind it were stored, milliseconds since 1970; 0 where there are none yet.
+    /// When it was found, milliseconds since 1970; an earlier release said when the first records behind it were stored, 0 where there were none yet.
     pub sent_before: i64,
 }
 

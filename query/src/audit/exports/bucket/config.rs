@@ -141,6 +141,12 @@ impl S3Config {
             .is_some_and(|endpoint| endpoint.starts_with("http://"))
     }
 
+    /// Whether the endpoint is on this machine.
+    pub fn is_of_this_machine(&self) -> bool {
+        let endpoint = self.endpoint.as_deref().and_then(|endpoint| Url::parse(endpoint).ok());
+        endpoint.is_some_and(|endpoint| is_loopback(&endpoint))
+    }
+
     /// The secret, read from its file where there is one.
     pub fn secret(&self) -> Result<String, ConfigError> {
         match &self.secret_access_key_file {

@@ -57,6 +57,12 @@ impl Bucket {
         let mut options = ClientOptions::new()
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_allow_http(config.is_plain());
+        if config.is_of_this_machine() {
+            // A proxy of the environment would look for it on its own machine. There is no way to say that there is none but one that is asked for nothing.
+            options = options
+                .with_proxy_url("http://127.0.0.1")
+                .with_proxy_excludes("*,0.0.0.0/0,::/0");
+        }
         if let Some(pem) = config.ca()? {
             let Ok(certificates) = Certificate::from_pem_bundle(pem.as_bytes()) else {
                 return invalid("ca_file", "must hold certificates in PEM");

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use horolog_stage::clock::now_ms;
 use tokio::sync::mpsc;
 
-use self::month::{MonthWriter, Signals};
+use self::month::MonthWriter;
 use super::columns;
 use super::error::ExportError;
-use super::export::Export;
+use super::export::{Export, Signals};
 use super::job::{FileEntry, Job, State};
 use super::manifest;
 use super::patience::RETRY_AFTER;
@@ -264,10 +264,7 @@ impl Run<'_> {
         self.save(move |job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);
-            // Whoever ended it meanwhile is right.
-            if job.state == State::Running {
-                job.state = State::Complete;
-            }
+            job.go_on(State::Complete, None); // whoever ended it meanwhile is right
         })
         .await?;
         self.export

@@ -5,8 +5,7 @@
 //! ended, so that an export that was interrupted has the same files as one that was not. Blocks; has a thread of its own.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::Buffer;
@@ -15,49 +14,17 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::batches::Batches;
 use super::rows::{Place, Rows};
 use crate::audit::exports::columns::conform;
 use crate::audit::exports::error::ExportError;
+use crate::audit::exports::export::Signals;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
 use crate::audit::exports::part::{Part, Tally};
 use crate::audit::exports::repeats::LeftOut;
 use crate::audit::exports::shelf::Shelf;
 use crate::store::StoreError;
-
-/// What the rest of the process sees of it.
-#[derive(Debug, Default)]
-pub struct Signals {
-    stop: watch::Sender<bool>,
-    /// Rows written, of finished files and of the one under way.
-    pub rows: AtomicU64,
-}
-
-impl Signals {
-    /// Ends it.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    /// Whether it is to end.
-    pub fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Returns once it is to end.
-    pub async fn stopped(&self) {
-        // There is a sender as long as there are signals.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
-    }
-
-    /// Waits, but no longer than until it is to end.
-    pub async fn pause(&self, time: Duration) {
-        let _ = timeout(time, self.stopped()).await; // either is the end of the pause
-    }
-}
 
 /// Writes a month.
 pub struct MonthWriter<'a> {

@@ -33,6 +33,7 @@ use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
 use super::signature::PublicKey;
 use crate::config::QueryConfig;
 use crate::digest::{self, hex};
+use crate::steering::steers;
 
 /// What the reader knows from elsewhere.
 #[derive(Debug, Default, clap::Args)]
@@ -89,7 +90,7 @@ impl fmt::Display for Report {
             if !lines.is_empty() {
                 writeln!(f, "{title}:")?;
                 // What a manifest says is a stranger's: a terminal would obey some characters, and others begin a line that would be ours.
-                let plain = |line: &String| line.replace(char::is_control, "\u{fffd}");
+                let plain = |line: &String| line.replace(steers, "\u{fffd}");
                 lines.iter().try_for_each(|line| writeln!(f, "  - {}", plain(line)))?;
             }
         }
