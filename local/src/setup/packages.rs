@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::fetch::{Growth, run};
 use super::programs;
@@ -95,6 +96,9 @@ impl MissingPackages {
 
 /// Makes sure of all, installing what is missing when we are root.
 pub fn require(packages: &[Package]) -> Result<(), MissingPackages> {
+    // The distribution's installer refuses to run twice at a time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<Package> = packages.iter().copied().filter(|package| !package.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
