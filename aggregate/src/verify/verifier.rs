@@ -20,6 +20,7 @@ use crate::broker::Broker;
 use crate::cut::Cut;
 use crate::ledger;
 use crate::rebuild::plan::{self, Place};
+use crate::retention::has_expired;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
@@ -261,10 +262,8 @@ impl Kept {
 
     /// Whether its aggregates may be.
     fn has_expired(&self, hour: u32, now: DateTime<Utc>) -> bool {
-        let kept_from = self
-            .hours_months
-            .and_then(|months| now.checked_sub_months(Months::new(months)));
-        kept_from.is_some_and(|kept_from| i64::from(hour) < kept_from.timestamp())
+        self.hours_months
+            .is_some_and(|months| has_expired(hour, Months::new(months), now))
     }
 }
 
