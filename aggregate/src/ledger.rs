@@ -226,11 +226,11 @@ pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, T
         start_offset: i64,
         end_offset: i64,
         watermark_ms: i64,
-        closed_ms: i64,
+        begun_at_ms: i64,
     }
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, \
-         toUnixTimestamp64Milli(watermark) as watermark_ms, toUnixTimestamp64Milli(closed_at) as closed_ms \
+         toUnixTimestamp64Milli(watermark) as watermark_ms, toUnixTimestamp64Milli(closed_at) as begun_at_ms \
          from batch_ledger final where stage = 'aggregate' and {STORED} \
          and arrayExists(hour -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC') \
          and hour + {HOUR_S} <= watermark, mapKeys(hours))",
@@ -244,7 +244,7 @@ pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, T
             start: row.start_offset,
             end: row.end_offset,
             watermark_ms: row.watermark_ms,
-            closed_ms: row.closed_ms,
+            begun_at_ms: row.begun_at_ms,
         };
         (log, row.log_epoch, batch)
     })))
