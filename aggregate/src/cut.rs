@@ -4,7 +4,7 @@
 //! of each record on which side it stands, in Rust and as a condition in SQL. Partitions that the cut does not know are
 //! behind it: nothing of them has been aggregated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use horolog_schemas::migrate::literal;
 use horolog_stage::range::PartitionId;
@@ -31,6 +31,13 @@ impl Cut {
     /// Sets the position in a log.
     pub fn set(&mut self, log: PartitionId, position: Position) {
         self.0.insert(log, position);
+    }
+
+    /// Without these logs.
+    pub fn without(&self, logs: &BTreeSet<PartitionId>) -> Self {
+        let mut cut = self.clone();
+        cut.0.retain(|log, _| !logs.contains(log));
+        cut
     }
 
     /// All logs with their positions.

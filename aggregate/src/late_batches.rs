@@ -18,8 +18,8 @@ pub struct Batch {
     pub end: i64,
     /// The partition's watermark before it, ms since 1970.
     pub watermark_ms: i64,
-    /// When it was closed, ms since 1970.
-    pub closed_ms: i64,
+    /// When it began, which the ledger calls `closed_at`; ms since 1970.
+    pub begun_at_ms: i64,
 }
 
 /// The batches that hours were late for, by life of a log.
@@ -60,7 +60,7 @@ pub fn revised_at(batches: &[Batch], offset: i64, hour: u32) -> u32 {
     let covering = after.checked_sub(1).map(|position| &batches[position]);
     covering
         .filter(|batch| offset < batch.end && is_late(hour, batch.watermark_ms))
-        .map_or(0, |batch| minute_of(batch.closed_ms) as u32)
+        .map_or(0, |batch| minute_of(batch.begun_at_ms) as u32)
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
             start,
             end: start + 10,
             watermark_ms,
-            closed_ms: end_ms + 90_000,
+            begun_at_ms: end_ms + 90_000,
         };
         let batches = [batch(0, end_ms - 1), batch(10, end_ms), batch(30, end_ms + 5)];
         let late = HOUR + 3_600 + 60;

@@ -21,8 +21,8 @@ use crate::tool_error::ToolError;
 /// Entries of the ledger that are batches which are stored.
 pub const STORED: &str = "entry in ('batch', 'recovered')";
 
-/// A stage of another topic that has not reported for so long does not run.
-pub const RESTING_AFTER_MS: i64 = 300_000;
+/// Nobody comes back after so long.
+const GONE_AFTER_MS: i64 = 86_400_000;
 
 /// Topic, partition, life of its log, offset.
 type Place = (String, i32, u32, i64);
@@ -59,15 +59,30 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     cut
 }
 
-/// Logs that nobody reads any more: of another topic, or partitions that the topic does not have any more, of which no stage has reported lately.
-pub fn resting(progress: &[PartitionProgress], topic: &str) -> BTreeSet<PartitionId> {
+/// Logs that nobody reads any more: of another topic, or partitions that the topic does not have any more, of which neither the progress nor the ledger
+/// has got a row for so long. Of the ledger, any stage's counts: one may be away while the other catches up.
+pub async fn gone(
+    store: &Store,
+    progress: &[PartitionProgress],
+    topic: &str,
+) -> Result<BTreeSet<PartitionId>, ToolError> {
     let of_topic = progress.iter().filter(|row| row.kafka_topic == topic);
     let partitions = partition_count(&of_topic.cloned().collect::<Vec<_>>());
-    let is_resting = |row: &&PartitionProgress| {
+    let since_ms = now_ms() - GONE_AFTER_MS;
+    let is_silent = |row: &&PartitionProgress| {
         let is_read = row.kafka_topic == topic && row.kafka_partition < partitions;
-        !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS
+        !is_read && row.written_ms < since_ms
     };
-    progress.iter().filter(is_resting).map(log_of).collect()
+    let mut gone: BTreeSet<PartitionId> = progress.iter().filter(is_silent).map(log_of).collect();
+    if !gone.is_empty() {
+        store.catch_up(&["batch_ledger"]).await?;
+        let query = "select distinct kafka_topic, kafka_partition from batch_ledger where toUnixTimestamp64Milli(inserted_at) >= ?";
+        let written: Vec<(String, i32)> = store.client.query(query).bind(since_ms).fetch_all().await?;
+        for (topic, partition) in written {
+            gone.remove(&PartitionId::new(topic, partition));
+        }
+    }
+    Ok(gone)
 }
 
 /// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.
@@ -193,27 +208,17 @@ pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
     Ok(hours.into_iter().collect())
 }
 
-/// Batches behind the cut that were begun and are not known to be stored: topic, partition, life, offset. Those that were left of
-/// `resting` logs never will be.
-pub async fn begun_since(
-    store: &Store,
-    cut: &Cut,
-    resting: &BTreeSet<PartitionId>,
-) -> Result<BTreeSet<(String, i32, u32, i64)>, ToolError> {
+/// Batches behind the cut that were begun and are not known to be stored. Those that were left of logs that are `gone` never will be.
+pub async fn begun_since(store: &Store, cut: &Cut, gone: &BTreeSet<PartitionId>) -> Result<BTreeSet<Place>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let query = format!(
-        "select kafka_topic, kafka_partition, log_epoch, start_offset, toUnixTimestamp64Milli(inserted_at) from batch_ledger final \
+        "select kafka_topic, kafka_partition, log_epoch, start_offset from batch_ledger final \
          where stage = 'aggregate' and entry = 'begun' and not {}",
         cut.condition("start_offset"),
     );
-    let begun: Vec<(String, i32, u32, i64, i64)> = store.client.query(&query).fetch_all().await?;
-    let is_left = |(topic, partition, _, _, begun_ms): &(String, i32, u32, i64, i64)| {
-        now_ms() - begun_ms > RESTING_AFTER_MS && resting.contains(&PartitionId::new(topic.as_str(), *partition))
-    };
-    let begun = begun.into_iter().filter(|batch| !is_left(batch));
-    Ok(begun
-        .map(|(topic, partition, log_epoch, offset, _)| (topic, partition, log_epoch, offset))
-        .collect())
+    let begun: Vec<Place> = store.client.query(&query).fetch_all().await?;
+    let is_left = |(topic, partition, ..): &Place| gone.contains(&PartitionId::new(topic.as_str(), *partition));
+    Ok(begun.into_iter().filter(|batch| !is_left(batch)).collect())
 }
 
 /// The batches that some of these hours were late for.
@@ -226,11 +231,11 @@ pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, T
         start_offset: i64,
         end_offset: i64,
         watermark_ms: i64,
-        closed_ms: i64,
+        begun_at_ms: i64,
     }
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, \
-         toUnixTimestamp64Milli(watermark) as watermark_ms, toUnixTimestamp64Milli(closed_at) as closed_ms \
+         toUnixTimestamp64Milli(watermark) as watermark_ms, toUnixTimestamp64Milli(closed_at) as begun_at_ms \
          from batch_ledger final where stage = 'aggregate' and {STORED} \
          and arrayExists(hour -> hour >= toDateTime({from}, 'UTC') and hour < toDateTime({to}, 'UTC') \
          and hour + {HOUR_S} <= watermark, mapKeys(hours))",
@@ -244,7 +249,7 @@ pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, T
             start: row.start_offset,
             end: row.end_offset,
             watermark_ms: row.watermark_ms,
-            closed_ms: row.closed_ms,
+            begun_at_ms: row.begun_at_ms,
         };
         (log, row.log_epoch, batch)
     })))

@@ -22,6 +22,7 @@ mod ledger;
 mod overflow;
 pub mod partial;
 pub mod rebuild;
+mod retention;
 mod revisions;
 mod rows;
 pub mod samples;

@@ -17,6 +17,7 @@ use crate::block::{BatchOrigin, metrics_hourly, partition_progress};
 use crate::incidents::incidents;
 use crate::late::LateHours;
 use crate::overflow::limit_keys;
+use crate::retention::has_expired;
 use crate::revisions::hour_revisions;
 use crate::samples::Samples;
 use crate::time_frame::TimeFrame;
@@ -131,9 +132,8 @@ impl Stage for Aggregation {
         let mut blocks = vec![block];
         blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
         blocks.extend(incidents(range, tally.ahead, &overflow).map_err(|error| bug(&error))?);
-        let closed_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
-        let kept_from = self.kept.and_then(|months| closed_at.checked_sub_months(months));
-        let kept_from = kept_from.map_or(i64::MIN, |kept_from| kept_from.timestamp());
+        let begun_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
+        let is_expired = |hour| self.kept.is_some_and(|months| has_expired(hour, months, begun_at));
         Ok(Prepared {
             announced: None,
             blocks,
@@ -142,7 +142,7 @@ impl Stage for Aggregation {
             late: count(&hours, |hour| frame.is_late(hour)),
             ahead: tally.ahead.map_or(0, |ahead| ahead.records),
             lateness: lateness(&tally.late),
-            expired: count(&hours, |hour| i64::from(hour) < kept_from),
+            expired: count(&hours, is_expired),
             hours,
             high_time_ms: tally.high_time_ms,
         })

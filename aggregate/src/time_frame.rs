@@ -20,7 +20,7 @@ pub struct TimeFrame {
     /// Watermark of the partition before the batch, ms since 1970.
     pub watermark_ms: i64,
     /// When the batch began, by our clock, ms since 1970.
-    pub closed_at_ms: i64,
+    pub begun_at_ms: i64,
     /// Largest Kafka timestamp that is believed, ms since 1970.
     pub believed_until_ms: i64,
     /// How far a clock may be ahead, ms.
@@ -31,7 +31,7 @@ impl TimeFrame {
     /// For samples whose lateness is decided elsewhere: nothing is late, and nobody's clock ahead.
     pub const UNJUDGED: Self = Self {
         watermark_ms: 0,
-        closed_at_ms: 0,
+        begun_at_ms: 0,
         believed_until_ms: i64::MAX,
         max_clock_skew_ms: 0,
     };
@@ -40,7 +40,7 @@ impl TimeFrame {
     pub fn new(
         timestamps_ms: impl Iterator<Item = i64>,
         watermark_ms: i64,
-        closed_at_ms: i64,
+        begun_at_ms: i64,
         max_clock_skew_ms: i64,
     ) -> Self {
         // Counted by steps of the skew: two neighbouring steps are at most two skews apart.
@@ -64,8 +64,8 @@ impl TimeFrame {
         let reached = reached(&steps).map_or(i64::MAX, |step| step.saturating_add(1).saturating_mul(step_ms) - 1);
         Self {
             watermark_ms,
-            closed_at_ms,
-            believed_until_ms: reached.min(closed_at_ms.saturating_add(max_clock_skew_ms)),
+            begun_at_ms,
+            believed_until_ms: reached.min(begun_at_ms.saturating_add(max_clock_skew_ms)),
             max_clock_skew_ms,
         }
     }
@@ -90,7 +90,7 @@ impl TimeFrame {
     /// Minute of the batch for a late hour, 1970 for one that is on time; seconds since 1970.
     pub fn revised_at(&self, hour: u32) -> i64 {
         if self.is_late(hour) {
-            minute_of(self.closed_at_ms)
+            minute_of(self.begun_at_ms)
         } else {
             0
         }
@@ -103,8 +103,8 @@ pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
 }
 
 /// The minute of a moment in ms since 1970, in which late records of a batch that began then revise their hours; seconds since 1970.
-pub fn minute_of(closed_at_ms: i64) -> i64 {
-    closed_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
+pub fn minute_of(begun_at_ms: i64) -> i64 {
+    begun_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
 }
 
 /// The last step that is reached from the median without a gap.

@@ -19,7 +19,7 @@ const MINUTE_US: i64 = 60_000_000;
 /// In the midst of the times of the records: some hours are late, some clocks ahead.
 const FRAME: TimeFrame = TimeFrame {
     watermark_ms: 1_680_004_000_000,
-    closed_at_ms: 1_680_006_000_000,
+    begun_at_ms: 1_680_006_000_000,
     believed_until_ms: 1_680_006_000_000,
     max_clock_skew_ms: 2_000_000,
 };

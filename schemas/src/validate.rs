@@ -31,7 +31,7 @@ const KEYS_COMPARED_MAX: usize = 16;
 
 /// By row: the first rule that it breaks.
 #[derive(Default)]
-pub(crate) struct Faults(BTreeMap<usize, Fault>);
+struct Faults(BTreeMap<usize, Fault>);
 
 impl Faults {
     fn add(&mut self, row: usize, reason: Reason, detail: impl FnOnce() -> String) {
@@ -80,35 +80,33 @@ pub(crate) fn validate(
 impl MetricSample {
     /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
     pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
-        first_broken([
+        let rules = [
             time(self.time, timestamp_ms),
-            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
-            not_empty(&self.metric_name).is_err().then_some(Reason::EmptyMetricName),
+            broken(not_empty(&self.tenant_id), Reason::EmptyTenantId),
+            broken(not_empty(&self.metric_name), Reason::EmptyMetricName),
             (!self.value.is_finite()).then_some(Reason::ValueNotFinite),
-        ])
+        ];
+        rules.into_iter().flatten().next()
     }
 }
 
 impl AuditEvent {
     /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
     pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
-        first_broken([
+        let rules = [
             time(self.occurred_at, timestamp_ms),
-            not_empty(&self.tenant_id).is_err().then_some(Reason::EmptyTenantId),
-            not_empty(&self.action).is_err().then_some(Reason::EmptyAction),
-            uuid(&self.event_id).is_err().then_some(Reason::EventIdNotUuid),
-            empty_or_json(&self.old_value)
-                .is_err()
-                .then_some(Reason::OldValueNotJson),
-            empty_or_json(&self.new_value)
-                .is_err()
-                .then_some(Reason::NewValueNotJson),
-        ])
+            broken(not_empty(&self.tenant_id), Reason::EmptyTenantId),
+            broken(not_empty(&self.action), Reason::EmptyAction),
+            broken(uuid(&self.event_id), Reason::EventIdNotUuid),
+            broken(empty_or_json(&self.old_value), Reason::OldValueNotJson),
+            broken(empty_or_json(&self.new_value), Reason::NewValueNotJson),
+        ];
+        rules.into_iter().flatten().next()
     }
 }
 
-fn first_broken<const RULES: usize>(broken: [Option<Reason>; RULES]) -> Option<Reason> {
-    broken.into_iter().flatten().next()
+fn broken(judged: Result<(), String>, reason: Reason) -> Option<Reason> {
+    judged.err().map(|_| reason)
 }
 
 /// The column of that name and type.

@@ -51,17 +51,18 @@ pub const PROGRESS_SQL: &str = progress_sql!("where p.kafka_topic = {topic:Strin
 /// The newest progress of each partition of every topic.
 pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
 
-/// What batches of each partition of `{topic:String}` froze by `{as_of:Int64}` (microseconds since 1970) and after it, in the newest life of its log that
-/// had begun by then. One that is begun and not stored yet counts as the others.
+/// What batches of each partition of `{topic:String}` froze by `{as_of:Int64}` (microseconds since 1970), in the newest life of its log that had begun by
+/// then, and after it, in that life or a later one: what a later life brings on time shows at every moment, too. One that is begun and not stored yet counts
+/// as the others; so does the beginning of a life, with the watermark that it goes on with, 0 in a topic made again. Partitions that were not known by
+/// then are left out.
 pub const FROZEN_SQL: &str = "\
     with fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as as_of \
-    select l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, \
-    maxIf(toUnixTimestamp64Milli(l.watermark), l.known_at <= as_of) as by_then_ms, \
+    select l.kafka_partition as kafka_partition, \
+    (maxIf((l.log_epoch, toUnixTimestamp64Milli(l.watermark)), l.known_at <= as_of) as newest).1 as log_epoch, newest.2 as by_then_ms, \
     minOrNullIf(toUnixTimestamp64Milli(l.watermark), l.known_at > as_of) as after_ms \
     from (select kafka_partition, log_epoch, watermark, if(entry = 'epoch', inserted_at, closed_at) as known_at \
     from batch_ledger final where stage = 'aggregate' and kafka_topic = {topic:String} and entry != 'gap') as l \
-    group by l.kafka_partition, l.log_epoch having countIf(l.known_at <= as_of) > 0 \
-    order by l.kafka_partition, l.log_epoch desc limit 1 by l.kafka_partition";
+    group by l.kafka_partition having countIf(l.known_at <= as_of) > 0";
 
 /// A row of [`FROZEN_SQL`].
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -70,7 +71,7 @@ pub struct Frozen {
     log_epoch: u32,
     /// The largest watermark by then, ms since 1970.
     by_then_ms: i64,
-    /// The smallest one after it; none while no batch has begun.
+    /// The smallest one after it, in whichever life; none while no batch has begun.
     after_ms: Option<i64>,
 }
 
@@ -91,7 +92,7 @@ impl Frozen {
 }
 
 /// The progress as it was at `as_of_ms`, from that of now and from the ledger, read in this order. Later questions may prove more of a moment than
-/// sooner ones. A partition that the ledger did not know by then has none.
+/// sooner ones; and nothing once a log has begun anew after it. A partition that the ledger did not know by then has none.
 pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i64) -> Vec<PartitionProgress> {
     let then = |row: PartitionProgress| {
         let frozen = ledger
@@ -168,7 +169,10 @@ mod tests {
             by_then_ms,
             after_ms,
         };
-        let now = row(0, 1, 9_000, 1);
+        let now = PartitionProgress {
+            log_epoch: 2,
+            ..row(0, 1, 9_000, 1)
+        };
         let of = |ledger: &[Frozen], as_of_ms| {
             let then = progress_then(vec![now.clone()], ledger, as_of_ms);
             watermarks_ms(&then)
@@ -193,7 +197,17 @@ mod tests {
         assert_eq!(
             of(&[frozen(this_life + 1, 4_000, None)], 5_000),
             [Some(4_000)],
-            "of another life"
+            "what is stated is of another life"
+        );
+        assert_eq!(
+            of(&[frozen(this_life - 1, 4_000, Some(0))], 5_000),
+            [None],
+            "this life may bring anything"
+        );
+        assert_eq!(
+            of(&[frozen(this_life - 1, 4_000, Some(4_000))], 5_000),
+            [Some(4_000)],
+            "this life was taken over"
         );
     }
 

@@ -102,7 +102,7 @@ impl Recomputed {
 fn frame(group: Group) -> TimeFrame {
     TimeFrame {
         watermark_ms: if group.revised_at == 0 { 0 } else { i64::MAX },
-        closed_at_ms: i64::from(group.revised_at) * 1_000,
+        begun_at_ms: i64::from(group.revised_at) * 1_000,
         believed_until_ms: i64::MAX,
         max_clock_skew_ms: 0,
     }

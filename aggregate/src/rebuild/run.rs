@@ -235,9 +235,10 @@ impl Work {
         }
         let mut told: Option<Instant> = None;
         loop {
-            let resting = ledger::resting(&ledger::progress(&self.store).await?, &self.switch.topic);
+            let progress = ledger::progress(&self.store).await?;
+            let waited = cut.without(&ledger::gone(&self.store, &progress, &self.switch.topic).await?);
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = cut.behind(&stored).filter(|(log, _)| !resting.contains(*log));
+            let mut behind = waited.behind(&stored);
             let Some((log, end)) = behind.next() else {
                 return Ok(());
             };

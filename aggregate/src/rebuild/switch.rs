@@ -16,13 +16,15 @@ use horolog_stage::store::Store;
 
 use crate::broker::Broker;
 use crate::cut::{Cut, Position};
-use crate::ledger::{self, RESTING_AFTER_MS, log_of, position_of};
+use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two messages that say what is waited for.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
+/// A stage of another topic that has not reported for so long does not run. One that comes back reads the table of rebuilds first.
+const RESTING_AFTER_MS: i64 = 300_000;
 
 /// What a rebuild asks where it ends.
 pub struct Switch {

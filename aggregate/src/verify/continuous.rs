@@ -82,7 +82,11 @@ impl Metrics {
     fn register(registry: &mut Registry) -> Self {
         let r = registry.sub_registry_with_prefix("horolog_verify");
         Self {
-            hours: registered(r, "hours", "Hours that were compared and are equal"),
+            hours: registered(
+                r,
+                "hours",
+                "Hours that were compared and are equal; one without any record is",
+            ),
             differences: registered(
                 r,
                 "differences",
@@ -93,7 +97,7 @@ impl Metrics {
             last_hour: registered(
                 r,
                 "last_hour_timestamp_seconds",
-                "End of the newest hour that was compared and is equal",
+                "End of the newest hour that was compared and is equal, be it one without any record",
             ),
             last_seconds: registered(r, "last_duration_seconds", "Duration of the last verification"),
         }

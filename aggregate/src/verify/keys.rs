@@ -18,10 +18,10 @@ use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
 /// Differing keys of an hour that are told at the most.
-const TOLD_AN_HOUR_MAX: usize = 10;
+pub(super) const TOLD_AN_HOUR_MAX: usize = 10;
 /// Differing keys of a run of hours beyond which one is told of each hour.
 const TOLD_MAX: usize = 100;
-/// Of those, the keys whose offsets are looked up.
+/// Differing keys of a run of hours whose offsets are looked up, the first ones.
 const LOOKED_UP_MAX: usize = 20;
 /// Beyond this much memory the engine groups on disk, bytes.
 const GROUP_BYTES_MAX: u64 = 256 << 20;

@@ -157,6 +157,12 @@ impl Outcome {
         for finding in &self.findings {
             println!("differs: {finding}");
         }
+        if !self.findings.is_empty() {
+            println!(
+                "of an hour, {} keys that differ are told at the most",
+                keys::TOLD_AN_HOUR_MAX
+            );
+        }
         for (hour, why) in self.not_compared.iter().take(TOLD_MAX) {
             println!("not compared: {}: {why}", show_hour(*hour));
         }

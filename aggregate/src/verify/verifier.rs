@@ -20,6 +20,7 @@ use crate::broker::Broker;
 use crate::cut::Cut;
 use crate::ledger;
 use crate::rebuild::plan::{self, Place};
+use crate::retention::has_expired;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
@@ -87,14 +88,14 @@ impl Verifier {
         for _ in 0..ROUNDS_MAX {
             let progress = ledger::progress(&self.store).await?;
             let cut = ledger::aggregated(&progress);
-            let resting = ledger::resting(&progress, &self.topic);
-            let behind = self.hours_ingest_lacks(scope, &cut, &resting).await?;
+            let gone = ledger::gone(&self.store, &progress, &self.topic).await?;
+            let behind = self.hours_ingest_lacks(scope, &cut.without(&gone)).await?;
             let totals = totals::read(&self.store, scope, &cut).await?;
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
             let round = self.round(scope, &cut, &totals, &skip, &behind, &kept).await?;
-            let moved = self.moved(scope, &cut, &resting).await?;
+            let moved = self.moved(scope, &cut, &gone).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
                 let reason = "a batch was begun and is not stored: is the aggregate stage running?";
@@ -166,48 +167,43 @@ impl Verifier {
         &self,
         scope: &Scope,
         cut: &Cut,
-        resting: &BTreeSet<PartitionId>,
+        gone: &BTreeSet<PartitionId>,
     ) -> Result<Option<BTreeSet<u32>>, ToolError> {
         let deadline = Instant::now() + BEGUN_DEADLINE;
-        let mut begun = ledger::begun_since(&self.store, cut, resting).await?;
+        let mut begun = ledger::begun_since(&self.store, cut, gone).await?;
         while !begun.is_empty() {
             if Instant::now() > deadline {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let now = ledger::begun_since(&self.store, cut, resting).await?;
+            let now = ledger::begun_since(&self.store, cut, gone).await?;
             begun.retain(|batch| now.contains(batch));
         }
         Ok(Some(ledger::hours_since(&self.store, scope, cut).await?))
     }
 
-    /// Hours of batches that are in the hours and not yet among the raw rows.
-    async fn hours_ingest_lacks(
-        &self,
-        scope: &Scope,
-        cut: &Cut,
-        resting: &BTreeSet<PartitionId>,
-    ) -> Result<BTreeSet<u32>, ToolError> {
+    /// Hours of batches before `waited` that are in the hours and not yet among the raw rows.
+    async fn hours_ingest_lacks(&self, scope: &Scope, waited: &Cut) -> Result<BTreeSet<u32>, ToolError> {
         let deadline = Instant::now() + self.patience;
         loop {
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            if cut.behind(&stored).all(|(log, _)| resting.contains(log)) {
+            if waited.behind(&stored).next().is_none() {
                 return Ok(BTreeSet::new());
             }
             if Instant::now() > deadline {
                 let mut reached = Cut::default();
-                for (log, end) in cut.iter() {
+                for (log, end) in waited.iter() {
                     if let Some(at) = stored.get(log) {
                         reached.set(log.clone(), end.min(*at));
                     }
                 }
-                let batches = ledger::batches(&self.store, scope, cut).await?;
+                let batches = ledger::batches(&self.store, scope, waited).await?;
                 let lacks = |batch: &ledger::HourBatch| {
                     let end = crate::cut::Position {
                         offset: batch.end - 1,
                         ..batch.start
                     };
-                    !resting.contains(&batch.log) && !reached.is_before(&batch.log, end)
+                    !reached.is_before(&batch.log, end)
                 };
                 return Ok(batches
                     .iter()
@@ -261,10 +257,8 @@ impl Kept {
 
     /// Whether its aggregates may be.
     fn has_expired(&self, hour: u32, now: DateTime<Utc>) -> bool {
-        let kept_from = self
-            .hours_months
-            .and_then(|months| now.checked_sub_months(Months::new(months)));
-        kept_from.is_some_and(|kept_from| i64::from(hour) < kept_from.timestamp())
+        self.hours_months
+            .is_some_and(|months| has_expired(hour, Months::new(months), now))
     }
 }
 

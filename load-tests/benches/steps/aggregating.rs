@@ -22,7 +22,7 @@ const VALUES: usize = 65_536;
 /// Nothing is late.
 const FRAME: TimeFrame = TimeFrame {
     watermark_ms: 0,
-    closed_at_ms: super::START_US / 1_000,
+    begun_at_ms: super::START_US / 1_000,
     believed_until_ms: i64::MAX,
     max_clock_skew_ms: i64::MAX,
 };

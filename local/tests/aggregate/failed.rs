@@ -53,13 +53,13 @@ fn put_ahead(answer: &mut [u8]) {
     }
 }
 
-/// The name of one tenant is too long for the parameter of a statement.
+/// The name of one tenant is a byte too long for a statement.
 #[test]
 fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_lack_them() {
     let flow = upkeep::flow("failing", 1);
     let _ingest = flow.ingest(&[]);
     let this_hour = now_ms() / HOUR_MS * HOUR_MS;
-    let name = "n".repeat(100_000);
+    let name = "n".repeat(64_001);
     let mut samples = Vec::new();
     for time in (this_hour - 2 * HOUR_MS..now_ms()).step_by(STEP_MS as usize) {
         let sample = counter(&flow, "requests", 0, time, (time - this_hour + 2 * HOUR_MS) as f64);
@@ -91,14 +91,14 @@ fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_
     assert_eq!(computed(&flow).0, 2);
     let lacking = || -> u64 {
         flow.bed.one(&format!(
-            "select count() from (select hour from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
+            "select count() from (select hour from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 64001 \
              group by hour having argMax((revision, hourly_samples), decided_at) = (0, 0))",
             flow.topic
         ))
     };
     assert_eq!(lacking(), 2);
     let marked: i64 = flow.bed.one(&format!(
-        "select toUnixTimestamp64Milli(min(decided_at)) from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 100000 \
+        "select toUnixTimestamp64Milli(min(decided_at)) from counter_revisions where kafka_topic = '{}' and length(tenant_id) = 64001 \
          and hour = toDateTime({})",
         flow.topic,
         (this_hour - HOUR_MS) / 1_000

@@ -176,12 +176,15 @@ fn a_moment_was_as_complete_as_what_came_after_it_proves() {
              toDateTime64('2026-01-01 {watermark}', 3, 'UTC'), 0, now64(3)"
         ));
     };
-    let enter = |partition: u32, start: u32, entry: &str, watermark: &str, closed_at: &str| {
+    let enter_life = |partition: u32, life: u32, start: u32, entry: &str, watermark: &str, closed_at: &str| {
         bed.execute(&format!(
             "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, watermark, \
-             closed_at, inserted_at) values ('aggregate', 'known-then', {partition}, 1, {start}, {start} + 10, '{entry}', '{watermark}', \
+             closed_at, inserted_at) values ('aggregate', 'known-then', {partition}, {life}, {start}, {start} + 10, '{entry}', '{watermark}', \
              '{closed_at}', now64(3))"
         ));
+    };
+    let enter = |partition: u32, start: u32, entry: &str, watermark: &str, closed_at: &str| {
+        enter_life(partition, 1, start, entry, watermark, closed_at);
     };
     report(0, 2, "10:00:00");
     report(1, 2, "08:00:00");
@@ -213,6 +216,13 @@ fn a_moment_was_as_complete_as_what_came_after_it_proves() {
     enter(2, 0, "epoch", "1970-01-01 00:00:00", "1970-01-01 00:00:00");
     assert_eq!(claim("2100-01-01T00:00:00Z"), "2026-01-01T07:00:00Z", "it is empty");
     assert_eq!(claim("2026-01-01T06:00:00Z"), Value::Null);
+
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    assert_eq!(claim(&now), "2026-01-01T07:00:00Z");
+    enter_life(0, 2, 20, "epoch", "2026-01-01 06:30:00", "1970-01-01 00:00:00");
+    assert_eq!(claim(&now), "2026-01-01T06:30:00Z", "another life took its log over");
+    enter_life(2, 2, 0, "epoch", "1970-01-01 00:00:00", "1970-01-01 00:00:00");
+    assert_eq!(claim(&now), Value::Null, "a new life may bring anything on time");
 }
 
 #[test]

@@ -224,28 +224,83 @@ fn a_topic_made_again_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives
 fn what_is_left_of_a_topic_that_nobody_reads_any_more_is_not_waited_for() {
     let mut world = world();
     let from = world.take_hours(1);
-    let lease = "inserted_at > now64(3) - interval 60 second and inserted_at < now64(3) + interval 60 second";
-    for (table, row) in [
-        (
-            "partition_progress",
-            "select 'retired', 0, 1, 1, 100, now64(3), 0, now64(3) - interval 1 hour",
-        ),
-        (
-            "batch_ledger",
-            "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \
-             select 'aggregate', 'retired', 0, 1, 100, 200, 'begun', now64(3) - interval 1 hour",
-        ),
-    ] {
-        for statement in [
-            format!("alter table {table} drop constraint lease"),
-            format!("insert into {table} {row}"),
-            format!("alter table {table} add constraint lease check {lease}"),
-        ] {
-            world.flow.bed.execute(&statement);
-        }
-    }
+    write_progress(&world, "retired", "2 day");
+    write_ledger(
+        &world,
+        "'aggregate', 'retired', 0, 1, 100, 200, 'begun', map()",
+        "2 day",
+    );
     world.assert_verified(from, from + 3_600);
     world.rebuild(from, from + 3_600, &[]);
+}
+
+#[test]
+fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let not_compared = |why: &str| {
+        let ended = world.run(&command("verify", from, from + 3_600, &["--wait-s", "1"]));
+        let said = format!("not compared: {}: {why}", show(from));
+        assert!(ended.code == 2 && ended.text.contains(&said), "{}", ended.text);
+    };
+    let forget = || {
+        for table in ["metrics_hourly", "batch_ledger", "partition_progress"] {
+            let statement = format!("delete from {table} where kafka_topic = 'resting'");
+            world.flow.bed.execute(&statement);
+        }
+    };
+
+    // Its aggregate stage has not been there for long; its ingest is, and has half of what was aggregated.
+    world.flow.bed.execute(&format!(
+        "insert into metrics_hourly select 'resting', 'cpu', toDateTime({from}, 'UTC'), '', '', '', '', 'gauge', '', 0, 0, 'resting', \
+         100, 0, 150., 1.5, 1.5, (now64(6), 0, 99, 1.5), map(toInt32(37), toUInt64(100)), map(), 0, now64(3)"
+    ));
+    let hours = |records: u32| format!("map(toDateTime({from}, 'UTC'), toUInt64({records}))");
+    let [aggregated, stored] = [("aggregate", 100), ("ingest", 50)]
+        .map(|(stage, end)| format!("'{stage}', 'resting', 0, 1, 0, {end}, 'batch', {}", hours(end)));
+    write_ledger(&world, &aggregated, "2 day");
+    write_ledger(&world, &stored, "0 day");
+    write_progress(&world, "resting", "2 day");
+    not_compared("ingest has not stored all of its raw rows");
+    forget();
+
+    // It died between the aggregates of a batch and the ledger.
+    write_progress(&world, "resting", "10 minute");
+    write_ledger(
+        &world,
+        "'aggregate', 'resting', 0, 1, 100, 200, 'begun', map()",
+        "10 minute",
+    );
+    not_compared("a batch was begun and is not stored");
+    forget();
+    world.assert_verified(from, from + 3_600);
+}
+
+/// Says that a topic of one partition was aggregated up to offset 100, so long ago.
+fn write_progress(world: &World, topic: &str, age: &str) {
+    let row = format!("select '{topic}', 0, 1, 1, 100, now64(3), 0, now64(3) - interval {age}");
+    insert_old(world, "partition_progress", &row);
+}
+
+/// A row of the ledger, written so long ago.
+fn write_ledger(world: &World, row: &str, age: &str) {
+    let row = format!(
+        "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, hours, inserted_at) \
+         select {row}, now64(3) - interval {age}"
+    );
+    insert_old(world, "batch_ledger", &row);
+}
+
+/// Inserts what the table would take from no writer by now.
+fn insert_old(world: &World, table: &str, row: &str) {
+    let lease = "inserted_at > now64(3) - interval 60 second and inserted_at < now64(3) + interval 60 second";
+    for statement in [
+        format!("alter table {table} drop constraint lease"),
+        format!("insert into {table} {row}"),
+        format!("alter table {table} add constraint lease check {lease}"),
+    ] {
+        world.flow.bed.execute(&statement);
+    }
 }
 
 fn said(command: &Proc) -> String {

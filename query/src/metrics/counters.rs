@@ -171,8 +171,9 @@ fn select(selection: &Selection) -> TenantSelect {
         .limit(selection.limit() + 1)
 }
 
-/// Through when counters are computed. As of a moment it is what the watermarks of then, the caller's own hours that were computed by then
-/// and those that are now allow: never later than it was, maybe earlier.
+/// Through when counters are computed: no later than the topic is complete, and than the first of the caller's hours that failed. As of a moment, no later
+/// than what came after it proves of the topic, than the first of the caller's hours that was not decided on by then, and than what is computed now: never later
+/// than it was, maybe earlier, though later than was told then where the topic is concerned.
 async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> Result<Completeness, Problem> {
     let topic = &api.config.source.metrics_topic;
     let mut completeness = Completeness::of(&api.store.progress(request, topic, selection.as_of()).await?);
