@@ -40,9 +40,9 @@ fn several_formats_packed_and_plain_go_in_one_import() {
         "{imported:?}"
     );
     assert!(
-        imported
-            .out
-            .contains("cart.csv.gz: sent 3 metric samples (to be rejected: value_not_finite 1), skipped 1 (empty cell 1)"),
+        imported.out.contains(
+            "cart.csv.gz: sent 3 metric samples (to be rejected: value_not_finite 1), skipped 1 (empty cell 1)"
+        ),
         "{imported:?}"
     );
     assert!(
