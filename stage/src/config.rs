@@ -56,7 +56,7 @@ pub struct KafkaConfig {
     pub properties: BTreeMap<String, String>,
 }
 
-/// Properties as texts. What belongs to logging in is not guessed from a number (`007`), and no value is repeated in an error.
+/// Properties as texts. What belongs to logging in is not guessed from what reads like a number, and no value is repeated in an error.
 fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -286,8 +286,8 @@ mod tests {
         assert_eq!(config.clickhouse.password.expose(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
         for refused in [
-            "\"sasl.password\"=0123",
-            "sasl.password=0123",
+            "\"sasl.password\"=1234",
+            "sasl.password=1234",
             "\"ssl.key.password\"=true",
         ] {
             let setting = format!("kafka.properties.{refused}");
