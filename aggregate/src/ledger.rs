@@ -60,7 +60,7 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
 }
 
 /// Logs that nobody reads any more: of another topic, or partitions that the topic does not have any more, of which neither the progress nor the ledger
-/// has got a row for so long. Of the ledger, any stage's counts: one may be away while the other catches up.
+/// has got a row for so long. Of the ledger, any stage's counts: one may be away while the other catches up, or have died before it had any progress.
 pub async fn gone(
     store: &Store,
     progress: &[PartitionProgress],
@@ -68,21 +68,21 @@ pub async fn gone(
 ) -> Result<BTreeSet<PartitionId>, ToolError> {
     let of_topic = progress.iter().filter(|row| row.kafka_topic == topic);
     let partitions = partition_count(&of_topic.cloned().collect::<Vec<_>>());
-    let since_ms = now_ms() - GONE_AFTER_MS;
-    let is_silent = |row: &&PartitionProgress| {
-        let is_read = row.kafka_topic == topic && row.kafka_partition < partitions;
-        !is_read && row.written_ms < since_ms
-    };
-    let mut gone: BTreeSet<PartitionId> = progress.iter().filter(is_silent).map(log_of).collect();
-    if !gone.is_empty() {
-        store.catch_up(&["batch_ledger"]).await?;
-        let query = "select distinct kafka_topic, kafka_partition from batch_ledger where toUnixTimestamp64Milli(inserted_at) >= ?";
-        let written: Vec<(String, i32)> = store.client.query(query).bind(since_ms).fetch_all().await?;
-        for (topic, partition) in written {
-            gone.remove(&PartitionId::new(topic, partition));
-        }
+    let is_read = |log: &PartitionId| *log.topic == *topic && (partitions == 0 || log.partition < partitions);
+    let mut newest_ms: BTreeMap<PartitionId, i64> = progress.iter().map(|row| (log_of(row), row.written_ms)).collect();
+    store.catch_up(&["batch_ledger"]).await?;
+    let query =
+        "select kafka_topic, kafka_partition, toUnixTimestamp64Milli(max(inserted_at)) from batch_ledger group by all";
+    let written: Vec<(String, i32, i64)> = store.client.query(query).fetch_all().await?;
+    for (topic, partition, written_ms) in written {
+        let newest_ms = newest_ms.entry(PartitionId::new(topic, partition)).or_default();
+        *newest_ms = (*newest_ms).max(written_ms);
     }
-    Ok(gone)
+    let since_ms = now_ms() - GONE_AFTER_MS;
+    let gone = newest_ms
+        .into_iter()
+        .filter(|(log, newest_ms)| !is_read(log) && *newest_ms < since_ms);
+    Ok(gone.map(|(log, _)| log).collect())
 }
 
 /// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.

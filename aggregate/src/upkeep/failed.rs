@@ -1,7 +1,8 @@
 //! Hours of tenants whose counters could not be computed: a label set too many for the memory, a statement that takes too long.
 //!
 //! In: what a look at hours left. Out: rows of `counter_revisions` that say so (revision 0 of 0 samples), so that whoever has the duty next finds them and
-//! no reader takes such an hour for complete; and one tenant a round to try again, in turns. Other tenants wait for none of it.
+//! no reader takes such an hour for complete; and one tenant a round to try again, in turns. Other tenants wait for none of it. What fails by the name of
+//! its tenant, which no statement takes, is said and never tried again, so it is not kept.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::awaited::SamplesByHour;
 use super::plan::HourCounts;
-use super::statements::{Statements, UpkeepError};
+use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
@@ -69,11 +70,11 @@ impl Failed {
         if self.hours.is_some() {
             return Ok(());
         }
-        let query = "select tenant_id, toUInt32(r.hour) as hour from counter_revisions as r where r.kafka_topic = {topic:String} \
+        let query = "select tenant_id, toUInt32(r.hour) as hour from counter_revisions as r \
+                     where r.kafka_topic = {topic:String} and length(tenant_id) <= {bytes:UInt64} \
                      group by tenant_id, r.hour having argMax(r.hourly_samples, r.decided_at) = 0";
-        let found: Vec<Undecided> = statements
-            .rows("read the hours that failed", statements.query(query))
-            .await?;
+        let query = statements.query(query).param("bytes", NAMES_BYTES_MAX);
+        let found: Vec<Undecided> = statements.rows("read the hours that failed", query).await?;
         let hours = found.into_iter().map(|hour| ((hour.tenant_id, hour.hour), 0));
         self.hours = Some(hours.collect());
         Ok(())
@@ -111,7 +112,8 @@ impl Failed {
                 .insert("leave hours that failed", "counter_revisions", &marks)
                 .await?;
         }
-        known.extend(failed.iter().map(|hour| (hour.key(), hour.hourly_samples)));
+        let tried_again = failed.iter().filter(|hour| hour.tenant_id.len() <= NAMES_BYTES_MAX);
+        known.extend(tried_again.map(|hour| (hour.key(), hour.hourly_samples)));
         Ok(())
     }
 

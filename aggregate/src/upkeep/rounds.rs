@@ -116,12 +116,8 @@ impl CounterRounds {
     /// Tries the hours of one tenant again that could not be computed before. Their raw rows were there, so those that are missing now are gone.
     async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
         let hours = self.failed.next();
-        let parts = TenantHours::parts(hours.keys().map(|(tenant, hour)| (tenant.as_str(), *hour)));
-        if parts.is_empty() {
-            return Ok(()); // no statement takes its name
-        }
         let mut left = Left::default();
-        for due in parts {
+        for due in TenantHours::parts(hours.keys().map(|(tenant, hour)| (tenant.as_str(), *hour))) {
             self.counters
                 .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
                 .await?;

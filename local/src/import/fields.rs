@@ -92,9 +92,13 @@ impl Fields {
     }
 }
 
-/// Whether a cell says that there is no value. `NaN` is none of these words: it is a number that was measured as such.
+/// Whether a cell says that there is no value, or is what a spreadsheet has in place of one. `NaN` is none of these words: it is a number that was
+/// measured as such.
 pub fn is_absent(text: &str) -> bool {
-    const WORDS: [&str; 9] = ["-", "n/a", "na", "#n/a", "<na>", "nil", "none", "null", "\\n"];
+    const WORDS: [&str; 15] = [
+        "-", "n/a", "na", "<na>", "nil", "none", "null", "\\n", "#n/a", "#div/0!", "#name?", "#null!", "#num!",
+        "#ref!", "#value!",
+    ];
     text.is_empty() || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 

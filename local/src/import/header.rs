@@ -109,7 +109,7 @@ pub fn claim(roles: &mut Vec<(usize, Role)>, cell: usize, role: Role) -> bool {
     is_free
 }
 
-/// What stands in a column in the first lines; one number makes it a column of numbers.
+/// What stands in a column in the first lines; one number makes it what may be a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Content {
     /// No value yet.
@@ -120,6 +120,8 @@ pub enum Content {
     Whole,
     /// Numbers.
     Numbers,
+    /// Numbers and text: numbers with a malformed cell, or names of which one reads like a number (`12e7`).
+    Mixed,
 }
 
 impl Content {
@@ -133,6 +135,14 @@ impl Content {
             Ok(number) if !number.is_finite() => Self::Empty,
             Ok(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Self::Whole,
             Ok(_) => Self::Numbers,
+        }
+    }
+
+    /// Of a column with this and another cell.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Text, number) | (number, Self::Text) if number.is_number() => Self::Mixed,
+            (one, other) => one.max(other),
         }
     }
 
@@ -266,7 +276,7 @@ impl Header {
                 continue;
             }
             for (content, text) in contents.iter_mut().zip(fields.iter()) {
-                *content = Content::of(text).max(*content);
+                *content = content.and(Content::of(text));
             }
         }
         contents
@@ -338,13 +348,29 @@ mod tests {
     }
 
     #[test]
-    fn one_number_makes_a_column_of_numbers_and_nan_does_not() {
+    fn one_number_makes_what_may_be_a_series_and_nan_does_not() {
         let lines = [",a,,a,nan,7", "1,,N/A,2,db-1,-0.5", ",,null,b,,8"];
         let (whole, numbers) = (Content::Whole, Content::Numbers);
         assert_eq!(
             Header::new("a,b,c,d,e,f").contents(lines.into_iter()),
-            [whole, Content::Text, Content::Empty, whole, Content::Text, numbers]
+            [
+                whole,
+                Content::Text,
+                Content::Empty,
+                Content::Mixed,
+                Content::Text,
+                numbers
+            ]
         );
+    }
+
+    #[test]
+    fn names_of_which_one_reads_like_a_number_are_names() {
+        let contents = |cell: &str| Header::new("tenant").contents(["acme", cell, "globex"].into_iter())[0];
+        for cell in ["-1", "12345e67", "7"] {
+            assert_eq!(Role::of_line("tenant", contents(cell)), Some(Role::Tenant));
+            assert_eq!(Role::of_line("user_id", contents(cell)), Some(Role::User));
+        }
     }
 
     #[test]

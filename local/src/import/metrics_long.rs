@@ -120,7 +120,13 @@ impl MetricsLong {
     /// Reads one line.
     pub fn line(&mut self, line: &str, output: &mut dyn Output) {
         match self.parse(line) {
-            Ok(()) => output.metric(&self.sample),
+            Ok(()) => {
+                let late = self.late_number();
+                output.metric(&self.sample);
+                if let Some(column) = late {
+                    output.skip(Skip::LateNumber { column });
+                }
+            }
             Err(skip) => output.skip(skip),
         }
     }
@@ -153,17 +159,17 @@ impl MetricsLong {
                 self.sample.labels.insert(name.clone(), text.to_owned());
             }
         }
-        self.decide()
+        Ok(())
     }
 
-    /// A column that begins without a value is a label if its first one is text, and else the series of a wide file.
-    fn decide(&mut self) -> Result<(), Skip> {
+    /// A column that begins without a value is a label if its first one is text, and else the series of a wide file, whose numbers are no labels of others.
+    fn late_number(&mut self) -> Option<String> {
         let content = |cell: usize| Content::of(self.fields.get(cell));
         self.undecided.retain(|(cell, _)| content(*cell) != Content::Text);
-        match self.undecided.iter().find(|(cell, _)| content(*cell).is_number()) {
-            Some((_, column)) => Err(Skip::LateNumber { column: column.clone() }),
-            None => Ok(()),
-        }
+        let mut late = self.undecided.iter().filter(|(cell, _)| content(*cell).is_number());
+        late.clone()
+            .for_each(|(_, column)| drop(self.sample.labels.remove(column)));
+        late.next().map(|(_, column)| column.clone())
     }
 }
 
@@ -306,7 +312,8 @@ time,metric_name,type,service,unit,host,value
         let text = format!("time,value,p99,zone\n{first}2,1,0.5,\n3,1,N/A,eu\n");
         let output = read(&text, &[]);
         assert_eq!(output.skips, [Skip::LateNumber { column: "p99".into() }]);
-        assert_eq!(output.metrics.len(), 101);
+        assert_eq!(output.metrics.len(), 102, "the sample itself is sound");
+        assert!(output.metrics.iter().all(|sample| !sample.labels.contains_key("p99")));
         let output = read(&text, &["--format", "metrics-long"]);
         assert_eq!(output.metrics[100].labels["p99"], "0.5");
         let text = format!("time,value,p99,zone\n{first}2,1,p,\n3,1,7,\n");

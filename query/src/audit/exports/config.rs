@@ -28,7 +28,7 @@ pub struct ExportsConfig {
     pub statement_timeout_s: u64,
     /// Memory of such a statement in the engine; what needs more is spilled to its disk from half of it on. Bytes.
     pub statement_memory_bytes_max: u64,
-    /// How long an export waits for a store or a bucket that is away, before it fails: what its pauses between tries come to. Seconds.
+    /// How long an export waits for a store or a bucket that is away, before it fails, after four tries at least. Seconds.
     pub store_patience_s: u64,
     /// S3-compatible storage that the files are written to.
     pub s3: S3Config,

@@ -1,10 +1,10 @@
 //! How long an export waits for what is not there now and may be soon: a store or a bucket that is away, memory of the server.
 //!
 //! Enters: errors, with how far the export has come. Leaves: how long to pause before the next try, or that it was waited for long enough.
-//! Guarantees: whoever comes further begins to wait anew; what was waited for one thing does not count for the other. Only pauses count: what a try
-//! takes, which may be hours, is work. Pure.
+//! Guarantees: whoever comes further begins to wait anew; what was waited for one thing does not count for the other; a try that took hours does not
+//! take the next ones away. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::ExportError;
 
@@ -15,14 +15,25 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// How long the server's memory is waited for: others give it back sooner than a store comes back, and an export that never fits keeps those of others from their turn.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 
+/// So often it is tried at least, however long the tries take.
+const TRIES_MIN: u32 = 4;
+
 /// What an export has waited for since it last came further.
 #[derive(Debug)]
 pub struct Patience {
     of_store: Duration,
     steps: usize,
-    for_store: Duration,
-    for_memory: Duration,
+    for_store: Waited,
+    for_memory: Waited,
+    last_error: Option<Instant>,
     pause: Duration,
+}
+
+/// For one thing.
+#[derive(Debug, Default)]
+struct Waited {
+    time: Duration,
+    errors: u32,
 }
 
 impl Patience {
@@ -31,14 +42,15 @@ impl Patience {
         Self {
             of_store,
             steps: 0,
-            for_store: Duration::ZERO,
-            for_memory: Duration::ZERO,
+            for_store: Waited::default(),
+            for_memory: Waited::default(),
+            last_error: None,
             pause: RETRY_AFTER,
         }
     }
 
     /// How long to pause after an error, so many steps into the export; `None` where waiting does not help, or did not for long enough.
-    pub fn after(&mut self, error: &ExportError, steps: usize) -> Option<Duration> {
+    pub fn after(&mut self, error: &ExportError, steps: usize, now: Instant) -> Option<Duration> {
         error.passing()?;
         if steps > self.steps {
             *self = Self {
@@ -50,11 +62,14 @@ impl Patience {
             true => (&mut self.for_memory, self.of_store.min(MEMORY_PATIENCE)),
             false => (&mut self.for_store, self.of_store),
         };
-        if *waited >= bound {
+        waited.errors += 1;
+        if let Some(last) = self.last_error.replace(now) {
+            waited.time += now.duration_since(last);
+        }
+        if waited.time >= bound && (waited.errors >= TRIES_MIN || bound.is_zero()) {
             return None;
         }
         let pause = self.pause;
-        *waited += pause;
         self.pause = (pause * 2).min(RETRY_AFTER_MAX);
         Some(pause)
     }
@@ -75,40 +90,53 @@ mod tests {
         classified("Code: 241. DB::Exception: (total) memory limit exceeded").into()
     }
 
-    /// The pauses after one error again and again. Seconds.
-    fn pauses(patience: &mut Patience, error: &ExportError, steps: usize) -> Vec<u64> {
-        let pauses = std::iter::from_fn(|| patience.after(error, steps));
-        pauses.map(|pause| pause.as_secs()).collect()
+    /// The pauses after one error again and again, where each try takes so long. Seconds.
+    fn pauses(
+        patience: &mut Patience,
+        error: &ExportError,
+        steps: usize,
+        now: &mut Instant,
+        takes: Duration,
+    ) -> Vec<u64> {
+        let pauses = std::iter::from_fn(|| {
+            let pause = patience.after(error, steps, *now)?;
+            *now += pause + takes;
+            Some(pause.as_secs())
+        });
+        pauses.collect()
     }
 
     #[test]
     fn pauses_get_longer_and_come_to_as_much_as_is_waited_for() {
-        let mut patience = Patience::new(2 * MINUTE);
-        assert_eq!(pauses(&mut patience, &away(), 0), [2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(patience.after(&away(), 0), None);
+        let (mut patience, mut now) = (Patience::new(2 * MINUTE), Instant::now());
+        let pauses = pauses(&mut patience, &away(), 0, &mut now, Duration::ZERO);
+        assert_eq!(pauses, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(patience.after(&away(), 0, now), None);
+    }
+
+    #[test]
+    fn an_export_whose_tries_take_hours_has_some_and_then_leaves_its_place() {
+        let (mut patience, mut now) = (Patience::new(60 * MINUTE), Instant::now());
+        let tries = pauses(&mut patience, &memory(), 0, &mut now, 180 * MINUTE);
+        assert_eq!(tries, [2, 4, 8]);
     }
 
     #[test]
     fn the_store_and_the_memory_of_the_server_are_waited_for_apart() {
-        let mut patience = Patience::new(60 * MINUTE);
-        assert_eq!(
-            pauses(&mut patience, &memory(), 0).iter().sum::<u64>(),
-            600,
-            "ten minutes"
-        );
-        assert_eq!(
-            pauses(&mut patience, &away(), 0),
-            [30; 120],
-            "an hour; the ten minutes are no part of it"
-        );
-        assert_eq!(patience.after(&memory(), 0), None);
+        let (mut patience, mut now) = (Patience::new(60 * MINUTE), Instant::now());
+        let for_memory = pauses(&mut patience, &memory(), 0, &mut now, Duration::ZERO);
+        assert_eq!(for_memory.iter().sum::<u64>(), 600, "ten minutes");
+        let for_store = pauses(&mut patience, &away(), 0, &mut now, Duration::ZERO);
+        assert_eq!(for_store, [30; 120], "an hour; the ten minutes are no part of it");
+        assert_eq!(patience.after(&memory(), 0, now), None);
     }
 
     #[test]
     fn an_export_that_comes_further_is_waited_for_anew() {
-        let mut patience = Patience::new(MINUTE);
+        let (mut patience, mut now) = (Patience::new(MINUTE), Instant::now());
         for steps in [0, 1, 3] {
-            assert_eq!(pauses(&mut patience, &memory(), steps), [2, 4, 8, 16, 30]);
+            let pauses = pauses(&mut patience, &memory(), steps, &mut now, Duration::ZERO);
+            assert_eq!(pauses, [2, 4, 8, 16, 30]);
         }
     }
 
@@ -116,8 +144,8 @@ mod tests {
     fn what_does_not_pass_is_not_waited_for() {
         let refused = ExportError::from(classified("Code: 241. DB::Exception: Query memory limit exceeded"));
         for error in [refused, ExportError::Stopped] {
-            assert_eq!(Patience::new(60 * MINUTE).after(&error, 0), None);
+            assert_eq!(Patience::new(60 * MINUTE).after(&error, 0, Instant::now()), None);
         }
-        assert_eq!(Patience::new(Duration::ZERO).after(&away(), 0), None);
+        assert_eq!(Patience::new(Duration::ZERO).after(&away(), 0, Instant::now()), None);
     }
 }

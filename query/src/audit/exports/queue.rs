@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use horolog_stage::clock::now_ms;
@@ -340,7 +340,7 @@ impl Exports {
             if matches!(error, ExportError::Stopped) {
                 return Ok(());
             }
-            let Some(pause) = patience.after(&error, export.job().steps_done()) else {
+            let Some(pause) = patience.after(&error, export.job().steps_done(), Instant::now()) else {
                 return Err(error);
             };
             tracing::warn!(id = %export.job().id, %error, "an export waits for the store or the bucket");
