@@ -122,8 +122,8 @@ impl Counters {
         for counts in self.counts(of).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
-                // No statement about one tenant takes its name, neither of hours that became complete nor of those that were revised.
-                _ if counts.tenant_id.len() > NAMES_BYTES_MAX => left.failed.push(counts),
+                // Neither of hours that became complete nor of those that were revised.
+                _ if counts.has_endless_name() => left.failed.push(counts),
                 Decision::Compute => due.push(counts),
                 Decision::Expired(hourly_samples) => {
                     let known = HourCounts {

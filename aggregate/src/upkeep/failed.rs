@@ -2,7 +2,7 @@
 //!
 //! In: what a look at hours left. Out: rows of `counter_revisions` that say so (revision 0 of 0 samples), so that whoever has the duty next finds them and
 //! no reader takes such an hour for complete; and one tenant a round to try again, in turns. Other tenants wait for none of it. What fails by the name of
-//! its tenant, which no statement takes, is said and never tried again, so it is not kept.
+//! its tenant, which no statement takes, is said and never tried again, so it is counted and not kept.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,8 @@ use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 pub struct Failed {
     /// With the samples that they had; 0 where that is not known. `None`: the tables were not asked yet.
     hours: Option<SamplesByHour>,
+    /// How many hours there are of tenants whose names no statement takes.
+    unnameable: usize,
     last_tried: String,
 }
 
@@ -70,11 +72,15 @@ impl Failed {
         if self.hours.is_some() {
             return Ok(());
         }
-        let query = "select tenant_id, toUInt32(r.hour) as hour from counter_revisions as r \
-                     where r.kafka_topic = {topic:String} and length(tenant_id) <= {bytes:UInt64} \
-                     group by tenant_id, r.hour having argMax(r.hourly_samples, r.decided_at) = 0";
+        // Of a name that no statement takes an empty one is read, which no tenant has.
+        let query = "select if(length(r.tenant_id) <= {bytes:UInt64}, r.tenant_id, '') as tenant_id, toUInt32(r.hour) as hour \
+                     from counter_revisions as r where r.kafka_topic = {topic:String} \
+                     group by r.tenant_id, r.hour having argMax(r.hourly_samples, r.decided_at) = 0";
         let query = statements.query(query).param("bytes", NAMES_BYTES_MAX);
-        let found: Vec<Undecided> = statements.rows("read the hours that failed", query).await?;
+        let mut found: Vec<Undecided> = statements.rows("read the hours that failed", query).await?;
+        let all = found.len();
+        found.retain(|hour| !hour.tenant_id.is_empty());
+        self.unnameable = all - found.len();
         let hours = found.into_iter().map(|hour| ((hour.tenant_id, hour.hour), 0));
         self.hours = Some(hours.collect());
         Ok(())
@@ -82,12 +88,12 @@ impl Failed {
 
     /// Another member has the duty.
     pub fn forget(&mut self) {
-        self.hours = None;
+        (self.hours, self.unnameable) = (None, 0);
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.hours.as_ref().map_or(0, SamplesByHour::len)
+        self.hours.as_ref().map_or(0, SamplesByHour::len) + self.unnameable
     }
 
     /// Whose hours they are.
@@ -112,7 +118,8 @@ impl Failed {
                 .insert("leave hours that failed", "counter_revisions", &marks)
                 .await?;
         }
-        let tried_again = failed.iter().filter(|hour| hour.tenant_id.len() <= NAMES_BYTES_MAX);
+        self.unnameable += new.iter().filter(|hour| hour.has_endless_name()).count();
+        let tried_again = failed.iter().filter(|hour| !hour.has_endless_name());
         known.extend(tried_again.map(|hour| (hour.key(), hour.hourly_samples)));
         Ok(())
     }

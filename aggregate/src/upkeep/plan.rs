@@ -7,6 +7,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::statements::NAMES_BYTES_MAX;
 use crate::key::HOUR_S;
 
 /// What is known of an hour of a tenant.
@@ -41,6 +42,11 @@ impl HourCounts {
     /// Which hour it is.
     pub fn key(&self) -> (String, u32) {
         (self.tenant_id.clone(), self.hour)
+    }
+
+    /// Whether no statement about one tenant takes its name.
+    pub fn has_endless_name(&self) -> bool {
+        self.tenant_id.len() > NAMES_BYTES_MAX
     }
 
     /// What to do; `lost`: so many samples had been aggregated of it, and no more raw rows of those will come.
