@@ -358,7 +358,12 @@ fn keep_all_removes_deletion_by_age_and_is_remembered() {
 #[test]
 fn a_taken_port_is_named_with_the_flag_that_changes_it() {
     let stack = Stack::new();
-    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, stack.ports.clickhouse)).unwrap();
+    // What another test is just starting may for a moment still hold what was tried when ports were looked for.
+    let mut taken = None;
+    wait_until(RECOVERY, "the port can be taken", || {
+        taken = TcpListener::bind((Ipv4Addr::LOCALHOST, stack.ports.clickhouse)).ok();
+        taken.is_some()
+    });
     let output = stack.up(&[]);
     assert!(!output.status.success());
     let said = text(&output);
