@@ -234,9 +234,8 @@ impl Work {
             return Ok(());
         }
         let mut told: Option<Instant> = None;
+        let mut waited = self.of_logs_that_are_read(cut).await?;
         loop {
-            let progress = ledger::progress(&self.store).await?;
-            let waited = cut.without(&ledger::gone(&self.store, &progress, &self.switch.topic).await?);
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
             let mut behind = waited.behind(&stored);
             let Some((log, end)) = behind.next() else {
@@ -249,9 +248,15 @@ impl Work {
                     end.offset,
                     behind.count()
                 ));
+                waited = self.of_logs_that_are_read(cut).await?;
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    async fn of_logs_that_are_read(&self, cut: &Cut) -> Result<Cut, ToolError> {
+        let progress = ledger::progress(&self.store).await?;
+        Ok(cut.without(&ledger::gone(&self.store, &progress, &self.switch.topic).await?))
     }
 }
 

@@ -12,6 +12,7 @@ mod bucket;
 #[allow(dead_code)]
 #[path = "../query/client.rs"]
 mod client;
+mod completeness;
 mod crash;
 mod disk;
 mod downloading;

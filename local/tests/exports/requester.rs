@@ -74,6 +74,11 @@ pub(crate) fn export(service: &Proc, tenant: &str, body: &Value) -> (Value, Path
     (export, folder)
 }
 
+/// The manifest in a folder.
+pub(crate) fn manifest_of(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap()
+}
+
 /// Where the service of this test keeps an export.
 pub(crate) fn folder(service: &Proc, id: &str) -> PathBuf {
     folder_in(Bed::shared(), service, id)

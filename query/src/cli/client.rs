@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use horolog_schemas::configuration::Secret;
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
-use super::connection::{ConnectionArgs, Secret};
+use super::connection::ConnectionArgs;
 use super::error::{CliError, ProblemDetails};
 use super::patience;
 use crate::loopback;

@@ -4,10 +4,10 @@
 //! environment says.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
+use horolog_schemas::configuration::Secret;
 
 use super::error::CliError;
 
@@ -33,35 +33,12 @@ pub struct ConnectionArgs {
     pub tenant: Option<String>,
 }
 
-/// A key, which is never shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// For a header.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
 impl ConnectionArgs {
     /// The key that is typed, or in the file that is; else that of the environment.
     pub fn key(&self, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Option<Secret>, CliError> {
         let given = |name| variable(name).filter(|value| !value.is_empty());
         let (name, key) = match (&self.key, &self.key_file, given(KEY_VARIABLE)) {
-            (Some(Secret(key)), ..) => ("--key", key.clone()),
+            (Some(key), ..) => ("--key", key.expose().to_owned()),
             (None, Some(path), _) => return read_key("--key-file", path).map(Some),
             (None, None, Some(key)) => (KEY_VARIABLE, key.to_string_lossy().into_owned()),
             (None, None, None) => {
@@ -92,7 +69,7 @@ fn read_key(name: &'static str, path: &Path) -> Result<Secret, CliError> {
 fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
     let key = key.trim();
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Secret(key.to_owned()));
+        return Ok(key.to_owned().into());
     }
     Err(CliError::Argument {
         name,
@@ -115,13 +92,13 @@ mod tests {
         let of = |key: Option<&str>, key_file: Option<&PathBuf>, variables: &[(&str, &str)]| {
             let arguments = ConnectionArgs {
                 url: String::new(),
-                key: key.map(|key| Secret(key.to_owned())),
+                key: key.map(|key| key.to_owned().into()),
                 key_file: key_file.cloned(),
                 tenant: None,
             };
             let variable = |name| variables.iter().find(|(known, _)| *known == name);
             let found = arguments.key(|name| variable(name).map(|(_, value)| OsString::from(value)));
-            found.unwrap().map(|Secret(key)| key)
+            found.unwrap().map(|key| key.expose().to_owned())
         };
         let file = (KEY_FILE_VARIABLE, of_variable.to_str().unwrap());
         let both = [(KEY_VARIABLE, "k"), file];
