@@ -81,6 +81,8 @@ class Visit {
 
   /** Nothing is being asked for any more. */
   async settled() {
+    // The page hears of its new address in a task of its own, after everybody else can see it.
+    await this.page.evaluate(() => new Promise((heard) => requestAnimationFrame(() => setTimeout(heard))));
     await this.page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[aria-busy], .loading") && !/Loading .* …/.test(document.body.innerText));
   }
 

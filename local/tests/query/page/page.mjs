@@ -30,7 +30,7 @@ await run({
     await page.getByLabel("API key").fill(KEYS.auditor);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByText("this key is for any tenant").waitFor();
-    check((await page.evaluate(() => document.activeElement.name)) === "tenant_id", "a key for any tenant asks for one");
+    await page.locator("[name=tenant_id]:focus").waitFor();
   },
 
   "everybody is offered the views that are for them, begins with one, and sees who they are": async (visit) => {
@@ -51,7 +51,6 @@ await run({
 
   "after a question the focus is where it was": async (visit) => {
     const { page } = visit;
-    const focused = () => page.evaluate(() => document.activeElement.name || document.activeElement.textContent);
     await visit.open(`#/audit?${YEAR}`);
     await page.getByLabel("Status", { exact: true }).focus();
     await page.getByLabel("Status", { exact: true }).selectOption("failure");
@@ -59,25 +58,25 @@ await run({
     await page.keyboard.press("Enter");
     await page.waitForURL(/status=failure/);
     await visit.settled();
-    check((await focused()) === "Search", "a pressed button has it", await focused());
+    await page.locator("button:focus", { hasText: "Search" }).waitFor(); // a pressed button has it
     await page.getByLabel("User", { exact: true }).focus();
     await page.keyboard.type("bob");
     await page.keyboard.press("Enter");
     await page.waitForURL(/user_id=bob/);
     await visit.settled();
-    check((await focused()) === "user_id", "so has the field in which Enter was pressed", await focused());
+    await page.locator("[name=user_id]:focus").waitFor(); // so has the field in which Enter was pressed
     await visit.open(`#/metrics?metric_name=cpu&${DAY}`);
     await page.getByLabel("Service", { exact: true }).focus();
     await page.keyboard.type("api");
     await page.keyboard.press("Enter");
     await page.waitForURL(/service_id=api/);
     await visit.settled();
-    check((await focused()) === "service_id", "also where the form itself is waited for", await focused());
+    await page.locator("[name=service_id]:focus").waitFor(); // also where the form itself is waited for
     await visit.open(`#/metrics?metric_name=nothing&${DAY}`);
     await page.getByRole("link", { name: "Look at all time" }).press("Enter");
     await page.waitForURL(/range=all/);
     await visit.settled();
-    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "what is not there any more leaves it at the beginning");
+    await page.locator("h1:focus").waitFor(); // what is not there any more leaves it at the beginning
   },
 
   "a metric is drawn with its bands, and what is not complete yet is said to be so": async (visit) => {
@@ -153,7 +152,7 @@ await run({
     await page.keyboard.press("Tab");
     check((await page.evaluate(() => document.activeElement.textContent)) === "Skip to the content", "the first stop is the skip link");
     await page.keyboard.press("Enter");
-    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "it leads to the heading");
+    await page.locator("h1:focus").waitFor(); // it leads to the heading
     await visit.judge();
     await page.getByLabel("User").fill("bob");
     await page.getByLabel("User").press("Enter");
@@ -164,7 +163,7 @@ await run({
     await rows.getByRole("link").first().press("Enter");
     await page.waitForURL(/audit\/events\//);
     await visit.settled();
-    check((await page.evaluate(() => document.activeElement.tagName)) === "H1", "the focus is at the beginning of the new view");
+    await page.locator("h1:focus").waitFor(); // the focus is at the beginning of the new view
     const difference = await page.locator(".difference").innerText();
     check(/owner\.name\s*~ changed/.test(difference) && difference.includes("+ added") && difference.includes("− removed"), "fields are told apart", difference);
     await visit.judge();
@@ -203,7 +202,7 @@ await run({
     await page.getByRole("button", { name: "Try again" }).press("Enter");
     await page.getByRole("columnheader", { name: "Event" }).waitFor();
     await visit.settled();
-    check(await page.evaluate(() => document.activeElement.innerText.includes("newest first")), "the focus is at the answer");
+    await page.locator(":focus", { hasText: "newest first" }).waitFor(); // the focus is at the answer
   },
 
   "an export is created, watched, downloaded, and its manifest shown": async (visit) => {
