@@ -190,7 +190,7 @@ impl Resolver {
         &self,
         questions: &Questions<'_>,
         facts: &Facts,
-        rows: Vec<LedgerRow>,
+        mut rows: Vec<LedgerRow>,
         patience: &mut Patience,
     ) -> Result<(), FactsError> {
         if rows.is_empty() {
@@ -201,14 +201,15 @@ impl Resolver {
             return Err(FactsError::Changed);
         }
         // Such rows replace themselves when they are written again, so they need no lease of a batch.
-        for mut row in rows {
+        for row in &mut rows {
             row.inserted_at = asked_ms;
-            patience.gap_is_unknown = row.is_gap(); // also when nobody waits for the answer any more
-            let written = self.store.insert_row(ledger::TABLE, &row, &row.token()).await;
-            patience.gap_is_unknown &= matches!(written, Err(StoreError::Unknown(_)));
-            written?;
         }
-        Ok(())
+        // All of them or none: what a life leaves behind, entered alone, would hide the rows or the begun batch that show the log to be another one now.
+        let tokens: Vec<String> = rows.iter().map(LedgerRow::token).collect();
+        patience.gap_is_unknown = rows.iter().any(LedgerRow::is_gap); // also when nobody waits for the answer any more
+        let written = self.store.insert_rows(ledger::TABLE, &rows, &tokens.join(" ")).await;
+        patience.gap_is_unknown &= matches!(written, Err(StoreError::Unknown(_)));
+        Ok(written?)
     }
 
     /// What the assignment shows to have changed in the log.

@@ -183,6 +183,16 @@ impl Store {
         row: &T,
         token: &str,
     ) -> Result<(), StoreError> {
+        self.insert_rows(table, std::slice::from_ref(row), token).await
+    }
+
+    /// Inserts some likewise: all of them or none, where they are of one partition of the table.
+    pub async fn insert_rows<T: RowOwned + RowWrite>(
+        &self,
+        table: &str,
+        rows: &[T],
+        token: &str,
+    ) -> Result<(), StoreError> {
         let client = self
             .inserts
             .clone()
@@ -190,7 +200,9 @@ impl Store {
             .with_setting("log_comment", token);
         let insert = client.insert::<T>(table).await?;
         let mut insert = insert.with_timeouts(Some(self.send_timeout), Some(self.insert_timeout));
-        insert.write(row).await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
         insert.end().await.map_err(StoreError::from)
     }
 }
