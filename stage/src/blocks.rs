@@ -61,8 +61,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Inserts `piece`; where ClickHouse refuses its content, its halves, down to the single records that it refuses. The cuts
-    /// depend on the content alone, so a repeated batch makes the same ones.
+    /// Inserts `piece`; where ClickHouse refuses its content, its halves, down to the single records that it refuses.
     async fn insert_or_bisect(
         &self,
         batch: &Batch<'_>,

@@ -5,7 +5,7 @@
 //! says it: whoever takes the partition over reads the table of rebuilds before its first batch. A batch that is pending
 //! under an older epoch belongs to neither side, so it has to be finished first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ impl Switch {
         let own = (0..count).map(|partition| PartitionId::new(self.topic.as_str(), partition));
         let reported: BTreeMap<PartitionId, &PartitionProgress> =
             progress.iter().map(|row| (log_of(row), row)).collect();
-        let logs: std::collections::BTreeSet<PartitionId> = own.chain(reported.keys().cloned()).collect();
+        let logs: BTreeSet<PartitionId> = own.chain(reported.keys().cloned()).collect();
         for log in logs {
             let row = reported.get(&log).copied();
             let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(position_of);

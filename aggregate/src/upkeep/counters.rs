@@ -122,7 +122,7 @@ impl Counters {
         for counts in self.counts(of).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
-                // Neither of hours that became complete nor of those that were revised.
+                // No statement takes its name, so nothing can be computed of it.
                 _ if counts.has_endless_name() => left.failed.push(counts),
                 Decision::Compute => due.push(counts),
                 Decision::Expired(hourly_samples) => {

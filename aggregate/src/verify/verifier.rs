@@ -17,7 +17,7 @@ use super::totals::{self, Total};
 use super::{keys, offsets};
 use crate::block::HOURLY_TABLE;
 use crate::broker::Broker;
-use crate::cut::Cut;
+use crate::cut::{Cut, Position};
 use crate::ledger;
 use crate::rebuild::plan::{self, Place};
 use crate::retention::has_expired;
@@ -199,7 +199,7 @@ impl Verifier {
                 }
                 let batches = ledger::batches(&self.store, scope, waited).await?;
                 let lacks = |batch: &ledger::HourBatch| {
-                    let end = crate::cut::Position {
+                    let end = Position {
                         offset: batch.end - 1,
                         ..batch.start
                     };
