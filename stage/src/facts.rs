@@ -38,7 +38,7 @@ pub enum FactsError {
         /// Its end by that answer.
         log_end: i64,
     },
-    /// What was begun is not to be repeated as it was, and what its writer sent may still land.
+    /// What was begun is not to be repeated as it was, or what follows from it is not stated, and what its writer sent may still land.
     #[error("who wrote before may still have a lease")]
     WriterMayLive,
     /// The group's commit or the ledger is not what it was when the facts were gathered.
@@ -257,7 +257,9 @@ struct LastRow {
 pub struct Stated {
     /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
     pub watermark_ms: i64,
-    /// The same of all its lives.
+    /// Offset before which the hours have everything of this life; 0 where nothing was stated.
+    pub aggregated_end: i64,
+    /// The largest watermark of all its lives.
     pub watermark_ever_ms: i64,
     /// Epoch of the partial aggregates.
     pub write_epoch: u32,
@@ -278,10 +280,13 @@ pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<S
         .client
         .query(
             "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
+             maxIf(p.aggregated_end, kafka_partition = ? and log_epoch = ?) as aggregated_end, \
              maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
              maxIf(p.write_epoch, kafka_partition = ?) as write_epoch, max(p.partitions) as partitions \
              from partition_progress as p where kafka_topic = ?",
         )
+        .bind(id.partition)
+        .bind(log_epoch)
         .bind(id.partition)
         .bind(log_epoch)
         .bind(id.partition)

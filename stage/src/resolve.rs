@@ -142,13 +142,19 @@ impl Resolver {
         if plan.recovers_otherwise(&facts) && !patience.leases_are_over {
             return Err(FactsError::WriterMayLive);
         }
-        tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         // A life that is taken over is the same log: its watermark goes on.
         let continued = match plan.beginning {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
         let stated = stated(&self.store, id, continued).await?;
+        // A batch that froze less than is stated then would add on time to hours that are complete.
+        let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
+        let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
+        if facts.uncommitted_end().is_some_and(is_unstated) && !patience.leases_are_over {
+            return Err(FactsError::WriterMayLive);
+        }
+        tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         let frozen = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
         let watermark_ms = frozen.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
         let name = self.stage.name();

@@ -90,6 +90,13 @@ impl Facts {
         intent.or(self.begun.map(|begun| begun.intent))
     }
 
+    /// The end of the last batch where it is stored and not committed: its writer may be about to state the watermark that follows from it.
+    pub fn uncommitted_end(&self) -> Option<i64> {
+        let (committed, ledger) = of_this_life(self);
+        let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent)?;
+        ledger.map(|ledger| ledger.end).filter(|&end| end == intent.end)
+    }
+
     /// The life of the log that the group's commit and the ledger know of.
     pub fn known_epoch(&self) -> u32 {
         known_epoch(self.committed, self.ledger.map(|ledger| ledger.log_epoch))
