@@ -11,6 +11,7 @@ use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, complete_through_ms, watermarks_ms};
 use horolog_stage::metrics::{TopicLabel, registered};
 use horolog_stage::settings::CompletenessConfig;
+use horolog_stage::store::{StoreError, answered};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -66,12 +67,9 @@ impl Stalls {
         }
     }
 
-    async fn look(&self) -> Result<Vec<PartitionProgress>, clickhouse::error::Error> {
-        self.client
-            .query(PROGRESS_SQL)
-            .param("topic", &self.topic)
-            .fetch_all()
-            .await
+    async fn look(&self) -> Result<Vec<PartitionProgress>, StoreError> {
+        let query = self.client.query(PROGRESS_SQL).param("topic", &self.topic);
+        answered(async { query.fetch_all().await.map_err(StoreError::from) }).await
     }
 
     fn tell(&mut self, progress: &[PartitionProgress], now_ms: i64) {
