@@ -100,7 +100,11 @@ impl Switch {
             let position = match (switched, row) {
                 (Some(position), _) => Ok(position),
                 (None, _) if is_read && stopped => self.of_stopped(&log, stored.get(&log).copied()).await?,
-                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => Ok(position_of(row)),
+                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => {
+                    // The ledger may be ahead of the progress: a stage dies between the two.
+                    let end = stored.get(&log).copied().unwrap_or(NOTHING_READ).max(position_of(row));
+                    self.of_resting(&log, end, &progress).await?
+                }
                 _ => Err("has not switched yet"),
             };
             match position {
@@ -139,6 +143,22 @@ impl Switch {
             (false, Some(end)) => Ok(end),
             (false, None) if committed.is_none() => Ok(NOTHING_READ),
             (false, None) => Err("has a commit and no ledger: start the aggregate stage"),
+        })
+    }
+
+    /// Where a stage of another topic would go on, whose commits are not ours to ask for; `end` is what it has stored. A batch that it has begun it would
+    /// finish under an older epoch, where nobody would see it.
+    async fn of_resting(
+        &self,
+        log: &PartitionId,
+        end: Position,
+        progress: &[PartitionProgress],
+    ) -> Result<Result<Position, &'static str>, ToolError> {
+        let is_begun = ledger::is_begun(&self.store, log, end).await?;
+        let is_pending = is_begun && !ledger::gone(&self.store, progress, &self.topic).await?.contains(log);
+        Ok(match is_pending {
+            true => Err("has a batch that was begun, and its stage does not run: start it"),
+            false => Ok(end),
         })
     }
 }

@@ -241,6 +241,36 @@ fn what_is_left_of_a_topic_that_nobody_reads_any_more_is_not_waited_for() {
 }
 
 #[test]
+fn a_batch_that_a_deployment_of_another_topic_has_begun_is_waited_for() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    write_progress(&world, "pending", "10 minute");
+    // Ingest has all of it; what aggregate stored last it did not live to report.
+    for row in [
+        "'ingest', 'pending', 0, 1, 0, 300, 'batch', map()",
+        "'aggregate', 'pending', 0, 1, 100, 200, 'batch', map()",
+        "'aggregate', 'pending', 0, 1, 200, 300, 'begun', map()",
+    ] {
+        write_ledger(&world, row, "10 minute");
+    }
+    let mut rebuild = world.start(&command("rebuild", from, from + 3_600, &[]), &[]);
+    wait_until(DEADLINE, "the rebuild says what it waits for", || {
+        said(&rebuild).contains("pending/0 has a batch that was begun")
+    });
+    write_ledger(
+        &world,
+        "'aggregate', 'pending', 0, 1, 200, 300, 'batch', map()",
+        "0 day",
+    );
+    let status = rebuild.wait(DEADLINE);
+    for table in ["batch_ledger", "partition_progress"] {
+        let statement = format!("delete from {table} where kafka_topic = 'pending'");
+        world.flow.bed.execute(&statement);
+    }
+    assert!(status.success(), "{}", said(&rebuild));
+}
+
+#[test]
 fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference() {
     let mut world = world();
     let from = world.take_hours(1);
