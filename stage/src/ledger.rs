@@ -111,7 +111,7 @@ impl LedgerRow {
         }
     }
 
-    /// A life of the log that begins at `start`, with the watermark of before where it is the same log; ms since 1970.
+    /// A life of the log that begins at `start`, with the watermark that was stated before where it is the same log; ms since 1970.
     pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64, watermark_ms: i64) -> Self {
         Self {
             watermark: watermark_ms,
@@ -192,6 +192,23 @@ pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Op
         watermark_ms,
         tail_matches: None,
     }))
+}
+
+/// Reads the watermark that a life of the log begins with, ms since 1970; 0 where it is another log than before.
+pub async fn read_beginning(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32) -> Result<i64, StoreError> {
+    store
+        .client
+        .query(
+            "select toUnixTimestamp64Milli(max(watermark)) from batch_ledger final \
+             where stage = ? and kafka_topic = ? and kafka_partition = ? and log_epoch = ? and entry = 'epoch'",
+        )
+        .bind(stage)
+        .bind(&*id.topic)
+        .bind(id.partition)
+        .bind(log_epoch)
+        .fetch_one::<i64>()
+        .await
+        .map_err(StoreError::from)
 }
 
 /// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and with a record. A gap, and the

@@ -147,7 +147,11 @@ impl Resolver {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
-        let stated = stated(&self.store, id, continued).await?;
+        let name = self.stage.name();
+        let mut stated = stated(&self.store, id, continued).await?;
+        // A life that was taken over may have stated nothing itself yet.
+        let begun_with_ms = ledger::read_beginning(&self.store, name, id, continued).await?;
+        stated.watermark_ms = stated.watermark_ms.max(begun_with_ms);
         // A batch that froze less than is stated then would add on time to hours that are complete.
         let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
         let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
@@ -157,14 +161,19 @@ impl Resolver {
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         let frozen = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
         let watermark_ms = frozen.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
-        let name = self.stage.name();
         let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {
             let stored = self.stored_in_gap(id, facts.known_epoch(), gap, &facts).await?;
             rows.push(LedgerRow::gap(name, id, facts.known_epoch(), gap, stored));
         }
         if plan.beginning.is_some() {
-            rows.push(LedgerRow::epoch(name, id, plan.log_epoch, plan.start, watermark_ms));
+            rows.push(LedgerRow::epoch(
+                name,
+                id,
+                plan.log_epoch,
+                plan.start,
+                stated.watermark_ms,
+            ));
         }
         if let Some(gap) = plan.gap {
             let stored = self.stored_in_gap(id, plan.log_epoch, gap, &facts).await?;
