@@ -150,9 +150,7 @@ impl Store {
         }
         insert.end().await.map_err(StoreError::from)
     }
-}
 
-impl Store {
     /// Inserts for a command that an operator runs, again and again until the outcome is known or the attempts are used up. The lease
     /// is taken at each attempt, so that a process that slept cannot add rows after it was given up.
     pub async fn insert_until_known(
