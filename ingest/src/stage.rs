@@ -213,7 +213,7 @@ fn hours(times: &[i64]) -> BTreeMap<u32, u64> {
 mod tests {
     use std::time::Instant;
 
-    use horolog_schemas::{AuditEvent, MetricSample, MetricType};
+    use horolog_schemas::{AuditEvent, MetricSample};
     use horolog_stage::range::{Filling, PartitionId};
 
     use super::*;
@@ -225,15 +225,8 @@ mod tests {
             tenant_id: "acme".to_owned(),
             time: NOON_MS * 1_000,
             metric_name: "cpu".to_owned(),
-            metric_type: MetricType::Gauge,
-            service_id: String::new(),
-            plugin_id: String::new(),
-            user_id: String::new(),
-            team_id: String::new(),
-            environment: String::new(),
             value,
-            unit: String::new(),
-            labels: Default::default(),
+            ..MetricSample::default()
         };
         let mut bytes = Vec::new();
         sample.encode_single_object(&mut bytes);

@@ -161,8 +161,8 @@ impl Store {
         query.fetch_one().await
     }
 
-    /// The hours of tenants with this prefix, as analysts see them, against their raw rows. A record lost here and another doubled
-    /// there keep the count, but not the sum.
+    /// The hours of tenants with this prefix (the empty one is of all), as analysts see them, against their raw rows. A record
+    /// lost here and another doubled there keep the count, but not the sum.
     pub async fn hours_of(&self, prefix: &str) -> Result<HoursOf> {
         let query = "select sum(hourly.rows) as records,
                 countIf(raw.rows != hourly.rows or abs(raw.total - hourly.total) > 1e-9 * magnitude) as different
@@ -212,20 +212,5 @@ impl Store {
     pub async fn in_ledger(&self, stage: &str) -> Result<u64> {
         let query = "select sum(records) from batch_ledger final where stage = ? and kafka_topic = 'metrics'";
         self.0.query(query).bind(stage).fetch_one().await
-    }
-
-    /// Hours of a series whose aggregate is not that of its raw rows. A record lost here and another doubled there keep the
-    /// count, but not the sum.
-    pub async fn hours_that_differ(&self) -> Result<u64> {
-        let query = "select count() from (
-                select tenant_id, metric_name, service_id, toStartOfHour(time) as hour,
-                    count() as rows, sum(value) as total, sum(abs(value)) as magnitude
-                from metrics group by tenant_id, metric_name, service_id, hour
-            ) as raw full outer join (
-                select tenant_id, metric_name, service_id, hour, sum(count) as rows, sum(sum) as total
-                from metrics_hourly group by tenant_id, metric_name, service_id, hour
-            ) as hourly using (tenant_id, metric_name, service_id, hour)
-            where raw.rows != hourly.rows or abs(raw.total - hourly.total) > 1e-9 * magnitude";
-        self.0.query(query).fetch_one().await
     }
 }

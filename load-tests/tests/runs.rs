@@ -15,6 +15,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const LOAD: &str = env!("CARGO_BIN_EXE_horolog-load");
+/// Slow, and without haste on a busy machine.
+const PATIENT: &str = "--rate 500 --queries 0 --late-share 1 --drain 10m";
 
 /// A stack that is gone at the end.
 struct Stack {
@@ -62,6 +64,10 @@ impl Drop for Stack {
     }
 }
 
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
 fn text(output: &Output) -> String {
     let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     format!("{stdout}{stderr}")
@@ -87,10 +93,7 @@ fn a_real_stack_is_measured_disturbed_and_left_alone() {
 fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
     let mix = "--rate 1500 --duration 4s --schedule poisson --audit 0.2 --tenants 3 --bad 0.03 --duplicates 0.05 \
         --disorder 0.1 --extra-bytes 0..200 --queries 3 --label mixed --late-share 1 --drain 10m --objective stored:max<=10m";
-    let output = stack
-        .load("run", "mixed", &mix.split_whitespace().collect::<Vec<_>>())
-        .output()
-        .unwrap();
+    let output = stack.load("run", "mixed", &words(mix)).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
 
     let folder = stack.results("mixed");
@@ -153,20 +156,7 @@ fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
 fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
     let plan = "1s kill horolog-ingest; 3s pause horolog-aggregate 1s; 5s kill horolog-aggregate";
     // Longer than the plan: on a busy machine each step begins when the one before it is over.
-    let arguments = [
-        "--rate",
-        "500",
-        "--duration",
-        "14s",
-        "--queries",
-        "0",
-        "--late-share",
-        "1",
-        "--drain",
-        "10m",
-        "--plan",
-        plan,
-    ];
+    let arguments = [words(PATIENT), vec!["--duration", "14s", "--plan", plan]].concat();
     let output = stack.load("chaos", "chaos", &arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let results = Results::read(&stack.results("chaos")).unwrap();
@@ -187,18 +177,7 @@ fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
 }
 
 fn a_long_run_is_judged_by_what_grows(stack: &Stack) {
-    let arguments = [
-        "--rate",
-        "500",
-        "--duration",
-        "8s",
-        "--queries",
-        "0",
-        "--late-share",
-        "1",
-        "--drain",
-        "10m",
-    ];
+    let arguments = [words(PATIENT), vec!["--duration", "8s"]].concat();
     let output = stack.load("soak", "soak", &arguments).output().unwrap();
     let results = Results::read(&stack.results("soak")).unwrap();
     assert_eq!(results.mode, "soak");

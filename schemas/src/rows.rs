@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use uuid::Uuid;
 
 use crate::dictionary::dictionary;
-use crate::validate::column;
+use crate::validate::{column, map};
 use crate::{Decoded, Kind, Origin, RawRecord};
 
 /// How a field of the record becomes a column.
@@ -114,9 +114,10 @@ fn event_ids(fields: &RecordBatch) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(FixedSizeBinaryArray::try_new(16, bytes.into(), None)?))
 }
 
-/// The map with a dictionary of its keys.
-fn labels(maps: &MapArray) -> Result<MapArray, ArrowError> {
-    let keys = dictionary(keys(maps)?)?;
+/// The map of this name, with a dictionary of its keys.
+fn labels(fields: &RecordBatch, name: &str) -> Result<MapArray, ArrowError> {
+    let (maps, keys) = map(fields, name)?;
+    let keys = dictionary(keys)?;
     let entries = vec![Arc::new(keys) as ArrayRef, Arc::clone(maps.values())];
     let fields: Fields = ["key", "value"]
         .iter()
@@ -126,11 +127,6 @@ fn labels(maps: &MapArray) -> Result<MapArray, ArrowError> {
     let entry = Field::new("entries", DataType::Struct(fields.clone()), false);
     let entries = StructArray::try_new(fields, entries, None)?;
     MapArray::try_new(Arc::new(entry), maps.offsets().clone(), entries, None, false)
-}
-
-fn keys(maps: &MapArray) -> Result<&StringArray, ArrowError> {
-    let keys = maps.keys().as_string_opt();
-    keys.ok_or_else(|| ArrowError::SchemaError(format!("the keys of a map are of type {}", maps.key_type())))
 }
 
 /// The columns of a block, in the making.
@@ -153,7 +149,7 @@ impl Columns {
                     Some(array) => Arc::clone(array),
                     None => return Err(ArrowError::SchemaError(format!("no column {name}"))),
                 },
-                Labels => Arc::new(labels(column(from, name, |array| array.as_map_opt())?)?),
+                Labels => Arc::new(labels(from, name)?),
                 Dictionary => Arc::new(dictionary(column(from, name, |array| array.as_string_opt())?)?),
             };
             self.add(name, array);

@@ -125,6 +125,15 @@ pub fn column<'a, T>(
     cast(column.as_ref()).ok_or_else(|| ArrowError::SchemaError(format!("column {name} is of type {data_type}")))
 }
 
+/// The column of maps of that name, and the keys in it.
+pub(crate) fn map<'a>(columns: &'a RecordBatch, name: &str) -> Result<(&'a MapArray, &'a StringArray), ArrowError> {
+    let maps: &MapArray = column(columns, name, |array| array.as_map_opt())?;
+    let keys: Option<&StringArray> = maps.keys().as_string_opt();
+    let keys = keys
+        .ok_or_else(|| ArrowError::SchemaError(format!("the keys of column {name} are of type {}", maps.key_type())))?;
+    Ok((maps, keys))
+}
+
 fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut Faults) -> Result<(), ArrowError> {
     let times = column(columns, name, |array| {
         array.as_primitive_opt::<TimestampMicrosecondType>()
@@ -217,8 +226,7 @@ fn values(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), 
 
 /// A map with the same key twice has no single meaning: ClickHouse answers with the first, other readers with the last.
 fn maps(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), ArrowError> {
-    let maps: &MapArray = column(columns, name, |array| array.as_map_opt())?;
-    let keys: &StringArray = column_of_keys(maps, name)?;
+    let (maps, keys) = map(columns, name)?;
     for (row, bounds) in maps.value_offsets().windows(2).enumerate() {
         let (start, end) = (bounds[0] as usize, bounds[1] as usize);
         if end - start > 1 && has_duplicates(keys, start, end) {
@@ -228,11 +236,6 @@ fn maps(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), Ar
         }
     }
     Ok(())
-}
-
-fn column_of_keys<'a>(maps: &'a MapArray, name: &str) -> Result<&'a StringArray, ArrowError> {
-    let keys = maps.keys().as_string_opt();
-    keys.ok_or_else(|| ArrowError::SchemaError(format!("the keys of column {name} are of type {}", maps.key_type())))
 }
 
 fn has_duplicates(keys: &StringArray, start: usize, end: usize) -> bool {

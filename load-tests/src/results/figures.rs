@@ -4,7 +4,6 @@
 //! another of the same shape, and no address, key or password of the target.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -277,8 +276,3 @@ impl Results {
 
 /// The name of this program among the processes.
 const TESTER: &str = "horolog-load";
-
-/// A number of microseconds as a duration.
-pub(super) fn micros(micros: u64) -> Duration {
-    Duration::from_micros(micros)
-}

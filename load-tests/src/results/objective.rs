@@ -10,8 +10,6 @@ use crate::latencies::Summary;
 use crate::recorder::Measure;
 use crate::span;
 
-use super::figures::micros;
-
 /// A bound on a latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
@@ -72,7 +70,7 @@ impl Objective {
             objective: self.to_string(),
             found_us,
             at_most_us: self.at_most.as_micros() as u64,
-            held: found_us.is_some_and(|found| micros(found) <= self.at_most),
+            held: found_us.is_some_and(|found| Duration::from_micros(found) <= self.at_most),
         }
     }
 }

@@ -32,13 +32,14 @@ pub struct WholeAccount {
 impl WholeAccount {
     /// Asks. Nothing may flow meanwhile.
     pub async fn take(store: &Store, sent: u64) -> clickhouse::error::Result<Self> {
+        let hours = store.hours_of("").await?;
         Ok(Self {
             sent,
             stored: store.stored().await?,
             different: store.different().await?,
             rejected: store.rejected().await?,
-            aggregated: store.aggregated().await?,
-            hours_that_differ: store.hours_that_differ().await?,
+            aggregated: hours.records,
+            hours_that_differ: hours.different,
             ingest_ledger: store.in_ledger("ingest").await?,
             aggregate_ledger: store.in_ledger("aggregate").await?,
         })

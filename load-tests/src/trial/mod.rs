@@ -11,7 +11,7 @@ mod sending;
 mod summing;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use horolog_schemas::Kind;
@@ -227,6 +227,3 @@ impl Watching {
         }
     }
 }
-
-/// How long the recorder may take for what is still on its way when the run is over.
-const RECORDER_DEADLINE: Duration = Duration::from_secs(60);

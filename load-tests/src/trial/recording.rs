@@ -11,11 +11,11 @@ use crate::latencies::Summary;
 use crate::recorder::{Counts, Event, Measure, Recorder};
 use crate::results::{Point, ResultsFolder, Second};
 
-use super::RECORDER_DEADLINE;
-
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often others are told.
 const TELL_EVERY: Duration = Duration::from_millis(50);
+/// How long it may take for what is still on its way when the run is over.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How it goes.
 #[derive(Debug, Clone, Default)]
@@ -129,7 +129,7 @@ impl Book {
 impl Recording {
     /// Everything, once nobody sends any more.
     pub(super) async fn finish(self) -> anyhow::Result<Recorded> {
-        let recorded = tokio::time::timeout(RECORDER_DEADLINE, self.0).await;
+        let recorded = tokio::time::timeout(DEADLINE, self.0).await;
         recorded.context("the recorder did not end")??
     }
 }

@@ -6,10 +6,10 @@
 //! of the process stops writes, and a streamed insert is stopped by its body.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pool::Pool;
+use super::pool::{Pool, lock};
 
 /// A statement that had not started when it was killed is asked again after this time.
 const KILL_INTERVAL: Duration = Duration::from_millis(100);
@@ -151,8 +151,4 @@ impl Drop for Interest {
         drop(lock(&self.running.statements));
         self.running.changed.notify_all();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

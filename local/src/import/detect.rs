@@ -34,7 +34,7 @@ pub enum Shape {
         /// What reads the others.
         parser: Parser,
     },
-    /// CloudTrail as delivered: see [`json_documents`].
+    /// CloudTrail as delivered: see [`super::json_documents`].
     CloudtrailDocuments,
 }
 

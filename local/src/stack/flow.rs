@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
+use horolog_schemas::Kind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use serde::Serialize;
 
+/// The topic that both stages read.
+const METRICS: &str = Kind::MetricSample.default_topic();
 /// The topics that the stages read, and with how many partitions they are made.
-pub const TOPICS: [(&str, i32); 2] = [("metrics", 4), ("audit-events", 2)];
+pub const TOPICS: [(&str, i32); 2] = [(METRICS, 4), (Kind::AuditEvent.default_topic(), 2)];
 
 /// One request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -67,13 +70,14 @@ impl Gauge {
         let mut flow = Flow::default();
         for (topic, _) in TOPICS {
             let ends = self.ends(topic)?;
+            let produced: i64 = ends.iter().map(|(_, end)| end).sum();
             let stored = committed(&self.ingest, topic, &ends)?;
-            flow.produced += ends.iter().map(|(_, end)| end).sum::<i64>();
+            flow.produced += produced;
             flow.stored += stored;
-            flow.ingest_lag += ends.iter().map(|(_, end)| end).sum::<i64>() - stored;
-            if topic == TOPICS[0].0 {
+            flow.ingest_lag += produced - stored;
+            if topic == METRICS {
                 flow.aggregated = committed(&self.aggregate, topic, &ends)?;
-                flow.aggregate_lag = ends.iter().map(|(_, end)| end).sum::<i64>() - flow.aggregated;
+                flow.aggregate_lag = produced - flow.aggregated;
             }
         }
         Ok(flow)

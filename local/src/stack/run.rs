@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use horolog_schemas::errors::in_words;
 
 use crate::broker::{self, Topic};
-use crate::process::{Identity, Signal};
+use crate::process::{Identity, Launch, Signal};
 
 use super::flow::{Flow, Gauge, TOPICS, complete_through};
 use super::folder::DataFolder;
@@ -51,8 +51,10 @@ const STAGES: u32 = 3;
 pub const PARTS_STOP: Duration = SAMPLE_STOP
     .saturating_add(STAGE_STOP.saturating_mul(STAGES))
     .saturating_add(STORE_STOP.saturating_mul(2));
-/// How long topics may take to be there once the broker answers.
+/// How long topics may take to be there once the broker answers, then the migrations, then the keys.
 const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
+const MIGRATIONS_DEADLINE: Duration = Duration::from_secs(300);
+const KEYS_DEADLINE: Duration = Duration::from_secs(60);
 /// How long what a killed stack left behind may take to be gone.
 const LEFTOVERS_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -123,10 +125,12 @@ async fn start_all(
     say("creating topics, applying migrations, making keys");
     let topics = TOPICS.map(|(name, partitions)| Topic { name, partitions });
     broker::ensure_topics(&layout.broker().bootstrap(), &topics, TOPICS_DEADLINE).await?;
-    supervisor.complete(&migrations(layout), stop).await?;
+    let migrations = task(layout.migrate(), MIGRATIONS_DEADLINE);
+    supervisor.complete(&migrations, stop).await?;
     // Not sooner: while the tables keep all, the next start keeps all too, or is told again to end it.
     layout.folder.remember_keep_all(layout.keep_all)?;
-    supervisor.complete(&keys(layout), stop).await?;
+    let keys = task(layout.keys(&FIRST_KEYS), KEYS_DEADLINE);
+    supervisor.complete(&keys, stop).await?;
     say("starting ingest, aggregate and query");
     supervisor.start(stages(layout).into(), stop).await?;
     if sample {
@@ -235,22 +239,13 @@ fn engine(layout: &Layout) -> Part {
     }
 }
 
-fn migrations(layout: &Layout) -> Part {
+/// A program that is run to its end.
+fn task(launch: Launch, ready_deadline: Duration) -> Part {
     Part {
-        launch: layout.migrate(),
+        launch,
         address: None,
         readiness: Readiness::Running,
-        ready_deadline: Duration::from_secs(300),
-        stop_deadline: Duration::from_secs(5),
-    }
-}
-
-fn keys(layout: &Layout) -> Part {
-    Part {
-        launch: layout.keys(&FIRST_KEYS),
-        address: None,
-        readiness: Readiness::Running,
-        ready_deadline: Duration::from_secs(60),
+        ready_deadline,
         stop_deadline: Duration::from_secs(5),
     }
 }

@@ -8,6 +8,7 @@
 //! All calls block: tests are plain `#[test]` functions, and those that need a future use [`Bed::block_on`].
 #![allow(dead_code, unused_imports, unreachable_pub)] // each test file uses a part of it
 
+mod folders;
 mod proc;
 mod produce;
 mod python;
@@ -17,13 +18,12 @@ mod topics;
 mod wait;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use horolog_local::broker;
-use horolog_local::process::{Identity, Launch, Process};
+use horolog_local::process::{Launch, Process};
 use horolog_local::setup::Kit;
 use horolog_local::stack::{DataFolder, Layout, Ports};
 
@@ -97,10 +97,10 @@ impl Bed {
 
     /// Starts one.
     pub fn start_with(options: &BedOptions) -> Self {
-        let folder = DataFolder::at(&new_folder()).unwrap();
+        let folder = DataFolder::at(&folders::new_folder()).unwrap();
         folder.create().unwrap();
         folder.ensure_password().unwrap();
-        print_logs_on_panic(&folder.logs());
+        folders::print_logs_on_panic(&folder.logs());
         let layout = Layout {
             horolog: HOROLOG.into(),
             programs: Path::new(HOROLOG).parent().unwrap().into(),
@@ -334,46 +334,4 @@ fn end_of(log: &Path) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A folder in the target folder whose name tells which test process owns it. Those of test processes that have ended are
-/// removed: a shared bed is never dropped, and the logs of a failed test are kept until the next run.
-fn new_folder() -> PathBuf {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
-        if owner(&entry.file_name().to_string_lossy()).is_some_and(|owner| !owner.is_alive()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let own = Identity::own().unwrap();
-    root.join(format!(
-        "bed-{}-{}-{}",
-        own.pid,
-        own.started,
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    ))
-}
-
-fn owner(folder: &str) -> Option<Identity> {
-    let mut parts = folder.strip_prefix("bed-")?.split('-');
-    Some(Identity {
-        pid: parts.next()?.parse().ok()?,
-        started: parts.next()?.parse().ok()?,
-    })
-}
-
-fn print_logs_on_panic(logs: &Path) {
-    static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-    static HOOK: Once = Once::new();
-    lock(&FOLDERS).push(logs.to_owned());
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            before(panic);
-            for folder in lock(&FOLDERS).iter() {
-                eprintln!("logs of broker, engine and services: {}", folder.display());
-            }
-        }));
-    });
 }

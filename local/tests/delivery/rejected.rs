@@ -1,8 +1,6 @@
 //! Records that cannot become rows: each is kept with its bytes and a reason, and costs no neighbour.
 
-use std::collections::BTreeMap;
-
-use horolog_schemas::{AuditEvent, AuditSource, AuditStatus};
+use horolog_schemas::AuditEvent;
 
 use crate::bed::{Bed, Record, now_ms};
 use crate::flow::Flow;
@@ -16,23 +14,13 @@ pub(crate) fn event(change: impl FnOnce(&mut AuditEvent)) -> Record {
         tenant_id: "acme".to_owned(),
         occurred_at: now_ms() * 1_000,
         user_id: "ann".to_owned(),
-        team_id: String::new(),
         service_id: "iam".to_owned(),
-        plugin_id: String::new(),
-        source: AuditSource::Api,
         action: "role.grant".to_owned(),
         resource_type: "role".to_owned(),
         resource_id: "r1".to_owned(),
-        resource_name: String::new(),
-        old_value: String::new(),
         new_value: r#"{"role":"admin"}"#.to_owned(),
         ip_address: "192.0.2.1".to_owned(),
-        user_agent: String::new(),
-        session_id: String::new(),
-        request_id: String::new(),
-        status: AuditStatus::Success,
-        error_message: String::new(),
-        metadata: BTreeMap::new(),
+        ..AuditEvent::default()
     };
     change(&mut event);
     let mut payload = Vec::new();

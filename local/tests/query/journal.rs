@@ -1,4 +1,4 @@
-//! The journal's topic under a running service: made again, and out of reach.
+//! The journal's topic: one that forgets, and under a running service one that is made again or out of reach.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,15 +6,13 @@ use serde_json::json;
 use crate::asking::{KEYS, call_at, made};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, HOURS, get_at, ready, wait_until_ready};
+use crate::keys_command::{creating, token_of};
 
 /// The token of a first key, as whoever runs the service makes it.
 fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
-    let arguments = ["keys", "create", "--name", "first", "--role", "admin", "--tenant", "*"];
-    let mut command = bed.spawn_command("horolog-query", &arguments, settings);
+    let mut command = bed.spawn_command("horolog-query", &creating("first", "admin", "*", &[]), settings);
     assert!(command.wait(DEADLINE).success(), "{}", command.log_tail());
-    let said = std::fs::read_to_string(command.log()).unwrap();
-    let token = said.lines().find(|line| line.starts_with("hlg_"));
-    token.unwrap_or_else(|| panic!("no token: {said}")).to_owned()
+    token_of(&std::fs::read_to_string(command.log()).unwrap())
 }
 
 /// The status of a request that posts nothing; `None` where the service ended before it answered.
@@ -31,6 +29,22 @@ fn assert_ends(service: &mut Proc, topic: &str) {
     assert!(!service.wait(DEADLINE).success());
     let said = format!("access.journal_topic = {topic}: the topic was made again or lost its end");
     assert!(service.log_tail().contains(&said), "{}", service.log_tail());
+}
+
+#[test]
+fn a_journal_that_forgets_by_age_is_refused() {
+    let bed = Bed::shared();
+    bed.topic("forgetful", 1);
+    let mut service = bed.spawn(
+        "horolog-query",
+        &[("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "forgetful")],
+    );
+    assert!(!service.wait(DEADLINE).success());
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    assert!(
+        log.contains("access.journal_topic = forgetful: cleanup.policy is delete"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -71,10 +85,7 @@ fn processes_that_write_at_the_same_time_all_come_to_their_turn() {
     let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "busy-journal")];
     let names: Vec<String> = (0..8).map(|number| format!("writer {number}")).collect();
     let create = |name: &String| {
-        let arguments = [
-            "keys", "create", "--name", name, "--role", "analyst", "--tenant", "busy",
-        ];
-        Bed::shared().spawn_command("horolog-query", &arguments, &settings)
+        Bed::shared().spawn_command("horolog-query", &creating(name, "analyst", "busy", &[]), &settings)
     };
     let mut writers: Vec<Proc> = names.iter().map(create).collect();
     for writer in &mut writers {

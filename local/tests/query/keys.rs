@@ -1,12 +1,11 @@
-//! API keys over the admin API and the command line: their life, their limits, where they can be seen.
+//! API keys over the admin API: their life, their limits, where they can be seen.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::asking::{KEYS, administer, call_at, get_as, made, make_key};
-use crate::bed::{Bed, TRAIL_SETTING, wait_until};
+use crate::bed::{Bed, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready, service};
-use crate::http::begin;
 
 #[test]
 fn a_key_is_made_used_rotated_and_revoked() {
@@ -182,105 +181,6 @@ fn a_tenant_has_so_many_keys_in_force() {
 }
 
 #[test]
-fn all_processes_know_a_key_and_so_does_the_next_start() {
-    let mut second = ready(Bed::shared(), &[]);
-    let key = make_key("auditor", "everywhere", json!({}));
-    let status = |service: &crate::bed::Proc| call_at(service, &key.token, Method::GET, EVENTS, None).status;
-    wait_until(DEADLINE, "the other process knows the key", || status(&second) == 200);
-    second.kill9();
-    let third = ready(Bed::shared(), &[]);
-    assert_eq!(status(&third), 200, "a start reads all keys");
-    assert_eq!(administer(&format!("{KEYS}/{}/revoke", key.id), &json!({})).status, 200);
-    wait_until(DEADLINE, "the other process knows that it is revoked", || {
-        status(&third) == 401
-    });
-}
-
-#[test]
-fn a_journal_that_forgets_by_age_is_refused() {
-    let bed = Bed::shared();
-    bed.topic("forgetful", 1);
-    let mut service = bed.spawn(
-        "horolog-query",
-        &[("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "forgetful")],
-    );
-    assert!(!service.wait(DEADLINE).success());
-    let log = std::fs::read_to_string(service.log()).unwrap();
-    assert!(
-        log.contains("access.journal_topic = forgetful: cleanup.policy is delete"),
-        "{log}"
-    );
-}
-
-#[test]
-fn changes_of_two_processes_at_once_are_all_made() {
-    let second = ready(Bed::shared(), &[]);
-    let admin = Bed::shared().key("admin");
-    let body = json!({"name": "race", "role": "analyst", "tenant": "race"});
-    let create = |service: &crate::bed::Proc| {
-        for _ in 0..4 {
-            assert_eq!(call_at(service, &admin, Method::POST, KEYS, Some(&body)).status, 201);
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(|| create(&second));
-        scope.spawn(|| create(service()));
-    });
-    wait_until(DEADLINE, "all are known", || {
-        let answer = get_as(&admin, KEYS).json();
-        answer["rows"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|row| row["tenant"] == "race")
-            .count()
-            == 8
-    });
-}
-
-#[test]
-fn whoever_hangs_up_on_a_change_keeps_nobody_from_ending_a_key() {
-    let hasty = make_key("admin", "hasty", json!({})).token;
-    let key = make_key("auditor", "patient", json!({}));
-    let body = json!({"name": "not waited for", "role": "analyst", "tenant": "hasty"}).to_string();
-    let request = format!(
-        "POST {KEYS} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {hasty}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    for _ in 0..40 {
-        let hung_up = begin(service(), request.as_bytes());
-        // What is recorded later is acknowledged later: the change has come to the journal, mostly.
-        assert_eq!(get_as(&key.token, EVENTS).status, 200);
-        drop(hung_up);
-    }
-    let revoked = administer(&format!("{KEYS}/{}/revoke", key.id), &json!({}));
-    assert_eq!(revoked.status, 200, "{}", revoked.text);
-}
-
-#[test]
-fn an_administrator_whose_key_has_ended_makes_no_more_keys_of_what_was_asked_before() {
-    let leaked = make_key("admin", "leaked", json!({}));
-    let body = json!({"name": "of a leaked key", "role": "analyst", "tenant": "leaked"});
-    let listed = || {
-        let answer = get_as(&Bed::shared().key("admin"), KEYS).json();
-        let rows = answer["rows"].as_array().unwrap().iter();
-        rows.filter(|row| row["name"] == body["name"]).count()
-    };
-    let after_the_end = std::thread::scope(|scope| {
-        for _ in 0..20 {
-            scope.spawn(|| call_at(service(), &leaked.token, Method::POST, KEYS, Some(&body)));
-        }
-        wait_until(DEADLINE, "the first key is made", || listed() > 0);
-        let revoked = administer(&format!("{KEYS}/{}/revoke", leaked.id), &json!({}));
-        assert_eq!(revoked.status, 200, "{}", revoked.text);
-        listed()
-    });
-    let more = listed() - after_the_end;
-    assert!(more <= 1, "{more}: one was under way");
-}
-
-#[test]
 fn keys_can_be_asked_for_in_sql_and_reviewed() {
     let bed = Bed::shared();
     let key = make_key("service", "review", json!({"addresses": ["127.0.0.0/8"]}));
@@ -311,100 +211,5 @@ fn keys_can_be_asked_for_in_sql_and_reviewed() {
     administer(&format!("{KEYS}/{}/revoke", key.id), &json!({}));
     wait_until(DEADLINE, "it is gone from the review", || {
         bed.sql::<String>(&select("name")).is_empty()
-    });
-}
-
-/// The arguments that make a key.
-fn creating<'a>(name: &'a str, role: &'a str, tenant: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let key = ["keys", "create", "--name", name, "--role", role, "--tenant", tenant];
-    [&key, more].concat()
-}
-
-#[test]
-fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
-    let run = |arguments: &[&str]| {
-        let mut run = Bed::shared().spawn_command("horolog-query", arguments, &[]);
-        let status = run.wait(DEADLINE);
-        (status.success(), std::fs::read_to_string(run.log()).unwrap())
-    };
-    let limit = ["--statement-result-rows-max", "54321"];
-    let (done, output) = run(&creating("by hand", "auditor", "terminal", &limit));
-    assert!(done, "{output}");
-    let token_of = |output: &str| {
-        let line = output.lines().find(|line| line.starts_with("hlg_"));
-        line.unwrap_or_else(|| panic!("no token: {output}")).to_owned()
-    };
-    let token = token_of(&output);
-    wait_until(DEADLINE, "the running service takes it", || {
-        get_as(&token, EVENTS).status == 200
-    });
-    let id = token.split('_').nth(1).unwrap();
-    let (done, output) = run(&["keys", "rotate", id, "--overlap-s", "0"]);
-    assert!(done, "{output}");
-    let next = token_of(&output);
-    wait_until(DEADLINE, "the running service takes the next one", || {
-        get_as(&next, EVENTS).status == 200
-    });
-    assert_eq!(get_as(&token, EVENTS).status, 401);
-    let (done, output) = run(&["keys", "list"]);
-    let row = output.lines().find(|line| line.contains(id)).unwrap_or_default();
-    assert!(
-        done && row.contains("auditor") && row.contains("54321") && !output.contains(&next[20..]),
-        "{output}"
-    );
-    let (done, output) = run(&["access-review", "--json"]);
-    assert!(
-        done && output.contains(&format!("\"id\": \"{id}\"")) && !output.contains(&next[20..]),
-        "{output}"
-    );
-    assert!(run(&["keys", "revoke", id]).0);
-    wait_until(DEADLINE, "the running service refuses it", || {
-        get_as(&next, EVENTS).status == 401
-    });
-    for (wrong, said) in [
-        (&["keys", "revoke", "nobody"][..], "there is no such key"),
-        (
-            &creating("x", "analyst", "t", &["--scope", "audit:read"]),
-            "scopes: the role analyst has no audit:read",
-        ),
-        (&creating("", "analyst", "t", &[]), "name: expected"),
-        (
-            &creating("x", "analyst", "t", &["--statement-timeout-s", "0"]),
-            "--statement-timeout-s",
-        ),
-    ] {
-        let (done, output) = run(wrong);
-        assert!(!done && output.contains(said), "{wrong:?}: {output}");
-    }
-}
-
-#[test]
-fn wrong_keys_are_counted_in_the_trail_though_none_follows_them() {
-    let bed = Bed::shared();
-    for topic in ["guessed-trail", "guessed-metrics"] {
-        bed.topic(topic, 1);
-    }
-    let settings = [
-        (TRAIL_SETTING, "guessed-trail"),
-        ("HOROLOG_QUERY__ACCESS__PLATFORM_TENANT", "guessed"),
-    ];
-    let mut service = ready(bed, &settings);
-    for _ in 0..7 {
-        assert_eq!(call_at(&service, "nonsense", Method::GET, EVENTS, None).status, 401);
-    }
-    service.term();
-    assert!(service.wait(DEADLINE).success(), "{}", service.log_tail());
-    let _ingest = bed.spawn(
-        "horolog-ingest",
-        &[
-            ("HOROLOG_INGEST__SOURCE__AUDIT_TOPIC", "guessed-trail"),
-            ("HOROLOG_INGEST__SOURCE__METRICS_TOPIC", "guessed-metrics"),
-            ("HOROLOG_INGEST__SOURCE__GROUP", "guessed-ingest"),
-        ],
-    );
-    wait_until(DEADLINE, "the first and the others are told", || {
-        let counts = "select metadata['requests'] from audit_logs where tenant_id = 'guessed' and action = 'access.refuse' \
-            and ip_address = '127.0.0.1' order by occurred_at";
-        bed.sql::<String>(counts) == ["1", "6"]
     });
 }

@@ -152,3 +152,34 @@ fn where_no_trail_can_be_written_no_audit_data_are_shown() {
     let revoked = ask(&admin.token, Method::POST, &revoke, Some(&json!({})));
     assert_eq!(revoked.status, 200, "a key that leaked can be ended at any time");
 }
+
+#[test]
+fn wrong_keys_are_counted_in_the_trail_though_none_follows_them() {
+    let bed = Bed::shared();
+    for topic in ["guessed-trail", "guessed-metrics"] {
+        bed.topic(topic, 1);
+    }
+    let settings = [
+        (TRAIL_SETTING, "guessed-trail"),
+        ("HOROLOG_QUERY__ACCESS__PLATFORM_TENANT", "guessed"),
+    ];
+    let mut service = ready(bed, &settings);
+    for _ in 0..7 {
+        assert_eq!(call_at(&service, "nonsense", Method::GET, EVENTS, None).status, 401);
+    }
+    service.term();
+    assert!(service.wait(DEADLINE).success(), "{}", service.log_tail());
+    let _ingest = bed.spawn(
+        "horolog-ingest",
+        &[
+            ("HOROLOG_INGEST__SOURCE__AUDIT_TOPIC", "guessed-trail"),
+            ("HOROLOG_INGEST__SOURCE__METRICS_TOPIC", "guessed-metrics"),
+            ("HOROLOG_INGEST__SOURCE__GROUP", "guessed-ingest"),
+        ],
+    );
+    wait_until(DEADLINE, "the first and the others are told", || {
+        let counts = "select metadata['requests'] from audit_logs where tenant_id = 'guessed' and action = 'access.refuse' \
+            and ip_address = '127.0.0.1' order by occurred_at";
+        bed.sql::<String>(counts) == ["1", "6"]
+    });
+}

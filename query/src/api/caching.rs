@@ -118,7 +118,7 @@ impl Caching {
         }
     }
 
-    /// A file as it is sent, made once: whoever has no key could else have megabytes encoded as often as they like.
+    /// A file as it is sent, made once: whoever has no key could otherwise have megabytes encoded as often as they like.
     fn file(&self, tag: &str, make: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
         let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let known = files().get(tag).cloned();

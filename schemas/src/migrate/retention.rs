@@ -116,95 +116,48 @@ impl Retention {
 
     /// The TTLs of all tables that data can grow old in.
     pub fn ttls(&self, has_cold_volume: bool) -> Vec<TableTtl> {
-        let audit = self.audit_days;
-        let behind_events = audit.saturating_add(BEHIND_EVENTS_DAYS);
-        let recompress = |column: &str| {
-            Some(format!(
-                "toDateTime({column}) + toIntervalDay({RECOMPRESS_DAYS}) recompress codec(ZSTD(9))"
-            ))
-        };
-        let delete = |expression: String| (!self.keep_all).then_some(expression);
-        let cold =
-            has_cold_volume.then(|| format!("toDateTime(occurred_at) + toIntervalDay({COLD_DAYS}) to volume 'cold'"));
+        let days = |column: &str, days: u32| format!("toDateTime({column}) + toIntervalDay({days})");
+        let months = |time: &str, months: u32| format!("{time} + toIntervalMonth({months})");
+        let recompress = |column: &str| format!("{} recompress codec(ZSTD(9))", days(column, RECOMPRESS_DAYS));
+        let cold = has_cold_volume.then(|| format!("{} to volume 'cold'", days("occurred_at", COLD_DAYS)));
+        let events = std::iter::once(recompress("occurred_at")).chain(cold).collect();
         // Each kind for itself. A kind that this release does not know is kept for the longest time. By when they came: what time
         // a rejected record claims, to Kafka too, may be what is wrong with it.
         let rejected = format!(
             "if(kind = 'metric_sample', addMonths(toDateTime(inserted_at), {HOURLY_MONTHS_MIN}), \
-             addDays(toDateTime(inserted_at), {audit}))"
+             addDays(toDateTime(inserted_at), {}))",
+            self.audit_days
         );
+        let behind_events = self.audit_days.saturating_add(BEHIND_EVENTS_DAYS);
+        let rolled_up = self.hourly_months.saturating_sub(ROLLUPS_MONTHS_LESS);
+        let of_hours = self.hourly_months;
+        // By table: what becomes of its rows before they are deleted, and when they are.
         [
-            (
-                "metrics",
-                vec![
-                    recompress("time"),
-                    delete(format!("toDateTime(time) + toIntervalDay({})", self.metrics_days)),
-                ],
-            ),
-            (
-                "audit_logs",
-                vec![
-                    recompress("occurred_at"),
-                    cold,
-                    delete(format!("toDateTime(occurred_at) + toIntervalDay({audit})")),
-                ],
-            ),
+            ("metrics", vec![recompress("time")], days("time", self.metrics_days)),
+            ("audit_logs", events, days("occurred_at", self.audit_days)),
             // Behind the last event that may be there: parts of a month of events go when the whole month is old.
-            (
-                "audit_event_ids",
-                vec![delete(format!(
-                    "toDateTime(occurred_at) + toIntervalDay({behind_events})"
-                ))],
-            ),
-            ("rejected_records", vec![recompress("inserted_at"), delete(rejected)]),
+            ("audit_event_ids", vec![], days("occurred_at", behind_events)),
+            ("rejected_records", vec![recompress("inserted_at")], rejected),
             (
                 "batch_ledger",
-                vec![
-                    recompress("inserted_at"),
-                    delete(format!("toDateTime(inserted_at) + toIntervalDay({behind_events})")),
-                ],
+                vec![recompress("inserted_at")],
+                days("inserted_at", behind_events),
             ),
-            (
-                "replayed_records",
-                vec![delete(format!("toDateTime(inserted_at) + toIntervalDay({audit})"))],
-            ),
-            (
-                "metrics_hourly",
-                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
-            ),
-            (
-                "daily_rollups",
-                vec![delete(format!(
-                    "hour + toIntervalMonth({})",
-                    self.hourly_months.saturating_sub(ROLLUPS_MONTHS_LESS)
-                ))],
-            ),
-            (
-                "counter_hourly",
-                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
-            ),
-            (
-                "counter_revisions",
-                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
-            ),
-            (
-                "hour_revisions",
-                vec![delete(format!("hour + toIntervalMonth({})", self.hourly_months))],
-            ),
-            (
-                "incidents",
-                vec![delete(format!(
-                    "toDateTime(inserted_at) + toIntervalMonth({})",
-                    self.hourly_months
-                ))],
-            ),
+            ("replayed_records", vec![], days("inserted_at", self.audit_days)),
+            ("metrics_hourly", vec![], months("hour", of_hours)),
+            ("daily_rollups", vec![], months("hour", rolled_up)),
+            ("counter_hourly", vec![], months("hour", of_hours)),
+            ("counter_revisions", vec![], months("hour", of_hours)),
+            ("hour_revisions", vec![], months("hour", of_hours)),
+            ("incidents", vec![], months("toDateTime(inserted_at)", of_hours)),
         ]
         .into_iter()
-        .map(|(table, rules)| {
-            let rules: Vec<String> = rules.into_iter().flatten().collect();
-            TableTtl {
-                table,
-                ttl: (!rules.is_empty()).then(|| rules.join(", ")),
+        .map(|(table, mut rules, deletion)| {
+            if !self.keep_all {
+                rules.push(deletion);
             }
+            let ttl = (!rules.is_empty()).then(|| rules.join(", "));
+            TableTtl { table, ttl }
         })
         .collect()
     }

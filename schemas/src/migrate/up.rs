@@ -180,14 +180,9 @@ async fn run(
 /// Sets the TTL of every table whose TTL is another than configured. Setting an equal one is avoided: the server would read
 /// every part again.
 async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'static str>, MigrateError> {
-    let definitions = server.definitions(&server.database).await?;
     let mut changed = Vec::new();
-    for TableTtl { table, ttl } in server.retention.ttls(server.has_cold_volume().await?) {
-        let Some(definition) = definitions.get(table) else {
-            continue;
-        };
-        let found = definition.pieces.get("ttl").map(String::as_str);
-        if formatted(server, found).await? == formatted(server, ttl.as_deref()).await? {
+    for (TableTtl { table, ttl }, found) in ttls(server).await? {
+        if formatted(server, found.as_deref()).await? == formatted(server, ttl.as_deref()).await? {
             continue;
         }
         lock.confirm().await?;
@@ -202,14 +197,9 @@ async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'stati
 /// Names every table that would delete its rows sooner than it does, or move them no more: a run that lacks the settings of the
 /// installation has the defaults. A table that has neither a TTL nor rows was made by a run that was cut off.
 async fn refuse_to_shorten(server: &Server) -> Result<(), MigrateError> {
-    let definitions = server.definitions(&server.database).await?;
     let mut tables = Vec::new();
-    for TableTtl { table, ttl } in server.retention.ttls(server.has_cold_volume().await?) {
-        let Some(definition) = definitions.get(table) else {
-            continue;
-        };
-        let found = definition.pieces.get("ttl").map(String::as_str);
-        let Some(loss) = loss(found, ttl.as_deref()) else {
+    for (TableTtl { table, ttl }, found) in ttls(server).await? {
+        let Some(loss) = loss(found.as_deref(), ttl.as_deref()) else {
             continue;
         };
         if found.is_some() || count(server, table).await? > 0 {
@@ -223,6 +213,17 @@ async fn refuse_to_shorten(server: &Server) -> Result<(), MigrateError> {
             tables: tables.join(", "),
         })
     }
+}
+
+/// What each table that is there is to have for a TTL, and what it has.
+async fn ttls(server: &Server) -> Result<Vec<(TableTtl, Option<String>)>, MigrateError> {
+    let definitions = server.definitions(&server.database).await?;
+    let wanted = server.retention.ttls(server.has_cold_volume().await?).into_iter();
+    let of_table = |wanted: TableTtl| {
+        let found = definitions.get(wanted.table)?.pieces.get("ttl").cloned();
+        Some((wanted, found))
+    };
+    Ok(wanted.filter_map(of_table).collect())
 }
 
 /// Makes the roles and the row policies of all tables and views that are there, whether or not they were made before.
