@@ -31,6 +31,8 @@ pub struct Gate {
     pub keys_per_tenant_max: usize,
     /// Whose administrator makes or rotates a key, by tenant: one at a time.
     pub turns: Places<String>,
+    /// Whose administrator ends one, likewise.
+    pub ends: Places<String>,
     /// Bearer tokens of an identity provider.
     pub oidc: Option<Arc<Oidc>>,
     /// Requests an hour.
@@ -60,6 +62,7 @@ impl Gate {
             keys: Keys::new(journal),
             keys_per_tenant_max: config.access.keys_per_tenant_max,
             turns: Places::new(1),
+            ends: Places::new(1),
             oidc: Oidc::new(&config.access.oidc)?.map(Arc::new),
             limits: Limits::default(),
             uses: LastUses::default(),
