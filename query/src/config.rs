@@ -188,12 +188,7 @@ impl QueryConfig {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let invalid = |setting: &str, reason: &str| {
-            Err(ConfigError::Invalid {
-                setting: setting.to_owned(),
-                reason: reason.to_owned(),
-            })
-        };
+        let invalid = |setting: &str, reason: &str| Err(ConfigError::invalid(setting, reason));
         let http = &self.http;
         let over_tls = http.tls_certificate_file.is_some();
         if over_tls != http.tls_key_file.is_some() {
