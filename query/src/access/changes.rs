@@ -48,8 +48,7 @@ impl<'a> Changes<'a> {
         let _turn = self.turn(&self.gate.turns).await?;
         self.require_within(&key)?;
         let is_one = |known: &Key| known.tenant == key.tenant && known.is_in_force(now);
-        let ids = self.gate.keys.ids();
-        let known = ids.iter().filter_map(|id| self.gate.keys.get(id));
+        let known = self.gate.keys.all();
         if known.filter(|known| is_one(known)).count() >= self.gate.keys_per_tenant_max {
             return Err(Problem::Conflict(
                 "this tenant has as many keys in force as access.keys_per_tenant_max allows; revoke some first",
