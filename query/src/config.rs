@@ -85,7 +85,8 @@ pub struct LimitsConfig {
     pub statement_result_rows_max: u64,
     /// A request that takes longer is given up, and its statements with it. Seconds.
     pub request_timeout_s: u64,
-    /// Requests for data that are answered at the same time, half of them to one tenant at the most; more wait.
+    /// Requests for data that are answered at the same time, half of them to one tenant at the most, which may have as many downloads of
+    /// exports besides; more wait.
     pub concurrent_requests_max: usize,
     /// Those among them with the same key; and as many downloads of exports, which are not among them.
     pub concurrent_requests_per_caller_max: usize,
@@ -187,12 +188,7 @@ impl QueryConfig {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let invalid = |setting: &str, reason: &str| {
-            Err(ConfigError::Invalid {
-                setting: setting.to_owned(),
-                reason: reason.to_owned(),
-            })
-        };
+        let invalid = |setting: &str, reason: &str| Err(ConfigError::invalid(setting, reason));
         let http = &self.http;
         let over_tls = http.tls_certificate_file.is_some();
         if over_tls != http.tls_key_file.is_some() {

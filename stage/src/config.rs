@@ -39,6 +39,16 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// A value that makes no sense.
+    pub fn invalid(setting: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            setting: setting.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables.
 pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &ConfigArgs) -> Result<T, ConfigError> {
     Ok(configuration::load(binary, args.config.as_deref(), &args.set)?)

@@ -37,10 +37,8 @@ impl RunOptions {
         for (number, (topic, setting)) in self.topics.iter().enumerate() {
             let same = self.topics[..number].iter().find(|(other, _)| other == topic);
             if let Some((_, other)) = same {
-                return Err(ConfigError::Invalid {
-                    setting: (*setting).to_owned(),
-                    reason: format!("{topic} is also {other}: a topic has records of one kind"),
-                });
+                let reason = format!("{topic} is also {other}: a topic has records of one kind");
+                return Err(ConfigError::invalid(*setting, reason));
             }
         }
         Ok(())

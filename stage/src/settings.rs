@@ -89,10 +89,8 @@ impl DeliveryConfig {
         if self.lease_s <= of_tables_s {
             return Ok(());
         }
-        Err(ConfigError::Invalid {
-            setting: "delivery.lease_s".to_owned(),
-            reason: format!("{} is more than the {of_tables_s} s of the tables", self.lease_s),
-        })
+        let reason = format!("{} is more than the {of_tables_s} s of the tables", self.lease_s);
+        Err(ConfigError::invalid("delivery.lease_s", reason))
     }
 }
 
@@ -100,10 +98,8 @@ fn require(setting: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(),
     if bounds.contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::Invalid {
-        setting: setting.to_owned(),
-        reason: format!("{value} is not between {} and {}", bounds.start(), bounds.end()),
-    })
+    let reason = format!("{value} is not between {} and {}", bounds.start(), bounds.end());
+    Err(ConfigError::invalid(setting, reason))
 }
 
 /// Two stages in one group would divide the partitions, and each would miss what the other reads. A group's name tells the one stage
@@ -113,13 +109,11 @@ pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
     if named == [stage] {
         return Ok(());
     }
-    Err(ConfigError::Invalid {
-        setting: "source.group".to_owned(),
-        reason: format!(
-            "{group:?} has to contain \"{stage}\" and the name of no other stage: stages in one group would each miss what \
-             the others read"
-        ),
-    })
+    let reason = format!(
+        "{group:?} has to contain \"{stage}\" and the name of no other stage: stages in one group would each miss what \
+         the others read"
+    );
+    Err(ConfigError::invalid("source.group", reason))
 }
 
 /// `[completeness]`: when an hour is complete.

@@ -101,10 +101,8 @@ impl Store {
     pub async fn with_current_tables(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
         let store = Self::new(config)?;
         let current = require_current(&store.client).await;
-        current.map_err(|error| ConfigError::Invalid {
-            setting: format!("clickhouse.url = {}", config.url),
-            reason: error.to_string(),
-        })?;
+        let setting = || format!("clickhouse.url = {}", config.url);
+        current.map_err(|error| ConfigError::invalid(setting(), error.to_string()))?;
         Ok(store)
     }
 

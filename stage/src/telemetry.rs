@@ -8,10 +8,8 @@ use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
 /// Installs the global subscriber; a second call in one process changes nothing.
 pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| ConfigError::Invalid {
-        setting: "telemetry.log".to_owned(),
-        reason: error.to_string(),
-    })?;
+    let filter = EnvFilter::try_new(&config.log);
+    let filter = filter.map_err(|error| ConfigError::invalid("telemetry.log", error.to_string()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -55,10 +55,7 @@ impl UpkeepConfig {
             ("upkeep.statement_timeout_s", self.statement_timeout_s, 1),
         ] {
             if value < least {
-                return Err(ConfigError::Invalid {
-                    setting: setting.to_owned(),
-                    reason: format!("{value} is below {least}"),
-                });
+                return Err(ConfigError::invalid(setting, format!("{value} is below {least}")));
             }
         }
         Ok(())

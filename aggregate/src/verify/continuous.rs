@@ -132,10 +132,10 @@ impl ContinuousVerification {
     /// As configured; does not connect.
     pub fn new(config: &Config, duty: Duty, registry: &mut Registry) -> Result<Self, ToolError> {
         if config.verify.hours == 0 {
-            return Err(ToolError::Config(ConfigError::Invalid {
-                setting: "verify.hours".to_owned(),
-                reason: "must be at least 1; verify.interval_s = 0 turns the verification off".to_owned(),
-            }));
+            return Err(ToolError::Config(ConfigError::invalid(
+                "verify.hours",
+                "must be at least 1; verify.interval_s = 0 turns the verification off",
+            )));
         }
         Ok(Self {
             verifier: Verifier {

@@ -90,3 +90,27 @@ fn an_administrator_whose_key_has_ended_makes_no_more_keys_of_what_was_asked_bef
     let more = listed() - after_the_end;
     assert!(more <= 1, "{more}: one was under way");
 }
+
+#[test]
+fn whoever_ends_a_key_again_and_again_takes_nobodys_turn_in_the_journal() {
+    let bed = Bed::shared();
+    let keys = ["ended often", "ended later"].map(|name| make_key("analyst", name, json!({})));
+    let end = |key: usize| {
+        let revoked = administer(&format!("{KEYS}/{}/revoke", keys[key].id), &json!({}));
+        assert_eq!((revoked.status, &revoked.json()["in_force"]), (200, &json!(false)));
+    };
+    let versions = |key: usize| {
+        let id = &keys[key].id;
+        let ended = format!("key_id = '{id}' and revoked_at is not null");
+        bed.sql::<u64>(&format!("select max(version) from access_keys where {ended} having max(version) > 0"))
+    };
+    end(0);
+    wait_until(DEADLINE, "its end is in the table", || !versions(0).is_empty());
+    let first = versions(0);
+    for _ in 0..3 {
+        end(0);
+    }
+    end(1);
+    wait_until(DEADLINE, "what came later is there", || !versions(1).is_empty());
+    assert_eq!(versions(0), first, "the journal was asked once");
+}

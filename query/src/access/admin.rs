@@ -122,12 +122,15 @@ pub struct KeysAnswer {
 
 /// The keys that this administrator may see.
 #[utoipa::path(get, path = "/v1/admin/keys", tag = "admin", responses((status = 200, description = "All keys.", body = KeysAnswer)))]
-pub async fn list(State(api): State<Api>, principal: Principal) -> Json<KeysAnswer> {
-    let rows = visible(&api.gate, &principal.facts().tenant)
-        .iter()
-        .map(|(key, used)| KeyView::new(key, *used))
-        .collect();
-    Json(KeysAnswer { rows })
+pub async fn list(State(api): State<Api>, principal: Principal) -> Result<Json<KeysAnswer>, Problem> {
+    let seen_by = &principal.facts().tenant;
+    let look = || {
+        let keys = visible(&api.gate, seen_by);
+        let rows = keys.iter().map(|(key, used)| KeyView::new(key, *used));
+        rows.collect::<Vec<_>>()
+    };
+    let rows = api.gate.look(seen_by, look).await?;
+    Ok(Json(KeysAnswer { rows }))
 }
 
 /// A new key.
@@ -198,9 +201,12 @@ pub async fn revoke(
 
 /// The keys of these tenants, with their last use.
 pub(super) fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Option<Use>)> {
-    let mut keys = gate.keys.all();
-    keys.retain(|(key, _)| seen_by.covers(&key.tenant));
-    keys
+    let keys = gate.keys.all().filter(|key| seen_by.covers(&key.tenant));
+    let with_last_use = keys.map(|key| {
+        let used = gate.keys.last_use(&key.id);
+        (key, used)
+    });
+    with_last_use.collect()
 }
 
 /// The key that the path names, where the caller may see it.

@@ -3,7 +3,7 @@
 //! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
 //! nothing is handed out that nobody could account for, since the trail is written first; a leaked key is revoked without waiting for it, and
 //! even where it cannot be written; nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the
-//! bounds of their key ([`delegation`]), nor once that has ended. The administrators of a tenant have one change at a time under way that is no revocation, since the
+//! bounds of their key ([`delegation`]), nor once that has ended. The administrators of a tenant have one revocation at a time under way and one other change, since the
 //! journal takes changes in the order of asking: no tenant keeps the others from ending their keys.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::access::token::Token;
 use crate::access::trail::{Act, Actor};
 use crate::access::{Identity, Principal};
 use crate::api::Problem;
-use crate::api::places::Place;
+use crate::api::places::{Place, Places};
 
 /// The secret before is taken for so long after a rotation, unless said otherwise. Seconds.
 pub const OVERLAP_DEFAULT_S: u32 = 86_400;
@@ -45,11 +45,10 @@ impl<'a> Changes<'a> {
     pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
         let now = Utc::now();
         let (key, token) = new.make(&self.by, now)?;
-        let _turn = self.turn().await?;
+        let _turn = self.turn(&self.gate.turns).await?;
         self.require_within(&key)?;
         let is_one = |known: &Key| known.tenant == key.tenant && known.is_in_force(now);
-        let ids = self.gate.keys.ids();
-        let known = ids.iter().filter_map(|id| self.gate.keys.get(id));
+        let known = self.gate.keys.all();
         if known.filter(|known| is_one(known)).count() >= self.gate.keys_per_tenant_max {
             return Err(Problem::Conflict(
                 "this tenant has as many keys in force as access.keys_per_tenant_max allows; revoke some first",
@@ -75,7 +74,7 @@ impl<'a> Changes<'a> {
                 format!("expected at most {OVERLAP_MAX_S}"),
             ));
         }
-        let _turn = self.turn().await?;
+        let _turn = self.turn(&self.gate.turns).await?;
         self.require_within(key)?;
         self.record("key.rotate", key).await?;
         let (token, now) = (Token::random(&key.id), Utc::now());
@@ -93,25 +92,35 @@ impl<'a> Changes<'a> {
     }
 
     async fn end(&self, key: &Key) -> Result<Key, Problem> {
-        let now = Utc::now();
-        let change = move |key: &mut Key| {
-            key.revoked_at.get_or_insert(now);
-            Ok(())
-        };
         // A leaked key does not go on for as long as the trail takes, or because it cannot be written.
-        let change = self.gate.keys.change(&key.id, change);
-        let (ended, recorded) = tokio::join!(change, self.record("key.revoke", key));
+        let (ended, recorded) = tokio::join!(self.end_in_turn(key), self.record("key.revoke", key));
         if let Err(problem) = recorded {
             tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
         }
         ended
     }
 
+    /// Whoever asks for the end of a key again and again asks the journal for it once.
+    async fn end_in_turn(&self, key: &Key) -> Result<Key, Problem> {
+        let _turn = self.turn(&self.gate.ends).await?;
+        if let Some(known) = self.gate.keys.get(&key.id)
+            && known.revoked_at.is_some()
+        {
+            return Ok(Key::clone(&known));
+        }
+        let now = Utc::now();
+        let change = move |key: &mut Key| {
+            key.revoked_at.get_or_insert(now);
+            Ok(())
+        };
+        self.gate.keys.change(&key.id, change).await
+    }
+
     /// Held while a change is under way that may wait for others.
-    async fn turn(&self) -> Result<Place, Problem> {
+    async fn turn(&self, turns: &Places<String>) -> Result<Place, Problem> {
         let facts = self.actor.principal.as_ref().map(Principal::facts);
         let tenant = facts.map_or("", |facts| facts.tenant.as_str());
-        let turn = self.gate.turns.take(tenant.to_owned()).await;
+        let turn = turns.take(tenant.to_owned()).await;
         turn.map_err(|_| Problem::Internal)
     }
 

@@ -15,6 +15,7 @@ use crate::access::mask::MaskKey;
 use crate::access::oidc::Oidc;
 use crate::access::trail::Trail;
 use crate::access::{TenantGrant, TenantId};
+use crate::api::Problem;
 use crate::api::places::Places;
 use crate::config::QueryConfig;
 use crate::journal::Journal;
@@ -31,6 +32,10 @@ pub struct Gate {
     pub keys_per_tenant_max: usize,
     /// Whose administrator makes or rotates a key, by tenant: one at a time.
     pub turns: Places<String>,
+    /// Whose administrator ends one, likewise.
+    pub ends: Places<String>,
+    /// Whose administrator looks at all of them, likewise.
+    looks: Places<String>,
     /// Bearer tokens of an identity provider.
     pub oidc: Option<Arc<Oidc>>,
     /// Requests an hour.
@@ -60,6 +65,8 @@ impl Gate {
             keys: Keys::new(journal),
             keys_per_tenant_max: config.access.keys_per_tenant_max,
             turns: Places::new(1),
+            ends: Places::new(1),
+            looks: Places::new(1),
             oidc: Oidc::new(&config.access.oidc)?.map(Arc::new),
             limits: Limits::default(),
             uses: LastUses::default(),
@@ -76,6 +83,13 @@ impl Gate {
         self.uses.clone().keep(self.keys.clone(), interval).await;
     }
 
+    /// Does what goes through all keys, off the threads that answer others, and for each tenant one at a time: a tenant may have thousands.
+    pub async fn look<T>(&self, seen_by: &TenantGrant, look: impl FnOnce() -> T) -> Result<T, Problem> {
+        let place = self.looks.take(seen_by.as_str().to_owned()).await;
+        let _place = place.map_err(|_| Problem::Internal)?;
+        Ok(tokio::task::block_in_place(look))
+    }
+
     /// Where what concerns this grant is recorded.
     pub fn tenant_of(&self, grant: &TenantGrant) -> TenantId {
         match grant {
@@ -87,8 +101,8 @@ impl Gate {
     /// Says what somebody meets who has just started the service.
     pub fn introduce(&self) {
         let now = Utc::now();
-        let keys = self.keys.all();
-        let in_force = keys.iter().filter(|(key, _)| key.is_in_force(now)).count();
+        let keys: Vec<_> = self.keys.all().collect();
+        let in_force = keys.iter().filter(|key| key.is_in_force(now)).count();
         match in_force {
             0 if self.oidc.is_none() => {
                 tracing::warn!("there are no keys: nobody is let in until `horolog-query keys` makes one")

@@ -87,12 +87,9 @@ impl Keys {
         })
     }
 
-    /// All of them, with their last use, in the order of their ids.
-    pub fn all(&self) -> Vec<(Arc<Key>, Option<Use>)> {
-        let ids = self.ids();
-        ids.iter()
-            .filter_map(|id| Some((self.get(id)?, self.last_use(id))))
-            .collect()
+    /// All of them, in the order of their ids.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Key>> {
+        self.ids().into_iter().filter_map(move |id| self.get(&id))
     }
 
     /// The offset of the last record that says something of a key: rises with every change.

@@ -75,10 +75,8 @@ impl OidcConfig {
     /// Refuses what cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let invalid = |setting: &str, reason: &str| {
-            Err(ConfigError::Invalid {
-                setting: format!("access.oidc.{setting}"),
-                reason: reason.to_owned(),
-            })
+            let setting = format!("access.oidc.{setting}");
+            Err(ConfigError::invalid(setting, reason))
         };
         if self.issuer.is_empty() {
             return Ok(());

@@ -3,15 +3,15 @@
 //! Enters: who asks. Leaves: a place, held until it is dropped, also when the caller goes away. Guarantees: a caller who asks for everything
 //! at once leaves room for others, since only requests within the caller's own share wait for a place of their tenant, which has half of all
 //! however many keys it makes, and only those within that wait for a common one. Who finds no place waits in the order of asking, for a bounded
-//! time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as their readers, have places of their
-//! own, as many for each caller.
+//! time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as their readers and a file each, have
+//! places of their own, as many for each caller and each tenant.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::Problem;
 use crate::api::places::{Place, Places};
@@ -21,30 +21,33 @@ use crate::config::LimitsConfig;
 #[derive(Debug, Clone)]
 pub struct Admission {
     all: Arc<Semaphore>,
-    tenants: Places<String>,
-    callers: Places<String>,
-    downloads: Places<String>,
+    requests: Shares,
+    downloads: Shares,
     waiting: Places<String>,
     wait_max: Duration,
+}
+
+/// Places of tenants, and of their callers.
+#[derive(Debug, Clone)]
+struct Shares {
+    tenants: Places<String>,
+    callers: Places<String>,
 }
 
 /// A place, held until it is dropped.
 #[derive(Debug)]
 pub struct Admitted {
     _of_all: Place,
-    _of_tenant: Place,
-    _of_caller: Place,
+    _own: [Place; 2],
 }
 
 impl Admission {
     /// As configured.
     pub fn new(limits: &LimitsConfig) -> Self {
-        let of_caller = limits.concurrent_requests_per_caller_max;
         Self {
             all: Arc::new(Semaphore::new(limits.concurrent_requests_max)),
-            tenants: Places::new((limits.concurrent_requests_max / 2).max(1)),
-            callers: Places::new(of_caller),
-            downloads: Places::new(of_caller),
+            requests: Shares::new(limits),
+            downloads: Shares::new(limits),
             waiting: Places::new(limits.waiting_requests_per_caller_max),
             wait_max: Duration::from_millis(limits.admission_wait_ms_max),
         }
@@ -55,7 +58,46 @@ impl Admission {
         let deadline = Instant::now() + self.wait_max;
         let too_many = Problem::Busy("too many requests wait for an answer with this key");
         let _waiting = self.waiting.try_take(caller.to_owned()).ok_or(too_many)?;
-        let (places, taken) = self.share(own_max);
+        let own = self.requests.take(tenant, caller, own_max, deadline).await?;
+        let all = timeout_at(deadline, Arc::clone(&self.all).acquire_owned()).await;
+        let Ok(Ok(of_all)) = all else {
+            return Err(Problem::Busy("too many requests at once"));
+        };
+        Ok(Admitted {
+            _of_all: of_all,
+            _own: own,
+        })
+    }
+
+    /// The same for a download.
+    pub async fn admit_download(
+        &self,
+        tenant: &str,
+        caller: &str,
+        own_max: Option<NonZeroU32>,
+    ) -> Result<[Place; 2], Problem> {
+        let deadline = Instant::now() + self.wait_max;
+        self.downloads.take(tenant, caller, own_max, deadline).await
+    }
+}
+
+impl Shares {
+    fn new(limits: &LimitsConfig) -> Self {
+        Self {
+            tenants: Places::new((limits.concurrent_requests_max / 2).max(1)),
+            callers: Places::new(limits.concurrent_requests_per_caller_max),
+        }
+    }
+
+    /// A place of a caller, and then one of the tenant.
+    async fn take(
+        &self,
+        tenant: &str,
+        caller: &str,
+        own_max: Option<NonZeroU32>,
+        deadline: Instant,
+    ) -> Result<[Place; 2], Problem> {
+        let (places, taken) = self.of_caller(own_max);
         let own = timeout_at(deadline, self.callers.take_of(caller.to_owned(), places)).await;
         let Ok(Ok(of_caller)) = own else {
             return Err(Problem::Busy(taken));
@@ -64,26 +106,11 @@ impl Admission {
         let Ok(Ok(of_tenant)) = tenant else {
             return Err(Problem::Busy("too many requests at once of this tenant"));
         };
-        let all = timeout_at(deadline, Arc::clone(&self.all).acquire_owned()).await;
-        let Ok(Ok(of_all)) = all else {
-            return Err(Problem::Busy("too many requests at once"));
-        };
-        Ok(Admitted {
-            _of_all: of_all,
-            _of_tenant: of_tenant,
-            _of_caller: of_caller,
-        })
-    }
-
-    /// A place for a download of a caller, or the advice to come back.
-    pub async fn admit_download(&self, caller: &str, own_max: Option<NonZeroU32>) -> Result<Place, Problem> {
-        let (places, taken) = self.share(own_max);
-        let place = timeout(self.wait_max, self.downloads.take_of(caller.to_owned(), places)).await;
-        place.ok().and_then(Result::ok).ok_or(Problem::Busy(taken))
+        Ok([of_caller, of_tenant])
     }
 
     /// How many places a caller has, and what it means that all are taken.
-    fn share(&self, own_max: Option<NonZeroU32>) -> (usize, &'static str) {
+    fn of_caller(&self, own_max: Option<NonZeroU32>) -> (usize, &'static str) {
         let of_each = self.callers.each_max();
         match own_max.map(|own| own.get() as usize) {
             Some(own) if own < of_each => (
@@ -161,12 +188,26 @@ mod tests {
     #[tokio::test]
     async fn downloads_take_no_place_of_requests_and_each_caller_has_so_many() {
         let admission = admission(0);
-        let one = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap();
-        let refused = admission.admit_download("a", NonZeroU32::new(1)).await.unwrap_err();
+        let one = admission.admit_download("a", "a", NonZeroU32::new(1)).await.unwrap();
+        let own_max = NonZeroU32::new(1);
+        let refused = admission.admit_download("a", "a", own_max).await.unwrap_err();
         assert!(matches!(refused, Problem::Busy(reason) if reason.contains("of this key")));
         assert!(admission.admit("a", "a", NonZeroU32::new(1)).await.is_ok());
         drop(one);
-        assert!(admission.admit_download("a", NonZeroU32::new(1)).await.is_ok());
+        assert!(admission.admit_download("a", "a", NonZeroU32::new(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_tenant_has_so_many_downloads_however_many_keys_it_makes() {
+        let admission = admission(0);
+        let one = admission.admit_download("red", "a", None).await.unwrap();
+        let two = admission.admit_download("red", "b", None).await.unwrap();
+        let refused = admission.admit_download("red", "c", None).await.unwrap_err();
+        assert!(matches!(refused, Problem::Busy(reason) if reason.contains("this tenant")));
+        assert!(admission.admit_download("blue", "d", None).await.is_ok());
+        drop(one);
+        assert!(admission.admit_download("red", "c", None).await.is_ok());
+        drop(two);
     }
 
     #[tokio::test]

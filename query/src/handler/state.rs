@@ -80,11 +80,13 @@ impl Api {
         self.admission.admit(facts.tenant.as_str(), &caller, own_max).await
     }
 
-    /// A place among the downloads of a caller, held until it is dropped.
-    pub async fn admit_download(&self, principal: &Principal) -> Result<Place, Problem> {
+    /// A place among the downloads of a caller and of the tenant, held until it is dropped.
+    pub async fn admit_download(&self, principal: &Principal) -> Result<[Place; 2], Problem> {
         let facts = principal.facts();
         let own_max = facts.limits.concurrent_requests_max;
         let caller = facts.identity.to_string();
-        self.admission.admit_download(&caller, own_max).await
+        self.admission
+            .admit_download(facts.tenant.as_str(), &caller, own_max)
+            .await
     }
 }

@@ -16,7 +16,7 @@ const SQL: &str = "\
     sumIf(l.records, l.entry in ('batch', 'recovered')) as records, sumIf(l.rows, l.entry in ('batch', 'recovered')) as rows, \
     sumIf(l.rejected, l.entry in ('batch', 'recovered')) as rejected, sumIf(l.late, l.entry in ('batch', 'recovered')) as late, \
     sumIf(l.expired, l.entry in ('batch', 'recovered')) as expired, countIf(l.entry = 'gap') as gaps, \
-    toUInt64(greatest(0, sumIf(l.end_offset - l.start_offset, l.entry = 'gap'))) as lost_offsets, \
+    toUInt64(greatest(0, sumIf(l.end_offset - l.start_offset - toInt64(l.rows + l.rejected), l.entry = 'gap'))) as lost_offsets, \
     toBool(countIf(l.entry in ('batch', 'recovered') and l.rows + l.rejected != l.records) = 0) as balanced \
     from batch_ledger as l final group by l.stage, l.kafka_topic order by stage, topic";
 
@@ -43,7 +43,7 @@ pub struct Balance {
     expired: u64,
     /// Times that the broker no longer had what was due.
     gaps: u64,
-    /// Offsets in those gaps.
+    /// Offsets in those gaps, without those that are stored all the same.
     lost_offsets: u64,
     /// Whether rows + rejected = records in every single batch.
     balanced: bool,

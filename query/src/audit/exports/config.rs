@@ -63,10 +63,7 @@ impl ExportsConfig {
             ("exports.statement_memory_bytes_max", self.statement_memory_bytes_max),
         ] {
             if value == 0 {
-                return Err(ConfigError::Invalid {
-                    setting: setting.to_owned(),
-                    reason: "must be at least 1".to_owned(),
-                });
+                return Err(ConfigError::invalid(setting, "must be at least 1"));
             }
         }
         self.s3.check()

@@ -2,7 +2,7 @@
 //! and bucket, and every process knows it; table `audit_exports` shows it to those who ask in SQL.
 //!
 //! Enters: jobs. Leaves: records of the journal. Guarantees: a registration is never taken away, and one of a removed export never
-//! changes again.
+//! changes again. The journal takes changes in the order of asking, so one of each tenant waits there: nobody keeps others from ending their keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::job::{Job, State};
 use super::spec::Spec;
+use crate::api::places::Places;
 use crate::api::{Instant, Problem};
 use crate::journal::projection::Projected;
 use crate::journal::{Journal, View};
@@ -95,12 +96,19 @@ impl Registration {
 
 /// The register.
 #[derive(Clone)]
-pub struct Register(Journal);
+pub struct Register {
+    journal: Journal,
+    /// Of whose exports something is entered, by tenant: one at a time.
+    turns: Places<String>,
+}
 
 impl Register {
     /// Of a journal.
     pub fn new(journal: Journal) -> Self {
-        Self(journal)
+        Self {
+            journal,
+            turns: Places::new(1),
+        }
     }
 
     /// Enters what is known of an export now, unless that is there already or the export was removed.
@@ -123,15 +131,15 @@ impl Register {
 
     /// Whether an export's files were removed, or are to be.
     pub fn is_removed(&self, id: Uuid) -> bool {
-        let registration = self.0.view(|view| Registration::find(view, &id.to_string()));
+        let registration = self.journal.view(|view| Registration::find(view, &id.to_string()));
         registration.is_some_and(|registration| registration.removed_at.is_some())
     }
 
     /// Whether the journal has an export, as soon as it does.
     pub async fn learns_of(&self, id: Uuid) -> bool {
         let name = format!("{PREFIX}{id}");
-        let is_there = || self.0.view(|view| view.get(&name).is_some());
-        let mut changes = self.0.changes();
+        let is_there = || self.journal.view(|view| view.get(&name).is_some());
+        let mut changes = self.journal.changes();
         let learned = timeout(LATE_MAX, changes.wait_for(|_| is_there())).await;
         learned.is_ok_and(|learned| learned.is_ok())
     }
@@ -141,7 +149,9 @@ impl Register {
             Registration::find(view, &id.to_string())
                 .is_none_or(|known| known.removed_at.is_none() && known != *registration)
         };
-        if !self.0.view(|view| is_due(view, &registration)) {
+        let turn = self.turns.take(registration.spec.tenant_id.clone()).await;
+        let _turn = turn.map_err(|_| Problem::Internal)?;
+        if !self.journal.view(|view| is_due(view, &registration)) {
             return Ok(());
         }
         let decide = move |view: &View| {
@@ -149,7 +159,7 @@ impl Register {
             let change = is_due(view, &registration).then(|| (format!("{PREFIX}{id}"), Some(value)));
             Ok::<_, Problem>((change.into_iter().collect(), ()))
         };
-        Ok(self.0.update(decide).await?)
+        Ok(self.journal.update(decide).await?)
     }
 }
 
@@ -218,7 +228,7 @@ impl Projected for Register {
     const TABLE: &'static str = "audit_exports";
 
     fn versions(&self) -> Vec<(String, i64)> {
-        self.0.view(|view| {
+        self.journal.view(|view| {
             let entries = view.beginning(PREFIX);
             entries
                 .map(|(name, entry)| (name[PREFIX.len()..].to_owned(), entry.offset))
@@ -227,7 +237,7 @@ impl Projected for Register {
     }
 
     fn row(&self, id: &str, version: i64) -> Option<AuditExport> {
-        let registration = self.0.view(|view| Registration::find(view, id))?;
+        let registration = self.journal.view(|view| Registration::find(view, id))?;
         Some(AuditExport::new(id.parse().ok()?, registration, version))
     }
 }

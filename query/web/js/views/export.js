@@ -123,7 +123,8 @@ function verification(job) {
     { class: "panel" },
     h("h2", {}, "Check it yourself"),
     h("p", {}, "Download all files, the manifest and what vouches for it into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
-    h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id} --to export-${job.id.slice(0, 8)}\nhorolog-query verify-export export-${job.id.slice(0, 8)}`),
+    // The folder has the whole id in its name, or nobody could tell that it is this export.
+    h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id}\nhorolog-query verify-export export-${job.id} --digest ${job.digest}`),
     h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest names every file by its own. Keep the digest where the files are not."),
   );
 }

@@ -5,7 +5,7 @@ import { filtersIn } from "../audit_filters.js";
 import { announce, h } from "../dom.js";
 import { pressed } from "../focus.js";
 import { clearInvalid, form, input, markInvalid, select } from "../fields.js";
-import { apiTime, bytes, time } from "../format.js";
+import { apiTime, bytes, plural, time } from "../format.js";
 import { empty, failure } from "../notices.js";
 import { filled, signedOut } from "../panel.js";
 import { rangeFields } from "../range_fields.js";
@@ -29,7 +29,8 @@ export function mount(container, { parameters, signal }) {
     load: (abort) => get("/v1/audit/exports", scoped(), abort),
     draw: (answer) => {
       const jobs = answer.rows;
-      return jobs.length === 0 ? h("div", { class: "panel" }, empty("No exports yet", "The form above makes one.")) : jobTable(jobs);
+      if (jobs.length === 0) return h("div", { class: "panel" }, empty("No exports yet", "The form above makes one."));
+      return [jobTable(jobs), answer.next_cursor && h("p", { class: "notice warn" }, `Only the newest ${plural(jobs.length, "export")} are listed; “horolog-query exports list” lists more.`)];
     },
     every: LOOK_INTERVALS,
     until: (answer) => answer.rows.every(words.isFinal),

@@ -164,10 +164,7 @@ impl S3Config {
 
 /// A setting of this section that makes no sense.
 pub(super) fn invalid<T>(setting: &str, reason: &str) -> Result<T, ConfigError> {
-    Err(ConfigError::Invalid {
-        setting: format!("exports.s3.{setting}"),
-        reason: reason.to_owned(),
-    })
+    Err(ConfigError::invalid(format!("exports.s3.{setting}"), reason))
 }
 
 #[cfg(test)]
