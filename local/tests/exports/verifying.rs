@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::asking::{call, make_key};
-use crate::bed::{Bed, Proc};
+use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{ready, service};
 use crate::history::{insert_history, insert_large_events};
 use crate::requester::{
-    EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, manifest_of, of, verify,
+    DEADLINE, EXPORTS, assert_broken, assert_verifies, ended, export, file_names, folder, look, manifest_of, of, verify,
 };
 
 fn copy_of(folder: &Path, name: &str) -> PathBuf {
@@ -295,6 +295,13 @@ fn an_export_of_some_teams_says_so_and_is_compared_with_them() {
     let (some, manifest, folder) = made(json!({"teams": ["team"]}));
     assert_eq!((&some["rows"], &some["teams"]), (&json!(60), &json!(["team"])));
     assert_eq!(manifest["teams"], json!(["team"]));
+    let row = format!(
+        "select toString(teams) from audit_exports final where export_id = '{}'",
+        some["id"].as_str().unwrap()
+    );
+    wait_until(DEADLINE, "so it is in SQL", || {
+        Bed::shared().sql::<String>(&row) == ["['team']"]
+    });
     let said = assert_verifies(&folder, &[]);
     assert!(
         said.contains("every row is of one of the teams") && said.contains("ONLY events of the teams [\"team\"]"),

@@ -373,4 +373,8 @@ fn a_subject_is_in_the_access_review_with_what_its_last_token_said() {
         json!(subject),
         json!({"subject": "ann", "role": "auditor", "tenant": "reviewed", "teams": ["a", "b"], "masked": {}, "notes": []})
     );
+    let row = "select toString(tuple(role, teams, last_used_from)) from access_subjects final where tenant = 'reviewed' and subject = 'ann'";
+    wait_until(DEADLINE, "so it is in SQL", || {
+        Bed::shared().sql::<String>(row) == ["('auditor',['a','b'],'127.0.0.1')"]
+    });
 }

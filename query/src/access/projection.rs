@@ -1,4 +1,5 @@
-//! The keys in ClickHouse, for those who ask in SQL: table `access_keys`, view `access_review`.
+//! Who may see what, in ClickHouse, for those who ask in SQL: keys in table `access_keys` and view `access_review`, subjects of the
+//! identity provider in table `access_subjects`.
 
 use chrono::{DateTime, Utc};
 use clickhouse::Row;
@@ -9,7 +10,10 @@ use crate::access::key::Key;
 use crate::access::keys::Keys;
 use crate::access::last_use::Use;
 use crate::access::mask::masked;
+use crate::access::review::masked_for;
+use crate::access::subject::{self, Subject};
 use crate::access::token::KeyId;
+use crate::journal::Journal;
 use crate::journal::projection::Projected;
 
 /// A row of `access_keys`. Times are milliseconds since 1970.
@@ -75,5 +79,54 @@ impl Projected for Keys {
     fn row(&self, id: &str, version: i64) -> Option<AccessKey> {
         let id = KeyId::parse(id)?;
         Some(AccessKey::new(self.get(&id)?.as_ref(), self.last_use(&id), version))
+    }
+}
+
+/// A row of `access_subjects`. Times are milliseconds since 1970.
+#[derive(Debug, Row, Serialize)]
+pub struct AccessSubject {
+    tenant: String,
+    subject: String,
+    role: &'static str,
+    teams: Vec<String>,
+    permissions: Vec<&'static str>,
+    masked: Vec<(&'static str, &'static str)>,
+    last_used_at: i64,
+    last_used_from: String,
+    version: u64,
+}
+
+impl AccessSubject {
+    fn new(subject: Subject, version: i64) -> Self {
+        let masked = masked_for(&subject.principal()).into_iter();
+        let facts = subject.facts;
+        Self {
+            tenant: facts.tenant.as_str().to_owned(),
+            subject: facts.name,
+            role: facts.role.as_str(),
+            teams: facts.teams,
+            permissions: facts.permissions.into_iter().map(|one| one.as_str()).collect(),
+            masked: masked.map(|(column, mask)| (column, mask.as_str())).collect(),
+            last_used_at: subject.used.at.timestamp_millis(),
+            last_used_from: subject.used.from.to_string(),
+            version: u64::try_from(version).unwrap_or_default(),
+        }
+    }
+}
+
+/// The subjects in a journal.
+pub struct Subjects(pub Journal);
+
+impl Projected for Subjects {
+    type Row = AccessSubject;
+    const TABLE: &'static str = "access_subjects";
+
+    fn versions(&self) -> Vec<(String, i64)> {
+        self.0.view(subject::versions)
+    }
+
+    fn row(&self, name: &str, version: i64) -> Option<AccessSubject> {
+        let subject = self.0.view(|view| subject::find(view, name))?;
+        Some(AccessSubject::new(subject, version))
     }
 }

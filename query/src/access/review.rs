@@ -116,7 +116,7 @@ fn subject_row(subject: Subject, now: DateTime<Utc>) -> SubjectRow {
 }
 
 /// Nothing where no events are shown.
-fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
+pub fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
     let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
     match reads {
         true => masked(principal, Kind::AuditEvent).into_iter().collect(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::last_use::Use;
 use crate::access::{Facts, Principal, TenantGrant};
-use crate::journal::View;
+use crate::journal::{Entry, View};
 
 const PREFIX: &str = "subject/";
 /// Who did not come for so long is forgotten. Days.
@@ -48,6 +48,17 @@ pub fn all(view: &View) -> Vec<Subject> {
     subjects(view).map(|(_, subject)| subject).collect()
 }
 
+/// Their names, each with the offset of the record that says so.
+pub fn versions(view: &View) -> Vec<(String, i64)> {
+    let entries = view.beginning(PREFIX);
+    entries.map(|(name, entry)| (name.to_owned(), entry.offset)).collect()
+}
+
+/// One of them, by its name.
+pub fn find(view: &View, name: &str) -> Option<Subject> {
+    read(view.get(name)?)
+}
+
 /// The names of those who did not come for long.
 pub fn forgotten(view: &View, now: DateTime<Utc>) -> Vec<String> {
     let is_over = |subject: &Subject| now - subject.used.at > TimeDelta::days(KEPT_DAYS);
@@ -57,5 +68,9 @@ pub fn forgotten(view: &View, now: DateTime<Utc>) -> Vec<String> {
 
 fn subjects(view: &View) -> impl Iterator<Item = (&str, Subject)> {
     let entries = view.beginning(PREFIX);
-    entries.filter_map(|(name, entry)| Some((name, serde_json::from_value(entry.value.as_ref().clone()).ok()?)))
+    entries.filter_map(|(name, entry)| Some((name, read(entry)?)))
+}
+
+fn read(entry: &Entry) -> Option<Subject> {
+    serde_json::from_value(entry.value.as_ref().clone()).ok()
 }

@@ -22,7 +22,7 @@ use crate::api::Problem;
 
 pub use log::Change;
 use log::{Log, Polled, Reader, is_lost};
-pub use view::View;
+pub use view::{Entry, View};
 
 /// A writer that was fenced by another process begins no attempt later than this: a commit that the broker refuses can look the same.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::access::authenticate::{record_all, record_refusals};
 use crate::access::gate::Gate;
+use crate::access::projection::Subjects;
 use crate::audit::exports::queue::Exports;
 use crate::audit::exports::register::Register;
 use crate::config::QueryConfig;
@@ -59,6 +60,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     tasks.spawn(record_refusals(gate.clone()));
     let register = Register::new(journal.clone());
     tasks.spawn(project(gate.keys.clone(), journal.clone(), store.clone()));
+    tasks.spawn(project(Subjects(journal.clone()), journal.clone(), store.clone()));
     tasks.spawn(project(register.clone(), journal.clone(), store.clone()));
     let exports = Exports::start(
         &config.exports,

@@ -101,6 +101,7 @@ mod tests {
     const OF_OPERATORS: &[&str] = &[
         "access_keys",
         "access_review",
+        "access_subjects",
         "audit_exports",
         "batch_ledger",
         "daily_rollups",

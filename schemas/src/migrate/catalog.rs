@@ -71,6 +71,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0036_audit_event_ids",
     "0037_daily_rollups",
     "0038_service_health_summary__units",
+    "0039_access_subjects",
+    "0040_audit_exports__teams",
 ];
 
 /// The table that records what was applied. It is there before the first migration, so it is none itself.

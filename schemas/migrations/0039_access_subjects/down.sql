@@ -1,0 +1,1 @@
+drop table if exists access_subjects${on_cluster} sync
