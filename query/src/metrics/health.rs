@@ -16,7 +16,7 @@ use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Services and environments at most; more of them are no overview.
-const ROWS_MAX: u32 = 10_000;
+const ROWS_MAX: usize = 10_000;
 const COLUMNS: &str = "toString(r.service_id) as service_id, toString(r.environment) as environment, toUInt32(r.hour) as hour, \
     r.latency_p50_s as latency_p50_s, r.latency_p99_s as latency_p99_s, r.requests as requests, r.errors as errors, \
     r.throughput_per_s as throughput_per_s, r.error_rate as error_rate, r.availability as availability, \
@@ -58,6 +58,8 @@ pub struct ServiceHealth {
 pub struct HealthAnswer {
     /// By service and environment.
     rows: Vec<ServiceHealth>,
+    /// Whether there are more than 10,000.
+    more: bool,
 }
 
 /// How each service does in the last complete hour.
@@ -81,7 +83,9 @@ pub async fn health(
         .and("r.kafka_topic = {topic:String}")
         .bind("topic", topic)
         .then("order by service_id, environment")
-        .limit(ROWS_MAX);
-    let rows: Vec<ServiceHealth> = api.store.collect(&request, &select).await?;
-    Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows })))
+        .limit(ROWS_MAX as u32 + 1);
+    let mut rows: Vec<ServiceHealth> = api.store.collect(&request, &select).await?;
+    let more = rows.len() > ROWS_MAX;
+    rows.truncate(ROWS_MAX);
+    Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows, more })))
 }

@@ -19,14 +19,14 @@ export function mount(container, { signal }) {
   return view.refresh();
 }
 
-function draw({ rows }) {
+function draw({ rows, more }) {
   announce(plural(rows.length, "service"));
   if (rows.length === 0) return h("div", { class: "panel" }, empty("No service yet", "Services appear here once an hour of their latency or request metrics is complete."));
   const burning = rows.filter((row) => row.burn_rate !== null && row.burn_rate > 1);
   return [
     figures([
       ["Hour", minute(rows[0].hour), "all of it is complete"],
-      ["Services", count(new Set(rows.map((row) => row.service_id)).size), plural(rows.length, "environment")],
+      ["Services", count(new Set(rows.map((row) => row.service_id)).size), more ? "there are more, which are not shown" : plural(rows.length, "environment")],
       ["Objectives", burning.length === 0 ? tag("none is missed", "good") : tag(`${count(burning.length)} missed`, "warn"), "a burn rate above 1 uses up more errors than are allowed"],
     ]),
     table({
