@@ -61,13 +61,14 @@ pub struct KafkaConfig {
     /// `host:port` of one broker or more, separated by commas.
     pub bootstrap: String,
     /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
-    /// on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden.
+    /// on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden. Any of them may hold a
+    /// password, so none is ever shown.
     #[serde(deserialize_with = "properties")]
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// Properties as texts. What belongs to logging in is not guessed from what reads like a number, and no value is repeated in an error.
-fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Value {
@@ -80,9 +81,9 @@ fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Str
     let text = |(name, value): (String, Value)| {
         let is_of_login = name.starts_with("sasl") || name.starts_with("ssl");
         match value {
-            Value::Text(text) => Ok((name, text)),
-            Value::Whole(number) if !is_of_login => Ok((name, number.to_string())),
-            Value::Truth(truth) if !is_of_login => Ok((name, truth.to_string())),
+            Value::Text(text) => Ok((name, text.into())),
+            Value::Whole(number) if !is_of_login => Ok((name, number.to_string().into())),
+            Value::Truth(truth) if !is_of_login => Ok((name, truth.to_string().into())),
             _ => Err(D::Error::custom(format!(
                 "{name} is to be a text in double quotes that are part of the value, and so is a name with dots: {{\"sasl.password\"=\"…\"}}"
             ))),
@@ -105,7 +106,7 @@ impl KafkaConfig {
     pub fn client_config(&self) -> rdkafka::ClientConfig {
         let mut config = rdkafka::ClientConfig::new();
         for (key, value) in &self.properties {
-            config.set(key, value);
+            config.set(key, value.expose());
         }
         config.set("bootstrap.servers", &self.bootstrap);
         config
@@ -279,7 +280,7 @@ mod tests {
             (config.clickhouse.database.as_str(), config.clickhouse.send_timeout_s),
             ("b", 5)
         );
-        assert_eq!(config.kafka.properties["linger.ms"], "7");
+        assert_eq!(config.kafka.properties["linger.ms"].expose(), "7");
     }
 
     #[test]
@@ -292,7 +293,11 @@ mod tests {
 
     #[test]
     fn a_secret_never_prints() {
-        let config: Config = load("configtest", &args(&["clickhouse.password=hunter2"])).unwrap();
+        let given = [
+            "clickhouse.password=hunter2",
+            "kafka.properties.\"sasl.password\"=hunter2",
+        ];
+        let config: Config = load("configtest", &args(&given)).unwrap();
         assert_eq!(config.clickhouse.password.expose(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
         for refused in [

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use horolog_schemas::configuration::Secret;
 use horolog_schemas::migrate::Retention;
 use horolog_stage::config::KafkaConfig;
 
@@ -62,7 +63,7 @@ pub(super) struct Target {
     kafka: Option<String>,
     /// A property of librdkafka; can be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
-    kafka_property: Vec<(String, String)>,
+    kafka_property: Vec<(String, Secret)>,
 }
 
 impl Target {
@@ -104,9 +105,9 @@ impl Target {
     }
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+fn property(text: &str) -> Result<(String, Secret), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+    Ok((name.to_owned(), value.to_owned().into()))
 }
 
 #[cfg(test)]
@@ -168,7 +169,7 @@ mod tests {
         let _lock = folder.lock().unwrap();
         let kafka = target.kafka().unwrap();
         assert_eq!(
-            (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].as_str()),
+            (kafka.bootstrap.as_str(), kafka.properties["linger.ms"].expose()),
             ("127.0.0.1:19092", "1")
         );
         assert_eq!(target.retention().unwrap().metrics_days, 90);

@@ -102,7 +102,9 @@ impl Stream {
             ..KafkaConfig::default()
         };
         // Never give a record up: the broker may be restarted.
-        kafka.properties.insert("message.timeout.ms".to_owned(), "0".to_owned());
+        kafka
+            .properties
+            .insert("message.timeout.ms".to_owned(), "0".to_owned().into());
         let producer = Producer::connect(&kafka, options.topics.clone())?;
         let seed = options.seed.unwrap_or_else(rand::random);
         let (tenant, now) = (options.tenant.as_str(), now_us());

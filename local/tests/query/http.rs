@@ -134,6 +134,9 @@ fn the_operators_see_how_the_system_is() {
     );
     ask("/v1/system/ledger");
     ask("/v1/system/progress");
+    let settings = ask("/v1/system/configuration");
+    let url = settings.iter().find(|row| row["setting"] == "clickhouse.url").unwrap();
+    assert_eq!(url["is_default"], false, "it was set: {url}");
     let refused = get("/v1/system/ledger", &[]);
     assert_eq!(refused.status, 403, "an auditor runs nothing");
     assert_is_problem(&refused);

@@ -43,6 +43,7 @@ const TABLE: [Line; 31] = [
     ("GET",    "/v1/system/progress",                 "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/system/ledger",                   "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/system/storage",                  "",                          [403, 403, 403, 403]),
+    ("GET",    "/v1/system/configuration",            "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/admin/keys",                      "",                          [403, 403, 200, 403]),
     ("POST",   "/v1/admin/keys",                      "",                          [403, 403, 201, 403]),
     ("GET",    "/v1/admin/keys/{id}",                 "",                          [403, 403, 200, 403]),

@@ -190,6 +190,7 @@ fn the_system_is_told_to_whoever_may_ask() {
         ("progress", "audit-events"),
         ("ledger", "BALANCED"),
         ("storage", "audit_logs"),
+        ("configuration", "limits.request_timeout_s"),
     ] {
         let mut asked = command(&["system", what]);
         asked.env("HOROLOG_API_KEY", Bed::shared().key("admin"));

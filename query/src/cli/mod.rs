@@ -55,7 +55,8 @@ pub enum ClientCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// The system, with an administrator's key for any tenant: how far the stages are, whether every record is accounted for, where the bytes are
+    /// The system, with an administrator's key for any tenant: how far the stages are, whether every record is accounted for, where the bytes are,
+    /// how the service is configured
     System {
         /// What of it
         #[command(subcommand)]

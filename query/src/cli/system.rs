@@ -1,4 +1,4 @@
-//! `horolog-query system`: how far the stages are, whether every record is accounted for, where the bytes are.
+//! `horolog-query system`: how far the stages are, whether every record is accounted for, where the bytes are, how the service is configured.
 
 use clap::Subcommand;
 
@@ -41,6 +41,11 @@ const TABLES: [Column; 7] = [
     number("PARTS", "parts"),
     text("OLDEST", "oldest_partition"),
 ];
+const SETTINGS: [Column; 3] = [
+    text("SETTING", "setting"),
+    text("VALUE", "value"),
+    text("DEFAULT", "is_default"),
+];
 
 /// What can be asked, by an administrator.
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -51,6 +56,8 @@ pub enum SystemCommand {
     Ledger,
     /// How much lies where
     Storage,
+    /// How the service is configured
+    Configuration,
 }
 
 /// Does it.
@@ -59,6 +66,7 @@ pub async fn run(command: SystemCommand, client: &Client, output: Output) -> Res
         SystemCommand::Progress => ("/v1/system/progress", &PARTITIONS),
         SystemCommand::Ledger => ("/v1/system/ledger", &ACCOUNTS),
         SystemCommand::Storage => ("/v1/system/storage", &TABLES),
+        SystemCommand::Configuration => ("/v1/system/configuration", &SETTINGS),
     };
     let listing = Listing {
         path,

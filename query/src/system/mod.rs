@@ -1,7 +1,8 @@
-//! How the system is: how far the stages are, whether every record is accounted for, where the data lies.
+//! How the system is: how far the stages are, whether every record is accounted for, where the data lies, how this service is configured.
 //!
 //! All of it is of all tenants together, so it is for those alone who may see any tenant ([`crate::access::Permission::ReadSystem`]).
 
+mod configuration;
 mod ledger;
 mod progress;
 mod storage;
@@ -17,4 +18,5 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(progress::progress))
         .routes(routes!(ledger::ledger))
         .routes(routes!(storage::storage))
+        .routes(routes!(configuration::configuration))
 }

@@ -251,8 +251,9 @@ await run({
   "the system is shown to whoever may see it": async (visit) => {
     const { page } = visit;
     await visit.open("#/system", "admin");
-    for (const heading of ["Services", "Ledger", "Partitions", "Storage"]) await page.getByRole("heading", { name: heading }).waitFor();
+    for (const heading of ["Services", "Ledger", "Partitions", "Storage", "Configuration"]) await page.getByRole("heading", { name: heading }).waitFor();
     check((await page.getByRole("rowheader", { name: "audit_logs" }).count()) > 0, "tables are listed");
+    check((await page.getByRole("rowheader", { name: "clickhouse.url" }).count()) === 1, "what is set is shown");
     const services = await page.getByRole("region", { name: "Stages by topic" }).innerText();
     check(/ingest\s+audit-events/.test(services), "a service has its newest batch and its age", services);
     await visit.judge();

@@ -1,5 +1,5 @@
 // The system: how the stages do, whether every record is accounted for, how far each stage is with each partition, where the bytes
-// are. All of it is of all tenants together.
+// are, how the service is configured. All of it is of all tenants together.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -29,12 +29,14 @@ export async function mount(container, { signal }) {
   const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
   const progress = part("the partitions", "/v1/system/progress", drawProgress);
   const storage = part("storage", "/v1/system/storage", drawStorage);
+  const configuration = filled({ what: "the configuration", signal, load: (abort) => get("/v1/system/configuration", {}, abort), draw: drawConfiguration });
   container.append(
     progress.place,
     section("Ledger", ledger.place),
     section("Storage", storage.place),
+    section("Configuration", configuration.place),
   );
-  await Promise.all([ledger.refresh(), progress.refresh(), storage.refresh()]);
+  await Promise.all([ledger.refresh(), progress.refresh(), storage.refresh(), configuration.refresh()]);
 }
 
 const section = (heading, place) => h("section", { class: "panel" }, h("h2", {}, heading), place);
@@ -153,4 +155,22 @@ function drawStorage({ rows }) {
       { title: "Share", class: "bar-cell", value: bar },
     ],
   });
+}
+
+/** What is set comes first; what is as it is by default is seldom asked for. */
+function drawConfiguration({ version, rows }) {
+  const settings = (caption, of) => table({
+    caption,
+    rows: of,
+    columns: [
+      { title: "Setting", head: true, value: (row) => row.setting },
+      { title: "Value", value: (row) => (row.value === null ? "–" : h("code", {}, JSON.stringify(row.value))) },
+    ],
+  });
+  const [set, byDefault] = [rows.filter((row) => !row.is_default), rows.filter((row) => row.is_default)];
+  return [
+    h("p", {}, `Of the process that answered, version ${version}. Secrets are not shown.`),
+    set.length > 0 ? settings("Settings that differ from the defaults", set) : empty("Nothing is set", "All settings are as they are by default."),
+    h("details", {}, h("summary", {}, "Settings as they are by default"), settings("Settings as they are by default", byDefault)),
+  ];
 }

@@ -1,0 +1,126 @@
+//! `GET /v1/system/configuration`: how the answering process is configured.
+//!
+//! Guarantees: a secret is never shown, whether it is a setting of its own, a property of Kafka's client or part of an address.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use reqwest::Url;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::config::QueryConfig;
+use crate::handler::Api;
+
+/// One setting.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Setting {
+    /// As in the file, with its section: `limits.request_timeout_s`.
+    setting: String,
+    /// What it is; null where nothing is set, `***` where it is a secret.
+    value: Value,
+    /// Whether that is what it is by default.
+    is_default: bool,
+}
+
+/// How the answering process is configured.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigurationAnswer {
+    /// Its version.
+    version: &'static str,
+    /// All settings, in the order of their names.
+    rows: Vec<Setting>,
+}
+
+/// How the process that answers is configured. Secrets are not shown.
+#[utoipa::path(
+    get, path = "/v1/system/configuration", tag = "system",
+    responses((status = 200, description = "All settings of the process that answers.", body = ConfigurationAnswer))
+)]
+pub async fn configuration(State(api): State<Api>) -> Json<ConfigurationAnswer> {
+    Json(ConfigurationAnswer {
+        version: env!("CARGO_PKG_VERSION"),
+        rows: settings(&api.config),
+    })
+}
+
+fn settings(config: &QueryConfig) -> Vec<Setting> {
+    let defaults = named(&QueryConfig::default());
+    let setting = |(setting, value): (String, Value)| Setting {
+        is_default: defaults.get(&setting) == Some(&value),
+        value: without_password(value),
+        setting,
+    };
+    named(config).into_iter().map(setting).collect()
+}
+
+/// The settings by name. A list is one value, and so is a table without entries.
+fn named(config: &QueryConfig) -> BTreeMap<String, Value> {
+    let mut settings = BTreeMap::new();
+    enter(&mut settings, String::new(), json!(config));
+    settings
+}
+
+fn enter(settings: &mut BTreeMap<String, Value>, name: String, value: Value) {
+    match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            for (key, value) in entries {
+                let name = if name.is_empty() { key } else { format!("{name}.{key}") };
+                enter(settings, name, value);
+            }
+        }
+        value => {
+            settings.insert(name, value);
+        }
+    }
+}
+
+/// An address may hold a user's password.
+fn without_password(value: Value) -> Value {
+    let address = value.as_str().and_then(|text| Url::parse(text).ok());
+    let Some(mut address) = address.filter(|address| address.password().is_some()) else {
+        return value;
+    };
+    match address.set_password(Some("***")) {
+        Ok(()) => json!(address.as_str()),
+        Err(()) => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use horolog_stage::config::ConfigArgs;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_is_named_and_no_secret_is_shown() {
+        let set = [
+            "limits.request_timeout_s=7",
+            "clickhouse.password=hunter2",
+            "clickhouse.url=http://ann:hunter2@ch:8123/",
+            "kafka.properties.\"sasl.password\"=hunter2",
+            "exports.s3.secret_access_key=hunter2",
+        ];
+        let set = set.iter().map(ToString::to_string).collect();
+        let config = QueryConfig::load(&ConfigArgs { config: None, set }).unwrap();
+        let rows = settings(&config);
+        let set: BTreeMap<&str, &Value> = rows
+            .iter()
+            .filter(|row| !row.is_default)
+            .map(|row| (row.setting.as_str(), &row.value))
+            .collect();
+        let expected = json!({
+            "clickhouse.password": "***",
+            "clickhouse.url": "http://ann:***@ch:8123/",
+            "exports.s3.secret_access_key": "***",
+            "kafka.properties.sasl.password": "***",
+            "limits.request_timeout_s": 7
+        });
+        assert_eq!(json!(set), expected);
+        let by_default = |name: &str| rows.iter().any(|row| row.setting == name && row.is_default);
+        assert!(by_default("http.listen") && by_default("exports.folder") && by_default("access.oidc.roles"));
+    }
+}
