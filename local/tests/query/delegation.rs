@@ -128,6 +128,18 @@ fn an_administrator_hands_out_no_scope_that_was_taken_from_them() {
 }
 
 #[test]
+fn of_all_who_rotate_their_own_key_at_once_one_has_the_secret_that_lasts() {
+    let admin = make_key("admin", "at once", json!({}));
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let rotate = || change(&admin.token, &admin.id, "rotate").status;
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(rotate)).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let count = |status| statuses.iter().filter(|&&one| one == status).count();
+    assert_eq!((count(200), count(403)), (1, 7), "{statuses:?}");
+}
+
+#[test]
 fn a_secret_in_its_overlap_hands_out_what_ends_with_it_and_does_not_rotate_its_key() {
     let old = make_key("admin", "overlapping", json!({}));
     let other = make_key("auditor", "overlapping", json!({}));

@@ -99,7 +99,7 @@ impl Caller {
         KeptCaller {
             facts: Facts {
                 limits: KeyLimits::default(),
-                secret_expires_at: None,
+                secret_created_at: None,
                 ..self.principal.facts().clone()
             },
             tenant: self.tenant.clone(),

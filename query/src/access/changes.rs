@@ -140,8 +140,8 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Nor anything else that goes beyond the key they come with, where they are given the secret; nothing at all once that key has ended, which
-    /// it may have while they waited for their turn.
+    /// Nor anything else that goes beyond the key they come with, where they are given the secret; nothing at all once that key has ended, or their
+    /// secret of it, which it may have while they waited for their turn, or were slow to say what they want.
     fn require_within(&self, key: &Key) -> Result<(), Problem> {
         self.require(key)?;
         // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
@@ -151,9 +151,13 @@ impl<'a> Changes<'a> {
         let Identity::Key(id) = &facts.identity else {
             return Ok(());
         };
-        let own = self.gate.keys.get(id).filter(|own| own.is_in_force(Utc::now()));
+        let now = Utc::now();
+        let own = self.gate.keys.get(id).filter(|own| own.is_in_force(now));
         let own = own.ok_or(Problem::Unauthorized)?;
-        delegation::require_within(&own, facts.secret_expires_at, key)
+        // As it is by now: another one may follow it since the request began.
+        let secret = facts.secret_created_at.and_then(|at| own.secret_in_force(at, now));
+        let secret = secret.ok_or(Problem::Unauthorized)?;
+        delegation::require_within(&own, secret.expires_at, key)
     }
 
     async fn record(&self, action: &'static str, key: &Key) -> Result<(), Problem> {

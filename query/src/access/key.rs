@@ -41,6 +41,12 @@ pub struct Secret {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+impl Secret {
+    fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| end > now)
+    }
+}
+
 /// A key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Key {
@@ -109,13 +115,12 @@ impl Key {
 
     /// The holder of a token, where the token is of this key and the key is in force.
     pub fn admit(&self, token: &TokenHash, from: IpAddr, now: DateTime<Utc>) -> Option<Principal> {
-        let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
         // Every secret is compared, so that the time says nothing about how many there are or which one fits.
         let fitting = self.secrets.iter().fold(None, |fitting, secret| {
-            let fits = secret.sha256.matches(token) & !is_over(secret.expires_at);
+            let fits = secret.sha256.matches(token) & secret.is_in_force(now);
             if fits { Some(secret) } else { fitting }
         })?;
-        (self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.holder(fitting.expires_at))
+        (self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.holder(Some(fitting.created_at)))
     }
 
     /// What it may do.
@@ -135,8 +140,13 @@ impl Key {
 
     /// How many secrets are taken.
     pub fn secrets_in_force(&self, now: DateTime<Utc>) -> usize {
-        let in_force = |secret: &&Secret| secret.expires_at.is_none_or(|end| end > now);
-        self.secrets.iter().filter(in_force).count()
+        self.secrets.iter().filter(|secret| secret.is_in_force(now)).count()
+    }
+
+    /// The secret that was made then, where it is taken.
+    pub fn secret_in_force(&self, created_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<&Secret> {
+        let mut made_then = self.secrets.iter().filter(|secret| secret.created_at == created_at);
+        made_then.find(|secret| secret.is_in_force(now))
     }
 
     /// When its last secret ends; `None` while one has no end.
@@ -156,8 +166,7 @@ impl Key {
         for secret in &mut self.secrets {
             secret.expires_at = Some(secret.expires_at.map_or(end, |known| known.min(end)));
         }
-        self.secrets
-            .retain(|secret| secret.expires_at.is_none_or(|end| end > now));
+        self.secrets.retain(|secret| secret.is_in_force(now));
         if self.secrets.len() >= SECRETS_MAX {
             return Err(Problem::Conflict(
                 "too many secrets of this key are taken yet; rotate it with a shorter overlap_s, which ends them",
@@ -197,7 +206,7 @@ impl Key {
         self.holder(None)
     }
 
-    fn holder(&self, secret_expires_at: Option<DateTime<Utc>>) -> Principal {
+    fn holder(&self, secret_created_at: Option<DateTime<Utc>>) -> Principal {
         Principal::new(Facts {
             identity: Identity::Key(self.id.clone()),
             name: self.name.clone(),
@@ -207,7 +216,7 @@ impl Key {
             permissions: self.permissions(),
             requests_per_hour: self.requests_per_hour,
             limits: self.limits,
-            secret_expires_at,
+            secret_created_at,
         })
     }
 }
@@ -262,13 +271,14 @@ mod tests {
             [taken(&old, 149), taken(&new, 149), taken(&old, 150), taken(&new, 150)],
             [true, true, false, true]
         );
-        let end = |token: &Token| {
-            key.admit(&token.hash(), HOME, at(149))
-                .unwrap()
-                .facts()
-                .secret_expires_at
+        let made = |token: &Token| {
+            let holder = key.admit(&token.hash(), HOME, at(149)).unwrap();
+            holder.facts().secret_created_at.unwrap()
         };
-        assert_eq!([end(&old), end(&new)], [Some(at(150)), None]);
+        let end = |made, seconds| key.secret_in_force(made, at(seconds)).map(|secret| secret.expires_at);
+        let [old, new] = [made(&old), made(&new)];
+        assert_eq!([end(old, 149), end(new, 149)], [Some(Some(at(150))), Some(None)]);
+        assert_eq!([end(old, 150), end(new, 150)], [None, Some(None)]);
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
         tenant,
         requests_per_hour: config.requests_per_hour,
         limits: KeyLimits::default(),
-        secret_expires_at: None,
+        secret_created_at: None,
     })
 }
 

@@ -107,9 +107,9 @@ pub struct Facts {
     /// What its requests may take, where that is less than the service allows.
     #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
     pub limits: KeyLimits,
-    /// When the secret that was shown ends, because another one follows it: before its key does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_expires_at: Option<DateTime<Utc>>,
+    /// When the secret that was shown was made, by which its key knows it for as long as a request lasts.
+    #[serde(skip)]
+    pub secret_created_at: Option<DateTime<Utc>>,
 }
 
 impl Principal {
@@ -154,7 +154,7 @@ impl Principal {
             tenant,
             requests_per_hour,
             limits: KeyLimits::default(),
-            secret_expires_at: None,
+            secret_created_at: None,
         })
     }
 }
