@@ -102,7 +102,9 @@ fn whoever_ends_a_key_again_and_again_takes_nobodys_turn_in_the_journal() {
     let versions = |key: usize| {
         let id = &keys[key].id;
         let ended = format!("key_id = '{id}' and revoked_at is not null");
-        bed.sql::<u64>(&format!("select max(version) from access_keys where {ended} having max(version) > 0"))
+        bed.sql::<u64>(&format!(
+            "select max(version) from access_keys where {ended} having max(version) > 0"
+        ))
     };
     end(0);
     wait_until(DEADLINE, "its end is in the table", || !versions(0).is_empty());
