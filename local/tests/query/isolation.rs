@@ -20,7 +20,7 @@ const ROLES: [&str; 4] = ["analyst", "auditor", "admin", "service"];
 type Line = (&'static str, &'static str, &'static str, [u16; 4]);
 
 #[rustfmt::skip]
-const TABLE: [Line; 31] = [
+const TABLE: [Line; 32] = [
     ("GET",    "/v1/metrics/hourly",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/daily",                   "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/monthly",                 "",                          [200, 200, 403, 200]),
