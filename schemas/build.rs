@@ -1,8 +1,9 @@
 //! Checks the data classification of the Avro schemas and turns it into constants.
 //!
-//! Reads `avro/*.avsc`: every field must say its `class`, whether it is `personal` or `health` data, whether to `encrypt`
-//! it and who its `owner` is. A field that does not, fails the build with its name. Writes `field_classes.rs` (the
-//! constants behind `horolog_schemas::fields`) and `history.rs` (the superseded schemas of `avro/history/`, which
+//! Reads `avro/*.avsc`. Every field must declare its `class`, whether it is `personal` or `health` data, whether to
+//! `encrypt` it, and its `owner`; otherwise the build fails and names the field. Writes `field_classes.rs` (the
+//! constants behind `horolog_schemas::fields`) and `history.rs` (the superseded schemas of `avro/history/`, with which
+//! records in the log may have been written). Reads nothing but `avro/`.
 //! records in the log may still be written with). Reads nothing but `avro/`.
 
 use std::fmt::Write as _;
@@ -73,7 +74,7 @@ pub(crate) fn field_classes(schema: &str) -> Result<String, Error> {
     Ok(constant)
 }
 
-/// `(kind, schema)` of every `avro/history/<kind>.<version>.avsc`, as Rust, in the order of their names.
+/// `(kind, schema)` of every `avro/history/<kind>.<version>.avsc`, as Rust, ordered by file name.
 fn history(folder: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
     if folder.exists() {

@@ -1,4 +1,4 @@
-//! What the binary is asked to do: run the stage, or replay what was rejected.
+//! Command-line interface: run the stage, or replay rejected records.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ pub struct Args {
 /// What to do instead of running the stage.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send rejected records to their topic again, once what they were rejected for is mended. Each is sent once, however often
-    /// this is run, and only if it would be accepted now.
+    /// Send rejected records to their topic again once the cause of the rejection is fixed. Each record is sent at most
+    /// once, however often this runs, and only if it would be accepted now.
     ReplayRejected(replay::Args),
 }
 
 impl Args {
-    /// Does it.
+    /// Runs the chosen command.
     pub async fn run(&self) -> anyhow::Result<()> {
         let config: Config = load("ingest", &self.config)?;
         telemetry::init(&config.telemetry)?;

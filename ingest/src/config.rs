@@ -9,23 +9,23 @@ use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, Telemetry
 use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
-/// Everything that can be set.
+/// The whole configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The log.
+    /// Kafka.
     pub kafka: KafkaConfig,
-    /// What is read from it.
+    /// What to read from Kafka.
     pub source: SourceConfig,
-    /// The store.
+    /// ClickHouse.
     pub clickhouse: ClickHouseConfig,
-    /// When batches are closed.
+    /// When a batch is closed.
     pub batch: BatchConfig,
-    /// How they are delivered.
+    /// How batches are delivered.
     pub delivery: DeliveryConfig,
-    /// Health and metrics.
+    /// HTTP endpoints for health and metrics.
     pub http: HttpConfig,
-    /// Logs.
+    /// Logging.
     pub telemetry: TelemetryConfig,
 }
 
@@ -45,11 +45,11 @@ impl Default for Config {
     }
 }
 
-/// `[source]`: what is read.
+/// `[source]`: what to read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Consumer group. Its name contains `ingest` and the name of no other stage.
+    /// Consumer group. Its name must contain `ingest` and the name of no other stage.
     pub group: String,
     /// Topic of metric samples.
     pub metrics_topic: String,
@@ -70,19 +70,19 @@ impl Default for SourceConfig {
     }
 }
 
-/// A topic that is read.
+/// A topic to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Topic<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What its records are.
+    /// The kind of its records.
     pub kind: Kind,
     /// The setting that names it.
     pub setting: &'static str,
 }
 
 impl SourceConfig {
-    /// The topics, one of each kind.
+    /// The topics, one for each kind.
     pub fn topics(&self) -> [Topic<'_>; Kind::ALL.len()] {
         Kind::ALL.map(|kind| {
             let (name, setting) = match kind {
@@ -95,7 +95,7 @@ impl SourceConfig {
 }
 
 impl Config {
-    /// What the stage runs with.
+    /// The options that the stage runs with.
     pub fn run_options(&self) -> RunOptions {
         RunOptions {
             kafka: self.kafka.clone(),

@@ -1,7 +1,7 @@
-//! The stage that stores records: Kafka → `metrics`, `audit_logs` and the ids of its events, `rejected_records`, `batch_ledger`.
+//! The ingest stage: Kafka → `metrics`, `audit_logs` with the ids of its events, `rejected_records`, `batch_ledger`.
 //!
-//! What it makes of a range of records is in `stage`; how that gets to ClickHouse exactly once is `horolog-stage`. What was rejected
-//! comes back by `replay`.
+//! `stage` turns a range of records into blocks; `horolog-stage` delivers them to ClickHouse exactly once; `replay`
+//! sends rejected records to their topic again.
 
 pub mod cli;
 mod config;

@@ -1,7 +1,7 @@
-//! A range of records to blocks of raw rows and rejected records.
+//! Turns a range of records into blocks of raw rows and rejected records.
 //!
-//! Pure: the same range gives the same blocks, whatever the clock says and whoever asks. Every record is in exactly one of the
-//! two blocks.
+//! Pure: the same range gives the same blocks, at any time and on any host. Every record is in exactly one of the two
+//! blocks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,19 +28,19 @@ pub struct Ingest {
     sources: Vec<Source>,
 }
 
-/// One topic and what its records are.
+/// A topic and how its records are read.
 struct Source {
     topic: String,
     kind: Kind,
     schemas: Arc<WriterSchemas>,
-    /// Days that its table keeps rows; none where nothing is deleted by age.
+    /// Days for which its table keeps rows; `None` if it deletes nothing by age.
     days_kept: Option<u32>,
-    /// Decoders that nobody uses just now: they keep what they learnt of the writers' schemas.
+    /// Idle decoders, kept because they cache what they derived from the writers' schemas.
     decoders: Mutex<Vec<Decoder>>,
 }
 
 impl Ingest {
-    /// Reads the writers' schemas.
+    /// Loads the writers' schemas.
     pub fn new(source: &SourceConfig) -> Result<Self, SchemaError> {
         let folder = source.schema_folder.as_deref();
         let sources = source.topics().into_iter().map(|topic| Source::new(topic, folder));
@@ -49,7 +49,8 @@ impl Ingest {
         })
     }
 
-    /// Counts records as expired that come when their table would delete them, by what the tables say now. Without, none is.
+    /// Reads the current retention from the tables, so that records older than it are counted as expired. Without this
+    /// call none are.
     pub async fn with_retention(mut self, store: &Store) -> Result<Self, StoreError> {
         for source in &mut self.sources {
             source.days_kept = store.days_kept(source.kind.table()).await?;
@@ -57,7 +58,7 @@ impl Ingest {
         Ok(self)
     }
 
-    /// Which records of a topic are accepted.
+    /// Decodes and validates records of a topic.
     pub fn decode(&self, topic: &str, records: &[RawRecord<'_>]) -> Result<Decoded, PrepareError> {
         self.required(topic)?.decode(records).map_err(bug)
     }
@@ -91,7 +92,7 @@ impl Source {
         decoded
     }
 
-    /// The blocks of decoded records: rows, and rejected records.
+    /// The blocks of a decoded batch: rows, then rejected records.
     fn blocks(&self, range: &Range, records: &[RawRecord<'_>], decoded: &Decoded) -> Result<[Block; 2], PrepareError> {
         let origin = origin(range);
         let rows = rows(self.kind, decoded, records, &origin).map_err(bug)?;
@@ -108,7 +109,8 @@ impl Source {
         ])
     }
 
-    /// The ids of audit events: whoever finds one of them may rely on finding all of its copies.
+    /// The ids of audit events, inserted before the events: a reader that finds an event can rely on finding the ids of
+    /// all its copies.
     fn announced(&self, rows: &Block) -> Result<Option<Block>, PrepareError> {
         if self.kind != Kind::AuditEvent {
             return Ok(None);
@@ -198,7 +200,7 @@ fn times(kind: Kind, columns: &RecordBatch) -> Result<&[i64], PrepareError> {
     Ok(times.map_err(bug)?.values())
 }
 
-/// Records by the start of their hour, seconds since 1970.
+/// Number of records by the start of their hour, seconds since 1970.
 fn hours(times: &[i64]) -> BTreeMap<u32, u64> {
     let mut hours = BTreeMap::new();
     for time in times {
@@ -331,7 +333,7 @@ mod tests {
             assert_eq!((made.rows, made.rejected), (2, 2), "{topic}");
             assert_eq!(made.announced.as_ref().map(Block::rows), announced, "{topic}");
             for _ in 0..2 {
-                // The second time its decoder knows the writers' schemas.
+                // The second time, the decoder has cached the writers' schemas.
                 assert_eq!(another.prepare(&range, &intent).unwrap(), made, "{topic}");
             }
         }

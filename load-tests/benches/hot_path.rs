@@ -1,7 +1,7 @@
-//! What each step of the hot path costs in time. `cargo bench -p horolog-load --bench hot_path`
+//! Time per step of the hot path. `cargo bench -p horolog-load --bench hot_path`
 //!
-//! Items are records. Times are those of this machine at this moment: to compare two commits on a machine that others use too,
-//! take `instructions`.
+//! Items are records. Times depend on this machine at this moment: to compare two commits on a shared machine, use
+//! `instructions`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod steps;

@@ -1,8 +1,8 @@
-//! What each step of the hot path costs in instructions, which are the same on a busy machine and on an idle one.
+//! Instructions per step of the hot path, which are the same on a busy machine and on an idle one.
 //!
-//! `cargo bench -p horolog-load --bench instructions` counts them with callgrind (valgrind has to be installed) and prints them beside
-//! those of `instructions.tsv`; `-- --write` writes that file anew. Two runs of one build differ by a few in ten thousand. Steps that
-//! run on several threads are left out: callgrind runs one at a time.
+//! `cargo bench -p horolog-load --bench instructions` counts them with callgrind (valgrind must be installed) and
+//! prints them beside those of `instructions.tsv`; `-- --write` rewrites that file. Two runs of the same build differ
+//! by a few in ten thousand. Multi-threaded steps are left out, because callgrind runs one thread at a time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod steps;
@@ -22,7 +22,7 @@ fn main() {
         return run(&arguments[position + 1]);
     }
     if !has("--bench") {
-        return; // `cargo test` asks only whether it starts
+        return; // `cargo test` only checks that it starts
     }
     let known = read();
     let mut written = HEADER.to_owned();
@@ -57,7 +57,7 @@ fn read() -> BTreeMap<String, f64> {
     text.lines().filter_map(line).collect()
 }
 
-/// Counts a step in a process of its own, once.
+/// Counts the instructions of a step, once, in a process of its own.
 fn count(name: &str) -> f64 {
     let output = Command::new("valgrind")
         .args([
@@ -79,7 +79,7 @@ fn count(name: &str) -> f64 {
     instructions / records
 }
 
-/// Runs a step once to warm it and once to count it; tells how many records that was.
+/// Runs a step once to warm up and once to be counted; prints the number of records.
 fn run(name: &str) {
     let (_, _, make) = STEPS
         .iter()
@@ -94,5 +94,5 @@ fn run(name: &str) {
 #[inline(never)]
 fn measured(step: &mut steps::Step) {
     (step.run)();
-    std::hint::black_box(step.records); // not the last call, or it would be a jump that callgrind does not see return
+    std::hint::black_box(step.records); // not the last call: callgrind would not see a tail call return
 }

@@ -1,8 +1,8 @@
-//! Whether every record of a run is in its place exactly once: the verdict without which no figure counts.
+//! Whether every record of a run is in its place exactly once; without this verdict no figure counts.
 //!
-//! Enters: what was acknowledged, as a [`Tally`], and what the tables hold of the run's tenants, bucket by bucket. Leaves: an
-//! [`Account`]. Only buckets that differ are read again, so that a run of a hundred million records is checked in seconds. The
-//! comparison is pure; [`Account::take`] asks.
+//! Enters: what was acknowledged, as a [`Tally`], and what the tables hold for the run's tenants, bucket by bucket.
+//! Leaves: an [`Account`]. Only buckets that differ are read in detail, so that a run of a hundred million records is
+//! checked in seconds. The comparison is pure; [`Account::take`] queries the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,38 +12,38 @@ use serde::{Deserialize, Serialize};
 use crate::recorder::{Bucket, Counts, Tally, Totals};
 use crate::store::{RecordTable, Store};
 
-/// Buckets by their place.
+/// Totals by bucket.
 type Buckets = BTreeMap<Bucket, Totals>;
 
-/// What became of the records of a run.
+/// Where the records of a run ended up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Acknowledged by the broker.
     pub acknowledged: u64,
-    /// Of those, records that have to be rejected.
+    /// Acknowledged records that must be rejected.
     pub bad: u64,
-    /// Given up by the client: they may or may not be in the log.
+    /// Records the client gave up; they may or may not be in the log.
     pub unknown: u64,
     /// Rows of the run.
     pub stored: u64,
     /// Rejected records of the run.
     pub rejected: u64,
-    /// Acknowledged records that are not where they belong.
+    /// Acknowledged records that are missing from their table.
     pub lost: u64,
-    /// Rows that are there once more than they should be.
+    /// Surplus copies of rows.
     pub doubled: u64,
     /// Rows whose record was never acknowledged.
     pub foreign: u64,
-    /// Records that the hours count.
+    /// Records counted by the hourly aggregates.
     pub aggregated: u64,
     /// Hours of a series that differ from the raw rows.
     pub hours_that_differ: u64,
-    /// Acknowledged metric samples that are good.
+    /// Acknowledged valid metric samples.
     pub to_aggregate: u64,
 }
 
 impl Account {
-    /// Asks. Nothing of the run may flow meanwhile.
+    /// Queries the tables. No record of the run may be in flight.
     pub async fn take(
         store: &Store,
         tally: &Tally,
@@ -99,20 +99,20 @@ impl Account {
         Ok(account)
     }
 
-    /// Adds what is wrong in a bucket that holds so many different records.
+    /// Adds the faults of a bucket, given the number of distinct records found in it.
     pub fn add(&mut self, expected: Totals, found: Totals, different: u64) {
         self.doubled += found.records.saturating_sub(different);
         let (lost, foreign) = (
             expected.records.saturating_sub(different),
             different.saturating_sub(expected.records),
         );
-        // As many different records as there should be, but not the same ones.
+        // As many distinct records as expected, but not the same ones.
         let swapped = u64::from(expected.records == different && found.records == different);
         self.lost += lost + swapped;
         self.foreign += foreign + swapped;
     }
 
-    /// With what another tester has sent.
+    /// The sum with the account of another tester.
     pub fn plus(&self, other: &Self) -> Self {
         Self {
             acknowledged: self.acknowledged + other.acknowledged,
@@ -129,7 +129,7 @@ impl Account {
         }
     }
 
-    /// What is wrong, each in a line; nothing when every record is in its place once.
+    /// The faults, one per line; empty if every record is in its place exactly once.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut unless = |right: bool, fault: String| {
@@ -169,7 +169,7 @@ fn of_kind(buckets: &Buckets, kind: Kind) -> Buckets {
     of_kind.map(|(bucket, totals)| (*bucket, *totals)).collect()
 }
 
-/// Buckets that do not hold the same records.
+/// Buckets whose records differ.
 pub fn differing(expected: &Buckets, found: &Buckets) -> Vec<Bucket> {
     let all: BTreeSet<&Bucket> = expected.keys().chain(found.keys()).collect();
     let differ = all.into_iter().filter(|bucket| {
@@ -200,7 +200,7 @@ mod tests {
         totals
     }
 
-    /// An account of what was acknowledged against the rows that are there, as `take` makes it.
+    /// The account for these acknowledged offsets and the rows found, computed as in `take`.
     fn account(acknowledged: &[i64], rows: &[i64]) -> Account {
         let mut account = Account::default();
         let [expected, found] = [acknowledged, rows].map(totals);

@@ -1,8 +1,8 @@
-//! What is done to the processes of a local stack while the schedule goes on: killed, asked to end, made to stand still.
+//! Disturbs the processes of a local stack during a run: kills, stops and pauses them.
 //!
-//! Enters: a plan, written (`10s kill horolog-ingest; 20s pause clickhouse 5s`) or drawn from a seed. Leaves: what was done, and how
-//! long it took until somebody was there again. Processes are asked for by name at the time, and signalled by id and start
-//! time: no other process is ever touched.
+//! Enters: a plan, written (`10s kill horolog-ingest; 20s pause clickhouse 5s`) or drawn from a seed. Leaves: what was
+//! done, and how long it took until the process was replaced. Processes are looked up by name when a step begins, and
+//! signalled by id and start time, so that no other process is ever touched.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::process::{Paused, Process};
 use crate::results::Disturbance;
 use crate::span;
 
-/// Who is disturbed when nobody is named.
+/// The processes that a plan may disturb.
 const VICTIMS: [&str; 5] = [
     "horolog-ingest",
     "horolog-aggregate",
@@ -23,17 +23,17 @@ const VICTIMS: [&str; 5] = [
     "broker",
     "horolog-query",
 ];
-/// Longest drawn pause: longer than a session with the broker (10 s), so that partitions move.
+/// Longest drawn pause: longer than a broker session (10 s), so that partitions are reassigned.
 const PAUSE_DRAWN_MAX_S: f64 = 12.0;
-/// How long somebody may take to be there again.
+/// How long the replacement of a process may take.
 const BACK_DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What is to be done.
+/// A plan of disturbances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disturb(Vec<Step>);
 
-/// One thing to be done.
+/// One step of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     at: Duration,
@@ -48,7 +48,7 @@ enum Action {
     Pause(Duration),
 }
 
-/// Why a plan is none.
+/// Why a plan is invalid.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[error("`{step}`: {reason}; write `10s kill horolog-ingest; 20s pause clickhouse 5s; 30s stop broker`")]
 pub struct PlanError {
@@ -57,7 +57,7 @@ pub struct PlanError {
 }
 
 impl Disturb {
-    /// Reads one.
+    /// Parses a plan.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
         let steps = text.split(';').map(str::trim).filter(|step| !step.is_empty());
         let mut steps = steps
@@ -72,7 +72,7 @@ impl Disturb {
         Ok(Self(steps))
     }
 
-    /// Draws one: something at each multiple of `every` before the end.
+    /// Draws a plan: one step at each multiple of `every` before the end.
     pub fn draw(every: Duration, length: Duration, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let every = every.max(Duration::from_millis(100));
@@ -89,7 +89,7 @@ impl Disturb {
         Self(steps.collect())
     }
 
-    /// When the last of it is over.
+    /// When the last step is over.
     pub fn length(&self) -> Duration {
         let ends = self.0.iter().map(|step| match step.action {
             Action::Pause(duration) => step.at + duration,
@@ -98,7 +98,7 @@ impl Disturb {
         ends.max().unwrap_or_default()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the plan has no steps.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -124,7 +124,7 @@ impl Step {
     }
 }
 
-/// Does it, until the run is over. Pauses that last longer than the run end with it.
+/// Carries out the plan until the run is over. Pauses that would last longer end with it.
 pub async fn disturb(plan: Disturb, stack: LocalStack, begun: Instant, mut over: Receiver<bool>) -> Vec<Disturbance> {
     let mut done = Vec::new();
     for step in plan.0 {

@@ -12,8 +12,8 @@ use crate::sizes;
 
 /// Load tests of Horolog: open loop, every record accounted for.
 ///
-/// Exit code 0: passed. 1: a record was lost or doubled, an objective missed, or it could not start. 3: no verdict, the tester was
-/// the bottleneck. 130: interrupted.
+/// Exit code 0: passed. 1: a record was lost or doubled, an objective was missed, or the run could not start. 3: no
+/// verdict, because the tester was the bottleneck. 130: interrupted.
 #[derive(Parser)]
 #[command(name = "horolog-load", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -25,21 +25,24 @@ pub struct Cli {
 enum Command {
     /// Send records by a schedule; measure until they are acknowledged, stored and in the hourly answer.
     Run(Box<run::RunOptions>),
-    /// Find the highest rate that holds the objectives [default: stored:p99<=1s]; --rate is the first step's, --duration each step's.
+    /// Find the highest rate that meets the objectives [default: stored:p99<=1s]; --rate sets the rate of the
+    /// first step, --duration the length of each.
     Knee(Box<knee::KneeOptions>),
-    /// A long run that fails when memory, lag or latency grows.
+    /// A long run that fails if memory, lag or latency grows.
     Soak(Box<run::RunOptions>),
-    /// Kill and pause the processes of a local stack while the schedule goes on.
+    /// Kill and pause the processes of a local stack during the run.
     Chaos(Box<run::ChaosOptions>),
     /// Compare two results folders, or run two configurations alternately and compare them.
     Compare(compare::CompareOptions),
-    /// Send recorded records again, with their gaps; --rate, --schedule, --duration and what records are like do not count.
+    /// Replay recorded records with their original gaps; --rate, --schedule, --duration and the record options are
+    /// ignored.
     Replay(Box<run::ReplayOptions>),
-    /// Add up what several testers measured at the same time.
+    /// Add up the results of testers that ran at the same time.
     Merge(merge::MergeOptions),
-    /// Make records without sending them: how fast is the generator?
+    /// Generate records without sending them, to measure the generator.
     Generate(generate::GenerateOptions),
-    /// Measure the promised sizes on a new local stack: start, memory, a backlog to hourly rows, latency at a modest rate.
+    /// Measure the promised sizes on a new local stack: start, memory, a backlog to hourly rows, latency at a modest
+    /// rate.
     Sizes(sizes::SizesOptions),
     /// Measure charts and dashboards over a year of hours on a new local stack.
     Dashboards(dashboards::DashboardsOptions),

@@ -1,18 +1,19 @@
-//! What a stage says at `/metrics`: the values of one name, by labels.
+//! Reads a stage's `/metrics`: the values of a metric, by labels.
 //!
-//! Enters: Prometheus' text format. Leaves: numbers. Reads only what a stage of ours writes: no escaped label values. No I/O.
+//! Enters: Prometheus' text format. Leaves: numbers. Supports only what our stages write: no escaped label values. No
+//! I/O.
 
 /// A scraped page.
 #[derive(Debug, Clone, Default)]
 pub struct Exposition(String);
 
 impl Exposition {
-    /// Of this page.
+    /// Wraps a page.
     pub fn new(page: String) -> Self {
         Self(page)
     }
 
-    /// The value of the sample with this name and, among others, this label; 0 when there is none.
+    /// The value of the sample with this name that has, among others, this label; 0 if there is none.
     pub fn value(&self, name: &str, label: &str, value: &str) -> f64 {
         let wanted = format!("{label}=\"{value}\"");
         let sample = |line: &str| {

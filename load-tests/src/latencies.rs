@@ -1,7 +1,7 @@
 //! Latencies in an HDR histogram: three significant digits from 1 µs to 1 h.
 //!
-//! Enters: durations. Leaves: percentiles, and the histogram itself for files that other tools read. A latency beyond an hour
-//! is recorded as an hour. Histograms add up, over time and over processes, without a loss. No clock, no I/O.
+//! Enters: durations. Leaves: percentiles, and the histogram itself for files that other tools read. A latency above an
+//! hour is recorded as an hour. Histograms add up over time and over processes without loss. No clock, no I/O.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// Significant decimal digits.
 pub const DIGITS: u8 = 3;
-/// Longest latency that is told apart.
+/// The longest latency that is not capped.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Latencies in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latencies(Histogram<u64>);
 
-/// As it is written to a file: microseconds.
+/// The summary written to files, in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How many.
+    /// Number of latencies.
     pub records: u64,
     /// Mean.
     pub mean_us: f64,
     /// Median.
     pub p50_us: u64,
-    /// Nine of ten are not longer.
+    /// 90th percentile.
     pub p90_us: u64,
-    /// 99 %.
+    /// 99th percentile.
     pub p99_us: u64,
-    /// 99.9 %.
+    /// 99.9th percentile.
     pub p999_us: u64,
-    /// 99.99 %.
+    /// 99.99th percentile.
     pub p9999_us: u64,
     /// The longest.
     pub max_us: u64,
@@ -45,18 +45,18 @@ impl Serialize for Latencies {
 }
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     pub fn new() -> Result<Self, CreationError> {
         Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, DIGITS).map(Self)
     }
 
-    /// Adds one. Shorter than a microsecond counts as one.
+    /// Adds one. Latencies below a microsecond count as one.
     pub fn record(&mut self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.0.saturating_record(micros.max(1));
     }
 
-    /// Adds all of another, also of one that was read from a file with other bounds.
+    /// Adds all of another histogram, also one with other bounds that was read from a file.
     pub fn add(&mut self, other: &Histogram<u64>) {
         for value in other.iter_recorded() {
             self.0
@@ -64,12 +64,12 @@ impl Latencies {
         }
     }
 
-    /// Forgets all.
+    /// Removes all latencies.
     pub fn clear(&mut self) {
         self.0.reset();
     }
 
-    /// How many.
+    /// Number of latencies.
     pub fn len(&self) -> u64 {
         self.0.len()
     }
@@ -89,7 +89,7 @@ impl Latencies {
         Duration::from_micros(self.0.max())
     }
 
-    /// How many are longer, to the histogram's precision.
+    /// How many are longer, within the histogram's precision.
     pub fn longer_than(&self, latency: Duration) -> u64 {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.0.len() - self.0.count_between(0, micros)

@@ -1,13 +1,14 @@
-//! What is fast here, measured from outside: the real binaries, the real broker, the real engine.
+//! Measures the speed of Horolog from outside: the real binaries, the real broker, the real engine.
 //!
-//! Latencies count from the time at which a record was meant to be sent. A run that lost or doubled a record fails, whatever
-//! its speed.
+//! Latencies count from the time at which a record was meant to be sent. A run that lost or doubled a record fails,
+//! whatever its speed.
 //!
-//! The pure core: [`schedule`] says when, [`traffic`] what, [`sender`] keeps to it, [`recorder`] takes everything in,
-//! [`latencies`] are the histograms, [`books`] tell whether a record was lost or doubled, [`results`] make files of it. The edges:
-//! [`target`] is what is measured, by [`local_stack`] when it is one of our own, [`producer`] sends to Kafka, [`watch`] looks at what
-//! goes on, [`store`] asks ClickHouse, [`exposition`] a stage's metrics, [`process`] and [`machine`] the operating system, [`chaos`]
-//! disturbs. [`trial`] is one run of all that; [`mode`] and [`sizes`] are the subcommands, [`cli`] their options.
+//! The pure core: [`schedule`] decides when to send, [`traffic`] what, [`sender`] keeps to it, [`recorder`] records all
+//! events in the histograms of [`latencies`], [`books`] tell whether a record was lost or doubled, [`results`] writes
+//! the files. The edges: [`target`] is the system under test ([`local_stack`] if it is our own), [`producer`] sends to
+//! Kafka, [`watch`] observes the target, [`store`] queries ClickHouse, [`exposition`] reads a stage's metrics,
+//! [`process`] and [`machine`] ask the operating system, [`chaos`] disturbs. [`trial`] combines all of these into a
+//! run; [`mode`] and [`sizes`] are the subcommands, [`cli`] their options.
 
 pub mod books;
 mod chaos;

@@ -1,4 +1,4 @@
-//! How a run goes, on standard error: a bar in a terminal, a plain line every few seconds elsewhere.
+//! The progress of a run on standard error: a bar in a terminal, otherwise a plain line every few seconds.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::trial::Snapshot;
 const REDRAW: Duration = Duration::from_millis(250);
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows it until it is finished.
+/// Shows the progress until finished.
 pub struct Live {
     task: JoinHandle<()>,
     bar: Option<ProgressBar>,
 }
 
 impl Live {
-    /// Begins; so many records are expected.
+    /// Starts it, given the number of expected records.
     pub fn start(snapshot: Receiver<Snapshot>, records: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(records);
@@ -35,7 +35,7 @@ impl Live {
         Self { task, bar }
     }
 
-    /// Ends; the bar goes.
+    /// Ends it and removes the bar.
     pub fn finish(self) {
         self.task.abort();
         if let Some(bar) = self.bar {
@@ -61,7 +61,7 @@ async fn show(snapshot: Receiver<Snapshot>, bar: Option<ProgressBar>) {
     }
 }
 
-/// What there is to say.
+/// The text of the progress.
 fn line(before: &Snapshot, now: &Snapshot, between: &str) -> String {
     let elapsed = (now.at.saturating_sub(before.at)).as_secs_f64().max(0.001);
     let rate =

@@ -1,8 +1,8 @@
-//! A stack of its own for a measurement, started and removed by the `horolog` command as a user would.
+//! A local stack for a measurement, started and removed with the `horolog` command as a user would.
 //!
-//! Enters: a folder that does not exist yet. Leaves: addresses and processes. Everything listens on free ports of
-//! loopback. Guarantees: [`LocalStack::remove`] leaves no process and, unless it is to be kept, no folder. Never touches a folder
-//! that was there before.
+//! Enters: a folder that does not exist yet. Leaves: addresses and processes. Everything listens on free loopback
+//! ports. Guarantees: [`LocalStack::remove`] leaves no process and, unless it is to be kept, no folder. Never touches a
+//! folder that existed before.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -20,7 +20,7 @@ use crate::http;
 use crate::process::Process;
 use crate::store::Store;
 
-/// Below the ports that the system takes for outgoing connections.
+/// Below the ports that the system uses for outgoing connections.
 const FREE_PORTS: RangeInclusive<u16> = 15_000..=30_000;
 const PORT_FLAGS: [&str; 6] = [
     "--port-kafka",
@@ -31,10 +31,10 @@ const PORT_FLAGS: [&str; 6] = [
     "--port-aggregate",
 ];
 
-/// What the process that starts the others is called.
+/// The name of the process that starts the others.
 pub const SUPERVISOR: &str = "supervisor";
 
-/// Which programs, and where their data goes.
+/// The program that starts a stack, and the folder of its data.
 #[derive(Debug, Clone)]
 pub struct LocalStack {
     horolog: PathBuf,
@@ -50,11 +50,11 @@ pub struct Running {
     pub status: Status,
     /// Its database.
     pub store: Store,
-    /// For its HTTP addresses.
+    /// An HTTP client for its addresses.
     pub http: reqwest::Client,
 }
 
-/// What `horolog status --json` says.
+/// The output of `horolog status --json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Status {
     supervisor: Supervisor,
@@ -77,7 +77,7 @@ struct Supervisor {
 pub struct Query {
     /// `http://host:port`.
     pub url: String,
-    /// Folder with the first keys, each in a file of its name.
+    /// Folder with the initial keys, one file per key name.
     pub keys: PathBuf,
 }
 
@@ -119,7 +119,7 @@ impl Status {
 }
 
 impl LocalStack {
-    /// Nothing is started yet. Without `horolog`, the one beside this program; without `data`, a folder for temporary files.
+    /// Starts nothing yet. Defaults: the `horolog` beside this program, and a temporary folder for `data`.
     pub fn new(horolog: Option<PathBuf>, data: Option<PathBuf>, keep: bool) -> anyhow::Result<Self> {
         let temporary = || std::env::temp_dir().join(format!("horolog-load-{}", std::process::id()));
         let data = std::path::absolute(data.unwrap_or_else(temporary)).context("--data")?;
@@ -137,7 +137,7 @@ impl LocalStack {
         })
     }
 
-    /// One that runs already, by its data folder.
+    /// A running stack, by its data folder.
     pub fn existing(horolog: Option<PathBuf>, data: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             horolog: program(horolog)?,
@@ -147,7 +147,7 @@ impl LocalStack {
         })
     }
 
-    /// With settings of the stages, as an operator would give them.
+    /// Adds settings of the stages as environment variables.
     pub fn with_environment(self, environment: &[(String, String)]) -> Self {
         Self {
             environment: environment.to_vec(),
@@ -155,7 +155,7 @@ impl LocalStack {
         }
     }
 
-    /// Starts it; returns when everything is ready.
+    /// Starts it and waits until everything is ready.
     pub async fn up(&self) -> anyhow::Result<Running> {
         let mut up = self.horolog("up");
         up.args(["--detach", "--no-sample"]).stdout(Stdio::null());
@@ -169,7 +169,7 @@ impl LocalStack {
         self.running().await
     }
 
-    /// What runs in the folder.
+    /// The stack that runs in the folder.
     pub async fn running(&self) -> anyhow::Result<Running> {
         let status = self.status().await?;
         let ClickHouse {
@@ -183,7 +183,7 @@ impl LocalStack {
         })
     }
 
-    /// The processes that run at this moment, the supervisor first. One that is being started again is not among them.
+    /// The processes that run at this moment, the supervisor first. A process that is being restarted is not included.
     pub async fn running_processes(&self) -> anyhow::Result<Vec<Process>> {
         let status = self.status().await?;
         let Supervisor { pid, started } = status.supervisor;
@@ -213,7 +213,7 @@ impl LocalStack {
             .with_context(|| format!("no stack runs in {}; `horolog up` starts one", self.data.display()))
     }
 
-    /// Stops it and removes its data.
+    /// Stops it and, unless it is to be kept, removes its data.
     pub async fn remove(&self) -> anyhow::Result<()> {
         if !self.data.exists() {
             return Ok(());
@@ -239,14 +239,14 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Where its data is.
+    /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
     fn horolog(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.horolog);
-        // A group of its own: Ctrl-C reaches this program alone, which then ends the stack in order.
+        // A process group of its own: Ctrl-C reaches only this program, which then stops the stack in order.
         command
             .arg(verb)
             .arg("--data")
@@ -259,7 +259,7 @@ impl LocalStack {
 }
 
 impl Running {
-    /// All of its processes, the supervisor first.
+    /// All of its processes, the supervisor first. Fails if one does not run.
     pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
         let Supervisor { pid, started } = self.status.supervisor;
         let supervisor = Process {
@@ -280,19 +280,19 @@ impl Running {
         std::iter::once(Ok(supervisor)).chain(parts).collect()
     }
 
-    /// The key for the query API that a stack has for load tests.
+    /// The query API key that the stack provides for load tests.
     pub fn load_tester_key(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.status.query.keys.join("load-tester")).ok()?;
         Some(text.trim_end().to_owned())
     }
 
-    /// One process by its name.
+    /// A process by its name.
     pub fn process(&self, name: &str) -> anyhow::Result<Process> {
         let found = self.processes()?.into_iter().find(|process| process.name == name);
         found.with_context(|| format!("`horolog status` names no process {name}"))
     }
 
-    /// What a stage says at `/metrics`.
+    /// A stage's `/metrics`.
     pub async fn exposition(&self, name: &str) -> anyhow::Result<Exposition> {
         let part = self.status.processes.iter().find(|part| part.name == name);
         let address = part.and_then(|part| part.address.as_ref());
@@ -307,7 +307,7 @@ impl Running {
     }
 }
 
-/// The `horolog` command.
+/// The path of the `horolog` command.
 fn program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let beside = || std::env::current_exe().map(|own| own.with_file_name("horolog"));
     let horolog = named

@@ -1,6 +1,6 @@
-//! The machine that is measured on: what it has, and how much of it others used meanwhile.
+//! The machine that runs the measurement: its resources, and how much of them others used meanwhile.
 //!
-//! A figure from a shared machine means little without the latter. Never says which machine it is.
+//! A figure from a shared machine means little without the latter. Contains nothing that identifies the machine.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{ProcessError, TICKS_A_SECOND};
 
-/// What it has.
+/// Its resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Cores that this process may use.
     pub cores: usize,
-    /// Memory.
+    /// Total memory.
     pub memory_bytes: u64,
 }
 
-/// CPU time of the whole machine since it started.
+/// CPU time of the whole machine since boot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CpuTime {
     /// Of all cores, seconds.
     pub total_s: f64,
-    /// What of it was used by anybody, a hypervisor's other guests included.
+    /// The part used by anybody, including other guests of the hypervisor.
     pub busy_s: f64,
 }
 
 impl Machine {
-    /// This one.
+    /// The current machine.
     pub fn this() -> Result<Self, ProcessError> {
         let memory_kib = |text: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -42,12 +42,12 @@ impl Machine {
 }
 
 impl CpuTime {
-    /// So far.
+    /// The time until now.
     pub fn now() -> Result<Self, ProcessError> {
         read("/proc/stat", Self::parse)
     }
 
-    /// The share of all cores that was used since `before` by somebody else than those that used `own_s` seconds.
+    /// The share of all cores that was used since `before` by others than the processes that used `own_s` seconds.
     pub fn share_of_others(&self, before: &Self, own_s: f64) -> f64 {
         let total_s = self.total_s - before.total_s;
         let others_s = self.busy_s - before.busy_s - own_s;
@@ -58,7 +58,8 @@ impl CpuTime {
         }
     }
 
-    /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`, the last two counted in the first two.
+    /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`; the last two are included in the first
+    /// two.
     fn parse(stat: &str) -> Option<Self> {
         let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
         let ticks: Vec<u64> = fields.take(8).map_while(|field| field.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! `horolog-load`: the command. Wiring only: arguments in, exit code out.
+//! `horolog-load`: the binary. Wiring only: arguments in, exit code out.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! What a process has used, from `/proc`: CPU seconds and memory. And a pause that always ends.
+//! What a process has used, from `/proc`: CPU seconds and memory. Also pauses processes, and always resumes them.
 //!
-//! A process is known by its id together with its start time, because ids are used again: one that was restarted is told
-//! from the one that was measured, and no other process is ever signalled.
+//! A process is identified by its id and start time, because ids are reused: a restarted process is not mistaken for
+//! the measured one, and no other process is ever signalled.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ const BYTES_A_KIB: u64 = 1024;
 /// A process of the system under test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Process {
-    /// Its name for people.
+    /// Display name.
     pub name: String,
     /// Its id.
     pub pid: i32,
@@ -24,27 +24,27 @@ pub struct Process {
     pub started: u64,
 }
 
-/// Why a process cannot be asked.
+/// Why a process cannot be inspected or signalled.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It is no longer the same.
+    /// It ended or was restarted.
     #[error("{0} ended or was restarted during the measurement; its log tells why (--keep keeps it)")]
     Gone(String),
-    /// `/proc` reads differently than expected.
+    /// `/proc` has an unexpected format.
     #[error("cannot read {0}")]
     Unreadable(PathBuf),
 }
 
-/// What a process has used since it started.
+/// The resources that a process has used since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Used {
     /// CPU time in user and kernel mode, seconds.
     pub cpu_s: f64,
-    /// Resident memory now.
+    /// Current resident memory.
     pub resident_bytes: u64,
-    /// The most that was ever resident.
+    /// Peak resident memory.
     pub resident_peak_bytes: u64,
-    /// What it caused to be written to disk; 0 where we may not ask.
+    /// Bytes that it caused to be written to disk; 0 if we lack the permission to read this.
     pub written_bytes: u64,
 }
 
@@ -71,17 +71,17 @@ impl Process {
         })
     }
 
-    /// Kills it.
+    /// Sends SIGKILL.
     pub fn kill(&self) -> Result<(), ProcessError> {
         self.signal(Signal::SIGKILL)
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub fn terminate(&self) -> Result<(), ProcessError> {
         self.signal(Signal::SIGTERM)
     }
 
-    /// What it has used so far.
+    /// The resources used so far.
     pub fn used(&self) -> Result<Used, ProcessError> {
         let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.pid)).ok();
         let gone = || ProcessError::Gone(self.name.clone());
@@ -102,12 +102,12 @@ impl Process {
     }
 }
 
-/// Processes that stand still for as long as this exists.
+/// Processes that stay stopped until this is dropped.
 #[derive(Debug)]
 pub struct Paused(Vec<Process>);
 
 impl Paused {
-    /// Stops them.
+    /// Sends SIGSTOP to each.
     pub fn new(processes: impl IntoIterator<Item = Process>) -> Result<Self, ProcessError> {
         let mut paused = Self(Vec::new());
         for process in processes {
@@ -121,13 +121,13 @@ impl Paused {
 impl Drop for Paused {
     fn drop(&mut self) {
         for process in &self.0 {
-            // One that has ended needs no waking.
+            // A process that has ended need not be resumed.
             let _ = process.signal(Signal::SIGCONT);
         }
     }
 }
 
-/// Some fields of `/proc/PID/stat`.
+/// Fields of `/proc/PID/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     cpu_ticks: u64,
@@ -135,7 +135,7 @@ struct Stat {
 }
 
 impl Stat {
-    /// The name in parentheses may hold spaces and parentheses itself. The first field behind it is number 3.
+    /// The name in parentheses may itself contain spaces and parentheses. The first field after it is number 3.
     fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
@@ -146,7 +146,7 @@ impl Stat {
     }
 }
 
-/// `write_bytes: 1234`, less what was truncated before it reached the disk.
+/// `write_bytes: 1234`, minus what was truncated before it reached the disk.
 fn written(io: &str) -> Option<u64> {
     let field = |name: &str| {
         io.lines()

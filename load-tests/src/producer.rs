@@ -1,8 +1,8 @@
-//! Sends records to Kafka as a service should, and as fast as the broker takes them.
+//! Sends records to Kafka as a service should, as fast as the broker accepts them.
 //!
-//! Enters: key, payload and a stamp. Leaves: Kafka records, and what became of each: delivered where and when, or given up.
-//! Guarantees: no record twice and none out of order, though librdkafka repeats what was not acknowledged. Its queue is bounded:
-//! when it is full, an offer is refused. Never creates a topic.
+//! Enters: key, payload and a stamp. Leaves: Kafka records, and the outcome of each: where and when it was delivered,
+//! or that it was given up. Guarantees: no record twice and none out of order, although librdkafka retries what was not
+//! acknowledged. The queue is bounded: when it is full, an offer is refused. Never creates a topic.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,15 +18,15 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use crate::sender::{Acknowledged, Outlet, Stamp, Turn};
 use crate::traffic::Outgoing;
 
-/// How long to wait at a time for a place in the queue.
+/// How long to wait at a time for space in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
-/// How long the broker may take to name its topics.
+/// How long the broker may take to list its topics.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a producer of ours runs with; properties of the user go before these.
+/// Default properties; properties set by the user override them.
 const PROPERTIES: [(&str, &str); 6] = [
     ("enable.idempotence", "true"), // implies acks=all
-    // The partition that Java clients would choose, by the key.
+    // The partition that Java clients would choose for the key.
     ("partitioner", "murmur2_random"),
     ("compression.type", "lz4"),
     ("linger.ms", "20"),
@@ -34,10 +34,10 @@ const PROPERTIES: [(&str, &str); 6] = [
     ("queue.buffering.max.kbytes", "131072"),
 ];
 
-/// Where Kafka is, and what librdkafka is told besides.
+/// Where Kafka is, and additional librdkafka properties.
 #[derive(Debug, Clone, Default)]
 pub struct KafkaAddress {
-    /// `host:port` of one broker or more, separated by commas.
+    /// `host:port` of one or more brokers, separated by commas.
     pub bootstrap: String,
     /// librdkafka's properties, verbatim.
     pub properties: BTreeMap<String, String>,
@@ -48,7 +48,7 @@ pub struct KafkaAddress {
 }
 
 impl KafkaAddress {
-    /// Without properties, with the usual topics.
+    /// The default topics, without properties.
     pub fn at(bootstrap: &str) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
@@ -58,7 +58,7 @@ impl KafkaAddress {
         }
     }
 
-    /// Where records of a kind go.
+    /// The topic for records of a kind.
     pub fn topic(&self, kind: Kind) -> &str {
         match kind {
             Kind::MetricSample => &self.topic_metrics,
@@ -70,10 +70,10 @@ impl KafkaAddress {
 /// Why records cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    /// The client gave up.
+    /// The client refused a record.
     #[error("kafka refused a record: {0}")]
     Refused(#[from] KafkaError),
-    /// Records were given up.
+    /// Records were not delivered.
     #[error("{failed} records were not delivered, the first because of: {first}")]
     Failed {
         /// How many.
@@ -81,10 +81,10 @@ pub enum ProduceError {
         /// Why the first was.
         first: String,
     },
-    /// Nobody answers.
+    /// The broker does not answer.
     #[error("kafka at {bootstrap} does not answer ({reason}); is it running? (--kafka)")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         bootstrap: String,
         /// What librdkafka said.
         reason: KafkaError,
@@ -108,7 +108,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// For topics that exist. Times of acknowledgements count from `begun`, which [`Self::begin`] can set later.
+    /// For topics that exist. Acknowledgements are timed from [`Self::begin`]; until then their time is zero.
     pub fn connect(address: &KafkaAddress) -> KafkaResult<Self> {
         let mut config = ClientConfig::new();
         for (name, value) in PROPERTIES {
@@ -127,7 +127,7 @@ impl Producer {
     /// Fails unless the broker answers and has the topics.
     pub fn check_topics(&self, kinds: &[Kind]) -> Result<(), ProduceError> {
         let bootstrap = self.address.bootstrap.clone();
-        // Of all topics: to ask for one by name makes a broker with auto.create.topics.enable create it.
+        // Fetches all topics, because asking for one by name makes a broker with auto.create.topics.enable create it.
         let metadata = self.client.client().fetch_metadata(None, METADATA_TIMEOUT);
         let metadata = match metadata {
             Ok(metadata) => metadata,
@@ -143,12 +143,12 @@ impl Producer {
         }
     }
 
-    /// Times of acknowledgements count from now on.
+    /// Acknowledgements are timed from this moment on.
     pub fn begin(&self, begun: Instant) {
         self.client.context().inbox().begun = Some(begun);
     }
 
-    /// Puts a record into the queue, and waits for a place in it.
+    /// Queues a record; waits for space if the queue is full.
     pub fn send(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<(), ProduceError> {
         while !self.offer(stamp, record)? {
             self.client.poll(QUEUE_WAIT);
@@ -156,7 +156,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until every record so far is acknowledged or given up, at most for so long.
+    /// Waits until every record so far is acknowledged or given up, at most until the deadline.
     pub fn settle(&mut self, deadline: Duration) -> Result<Turn, ProduceError> {
         match self.client.flush(deadline) {
             Ok(()) | Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
@@ -168,7 +168,7 @@ impl Producer {
         Ok(turn)
     }
 
-    /// The same, where every record has to be acknowledged; gives how many were.
+    /// The same, but fails unless every record is acknowledged. Returns how many were.
     pub fn settle_all(&mut self, deadline: Duration) -> Result<u64, ProduceError> {
         let turn = self.settle(deadline)?;
         let turn = if turn.under_way > 0 { turn.giving_up() } else { turn };
@@ -196,7 +196,7 @@ impl Outlet for Producer {
         }
     }
 
-    /// Without a wait unless asked for: the client spins through the last millisecond of one.
+    /// Polls without waiting unless asked to: librdkafka spins through the last millisecond of a wait.
     fn collect(&mut self, wait: bool, turn: &mut Turn) {
         self.client.poll(if wait { QUEUE_WAIT } else { Duration::ZERO });
         let mut inbox = self.client.context().inbox();
@@ -208,7 +208,7 @@ impl Outlet for Producer {
     }
 }
 
-/// A stamp as it travels with a record through librdkafka: microseconds, two low bits for kind and badness.
+/// A stamp as passed through librdkafka with a record: microseconds, with kind and validity in the two low bits.
 #[derive(Debug, Clone, Copy)]
 struct Packed(usize);
 
@@ -233,7 +233,7 @@ impl Packed {
 
 #[derive(Default)]
 struct Deliveries {
-    /// Callbacks run inside `poll` and `flush`, so the lock is never waited for.
+    /// Callbacks run inside `poll` and `flush`, so the lock is never contended.
     inbox: Mutex<Inbox>,
 }
 

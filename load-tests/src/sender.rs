@@ -1,9 +1,9 @@
-//! The sender of the open loop: keeps to the schedule and never waits for an answer.
+//! The sender of the open loop: keeps to the schedule and never waits for a response.
 //!
-//! Enters: the times, the records, where they go, a clock. Leaves: for each record how late it was handed over, and how late the
-//! sender itself made it: without the time that the target refused to take it. A target that is full is waited for, and what is due
-//! meanwhile follows as fast as it is taken. Guarantees: records leave in order, each once. Generic over clock and target,
-//! so that its figures are tested to the microsecond.
+//! Enters: the times, the records, where they go, a clock. Leaves: for each record, how late it was handed over, and
+//! how much of that the sender itself caused, that is without the time during which the target refused to take records.
+//! If the target is full, the sender waits; records due meanwhile follow as fast as they are taken. Guarantees: records
+//! leave in order, each once. Generic over clock and target, so that its figures are tested to the microsecond.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use horolog_schemas::Kind;
 use crate::schedule::Arrivals;
 use crate::traffic::{Outgoing, Source};
 
-/// How often the sender looks at the clock when nothing is due: how late it is at the most, as long as it gets a core.
+/// How often the sender checks the clock when nothing is due: its maximum lateness as long as it gets a core.
 pub const TICK: Duration = Duration::from_millis(1);
-/// Records that are due within so short a time leave together: to wake up for each of them costs more than to send it, and the client
+/// Records due within this time leave together: waking up for each would cost more than sending it, and the client
 /// underneath wakes up as often.
 const REST: Duration = Duration::from_micros(500);
-/// Records that are sent without looking whether somebody wants it to stop, or at acknowledgements.
+/// Maximum records sent before checking for a stop request and for acknowledgements.
 const RECORDS_A_TURN: usize = 1_000;
 
-/// What a record is known by until it is acknowledged. Times count from the beginning of the run.
+/// Identifies a record until it is acknowledged. Times count from the beginning of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// When it was meant to be sent.
     pub intended: Duration,
-    /// What it is.
+    /// The kind of record.
     pub kind: Kind,
-    /// Whether it has to be rejected.
+    /// Whether the pipeline must reject it.
     pub bad: bool,
 }
 
@@ -41,33 +41,33 @@ pub struct Acknowledged {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
-    /// When we learnt of it.
+    /// When the sender learnt of it.
     pub at: Duration,
 }
 
-/// How late records were handed over.
+/// How late a record was handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handed {
     /// When it was meant to be sent.
     pub intended: Duration,
-    /// From the intended time until the target took it.
+    /// From the intended time until the target accepted it.
     pub late: Duration,
-    /// Without what the target kept us waiting.
+    /// The part caused by the sender, without the time that the target made it wait.
     pub own: Duration,
 }
 
-/// What happened since the last time.
+/// Everything since the last report.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// Records that were handed over.
+    /// Records handed over.
     pub handed: Vec<Handed>,
-    /// Records that were acknowledged.
+    /// Records acknowledged.
     pub acknowledged: Vec<Acknowledged>,
-    /// Records that were given up, whose fate is unknown.
+    /// Records given up, which may or may not be in the log.
     pub failed: u64,
-    /// Why the first of them was.
+    /// Why the first of them was given up.
     pub first_error: Option<String>,
-    /// Records that are neither, once somebody has asked for all.
+    /// Records still in flight; set when waiting for the last ones.
     pub under_way: u64,
 }
 
@@ -77,7 +77,7 @@ impl Turn {
         self.handed.is_empty() && self.acknowledged.is_empty() && self.failed == 0
     }
 
-    /// Counts what is still under way as given up.
+    /// Counts records still in flight as given up.
     pub fn giving_up(mut self) -> Self {
         self.failed += std::mem::take(&mut self.under_way);
         self.first_error
@@ -88,40 +88,41 @@ impl Turn {
 
 /// Where records go.
 pub trait Outlet {
-    /// Why it takes nothing any more.
+    /// Why it can take no more records.
     type Error;
 
-    /// Takes a record; `false` when it is full just then.
+    /// Takes a record; `false` if it is full at the moment.
     fn offer(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<bool, Self::Error>;
 
-    /// Takes what was acknowledged and given up since the last time. Waits a little when the outlet is full.
+    /// Collects acknowledged and given up records since the last call. With `wait`, waits a little for the outlet to
+    /// make room.
     fn collect(&mut self, wait: bool, turn: &mut Turn);
 }
 
-/// The time since the beginning of the run.
+/// The time since the beginning of a run.
 pub trait Clock {
     /// Now.
     fn now(&self) -> Duration;
-    /// Some time later.
+    /// Sleeps for this long.
     fn sleep(&self, duration: Duration);
 }
 
-/// A run of the sender.
+/// The inputs of a sender run.
 pub struct Sender<'a, S, O, C> {
-    /// When.
+    /// The schedule.
     pub arrivals: Arrivals,
-    /// What.
+    /// The records.
     pub source: &'a mut S,
-    /// Where to.
+    /// Their destination.
     pub outlet: &'a mut O,
-    /// By which time.
+    /// The clock.
     pub clock: &'a C,
-    /// The beginning of the run, microseconds since 1970: records are dated by their intended time.
+    /// The beginning of the run, microseconds since 1970: a record's own time is derived from its intended time.
     pub begun_us: i64,
 }
 
 impl<S: Source, O: Outlet, C: Clock> Sender<'_, S, O, C> {
-    /// Sends everything, or until it is told to stop; reports after each turn. Gives how many records were handed over.
+    /// Sends everything, or until asked to stop; reports after each turn. Returns the number of records handed over.
     pub fn run(&mut self, stop: &dyn Fn() -> bool, report: &mut dyn FnMut(Turn)) -> Result<u64, O::Error> {
         let mut waits = Waits::default();
         let mut sent = 0;
@@ -179,10 +180,10 @@ impl<S: Source, O: Outlet, C: Clock> Sender<'_, S, O, C> {
     }
 }
 
-/// When the target kept the sender waiting. Only the waits after the oldest record that is still due matter.
+/// When the target made the sender wait. Only waits that end after the oldest pending record was due are kept.
 #[derive(Debug, Default)]
 struct Waits {
-    /// Begin and end, in order.
+    /// Start and end of each wait, in order.
     spans: VecDeque<(Duration, Duration)>,
 }
 
@@ -191,7 +192,7 @@ impl Waits {
         self.spans.push_back((from, to));
     }
 
-    /// How long it waited since then. Times that are asked for never go back.
+    /// How long it waited since this time. Successive calls must not go back in time.
     fn since(&mut self, time: Duration) -> Duration {
         while self.spans.front().is_some_and(|(_, to)| *to <= time) {
             self.spans.pop_front();

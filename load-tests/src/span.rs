@@ -6,7 +6,7 @@ const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 6
 /// A month: nothing here runs for longer.
 const LONGEST_S: f64 = 31.0 * 86_400.0;
 
-/// Reads one.
+/// Parses a duration.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Writes one, to three digits.
+/// Formats a duration, to three digits.
 pub fn text(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -35,7 +35,7 @@ pub fn text(duration: Duration) -> String {
     }
 }
 
-/// Writes one without the digits that say nothing, for the lines of a grid.
+/// Formats a duration without trailing zeros, for the labels of a grid.
 pub fn short(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -45,7 +45,7 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
-/// Three digits at the most.
+/// Rounds to three decimals.
 fn round(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }

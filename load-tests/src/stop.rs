@@ -1,11 +1,11 @@
-//! The wish to stop: Ctrl-C or SIGTERM, seen by threads and tasks alike.
+//! A request to stop, by Ctrl-C or SIGTERM, visible to threads and tasks alike.
 //!
-//! The first ends what is going on in order, with everything written that there is.
+//! The first signal ends the current work in an orderly way and writes everything measured so far.
 
 use horolog_schemas::Termination;
 use tokio::sync::watch;
 
-/// Whether somebody wants it to stop.
+/// Whether a stop has been requested.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
@@ -17,24 +17,24 @@ impl Stop {
         tokio::spawn(async move {
             termination.requested().await;
             eprintln!("interrupted, writing what there is");
-            // Kept as long as the program runs, so that nobody takes its end for a wish.
+            // The sender is kept for the lifetime of the program; dropping it would look like a request.
             let _ = wish.send(true);
             std::future::pending::<()>().await;
         });
         Ok(Self(stop))
     }
 
-    /// One that never comes.
+    /// A request that never comes.
     pub fn never() -> Self {
         Self(watch::channel(false).1)
     }
 
-    /// Whether it has come.
+    /// Whether it has been requested.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits for it.
+    /// Waits for the request.
     pub async fn requested(&self) {
         let mut wish = self.0.clone();
         if wish.wait_for(|stop| *stop).await.is_err() {

@@ -1,7 +1,7 @@
-//! What a measurement asks ClickHouse: how far the rows are, what parts hold them, whether they are right.
+//! The queries of a measurement to ClickHouse: how far the rows are, which parts hold them, whether they are correct.
 //!
-//! Never writes a row. Questions that are asked many times a second are about parts' headers and small tables; what they
-//! cost the engine is part of its figures.
+//! Never writes a row. Queries that run many times a second read only part headers and small tables; what they cost the
+//! engine is included in its figures.
 
 use clickhouse::{Client, Row};
 use horolog_schemas::Kind;
@@ -15,22 +15,22 @@ type Result<T> = clickhouse::error::Result<T>;
 #[derive(Clone)]
 pub struct Store(Client);
 
-/// What the parts of a table hold.
+/// The contents of a table's parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Parts {
     /// The table.
     pub table: String,
-    /// Parts that inserts have made since the table was made; merged ones count as the parts that they were.
+    /// Parts that inserts have created since the table was created; a merged part counts as its sources.
     pub made: i64,
-    /// Parts now.
+    /// Active parts.
     pub active: u64,
-    /// Rows now.
+    /// Current rows.
     pub rows: u64,
-    /// Compressed size now.
+    /// Current compressed size.
     pub bytes: u64,
 }
 
-/// How far a stage is in a partition, by its ledger.
+/// How far a stage has got in a partition, according to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct End {
     /// `ingest`, `aggregate`.
@@ -39,11 +39,11 @@ pub struct End {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// Offset after the last record of its last batch.
+    /// Offset after the last record of its newest batch.
     pub end: i64,
 }
 
-/// Rows of neighbouring offsets.
+/// The rows of a bucket of neighbouring offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
 pub struct BucketRows {
     /// The partition.
@@ -56,16 +56,16 @@ pub struct BucketRows {
     pub hashes: u64,
 }
 
-/// What the hours say of some tenants.
+/// What the hourly aggregates say about some tenants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct HoursOf {
     /// Records that they count.
     pub records: u64,
-    /// Hours of a series that are not those of its raw rows.
+    /// Hours of a series that differ from its raw rows.
     pub different: u64,
 }
 
-/// A table with one row a record, and the column that tells whose it is.
+/// A table with one row per record, and the column that identifies its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordTable {
     /// The rows of a kind.
@@ -78,12 +78,13 @@ impl RecordTable {
     fn name_and_owner(self) -> (&'static str, &'static str) {
         match self {
             Self::Rows(kind) => (kind.table(), "tenant_id"),
-            // Keys begin with the tenant.
+            // A key begins with the tenant.
             Self::Rejected => ("rejected_records", "record_key"),
         }
     }
 
-    /// What else holds of a record that was sent: a run's own questions leave a trail of audit events in the tenants they ask about.
+    /// A further condition on records that were sent: the run's own queries leave audit events in the tenants that they
+    /// ask about.
     fn of_the_sender(self) -> &'static str {
         match self {
             Self::Rows(Kind::AuditEvent) => " and service_id != 'horolog-query'",
@@ -104,25 +105,25 @@ impl Store {
         )
     }
 
-    /// Raw rows.
+    /// Number of raw rows.
     pub async fn stored(&self) -> Result<u64> {
         self.0.query("select count() from metrics").fetch_one().await
     }
 
-    /// Records in the hourly aggregates.
+    /// Number of records in the hourly aggregates.
     pub async fn aggregated(&self) -> Result<u64> {
         self.0.query("select sum(count) from metrics_hourly").fetch_one().await
     }
 
-    /// A client for what others ask of the database.
+    /// The client, for other queries.
     pub fn client(&self) -> &Client {
         &self.0
     }
 
-    /// Of each stage and partition, the offset up to which its batches are stored, exclusive. A batch's ledger row is written
-    /// after its rows, so a record is visible a little earlier than it is said here. The rows themselves would tell it to the
-    /// millisecond; asked often enough for that, they would cost the engine more than storing them. Only batches since a time
-    /// are looked at, so that an old ledger costs no more than a young one.
+    /// For each stage and partition, the offset up to which its batches are stored, exclusive. A batch's ledger row is
+    /// written after its rows, so a record is visible a little earlier than reported here. The rows themselves would be
+    /// accurate to the millisecond, but querying them that often would cost the engine more than storing them. Only
+    /// batches since a given time are read, so that an old ledger costs no more than a new one.
     pub async fn ends_in_ledger(&self, topics: &[&str], since_s: i64) -> Result<Vec<End>> {
         let query = "select stage, kafka_topic as topic, kafka_partition as partition,
                 max((log_epoch, end_offset)).2 as end
@@ -143,7 +144,7 @@ impl Store {
         query.fetch_all().await
     }
 
-    /// Different records among the rows of one bucket.
+    /// Number of distinct records among the rows of a bucket.
     pub async fn different_in(
         &self,
         table: RecordTable,
@@ -161,8 +162,8 @@ impl Store {
         query.fetch_one().await
     }
 
-    /// The hours of tenants with this prefix (the empty one is of all), as analysts see them, against their raw rows. A record
-    /// lost here and another doubled there keep the count, but not the sum.
+    /// The hours of tenants with this prefix (all tenants if it is empty), as analysts see them, compared with their
+    /// raw rows. Losing one record and doubling another would keep the count, but not the sum.
     pub async fn hours_of(&self, prefix: &str) -> Result<HoursOf> {
         let query = "select sum(hourly.rows) as records,
                 countIf(raw.rows != hourly.rows or abs(raw.total - hourly.total) > 1e-9 * magnitude) as different
@@ -178,7 +179,7 @@ impl Store {
         self.0.query(query).bind(prefix).bind(prefix).fetch_one().await
     }
 
-    /// All tables. Block numbers are given once for each part that is inserted.
+    /// The parts of all tables. Each inserted part gets the next block number, so the highest is their count.
     pub async fn parts(&self) -> Result<Vec<Parts>> {
         let query = "select p.table as table, max(p.max_block_number) as made, count() as active, sum(p.rows) as rows,
             sum(p.bytes_on_disk) as bytes from system.parts as p where p.database = currentDatabase() and p.active
@@ -186,7 +187,7 @@ impl Store {
         self.0.query(query).fetch_all().await
     }
 
-    /// Merges the raw samples of a day into one part; gives its rows and bytes.
+    /// Merges the raw samples of a day into one part; returns its rows and bytes.
     pub async fn merged_day(&self, day: &str) -> Result<(u64, u64)> {
         let optimize = format!("optimize table metrics partition '{day}' final");
         self.0.query(&optimize).execute().await?;
@@ -195,20 +196,20 @@ impl Store {
         self.0.query(query).bind(day).fetch_one().await
     }
 
-    /// Different records among the raw rows, by their place in the log.
+    /// Number of distinct records among the raw rows, by their offsets.
     pub async fn different(&self) -> Result<u64> {
-        // Bitmaps of offsets: exact as a set is, in a hundredth of its memory.
+        // Bitmaps of offsets are as exact as a set, with a hundredth of its memory.
         let query = "select sum(offsets) from (select groupBitmap(toUInt64(kafka_offset)) as offsets
             from metrics group by kafka_partition, log_epoch)";
         self.0.query(query).fetch_one().await
     }
 
-    /// Rejected records.
+    /// Number of rejected records.
     pub async fn rejected(&self) -> Result<u64> {
         self.0.query("select count() from rejected_records").fetch_one().await
     }
 
-    /// Records of the batches of a stage, by its ledger.
+    /// Records in the batches of a stage, according to the ledger.
     pub async fn in_ledger(&self, stage: &str) -> Result<u64> {
         let query = "select sum(records) from batch_ledger final where stage = ? and kafka_topic = 'metrics'";
         self.0.query(query).bind(stage).fetch_one().await

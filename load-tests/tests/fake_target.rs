@@ -1,4 +1,4 @@
-//! The tester against a target whose every delay is known: a clock that only the test moves, so that each latency can be computed.
+//! The tester against a target with known delays: only the test moves the clock, so that each latency can be computed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ const STALL: Range<Duration> = Duration::from_secs(3)..Duration::from_secs(5);
 const RATE: f64 = 1_000.0;
 const LENGTH: Duration = Duration::from_secs(10);
 
-/// Time passes only when somebody sleeps, and then sometimes more than was asked for.
+/// Time passes only while somebody sleeps, and sometimes more than was asked for.
 struct TestClock {
     now: Cell<Duration>,
     oversleeps: Duration,
@@ -38,21 +38,21 @@ impl Clock for TestClock {
     }
 }
 
-/// What the target does in its stall.
+/// What the target does during its stall.
 #[derive(Clone, Copy, PartialEq)]
 enum InStall {
-    /// Takes records, and answers all of them after it.
+    /// Takes records, and acknowledges all of them after it.
     Answers,
     /// Takes no records.
     Refuses,
 }
 
-/// Takes records, and answers each after a delay.
+/// Takes records, and acknowledges each after a delay.
 struct FakeTarget<'a> {
     clock: &'a TestClock,
     in_stall: InStall,
     under_way: VecDeque<Acknowledged>,
-    /// Every record that was taken, with the time at which its answer comes.
+    /// Every record that was taken, with the time of its acknowledgement.
     taken: Vec<Acknowledged>,
 }
 
@@ -123,7 +123,7 @@ fn run_warm(in_stall: InStall, oversleeps: Duration, warm_up: Duration) -> (Reco
     (recorder, target.taken)
 }
 
-/// The value of this rank, exactly.
+/// The exact value at this quantile.
 fn exact(sorted: &[Duration], quantile: f64) -> Duration {
     sorted[((sorted.len() as f64 * quantile).ceil() as usize).max(1) - 1]
 }
@@ -134,7 +134,7 @@ fn assert_within_precision(found: &Latencies, mut computed: Vec<Duration>) {
     for quantile in [0.5, 0.75, 0.79, 0.85, 0.9, 0.99, 0.999, 1.0] {
         let (found, computed) = (found.quantile(quantile), exact(&computed, quantile));
         let off = found.abs_diff(computed);
-        // Three digits, and the microsecond that a stamp is cut to.
+        // Three digits, and the microsecond to which a stamp is truncated.
         assert!(
             off <= computed / 1_000 + MS / 500,
             "{quantile}: {found:?} is not {computed:?}"
@@ -148,7 +148,7 @@ fn the_open_loop_tells_a_stall_as_it_was_and_the_closed_loop_does_not() {
     let open = recorder.total(Measure::Acknowledged).unwrap();
     let computed: Vec<Duration> = taken.iter().map(|record| record.at - record.stamp.intended).collect();
     assert_within_precision(open, computed);
-    // A fifth of the records waited, evenly up to two seconds.
+    // A fifth of the records waited, evenly spread over up to two seconds.
     assert!(open.quantile(0.9) > MS * 900 && open.quantile(0.99) > MS * 1_800);
     let closed = recorder.closed_loop(Measure::Acknowledged).unwrap();
     assert!(closed.quantile(0.99) < MS * 15, "{:?}", closed.quantile(0.99));
@@ -203,7 +203,8 @@ fn tester(recorder: &Recorder) -> TesterFigures {
     }
 }
 
-/// Looks every 50 ms at a stage that has everything after a delay: upper bounds, too long by less than a look.
+/// Polls every 50 ms a stage that has everything after a delay: latencies are upper bounds, too long by less than a
+/// poll.
 #[test]
 fn what_is_seen_by_looks_is_at_most_a_look_too_late() {
     let (mut recorder, taken) = run(InStall::Answers, Duration::ZERO);
@@ -256,7 +257,7 @@ fn a_record_that_is_never_seen_keeps_the_run_from_settling() {
     );
 }
 
-/// The account of the fake target's tables, whose rows are these offsets.
+/// The account for tables of the fake target whose rows have these offsets.
 fn account(recorder: &Recorder, rows: &[i64]) -> Account {
     let mut found: BTreeMap<Bucket, Totals> = BTreeMap::new();
     let mut different: BTreeMap<Bucket, BTreeSet<i64>> = BTreeMap::new();

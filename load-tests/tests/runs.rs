@@ -1,5 +1,5 @@
-//! `horolog-load` as a user meets it, on a real stack: a run, a soak, chaos, an interruption, what is refused; two configurations
-//! on stacks of their own. No speed is asserted.
+//! `horolog-load` as a user runs it, on a real stack: a run, a soak, chaos, an interruption, refused options; two
+//! configurations on stacks of their own. No speed is asserted.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{BufRead, BufReader};
@@ -15,10 +15,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const LOAD: &str = env!("CARGO_BIN_EXE_horolog-load");
-/// Slow, and without haste on a busy machine.
+/// A low rate and generous deadlines, for busy machines.
 const PATIENT: &str = "--rate 500 --queries 0 --late-share 1 --drain 10m";
 
-/// A stack that is gone at the end.
+/// A stack that is removed on drop.
 struct Stack {
     runtime: tokio::runtime::Runtime,
     stack: LocalStack,
@@ -73,7 +73,7 @@ fn text(output: &Output) -> String {
     format!("{stdout}{stderr}")
 }
 
-/// One stack at a time: each takes a gigabyte and both cores.
+/// Serialises the tests: a stack takes a gigabyte and both cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,7 +132,7 @@ fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
     ] {
         let open_loop = &results.measures[&measure].open_loop;
         assert!(open_loop.records > 0, "{measure}");
-        // The log of each second and the figures of all are the same records.
+        // The per-second log and the overall figures cover the same records.
         let of_seconds = logged[&measure].summary();
         assert!(
             (of_seconds.mean_us - open_loop.mean_us).abs() < 1e-6 * open_loop.mean_us,
@@ -155,7 +155,7 @@ fn every_record_of_a_mixed_run_is_accounted_for(stack: &Stack) {
 
 fn no_record_is_lost_when_processes_are_killed_and_paused(stack: &Stack) {
     let plan = "1s kill horolog-ingest; 3s pause horolog-aggregate 1s; 5s kill horolog-aggregate";
-    // Longer than the plan: on a busy machine each step begins when the one before it is over.
+    // Longer than the plan: on a busy machine each step waits for the previous one to end.
     let arguments = [words(PATIENT), vec!["--duration", "14s", "--plan", plan]].concat();
     let output = stack.load("chaos", "chaos", &arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -182,7 +182,7 @@ fn a_long_run_is_judged_by_what_grows(stack: &Stack) {
     let results = Results::read(&stack.results("soak")).unwrap();
     assert_eq!(results.mode, "soak");
     assert_eq!(results.account.as_ref().unwrap().faults(), Vec::<String>::new());
-    // On a machine that is busy with something else a latency may well have grown: then that is what it says, and nothing else.
+    // On a busy machine a latency may really have grown: then the run must say that, and nothing else.
     let outcome = results.verdict.outcome;
     assert_eq!(
         output.status.code(),

@@ -1,4 +1,4 @@
-//! `horolog-load sizes` as a user meets it: real processes, small figures. No time is asserted.
+//! `horolog-load sizes` as a user runs it: real processes, small figures. No time is asserted.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{BufRead, BufReader};
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 const LOAD: &str = env!("CARGO_BIN_EXE_horolog-load");
 const SMALL: [&str; 7] = ["sizes", "--records", "20000", "--rate", "2000", "--seconds", "3"];
-/// How long a process of the stack may take to be gone.
+/// How long a process of the stack may take to disappear.
 const GONE_DEADLINE: Duration = Duration::from_secs(120);
 
-/// One stack at a time: each takes a gigabyte and both cores.
+/// Serialises the tests: a stack takes a gigabyte and both cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -36,7 +36,7 @@ fn text(output: &Output) -> String {
     )
 }
 
-/// Reads its messages until one contains `wanted`.
+/// Reads messages until one contains `wanted`.
 fn wait_for_message(child: &mut Child, wanted: &str) {
     let mut messages = BufReader::new(child.stderr.as_mut().unwrap()).lines();
     let found = messages.any(|message| message.unwrap().contains(wanted));
@@ -106,7 +106,7 @@ fn every_figure_is_given_and_every_record_accounted_for() {
     let tables = report.pointer("/backlog/tables").and_then(Value::as_array).unwrap();
     let metrics = tables.iter().find(|table| table["table"] == "metrics").unwrap();
     let [inserts, parts_made] = ["inserts", "parts_made"].map(|name| metrics[name].as_u64().unwrap());
-    // Rows can be seen a moment before the stage has counted the insert that brought them, at the beginning and at the end.
+    // Rows can be visible a moment before the stage has counted their insert, both at the beginning and at the end.
     assert!(
         inserts > 0 && inserts.abs_diff(parts_made) <= 1,
         "{inserts} {parts_made}"
@@ -124,7 +124,7 @@ fn one_doubled_row_fails_the_run() {
         .spawn()
         .unwrap();
     wait_for_message(&mut child, "2000 records/s for 3 s");
-    // It stands still meanwhile, so that it cannot end before the row is there.
+    // The tester is stopped meanwhile, so that it cannot end before the row is there.
     let pid = Pid::from_raw(child.id().cast_signed());
     kill(pid, Signal::SIGSTOP).unwrap();
     double_a_row(&data);

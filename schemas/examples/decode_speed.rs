@@ -1,5 +1,6 @@
-//! Prints what a record costs on one thread, in nanoseconds: encoding, ours and apache-avro's; decoding with validation;
-//! rows, pieces, the Arrow stream. The best of some rounds. `cargo run --release -p horolog-schemas --example decode_speed`
+//! Prints the cost of a record on one thread, in nanoseconds: encoding, ours and apache-avro's; decoding with
+//! validation; rows, pieces, the Arrow stream. Reports the best of several rounds. `cargo run --release -p
+//! horolog-schemas --example decode_speed`
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::hint::black_box;
@@ -52,7 +53,7 @@ fn measure<T: Serialize>(kind: Kind, written: &[T], encode: impl Fn(&T, &mut Vec
     }
 }
 
-/// Nanoseconds a record since the last lap.
+/// Nanoseconds per record since the last lap.
 fn lap(clock: &mut Instant) -> f64 {
     let spent = clock.elapsed().as_nanos() as f64 / RECORDS as f64;
     *clock = Instant::now();

@@ -41,7 +41,8 @@ def report(error, message):
 
 
 def main(bootstrap, tenant="demo"):
-    # Idempotent: what librdkafka sends again after a lost answer is stored once. The partitioner is that of Java clients.
+    # Idempotent: records that librdkafka resends after a lost response are stored once. The partitioner is that of Java
+    # clients.
     producer = Producer(
         {"bootstrap.servers": bootstrap, "enable.idempotence": True, "partitioner": "murmur2_random"}
     )

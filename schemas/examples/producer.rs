@@ -1,7 +1,7 @@
-//! How a service in Rust sends its records to Horolog: `cargo run --example producer -- HOST:PORT [TENANT]`.
+//! How a Rust service sends its records to Horolog: `cargo run --example producer -- HOST:PORT [TENANT]`.
 //!
-//! Records go out in Avro's single-object encoding; the key decides the partition, and with it the order. A service never
-//! waits for Horolog: it has done its part when Kafka acknowledges.
+//! Records are sent in Avro's single-object encoding; the key decides the partition and thereby the order. A service
+//! never waits for Horolog: its part is done when Kafka acknowledges.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let tenant = arguments.next().unwrap_or_else(|| "demo".to_owned());
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
-        // What librdkafka sends again after a lost answer is stored once.
+        // Records that librdkafka resends after a lost response are stored once.
         .set("enable.idempotence", "true")
         // The partition that Java clients would choose.
         .set("partitioner", "murmur2_random")
@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         ..MetricSample::default()
     };
     let event = AuditEvent {
-        event_id: uuid::Uuid::new_v4().to_string(), // the same id again is the same event again
+        event_id: uuid::Uuid::new_v4().to_string(), // the same id again means the same event again
         tenant_id: tenant,
         occurred_at: now_us,
         user_id: "ada.nilsen".to_owned(),

@@ -1,4 +1,4 @@
--- Columns: the steps of one series and hour, added up. A value below its predecessor is a reset and counts itself.
+-- Columns: the steps of a series in an hour, added up. A value below its predecessor is a reset and counts in full.
 count() as samples,
 sum(if(value >= previous, value - previous, greatest(value, 0.))) as increase,
 countIf(value < previous) as resets,

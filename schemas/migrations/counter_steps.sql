@@ -1,5 +1,5 @@
--- From samples `r` with their series_id: each sample beside the one before it. The first one of a series is its own predecessor,
--- and so adds nothing: nobody knows what it rose from.
+-- From samples `r` with their series_id: each sample beside its predecessor. The first sample of a series is its own
+-- predecessor and so adds nothing: what it rose from is unknown.
 select
     r.*,
     toDateTime(toStartOfHour(r.time), 'UTC') as hour,

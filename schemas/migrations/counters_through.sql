@@ -1,4 +1,4 @@
--- By topic that the aggregate stage reads: hours before `through` are computed; 1970 where none is.
+-- For each topic that the aggregate stage reads: hours before `through` are computed; 1970 if none is.
 select kafka_topic, max(t.topic_through) as through
 from
 (

@@ -1,4 +1,4 @@
--- Columns: what an analyst sees of merged partial aggregates.
+-- Columns for analysts, from merged partial aggregates.
 --
 -- Quantiles. The q-quantile is the value of rank floor(q * count) in sorted order, as quantileExact takes it. Buckets in
 -- sorted order are the negative ones by falling index, zero, the positive ones by rising index; the first whose

@@ -1,4 +1,4 @@
--- Functions, then hours merged to the steps that `${start_of_step}` makes of them in the time zone `zone`.
+-- Functions, then hours merged to the longer steps that `${start_of_step}` gives in the time zone `zone`.
 ${quantile_functions}
 select
     tenant_id, metric_name, ${step}, hours, service_id, plugin_id, environment, team_id, metric_type, unit,

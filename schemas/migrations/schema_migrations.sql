@@ -1,5 +1,5 @@
--- What was applied and when: a log of rows that are never changed. The newest row of a version is its state.
--- On a cluster every server of every shard holds all of it: one replication path for all.
+-- Which migrations were applied and when: an append-only log, of which the newest row of a version is its state. On a
+-- cluster every server of every shard holds all of it, through one replication path.
 create table if not exists schema_migrations${on_cluster}
 (
     sequence UInt64 comment 'order of the rows, whatever the clocks say',

@@ -1,7 +1,7 @@
-//! An audit event as a producer has it, and its encoding with the current schema.
+//! An audit event as a producer creates it, and its encoding with the current schema.
 //!
-//! In: owned values. Out: a Kafka key and a payload in either framing. Does not validate: what breaks a rule can be sent,
-//! and will be rejected with a reason.
+//! In: owned values. Out: a Kafka key and a payload in either framing. Does not validate: a record that breaks a rule
+//! can be sent, and will be rejected with a reason.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::avro_writer::{confluent_header, long, map, single_object_header, text};
 
-/// Rabin fingerprint of `avro/audit_event.avsc`. When a change of the schema changes it, the schema as it was moves to
+/// Rabin fingerprint of `avro/audit_event.avsc`. When a schema change alters it, move the old schema to
 /// `avro/history/`.
 pub(crate) const FINGERPRINT: u64 = 0xfc5b_4727_6e95_cdcf;
 
@@ -19,7 +19,7 @@ pub(crate) const FINGERPRINT: u64 = 0xfc5b_4727_6e95_cdcf;
 pub enum AuditSource {
     /// A person at a user interface.
     Ui,
-    /// A call of an interface for programs.
+    /// A call of the API.
     #[default]
     Api,
     /// The system itself.
@@ -50,9 +50,9 @@ pub enum AuditStatus {
     /// Done.
     #[default]
     Success,
-    /// Refused.
+    /// Denied.
     Failure,
-    /// Tried and broke.
+    /// Attempted, but failed.
     Error,
 }
 
@@ -75,7 +75,7 @@ impl AuditStatus {
 pub struct AuditEvent {
     /// UUID of the event, in text form.
     pub event_id: String,
-    /// Who the event belongs to; never empty.
+    /// The tenant that the event belongs to; never empty.
     pub tenant_id: String,
     /// When it happened, microseconds since 1970, UTC.
     pub occurred_at: i64,
@@ -95,19 +95,19 @@ pub struct AuditEvent {
     pub source: AuditSource,
     /// What was done; never empty.
     pub action: String,
-    /// The kind of thing it was done to.
+    /// The type of the resource.
     #[serde(default)]
     pub resource_type: String,
-    /// The thing it was done to.
+    /// The resource that the action was applied to.
     #[serde(default)]
     pub resource_id: String,
-    /// Its name at that time.
+    /// The name of the resource at that time.
     #[serde(default)]
     pub resource_name: String,
-    /// JSON before the action; empty where there is none.
+    /// JSON before the action; empty if there is none.
     #[serde(default)]
     pub old_value: String,
-    /// JSON after the action; empty where there is none.
+    /// JSON after the action; empty if there is none.
     #[serde(default)]
     pub new_value: String,
     /// Address or host name of the caller.
@@ -119,7 +119,7 @@ pub struct AuditEvent {
     /// The caller's session or access key id.
     #[serde(default)]
     pub session_id: String,
-    /// Correlates events of one request.
+    /// Correlates the events of one request.
     #[serde(default)]
     pub request_id: String,
     /// How it ended.
@@ -127,13 +127,13 @@ pub struct AuditEvent {
     /// Why it did not succeed.
     #[serde(default)]
     pub error_message: String,
-    /// Further facts.
+    /// Additional key-value pairs.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 
 impl AuditEvent {
-    /// The Kafka key: events of a resource keep their order.
+    /// The Kafka key: one per resource, so that its events keep their order.
     pub fn key(&self) -> String {
         format!("{}/{}/{}", self.tenant_id, self.resource_type, self.resource_id)
     }
@@ -144,7 +144,7 @@ impl AuditEvent {
         self.encode_datum(out);
     }
 
-    /// Appends the payload in Confluent's framing; `id` is the registry's id of the current schema.
+    /// Appends the payload in Confluent's framing; `id` is the schema registry's id of the current schema.
     pub fn encode_confluent(&self, id: u32, out: &mut Vec<u8>) {
         confluent_header(id, out);
         self.encode_datum(out);

@@ -1,9 +1,9 @@
-//! Avro's binary encoding of the few types that our records are made of, appended to a buffer.
+//! Avro's binary encoding of the few types that our records use, appended to a buffer.
 //!
-//! In: values. Out: bytes behind what is in the buffer already. Never fails and knows no schema: the order of the fields
-//! is the caller's. Written out by hand because a load generator must encode faster than the pipeline decodes:
-//! `examples/decode_speed.rs` compares it with apache-avro's serializer, and tests hold it against fastavro's bytes and
-//! apache-avro's.
+//! In: values. Out: bytes appended to the buffer. Never fails and knows no schema: the caller is responsible for the
+//! order of the fields. Hand-written because a load generator must encode faster than the pipeline decodes:
+//! `examples/decode_speed.rs` compares it with apache-avro's serializer, and tests check it against the output of
+//! fastavro and apache-avro.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) fn confluent_header(id: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&id.to_be_bytes());
 }
 
-/// A `long` or `int`, or the index of an enum's symbol: zigzag, seven bits a byte, least significant first.
+/// A `long` or `int`, or the index of an enum symbol: zigzag, seven bits a byte, least significant first.
 pub(crate) fn long(value: i64, out: &mut Vec<u8>) {
     let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
     while zigzag >= 0x80 {
@@ -42,7 +42,7 @@ pub(crate) fn text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A map of texts: one block, then the empty block that ends it.
+/// A map of strings: one block, then the empty block that ends it.
 pub(crate) fn map(entries: &BTreeMap<String, String>, out: &mut Vec<u8>) {
     if !entries.is_empty() {
         long(entries.len() as i64, out);

@@ -1,22 +1,23 @@
-//! The buckets of the hourly distribution: OpenTelemetry's exponential histogram, base 2, scale 6, as numbers and as SQL.
+//! The buckets of the hourly distribution (OpenTelemetry's exponential histogram, base 2, scale 6), as numbers and as
+//! SQL.
 //!
-//! In: nothing, or the SQL of a column. Out: the boundaries that the aggregate stage counts by, and an expression that puts a
-//! raw value into exactly the same bucket in ClickHouse. One table for both, so that an hour that is counted from raw rows
-//! (fresh answers, rebuild, verify) equals the stage's to the last observation. Bits of the double alone decide: no
-//! logarithm, which each mathematics library rounds its own way, has a say in which bucket it is. Migrations that are released contain the
-//! expression, so its text is frozen (`migrations/checksums`).
+//! In: nothing, or the SQL of a column. Out: the bucket boundaries that the aggregate stage uses, and an expression
+//! that puts a raw value into exactly the same bucket in ClickHouse. Both use one table, so that an hour counted from
+//! raw rows (fresh answers, rebuild, verify) equals the stage's to the last observation. The bucket follows from the
+//! bits of the double alone, not from a logarithm, which each math library rounds differently. Released migrations
+//! contain the expression, so its text is frozen (`migrations/checksums`).
 
-/// Buckets to a doubling: 2^6. Bucket `i` holds `(2^(i/64), 2^((i+1)/64)]`.
+/// Buckets per doubling: 2^6. Bucket `i` holds `(2^(i/64), 2^((i+1)/64)]`.
 pub const BUCKETS_PER_DOUBLING: i32 = 64;
 
-/// Bits of a double's mantissa, of which the first is implied (IEEE 754, binary64).
+/// Explicitly stored bits of a double's mantissa; the leading 1 is implied (IEEE 754, binary64).
 pub const MANTISSA_BITS: u32 = 52;
 
-/// What a double's exponent is stored with.
+/// The bias of a double's stored exponent.
 pub const EXPONENT_BIAS: i32 = 1023;
 
-/// `floor((2^(k/64) - 1) * 2^52)`: the mantissa bits of the bucket boundaries in [1, 2). All but the first are irrational, so
-/// `mantissa > BOUNDARIES[k]` says exactly whether a value lies above boundary `k`.
+/// `floor((2^(k/64) - 1) * 2^52)`: the mantissa bits of the bucket boundaries in [1, 2). All but the first are
+/// irrational, so `mantissa > BOUNDARIES[k]` tells exactly whether a value lies above boundary `k`.
 #[rustfmt::skip]
 pub const BUCKET_BOUNDARIES: [u64; 64] = [
     0x0000_0000_0000_0000, 0x0000_2C9A_3E77_8060, 0x0000_59B0_D315_8574, 0x0000_8745_1875_9BC8,
@@ -37,16 +38,17 @@ pub const BUCKET_BOUNDARIES: [u64; 64] = [
     0x000E_A4AF_A2A4_90D9, 0x000E_FA1B_EE61_5A27, 0x000F_5076_5B6E_4540, 0x000F_A7C1_819E_90D8,
 ];
 
-/// The SQL of the bucket's index of `|value|`, an `Int32`; of zero, which has no such bucket, it is no number of meaning.
-/// `value` is the SQL of a finite `Float64`.
+/// SQL for the bucket index of `|value|`, an `Int32`. Meaningless for zero, which is in no such bucket. `value` is the
+/// SQL of a finite `Float64`.
 ///
-/// The double before a power of two lies in the bucket that the power ends, and so does every double before a member of
-/// a bucket but its least. So the predecessor's exponent and the number of boundaries at or below its mantissa are the index,
-/// without a special case. `roundDown` finds the boundary by binary search; its rank is recovered from its logarithm, which is
-/// within 1e-12 of a whole number before it is rounded to one. A subnormal is made normal first, by an exact multiplication.
+/// Buckets include their upper bound. The next smaller double lies in the same bucket, except for a bucket's smallest
+/// member, and even a power of two shares a bucket with its predecessor. So the predecessor's exponent and the number
+/// of boundaries at or below its mantissa give the index, without special cases. `roundDown` finds the boundary by
+/// binary search; its rank is recovered from its logarithm, which is within 1e-12 of a whole number before rounding. A
+/// subnormal is first made normal by an exact multiplication.
 pub fn bucket_index_sql(value: &str) -> String {
     let boundaries = BUCKET_BOUNDARIES.map(|boundary| boundary.to_string()).join(", ");
-    // 2^54 takes the least of all doubles, 2^-1074, to a normal one.
+    // 2^54 makes even the smallest double, 2^-1074, normal.
     let (lift, lifted, least_normal) = (54, 1_u64 << 54, f64::MIN_POSITIVE);
     let unit = 1_u64 << MANTISSA_BITS;
     let bias = EXPONENT_BIAS * BUCKETS_PER_DOUBLING;

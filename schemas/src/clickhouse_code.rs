@@ -1,6 +1,6 @@
-//! The number of ClickHouse's error in the text of an answer.
+//! The error code in the text of a ClickHouse response.
 
-/// `Code: 60. DB::Exception: …` → 60. None where a proxy or something else answered, which gives no code.
+/// `Code: 60. DB::Exception: …` → 60. `None` if a proxy or something else answered, which gives no code.
 pub fn clickhouse_code(message: &str) -> Option<u32> {
     let (_, from_code) = message.split_once("Code: ")?;
     from_code.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

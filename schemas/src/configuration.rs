@@ -36,16 +36,16 @@ pub enum LoadError {
     /// A `--set` without a key and a value.
     #[error("--set {0}: expected section.key=value")]
     Set(String),
-    /// A key or value that does not fit: which, where, and what is wrong with it.
+    /// A key or value that does not fit: which, from which source, and why.
     #[error("{0}")]
     Value(String),
 }
 
-/// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables. Of `assignments`
-/// (`section.key=value`) the later ones win.
+/// Loads the configuration of `binary` (for example `ingest`), which also names its environment variables. Later
+/// `assignments` (`section.key=value`) override earlier ones.
 ///
 /// # Errors
-/// [`LoadError`], also for a key that is unknown where the type denies unknown fields.
+/// [`LoadError`], also for an unknown key if the type denies unknown fields.
 pub fn load<T: DeserializeOwned + Serialize + Default>(
     binary: &str,
     file: Option<&Path>,
@@ -65,13 +65,13 @@ pub fn load<T: DeserializeOwned + Serialize + Default>(
         format!("environment, {prefix}…"),
     ));
     for assignment in assignments {
-        // Without the assignment: it may be of a secret.
+        // The assignment is left out of the source's name, because it may set a secret.
         figment = figment.merge(Named(Toml::string(&as_toml(assignment)?), "--set".to_owned()));
     }
     figment.extract().map_err(|error| LoadError::Value(faults(error)))
 }
 
-/// Text that never shows in logs, nor in errors.
+/// Text that is never shown in logs or errors.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -94,7 +94,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is no text is refused without being repeated: values of the environment are read as TOML, and a password may look like a number.
+/// A value that is not text is refused without repeating it: environment values are read as TOML, and a password may
+/// look like a number.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -113,7 +114,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Only for the defaults of a configuration struct, which hold no secret.
+/// Only for the defaults of a configuration struct, which hold no secrets.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(if self.0.is_empty() { "" } else { "***" })
@@ -132,7 +133,7 @@ pub fn read(setting: &'static str, path: &Path) -> Result<String, LoadError> {
     })
 }
 
-/// The secret in the file that `setting` names, without the ends of its lines.
+/// The secret in the file that `setting` names, without trailing line ends.
 ///
 /// # Errors
 /// [`LoadError::Named`] if it cannot be read.
@@ -140,7 +141,7 @@ pub fn read_secret(setting: &'static str, path: &Path) -> Result<String, LoadErr
     read(setting, path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Values, and where they come from.
+/// A provider with a name for its values' source.
 struct Named<P>(P, String);
 
 impl<P: Provider> Provider for Named<P> {
@@ -153,7 +154,7 @@ impl<P: Provider> Provider for Named<P> {
     }
 }
 
-/// Each fault as `setting (where): what`.
+/// Each fault as `setting (source): what`.
 fn faults(error: figment::Error) -> String {
     let fault = |fault: figment::Error| {
         let origin = fault
@@ -168,7 +169,7 @@ fn faults(error: figment::Error) -> String {
     error.into_iter().map(fault).collect::<Vec<_>>().join("; ")
 }
 
-/// `a.b=c` as TOML: the value as it stands when it is TOML, else as a string.
+/// `a.b=c` as TOML: the value as it is if it is valid TOML, else as a string.
 fn as_toml(assignment: &str) -> Result<String, LoadError> {
     let (key, value) = assignment
         .split_once('=')

@@ -1,15 +1,15 @@
-//! Proves that bytes are one datum of a schema before arrow-avro, which trusts its input, sees them.
+//! Verifies that bytes are exactly one datum of a schema before arrow-avro, which trusts its input, sees them.
 //!
-//! In: the shape of what a writer writes, and datums. Out: nothing, or the first flaw with its field and byte. A datum that
-//! passes has lengths and counts that fit, indices in range, UTF-8 texts and no byte left over. Allocates nothing for a
-//! sound datum and is bounded by its length: a declared length is compared, never reserved; items are counted against
-//! one budget, so that zero-byte items cannot spin.
+//! In: the shape of a writer's records, and datums. Out: nothing, or the first flaw with its field and byte. In a datum
+//! that passes, lengths and counts fit, indices are in range, texts are UTF-8 and no byte is left over. Allocates
+//! nothing for a sound datum, and its work is bounded by the datum's length: declared lengths are compared, never
+//! reserved, and items count against one budget, so that zero-byte items cannot cause endless loops.
 
 use crate::datum_shape::{DatumShape, Shape};
 use crate::framing::RECORD_BYTES_MAX;
 use crate::reject::{Fault, Reason};
 
-/// The most bytes of a variable-length number of 64 bits.
+/// The maximum length of a 64-bit varint.
 const VARINT_BYTES_MAX: usize = 10;
 
 impl DatumShape {
@@ -32,7 +32,7 @@ impl DatumShape {
     }
 }
 
-/// What is wrong, before the words for it are needed.
+/// What is wrong; formatted only when it is reported.
 enum Flaw {
     Truncated { needed: u64, left: usize },
     Other(Reason, &'static str),
@@ -51,7 +51,7 @@ impl Flaw {
     }
 }
 
-/// The bytes and the items that are left.
+/// The bytes that are left, and the budget of items.
 struct Walk<'a> {
     rest: &'a [u8],
     items_left: u64,
@@ -100,8 +100,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Blocks of items until an empty one. A negative count is followed by the block's size, which must be true:
-    /// readers that skip a field go by the size, others by the items.
+    /// Blocks of items, up to an empty block. A negative count is followed by the block's size, which must be correct:
+    /// readers that skip the field go by the size, others by the items.
     fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Flaw>) -> Result<(), Flaw> {
         loop {
             let count = self.long()?;
@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
         u64::try_from(length).map_err(|_| Flaw::Other(Reason::MalformedLength, "a length is negative"))
     }
 
-    /// An index of an enum or union; one that is out of every range becomes `usize::MAX`.
+    /// The index of an enum symbol or union branch; `usize::MAX` if it fits no range.
     fn index(&mut self) -> Result<usize, Flaw> {
         Ok(usize::try_from(self.long()?).unwrap_or(usize::MAX))
     }
@@ -175,7 +175,7 @@ impl<'a> Walk<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, Flaw> {
-        // Nearly all lengths and indices take one byte.
+        // Almost all lengths and indices take one byte.
         if let [byte @ 0..0x80, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok(u64::from(*byte));
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
         for (index, byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
             value |= u64::from(byte & 0x7F) << (7 * index);
             if *byte < 0x80 {
-                // The tenth byte has room for one bit.
+                // Only one bit of the tenth byte is left.
                 if index + 1 == VARINT_BYTES_MAX && *byte > 1 {
                     break;
                 }
@@ -215,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// Every shape there is, as a schema of a registry might have it.
+    /// Every supported shape, as a schema of a registry might have it.
     const EXOTIC: &str = r#"{"type": "record", "name": "Exotic", "fields": [
         {"name": "flag", "type": "boolean"},
         {"name": "day", "type": {"type": "int", "logicalType": "date"}},
@@ -228,11 +228,11 @@ mod tests {
             {"name": "x", "type": "float"}, {"name": "of", "type": {"type": "map", "values": "bytes"}}]}}},
         {"name": "suit", "type": {"type": "enum", "name": "Suit", "symbols": ["HEARTS", "SPADES"]}}
     ]}"#;
-    /// The same record to a reader that skips all but the last field.
+    /// The same record for a reader that skips all but the last field.
     const LAST_ONLY: &str = r#"{"type": "record", "name": "Exotic", "fields": [
         {"name": "suit", "type": {"type": "enum", "name": "Suit", "symbols": ["HEARTS", "SPADES"]}}]}"#;
 
-    /// The same record to a reader of all that arrow-avro can put in columns: not of arrays of nothing.
+    /// The same record for a reader of everything that arrow-avro can put in columns, which excludes arrays of nulls.
     fn most() -> String {
         let mut schema: serde_json::Value = serde_json::from_str(EXOTIC).unwrap();
         schema["fields"]
@@ -259,7 +259,7 @@ mod tests {
             .unwrap()
     }
 
-    /// A sound datum: true, day 1, "é", 7, four bytes, four more, 1.00, two nothings, one point, spades.
+    /// A sound datum: true, day 1, "é", 7, four bytes, four more, 1.00, two nulls, one point, spades.
     fn sound() -> Vec<u8> {
         let mut datum = vec![1, 2, 2, 4, 0xC3, 0xA9, 0, 14, 1, 2, 3, 4, 2, 100, 4, 0];
         datum.extend([2, 0, 0, 128, 63, 2, 2, b'k', 2, 0xFF, 0, 0, 2]);
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(fault, Fault::new(Reason::Truncated, detail));
     }
 
-    /// Items without bytes, of which a few bytes can declare any number, have the budget of the whole record.
+    /// Items of zero bytes, of which a few bytes can declare any number, count against the budget of the whole record.
     #[test]
     fn items_that_take_no_bytes_cannot_spin() {
         let nested = r#"{"type": "record", "name": "N", "fields": [
@@ -318,7 +318,7 @@ mod tests {
         );
     }
 
-    /// The promise of this module: what passes, arrow-avro reads to the last byte.
+    /// The guarantee of this module: arrow-avro reads whatever passes, to the last byte.
     fn assert_arrow_avro_reads(datum: &[u8]) {
         for reader in [&most(), LAST_ONLY] {
             if shape(EXOTIC, reader).check(datum).is_ok() {

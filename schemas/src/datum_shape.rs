@@ -1,21 +1,22 @@
-//! The wire form of a record, compiled from the schema of its writer: what `datum` walks by.
+//! The wire format of a record, compiled from its writer's schema: `datum` walks by it.
 //!
-//! In: a writer's schema and the reader's. Out: the shapes of the fields in the order in which they are written, with what
-//! the reader needs of them: which symbols it knows, which bytes must be text. Refuses recursive and very deep schemas.
+//! In: the schemas of a writer and the reader. Out: the shapes of the fields in the order they are written, with what
+//! the reader requires of them: which symbols it knows, which bytes must be text. Refuses recursive and very deeply
+//! nested schemas.
 
 use apache_avro::Schema;
 use apache_avro::schema::{InnerDecimalSchema, RecordField, ResolvedSchema, UuidSchema};
 
-/// Schemas nested deeper are refused; so are recursive ones.
+/// More deeply nested schemas are refused; so are recursive ones.
 const NESTING_MAX: usize = 16;
 
-/// The wire form of a record, as a writer's schema says it and as far as a reader needs it.
+/// The wire format of a record: the writer's schema, with what the reader requires of it.
 #[derive(Debug)]
 pub(crate) struct DatumShape {
     pub(crate) fields: Vec<(String, Shape)>,
 }
 
-/// The wire form of one value.
+/// The wire format of one value.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Null,
@@ -25,7 +26,7 @@ pub(crate) enum Shape {
     Fixed(usize),
     Bytes,
     Text,
-    /// By symbol: whether the reader has it.
+    /// For each symbol of the writer, whether the reader can read it.
     Enum(Vec<bool>),
     Array(Box<Shape>),
     Map(Box<Shape>),
@@ -34,7 +35,8 @@ pub(crate) enum Shape {
 }
 
 impl DatumShape {
-    /// The shape of what `writer` writes, to be read as `reader`. The error says what of the schema is not supported.
+    /// The shape of what `writer` writes, to be read as `reader`. The error says which part of the schema is not
+    /// supported.
     pub(crate) fn new(writer: &Schema, reader: &Schema) -> Result<Self, String> {
         let names = Names {
             writer: ResolvedSchema::try_from(writer).map_err(|error| error.to_string())?,
@@ -137,7 +139,8 @@ impl Names<'_> {
     }
 }
 
-/// What a number of the writer counts, where that is another time than microseconds of UTC: Avro's rules take one for the other, as both are `long`.
+/// The unit of a writer's time field if it is not microseconds in UTC. Avro's resolution rules would take one for the
+/// other, as both are `long`.
 fn other_time(writer: &Schema) -> Option<&'static str> {
     Some(match writer {
         Schema::Date => "date",
@@ -152,7 +155,7 @@ fn other_time(writer: &Schema) -> Option<&'static str> {
     })
 }
 
-/// The field of the reader that takes the writer's field of this name.
+/// The reader's field that the writer's field of this name maps to.
 fn field_named<'s>(reader: Option<&'s Schema>, name: &str) -> Option<&'s Schema> {
     let Some(Schema::Record(record)) = reader else {
         return None;

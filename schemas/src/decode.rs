@@ -1,9 +1,9 @@
-//! A batch of Kafka records to Arrow columns; one bad record never costs a good one.
+//! Decodes a batch of Kafka records to Arrow columns; a bad record never costs a good one.
 //!
-//! In: raw records. Out: the valid ones as columns, named and typed as the fields of the kind's current schema, in input
-//! order, and every other one with its reason: rows + rejected = records. A pure function of the records, the known
-//! schemas and the rules. Each datum is proven sound before arrow-avro sees it; should arrow-avro still refuse one, its
-//! decoder is thrown away and the batch is decoded record by record to find the culprits.
+//! In: raw records. Out: the valid ones as columns, named and typed as the fields of the kind's current schema, in
+//! input order, and all others with a reason: rows + rejected = records. A pure function of the records, the known
+//! schemas and the rules. Each datum is verified before arrow-avro sees it; if arrow-avro still refuses one, its
+//! decoder is discarded and the batch is decoded record by record to find the bad ones.
 
 use std::sync::Arc;
 
@@ -19,29 +19,29 @@ use crate::reject::{Fault, Reason, Rejected};
 use crate::validate::validate;
 use crate::{Kind, RawRecord, WriterSchemas};
 
-/// The most payload bytes in one batch: Arrow's texts have 32-bit offsets.
+/// Maximum payload bytes in one batch: Arrow's strings have 32-bit offsets.
 pub const BATCH_BYTES_MAX: usize = 1 << 30;
 
-/// Why a batch could not be decoded. Never the fault of a record.
+/// Why a batch could not be decoded. Never caused by a single record.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The batch is larger than what one block of columns can hold.
+    /// The batch is too large for one block of columns.
     #[error("the batch has {bytes} bytes of payload, the limit is {BATCH_BYTES_MAX}")]
     BatchTooLarge {
         /// Payload bytes of the batch.
         bytes: usize,
     },
-    /// Columns could not be put together.
+    /// The columns could not be combined.
     #[error("the decoded columns do not fit together: {0}")]
     Columns(#[from] ArrowError),
 }
 
-/// What became of a batch.
+/// The result of decoding a batch.
 #[derive(Debug)]
 pub struct Decoded {
-    /// The valid records, in input order; a column a field.
+    /// The valid records, in input order, with one column per field.
     pub columns: RecordBatch,
-    /// By row: the index of its record in the batch.
+    /// For each row, the index of its record in the batch.
     pub positions: Vec<u32>,
     /// The other records, in input order.
     pub rejected: Vec<Rejected>,
@@ -51,11 +51,11 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     schemas: Arc<WriterSchemas>,
-    /// By writer; made when first needed.
+    /// One per writer; created when first needed.
     decoders: Vec<Option<ArrowDecoder>>,
 }
 
-/// The sound datums of one writer.
+/// The datums of one writer that passed the check.
 struct Group<'a> {
     writer: usize,
     positions: Vec<u32>,
@@ -74,7 +74,8 @@ impl Decoder {
         self.schemas.kind()
     }
 
-    /// Decodes and validates a batch. Fails only where the batch as a whole cannot be held, never for a record.
+    /// Decodes and validates a batch. Fails only if the batch as a whole cannot be held, never because of a single
+    /// record.
     pub fn decode(&mut self, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {
         let bytes = records
             .iter()
@@ -105,10 +106,10 @@ impl Decoder {
         })
     }
 
-    /// Groups the sound datums by writer and rejects the others.
+    /// Groups the sound datums by writer and rejects the rest.
     fn sort_out<'a>(&self, records: &[RawRecord<'a>], rejected: &mut Vec<Rejected>) -> Vec<Group<'a>> {
         let mut groups: Vec<Group<'a>> = Vec::new();
-        // The same schema comes again and again: the last reference and its group.
+        // Consecutive records usually have the same schema: cache the last reference and its group.
         let mut last: Option<(SchemaReference, usize)> = None;
         for (position, record) in (0u32..).zip(records) {
             let sorted = split(record.payload).and_then(|(reference, datum)| {
@@ -168,7 +169,7 @@ impl Decoder {
         Ok((self.decode_all(group.writer, &group.datums)?, group.positions))
     }
 
-    /// Decodes the datums in one go. After an error the decoder's columns are of unequal length: it is thrown away.
+    /// Decodes the datums in one go. After an error the decoder's columns have unequal lengths, so it is discarded.
     fn decode_all(&mut self, writer: usize, datums: &[&[u8]]) -> Result<RecordBatch, ArrowError> {
         let mut decoder = match self.decoders[writer].take() {
             Some(decoder) => decoder,
@@ -190,7 +191,7 @@ impl Decoder {
         Ok(columns)
     }
 
-    /// Puts the rows of all writers back in input order.
+    /// Restores the input order of the rows of all writers.
     fn merge(&self, mut parts: Vec<(RecordBatch, Vec<u32>)>) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
         if parts.len() > 1 {
             parts.retain(|(columns, _)| columns.num_rows() > 0);
@@ -216,7 +217,7 @@ impl Decoder {
         Ok((interleave_record_batch(&batches, &rows)?, positions))
     }
 
-    /// Applies the rules.
+    /// Applies the validation rules.
     fn keep_valid(
         &self,
         records: &[RawRecord<'_>],
@@ -244,7 +245,7 @@ impl Decoder {
     }
 }
 
-/// arrow-avro's decoder of bare datums: written with `writer`, read as the current schema of the kind.
+/// arrow-avro's decoder for bare datums, written with `writer` and read as the kind's current schema.
 pub(crate) fn arrow_decoder(writer: &str, kind: Kind) -> Result<ArrowDecoder, ArrowError> {
     let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
     store.set(Fingerprint::Id(0), AvroSchema::new(writer.to_owned()))?;

@@ -1,8 +1,8 @@
-//! Texts that repeat, as a dictionary: each text once, and by row its number.
+//! Dictionary encoding of repeated strings: each string once, and its index for each row.
 //!
-//! In: a column of texts. Out: the same column in fewer bytes, in the form in which ClickHouse keeps a `LowCardinality` column: it
-//! looks up each text of the dictionary once instead of each row. Numbers go by first appearance, so equal columns give equal
-//! dictionaries.
+//! In: a column of strings. Out: the same column in fewer bytes, in the form of ClickHouse's `LowCardinality` columns:
+//! it looks up each string of the dictionary once instead of once per row. Indices follow first appearance, so equal
+//! columns give equal dictionaries.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) fn dictionary(texts: &StringArray) -> Result<DictionaryArray<Int32Typ
     let (hasher, mut table) = (FixedState::default(), HashTable::<(i32, usize)>::new());
     let (mut values, mut keys) = (StringBuilder::new(), Vec::with_capacity(texts.len()));
     let hash = |row: usize| hasher.hash_one(texts.value(row).as_bytes());
-    // The key of the row before and the row itself: what a service sends comes in runs.
+    // Key and row of the previous string: records of a service come in runs.
     let mut last: Option<(i32, usize)> = None;
     for row in 0..texts.len() {
         let text = texts.value(row);

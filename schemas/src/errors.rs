@@ -1,8 +1,9 @@
-//! Errors as operators read them: one line that says each cause once.
+//! Errors as operators read them: one line that names each cause once.
 
 use std::error::Error;
 
-/// An error and its causes, `what: why: why that`, each said once: some say their cause themselves.
+/// An error and its causes, `what: why: why that`. A cause that an error already includes in its message is not
+/// repeated.
 pub fn in_words(error: &(dyn Error + 'static)) -> String {
     let mut words = error.to_string();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {

@@ -1,6 +1,8 @@
-//! What each field of a record is: how confidential, whether personal or health data, whether to encrypt, whose.
+//! The classification of each field: how confidential, whether personal or health data, whether to encrypt, who owns
+//! it.
 //!
-//! The Avro schemas say it, `build.rs` refuses a field that does not and writes the constants; here they can be asked.
+//! The Avro schemas declare it; `build.rs` refuses a field that does not and generates the constants, which can be
+//! queried here.
 
 use crate::Kind;
 
@@ -11,11 +13,11 @@ include!(concat!(env!("OUT_DIR"), "/field_classes.rs"));
 pub enum Class {
     /// May be shown to anyone.
     Public,
-    /// For those who work with the system.
+    /// For people who work with the system.
     Internal,
-    /// For those who need it for their work.
+    /// For people who need it for their work.
     Confidential,
-    /// For the few who are named.
+    /// For a few named people.
     Restricted,
 }
 
@@ -28,11 +30,11 @@ pub struct FieldClass {
     pub class: Class,
     /// Whether it may identify a person.
     pub personal: bool,
-    /// Whether it may say something of a person's health.
+    /// Whether it may reveal something about a person's health.
     pub health: bool,
-    /// Whether it must be encrypted at rest; a declaration, which nothing here acts on.
+    /// Whether it must be encrypted at rest. Declared only; nothing here acts on it.
     pub encrypt: bool,
-    /// The team that answers for it.
+    /// The team responsible for it.
     pub owner: &'static str,
 }
 

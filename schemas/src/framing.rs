@@ -1,11 +1,11 @@
-//! The two headers that say which schema wrote a payload: Confluent's and Avro's single-object encoding.
+//! The two kinds of header that identify the schema of a payload: Confluent's and Avro's single-object encoding.
 //!
-//! In: a payload. Out: the reference to the writer's schema and the datum behind it, or what is wrong. Never looks into
+//! In: a payload. Out: the reference to the writer's schema and the datum after it, or what is wrong. Never looks into
 //! the datum, never asks a registry.
 
 use crate::reject::{Fault, Reason};
 
-/// The longest payload that is looked into, in bytes. Part of the validation rules.
+/// The longest payload that is decoded, in bytes. Part of the validation rules.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// First byte of Confluent's framing; the schema id follows, big-endian.
@@ -13,10 +13,10 @@ pub(crate) const CONFLUENT_MAGIC: u8 = 0x00;
 /// First bytes of Avro's single-object encoding; the Rabin fingerprint follows, little-endian.
 pub(crate) const SINGLE_OBJECT_MAGIC: [u8; 2] = [0xC3, 0x01];
 
-/// How a payload names the schema that wrote it.
+/// How a payload identifies the schema that wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SchemaReference {
-    /// A schema registry's id.
+    /// The id in a schema registry.
     Id(u32),
     /// The Rabin fingerprint of the schema's canonical form.
     Fingerprint(u64),

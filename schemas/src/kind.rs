@@ -1,8 +1,8 @@
 //! The kinds of record that Horolog carries, and what belongs to each: names, topic, table, schema.
 //!
-//! A new kind starts here; what else it takes is in ARCHITECTURE.md, "Where a new line belongs". Pure constants.
+//! A new kind starts here; for the other steps see ARCHITECTURE.md, "Where a new line belongs". Constants only.
 
-/// A kind of record. Each has a topic of its own, an Avro schema, a table, rules and a mapping to rows.
+/// A kind of record. Each has its own topic, Avro schema, table, rules and mapping to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// One observation of a metric.
@@ -15,7 +15,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 2] = [Self::MetricSample, Self::AuditEvent];
 
-    /// The name of the kind, as `rejected_records.kind` has it.
+    /// The name of the kind, as in `rejected_records.kind`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::MetricSample => "metric_sample",
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The current Avro schema: what our producers write and what every record is read as.
+    /// The current Avro schema: our producers write it, and every record is read as it.
     pub const fn avro_schema(self) -> &'static str {
         match self {
             Self::MetricSample => include_str!("../avro/metric_sample.avsc"),

@@ -1,7 +1,7 @@
-//! The contract of Horolog's records and tables: Avro schemas with the class of every field, decoding to Arrow that
-//! survives anything, validation, the mapping to rows, and encoding for producers.
+//! The contract of Horolog's records and tables: Avro schemas with the classification of every field, decoding to Arrow
+//! that withstands any input, validation, the mapping to rows, and encoding for producers.
 //!
-//! The way of a record: [`RawRecord`] → [`Decoder`] → [`Decoded`] → [`rows`] and [`rejected_rows`] → [`pieces`].
+//! The path of a record: [`RawRecord`] → [`Decoder`] → [`Decoded`] → [`rows`] and [`rejected_rows`] → [`pieces`].
 
 mod audit_event;
 mod avro_writer;

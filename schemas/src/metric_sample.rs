@@ -1,7 +1,7 @@
-//! A metric sample as a producer has it, and its encoding with the current schema.
+//! A metric sample as a producer creates it, and its encoding with the current schema.
 //!
-//! In: owned values. Out: a Kafka key and a payload in either framing. Does not validate: what breaks a rule can be sent,
-//! and will be rejected with a reason.
+//! In: owned values. Out: a Kafka key and a payload in either framing. Does not validate: a record that breaks a rule
+//! can be sent, and will be rejected with a reason.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::avro_writer::{confluent_header, double, long, map, single_object_header, text};
 
-/// Rabin fingerprint of `avro/metric_sample.avsc`. When a change of the schema changes it, the schema as it was moves to
+/// Rabin fingerprint of `avro/metric_sample.avsc`. When a schema change alters it, move the old schema to
 /// `avro/history/`.
 pub(crate) const FINGERPRINT: u64 = 0x83db_cca2_c42b_6351;
 
@@ -17,9 +17,9 @@ pub(crate) const FINGERPRINT: u64 = 0x83db_cca2_c42b_6351;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {
-    /// A count of events.
+    /// A cumulative count of events.
     Counter,
-    /// A level.
+    /// A value that goes up and down.
     #[default]
     Gauge,
     /// One observation of a distribution.
@@ -43,13 +43,13 @@ impl MetricType {
 /// One observation of a metric.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricSample {
-    /// Who the sample belongs to; never empty.
+    /// The tenant that the sample belongs to; never empty.
     pub tenant_id: String,
     /// When it was observed, microseconds since 1970, UTC.
     pub time: i64,
     /// What was measured; never empty.
     pub metric_name: String,
-    /// What kind of series it belongs to.
+    /// The type of its series.
     pub metric_type: MetricType,
     /// The service that emitted it.
     #[serde(default)]
@@ -71,13 +71,13 @@ pub struct MetricSample {
     /// UCUM or plain text.
     #[serde(default)]
     pub unit: String,
-    /// Further dimensions.
+    /// Additional dimensions.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
 
 impl MetricSample {
-    /// The Kafka key: samples of a service keep their order.
+    /// The Kafka key: one per service, so that its samples keep their order.
     pub fn key(&self) -> String {
         format!("{}/{}", self.tenant_id, self.service_id)
     }
@@ -88,7 +88,7 @@ impl MetricSample {
         self.encode_datum(out);
     }
 
-    /// Appends the payload in Confluent's framing; `id` is the registry's id of the current schema.
+    /// Appends the payload in Confluent's framing; `id` is the schema registry's id of the current schema.
     pub fn encode_confluent(&self, id: u32, out: &mut Vec<u8>) {
         confluent_header(id, out);
         self.encode_datum(out);

@@ -1,8 +1,8 @@
-//! Cuts a block into pieces that ClickHouse takes whole.
+//! Cuts a block into pieces that ClickHouse inserts atomically.
 //!
-//! In: a block and the key its table is partitioned by. Out: pieces of at most `PIECE_ROWS_MAX` rows that touch at most
-//! `PIECE_PARTITIONS_MAX` table partitions. A pure function of the block: a retry cuts as the first attempt did, so that
-//! the deduplication token of each piece meets the same content.
+//! In: a block and the partition key of its table. Out: pieces of at most `PIECE_ROWS_MAX` rows that touch at most
+//! `PIECE_PARTITIONS_MAX` table partitions. A pure function of the block: a retry cuts as the first attempt did, so
+//! that each piece's deduplication token stands for the same content.
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -15,14 +15,14 @@ use chrono::{DateTime, Datelike};
 
 use crate::Kind;
 
-/// The most rows of a piece. ClickHouse makes several parts of more than 1,048,449, and atomicity is by part.
+/// Maximum rows of a piece. ClickHouse splits more than 1,048,449 rows into several parts, and only a part is atomic.
 const PIECE_ROWS_MAX: usize = 500_000;
-/// The most table partitions of a piece. ClickHouse refuses more than 100 (error 252), for ever.
+/// Maximum table partitions of a piece. ClickHouse refuses more than 100 (error 252), however often it is retried.
 const PIECE_PARTITIONS_MAX: usize = 50;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// What a table is partitioned by: the day or the month (UTC) of a column.
+/// The partition key of a table: the day or month (UTC) of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionKey {
     /// The day of this column.
@@ -32,7 +32,7 @@ pub enum PartitionKey {
 }
 
 impl PartitionKey {
-    /// The key of `rejected_records`; its other key column, the kind, is the same in a whole block.
+    /// The key of `rejected_records`. Its other key column, the kind, is the same for a whole block.
     pub const REJECTED: Self = Self::Month("kafka_timestamp");
 
     /// The key of the kind's table.
@@ -49,7 +49,7 @@ impl PartitionKey {
         }
     }
 
-    /// The partition of a time, as a number that grows by one from each to the next.
+    /// The partition of a time, as a number that grows by one from each partition to the next.
     fn partition(self, seconds: i64) -> i64 {
         match self {
             Self::Day(_) => seconds.div_euclid(SECONDS_A_DAY),
@@ -61,9 +61,9 @@ impl PartitionKey {
     }
 }
 
-/// The pieces of a block, in the order in which they are inserted; none of a block without rows.
+/// The pieces of a block, in insertion order; none for an empty block.
 ///
-/// A block within both bounds is one piece, as it is. Any other is sorted by table partition, ascending and stable, and
+/// A block within both bounds is one piece, unchanged. Any other is sorted by table partition (ascending, stable) and
 /// cut greedily: a piece ends where one more row would break a bound.
 pub fn pieces(key: PartitionKey, block: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
     if block.num_rows() == 0 {
@@ -88,7 +88,7 @@ pub fn pieces(key: PartitionKey, block: &RecordBatch) -> Result<Vec<RecordBatch>
     Ok(lengths.into_iter().map(piece).collect())
 }
 
-/// By row: the partition of the table it goes to.
+/// The table partition of each row.
 fn partitions(key: PartitionKey, block: &RecordBatch) -> Result<Vec<i64>, ArrowError> {
     let name = key.column();
     let column = block
@@ -121,7 +121,7 @@ fn partitions(key: PartitionKey, block: &RecordBatch) -> Result<Vec<i64>, ArrowE
     })
 }
 
-/// How many partitions lie between the first and the last, both included.
+/// The number of partitions from the first to the last, inclusive.
 fn span(partitions: &[i64]) -> u64 {
     match (partitions.iter().min(), partitions.iter().max()) {
         (Some(first), Some(last)) => last.abs_diff(*first) + 1,
@@ -129,7 +129,7 @@ fn span(partitions: &[i64]) -> u64 {
     }
 }
 
-/// The lengths of the pieces of rows in the order of their partitions.
+/// The lengths of the pieces, given the rows' partitions in order.
 fn cut(sorted: impl Iterator<Item = i64>) -> Vec<usize> {
     let mut lengths = vec![0];
     let (mut length, mut touched, mut last) = (0, 0, None);

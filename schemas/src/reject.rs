@@ -1,18 +1,18 @@
-//! Why a record cannot become a row: the step that refused it, a stable code, and the case in words.
+//! Why a record cannot become a row: the step that refused it, a stable code, and a detail in words.
 //!
-//! Codes are stored in `rejected_records` and shown as metric labels: never rename one. The words never quote the
-//! record's text, which may be confidential; its bytes are stored beside them anyway.
+//! Codes are stored in `rejected_records` and used as metric labels: never rename one. The detail never quotes the
+//! record's text, which may be confidential; its bytes are stored beside it anyway.
 
 /// The step that refused a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
-    /// Finding the writer's schema.
+    /// Identifying the writer's schema.
     Framing,
-    /// Reading the fields.
+    /// Decoding the fields.
     Decode,
-    /// Checking the rules.
+    /// Checking the validation rules.
     Validate,
-    /// ClickHouse refused it.
+    /// Inserting it into ClickHouse.
     Insert,
 }
 
@@ -28,7 +28,7 @@ impl Step {
     }
 }
 
-/// Declares the reasons once: variant, step, code, what it means.
+/// Declares each reason once: variant, step, code, meaning.
 macro_rules! reasons {
     ($($variant:ident $step:ident $code:literal $meaning:literal,)*) => {
         /// Why a record was rejected.
@@ -38,7 +38,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All reasons, for example to announce metrics at zero.
+            /// All reasons, for example to initialise metrics to zero.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The stable code.
@@ -46,7 +46,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $code,)* }
             }
 
-            /// The step that finds it.
+            /// The step that detects it.
             pub const fn step(self) -> Step {
                 match self { $(Self::$variant => Step::$step,)* }
             }
@@ -88,9 +88,9 @@ reasons! {
 pub struct Rejected {
     /// Its index in the batch.
     pub position: u32,
-    /// The stable code, which knows the step that refused it.
+    /// The stable code, which implies the step.
     pub reason: Reason,
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     pub detail: String,
 }
 
@@ -105,7 +105,7 @@ impl Rejected {
     }
 }
 
-/// What is wrong with one record, before it is known which.
+/// What is wrong with a record, before its position is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) reason: Reason,

@@ -1,7 +1,7 @@
-//! Rejected records to the rows of `rejected_records`, with their bytes, so that they can be replayed after a fix.
+//! Turns rejected records into rows of `rejected_records`, with their bytes, so that they can be replayed after a fix.
 //!
-//! In: the rejections, the raw records they point into, and the log they come from. Out: the table's columns in the
-//! table's order (`migrations/0003`) but `inserted_at`, in the order of the rejections. A pure function.
+//! In: the rejections, the raw records they refer to, and the log they come from. Out: the table's columns in
+//! the table's order (`migrations/0003`) without `inserted_at`, in the order of the rejections. A pure function.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::{Kind, Origin, RawRecord, Rejected};
 /// The table of rejected records, of all kinds.
 pub const REJECTED_TABLE: &str = "rejected_records";
 
-/// A Kafka timestamp, ms since 1970, as tables hold it: the nearest one that ClickHouse can.
+/// A Kafka timestamp, ms since 1970, as tables store it: clamped to what ClickHouse can hold.
 pub fn held_timestamp_ms(timestamp_ms: i64) -> i64 {
     timestamp_ms.clamp(0, KAFKA_TIMESTAMP_END_MS - 1)
 }
 
-/// The rows of the rejections of a batch.
+/// The rows for the rejections of a batch.
 ///
-/// A missing key or payload becomes the empty text. A Kafka timestamp that ClickHouse could not hold becomes the nearest
-/// one that it can; the detail of such a rejection has the true one.
+/// A missing key or payload becomes an empty string. A Kafka timestamp that ClickHouse cannot hold is clamped; the
+/// detail of such a rejection has the original.
 pub fn rejected_rows(
     kind: Kind,
     rejected: &[Rejected],
@@ -46,7 +46,7 @@ pub fn rejected_rows(
         "rules_version",
         Arc::new(UInt32Array::from_value(RULES_VERSION, rejected.len())),
     );
-    // Large: keys and payloads that were rejected for their size may together pass Arrow's 32-bit offsets.
+    // Large offsets: keys and payloads rejected for their size may together exceed Arrow's 32-bit offsets.
     let keys = LargeBinaryArray::from_iter_values(records.iter().map(|record| record.key.unwrap_or_default()));
     let payloads = LargeBinaryArray::from_iter_values(records.iter().map(|record| record.payload.unwrap_or_default()));
     columns.add("record_key", Arc::new(keys));

@@ -1,8 +1,8 @@
-//! Valid records to the rows of their table: one pure function a kind.
+//! Turns valid records into rows of their table: one pure function per kind.
 //!
-//! In: what a batch was decoded to, its raw records and the log they come from. Out: the table's columns in the table's
-//! order (`migrations/0001`, `migrations/0002`), in types that ClickHouse takes from an Arrow stream without guessing,
-//! in offset order. `inserted_at` is left to the delivery, which alone knows its lease.
+//! In: a decoded batch, its raw records and the log they come from. Out: the table's columns in the table's order
+//! (`migrations/0001`, `migrations/0002`), in types that ClickHouse reads from an Arrow stream without conversion, in
+//! offset order. `inserted_at` is added by the delivery, which alone knows its lease.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::{Decoded, Kind, Origin, RawRecord};
 /// How a field of the record becomes a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As it is decoded.
+    /// As decoded.
     Plain,
     /// As a dictionary: the table's column is `LowCardinality`.
     Dictionary,
-    /// A map with a dictionary of its keys, which are `LowCardinality` in the table.
+    /// A map with dictionary-encoded keys, which are `LowCardinality` in the table.
     Labels,
 }
 
@@ -71,7 +71,7 @@ const AUDIT_FIELDS: [(&str, Form); 20] = [
     ("metadata", Labels),
 ];
 
-/// The rows of a decoded batch: the columns of the kind's table but `inserted_at`.
+/// The rows of a decoded batch: the columns of the kind's table without `inserted_at`.
 pub fn rows(
     kind: Kind,
     decoded: &Decoded,
@@ -93,17 +93,17 @@ pub fn rows(
     columns.finish()
 }
 
-/// The table that holds the ids of audit events, whose rows are stored before those of the events.
+/// The table of audit event ids, whose rows are stored before those of the events.
 pub const EVENT_IDS_TABLE: &str = "audit_event_ids";
 
-/// The rows of [`EVENT_IDS_TABLE`] for rows of audit events: its columns but `inserted_at`.
+/// The rows of [`EVENT_IDS_TABLE`] for rows of audit events, without `inserted_at`.
 pub fn event_id_rows(events: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = events.schema_ref();
     let columns = ["tenant_id", "event_id", "occurred_at"].map(|name| schema.index_of(name));
     events.project(&columns.into_iter().collect::<Result<Vec<_>, _>>()?)
 }
 
-/// The event ids as ClickHouse takes them: 16 bytes in the order of the text form.
+/// The event ids in ClickHouse's form: 16 bytes in the order of the text form.
 fn event_ids(fields: &RecordBatch) -> Result<ArrayRef, ArrowError> {
     let texts: &StringArray = column(fields, "event_id", |array| array.as_string_opt())?;
     let mut bytes = Vec::with_capacity(texts.len() * 16);
@@ -114,7 +114,7 @@ fn event_ids(fields: &RecordBatch) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(FixedSizeBinaryArray::try_new(16, bytes.into(), None)?))
 }
 
-/// The map of this name, with a dictionary of its keys.
+/// The map of this name, with dictionary-encoded keys.
 fn labels(fields: &RecordBatch, name: &str) -> Result<MapArray, ArrowError> {
     let (maps, keys) = map(fields, name)?;
     let keys = dictionary(keys)?;
@@ -129,7 +129,7 @@ fn labels(fields: &RecordBatch, name: &str) -> Result<MapArray, ArrowError> {
     MapArray::try_new(Arc::new(entry), maps.offsets().clone(), entries, None, false)
 }
 
-/// The columns of a block, in the making.
+/// The columns of a block under construction.
 #[derive(Default)]
 pub(crate) struct Columns {
     fields: Vec<Field>,
@@ -157,7 +157,7 @@ impl Columns {
         Ok(())
     }
 
-    /// Where each row comes from.
+    /// The coordinates of each row in the log.
     pub(crate) fn coordinates(
         &mut self,
         origin: &Origin<'_>,

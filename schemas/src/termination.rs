@@ -1,8 +1,8 @@
-//! The request to end: SIGTERM, as services are stopped, or SIGINT, as Ctrl-C sends it.
+//! The request to terminate: SIGTERM, which stops services, or SIGINT from Ctrl-C.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for the request. From then on neither signal ends the process by itself.
+/// Listens for the request. From then on, neither signal ends the process by itself.
 #[derive(Debug)]
 pub struct Termination {
     terminate: Signal,
@@ -10,7 +10,7 @@ pub struct Termination {
 }
 
 impl Termination {
-    /// Listens from now on. Must be called inside the runtime.
+    /// Starts listening. Must be called inside the runtime.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -18,7 +18,7 @@ impl Termination {
         })
     }
 
-    /// Done at the next request. One that comes while nobody waits is kept.
+    /// Completes at the next request. A request that arrives while nobody waits is kept.
     pub async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

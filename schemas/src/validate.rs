@@ -1,9 +1,9 @@
-//! The rules that a decoded record must keep to become a row. A change of a rule raises `RULES_VERSION`.
+//! The rules that a decoded record must satisfy to become a row. Changing a rule raises `RULES_VERSION`.
 //!
 //! In: columns and the Kafka timestamps of their rows. Out: the rows that break a rule, each with the first rule it
-//! breaks, in row order. A pure function: no clock, no look-up; the same batch is judged alike whenever it is replayed.
-//! A producer can ask the same of one record before it sends it ([`MetricSample::broken_rule`], [`AuditEvent::broken_rule`]).
-//! The rules also keep out what ClickHouse would alter without a word, such as times that its types cannot hold.
+//! breaks, in row order. A pure function without clock or lookups: a replayed batch is judged the same. A producer can
+//! check a record before sending it ([`MetricSample::broken_rule`], [`AuditEvent::broken_rule`]). The rules also
+//! exclude what ClickHouse would alter silently, such as times that its types cannot hold.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,19 +17,19 @@ use uuid::Uuid;
 use crate::reject::{Fault, Reason};
 use crate::{AuditEvent, Kind, MetricSample};
 
-/// Version of the validation rules; part of the intent of a batch, stored with every rejected record.
+/// Version of the validation rules; part of a batch's intent, and stored with every rejected record.
 pub const RULES_VERSION: u32 = 1;
 
-/// 2000-01-01, microseconds: an event before it comes from a clock that was never set.
+/// 2000-01-01, microseconds: an earlier time comes from a clock that was never set.
 pub const TIME_MIN_US: i64 = 946_684_800_000_000;
-/// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours where a zone is confused.
+/// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours if a time zone is wrong.
 const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
-/// 2100-01-01, milliseconds: safely inside what ClickHouse's DateTime and Date hold (2106 and 2149).
+/// 2100-01-01, milliseconds: safely within the range of ClickHouse's DateTime and Date (2106 and 2149).
 pub const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
-/// Up to so many entries a map's keys are compared each with each; beyond, they are hashed.
+/// Maps of up to this many entries have their keys compared pairwise; larger ones use a hash set.
 const KEYS_COMPARED_MAX: usize = 16;
 
-/// By row: the first rule that it breaks.
+/// For each row, the first rule that it breaks.
 #[derive(Default)]
 struct Faults(BTreeMap<usize, Fault>);
 
@@ -39,7 +39,7 @@ impl Faults {
     }
 }
 
-/// Judges every row. `timestamps_ms` are the Kafka timestamps of the rows.
+/// Checks every row. `timestamps_ms` are the Kafka timestamps of the rows.
 pub(crate) fn validate(
     kind: Kind,
     columns: &RecordBatch,
@@ -78,7 +78,8 @@ pub(crate) fn validate(
 }
 
 impl MetricSample {
-    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    /// The rule that will reject this sample if it has this Kafka timestamp. Keys need no check: a `BTreeMap` has no
+    /// duplicates.
     pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
         let rules = [
             time(self.time, timestamp_ms),
@@ -91,7 +92,8 @@ impl MetricSample {
 }
 
 impl AuditEvent {
-    /// The rule that it will be rejected by when Kafka has it with this timestamp. A map of ours has no key twice.
+    /// The rule that will reject this event if it has this Kafka timestamp. Keys need no check: a `BTreeMap` has no
+    /// duplicates.
     pub fn broken_rule(&self, timestamp_ms: i64) -> Option<Reason> {
         let rules = [
             time(self.occurred_at, timestamp_ms),
@@ -109,10 +111,10 @@ fn broken(judged: Result<(), String>, reason: Reason) -> Option<Reason> {
     judged.err().map(|_| reason)
 }
 
-/// The column of that name and type.
+/// The column of this name and type.
 ///
 /// # Errors
-/// [`ArrowError::SchemaError`] if there is none of the name, or `cast` says that it is of another type.
+/// [`ArrowError::SchemaError`] if there is no column of this name, or `cast` finds another type.
 pub fn column<'a, T>(
     columns: &'a RecordBatch,
     name: &str,
@@ -125,7 +127,7 @@ pub fn column<'a, T>(
     cast(column.as_ref()).ok_or_else(|| ArrowError::SchemaError(format!("column {name} is of type {data_type}")))
 }
 
-/// The column of maps of that name, and the keys in it.
+/// The map column of this name, and its keys.
 pub(crate) fn map<'a>(columns: &'a RecordBatch, name: &str) -> Result<(&'a MapArray, &'a StringArray), ArrowError> {
     let maps: &MapArray = column(columns, name, |array| array.as_map_opt())?;
     let keys: Option<&StringArray> = maps.keys().as_string_opt();
@@ -204,7 +206,7 @@ fn uuid(text: &str) -> Result<(), String> {
         .map_err(|_| format!("of {} bytes is not a uuid", text.len()))
 }
 
-/// The parser reads any depth without recursion. Its messages give line and column, not the text.
+/// The parser handles any depth without recursion. Its messages give line and column, not the text.
 fn empty_or_json(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Ok(());
@@ -224,7 +226,7 @@ fn values(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), 
     Ok(())
 }
 
-/// A map with the same key twice has no single meaning: ClickHouse answers with the first, other readers with the last.
+/// A map with duplicate keys is ambiguous: ClickHouse returns the first value, other readers the last.
 fn maps(columns: &RecordBatch, name: &str, faults: &mut Faults) -> Result<(), ArrowError> {
     let (maps, keys) = map(columns, name)?;
     for (row, bounds) in maps.value_offsets().windows(2).enumerate() {

@@ -1,9 +1,9 @@
-//! The schemas that the records of a kind may have been written with.
+//! The schemas with which the records of a kind may have been written.
 //!
-//! In: the schemas built in (the current one and `avro/history/`) and a folder of `<id>.avsc` files, which stands for a
-//! schema registry: the file's stem is the id of Confluent's framing. Out: for a reference in a payload, the writer's
-//! schema, or why it cannot be read. A schema of the folder is also known by its fingerprint. Read once, at the start:
-//! the same set of schemas must be there when a batch is replayed.
+//! In: the built-in schemas (the current one and `avro/history/`) and a folder of `<id>.avsc` files, which takes the
+//! place of a schema registry: the file stem is the id in Confluent's framing. Out: for a reference in a payload, the
+//! writer's schema, or why it cannot be read. A schema of the folder is also found by its fingerprint. Read once at the
+//! start: the same schemas must be present when a batch is replayed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub enum SchemaError {
         /// What the parser says.
         message: String,
     },
-    /// A schema that is built in cannot be used: our own bug.
+    /// A built-in schema cannot be used: a bug.
     #[error("the built-in schema of {kind} cannot be used: {message}")]
     BuiltIn {
         /// The kind's name.
@@ -61,7 +61,7 @@ pub enum SchemaError {
     },
 }
 
-/// One schema that records may have been written with.
+/// A schema with which records may have been written.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) schema: String,
@@ -73,16 +73,16 @@ pub(crate) struct Writer {
 pub struct WriterSchemas {
     kind: Kind,
     reader: Schema,
-    /// The columns that records are decoded to, whoever wrote them.
+    /// The columns that records are decoded to, whatever their writer.
     columns: SchemaRef,
     writers: Vec<Writer>,
-    /// Index of the writer, or why the schema cannot be read as this kind.
+    /// Index of the writer, or why its schema cannot be read as this kind.
     known: HashMap<SchemaReference, Result<usize, String>>,
 }
 
 impl WriterSchemas {
-    /// The built-in schemas of `kind` and, where given, those of a folder of `<id>.avsc` files. The folder may hold
-    /// schemas of other kinds: records that name one of those are rejected, not the folder.
+    /// The built-in schemas of `kind` and, if given, those of a folder of `<id>.avsc` files. The folder may hold
+    /// schemas of other kinds: these do not fail the load; records that reference them are rejected.
     pub fn load(kind: Kind, folder: Option<&Path>) -> Result<Self, SchemaError> {
         let built_in = |message: String| SchemaError::BuiltIn {
             kind: kind.name(),
@@ -171,7 +171,8 @@ impl WriterSchemas {
         let schema = Schema::parse_str(&json).map_err(|error| failed(error.to_string()))?;
         let fingerprints = fingerprints(&json, &schema).map_err(|error| failed(error.to_string()))?;
         let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
-            // Logical types are no part of a fingerprint: what is known by it may count time in another unit.
+            // A fingerprint does not cover logical types, so a known schema with this fingerprint may use another unit
+            // of time.
             Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
             Some(Err(_)) | None => {
                 let writer = self.add(&schema, json);
@@ -185,7 +186,7 @@ impl WriterSchemas {
         Ok(())
     }
 
-    /// Adds a writer, if the kind's current schema can read what it writes.
+    /// Adds a writer if the kind's current schema can read what it writes.
     fn add(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
         SchemaCompatibility::can_read(schema, &self.reader).map_err(|error| error.to_string())?;
         let shape = DatumShape::new(schema, &self.reader)?;
@@ -197,7 +198,7 @@ impl WriterSchemas {
     }
 }
 
-/// The columns that arrow-avro makes of what `writer` wrote, without its notes on where each came from.
+/// The columns that arrow-avro produces for `writer`, without its metadata on where each came from.
 fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
     let columns = arrow_decoder(writer, kind)?.schema();
     let plain = |field: &FieldRef| Field::new(field.name(), field.data_type().clone(), field.is_nullable());
@@ -206,9 +207,9 @@ fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
     )))
 }
 
-/// The fingerprints that producers give a schema. The first is the specification's, as Java, fastavro and arrow-avro
-/// have it. The second is what apache-avro for Rust and for Python make of it: they leave `{"type":"long"}` where a
-/// logical type was stripped, instead of `"long"`.
+/// The fingerprints that producers compute for a schema. The first follows the specification, as in Java, fastavro and
+/// arrow-avro. The second is that of apache-avro for Rust and Python, which leave `{"type":"long"}` where a logical
+/// type was stripped, instead of `"long"`.
 fn fingerprints(json: &str, schema: &Schema) -> Result<[SchemaReference; 2], ArrowError> {
     let specified = match AvroSchema::new(json.to_owned()).fingerprint(FingerprintAlgorithm::Rabin)? {
         Fingerprint::Rabin(fingerprint) => fingerprint,
@@ -227,8 +228,8 @@ mod tests {
     use super::*;
     use crate::{audit_event, metric_sample};
 
-    /// Fails when a schema was changed: move the schema as it was to `avro/history/<kind>.<version>.avsc`, since the log
-    /// still has records of it, and put the new fingerprint beside the producer's type.
+    /// Fails when a schema was changed. Then move the old schema to `avro/history/<kind>.<version>.avsc`, because the
+    /// log still has records of it, and put the new fingerprint beside the producer's type.
     #[test]
     fn producers_name_the_current_schemas() {
         for (kind, written) in [

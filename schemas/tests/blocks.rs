@@ -1,5 +1,5 @@
-//! What goes to ClickHouse: blocks with the values of the records. That their columns are those of the tables, the engine is asked
-//! (`local/tests/migrate/columns.rs`).
+//! What is sent to ClickHouse: blocks with the values of the records. That their columns match those of the tables is
+//! tested against the engine (`local/tests/migrate/columns.rs`).
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod batch;
@@ -182,7 +182,7 @@ fn a_batch_without_rows_makes_blocks_without_rows() {
     assert_eq!(rejected.num_rows(), 0);
 }
 
-/// A year of history in one batch, shuffled: the pieces hold its rows, each once, by day.
+/// A shuffled year of history in one batch: the pieces hold each of its rows once, by day.
 #[test]
 fn a_block_over_many_days_is_cut_by_day() {
     let day = |number: i64| MetricSample {

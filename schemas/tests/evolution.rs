@@ -1,8 +1,8 @@
-//! Schemas change while records of the old ones are in the log and writers of the new ones run beside us.
+//! Schema evolution: the log holds records of old schemas, and writers with newer schemas run beside us.
 //!
-//! Two things are shown: that every superseded schema of `avro/history/` and the current one read each other, by
-//! apache-avro's rules; and that the decoder does what those rules promise, with neighbours of the current schema: what
-//! a newer writer added is ignored, what an older one did not have yet takes its default.
+//! Tests two things: every superseded schema of `avro/history/` and the current one can read each other, by
+//! apache-avro's rules; and the decoder implements those rules, with variants of the current schema: fields that a
+//! newer writer added are ignored, fields that an older writer lacks take their default.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod batch;
@@ -28,7 +28,7 @@ fn field<'a>(fields: &'a mut [Json], name: &str) -> &'a mut Json {
     fields.iter_mut().find(|field| field["name"] == name).unwrap()
 }
 
-/// A record that apache-avro wrote with a schema; the id stands in Confluent's framing.
+/// A record that apache-avro wrote with a schema, in Confluent's framing with this id.
 fn written<T: serde::Serialize>(schema: &str, id: u32, record: &T, extra: &[(&str, Value)]) -> Vec<u8> {
     let schema = Schema::parse_str(schema).unwrap();
     let Value::Record(fields) = to_value(record).unwrap() else {
@@ -59,7 +59,7 @@ fn read_each_other(old: &str, new: &str) -> bool {
     matches!(SchemaCompatibility::mutual_read(&old, &new), Ok(Compatibility::Full))
 }
 
-/// A schema of a week from now: a field more, in the middle, and one less.
+/// A schema of the near future: one field more, in the middle, and one less.
 fn next_version() -> String {
     changed(Kind::MetricSample, |fields| {
         fields.insert(
@@ -142,7 +142,7 @@ fn a_new_reader_takes_the_default_for_what_an_old_writer_did_not_have() {
     assert_eq!(batch::events(&decoded.columns), [required]);
 }
 
-/// Neighbouring versions run side by side: the rows come out in the order of the log.
+/// Neighbouring versions run side by side: the rows come out in log order.
 #[test]
 fn versions_mixed_in_one_batch_come_out_in_order() {
     let old = changed(Kind::MetricSample, |fields| {
@@ -229,8 +229,8 @@ fn symbols_are_matched_by_name_and_unknown_ones_are_rejected() {
     );
 }
 
-/// A writer whose fields are optional can be read as long as they are there: apache-avro calls that partly compatible.
-/// arrow-avro finds out only while decoding, and its decoder is of no use afterwards.
+/// A writer's optional field can be read as long as it is set: apache-avro calls that partially compatible. arrow-avro
+/// only notices while decoding, and its decoder is unusable afterwards.
 #[test]
 fn an_optional_field_of_a_writer_is_read_where_it_is_there_and_rejected_where_it_is_null() {
     let schema = changed(Kind::MetricSample, |fields| {

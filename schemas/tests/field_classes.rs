@@ -1,4 +1,4 @@
-//! The build's own check of the schemas: a field that does not say what it is stops the build, with its name.
+//! The build's check of the schemas: a field without its classification fails the build, which names it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../build.rs"]

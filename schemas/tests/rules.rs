@@ -1,4 +1,4 @@
-//! The rules of validation, each at both sides of its boundary.
+//! The validation rules, each on both sides of its boundary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod batch;
@@ -185,7 +185,7 @@ fn values_of_an_event_are_json_or_empty() {
 
 #[test]
 fn a_map_has_each_key_once() {
-    // Few keys are compared, many are hashed.
+    // Few keys are compared pairwise, many are hashed.
     for entries in [2usize, 17, 40_000] {
         let labels = (0..entries)
             .map(|number| (format!("key-{number:05}"), String::new()))
@@ -251,7 +251,7 @@ fn each_flaw_of_the_bytes_has_a_reason_of_its_own() {
             Step::Decode,
             Reason::NotUtf8,
         ),
-        // A surrogate and an overlong slash are not UTF-8 either.
+        // A surrogate and an overlong slash are not valid UTF-8 either.
         (
             edit(&|payload| {
                 payload
@@ -316,7 +316,7 @@ fn a_detail_does_not_quote_the_record() {
     }
 }
 
-/// A retry must give the same block: another decoder, another batch around it, the same verdict.
+/// A retry must give the same block: with another decoder and in another batch, the verdict is the same.
 #[test]
 fn a_verdict_depends_on_nothing_but_the_record() {
     let payloads: Vec<Vec<u8>> = (0..300usize)

@@ -1,5 +1,5 @@
-//! Whatever arrives: each record is a row or rejected, never a panic, never a neighbour lost. Every truncation and every
-//! flip of one bit of golden records, junk, and mixtures of it all.
+//! Whatever arrives, each record becomes a row or is rejected, without a panic and without losing a neighbour. Covers
+//! every truncation and every single-bit flip of golden records, junk, and mixtures of all of these.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod batch;
@@ -34,8 +34,8 @@ fn flips(payload: &[u8]) -> Vec<Vec<u8>> {
     (0..payload.len() * 8).map(flip).collect()
 }
 
-/// Puts each payload between two good ones and checks that the good ones are all there, unharmed and in their places.
-/// Gives the rows of the others, by their index.
+/// Puts each payload between two good ones and checks that the good ones survive unharmed and in place. Returns the
+/// rows of the others, by index.
 fn decode_among_neighbours<T: PartialEq + Debug>(
     kind: Kind,
     good: (&[u8], &T),
@@ -76,7 +76,7 @@ fn assert_accounted(decoded: &Decoded, records: usize) {
     assert_eq!(positions, (0..records as u32).collect::<Vec<u32>>());
 }
 
-/// The independent opinion: what apache-avro reads from a payload whose header is intact.
+/// An independent reference: what apache-avro reads from a payload with an intact header.
 fn read_by_apache<T: DeserializeOwned>(schema: &Schema, payload: &[u8]) -> Option<T> {
     let mut datum = &payload[HEADER..];
     let value = GenericDatumReader::builder(schema)
@@ -108,7 +108,7 @@ fn survives_every_truncation_and_flip<T: PartialEq + Debug + DeserializeOwned>(
     assert_eq!(rows.len() + rejected.len(), flipped.len());
     let schema = Schema::parse_str(kind.avro_schema()).unwrap();
     for (number, row) in &rows {
-        // A flip in a text, a number or an index may make another sound record; then it must be that one.
+        // A flip in a text, a number or an index may give another sound record; the row must then equal that record.
         assert_eq!(
             read_by_apache(&schema, &flipped[*number]).as_ref(),
             Some(row),
@@ -179,7 +179,7 @@ fn an_empty_batch_and_one_without_a_valid_record_have_the_same_columns() {
     assert_eq!((decoded.columns.schema(), decoded.columns.num_rows()), (schema, 0));
 }
 
-/// Lengths and counts that a corrupt record may declare; none may be believed before the bytes are there.
+/// Lengths and counts that a corrupt record may declare; none may be trusted before the bytes are there.
 #[test]
 fn huge_declared_lengths_and_counts_are_compared_and_never_reserved() {
     let header = golden(Kind::MetricSample, "single_object")[..HEADER].to_vec();
@@ -253,7 +253,8 @@ fn maps_in_several_blocks_and_with_sizes_are_read() {
         ..golden_sample()
     });
     let mut payload = before_labels[..before_labels.len() - 1].to_vec();
-    // One entry a=b in a plain block; one c=d in a block of minus one entry and four bytes; the end.
+    // A plain block with the entry a=b; a block with the count -1 (so with its size, four bytes) and the entry c=d; the
+    // end.
     payload.extend([2, 2, b'a', 2, b'b', 1, 8, 2, b'c', 2, b'd', 0]);
     let expected = MetricSample {
         labels: batch::texts(&[("a", "b"), ("c", "d")]),
@@ -279,7 +280,7 @@ fn the_largest_record_is_a_row_and_one_byte_more_is_not() {
     assert_eq!(decoded.rejected[0].reason, Reason::RecordTooLarge);
 }
 
-/// Aliased, so that the test does not need the memory that the batch would.
+/// The payloads alias one buffer, so that the test does not need the memory of a real batch.
 #[test]
 fn a_batch_that_columns_cannot_hold_is_an_error_and_nobodys_rejection() {
     let payload = vec![0; RECORD_BYTES_MAX];

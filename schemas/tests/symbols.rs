@@ -1,11 +1,11 @@
-//! The symbols of an enumeration: the same ones in the same order in the Avro schema, in the Rust type and in every table.
+//! The symbols of an enum are the same, in the same order, in the Avro schema, the Rust type and every table.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use horolog_schemas::migrate::MIGRATIONS;
 use horolog_schemas::{AuditSource, AuditStatus, Kind, MetricType};
 use serde_json::{Value, json};
 
-/// The symbols of a field in the schema of its kind.
+/// The symbols of a field in its kind's schema.
 fn symbols(kind: Kind, field: &str) -> Value {
     let schema: Value = serde_json::from_str(kind.avro_schema()).unwrap();
     let fields = schema["fields"].as_array().unwrap();
@@ -13,7 +13,7 @@ fn symbols(kind: Kind, field: &str) -> Value {
     field["type"]["symbols"].clone()
 }
 
-/// How tables declare the column: numbers count from 1.
+/// How tables declare the column: numbered from 1.
 fn column(name: &str, symbols: &[&str]) -> String {
     let numbered = (1..)
         .zip(symbols)
@@ -49,7 +49,7 @@ fn schema_type_and_tables_agree() {
     assert!(up("audit_logs").contains(&column("status", &statuses)));
 }
 
-/// A producer writes the position of a symbol.
+/// A producer writes the index of a symbol.
 #[test]
 fn a_symbol_is_written_as_its_position() {
     assert!(

@@ -1,5 +1,5 @@
-//! The bytes on the wire, against other implementations of Avro: fastavro wrote the golden files, apache-avro reads and
-//! writes what the properties make up.
+//! The bytes on the wire, compared with other implementations of Avro: fastavro wrote the golden files; apache-avro
+//! reads and writes the records that the properties generate.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod batch;
@@ -16,7 +16,7 @@ use batch::{
 use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, Kind, MetricSample, MetricType};
 use proptest::prelude::*;
 
-/// Bytes of the header of single-object encoding.
+/// Length of the single-object header in bytes.
 const HEADER: usize = 10;
 /// The registry id in the Confluent golden files.
 const GOLDEN_ID: u32 = 258;
@@ -80,7 +80,7 @@ fn any_map() -> impl Strategy<Value = BTreeMap<String, String>> {
 fn any_sample() -> impl Strategy<Value = MetricSample> {
     let metric_type = prop::sample::select(vec![MetricType::Counter, MetricType::Gauge, MetricType::Histogram]);
     let value = prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO;
-    // Between 2000 and the timestamp of the records.
+    // Between 2000 and the records' timestamp.
     let time = 946_684_800_000_000..1_760_000_000_000_000i64;
     (
         prop::array::uniform7("\\PC{0,200}"),
@@ -188,7 +188,7 @@ fn read_by_apache<T: serde::de::DeserializeOwned>(kind: Kind, payload: &[u8]) ->
     from_value(&value).unwrap()
 }
 
-/// The payload that apache-avro writes, with our header.
+/// The payload as apache-avro writes it, with our header.
 fn written_by_apache<T: serde::Serialize>(kind: Kind, ours: &[u8], record: &T) -> Vec<u8> {
     let schema = Schema::parse_str(kind.avro_schema()).unwrap();
     let mut payload = ours[..HEADER].to_vec();

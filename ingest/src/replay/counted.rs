@@ -1,10 +1,11 @@
-//! Rejected samples that the hours have all the same: the aggregate stage took them.
+//! Rejected samples that are nevertheless in the hourly aggregates, because the aggregate stage accepted them.
 //!
-//! Both stages judge by the same rules, but a schema may have reached one of them before the other, and ClickHouse may refuse a row that the
-//! dataflow found nothing wrong with. Sent again, such a record would be in its hour twice. A batch of aggregate proves that it took none of
-//! them when it rejected as many records as ingest did of its range.
+//! Both stages apply the same rules, but one may have learnt a schema before the other, and ClickHouse may refuse a row
+//! that the dataflow accepted. Replaying such a record would count it twice. It is safe to replay when the aggregate
+//! batch that covers it rejected as many records as ingest rejected in the same range: then aggregate accepted none of
+//! them.
 //!
-//! Enters: places. Leaves: those of them of which that is proven. Only reads.
+//! Enters: places of rejected records. Leaves: those that are proven not to be aggregated. Read-only.
 
 use std::collections::HashSet;
 
@@ -36,14 +37,14 @@ const PROVEN_SQL: &str = "\
         having count() = b.rejected) \
     where has(places, (kafka_partition, log_epoch, kafka_offset))";
 
-/// The hours of a topic.
+/// The aggregates of a topic.
 pub struct Hours {
     store: Store,
     topic: String,
 }
 
 impl Hours {
-    /// Those of a topic; none where no aggregate stage reads it, so that nothing is in any hour.
+    /// `None` if no aggregate stage reads the topic, so that none of its records are in any hour.
     pub async fn of(store: Store, topic: &str) -> Result<Option<Self>, ReplayError> {
         store.catch_up(&["batch_ledger"]).await?;
         let query = store.client.query(AGGREGATED_SQL).param("topic", topic);
@@ -54,7 +55,7 @@ impl Hours {
         }))
     }
 
-    /// The places of records that are surely in no hour.
+    /// The places of records that are proven to be in no hour.
     pub async fn lack(&self, some: &[Candidate]) -> Result<HashSet<Place>, ReplayError> {
         let query = self.store.client.query(PROVEN_SQL).param("topic", &self.topic);
         let places: Vec<Place> = Places::of(some).bind(query).fetch_all().await?;

@@ -1,8 +1,9 @@
-//! The topic as a replay sees it: one transaction a replay, which commits the records and the replay's identifier together.
+//! The topic as a replay sees it: each replay is one transaction, which commits its records and its identifier
+//! together.
 //!
-//! The identifier is the metadata of an offset commit of a group that nobody is a member of (KIP-98: offsets are part of the
-//! transaction). The transactional id is the topic's: who takes it fences whoever had it before, so one replay of a topic goes on at a
-//! time, and the identifier of the last one tells whether it was sent. All calls block.
+//! The identifier is the metadata of an offset commit by a group without members (KIP-98: offset commits take part in
+//! transactions). The transactional id belongs to the topic: taking it fences the previous holder, so only one replay
+//! of a topic runs at a time, and the last committed identifier says whether a replay was sent. All calls block.
 
 use std::time::Duration;
 
@@ -16,18 +17,18 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::ReplayError;
 use super::rejected::Record;
 
-/// How long one request to the broker may take, and with it a transaction.
+/// Timeout of one request to the broker, and of a transaction.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The group whose commits name the last replay of a topic.
+/// The group whose offset commits carry the identifier of a topic's last replay.
 const GROUP: &str = "horolog-replay";
-/// The commit is of this partition; which does not matter, but each topic has it.
+/// The partition whose offset is committed. Any would do; every topic has this one.
 const COMMITTED_PARTITION: i32 = 0;
-/// Names the replay that a record came with.
+/// Header with the identifier of the replay that sent the record.
 const REPLAY_HEADER: &str = "horolog-replay";
-/// Names the place where it was rejected.
+/// Header with the place where the record was rejected.
 const PLACE_HEADER: &str = "horolog-replayed-from";
 
-/// The right to replay to a topic, until somebody else takes it.
+/// The exclusive right to replay to a topic, until another process takes it.
 pub struct Log {
     topic: String,
     partitions: i32,
@@ -36,13 +37,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// Takes the right to replay; a transaction that is under way elsewhere is over then, one way or the other.
+    /// Takes the right to replay. This aborts or completes any transaction that another process has open.
     pub fn take(config: &ClientConfig, topic: &str) -> Result<Self, ReplayError> {
         let (mut sending, mut asking) = (config.clone(), config.clone());
         sending
             .set("transactional.id", format!("horolog-replay-{topic}"))
             .set("transaction.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string())
-            // A record that was once taken is taken again: how large it may be is the topic's to say.
+            // The topic accepted the record once, so its own size limit decides, not the client's.
             .set("message.max.bytes", "100000000");
         asking.set("group.id", GROUP).set("enable.auto.commit", "false");
         let failed = |what| move |source| ReplayError::Kafka { what, source };
@@ -68,7 +69,7 @@ impl Log {
         })
     }
 
-    /// The replay that was sent last; none where there was none, or the broker has forgotten it.
+    /// The identifier of the last replay that was sent; `None` if there was none or the broker has forgotten it.
     pub fn last_replay(&self) -> Result<Option<String>, ReplayError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, COMMITTED_PARTITION);
@@ -82,10 +83,10 @@ impl Log {
         Ok(metadata.filter(|metadata| !metadata.is_empty()))
     }
 
-    /// Sends records and commits the identifier of their replay, all or nothing. After an error the outcome may be unknown.
+    /// Sends records and commits the replay's identifier atomically. After an error the outcome may be unknown.
     pub fn send(&self, replay: &str, records: &[Record]) -> Result<(), ReplayError> {
         self.transaction(replay, records).map_err(|source| {
-            // Frees the right at once where the transaction can still be given up.
+            // If the transaction can still be aborted, do so now, so that the next run need not wait for its timeout.
             drop(self.producer.abort_transaction(REQUEST_TIMEOUT));
             ReplayError::Kafka {
                 what: "send the records (those of this replay are looked at again by the next run)",
@@ -128,7 +129,8 @@ impl Log {
         let mut message = BaseRecord::<[u8], [u8]>::to(&self.topic)
             .payload(record.payload())
             .headers(headers);
-        // Where it was, beside the other records of its key; unless the topic was made again with fewer partitions.
+        // The original partition, with the other records of its key, unless the topic was recreated with fewer
+        // partitions.
         if place.partition < self.partitions {
             message = message.partition(place.partition);
         }

@@ -1,7 +1,7 @@
-//! What was replayed: rows of `replayed_records`, before each replay and after it.
+//! What was replayed: the rows of `replayed_records`, written before and after each replay.
 //!
-//! Enters: the records of a replay, and what became of it. Leaves: replays whose outcome is not known. An insert is repeated under
-//! its token until its outcome is.
+//! Enters: the records of a replay, and its outcome. Leaves: replays whose outcome is unknown. An insert is repeated
+//! under its token until its own outcome is known.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use serde::Deserialize;
 
 use super::{Outcome, Place, ReplayError};
 
-/// The table.
+/// The table of marks.
 pub const TABLE: &str = "replayed_records";
-/// Attempts of an insert before the command gives up; it can be run again.
+/// Attempts of an insert before the command gives up. It can be run again.
 const ATTEMPTS_MAX: u32 = 12;
 
 /// The marks of one topic.
@@ -24,12 +24,12 @@ pub struct Marks {
     topic: String,
 }
 
-/// A replay that was begun, and of which nobody has written down what became of it.
+/// A replay that was begun and has no recorded outcome.
 #[derive(Debug, Row, Deserialize)]
 pub struct Interrupted {
     /// Its identifier.
     pub replay: String,
-    /// How long ago it was begun, seconds.
+    /// Seconds since it was begun.
     pub age_s: u64,
 }
 
@@ -42,12 +42,12 @@ impl Marks {
         }
     }
 
-    /// Enters a replay before it is sent.
+    /// Records a replay before it is sent.
     pub async fn begin(&self, replay: &str, places: &[Place]) -> Result<(), ReplayError> {
         self.insert(replay, "begun", places).await
     }
 
-    /// Enters what became of it.
+    /// Records the outcome of a replay.
     pub async fn settle(&self, replay: &str, outcome: Outcome, places: &[Place]) -> Result<(), ReplayError> {
         let state = match outcome {
             Outcome::Sent => "sent",

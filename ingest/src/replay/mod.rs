@@ -1,9 +1,10 @@
-//! `horolog-ingest replay-rejected`: sends rejected records to their topic again, once what they were rejected for is mended.
+//! `horolog-ingest replay-rejected`: sends rejected records to their topic again, once the cause of the rejection is
+//! fixed.
 //!
-//! They arrive as new records and take the one way that all records take. Only those are sent that would be accepted now. Each
-//! replay is one transaction of Kafka that also commits its own identifier ([`log`]), and is entered in `replayed_records` before it
-//! ([`marks`]): so whoever comes after a crash knows whether it was sent, and a record is sent once however often the
-//! command runs. What is rejected stays where it is. See ARCHITECTURE.md, "Replays".
+//! They arrive as new records and take the same path as all others. Only records that would be accepted now are sent.
+//! Each replay is one Kafka transaction that also commits the replay's identifier ([`log`]), and it is recorded in
+//! `replayed_records` beforehand ([`marks`]). After a crash the next run can therefore tell whether it was sent, and
+//! each record is sent at most once. Rows of `rejected_records` stay where they are. See ARCHITECTURE.md, "Replays".
 
 mod counted;
 mod log;
@@ -26,41 +27,41 @@ pub use run::run;
 /// What to replay.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The topic that the records came from, and are sent to.
+    /// The topic that the records came from and are sent to.
     #[arg(long)]
     topic: String,
     /// Only records that were rejected for this reason. Can be repeated.
     #[arg(long, value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str())))]
     reason: Vec<String>,
-    /// Only records of this moment or later, by Kafka's timestamp: 2026-01-31T14:00:00Z.
+    /// Only records from this time on, by Kafka's timestamp: 2026-01-31T14:00:00Z.
     #[arg(long, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// Only records before this moment.
+    /// Only records before this time.
     #[arg(long, value_name = "TIME")]
     to: Option<DateTime<Utc>>,
-    /// Also samples that the hours may have already, because the aggregate stage did not reject them. Rebuild their hours afterwards, with
-    /// `horolog-aggregate rebuild`.
+    /// Include samples that may already be in the hourly aggregates because the aggregate stage did not reject them.
+    /// Rebuild their hours afterwards with `horolog-aggregate rebuild`.
     #[arg(long)]
     counted: bool,
-    /// Send nothing, and say what would be sent.
+    /// Send nothing; print what would be sent.
     #[arg(long)]
     dry_run: bool,
-    /// What to take a replay for that was interrupted so long ago that Kafka has forgotten its outcome. Look for the header
-    /// `horolog-replay` in the topic.
+    /// The outcome to assume for a replay that was interrupted so long ago that Kafka has forgotten it. To find out,
+    /// look for the header `horolog-replay` in the topic.
     #[arg(long, value_enum, value_name = "OUTCOME")]
     interrupted: Option<Outcome>,
 }
 
-/// What became of a replay.
+/// The outcome of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Outcome {
     /// Its records are in the topic.
     Sent,
-    /// They are not, and never will be.
+    /// Its records are not in the topic and never will be.
     Abandoned,
 }
 
-/// A record, by the place where it was rejected.
+/// A rejected record, by its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Row, Deserialize)]
 pub struct Place {
     /// Partition.
@@ -73,36 +74,36 @@ pub struct Place {
     pub offset: i64,
 }
 
-/// Why a replay ended early. What was sent until then is not sent again.
+/// Why a replay ended early. Records sent before that are not sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The configuration.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The schemas of the records.
+    /// The schemas cannot be loaded.
     #[error(transparent)]
     Schemas(#[from] SchemaError),
-    /// ClickHouse did not do what it was asked for.
+    /// A request to ClickHouse failed.
     #[error("clickhouse: {0}")]
     Store(#[from] StoreError),
-    /// Kafka did not.
+    /// A request to Kafka failed.
     #[error("kafka: {what}: {source}")]
     Kafka {
         /// What was being done.
         what: &'static str,
-        /// What the client says.
+        /// The client's error.
         source: KafkaError,
     },
     /// The records cannot be judged.
     #[error(transparent)]
     Decode(#[from] PrepareError),
-    /// Marks that do not fit together: a bug of ours.
+    /// The columns of the marks do not fit together: a bug.
     #[error("invariant: the columns of the marks fit together: {0}")]
     Columns(#[from] arrow::error::ArrowError),
-    /// A bug: one of our own threads.
+    /// One of our own threads panicked: a bug.
     #[error("a thread panicked: {0}")]
     Panicked(#[from] tokio::task::JoinError),
-    /// It would not be right; the words say why, and what to do.
+    /// The run was refused; the message says why and what to do.
     #[error("{0}")]
     Refused(String),
 }

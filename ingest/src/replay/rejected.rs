@@ -1,7 +1,7 @@
-//! Rejected records that were not replayed yet, in the order of their logs.
+//! Rejected records that have not been replayed yet, in log order.
 //!
-//! Enters: what the operator asked for. Leaves: their places, a page at a time, and then some records with their bytes, so that
-//! memory is bounded by what is sent at once.
+//! Enters: the operator's selection. Leaves: places, one page at a time, and on request the records with their bytes,
+//! so that memory is bounded by what one transaction sends.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 
 use super::{Args, Place, ReplayError};
 
-/// Places of a page.
+/// Places in a page.
 const PAGE_RECORDS: u32 = 50_000;
 
-/// Of what was asked for, what was not sent yet, behind a place. What is rejected from then on is for the next run: it may have been
-/// sent by this one.
+/// The selected records after a given place that were not replayed yet. Records rejected after the run began are left
+/// to the next run, because this run may have sent them itself.
 const PAGE_SQL: &str = "\
     select kafka_partition, log_epoch, kafka_offset, length(payload) + length(record_key) as bytes \
     from rejected_records \
@@ -37,21 +37,21 @@ const RECORDS_SQL: &str = "\
     (select arrayJoin(arrayZip({partitions:Array(Int32)}, {log_epochs:Array(UInt32)}, {offsets:Array(Int64)}))) \
     order by kafka_partition, log_epoch, kafka_offset limit 1 by kafka_partition, log_epoch, kafka_offset";
 
-/// What was asked for.
+/// The operator's selection of rejected records.
 pub struct RejectedRecords {
     store: Store,
     args: Args,
-    /// When, ms since 1970.
+    /// When the run began, ms since 1970.
     asked_ms: i64,
 }
 
-/// A record that is to be sent.
+/// A record that may be replayed.
 #[derive(Debug, Clone, Copy, Row, serde::Deserialize)]
 pub struct Candidate {
     kafka_partition: i32,
     log_epoch: u32,
     kafka_offset: i64,
-    /// Of its key and payload.
+    /// Size of its key and payload.
     pub bytes: u64,
 }
 
@@ -66,7 +66,7 @@ pub struct Record {
 }
 
 impl RejectedRecords {
-    /// Of what the arguments name.
+    /// The records that the arguments select.
     pub fn new(store: Store, args: &Args) -> Self {
         Self {
             store,
@@ -75,7 +75,7 @@ impl RejectedRecords {
         }
     }
 
-    /// Those behind a place, in order; none when there are no more.
+    /// The records after a place, in order; empty when there are no more.
     pub async fn page(&self, after: Option<Place>) -> Result<Vec<Candidate>, ReplayError> {
         let millis = |time: Option<chrono::DateTime<chrono::Utc>>, otherwise| {
             time.map_or(otherwise, |time| time.timestamp_millis())
@@ -98,7 +98,7 @@ impl RejectedRecords {
         Ok(query.fetch_all().await?)
     }
 
-    /// The records of some places.
+    /// The records at these places, with their bytes.
     pub async fn records(&self, of: &[Candidate]) -> Result<Vec<Record>, ReplayError> {
         Ok(Places::of(of).bind(self.query(RECORDS_SQL)).fetch_all().await?)
     }
@@ -108,7 +108,7 @@ impl RejectedRecords {
     }
 }
 
-/// Places as a statement takes them: `{partitions:Array(Int32)}`, `{log_epochs:Array(UInt32)}`, `{offsets:Array(Int64)}`.
+/// Places as query parameters: `{partitions:Array(Int32)}`, `{log_epochs:Array(UInt32)}`, `{offsets:Array(Int64)}`.
 pub struct Places {
     partitions: Vec<i32>,
     log_epochs: Vec<u32>,
@@ -116,7 +116,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Of some records.
+    /// The places of these records.
     pub fn of(records: &[Candidate]) -> Self {
         Self {
             partitions: records.iter().map(|record| record.kafka_partition).collect(),
@@ -125,7 +125,7 @@ impl Places {
         }
     }
 
-    /// Gives them to a statement.
+    /// Binds them to a query.
     pub fn bind(self, query: Query) -> Query {
         query
             .param("partitions", self.partitions)
@@ -155,18 +155,18 @@ impl Record {
         }
     }
 
-    /// Its key; empty where it had none.
+    /// Its key; empty if it had none.
     pub fn key(&self) -> &[u8] {
         &self.record_key.0
     }
 
-    /// Its payload; empty where it had none.
+    /// Its payload; empty if it had none.
     pub fn payload(&self) -> &[u8] {
         &self.payload.0
     }
 }
 
-/// A text that need not be UTF-8.
+/// Text that need not be UTF-8.
 #[derive(Debug)]
 struct Bytes(Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! One run of the command: settles what an earlier run left, then replays page by page.
+//! One run of the command: settles replays that an earlier run left open, then replays page by page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,11 @@ use super::{Args, Outcome, Place, ReplayError};
 use crate::config::Config;
 use crate::stage::Ingest;
 
-/// Records of one transaction at the most, and their bytes about.
+/// Limits of one transaction: a hard limit on records, an approximate one on bytes.
 const REPLAY_RECORDS_MAX: usize = 1_000;
 const REPLAY_BYTES_MAX: u64 = 16 << 20;
-/// Brokers keep commits for longer than this: a replay that they do not know of was never sent.
+/// Brokers keep committed offsets for longer than this, so within this time a replay unknown to the broker was never
+/// sent.
 const REMEMBERED_S: u64 = 24 * 3_600;
 
 /// What a run did.
@@ -27,25 +28,25 @@ const REMEMBERED_S: u64 = 24 * 3_600;
 struct Tally {
     sent: u64,
     replays: u64,
-    /// By reason: records that would be rejected again.
+    /// Records that would be rejected again, by reason.
     refused: BTreeMap<&'static str, u64>,
-    /// Records that may be in their hours.
+    /// Records left out because they may already be in the aggregates.
     counted: u64,
 }
 
-/// What is needed to replay.
+/// Everything a replay needs.
 struct Replays {
     ingest: Ingest,
     topic: String,
-    /// None in a dry run, which changes nothing.
+    /// `None` in a dry run, which changes nothing.
     log: Option<Arc<Log>>,
     marks: Marks,
     rejected: RejectedRecords,
-    /// None where it does not matter what they have.
+    /// `None` if records are sent whether or not they are aggregated already.
     hours: Option<Hours>,
 }
 
-/// Replays what the arguments name, and prints what was done.
+/// Replays the selected records and prints a summary.
 pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
     let source = &config.source;
     let topics = source.topics();
@@ -83,8 +84,8 @@ async fn take(config: &Config, args: &Args) -> Result<Arc<Log>, ReplayError> {
 }
 
 impl Replays {
-    /// Finds out what became of replays that were begun and never settled. To be called with the right to replay, so that none is
-    /// under way.
+    /// Records the outcome of replays that were begun and never settled. Must be called while holding the right to
+    /// replay, so that none of them is still running.
     async fn settle_interrupted(&self, said: Option<Outcome>) -> Result<(), ReplayError> {
         let Some(log) = &self.log else { return Ok(()) };
         let log = log.clone();
@@ -118,7 +119,8 @@ impl Replays {
         }
     }
 
-    /// One transaction: those of some records that would be accepted now.
+    /// Replays one portion in a transaction, leaving out records that would be rejected again or may be aggregated
+    /// already.
     async fn replay(&self, some: &[Candidate], tally: &mut Tally) -> Result<(), ReplayError> {
         let mut records = self.judge(self.rejected.records(some).await?, tally)?;
         if let Some(hours) = self.hours.as_ref().filter(|_| !records.is_empty()) {
@@ -145,7 +147,8 @@ impl Replays {
         self.marks.settle(&replay, Outcome::Sent, &places).await
     }
 
-    /// Leaves out what would be rejected again. Judged at the time of now, which a record that is sent again has.
+    /// Leaves out records that would be rejected again. They are judged with the current time, which will be their
+    /// Kafka timestamp.
     fn judge(&self, records: Vec<Record>, tally: &mut Tally) -> Result<Vec<Record>, ReplayError> {
         let timestamp_ms = now_ms();
         let raw: Vec<RawRecord<'_>> = records
@@ -170,11 +173,11 @@ impl Replays {
     }
 }
 
-/// What became of a replay, by the one that Kafka knows to have been the last.
+/// The outcome of a replay, from the identifier of the last replay that Kafka knows of.
 fn outcome(of: &Interrupted, last: Option<&str>, said: Option<Outcome>) -> Result<Outcome, ReplayError> {
     match last {
         Some(last) if last == of.replay => Ok(Outcome::Sent),
-        // Another one was sent after it, for which it must have been over.
+        // A later replay was sent, and it could only start after this one had ended.
         Some(_) => Ok(Outcome::Abandoned),
         None if of.age_s < REMEMBERED_S => Ok(Outcome::Abandoned),
         None => said.ok_or_else(|| {
@@ -188,7 +191,7 @@ fn outcome(of: &Interrupted, last: Option<&str>, said: Option<Outcome>) -> Resul
     }
 }
 
-/// A page cut into what is sent at once.
+/// Cuts a page into portions of one transaction each.
 fn portions(page: &[Candidate]) -> Vec<&[Candidate]> {
     let (mut portions, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (position, candidate) in page.iter().enumerate() {
@@ -203,7 +206,7 @@ fn portions(page: &[Candidate]) -> Vec<&[Candidate]> {
     portions
 }
 
-/// Runs what blocks on a thread for that.
+/// Runs blocking work on the runtime's blocking threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReplayError> + Send + 'static,
 ) -> Result<T, ReplayError> {

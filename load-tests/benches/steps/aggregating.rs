@@ -1,4 +1,4 @@
-//! From decoded columns to a block of partial aggregates: what the aggregate stage does with a batch.
+//! From decoded columns to a block of partial aggregates: the aggregate stage's work on a batch.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const RECORDS: usize = 1_000_000;
 const KEYS: usize = 100_000;
 const VALUES: usize = 65_536;
 
-/// Nothing is late.
+/// No sample is late.
 const FRAME: TimeFrame = TimeFrame {
     watermark_ms: 0,
     begun_at_ms: super::START_US / 1_000,
@@ -56,7 +56,7 @@ pub fn record() -> Step {
     })
 }
 
-/// Distributions of a thousand values each, sorted, into one.
+/// Merges the sorted distributions of a thousand values each into one.
 pub fn merge() -> Step {
     let mut all: Vec<(Bucket, u64)> = values().chunks(1_000).flat_map(sorted).collect();
     all.sort_unstable();
@@ -68,7 +68,7 @@ pub fn merge() -> Step {
     })
 }
 
-/// A batch in chunks, as the workers get it.
+/// A batch in chunks, as the workers receive it.
 fn batch() -> Vec<Arc<Samples>> {
     let payloads = payloads(RECORDS, KEYS);
     let mut decoder = Decoder::new(Arc::new(WriterSchemas::load(Kind::MetricSample, None).unwrap()));

@@ -1,9 +1,9 @@
-//! The steps of the hot path, each over input that is ready, so that only the step itself is measured.
+//! The steps of the hot path, each on prepared input, so that only the step itself is measured.
 //!
-//! In: nothing; the records follow from a formula, which `aggregate_in_duckdb.py` repeats. Out: by name, a step that can be run again and again and
-//! how many records one run is about. Beside them the same work done the obvious way: `apache-avro` values, RowBinary.
-//! No clock, no I/O.
-#![allow(dead_code)] // each of the benchmarks that share it uses a part
+//! In: nothing; the records follow from a formula, which `aggregate_in_duckdb.py` repeats. Out: by name, a repeatable
+//! step and the number of records in one run of it. For comparison, the same work done the obvious way: `apache-avro`
+//! values, RowBinary. No clock, no I/O.
+#![allow(dead_code)] // each benchmark that shares this module uses a part of it
 
 mod aggregating;
 mod storing;
@@ -13,16 +13,16 @@ use horolog_schemas::{MetricSample, MetricType, RawRecord};
 
 /// One step, ready to run.
 pub struct Step {
-    /// Records that one run is about.
+    /// Records in one run.
     pub records: usize,
     /// Runs it.
     pub run: Box<dyn FnMut()>,
 }
 
-/// Makes a step ready.
+/// Prepares a step.
 type Make = fn() -> Step;
 
-/// All steps, in the order of a record's way. `bool`: all on the calling thread.
+/// All steps, in the order in which a record passes them. `bool`: whether everything runs on the calling thread.
 pub const STEPS: [(&str, bool, Make); 17] = [
     ("take into a range", true, storing::take),
     ("decode to Arrow and validate", true, storing::decode),
@@ -43,7 +43,7 @@ pub const STEPS: [(&str, bool, Make); 17] = [
     ("dataflow, 2 workers, 100,000 keys", false, aggregating::dataflow_2),
 ];
 
-/// Records of a batch of the ingest stage.
+/// Records in a batch of the ingest stage.
 const BATCH: usize = 65_536;
 /// 2026-01-05 12:00, microseconds.
 const START_US: i64 = 1_767_614_400_000_000;
@@ -82,7 +82,7 @@ fn payloads(records: usize, series: usize) -> Vec<Vec<u8>> {
     (0..records).map(payload).collect()
 }
 
-/// As they come from one partition.
+/// As read from one partition.
 fn records(payloads: &[Vec<u8>]) -> Vec<RawRecord<'_>> {
     (0..)
         .zip(payloads)

@@ -1,4 +1,4 @@
-//! From the poll to the wire: what the ingest stage does with a batch.
+//! From the poll to the wire: the ingest stage's work on a batch.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub fn split_one_day() -> Step {
     step(move || drop(black_box(pieces(PartitionKey::of(KIND), &block).unwrap())))
 }
 
-/// A record a day over and over: every piece takes its rows from all over the block.
+/// Records that cycle through many days: every piece takes its rows from all over the block.
 pub fn split_many_days() -> Step {
     use arrow::array::{ArrayRef, TimestampMicrosecondArray};
     const DAY_US: i64 = 86_400_000_000;
@@ -125,7 +125,7 @@ pub fn to_wire() -> Step {
     })
 }
 
-/// What a row of the ledger takes of its range.
+/// What a ledger row needs from its range.
 pub fn ledger() -> Step {
     let range = fill(&payloads(BATCH, SERIES));
     step(move || {

@@ -1,4 +1,4 @@
-//! The same work as one would write it first: a value of `apache-avro` for each record, a row of RowBinary for each value.
+//! The same work as a first implementation would do it: an `apache-avro` value per record, a RowBinary row per value.
 
 use std::hint::black_box;
 

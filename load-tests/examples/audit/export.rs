@@ -1,4 +1,4 @@
-//! Exports of everything, one after the other.
+//! Exports of all events, one after the other.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const QUERY: &str = "horolog-query";
 const CLICKHOUSE: &str = "clickhouse";
 
-/// Prints events a second from the request to the manifest, and what the processes used.
+/// Prints events per second from the request to the manifest, and the resources that the processes used.
 pub async fn measure(asker: &Asker, running: &Running, export: &str) -> anyhow::Result<()> {
     let (format, compression) = export
         .split_once('/')

@@ -1,37 +1,38 @@
-//! The events that are measured with, made inside the engine: what comes over the wire is not what is measured here.
+//! The events to measure with, created inside the engine: transfer over the network is not measured here.
 //!
-//! 10,000 users, 200,000 resources, 24 actions; every second event changed something and says so in two JSON values of some
-//! eighty bytes; names of two words out of thousands. The bytes of an event are then those of real ones, not those of zeros.
+//! 10,000 users, 200,000 resources, 24 actions. Every second event is a change, with two JSON values of about eighty
+//! bytes; names consist of two words out of thousands. The bytes per event are thus realistic, not those of constant
+//! data.
 
 use anyhow::Context;
 use clickhouse::{Client, Row};
 use horolog_load::local_stack::Running;
 use serde::Deserialize;
 
-/// Whose events.
+/// The tenant of the events.
 pub const TENANT: &str = "measured";
-/// The span, from 2024-01-01.
+/// The time span, from 2024-01-01.
 pub const MONTHS: u64 = 24;
 /// A partition that the topic does not have, so that ingest does not take the rows for its own.
 const PARTITION: u32 = 1_000;
-/// Rows of an insert, which are also what the ledger takes for a batch.
+/// Rows of an insert, and of a batch in the ledger.
 const BATCH_ROWS: u64 = 500_000;
-/// Made of the offset, so that ids and events have the same.
+/// Derived from the offset, so that ids and events match.
 const EVENT_ID: &str = "reinterpretAsUUID(sipHash128(number))";
 /// 731 days.
 const SPAN_S: u64 = 63_158_400;
 
-/// What was made.
+/// The events that were created.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
 pub struct History {
     /// Compressed size on disk.
     pub bytes: u64,
-    /// Parts.
+    /// Number of parts.
     pub parts: u64,
 }
 
 impl History {
-    /// Makes so many events, and merges each month into one part, as the engine does with months that nothing is added to.
+    /// Creates the events and merges each month into one part, as the engine does with months that no longer change.
     pub async fn write(running: &Running, events: u64) -> anyhow::Result<Self> {
         let client = Client::default()
             .with_url(running.status.clickhouse_url())
@@ -62,7 +63,7 @@ impl History {
     }
 }
 
-/// Time rises with the offset, with a second of disorder; everything else is drawn from a hash of the offset.
+/// Time rises with the offset, with up to a second of disorder; everything else follows from a hash of the offset.
 fn insert(first: u64, rows: u64, events: u64) -> String {
     let (occurred_at, step_us) = (occurred_at(events), step_us(events));
     format!(
@@ -85,7 +86,7 @@ fn insert(first: u64, rows: u64, events: u64) -> String {
     )
 }
 
-/// Their ids, which ingest stores before them.
+/// The ids of the events, which ingest stores before them.
 fn announce(first: u64, rows: u64, events: u64) -> String {
     format!(
         "insert into audit_event_ids (tenant_id, event_id, occurred_at, inserted_at) \
@@ -101,12 +102,12 @@ fn occurred_at(events: u64) -> String {
     )
 }
 
-/// From one event to the next.
+/// The time from one event to the next.
 fn step_us(events: u64) -> f64 {
     SPAN_S as f64 * 1e6 / events as f64
 }
 
-/// What ingest would have written of it.
+/// The ledger rows that ingest would have written for these events.
 fn vouch() -> String {
     format!(
         "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \

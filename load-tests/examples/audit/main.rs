@@ -1,8 +1,8 @@
 //! How fast audit events are found and exported, on a local stack of its own with generated events.
 //!
-//! Enters: how many events. Leaves: a table on standard output. The events are made in SQL inside the engine, over the 24 months
-//! from 2024-01-01, with the rows of the ledger that ingest would have written; then the shipped query service is asked
-//! over HTTP as a user would. The stack and its data are removed at the end.
+//! Enters: the number of events. Leaves: a table on standard output. The events are created by SQL inside the engine,
+//! over the 24 months from 2024-01-01, with the ledger rows that ingest would have written; then the shipped query
+//! service is queried over HTTP as a user would. The stack and its data are removed at the end.
 //!
 //! ```sh
 //! cargo build --release --workspace --examples
@@ -90,7 +90,7 @@ fn used_s(running: &Running) -> anyhow::Result<f64> {
     used.sum()
 }
 
-/// Somebody with a key for the query API.
+/// A client with a key for the query API.
 struct Asker {
     http: reqwest::Client,
     url: String,

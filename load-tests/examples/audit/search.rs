@@ -1,4 +1,4 @@
-//! First pages of a hundred events, one request at a time: each with another value, so that no answer was there before.
+//! First pages of a hundred events, one request at a time, each with another value, so that no response is cached.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::Asker;
 
 const EVENTS: &str = "/v1/audit/events";
 
-/// A kind of search: its name, and the parameters of its n-th request.
+/// A kind of search: its name, and the parameters of its nth request.
 type Kind = (&'static str, fn(usize) -> Vec<(&'static str, String)>);
 
 const KINDS: [Kind; 8] = [
@@ -52,7 +52,7 @@ fn oldest() -> Vec<(&'static str, String)> {
     vec![("order", "oldest".to_owned())]
 }
 
-/// Prints how long each kind takes until the whole answer is here.
+/// Prints how long each kind takes until the whole response has arrived.
 pub async fn measure(asker: &Asker, requests: usize) -> anyhow::Result<()> {
     println!(
         "{:<28} {:>8} {:>8} {:>8} {:>8}",

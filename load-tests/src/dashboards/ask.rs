@@ -1,6 +1,6 @@
-//! Asks for charts and takes the time until the whole answer is here.
+//! Requests charts, and measures the time until the whole response has arrived.
 //!
-//! Refuses an answer that is not a whole chart: a fast error is no figure.
+//! Refuses a response that is not a complete chart: a fast error must not count as a figure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use super::charts::Chart;
 use super::history::History;
 use super::table::{ChartFigures, OpenLoop};
 
-/// Metrics that dashboards are made of; each chart of each is asked for often.
+/// Metrics that the dashboards use, so that each of their charts is requested often.
 const DASHBOARD_METRICS: u32 = 10;
-/// A batch of the aggregate stage lands this often while dashboards are looked at.
+/// How often a batch of the aggregate stage lands while dashboards are requested.
 const BATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// Whoever looks at dashboards.
+/// A client that requests charts.
 #[derive(Clone)]
 pub struct Asker {
     http: reqwest::Client,
@@ -33,7 +33,7 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// With the stack's key for load tests, which may ask as often as it likes.
+    /// Uses the stack's key for load tests, which is not rate limited.
     pub fn new(running: &Running, history: &History) -> anyhow::Result<Self> {
         let key = running
             .load_tester_key()
@@ -46,7 +46,7 @@ impl Asker {
         })
     }
 
-    /// One kind of chart of every metric: for the first time, and right after it again.
+    /// One kind of chart of every metric: a first request, and a repetition right after it.
     pub async fn first_and_again(&self, chart: Chart) -> anyhow::Result<ChartFigures> {
         let mut figures = ChartFigures {
             chart,
@@ -64,7 +64,8 @@ impl Asker {
         Ok(figures)
     }
 
-    /// Dashboards, one after the other, while batches land; a dashboard asks for its charts at once and is there with the last of them.
+    /// Dashboards, one after the other, while batches land. A dashboard requests its charts concurrently and is
+    /// complete with the last of them.
     pub async fn dashboards(&self, store: &Store, count: u32) -> anyhow::Result<Latencies> {
         let mut latencies = Latencies::new()?;
         let looks = async {
@@ -86,18 +87,18 @@ impl Asker {
         Ok(latencies)
     }
 
-    /// Charts of dashboards at a rate, while batches land.
+    /// Dashboard charts at a rate, while batches land.
     pub async fn while_landing(&self, store: &Store, rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
         let asks = self.open_loop(&Chart::ALL, rate, seconds);
         self.while_batches_land(store, asks).await
     }
 
-    /// Charts of one line at a rate, while nothing lands.
+    /// Single-line charts at a rate, while nothing lands.
     pub async fn at_rest(&self, rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
         self.open_loop(&Chart::OF_ONE_LINE, rate, seconds).await
     }
 
-    /// Charts in turn at a rate: each leaves when its time has come, and its latency counts from then.
+    /// Charts in turn at a rate: each request is sent at its scheduled time, and its latency counts from then.
     async fn open_loop(&self, charts: &'static [Chart], rate: u32, seconds: u32) -> anyhow::Result<OpenLoop> {
         let mut latencies = Latencies::new()?;
         let count = rate * seconds;
@@ -110,7 +111,7 @@ impl Asker {
             tokio::spawn(async move {
                 let (metric, chart) = (number as usize / charts.len(), number as usize % charts.len());
                 let asked = asker.ask(charts[chart], metric as u32 % DASHBOARD_METRICS).await;
-                // Nobody listens any more when the measurement has failed.
+                // The receiver is gone if the measurement has failed.
                 let _ = answered.send((asked.map(drop), due.elapsed())).await;
             });
         }

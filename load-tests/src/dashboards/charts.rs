@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::history::TENANT;
 
-/// What is drawn.
+/// A kind of chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chart {
     /// A year by day, all services in one line with its quantiles.
@@ -22,7 +22,7 @@ pub enum Chart {
 }
 
 impl Chart {
-    /// A dashboard has each once.
+    /// Every kind; a dashboard has each once.
     pub const ALL: [Self; 6] = [
         Self::YearByDay,
         Self::YearByDayAndService,
@@ -32,10 +32,10 @@ impl Chart {
         Self::DaysByHourAndService,
     ];
 
-    /// Those of one line, which a page of a metric shows.
+    /// The single-line charts, as on the page of a metric.
     pub const OF_ONE_LINE: [Self; 2] = [Self::YearByDay, Self::MonthByHour];
 
-    /// In words.
+    /// Its description.
     pub fn name(self) -> &'static str {
         match self {
             Self::YearByDay => "a year by day, p50 p95 p99",
@@ -47,7 +47,7 @@ impl Chart {
         }
     }
 
-    /// Where it is asked for, of a metric.
+    /// Its address for a metric.
     pub fn address(self, base: &str, metric: &str, ends: DateTime<Utc>) -> String {
         let (step, days, group_by, measures) = match self {
             Self::YearByDay => ("daily", 365, "", "p50,p95,p99"),

@@ -1,8 +1,8 @@
-//! A history of hours that is made in the engine.
+//! A history of hours, generated in the engine.
 //!
-//! Enters: its size and a seed. Leaves: rows of `metrics_hourly`, as the aggregate stage would have left them after merging: an hour of a metric
-//! and a service is one row of 60 samples in about 42 buckets; and what the stack's own upkeep makes of them. A row of the last hour can be
-//! added at any time, as a batch would.
+//! Enters: its size and a seed. Leaves: rows of `metrics_hourly` as the aggregate stage would have left them after
+//! merging (an hour of a metric and a service is one row of 60 samples in about 42 buckets), and what the stack's own
+//! upkeep derives from them. A row of the last hour can be added at any time, as a batch would.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::time::sleep;
 
 use crate::store::Store;
 
-/// Whose it is.
+/// The tenant of the history.
 pub const TENANT: &str = "dashboards";
-/// An insert makes a part in each month it touches; few days at a time also bound its memory.
+/// An insert creates a part for each month it touches; few days per insert also bound its memory.
 const DAYS_AN_INSERT: i64 = 30;
 const METRICS_AN_INSERT: u32 = 10;
 
-/// Small blocks: counting the buckets of a row copies its samples for each of them.
+/// Small blocks, because counting the buckets of a row copies its samples for each of them.
 const INSERT: &str = "\
     insert into metrics_hourly \
     with \
@@ -34,18 +34,19 @@ const INSERT: &str = "\
     from (select number, number % ? as service, arrayJoin(range(?, ?)) as metric from numbers(?)) \
     settings max_block_size = 512";
 
-/// The upkeep of the stack looks at hours that were revised: it has rolled up what was complete before there was any history.
+/// Marks the days as revised, which makes the stack's upkeep look at them: it has already rolled up what was complete
+/// before the history existed.
 const REVISE: &str = "\
     insert into hour_revisions (tenant_id, hour, kafka_topic, inserted_at) \
     select tenant_id, toStartOfDay(hour) as day, kafka_topic, now64(3) from metrics_hourly where tenant_id = ? group by tenant_id, day, kafka_topic";
-/// Samples of complete days that are not rolled up.
+/// Samples of complete days that are not rolled up yet.
 const NOT_ROLLED_UP: &str = "\
     select sum(samples) from \
     (select toInt64(count) as samples from metrics_hourly where tenant_id = ? and hour < toStartOfDay(toDateTime(?, 'UTC')) \
     union all select -toInt64(count) from daily_rollups final where tenant_id = ?)";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Its size.
+/// The size, seed and end of the history.
 #[derive(Debug, Clone)]
 pub struct History {
     metrics: u32,
@@ -56,7 +57,7 @@ pub struct History {
 }
 
 impl History {
-    /// Up to the hour that is now.
+    /// A history up to the current hour.
     pub fn new(metrics: u32, services: u32, days: u32, seed: u64) -> Self {
         let now = Utc::now();
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
@@ -69,17 +70,17 @@ impl History {
         }
     }
 
-    /// How many metrics.
+    /// The number of metrics.
     pub fn metrics(&self) -> u32 {
         self.metrics
     }
 
-    /// The name of one.
+    /// The name of a metric.
     pub fn metric(&self, number: u32) -> String {
         format!("metric-{:04}", number % self.metrics)
     }
 
-    /// Rows of `metrics_hourly`.
+    /// Number of rows in `metrics_hourly`.
     pub fn rows(&self) -> u64 {
         u64::from(self.metrics) * u64::from(self.services) * u64::from(self.days) * 24
     }
@@ -89,7 +90,7 @@ impl History {
         self.ends
     }
 
-    /// Makes it.
+    /// Writes the history.
     pub async fn write(&self, store: &Store) -> anyhow::Result<()> {
         let mut from = self.ends - TimeDelta::days(self.days.into());
         while from < self.ends {
@@ -104,7 +105,7 @@ impl History {
         revised.context("cannot tell the upkeep of the history")
     }
 
-    /// Waits until the upkeep has rolled its days up.
+    /// Waits until the upkeep has rolled up its days.
     pub async fn rolled_up(&self, store: &Store) -> anyhow::Result<()> {
         loop {
             let query = store.client().query(NOT_ROLLED_UP);
@@ -143,7 +144,7 @@ impl History {
             .context("cannot write the history")
     }
 
-    /// What it takes on disk.
+    /// Its size on disk.
     pub async fn bytes(&self, store: &Store) -> anyhow::Result<u64> {
         let bytes = "select sum(bytes_on_disk) from system.parts where active and database = currentDatabase() and table = 'metrics_hourly'";
         Ok(store.client().query(bytes).fetch_one().await?)

@@ -1,8 +1,9 @@
 //! `horolog-load dashboards`: how fast charts of a long history are, on a new local stack.
 //!
-//! Enters: the size of the history. Leaves: a table of latencies. The history is generated in the engine from a seed, as partial
-//! aggregates that a year of records would have left. In turn: every kind of chart, asked for the first time and again; a dashboard of
-//! six charts at once, while records arrive; requests at a rate, open loop. The stack is removed at the end, also on Ctrl-C.
+//! Enters: the size of the history. Leaves: a table of latencies. The history is generated in the engine from a seed,
+//! as the partial aggregates that a year of records would have left. Measures in turn: every kind of chart, requested
+//! for the first time and again; a dashboard of six charts at once, while records arrive; requests at a rate, open
+//! loop. The stack is removed at the end, also on Ctrl-C.
 
 mod ask;
 mod charts;
@@ -24,31 +25,31 @@ use table::Figures;
 /// Options of `horolog-load dashboards`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DashboardsOptions {
-    /// Metrics. What a chart costs follows from services and days; more metrics are more rows beside it.
+    /// Number of metrics. The cost of a chart depends on services and days; more metrics only add rows beside it.
     #[arg(long, value_name = "COUNT", default_value_t = 40, value_parser = clap::value_parser!(u32).range(10..=1_000))]
     metrics: u32,
-    /// Services that send each metric.
+    /// Number of services that send each metric.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     services: u32,
     /// Days of history.
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(31..=700))]
     days: u32,
-    /// Dashboards that are looked at, one after the other.
+    /// Number of dashboards to request, one after the other.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     dashboards: u32,
-    /// Requests a second for charts of dashboards, while batches land.
+    /// Dashboard chart requests per second, while batches land.
     #[arg(long, value_name = "RATE", default_value = "20")]
     rate: NonZeroU32,
-    /// Requests a second for charts of one line, while nothing lands.
+    /// Single-line chart requests per second, while nothing lands.
     #[arg(long, value_name = "RATE", default_value = "200")]
     rate_at_rest: NonZeroU32,
-    /// Length of each of the two.
+    /// Duration of each of the two.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
-    /// Decides the values.
+    /// Seed of the values.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A folder for the stack's data, which must not exist [default: one for temporary files].
+    /// Folder for the stack's data, which must not exist [default: a temporary folder].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The `horolog` program [default: the one beside this program].
@@ -56,11 +57,11 @@ pub struct DashboardsOptions {
     horolog: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &DashboardsOptions) -> anyhow::Result<ExitCode> {
     let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), false)?;
     with_runtime(async |stop| {
-        // Started apart, so that an interruption waits for `up`: a stack can only be stopped once it runs.
+        // In a task of its own, so that an interruption waits for `up`: a stack can only be stopped once it runs.
         let starting = tokio::spawn({
             let stack = stack.clone();
             async move { stack.up().await }

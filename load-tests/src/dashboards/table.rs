@@ -1,4 +1,4 @@
-//! The figures as a person reads them. Pure.
+//! Formats the figures for people. Pure.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,39 +16,39 @@ const DASHBOARD_MAX: Duration = Duration::from_millis(200);
 pub struct Figures {
     /// Rows of the history.
     pub rows: u64,
-    /// What it takes on disk.
+    /// Its size on disk.
     pub bytes: u64,
     /// Each kind of chart.
     pub charts: Vec<ChartFigures>,
     /// Six charts at once.
     pub dashboards: Latencies,
-    /// Charts of dashboards at a rate, while batches land.
+    /// Dashboard charts at a rate, while batches land.
     pub while_landing: OpenLoop,
-    /// Charts of one line at a rate, while nothing lands.
+    /// Single-line charts at a rate, while nothing lands.
     pub at_rest: OpenLoop,
 }
 
-/// A kind of chart.
+/// The figures of a kind of chart.
 pub struct ChartFigures {
-    /// Which.
+    /// The chart.
     pub chart: Chart,
-    /// Of an answer, as JSON.
+    /// Size of a response, as JSON.
     pub bytes: usize,
-    /// Of metrics that nobody had asked for.
+    /// Latencies of first requests for a metric.
     pub first: Latencies,
-    /// Right after it.
+    /// Latencies of the repetitions right after them.
     pub again: Latencies,
 }
 
-/// Charts at a rate.
+/// The figures of charts at a rate.
 pub struct OpenLoop {
-    /// Requests a second that were due.
+    /// Scheduled requests per second.
     pub rate: u32,
-    /// Requests a second that were answered.
+    /// Answered requests per second.
     pub answered_per_s: f64,
-    /// Requests that were not.
+    /// Requests that failed.
     pub refused: u64,
-    /// From when each was due.
+    /// Counted from the scheduled time of each.
     pub latencies: Latencies,
 }
 

@@ -1,8 +1,9 @@
 //! `compare A B`: two configurations or two results, side by side.
 //!
-//! Results are folders, each of one run or with a folder for each repetition. Configurations are TOML files; their runs alternate
-//! (A B, B A, …), each on a new local stack, so that what the machine does meanwhile hits both. Leaves: each figure, the ratio of B
-//! to A, and how far that ratio spreads over the repetitions. A ratio whose spread includes 1 is no difference.
+//! Results are folders, each holding one run or a folder per repetition. Configurations are TOML files; their runs
+//! alternate (A B, B A, …), each on a new local stack, so that other load on the machine affects both equally. Leaves:
+//! each figure, the ratio of B to A, and the spread of that ratio over the repetitions. A ratio whose spread includes 1
+//! is no difference.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,17 +25,17 @@ use super::{refuse_existing, results_path, run, with_runtime};
 pub struct CompareOptions {
     /// A results folder, or a configuration: the options of `run` by their long names in a TOML file.
     a: PathBuf,
-    /// The other.
+    /// The other one, of the same type.
     b: PathBuf,
     /// Runs of each configuration.
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
-    /// Folder for the results of configurations, which must not exist.
+    /// Folder for the results of the configurations, which must not exist.
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &CompareOptions) -> anyhow::Result<ExitCode> {
     let is_configuration = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
     match (is_configuration(&options.a), is_configuration(&options.b)) {
@@ -53,7 +54,7 @@ fn run_both(options: &CompareOptions) -> anyhow::Result<ExitCode> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let configuration = Configuration::parse(&text).with_context(|| path.display().to_string())?;
         configuration.options.target.require_local("compare")?;
-        // Refuses what cannot be run before the first is.
+        // Rejects an invalid plan before the first run starts.
         Plan::new("run", &configuration.options.plan).with_context(|| path.display().to_string())?;
         anyhow::Ok(configuration)
     };
@@ -63,7 +64,7 @@ fn run_both(options: &CompareOptions) -> anyhow::Result<ExitCode> {
     with_runtime(async |stop| {
         let mut results: [Vec<Results>; 2] = [Vec::new(), Vec::new()];
         for repetition in 0..options.repeat {
-            // Which goes first alternates too.
+            // The side that goes first alternates too.
             let order = if repetition % 2 == 0 { [0, 1] } else { [1, 0] };
             for side in order {
                 let name = ["a", "b"][side];
@@ -98,7 +99,7 @@ async fn one(configuration: &Configuration, folder: &Path, stop: &Stop) -> anyho
     Ok(measured.results)
 }
 
-/// The results of a folder: of one run, or of each folder in it.
+/// The results of a folder: one run, or every folder in it.
 fn repetitions(path: &Path) -> anyhow::Result<Vec<Results>> {
     if !path.is_dir() || path.join("results.json").exists() {
         return Ok(vec![Results::read(path)?]);
@@ -119,9 +120,9 @@ fn repetitions(path: &Path) -> anyhow::Result<Vec<Results>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Of a latency, microseconds.
+/// Selects a statistic of a latency, in microseconds.
 type Statistic = fn(&Summary) -> u64;
-/// A figure of a run, and how it is called.
+/// The name of a figure, and its value in a run.
 type Figure = (String, Box<dyn Fn(&Results) -> Option<f64>>);
 
 fn figures() -> Vec<Figure> {
@@ -162,7 +163,7 @@ fn figures() -> Vec<Figure> {
     figures
 }
 
-/// The table.
+/// Formats the comparison.
 fn text(a: &[Results], b: &[Results]) -> String {
     let mut text = format!(
         "{:<34} {:>12} {:>12} {:>8}   {}\n",
@@ -185,7 +186,7 @@ fn text(a: &[Results], b: &[Results]) -> String {
     text
 }
 
-/// How B stands to A, repetition by repetition.
+/// The ratios of B to A, by repetition.
 struct Ratio(Vec<f64>);
 
 impl Ratio {

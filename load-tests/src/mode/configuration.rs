@@ -1,4 +1,4 @@
-//! A run as a file: the options of `horolog-load run` by their long names, and settings of the stack's stages.
+//! A run as a file: the options of `horolog-load run` by their long names, and settings for the stages of the stack.
 //!
 //! ```toml
 //! rate = 50000
@@ -27,7 +27,7 @@ pub(super) struct Configuration {
     pub environment: Vec<(String, String)>,
 }
 
-/// The same parser as the command line's.
+/// Uses the command line's parser.
 #[derive(Parser)]
 #[command(no_binary_name = true)]
 struct Arguments {
@@ -36,7 +36,7 @@ struct Arguments {
 }
 
 impl Configuration {
-    /// Reads one.
+    /// Parses a configuration.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let values: BTreeMap<String, Value> = Figment::from(Toml::string(text)).extract()?;
         let (mut arguments, mut environment) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! `generate`: the generator alone, into memory. Says whether the tester could be the bottleneck.
+//! `generate`: only the generator, into memory. Shows whether the tester could be the bottleneck.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,17 +10,17 @@ use crate::traffic::{Mix, Source, Traffic};
 /// Options of `horolog-load generate`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct GenerateOptions {
-    /// How many.
+    /// Number of records.
     #[arg(long, value_name = "COUNT", default_value_t = 5_000_000)]
     records: u64,
-    /// Decides the values.
+    /// Seed of the values.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
     mix: Mix,
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &GenerateOptions) -> anyhow::Result<ExitCode> {
     let mut traffic = Traffic::new(&options.mix, "generate", options.seed);
     let mut bytes = 0;

@@ -1,8 +1,9 @@
-//! `knee`: the highest rate that holds the objectives, by steps on one target.
+//! `knee`: the highest rate that meets the objectives, found in steps on one target.
 //!
-//! The rate rises by a factor until a step does not hold, then the gap between the last that held and the first that did not is
-//! halved (geometrically) until it is small enough. Each step is a run of its own, drained and counted before the next; a lost record
-//! ends the search. The longer the steps, the sharper the knee: within a step of 20 s and a p99 of 1 s, 5 % too many pass.
+//! The rate rises by a factor until a step misses. Then the gap between the highest rate that held and the lowest that
+//! missed is bisected (geometrically) until it is small enough. Each step is a run of its own, drained and accounted
+//! for before the next; a lost record ends the search. Longer steps give a sharper knee: with steps of 20 s and a p99
+//! of 1 s, a rate that is 5 % too high still passes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,16 +21,16 @@ use crate::trial::{self, Plan, PlanOptions, new_prefix};
 use super::run::RunOptions;
 use super::{create, reach, refuse_existing, results_path, with_runtime};
 
-/// Steps at the most.
+/// Maximum number of steps.
 const STEPS_MAX: usize = 40;
 
 /// Options of `horolog-load knee`. `--rate` is the first step's, `--duration` each step's.
 #[derive(Clone, clap::Args)]
 pub struct KneeOptions {
-    /// What the rate is multiplied with from step to step.
+    /// The factor by which the rate rises from step to step.
     #[arg(long, value_name = "NUMBER", default_value_t = 1.6, value_parser = factor)]
     factor: f64,
-    /// The search ends when the knee is known to this share of it.
+    /// The search ends when the knee is known to within this share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = precision)]
     precision: f64,
     #[command(flatten)]
@@ -49,19 +50,19 @@ fn precision(text: &str) -> Result<f64, String> {
 /// A step of the search.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// The rate that was asked for.
+    /// The requested rate.
     pub records_per_s: f64,
-    /// Whether it held.
+    /// Whether the objectives were met.
     pub held: bool,
-    /// Why not.
+    /// Why they were not.
     pub reasons: Vec<String>,
-    /// Of the records, stored.
+    /// 99th percentile until stored.
     pub stored_p99_us: Option<u64>,
-    /// CPU of the target.
+    /// CPU time that the target used per record.
     pub cpu_us_a_record: f64,
 }
 
-/// Where the search is. Pure.
+/// The state of the search. Pure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Search {
     factor: f64,
@@ -72,7 +73,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// Begins at a rate.
+    /// Starts at a rate.
     pub fn new(first: f64, factor: f64, precision: f64) -> Self {
         Self {
             factor,
@@ -83,17 +84,17 @@ impl Search {
         }
     }
 
-    /// The rate to try next; `None` when the knee is known.
+    /// The next rate to try; `None` once the search is over.
     pub fn next(&self) -> Option<f64> {
         match (self.held, self.missed) {
             (Some(held), Some(missed)) if missed / held <= 1.0 + self.precision => None,
-            // Nothing holds, down to a record a second.
+            // Not even one record per second holds.
             (None, Some(missed)) if missed < 1.0 => None,
             _ => Some(self.next),
         }
     }
 
-    /// Takes the outcome of the rate that was tried.
+    /// Records whether the rate just tried held.
     pub fn tried(&mut self, held: bool) {
         let bound = if held { &mut self.held } else { &mut self.missed };
         *bound = Some(self.next);
@@ -110,13 +111,13 @@ impl Search {
     }
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &KneeOptions) -> anyhow::Result<ExitCode> {
     let mut plan = options.run.plan.clone();
     if plan.objectives.is_empty() {
         plan.objectives = vec!["stored:p99<=1s".parse::<Objective>().map_err(anyhow::Error::msg)?];
     }
-    // Refuses what no step could do.
+    // Rejects an invalid plan before the first step.
     Plan::new("knee", &plan)?;
     let path = results_path(options.run.results.as_deref(), &format!("knee-{}", new_prefix()));
     refuse_existing(&path)?;
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Wherever the knee is, it is found to the precision, and from below.
+        /// Wherever the knee is, the search finds it from below, to the required precision.
         #[test]
         fn the_knee_is_found(knee in 2.0..1e7f64, first in 1.0..1e6f64, factor in 1.1..4.0f64) {
             let mut search = Search::new(first, factor, 0.1);

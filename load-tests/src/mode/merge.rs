@@ -1,7 +1,7 @@
-//! `merge`: what several testers measured at the same time, as one.
+//! `merge`: combines the results of several testers that ran at the same time.
 //!
-//! Histograms add up without a loss, from the logs in the results folders; counts and accounts add up too. The verdict is the worst
-//! of all. Percentiles of a closed loop do not add up, and are left out.
+//! Histograms are added up without loss, from the logs in the results folders; counts and accounts are added too. The
+//! verdict is the worst of all. Closed-loop percentiles cannot be added, and are left out.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ use super::create;
 /// Options of `horolog-load merge`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MergeOptions {
-    /// Folder for what comes out, which must not exist.
+    /// Folder for the merged results, which must not exist.
     into: PathBuf,
     /// Results folders, two or more.
     #[arg(required = true, num_args = 2..)]
     from: Vec<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &MergeOptions) -> anyhow::Result<ExitCode> {
     let mut all = Vec::new();
     for path in &options.from {
@@ -89,7 +89,7 @@ fn add(to: &mut Results, other: Results) {
     add_seconds(&mut to.seconds, &other.seconds);
     to.objectives.extend(other.objectives);
     to.disturbances.extend(other.disturbances);
-    // The same target's processes and tables were watched by each.
+    // Each tester watched the processes of the same target, so add only those not known yet.
     for process in other.processes {
         if !to.processes.iter().any(|known| known.name == process.name) {
             to.processes.push(process);
@@ -109,7 +109,7 @@ fn worst(one: Outcome, other: Outcome) -> Outcome {
     if badness(one) >= badness(other) { one } else { other }
 }
 
-/// Second by second; a tester that ended earlier stays at its last.
+/// Adds second by second; a tester that ended earlier keeps its last values.
 fn add_seconds(to: &mut Vec<Second>, other: &[Second]) {
     let Some(last) = other.last() else { return };
     if to.len() < other.len() {

@@ -1,7 +1,7 @@
-//! What the program can do, a subcommand each: from options to an exit code.
+//! The subcommands, from options to an exit code.
 //!
-//! `run`, `soak`, `chaos` and `replay` are one run each, [`knee`] and [`compare`] several, [`merge`] adds up what several testers
-//! measured, [`generate`] is the generator alone.
+//! `run`, `soak`, `chaos` and `replay` are a single run, [`knee`] and [`compare`] several; [`merge`] combines the
+//! results of several testers, [`generate`] runs only the generator.
 
 pub mod compare;
 mod configuration;
@@ -20,19 +20,19 @@ use crate::results::{ResultsError, ResultsFolder};
 use crate::stop::Stop;
 use crate::target::{Target, TargetOptions};
 
-/// Runs it with a runtime, and a wish to stop that signals make. Sender and recorder have threads of their own besides.
+/// Runs the work in a runtime, with a stop request that signals trigger. Sender and recorder have threads of their own.
 pub fn with_runtime(work: impl AsyncFnOnce(Stop) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async { work(Stop::on_signals()?).await });
-    // A thread that still talks to a broker that is gone is not waited for.
+    // Do not wait for a thread that still tries to reach a lost broker.
     runtime.shutdown_background();
     outcome
 }
 
-/// Reaches the target; when somebody wants to stop meanwhile, what was started is ended first.
+/// Reaches the target. If a stop is requested meanwhile, waits and stops what was started.
 async fn reach(options: &TargetOptions, environment: &[(String, String)], stop: &Stop) -> anyhow::Result<Target> {
     let (options, environment) = (options.clone(), environment.to_vec());
     let mut reaching = tokio::spawn(async move { Target::reach(&options, &environment).await });
@@ -46,12 +46,12 @@ async fn reach(options: &TargetOptions, environment: &[(String, String)], stop: 
     bail!("interrupted before the first record");
 }
 
-/// Where results go, unless it is said.
+/// The results folder, by default under `load-results`.
 fn results_path(named: Option<&Path>, prefix: &str) -> PathBuf {
     named.map_or_else(|| Path::new("load-results").join(prefix), Path::to_owned)
 }
 
-/// Before minutes are spent on results that cannot be written.
+/// Fails before minutes are spent on results that cannot be written.
 fn refuse_existing(path: &Path) -> Result<(), ResultsError> {
     if path.exists() {
         return Err(ResultsError::Exists(path.to_owned()));
@@ -59,7 +59,7 @@ fn refuse_existing(path: &Path) -> Result<(), ResultsError> {
     Ok(())
 }
 
-/// The folder, and a line that says where it is.
+/// Creates the results folder and prints its path.
 fn create(path: &Path) -> Result<ResultsFolder, ResultsError> {
     let folder = ResultsFolder::create(path)?;
     eprintln!("results: {}", path.display());

@@ -1,4 +1,4 @@
-//! `run`, `soak`, `chaos`, `replay`: one run, and what each looks at besides.
+//! `run`, `soak`, `chaos`, `replay`: a single run, and the additional checks of each.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,10 +30,10 @@ pub struct RunOptions {
 /// Options of `horolog-load chaos`.
 #[derive(Clone, clap::Args)]
 pub struct ChaosOptions {
-    /// What is done when: `10s kill horolog-ingest; 20s pause clickhouse 5s; 40s stop broker`.
+    /// What to do when: `10s kill horolog-ingest; 20s pause clickhouse 5s; 40s stop broker`.
     #[arg(long, value_name = "STEPS")]
     plan: Option<String>,
-    /// Without a plan: something drawn from the seed, so often.
+    /// Without a plan: how often to do something drawn from the seed.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = span::parse, conflicts_with = "plan")]
     every: Duration,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct ChaosOptions {
 /// Options of `horolog-load replay`.
 #[derive(Clone, clap::Args)]
 pub struct ReplayOptions {
-    /// NDJSON of metric samples and audit events, in the order of their times.
+    /// NDJSON of metric samples and audit events, ordered by time.
     file: PathBuf,
     /// 2 halves the gaps between records.
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
@@ -112,7 +112,7 @@ fn conduct(
     })
 }
 
-/// One run with a target of its own, written into a folder.
+/// A run on a target that it reaches itself, with results in a folder.
 pub(super) async fn one(
     options: &RunOptions,
     path: &std::path::Path,

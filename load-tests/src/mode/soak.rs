@@ -1,23 +1,23 @@
-//! What a long run shows and a short one does not: something that grows. Pure.
+//! Detects what only a long run shows: something that grows. Pure.
 //!
-//! The second quarter of the run is compared with the last; the first is warm-up. Growth is told by medians, so that a merge or
-//! a batch that happens to be under way does not count.
+//! Compares the second quarter of the run with the last; the first is warm-up. Uses medians, so that a merge or batch
+//! that happens to be in progress does not count as growth.
 
 use crate::recorder::Measure;
 use crate::results::{Results, Second, thousands};
 
-/// Growth below these is noise.
+/// Smaller growth is noise.
 const MEMORY_GROWTH_MAX: f64 = 1.15;
 const MEMORY_GROWTH_MIN_BYTES: u64 = 48 << 20;
 const LATENCY_GROWTH_MAX: f64 = 1.5;
 const LATENCY_GROWTH_MIN_US: u64 = 250_000;
-/// Records behind, in seconds of the rate.
+/// Growth of the lag, in seconds at the run's rate.
 const LAG_GROWTH_MIN_S: f64 = 3.0;
 
-/// Records behind at the end of a second.
+/// Lag at the end of a second.
 type Lag = fn(&Second) -> u64;
 
-/// Everything that grows, a line each.
+/// Everything that grows, one line each.
 pub(super) fn drifts(results: &Results) -> Vec<String> {
     let mut drifts = Vec::new();
     for process in &results.processes {
@@ -72,7 +72,7 @@ pub(super) fn drifts(results: &Results) -> Vec<String> {
     drifts
 }
 
-/// Medians of the second and the last quarter; `None` where one has nothing.
+/// Medians of the second and the last quarter; `None` if one has no values.
 fn quarters(course: impl Iterator<Item = (f64, u64)>, length_s: f64) -> Option<(u64, u64)> {
     let quarter = length_s / 4.0;
     let (mut second, mut last) = (Vec::new(), Vec::new());

@@ -1,9 +1,9 @@
-//! Follows each acknowledged record until both stages have passed it.
+//! Follows each acknowledged record until both stages have processed it.
 //!
-//! Enters: offsets with their intended times, in the order of the partition, and how far a stage was seen to be. Leaves: the
-//! intended times of the records that it passed since. A record is forgotten once all its stages have passed it, so memory is
-//! that of the records under way, 24 bytes each. An observation comes after the fact: latencies are upper bounds, too long by at
-//! most the time between two looks.
+//! Enters: offsets with their intended times, in partition order, and the progress observed of a stage. Leaves: the
+//! intended times of the records that it has processed since. A record is dropped once all its stages have processed
+//! it, so memory is bounded by the records in flight, 24 bytes each. Progress is observed late, so latencies are upper
+//! bounds, too long by at most the time between two polls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use horolog_schemas::Kind;
 
 use super::measure::Measure;
 
-/// A stage that records pass.
+/// A stage that processes records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// To raw rows.
+    /// Stores raw rows.
     Ingest,
-    /// To hourly rows.
+    /// Stores hourly aggregates.
     Aggregate,
 }
 
@@ -33,7 +33,7 @@ impl Stage {
         }
     }
 
-    /// What ends when it has passed a record.
+    /// The latency that ends when it has processed a record.
     pub const fn measure(self) -> Measure {
         match self {
             Self::Ingest => Measure::Stored,
@@ -41,33 +41,33 @@ impl Stage {
         }
     }
 
-    /// Whether records of this kind pass it.
+    /// Whether it processes records of this kind.
     pub const fn takes(self, kind: Kind) -> bool {
         matches!((self, kind), (Self::Ingest, _) | (Self::Aggregate, Kind::MetricSample))
     }
 }
 
-/// Every partition that records went to.
+/// Every partition that received records.
 #[derive(Debug, Default)]
 pub(super) struct Lanes(BTreeMap<(Kind, i32), Lane>);
 
-/// The records of a partition that are under way.
+/// The records of a partition that are in flight.
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Those that some stage has not passed, by offset.
+    /// Records that some stage has not processed yet, by offset.
     pending: VecDeque<(i64, Duration)>,
-    /// Records that were forgotten before the first of those.
+    /// Number of records dropped before these.
     forgotten: u64,
     stages: [Progress; 2],
-    /// Of each measure, when a tester that waits for each answer would have sent its next record.
+    /// For each measure, when a closed-loop tester would have sent its next record.
     free_at: [Duration; Measure::OF_RECORDS.len()],
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Progress {
-    /// Offset after the last record that was seen.
+    /// Offset after the last record seen.
     end: i64,
-    /// Records that it has passed.
+    /// Records processed.
     passed: u64,
 }
 
@@ -79,7 +79,7 @@ impl Lanes {
 
 impl Lane {
     fn new(kind: Kind) -> Self {
-        // A stage that takes nothing of this kind has passed everything.
+        // A stage that does not take this kind has nothing left to process.
         let progress = Stage::ALL.map(|stage| Progress {
             end: i64::MIN,
             passed: if stage.takes(kind) { 0 } else { u64::MAX },
@@ -101,7 +101,7 @@ impl Lane {
         progress.end = progress.end.max(end);
     }
 
-    /// The next record that the stage has passed, by its intended time.
+    /// The intended time of the next record that the stage has processed.
     pub(super) fn pass(&mut self, stage: Stage) -> Option<Duration> {
         let Progress { end, passed } = self.stages[stage as usize];
         let next = usize::try_from(passed.checked_sub(self.forgotten)?).ok()?;
@@ -120,8 +120,9 @@ impl Lane {
         Some(intended)
     }
 
-    /// Whether a tester with one record under way in this partition would have measured this one: it sends its next record at the
-    /// first intended time after the answer to its last. What it does not send while it waits, it does not measure.
+    /// Whether a closed-loop tester with one record in flight in this partition would have measured this one: it sends
+    /// its next record at the first intended time after the answer to its last. Records that it skips while it waits,
+    /// it does not measure.
     pub(super) fn answer(&mut self, measure: Measure, intended: Duration, at: Duration) -> bool {
         let index = Measure::OF_RECORDS.iter().position(|known| *known == measure);
         let Some(free_at) = index.and_then(|index| self.free_at.get_mut(index)) else {

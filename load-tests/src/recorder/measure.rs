@@ -1,4 +1,4 @@
-//! What is measured, by name.
+//! The measured latencies, by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
-    /// From a record's intended time until the client had it: the tester's lateness, with what the target kept it waiting.
+    /// From a record's intended time until it was handed to the client: the tester's lateness plus the time the target
+    /// made it wait.
     Lateness,
-    /// Until the broker's acknowledgement was here.
+    /// Until the broker's acknowledgement arrived.
     Acknowledged,
     /// Until its row could be queried.
     Stored,
     /// Until the hourly answer counted it.
     Hourly,
-    /// From a query's intended time until its whole answer was here.
+    /// From a query's intended time until its whole response arrived.
     Query,
 }
 
@@ -30,7 +31,7 @@ impl Measure {
         Self::Hourly,
         Self::Query,
     ];
-    /// Those of what becomes of a record.
+    /// The measures of records, without the tester's lateness.
     pub const OF_RECORDS: [Self; 3] = [Self::Acknowledged, Self::Stored, Self::Hourly];
 
     /// Its name in files and options.
@@ -44,7 +45,7 @@ impl Measure {
         }
     }
 
-    /// What it is, for people.
+    /// Its description, for people.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Lateness => "handed to the client",

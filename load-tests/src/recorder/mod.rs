@@ -1,7 +1,9 @@
-//! What a run has seen: histograms of every measure, over time and in all, and the books of what was acknowledged.
+//! What a run has observed: histograms of every measure, per interval and in total, and the tally of acknowledged
+//! records.
 //!
-//! Enters: turns of the sender, what could be seen when, answers of queries, the ends of intervals. Leaves: [`Recorder`] as it
-//! stands. Memory is bounded by what is under way, never by the length of the run. Pure: every event carries its time.
+//! Enters: turns of the sender, observed progress, query responses, the ends of intervals. Leaves: the state of the
+//! [`Recorder`]. Memory is bounded by what is in flight, not by the length of the run. Pure: every event carries its
+//! time.
 
 mod follow;
 mod measure;
@@ -23,31 +25,31 @@ pub use measure::Measure;
 pub use tally::{BUCKET_OFFSETS, Bucket, Tally, Totals, offset_hash};
 pub use timeline::{Interval, Timeline};
 
-/// Of each partition of each kind, the offset after the last record that could be seen.
+/// For each partition of each kind, the offset after the last visible record.
 pub type Ends = BTreeMap<(Kind, i32), i64>;
 
-/// Everything that can happen to a run.
+/// An event of a run.
 #[derive(Debug)]
 pub enum Event {
-    /// The sender's news.
+    /// A report of the sender.
     Turn(Turn),
-    /// Everything before these offsets has passed a stage.
+    /// A stage has processed everything before these offsets.
     Seen {
         /// Which stage.
         stage: Stage,
-        /// When it was seen.
+        /// When this was observed.
         at: Duration,
-        /// Up to where.
+        /// The offsets.
         ends: Ends,
     },
-    /// A query was answered, or failed.
+    /// A query was answered or failed.
     Answered {
         /// When it was meant to be asked.
         intended: Duration,
-        /// From then on; `None` when it failed.
+        /// Counted from then; `None` if it failed.
         latency: Option<Duration>,
     },
-    /// The time between two looks at the ledger.
+    /// The time between two polls of the ledger.
     Looked(Duration),
 }
 
@@ -58,15 +60,15 @@ pub struct Counts {
     pub sent: u64,
     /// Acknowledged by the broker.
     pub acknowledged: u64,
-    /// Of those, records that have to be rejected.
+    /// Acknowledged records that must be rejected.
     pub bad: u64,
-    /// Given up by the client; their fate is unknown.
+    /// Given up by the client; they may or may not be in the log.
     pub failed: u64,
-    /// Seen to have passed ingest.
+    /// Observed to have passed ingest.
     pub stored: u64,
-    /// Seen to have passed aggregate.
+    /// Observed to have passed aggregate.
     pub aggregated: u64,
-    /// Of those acknowledged, records that aggregate has to pass.
+    /// Acknowledged records that aggregate must process.
     pub to_aggregate: u64,
     /// Queries that were answered.
     pub answered: u64,
@@ -74,12 +76,12 @@ pub struct Counts {
     pub unanswered: u64,
 }
 
-/// What a run has seen so far.
+/// Everything that a run has observed so far.
 pub struct Recorder {
     warm_up: Duration,
     timelines: BTreeMap<Measure, Timeline>,
     closed: BTreeMap<Measure, Latencies>,
-    /// The tester's own share of its lateness.
+    /// Lateness that the tester itself caused.
     own: Latencies,
     looks: Latencies,
     lanes: Lanes,
@@ -89,7 +91,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing yet. What is meant to happen within `warm_up` is counted like everything else, and no latency of it is recorded.
+    /// Starts empty. Records meant for the time within `warm_up` are counted like all others, but their latencies are
+    /// not recorded.
     pub fn new(warm_up: Duration) -> Result<Self, CreationError> {
         let timelines = Measure::ALL.map(|measure| Ok((measure, Timeline::new()?)));
         let closed = Measure::OF_RECORDS.map(|measure| Ok((measure, Latencies::new()?)));
@@ -106,7 +109,7 @@ impl Recorder {
         })
     }
 
-    /// Takes an event in.
+    /// Processes an event.
     pub fn take(&mut self, event: Event) {
         match event {
             Event::Turn(turn) => self.turn(turn),
@@ -123,7 +126,7 @@ impl Recorder {
         }
     }
 
-    /// Ends an interval of every measure; gives those that hold something.
+    /// Ends the current interval of every measure; returns those that are not empty.
     pub fn close(&mut self, at: Duration) -> Vec<(Measure, Interval)> {
         let closed = self.timelines.iter_mut();
         closed
@@ -131,37 +134,37 @@ impl Recorder {
             .collect()
     }
 
-    /// Counts so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Whether every acknowledged record has passed its stages.
+    /// Whether every acknowledged record has passed all its stages.
     pub fn is_settled(&self) -> bool {
         self.counts.stored == self.counts.acknowledged && self.counts.aggregated == self.counts.to_aggregate
     }
 
-    /// Which records were acknowledged.
+    /// The tally of acknowledged records.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// All of a measure.
+    /// All latencies of a measure.
     pub fn total(&self, measure: Measure) -> Option<&Latencies> {
         self.timelines.get(&measure).map(Timeline::total)
     }
 
-    /// What a tester that waits for each answer would have told of a measure.
+    /// The latencies of a measure that a closed-loop tester would have reported.
     pub fn closed_loop(&self, measure: Measure) -> Option<&Latencies> {
         self.closed.get(&measure)
     }
 
-    /// The tester's own lateness, without what the target kept it waiting.
+    /// The tester's own lateness, without the time that the target made it wait.
     pub fn own_lateness(&self) -> &Latencies {
         &self.own
     }
 
-    /// Times between looks at the ledger: the resolution of what is seen.
+    /// Times between polls of the ledger: the resolution of what is observed.
     pub fn looks(&self) -> &Latencies {
         &self.looks
     }
@@ -192,7 +195,7 @@ impl Recorder {
             lane.push(record.offset, record.stamp.intended);
             let waited = lane.answer(Measure::Acknowledged, record.stamp.intended, record.at);
             self.finish(Measure::Acknowledged, record.stamp.intended, record.at, waited);
-            // Its batch may have been seen already: the ledger can be faster than the acknowledgement's way to us.
+            // Its batch may have been seen already: the ledger can be faster than the acknowledgement.
             for stage in Stage::ALL {
                 self.advance(stage, (record.stamp.kind, record.partition), record.at);
             }

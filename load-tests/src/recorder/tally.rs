@@ -1,8 +1,9 @@
-//! Which records were acknowledged: so small that it is kept for any length of run, so exact that one lost record shows.
+//! Which records were acknowledged: small enough to keep for a run of any length, exact enough to show a single lost
+//! record.
 //!
-//! Of each bucket of neighbouring offsets of a partition, how many records and the sum of a hash of their offsets. The same is
-//! asked of the tables: counts and sums are equal only when the same offsets are there, each once. ClickHouse's `intHash64` is
-//! the hash, so that the server adds up the same numbers.
+//! For each bucket of neighbouring offsets of a partition, it holds the number of records and the sum of a hash of
+//! their offsets. The tables are queried for the same: counts and sums match only if the same offsets are there, each
+//! once. The hash is ClickHouse's `intHash64`, so that the server computes the same sums.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +11,13 @@ use horolog_schemas::Kind;
 
 use crate::sender::Acknowledged;
 
-/// Offsets of a bucket: a difference is looked into by reading one bucket.
+/// Offsets per bucket: to examine a difference, one bucket is read.
 pub const BUCKET_OFFSETS: i64 = 65_536;
 
-/// A place in the log.
+/// A range of offsets of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bucket {
-    /// Of which topic.
+    /// The kind, which decides the topic.
     pub kind: Kind,
     /// The partition.
     pub partition: i32,
@@ -24,21 +25,21 @@ pub struct Bucket {
     pub number: i64,
 }
 
-/// Some records of a bucket.
+/// The totals of some records of a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How many.
+    /// Number of records.
     pub records: u64,
     /// Wrapping sum of their offsets' hashes.
     pub hashes: u64,
 }
 
-/// The records of a run.
+/// The acknowledged records of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that become rows.
+    /// Valid records, which become rows.
     pub good: BTreeMap<Bucket, Totals>,
-    /// Those that are rejected.
+    /// Records that must be rejected.
     pub bad: BTreeMap<Bucket, Totals>,
 }
 
@@ -67,7 +68,7 @@ impl Totals {
     }
 }
 
-/// `intHash64(kafka_offset)`, as ClickHouse has it: the finalizer of MurmurHash3 over a number that was mixed with a constant.
+/// ClickHouse's `intHash64(kafka_offset)`: the finalizer of MurmurHash3 applied to the number XORed with a constant.
 pub fn offset_hash(offset: i64) -> u64 {
     let mut hash = offset.cast_unsigned() ^ 0x4cf2_d2ba_ae6d_a887;
     hash ^= hash >> 33;
@@ -81,7 +82,7 @@ pub fn offset_hash(offset: i64) -> u64 {
 mod tests {
     use super::*;
 
-    /// The numbers are ClickHouse's: `select intHash64(toInt64(123456789)), …`.
+    /// The values were computed by ClickHouse: `select intHash64(toInt64(123456789)), …`.
     #[test]
     fn the_hash_is_that_of_the_server() {
         assert_eq!(offset_hash(123_456_789), 16_268_010_412_262_273_259);

@@ -1,4 +1,4 @@
-//! One measure over time: a histogram of everything, and one of the interval that is not over yet.
+//! A measure over time: a histogram of everything, and one of the current interval.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ pub struct Timeline {
     begins: Duration,
 }
 
-/// What was recorded between two times of the run.
+/// What was recorded between two moments of the run.
 #[derive(Debug, Clone)]
 pub struct Interval {
-    /// When it began.
+    /// Its start.
     pub begins: Duration,
-    /// How long it was.
+    /// Its length.
     pub length: Duration,
-    /// What was recorded in it.
+    /// The latencies recorded in it.
     pub latencies: Latencies,
 }
 
 impl Timeline {
-    /// Empty, from the beginning of the run on.
+    /// Empty, starting at the beginning of the run.
     pub fn new() -> Result<Self, CreationError> {
         Ok(Self {
             total: Latencies::new()?,
@@ -46,7 +46,7 @@ impl Timeline {
         &self.total
     }
 
-    /// Ends the interval; `None` when nothing was recorded in it.
+    /// Ends the interval; `None` if nothing was recorded in it.
     pub fn close(&mut self, at: Duration) -> Option<Interval> {
         let interval = (!self.current.is_empty()).then(|| Interval {
             begins: self.begins,

@@ -1,7 +1,7 @@
-//! All figures of a run, as `results.json` has them.
+//! All figures of a run, as in `results.json`.
 //!
-//! Units are the last part of a name; times count from the beginning of the run. Says nothing that tells one machine from
-//! another of the same shape, and no address, key or password of the target.
+//! Names end with their unit; times count from the beginning of the run. Contains nothing that distinguishes one
+//! machine from another of the same shape, and no address, key or password of the target.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +25,17 @@ pub struct Results {
     pub tool: String,
     /// `run`, `soak`, `chaos`, `replay`, `merge`.
     pub mode: String,
-    /// When it began, RFC 3339.
+    /// Start of the run, RFC 3339.
     pub started_at: String,
-    /// What was asked for.
+    /// The settings of the run.
     pub settings: Settings,
     /// The machine of the tester.
     pub machine: Machine,
-    /// Share of its CPU that was used by neither the tester nor the target's processes.
+    /// Share of its CPU used by neither the tester nor the target's processes.
     pub others_cpu_share: f64,
     /// From the first intended time until the last.
     pub sending_s: f64,
-    /// From the first intended time until nothing was under way any more.
+    /// From the first intended time until nothing was in flight any more.
     pub total_s: f64,
     /// Records handed to the client.
     pub sent: u64,
@@ -43,54 +43,54 @@ pub struct Results {
     pub answered: u64,
     /// Queries that failed.
     pub unanswered: u64,
-    /// Where every record is; absent when it was not looked for.
+    /// Where every record ended up; absent if this was not checked.
     pub account: Option<Account>,
-    /// Every measure that has a record.
+    /// Every measure that has values.
     pub measures: BTreeMap<Measure, MeasureFigures>,
-    /// The tester itself.
+    /// How well the tester kept up.
     pub tester: TesterFigures,
-    /// The course of it.
+    /// The progress, second by second.
     pub seconds: Vec<Second>,
     /// CPU, memory and disk.
     pub processes: Vec<ProcessFigures>,
-    /// Parts of tables.
+    /// Tables and their parts.
     pub tables: Vec<TableFigures>,
     /// What was done to the processes.
     pub disturbances: Vec<Disturbance>,
-    /// What was promised.
+    /// The objectives and how they came out.
     pub objectives: Vec<ObjectiveFigures>,
-    /// What to make of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What was asked for.
+/// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Given by the user, to tell runs apart.
+    /// Given by the user to distinguish runs.
     pub label: String,
-    /// What was measured, in words.
+    /// Description of the target.
     pub target: String,
-    /// The schedule as it was written.
+    /// The schedule as given.
     pub schedule: String,
     /// Mean rate.
     pub records_per_s: f64,
     /// Length.
     pub length_s: f64,
-    /// Of that, without latencies.
+    /// Part of the length, at its start, without latencies.
     #[serde(default)]
     pub warm_up_s: f64,
-    /// Decides times and values.
+    /// Seed of times and values.
     pub seed: u64,
-    /// Tenants of the run begin with this.
+    /// Prefix of the run's tenants.
     pub tenant_prefix: String,
-    /// What the records are like.
+    /// The properties of the records.
     pub mix: Mix,
-    /// Questions a second.
+    /// Queries per second.
     pub queries_per_s: f64,
 }
 
 impl Settings {
-    /// How long it was, in words.
+    /// Its length in words.
     pub fn length(&self) -> String {
         match self.warm_up_s {
             0.0 => format!("{:.0} s", self.length_s),
@@ -99,14 +99,14 @@ impl Settings {
     }
 }
 
-/// A measure over the whole run, but for its warm-up.
+/// A measure over the whole run, except the warm-up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeasureFigures {
     /// From the intended time.
     pub open_loop: Summary,
-    /// What a tester would have told that waits for each answer before it sends the next record.
+    /// What a closed-loop tester would have reported, which waits for each answer before it sends the next record.
     pub closed_loop: Option<Summary>,
-    /// Each interval with a record.
+    /// Each interval that has values.
     pub points: Vec<Point>,
 }
 
@@ -115,36 +115,36 @@ pub struct MeasureFigures {
 pub struct Point {
     /// End of the interval.
     pub at_s: f64,
-    /// Records that ended in it.
+    /// Records whose latency ended in it.
     pub records: u64,
     /// Median.
     pub p50_us: u64,
-    /// 99 %.
+    /// 99th percentile.
     pub p99_us: u64,
     /// The longest.
     pub max_us: u64,
 }
 
-/// How good the tester was.
+/// How well the tester kept up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TesterFigures {
-    /// Lateness of its own making: without the time that the target took no more records.
+    /// Lateness that it caused itself: without the time during which the target took no records.
     pub own_lateness: Summary,
-    /// Records that were later than allowed, of its own making.
+    /// Records that were later than allowed because of the tester.
     pub late: u64,
-    /// How late is late.
+    /// The lateness above which a record counts as late.
     pub late_after_s: f64,
-    /// What share of such records is allowed.
+    /// The share of late records that is allowed.
     pub late_share_max: f64,
-    /// Time between two looks at the ledger: the resolution of what was stored when.
+    /// Time between two polls of the ledger: the resolution of `stored` and `hourly`.
     pub looks: Summary,
-    /// Records a second that it can make of this kind.
+    /// Records per second that it can generate with these settings.
     pub generates_per_s: f64,
     /// Why the first record was given up, if one was.
     pub first_error: Option<String>,
 }
 
-/// What had happened by the end of a second.
+/// Totals at the end of a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// Its end.
@@ -157,41 +157,41 @@ pub struct Second {
     pub stored: u64,
     /// Passed aggregate.
     pub aggregated: u64,
-    /// Acknowledged, and not yet passed ingest.
+    /// Acknowledged, but not yet through ingest.
     pub stored_lag: u64,
-    /// Acknowledged, and not yet passed aggregate.
+    /// Acknowledged, but not yet through aggregate.
     pub aggregated_lag: u64,
 }
 
-/// A process over the run.
+/// A process over the run, restarts included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessFigures {
     /// Its name.
     pub name: String,
     /// CPU seconds.
     pub cpu_s: f64,
-    /// CPU microseconds for each record that was acknowledged.
+    /// CPU microseconds per acknowledged record.
     pub cpu_us_a_record: f64,
-    /// The most that was resident.
+    /// Peak resident memory.
     pub resident_peak_bytes: u64,
     /// Written to disk.
     pub written_bytes: u64,
-    /// How often another process took its place.
+    /// How often it was replaced by a new process.
     pub restarts: u32,
-    /// The course of it.
+    /// Samples over time.
     pub samples: Vec<Sample>,
 }
 
-/// A process at a time.
+/// A process at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// When.
+    /// Time of the sample.
     pub at_s: f64,
-    /// CPU since the last sample: 1 is one core.
+    /// CPU since the last sample; 1 is one core.
     pub cores: f64,
     /// Resident memory.
     pub resident_bytes: u64,
-    /// Written to disk since the beginning.
+    /// Written to disk so far.
     pub written_bytes: u64,
 }
 
@@ -200,9 +200,9 @@ pub struct Sample {
 pub struct TableFigures {
     /// Its name.
     pub table: String,
-    /// Parts that inserts have made.
+    /// Parts created by inserts.
     pub parts_made: i64,
-    /// The most that were active at a time.
+    /// Maximum number of active parts.
     pub parts_active_max: u64,
     /// Rows at the end.
     pub rows: u64,
@@ -210,18 +210,18 @@ pub struct TableFigures {
     pub bytes: u64,
 }
 
-/// Something that was done to a process.
+/// A disturbance of a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Disturbance {
     /// When.
     pub at_s: f64,
     /// `kill`, `stop`, `pause`.
     pub action: String,
-    /// To whom.
+    /// The name of the process.
     pub process: String,
-    /// How long it lasted: until the process went on, or another had taken its place.
+    /// Until the process went on or was replaced.
     pub lasted_s: f64,
-    /// Why it was not done, if it was not.
+    /// Why it failed, if it did.
     pub failure: Option<String>,
 }
 
@@ -243,7 +243,7 @@ impl Results {
     /// The version of the layout that this release writes.
     pub const FORMAT: u32 = 1;
 
-    /// Records a second that were acknowledged while they were sent.
+    /// Acknowledged records per second, while records were being sent.
     pub fn acknowledged_per_s(&self) -> f64 {
         let sending = self.seconds.iter().rfind(|second| second.at_s <= self.sending_s + 0.5);
         sending.map_or(0.0, |second| {
@@ -262,7 +262,7 @@ impl Results {
         target.map(|process| process.cpu_s).sum()
     }
 
-    /// The most of the target's memory at a time.
+    /// The peak of the target's memory, summed over its processes.
     pub fn resident_peak_bytes(&self) -> u64 {
         let mut at: BTreeMap<u64, u64> = BTreeMap::new();
         for process in self.processes.iter().filter(|process| process.name != TESTER) {
@@ -274,5 +274,5 @@ impl Results {
     }
 }
 
-/// The name of this program among the processes.
+/// The name of the tester among the processes.
 const TESTER: &str = "horolog-load";

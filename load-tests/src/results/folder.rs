@@ -1,6 +1,7 @@
-//! The results folder: made before the run starts, filled while it goes on, completed at its end.
+//! The results folder: created before the run starts, filled while it runs, completed at its end.
 //!
-//! A folder that exists is refused: results are never mixed with others. Guarantees: what was logged until a crash is there.
+//! A folder that exists is refused, so that results are never mixed. Guarantees: a crash does not lose what was logged
+//! before.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +19,7 @@ use super::{html, junit};
 
 const JSON: &str = "results.json";
 
-/// A results folder that is being filled.
+/// A results folder being filled.
 pub struct ResultsFolder {
     path: PathBuf,
     begun: SystemTime,
@@ -28,7 +29,7 @@ pub struct ResultsFolder {
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    /// It would be mixed with others.
+    /// The folder exists already.
     #[error("--results {0}: it exists; name a folder that does not")]
     Exists(PathBuf),
     /// The file system refused.
@@ -39,7 +40,7 @@ pub enum ResultsError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// No results, or those of another release.
+    /// Not results of this program, or results of another release.
     #[error("{path}: no results of this program: {reason}")]
     Foreign {
         /// The file.
@@ -47,7 +48,7 @@ pub enum ResultsError {
         /// What is wrong.
         reason: String,
     },
-    /// A log that cannot be read.
+    /// A log cannot be read.
     #[error("{path}: {source}")]
     Log {
         /// The file.
@@ -67,7 +68,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError {
 }
 
 impl ResultsFolder {
-    /// Makes it.
+    /// Creates the folder.
     pub fn create(path: &Path) -> Result<Self> {
         if path.exists() {
             return Err(ResultsError::Exists(path.to_owned()));
@@ -80,17 +81,17 @@ impl ResultsFolder {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The run begins now.
+    /// Sets the start of the run.
     pub fn begin(&mut self, begun: SystemTime) {
         self.begun = begun;
     }
 
-    /// Logs an interval of a measure.
+    /// Adds an interval of a measure to its log.
     pub fn log(&mut self, measure: Measure, interval: &Interval) -> Result<()> {
         let path = self.path.join(format!("{measure}.hlog"));
         let log = match self.logs.entry(measure) {
@@ -103,7 +104,7 @@ impl ResultsFolder {
         log.write(interval).map_err(io(&path))
     }
 
-    /// Completes it.
+    /// Writes the final results.
     pub fn complete(&self, results: &Results, totals: &BTreeMap<Measure, Latencies>) -> Result<()> {
         for (measure, latencies) in totals {
             self.write(&format!("{measure}.hgrm"), &hgrm(latencies.histogram()))?;
@@ -124,7 +125,7 @@ impl ResultsFolder {
 }
 
 impl Results {
-    /// Of a results folder, or of its `results.json`.
+    /// Reads a results folder, or its `results.json`.
     pub fn read(path: &Path) -> Result<Self> {
         let path = if path.is_dir() {
             path.join(JSON)

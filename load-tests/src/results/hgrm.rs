@@ -1,6 +1,7 @@
-//! The percentile distribution as HdrHistogram's `outputPercentileDistribution` prints it, which its plotters read. Pure.
+//! The percentile distribution in the format of HdrHistogram's `outputPercentileDistribution`, which its plotters read.
+//! Pure.
 //!
-//! Values are milliseconds: a tenth of the percentile axis' distance is five lines, halving towards 100 %.
+//! Values are milliseconds. Every halving of the distance to 100 % takes five lines.
 
 use std::fmt::Write as _;
 
@@ -8,11 +9,11 @@ use hdrhistogram::Histogram;
 
 use crate::latencies::DIGITS;
 
-/// Lines for each halving of the distance to 100 %, as HdrHistogram's tools choose.
+/// Lines per halving of the distance to 100 %, as in HdrHistogram's tools.
 const TICKS_A_HALF_DISTANCE: u32 = 5;
 const MICROS_A_MILLI: f64 = 1_000.0;
 
-/// The text of a `.hgrm` file of a histogram of microseconds.
+/// The text of a `.hgrm` file, from a histogram of microseconds.
 pub fn hgrm(histogram: &Histogram<u64>) -> String {
     let mut text = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",
@@ -94,7 +95,7 @@ mod tests {
         );
     }
 
-    /// As HdrHistogram prints it: header, columns, footer.
+    /// The format of HdrHistogram: header, columns, footer.
     #[test]
     fn the_layout_is_that_of_hdrhistogram() {
         let mut latencies = Latencies::new().unwrap();

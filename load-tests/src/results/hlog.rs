@@ -1,7 +1,7 @@
-//! Interval logs as HdrHistogram's `HistogramLogWriter` writes them, version 1.3: a histogram of each second, compressed.
+//! Interval logs in the format of HdrHistogram's `HistogramLogWriter`, version 1.3: a compressed histogram per second.
 //!
-//! Written while the run goes on, so that one that is killed leaves what it had. Values are microseconds; the log has the time of
-//! its beginning, and intervals count from there.
+//! Written during the run, so that a killed run leaves what it had. Values are microseconds; the log holds its start
+//! time, and intervals count from there.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -23,7 +23,7 @@ pub struct LogWriter<W> {
 }
 
 impl<W: Write> LogWriter<W> {
-    /// Begins with the log's head.
+    /// Writes the head of the log.
     pub fn new(mut to: W, title: &str, begun: SystemTime) -> std::io::Result<Self> {
         let mut serializer = V2DeflateSerializer::new();
         IntervalLogWriterBuilder::new()
@@ -51,7 +51,7 @@ impl<W: Write> LogWriter<W> {
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// A line that is none of a log's.
+    /// A line that does not belong to a log.
     #[error("it is no HdrHistogram interval log")]
     Line,
     /// A histogram that cannot be decoded.
@@ -62,16 +62,16 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
-    /// No room for it.
+    /// A histogram could not be created.
     #[error(transparent)]
     Creation(#[from] hdrhistogram::CreationError),
 }
 
-/// All intervals of a log together, whoever wrote it.
+/// All intervals of a log combined, whoever wrote it.
 pub fn read_log(text: &[u8]) -> Result<Latencies, LogError> {
     let mut all = Latencies::new()?;
     let mut deserializer = Deserializer::new();
-    // The legend is no part of the format that the reader knows.
+    // The reader does not know the legend.
     let lines: Vec<&[u8]> = text
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.starts_with(b"\""))

@@ -1,22 +1,22 @@
-//! The verdict as JUnit XML, which pipelines show. Pure.
+//! The verdict as JUnit XML for CI systems. Pure.
 //!
-//! A test case for the account of every record, one for the tester itself, one for each objective.
+//! One test case for the account of every record, one for the tester itself, one for each objective.
 
 use std::fmt::Write as _;
 
 use super::figures::Results;
 use super::verdict::Outcome;
 
-/// A test case and why it failed.
+/// A test case, and why it failed if it did.
 struct Case {
     name: String,
     fault: Option<Fault>,
 }
 
 enum Fault {
-    /// What was tested is wrong.
+    /// The test found a fault.
     Failure(String),
-    /// It could not be tested.
+    /// The test could not be carried out.
     Error(String),
 }
 
@@ -100,7 +100,7 @@ fn cases(results: &Results) -> Vec<Case> {
     cases
 }
 
-/// As text of XML or HTML, also in an attribute.
+/// Escapes text for XML or HTML, including attributes.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -109,7 +109,7 @@ pub(super) fn escaped(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            // XML 1.0 has no way to write them.
+            // XML 1.0 cannot represent them.
             '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' => escaped.push('\u{fffd}'),
             _ => escaped.push(letter),
         }

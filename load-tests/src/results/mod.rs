@@ -1,8 +1,8 @@
-//! What a run leaves: a folder with everything that was measured, for people, for pipelines and for other tools.
+//! The output of a run: a folder with everything that was measured, for people, CI systems and other tools.
 //!
-//! `results.json` has all figures; `MEASURE.hlog` the histogram of every second, `MEASURE.hgrm` the percentiles of all, both as
-//! HdrHistogram's own tools write and read them; `junit.xml` the verdict for pipelines; `report.html` plots. [`Results`] is the
-//! whole of it in memory.
+//! `results.json` has all figures; `MEASURE.hlog` the histogram of every second and `MEASURE.hgrm` the percentiles of
+//! the whole run, both in the formats of HdrHistogram's tools; `junit.xml` the verdict for CI systems; `report.html`
+//! plots. [`Results`] holds all of it in memory.
 
 pub(crate) mod figures;
 mod folder;

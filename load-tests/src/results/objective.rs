@@ -1,4 +1,4 @@
-//! What a run promises to hold: `stored:p99<=1s`. Pure.
+//! Objectives of a run: `stored:p99<=1s`. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::span;
 /// A bound on a latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
-    /// Of what.
+    /// The latency.
     pub measure: Measure,
     statistic: Statistic,
     at_most: Duration,
@@ -40,21 +40,21 @@ const STATISTICS: [(&str, Statistic); 7] = [
     ("max", Statistic::Max),
 ];
 
-/// How an objective came out.
+/// An objective and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectiveFigures {
     /// `stored:p99<=1s`.
     pub objective: String,
-    /// What was measured; absent when nothing was.
+    /// The measured value; absent if nothing was measured.
     pub found_us: Option<u64>,
     /// The bound.
     pub at_most_us: u64,
-    /// Whether it was held.
+    /// Whether it was met.
     pub held: bool,
 }
 
 impl Objective {
-    /// Compares it with what was measured. What was not measured is not held.
+    /// Compares the objective with the measured latency. An objective without measurements is missed.
     pub fn judge(&self, summary: Option<&Summary>) -> ObjectiveFigures {
         let summary = summary.filter(|summary| summary.records > 0);
         let found_us = summary.map(|summary| match self.statistic {

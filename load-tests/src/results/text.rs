@@ -1,4 +1,4 @@
-//! The figures as a person reads them in a terminal. Pure: results in, text out.
+//! Formats the figures for a terminal. Pure: results in, text out.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
-//! What to make of a run. Pure.
+//! The verdict on a run. Pure.
 //!
-//! In this order: a lost or doubled record fails it, whatever else; an interrupted run has no verdict; a tester that was the
-//! bottleneck refuses one; a missed objective fails it.
+//! The first that applies decides: a lost or doubled record fails the run; an interrupted run has no verdict; a tester
+//! that was the bottleneck refuses one; a missed objective fails the run.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,22 +11,22 @@ use super::figures::{Results, TesterFigures};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Every record in its place once, every objective held.
+    /// Every record is in its place exactly once, and every objective was met.
     Passed,
     /// A record was lost or doubled, or an objective missed.
     Failed,
-    /// The tester could not keep to the schedule: its figures say nothing about the target.
+    /// The tester could not keep to the schedule, so its figures say nothing about the target.
     Refused,
-    /// It was stopped before its end.
+    /// The run was stopped before its end.
     Interrupted,
 }
 
-/// How it ended, and why.
+/// The outcome of a run, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why, a line each; empty for a run that passed.
+    /// The reasons, one per line; empty for a run that passed.
     pub reasons: Vec<String>,
 }
 
@@ -37,12 +37,12 @@ impl Outcome {
             Self::Passed => 0,
             Self::Failed => 1,
             Self::Refused => 3,
-            // As a shell reports a program that Ctrl-C ended.
+            // As a shell reports a program that was ended by Ctrl-C.
             Self::Interrupted => 130,
         }
     }
 
-    /// In a word.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -54,14 +54,15 @@ impl Outcome {
 }
 
 impl TesterFigures {
-    /// Whether too many records left too late, by the tester's own doing.
+    /// Whether too many records left too late because of the tester.
     pub fn was_bottleneck(&self) -> bool {
         self.late as f64 > self.late_share_max * self.own_lateness.records as f64
     }
 }
 
 impl Verdict {
-    /// Of everything that was measured. `unseen` records were acknowledged and not seen to pass a stage by the deadline.
+    /// Judges the results. `unseen` records were acknowledged but had not been observed to pass all stages by the
+    /// deadline.
     pub fn of(results: &Results, interrupted: bool, unseen: u64) -> Self {
         let mut faults: Vec<String> = results
             .account
@@ -111,7 +112,7 @@ impl Verdict {
         Self::new(outcome, reasons)
     }
 
-    /// Adds what a mode has found wrong. A run without a verdict stays without one.
+    /// Adds faults found by a mode. A run without a verdict stays without one.
     pub fn add(&mut self, faults: Vec<String>) {
         if !faults.is_empty() && self.outcome == Outcome::Passed {
             self.outcome = Outcome::Failed;

@@ -1,7 +1,7 @@
 //! The times of a schedule, one after the other.
 //!
-//! Each deterministic shape is the inverse of its integral: record `n` leaves when the integral of the rate reaches `n`. So times
-//! never drift, however long a run is. Poisson adds up exponential gaps from a seed.
+//! A deterministic shape inverts the integral of its rate: record `n` leaves when the integral reaches `n`. So times
+//! never drift, however long a run is. Poisson adds up exponential gaps drawn from a seed.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Arrivals {
 }
 
 enum Source {
-    /// Record number `next` of a shape with an inverse.
+    /// Record `number` of a shape whose integral has an inverse.
     Inverse {
         curve: Curve,
         number: u64,
@@ -85,7 +85,7 @@ impl Arrivals {
         arrivals
     }
 
-    /// The next time without taking it.
+    /// The next time, without consuming it.
     pub fn peek(&self) -> Option<Duration> {
         self.next
     }
@@ -103,7 +103,7 @@ impl Arrivals {
                 at_s,
                 random,
             } => {
-                // 1 - [0, 1) is above zero, whose logarithm would be infinite.
+                // 1 - [0, 1) is above zero, where the logarithm is finite.
                 *at_s -= (1.0 - random.random::<f64>()).ln() * *mean_gap_s;
                 within(*at_s, self.length)
             }
@@ -127,7 +127,7 @@ fn within(at_s: f64, length: Duration) -> Option<Duration> {
 }
 
 impl Curve {
-    /// When so many records have left, in seconds; never, for a ramp down that ends before.
+    /// When this many records have left, in seconds; `None` if a ramp down ends before that.
     fn inverse(&self, records: f64) -> Option<f64> {
         match *self {
             Self::Constant { per_s } => Some(records / per_s),
@@ -148,7 +148,7 @@ impl Curve {
                 };
                 Some(periods * period_s + within)
             }
-            // from·t + slope·t²/2 = records, in the form that does not cancel when the slope is small.
+            // from·t + slope·t²/2 = records, solved in the form that avoids cancellation when the slope is small.
             Self::Ramp { from, slope } => {
                 if records == 0.0 {
                     return Some(0.0);
@@ -200,7 +200,7 @@ mod tests {
             prop_assert!((before(&times, t) - integral).abs() <= 1.5, "{} of {integral}", before(&times, t));
         }
 
-        /// Whole periods have the mean rate, and a burst its multiple of it.
+        /// Whole periods have the mean rate, and bursts have their multiple of it.
         #[test]
         fn bursts_keep_the_mean(rate in 50.0..2_000.0f64, factor in 1.0..4.9f64) {
             let (period, length) = (Duration::from_secs(5), Duration::from_secs(1));
@@ -212,7 +212,7 @@ mod tests {
             }
         }
 
-        /// Mean and standard deviation of exponential gaps are equal. The bounds are five standard errors of 20,000 gaps.
+        /// Exponential gaps have equal mean and standard deviation. The bounds are five standard errors of 20,000 gaps.
         #[test]
         fn poisson_gaps_are_exponential(seed: u64) {
             let times = arrivals(Shape::Poisson, 1_000.0, 20, seed);

@@ -1,8 +1,8 @@
 //! When records are meant to leave. Pure: numbers in, durations since the beginning out; no clock.
 //!
-//! A record's latency counts from its time in the schedule, however late it really leaves: a stall of the system under test
-//! then shows in the latencies of all that had to wait, instead of slowing the tester down unseen. [`Shape`] is how the rate
-//! varies, [`Schedule`] a shape with its mean rate and length, [`Arrivals`] the times.
+//! A record's latency counts from its scheduled time, however late it really leaves. A stall of the target thus shows
+//! in the latencies of all records that had to wait, instead of silently slowing down the tester. [`Shape`] is how the
+//! rate varies, [`Schedule`] a shape with its mean rate and length, [`Arrivals`] the times.
 
 mod arrivals;
 mod shape;
@@ -14,7 +14,7 @@ pub use arrivals::Arrivals;
 pub use shape::{Shape, ShapeError};
 pub use trace::{TraceError, read_times};
 
-/// What is sent when.
+/// When records are sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     shape: Shape,
@@ -23,7 +23,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A shape with this mean rate, for so long. A trace has its own rate and length.
+    /// A shape with this mean rate and length. A trace has its own.
     pub fn new(shape: Shape, per_second: f64, length: Duration) -> Result<Self, ShapeError> {
         shape.check(per_second)?;
         Ok(Self {
@@ -33,24 +33,24 @@ impl Schedule {
         })
     }
 
-    /// The times, in order. The seed matters for Poisson only.
+    /// The times, in order. The seed only matters for Poisson.
     pub fn arrivals(&self, seed: u64) -> Arrivals {
         Arrivals::new(self, seed)
     }
 
-    /// How many records; of Poisson, the expected number.
+    /// The number of records; for Poisson, the expected number.
     pub fn records(&self) -> u64 {
         match &self.shape {
             Shape::Trace(times) => times.len() as u64,
             Shape::Ramp { from } => ((from + self.per_second) / 2.0 * self.length.as_secs_f64()).ceil() as u64,
-            // Where a burst is cut off by the end, this is off by part of it; the arrivals themselves are exact.
+            // Off by part of a burst if the end cuts one off; the arrivals themselves are exact.
             Shape::Constant | Shape::Poisson | Shape::Bursts { .. } => {
                 (self.per_second * self.length.as_secs_f64()).ceil() as u64
             }
         }
     }
 
-    /// When it is over.
+    /// The time of its end.
     pub fn length(&self) -> Duration {
         match &self.shape {
             Shape::Trace(times) => times.last().copied().unwrap_or_default(),
@@ -58,7 +58,7 @@ impl Schedule {
         }
     }
 
-    /// The highest rate that it holds for a while: what the generator must reach.
+    /// The highest sustained rate, which the generator must be able to reach.
     pub fn peak_per_second(&self) -> f64 {
         match &self.shape {
             Shape::Constant | Shape::Poisson => self.per_second,

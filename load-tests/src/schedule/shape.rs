@@ -1,6 +1,7 @@
-//! How a rate varies, as it is written on the command line.
+//! The shapes of a schedule, as written on the command line.
 //!
-//! `constant`, `poisson`, `bursts:PERIOD/LENGTH/FACTOR`, `ramp:FROM`, `trace:FILE`. The file of a trace is read by the caller.
+//! `constant`, `poisson`, `bursts:PERIOD/LENGTH/FACTOR`, `ramp:FROM`, `trace:FILE`. The caller reads the file of a
+//! trace.
 
 use std::time::Duration;
 
@@ -11,18 +12,18 @@ use crate::span;
 pub enum Shape {
     /// Evenly spaced.
     Constant,
-    /// Independent of each other: exponential gaps, as from many services that know nothing of each other.
+    /// Exponential gaps, as from many independent services.
     Poisson,
-    /// At the beginning of each period for so long at a multiple of the mean rate, and the rest of it at what keeps the mean.
+    /// A burst at a multiple of the mean rate at the start of each period, then a rate that keeps the mean.
     Bursts {
         /// From one burst to the next.
         period: Duration,
-        /// Of a burst.
+        /// Length of a burst.
         length: Duration,
-        /// Rate in a burst by the mean rate.
+        /// Rate in a burst, relative to the mean rate.
         factor: f64,
     },
-    /// Linear, from a rate to the one of the schedule.
+    /// Linear, from this rate to that of the schedule.
     Ramp {
         /// Records a second at the beginning.
         from: f64,
@@ -31,16 +32,16 @@ pub enum Shape {
     Trace(Vec<Duration>),
 }
 
-/// Why a schedule makes no sense.
+/// Why a schedule is invalid.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ShapeError {
-    /// Not one of ours.
+    /// Not a known shape.
     #[error("unknown schedule `{0}`: it is constant, poisson, bursts:PERIOD/LENGTH/FACTOR, ramp:FROM or trace:FILE")]
     Unknown(String),
-    /// A duration that is none.
+    /// Not a duration.
     #[error("schedule: {0}")]
     Duration(String),
-    /// A number that is none.
+    /// Not a number.
     #[error("schedule: `{0}` is no number above zero")]
     Number(String),
     /// The rest of the period would need a negative rate.
@@ -50,18 +51,18 @@ pub enum ShapeError {
     Bursts {
         /// From one burst to the next.
         period: Duration,
-        /// Of a burst.
+        /// Length of a burst.
         length: Duration,
-        /// Rate in a burst by the mean rate.
+        /// Rate in a burst, relative to the mean rate.
         factor: f64,
     },
-    /// Nothing would ever be sent.
+    /// A rate that is not positive.
     #[error("rate: {0} records a second; it must be above 0")]
     Rate(f64),
 }
 
 impl Shape {
-    /// Reads one that needs no file; `None` for a trace.
+    /// Parses a shape that needs no file; `None` for a trace.
     pub fn parse(text: &str) -> Result<Option<Self>, ShapeError> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         match (name, rest) {

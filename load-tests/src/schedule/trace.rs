@@ -1,24 +1,24 @@
-//! Recorded times: a text file with a number of seconds on each line, not falling; the first is the beginning.
+//! Recorded times: a text file with a number of seconds per line, in order; the first is the beginning.
 //!
 //! `#` starts a comment. Pure: text in, durations out.
 
 use std::time::Duration;
 
-/// Why a file is no trace.
+/// Why a file is not a trace.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum TraceError {
-    /// A line that is no number of seconds.
+    /// A line that is not a number of seconds.
     #[error("line {0}: not a number of seconds")]
     Line(usize),
-    /// Times go back.
+    /// The times are not in order.
     #[error("line {0}: earlier than the line before; sort the file")]
     Order(usize),
-    /// Nothing in it.
+    /// There are no times.
     #[error("no times in it")]
     Empty,
 }
 
-/// Reads the times, counted from the first.
+/// Reads the times, relative to the first.
 pub fn read_times(text: &str) -> Result<Vec<Duration>, TraceError> {
     let mut times: Vec<f64> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -38,7 +38,7 @@ pub fn read_times(text: &str) -> Result<Vec<Duration>, TraceError> {
     times.iter().map(since_first).collect()
 }
 
-/// The most in any second.
+/// The maximum number of times within a second.
 pub(super) fn peak_per_second(times: &[Duration]) -> f64 {
     let mut first = 0;
     let mut peak = 0;

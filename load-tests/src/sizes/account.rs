@@ -1,23 +1,23 @@
-//! Whether every record is stored and aggregated exactly once: the verdict without which no figure counts.
+//! Whether every record is stored and aggregated exactly once; without this verdict no figure counts.
 //!
-//! Enters: how many records were acknowledged, and the tables when nothing flows any more. Leaves: a [`WholeAccount`]. It
-//! compares three things that were made apart from each other: the log's offsets among the raw rows, the ledger, and the
-//! hours' counts and sums.
+//! Enters: how many records were acknowledged, and the tables once nothing is in flight any more. Leaves: a
+//! [`WholeAccount`]. It compares three independent sources: the log's offsets among the raw rows, the ledger, and the
+//! counts and sums of the hours.
 
 use serde::Serialize;
 
 use crate::store::Store;
 
-/// What became of the records.
+/// Where the records ended up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct WholeAccount {
     /// Acknowledged by the broker.
     pub sent: u64,
     /// Raw rows.
     pub stored: u64,
-    /// Different records among them.
+    /// Distinct records among them.
     pub different: u64,
-    /// In `rejected_records`; every record of a measurement is a good one.
+    /// Rows in `rejected_records`; every record of a measurement is valid.
     pub rejected: u64,
     /// Records in the hourly aggregates.
     pub aggregated: u64,
@@ -30,7 +30,7 @@ pub struct WholeAccount {
 }
 
 impl WholeAccount {
-    /// Asks. Nothing may flow meanwhile.
+    /// Queries the tables. No record may be in flight.
     pub async fn take(store: &Store, sent: u64) -> clickhouse::error::Result<Self> {
         let hours = store.hours_of("").await?;
         Ok(Self {
@@ -45,7 +45,7 @@ impl WholeAccount {
         })
     }
 
-    /// What is wrong, each in a line; nothing when every record is in its place once.
+    /// The faults, one per line; empty if every record is in its place exactly once.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut unless = |right: bool, fault: String| {

@@ -1,8 +1,8 @@
-//! A backlog from Kafka to raw and hourly rows: both stages drain it at once.
+//! A backlog from Kafka to raw and hourly rows, drained by both stages at once.
 //!
-//! The stages stand still while it is written, and the clock starts when they go on: neither their start nor the
-//! producer is measured. They may not stand still for so long that the group forgets them: what is not written by then is
-//! written while they drain, and the report says so.
+//! The stages are paused while it is written, and the clock starts when they resume, so that neither their start nor
+//! the producer is measured. The pause must end before their group drops them: what is not written by then is written
+//! while they drain, and the report says so.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ use super::progress::{Progress, wait_for_rows};
 use super::{AGGREGATE, INGEST};
 
 const TENANT: &str = "backlog";
-/// Less than the stages' session with the broker (10 s) without the time since their last heartbeat (3 s).
+/// Less than the stages' broker session (10 s) minus the time since their last heartbeat (3 s).
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(6);
-/// Records that the generator is measured with.
+/// Number of records used to measure the generator.
 const GENERATOR_RECORDS: u64 = 1_000_000;
 
 /// The figures of the backlog.
@@ -27,29 +27,29 @@ const GENERATOR_RECORDS: u64 = 1_000_000;
 pub struct Backlog {
     /// Records.
     pub records: u64,
-    /// Bytes of a record's value.
+    /// Value size of a record, in bytes.
     pub bytes_a_record: f64,
-    /// The series that they belong to.
+    /// Number of series.
     pub series: usize,
-    /// The day that they were observed on.
+    /// The day on which they were observed.
     pub day: String,
-    /// Records a second that the generator makes, alone and without sending them.
+    /// Records per second that the generator makes, alone and without sending them.
     pub generated_per_s: f64,
     /// Seconds until the last record was acknowledged.
     pub written_s: f64,
-    /// Whether all were written before the stages went on.
+    /// Whether all were written before the stages resumed.
     pub written_before: bool,
     /// Seconds until all were raw rows.
     pub stored_s: f64,
     /// Seconds until all were in the hourly aggregates.
     pub aggregated_s: f64,
-    /// CPU and memory of each process meanwhile.
+    /// CPU and memory of each process while draining.
     pub processes: Vec<ProcessUse>,
-    /// Share of the CPU that was used meanwhile by others than these.
+    /// Share of the CPU used by other processes while draining.
     pub others_cpu_share: f64,
-    /// What was inserted into each table meanwhile.
+    /// What was inserted into each table while draining.
     pub tables: Vec<TableGrowth>,
-    /// How it went.
+    /// Progress over time.
     pub course: Vec<Progress>,
 }
 
@@ -60,7 +60,7 @@ impl Backlog {
     }
 }
 
-/// Writes it and waits until it is drained. `before` records were sent earlier and are in both tables.
+/// Writes the backlog and waits until it is drained. `before` records were sent earlier and are in both tables.
 pub async fn measure(
     running: &Running,
     records: u64,

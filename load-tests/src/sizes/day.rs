@@ -1,7 +1,7 @@
 //! The records of the backlog: yesterday, as regular one-minute series.
 //!
-//! One whole day, so that the rows are in one partition of the table whenever it runs. As after an outage, the records are
-//! older than what the stages have seen: the hourly aggregates count them as late, which changes no answer.
+//! One whole day, so that its rows are in a single partition of the table at whatever time it runs. As after an outage,
+//! the records are older than what the stages have seen: the aggregates count them as late, which changes no result.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::traffic::{Fleet, Outgoing};
 use super::SETTLE_DEADLINE;
 
 const MINUTES_A_DAY: u64 = 24 * 60;
-/// Of these records only their number is of interest.
+/// Only the number of these records matters, not their times.
 const STAMP: Stamp = Stamp {
     intended: Duration::ZERO,
     kind: Kind::MetricSample,
@@ -32,7 +32,7 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// So many of yesterday: as many series as they need.
+    /// This many records of yesterday, in as many series as they need.
     pub(super) fn new(tenant: &'static str, records: u64, seed: u64) -> Self {
         let yesterday = Utc::now().date_naive() - Days::new(1);
         let begins = yesterday.and_time(NaiveTime::MIN).and_utc();
@@ -44,17 +44,17 @@ impl Day {
         }
     }
 
-    /// How many series they belong to.
+    /// The number of their series.
     pub(super) fn series(&self) -> usize {
         self.records.div_ceil(MINUTES_A_DAY) as usize
     }
 
-    /// `2026-01-31`, as the table calls its partition.
+    /// `2026-01-31`, the name of the table's partition.
     pub(super) fn name(&self) -> String {
         self.begins.format("%F").to_string()
     }
 
-    /// Makes so many records without sending them; gives records a second and bytes of each.
+    /// Generates this many records without sending them; returns records per second and bytes per record.
     pub(super) fn generate(&self, records: u64) -> (f64, f64) {
         let mut bytes = 0;
         let begun = Instant::now();
@@ -69,7 +69,7 @@ impl Day {
         )
     }
 
-    /// Sends all; gives how long it took until the last was acknowledged. Blocks.
+    /// Sends all records; returns the time until the last was acknowledged. Blocks.
     pub(super) fn write(&self, bootstrap: &str) -> anyhow::Result<Duration> {
         let mut producer = Producer::connect(&KafkaAddress::at(bootstrap))?;
         let begun = Instant::now();
@@ -80,7 +80,7 @@ impl Day {
         Ok(begun.elapsed())
     }
 
-    /// Minute by minute, of each series one record.
+    /// One record of each series, minute by minute.
     fn records<E>(&self, count: u64, mut each: impl FnMut(usize, &str, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let series = self.series();
         let (mut fleet, mut payload) = (Fleet::new(self.tenant, series, self.seed), Vec::new());

@@ -1,4 +1,4 @@
-//! What processes and tables used and got between two moments.
+//! What processes used and what was inserted into tables between two moments.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct ProcessUse {
     pub name: String,
     /// CPU seconds.
     pub cpu_s: f64,
-    /// CPU microseconds for each record.
+    /// CPU microseconds per record.
     pub cpu_us_a_record: f64,
     /// Resident at the end.
     pub resident_bytes: u64,
@@ -44,9 +44,9 @@ pub struct TableGrowth {
     pub table: String,
     /// Blocks that a stage inserted.
     pub inserts: u64,
-    /// Mean duration of one, as the stage sees it.
+    /// Mean duration of an insert, as the stage measures it.
     pub insert_ms: f64,
-    /// Parts that were made. Rows of the protocol itself (ledger, progress) make parts that no stage counts as inserts.
+    /// Parts created. Rows of the protocol itself (ledger, progress) create parts that no stage counts as inserts.
     pub parts_made: i64,
     /// Parts at the end.
     pub parts_active: u64,
@@ -56,7 +56,7 @@ pub struct TableGrowth {
     pub bytes_a_row: f64,
 }
 
-/// Everything that only grows, at a moment.
+/// The values of all counters at a moment.
 pub(super) struct Counters {
     cpu: CpuTime,
     used: Vec<(String, Used)>,
@@ -65,7 +65,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Now.
+    /// Reads the current values.
     pub(super) async fn read(running: &Running) -> anyhow::Result<Self> {
         let stages = [running.exposition(INGEST).await?, running.exposition(AGGREGATE).await?];
         let parts = running.store.parts().await?;
@@ -77,7 +77,7 @@ impl Counters {
         })
     }
 
-    /// The same, with CPU times as they are now: stages that stand still do not answer.
+    /// The same, with current CPU times: paused stages do not answer.
     pub(super) fn with_cpu_of_now(self, running: &Running) -> anyhow::Result<Self> {
         Ok(Self {
             cpu: CpuTime::now()?,
@@ -86,7 +86,7 @@ impl Counters {
         })
     }
 
-    /// What each process used since.
+    /// What each process has used since.
     pub(super) fn processes_since(&self, before: &Self, records: u64) -> Vec<ProcessUse> {
         let figures = |(name, after): &(String, Used), before: &Used| {
             let cpu_s = after.cpu_s - before.cpu_s;
@@ -101,13 +101,13 @@ impl Counters {
         both.map(|(after, (_, before))| figures(after, before)).collect()
     }
 
-    /// The share of the CPU that was used since by nobody of these.
+    /// The share of the CPU used since by other processes.
     pub(super) fn others_cpu_share_since(&self, before: &Self) -> f64 {
         let sum = |counters: &Self| counters.used.iter().map(|(_, used)| used.cpu_s).sum::<f64>();
         self.cpu.share_of_others(&before.cpu, sum(self) - sum(before))
     }
 
-    /// What each table got since.
+    /// What was inserted into each table since.
     pub(super) fn tables_since(&self, before: &Self) -> Vec<TableGrowth> {
         let figures = |after: &Parts| {
             let table = &after.table;

@@ -1,7 +1,7 @@
-//! `horolog up` until the first hourly answer that holds a record.
+//! From `horolog up` to the first hourly answer that contains a record.
 //!
-//! The clock starts when the command does. Everything counts: the start of the processes, the migrations, the first batch of
-//! both stages with its age.
+//! The clock starts with the command. Everything counts: the start of the processes, the migrations, and the first
+//! batch of both stages, including the time until it is closed.
 
 use std::time::{Duration, Instant};
 
@@ -17,22 +17,22 @@ use crate::traffic::{Fleet, Outgoing};
 use super::SETTLE_DEADLINE;
 use super::progress::wait_for_rows;
 
-/// The tenant that a stack has a key for from its first start.
+/// The tenant whose key exists from a stack's first start.
 const TENANT: &str = "demo";
 const RECORDS: usize = 1_000;
 const SERIES: usize = 100;
-/// How often it is asked.
+/// Time between two requests.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How long an answer may take.
+/// How long to wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A stack that came up.
+/// A stack that is up.
 pub struct Up {
     /// The stack.
     pub running: Running,
-    /// When it was asked to start.
+    /// When the start was requested.
     pub begun: Instant,
-    /// How long it took to be ready.
+    /// How long it took until it was ready.
     pub ready: Duration,
 }
 
@@ -41,7 +41,7 @@ pub struct Up {
 pub struct FirstAnswer {
     /// Until `horolog up --detach` returned: every process is ready.
     pub ready_s: f64,
-    /// Until the query API answered with an hour of records that were sent then.
+    /// Until the query API answered with an hour of the records that were sent after the start.
     pub answer_s: f64,
     /// Records that were sent.
     pub records: u64,

@@ -1,6 +1,6 @@
-//! The memory of all processes together, looked at again and again.
+//! The memory of all processes together, sampled repeatedly.
 //!
-//! The sum of what is resident. Pages that processes share are counted for each, so the true sum is a little smaller.
+//! The sum of their resident memory. Shared pages are counted once per process, so the true sum is a little smaller.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::process::{Process, ProcessError};
 
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Looks from its start to its finish.
+/// Samples the memory between start and finish.
 pub struct Watch {
     looking: JoinHandle<Result<Memory, ProcessError>>,
     finish: oneshot::Sender<()>,
 }
 
-/// What was resident.
+/// Peak resident memory.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Memory {
-    /// The most of all processes at one time.
+    /// The peak of all processes together.
     pub together_peak_bytes: u64,
-    /// The most of each at any time, by name.
+    /// The peak of each process, by name.
     pub peaks: Vec<(String, u64)>,
 }
 
 impl Watch {
-    /// Begins.
+    /// Starts sampling.
     pub fn start(processes: Vec<Process>) -> Self {
         let (finish, mut finished) = oneshot::channel();
         let looking = tokio::spawn(async move {
@@ -48,9 +48,9 @@ impl Watch {
         Self { looking, finish }
     }
 
-    /// Ends. An error when one of the processes was not the same all the time.
+    /// Stops sampling. An error if one of the processes ended or was replaced.
     pub async fn finish(self) -> anyhow::Result<Memory> {
-        // When it does not look any more it has an error to give.
+        // If the task has ended already, it has an error to return.
         let _ = self.finish.send(());
         Ok(self.looking.await??)
     }

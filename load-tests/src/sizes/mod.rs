@@ -1,8 +1,9 @@
 //! `horolog-load sizes`: the sizes that the project promises, measured on a new local stack.
 //!
-//! Enters: how much to send. Leaves: a table, and a JSON file when asked for. In turn: `up` to the first answer; a backlog that
-//! both stages drain at once; records at a modest rate, open loop; the account of every record. Exit code 0 when every
-//! record is stored and aggregated exactly once, whatever the speed. The stack is removed at the end, also on Ctrl-C.
+//! Enters: how much to send. Leaves: a table, and a JSON file if requested. Measures in turn: `up` to the first answer;
+//! a backlog that both stages drain at once; records at a modest rate, open loop; the account of every record. Exit
+//! code 0 if every record is stored and aggregated exactly once, whatever the speed. The stack is removed at the end,
+//! also on Ctrl-C.
 
 mod account;
 mod backlog;
@@ -36,35 +37,35 @@ pub use report::Report;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 const INGEST: &str = "horolog-ingest";
 const AGGREGATE: &str = "horolog-aggregate";
-/// As a shell reports a program that Ctrl-C ended.
+/// As a shell reports a program that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
 
 /// Options of `horolog-load sizes`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SizesOptions {
-    /// Metric records of the backlog.
+    /// Number of metric records in the backlog.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     records: u64,
-    /// Let the stages stand still until the whole backlog is written, however long it takes. The group forgets them after 10 s,
-    /// and the time that they take to join it anew is measured with the rest.
+    /// Pause the stages until the whole backlog is written, however long it takes. After 10 s the group drops them, and
+    /// the time to rejoin is included in the measurement.
     #[arg(long)]
     preload: bool,
-    /// Records a second of the open loop.
+    /// Records per second in the open loop.
     #[arg(long, value_name = "RATE", default_value = "20000")]
     rate: NonZeroU32,
-    /// Length of the open loop.
+    /// Duration of the open loop.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=3600))]
     seconds: u16,
-    /// Decides the values of the records.
+    /// Seed of the records' values.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write all figures to this file too.
+    /// Also write all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// A folder for the stack's data, which must not exist [default: one for temporary files].
+    /// Folder for the stack's data, which must not exist [default: a temporary folder].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Keep that folder, with the logs.
+    /// Keep the data folder and its logs.
     #[arg(long)]
     keep: bool,
     /// The `horolog` program [default: the one beside this program].
@@ -72,7 +73,7 @@ pub struct SizesOptions {
     horolog: Option<PathBuf>,
 }
 
-/// Runs it.
+/// Runs the subcommand.
 pub fn run(options: &SizesOptions) -> anyhow::Result<ExitCode> {
     let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), options.keep)?;
     if let Some(json) = &options.json {
@@ -83,14 +84,14 @@ pub fn run(options: &SizesOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(run_and_remove(options, &stack));
-    // A thread that still sends to a broker that is gone is not waited for.
+    // Do not wait for a thread that still tries to reach a lost broker.
     runtime.shutdown_background();
     outcome
 }
 
 async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::listen()?;
-    // Started apart, so that an interruption waits for `up`: a stack can only be stopped once it runs.
+    // In a task of its own, so that an interruption waits for `up`: a stack can only be stopped once it runs.
     let starting = stack.clone();
     let mut starting = tokio::spawn(async move { first_answer::up(&starting).await });
     let outcome = tokio::select! {
@@ -100,7 +101,7 @@ async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::R
     if outcome.is_none() {
         eprintln!("interrupted, stopping the stack");
         if !starting.is_finished() {
-            // How it ended is of no interest any more.
+            // The outcome no longer matters.
             let _ = starting.await;
         }
     }
@@ -165,7 +166,7 @@ fn conclude(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     bail!("the figures do not count: {}", report.faults.join("; "))
 }
 
-/// Before minutes are spent on figures that cannot be written.
+/// Fails before minutes are spent on figures that cannot be written.
 fn ensure_writable(path: &Path) -> anyhow::Result<()> {
     let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
     opened.map(drop).with_context(|| format!("--json {}", path.display()))

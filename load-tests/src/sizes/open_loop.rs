@@ -1,6 +1,6 @@
 //! Records at a modest rate, open loop: how long each takes until it is acknowledged, stored, and in the hourly answer.
 //!
-//! A run like that of `horolog-load run`, on the stack that is there already.
+//! A run as in `horolog-load run`, on the existing stack.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -23,13 +23,13 @@ use super::progress::wait_for_rows;
 pub struct OpenLoop {
     /// Records.
     pub records: u64,
-    /// Records that were sent before the clock started.
+    /// Records sent before the clock started.
     pub records_before: u64,
     /// Records a second.
     pub rate: NonZeroU32,
-    /// From the intended time until the record was handed to the client: the tester's own lateness.
+    /// From the intended time until the record was handed to the client: the tester's lateness.
     pub lateness: Latencies,
-    /// Until the broker's acknowledgement was here.
+    /// Until the broker's acknowledgement arrived.
     pub acknowledged: Latencies,
     /// Until its row could be queried and the ledger said so.
     pub stored: Latencies,
@@ -37,11 +37,12 @@ pub struct OpenLoop {
     pub aggregated: Latencies,
     /// CPU and memory of each process, from the first record until the last was aggregated.
     pub processes: Vec<ProcessUse>,
-    /// Share of the CPU that was used meanwhile by others than these.
+    /// Share of the CPU used by other processes meanwhile.
     pub others_cpu_share: f64,
 }
 
-/// Sends for so long and waits until everything is seen. `before` records were sent earlier and are in both tables.
+/// Sends for this long and waits until every record has been seen. `before` records were sent earlier and are in both
+/// tables.
 pub async fn measure(
     stack: &LocalStack,
     running: &Running,

@@ -1,4 +1,4 @@
-//! Waits until all records are in both tables, and says when they were.
+//! Waits until all records are in both tables, and records the progress.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::store::Store;
 
-/// How often it is asked. The error of a time that is measured so.
+/// Time between two queries, and thus the error of the measured times.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How long no row may come.
+/// How long to wait without any new row.
 const STALL_MAX: Duration = Duration::from_secs(120);
 
-/// How far the tables were at a time.
+/// The state of the tables at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Progress {
     /// Seconds since the beginning.
@@ -23,7 +23,8 @@ pub struct Progress {
     pub aggregated: u64,
 }
 
-/// Waits for so many records in both tables; gives each change on the way. More than that end it too: the account will tell.
+/// Waits for this many records in both tables; returns each change on the way. Surplus records do not prolong the wait;
+/// the account will report them.
 pub async fn wait_for_rows(store: &Store, records: u64, begun: Instant) -> anyhow::Result<Vec<Progress>> {
     let mut course: Vec<Progress> = Vec::new();
     let mut changed = Instant::now();

@@ -1,6 +1,6 @@
-//! All figures of a run, as they are written with `--json`.
+//! All figures of a measurement, as written with `--json`.
 //!
-//! Units are the last part of a name. Says nothing that tells one machine from another of the same shape.
+//! Names end with their unit. Contains nothing that distinguishes one machine from another of the same shape.
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ pub struct Report {
     pub bytes_a_sample_merged: f64,
     /// Latencies at a modest rate.
     pub open_loop: OpenLoop,
-    /// Where every record is.
+    /// The account of every record.
     pub account: WholeAccount,
     /// Why the figures do not count; empty when they do.
     pub faults: Vec<String>,

@@ -1,4 +1,4 @@
-//! The figures as a person reads them. Pure: a report in, text out.
+//! Formats the figures for people. Pure: a report in, text out.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! What is measured: a new local stack, a running one, or any Kafka, ClickHouse and query API.
+//! The system under test: a new local stack, a running one, or any Kafka, ClickHouse and query API.
 //!
-//! Enters: options. Leaves: a [`Target`] that answers, has the topics and is migrated: everything else is refused before the
-//! first record. A stack of its own is removed at the end, also after an error.
+//! Enters: options. Leaves: a [`Target`] that responds, has the topics and is migrated: anything else is refused before
+//! the first record. A stack started here is removed at the end, also after an error.
 
 mod options;
 
@@ -17,7 +17,7 @@ use crate::store::Store;
 
 pub use options::TargetOptions;
 
-/// Where questions are asked.
+/// The query API to use.
 #[derive(Clone)]
 pub struct QueryAddress {
     /// `http://host:port`.
@@ -26,34 +26,34 @@ pub struct QueryAddress {
     pub key: Option<String>,
 }
 
-/// The processes whose use is measured.
+/// The processes whose resource use is measured.
 #[derive(Debug, Clone)]
 pub enum Processes {
-    /// Whatever runs in a local stack at the time.
+    /// Whatever runs in a local stack at the moment.
     OfStack(LocalStack),
-    /// These.
+    /// A fixed list.
     Fixed(Vec<Process>),
 }
 
 /// A system under test.
 #[derive(Clone)]
 pub struct Target {
-    /// The log.
+    /// Kafka.
     pub kafka: KafkaAddress,
-    /// The store.
+    /// ClickHouse.
     pub store: Store,
-    /// The query API, when there is one.
+    /// The query API, if there is one.
     pub query: Option<QueryAddress>,
     /// Its processes.
     pub processes: Processes,
-    /// What it is, for people.
+    /// Description for people.
     pub name: String,
-    /// Whether it was started for this measurement.
+    /// The stack to remove at the end, if it was started for this measurement.
     own: Option<LocalStack>,
 }
 
 impl Processes {
-    /// Those that run now.
+    /// The processes that run now.
     pub async fn now(&self) -> anyhow::Result<Vec<Process>> {
         match self {
             Self::OfStack(stack) => stack.running_processes().await,
@@ -63,7 +63,7 @@ impl Processes {
 }
 
 impl Target {
-    /// Reaches or starts what the options name, and makes sure that it can be measured.
+    /// Connects to or starts the target that the options name, and checks that it can be measured.
     pub async fn reach(options: &TargetOptions, environment: &[(String, String)]) -> anyhow::Result<Self> {
         let target = Self::find(options, environment).await?;
         match target.check().await {
@@ -91,7 +91,7 @@ impl Target {
             match stack.up().await {
                 Ok(running) => running,
                 Err(error) => {
-                    // What it left behind is not worth more than the reason.
+                    // If the cleanup fails too, the first error is the one to report.
                     let _ = stack.remove().await;
                     return Err(error);
                 }
@@ -124,7 +124,7 @@ impl Target {
         }
     }
 
-    /// A stack that somebody else started and ends. Nothing is asked of its query API.
+    /// A stack that somebody else started and will stop. Its query API is not used.
     pub fn of_running(stack: &LocalStack, running: &Running) -> Self {
         Self {
             kafka: KafkaAddress::at(&running.status.kafka.bootstrap),
@@ -136,7 +136,7 @@ impl Target {
         }
     }
 
-    /// The local stack behind it, whoever started it.
+    /// Its local stack, if it is one.
     pub fn stack(&self) -> Option<&LocalStack> {
         match &self.processes {
             Processes::OfStack(stack) => Some(stack),
@@ -169,7 +169,7 @@ impl Target {
         Ok(())
     }
 
-    /// Ends it when it was started for this measurement.
+    /// Removes the stack if it was started for this measurement.
     pub async fn leave(&self) {
         let Some(stack) = &self.own else { return };
         if let Err(error) = stack.remove().await {

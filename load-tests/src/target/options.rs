@@ -1,4 +1,4 @@
-//! The options that say what is measured.
+//! The options that select the system under test.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ use crate::store::Store;
 
 use super::{Processes, QueryAddress, Target};
 
-/// What is measured. Without any of these: a new local stack, which is removed at the end.
+/// The system under test. By default a new local stack, which is removed at the end.
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Target (default: a new local stack)")]
 pub struct TargetOptions {
     /// A running local stack, by its data folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "data"])]
     pub stack: Option<PathBuf>,
-    /// Kafka's brokers of any other target.
+    /// Kafka brokers of any other target.
     #[arg(long, value_name = "HOST:PORT,…", requires = "clickhouse_url")]
     pub kafka: Option<String>,
-    /// A librdkafka property, verbatim: `security.protocol=SASL_SSL`, `sasl.password=…`. Can be repeated; those with secrets are
-    /// better given one on each line of HOROLOG_LOAD_KAFKA_PROPERTIES.
+    /// A librdkafka property, verbatim: `security.protocol=SASL_SSL`, `sasl.password=…`. Can be repeated. Properties
+    /// with secrets are better set in HOROLOG_LOAD_KAFKA_PROPERTIES, one per line.
     #[arg(long = "kafka-property", value_name = "KEY=VALUE", value_parser = property)]
     pub kafka_properties: Vec<(String, String)>,
     /// Topic of metric samples.
@@ -38,7 +38,7 @@ pub struct TargetOptions {
     /// ClickHouse's user.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub clickhouse_user: String,
-    /// Its password.
+    /// ClickHouse's password.
     #[arg(
         long,
         value_name = "TEXT",
@@ -48,22 +48,22 @@ pub struct TargetOptions {
         hide_default_value = true
     )]
     pub clickhouse_password: String,
-    /// The database.
+    /// ClickHouse's database.
     #[arg(long, value_name = "NAME", default_value = "horolog")]
     pub clickhouse_database: String,
-    /// The query API; without it no queries are measured.
+    /// The query API; without it, no queries are measured.
     #[arg(long, value_name = "URL", requires = "kafka")]
     pub query_url: Option<String>,
     /// Key of the query API, sent as a bearer token.
     #[arg(long, value_name = "KEY", env = "HOROLOG_LOAD_QUERY_KEY", hide_env_values = true)]
     pub query_key: Option<String>,
-    /// A process of the target on this machine, whose CPU, memory and disk are measured. Can be repeated.
+    /// A process of the target on this machine, to measure its CPU, memory and disk use. Can be repeated.
     #[arg(long = "process", value_name = "NAME=PID", value_parser = process)]
     pub processes: Vec<Process>,
-    /// A folder for the data of a new local stack, which must not exist [default: one for temporary files].
+    /// Folder for the data of a new local stack, which must not exist [default: a temporary folder].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Keep that folder, with the logs.
+    /// Keep the data folder and its logs.
     #[arg(long)]
     pub keep: bool,
     /// The `horolog` program [default: the one beside this program].
@@ -72,7 +72,7 @@ pub struct TargetOptions {
 }
 
 impl TargetOptions {
-    /// The target that is no local stack, when one is named.
+    /// The target if it is not a local stack.
     pub(super) fn remote(&self) -> anyhow::Result<Option<Target>> {
         let (Some(bootstrap), Some(url)) = (&self.kafka, &self.clickhouse_url) else {
             return Ok(None);
@@ -99,7 +99,7 @@ impl TargetOptions {
         }))
     }
 
-    /// Topics and properties; the address is the stack's.
+    /// Topics and properties, without the bootstrap address.
     pub(super) fn kafka_address(&self) -> KafkaAddress {
         let from_environment = std::env::var("HOROLOG_LOAD_KAFKA_PROPERTIES").unwrap_or_default();
         let lines = from_environment.lines().filter_map(|line| property(line.trim()).ok());
@@ -113,7 +113,7 @@ impl TargetOptions {
         }
     }
 
-    /// Chaos and configurations need a stack that is ours to disturb.
+    /// Chaos and configurations need a local stack, whose processes and settings they control.
     pub fn require_local(&self, what: &str) -> anyhow::Result<()> {
         if self.kafka.is_some() {
             bail!("{what} works with a local stack only; leave out --kafka");
@@ -125,7 +125,7 @@ impl TargetOptions {
 fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        // Without the text: it may be a secret.
+        // The text is not quoted, because it may be a secret.
         _ => Err("not KEY=VALUE".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
-//! Audit events for a measurement: people of some tenants do things to resources.
+//! Generated audit events: users of some tenants act on resources.
 //!
-//! Enters: a seed, then a time for each event. Leaves: key and payload of about 300 bytes. Ids are random, as in practice: they
-//! are what does not compress. No clock, no I/O.
+//! Enters: a seed, then a time for each event. Leaves: key and payload of about 300 bytes. Ids are random, as in
+//! practice, and so do not compress. No clock, no I/O.
 
 use std::collections::BTreeMap;
 
@@ -53,12 +53,12 @@ impl Events {
         }
     }
 
-    /// Writes the payload of the next event, which happened at this time; gives its key.
+    /// Writes the payload of the next event, which happened at this time; returns its key.
     pub(super) fn record(&mut self, time_us: i64, payload: &mut Vec<u8>) -> &str {
         let random = &mut self.random;
         let resource = random.random_range(0..self.resources);
         let person = random.random_range(0..PEOPLE);
-        // An action and a tenant belong to a resource, so that there are as many keys as resources.
+        // A resource determines action and tenant, so that there are as many keys as resources.
         let (action, resource_type, source) = ACTIONS[resource % ACTIONS.len()];
         let event = &mut self.event;
         event.occurred_at = time_us;

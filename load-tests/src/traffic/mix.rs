@@ -1,6 +1,6 @@
-//! What the records of a run are like: options of the command line, and what of them is written into the results.
+//! The properties of a run's records: command-line options that are also written into the results.
 //!
-//! Shares are between 0 and 1. The defaults are metrics alone, as sound as a careful producer sends them.
+//! Shares are between 0 and 1. The defaults are metrics only, all valid.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::span;
 
-/// Bytes that a record is larger by, drawn evenly.
+/// How many bytes to add to each record, drawn uniformly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteRange {
     /// Least.
@@ -21,39 +21,39 @@ pub struct ByteRange {
 /// Larger values do not fit into a record.
 const EXTRA_BYTES_MAX: usize = 900_000;
 
-/// What the records are like.
+/// The properties of the records.
 #[derive(Debug, Clone, PartialEq, clap::Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Records")]
 pub struct Mix {
-    /// Share of audit events; the rest are metrics.
+    /// Share of audit events; the rest are metric samples.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub audit: f64,
-    /// Cardinality: different series of metrics, taken in turn.
+    /// Cardinality: number of metric series, used in turn.
     #[arg(long, value_name = "COUNT", default_value = "700")]
     pub series: NonZeroUsize,
-    /// Tenants that they belong to.
+    /// Number of tenants.
     #[arg(long, value_name = "COUNT", default_value = "1")]
     pub tenants: NonZeroUsize,
-    /// Different Kafka keys (services, and resources of audit events) [default: one for each 12 series].
+    /// Number of Kafka keys (services, and resources of audit events) [default: one per 12 series].
     #[arg(long, value_name = "COUNT")]
     pub keys: Option<NonZeroUsize>,
-    /// Labels of a metric, and entries of an audit event's metadata.
+    /// Labels per metric sample, and metadata entries per audit event.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = labels)]
     pub labels: usize,
-    /// Random text that makes records larger: `500`, or `0..2000` for as much as is drawn.
+    /// Random text added to each record: `500`, or `0..2000` for a random length.
     #[arg(long, value_name = "BYTES", default_value = "0", value_parser = byte_range)]
     pub extra_bytes: ByteRange,
-    /// Share of records that are older than their neighbours.
+    /// Share of records with a time in the past.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub disorder: f64,
-    /// By how much at the most.
+    /// Maximum age of such records.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = span::parse)]
     #[serde(with = "seconds")]
     pub disorder_max: Duration,
     /// Share of records that are sent twice.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub duplicates: f64,
-    /// Share of records that the pipeline has to reject.
+    /// Share of records that the pipeline must reject.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub bad: f64,
 }
@@ -94,7 +94,7 @@ fn byte_range(text: &str) -> Result<ByteRange, String> {
     range.ok_or_else(|| format!("`{text}` is no number of bytes up to {EXTRA_BYTES_MAX}; write 500 or 0..2000"))
 }
 
-/// A duration as a number of seconds.
+/// Serialises a duration as a number of seconds.
 pub mod seconds {
     use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! The records of a run, from a seed: what services would send, and what goes wrong when they do.
 //!
-//! Enters: a [`Mix`], names of tenants, a seed, then a time for each record. Leaves: topic, key and payload. The same seed and
-//! times give the same bytes. Good records first, then what a network and careless producers make of them: copies,
-//! old times, bytes that are no record. Fast enough to saturate the pipeline from a fraction of a core. No clock, no I/O.
+//! Enters: a [`Mix`], tenant names, a seed, then a time for each record. Leaves: topic, key and payload. The same seed
+//! and times give the same bytes. Valid records are generated first, then altered as a network and careless producers
+//! would: duplicates, old times, invalid bytes. Fast enough to saturate the pipeline with a fraction of a core. No
+//! clock, no I/O.
 
 mod events;
 mod mix;
@@ -21,18 +22,18 @@ pub use series::Fleet;
 /// A record to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing<'a> {
-    /// What it is, and so where it goes.
+    /// The kind, which decides the topic.
     pub kind: Kind,
     /// Its key.
     pub key: &'a str,
     /// Its value.
     pub payload: &'a [u8],
-    /// Whether the pipeline has to reject it.
+    /// Whether the pipeline must reject it.
     pub bad: bool,
 }
 
 impl<'a> Outgoing<'a> {
-    /// A good metric sample.
+    /// A valid metric sample.
     pub fn metric(key: &'a str, payload: &'a [u8]) -> Self {
         Self {
             kind: Kind::MetricSample,
@@ -43,13 +44,13 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Whatever makes records: from a seed, or from a file.
+/// A source of records: a generator or a file.
 pub trait Source {
     /// The next record, observed at this time, microseconds since 1970.
     fn next(&mut self, time_us: i64) -> Outgoing<'_>;
 }
 
-/// An endless stream of made-up records.
+/// An endless stream of generated records.
 pub struct Traffic {
     mix: Mix,
     metrics: Fleet,
@@ -58,7 +59,7 @@ pub struct Traffic {
     last: Last,
 }
 
-/// The record that was made last.
+/// The last record generated.
 struct Last {
     kind: Kind,
     key: String,
@@ -67,7 +68,7 @@ struct Last {
 }
 
 impl Traffic {
-    /// Of these tenants: `prefix-0`, `prefix-1`, ….
+    /// Records of the tenants `prefix-0`, `prefix-1`, ….
     pub fn new(mix: &Mix, prefix: &str, seed: u64) -> Self {
         let tenants: Vec<String> = (0..mix.tenants.get())
             .map(|number| format!("{prefix}-{number}"))
@@ -86,7 +87,7 @@ impl Traffic {
         }
     }
 
-    /// With this probability. Draws nothing for what never happens.
+    /// True with this probability. Draws no random number for a share of 0.
     fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.random.random::<f64>() < share
     }
@@ -121,7 +122,7 @@ impl Traffic {
 
 impl Source for Traffic {
     fn next(&mut self, time_us: i64) -> Outgoing<'_> {
-        // A copy of what was just sent, as from a producer that did not see its acknowledgement.
+        // A duplicate of the last record, as from a producer that missed its acknowledgement.
         let copy = !self.last.payload.is_empty() && self.happens(self.mix.duplicates);
         if !copy {
             self.make(time_us);
@@ -189,7 +190,7 @@ mod tests {
         assert_ne!(records(&mix(), 7, 500), records(&mix(), 8, 500));
     }
 
-    /// The stages' own decoder takes the good ones and rejects the bad ones, each and every one.
+    /// The stages' own decoder accepts all valid records and rejects all bad ones.
     #[test]
     fn exactly_the_bad_records_are_rejected() {
         let all = records(&mix(), 1, 20_000);

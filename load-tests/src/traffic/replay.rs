@@ -1,8 +1,8 @@
-//! Records from a file: NDJSON of our own records, sent again with the gaps that they were recorded with.
+//! Records from a file: NDJSON of Horolog records, sent again with their original gaps.
 //!
-//! Enters: a line of JSON for each record, a metric sample or an audit event as `horolog import` takes them, in the order of
-//! their times. Leaves: their times since the first, and the records, dated anew. Each tenant gets the run's prefix, so that
-//! what was replayed is told from what was there. Pure: text in, records out.
+//! Enters: one JSON record per line, a metric sample or an audit event as `horolog import` takes them, ordered by time.
+//! Leaves: their times relative to the first, and the records with new times. Each tenant gets the run's prefix, so
+//! that replayed records can be told from existing ones. Pure: text in, records out.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Outgoing, Source};
 /// Why a file cannot be replayed.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ReplayError {
-    /// A line that is no record.
+    /// A line that is not a record.
     #[error("line {line}: neither a metric sample nor an audit event: {reason}")]
     Line {
         /// Its number, from 1.
@@ -22,10 +22,10 @@ pub enum ReplayError {
         /// What is wrong.
         reason: String,
     },
-    /// Times go back.
+    /// The times are not in order.
     #[error("line {0}: earlier than the line before; sort the file by time")]
     Order(usize),
-    /// Nothing in it.
+    /// There are no records.
     #[error("no records in it")]
     Empty,
 }
@@ -48,7 +48,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Reads it. A speed of 2 halves the gaps.
+    /// Parses it. A speed of 2 halves the gaps.
     pub fn read(text: &str, prefix: &str, speed: f64) -> Result<Self, ReplayError> {
         let mut records = Vec::new();
         let mut times: Vec<Duration> = Vec::new();
@@ -76,7 +76,7 @@ impl Recording {
         })
     }
 
-    /// When each is to be sent.
+    /// When each record is to be sent.
     pub fn times(&self) -> Vec<Duration> {
         self.times.clone()
     }
@@ -110,7 +110,7 @@ impl Source for Recording {
     }
 }
 
-/// Tells the kinds apart by the field that only one of them has.
+/// Distinguishes the kinds by a field that only one of them has.
 #[derive(Deserialize)]
 struct Probe {
     metric_name: Option<serde::de::IgnoredAny>,

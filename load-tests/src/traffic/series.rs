@@ -1,8 +1,8 @@
-//! Metric records for a measurement: series of one metric of one service each, taken in turn.
+//! Generated metric samples: series of one metric of one service each, used in turn.
 //!
-//! Enters: a mix and a seed, then a time for each record. Leaves: key and payload, of about 120 bytes when nothing is added. The same seed and times give the
-//! same bytes. Values are random walks with two decimals, as gauges are read off in practice: both how well they compress and
-//! how many buckets of a histogram they fill depend on it. No clock, no I/O.
+//! Enters: a mix and a seed, then a time for each record. Leaves: key and payload, of about 120 bytes if nothing is
+//! added. The same seed and times give the same bytes. Values are random walks with two decimals, like typical gauge
+//! readings: this affects both how well they compress and how many histogram buckets they fill. No clock, no I/O.
 
 use std::num::NonZeroUsize;
 
@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::mix::{ByteRange, Mix};
 
-/// As many metrics has a service, unless there are to be more or fewer keys.
+/// Metrics per service, unless the number of keys is set.
 pub(super) const SERIES_A_KEY: usize = METRICS.len();
 const METRICS: [(&str, MetricType, &str); 12] = [
     ("cpu_utilization", MetricType::Gauge, "%"),
@@ -29,11 +29,11 @@ const METRICS: [(&str, MetricType, &str); 12] = [
     ("network_out", MetricType::Gauge, "KiB/s"),
 ];
 const PLUGINS: [&str; 4] = ["core", "billing", "search", "export"];
-/// A value walks between zero and this, in hundredths.
+/// Values walk between zero and this, in hundredths.
 const CENTS_MAX: i64 = 1_000_000;
 const STEP_CENTS_MAX: i64 = 100;
 
-/// Label that holds what makes a record larger.
+/// Label that holds the extra bytes of a record.
 const EXTRA_LABEL: &str = "extra";
 const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
@@ -52,7 +52,7 @@ struct Series {
 }
 
 impl Fleet {
-    /// So many series of one tenant, at least one.
+    /// This many series of one tenant, at least one.
     pub fn new(tenant: &str, series: usize, seed: u64) -> Self {
         let mix = Mix {
             series: NonZeroUsize::new(series).unwrap_or(NonZeroUsize::MIN),
@@ -61,7 +61,7 @@ impl Fleet {
         Self::of(&mix, &[tenant.to_owned()], seed)
     }
 
-    /// As the mix asks for, of these tenants.
+    /// The series that the mix asks for, of these tenants.
     pub(super) fn of(mix: &Mix, tenants: &[String], seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let services = mix
@@ -69,7 +69,7 @@ impl Fleet {
             .map_or_else(|| mix.series.get().div_ceil(SERIES_A_KEY), NonZeroUsize::get);
         let series = (0..mix.series.get())
             .map(|number| {
-                // Each service has its metrics in turn, and belongs to one tenant.
+                // Each service has its metrics in turn and belongs to one tenant.
                 let (service, metric) = if mix.keys.is_some() {
                     (number % services, number / services)
                 } else {
@@ -92,7 +92,7 @@ impl Fleet {
         }
     }
 
-    /// Writes the payload of the next record, observed at this time; gives its key.
+    /// Writes the payload of the next record, observed at this time; returns its key.
     pub fn record(&mut self, time_us: i64, payload: &mut Vec<u8>) -> &str {
         let turn = self.next;
         self.next = (turn + 1) % self.series.len();
@@ -135,7 +135,7 @@ fn sample(tenant: &str, service: usize, metric: usize, labels: usize) -> MetricS
     }
 }
 
-/// Appends text that compresses to three quarters.
+/// Appends text that compresses to three quarters of its size.
 pub(super) fn random_text(range: ByteRange, random: &mut StdRng, text: &mut String) {
     let mut bytes = random.random_range(range.min..=range.max);
     while bytes > 0 {

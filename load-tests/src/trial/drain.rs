@@ -1,4 +1,4 @@
-//! Waits until everything that was acknowledged has passed its stages, for as long as something still comes.
+//! Waits until all acknowledged records have passed their stages, for as long as there is progress.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::recording::Snapshot;
 
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Whether everything was seen before nothing came for so long.
+/// Whether all records were observed before progress stopped for this long.
 pub(super) async fn wait(mut snapshot: Receiver<Snapshot>, without_progress_max: Duration, stop: &Stop) -> bool {
     let mut passed = 0;
     let mut progress = Instant::now();

@@ -1,8 +1,9 @@
-//! One run: the sender keeps to its schedule while others watch; then everything is waited for, counted, and judged.
+//! One run: the sender keeps to its schedule while watchers observe the target; then the run is drained, counted, and
+//! judged.
 //!
-//! Enters: a [`Target`], a [`Plan`], a folder, a wish to stop. Leaves: [`Measured`]. The sender has a thread of its own, and so has
-//! the recorder; watchers are tasks. They share one bounded channel to the recorder and nothing else. A run that is interrupted
-//! writes what it has.
+//! Enters: a [`Target`], a [`Plan`], a folder, a stop request. Leaves: [`Measured`]. Sender and recorder each have a
+//! thread; watchers are tasks. They share a bounded channel to the recorder and nothing else. An interrupted run writes
+//! what it has.
 
 mod drain;
 mod plan;
@@ -38,28 +39,28 @@ pub use plan::{Content, Plan, PlanOptions, new_prefix};
 pub use recording::Snapshot;
 use sending::RunClock;
 
-/// Events on their way to the recorder; the sender waits when there are more.
+/// Capacity of the channel to the recorder; when it is full, senders wait.
 const EVENTS_MAX: usize = 4_096;
 
-/// A run that is over.
+/// A finished run.
 pub struct Measured {
     /// All figures.
     pub results: Results,
-    /// All of each measure.
+    /// The histogram of each measure.
     pub totals: BTreeMap<Measure, Latencies>,
-    /// Where it was logged.
+    /// The results folder, if there is one.
     folder: Option<ResultsFolder>,
-    /// Records that were sent before the clock started, of a tenant of their own.
+    /// Records sent before the clock started, for a tenant of their own.
     pub warm_up: u64,
 }
 
 impl Measured {
-    /// Adds what a mode has found wrong.
+    /// Adds faults found by a mode.
     pub fn blame(&mut self, faults: Vec<String>) {
         self.results.verdict.add(faults);
     }
 
-    /// Completes the results folder, when there is one.
+    /// Completes the results folder, if there is one.
     pub fn write(&self) -> Result<(), ResultsError> {
         match &self.folder {
             Some(folder) => folder.complete(&self.results, &self.totals),
@@ -68,7 +69,7 @@ impl Measured {
     }
 }
 
-/// What runs beside the sender.
+/// The tasks that run beside the sender.
 struct Watching {
     over: watch::Sender<bool>,
     ledger: JoinHandle<()>,
@@ -79,7 +80,7 @@ struct Watching {
     cpu: CpuTime,
 }
 
-/// What they saw.
+/// What they observed.
 struct Watched {
     processes: Vec<ProcessFigures>,
     tables: Vec<TableFigures>,
@@ -94,7 +95,7 @@ struct Beginning {
     time: DateTime<Utc>,
 }
 
-/// Runs it.
+/// Carries out a run.
 pub async fn run(
     target: &Target,
     (plan, content): (&Plan, Content),
@@ -207,7 +208,7 @@ impl Watching {
     }
 
     async fn finish(self) -> Watched {
-        // They listen until they are dropped.
+        // The watchers listen until they are dropped.
         let _ = self.over.send(true);
         self.ledger.abort();
         if let Some(queries) = self.queries {

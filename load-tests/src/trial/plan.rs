@@ -1,6 +1,7 @@
-//! What a run is to do: options of the command line, checked, as a plan.
+//! The plan of a run, from validated command-line options.
 //!
-//! Refuses before anything starts: an unknown schedule, a rate that the generator does not reach on this machine.
+//! Refuses an invalid run before anything starts: an unknown schedule, or a rate that the generator cannot reach on
+//! this machine.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,57 +14,57 @@ use crate::span;
 use crate::traffic::replay::Recording;
 use crate::traffic::{Mix, Source, Traffic};
 
-/// Records that the generator is measured with.
+/// Number of records used to measure the generator.
 const GENERATED: u32 = 200_000;
-/// Of what the generator makes alone, so much can be asked of it: sending and following the records takes time too.
+/// The share of the generator's rate that a run may ask for: sending and following the records takes time too.
 const GENERATOR_SHARE: f64 = 0.5;
 
-/// How records are sent and what is promised.
+/// How records are sent, and the objectives.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlanOptions {
     /// Mean rate.
     #[arg(long, value_name = "RECORDS/S", default_value_t = 20_000.0, value_parser = rate)]
     pub rate: f64,
-    /// constant, poisson, bursts:PERIOD/LENGTH/FACTOR, ramp:FROM, or trace:FILE with a time in seconds on each line.
+    /// constant, poisson, bursts:PERIOD/LENGTH/FACTOR, ramp:FROM, or trace:FILE with a time in seconds per line.
     #[arg(long, default_value = "constant")]
     pub schedule: String,
-    /// How long records are sent.
+    /// How long to send records.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span::parse)]
     pub duration: Duration,
-    /// Of that, how long only to warm up: what is meant to leave then is sent and accounted for, and no latency of it is recorded.
+    /// How much of that is warm-up: its records are sent and accounted for, but their latencies are not recorded.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = span::parse)]
     pub warm_up: Duration,
-    /// Decides times and values.
+    /// Seed of times and values.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// A name for this run in its results.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub label: String,
-    /// What is to be held: MEASURE:STATISTIC<=DURATION, for example `stored:p99<=1s`. Can be repeated.
+    /// An objective, MEASURE:STATISTIC<=DURATION, for example `stored:p99<=1s`. Can be repeated.
     #[arg(long = "objective", value_name = "OBJECTIVE")]
     pub objectives: Vec<Objective>,
-    /// Questions a second to the query API meanwhile; 0 for none.
+    /// Queries per second to the query API during the run; 0 for none.
     #[arg(long, value_name = "RATE", default_value_t = 1.0, value_parser = rate_or_none)]
     pub queries: f64,
-    /// Time between two looks at the ledger: the resolution of `stored` and `hourly`.
+    /// Time between two polls of the ledger: the resolution of `stored` and `hourly`.
     #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = span::parse)]
     pub look: Duration,
-    /// A record that leaves later than this by the tester's own doing is late.
+    /// A record counts as late if it leaves later than this because of the tester.
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = span::parse)]
     pub late_after: Duration,
-    /// Share of such records beyond which there is no verdict.
+    /// Share of late records above which there is no verdict.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     pub late_share: f64,
-    /// How long nothing may come any more before the rest counts as lost.
+    /// How long to wait without progress before the remaining records count as lost.
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = span::parse)]
     pub drain: Duration,
-    /// What the records are like.
+    /// The properties of the records.
     #[command(flatten)]
     pub mix: Mix,
 }
 
 impl Default for PlanOptions {
-    /// As the command line has them.
+    /// The defaults of the command line.
     fn default() -> Self {
         Self {
             rate: 20_000.0,
@@ -83,47 +84,47 @@ impl Default for PlanOptions {
     }
 }
 
-/// What a run sends.
+/// The records of a run.
 pub enum Content {
-    /// Made from a seed.
+    /// Generated from a seed.
     Traffic(Box<Traffic>),
     /// Read from a file.
     Recording(Recording),
 }
 
-/// A run, checked.
+/// A validated run.
 pub struct Plan {
     /// `run`, `soak`, ….
     pub mode: &'static str,
-    /// Told apart by.
+    /// Distinguishes runs.
     pub label: String,
-    /// The schedule as it was written.
+    /// The schedule as given.
     pub schedule_text: String,
     /// When records leave.
     pub schedule: Schedule,
-    /// Before, no latency is recorded.
+    /// No latency is recorded before this time.
     pub warm_up: Duration,
-    /// What they are like.
+    /// The properties of the records.
     pub mix: Mix,
     /// Mean rate.
     pub records_per_s: f64,
-    /// Decides times and values.
+    /// Seed of times and values.
     pub seed: u64,
     /// The tenants are `prefix-0`, `prefix-1`, ….
     pub prefix: String,
-    /// Questions a second.
+    /// Queries per second.
     pub queries_per_s: f64,
-    /// Between two looks.
+    /// Time between two polls of the ledger.
     pub look_every: Duration,
-    /// Later than this is late.
+    /// Lateness above which a record counts as late.
     pub late_after: Duration,
-    /// So many may be.
+    /// The allowed share of late records.
     pub late_share_max: f64,
-    /// How long nothing may come at the end.
+    /// How long to wait without progress at the end.
     pub drain: Duration,
-    /// What is promised.
+    /// The objectives.
     pub objectives: Vec<Objective>,
-    /// What the generator makes alone.
+    /// Records per second of the generator alone.
     pub generates_per_s: f64,
 }
 
@@ -137,7 +138,7 @@ impl Source for Content {
 }
 
 impl Plan {
-    /// Checks the options of a run; gives what it sends too.
+    /// Validates the options of a run; also returns its records.
     pub fn new(mode: &'static str, options: &PlanOptions) -> anyhow::Result<(Self, Content)> {
         let shape = match Shape::parse(&options.schedule).context("--schedule")? {
             Some(shape) => shape,
@@ -149,7 +150,7 @@ impl Plan {
         Self::checked(mode, options, schedule, Content::Traffic(Box::new(traffic)), prefix)
     }
 
-    /// Checks a recording of records that is to be sent again.
+    /// Validates the replay of a recording.
     pub fn replay(options: &PlanOptions, file: &Path, speed: f64) -> anyhow::Result<(Self, Content)> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let prefix = new_prefix();
@@ -167,7 +168,7 @@ impl Plan {
         prefix: String,
     ) -> anyhow::Result<(Self, Content)> {
         let generates_per_s = match &content {
-            // Of a generator of its own, so that the run begins with the first record.
+            // Measured on a separate generator, so that the run starts with the first record.
             Content::Traffic(_) => generates_per_s(&mut Traffic::new(&options.mix, &prefix, options.seed)),
             Content::Recording(recording) => generates_per_s(&mut recording.clone()),
         };
@@ -211,13 +212,13 @@ impl Plan {
         Ok((plan, content))
     }
 
-    /// What every tenant of the run begins with.
+    /// The prefix of every tenant of the run.
     pub fn prefix_of_tenants(&self) -> String {
         format!("{}-", self.prefix)
     }
 }
 
-/// Records a second that a source makes alone.
+/// Records per second of a source alone.
 fn generates_per_s(source: &mut impl Source) -> f64 {
     let begun = Instant::now();
     let mut bytes = 0;
@@ -234,7 +235,7 @@ fn trace(file: &str) -> anyhow::Result<Shape> {
     Ok(Shape::Trace(times))
 }
 
-/// Tenants that no other run has, and that tell when it was.
+/// A tenant prefix that no other run has, and that tells when it ran.
 pub fn new_prefix() -> String {
     let random: u16 = rand::random();
     format!("load-{}-{random:04x}", chrono::Utc::now().format("%Y%m%dt%H%M%S"))

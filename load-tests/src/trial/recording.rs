@@ -1,4 +1,4 @@
-//! The recorder's thread: takes events in, closes an interval a second, logs it, and tells how it goes.
+//! The recorder's thread: processes events, closes and logs an interval every second, and publishes the progress.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use crate::recorder::{Counts, Event, Measure, Recorder};
 use crate::results::{Point, ResultsFolder, Second};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often others are told.
+/// Time between two snapshots.
 const TELL_EVERY: Duration = Duration::from_millis(50);
-/// How long it may take for what is still on its way when the run is over.
+/// Timeout for events still in the channel when the run is over.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How it goes.
+/// The progress of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Since the beginning.
@@ -26,26 +26,26 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Whether every acknowledged record has passed its stages.
     pub settled: bool,
-    /// Latencies of the last interval that has some.
+    /// Latencies of the newest interval that has any.
     pub recent: BTreeMap<Measure, Summary>,
 }
 
-/// What was recorded.
+/// Everything that was recorded.
 pub struct Recorded {
     /// Everything.
     pub recorder: Recorder,
-    /// The course of it.
+    /// The progress, second by second.
     pub seconds: Vec<Second>,
-    /// Each interval of each measure.
+    /// Every interval of each measure.
     pub points: BTreeMap<Measure, Vec<Point>>,
-    /// Where it was logged.
+    /// The results folder, if there is one.
     pub folder: Option<ResultsFolder>,
 }
 
-/// A recorder at work.
+/// A running recorder.
 pub(super) struct Recording(JoinHandle<anyhow::Result<Recorded>>);
 
-/// Starts it. It ends when nobody can send any more.
+/// Starts it. It ends when all senders are dropped.
 pub(super) fn start(
     mut inbox: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Snapshot>,
@@ -72,7 +72,7 @@ pub(super) fn start(
                 closed = now;
             }
             if now >= told + TELL_EVERY {
-                // Nobody has to listen.
+                // There may be no receiver.
                 let _ = snapshots.send(book.snapshot(now));
                 told = now;
             }
@@ -127,7 +127,7 @@ impl Book {
 }
 
 impl Recording {
-    /// Everything, once nobody sends any more.
+    /// What was recorded, once all senders are dropped.
     pub(super) async fn finish(self) -> anyhow::Result<Recorded> {
         let recorded = tokio::time::timeout(DEADLINE, self.0).await;
         recorded.context("the recorder did not end")??

@@ -1,4 +1,4 @@
-//! The sender's thread: the real clock, the real producer, and the way of its news to the recorder.
+//! The sender's thread: the real clock, the real producer, and the reports to the recorder.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::traffic::{Mix, Source, Traffic};
 
 use super::plan::{Content, Plan};
 
-/// Sent before the clock starts: a client takes half a second to get its id from the broker.
+/// Sent before the clock starts: a client takes half a second to get its producer id from the broker.
 const FIRST_RECORDS: u64 = 100;
-/// How long the last records may take to be acknowledged; longer than librdkafka tries.
+/// How long the last records may take to be acknowledged; longer than librdkafka retries.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(330);
-/// The same once somebody wants it to stop.
+/// The same after a stop request.
 const SETTLE_DEADLINE_STOPPED: Duration = Duration::from_secs(5);
 
-/// How long it waits at a time before it looks whether somebody wants it to stop.
+/// How long to wait at a time before checking for a stop request.
 const SETTLE_STEP: Duration = Duration::from_millis(500);
 
 /// The time since the beginning of the run.
@@ -39,7 +39,7 @@ impl Clock for RunClock {
     }
 }
 
-/// Sends some records of a tenant that is not the run's, so that the next ones meet a client that knows the broker.
+/// Sends some records of a tenant that is not the run's, so that the client is connected when the run starts.
 pub(super) fn warm_up(mut producer: Producer, prefix: &str) -> Result<(Producer, u64), ProduceError> {
     let mut traffic = Traffic::new(&Mix::default(), &format!("{prefix}.warm-up"), 0);
     let stamp = Stamp {
@@ -54,7 +54,7 @@ pub(super) fn warm_up(mut producer: Producer, prefix: &str) -> Result<(Producer,
     Ok((producer, sent))
 }
 
-/// Sends everything by the plan.
+/// Sends all records of the plan.
 pub(super) fn start(
     mut producer: Producer,
     plan: &Plan,
@@ -68,7 +68,7 @@ pub(super) fn start(
     tokio::task::spawn_blocking(move || {
         let mut report = |turn: Turn| {
             if !turn.is_empty() {
-                // A recorder that is gone has an error to give at the end.
+                // If the recorder is gone, it reports its error at the end.
                 let _ = events.blocking_send(Event::Turn(turn));
             }
         };
@@ -84,7 +84,7 @@ pub(super) fn start(
     })
 }
 
-/// Waits for the last acknowledgements; counts what does not come as given up.
+/// Waits for the last acknowledgements; counts records that are still missing as given up.
 fn settle(producer: &mut Producer, stop: &Stop, report: &mut impl FnMut(Turn)) -> Result<(), ProduceError> {
     let mut deadline = SETTLE_DEADLINE;
     loop {

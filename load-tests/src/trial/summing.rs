@@ -1,4 +1,4 @@
-//! From what was recorded and watched to results. Pure, but for what the machine says of itself.
+//! Combines what was recorded and observed into results. Pure, except for the description of the machine.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::Watched;
 use super::plan::Plan;
 use super::recording::Recorded;
 
-/// When it was, and how long it took.
+/// When the run took place and how long it took.
 pub(super) struct Times {
     pub started_at: DateTime<Utc>,
     pub sending_s: f64,
@@ -24,7 +24,7 @@ pub(super) struct Times {
 
 type Totals = BTreeMap<Measure, Latencies>;
 
-/// All figures, the histograms, and the folder that they belong into.
+/// All figures, the histograms, and the folder for them.
 pub(super) fn sum(
     target: &Target,
     plan: &Plan,

@@ -1,7 +1,7 @@
-//! Looks at the ledger again and again: up to which offset of each partition are the records stored, and aggregated?
+//! Polls the ledger: up to which offset of each partition are the records stored, and aggregated?
 //!
-//! The answer is dated when it is here, so what it says is an upper bound, too late by at most the time between two looks; that
-//! time is recorded as the resolution. A look that fails is repeated at the next turn.
+//! A response is dated when it arrives, so times are upper bounds, too late by at most the time between two polls,
+//! which is recorded as the resolution. A failed poll is repeated at the next turn.
 
 use std::time::{Duration, Instant};
 
@@ -13,27 +13,27 @@ use crate::producer::KafkaAddress;
 use crate::recorder::{Ends, Event, Stage};
 use crate::store::{End, Store};
 
-/// How far the server's clock may be behind ours.
+/// Maximum difference between the server's clock and ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
-/// A look that takes longer is given up: the target is away.
+/// Timeout of a poll: the target is down.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What to look at, and how often.
+/// What to poll, and how often.
 pub struct LedgerLook {
     /// The database.
     pub store: Store,
     /// The topics.
     pub kafka: KafkaAddress,
-    /// Between two looks.
+    /// Time between two polls.
     pub every: Duration,
     /// The beginning of the run.
     pub begun: Instant,
-    /// The same by the clock on the wall.
+    /// The same, on the wall clock.
     pub begun_at: DateTime<Utc>,
 }
 
 impl LedgerLook {
-    /// Looks until nobody listens any more.
+    /// Polls until the receiver is dropped.
     pub async fn run(self, events: Sender<Event>) {
         let mut interval = tokio::time::interval(self.every);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

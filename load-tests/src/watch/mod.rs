@@ -1,6 +1,6 @@
-//! What is looked at while a run goes on, each in a task of its own: the ledger, processes, tables, queries.
+//! Observes the target during a run, each in a task of its own: the ledger, processes, tables, queries.
 //!
-//! Lookers tolerate a target that does not answer for a while: under chaos that is what is tested.
+//! Watchers tolerate a target that does not respond for a while: that is what chaos tests.
 
 pub mod ledger;
 pub mod processes;

@@ -1,7 +1,7 @@
-//! CPU, memory and disk of the target's processes and of the tester, every second, also across restarts.
+//! CPU, memory and disk use of the target's processes and of the tester, every second and across restarts.
 //!
-//! A process that takes the place of another has its name: their use adds up. Gone processes are looked for again only when one
-//! is gone, because asking costs the machine that is measured.
+//! A process that replaces another has the same name: their usage adds up. The list of processes is only refreshed when
+//! one is gone, because that costs CPU on the measured machine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::target::Processes;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks until the run is over; gives what it saw. `first` were there before the run began.
+/// Samples until the run is over; returns the figures. The processes in `first` existed before the run began.
 pub async fn watch(
     processes: Processes,
     first: Vec<Process>,
@@ -42,17 +42,17 @@ pub async fn watch(
 
 #[derive(Default)]
 struct Watched {
-    /// By name, in the order in which they were found.
+    /// Names in the order in which they were found.
     names: Vec<String>,
     by_name: BTreeMap<String, Role>,
 }
 
-/// Whoever has this name.
+/// The successive processes of one name.
 struct Role {
     process: Process,
-    /// What it had used when it was first seen.
+    /// What the process had used when it was first seen.
     before: Used,
-    /// What those before it used.
+    /// What its predecessors used.
     earlier_cpu_s: f64,
     earlier_written: u64,
     latest: Used,
@@ -64,7 +64,7 @@ struct Role {
 
 impl Watched {
     async fn find(&mut self, processes: &Processes) {
-        // A stack that does not say what runs is asked again when the next look finds one gone.
+        // If the stack does not answer, it is asked again when the next sample finds a process gone.
         self.add(processes.now().await.unwrap_or_default());
     }
 
@@ -81,7 +81,7 @@ impl Watched {
         }
     }
 
-    /// Whether one is gone.
+    /// Takes a sample; returns whether a process is gone.
     fn look(&mut self, at: Duration) -> bool {
         let mut one_is_gone = self.by_name.len() <= 1;
         for role in self.by_name.values_mut() {
@@ -134,7 +134,7 @@ impl Role {
         }
         self.earlier_cpu_s += self.latest.cpu_s - self.before.cpu_s;
         self.earlier_written += self.latest.written_bytes.saturating_sub(self.before.written_bytes);
-        // All that a new process has used, it has used in this run.
+        // Everything a new process has used was used in this run.
         self.before = Used::default();
         (self.process, self.latest, self.gone) = (process, used, false);
         self.restarts += 1;

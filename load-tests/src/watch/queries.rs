@@ -1,8 +1,8 @@
-//! Questions to the query API while records flow, by a Poisson schedule and open loop: an answer's latency counts from the time
-//! at which it was meant to be asked.
+//! Queries the API while records flow, open loop on a Poisson schedule: a latency counts from the time at which the
+//! query was meant to be sent.
 //!
-//! Hourly metrics of the run's own tenants, and audit events where the run has some. A question that is answered with an error,
-//! or not in time, is counted as failed.
+//! Queries hourly metrics of the run's own tenants, and audit events if the run has any. An error or a timeout counts
+//! as a failed query.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,28 +15,28 @@ use crate::recorder::Event;
 use crate::schedule::Arrivals;
 use crate::target::QueryAddress;
 
-/// Questions that are under way at the same time. One more waits, and its latency counts on.
+/// Maximum queries in flight. Further ones wait, and their latency includes the wait.
 const UNDER_WAY_MAX: usize = 64;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What to ask.
+/// What to query.
 pub struct Queries {
-    /// Whom.
+    /// The query API.
     pub address: QueryAddress,
-    /// When.
+    /// The schedule.
     pub arrivals: Arrivals,
-    /// The tenants of the run begin with this.
+    /// Prefix of the run's tenants.
     pub prefix: String,
-    /// How many of them there are.
+    /// Number of tenants.
     pub tenants: usize,
-    /// Whether there are audit events to ask for.
+    /// Whether to query audit events.
     pub audit: bool,
     /// The beginning of the run.
     pub begun: Instant,
 }
 
 impl Queries {
-    /// Asks until the schedule ends.
+    /// Sends queries until the schedule ends.
     pub async fn run(self, events: Sender<Event>) {
         let http = match http::builder().timeout(ANSWER_DEADLINE).build() {
             Ok(http) => http,
@@ -58,7 +58,7 @@ impl Queries {
                 let answered = answer(request).await;
                 let latency = answered.then(|| begun.elapsed().saturating_sub(intended));
                 drop(place);
-                // Nobody listens when the run is over.
+                // The receiver is gone once the run is over.
                 let _ = events.send(Event::Answered { intended, latency }).await;
             });
         }
@@ -79,7 +79,7 @@ impl Queries {
     }
 }
 
-/// Whether the whole answer came, and was none of an error.
+/// Whether the whole response arrived and was not an error.
 async fn answer(request: reqwest::RequestBuilder) -> bool {
     let Ok(response) = request.send().await.and_then(reqwest::Response::error_for_status) else {
         return false;

@@ -1,4 +1,4 @@
-//! Parts of the tables over a run: how many were made, and the most that were there at a time.
+//! The parts of the tables over a run: how many were created, and the most that existed at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::sync::watch::Receiver;
 use crate::results::TableFigures;
 use crate::store::{Parts, Store};
 
-/// Between two looks: merges take parts away within seconds.
+/// Time between two samples: merges remove parts within seconds.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Looks until the run is over; gives what it saw.
+/// Samples until the run is over; returns the figures.
 pub async fn watch(store: Store, mut over: Receiver<bool>) -> Vec<TableFigures> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let mut interval = tokio::time::interval(INTERVAL);
@@ -20,7 +20,7 @@ pub async fn watch(store: Store, mut over: Receiver<bool>) -> Vec<TableFigures> 
             _ = interval.tick() => false,
             _ = over.wait_for(|over| *over) => true,
         };
-        // A target that is away is asked again.
+        // A target that is down is asked again at the next sample.
         for parts in store.parts().await.unwrap_or_default() {
             tables
                 .entry(parts.table.clone())

@@ -1,5 +1,5 @@
--- The dead letters: records that could not become rows, with their bytes, so that they can be replayed after a fix.
--- Partition by kind too: each kind has its own retention, and a part is dropped when all of it has expired.
+-- Dead letters: records that could not become rows, with their bytes, so that they can be replayed after a fix. Also
+-- partitioned by kind: each kind has its own retention, and a part is dropped only when all of it has expired.
 create table if not exists rejected_records${on_cluster}
 (
     kafka_topic LowCardinality(String),

@@ -1,6 +1,6 @@
--- One row a batch and stage: what became of every offset. A row written again for the same range replaces the first:
--- read it with FINAL. A stage whose rows do not know their records writes `begun` first, with all that is needed to make the
--- same batch again: whoever counts batches reads `entry in ('batch', 'recovered')`.
+-- One row per batch and stage: what became of every offset. A row rewritten for the same range replaces the first, so
+-- read it with FINAL. A stage whose rows do not carry offsets first writes `begun`, with everything needed to build the
+-- same batch again; to count batches, filter on `entry in ('batch', 'recovered')`.
 create table if not exists batch_ledger${on_cluster}
 (
     stage LowCardinality(String),

@@ -1,5 +1,5 @@
--- Partial hourly aggregates: each batch adds its share, merging adds them up. Associative and commutative, so late records
--- of any age just add theirs. Read it with `group by`, or through metrics_hourly_view.
+-- Partial hourly aggregates: each batch adds its share, merging adds them up. Merging is associative and commutative,
+-- so late records of any age are simply added. Read it with `group by`, or through metrics_hourly_view.
 -- Distribution: exponential histogram, base 2, scale 6 (OpenTelemetry metrics data model), bucket index -> count.
 create table if not exists metrics_hourly${on_cluster}
 (

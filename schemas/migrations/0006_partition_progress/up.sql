@@ -1,5 +1,5 @@
--- How far the aggregate stage is, by partition. A topic is complete through the smallest watermark over all its partitions.
--- A watermark that was stated is never withdrawn, hence max. Read it with `group by`, newest log_epoch only.
+-- Progress of the aggregate stage by partition. A topic is complete through the smallest watermark over all its
+-- partitions. A stated watermark is never withdrawn, hence max. Read it with `group by`, newest log_epoch only.
 create table if not exists partition_progress${on_cluster}
 (
     kafka_topic LowCardinality(String),

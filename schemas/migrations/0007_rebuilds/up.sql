@@ -1,10 +1,11 @@
--- Rebuilds of hours, and which of them are visible: one row a state, the newest replaces the others (read it with FINAL).
+-- Rebuilds of hours and whether they are visible: one row per state, of which the newest replaces the others (read it
+-- with FINAL).
 --
--- Epochs. Rebuild number k writes its hours with epoch 2k - 1, beside what is there. Once it is registered the stage freezes
--- the even write epoch 2k into the intents of its batches, so that each partition has an offset before which all partials
--- are of epochs under 2k (those records are what the rebuild recomputes), and from which on they are of 2k or later.
--- Of hour h and metric m a reader takes, with k the newest visible rebuild that covers both (0: none): the odd epoch 2k - 1,
--- and every even epoch from 2k on. So a rebuild becomes visible in one row, while records keep arriving.
+-- Epochs. Rebuild number k writes its hours with epoch 2k - 1, beside the existing ones. Once it is registered, the
+-- stage freezes the even write epoch 2k into the intents of its batches. So each partition has a switch offset:
+-- partials before it have epochs below 2k (the rebuild recomputes those records), partials from it on have 2k or later.
+-- For hour h and metric m, let k be the newest visible rebuild that covers both (0: none). A reader takes the odd epoch
+-- 2k - 1 and every even epoch from 2k on. So a single row makes a rebuild visible, while records keep arriving.
 create table if not exists rebuilds${on_cluster}
 (
     number UInt32 comment 'k: 1, 2, …',

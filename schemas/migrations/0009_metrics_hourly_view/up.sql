@@ -1,6 +1,6 @@
--- Hourly aggregates as an analyst reads them: one row a key and hour, partial aggregates and revisions merged.
--- A filter on key columns reaches the primary key of metrics_hourly, because the inner query groups by those columns as
--- they are; a filter on anything else is applied to merged hours. What is not selected is not computed.
+-- Hourly aggregates for analysts: one row per key and hour, with partial aggregates and revisions merged. A filter on
+-- key columns reaches the primary key of metrics_hourly, because the inner query groups by those columns unchanged; a
+-- filter on anything else is applied to merged hours. Columns that are not selected are not computed.
 create view if not exists metrics_hourly_view${on_cluster} as
 with ${quantile_functions}
 select

@@ -1,5 +1,5 @@
--- What came after its hour was complete: one row a batch, tenant and hour. metrics_hourly has the values, here is what they
--- are due to. Written with the batch, under its token.
+-- Records that arrived after their hour was complete: one row per batch, tenant and hour. metrics_hourly has the
+-- values; this table says what caused them. Written with the batch, under its token.
 create table if not exists hour_revisions${on_cluster}
 (
     tenant_id LowCardinality(String),

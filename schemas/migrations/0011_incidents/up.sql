@@ -1,4 +1,4 @@
--- What was wrong, where, and why: for operators and analysts, never read by the stages.
+-- What went wrong, where, and why: for operators and analysts, never read by the stages.
 create table if not exists incidents${on_cluster}
 (
     stage LowCardinality(String),

@@ -1,6 +1,7 @@
 -- What was known at a time: `select … from metrics_hourly_as_of(as_of = '2026-05-01 12:00:00')`, in UTC. Columns as in
--- metrics_hourly_view. Revisions count from the end of the minute they were made in, rebuilds from when they were visible. An hour
--- that had not ended by then is left out; whether one was complete by then, the watermarks in batch_ledger tell.
+-- metrics_hourly_view. Revisions count from the end of the minute in which they were made, rebuilds from when they
+-- became visible. Hours that had not ended by then are left out; whether an hour was complete by then is told by the
+-- watermarks in batch_ledger.
 create view if not exists metrics_hourly_as_of${on_cluster} as
 with ${quantile_functions}
 select

@@ -1,4 +1,4 @@
--- Hours rolled up to months in UTC; for months of another time zone see metrics_monthly_in_zone, which has the same columns. (It is not called
--- here: a view with parameters is looked up in the caller's database.)
+-- Hours rolled up to months in UTC; for other time zones see metrics_monthly_in_zone, which has the same columns. (It
+-- is not used here, because a view with parameters is looked up in the caller's database.)
 create view if not exists metrics_monthly_view${on_cluster} as
 with 'UTC' as zone, ${rolled_up month toStartOfMonth}

@@ -1,15 +1,16 @@
--- The share of an hour's observations that are at most a threshold: `select … from metrics_hourly_share(threshold = 0.25)`.
--- Exact outside of the one bucket that holds the threshold; inside it, values are taken as spread evenly. A bucket is 1.09 %
--- wide, so the share is exact for some threshold within 1.09 % of the one asked for, and off by at most that bucket's part.
--- `share_least` and `share_most` are the bounds. At the smallest value and below, and from the largest on, it is exact.
+-- The share of an hour's observations that are at most a threshold: `select … from metrics_hourly_share(threshold =
+-- 0.25)`. Exact except in the one bucket that holds the threshold, whose values are assumed to be evenly spread. A
+-- bucket is 1.09 % wide, so the share is exact for some threshold within 1.09 % of the one asked for, and its error is
+-- at most that bucket's share. `share_least` and `share_most` are the bounds. Exact below the smallest value and from
+-- the largest on.
 create view if not exists metrics_hourly_share${on_cluster} as
 with
     toFloat64({threshold:Float64}) as threshold,
     ${bucket_index threshold} as place,
-    -- Observations whose magnitude is in buckets under the threshold's, and in that bucket.
+    -- Observations whose magnitude is in buckets below the threshold's, and in that bucket itself.
     arraySum((i, c) -> if(i < place, c, 0), mapKeys(buckets), mapValues(buckets)) as inside,
     buckets[place] as within,
-    -- Where the threshold lies in its bucket, from 0 to 1.
+    -- Position of the threshold within its bucket, from 0 to 1.
     greatest(0., least(1., (abs(threshold) / exp2(place / 64) - 1) / (exp2(1 / 64) - 1))) as position,
     multiIf(
         threshold < min, (0., 0., 0.),

@@ -1,12 +1,12 @@
--- Hours as fresh as the raw table: the partial aggregates, and the raw rows that are not in them yet. `count` is of both,
--- `fresh_count` of the raw rows among them (whether one of those is late is known once it is aggregated). Other columns as
+-- Hours as fresh as the raw table: the partial aggregates plus the raw rows that are not in them yet. `count` covers
+-- both, `fresh_count` only the raw rows (whether one of those is late is known once it is aggregated). Other columns as
 -- in metrics_hourly_view.
 --
--- A raw row is fresh from the aggregated end of its partition on, in the newest life of its log. The smallest of those ends
--- is a constant to the engine, so the index on kafka_offset leaves out what is older; the exact end of each partition is looked
--- up for the rest. The branch with the progress stands first: it is read before the partial aggregates, so that no row is missing.
--- While a batch is being stored (well under a second), its rows can be in both. Raw rows of a topic that no aggregate stage has
--- reported on are left out, unless none has been reported on at all.
+-- A raw row is fresh from the aggregated end of its partition on, in the newest life of its log. The smallest of those
+-- ends is a constant to the engine, so the index on kafka_offset skips older granules; the rest is checked against the
+-- exact end of its partition. The branch with the progress comes first: it is read before the partial aggregates, so
+-- that no row is missing. While a batch is being stored (well under a second), its rows can be in both. Raw rows of a
+-- topic that no aggregate stage has reported on are left out, unless no topic has been reported on at all.
 create view if not exists metrics_hourly_fresh_view${on_cluster} as
 with ${quantile_functions}
 select
@@ -23,7 +23,7 @@ from
     (
         with
             (
-                -- Nothing may be left out while a partition of a topic has not reported.
+                -- Nothing may be skipped while a partition of a topic has not reported.
                 select (min(smallest_of_topic), groupArray(kafka_topic))
                 from
                 (

@@ -1,5 +1,5 @@
--- Which revision of a tenant's counters counts for an hour of a topic: one row each time an hour was looked at, the newest counts. Written after
--- the rows of the revision, so that a revision is seen whole or not at all.
+-- Which revision of a tenant's counters is current for an hour of a topic: one row each time an hour was examined; the
+-- newest wins. Written after the rows of the revision, so that a revision is visible entirely or not at all.
 create table if not exists counter_revisions${on_cluster}
 (
     tenant_id LowCardinality(String),

@@ -1,5 +1,6 @@
--- Increase of counters: one row a series, hour and revision. A series is of one topic. Computed from the raw rows of complete hours; computed anew, as another
--- revision, when late samples change an hour. counter_revisions says which revision counts: read counter_hourly_view.
+-- Increase of counters: one row per series, hour and revision. A series belongs to one topic. Computed from the raw
+-- rows of complete hours, and computed again as a new revision when late samples change an hour. counter_revisions says
+-- which revision is current: read counter_hourly_view.
 create table if not exists counter_hourly${on_cluster}
 (
     tenant_id LowCardinality(String),

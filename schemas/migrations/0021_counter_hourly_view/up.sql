@@ -1,5 +1,6 @@
--- Increase and rate of counters by series and complete hour, newest revision. `rate` is per second, over the whole hour.
--- An hour appears once it is complete and computed, which takes a minute at most; see counter_hourly_fresh_view for open hours.
+-- Increase and rate of counters by series and complete hour, newest revision. `rate` is per second, over the whole
+-- hour. An hour appears once it is complete and computed, at most a minute later; for open hours see
+-- counter_hourly_fresh_view.
 create view if not exists counter_hourly_view${on_cluster} as
 select
     c.tenant_id as tenant_id, c.metric_name as metric_name, c.hour as hour, c.service_id as service_id, c.plugin_id as plugin_id,

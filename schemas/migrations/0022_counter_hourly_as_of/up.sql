@@ -1,4 +1,4 @@
--- The counters as they were known at a time: `select … from counter_hourly_as_of(as_of = '2026-05-01 12:00:00')`, in UTC.
+-- Counters as they were known at a time: `select … from counter_hourly_as_of(as_of = '2026-05-01 12:00:00')`, in UTC.
 -- Columns as in counter_hourly_view.
 create view if not exists counter_hourly_as_of${on_cluster} as
 select

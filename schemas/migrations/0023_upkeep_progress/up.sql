@@ -1,4 +1,4 @@
--- How far the upkeep of derived tables is. The newest row counts: read it with argMax(…, inserted_at).
+-- How far the upkeep of derived tables has got. The newest row counts: read it with argMax(…, inserted_at).
 create table if not exists upkeep_progress${on_cluster}
 (
     task LowCardinality(String) comment 'counters',

@@ -1,7 +1,7 @@
--- Increase and rate of counters by series and hour, open hours included: those that are computed, and from raw rows those after
--- them. `complete` tells which is which; the rate of an open hour is over the time from its start to the series' last sample.
--- Columns as in counter_hourly_view. The sample before an open hour is looked for in the computed hours of the week before.
--- Each topic has open hours of its own; one that no aggregate stage has reported on has none.
+-- Increase and rate of counters by series and hour, including open hours: computed hours as stored, later ones from raw
+-- rows. `complete` tells them apart; the rate of an open hour covers the time from its start to the series' last
+-- sample. Columns as in counter_hourly_view. The sample before an open hour is looked up in the computed hours of the
+-- preceding week. Open hours are determined per topic; a topic that no aggregate stage has reported on has none.
 create view if not exists counter_hourly_fresh_view${on_cluster} as
 with
     (select (groupArray(kafka_topic), groupArray(through)) from (${counters_through})) as progress,
@@ -23,7 +23,7 @@ from
     with
         (select (groupArray(kafka_topic), groupArray(through)) from (${counters_through})) as progress,
         (topic) -> progress.2[indexOf(progress.1, topic)] as open_from,
-        -- A constant to the engine, for the index.
+        -- A constant to the engine, so that the index can be used.
         arrayMin(progress.2) as least_open
     select
         tenant_id, metric_name, hour, service_id, plugin_id, environment, any(team_id) as team_id, any(unit) as unit,
@@ -39,7 +39,7 @@ from
             union all
             select ${counter_before_columns}
             from counter_hourly_view as b
-            -- A topic of which no hour is computed yet has 1970, and there is no week before that.
+            -- A topic without any computed hour has 1970 here, which has no preceding week.
             where b.series_id != 0 and b.hour >= toDateTime(greatest(toUnixTimestamp(least_open), 604800) - 604800, 'UTC')
                 and b.hour + interval 7 day >= open_from(b.kafka_topic) and b.hour < open_from(b.kafka_topic)
             group by tenant_id, metric_name, service_id, plugin_id, environment, team_id, unit, user_id, series_id, kafka_topic

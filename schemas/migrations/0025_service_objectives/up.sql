@@ -1,5 +1,5 @@
--- Availability that a service promises; 0.999 where there is no row. An empty environment means all of them, a row for the
--- environment itself wins. The newest row of a service counts.
+-- The availability that a service promises; 0.999 where there is no row. An empty environment means all of them; a row
+-- for the environment itself takes precedence. The newest row of a service counts.
 create table if not exists service_objectives${on_cluster}
 (
     tenant_id LowCardinality(String),

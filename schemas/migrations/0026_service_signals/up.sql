@@ -1,5 +1,6 @@
--- Which metrics tell how a service is, for tenants that name theirs in a way of their own: service_signals_view has the names
--- that are understood without. The metric of the lowest rank that has samples counts.
+-- Which metrics show the health of a service, for tenants that use names of their own: the names in
+-- service_signals_view are recognised without this. Of the metrics that have samples, the one of the lowest rank is
+-- used.
 create table if not exists service_signals${on_cluster}
 (
     tenant_id LowCardinality(String) comment 'empty: all tenants',

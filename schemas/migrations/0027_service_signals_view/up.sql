@@ -1,5 +1,5 @@
--- The metrics of a service's health: those of service_signals, and the conventions of OpenTelemetry (HTTP and RPC metrics,
--- stable and before), of Prometheus' client libraries, and of the sample stream.
+-- The metrics of a service's health: rows of service_signals, and the conventions of OpenTelemetry (HTTP and RPC
+-- metrics, stable and older), of Prometheus' client libraries, and of the sample stream.
 create view if not exists service_signals_view${on_cluster} as
 select tenant_id, toString(signal) as signal, metric_name, label_name, label_pattern, rank from service_signals final
 union all

@@ -1,10 +1,11 @@
--- How each service does: the last complete hour of a topic, by tenant, service and environment. Nothing is stored: an answer is
--- as new as the hours and the counters. Select with a tenant; a service whose metrics are in two topics has a row for each.
+-- Health of each service in the last complete hour of a topic, by tenant, service and environment. Nothing is stored:
+-- an answer is as new as the hours and the counters. Select with a tenant; a service whose metrics are in two topics
+-- has a row for each.
 --
--- p99 from the distribution of the latency metric, in seconds. Requests and errors are increases of counters over all series; where
--- there is no request counter, the observations of the latency metric are the requests. Where no metric tells of errors, error
--- rate, availability and burn rate are null, and so is a latency that no metric tells: unknown is not zero. A burn rate of 1 uses up exactly the errors that the objective
--- allows, 2 uses them up in half the time.
+-- p99 comes from the distribution of the latency metric, in seconds. Requests and errors are increases of counters over
+-- all series; without a request counter, the observations of the latency metric are the requests. Without an error
+-- metric, error rate, availability and burn rate are null, and without a latency metric so is the latency: unknown is
+-- not zero. A burn rate of 1 uses up exactly the errors that the objective allows, 2 uses them up in half the time.
 create view if not exists service_health_summary${on_cluster} as
 with
     last_hours as (select kafka_topic, through - interval 1 hour as hour from (${counters_through}) where through > 0),

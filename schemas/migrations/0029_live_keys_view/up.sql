@@ -1,5 +1,6 @@
--- Who contributes the keys of hourly aggregates: by tenant, hour, metric and service. The top contributors of an hour:
--- `select * from live_keys_view where hour = … order by live_keys desc limit 10`; add up by tenant for the use of its limit.
+-- Which services contribute the keys of hourly aggregates, by tenant, hour, metric and service. The top contributors of
+-- an hour: `select * from live_keys_view where hour = … order by live_keys desc limit 10`. Sum by tenant for the usage
+-- of its limit.
 create view if not exists live_keys_view${on_cluster} as
 select
     tenant_id, hour, metric_name, service_id,

@@ -1,5 +1,5 @@
--- What a rebuild has done: one row a part of its work, written once the rows of the part are stored. A rebuild that was
--- interrupted does not do these again; one that is whole has all of its records here.
+-- What a rebuild has done: one row per part of its work, written once the rows of the part are stored. An interrupted
+-- rebuild does not repeat these parts; a finished one has all of its records here.
 create table if not exists rebuild_parts${on_cluster}
 (
     number UInt32 comment 'of the rebuild, as in rebuilds',

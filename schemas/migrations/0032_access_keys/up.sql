@@ -1,5 +1,6 @@
--- Who may see what, for those who ask in SQL: a projection of the keys in the query service's journal, by each of its processes.
--- No service reads it, and it holds neither a token nor the hash of one. A row is the whole of a key as of its version.
+-- Who may see what, for queries in SQL: a projection of the keys in the query service's journal, written by each of its
+-- processes. No service reads it, and it holds neither tokens nor their hashes. A row is the complete state of a key as
+-- of its version.
 create table if not exists access_keys${on_cluster}
 (
     key_id String,

@@ -1,4 +1,4 @@
--- The access review: each key that is taken now, what it shows, and why somebody should look at it.
+-- The access review: each key that is currently accepted, what it grants, and why somebody should look at it.
 create view if not exists access_review${on_cluster} as
 select
     key_id, name, role, tenant, teams, permissions, addresses, masked, created_at, created_by, expires_at, last_used_at, last_used_from,

@@ -1,7 +1,7 @@
--- Rejected records that were sent to their topic again, by `horolog-ingest replay-rejected`: one row a record and replay. A replay is one
--- transaction of Kafka: all of its records arrive or none does. Of a replay's states the last of the list counts: read it with FINAL.
--- A record was replayed when one of its replays is `sent`; its new copy in the topic has the headers horolog-replay and
--- horolog-replayed-from.
+-- Rejected records that `horolog-ingest replay-rejected` sent to their topic again: one row per record and replay. A
+-- replay is one Kafka transaction: all of its records arrive or none. Of a replay's states the highest
+-- in the enum counts: read it with FINAL. A record was replayed if one of its replays is `sent`; its new copy in the
+-- topic has the headers horolog-replay and horolog-replayed-from.
 create table if not exists replayed_records${on_cluster}
 (
     kafka_topic LowCardinality(String),

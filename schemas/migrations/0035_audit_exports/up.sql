@@ -1,5 +1,6 @@
--- Audit exports, for those who ask in SQL who took what: a projection of the query service's journal, by each of its processes.
--- No service reads it. A row is the whole of an export as of its version; it stays when the export's files are removed. Read it with FINAL.
+-- Audit exports, to see in SQL who exported what: a projection of the query service's journal, written by each of its
+-- processes. No service reads it. A row is the complete state of an export as of its version; it stays when the
+-- export's files are removed. Read it with FINAL.
 create table if not exists audit_exports${on_cluster}
 (
     export_id UUID,

@@ -1,7 +1,8 @@
--- Complete days of UTC, rolled up from metrics_hourly by the upkeep: one row a key and topic, of which the one of most samples counts. It makes days
--- and months of UTC fast, and nothing that is trusted: a reader holds the counts of what it asks for against those of metrics_hourly in all epochs, which
--- only ever grow. Where they are equal no row is missing or old; else, and of days that a visible rebuild covers, it reads the hours.
--- A metric has some thousand rows in a month. With granules of the usual 8192 a year of it took twice as long.
+-- Complete UTC days, rolled up from metrics_hourly by the upkeep: one row per key and topic, of which the one with most
+-- samples counts. It only speeds up UTC days and months and is never trusted by itself: a reader compares the counts of
+-- what it asks for with those of metrics_hourly in all epochs; both only ever grow. If they are equal, no row is
+-- missing or stale; otherwise, and for days that a visible rebuild covers, it reads the hours. A metric has some
+-- thousand rows in a month: with the default granules of 8192, reading a year of it took twice as long.
 create table if not exists daily_rollups${on_cluster}
 (
     tenant_id LowCardinality(String),

@@ -1,13 +1,15 @@
--- As before, and right where a metric has several units in an hour, and where series were added up.
+-- As before, but also correct for a metric with several units in an hour, and for series that were folded.
 --
--- How each service does: the last complete hour of a topic, by tenant, service and environment. Nothing is stored: an answer is
--- as new as the hours and the counters. Select with a tenant; a service whose metrics are in two topics has a row for each.
+-- Health of each service in the last complete hour of a topic, by tenant, service and environment. Nothing is stored:
+-- an answer is as new as the hours and the counters. Select with a tenant; a service whose metrics are in two topics
+-- has a row for each.
 --
--- p99 from the distribution of the latency metric, in seconds. Requests and errors are increases of counters over all series; where
--- there is no request counter, the observations of the latency metric are the requests. Where no metric tells of errors, or they are told by a label and
--- series were added up beyond `upkeep.label_sets_max` (which has no labels), error
--- rate, availability and burn rate are null, and so is a latency that no metric tells: unknown is not zero. A burn rate of 1 uses up exactly the errors that the objective
--- allows, 2 uses them up in half the time.
+-- p99 comes from the distribution of the latency metric, in seconds. Requests and errors are increases of counters over
+-- all series; without a request counter, the observations of the latency metric are the requests. Error rate,
+-- availability and burn rate are null without an error metric, and also if a label marks the errors and series were
+-- folded beyond `upkeep.label_sets_max` (a folded series has no labels). Without a latency metric the latency is null:
+-- unknown is not zero. A burn rate of 1 uses up exactly the errors that the objective allows, 2 uses them up in half
+-- the time.
 create or replace view service_health_summary${on_cluster} as
 with
     last_hours as (select kafka_topic, through - interval 1 hour as hour from (${counters_through}) where through > 0),
@@ -63,7 +65,8 @@ from
                 group by tenant_id, service_id, environment, kafka_topic, hour, metric_name, scale
             )
             where rank < 255
-            -- Of two units of one metric, as while a deployment changes it, the quantiles are of the one with more observations.
+            -- If a metric has two units (as while a deployment changes it), use the quantiles of the one with more
+            -- observations.
             order by rank, count desc, scale
             limit 1 by tenant_id, service_id, environment, kafka_topic
         )

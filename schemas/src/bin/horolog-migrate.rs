@@ -1,4 +1,5 @@
-//! `horolog-migrate up|down|status|check`: brings a ClickHouse database to the schema of this release, and says how it stands.
+//! `horolog-migrate up|down|status|check`: migrates a ClickHouse database to the schema of this release, and reports
+//! its state.
 
 use std::process::ExitCode;
 

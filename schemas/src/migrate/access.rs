@@ -1,21 +1,22 @@
-//! `tables.row_policies`: ClickHouse's own roles and row policies, the wall for whoever asks in SQL instead of the API.
+//! `tables.row_policies`: ClickHouse's own roles and row policies, which separate tenants for users who query in SQL
+//! instead of through the API.
 //!
-//! Enters: the database and what is in it. Leaves: statements that can be repeated. Roles say which tables somebody may read, and of which
-//! tenants; a user needs one of both kinds:
+//! Enters: the database and the objects in it. Leaves: idempotent statements. One kind of role says which tables a user
+//! may read, the other which tenants' rows; a user needs one of each:
 //!
 //! | role | may |
 //! |---|---|
-//! | `horolog_analyst` | read what is made of metrics |
+//! | `horolog_analyst` | read tables and views made from metrics |
 //! | `horolog_auditor` | the same, and audit events |
-//! | `horolog_tenant_NAME` | see the rows of the tenant `NAME`; whoever takes a tenant in makes it |
-//! | `horolog_every_tenant` | see the rows of all |
+//! | `horolog_tenant_NAME` | see the rows of the tenant `NAME`; created by whoever adds a tenant |
+//! | `horolog_every_tenant` | see the rows of all tenants |
 //!
-//! Guarantees: a reader without a role of a tenant sees no row, through whatever view; users without a role of a reader, such as those of the
-//! stages, see what they saw before, whatever the server does by default where there are policies. Pure.
+//! Guarantees: a reader without a tenant role sees no rows of a tenant, through any view; users without a reader role,
+//! such as those of the stages, see what they saw before, whatever the server's default for tables with policies. Pure.
 
 use std::collections::BTreeSet;
 
-/// Read by analysts and auditors: views, and the tables under them, since a view reads with the rights of who asks.
+/// Readable by analysts and auditors: views, and the tables under them, since a view is read with the caller's rights.
 const OF_METRICS: &[&str] = &[
     "counter_hourly",
     "counter_hourly_as_of",
@@ -45,9 +46,9 @@ const OF_METRICS: &[&str] = &[
     "upkeep_progress",
     "visible_partials",
 ];
-/// Read by auditors alone.
+/// Readable by auditors only.
 const OF_AUDIT: &[&str] = &["audit_event_ids", "audit_logs"];
-/// Tables whose rows are a tenant's, or, without a tenant, everybody's.
+/// Tables whose rows belong to a tenant or, if the tenant is empty, to everybody.
 const OF_TENANTS: &[&str] = &[
     "audit_event_ids",
     "audit_logs",
@@ -63,11 +64,11 @@ const OF_TENANTS: &[&str] = &[
     "service_signals",
 ];
 
-/// Which rows of [`OF_TENANTS`] a reader sees.
+/// The rows of [`OF_TENANTS`] that a reader sees.
 const TENANTS_FILTER: &str = "tenant_id = '' or has(enabledRoles(), 'horolog_every_tenant') \
     or has(enabledRoles(), concat('horolog_tenant_', tenant_id))";
 
-/// The statements for those tables and views that are there.
+/// The statements for those tables and views that exist.
 pub fn statements(database: &str, on_cluster: &str, there: &BTreeSet<&str>) -> Vec<String> {
     let mut statements: Vec<String> = ["analyst", "auditor", "every_tenant"]
         .iter()
@@ -97,7 +98,8 @@ mod tests {
     use super::super::catalog::{MIGRATIONS, objects};
     use super::*;
 
-    /// What nobody reads in SQL but whoever runs it: of the whole log, with bytes of any tenant, about keys, or nothing to be trusted by itself.
+    /// Readable in SQL by operators only: data of the whole log, bytes of any tenant, API keys, or data that must not
+    /// be trusted by itself.
     const OF_OPERATORS: &[&str] = &[
         "access_keys",
         "access_review",

@@ -1,8 +1,8 @@
 //! The migrations of this release, embedded in the binary.
 //!
-//! Enters: `migrations/NNNN_name/{up,down}.sql`. Leaves: [`MIGRATIONS`] in order, each with its way back and a checksum.
-//! One migration makes one object, or changes one that an earlier one made: `NNNN_object__change`. A migration that was released is never
-//! edited (`migrations/checksums`): a later one changes what it made.
+//! Enters: `migrations/NNNN_name/{up,down}.sql`. Leaves: [`MIGRATIONS`] in order, each with its reversal and a
+//! checksum. A migration creates one object, or changes one that an earlier one created: `NNNN_object__change`. A
+//! released migration is never edited (`migrations/checksums`): a later one changes what it created.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::{fragments, sql};
 
-/// A numbered change of the schema, and its way back.
+/// A numbered change of the schema, and its reversal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
-    /// Its number and name, as its folder has them: `0001_metrics`, `0123_metrics__region`.
+    /// Its number and name, as in the name of its folder: `0001_metrics`, `0123_metrics__region`.
     pub id: &'static str,
     /// `up.sql`, with template tokens.
     up: &'static str,
@@ -75,7 +75,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0040_audit_exports__teams",
 ];
 
-/// The table that records what was applied. It is there before the first migration, so it is none itself.
+/// The table that records what was applied. It exists before the first migration, so it is not a migration itself.
 pub(super) const HISTORY: &str = include_str!("../../migrations/schema_migrations.sql");
 
 impl Migration {
@@ -87,7 +87,7 @@ impl Migration {
             .unwrap_or_default()
     }
 
-    /// The table or view that it makes or changes.
+    /// The table or view that it creates or changes.
     pub fn object(&self) -> &'static str {
         let name = self.id.split_once('_').map_or(self.id, |(_, name)| name);
         name.split_once("__").map_or(name, |(object, _)| object)
@@ -98,20 +98,21 @@ impl Migration {
         sql::statements(&fragments::expand(self.up))
     }
 
-    /// The statements that take it back.
+    /// The statements that revert it.
     pub fn down(&self) -> Vec<String> {
         sql::statements(&fragments::expand(self.down))
     }
 
-    /// SHA-256 of the statements that apply it, shared fragments in place. Comments and line breaks may be improved later, and the parameters of an
-    /// installation are not part of the migration: neither counts.
+    /// SHA-256 of the statements that apply it, with shared fragments expanded. Comments, line breaks and the
+    /// parameters of an installation do not count: comments may be improved later, and parameters are not part of the
+    /// migration.
     pub fn checksum(&self) -> String {
         let digest = Sha256::digest(self.up().join(";\n"));
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// The tables and views that migrations make or change.
+/// The tables and views that migrations create or change.
 pub(super) fn objects<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -> BTreeSet<&'static str> {
     migrations.into_iter().map(Migration::object).collect()
 }
@@ -123,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// Of released migrations: `id checksum` a line.
+    /// Released migrations, one `id checksum` per line.
     const RELEASED: &str = include_str!("../../migrations/checksums");
 
     const MADE: Migration = Migration {
@@ -142,8 +143,8 @@ mod tests {
         down: "create or replace view metrics_view${on_cluster} as select value from metrics",
     };
 
-    /// The statements of a migration that it must not have. What it may have can be run again by whoever comes after a runner that was killed
-    /// between a statement and its record, and is about the object that `down` counts the rows of.
+    /// The statements that a migration must not have. Allowed ones can be repeated (a runner may be killed between a
+    /// statement and its record) and are about the object whose rows `down` counts.
     fn forbidden(migration: &Migration) -> Vec<String> {
         let object = format!("{}${{on_cluster}}", migration.object());
         let changes = migration.id.contains("__");
@@ -153,7 +154,7 @@ mod tests {
             }
             let is_guarded =
                 statement.contains(verb) && statement.matches(verb).count() == statement.matches(guard).count();
-            // Stages of the release before name the columns they know: the others need a value.
+            // Stages of the previous release insert only the columns that they know, so new ones need a default.
             let has_value = !statement.contains(" add column ") || statement.contains(" default ");
             statement.starts_with(&format!("create or replace view {object} "))
                 || (statement.starts_with(&format!("alter table {object} ")) && is_guarded && has_value)
@@ -226,7 +227,7 @@ mod tests {
         }
     }
 
-    /// `down` looks at its rows whether the table goes, or a column of it.
+    /// `down` counts the rows of a table whether it drops the table or one of its columns.
     #[test]
     fn a_table_and_its_changes_are_one_object() {
         assert_eq!(objects([&CHANGED, &MADE]), BTreeSet::from(["metrics"]));

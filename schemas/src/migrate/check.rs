@@ -1,9 +1,10 @@
-//! `check`: every difference between the live schema and what the migrations make.
+//! `check`: every difference between the live schema and what the migrations create.
 //!
-//! The migrations are applied to a scratch database of the same server, and the two are compared as the server itself
-//! describes them: no second opinion of ours about what a statement means. The scratch tables are plain where the real
-//! ones are replicated, so that no path in Keeper is touched. Guarantees: the scratch database is dropped, also after an error;
-//! one that a killed check left behind is dropped by a later one. Never does: change the live tables.
+//! The migrations are applied to a scratch database on the same server, and the two are compared as the server itself
+//! describes them, so we need no interpretation of our own of what a statement means. The scratch tables are plain even
+//! if the real ones are replicated, so that no path in Keeper is touched. Guarantees: the scratch database is dropped,
+//! also after an error; one left behind by a killed check is dropped by a later one. Never does: change the live
+//! tables.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +23,10 @@ use super::server::Server;
 use super::sql;
 use super::up::alter_ttl;
 
-/// A scratch database of this age belongs to a check that was killed.
+/// A scratch database of this age was left behind by a killed check.
 const ABANDONED_AFTER: Duration = Duration::hours(1);
 
-/// All differences; none when the schema is what this release makes of it.
+/// All differences; empty if the schema is as this release creates it.
 pub async fn check(server: &Server) -> Result<Vec<Difference>, MigrateError> {
     let mut found = server.definitions(&server.database).await?;
     found.remove(lock::TABLE);
@@ -35,7 +36,7 @@ pub async fn check(server: &Server) -> Result<Vec<Difference>, MigrateError> {
     Ok(all)
 }
 
-/// Migrations that are not recorded as this release has them.
+/// Migrations whose record differs from this release.
 async fn recorded(server: &Server) -> Result<Vec<Difference>, MigrateError> {
     let history = history::read(&server.session()).await?;
     let entries = history
@@ -59,7 +60,7 @@ async fn recorded(server: &Server) -> Result<Vec<Difference>, MigrateError> {
         .collect())
 }
 
-/// The tables as the migrations make them, with the configured retention.
+/// The tables as the migrations create them, with the configured retention.
 async fn expected(server: &Server) -> Result<BTreeMap<String, Definition>, MigrateError> {
     drop_abandoned(server, Utc::now()).await?;
     let scratch = format!("{}{}", scratch_prefix(server), Uuid::new_v4().simple());
@@ -103,7 +104,7 @@ fn scratch_prefix(server: &Server) -> String {
     format!("{}_check_", server.database)
 }
 
-/// Drops what killed checks left behind. The comment of a scratch database is the time it was made.
+/// Drops what killed checks left behind. The comment of a scratch database is its creation time.
 async fn drop_abandoned(server: &Server, now: DateTime<Utc>) -> Result<(), MigrateError> {
     let before = (now - ABANDONED_AFTER).timestamp();
     let sql = format!(

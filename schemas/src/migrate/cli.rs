@@ -1,7 +1,7 @@
 //! The command line of `horolog-migrate`.
 //!
-//! Enters: arguments. Leaves: text or JSON on standard output, and an exit code: 0 done, 1 `check` found differences,
-//! 2 an error (one line on standard error).
+//! Enters: arguments. Leaves: text or JSON on standard output, and an exit code: 0 success, 1 `check` found
+//! differences, 2 an error (one line on standard error).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use super::status::{Status, status};
 use super::up::{Report, RunOptions, down, up};
 use crate::Termination;
 
-/// Set by the first SIGINT or SIGTERM: the run stops before its next step and gives its lock back.
+/// Set by the first SIGINT or SIGTERM: the run stops before its next step and releases its lock.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// ClickHouse migrations of Horolog.
@@ -56,39 +56,39 @@ struct Source {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Apply what is missing, and the retention.
+    /// Apply all pending migrations, and set the retention.
     Up {
         /// Stop after this version.
         #[arg(long, value_name = "VERSION")]
         to: Option<u32>,
-        /// Also where the tables would delete rows sooner than they do, or move them no more.
+        /// Proceed even if tables would then delete rows sooner, or no longer move them.
         #[arg(long)]
         shorten_retention: bool,
-        /// Take the lock from a runner that is dead.
+        /// Take over the lock of a runner that has died.
         #[arg(long)]
         break_lock: bool,
     },
-    /// Take back all migrations above a version.
+    /// Revert all migrations above a version.
     Down {
-        /// The version to go back to; 0 for none.
+        /// The version to go back to; 0 reverts everything.
         #[arg(long, value_name = "VERSION")]
         to: u32,
-        /// Also drop tables that have rows.
+        /// Also drop tables that contain rows.
         #[arg(long)]
         destroy_data: bool,
-        /// Take the lock from a runner that is dead.
+        /// Take over the lock of a runner that has died.
         #[arg(long)]
         break_lock: bool,
     },
-    /// Show what is applied.
+    /// Show which migrations are applied.
     Status {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Name every difference between the live schema and the migrations; exit code 1 when there is one.
+    /// Report every difference between the live schema and the migrations; exit code 1 if there is any.
     Check {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },

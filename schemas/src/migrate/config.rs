@@ -1,6 +1,6 @@
-//! Configuration of `horolog-migrate`, loaded as [`crate::configuration`] says.
+//! Configuration of `horolog-migrate`, loaded as described in [`crate::configuration`].
 //!
-//! Unknown keys are errors. The password comes from a file or the environment and never prints.
+//! Unknown keys are errors. The password comes from a file or the environment and is never printed.
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ use super::layout::Layout;
 use super::retention::Retention;
 use super::server::Server;
 
-/// Everything that can be set.
+/// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MigrateConfig {
-    /// Where the tables are.
+    /// The server that holds the tables.
     pub clickhouse: ClickHouse,
-    /// How they are laid out.
+    /// The layout of the tables.
     pub tables: Layout,
     /// How long data is kept.
     pub retention: Retention,
@@ -32,13 +32,13 @@ pub struct MigrateConfig {
 pub struct ClickHouse {
     /// Address of its HTTP interface.
     pub url: String,
-    /// Database that holds the tables; made if it is not there. Letters, digits, `_`.
+    /// Database that holds the tables; created if it does not exist. Letters, digits, `_`.
     pub database: String,
-    /// User name; needs the right to make databases for `up` and `check`.
+    /// User name; needs the right to create databases for `up` and `check`.
     pub user: String,
-    /// Password; better given as `password_file` or in the environment.
+    /// Password; preferably set with `password_file` or in the environment.
     pub password: Secret,
-    /// File that holds the password; wins over `password`.
+    /// File that holds the password; takes precedence over `password`.
     pub password_file: Option<PathBuf>,
 }
 
@@ -60,13 +60,13 @@ pub enum ConfigError {
     /// It cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Parameters that make no sense.
+    /// A parameter is invalid.
     #[error(transparent)]
     Parameters(#[from] MigrateError),
 }
 
 impl MigrateConfig {
-    /// Reads all sources. `assignments` are `section.key=value`, the later ones win.
+    /// Reads all sources. Later `assignments` (`section.key=value`) override earlier ones.
     pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Self, ConfigError> {
         Ok(configuration::load("migrate", file, assignments)?)
     }

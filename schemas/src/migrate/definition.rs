@@ -1,8 +1,8 @@
-//! What a table or view is, taken apart into pieces that have names, so that two of them can be compared piece by piece.
+//! A table or view, split into named pieces so that two of them can be compared piece by piece.
 //!
 //! Enters: `create_table_query` as the server formats it. Leaves: a [`Definition`]: column attributes, indexes,
-//! constraints, keys, TTL, settings. Guarantees: every word of the text lands in exactly one piece, so that two definitions
-//! with equal pieces are equal. Never does: interpret expressions; the server has already brought them into one form.
+//! constraints, keys, TTL, settings. Guarantees: every word of the text lands in exactly one piece, so that definitions
+//! with equal pieces are equal. Never does: interpret expressions; the server has already normalised them.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ pub type Pieces = BTreeMap<String, String>;
 /// A table or view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
-    /// All but the columns.
+    /// Everything but the columns.
     pub pieces: Pieces,
-    /// Names of the columns in their order.
+    /// Column names, in order.
     pub columns: Vec<String>,
-    /// Attributes of each column by its name: `type`, `codec`, `default`, `ttl`, …
+    /// Attributes of each column, by column name: `type`, `codec`, `default`, `ttl`, …
     pub attributes: BTreeMap<String, Pieces>,
 }
 
-/// Words that begin a clause after the columns.
+/// Words that start a clause after the columns.
 const TABLE_CLAUSES: &[&[&str]] = &[
     &["ENGINE", "="],
     &["PARTITION", "BY"],
@@ -35,7 +35,7 @@ const TABLE_CLAUSES: &[&[&str]] = &[
     &["COMMENT"],
 ];
 
-/// Words that begin an attribute of a column.
+/// Words that start an attribute of a column.
 const COLUMN_CLAUSES: &[&[&str]] = &[
     &["DEFAULT"],
     &["MATERIALIZED"],
@@ -48,12 +48,12 @@ const COLUMN_CLAUSES: &[&[&str]] = &[
     &["SETTINGS"],
 ];
 
-/// Words that begin something between the columns that is no column.
+/// Words that start a list element that is not a column.
 const ELEMENTS: &[&str] = &["INDEX", "CONSTRAINT", "PROJECTION"];
 
 impl Definition {
-    /// Takes apart what `system.tables.create_table_query` says. The names of its own database are left out, so that
-    /// tables of two databases compare.
+    /// Parses `system.tables.create_table_query`. The name of its own database is removed, so that tables of two
+    /// databases can be compared.
     pub fn parse(create_table_query: &str, database: &str) -> Self {
         let own = format!("{database}.");
         let tokens: Vec<Token<'_>> = tokens(create_table_query)
@@ -64,7 +64,7 @@ impl Definition {
             })
             .collect();
         let mut definition = Self::default();
-        // A view ends with its query, in which any word may stand.
+        // A view ends with its query, which may contain any word.
         let (tokens, query) = split_at_word(&tokens, "AS");
         if !query.is_empty() {
             definition.pieces.insert("query".to_owned(), join(query));
@@ -120,8 +120,8 @@ impl Definition {
     }
 }
 
-/// `table`, `view`, `materialized view`: the words between CREATE and the name. What follows the name (the target of a
-/// materialized view) belongs to it.
+/// `table`, `view`, `materialized view`: the words between CREATE and the name, together with what follows the name
+/// (the target of a materialized view).
 fn object(head: &[Token<'_>]) -> String {
     let text = join(head);
     let words: Vec<&str> = text.split(' ').skip(1).collect();
@@ -135,7 +135,7 @@ fn object(head: &[Token<'_>]) -> String {
         .to_lowercase()
 }
 
-/// What stands before the first bracketed list, in it, and after it.
+/// The tokens before, inside and after the first bracketed list.
 fn around_list<'a, 't>(tokens: &'a [Token<'t>]) -> (&'a [Token<'t>], &'a [Token<'t>], &'a [Token<'t>]) {
     let Some(open) = tokens.iter().position(|token| token.is("(")) else {
         return (tokens, &[], &[]);
@@ -154,7 +154,7 @@ fn around_list<'a, 't>(tokens: &'a [Token<'t>]) -> (&'a [Token<'t>], &'a [Token<
     )
 }
 
-/// The tokens before and after a word that stands outside brackets.
+/// The tokens before and after a word outside brackets.
 fn split_at_word<'a, 't>(tokens: &'a [Token<'t>], word: &str) -> (&'a [Token<'t>], &'a [Token<'t>]) {
     let mut depth = Depth::default();
     let found = tokens
@@ -170,7 +170,7 @@ pub(super) fn split_list<'a, 't>(tokens: &'a [Token<'t>]) -> Vec<&'a [Token<'t>]
     elements.map(trim).filter(|element| !element.is_empty()).collect()
 }
 
-/// Cuts at the words that begin a clause; what stands before the first of them gets the name `first`.
+/// Splits at the words that start a clause; the text before the first of them is named `first`.
 fn clauses(first: &str, starts: &[&[&str]], tokens: &[Token<'_>]) -> Vec<(String, String)> {
     let tokens: Vec<Token<'_>> = trim(tokens).to_vec();
     let mut depth = Depth::default();
@@ -202,7 +202,7 @@ fn clauses(first: &str, starts: &[&[&str]], tokens: &[Token<'_>]) -> Vec<(String
         .collect()
 }
 
-/// How many tokens these words take at the start, with single blanks between them.
+/// How many tokens these words, separated by single blanks, occupy at the start.
 fn match_words(tokens: &[Token<'_>], words: &[&str]) -> Option<usize> {
     let length = words.len() * 2 - 1;
     let matches = tokens
@@ -216,8 +216,8 @@ fn match_words(tokens: &[Token<'_>], words: &[&str]) -> Option<usize> {
     matches.then_some(length)
 }
 
-/// An engine without the path and the replica's name, which are the cluster's business: macros stand for them in one place
-/// and their values in another.
+/// An engine without its replication path and replica name, which belong to the cluster: one server shows macros where
+/// another shows their values.
 fn unreplicated(engine: &str) -> String {
     let Some(family) = engine.strip_prefix("Replicated") else {
         return engine.to_owned();
@@ -254,7 +254,7 @@ fn trim<'a, 't>(mut tokens: &'a [Token<'t>]) -> &'a [Token<'t>] {
     tokens
 }
 
-/// The text of tokens, without blanks around it.
+/// The text of the tokens, trimmed.
 pub(super) fn join(tokens: &[Token<'_>]) -> String {
     tokens
         .iter()

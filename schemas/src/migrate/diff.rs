@@ -1,7 +1,7 @@
-//! Every difference between the tables that are there and those that the migrations make, by name.
+//! Every difference between the existing tables and those that the migrations create, by name.
 //!
-//! Enters: two sets of definitions. Leaves: differences, each with what was expected and what was found. Never does: touch
-//! a server, or say how a difference came to be.
+//! Enters: two sets of definitions. Leaves: differences, each with the expected and the found text. Never does: access
+//! a server, or explain how a difference arose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,19 +10,19 @@ use serde::Serialize;
 
 use super::definition::{Definition, Pieces};
 
-/// How much of a long text is shown around the place where two of them part.
+/// How much of a long text is shown on each side of the first difference.
 const EXCERPT_CHARS: usize = 60;
 
-/// One thing that is not as the migrations make it.
+/// Something that is not as the migrations create it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// What differs: `metrics`, `metrics.value`.
     pub object: String,
-    /// In which respect: `codec`, `ttl`, `setting ttl_only_drop_parts`, …
+    /// The aspect in which it differs: `codec`, `ttl`, `setting ttl_only_drop_parts`, …
     pub aspect: String,
-    /// What the migrations make; `None` for nothing.
+    /// What the migrations create; `None` for nothing.
     pub expected: Option<String>,
-    /// What is there; `None` for nothing.
+    /// What exists; `None` for nothing.
     pub found: Option<String>,
 }
 
@@ -113,7 +113,7 @@ fn union<'a>(a: impl Iterator<Item = &'a String>, b: impl Iterator<Item = &'a St
     a.chain(b).map(String::as_str).collect()
 }
 
-/// Both texts, or where they are long, the part of each around the first place where they part.
+/// Both texts or, if they are long, the part of each around their first difference.
 fn excerpts(expected: Option<&str>, found: Option<&str>) -> (String, String) {
     let (Some(a), Some(b)) = (expected, found) else {
         let show = |text: Option<&str>| text.map_or_else(|| "none".to_owned(), |text| excerpt(text, 0));
@@ -142,7 +142,7 @@ mod tests {
     const TABLE: &str = "CREATE TABLE h.t (`a` UInt8 CODEC(ZSTD(3)), `b` String DEFAULT 'x', INDEX i a TYPE minmax GRANULARITY 1, \
         CONSTRAINT lease CHECK a > 1) ENGINE = MergeTree PARTITION BY a ORDER BY (a, b) TTL a + toIntervalDay(7) SETTINGS s = 1";
 
-    /// The differences after a change of the text, as they print.
+    /// The differences after a change of the text, as printed.
     fn after(change: impl Fn(&str) -> String) -> Vec<String> {
         let of = |text: &str| BTreeMap::from([("t".to_owned(), Definition::parse(text, "h"))]);
         differences(&of(TABLE), &of(&change(TABLE)))

@@ -1,4 +1,4 @@
-//! What can go wrong with migrations, in words that name the setting or the command that helps.
+//! Errors of migrations, with messages that name the setting or command to use.
 
 use clickhouse::error::Error as ClientError;
 
@@ -6,16 +6,16 @@ use super::layout::LayoutError;
 use super::retention::RetentionError;
 use super::server::code_of;
 
-/// Why migrations could not be read, applied or taken back.
+/// Why migrations could not be read, applied or reverted.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// A parameter that makes no sense.
+    /// A parameter is invalid.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A retention that is not possible.
+    /// A retention setting is out of bounds.
     #[error(transparent)]
     Retention(#[from] RetentionError),
-    /// The server refused something, or cannot be reached.
+    /// The server refused something or cannot be reached.
     #[error("cannot {doing}: {}", explain(cause))]
     Server {
         /// What was being done.
@@ -23,29 +23,29 @@ pub enum MigrateError {
         /// What the client said.
         cause: ClientError,
     },
-    /// Tokens, counts and read-backs are of one set of rows, which every server of the cluster has to have.
+    /// Deduplication tokens, counts and read-backs assume one set of rows, which every server of the cluster has.
     #[error("tables.cluster = {cluster}: it has {shards} shards; Horolog needs one, of as many replicas as you like")]
     Shards {
         /// The cluster.
         cluster: String,
-        /// Its shards.
+        /// The number of its shards.
         shards: u64,
     },
-    /// Another runner is at work, or was killed at it.
+    /// Another runner holds the lock, or was killed while holding it.
     #[error("another run holds the lock ({holder}); if it is dead, run `horolog-migrate {command} --break-lock`")]
     Locked {
         /// Who, what and since when.
         holder: String,
-        /// The command that wanted the lock.
+        /// The command that wants the lock.
         command: String,
     },
-    /// The lock was broken by another runner while this one was at work.
+    /// Another runner broke the lock of this one.
     #[error("the lock was taken away ({now}); stopped before the next step")]
     LockLost {
-        /// Who has it now.
+        /// Who holds it now.
         now: String,
     },
-    /// A migration that was applied reads differently in this release.
+    /// An applied migration reads differently in this release.
     #[error(
         "migration {id} was changed after it was applied: restore its up.sql, and put the change into a new migration"
     )]
@@ -59,21 +59,21 @@ pub enum MigrateError {
         /// The migration.
         id: String,
     },
-    /// A version that there is not.
+    /// There is no such version.
     #[error("--to {to}: the last migration is {last}")]
     NoSuchVersion {
-        /// What was asked for.
+        /// The version asked for.
         to: u32,
-        /// What there is.
+        /// The newest version.
         last: u32,
     },
-    /// Taking a migration back would delete rows.
+    /// Reverting a migration would delete rows.
     #[error("refused to destroy data: {tables}; to do it all the same, add --destroy-data")]
     WouldDestroy {
-        /// The tables with their numbers of rows.
+        /// The tables with their row counts.
         tables: String,
     },
-    /// Another TTL would delete rows that a table keeps.
+    /// A new TTL would delete rows sooner, or no longer move them.
     #[error(
         "refused to shorten the retention: {tables}; give the settings of the installation again ([retention], \
          tables.storage_policy; of a local stack that kept all `horolog up --keep-all`) or, to shorten it all the same, add --shorten-retention"
@@ -82,21 +82,21 @@ pub enum MigrateError {
         /// The tables with what they would lose.
         tables: String,
     },
-    /// The schema is older than this release needs.
+    /// The schema is older than this release requires.
     #[error("database {database} lacks {}: run `horolog-migrate up`", missing.join(", "))]
     Pending {
         /// The database.
         database: String,
-        /// Migrations that are not applied.
+        /// Migrations that have not been applied.
         missing: Vec<String>,
     },
-    /// A signal asked for the end.
+    /// Stopped by a signal.
     #[error("interrupted: the steps before are done and recorded, run the same command again to go on")]
     Interrupted,
 }
 
 impl MigrateError {
-    /// An error of the server with what was being done.
+    /// An error of the server, with what was being done.
     pub(super) fn server(doing: impl Into<String>, cause: ClientError) -> Self {
         Self::Server {
             doing: doing.into(),
@@ -105,7 +105,7 @@ impl MigrateError {
     }
 }
 
-/// The client's words, and the setting to look at.
+/// The client's message, with the setting to check.
 fn explain(error: &ClientError) -> String {
     const AUTHENTICATION: [u32; 4] = [192, 193, 194, 516];
     const UNKNOWN_POLICY: u32 = 478;
@@ -125,7 +125,7 @@ fn explain(error: &ClientError) -> String {
     }
 }
 
-/// What is at the bottom of "network error: client error: …": the only words that say something.
+/// The innermost cause of "network error: client error: …", which is the only informative part.
 fn innermost(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), innermost)
 }

@@ -1,12 +1,13 @@
 //! Pieces of SQL that several migrations share.
 //!
-//! Enters: the text of a migration with `${fragment}` in it. Leaves: the text with the fragment in its place; other tokens stand as
-//! they are. A fragment is a part of the migrations that use it: it counts in their checksums (`migrations/checksums`), and is as immutable as they are.
+//! Enters: the text of a migration that contains `${fragment}`. Leaves: the text with the fragment expanded; other
+//! tokens are left as they are. A fragment is part of the migrations that use it: it counts in their checksums
+//! (`migrations/checksums`) and is as immutable as they are.
 
 use crate::buckets::bucket_index_sql;
 use crate::epochs::{VISIBLE_REBUILDS_SQL, visible_epochs_sql};
 
-/// By token: its text, from `migrations/`. One may contain another.
+/// The text of each token, from `migrations/`. Fragments may contain others.
 const FRAGMENTS: [(&str, &str); 10] = [
     (
         "counter_before_columns",
@@ -35,19 +36,20 @@ const FRAGMENTS: [(&str, &str); 10] = [
     ("visible_rebuilds", VISIBLE_REBUILDS_SQL),
 ];
 
-/// The token of [`bucket_index_sql`], with the SQL of the value after a blank: `${bucket_index m.value}`.
+/// The token of [`bucket_index_sql`], followed by a blank and the SQL of the value: `${bucket_index m.value}`.
 const BUCKET_INDEX: &str = "bucket_index ";
-/// The token of [`visible_epochs_sql`], with the name of the partial aggregates after a blank: `${visible_epochs h}`. The visible
-/// rebuilds are the name `visible`.
+/// The token of [`visible_epochs_sql`], followed by a blank and the name of the partial aggregates: `${visible_epochs
+/// h}`. The visible rebuilds are called `visible`.
 const VISIBLE_EPOCHS: &str = "visible_epochs ";
 
-/// The token of [`ROLLED_UP_SQL`], with the name of the step and the function that gives its start after blanks: `${rolled_up day toDate}`.
+/// The token of [`ROLLED_UP_SQL`], followed by the name of the step and the function that gives its start: `${rolled_up
+/// day toDate}`.
 const ROLLED_UP: &str = "rolled_up ";
 
 /// Hours merged to longer steps.
 const ROLLED_UP_SQL: &str = include_str!("../../migrations/rolled_up.sql");
 
-/// The text with every fragment in its place.
+/// The text with all fragments expanded.
 pub fn expand(text: &str) -> String {
     let mut parts = text.split("${");
     let mut expanded = parts.next().unwrap_or_default().to_owned();

@@ -1,7 +1,8 @@
-//! What was applied, from the table `schema_migrations`, against what this release knows.
+//! What was applied, according to the table `schema_migrations`, compared with what this release knows.
 //!
-//! Enters: rows of the table. Leaves: the state of every migration. Guarantees: an applied migration that reads differently now,
-//! or that only a newer release knows, is never passed over. The comparison is pure; reading and recording are thin.
+//! Enters: rows of the table. Leaves: the state of every migration. Guarantees: an applied migration that reads
+//! differently now, or that only a newer release knows, is never ignored. The comparison is pure; reading and recording
+//! are thin.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ use super::sql;
 /// The table.
 pub(super) const TABLE: &str = "schema_migrations";
 
-/// Newest row of each version that is applied.
+/// The newest row of each version that is applied.
 const APPLIED: &str = "select version, argMax(name, sequence) as name, argMax(checksum, sequence) as checksum, \
      toUnixTimestamp64Milli(argMax(recorded_at, sequence)) as applied_at_ms from schema_migrations \
      group by version having argMax(action, sequence) = 'up' order by version";
 
-/// A migration that is applied, as it was recorded.
+/// An applied migration, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub(super) struct Applied {
     version: u32,
@@ -33,38 +34,38 @@ pub(super) struct Applied {
     applied_at_ms: i64,
 }
 
-/// How a migration stands.
+/// The state of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Applied as this release has it.
+    /// Applied, as in this release.
     Applied,
     /// Not applied.
     Pending,
-    /// Applied, but it reads differently now.
+    /// Applied, but reads differently now.
     Changed,
     /// Applied by a newer release.
     Unknown,
 }
 
-/// A migration and how it stands.
+/// A migration and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// Its number.
     pub version: u32,
     /// Its number and name: `0001_metrics`.
     pub id: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// When it was applied.
     pub applied_at: Option<DateTime<Utc>>,
 }
 
-/// How all migrations stand, by version.
+/// The states of all migrations, by version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct History {
-    /// Every migration that this release or the database knows.
+    /// Every migration known to this release or to the database.
     pub entries: Vec<Entry>,
 }
 
@@ -98,7 +99,7 @@ impl History {
         Self { entries }
     }
 
-    /// Fails on a migration that was changed, or that this release cannot judge.
+    /// Fails on a migration that was changed or that this release does not know.
     pub fn verify(&self) -> Result<(), MigrateError> {
         for entry in &self.entries {
             match entry.state {
@@ -110,7 +111,8 @@ impl History {
         Ok(())
     }
 
-    /// Migrations that only a newer release knows, where all that this release knows is applied as it has it; else none.
+    /// Migrations that only a newer release knows, if everything that this release knows is applied unchanged;
+    /// otherwise empty.
     pub(super) fn newer(&self) -> Vec<String> {
         let is = |state: State| self.entries.iter().filter(move |entry| entry.state == state);
         if is(State::Pending).chain(is(State::Changed)).next().is_some() {
@@ -132,7 +134,7 @@ impl History {
     }
 }
 
-/// Makes the table, if it is not there.
+/// Creates the table if it does not exist.
 pub(super) async fn create(server: &Server) -> Result<(), MigrateError> {
     for statement in sql::statements(HISTORY) {
         let created = server.session().execute(&server.layout.render(&statement)?).await;
@@ -141,7 +143,7 @@ pub(super) async fn create(server: &Server) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Reads the table; without the table or its database, nothing is applied.
+/// Reads the table. If it or its database does not exist, nothing is applied.
 pub(super) async fn read(session: &Session) -> Result<History, MigrateError> {
     let applied = match session.rows::<Applied>(APPLIED).await {
         Err(error) if matches!(code_of(&error), Some(code::UNKNOWN_TABLE | code::UNKNOWN_DATABASE)) => Vec::new(),
@@ -150,7 +152,7 @@ pub(super) async fn read(session: &Session) -> Result<History, MigrateError> {
     Ok(History::compare(applied, MIGRATIONS))
 }
 
-/// Reads the table under the lock, after this server has caught up with what others recorded.
+/// Reads the table under the lock, once this server has replicated what others recorded.
 pub(super) async fn read_latest(server: &Server) -> Result<History, MigrateError> {
     if server.layout.engine == Engine::Replicated {
         let caught_up = server.session().execute(&format!("system sync replica {TABLE}")).await;
@@ -159,7 +161,7 @@ pub(super) async fn read_latest(server: &Server) -> Result<History, MigrateError
     read(&server.session()).await
 }
 
-/// Records that a migration was applied (`up`) or taken back (`down`).
+/// Records that a migration was applied (`up`) or reverted (`down`).
 pub(super) async fn record(
     server: &Server,
     migration: &Migration,

@@ -1,13 +1,15 @@
-//! `[tables]`: how tables are laid out on the servers, and the template tokens that stand for it in the migrations.
+//! `[tables]`: the layout of the tables on the servers, and the template tokens that stand for it in the migrations.
 //!
-//! Enters: a statement with tokens. Leaves: the statement for this installation. Guarantees: one server, a replicated
-//! cluster and the scratch tables of `check` come from the same text; an unknown token is an error, never sent.
+//! Enters: a statement with tokens. Leaves: the statement for this installation. Guarantees: a single server, a
+//! replicated cluster and the scratch tables of `check` use the same text; an unknown token is an error and is never
+//! sent.
 
 use serde::{Deserialize, Serialize};
 
 use super::sql;
 
-/// `[tables]`: parameters of the tables. They count when a table is made; `check` says where a live one differs.
+/// `[tables]`: parameters of the tables. They take effect when a table is created; `check` reports where a live table
+/// differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layout {
@@ -15,16 +17,17 @@ pub struct Layout {
     pub engine: Engine,
     /// Cluster whose servers all run each statement (`on cluster`). Empty: only the server of `clickhouse.url`.
     pub cluster: String,
-    /// Storage policy of the tables; old audit events move to its volume `cold` if it has one. Empty: the server's default.
+    /// Storage policy of the tables; old audit events move to its volume `cold` if it has one. Empty: the server's
+    /// default.
     pub storage_policy: String,
     /// How long after the broker confirmed its owner a batch may still be inserted. Seconds.
     pub lease_seconds: u32,
-    /// How many inserted parts a table remembers for deduplication. By default 100,000.
+    /// How many inserted parts a table remembers for deduplication. Default: 100,000.
     pub deduplication_window: Option<u32>,
-    /// How long a replicated table remembers them, whichever is less. Seconds.
+    /// How long a replicated table remembers them; whichever limit is reached first applies. Seconds.
     pub deduplication_window_seconds: u32,
-    /// Whether `up` also makes roles and row policies for those who ask in SQL. For a server that stores access entities itself
-    /// (`user_directories.local_directory` or `replicated`), and a user with `access_management`.
+    /// Whether `up` also creates roles and row policies for users who query in SQL. Needs a server that stores access
+    /// entities itself (`user_directories.local_directory` or `replicated`), and a user with `access_management`.
     pub row_policies: bool,
 }
 
@@ -52,38 +55,39 @@ pub enum Engine {
     Replicated,
 }
 
-/// A layout or a statement that cannot be used.
+/// Why a layout or a statement cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A name that would have to be quoted.
+    /// A name that would need quoting.
     #[error("{setting} = {value:?}: only letters, digits, _ and - are supported")]
     Name {
         /// The setting to change.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
     },
-    /// A number that leaves no room.
+    /// A number that must not be 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
-    /// Tables on several servers of which none has the rows of the others.
+    /// Plain tables on several servers, each of which would have different rows.
     #[error("tables.cluster = {0}: its servers have the same rows only with tables.engine=replicated")]
     PlainCluster(String),
-    /// Tables whose copies on other servers would be left out, unnoticed: they share the history of migrations.
+    /// The existing tables are replicated: a plain layout would silently skip their other replicas, which share the
+    /// history of migrations.
     #[error(
         "tables.engine = plain: the tables there are replicated; give tables.engine and tables.cluster as at the installation"
     )]
     ReplicatedThere,
-    /// Likewise.
+    /// The existing tables have other replicas, which a statement without `on cluster` would skip.
     #[error("tables.cluster is empty: the tables there are on {0} replicas; give it as at the installation")]
     OneOfReplicas(u32),
-    /// A token that stands for nothing.
+    /// An unknown token.
     #[error("unknown template token ${{{0}}}")]
     Token(String),
 }
 
 impl Layout {
-    /// Refuses what could not be put into a statement.
+    /// Refuses values that cannot be put into a statement.
     pub fn validate(&self) -> Result<(), LayoutError> {
         is_name("tables.cluster", &self.cluster)?;
         is_name("tables.storage_policy", &self.storage_policy)?;
@@ -105,7 +109,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Refuses to reach one server where the tables are replicated on several. `replicas`: how many; none where they are plain.
+    /// Refuses to run on one server if the tables are replicated on several. `replicas`: how many there are; `None` if
+    /// the tables are plain.
     pub(super) fn require_all_of(&self, replicas: Option<u32>) -> Result<(), LayoutError> {
         match replicas {
             Some(_) if self.engine == Engine::Plain => Err(LayoutError::ReplicatedThere),
@@ -119,8 +124,7 @@ impl Layout {
         self.replace(statement, self.engine)
     }
 
-    /// Likewise for a table that only stands as a model of the real one: neither replicated nor on the whole cluster, but
-    /// equal in everything else.
+    /// The same for a model of the real table: neither replicated nor on the whole cluster, but otherwise equal.
     pub(super) fn render_model(&self, statement: &str) -> Result<String, LayoutError> {
         Self {
             cluster: String::new(),
@@ -129,7 +133,7 @@ impl Layout {
         .replace(statement, Engine::Plain)
     }
 
-    /// `` on cluster `c` `` with a blank before it, or nothing.
+    /// `` on cluster `c` `` with a leading blank, or nothing.
     pub fn on_cluster(&self) -> String {
         if self.cluster.is_empty() {
             String::new()
@@ -177,7 +181,7 @@ impl Layout {
         }
     }
 
-    /// Parts that outlive a crash, in a table that remembers so many tokens of inserts.
+    /// Settings that make inserted parts survive a crash, and the number of insert tokens that the table remembers.
     fn durability(&self, tokens: u32) -> String {
         match self.engine {
             Engine::Plain => format!(
@@ -200,7 +204,7 @@ fn clause(engine: Engine, family: &str, replication: &str) -> String {
     }
 }
 
-/// Names go into statements unquoted or as part of a path, so they are kept plain.
+/// Names go into statements unquoted or as part of a path, so only plain ones are accepted.
 pub(super) fn is_name(setting: &'static str, value: &str) -> Result<(), LayoutError> {
     let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if plain {

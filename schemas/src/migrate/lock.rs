@@ -1,9 +1,10 @@
-//! One runner at a time, without a coordinator: a table whose creation fails when it is there.
+//! One runner at a time, without a coordinator: the lock is a table, whose creation fails if it exists.
 //!
-//! `create table` without `if not exists` is atomic on a server, and with `on cluster` the cluster's queue of DDL puts all
-//! runners in one order. The table's comment says who holds it. Guarantees: a lock ends with its run, also a failed one; that
-//! of a killed run stays until `--break-lock`, because nobody can tell a dead runner from a slow one; a runner whose lock
-//! was broken notices before its next step. (Steps are idempotent, so the one step of overlap does no harm.)
+//! `create table` without `if not exists` is atomic on a server, and with `on cluster` the distributed DDL queue puts
+//! all runners in one order. The table's comment names the holder. Guarantees: a lock is released when its run ends,
+//! even with an error; the lock of a killed run stays until `--break-lock`, because a dead runner cannot be told from a
+//! slow one; a runner whose lock was broken notices before its next step. (Steps are idempotent, so the one step that
+//! may overlap does no harm.)
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
@@ -12,15 +13,15 @@ use super::error::MigrateError;
 use super::server::{Server, code, code_of};
 use super::sql;
 
-/// The table that is the lock.
+/// The table that acts as the lock.
 pub(super) const TABLE: &str = "schema_migrations_lock";
 
-/// Who runs, for the lock and for the history.
+/// Who runs the command, for the lock and for the history.
 #[derive(Debug, Clone)]
 pub struct Runner {
     /// `host, process 123`.
     pub name: String,
-    /// The command as it was given, for messages: `up`, `down --to 3`.
+    /// The command as given, for messages: `up`, `down --to 3`.
     pub command: String,
 }
 
@@ -38,14 +39,14 @@ impl Runner {
     }
 }
 
-/// The lock while it is held. [`Lock::release`] it: dropping it leaves it to `--break-lock`.
+/// A held lock. Call [`Lock::release`]: a dropped lock stays until `--break-lock`.
 pub(super) struct Lock<'a> {
     server: &'a Server,
     holder: String,
 }
 
 impl<'a> Lock<'a> {
-    /// Takes the lock; with `break_lock` from whoever has it.
+    /// Takes the lock; with `break_lock`, even if another runner holds it.
     pub async fn acquire(
         server: &'a Server,
         runner: &Runner,
@@ -80,7 +81,7 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Fails when somebody else has broken the lock.
+    /// Fails if another runner has broken the lock.
     pub async fn confirm(&self) -> Result<(), MigrateError> {
         match holder(self.server).await? {
             Some(holder) if holder == self.holder => Ok(()),
@@ -90,7 +91,7 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Gives the lock back, if it is still ours.
+    /// Releases the lock if it is still ours.
     pub async fn release(self) -> Result<(), MigrateError> {
         match self.confirm().await {
             Ok(()) => self.drop_table().await,

@@ -1,8 +1,8 @@
-//! ClickHouse migrations: numbered, embedded, forward and back, checked against the live schema.
+//! ClickHouse migrations: numbered, embedded, reversible, checked against the live schema.
 //!
-//! [`up`] and [`down`] change the schema under a lock; [`check`] names every difference to what the migrations make;
-//! [`status`] lists them; [`require_current`] is for the start of a service. [`Layout`] and [`Retention`] are the parameters.
-//! Everything but `server`, `lock`, `history`, `up`, `check` and `status` is pure.
+//! [`up`] and [`down`] change the schema under a lock; [`check`] reports every difference from what the migrations
+//! create; [`status`] lists them; [`require_current`] is called when a service starts. [`Layout`] and [`Retention`] are
+//! the parameters. Everything but `server`, `lock`, `history`, `up`, `check` and `status` is pure.
 
 mod access;
 mod catalog;

@@ -1,28 +1,30 @@
 //! `[retention]`: how long each kind of data is kept, as TTL clauses.
 //!
 //! Enters: the configuration. Leaves: the TTL of every table that has one, as `horolog-migrate up` sets it. Guarantees:
-//! nothing below a legal floor is ever set; recompression and the move to cold storage do not depend on deletion. Tables
-//! drop whole parts (`ttl_only_drop_parts`), so data outlives its age by at most its partition: a day of raw metrics, a
-//! month of everything else but the ids of audit events, a year. Never does: touch a server.
+//! nothing below a legal floor is ever set; recompression and the move to cold storage do not depend on deletion.
+//! Tables drop whole parts (`ttl_only_drop_parts`), so data outlives its age by at most its partition: a day of raw
+//! metrics, a year of the ids of audit events, a month of everything else. Never does: access a server.
 
 use serde::{Deserialize, Serialize};
 
-/// Parts are recompressed after so many days: by then late records have come, and queries look at newer ones.
+/// Age at which parts are recompressed: by then late records have arrived, and queries mostly look at newer data.
 const RECOMPRESS_DAYS: u32 = 7;
-/// Audit events move to the volume `cold` after so many days.
+/// Age at which audit events move to the volume `cold`.
 const COLD_DAYS: u32 = 90;
-/// The ids of audit events, and the ledger that vouches for them, are kept so much longer than the events: their month, and time for the engine to
-/// delete it. An export of events that the ledger does not name any more is not what it should be.
+/// The ids of audit events, and the ledger that proves the events complete, are kept this much longer than the events:
+/// a month for the events' partition, and time for the engine to delete it. An export of events that the ledger no
+/// longer covers could not be verified.
 const BEHIND_EVENTS_DAYS: u32 = 62;
-/// Hourly aggregates, and rejected metric samples, are kept at least so many months.
+/// Minimum retention of hourly aggregates, and retention of rejected metric samples.
 const HOURLY_MONTHS_MIN: u32 = 13;
-/// Days are rolled up for so much less time than there are hours: their month, and time for the engine to delete them. What proves them right are the
-/// counts of hours that are all there.
+/// Daily roll-ups are kept this much shorter than hours: a month for their partition, and time for the engine to delete
+/// it. A roll-up is verified against the counts of its hours, which must therefore all be there.
 const ROLLUPS_MONTHS_LESS: u32 = 2;
-/// Audit events are kept at least 24 months, of which one February may have 29 days.
+/// Audit events are kept at least 24 months, which may include one February of 29 days.
 const AUDIT_DAYS_MIN: u32 = 731;
-/// Nothing is kept for longer than 50 years, in days and in months. ClickHouse counts a TTL in seconds of 32 bits, which end in February 2106: what was to be
-/// kept until later would be of 1970, and deleted at once (<https://github.com/ClickHouse/ClickHouse/issues/101763>).
+/// Maximum retention, 50 years in days and in months. ClickHouse computes a TTL in 32-bit seconds, which end in
+/// February 2106: a later expiry would wrap around to 1970 and delete the rows at once
+/// (<https://github.com/ClickHouse/ClickHouse/issues/101763>).
 const DAYS_MAX: u32 = 18_250;
 const MONTHS_MAX: u32 = 600;
 
@@ -34,9 +36,9 @@ pub struct Retention {
     pub metrics_days: u32,
     /// Hourly aggregates; at least 13. Months.
     pub hourly_months: u32,
-    /// Audit events, and those among the rejected records; at least 731. The ledger is kept 62 days longer. Days.
+    /// Audit events, also rejected ones; at least 731. The ledger is kept 62 days longer. Days.
     pub audit_days: u32,
-    /// Never delete by age, for historical data. Recompression stays.
+    /// Never delete by age, for historical data. Recompression still applies.
     pub keep_all: bool,
 }
 
@@ -51,44 +53,44 @@ impl Default for Retention {
     }
 }
 
-/// A retention that is not possible.
+/// Why a retention setting is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RetentionError {
-    /// Too short.
+    /// Below its floor.
     #[error("{setting} = {value} is below its floor of {floor}")]
     BelowFloor {
         /// The setting to change.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         value: u32,
-        /// What it may not be below.
+        /// The floor.
         floor: u32,
     },
-    /// Too long for ClickHouse to count.
+    /// Beyond what ClickHouse can compute.
     #[error(
         "{setting} = {value} is above its ceiling of {ceiling} (50 years); retention.keep_all deletes nothing by age"
     )]
     AboveCeiling {
         /// The setting to change.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         value: u32,
-        /// What it may not be above.
+        /// The ceiling.
         ceiling: u32,
     },
 }
 
-/// The TTL a table is to have; without one it has none.
+/// The TTL that a table should have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableTtl {
     /// The table.
     pub table: &'static str,
-    /// What follows `ttl`.
+    /// The text after `ttl`; `None` for no TTL.
     pub ttl: Option<String>,
 }
 
 impl Retention {
-    /// Refuses what is below a floor or above a ceiling.
+    /// Refuses values below a floor or above a ceiling.
     pub fn validate(&self) -> Result<(), RetentionError> {
         for (setting, value, floor, ceiling) in [
             ("retention.metrics_days", self.metrics_days, 1, DAYS_MAX),
@@ -114,15 +116,15 @@ impl Retention {
         Ok(())
     }
 
-    /// The TTLs of all tables that data can grow old in.
+    /// The TTLs of all tables whose data ages.
     pub fn ttls(&self, has_cold_volume: bool) -> Vec<TableTtl> {
         let days = |column: &str, days: u32| format!("toDateTime({column}) + toIntervalDay({days})");
         let months = |time: &str, months: u32| format!("{time} + toIntervalMonth({months})");
         let recompress = |column: &str| format!("{} recompress codec(ZSTD(9))", days(column, RECOMPRESS_DAYS));
         let cold = has_cold_volume.then(|| format!("{} to volume 'cold'", days("occurred_at", COLD_DAYS)));
         let events = std::iter::once(recompress("occurred_at")).chain(cold).collect();
-        // Each kind for itself. A kind that this release does not know is kept for the longest time. By when they came: what time
-        // a rejected record claims, to Kafka too, may be what is wrong with it.
+        // Each kind has its own retention; a kind unknown to this release gets the longest. Counted from arrival,
+        // because the time that a rejected record claims, in Kafka too, may be what is wrong with it.
         let rejected = format!(
             "if(kind = 'metric_sample', addMonths(toDateTime(inserted_at), {HOURLY_MONTHS_MIN}), \
              addDays(toDateTime(inserted_at), {}))",
@@ -131,11 +133,11 @@ impl Retention {
         let behind_events = self.audit_days.saturating_add(BEHIND_EVENTS_DAYS);
         let rolled_up = self.hourly_months.saturating_sub(ROLLUPS_MONTHS_LESS);
         let of_hours = self.hourly_months;
-        // By table: what becomes of its rows before they are deleted, and when they are.
+        // For each table: what happens to its rows before they are deleted, and when they are deleted.
         [
             ("metrics", vec![recompress("time")], days("time", self.metrics_days)),
             ("audit_logs", events, days("occurred_at", self.audit_days)),
-            // Behind the last event that may be there: parts of a month of events go when the whole month is old.
+            // Must outlive the last event: parts with events are deleted only when their whole month has expired.
             ("audit_event_ids", vec![], days("occurred_at", behind_events)),
             ("rejected_records", vec![recompress("inserted_at")], rejected),
             (
@@ -168,7 +170,7 @@ mod tests {
     use super::super::catalog::{MIGRATIONS, objects};
     use super::*;
 
-    /// Tables that nothing is deleted from by age: they are small, and what they say counts until something else is said.
+    /// Tables from which nothing is deleted by age: they are small, and their rows stay valid until replaced.
     const KEPT_FOR_EVER: [&str; 9] = [
         "access_keys",
         "access_subjects",

@@ -1,6 +1,6 @@
-//! The server that is migrated: a client, a database on it, and the layout of its tables.
+//! The server to migrate: a client, a database on it, and the layout of its tables.
 //!
-//! Enters: statements. Leaves: their results, or errors that say what was being done and which setting to look at. Never
+//! Enters: statements. Leaves: their results, or errors that say what was being done and which setting to check. Never
 //! does: decide what to run.
 
 use std::collections::BTreeMap;
@@ -16,20 +16,20 @@ use super::layout::{Layout, is_name};
 use super::retention::Retention;
 use crate::clickhouse_code;
 
-/// A statement that has not ended by then is given up. Dropping a large table, or one that queries still read, takes a while.
+/// Timeout of a statement. Dropping a table that is large or still being read takes a while.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// ClickHouse's codes that mean something here.
+/// The ClickHouse error codes that are handled here.
 pub(super) mod code {
     pub const TABLE_ALREADY_EXISTS: u32 = 57;
     pub const UNKNOWN_TABLE: u32 = 60;
     pub const UNKNOWN_DATABASE: u32 = 81;
 }
 
-/// Where the tables are, and how they are to be.
+/// Where the tables are, and what they should look like.
 #[derive(Clone)]
 pub struct Server {
-    /// Its current database is `system`, which is there before ours is.
+    /// Its current database is `system`, which exists before ours does.
     root: Client,
     pub(super) database: String,
     pub(super) layout: Layout,
@@ -50,7 +50,7 @@ impl Server {
         })
     }
 
-    /// A client without our database, for what is done before it is there.
+    /// A client without our database, for statements that run before it exists.
     pub(super) fn root(&self) -> Session {
         Session(self.root.clone())
     }
@@ -65,7 +65,7 @@ impl Server {
         Session(self.root.clone().with_database(database))
     }
 
-    /// Whether the storage policy of the tables has a volume for old data.
+    /// Whether the storage policy of the tables has a volume `cold`.
     pub(super) async fn has_cold_volume(&self) -> Result<bool, MigrateError> {
         let sql = "select count() > 0 from system.storage_policies \
                    where policy_name = {policy: String} and volume_name = 'cold'";
@@ -76,7 +76,7 @@ impl Server {
             .map_err(|source| MigrateError::server("read the storage policies", source))
     }
 
-    /// Fails where the tables' cluster has several shards: each would have rows of its own.
+    /// Fails if the tables' cluster has several shards: each would have rows of its own.
     pub(super) async fn require_one_shard(&self) -> Result<(), MigrateError> {
         let sql = "select uniqExact(shard_num) from system.clusters where cluster = {cluster: String}";
         let query = self.root.query_raw(sql).param("cluster", &self.layout.cluster);
@@ -91,8 +91,8 @@ impl Server {
         Ok(())
     }
 
-    /// Fails where the tables there are replicated and a statement would reach one server alone: what it changes there would be
-    /// recorded for all of them.
+    /// Fails if the existing tables are replicated but a statement would reach only one server: what it changes there
+    /// would be recorded for all of them.
     pub(super) async fn require_all_replicas(&self) -> Result<(), MigrateError> {
         let sql = "select engine like 'Replicated%' from system.tables \
                    where database = {database: String} and name = {table: String}";
@@ -104,7 +104,7 @@ impl Server {
         Ok(self.layout.require_all_of(replicas)?)
     }
 
-    /// How many servers have the tables, as Keeper knows them. Asked only where there is one.
+    /// How many servers have the tables, according to Keeper. Called only if they are replicated.
     async fn replicas(&self) -> Result<u32, MigrateError> {
         let sql = "select toUInt32(max(total_replicas)) from system.replicas where database = {database: String}";
         let query = self.root.query_raw(sql).param("database", &self.database);
@@ -112,7 +112,7 @@ impl Server {
         replicas.map_err(|source| MigrateError::server("count the replicas", source))
     }
 
-    /// All tables and views of a database as they are, by name.
+    /// The current definitions of all tables and views of a database, by name.
     pub(super) async fn definitions(&self, database: &str) -> Result<BTreeMap<String, Definition>, MigrateError> {
         let sql = "select name, create_table_query from system.tables where database = {database: String}";
         let query = self.root.query_raw(sql).param("database", database);
@@ -136,7 +136,7 @@ impl Session {
         Self(client)
     }
 
-    /// Runs a statement to its end.
+    /// Runs a statement to completion.
     pub async fn execute(&self, sql: &str) -> Result<(), ClientError> {
         let statement = self.0.query_raw(sql).execute();
         tokio::time::timeout(STATEMENT_TIMEOUT, statement)
@@ -153,7 +153,7 @@ impl Session {
     }
 }
 
-/// The code in an answer of the server.
+/// The error code in a response of the server.
 pub(super) fn code_of(error: &ClientError) -> Option<u32> {
     match error {
         ClientError::BadResponse(text) => clickhouse_code(text),

@@ -1,16 +1,16 @@
-//! What a table loses when its TTL becomes another: rows would be deleted sooner, or stay where they are instead of moving.
+//! What a table would lose with a new TTL: rows deleted sooner, or no longer moved.
 //!
-//! Enters: two TTLs, as the server writes them or as we do. Leaves: the loss in words. Guarantees: an age in a unit that is not known
-//! here counts as none, so that one of ours in its place is a loss. Pure. Never does: understand an expression; its ages are the
-//! numbers in it.
+//! Enters: two TTLs, as written by the server or by us. Leaves: a description of the loss. Guarantees: an age in an
+//! unknown unit counts as unlimited, so that replacing it by one of ours is reported as a loss. Pure. Never does:
+//! evaluate an expression; it only extracts the ages in it.
 
 use super::definition::{join, split_list};
 use super::sql::{Depth, Token, TokenKind, tokens};
 
-/// Units of an age with their hours. A month is a twelfth of a year.
+/// Units of age in hours. A month is a twelfth of a year.
 const UNITS: [(&str, u64); 5] = [("hour", 1), ("day", 24), ("week", 168), ("month", 730), ("year", 8_760)];
 
-/// What the table loses; none where it keeps its rows at least as long, and moves them as before.
+/// What the table would lose; `None` if it keeps its rows at least as long and moves them as before.
 pub(super) fn loss(before: Option<&str>, after: Option<&str>) -> Option<String> {
     let before = Rules::of(before.unwrap_or_default());
     let after = Rules::of(after.unwrap_or_default());
@@ -22,12 +22,12 @@ pub(super) fn loss(before: Option<&str>, after: Option<&str>) -> Option<String> 
     (!losses.is_empty()).then(|| losses.join(" and "))
 }
 
-/// What a TTL does with the rows of a table. That it recompresses them is no loss to anybody.
+/// What a TTL does with the rows of a table. Recompression is ignored: losing it loses no data.
 #[derive(Default)]
 struct Rules {
-    /// When they are deleted, of each kind for itself.
+    /// Ages at which rows are deleted; several if kinds differ.
     ages: Vec<Age>,
-    /// Where they are moved before that.
+    /// Where rows are moved before that.
     moved_to: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Rules {
         rules
     }
 
-    /// After how many hours the first rows go, and the last.
+    /// The ages in hours at which the first and the last rows are deleted.
     fn ends(&self) -> [u64; 2] {
         let hours = || self.ages.iter().map(|age| age.hours);
         [hours().min(), hours().max()].map(|end| end.unwrap_or(u64::MAX))
@@ -72,7 +72,7 @@ impl Rules {
     }
 }
 
-/// The numbers behind a function that says their unit: `toIntervalDay(30)`, `addDays(…, 30)`.
+/// The numbers that follow a function named after their unit: `toIntervalDay(30)`, `addDays(…, 30)`.
 fn ages(rule: &[Token<'_>]) -> Vec<Age> {
     let mut unit = None;
     let mut ages = Vec::new();
@@ -106,7 +106,7 @@ mod tests {
         format!("{RECOMPRESSED}, toDateTime(time) + {age}")
     }
 
-    /// As rejected records are.
+    /// As for rejected records.
     fn by_kind(days: u32) -> String {
         format!("if(kind = 'metric_sample', addMonths(toDateTime(time), 13), addDays(toDateTime(time), {days}))")
     }

@@ -1,9 +1,9 @@
-//! Just enough of SQL's lexical structure to split and compare statements without being fooled by quotes and comments.
+//! Just enough of SQL's lexical structure to split and compare statements without being misled by quotes and comments.
 //!
-//! Enters: text, ours or as the server formats it. Leaves: tokens that, concatenated, are the text again; statements
-//! in canonical form (no comments, single spaces). Never does: parse expressions, or change the case of anything.
+//! Enters: text, ours or as formatted by the server. Leaves: tokens whose concatenation is the text; statements in
+//! canonical form (no comments, single spaces). Never does: parse expressions, or change case.
 
-/// What a [`Token`] is.
+/// The kind of a [`Token`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// Blanks and line ends.
@@ -21,7 +21,7 @@ pub enum TokenKind {
 /// A piece of SQL text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: TokenKind,
     /// Its text.
     pub text: &'a str,
@@ -62,8 +62,8 @@ fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
-/// Length of a quoted text with its quotes. A backslash takes the next character along; a doubled quote reads as two
-/// quoted texts side by side, which comes to the same here. Without a closing quote it reaches to the end.
+/// Length of a quoted text including its quotes. A backslash escapes the next character; a doubled quote reads as two
+/// adjacent quoted texts, which is equivalent here. An unterminated quote extends to the end.
 fn quoted(text: &str, quote: char) -> usize {
     let mut chars = text.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
@@ -95,12 +95,12 @@ pub fn statements(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Follows how deep in brackets a walk over tokens is.
+/// Tracks bracket depth while walking over tokens.
 #[derive(Debug, Default)]
 pub struct Depth(usize);
 
 impl Depth {
-    /// Takes the next token; true when it stands outside all brackets and is none itself.
+    /// Takes the next token; true if it is outside all brackets and not a bracket itself.
     pub fn is_outside(&mut self, token: &Token<'_>) -> bool {
         let before = self.0;
         if token.kind == TokenKind::Symbol {

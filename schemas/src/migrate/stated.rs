@@ -1,11 +1,12 @@
-//! What a table says itself of how long its rows live: expressions over `create_table_query` of `system.tables`, as ClickHouse writes it.
+//! What a table's definition says about how long its rows live: expressions over `create_table_query` of
+//! `system.tables`, as ClickHouse formats it.
 //!
-//! No question mark is in them: the client takes one for a placeholder.
+//! They contain no question mark: the client would take it for a placeholder.
 
-/// Life of a lease by the table's constraint, seconds; 0 where it has none.
+/// Lifetime of a lease according to the table's constraint, seconds; 0 if it has none.
 pub const LEASE_S: &str = "toUInt64OrZero(extract(create_table_query, 'toIntervalSecond\\\\((\\\\d+)\\\\)'))";
 
-/// Of the rules of a table those that recompress or move do not count.
+/// Ignores TTL rules that recompress or move.
 macro_rules! kept {
     ($unit:literal) => {
         concat!(
@@ -17,8 +18,8 @@ macro_rules! kept {
     };
 }
 
-/// After how many days the table deletes rows by age; 0 where it never does, or counts in months.
+/// After how many days the table deletes rows by age; 0 if never, or if it counts in months.
 pub const DAYS_KEPT: &str = kept!("Day");
 
-/// Likewise in months.
+/// The same in months.
 pub const MONTHS_KEPT: &str = kept!("Month");

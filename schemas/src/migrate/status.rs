@@ -1,6 +1,6 @@
-//! `status`, and the question every service asks at its start: is the schema new enough?
+//! `status`, and the check that every service makes at its start: is the schema new enough?
 //!
-//! Enters: a client. Leaves: how each migration stands. Never does: take the lock, or change anything.
+//! Enters: a client. Leaves: the state of each migration. Never does: take the lock, or change anything.
 
 use clickhouse::Client;
 use serde::Serialize;
@@ -10,12 +10,12 @@ use super::history::{self, History, State};
 use super::lock;
 use super::server::{Server, Session};
 
-/// How a database stands.
+/// The state of a database.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The database.
     pub database: String,
-    /// Whether everything that this release knows is applied, and nothing else.
+    /// Whether exactly the migrations of this release are applied.
     pub current: bool,
     /// Who holds the lock.
     pub lock: Option<String>,
@@ -23,7 +23,7 @@ pub struct Status {
     pub migrations: History,
 }
 
-/// Reads how the database stands.
+/// Reads the state of the database.
 pub async fn status(server: &Server) -> Result<Status, MigrateError> {
     let migrations = history::read(&server.session()).await?;
     Ok(Status {
@@ -34,8 +34,8 @@ pub async fn status(server: &Server) -> Result<Status, MigrateError> {
     })
 }
 
-/// Fails unless all migrations of this release are applied to the client's database, as they are here. A database that a
-/// newer release has migrated is good: releases that are neighbours run side by side.
+/// Fails unless all migrations of this release are applied, unchanged, to the client's database. A database migrated by
+/// a newer release passes: neighbouring releases run side by side.
 pub async fn require_current(client: &Client) -> Result<(), MigrateError> {
     let history = history::read(&Session::of(client.clone())).await?;
     let with = |state: State| {

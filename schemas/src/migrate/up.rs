@@ -1,9 +1,9 @@
-//! `up` and `down`: apply what is missing, take back what is too much.
+//! `up` and `down`: apply pending migrations, revert surplus ones.
 //!
-//! There is no transaction around DDL. So a step is idempotent, is recorded after it is done, and a run that was cut off
-//! anywhere is finished by running it again. Guarantees: one runner at a time; nothing runs when an applied migration was
-//! changed; `down` looks at all tables before it drops the first, and `up` before it changes anything. Never does: destroy rows,
-//! or have them deleted sooner, unless told to.
+//! DDL has no transactions. So each step is idempotent and recorded after it is done, and a run that was interrupted
+//! anywhere is completed by running it again. Guarantees: one runner at a time; nothing runs if an applied migration
+//! was changed; `down` checks all tables before it drops the first, and `up` before it changes anything. Never does:
+//! destroy rows, or let them be deleted sooner, unless told to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,12 +19,12 @@ use super::server::Server;
 use super::shortening::loss;
 use super::sql;
 
-/// How to run.
+/// Options of a run.
 #[derive(Debug)]
 pub struct RunOptions<'a> {
-    /// Who runs.
+    /// Who runs the command.
     pub runner: Runner,
-    /// Take the lock from whoever has it.
+    /// Take the lock even if another runner holds it.
     pub break_lock: bool,
     /// Set from outside to stop before the next step.
     pub interrupted: &'a AtomicBool,
@@ -33,18 +33,19 @@ pub struct RunOptions<'a> {
 /// What a run did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Migrations that were applied or taken back, in that order.
+    /// Migrations that were applied or reverted, in that order.
     pub migrations: Vec<&'static str>,
-    /// Tables that got another TTL.
+    /// Tables whose TTL was changed.
     pub retention: Vec<&'static str>,
-    /// Whether roles and row policies were made sure of.
+    /// Whether roles and row policies were created or updated.
     pub row_policies: bool,
-    /// Migrations of a newer release, which was here before: everything is left as it has it.
+    /// Migrations of a newer release that ran here before; if there are any, nothing was changed.
     pub newer: Vec<String>,
 }
 
-/// Applies all pending migrations up to version `to`, then the retention, then the row policies. Where a newer release was here before,
-/// and everything of this one is applied, there is nothing to do: neighbouring releases run side by side.
+/// Applies all pending migrations up to version `to`, then the retention, then the row policies. Does nothing if a
+/// newer release has migrated the database and everything of this one is applied: neighbouring releases run side by
+/// side.
 pub async fn up(
     server: &Server,
     to: Option<u32>,
@@ -91,7 +92,7 @@ pub async fn up(
     .await
 }
 
-/// Takes back all migrations above version `to`, the newest first.
+/// Reverts all migrations above version `to`, the newest first.
 pub async fn down(
     server: &Server,
     to: u32,
@@ -144,7 +145,8 @@ fn undone(history: &History, to: u32) -> Vec<&'static Migration> {
         .collect()
 }
 
-/// Does the work under the lock, where it reaches all servers that have the tables, and gives the lock back whatever came of it.
+/// Does the work under the lock, which is released whatever the outcome. Refuses to start if statements would not reach
+/// all servers that have the tables.
 async fn locked<'a, T>(
     server: &'a Server,
     options: &RunOptions<'_>,
@@ -177,8 +179,8 @@ async fn run(
     history::record(server, migration, action, &options.runner, Utc::now()).await
 }
 
-/// Sets the TTL of every table whose TTL is another than configured. Setting an equal one is avoided: the server would read
-/// every part again.
+/// Sets the TTL of every table that does not have the configured one. Equal ones are skipped, because setting a TTL
+/// makes the server read every part.
 async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'static str>, MigrateError> {
     let mut changed = Vec::new();
     for (TableTtl { table, ttl }, found) in ttls(server).await? {
@@ -194,8 +196,9 @@ async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'stati
     Ok(changed)
 }
 
-/// Names every table that would delete its rows sooner than it does, or move them no more: a run that lacks the settings of the
-/// installation has the defaults. A table that has neither a TTL nor rows was made by a run that was cut off.
+/// Refuses if a table would delete its rows sooner than now, or no longer move them: a run without the settings of the
+/// installation uses the defaults. An empty table without a TTL is exempt: it was created by a run that was interrupted
+/// before the retention was set.
 async fn refuse_to_shorten(server: &Server) -> Result<(), MigrateError> {
     let mut tables = Vec::new();
     for (TableTtl { table, ttl }, found) in ttls(server).await? {
@@ -215,7 +218,7 @@ async fn refuse_to_shorten(server: &Server) -> Result<(), MigrateError> {
     }
 }
 
-/// What each table that is there is to have for a TTL, and what it has.
+/// The wanted and the current TTL of each existing table.
 async fn ttls(server: &Server) -> Result<Vec<(TableTtl, Option<String>)>, MigrateError> {
     let definitions = server.definitions(&server.database).await?;
     let wanted = server.retention.ttls(server.has_cold_volume().await?).into_iter();
@@ -226,7 +229,7 @@ async fn ttls(server: &Server) -> Result<Vec<(TableTtl, Option<String>)>, Migrat
     Ok(wanted.filter_map(of_table).collect())
 }
 
-/// Makes the roles and the row policies of all tables and views that are there, whether or not they were made before.
+/// Creates or updates the roles and row policies of all existing tables and views.
 async fn apply_row_policies(server: &Server, lock: &Lock<'_>) -> Result<(), MigrateError> {
     let definitions = server.definitions(&server.database).await?;
     let there = definitions.keys().map(String::as_str).collect();
@@ -238,7 +241,7 @@ async fn apply_row_policies(server: &Server, lock: &Lock<'_>) -> Result<(), Migr
     Ok(())
 }
 
-/// The statement that gives a table this TTL, or takes away the one it has.
+/// The statement that sets this TTL on a table, or removes the current one.
 pub(super) fn alter_ttl(table: &str, on_cluster: &str, ttl: Option<&str>) -> String {
     match ttl {
         Some(ttl) => format!("alter table {table}{on_cluster} modify ttl {ttl}"),
@@ -246,7 +249,7 @@ pub(super) fn alter_ttl(table: &str, on_cluster: &str, ttl: Option<&str>) -> Str
     }
 }
 
-/// A TTL in the server's own form, so that two of them compare.
+/// A TTL in the server's formatting, so that two of them can be compared.
 async fn formatted(server: &Server, ttl: Option<&str>) -> Result<Option<String>, MigrateError> {
     let Some(ttl) = ttl else { return Ok(None) };
     let statement = sql::literal(&alter_ttl("t", "", Some(ttl)));
@@ -259,7 +262,7 @@ async fn formatted(server: &Server, ttl: Option<&str>) -> Result<Option<String>,
         .pop())
 }
 
-/// Names every table with rows in it that would be dropped, or lose a column.
+/// Refuses if a table with rows would be dropped or lose a column.
 async fn refuse_to_destroy(server: &Server, undone: &[&'static Migration]) -> Result<(), MigrateError> {
     let definitions = server.definitions(&server.database).await?;
     let mut tables = Vec::new();
@@ -283,7 +286,7 @@ async fn refuse_to_destroy(server: &Server, undone: &[&'static Migration]) -> Re
     }
 }
 
-/// Rows of a table, on a cluster in all its shards.
+/// Rows of a table, on all shards of the cluster if there is one.
 async fn count(server: &Server, table: &str) -> Result<u64, MigrateError> {
     let source = if server.layout.cluster.is_empty() {
         table.to_owned()

@@ -1,4 +1,4 @@
-//! What the tests put in and get out: golden payloads, raw records around payloads, and columns back as records.
+//! Test inputs and outputs: golden payloads, raw records around payloads, and columns converted back to records.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 /// The Kafka timestamp of all test records: 2025-10-09.
 pub const TIMESTAMP_MS: i64 = 1_760_000_000_789;
 
-/// The bytes of a golden file, which fastavro wrote.
+/// The bytes of a golden file, written by fastavro.
 pub fn golden(kind: Kind, framing: &str) -> Vec<u8> {
     let file = format!(
         "{}/tests/golden/{}.{framing}.hex",
@@ -112,7 +112,7 @@ pub fn decoder(kind: Kind) -> Decoder {
     Decoder::new(Arc::new(WriterSchemas::load(kind, None).unwrap()))
 }
 
-/// A decoder that knows these schemas by the ids 0, 1, …
+/// A decoder that knows these schemas under the ids 0, 1, …
 pub fn decoder_with(kind: Kind, schemas: &[String]) -> Decoder {
     let folder = tempfile::tempdir().unwrap();
     for (id, schema) in schemas.iter().enumerate() {
@@ -126,7 +126,7 @@ pub fn decode<P: AsRef<[u8]>>(kind: Kind, payloads: &[P]) -> Decoded {
     decoder(kind).decode(&raw(payloads)).unwrap()
 }
 
-/// The columns as records again.
+/// Converts the columns back to records.
 pub fn samples(columns: &RecordBatch) -> Vec<MetricSample> {
     let text = |name, row| text(columns, name, row);
     (0..columns.num_rows())
@@ -147,7 +147,7 @@ pub fn samples(columns: &RecordBatch) -> Vec<MetricSample> {
         .collect()
 }
 
-/// The columns as records again.
+/// Converts the columns back to records.
 pub fn events(columns: &RecordBatch) -> Vec<AuditEvent> {
     let text = |name, row| text(columns, name, row);
     (0..columns.num_rows())
@@ -188,7 +188,7 @@ fn text(columns: &RecordBatch, name: &str, row: usize) -> String {
         .to_owned()
 }
 
-/// Texts as they are, without their dictionary.
+/// Strings without dictionary encoding.
 fn plain(texts: &ArrayRef) -> ArrayRef {
     arrow::compute::cast(texts, &DataType::Utf8).unwrap()
 }

@@ -1,40 +1,40 @@
-//! Axes: from a value to a place, and where the lines of the grid are. Pure.
+//! Axes: from a value to a position, and the positions of the grid lines. Pure.
 
-/// How values lie along an axis.
+/// How values are spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
     /// Evenly.
     Linear {
-        /// At the beginning.
+        /// Value at the start.
         from: f64,
-        /// At the end.
+        /// Value at the end.
         to: f64,
     },
-    /// Each factor of ten takes the same room.
+    /// Each factor of ten takes the same space.
     Log {
-        /// At the beginning.
+        /// Value at the start.
         from: f64,
-        /// At the end.
+        /// Value at the end.
         to: f64,
     },
-    /// Quantiles: 90 %, 99 %, 99.9 % are at equal distances, as HdrHistogram's plots have them.
+    /// Quantiles: 90 %, 99 % and 99.9 % are equally spaced, as in HdrHistogram's plots.
     Nines {
-        /// How many nines there are room for.
+        /// The number of nines at the end of the axis.
         nines: f64,
     },
 }
 
-/// A line of the grid.
+/// A grid line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
-    /// Where, from 0 to 1.
+    /// Position, from 0 to 1.
     pub place: f64,
-    /// What stands beside it; nothing for a line between.
+    /// Its label; empty for a minor line.
     pub text: String,
 }
 
 impl Scale {
-    /// Evenly from 0 to a round number.
+    /// Linear, from 0 to a round number.
     pub(super) fn from_zero(most: f64) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
         let step = step(most);
@@ -42,14 +42,14 @@ impl Scale {
         Self::Linear { from: 0.0, to }
     }
 
-    /// Whole factors of ten around the values.
+    /// Logarithmic, with whole factors of ten around the values.
     pub(super) fn decades(least: f64, most: f64) -> Self {
         let from = 10f64.powf(least.max(f64::MIN_POSITIVE).log10().floor());
         let to = 10f64.powf(most.max(from * 1.01).log10().ceil());
         Self::Log { from, to }
     }
 
-    /// From 0 to 1 along the axis.
+    /// Position along the axis, from 0 to 1.
     pub(super) fn place(self, value: f64) -> f64 {
         let place = match self {
             Self::Linear { from, to } => (value - from) / (to - from),
@@ -59,7 +59,7 @@ impl Scale {
         place.clamp(0.0, 1.0)
     }
 
-    /// The lines of the grid.
+    /// The grid lines.
     pub(super) fn ticks(self, text: impl Fn(f64) -> String) -> Vec<Tick> {
         let at = |value: f64, text: String| Tick {
             place: self.place(value),
@@ -100,7 +100,7 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, four to eight of which make the whole.
+/// A step of 1, 2 or 5 times a power of ten, so that four to eight of them span the whole.
 fn step(whole: f64) -> f64 {
     let rough = whole.max(1e-9) / 5.0;
     let power = 10f64.powf(rough.log10().floor());

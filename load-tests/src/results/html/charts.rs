@@ -1,4 +1,4 @@
-//! Which plots a report has, and what is on them. Pure.
+//! The plots of a report and their lines. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::span;
 use super::axis::Scale;
 use super::plot::{Line, Mark, Plot};
 
-/// More nines than this have too few records to mean something.
+/// Maximum number of nines: beyond this there are too few records to be meaningful.
 const NINES_MAX: f64 = 6.0;
-/// Steps of a percentile curve for each nine.
+/// Points of a percentile curve per nine.
 const STEPS_A_NINE: u32 = 40;
 
-/// What a line shows of each interval, microseconds.
+/// The value that a line shows of each interval, microseconds.
 type OfPoint = fn(&Point) -> u64;
-/// What a line shows of each second.
+/// The value that a line shows of each second.
 type OfSecond = fn(&Second) -> u64;
 
-/// Latency by percentile, the percentiles by their nines.
+/// Latency by percentile, scaled by the number of nines.
 pub(super) fn percentiles(results: &Results, totals: &BTreeMap<Measure, Latencies>) -> String {
     let most_records = totals.values().map(Latencies::len).max().unwrap_or(1).max(10);
     let nines = (most_records as f64).log10().ceil().min(NINES_MAX);
@@ -44,7 +44,7 @@ pub(super) fn percentiles(results: &Results, totals: &BTreeMap<Measure, Latencie
                 (0.999, closed.p999_us),
                 (0.9999, closed.p9999_us),
             ];
-            // A percentile needs ten records beyond it to mean something.
+            // Show a percentile only if at least one record lies beyond it.
             let told = points
                 .into_iter()
                 .filter(|(quantile, _)| (1.0 - quantile) * closed.records as f64 >= 1.0);
@@ -71,7 +71,7 @@ pub(super) fn percentiles(results: &Results, totals: &BTreeMap<Measure, Latencie
 }
 
 fn curve(latencies: &Latencies, nines: f64) -> Vec<(f64, f64)> {
-    // Beyond the last record there is nothing to tell.
+    // The curve ends at the last record.
     let last = (latencies.len().max(1) as f64).log10().min(nines);
     let steps = (last * f64::from(STEPS_A_NINE)).ceil() as u32;
     let quantiles = (0..=steps).map(|step| 1.0 - 10f64.powf(-last * f64::from(step) / f64::from(steps.max(1))));
@@ -80,7 +80,7 @@ fn curve(latencies: &Latencies, nines: f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// p50, p99 and maximum of every second.
+/// p50 and p99 of every second.
 pub(super) fn latency_over_time(results: &Results) -> String {
     let mut lines = Vec::new();
     for measure in [Measure::Acknowledged, Measure::Stored, Measure::Hourly, Measure::Query] {
@@ -147,7 +147,7 @@ fn rates(seconds: &[Second], count: OfSecond) -> Vec<(f64, f64)> {
     rates
 }
 
-/// Records under way.
+/// Records in flight.
 pub(super) fn lag(results: &Results) -> String {
     let lags: [(&str, usize, OfSecond); 2] = [
         ("to raw rows", 1, |second| second.stored_lag),

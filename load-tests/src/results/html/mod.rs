@@ -1,6 +1,7 @@
-//! The report as one HTML file: figures and plots, nothing loaded from anywhere, legible on a screen and on paper.
+//! The report as a single HTML file: figures and plots, no external resources, legible on screen and on paper.
 //!
-//! Plots are SVG, drawn here. A reader sees in this order: the verdict, the latencies, where they come from, what it cost. Pure.
+//! Plots are SVG, drawn here. In order, the reader sees the verdict, the latencies, what explains them, and the
+//! resources used. Pure.
 
 mod axis;
 mod charts;

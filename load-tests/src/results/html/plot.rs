@@ -1,6 +1,7 @@
-//! Lines on two axes as SVG. Pure: numbers in, text out.
+//! Line plots as SVG. Pure: numbers in, text out.
 //!
-//! Lines are told apart by colours that the colour-blind tell apart too (Okabe and Ito), and by their names beside their ends.
+//! Lines are distinguished by colours that are safe for colour-blind readers (Okabe and Ito), and by their names at
+//! their ends.
 
 use std::fmt::Write as _;
 
@@ -14,9 +15,9 @@ const LEFT: f64 = 74.0;
 const RIGHT: f64 = 190.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
-/// Points of a line: more than a screen can show.
+/// Maximum points of a line: more than a screen can show.
 const POINTS_MAX: usize = 900;
-/// Between two names.
+/// Vertical distance between names.
 const NAME_HEIGHT: f64 = 15.0;
 const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#5c5c5c",
@@ -25,13 +26,13 @@ const COLOURS: [&str; 7] = [
 /// A line.
 pub(super) struct Line {
     pub name: String,
-    /// Which colour; lines that belong together share one.
+    /// Index of the colour; related lines share one.
     pub colour: usize,
     pub dashed: bool,
     pub points: Vec<(f64, f64)>,
 }
 
-/// Something that happened at a time.
+/// An event at a moment.
 pub(super) struct Mark {
     pub at: f64,
     pub text: String,
@@ -46,7 +47,7 @@ pub(super) struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// The SVG, in a section with a title; nothing when there is no line.
+    /// The SVG, in a section with a title; empty if no line has points.
     pub(super) fn section(&self, title: &str, what: &str) -> String {
         if self.lines.iter().all(|line| line.points.is_empty()) {
             return String::new();
@@ -147,7 +148,7 @@ impl Plot<'_> {
         );
     }
 
-    /// Each name beside the end of its line, moved so that none lies on another.
+    /// Puts each name beside the end of its line, moved so that names do not overlap.
     fn names(&self, svg: &mut String) {
         let mut ends: Vec<(f64, &Line)> = self
             .lines
@@ -160,7 +161,7 @@ impl Plot<'_> {
             let free = places.last().map_or(TOP + 4.0, |last| last + NAME_HEIGHT);
             places.push(end.max(free));
         }
-        // Those that were pushed out at the bottom push the others up.
+        // Names pushed below the bottom push the others up.
         let mut floor = HEIGHT - BOTTOM;
         for place in places.iter_mut().rev() {
             *place = place.min(floor);
@@ -183,7 +184,7 @@ impl Plot<'_> {
     }
 }
 
-/// Of many points, the highest of each stretch: a peak must not vanish.
+/// Thins out many points, keeping the highest of each stretch so that no peak is lost.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let stretch = points.len().div_ceil(POINTS_MAX).max(1);
     let highest = |stretch: &[(f64, f64)]| stretch.iter().copied().max_by(|one, other| one.1.total_cmp(&other.1));

@@ -10,7 +10,7 @@ use crate::results::junit::escaped;
 use crate::results::thousands;
 use crate::span;
 
-/// Percentiles of each measure, the closed loop's below.
+/// Percentiles of each measure, with those of the closed loop below.
 pub(super) fn latencies(results: &Results) -> String {
     let mut rows = String::new();
     let mut row = |title: &str, class: &str, summary: &Summary| {
@@ -49,7 +49,7 @@ pub(super) fn latencies(results: &Results) -> String {
     )
 }
 
-/// What was promised.
+/// The objectives and how they came out.
 pub(super) fn objectives(results: &Results) -> String {
     let mut rows = String::new();
     for objective in &results.objectives {
@@ -70,7 +70,7 @@ pub(super) fn objectives(results: &Results) -> String {
     section("Objectives", "<th>objective</th><th>found</th><th></th>", &rows)
 }
 
-/// Where every record is.
+/// The account of every record.
 pub(super) fn account(results: &Results) -> String {
     let Some(account) = &results.account else {
         return "<section><h2>Account</h2><p>Not taken: the run was stopped before its end.</p></section>".to_owned();
@@ -106,7 +106,7 @@ pub(super) fn account(results: &Results) -> String {
     section("Account", "<th>records</th><th></th>", &rows)
 }
 
-/// What was done to the processes.
+/// The disturbances of processes.
 pub(super) fn disturbances(results: &Results) -> String {
     let mut rows = String::new();
     for disturbance in &results.disturbances {
@@ -127,7 +127,7 @@ pub(super) fn disturbances(results: &Results) -> String {
     )
 }
 
-/// What each process used.
+/// The resources used by each process.
 pub(super) fn processes(results: &Results) -> String {
     let mut rows = String::new();
     for process in &results.processes {
@@ -147,7 +147,7 @@ pub(super) fn processes(results: &Results) -> String {
     section("Processes", head, &rows)
 }
 
-/// What inserts made of each table.
+/// The effect of inserts on each table.
 pub(super) fn tables(results: &Results) -> String {
     let mut rows = String::new();
     for table in results.tables.iter().filter(|table| table.parts_made > 0) {
