@@ -1,4 +1,4 @@
-//! What stands before the first record of a CSV file: comments, the header.
+//! What precedes the first record of a CSV file: comments, the header.
 //!
 //! Enters: the first bytes of a file. Leaves: its header, and the lines after it by which columns are judged. Pure.
 
@@ -10,7 +10,7 @@ use super::mapping::Mapping;
 /// How many lines after the header decide whether a column holds numbers.
 const SAMPLED_LINES: usize = 100;
 
-/// What stands before the first record of a CSV file.
+/// What precedes the first record of a CSV file.
 pub struct Head<'a> {
     /// The header.
     pub header: Header,

@@ -271,7 +271,7 @@ impl Header {
         has_values.then_some(cell)
     }
 
-    /// What stands in each column in the first lines.
+    /// What each column holds in the first lines.
     pub fn contents<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<Content> {
         let mut fields = Fields::default();
         let mut contents = vec![Content::Empty; self.cells.len()];

@@ -1,8 +1,8 @@
 //! JSON values as the text that a record carries.
 //!
 //! Enters: the raw text of a JSON value. Leaves: for a string its content, for null the empty string, for everything
-//! else the JSON as it stands there: a number keeps its digits, an object its order. Other people's records vary in
-//! exactly this, so none of their fields is refused for its type.
+//! else the JSON text unchanged: a number keeps its digits, an object its order. Other people's records vary in exactly
+//! this, so none of their fields is refused for its type.
 
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;

@@ -24,7 +24,7 @@ pub enum Skip {
     /// An event of Windows that is not of its audit trail: nothing is wrong with it.
     #[error("event of the channel `{channel}`, which is not the audit trail")]
     OtherChannel {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         channel: String,
     },
     /// Longer than a line may be; it was not read into memory.
@@ -56,7 +56,7 @@ pub enum Skip {
     /// A time in none of the forms that are read.
     #[error("`{text}` is no time")]
     Time {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
     /// A value that is not a number.
@@ -64,7 +64,7 @@ pub enum Skip {
     Number {
         /// The column or field.
         column: String,
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
     /// A number in a column that was empty in the first lines, so that the file was taken for one with one sample per
@@ -80,7 +80,7 @@ pub enum Skip {
     /// An unknown metric type in the column for it.
     #[error("`{text}` is no metric type: counter, gauge or histogram")]
     MetricType {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
     /// JSON that does not parse, or not to this kind of record.

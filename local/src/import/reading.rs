@@ -15,7 +15,7 @@ use super::output::{Output, Skip};
 use super::parser::cloudtrail_event;
 use super::source::Source;
 
-/// An output that is told where in the file it is, and can end the reading.
+/// An output that is told its place in the file, and can stop the reading.
 pub trait Listener: Output {
     /// The file was understood.
     fn understood(&mut self, plan: &Plan);

@@ -57,7 +57,7 @@ impl Series {
     }
 }
 
-/// The unit in a header: what stands in the parentheses at its end.
+/// The unit in a header: the content of the parentheses at its end.
 fn unit_in(header: &str) -> &str {
     header
         .strip_suffix(')')

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often the folder is measured.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
-/// Without growth for so long, a client is taken for stuck.
+/// A client that neither writes nor prints for this long is taken to be stuck.
 const STALL_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Why something could not be fetched.
