@@ -23,7 +23,7 @@ pub struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    /// A new topic with so many partitions, and an empty one for audit events.
+    /// A new topic with this many partitions, and an empty one for audit events.
     pub fn new(bed: &'a Bed, name: &str, partitions: i32) -> Self {
         let topic = format!("{name}-{}", now_ms());
         bed.topic(&topic, partitions);
@@ -161,7 +161,7 @@ impl<'a> Flow<'a> {
         self.wait_until_records(stage, &self.topic, self.sent.load(Ordering::SeqCst));
     }
 
-    /// Waits until a stage has so many records of a topic in its ledger.
+    /// Waits until a stage has this many records of a topic in its ledger.
     pub fn wait_until_records(&self, stage: &str, topic: &str, records: u64) {
         wait_until(
             STORED_DEADLINE,

@@ -16,7 +16,7 @@ const RECORDS_A_SECOND: u64 = 20_000;
 const TICK: Duration = Duration::from_millis(50);
 const CHANGES: usize = 10;
 
-/// Produces on a schedule until told to stop; gives how many records the broker acknowledged, which is all.
+/// Produces on a schedule until told to stop; returns how many records the broker acknowledged, which is all of them.
 fn pump(flow: &Flow<'_>, stop: &AtomicBool) -> u64 {
     let mut config = rdkafka::ClientConfig::new();
     config

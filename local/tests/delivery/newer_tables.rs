@@ -1,4 +1,4 @@
-//! The tables of the next release: columns that this one does not know of get their defaults, whoever writes.
+//! The tables of the next release: columns that this one does not know get their defaults, whichever program writes.
 
 use crate::bed::{Bed, Record};
 use crate::flow::Flow;

@@ -29,7 +29,7 @@ fn sample(flow: &Flow<'_>, number: u64) -> Record {
     Record::of(payload).key(format!("key {number}"))
 }
 
-/// Runs the command; gives what it printed, or nothing where it died.
+/// Runs the command; returns what it printed, or `None` if it died.
 fn replay(flow: &Flow<'_>, schemas: &Path, args: &[&str], env: &[(&str, &str)]) -> Option<String> {
     let mut all_args = vec!["replay-rejected", "--topic", flow.topic.as_str()];
     all_args.extend_from_slice(args);

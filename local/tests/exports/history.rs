@@ -66,7 +66,7 @@ pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
     vouch(partition, 0);
 }
 
-/// `rows` events of so many bytes each, a second apart from 2024-01-01 on: of one month, where they are few enough.
+/// `rows` events of `bytes` bytes each, a second apart from 2024-01-01 on: within one month, if they are few enough.
 pub(crate) fn insert_large_events(tenant: &str, partition: i32, rows: u32, bytes: usize) {
     insert_large_events_from("2024-01-01", tenant, partition, rows, bytes);
 }

@@ -1,4 +1,4 @@
-//! Somebody who asks for exports, waits for them, and verifies them.
+//! A requester, who asks for exports, waits for them, and verifies them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
