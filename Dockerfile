@@ -2,7 +2,7 @@
 
 # One image for all services: they share their libraries, and a release is one thing to pull.
 #   docker build --tag horolog .
-# Both arguments are kept equal to rust-toolchain.toml and to each other's Debian release by a test.
+# A test keeps RUST_VERSION equal to rust-toolchain.toml. Both stages use one Debian release, so that the libraries match.
 ARG RUST_VERSION=1.95.0
 ARG DEBIAN_RELEASE=trixie
 
@@ -32,6 +32,6 @@ RUN apt-get update \
     # A volume takes its owner from here.
     && install --directory --owner=10001 --mode=700 /var/lib/horolog/keys /var/lib/horolog/exports
 COPY --from=build /out/ /usr/local/bin/
-# Blocks of megabytes that are freed go back to the system at once, as under `horolog up`; see load-tests/PERFORMANCE.md.
+# Freed blocks of megabytes go back to the system at once, as under `horolog up`; see load-tests/PERFORMANCE.md.
 ENV MALLOC_MMAP_THRESHOLD_=262144 MALLOC_ARENA_MAX=2
 USER 10001

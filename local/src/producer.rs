@@ -22,23 +22,24 @@ use crate::broker::MESSAGE_BYTES_MAX;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait at a time for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
-/// How long delivery reports are taken at a time.
+/// How long one poll serves delivery reports.
 const REPORTS_TIME: Duration = Duration::from_millis(1);
-/// Delivery reports are taken once in so many records.
+/// Delivery reports are served once per this many records.
 const POLL_EVERY_RECORDS: u64 = 512;
 
-/// What a producer of ours runs with; properties of the user go before these.
+/// Our defaults; the user's properties override them.
 const PROPERTIES: [(&str, &str); 7] = [
-    // No record twice and none out of order, though librdkafka repeats what was not acknowledged; implies acks=all.
+    // No duplicates and no reordering when librdkafka retries; implies acks=all.
     ("enable.idempotence", "true"),
-    // The partition that Java clients would choose: a service in any language keeps its order.
+    // The partition that Java clients would choose, so that a key keeps its order whatever language sends it.
     ("partitioner", "murmur2_random"),
     ("compression.type", "lz4"),
     ("linger.ms", "20"),
     ("batch.size", "1000000"),
-    // Kilobytes: the bound of the memory of records that are under way.
+    // Kilobytes: bounds the memory of records in flight.
     ("queue.buffering.max.kbytes", "65536"),
-    // As much as the local broker takes: what is too large for the pipeline is to be seen among the rejected records.
+    // As much as the local broker accepts, so that what is too large for the pipeline shows up among the rejected
+    // records.
     ("message.max.bytes", MESSAGE_BYTES_MAX),
 ];
 
@@ -77,7 +78,7 @@ pub enum ProduceError {
         /// The flag that changes it.
         flag: &'static str,
     },
-    /// The ends of a topic are not told.
+    /// The broker does not say where a topic ends.
     #[error("kafka does not tell the ends of the topic `{topic}` ({reason})")]
     Ends {
         /// The topic.
@@ -96,7 +97,7 @@ pub enum ProduceError {
     Refused(KafkaError),
 }
 
-/// How many records became what.
+/// How many records were delivered, and how many not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Acknowledged by the broker.
@@ -127,7 +128,7 @@ impl Producer {
         let client: BaseProducer<Deliveries> = properties
             .create_with_context(Deliveries::default())
             .map_err(ProduceError::Configuration)?;
-        // Of all topics: to ask for one by name makes a broker with auto.create.topics.enable create it.
+        // For all topics: asking for one by name makes a broker with auto.create.topics.enable create it.
         let metadata =
             client
                 .client()
@@ -197,8 +198,8 @@ impl Producer {
         }
     }
 
-    /// Takes the delivery reports that have come in, for a millisecond. Without any time it would take one batch's, and a
-    /// stream of many small batches would count ever more records as under way.
+    /// Serves delivery reports for a millisecond. With a timeout of zero it would serve one batch's only, and with many
+    /// small batches ever more records would count as in flight.
     pub fn poll(&self) {
         self.client.poll(REPORTS_TIME);
     }
@@ -208,9 +209,10 @@ impl Producer {
         self.client.context().so_far()
     }
 
-    /// Waits until every record is delivered or given up, at most for so long; `false` when some are still under way.
+    /// Waits until every record is delivered or given up, at most until the deadline; `false` when some are still in
+    /// flight.
     pub fn finish(&self, deadline: Duration) -> bool {
-        // What is not under way any more has been counted: flush serves the delivery reports.
+        // `flush` serves the delivery reports, so whatever is no longer in flight has been counted.
         self.client.flush(deadline).is_ok()
     }
 

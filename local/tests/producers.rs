@@ -1,4 +1,4 @@
-//! The example producers, run as the README says, against the real broker: their records are what the pipeline takes.
+//! The example producers, run as the README says, against the real broker: the pipeline accepts their records.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod bed;

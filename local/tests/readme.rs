@@ -1,7 +1,7 @@
-//! The README's commands, run as they are written there: every block marked `sh`, one after the other, from the top.
+//! The README's commands, run exactly as written: every block marked `sh`, from top to bottom.
 //!
-//! They use the clone's own data folder and the default ports, as a newcomer would. A folder that was not there before is wiped
-//! afterwards; one that was is only stopped.
+//! They use the clone's own data folder and the default ports, as a newcomer would. A folder that was not there before
+//! is wiped afterwards; one that was is only stopped.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};

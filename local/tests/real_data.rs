@@ -1,8 +1,8 @@
-//! Data of others through the real binaries: import, broker, ingest, aggregate, engine. What analysts and compliance staff then
-//! read equals what somebody else computed.
+//! Third-party data through the real binaries: import, broker, ingest, aggregate, engine. What analysts and compliance
+//! staff then read equals what was computed independently.
 //!
-//! The recordings lie outside of the sources, in `../shared/data`; where they are absent the tests about them say so, and the
-//! generated set, whose answers are plain arithmetic, stands for them.
+//! The recordings lie outside of the sources, in `../shared/data`; where they are absent the tests about them say so,
+//! and the generated set, whose answers are plain arithmetic, takes their place.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod answers;
@@ -59,7 +59,7 @@ impl Pipeline {
         out.into_owned()
     }
 
-    /// Waits until both stages have passed everything that is in the log now.
+    /// Waits until both stages have processed everything that is in the log now.
     fn catch_up(&self) {
         for (stage, kind) in [
             ("ingest", Kind::MetricSample),
@@ -122,7 +122,7 @@ fn generated_metrics_give_the_hours_that_arithmetic_says() {
 #[test]
 fn generated_audit_events_give_the_counts_that_arithmetic_says() {
     let (pipeline, folder) = (pipeline(), tempfile::tempdir().unwrap());
-    // 210 = 2 · 3 · 5 · 7 events: one in 5 is refused, one in 7 of the others breaks.
+    // 210 = 2 · 3 · 5 · 7 events: one in 5 is refused, one in 7 of the others fails.
     let mut text = String::new();
     for i in 0..210 {
         let code = if i % 5 == 0 {
@@ -213,7 +213,7 @@ fn files_by_unit(folder: &Path) -> BTreeMap<Option<String>, Vec<PathBuf>> {
     files
 }
 
-/// Events of CloudTrail, all of them audit events.
+/// CloudTrail events, all of them audit events.
 const TRAIL: &str = "aws_cloudtrail_invictus.ndjson.gz";
 /// Events of the Windows event log, of which few are audit events.
 const WINDOWS: &str = "windows_security_auditpol.ndjson.gz";
@@ -243,9 +243,9 @@ fn real_windows_events_give_the_counts_that_were_computed_independently() {
     assert_counts(&pipeline.bed, "real-windows", &folder, WINDOWS, &[]);
 }
 
-/// The tenant's events, counted, are as many as the expectations say of a set: by day, user, error and in all.
+/// The counts of the tenant's events are those that the expectations give for a set: by day, user, error and in total.
 fn assert_counts(bed: &Bed, tenant: &str, folder: &Path, set: &str, summed: &[(&str, &str)]) {
-    // Of the set's own ids, which not every set has, the summary tells.
+    // The column about the set's own ids is left to the summary: not every set has them.
     type Daily = (String, String, String, u64, u64, u64);
     let daily: BTreeSet<Daily> = expected(&folder.join("expected_audit_daily.csv"), set);
     let daily: BTreeSet<_> = (daily.into_iter())
@@ -274,7 +274,7 @@ fn assert_counts(bed: &Bed, tenant: &str, folder: &Path, set: &str, summed: &[(&
     assert_summary(bed, tenant, folder, set, summed);
 }
 
-/// The lines of an expectation about a set, without its name.
+/// The lines of an expectation file about a set, without the set's name.
 fn expected<T: serde::de::DeserializeOwned + Ord>(path: &Path, set: &str) -> BTreeSet<T> {
     let mut lines = csv::Reader::from_path(path).unwrap();
     let of_set = lines.records().map(Result::unwrap).filter(|line| &line[0] == set);

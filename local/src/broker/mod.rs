@@ -1,7 +1,7 @@
-//! The broker: one Apache Kafka node (KRaft) on loopback, out of jars.
+//! The broker: one Apache Kafka node (KRaft) on loopback, run from its jars.
 //!
-//! Enters: a data folder, ports, a heap size. Leaves: the configuration files, a formatted log folder and the [`Launch`] of
-//! the broker. Formatting happens once a folder; a second start goes on with the same cluster id and records.
+//! Enters: a data folder, ports, a heap size. Leaves: the configuration files, a formatted log folder and the
+//! [`Launch`] of the broker. A folder is formatted once; later starts keep its cluster id and records.
 //! Never does: start a process that outlives the call (formatting is awaited).
 
 mod config;
@@ -17,12 +17,13 @@ use crate::process::Launch;
 pub use config::MESSAGE_BYTES_MAX;
 pub use topics::{Topic, TopicError, ensure_topics, is_ready};
 
-/// Files and folders are named as seen from the broker's own folder, in which it runs. Kafka reads its properties as ISO 8859-1 and cuts
-/// `log.dirs` at commas: a path with other letters or a comma would be another one.
+/// Paths are relative to the broker's own folder, which is its working directory. Kafka reads its properties as ISO
+/// 8859-1 and splits `log.dirs` at commas, so an absolute path with other characters or a comma would name another
+/// folder.
 const PROPERTIES: &str = "server.properties";
 const LOG_CONFIGURATION: &str = "log4j2.xml";
 const RECORDS: &str = "records";
-/// By which Java reads the names of files.
+/// Java decodes file names by this locale.
 const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
 
 /// Why the broker's folder cannot be prepared.
@@ -98,13 +99,14 @@ impl Broker {
         }
     }
 
-    /// How it is started. [`Self::prepare`] comes first.
+    /// How to start it; call [`Self::prepare`] first.
     pub fn launch(&self, log: impl Into<PathBuf>) -> Launch {
         let mut launch = Launch::new("broker", &self.java, log);
         for argument in [format!("-Xms{}m", self.heap_mib), format!("-Xmx{}m", self.heap_mib)] {
             launch = launch.arg(argument);
         }
-        // Serial: the smallest collector by memory and threads. A broker out of memory ends and is restarted.
+        // The serial collector needs the least memory and threads. A broker that runs out of memory exits and is
+        // restarted.
         for argument in [
             "-XX:+UseSerialGC",
             "-XX:MaxDirectMemorySize=256m",

@@ -1,7 +1,7 @@
 //! Whether the broker answers, and the topics it must have.
 //!
-//! An open port and "Server started" are not readiness: the first metadata calls may still fail. Both functions ask for what
-//! is needed and say whether it is there. Existing topics are left as they are.
+//! An open port and "Server started" do not mean ready: the first metadata requests may still fail. So both functions
+//! ask the broker itself. Existing topics are left as they are.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A topic to have.
+/// A topic that must exist.
 #[derive(Debug, Clone, Copy)]
 pub struct Topic<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its partitions when it is created.
+    /// How many partitions to create it with.
     pub partitions: i32,
 }
 
-/// Why topics are not there.
+/// Why topics do not exist.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
     /// The client could not be made.

@@ -30,7 +30,7 @@ pub struct StatusOptions {
 struct Report {
     #[serde(flatten)]
     stack: StackState,
-    /// Records behind, of the stage that is further behind; absent when Kafka cannot be asked.
+    /// Lag in records, of the stage that is further behind; absent when Kafka does not answer.
     lag: Option<i64>,
     ingest_lag: Option<i64>,
     aggregate_lag: Option<i64>,
@@ -44,7 +44,7 @@ pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
     print(&options.data.folder()?, options.json)
 }
 
-/// Prints how the stack of this folder is.
+/// Prints the status of this folder's stack.
 pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode> {
     let Some(stack) = StackState::current(folder) else {
         let path = folder.path();
@@ -111,7 +111,7 @@ fn print_for_people(report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A query that is busy is not a stack of which nothing is complete.
+/// "Query gave no answer" must not read like "nothing is complete yet".
 fn complete_in_words(through: Option<&str>, query_answered: bool) -> &str {
     match (through, query_answered) {
         (Some(through), _) => through,
@@ -120,7 +120,7 @@ fn complete_in_words(through: Option<&str>, query_answered: bool) -> &str {
     }
 }
 
-/// What flows, or nothing when Kafka does not answer, and whether query answered.
+/// The flow and whether query answered; `None` when Kafka does not answer.
 fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<(Flow, bool)>> {
     let Ok(mut flow) = Gauge::new(&stack.kafka.bootstrap).and_then(|gauge| gauge.read()) else {
         return Ok(None);

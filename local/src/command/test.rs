@@ -13,16 +13,17 @@ use crate::setup::{ENGINE_LIBRARY_VARIABLE, KAFKA_LIBS_VARIABLE, Kit, Package, r
 
 use super::data::home;
 
-/// A file that tells that a folder is the source folder.
+/// A file by which the source folder is recognised.
 const LANDMARK: &str = "local/Cargo.toml";
 
-/// Tests at a time for each core: those that run servers wait for most of their time. A variable of libtest.
+/// Concurrent tests per core, for libtest: tests that run servers spend most of their time waiting.
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 const THREADS_A_CORE: usize = 3;
 
-/// What every Java machine reads at its start.
+/// Every JVM reads options from this variable.
 const JAVA_OPTIONS_VARIABLE: &str = "JAVA_TOOL_OPTIONS";
-/// What is added to it. A broker of a test lives for a minute: the time that the second compiler takes to make it faster would be most of what it costs.
+/// Appended to it: a test's broker lives for a minute, and optimising it with the second compiler would be most of its
+/// cost.
 const ONE_COMPILER: &str = " -XX:TieredStopAtLevel=1";
 
 /// Options of `horolog test`.

@@ -30,10 +30,12 @@ pub struct UpOptions {
     /// Do not produce the live sample stream.
     #[arg(long)]
     no_sample: bool,
-    /// Never delete by age, for historical data. Remembered for this data folder; `--keep-all=false` ends it, once the tables are changed.
+    /// Never delete by age; for historical data. Remembered for this data folder until a start with `--keep-all=false`
+    /// has changed the tables.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_all: Option<bool>,
-    /// Delete by age sooner than before, as the retention in the environment now says. `--keep-all=false` includes it on a folder that keeps all.
+    /// Allow a retention (set in the environment) that is shorter than before. Implied by `--keep-all=false` on a
+    /// folder that keeps everything.
     #[arg(long)]
     shorten_retention: bool,
     #[command(flatten)]
@@ -115,7 +117,7 @@ fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
 fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     let log = folder.log(SUPERVISOR);
     std::fs::create_dir_all(folder.logs()).with_context(|| format!("cannot make {}", folder.logs().display()))?;
-    // Of two that start at once the second must not take away what the first says.
+    // Append: of two supervisors that start at once, the second must not truncate the output of the first.
     let output = File::options().create(true).append(true).open(&log);
     let output = output.with_context(|| format!("cannot write {}", log.display()))?;
     let begins_at = output.metadata().map_or(0, |log| log.len());
@@ -139,7 +141,7 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows meanwhile what the supervisor says about its progress, which its log has from this byte on.
+/// Meanwhile shows the supervisor's progress, which is in its log from this byte on.
 fn wait_until_ready(folder: &DataFolder, child: &mut Child, begins_at: u64) -> anyhow::Result<StackState> {
     let pid = child.id().cast_signed();
     let mut log = File::open(folder.log(SUPERVISOR))?;
@@ -184,7 +186,7 @@ fn mebibytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// As much as the engine needs before its first statement, at least.
+/// As `mebibytes`, but at least what the engine needs before its first statement.
 fn mebibytes_of_engine(text: &str) -> Result<u64, String> {
     const MIN: u64 = crate::engine::MEMORY_BYTES_MIN >> 20;
     match mebibytes(text)? {

@@ -1,4 +1,5 @@
-//! `horolog wipe`: stops the stack and removes its data folder, and no folder that was not made by `up`. Asks a person first.
+//! `horolog wipe`: stops the stack and removes its data folder, but only a folder that `up` made. Asks for confirmation
+//! unless `--yes` is given.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! Who may talk to the front: one user, `default`, with the password of the password file.
 //!
-//! Enters: headers and URL parameters. Leaves: nothing, or ClickHouse's error 516.
-//! The engine itself checks nobody, so every statement passes here first. Passwords are compared by digest, so that the
-//! time it takes says nothing about them.
+//! Enters: headers and URL parameters. Leaves: nothing, or ClickHouse's error 516. The engine itself authenticates
+//! nobody, so every statement passes here first. Passwords are compared by digest, so that the time of a comparison
+//! reveals nothing about them.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
@@ -22,7 +22,7 @@ pub struct Password([u8; 32]);
 pub enum Refusal {
     /// It names nobody: the client may be asked for a password.
     Anonymous,
-    /// It names the wrong user or password, or both in more than one way.
+    /// The wrong user or password, or credentials given in more than one way.
     Wrong(&'static str),
 }
 
@@ -38,7 +38,7 @@ impl Refusal {
 }
 
 impl Password {
-    /// Of the password file's text; the line end is not part of it.
+    /// From the text of the password file; the line end is not part of it.
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text.trim_end_matches(['\r', '\n'])).into())
     }

@@ -2,7 +2,7 @@
 //!
 //! A block is a 16-byte CityHash128 (version 1.0.2) of the rest, a method byte, the compressed size with this nine-byte
 //! header, the size of the content (both u32, little endian), then the compressed content.
-//! Guarantees: a block is handed on only after its checksum fits; sizes are bounded before anything is allocated.
+//! Guarantees: a block is passed on only after its checksum matches; sizes are bounded before anything is allocated.
 
 use bytes::{Buf, BytesMut};
 
@@ -13,7 +13,7 @@ const HEADER_BYTES: usize = 9;
 const METHOD_NONE: u8 = 0x02;
 const METHOD_LZ4: u8 = 0x82;
 const METHOD_ZSTD: u8 = 0x90;
-/// ClickHouse refuses larger blocks, too (`DBMS_MAX_COMPRESSED_SIZE`).
+/// ClickHouse refuses larger blocks too (`DBMS_MAX_COMPRESSED_SIZE`).
 const BLOCK_BYTES_MAX: usize = 1 << 30;
 /// Content of a block that we write; ClickHouse writes blocks of the same size.
 const CONTENT_BYTES: usize = 1 << 20;
@@ -56,7 +56,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The stream's end: nothing may be left of a block.
+    /// Ends the stream; an incomplete block is an error.
     pub fn finish(&self) -> Result<(), Exception> {
         if self.pending.is_empty() {
             return Ok(());
@@ -118,7 +118,7 @@ pub fn encode(content: &[u8], stream: &mut Vec<u8>) {
         let worst = lz4_flex::block::get_maximum_output_size(content.len());
         stream.resize(start + CHECKSUM_BYTES + HEADER_BYTES + worst, 0);
         let packed_start = start + CHECKSUM_BYTES + HEADER_BYTES;
-        // The output has room for the worst case, which is the only way this can fail.
+        // This fails only if the output is too small, and it has room for the worst case.
         let packed = lz4_flex::block::compress_into(content, &mut stream[packed_start..]).unwrap_or_default();
         stream.truncate(packed_start + packed);
         let header = start + CHECKSUM_BYTES;

@@ -2,8 +2,8 @@
 //!
 //! Enters: body frames, on the asynchronous side. Leaves: decoded bytes, read blocking on the statement's thread.
 //! Guarantees: a bounded number of frames wait in between; a body that the client cut off, or that stalls, ends in an
-//! error and never looks complete. The delivery protocol relies on it: a writer that fell asleep in the middle of an insert
-//! must not complete it much later. Never does: a temporary file.
+//! error and never looks complete. The delivery protocol relies on this: a writer that was suspended in the middle of
+//! an insert must not complete it much later. Never does: a temporary file.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -50,8 +50,8 @@ struct Frames {
     ended: bool,
 }
 
-/// Connects the two for a body with these headers; `decompress`: it is in ClickHouse's blocks. Nothing for longer than
-/// `receive_timeout`, and it has failed.
+/// Connects both sides for a body with these headers; `decompress` says that it is in ClickHouse's compressed blocks. A
+/// body that stalls for longer than `receive_timeout` has failed.
 pub fn channel(
     body: Body,
     headers: &HeaderMap,
@@ -87,8 +87,8 @@ pub fn channel(
 }
 
 impl Pump {
-    /// Hands on the body to its end, its error, or until nobody reads it any more. Dropped before that, the reader gets an
-    /// error.
+    /// Forwards the body until its end, its error, or until nobody reads it any more. If this is dropped earlier, the
+    /// reader gets an error.
     pub async fn run(self) {
         let Self {
             body,
@@ -108,7 +108,8 @@ impl Pump {
                 break;
             }
         }
-        // A client that still writes would not read the response. What is left is bounded by the client's own patience.
+        // Drain the rest: a client that is still writing would not read the response. The server bounds how long it
+        // waits for this.
         while let Ok(Some(Ok(_))) = tokio::time::timeout(receive_timeout, frames.next()).await {}
     }
 }
@@ -143,7 +144,7 @@ impl Read for Frames {
     }
 }
 
-/// A decoder's own error, or the transport's that came up through it.
+/// A decoder's own error, or the transport's error that it passed on.
 fn undecodable(error: io::Error) -> Exception {
     match error.downcast::<Exception>() {
         Ok(exception) => exception,

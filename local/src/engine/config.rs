@@ -1,17 +1,17 @@
 //! The engine's configuration files.
 //!
-//! Enters: the data folder and the memory it may use. Leaves: the text of `config.xml` and `users.xml`.
-//! Only a file brings disks, storage policies, backups and limits; settings of a statement come with the statement.
+//! Enters: the data folder and the memory it may use. Leaves: the text of `config.xml` and `users.xml`. Disks, storage
+//! policies, backups and limits can be set only in a file; a statement's settings come with the statement.
 
 use std::path::Path;
 
-/// Share of the memory limit for each of the caches of marks and of primary keys, as a divisor.
+/// The mark cache and the primary key cache each get the memory limit divided by this.
 const CACHE_DIVISOR: u64 = 16;
-/// Memory that has to be free for each thread of a statement. A server's default, 1 GiB, is all that this engine may use by default: no
-/// statement would ever have a second thread.
+/// Memory that must be free for each thread of a statement. A server's default, 1 GiB, is this engine's whole default
+/// limit: no statement would ever get a second thread.
 const THREAD_BYTES_MIN: u64 = 64 << 20;
 
-/// `config.xml`: two folders as a policy `tiered` of volumes `hot` and `cold`, backups to a third.
+/// `config.xml`: two folders are the volumes `hot` and `cold` of the policy `tiered`; a third is for backups.
 pub fn server(data: &Path, memory_bytes: u64) -> String {
     let folder = |name: &str| escape(&format!("{}/{name}/", data.display()));
     let cache_bytes = memory_bytes / CACHE_DIVISOR;
@@ -61,9 +61,9 @@ pub fn server(data: &Path, memory_bytes: u64) -> String {
     )
 }
 
-/// `users.xml`: what the embedded library loosens is set back to a server's defaults, and SQL reaches nothing outside the
-/// data folder: no files and no network (sources, table engines), and no programs (the library would run an executable
-/// dictionary's command). The function `file` knows no grant: see [`super::file_calls`].
+/// `users.xml`: what the embedded library relaxes is set back to a server's defaults, and SQL reaches nothing outside
+/// the data folder: no files and no network (sources, table engines), and no programs (the library would run an
+/// executable dictionary's command). No grant covers the function `file`: see [`super::file_calls`].
 pub fn users() -> String {
     format!(
         "<clickhouse>

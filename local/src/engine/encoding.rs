@@ -25,7 +25,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// By the name HTTP has for it.
+    /// By its HTTP name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Self::Identity,
@@ -37,7 +37,7 @@ impl Encoding {
         })
     }
 
-    /// The name HTTP has for it; none where no header is sent.
+    /// Its HTTP name; `None` where no header is sent.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -67,7 +67,7 @@ impl Encoding {
     }
 }
 
-/// Decodes what `raw` reads, in pieces of the reader's choice, so that a small body cannot become a large allocation.
+/// Decodes what `raw` reads, in pieces of the caller's size, so that a small body cannot become a large allocation.
 pub struct Decoder<R> {
     state: State<R>,
 }
@@ -110,7 +110,7 @@ fn open(encoding: Encoding, raw: impl Read + Send + 'static) -> io::Result<Box<d
     })
 }
 
-/// Encodes pieces; each is flushed, so that a client sees a row when it was sent.
+/// Encodes pieces; each is flushed, so that a client sees a row as soon as it is sent.
 pub enum Encoder {
     /// As it is.
     Identity,
@@ -158,7 +158,7 @@ impl Encoder {
         }
     }
 
-    /// What ends the stream.
+    /// The bytes that end the stream.
     pub fn finish(self) -> io::Result<Bytes> {
         Ok(match self {
             Self::Identity | Self::Blocks => Bytes::new(),

@@ -75,7 +75,7 @@ impl Exception {
         }
     }
 
-    /// As ClickHouse's `exceptionCodeToHTTPStatus` has it.
+    /// As in ClickHouse's `exceptionCodeToHTTPStatus`.
     pub fn status(&self) -> StatusCode {
         match self.code {
             194 => StatusCode::UNAUTHORIZED,

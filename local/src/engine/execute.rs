@@ -19,11 +19,11 @@ use super::request::Request;
 use super::running::Work;
 use super::statement::{self, InsertHead, Outline};
 
-/// Text of a statement without insert data. ClickHouse's own limit, `max_query_size`, is lower unless it is raised.
+/// Longest statement, without insert data. ClickHouse's own limit, `max_query_size`, is lower unless it is raised.
 const STATEMENT_BYTES_MAX: usize = 16 << 20;
 /// A result that cannot be streamed, or must not be (`wait_end_of_query`), is held in memory up to this size.
 const WHOLE_RESULT_BYTES_MAX: usize = 128 << 20;
-/// Pieces in which such a result goes out.
+/// Such a result is sent in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Why a statement did not end well.
@@ -80,7 +80,7 @@ impl Job {
     fn execute(&mut self, started: Instant) -> Result<(), Stop> {
         let mut text = std::mem::take(&mut self.request.query).into_bytes();
         if !text.is_empty() {
-            text.push(b'\n'); // as ClickHouse puts the query and the body together
+            text.push(b'\n'); // as ClickHouse joins the query and the body
         }
         match self.read_head(&mut text)? {
             statement::Head::Insert(head) => self.insert(&text, &head, started),
@@ -124,14 +124,14 @@ impl Job {
         }
     }
 
-    /// Feeds the body to the engine as it arrives. Whatever goes wrong on the way cancels the insert: no row of a block
-    /// that the engine had not stored by then, which is none at all for inserts of up to `max_insert_block_size`.
+    /// Feeds the body to the engine as it arrives. Any failure on the way cancels the insert: only blocks that the
+    /// engine has stored by then stay, which is none for inserts of up to `max_insert_block_size` rows.
     fn insert(&mut self, text: &[u8], head: &InsertHead, started: Instant) -> Result<(), Stop> {
         let pool = Arc::clone(&self.pool);
         let lease = pool.lease(self.key())?;
         self.work.runs_as(lease.tag(), false);
         let mut insert = lease.insert(&text[..head.sql_end], &head.format, &self.request.parameters)?;
-        // Values are expressions, so what no statement may do, they may not either.
+        // Values are expressions, so they are checked for forbidden calls like any statement.
         let mut calls = head.format.eq_ignore_ascii_case("values").then(FileCalls::default);
         let mut append = |piece: &[u8]| match &mut calls {
             _ if piece.is_empty() => Ok(()),
@@ -252,7 +252,7 @@ impl Job {
         Ok(())
     }
 
-    /// A control statement changed the session: its connection must not serve another.
+    /// Returns the connection to the pool, unless the statement was killed or may have changed the session.
     fn give_back(&self, lease: Lease<'_>, class: Class) {
         let untouched = self.work.ended();
         if untouched && matches!(class, Class::ReadOnly | Class::Mutating) {
@@ -261,7 +261,7 @@ impl Job {
     }
 }
 
-/// Results that wait for the end of their statement.
+/// A result that is held back until its statement has ended.
 #[derive(Default)]
 struct Held {
     pieces: Vec<Bytes>,

@@ -1,7 +1,8 @@
 //! Calls of `file(…)`: the one function that reaches beyond the engine and that no grant can forbid.
 //!
 //! Enters: a statement's tokens, or the values of an insert piece by piece: values are expressions, too.
-//! Leaves: a refusal. It errs on the side of refusing: a table named `file` with columns behind it looks like a call.
+//! Leaves: a refusal. It errs on the side of refusing: a table named `file` followed by a column list looks like a
+//! call.
 
 use super::exception::{Code, Exception};
 use super::tokens::{Token, Tokens, is};
@@ -9,7 +10,7 @@ use super::tokens::{Token, Tokens, is};
 /// A string or comment in a statement's data that is longer than this is refused.
 const TOKEN_BYTES_MAX: usize = 16 << 20;
 
-/// Looks for calls, across the cuts of a text.
+/// Looks for calls in a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct FileCalls {
     pending: Vec<u8>,
@@ -17,7 +18,7 @@ pub struct FileCalls {
 }
 
 impl FileCalls {
-    /// Looks through a piece of an insert's values, which are expressions, too.
+    /// Looks through a piece of an insert's values.
     pub fn check(&mut self, piece: &[u8]) -> Result<(), Exception> {
         let mut text = std::mem::take(&mut self.pending);
         text.extend_from_slice(piece);
@@ -34,12 +35,12 @@ impl FileCalls {
         Ok(())
     }
 
-    /// What a client is told that calls it.
+    /// The error for a client that calls it.
     pub fn refusal() -> Exception {
         Exception::new(Code::ACCESS_DENIED, "file() is not allowed: SQL reaches no files here")
     }
 
-    /// Looks through tokens that follow those of the last time.
+    /// Looks through tokens that follow those of the previous call.
     pub fn found_in<'t>(&mut self, tokens: impl Iterator<Item = Token<'t>>) -> bool {
         for token in tokens {
             if self.named && token == Token::Symbol(b'(') {

@@ -73,7 +73,7 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder); // only to say more
+            let _ = file.read_to_string(&mut holder); // best effort: it only adds to the message
             anyhow::bail!(
                 "--data {} is in use by another engine (process {holder}): stop it or choose another folder",
                 path.display()

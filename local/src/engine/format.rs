@@ -1,7 +1,7 @@
 //! What the front has to know of ClickHouse's output formats.
 //!
-//! The engine formats each chunk of a streamed select as if it were the whole result, so a format can be streamed only if
-//! its results can be laid end to end once the header of all but the first is dropped. The others are run in one piece.
+//! The engine formats each chunk of a streamed select as if it were the whole result, so a format can be streamed only
+//! if its results can be concatenated once the header of all but the first is dropped. The others are run in one piece.
 
 use bytes::Buf;
 
@@ -10,7 +10,7 @@ use bytes::Buf;
 pub enum Header {
     /// None at all.
     None,
-    /// A number of columns, their names and, with `types`, their types.
+    /// The number of columns, their names and, with `types`, their types.
     RowBinary {
         /// `RowBinaryWithNamesAndTypes`
         types: bool,
@@ -27,7 +27,7 @@ pub enum Header {
 /// <https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format>.
 const ARROW_END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// The header of a format whose chunks can be laid end to end; `None` for all others.
+/// The header of a format whose chunks can be concatenated; `None` for all others.
 pub fn stream_header(format: &str) -> Option<Header> {
     Some(match format.to_ascii_lowercase().as_str() {
         "rowbinary"
@@ -80,7 +80,7 @@ impl Header {
         }
     }
 
-    /// What each chunk ends with and only the whole result may.
+    /// What each chunk ends with, although only the whole result may.
     pub fn trailer(self) -> &'static [u8] {
         match self {
             Self::ArrowSchema => &ARROW_END,

@@ -1,7 +1,7 @@
 //! `horolog engine`: ClickHouse's HTTP interface over the embedded engine (libchdb), for one machine.
 //!
 //! Enters: HTTP requests on loopback. Leaves: what a ClickHouse server would answer, so that services, the `clickhouse`
-//! crate and curl see no difference. The way of a request: [`server`] authenticates and admits it, [`request`] and
+//! crate and curl see no difference. The path of a request: [`server`] authenticates and admits it, [`request`] and
 //! [`settings`] read and check it, [`execute`] runs it on a thread with a connection of the [`pool`], fed by [`body`],
 //! answering through [`reply`]. [`ffi`] is the only module that talks to the library.
 //!
@@ -72,7 +72,7 @@ pub struct EngineOptions {
     /// Statements that run at the same time; further ones wait.
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub statements_max: usize,
-    /// A request whose body stalls for this long is given up; an insert leaves no row then.
+    /// A request whose body stalls for this long is given up; an insert then leaves no row.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub receive_timeout_seconds: u64,
     /// How long running statements may go on after SIGTERM.

@@ -1,8 +1,8 @@
 //! The engine's connections: one running statement each, reused where the next statement wants the same session.
 //!
 //! Enters: a database and settings. Leaves: a [`Lease`] on a connection that has them.
-//! Guarantees: a connection comes back only when its statement says that nothing of it is left ([`Lease::release`]); each
-//! has a tag in `system.processes` by which its statement can be killed, because the engine does not honour `query_id`.
+//! Guarantees: a connection is reused only when its statement left nothing behind ([`Lease::release`]); each has a tag
+//! in `system.processes` by which its statement can be killed, because the engine does not honour `query_id`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
@@ -16,12 +16,13 @@ use super::ffi::{Connection, Library};
 
 /// Idle connections kept; opening one costs 0.1 ms, so this only has to cover a service's usual few sessions.
 const IDLE_MAX: usize = 32;
-/// A label of the query cache, which this engine does not have: the only text setting without an effect.
+/// The setting that carries the tag: a label of the query cache, which this engine does not have, and so the only
+/// string setting without an effect.
 const TAG_SETTING: &str = "query_cache_tag";
 /// Settings that differ with every statement: a connection with one of these would never be asked for again.
 const SINGLE_USE: &[&str] = &["insert_deduplication_token", "log_comment"];
 
-/// What tells sessions apart.
+/// What distinguishes sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The current database.
@@ -101,8 +102,8 @@ impl Pool {
         self.control(&sql, "Null").map(drop)
     }
 
-    /// Closes all connections, and with the last of them the engine. Some of its threads stay once tables were used, so
-    /// what `shutdown` says of them says nothing about the data; they end with the process.
+    /// Closes all connections and, with the last one, the engine. Once tables were used, some of its threads stay until
+    /// the process ends, so whether `shutdown` joined them says nothing about the data.
     pub fn close(&self) {
         lock(&self.idle).clear();
         lock(&self.control).take();
@@ -118,7 +119,7 @@ pub struct Lease<'p> {
 }
 
 impl Lease<'_> {
-    /// By what name [`Pool::kill`] finds its statement.
+    /// The tag by which [`Pool::kill`] finds its statement.
     pub fn tag(&self) -> &str {
         &self.session.tag
     }
@@ -147,7 +148,8 @@ impl Deref for Lease<'_> {
     }
 }
 
-/// What a lock of the engine guards is valid between any two statements, so a panic elsewhere does not spoil it.
+/// What the front's locks guard is valid between any two statements of the code, so poisoning by a panic can be
+/// ignored.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

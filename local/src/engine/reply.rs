@@ -2,7 +2,7 @@
 //!
 //! Enters: a head once, then bytes, then an end or an exception. Leaves: an HTTP response.
 //! Guarantees: an exception before the first byte becomes a status code; a later one goes out as ClickHouse's tagged
-//! exception and the connection is broken off, so that no client takes a part for the whole. A bounded number of chunks
+//! exception and the connection is aborted, so that no client takes a part for the whole. A bounded number of chunks
 //! wait in between, and a client that does not read for [`SEND_TIMEOUT`] is given up.
 
 use std::task::Poll;
@@ -79,7 +79,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// For one request to an engine of this version. A client that names no query gets a name for it.
+    /// For one request to an engine of this version. A request without a query id gets one.
     pub fn new(query_id: Option<&str>, version: &str) -> Self {
         let mut tag = Uuid::new_v4().simple().to_string();
         tag.truncate(TAG_LENGTH);
@@ -153,7 +153,7 @@ impl Reply {
         }
     }
 
-    /// By what the client and the log call the statement.
+    /// What the client and the log call the statement.
     pub fn query_id(&self) -> &str {
         &self.identity.query_id
     }
@@ -249,7 +249,7 @@ enum State {
     Ended,
 }
 
-/// The body's frames. It breaks off after an exception, and when the statement's thread went without an end.
+/// The body's frames. The stream fails after an exception, and when the statement's thread ended without finishing it.
 fn body(mut events: mpsc::Receiver<Event>, interest: Interest) -> impl Stream<Item = Result<Bytes, ClientGone>> {
     let mut state = State::Streaming { _interest: interest };
     stream::poll_fn(move |context| match state {
@@ -260,8 +260,8 @@ fn body(mut events: mpsc::Receiver<Event>, interest: Interest) -> impl Stream<It
                 Poll::Ready(None)
             }
             Some(Event::Broken) | None => {
-                // One wake-up without a frame, in which hyper flushes what it holds: else the exception's text would be
-                // lost with the connection.
+                // One wake-up without a frame, in which hyper flushes its buffer: otherwise the exception's text would
+                // be lost with the connection.
                 state = State::Breaking;
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -308,7 +308,7 @@ fn unencodable(error: std::io::Error) -> Exception {
     Exception::new(Code::UNKNOWN_EXCEPTION, format!("cannot encode the response: {error}"))
 }
 
-/// All header values are ours and valid; what else could fail here is not worth a response.
+/// All header values are ours and valid, so building the response cannot fail.
 fn finished(builder: Builder, body: Body) -> Response {
     builder
         .body(body)

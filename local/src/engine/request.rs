@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method};
 
 use super::exception::{Code, Exception};
 
-/// Rows that a client without a format wants.
+/// The format for clients that name none.
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
 /// One statement's request, without its body.
@@ -17,7 +17,7 @@ const DEFAULT_FORMAT: &str = "TabSeparated";
 pub struct Request {
     /// The `query` parameter; the body follows it.
     pub query: String,
-    /// The database that unqualified names mean.
+    /// The database of unqualified names.
     pub database: Option<String>,
     /// The format where the statement has no FORMAT clause.
     pub default_format: String,

@@ -1,9 +1,9 @@
 //! The statements that run, and how they are stopped.
 //!
 //! Enters: the beginning and end of each statement; the departure of a client; the end of the process.
-//! Leaves: `KILL QUERY` for read-only statements nobody waits for any more. A write whose client has gone goes on, as in
-//! ClickHouse: its outcome is unknown to the client either way, and half of it would be worse than all of it. Only the end
-//! of the process stops writes, and a streamed insert is stopped by its body.
+//! Leaves: `KILL QUERY` for read-only statements nobody waits for any more. A write whose client has gone goes on, as
+//! in ClickHouse: its outcome is unknown to the client either way, and half of it would be worse than all of it. Writes
+//! are stopped only when the process ends; a streamed insert also stops when its body breaks off.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::pool::{Pool, lock};
 
-/// A statement that had not started when it was killed is asked again after this time.
+/// A kill is repeated at this interval, since a statement that has not started yet does not notice it.
 const KILL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// All running statements.
@@ -23,10 +23,10 @@ pub struct Running {
 
 #[derive(Default)]
 struct Statement {
-    /// Where it runs, as [`Pool::kill`] wants it, and whether it may be killed.
+    /// The tag that [`Pool::kill`] takes, and whether the statement is read-only.
     engine: Mutex<Option<(String, bool)>>,
     abandoned: AtomicBool,
-    /// Also a write must stop.
+    /// The process ends: a write must stop too.
     aborted: AtomicBool,
 }
 
@@ -117,8 +117,8 @@ impl Work {
         self.running.changed.notify_all();
     }
 
-    /// The statement has ended: nothing is killed under its tag from here on. True if nothing was before, so that the
-    /// connection may serve another statement.
+    /// The statement has ended: nothing is killed under its tag from here on. True if nothing was killed before either,
+    /// so that the connection may serve another statement.
     pub fn ended(&self) -> bool {
         let statements = lock(&self.running.statements);
         *lock(&self.statement.engine) = None;

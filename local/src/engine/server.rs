@@ -1,7 +1,7 @@
-//! The HTTP side: routes, admission, and the end.
+//! The HTTP side: routes, admission, and shutdown.
 //!
-//! Enters: requests. Leaves: what the statements' threads reply. Every statement is authenticated, its settings are on the
-//! list, and it holds one of a bounded number of places before it gets a thread.
+//! Enters: requests. Leaves: what the statements' threads reply. Before a statement gets a thread it is authenticated,
+//! its settings are checked against the list, and it holds one of a bounded number of places.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use super::{body, reply};
 
 /// How long a statement waits for a place.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may go on sending a body that nobody reads any more, so that it comes to read the response.
+/// How long a client may go on sending a body that nobody reads any more, before it gets to read the response.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Statements of a multipart form: fields, not data.
+/// Largest multipart form: it carries fields, not data.
 const FORM_BYTES_MAX: u64 = 16 << 20;
 /// Time for statements to stop once they are told to.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -130,7 +130,7 @@ fn unauthenticated(identity: &Identity, refusal: &Refusal) -> Response {
     response
 }
 
-/// Parses and checks; what is left of the body are data or SQL.
+/// Parses and checks a request; what is left of the body is data or SQL.
 async fn admit(
     front: &Front,
     method: &Method,
@@ -221,7 +221,7 @@ async fn run(front: &Arc<Front>, identity: Identity, request: Request, headers: 
     }
 }
 
-/// Binds, naming the option that can be changed.
+/// Binds; an error names the option to change.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     anyhow::ensure!(
         address.ip().is_loopback(),

@@ -1,11 +1,11 @@
 //! Which settings a client may send in the URL.
 //!
-//! Enters: a setting's name. Leaves: nothing, or ClickHouse's own refusal: 115 for a name the engine does not know, 452 for
-//! one that is not on the list. What a value may be is checked by the engine.
+//! Enters: a setting's name. Leaves: nothing, or ClickHouse's own refusal: 115 for a name the engine does not know, 452
+//! for one that is not on the list. The engine itself checks the values.
 //!
-//! The list is what is sent by this project's services, the `clickhouse` crate, `curl` users, Grafana and Kafka Connect's
-//! sink, and what a migration or an operator needs. Not on it is what reaches files or the network, what loosens the
-//! engine's memory and safety limits for everybody, and experiments.
+//! On the list is what this project's services, the `clickhouse` crate, `curl` users, Grafana and Kafka Connect's sink
+//! send, and what a migration or an operator needs. Not on it are settings that reach files or the network, that relax
+//! the engine's memory and safety limits for everybody, or that are experimental.
 
 use std::collections::HashSet;
 
@@ -149,11 +149,11 @@ const ALLOWED: &[&str] = &[
     "send_timeout",
 ];
 
-/// How data are read and written: all settings with these beginnings, but none that names a schema file.
+/// How data is read and written: all settings with these prefixes, except those that name a file or a schema registry.
 const ALLOWED_PREFIXES: &[&str] = &["input_format_", "output_format_", "format_", "date_time_", "json_type_"];
 const FORBIDDEN_PREFIXES: &[&str] = &["format_schema", "format_avro_schema_registry", "format_template"];
 
-/// The names the running engine knows, and the list.
+/// The list, limited to the names that the running engine knows.
 pub struct Whitelist {
     known: HashSet<String>,
 }

@@ -41,7 +41,7 @@ pub struct Outline {
     pub several: bool,
 }
 
-/// Reads the head of a request's text. `None`: `text` is only its beginning and does not tell yet.
+/// Reads the head of a request's text. `None`: `text` is incomplete and does not tell yet.
 pub fn head(text: &[u8], complete: bool) -> Option<Head> {
     let mut tokens = Tokens::new(text, complete);
     match tokens.next()? {
@@ -101,7 +101,7 @@ fn insert_head(text: &[u8], mut tokens: Tokens<'_>, complete: bool) -> Option<He
     }
 }
 
-/// Data begin after the blanks and one line end behind the format's name.
+/// Data begins after the blanks and one line end that follow the format's name.
 fn after_line_end(text: &[u8], mut position: usize, complete: bool) -> Option<usize> {
     while matches!(text.get(position), Some(b' ' | b'\t')) {
         position += 1;
@@ -116,7 +116,7 @@ fn after_line_end(text: &[u8], mut position: usize, complete: bool) -> Option<us
     }
 }
 
-/// What comes once a result, and would come once a chunk in a streamed one.
+/// What appears once in a result, but would appear in every chunk of a streamed one.
 pub const ONCE_A_RESULT: [&str; 3] = ["totals", "extremes", "output_format_json_array_of_rows"];
 
 /// Reads a complete statement's outline.

@@ -1,7 +1,7 @@
 //! ClickHouse's lexical rules, as far as they decide where a keyword is one: comments, strings, quoted names, heredocs.
 //!
-//! Enters: SQL, complete or its beginning. Leaves: tokens. At the end of an incomplete text nothing is told that more text
-//! could change.
+//! Enters: SQL, complete or its beginning. Leaves: tokens. At the end of an incomplete text, no token is given that
+//! more text could change.
 
 /// One of ClickHouse's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl<'t> Tokens<'t> {
 impl<'t> Iterator for Tokens<'t> {
     type Item = Token<'t>;
 
-    /// `None` also where an incomplete text does not tell.
+    /// `None` also where an incomplete text does not decide the token.
     fn next(&mut self) -> Option<Token<'t>> {
         let text = self.text;
         let start = self.next_start();
@@ -88,7 +88,7 @@ impl<'t> Iterator for Tokens<'t> {
                     .map_or(text.len(), |length| start + length);
                 self.take(end, Token::Word(&text[start..end]))
             }
-            // A comment that has not ended is blank space in the making.
+            // More text may make this the beginning of a comment.
             b'-' | b'/' if start + 1 >= text.len() && !self.complete => None,
             symbol => {
                 self.position = start + 1;
@@ -98,7 +98,7 @@ impl<'t> Iterator for Tokens<'t> {
     }
 }
 
-/// Keywords have no case.
+/// Keywords are case-insensitive.
 pub fn is(word: &[u8], name: &str) -> bool {
     word.eq_ignore_ascii_case(name.as_bytes())
 }
@@ -107,7 +107,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-/// Past white space, `-- …`, `# …`, `#!…` and `/* … */`.
+/// Skips white space, `-- …`, `# …`, `#!…` and `/* … */`.
 fn skip_blanks(text: &[u8], mut position: usize) -> usize {
     loop {
         let rest = &text[position.min(text.len())..];
@@ -129,7 +129,7 @@ fn skip_blanks(text: &[u8], mut position: usize) -> usize {
     }
 }
 
-/// Behind the closing quote; a backslash escapes, a doubled quote is one.
+/// The position after the closing quote; a backslash escapes, and a doubled quote stands for one.
 fn quoted_end(text: &[u8], start: usize) -> usize {
     let quote = text[start];
     let mut position = start + 1;

@@ -1,7 +1,8 @@
-//! What a file is, from what it begins with.
+//! Detects what a file is from its first bytes.
 //!
-//! Enters: the first bytes of a file, unpacked. Leaves: how it is to be read, with a parser that knows its header, or why
-//! it cannot be. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same way.
+//! Enters: the first bytes of a file, unpacked. Leaves: how to read it, with a parser that knows its header, or why it
+//! cannot be read. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same
+//! way.
 
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
@@ -27,7 +28,7 @@ pub struct Plan {
 /// The two ways to read.
 #[derive(Debug)]
 pub enum Shape {
-    /// A record, or a row of them, a line; the first lines may be none.
+    /// Each line is a record or a row of several; the first lines may be neither.
     Lines {
         /// Lines before the first record.
         header_lines: u64,
@@ -47,21 +48,21 @@ pub enum DetectError {
     /// Neither JSON nor a header.
     #[error("its format cannot be told from its first line; say it with --format")]
     Unknown,
-    /// Columns, but not cut by commas.
+    /// Columns, but not separated by commas.
     #[error("its columns are cut by {0}, and must be by commas")]
     Separator(&'static str),
-    /// JSON, but not a line each.
+    /// JSON, but not one object per line.
     #[error("its JSON is not one object a line; `jq -c .` writes it so, of an array `jq -c '.[]'`")]
     JsonOverLines,
-    /// Events of CloudTrail, each in a string of another event.
+    /// CloudTrail events, each in a string within another event.
     #[error(
         "it is what `aws cloudtrail lookup-events` prints; its events are `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
     )]
     LookupEvents,
-    /// To be made text by another program first.
+    /// Another program must convert it to text first.
     #[error(transparent)]
     Foreign(#[from] Foreign),
-    /// Lines that only old programs for Macintosh write.
+    /// Lines end with a carriage return alone, as only old Macintosh programs write them.
     #[error(
         "its lines end with a carriage return alone; `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
     )]
@@ -75,7 +76,7 @@ pub enum DetectError {
         /// The columns that there are.
         found: Vec<String>,
     },
-    /// Not a file with a sample a line.
+    /// Not a file with one sample per line.
     #[error(transparent)]
     MetricsLong(#[from] MetricsLongError),
     /// Not a wide file.
@@ -159,8 +160,8 @@ fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
     })
 }
 
-/// Whether the columns beside time and value say what the value is of: one names the metric, or none of them holds a number.
-/// One that is empty in the first lines may be a label that few samples have.
+/// Whether the columns beside time and value describe the value: one names the metric, or none of them holds a number.
+/// A column that is empty in the first lines may be a label that few samples have.
 fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
     let contents = header.contents(first_lines(rest));
     let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
@@ -174,7 +175,7 @@ fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Ma
             .all(|(_, (_, content))| !content.is_number())
 }
 
-/// What else than commas the columns of a header with a time are cut by.
+/// What separates the columns of a header with a time column, if not commas.
 fn separator(header: &Header) -> Option<&'static str> {
     let [line] = &header.cells[..] else { return None };
     let cut_by = |by: char| line.contains(by) && line.split(by).any(|cell| is_time_name(cell.trim_matches([' ', '"'])));
@@ -183,7 +184,8 @@ fn separator(header: &Header) -> Option<&'static str> {
         .find_map(|(by, name)| cut_by(by).then_some(name))
 }
 
-/// CloudTrail shows itself by its wrapper or by two of its fields, the Windows event log by two of its own; everything else is ours.
+/// CloudTrail is recognised by its wrapper or two of its fields, the Windows event log by two of its own; everything
+/// else is taken for Horolog's records.
 fn json_format(json: &[u8]) -> Format {
     let first_object = if is_document(json) {
         json
@@ -200,7 +202,7 @@ fn json_format(json: &[u8]) -> Format {
     }
 }
 
-/// Whether the JSON is a document over many lines or a delivered file, and not an object a line.
+/// Whether the JSON is a document over many lines or a delivered file, rather than one object per line.
 fn is_document(json: &[u8]) -> bool {
     let first_line = json.split(|&byte| byte == b'\n').next().unwrap_or(json);
     starts_with_field(json, "Records") || first_line.trim_ascii() == b"{"

@@ -1,8 +1,8 @@
 //! Event ids for events that come without one.
 //!
-//! Enters: the JSON of an event. Leaves: a UUID (version 5) of its canonical form, so that the same event imported again, from
-//! another file, with other spacing or another order of its keys, has the same id and is recognised. The canonical
-//! form is in effect for as long as the tables: it must never change.
+//! Enters: the JSON of an event. Leaves: a UUID (version 5) of its canonical form, so that the same event imported
+//! again, from another file, with other spacing or another order of its keys, has the same id and is recognised. The
+//! canonical form must never change, since the ids in the tables depend on it.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The name space of derived ids: the UUID (version 5, URL) of `urn:horolog:event-id:1`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xfde7_0e1b_f1ff_5817_a811_85b5_1ed6_bdbb);
 
-/// The id of an event that is this JSON.
+/// The id of the event with this JSON.
 pub fn derive(json: &str) -> Result<Uuid, serde_json::Error> {
     let mut canonical = String::new();
     write_canonical(&serde_json::from_str(json)?, &mut canonical);

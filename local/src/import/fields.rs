@@ -1,9 +1,9 @@
-//! One line of CSV to its fields.
+//! Splits one line of CSV into its fields.
 //!
 //! Enters: a line without its end. Leaves: the fields, unquoted, in a buffer that is used again for the next line.
-//! Guarantees that each line stands for itself: a quote that is never closed spoils its own line and no other. So a field
-//! cannot hold a line break: a line that ends inside quotes is none, or half a text would pass for all of it. A carriage
-//! return within it is text, and ends nothing unseen.
+//! Guarantees that each line stands for itself: a quote that is never closed spoils its own line and no other. The
+//! price is that a field cannot hold a line break: a line that ends inside quotes is rejected, or half a text would
+//! pass for all of it. A carriage return within a line is text and never ends a record.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
@@ -21,7 +21,7 @@ pub struct Fields {
 
 impl Default for Fields {
     fn default() -> Self {
-        // Not `Reader::default()`, which has no tables to read by.
+        // Not `Reader::default()`, whose transition tables are empty.
         Self {
             reader: ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build(),
             text: Vec::new(),
@@ -33,7 +33,7 @@ impl Default for Fields {
 }
 
 impl Fields {
-    /// Takes the next line apart, in place of the one before.
+    /// Splits the next line, replacing the previous one.
     pub fn split(&mut self, line: &str) {
         self.reader.reset();
         // Unquoting only shortens, and each field but the last costs a comma: neither buffer can be too small.
@@ -41,7 +41,7 @@ impl Fields {
         self.ends.resize(line.len() + 2, 0);
         let mut written = 0;
         (self.count, self.is_open) = (0, false);
-        // A line break is text inside quotes only, and ends the record elsewhere; an empty input ends it everywhere.
+        // A line break is text inside quotes, and ends the record elsewhere; an empty input ends it everywhere.
         for input in [line.as_bytes(), b"\n", b""] {
             let (result, _, text, ends) =
                 self.reader
@@ -55,7 +55,7 @@ impl Fields {
         }
     }
 
-    /// Takes the next line apart into as many fields as the header has, in place of the one before.
+    /// Splits the next line, which must have as many fields as the header.
     pub fn split_row(&mut self, line: &str, expected: usize) -> Result<(), Skip> {
         self.split(line);
         if self.is_open {
@@ -92,8 +92,8 @@ impl Fields {
     }
 }
 
-/// Whether a cell says that there is no value, or is what a spreadsheet has in place of one. `NaN` is none of these words: it is a number that was
-/// measured as such.
+/// Whether a cell says that there is no value, or holds what a spreadsheet writes in place of one. `NaN` is not among
+/// these words: it was measured as such.
 pub fn is_absent(text: &str) -> bool {
     const WORDS: [&str; 15] = [
         "-", "n/a", "na", "<na>", "nil", "none", "null", "\\n", "#n/a", "#div/0!", "#name?", "#null!", "#num!",

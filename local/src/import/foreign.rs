@@ -1,9 +1,9 @@
-//! Files that people have and that are not text in UTF-8: what they are, and what makes such text of them.
+//! Common files that are not UTF-8 text: what they are, and how to convert them.
 //!
-//! Enters: the first bytes of a file. Leaves: the error that says so, or nothing. A packed file is to be unpacked beside itself, not
-//! into a pipe, since records of CSV are named after its file and folder.
+//! Enters: the first bytes of a file. Leaves: the error that says so, or nothing. A packed file should be unpacked next
+//! to itself, not into a pipe, since CSV records are named after their file and folder.
 
-/// A file that another program has to make text of first.
+/// A file that another program must convert to text first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {what}; {remedy}")]
 pub struct Foreign {
@@ -13,7 +13,7 @@ pub struct Foreign {
     remedy: &'static str,
 }
 
-/// Text in another encoding goes through a pipe, so what is named after the file has to be named.
+/// Text in another encoding goes through a pipe, so the names that would come from the file must be given.
 macro_rules! converted_from {
     ($encoding:literal) => {
         concat!(
@@ -24,7 +24,7 @@ macro_rules! converted_from {
     };
 }
 
-/// What begins with these bytes, and how it becomes text.
+/// First bytes, what they mean, and how to get text from such a file.
 const FOREIGN: [(&[u8], &str, &str); 6] = [
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: `zstd -d FILE`"),
     (b"\xfd7zXZ", "packed with xz", "unpack it: `xz -dk FILE`"),
@@ -38,13 +38,13 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
     (b"\xfe\xff", "UTF-16", converted_from!("UTF-16")),
 ];
 impl Foreign {
-    /// What a file is that begins with these bytes.
+    /// What a file with these first bytes is.
     pub fn find(head: &[u8]) -> Option<Self> {
         let known = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic));
         let of = |what, remedy| Self { what, remedy };
         match (known, head) {
             (Some((_, what, remedy)), _) => Some(of(what, remedy)),
-            // Latin letters, digits or brackets; a text of UTF-8 has no zero.
+            // Latin characters in UTF-16 without a byte order mark; UTF-8 text has no zero bytes.
             (None, [1..=255, 0, 1..=255, 0, ..]) => Some(of("UTF-16", converted_from!("UTF-16LE"))),
             (None, [0, 1..=255, 0, 1..=255, ..]) => Some(of("UTF-16", converted_from!("UTF-16BE"))),
             _ => None,

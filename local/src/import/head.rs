@@ -1,4 +1,4 @@
-//! What stands before the first record of a CSV file: comments, the header.
+//! What precedes the first record of a CSV file: comments, the header.
 //!
 //! Enters: the first bytes of a file. Leaves: its header, and the lines after it by which columns are judged. Pure.
 
@@ -7,14 +7,14 @@ use super::header::Header;
 use super::lines::trim_line;
 use super::mapping::Mapping;
 
-/// Lines after the header by which a column is found to be of numbers.
+/// How many lines after the header decide whether a column holds numbers.
 const SAMPLED_LINES: usize = 100;
 
-/// What stands before the first record of a CSV file.
+/// What precedes the first record of a CSV file.
 pub struct Head<'a> {
     /// The header.
     pub header: Header,
-    /// Lines up to the header and with it.
+    /// Lines up to and including the header.
     pub lines: u64,
     /// What follows.
     pub rest: &'a [u8],
@@ -41,7 +41,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The first line of what is left of a head of so many bytes, and what follows it.
+/// The first line of the rest of a head with this many bytes, and what follows it.
 fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectError> {
     let (line, rest) = match bytes.iter().position(|&byte| byte == b'\n') {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),

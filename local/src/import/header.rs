@@ -1,4 +1,4 @@
-//! What the header of a CSV file says: which column is the time, which the service, and what is a name of neither.
+//! What the header of a CSV file says: which columns are the time, the service, and other fields of a sample.
 //!
 //! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing. Pure.
 
@@ -9,9 +9,9 @@ use horolog_schemas::MetricSample;
 use super::fields::{Fields, is_absent};
 use super::mapping::{ImportedType, Mapping};
 
-/// Names of a time column, most trusted first: `Time` beside a `TimeStamp` is the time.
+/// Names of a time column, most trusted first: of `Time` and `TimeStamp`, `Time` is taken.
 const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
-/// Names of a column that says which service a row is of, without `_`, `-` and spaces.
+/// Names of a service column, compared without `_`, `-` and spaces.
 const SERVICE_NAMES: [&str; 6] = [
     "podname",
     "pod",
@@ -21,10 +21,10 @@ const SERVICE_NAMES: [&str; 6] = [
     "serviceinstance",
 ];
 
-/// What a column of text says of a sample.
+/// Which field of a sample a text column fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Whose it is.
+    /// The tenant it belongs to.
     Tenant,
     /// What was measured.
     Metric,
@@ -34,23 +34,23 @@ pub enum Role {
     Service,
     /// The plugin inside the service.
     Plugin,
-    /// On whose behalf.
+    /// The user on whose behalf.
     User,
     /// The team of the service.
     Team,
     /// production, staging, …
     Environment,
-    /// Of the value.
+    /// The unit of the value.
     Unit,
 }
 
 impl Role {
-    /// What a column of this name says, if it is one of the names of our own fields or a usual one for them.
+    /// The role of a column with this name, if it is the name of one of our fields or a usual alias.
     pub fn of(cell: &str) -> Option<Self> {
         Some(match bare(cell).as_str() {
             "tenant" | "tenantid" => Self::Tenant,
             "metric" | "metricname" => Self::Metric,
-            // As Prometheus has it; a `name` is anything's.
+            // Prometheus's name for it; a plain `name` could be the name of anything.
             _ if cell == "__name__" => Self::Metric,
             "metrictype" | "type" => Self::Type,
             "plugin" | "pluginid" => Self::Plugin,
@@ -63,8 +63,9 @@ impl Role {
         })
     }
 
-    /// What a column says of all samples of its line in a file with many series. One of numbers may be a series itself: `user` is
-    /// also a share of a processor's time, and a service. No name is a number that is not whole.
+    /// Which field a column fills in all samples of its line, in a file with many series. A column of numbers may be a
+    /// series instead: `user` is also a share of CPU time, and may be a service. Names may be whole numbers, but no
+    /// others.
     pub fn of_line(cell: &str, content: Content) -> Option<Self> {
         Self::of(cell).filter(|role| match role {
             _ if content == Content::Numbers => false,
@@ -74,7 +75,7 @@ impl Role {
         })
     }
 
-    /// Whether a flag says it for all lines. Those of tenant and environment are for lines that say none.
+    /// Whether a flag sets it for all lines. The flags for tenant and environment apply only to lines that name none.
     pub fn is_said(self, mapping: &Mapping) -> bool {
         match self {
             Self::Metric => mapping.metric.is_some(),
@@ -84,7 +85,7 @@ impl Role {
         }
     }
 
-    /// The field that it says; that of the type is no text.
+    /// The field that it fills; `None` for the type, which is not text.
     pub fn field(self, sample: &mut MetricSample) -> Option<&mut String> {
         Some(match self {
             Self::Type => return None,
@@ -100,7 +101,8 @@ impl Role {
     }
 }
 
-/// Gives a column its meaning. The first of two with the same one has it; the other is told as it is called.
+/// Gives a column its role. Of two columns with the same role the first gets it; the other (`false`) keeps its own
+/// name.
 pub fn claim(roles: &mut Vec<(usize, Role)>, cell: usize, role: Role) -> bool {
     let is_free = roles.iter().all(|(_, taken)| *taken != role);
     if is_free {
@@ -109,14 +111,14 @@ pub fn claim(roles: &mut Vec<(usize, Role)>, cell: usize, role: Role) -> bool {
     is_free
 }
 
-/// What stands in a column in the first lines; one number makes it what may be a series.
+/// What a column holds in the first lines; a single number makes it a possible series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Content {
     /// No value yet.
     Empty,
     /// Text and not a single number.
     Text,
-    /// Numbers without a sign and a point, which may be names.
+    /// Numbers without sign or point, which may be names.
     Whole,
     /// Numbers.
     Numbers,
@@ -125,7 +127,8 @@ pub enum Content {
 }
 
 impl Content {
-    /// Of one cell. `NaN` and infinities show nothing: they stand among numbers and, as any other word, among names.
+    /// The content of one cell. `NaN` and infinities prove nothing: they occur among numbers and, like any other word,
+    /// among names.
     pub fn of(text: &str) -> Self {
         if is_absent(text) {
             return Self::Empty;
@@ -138,7 +141,7 @@ impl Content {
         }
     }
 
-    /// Of a column with this and another cell.
+    /// The content of a column with both.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Text, number) | (number, Self::Text) if number.is_number() => Self::Mixed,
@@ -155,13 +158,13 @@ impl Content {
 /// The cells of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// The cells, as they stand there.
+    /// The cells, as written.
     pub cells: Vec<String>,
     /// Whether the line ends inside quotes.
     is_open: bool,
 }
 
-/// Why a header does not do.
+/// Why a header cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The column that a flag names is not there.
@@ -202,7 +205,7 @@ impl Header {
         }
     }
 
-    /// Checks that the names of its columns are whole, and that no two have the same; columns without a name are passed over.
+    /// Checks that the names of its columns are whole and unique; columns without a name are ignored.
     pub fn check(&self) -> Result<(), HeaderError> {
         if self.is_open {
             return Err(HeaderError::OpenQuote);
@@ -232,7 +235,8 @@ impl Header {
         self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("value"))
     }
 
-    /// The index of the column that says the service, named or by its name; none where there is none by its name.
+    /// The index of the service column: the one that the flag names, which must exist, else one with a usual name, if
+    /// any.
     pub fn service(&self, named: Option<&str>) -> Result<Option<usize>, HeaderError> {
         match named {
             Some(wanted) => self.named("--service-column", wanted).map(Some),
@@ -249,7 +253,8 @@ impl Header {
         })
     }
 
-    /// The index of a column `type` that is not the type of metrics: it has values in the first lines, and none of them is one.
+    /// The index of a column `type` that is not the type of metrics: it has values in the first lines, and none of them
+    /// is a metric type.
     pub fn other_type<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Option<usize> {
         let cell = self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("type"))?;
         let (mut fields, mut has_values) = (Fields::default(), false);
@@ -266,12 +271,13 @@ impl Header {
         has_values.then_some(cell)
     }
 
-    /// What stands in each column in the first lines.
+    /// What each column holds in the first lines.
     pub fn contents<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<Content> {
         let mut fields = Fields::default();
         let mut contents = vec![Content::Empty; self.cells.len()];
         for line in first_lines {
-            // What is skipped as no row says nothing of the columns: the second line of a text would be one of others.
+            // Lines that are no rows say nothing about the columns: the rest of a text with a line break would count
+            // for the wrong ones.
             if fields.split_row(line, self.cells.len()).is_err() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! JSON documents that are not one a line: CloudTrail's files as delivered (`{"Records": […]}`) and printed objects.
+//! JSON documents that are not one per line: CloudTrail's files as delivered (`{"Records": […]}`) and printed objects.
 //!
 //! Enters: a reader with one document or several after each other. Leaves: the raw text of each record, with the line on
 //! which it ends, one at a time: a file of any size is read in the memory of its largest record, which has a bound.
@@ -112,7 +112,7 @@ impl<'de, F: FnMut(u64, &str) -> bool> Visitor<'de> for Document<'_, '_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        // A record that is the document itself has come apart by now: it is put together again from its fields.
+        // If the document is itself the record, its fields have been split up by now: put it together again.
         let mut own = String::from("{");
         let mut has_records = false;
         while let Some(key) = fields.next_key::<String>()? {

@@ -1,8 +1,8 @@
 //! JSON values as the text that a record carries.
 //!
-//! Enters: the raw text of a JSON value. Leaves: for a string its content, for null the empty string, for everything else the JSON
-//! as it stands there: a number keeps its digits, an object its order. Records of strangers vary in
-//! exactly this, so no field of theirs fails for its type.
+//! Enters: the raw text of a JSON value. Leaves: for a string its content, for null the empty string, for everything
+//! else the JSON text unchanged: a number keeps its digits, an object its order. Other people's records vary in exactly
+//! this, so none of their fields is refused for its type.
 
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -26,8 +26,8 @@ pub fn document(value: Option<&RawValue>) -> String {
         .to_owned()
 }
 
-/// The value as a JSON document, where JSON may be written into a string. Other text is the JSON string that it is; null and the
-/// empty string are none.
+/// The value as a JSON document, where JSON may be within a string. Other text stays a JSON string; null and the empty
+/// string become the empty string.
 pub fn embedded_document(value: Option<&RawValue>) -> String {
     let text = text(value);
     match serde_json::from_str::<IgnoredAny>(&text) {
@@ -36,7 +36,7 @@ pub fn embedded_document(value: Option<&RawValue>) -> String {
     }
 }
 
-/// The first text that says anything.
+/// The first text that is not empty.
 pub fn first_not_empty<const N: usize>(texts: [String; N]) -> String {
     texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
 }

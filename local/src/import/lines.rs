@@ -1,14 +1,14 @@
 //! A reader's bytes, line by line, in bounded memory.
 //!
-//! Enters: a buffered reader. Leaves: each line with its number, without its line end; a line over the bound is passed over
-//! without being held. Never looks into a line.
+//! Enters: a buffered reader. Leaves: each line with its number, without its line end; a line over the bound is skipped
+//! without being held in memory. Never looks into a line.
 
 use std::io::{self, BufRead, Read};
 
 /// Longest line that is read: four times the largest event that CloudTrail delivers.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// What stands on a line.
+/// What a line holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// The line.

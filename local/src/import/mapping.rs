@@ -1,7 +1,7 @@
 //! What the user says about the records of a file, and what the file's name says about them.
 //!
 //! Enters: flags and a path. Leaves: the values that a format's parser fills in where the file itself is silent.
-//! Guarantees that every source has a folder and a stem, if empty. Never opens the file.
+//! Guarantees that every source has a folder and a stem, even if empty. Never opens the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,14 +14,14 @@ use horolog_schemas::{MetricSample, MetricType};
 pub enum Format {
     /// A header with a time column and a column `value`; one metric a file.
     MetricsCsv,
-    /// A header with a time column, a column `value`, and columns that say what it is of: a sample a line.
+    /// A header with a time column, a column `value`, and columns that describe the value: one sample per line.
     MetricsLong,
     /// A header with a time column; every other column of numbers is a series.
     MetricsWide,
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
     Cloudtrail,
-    /// The Windows event log: one JSON object a line, with its fields side by side, as NXLog writes it or Sentinel exports it; its
-    /// channel Security. Times without a zone are read as UTC.
+    /// The Windows event log, channel Security: one flat JSON object per line, as NXLog writes it or Sentinel exports
+    /// it. Times without a zone are read as UTC.
     WindowsEvents,
     /// One JSON object a line, with the field names of Horolog's own records.
     Ndjson,
@@ -43,7 +43,7 @@ impl std::fmt::Display for Format {
 /// What the columns of a wide file stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Columns {
-    /// A column is a metric, named by its header, with the unit that stands there in parentheses.
+    /// A column is a metric, named by its header, with the unit that the header has in parentheses.
     Metrics,
     /// A column is a service, named by its header; all of them have the metric that the file is named after.
     Services,
@@ -70,7 +70,7 @@ pub enum ImportedType {
 }
 
 impl ImportedType {
-    /// As it is written in a column, in any case.
+    /// Reads it as written in a column, in upper or lower case.
     pub(super) fn read(text: &str) -> Option<Self> {
         Self::from_str(text, true).ok()
     }
@@ -89,14 +89,14 @@ impl From<ImportedType> for MetricType {
 /// The flags that say how a file becomes records.
 #[derive(Debug, Clone, Args)]
 pub struct Mapping {
-    /// Format of the files; by default it is detected, file by file, from what they begin with.
+    /// Format of the files; by default detected for each file from its first bytes.
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// The tenant of the records; records that name a tenant keep theirs.
     #[arg(long, default_value = "demo", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub tenant: String,
-    /// service_id [default: the column of --service-column, a pod or service column, else the folder's name for CSV; the AWS service for CloudTrail,
-    /// the computer for events of Windows].
+    /// service_id [default: the column of --service-column, a pod or service column, else the folder's name for CSV;
+    /// the AWS service for CloudTrail, the computer for events of Windows].
     #[arg(long)]
     pub service: Option<String>,
     /// Header of the column of CSV that says the service [default: a pod or service column].
@@ -105,8 +105,8 @@ pub struct Mapping {
     /// environment of metrics that name none; those that name one keep theirs.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,
-    /// metric_name [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for wide files, else the file's name
-    /// without its extension].
+    /// metric_name [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for wide files, else
+    /// the file's name without its extension].
     #[arg(long)]
     pub metric: Option<String>,
     /// Unit of the values [default: for wide files what the column's header has in parentheses, otherwise none].
@@ -122,7 +122,8 @@ pub struct Mapping {
     /// otherwise services].
     #[arg(long, value_enum)]
     pub columns: Option<Columns>,
-    /// What the objects of an NDJSON file are [default: those with a metric_name are metrics, those with an action audit events].
+    /// What the objects of an NDJSON file are [default: those with a metric_name are metrics, those with an action
+    /// audit events].
     #[arg(long, value_enum)]
     pub kind: Option<NdjsonKind>,
 }

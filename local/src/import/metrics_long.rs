@@ -1,10 +1,11 @@
-//! A CSV file with a sample a line: a time, a column `value`, and columns of text that say what the value is of.
+//! A CSV file with one sample per line: a time, a column `value`, and text columns that describe the value.
 //!
-//! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a metric
-//! sample (`metric`, `service`, `unit`, `environment`, …) fill that field, every other one is a label, and so is a `type` that is not that of
-//! metrics. What the user says of metric, service and unit goes before what the file says, of tenant, environment and type behind it; without a column
-//! for the metric its name is the file's stem, and without one for the service that of the folder. `NaN` and infinities are samples: the
-//! pipeline is what rejects and counts them. A value that is empty or `N/A`, `NULL`, … is no observation, and in a field it says nothing.
+//! Enters: the header, then every line after it. Leaves: one sample a line. Columns that are named like a field of a
+//! metric sample (`metric`, `service`, `unit`, `environment`, …) fill that field; every other column is a label, and so
+//! is a `type` column that does not hold metric types. Flags for metric, service and unit override the file; flags for
+//! tenant, environment and type apply where the file names none. Without a column for it, the metric is named after the
+//! file's stem, and the service after the folder. `NaN` and infinities are samples: the pipeline rejects and counts
+//! them. An empty value, or `N/A`, `NULL`, …, is no observation; in a field it counts as missing.
 
 use horolog_schemas::MetricSample;
 
@@ -14,7 +15,7 @@ use super::mapping::{ImportedType, Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
 
-/// Parses the lines of a file with a sample a line.
+/// Parses the lines of a file with one sample per line.
 #[derive(Debug)]
 pub struct MetricsLong {
     cells: usize,
@@ -23,7 +24,7 @@ pub struct MetricsLong {
     roles: Vec<(usize, Role)>,
     /// Cells that are labels, and their names.
     labels: Vec<(usize, String)>,
-    /// Those of them without a value so far, where nothing but that says that the file is not a wide one.
+    /// Labels without a value so far, of a file that would be a wide one if they held numbers.
     undecided: Vec<(usize, String)>,
     fields: Fields,
     /// What is the same for all samples.
@@ -31,7 +32,7 @@ pub struct MetricsLong {
     sample: MetricSample,
 }
 
-/// Why a header is not that of a file with a sample a line.
+/// Why a header is not that of a file with one sample per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetricsLongError {
     /// No time column.
@@ -46,7 +47,8 @@ pub enum MetricsLongError {
 }
 
 impl MetricsLong {
-    /// Reads the header, and learns from the first lines what a column `type` is of, and which columns have no value yet.
+    /// Reads the header, and learns from the first lines whether a column `type` holds metric types, and which columns
+    /// have no value yet.
     pub fn new<'a>(
         header: &Header,
         first_lines: impl Iterator<Item = &'a str> + Clone,
@@ -162,7 +164,8 @@ impl MetricsLong {
         Ok(())
     }
 
-    /// A column that begins without a value is a label if its first one is text, and else the series of a wide file, whose numbers are no labels of others.
+    /// A column that was empty at first is a label if its first value is text. A number makes it a series of a wide
+    /// file instead: it is removed from the sample's labels, and its name returned.
     fn late_number(&mut self) -> Option<String> {
         let content = |cell: usize| Content::of(self.fields.get(cell));
         self.undecided.retain(|(cell, _)| content(*cell) != Content::Text);

@@ -2,10 +2,10 @@
 //!
 //! Enters: the header, some first lines, then every line after the header. Leaves: one sample a cell, its time cut to
 //! milliseconds. The columns are metrics (of the service in the pod or service column, the unit from the header's
-//! parentheses) or services (of the metric that the file is named after). A second time column is no series; a column that is named
-//! like a field (`tenant`, `environment`, …) fills that field in all samples of its line, and one with text
-//! and not a single number in the first lines is a label of theirs. One without a value there is a series, unless its first one is
-//! text. A cell that is empty, or says that there is no value (`N/A`, `NULL`, …), is no observation.
+//! parentheses) or services (of the metric that the file is named after). A second time column is ignored; a column
+//! that is named like a field (`tenant`, `environment`, …) fills that field in all samples of its line, and one with
+//! text and no number in the first lines is a label of those samples. One without a value there is a series, unless its
+//! first value is text. A cell that is empty, or says that there is no value (`N/A`, `NULL`, …), is no observation.
 
 use horolog_schemas::MetricSample;
 
@@ -26,19 +26,19 @@ pub struct MetricsWide {
     series: Vec<Series>,
     /// Cells of series without a value so far.
     undecided: Vec<usize>,
-    /// Cells that say a field of all samples of their line.
+    /// Cells that fill a field in all samples of their line.
     roles: Vec<(usize, Role)>,
     labels: Vec<Label>,
     fields: Fields,
-    /// What is the same for all samples, and what a cell without a value says of its field.
+    /// What all samples have in common, and the fields' values where cells have none.
     common: MetricSample,
 }
 
 #[derive(Debug)]
 struct Label {
     cell: usize,
-    /// Whether the samples of the first lines are without it. They had words like `None` there, and are to be of one series with
-    /// those that have them later.
+    /// Whether the column had no value at first, so that the first samples lack this label. Later cells like `None`
+    /// must give no label either, or their samples would be of another series.
     is_late: bool,
 }
 
@@ -79,7 +79,7 @@ impl MetricsWide {
         let series = (found.series.into_iter())
             .map(|cell| Series::new(cell, &header.cells[cell], columns, &common, mapping))
             .collect();
-        // What the user says goes before what the file says.
+        // Flags override the file.
         let is_heard = |role: Role| !role.is_said(mapping) && (role, columns) != (Role::Service, Columns::Services);
         let mut roles = found.fields;
         roles.retain(|(_, role)| is_heard(*role));
@@ -155,7 +155,8 @@ impl MetricsWide {
         }
     }
 
-    /// Tells by its first value what a column is that began without one: text is no series.
+    /// Decides by its first value what a column is that was empty at first: text makes it a field or a label, not a
+    /// series.
     fn decide(&mut self) {
         self.undecided.retain(|&cell| {
             let content = Content::of(self.fields.get(cell));
@@ -171,7 +172,7 @@ impl MetricsWide {
     }
 }
 
-/// Fills a field, in place of that of the line before; a cell without a value says what is common to all.
+/// Fills a field, replacing the previous line's value; a cell without a value gives what is common to all samples.
 fn fill(role: Role, sample: &mut MetricSample, text: &str, common: &mut MetricSample) {
     if let (Some(field), Some(common)) = (role.field(sample), role.field(common)) {
         let said = if is_absent(text) { common.as_str() } else { text };
@@ -179,7 +180,7 @@ fn fill(role: Role, sample: &mut MetricSample, text: &str, common: &mut MetricSa
     }
 }
 
-/// What the columns are: what the flags say, else what the header shows.
+/// What the columns are: as the flags say, else as the header suggests.
 fn columns(has_service_column: bool, mapping: &Mapping) -> Result<Columns, MetricsWideError> {
     let shown = if has_service_column || mapping.service.is_some() {
         Columns::Metrics

@@ -1,11 +1,13 @@
 //! `horolog import`: existing data, through Kafka like everything else.
 //!
-//! Enters: files of metrics (CSV with one metric, with a sample a line, or wide), AWS CloudTrail events, events of the Windows event
-//! log, or Horolog's own records as NDJSON; plain or gzip. Leaves: Kafka records, and an account of what was sent and what was skipped and why. Guarantees: a malformed line costs
-//! no other line; a file of any size is read in bounded memory; audit events keep or get ids by which a second import
-//! is recognised. Never does: write to a table, or hold back what the pipeline will reject: that is told here, and counted there.
+//! Enters: files of metrics (CSV with one metric, with a sample a line, or wide), AWS CloudTrail events, events of the
+//! Windows event log, or Horolog's own records as NDJSON; plain or gzip. Leaves: Kafka records, and an account of what
+//! was sent and what was skipped and why. Guarantees: a malformed line costs no other line; a file of any size is read
+//! in bounded memory; audit events keep or get ids by which a second import is recognised. Never does: write to a
+//! table, or hold back records that the pipeline will reject: they are reported here and counted there.
 //!
-//! [`detect`] says what a file is; a module each format, pure, gives [`output`]; [`run()`] has the files, the clock and Kafka.
+//! [`detect`] decides what a file is; one pure module per format turns it into [`output`]; [`run()`] owns the files,
+//! the clock and Kafka.
 
 mod cloudtrail;
 pub mod detect;

@@ -1,8 +1,9 @@
 //! Horolog's own records as JSON, one object a line.
 //!
-//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing or null
-//! is the empty string; times may be in every form that is read elsewhere; an audit event without an event_id, or with one that is no
-//! UUID, gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source` where it has that. A field that the record does not have is refused: it would be lost without a word.
+//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing
+//! or null is the empty string; times may have any form that the importer reads; an audit event whose event_id is
+//! missing or no UUID gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source`
+//! if it has an `event_id` there. Unknown fields are refused: they would be lost silently.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +82,7 @@ struct AuditLine<'a> {
     metadata: BTreeMap<String, &'a RawValue>,
 }
 
-/// What is `null` is as good as missing.
+/// `null` counts as missing.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -102,7 +103,7 @@ pub fn line(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     }
 }
 
-/// What the flag says, else what the fields show.
+/// As the flag says, else as the fields show.
 fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
     #[derive(Deserialize)]
     #[serde(expecting = "a JSON object")]
@@ -177,7 +178,8 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         resource_type: line.resource_type,
         resource_id: line.resource_id,
         resource_name: line.resource_name,
-        // JSON as such, or written into a string as the schema carries it. Words are a string of JSON, since only JSON is stored.
+        // JSON as such, or within a string as in the schema. Other text becomes a JSON string, since only JSON is
+        // stored.
         old_value: embedded_document(line.old_value),
         new_value: embedded_document(line.new_value),
         ip_address: line.ip_address,
@@ -190,7 +192,7 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     })
 }
 
-/// What the record says, else what the flag says. The empty string says nothing, as an empty cell of CSV.
+/// The record's value, else the flag's. The empty string counts as missing, like an empty CSV cell.
 fn or_flag(own: Option<String>, flag: Option<&String>) -> String {
     (own.filter(|own| !own.is_empty()))
         .or_else(|| flag.cloned())

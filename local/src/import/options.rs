@@ -58,7 +58,7 @@ pub struct ImportOptions {
 pub(super) struct Target {
     #[command(flatten)]
     data: DataOption,
-    /// Kafka's address, when it is not the local stack's; goes before --data.
+    /// Kafka's address, if not the local stack's; overrides --data.
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
     /// A property of librdkafka; can be repeated.
@@ -79,7 +79,7 @@ impl Target {
         })
     }
 
-    /// By what age it deletes, where it is known to be a stack that does.
+    /// The retention of the running local stack; `None` if it keeps everything or the target is another Kafka.
     pub(super) fn retention(&self) -> Option<Retention> {
         if self.kafka.is_some() {
             return None;

@@ -1,7 +1,7 @@
-//! What a parser gives: records, and reasons for what did not become one.
+//! What a parser yields: records, and reasons for what did not become one.
 //!
 //! Enters: nothing. Leaves: [`Output`], the one way out of every parser, and [`Skip`], the closed list of reasons. A
-//! parser never fails and never prints; whether a skip is shown, counted, or ends the run is decided by who listens.
+//! parser never fails and never prints; the listener decides whether a skip is shown, counted, or ends the run.
 
 use horolog_schemas::{AuditEvent, MetricSample};
 
@@ -24,10 +24,10 @@ pub enum Skip {
     /// An event of Windows that is not of its audit trail: nothing is wrong with it.
     #[error("event of the channel `{channel}`, which is not the audit trail")]
     OtherChannel {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         channel: String,
     },
-    /// Longer than a line may be; it was not read to memory.
+    /// Longer than a line may be; it was not read into memory.
     #[error("the line is longer than {bytes_max} bytes")]
     LineTooLong {
         /// The bound.
@@ -56,7 +56,7 @@ pub enum Skip {
     /// A time in none of the forms that are read.
     #[error("`{text}` is no time")]
     Time {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
     /// A value that is not a number.
@@ -64,10 +64,11 @@ pub enum Skip {
     Number {
         /// The column or field.
         column: String,
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
-    /// A number in a column that had no value in the first lines, by which the file was taken for one with a sample a line.
+    /// A number in a column that was empty in the first lines, so that the file was taken for one with one sample per
+    /// line.
     #[error(
         "column `{column}` has no value in the first lines, and a number here: say with --format metrics-wide that it is a \
          series, with metrics-long that it is a label"
@@ -76,10 +77,10 @@ pub enum Skip {
         /// The column.
         column: String,
     },
-    /// A column that says the type of the metric, and says none that there is.
+    /// An unknown metric type in the column for it.
     #[error("`{text}` is no metric type: counter, gauge or histogram")]
     MetricType {
-        /// As it stands there, cut to a readable length.
+        /// The text as found, cut to a readable length.
         text: String,
     },
     /// JSON that does not parse, or not to this kind of record.
@@ -128,7 +129,7 @@ impl Skip {
         }
     }
 
-    /// Whether the input is at fault, which is reported with its place; the others are only counted.
+    /// Whether the input is at fault. Such skips are reported with their line; the others are only counted.
     pub fn is_malformed(&self) -> bool {
         !matches!(self, Self::EmptyCell | Self::OtherChannel { .. })
     }

@@ -1,6 +1,6 @@
 //! One line of a file, or one document of CloudTrail, to records.
 //!
-//! Enters: lines, whichever their format. Leaves: what the parser of that format finds. Blank lines are nothing.
+//! Enters: lines of any format. Leaves: what the parser of that format finds. Blank lines are ignored.
 
 use horolog_schemas::AuditEvent;
 
@@ -39,7 +39,7 @@ impl Parser {
         }
     }
 
-    /// Reads one line. Blank lines are nothing.
+    /// Reads one line. Blank lines are ignored.
     pub fn line(&mut self, line: &[u8], mapping: &Mapping, output: &mut dyn Output) {
         let Ok(line) = std::str::from_utf8(line) else {
             return output.skip(Skip::NotUtf8);
@@ -60,7 +60,7 @@ impl Parser {
     }
 }
 
-/// Gives one CloudTrail event to the output, or why it is none.
+/// Passes one CloudTrail event to the output, or the reason why it is none.
 pub fn cloudtrail_event(json: &str, mapping: &Mapping, output: &mut dyn Output) {
     audit_event(cloudtrail::audit_event(json, mapping), output);
 }

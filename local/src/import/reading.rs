@@ -1,7 +1,7 @@
-//! One file, from its first byte to its last, into a listener.
+//! Reads one file, from its first byte to its last, into a listener.
 //!
-//! Enters: a source. Leaves: what its parser finds, each with its line. Guarantees bounded memory. An error ends the file, and
-//! only the file: what came before it has been heard.
+//! Enters: a source. Leaves: what its parser finds, each with its line. Guarantees bounded memory. An error ends this
+//! file only; the listener has received everything before it.
 
 use std::io::BufRead;
 
@@ -15,11 +15,11 @@ use super::output::{Output, Skip};
 use super::parser::cloudtrail_event;
 use super::source::Source;
 
-/// An output that is told where in the file it is, and can end the reading.
+/// An output that is told its place in the file, and can stop the reading.
 pub trait Listener: Output {
     /// The file was understood.
     fn understood(&mut self, plan: &Plan);
-    /// What comes next stands on this line.
+    /// What comes next is on this line.
     fn at_line(&mut self, line: u64);
     /// Whether to read on.
     fn wants_more(&self) -> bool;

@@ -1,4 +1,4 @@
-//! What became of the lines of a file, for the user's eyes.
+//! What became of the lines of a file, for the user.
 //!
 //! Enters: counts and skips with their place. Leaves: the first malformed lines in full on standard error, and a summary of
 //! sent and skipped by reason. Guarantees that nothing is skipped without being counted.
@@ -30,13 +30,13 @@ pub struct FileReport {
     pub rejections: BTreeMap<&'static str, u64>,
     /// What did not become a record, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// What ended the file before its end.
+    /// Why the file was not read to its end.
     pub failure: Option<String>,
     malformed: u64,
 }
 
 impl FileReport {
-    /// An account of nothing.
+    /// An empty account.
     pub fn new(name: String) -> Self {
         Self {
             name,
@@ -49,7 +49,7 @@ impl FileReport {
         *self.rejections.entry(reason.as_str()).or_default() += 1;
     }
 
-    /// Counts a skip, and shows it while there were few.
+    /// Counts a skip, and shows the first few.
     pub fn skip(&mut self, line: u64, skip: &Skip, progress: &ProgressBar) {
         *self.skipped.entry(skip.reason()).or_default() += 1;
         if !skip.is_malformed() {
@@ -64,7 +64,7 @@ impl FileReport {
         }
     }
 
-    /// Whether it had lines, and not one of them was a record.
+    /// Whether lines were malformed and not one became a record.
     pub fn is_barren(&self) -> bool {
         self.metrics + self.audits == 0 && self.malformed > 0
     }

@@ -20,7 +20,7 @@ use super::shift::{MICROS_A_DAY, shift_to};
 use super::source::Source;
 use crate::producer::{Delivered, ProduceError, Producer};
 
-/// How often the user is told that records are still under way at the end.
+/// How often, at the end, the user is told that records are still in flight.
 const FINISH_ROUND: Duration = Duration::from_secs(5);
 
 /// Runs the import to its end.
@@ -70,7 +70,7 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     verdict(&reports, &delivered)
 }
 
-/// What is of an earlier time is deleted soon. Microseconds since 1970.
+/// Earlier records are deleted soon. Microseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 struct KeptSince {
     metrics: i64,
@@ -116,7 +116,7 @@ impl<'a> Sending<'a> {
         (self.report, self.refused)
     }
 
-    /// Counts a record that was sent, and whether it is too old, as these counts of its kind.
+    /// Counts a record that was sent, and whether it is too old, in the counters for its kind.
     fn count(
         &mut self,
         sent: Result<usize, ProduceError>,
@@ -136,7 +136,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// A record that is too large costs no other; what else refuses one refuses all.
+    /// A record that is too large affects no other; any other error ends the import.
     fn not_sent(&mut self, error: ProduceError) {
         match error {
             ProduceError::TooLarge { bytes } => self.skip(Skip::RecordTooLarge { bytes }),
@@ -176,12 +176,12 @@ impl Output for Sending<'_> {
     }
 }
 
-/// What the broker takes may be more than what the pipeline looks into.
+/// The broker may accept larger records than the pipeline does.
 fn too_large(payload_bytes: usize) -> Option<Reason> {
     (payload_bytes > RECORD_BYTES_MAX).then_some(Reason::RecordTooLarge)
 }
 
-/// About the timestamp that Kafka has of a record that is sent now, milliseconds since 1970.
+/// Approximately the Kafka timestamp of a record that is sent now, in milliseconds since 1970.
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
@@ -201,7 +201,7 @@ impl Listener for Sending<'_> {
     }
 }
 
-/// Bytes of all files; without an end where one of them has none.
+/// Counts the bytes of all files; a spinner where the size of one is unknown.
 fn progress_bar(sources: &[Source]) -> ProgressBar {
     let bytes: Option<u64> = sources.iter().map(Source::bytes).sum();
     let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
@@ -240,7 +240,7 @@ fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {
     );
 }
 
-/// What was sent is not what was stored.
+/// Sent does not mean stored.
 fn warn_of_rejection(reports: &[FileReport]) {
     let mut rejections: BTreeMap<&'static str, u64> = BTreeMap::new();
     for (reason, count) in reports.iter().flat_map(|report| &report.rejections) {
@@ -255,7 +255,7 @@ fn warn_of_rejection(reports: &[FileReport]) {
     }
 }
 
-/// History that is gone a minute after it was imported is not what anybody wants.
+/// Nobody wants to import history that is deleted a minute later.
 fn warn_of_age(reports: &[FileReport], kept: &Retention) {
     let metrics: u64 = reports.iter().map(|report| report.expired_metrics).sum();
     let audits: u64 = reports.iter().map(|report| report.expired_audits).sum();

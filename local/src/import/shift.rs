@@ -1,8 +1,8 @@
 //! By how much `--shift-to-now` moves metrics.
 //!
 //! Enters: the files, read once before they are imported, and the time. Leaves: one shift for all of them, so that the
-//! differences within and between files stay. Refuses a newest time that nobody measured at: moved to now, what was read as a wrong
-//! unit would look right. Never shows what is malformed: the import itself will.
+//! differences within and between files stay. Refuses an implausible newest time: moved to now, a time that was read in
+//! the wrong unit would look right. Never reports malformed lines: the import itself will.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use super::output::{Output, Skip};
 use super::reading::{Listener, read};
 use super::source::Source;
 
-/// From 1970 to 1980, in microseconds, is what was a number of days, or of something else than seconds.
+/// From 1970 to 1980, in microseconds: such a time was probably a number of days, or of another unit than seconds.
 const ANOTHER_UNIT: Range<i64> = 0..315_532_800_000_000;
 /// Microseconds.
 pub const MICROS_A_DAY: i64 = 86_400_000_000;

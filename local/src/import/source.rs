@@ -1,7 +1,8 @@
 //! Files and the standard input as one kind of reader: unpacked, with their first bytes known, their progress counted.
 //!
-//! Enters: a path, or `-`. Leaves: a buffered reader of plain bytes, without a byte order mark. gzip is known by its magic bytes, not by the name;
-//! files of several gzip members are read to the end. Never holds more than the head and its buffers.
+//! Enters: a path, or `-`. Leaves: a buffered reader of plain bytes, without a byte order mark. gzip is recognised by
+//! its magic bytes, not by the name; files of several gzip members are read to the end. Never holds more than the head
+//! and its buffers.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -53,16 +54,16 @@ impl Source {
         }
     }
 
-    /// What its name says of its records.
+    /// What its name says about its records.
     pub fn name(&self) -> io::Result<SourceName> {
         match self {
             Self::Stdin => Ok(SourceName::stdin()),
-            // A file is named by where the user sees it, not by where a link leads.
+            // Links are not resolved: a file is named by the path that the user sees.
             Self::File(path) => std::path::absolute(path).map(|path| SourceName::of(&path)),
         }
     }
 
-    /// Bytes as they lie on the disk; unknown for the standard input and for pipes.
+    /// Size on disk; unknown for the standard input and for pipes.
     pub fn bytes(&self) -> Option<u64> {
         match self {
             Self::Stdin => None,
@@ -74,7 +75,7 @@ impl Source {
         }
     }
 
-    /// Whether what was read of it is gone: the standard input, a pipe.
+    /// Whether it can be read only once: the standard input, a pipe.
     pub fn is_read_once(&self) -> bool {
         match self {
             Self::Stdin => true,

@@ -1,9 +1,10 @@
 //! Times as people write them, to microseconds since 1970.
 //!
-//! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Read are RFC 3339 (`T` or a space, any
-//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both without what stands between their digits or with
-//! slashes in the date, Go's printed form with its zone name and monotonic clock, and numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by
-//! their size. Never guesses a local zone or a day/month order.
+//! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Accepted are RFC 3339 (`T` or a space, any
+//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both also without separators or
+//! with slashes in the date, Go's printed form with its zone name and monotonic clock, and numbers since 1970 in
+//! seconds, milliseconds, microseconds or nanoseconds, told apart by their size. Never guesses a local zone or a
+//! day/month order.
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
 
@@ -12,7 +13,7 @@ use super::output::{Skip, excerpt};
 /// Numbers up to here are seconds (the year 5138); a thousand times as many are milliseconds, and so on.
 const SECONDS_MAX: f64 = 1e11;
 
-/// Reads the time of a record, which stands in this field.
+/// Reads the time of a record from this field.
 pub fn time_of(field: &'static str, text: &str) -> Result<i64, Skip> {
     if text.trim().is_empty() {
         return Err(Skip::MissingField { field });
@@ -27,7 +28,7 @@ pub fn parse_micros(text: &str) -> Option<i64> {
         [_, _, _, _, b'-', ..] => date_and_time(text),
         [_, _, _, _, b'/', _, _, b'/', ..] => date_and_time(&text.replacen('/', "-", 2)),
         [_, _, _, _, _, _, _, _, b'T', ..] => read(text, ["%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"]),
-        // As numbers they would be days of 1970, 1976 and 2611, which nobody has samples of.
+        // Read as numbers, today's dates would be times of 1970, 1976 and 2611, of which nobody has samples.
         [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text).or_else(|| since_1970(text)),
         _ => since_1970(text),
     }
@@ -77,7 +78,7 @@ fn offset_micros(zone: &str) -> Option<i64> {
         _ => word.parse(),
     }
     .ok()?;
-    // Go prints the zone's name, or the offset again, and then how far the monotonic clock is.
+    // Go prints the zone's name, or the offset again, and then the reading of the monotonic clock.
     let is_go_suffix = |word: &str| {
         word.starts_with("m=") || word.bytes().all(|b| b.is_ascii_uppercase()) || word.parse::<FixedOffset>().is_ok()
     };

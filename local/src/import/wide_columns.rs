@@ -1,22 +1,22 @@
 //! What each column of a wide file is: a field of all samples of its line, a label of theirs, or a series.
 //!
-//! Enters: the header, some first lines, which columns are the time and the service, and the flags. Leaves: the indexes of the columns of each
-//! kind, in their order, with the service before the other fields. A column that is named like a field fills it; what else has text and
-//! not a single number is a label, and all others are series. Pure.
+//! Enters: the header, some first lines, which columns are the time and the service, and the flags. Leaves: the indexes
+//! of the columns of each kind, in their order, with the service before the other fields. A column that is named like a
+//! field fills it; of the others, those with text and no number are labels, and the rest are series. Pure.
 
 use super::header::{Content, Header, Role, claim, is_time_name};
 use super::mapping::{Columns, Mapping};
 
-/// The columns of a wide file. Those of times and those without a name are not among them.
+/// The columns of a wide file, without time columns and columns without a name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WideColumns {
-    /// They say a field of all samples of their line, each another one.
+    /// Each fills a different field in all samples of its line.
     pub fields: Vec<(usize, Role)>,
     /// They are labels of all samples of their line.
     pub labels: Vec<usize>,
     /// Each of their numbers is a sample.
     pub series: Vec<usize>,
-    /// Those of the series without a value in the first lines.
+    /// Series without a value in the first lines.
     pub undecided: Vec<usize>,
 }
 
@@ -36,7 +36,7 @@ impl WideColumns {
             if cell == time || Some(cell) == service || is_time_name(name) || name.is_empty() {
                 continue;
             }
-            // Where columns are said to be services, a tenant of numbers is one too.
+            // Where the user says that columns are services, a numeric `tenant` column is one too.
             let may_fill = |_: &Role| contents[cell] == Content::Text || mapping.columns != Some(Columns::Services);
             match Role::of_line(name, contents[cell]).filter(may_fill) {
                 Some(role) if claim(&mut fields, cell, role) => {}

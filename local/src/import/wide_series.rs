@@ -11,9 +11,9 @@ use super::output::{Skip, excerpt};
 /// A column of numbers.
 #[derive(Debug)]
 pub struct Series {
-    /// Which.
+    /// Its index.
     pub cell: usize,
-    /// Its sample of the line that was read last.
+    /// Its sample from the line that was read last.
     pub sample: MetricSample,
 }
 
@@ -33,7 +33,7 @@ impl Series {
         Self { cell, sample }
     }
 
-    /// A label of this line, in place of that of the line before; empty text is none.
+    /// Sets a label for this line, replacing the previous line's; empty text removes it.
     pub fn label(&mut self, name: &str, text: &str) {
         match self.sample.labels.get_mut(name) {
             _ if text.is_empty() => drop(self.sample.labels.remove(name)),
@@ -42,7 +42,7 @@ impl Series {
         }
     }
 
-    /// Takes the value, of the cell in the column of this name.
+    /// Reads the value from this cell, in the column of this name.
     pub fn read(&mut self, name: &str, cell: &str, time: i64) -> Result<(), Skip> {
         if is_absent(cell) {
             return Err(Skip::EmptyCell);
@@ -57,7 +57,7 @@ impl Series {
     }
 }
 
-/// The unit in a header: what stands in the parentheses at its end.
+/// The unit in a header: the content of the parentheses at its end.
 fn unit_in(header: &str) -> &str {
     header
         .strip_suffix(')')

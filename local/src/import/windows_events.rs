@@ -1,8 +1,9 @@
 //! Events of the Windows event log to audit events.
 //!
-//! Enters: the JSON of one event with its fields side by side, as NXLog and other collectors write them, and Sentinel exports them. Leaves: one audit event
-//! for each of the channel `Security`, with an id derived from it, since the log's own numbers begin again with the log. The fields
-//! that no column is made for stay as metadata, under their own names, without the rendered `Message`, which repeats them.
+//! Enters: the flat JSON of one event, as NXLog and other collectors write it and Sentinel exports it. Leaves: one
+//! audit event for each event of the channel `Security`, with an id derived from its JSON, since the log's own record
+//! numbers start again when the log does. Fields without a column stay as metadata under their own names, except the
+//! rendered `Message`, which repeats them.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +16,16 @@ use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
 use super::timestamp::time_of;
 
-/// The channel of the audit events, in lower case; the others (System, Sysmon, PowerShell) log how programs do.
+/// The channel of the audit events, in lower case; the others (System, Sysmon, PowerShell) are operational logs.
 const CHANNEL: &str = "security";
 
-/// How Sentinel tells a failure, which leaves the keywords out; see Microsoft, `EventLogEntryType.FailureAudit`.
+/// How Sentinel, which leaves the keywords out, marks a failure; see Microsoft, `EventLogEntryType.FailureAudit`.
 const LEVEL_AUDIT_FAILURE: &str = "16";
 
 /// `WINEVENT_KEYWORD_AUDIT_FAILURE`; see Microsoft, "Event Schema", `SystemPropertiesType`.
 const AUDIT_FAILURE: u64 = 0x0010_0000_0000_0000;
 
-/// Fields that are elsewhere in the audit event, or, as the message, are made of the others.
+/// Fields that are elsewhere in the audit event or, like the message, are made of the others.
 const NOT_METADATA: [&str; 13] = [
     "@timestamp",
     "Channel",
@@ -58,7 +59,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     if event.is_empty() {
         return Err(Skip::MissingField { field: "EventID" });
     }
-    // NXLog's own time has no zone; where another program wrote one beside it, that is taken.
+    // NXLog's own `EventTime` has no zone, so a time that another program added is preferred.
     let time = first_not_empty(["TimeCreated", "TimeGenerated", "@timestamp", "EventTime"].map(field));
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
@@ -85,7 +86,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     })
 }
 
-/// Collectors write the 64 bits as hexadecimal digits, or as a number, which is negative by its highest bit.
+/// Collectors write the 64 bits in hexadecimal, or as a number, which is negative if the highest bit is set.
 fn status(keywords: &str, level: &str) -> AuditStatus {
     let bits = match keywords.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -122,7 +123,7 @@ mod tests {
         audit_event(json, &mapping(flags)).unwrap()
     }
 
-    /// A small event with some fields of one's own.
+    /// A minimal event with these fields added.
     fn event(fields: &str) -> Result<AuditEvent, Skip> {
         audit_event(&format!(r#"{{"Channel":"SECURITY",{fields}}}"#), &mapping(&[]))
     }

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 /// Options of `horolog hold`.
 #[derive(Debug, clap::Args)]
 pub struct HoldOptions {
-    /// The process whose end is ours.
+    /// The parent, which this process must not outlive.
     #[arg(long)]
     parent: u32,
     /// The program and its arguments.

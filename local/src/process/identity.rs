@@ -1,4 +1,4 @@
-//! Which process an id means: ids are used again, so one is only believed together with its start time.
+//! Identifies a process: ids are reused, so an id counts only together with the start time.
 
 use std::process::Child;
 
@@ -16,8 +16,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The process that has this id now, if it runs: one whose first thread has ended runs for as long as another one does,
-    /// and holds its files and ports.
+    /// The process that has this id now, if it runs. A process whose main thread has ended (`Z`) still runs, and holds
+    /// its files and ports, while it has other threads.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (state, started) = parse_stat(&stat)?;
@@ -57,12 +57,12 @@ impl Identity {
     }
 }
 
-/// Threads of a process that have not been waited for; a first thread that has ended is among them for as long as others run.
+/// The threads of a process that have not been waited for; a main thread that has ended counts while others run.
 fn threads(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// State and start time out of `/proc/PID/stat`. The name in parentheses may hold spaces and parentheses itself.
+/// State and start time from `/proc/PID/stat`. The name in parentheses may hold spaces and parentheses itself.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;

@@ -87,7 +87,7 @@ impl Launch {
         self
     }
 
-    /// Starts it. `horolog` is the binary of this crate, which holds the child to our life.
+    /// Starts it. `horolog` is the binary of this crate, which ties the child's life to ours.
     pub fn start(&self, horolog: &Path) -> Result<Process, LaunchError> {
         let log = self.open_log()?;
         let errors = log.try_clone().map_err(|source| LaunchError::Log {
@@ -110,7 +110,7 @@ impl Launch {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        // A group of its own: Ctrl-C in the terminal reaches us alone, and we stop them in order.
+        // A process group of its own: Ctrl-C in the terminal reaches only us, and we stop the children in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = spawner::spawn(command).map_err(start_error(horolog))?;
         Ok(Process {
@@ -178,7 +178,7 @@ impl Process {
     /// Sends a signal; nothing when it has ended.
     pub fn signal(&mut self, signal: Signal) {
         if self.exited().is_none() {
-            // A process that ends in between is a zombie of ours until we wait: the id cannot be another's.
+            // A process that ends in between is our zombie until we wait, so the id cannot belong to another.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal);
         }
     }

@@ -1,8 +1,8 @@
 //! The audit events of the made-up company.
 //!
-//! Enters: a seed, then a time for each event. Leaves: sign-ins and refused ones, changes of roles and settings with JSON
-//! before and after, keys, exports, calls of webhooks. Changes follow from each other: what was the new value is the next old
-//! one. The same seed and times give the same events. No clock, no I/O.
+//! Enters: a seed, then a time for each event. Leaves: sign-ins and refused ones, changes of roles and settings with
+//! JSON before and after, keys, exports, calls of webhooks. Changes are consistent: each new value is the old value of
+//! the next change. The same seed and times give the same events. No clock, no I/O.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const WRONG_PASSWORD_SHARE: f64 = 0.08;
 const REFUSED_SHARE: f64 = 0.03;
 const BROKEN_SHARE: f64 = 0.01;
 
-/// What happens, out of a hundred times.
+/// How often each action happens, in percent.
 const ACTIONS: [(u32, Action); 7] = [
     (40, Action::SignIn),
     (12, Action::SignOut),
@@ -66,7 +66,7 @@ impl AuditStream {
         let people = PEOPLE.iter().enumerate().map(|(index, &(id, team))| Person {
             id,
             team,
-            // 192.0.2.0/24 is set aside for examples.
+            // 192.0.2.0/24 is reserved for documentation (RFC 5737).
             address: format!("192.0.2.{}", index + 10),
             session: session(&mut random),
             roles: BTreeSet::from([ROLES[0]]),
@@ -80,7 +80,7 @@ impl AuditStream {
         }
     }
 
-    /// The event of this time.
+    /// The event at this time.
     pub fn event(&mut self, time_us: i64) -> AuditEvent {
         let who = self.random.random_range(0..self.people.len());
         let mut event = self.by(who, time_us);
@@ -205,7 +205,7 @@ impl AuditStream {
         event.team_id = service.team.to_owned();
         event.service_id = service.id.to_owned();
         event.session_id.clear();
-        // 198.51.100.0/24 is set aside for examples, too.
+        // 198.51.100.0/24 is reserved for documentation too.
         event.ip_address = "198.51.100.7".to_owned();
         event.user_agent = "ci-webhook/2".to_owned();
         let revision = format!("{:07x}", self.random.random::<u32>() >> 4);

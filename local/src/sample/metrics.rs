@@ -1,8 +1,8 @@
 //! The metrics of the made-up company.
 //!
-//! Enters: a seed, then a time for each sample. Leaves: samples with realistic shapes: counters that grow with the load and start
-//! again with their process, gauges that follow the day or wander, single observations of latency, log-normal. The same
-//! seed and times give the same samples. No clock, no I/O.
+//! Enters: a seed, then a time for each sample. Leaves: samples with realistic shapes: counters that grow with the load
+//! and restart with their process, gauges that follow the day or wander, single observations of latency, log-normal.
+//! The same seed and times give the same samples. No clock, no I/O.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::world::{ENVIRONMENTS, SERVICES, Service, load};
 
-/// How likely a process starts again between two samples of one of its counters.
+/// Probability that a process restarts between two samples of one of its counters.
 const RESTART_PROBABILITY: f64 = 1.0 / 20_000.0;
-/// The share of samples that are observations of latency: there is one a request, and one a minute of everything else.
+/// Share of samples that are latency observations: these are made per request, everything else is sampled once a
+/// minute.
 const OBSERVATION_SHARE: f64 = 0.5;
 /// Spread of latencies: the standard deviation of their logarithm.
 const LATENCY_SIGMA: f64 = 0.6;
@@ -128,7 +129,7 @@ impl MetricStream {
         ]);
     }
 
-    /// The sample of this time, in a place that the next one takes.
+    /// The sample at this time, in a buffer that the next call reuses.
     pub fn sample(&mut self, time_us: i64) -> &MetricSample {
         let series = if self.random.random_bool(OBSERVATION_SHARE) {
             let index = self.random.random_range(0..self.observed.len());
@@ -172,7 +173,7 @@ impl Series {
 
 /// A draw of the standard normal distribution (Box and Muller).
 fn normal(random: &mut StdRng) -> f64 {
-    // From the open end: the logarithm of 0 is not finite.
+    // In (0, 1], since the logarithm of 0 is not finite.
     let (radius, angle) = (1.0 - random.random::<f64>(), random.random::<f64>());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }

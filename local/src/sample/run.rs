@@ -1,8 +1,9 @@
 //! The edges of the sample stream: the clock, Kafka, and signals.
 //!
-//! Enters: options. Leaves: records at an even rate, after some hours of the past if wanted and if the topic is empty: charts
-//! and counters then have something to show at once. Ends on SIGTERM or SIGINT, when what was sent is acknowledged or a
-//! deadline is over. Waits for a broker that is away, as long as it takes; what cannot be sent meanwhile is skipped.
+//! Enters: options. Leaves: records at an even rate; before them, if requested and the topic is empty, some hours of
+//! history, so that charts and counters have something to show at once. Ends on SIGTERM or SIGINT, when what was sent
+//! is acknowledged or a deadline is over. Waits for a broker that is away, as long as it takes; what cannot be sent
+//! meanwhile is skipped.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -22,17 +23,17 @@ use crate::producer::{Producer, Topics};
 
 /// How often records are made.
 const TICK: Duration = Duration::from_millis(50);
-/// How often it is said what was sent.
+/// How often the log says what was sent.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 /// How long the end waits for acknowledgements.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
-/// In the past there is a metric sample so often. Microseconds.
+/// Interval of the history's metric samples. Microseconds.
 const PAST_METRIC_STEP_US: usize = 1_000_000;
-/// And an audit event so often. Microseconds.
+/// Interval of the history's audit events. Microseconds.
 const PAST_AUDIT_STEP_US: usize = 20_000_000;
-/// So many of each are sent at a time: a signal is heard in between.
+/// How many of each kind are sent at a time; signals are handled in between.
 const PAST_AT_A_TIME: usize = 5_000;
-/// Records that may wait for a broker which is away: beyond, the stream skips rather than stop at a full queue.
+/// Records that may wait for a broker that is away; beyond that, the stream skips rather than block on a full queue.
 const WAITING_RECORDS_MAX: u64 = 50_000;
 
 /// Options of `horolog sample`.
@@ -50,7 +51,8 @@ pub struct SampleOptions {
     /// Audit events a second.
     #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0)]
     audit_rate: f64,
-    /// Hours of the past to begin with when the topic of metrics is still empty: a sample a second, an audit event every 20 s.
+    /// Hours of history to begin with if the metrics topic is still empty: a sample a second, an audit event every 20
+    /// s.
     #[arg(long, value_name = "HOURS", default_value_t = 0)]
     history_hours: u32,
     /// Makes the values repeatable; event ids repeat with them, so by default every run has its own.
@@ -84,12 +86,12 @@ async fn stream(options: SampleOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Moments of the past, in microseconds since 1970.
+/// Times of the history, in microseconds since 1970.
 type Past = StepBy<Range<i64>>;
 
 struct Stream {
     producer: Producer,
-    /// What is left of the past, of metrics and of audit events.
+    /// What is left of the history: metrics, audit events.
     past: (Past, Past),
     metrics: (Schedule, MetricStream),
     audits: (Schedule, AuditStream),
@@ -151,7 +153,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends some of the past; false when none is left. The same streams go on from there, so that counters do.
+    /// Sends some of the history; false when none is left. The live records come from the same streams, so that
+    /// counters go on.
     fn send_past(&mut self) -> anyhow::Result<bool> {
         let mut sent = false;
         for time in self.past.0.by_ref().take(PAST_AT_A_TIME) {

@@ -1,7 +1,7 @@
 //! When the next records are due.
 //!
-//! Enters: a rate, and the time. Leaves: the times of the records that are due, evenly spaced. A stream that fell behind by more than a
-//! bound skips what it missed instead of sending it in a burst. Pure.
+//! Enters: a rate, and the time. Leaves: the times of the records that are due, evenly spaced. A stream that fell
+//! behind by more than a bound skips what it missed instead of sending it in a burst. Pure.
 
 /// How far a stream may fall behind before it skips, in microseconds.
 const BEHIND_MAX_US: i64 = 2_000_000;

@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 
 const HOUR_US: i64 = 3_600_000_000;
 const HOURS_A_DAY: f64 = 24.0;
-/// When most is going on, as an hour of the day, UTC.
+/// The busiest hour of the day, UTC.
 const PEAK_HOUR: f64 = 14.0;
 /// How busy nights and weekends are, against 1 at the peak of a working day.
 const NIGHT_LOAD: f64 = 0.15;

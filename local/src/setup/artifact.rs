@@ -1,4 +1,4 @@
-//! A pinned artifact: a folder in the cache whose files are exactly the ones that were checked in by checksum.
+//! A pinned artifact: a folder in the cache whose files are exactly those with the checked-in checksums.
 //!
 //! It is fetched into a temporary folder, verified, and renamed into place, so that the folder is either absent or whole.
 //! The checksums are computed at the first installation; later runs compare names and sizes only.

@@ -1,8 +1,7 @@
-//! Runs a package client and shows how far it is by the growth of the folder it writes to.
+//! Runs a package client and shows its progress by the growth of the folder it writes to.
 //!
-//! Package clients know mirrors, proxies and credentials, so they do the fetching. They print little of use: what they wrote
-//! so far is what the bar shows. A client that neither writes nor prints for
-//! [`STALL_TIMEOUT`] is ended.
+//! Package clients know mirrors, proxies and credentials, so they do the fetching. They print little of use, so the bar
+//! shows how much they have written. A client that neither writes nor prints for [`STALL_TIMEOUT`] is ended.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often the folder is measured.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
-/// Without growth for so long, a client is taken for stuck.
+/// A client that neither writes nor prints for this long is taken to be stuck.
 const STALL_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Why something could not be fetched.

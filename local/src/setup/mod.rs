@@ -1,8 +1,8 @@
 //! Set-up: the programs and the pinned artifacts that one machine needs, found or fetched.
 //!
 //! Enters: nothing but the machine. Leaves: [`Kit`], the paths of Java, Kafka's jars and the ClickHouse engine.
-//! Guarantees: what is used is what was pinned, byte by byte; an interrupted fetch leaves nothing half there; a second run
-//! needs no network. Never does: install a distribution package unless it is root.
+//! Guarantees: what is used is what was pinned, byte by byte; an interrupted fetch leaves nothing half installed; a
+//! second run needs no network. Never does: install a distribution package unless it is root.
 
 mod artifact;
 mod clickhouse;
@@ -83,7 +83,7 @@ pub const KAFKA_LIBS_VARIABLE: &str = "HOROLOG_KAFKA_LIBS";
 /// Names a `libchdb.so` to use instead of the pinned one.
 pub const ENGINE_LIBRARY_VARIABLE: &str = "HOROLOG_ENGINE_LIBRARY";
 
-/// What is started has a folder of its own to run in. Without one of ours, a path stays as it is.
+/// Absolute, because child processes run in other folders. Stays as it is when the current folder is unknown.
 fn absolute(path: impl Into<PathBuf>) -> PathBuf {
     let path = path.into();
     std::path::absolute(&path).unwrap_or(path)

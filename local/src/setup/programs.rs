@@ -28,7 +28,7 @@ pub(super) fn java() -> Option<PathBuf> {
         .find(|java| java_major(java).is_some_and(|m| m >= JAVA_MAJOR_MIN))
 }
 
-/// Chromium or a browser made of it, by the names that distributions give it.
+/// Chromium or a browser based on it, by the names that distributions use.
 pub fn browser() -> Option<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
     NAMES.iter().find_map(|name| on_path(name))

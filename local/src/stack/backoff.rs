@@ -4,11 +4,11 @@ use std::time::Duration;
 
 const FIRST_MS: u64 = 500;
 const LONGEST_MS: u64 = 30_000;
-/// A process that was ready for so long is healthy: its next failure counts as the first.
+/// A process that was ready for this long is healthy: its next failure counts as the first.
 pub(super) const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// The pause after so many failures in a row (1 is the first). `random` is in `[0, 1)` and takes away up to half, so that
-/// processes that died together do not come back together.
+/// The pause after this many failures in a row (1 is the first). `random` is in `[0, 1)` and shortens it by up to half,
+/// so that processes that died together do not come back together.
 pub(super) fn pause(failures: u32, random: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let longest = Duration::from_millis((FIRST_MS << doublings).min(LONGEST_MS));

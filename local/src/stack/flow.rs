@@ -1,6 +1,6 @@
 //! What flows through a stack, asked from outside: the ends of the log, what each stage has committed, what is complete.
 //!
-//! It asks Kafka and the query API, not the stages, so the answer is right also when a stage is down.
+//! It asks Kafka and the query API, not the stages, so the answer is right even when a stage is down.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The data folder of a local stack, and what lies where in it.
 //!
-//! Everything that a stack keeps is in here: removing the folder removes the stack. A folder is ours when it holds the marker;
-//! `wipe` touches no other.
+//! Everything that a stack keeps is in here: removing the folder removes the stack. A folder is ours when it holds the
+//! marker; `wipe` touches no other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -38,7 +38,7 @@ pub enum FolderError {
     InUse(PathBuf),
 }
 
-/// Held for as long as a stack runs on a folder; the system lets go of it when the process ends, however it ends.
+/// Held for as long as a stack runs on a folder; the system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
 
@@ -46,7 +46,7 @@ impl DataFolder {
     /// The folder at this path, whether it exists or not.
     pub fn at(path: &Path) -> Result<Self, FolderError> {
         let absolute = std::path::absolute(path).map_err(io(path))?;
-        // Without the slash that a shell writes at its end: with it, a link is taken for the folder it leads to.
+        // Without the trailing slash that a shell completes: with it, a link is taken for the folder it points to.
         Ok(Self(absolute.components().collect()))
     }
 
@@ -98,7 +98,7 @@ impl DataFolder {
             return Ok(path);
         }
         let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
-        // Under another name first: a password that is cut off by a crash would be kept for ever.
+        // Written under another name first: a password that a crash cut off would be kept for ever.
         let incoming = path.with_extension("incoming");
         let mut file = OpenOptions::new()
             .create(true)
@@ -114,12 +114,12 @@ impl DataFolder {
         Ok(path)
     }
 
-    /// Whether nothing is to be deleted by age, as was remembered last.
+    /// Whether nothing is to be deleted by age, as last remembered.
     pub fn keeps_all(&self) -> bool {
         self.keep_all_file().exists()
     }
 
-    /// For the next starts: forgetting it between two of them would delete the history that it was set for.
+    /// Remembers it for later starts: one that forgot it would delete the history that it was set for.
     pub fn remember_keep_all(&self, keep_all: bool) -> Result<(), FolderError> {
         let path = self.keep_all_file();
         let remembered = if keep_all {
@@ -132,8 +132,9 @@ impl DataFolder {
         remembered.map_err(io(&path))
     }
 
-    /// Removes it with everything in it; where it is a link, what it leads to and the link. The marker goes after the data, so that what
-    /// was cut off can be removed again. A folder that the system does not let go, as a disk is mounted on it, is left empty.
+    /// Removes it with everything in it; if it is a link, both the link and what it points to. The marker is removed
+    /// after the data, so that an interrupted removal can be repeated. A folder that cannot be removed, such as a mount
+    /// point, is left empty.
     pub fn remove(&self) -> Result<(), FolderError> {
         let folder = std::fs::canonicalize(&self.0).map_err(io(&self.0))?;
         for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
@@ -264,7 +265,7 @@ mod tests {
         let folder = DataFolder::at(&temporary.path().join("disk")).unwrap();
         folder.create().unwrap();
         folder.remember_keep_all(true).unwrap();
-        allow(0o500); // root, who may all the same, removes it
+        allow(0o500); // root may still remove it
         folder.remove().unwrap();
         allow(0o700);
         folder.create().unwrap();

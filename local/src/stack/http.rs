@@ -1,6 +1,7 @@
 //! The HTTP client for the parts of a stack.
 
-/// Asks no proxy that the environment names: all parts listen on this machine, and a proxy would look for them on its own.
+/// Ignores proxies from the environment: all parts listen on loopback, where a proxy on another machine cannot reach
+/// them.
 pub fn http_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().build()
 }

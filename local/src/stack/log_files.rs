@@ -1,7 +1,7 @@
 //! Keeps the logs of a stack bounded: each run begins with empty ones, and a log that grows too long is cut.
 //!
-//! Of both, the text before is kept once, as `NAME.log.1`. Never does: touch the supervisor's own log at a start, which is
-//! already being written to.
+//! Either way the previous text is kept once, as `NAME.log.1`. Never does: move the supervisor's own log at a start,
+//! since it is already being written to.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::folder::DataFolder;
 /// A log that is longer is cut.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
-/// Puts the logs of the run before aside.
+/// Puts the logs of the previous run aside.
 pub(super) fn begin(folder: &DataFolder) -> std::io::Result<()> {
     std::fs::create_dir_all(folder.logs())?;
     for log in logs(folder) {

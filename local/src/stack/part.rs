@@ -8,7 +8,7 @@ use crate::process::{Launch, Process};
 use super::backoff;
 use super::state::{ProcessPhase, ProcessState};
 
-/// How long one question may take.
+/// How long one probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a part shows that it is ready.
@@ -18,7 +18,7 @@ pub(super) enum Readiness {
     Broker(String),
     /// Status 200 from this address.
     Http(String),
-    /// It runs.
+    /// Ready as soon as it runs.
     Running,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Asks whether it is ready; the error is what it says or why it cannot be asked.
+    /// Asks whether it is ready; the error is its answer, or why it cannot be asked.
     pub(super) async fn probe(&self, http: &reqwest::Client) -> Result<(), String> {
         match &self.readiness {
             Readiness::Running => Ok(()),
@@ -129,7 +129,7 @@ impl Supervised {
         self.restarts += 1;
     }
 
-    /// Takes note of a probe's answer. True when that changes how it is.
+    /// Takes note of a probe's answer. True when that changes its phase.
     pub(super) fn note(&mut self, answer: Result<(), String>, now: Instant) -> bool {
         let phase = match (self.phase, &answer) {
             (ProcessPhase::Starting | ProcessPhase::NotReady | ProcessPhase::Ready, Ok(())) => ProcessPhase::Ready,

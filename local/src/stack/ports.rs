@@ -80,7 +80,7 @@ impl Ports {
         ]
     }
 
-    /// Makes sure that all can be listened on. Another process may still be faster afterwards; it then shows in the log.
+    /// Makes sure that all can be listened on. Another process may still take one afterwards; the log then says so.
     pub fn check(&self) -> Result<(), PortError> {
         let named = self.named();
         let mut taken = Vec::new();
@@ -113,9 +113,9 @@ impl Ports {
         }
     }
 
-    /// Six ports that nobody listens on at this moment. From below the range that the system takes for outgoing
-    /// connections, so that none of those sits on a port while what listened on it is being restarted. No port is given twice
-    /// by a process before all were: what is to listen on the first one may not have begun yet.
+    /// Six ports that nobody listens on at this moment. They are below the system's range for outgoing connections, so
+    /// that no such connection takes a port while its listener is being restarted. A process gives out no port twice
+    /// before it has given out all: whoever is to listen on it may not have started yet.
     pub fn free() -> std::io::Result<Self> {
         // All are held until all are known, so that no two are the same.
         let held = (0..6)
@@ -178,7 +178,7 @@ mod tests {
         assert!(refused.to_string().ends_with(&named), "{refused}");
     }
 
-    /// What another test is just starting may for a moment still hold a port that was tried here.
+    /// Something that another test starts may for a moment hold a port that is tried here.
     fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
         let end = Instant::now() + Duration::from_secs(60);
         loop {

@@ -1,8 +1,8 @@
 //! Runs a stack from its first process to its last, in the foreground of whatever started it.
 //!
-//! Order: broker and store, then topics and migrations, then the stages and the query API, then the sample stream. Stopping goes
-//! the other way. Guarantees: what a stack that was killed left behind is gone before this one starts; whatever goes wrong, all
-//! that was started is stopped and the state file says why.
+//! Order: broker and store, then topics and migrations, then the stages and the query API, then the sample stream.
+//! Stopping goes the other way. Guarantees: the leftovers of a killed stack are gone before this one starts; whatever
+//! goes wrong, everything that was started is stopped and the state file says why.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,13 +35,13 @@ const FIRST_KEYS: [&str; 4] = [
 ];
 /// Which of them makes others.
 pub const ADMIN_KEY: &str = "admin";
-/// Which of them may ask for hours.
+/// Which of them may read hourly aggregates.
 pub const READING_KEY: &str = "demo-analyst";
 /// What the sample stream of a new stack begins with: without complete hours there are no rates and no health of services.
 const SAMPLE_HISTORY_HOURS: &str = "24";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the sample stream may take to stop, each of the stages, and broker and store.
+/// How long these may take to stop: the sample stream, each of the stages, broker and store.
 const SAMPLE_STOP: Duration = Duration::from_secs(10);
 /// Longer than the stages' own deadline for draining what is in flight.
 const STAGE_STOP: Duration = Duration::from_secs(40);
@@ -51,11 +51,11 @@ const STAGES: u32 = 3;
 pub const PARTS_STOP: Duration = SAMPLE_STOP
     .saturating_add(STAGE_STOP.saturating_mul(STAGES))
     .saturating_add(STORE_STOP.saturating_mul(2));
-/// How long topics may take to be there once the broker answers, then the migrations, then the keys.
+/// How long creating the topics may take once the broker answers, then the migrations, then the keys.
 const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
 const MIGRATIONS_DEADLINE: Duration = Duration::from_secs(300);
 const KEYS_DEADLINE: Duration = Duration::from_secs(60);
-/// How long what a killed stack left behind may take to be gone.
+/// How long the leftovers of a killed stack may take to disappear.
 const LEFTOVERS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the stack until it is asked to stop.
@@ -127,7 +127,7 @@ async fn start_all(
     broker::ensure_topics(&layout.broker().bootstrap(), &topics, TOPICS_DEADLINE).await?;
     let migrations = task(layout.migrate(), MIGRATIONS_DEADLINE);
     supervisor.complete(&migrations, stop).await?;
-    // Not sooner: while the tables keep all, the next start keeps all too, or is told again to end it.
+    // Not sooner: while the tables keep everything, so does the next start, unless it is told again to end that.
     layout.folder.remember_keep_all(layout.keep_all)?;
     let keys = task(layout.keys(&FIRST_KEYS), KEYS_DEADLINE);
     supervisor.complete(&keys, stop).await?;
@@ -162,7 +162,7 @@ async fn print_flows(bootstrap: String, query: String, key: String, http: reqwes
     let mut before: Option<(Flow, Instant)> = None;
     loop {
         let asked = Arc::clone(&gauge);
-        // Nothing is printed while the broker does not answer; that it does not is said elsewhere.
+        // Nothing is printed while the broker does not answer; the supervisor reports that.
         if let Ok(Ok(mut flow)) = tokio::task::spawn_blocking(move || asked.read()).await {
             flow.complete_through = complete_through(&http, &query, &key).await.unwrap_or_default();
             let now = Instant::now();

@@ -17,10 +17,11 @@ use super::ports::Ports;
 /// Storage policy of the local engine: recent parts in one place, old ones in another.
 const STORAGE_POLICY: &str = "tiered";
 
-/// Of each first key: on one machine nobody else is disturbed, and the status asks every few seconds.
+/// For each of the first keys: on one machine nobody else is disturbed, and the line about the flow asks every few
+/// seconds.
 const LOCAL_REQUESTS_PER_HOUR: &str = "1000000";
 
-/// Everything that starting a part takes.
+/// Everything that is needed to start a part.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The binary of this crate.
@@ -39,7 +40,7 @@ pub struct Layout {
     pub clickhouse_mib: u64,
     /// Never delete by age.
     pub keep_all: bool,
-    /// Delete sooner than the tables do now, where the retention is another.
+    /// Allow a retention that is shorter than the tables' current one.
     pub shorten_retention: bool,
 }
 
@@ -87,7 +88,7 @@ impl Layout {
         let mut launch = self
             .with_clickhouse(self.program("horolog-migrate"), "MIGRATE")
             .arg("up")
-            // Nobody else migrates this stack's own engine: a lock that is there was left by a runner that was killed.
+            // Nobody else migrates this stack's own engine: an existing lock was left by a killed runner.
             .arg("--break-lock");
         launch = launch.env("HOROLOG_MIGRATE__TABLES__STORAGE_POLICY", STORAGE_POLICY);
         if self.keep_all {
@@ -99,7 +100,7 @@ impl Layout {
         launch
     }
 
-    /// What the migrations say how long data is kept: they read the environment that this process has.
+    /// The retention that the migrations apply: they read the same environment as this process.
     pub fn retention(&self) -> Result<Retention, ConfigError> {
         let mut retention = MigrateConfig::load(None, &[])?.retention;
         retention.keep_all |= self.keep_all;
@@ -168,7 +169,7 @@ impl Layout {
             .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
             .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
             .env(format!("HOROLOG_{binary}__CLICKHOUSE__COMPRESSION"), "none")
-            // Blocks of megabytes that are freed go back to the system at once: by default glibc keeps half as much again.
+            // Freed blocks of megabytes go back to the system at once; by default glibc keeps half as much again.
             .env("MALLOC_MMAP_THRESHOLD_", "262144")
             .env("MALLOC_ARENA_MAX", "2")
     }

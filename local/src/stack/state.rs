@@ -1,7 +1,7 @@
 //! What the supervisor says about its stack: a file in the data folder, replaced as a whole at each change.
 //!
-//! It is what `status`, `down` and scripts read. Whether it is true is told by the folder's lock: a supervisor that was killed
-//! could not write its end.
+//! It is what `status`, `down` and scripts read. Whether it is still true is told by the folder's lock: a killed
+//! supervisor could not write that it ended.
 
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ pub struct ProcessState {
     pub log: PathBuf,
 }
 
-/// How to ask.
+/// How to reach the query API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryAddress {
     /// `http://127.0.0.1:port`.
@@ -126,7 +126,7 @@ impl StackState {
         serde_json::from_slice(&std::fs::read(folder.state()).ok()?).ok()
     }
 
-    /// What is true now: what was written last, unless its writer is gone.
+    /// The current state: what was written last, or stopped if its writer is gone.
     pub fn current(folder: &DataFolder) -> Option<Self> {
         let mut state = Self::read(folder)?;
         let over = matches!(state.state, Phase::Stopped | Phase::Failed);
@@ -146,7 +146,7 @@ impl StackState {
         std::fs::rename(incoming, folder.state())
     }
 
-    /// The processes that are said to run.
+    /// The processes that are recorded as running.
     pub fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
         self.processes.iter().filter_map(|process| {
             Some(Identity {

@@ -136,7 +136,7 @@ impl Supervisor {
         }
     }
 
-    /// Says that the stack is up.
+    /// Marks the stack as up.
     pub(super) fn all_ready(&mut self) {
         self.state.state = Phase::Ready;
         self.publish();
@@ -155,7 +155,7 @@ impl Supervisor {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 
-    /// Stops all in reverse order, and says in the state file how it came to that.
+    /// Stops all in reverse order, and records the reason in the state file.
     pub(super) async fn stop(&mut self, stop: &StopRequest, phase: Phase, reason: Option<String>) {
         self.state.state = Phase::Stopping;
         self.publish();

@@ -1,4 +1,4 @@
-//! Counters and fresh hours, against the naive model, while a stage is killed and late samples come.
+//! Counters and fresh hours against a naive model, while a stage is killed and late samples arrive.
 
 use horolog_schemas::MetricSample;
 use rand::rngs::StdRng;
@@ -71,8 +71,8 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
         fresh(&flow) == model.hours()
     });
 
-    // The last sample of the first hour comes late: it changes that hour, and what the next one starts from. It is of an instance
-    // that does not fall there anyway, since then the next hour would be as it was.
+    // The last sample of the first hour comes late: it changes that hour, and what the next one starts from. Its
+    // instance does not fall there anyway, since then the next hour would stay as it was.
     let second_hour = start + 30 * 60_000;
     let value = |instance: u64, time: i64| {
         let of = |sample: &&MetricSample| {
@@ -115,7 +115,7 @@ fn increases_are_those_of_the_model_over_batches_hours_crashes_and_late_samples(
     assert_eq!(twice, 0, "a counter that fell twice is told of once");
 }
 
-/// A host whose clock is ahead made a revision count; of the next one only rows came.
+/// A host whose clock is ahead made a revision count; of the next revision only rows were written.
 #[test]
 fn what_an_attempt_left_is_no_part_of_the_revision_after_it() {
     let flow = upkeep::flow("left", 1);
@@ -221,7 +221,7 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
             })
             .collect()
     };
-    // Partition 0 gets more than partition 1: each has an end of its own.
+    // Partition 0 gets more than partition 1: each has its own aggregated end.
     produce(&flow, 0, &samples(0, 5_000));
     produce(&flow, 1, &samples(5_000, 10));
     flow.wait_until_stage_stored("aggregate");
@@ -250,7 +250,7 @@ fn a_fresh_hour_is_the_partials_and_the_raw_rows_after_them() {
     produce(&flow, 1, &samples(7_000, 300));
     flow.wait_until_stage_stored("ingest");
     assert_eq!(totals(1_000), 6_010);
-    // Everything but the sums' last bits is as if all had been aggregated.
+    // Except for the last bits of the sums, all is as if everything had been aggregated.
     let columns = "metric_name, hour, count, min, max, last, p50, p90, p95, p99, p999, positive, negative, zero_count, round(sum, 6)";
     let rows = |view: &str| -> Vec<String> {
         flow.bed.sql(&format!(

@@ -1,4 +1,5 @@
-//! Days that the upkeep rolls up, against the hours they are made of, while the stage is killed and late samples come.
+//! Days that the upkeep rolls up, against the hours they are made of, while the stage is killed and late samples
+//! arrive.
 
 use horolog_schemas::MetricSample;
 use rand::rngs::StdRng;
@@ -11,7 +12,7 @@ use crate::upkeep::{self, AT_ONCE, counter, produce};
 const DAY_MS: i64 = 86_400_000;
 const ROLLED_UP: &str = "(select * from daily_rollups final)";
 
-/// The days before `end`, ms since 1970: what a row says beside its key, as text.
+/// The days before `end` (ms since 1970): key, samples, and the other columns as text.
 fn rows(flow: &Flow<'_>, table: &str, end: i64) -> Vec<(u32, String, u64, String)> {
     flow.bed.sql(&format!(
         "select toUInt32(toStartOfDay(r.hour)) as day, toString(r.metric_name) as metric, sum(r.count) as samples, \
@@ -44,7 +45,7 @@ fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies(
         // Whole values, so that sums are exact.
         counter(&flow, metric, 0, time, f64::from(random.random_range(-50..1_000)))
     };
-    // A day in between has none.
+    // One day in between has no samples.
     let first: Vec<MetricSample> = (0..3_000).map(|number| sample([-6, -5, -3, -1][number % 4])).collect();
     for (partition, samples) in [(0, &first[..1_500]), (1, &first[1_500..])] {
         produce(&flow, partition, samples);
@@ -53,7 +54,7 @@ fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies(
     produce(&flow, 0, &[counter(&flow, "cpu", 0, now_ms() - 1_000, 1.0)]);
     wait_until_rolled_up(&flow, today, first.len());
 
-    // Late, and stored by a stage that dies before the upkeep has seen it, most likely.
+    // Late samples, stored by a stage that most likely dies before the upkeep has seen them.
     let late: Vec<MetricSample> = (0..20).map(|number| sample([-5, -3][number % 2])).collect();
     produce(&flow, 1, &late);
     flow.wait_until_stage_stored("aggregate");
@@ -68,7 +69,7 @@ fn complete_days_are_rolled_up_and_anew_when_they_are_revised_or_the_stage_dies(
         assert_eq!(of_today, 0, "a day that is not over is not rolled up");
     }
 
-    // What a rebuild writes beside the hours is not rolled up, nor does it end what is.
+    // What a rebuild writes beside the hours is not rolled up, and leaves existing roll-ups as they are.
     let before = rows(&flow, ROLLED_UP, today);
     flow.bed.execute(&format!(
         "insert into metrics_hourly (tenant_id, metric_name, hour, service_id, metric_type, epoch, kafka_topic, count, sum, min, max, inserted_at) \

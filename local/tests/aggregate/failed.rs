@@ -1,4 +1,4 @@
-//! A tenant whose counters cannot be computed, and an engine whose clock is not ours.
+//! A tenant whose counters cannot be computed, and an engine whose clock differs from ours.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use crate::upkeep::{self, AT_ONCE, computed, counter, produce};
 
 const HOUR_MS: i64 = 3_600_000;
 const STEP_MS: i64 = 60_000;
-/// How far the clock of the engine is ahead, where the stage asks for it.
+/// How far the engine's clock is ahead, as the stage sees it.
 const AHEAD_MS: i64 = 30_000;
-/// What stands before the time in an answer: the name of its column, and the type.
+/// What precedes the time in an answer: the name of its column, and the type.
 const TIME: &[u8] = b"\x06now_ms\x05Int64";
 
-/// The address of an engine whose clock is ahead, which lives as long as the process.
+/// The address of a proxy to an engine, which makes its clock appear ahead; it lives as long as the process.
 fn engine_ahead(engine: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

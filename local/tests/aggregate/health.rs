@@ -12,7 +12,7 @@ fn bed() -> &'static Bed {
     BED.get_or_init(Bed::start)
 }
 
-/// The last complete hour of the topic `health`: one and the same for all, whenever they run.
+/// The last complete hour of the topic `health`: the same for all tests, whenever they run.
 fn hour() -> i64 {
     static HOUR: OnceLock<i64> = OnceLock::new();
     *HOUR.get_or_init(|| now_ms() / HOUR_MS - 2)

@@ -1,4 +1,4 @@
-//! What a counter has risen by, hour by hour: the definition, written down as simply as it can be.
+//! The increase of a counter, hour by hour: its definition, written down as simply as possible.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use crate::bed::Bed;
 
-/// A week of hours around the change to summer time in Europe, count and sum tell the hour.
+/// A week of hours around the change to summer time in Europe; the sum identifies the hour.
 fn insert_week(tenant: &str) {
     Bed::shared().execute(&format!(
         "insert into metrics_hourly (tenant_id, metric_name, hour, service_id, metric_type, count, sum, min, max, positive, inserted_at) \
@@ -62,7 +62,7 @@ fn a_zone_that_cuts_hours_is_refused_with_the_reason() {
             .to_string();
         assert!(refused.contains("not a whole number of hours"), "{refused}");
     }
-    // Lord Howe is half an hour off in winter, and whole hours off in summer.
+    // Lord Howe has a half-hour offset in winter, and a whole-hour offset in summer.
     let summer: u64 = Bed::shared().one(
         "select sum(count) from metrics_daily_in_zone(time_zone = 'Australia/Lord_Howe') \
          where tenant_id = 'kolkata' and day = '2026-03-28'",

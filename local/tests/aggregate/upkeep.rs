@@ -1,4 +1,5 @@
-//! What the tests of the upkeep share: hours that are complete and computed at once, samples of counters, and what is computed of them.
+//! What the tests of the upkeep share: hours that are complete and computed at once, samples of counters, and what is
+//! computed from them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use horolog_schemas::{MetricSample, MetricType};
 use crate::bed::{Bed, Record};
 use crate::flow::{Flow, encoded};
 
-/// Settings of aggregate with which hours are complete as soon as they have ended, and looked after every second.
+/// Settings of aggregate with which hours are complete as soon as they have ended, and the upkeep runs every second.
 pub(crate) const AT_ONCE: [(&str, &str); 3] = [
     ("HOROLOG_AGGREGATE__COMPLETENESS__ALLOWED_LATENESS_S", "1"),
     ("HOROLOG_AGGREGATE__UPKEEP__INTERVAL_S", "1"),

@@ -1,4 +1,4 @@
-//! A set of files whose answers follow from plain arithmetic: every hour of a series is a run of numbers with equal steps.
+//! Files whose answers follow from plain arithmetic: every hour of a series is an arithmetic progression.
 //!
 //! Enters: a folder. Leaves: files in it, and the answers. The sum of a run is n·first + step·n(n−1)/2, its value of rank k
 //! first + step·k; all numbers are multiples of 1/4, so that every sum is exact.
@@ -30,7 +30,8 @@ impl Run {
         let n = f64::from(self.count);
         let sum = n * self.first + self.step * n * (n - 1.0) / 2.0;
         let last = self.value(self.count - 1);
-        // Rank k from below is the k-th number of a rising run, and of a falling one the k-th from its end.
+        // The value of rank k, counted from the smallest, is the k-th of a rising run, and the k-th from the end of a
+        // falling one.
         let rank = |q: f64| {
             let k = (q * n) as u32;
             self.value(if self.step < 0.0 { self.count - 1 - k } else { k })
@@ -48,7 +49,7 @@ impl Run {
     }
 }
 
-/// Writes the files; the unit that each has to be imported with is beside it.
+/// Writes the files; returns each with the unit to import it with.
 pub fn write(folder: &Path) -> (Vec<(PathBuf, Option<&'static str>)>, Answers) {
     let mut answers = Answers::default();
     let files = vec![
@@ -67,7 +68,7 @@ fn name(hour: DateTime<Utc>) -> String {
     hour.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Three hours, against the order of time, with a NaN and an empty cell in each.
+/// Three hours in reverse order, with a NaN and an empty cell in each.
 fn one_metric(folder: &Path, answers: &mut Answers) -> PathBuf {
     let mut text = String::from("timestamp,value\n");
     for index in (0..3).rev() {

@@ -1,7 +1,7 @@
-//! Answers that somebody else computed, and how what is in the tables is held against them.
+//! Answers that were computed independently, and the comparison of the tables with them.
 //!
-//! Enters: expected hours by series, from a file or from plain arithmetic. Leaves: a panic that lists the differences. Counts are
-//! compared exactly, sums and extremes within 1e-9, quantiles within the bound of the histogram.
+//! Enters: expected hours by series, from a file or from plain arithmetic. Leaves: a panic that lists the differences.
+//! Counts are compared exactly, sums and extremes within 1e-9, quantiles within the bound of the histogram.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
 
 pub mod arithmetic;
@@ -129,7 +129,7 @@ impl Answers {
         self.hours.values().map(|hour| hour.count).sum()
     }
 
-    /// Holds the tables against the answers, for one tenant.
+    /// Compares the tables with the answers, for one tenant.
     #[track_caller]
     pub fn assert_stored(&self, bed: &Bed, tenant: &str) {
         let rows: u64 = bed.one(&format!("select count() from metrics where tenant_id = '{tenant}'"));

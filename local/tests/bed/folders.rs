@@ -1,4 +1,4 @@
-//! The folders of beds: gone with the next run, and named when a test fails.
+//! The folders of beds: removed by the next run, and named when a test fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

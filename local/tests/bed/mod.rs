@@ -1,9 +1,9 @@
 //! A test bed: the real broker and the real engine on free ports in a folder of their own, with all migrations applied.
 //!
-//! Enters: [`Bed::start`] (3–6 s; the tests of one file share one through [`Bed::shared`]). Leaves: clients, topics, and the
-//! real binaries as processes that can be killed, paused and restarted. Guarantees: no process outlives the test run, even when
-//! a test panics or is killed; a failing test prints where the logs are. Never does: anything a stack does not do; broker,
-//! engine and stages are started by the code that `horolog up` uses.
+//! Enters: [`Bed::start`] (3–6 s; the tests of one file share one through [`Bed::shared`]). Leaves: clients, topics,
+//! and the real binaries as processes that can be killed, paused and restarted. Guarantees: no process outlives the
+//! test run, even when a test panics or is killed; a failing test prints where the logs are. Never does: anything a
+//! stack does not do; broker, engine and stages are started by the code that `horolog up` uses.
 //!
 //! All calls block: tests are plain `#[test]` functions, and those that need a future use [`Bed::block_on`].
 #![allow(dead_code, unused_imports, unreachable_pub)] // each test file uses a part of it
@@ -44,9 +44,9 @@ const KEYS: [&str; 4] = [
     "auditor=auditor:*",
     "service=service:*",
 ];
-/// The setting that says where accesses are recorded.
+/// The setting for the topic in which accesses are recorded.
 pub(crate) const TRAIL_SETTING: &str = "HOROLOG_QUERY__ACCESS__AUDIT_TOPIC";
-/// Where accesses are recorded: not with the audit events of the tests, which count those.
+/// Where accesses are recorded: apart from the audit events of the tests, which count theirs.
 pub const TRAIL_TOPIC: &str = "audit-trail";
 /// How long broker, engine and migrations may take to be ready.
 const START_DEADLINE: Duration = Duration::from_secs(240);
@@ -237,7 +237,8 @@ impl Bed {
 
     fn make_keys(&self) {
         let launch = self.layout.keys(&KEYS).env(TRAIL_SETTING, TRAIL_TOPIC);
-        // A broker that has just started has yet to make its topic of transactions, which may take longer than the command waits.
+        // A broker that has just started must first create its transaction topic, which may take longer than the
+        // command waits.
         wait_until(START_DEADLINE, "the keys are made", || {
             let mut keys = start(&self.layout, &launch);
             let status = keys.wait(START_DEADLINE);

@@ -25,7 +25,7 @@ impl SmallDisk {
         &self.0
     }
 
-    /// Takes all the room that is left. Called again, it takes what came free since.
+    /// Fills all the space that is left; called again, also what has become free since.
     pub fn fill(&self) {
         let mut ballast = OpenOptions::new()
             .create(true)
@@ -47,7 +47,7 @@ impl SmallDisk {
     }
 }
 
-/// Whether there was room for so many bytes.
+/// Whether there was room for this many bytes.
 fn write(file: &mut File, length: usize) -> bool {
     match file.write_all(&vec![1; length]) {
         Ok(()) => true,

@@ -25,7 +25,7 @@ impl Bed {
         config.create().unwrap()
     }
 
-    /// Gives a topic these settings, all others the broker's defaults, and waits until the broker goes by them.
+    /// Gives a topic these settings and otherwise the broker's defaults, and waits until the broker applies them.
     pub fn set_topic(&self, topic: &str, settings: &[(&str, &str)]) {
         let (admin, options) = (self.admin(), AdminOptions::new());
         let topic = ResourceSpecifier::Topic(topic);
@@ -50,12 +50,13 @@ impl Bed {
             .block_on(admin.delete_topics(&[name], &AdminOptions::new()))
             .unwrap();
         deleted.into_iter().for_each(|result| drop(result.unwrap()));
-        // The broker hears of it after the controller: until then it shows the old topic, and would take records for it.
+        // The broker learns of it after the controller: until then it shows the old topic, and would accept records for
+        // it.
         wait_until(START_DEADLINE, "the topic is gone", || {
             let metadata = admin.inner().fetch_metadata(None, START_DEADLINE);
             metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.name() != name))
         });
-        // A deleted name is free again only when the broker has let go of it.
+        // The name is free again only when the broker has released it.
         wait_until(START_DEADLINE, "the topic can be made again", || {
             let made = std::panic::AssertUnwindSafe(|| self.topic(name, partitions));
             std::panic::catch_unwind(made).is_ok()

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// How often the condition is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Returns when the condition holds; panics with `what` when it does not within the deadline. It is looked at once more after
-/// that, so that a machine that stood still in between does not decide.
+/// Returns when the condition holds; panics with `what` when it does not within the deadline. The condition is checked
+/// once more after the deadline, so that a stalled machine does not fail the test.
 #[track_caller]
 pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + deadline;

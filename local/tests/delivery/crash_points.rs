@@ -1,4 +1,4 @@
-//! Each window of the protocol: the process dies there, another takes over.
+//! Each window of the delivery protocol: the process dies in it, another takes over.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::flow::Flow;
 
 const DIE_DEADLINE: Duration = Duration::from_secs(180);
 
-/// Dies at `point` of each passage that `passages` names, one life after the other, then lives.
+/// For each of `passages`, the stages die at that passage of `point`, and others finish their work.
 fn dies_at(point: &str, passages: &[u32]) {
     let flow = Flow::new(Bed::shared(), point, 2);
     let mut ingest = None;
@@ -26,7 +26,7 @@ fn dies_at(point: &str, passages: &[u32]) {
         if aggregate_passes(point) {
             dying.push(flow.aggregate(&env));
         }
-        // Enough batches that the point is passed often enough.
+        // Enough batches to pass the point that often.
         for process in &mut dying {
             produce_until_dead(process, || flow.produce(200 + life as u64));
         }
@@ -37,7 +37,7 @@ fn dies_at(point: &str, passages: &[u32]) {
     }
 }
 
-/// The ingest stage's rows know their records: it needs no word before them.
+/// The ingest stage's rows name their records, so it announces no batch with `begun`.
 fn ingest_passes(point: &str) -> bool {
     point != "after-begun"
 }

@@ -3,7 +3,7 @@
 use crate::bed::{Bed, BedOptions, Proc, SmallDisk, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 
-/// For an engine that is empty and some ten thousand rows.
+/// Enough for an empty engine and some ten thousand rows.
 const DISK_KIB: u32 = 192 << 10;
 
 /// Whether an insert failed since the stage was started.
@@ -34,7 +34,7 @@ fn nothing_is_lost_and_nothing_doubled_when_the_disk_was_full() {
     disk.fill();
     flow.produce(5_000);
     wait_until(STORED_DEADLINE, "both stages were refused an insert", || {
-        disk.fill(); // what merges gave back
+        disk.fill(); // including what merges have freed
         stages.iter().all(|stage| was_refused(&bed, stage))
     });
     wait_until(STORED_DEADLINE, "both say that they are not ready, and why", || {
@@ -54,7 +54,7 @@ fn nothing_is_lost_and_nothing_doubled_when_the_disk_was_full() {
             .all(|stage| bed.get(&format!("{}/readyz", stage.http())).0 == 200)
     });
     drop(stages);
-    // What was refused has left no damage behind either.
+    // The refused inserts have left no damage behind either.
     bed.restart_engine();
     flow.assert_exactly_once();
 }

@@ -1,9 +1,9 @@
-//! Copies of records in a range that is recovered: one of each stays, that of the earliest lease.
+//! Duplicate rows in a recovered range: one of each stays, that with the earliest lease.
 
 use crate::bed::{Bed, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 
-/// Stored under leases that are so much later, or earlier, than that of the batch.
+/// How much later, or earlier, the copies' leases are than that of the batch.
 const APART_S: i64 = 5;
 
 /// The offsets of a table with the time of their leases, ms since 1970.
@@ -29,7 +29,7 @@ fn one_copy_of_each_record_stays_of_a_recovered_range_that_has_more() {
     let _aggregate = flow.aggregate(&[]);
     let mut dying = flow.ingest(&[("HOROLOG_CRASH_AT", "after-rejected")]);
     let records: Vec<Record> = (49..200).map(|number| flow.record(number, now_ms())).collect();
-    flow.bed.produce(&flow.topic, 0, &records); // the first of them is none
+    flow.bed.produce(&flow.topic, 0, &records); // the first of them is not Avro
     flow.count_sent(records.len() as u64);
     wait_until(STORED_DEADLINE, "it dies with its batch stored", || {
         dying.exited().is_some()
@@ -40,7 +40,7 @@ fn one_copy_of_each_record_stays_of_a_recovered_range_that_has_more() {
     copy(&flow, "metrics", later, APART_S);
     copy(&flow, "metrics", earlier, -APART_S);
     copy(&flow, "rejected_records", bad, APART_S);
-    // What one release rejects and another takes.
+    // A record that one release rejects and another accepts.
     flow.bed.execute(&format!(
         "insert into rejected_records select * replace ({both} as kafka_offset) from rejected_records \
          where kafka_topic = '{}' and kafka_offset = {bad} limit 1",

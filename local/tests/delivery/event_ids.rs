@@ -1,4 +1,4 @@
-//! The ids of audit events: whenever somebody dies, each stored event has its id, and each of its copies another.
+//! The ids of audit events: whichever process dies, each stored event has its id, and each of its copies another.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::crash_points::produce_until_dead;
 use crate::flow::Flow;
 use crate::rejected::event;
 
-/// Audit events of a tenant that is named as the flow's topic is.
+/// Audit events of a tenant that is named like the flow's topic.
 struct Events<'a> {
     flow: &'a Flow<'a>,
     topic: String,
@@ -26,7 +26,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Produces so many new ones; every fourth is sent twice.
+    /// Produces this many new ones; every fourth is sent twice.
     fn produce(&mut self, events: u64) {
         let record = |number: u64| {
             event(|event| {
@@ -57,7 +57,7 @@ impl<'a> Events<'a> {
     /// No event has fewer ids than copies.
     #[track_caller]
     fn assert_announced(&self, when: &str) {
-        // The events are read first: what is stored between the two is announced, too.
+        // The events are read first: what is stored between the two queries is announced too.
         let stored = self.copies_in("audit_logs");
         let announced = self.copies_in("audit_event_ids");
         let is_missing = |(event, copies): &(&String, &u64)| announced.get(*event).is_none_or(|ids| ids < copies);

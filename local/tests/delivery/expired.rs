@@ -1,4 +1,5 @@
-//! Records that come when their table would delete them: stored all the same, and counted, by what the table itself says.
+//! Records that arrive when their table would already delete them: stored all the same, and counted by the table's own
+//! TTL.
 
 use crate::bed::{Bed, BedOptions, now_ms};
 use crate::flow::Flow;
@@ -7,7 +8,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Raw samples are kept 30 days, hours 25 months.
 const AGES_DAYS: [i64; 3] = [0, 40, 800];
 
-/// Stores a sample of each age; gives how many ingest and aggregate have counted as expired until then.
+/// Stores a sample of each age; returns how many ingest and aggregate have counted as expired so far.
 fn store(flow: &Flow<'_>) -> [u64; 2] {
     let (mut ingest, mut aggregate) = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.produce_at(AGES_DAYS.map(|days| now_ms() - days * DAY_MS));

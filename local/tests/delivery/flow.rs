@@ -23,7 +23,7 @@ pub struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    /// A new topic with so many partitions, and an empty one for audit events.
+    /// A new topic with this many partitions, and an empty one for audit events.
     pub fn new(bed: &'a Bed, name: &str, partitions: i32) -> Self {
         let topic = format!("{name}-{}", now_ms());
         bed.topic(&topic, partitions);
@@ -63,7 +63,7 @@ impl<'a> Flow<'a> {
         self.bed.spawn("horolog-aggregate", &all)
     }
 
-    /// Asks a stage to end, and waits until it has done so well. Before it serves HTTP it does not listen to signals yet.
+    /// Asks a stage to end, and waits until it has ended with success. It handles signals only once it serves HTTP.
     #[track_caller]
     pub fn end(&self, stage: &mut Proc) {
         wait_until(STORED_DEADLINE, "the stage serves", || {
@@ -156,12 +156,12 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Waits until one stage has.
+    /// Waits until one stage has everything in its ledger.
     pub fn wait_until_stage_stored(&self, stage: &str) {
         self.wait_until_records(stage, &self.topic, self.sent.load(Ordering::SeqCst));
     }
 
-    /// Waits until a stage has so many records of a topic in its ledger.
+    /// Waits until a stage has this many records of a topic in its ledger.
     pub fn wait_until_records(&self, stage: &str, topic: &str, records: u64) {
         wait_until(
             STORED_DEADLINE,
@@ -191,7 +191,7 @@ impl<'a> Flow<'a> {
         self.assert_hours();
     }
 
-    /// What ingest's ledger says of the hours equals the raw rows.
+    /// The hourly counts in ingest's ledger equal the raw rows.
     pub fn assert_ledger_hours(&self) {
         let topic = &self.topic;
         let ledger: Vec<(u32, u64)> = self.bed.sql(&format!(
@@ -274,7 +274,7 @@ pub fn encoded(sample: &MetricSample) -> Record {
     Record::of(payload).key(format!("{}/{}", sample.tenant_id, sample.service_id))
 }
 
-/// Tells a thread to stop when it goes out of scope, also in a panic: a scope waits for its threads.
+/// Tells a thread to stop when it goes out of scope, also by a panic, since a thread scope waits for its threads.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {

@@ -1,4 +1,5 @@
-//! What can happen to the log itself: made again, forgotten commits, a long history at once, a drain.
+//! What can happen to the log itself: it is made again, its commits are forgotten, a long history comes at once, it is
+//! drained.
 
 use rdkafka::admin::AdminOptions;
 use rdkafka::error::RDKafkaErrorCode;
@@ -16,7 +17,7 @@ fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
         let deleted = flow
             .bed
             .block_on(flow.bed.admin().delete_groups(&groups, &AdminOptions::new()));
-        // One may be gone already from an earlier attempt that the other group refused.
+        // One may be gone already, from an earlier attempt in which the other was refused.
         let gone = |result: &Result<String, (String, RDKafkaErrorCode)>| {
             matches!(result, Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)))
         };

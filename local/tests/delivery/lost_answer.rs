@@ -1,4 +1,4 @@
-//! An engine that remembers a token without its rows: it died, or lost power, between the two.
+//! An engine that remembers a deduplication token without its rows: it died, or lost power, between storing the two.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,8 +11,8 @@ use crate::flow::Flow;
 /// What the address of an insert of raw samples contains.
 const INSERT: &[u8] = b"into+metrics+%28";
 
-/// Stands before the engine. Of the first insert of raw samples it keeps the answer to itself, and does a deed instead, during which it
-/// lets nothing through: on a busy machine a deed takes longer than an answer is waited for.
+/// A proxy of the engine. It withholds the answer to the first insert of raw samples, and does a deed instead, during
+/// which it lets nothing through: on a busy machine the deed may take longer than clients wait for an answer.
 struct Proxy {
     engine: String,
     deed: Box<dyn Fn() + Send + Sync>,
@@ -20,7 +20,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// The address of a proxy before `engine`, which lives as long as the process.
+    /// The address of a proxy in front of `engine`, which lives as long as the process.
     fn start(engine: &str, deed: impl Fn() + Send + Sync + 'static) -> (String, Arc<Self>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -39,7 +39,7 @@ impl Proxy {
         (url, proxy)
     }
 
-    /// One connection, both ways. Ends it where the answer is kept.
+    /// Forwards one connection in both directions; ends it where the answer is withheld.
     fn serve(self: Arc<Self>, client: TcpStream) {
         let Ok(engine) = TcpStream::connect(&self.engine) else {
             return;
@@ -74,7 +74,7 @@ impl Proxy {
         drop(from_engine.shutdown(Shutdown::Both));
     }
 
-    /// Whether it was still to be done.
+    /// Does the deed; false if it was done before.
     fn does_the_deed(&self) -> bool {
         let mut is_done = self.is_done.lock().unwrap();
         if *is_done {

@@ -1,4 +1,5 @@
-//! A log that lost its end, as in a power cut or an unclean election, and got another one before anybody looked.
+//! A log that lost its end, as in a power cut or an unclean election, and got other records there before any stage
+//! noticed.
 
 use crate::bed::{Bed, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
@@ -10,7 +11,7 @@ fn samples(flow: &Flow<'_>, numbers: std::ops::Range<u64>) -> Vec<Record> {
     numbers.map(sample).collect()
 }
 
-/// Makes the topic again with only the first `kept` of its `records`, and `others` behind them.
+/// Makes the topic again with only the first `kept` of its `records`, followed by `others`.
 fn lose_the_end(flow: &Flow<'_>, records: &[Record], kept: usize, others: &[Record]) {
     flow.recreate();
     let log: Vec<Record> = records[..kept].iter().chain(others).cloned().collect();
@@ -79,7 +80,7 @@ fn goes_on_behind_the_last_batch_that_is_as_it_was() {
     assert_eq!(lives, [(1, 600), (2, 750 - begin as u64)]);
 }
 
-/// What was lost had been read by one stage alone: the other has no way to see it, and takes the new life over.
+/// Only one stage had read what was lost: the other cannot notice the loss, and takes over the new life.
 #[test]
 fn both_stages_count_the_same_life_when_only_one_had_read_what_was_lost() {
     for (number, ahead) in ["ingest", "aggregate"].into_iter().enumerate() {
@@ -102,7 +103,7 @@ fn both_stages_count_the_same_life_when_only_one_had_read_what_was_lost() {
         lose_the_end(&flow, &records, 450, &samples(&flow, 1_000..1_200));
         let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
         let behind = ["ingest", "aggregate"][behind];
-        // It may have gone on for a while before it knew, in the life that it knew.
+        // It may have gone on in the old life for a while before it noticed.
         wait_until(STORED_DEADLINE, &format!("{behind} counts a second life"), || {
             let lives = "select count() from batch_ledger where log_epoch = 2 and entry = 'epoch'";
             flow.bed.one::<u64>(&format!(
@@ -125,7 +126,8 @@ fn both_stages_count_the_same_life_when_only_one_had_read_what_was_lost() {
             flow.topic
         ));
         assert_eq!(progress, [(2, 660)]);
-        // What was lost is told as what it is; that the new life does not begin with the log is no fault of the ledger.
+        // The loss is reported as what it is; that the new life does not begin where the log begins is no error of the
+        // ledger.
         let said = verify(&flow);
         assert!(
             said.contains("hours compared") && !said.contains("its ledger does not"),
@@ -151,7 +153,7 @@ fn a_pending_batch_is_not_repeated_with_other_records() {
     };
     let before = stored(1);
     assert!(before > 0);
-    // Only the first record is as it was, so the pending batch cannot be, wherever it ended.
+    // Only the first record is unchanged, so the pending batch cannot be repeated as it was, wherever it ended.
     lose_the_end(&flow, &records, 1, &samples(&flow, 1_000..1_500));
     let _ingest = flow.ingest(&[]);
     wait_until(STORED_DEADLINE, "the new records are stored", || {

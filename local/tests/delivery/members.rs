@@ -16,7 +16,7 @@ const RECORDS_A_SECOND: u64 = 20_000;
 const TICK: Duration = Duration::from_millis(50);
 const CHANGES: usize = 10;
 
-/// Produces on a schedule until told to stop; gives how many records the broker acknowledged, which is all.
+/// Produces on a schedule until told to stop; returns how many records the broker acknowledged, which is all of them.
 fn pump(flow: &Flow<'_>, stop: &AtomicBool) -> u64 {
     let mut config = rdkafka::ClientConfig::new();
     config
@@ -74,7 +74,7 @@ fn ten_changes_of_members_lose_and_double_nothing() {
             std::thread::sleep(Duration::from_millis(random.random_range(500..3_000)));
             let place = random.random_range(0..6);
             members[place] = match members[place].take() {
-                // Half of those that go are asked to, half are killed.
+                // Half of the members that leave are asked to, half are killed.
                 Some(mut member) if random.random_bool(0.5) => {
                     flow.end(&mut member);
                     None

@@ -1,4 +1,4 @@
-//! The tables of the next release: columns that this one does not know of get their defaults, whoever writes.
+//! The tables of the next release: columns that this one does not know get their defaults, whichever program writes.
 
 use crate::bed::{Bed, Record};
 use crate::flow::Flow;
@@ -6,7 +6,7 @@ use crate::rejected::event;
 
 const EVENTS: u64 = 50;
 
-/// Adds a column before the others and one behind them to every table; gives the tables.
+/// Adds a first and a last column to every table; returns the tables.
 fn add_columns(bed: &Bed) -> Vec<String> {
     let tables: Vec<String> = bed.sql(
         "select name from system.tables where database = 'horolog' and engine like '%MergeTree' \

@@ -1,4 +1,4 @@
-//! Servers that go away under flow, kills at random moments, members that sleep.
+//! Servers that go away while records flow, kills at random moments, members that are suspended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
             bed.get(&format!("{}/readyz", stage.http())).0 == 200
         });
     }
-    // So is a table that is away: they say so, and go on by themselves when it is back.
+    // A missing table is waited for, too: the stages say so, and go on by themselves when it is back.
     let rename = |from: &str, to: &str| {
         for table in ["metrics", "metrics_hourly"] {
             bed.execute(&format!("rename table {table}{from} to {table}{to}"));
@@ -96,7 +96,7 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     }
     rename("_away", "");
     flow.wait_until_stored();
-    // Also that of one topic, while those of the other are stored.
+    // Likewise the table of one topic, while the records of the other are stored.
     bed.execute("rename table audit_logs to audit_logs_away");
     let audit = format!("{}-audit", flow.topic);
     bed.produce(&audit, 0, &[event(|_| ())]);
@@ -134,8 +134,9 @@ fn a_sleeper_that_wakes_up_after_others_moved_on_adds_nothing() {
     flow.assert_exactly_once();
 }
 
-/// The window remembers six parts and a lease lasts five seconds: what the sleeper sends is known to nobody any more, since the others store some
-/// twenty meanwhile. What they repeat of its pending batches at first is, also when the other partition has stored a few before.
+/// The deduplication window is six parts and a lease lasts five seconds. The others store some twenty parts meanwhile,
+/// so the table no longer knows the tokens of what the sleeper sends. It still knows them when the others repeat its
+/// pending batches at first, even if the other partition has stored a few parts before.
 #[test]
 fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
     let migrate_env = [
@@ -174,7 +175,8 @@ fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
     flow.assert_exactly_once();
 }
 
-/// librdkafka keeps the leader epoch of a partition, which a restart of its broker raises and a topic that is made again begins anew.
+/// librdkafka keeps the leader epoch of a partition, which a restart of its broker raises and a topic that is made
+/// again resets.
 #[test]
 fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_on() {
     let bed = Bed::start();
@@ -186,16 +188,16 @@ fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_
     flow.produce(200);
     flow.wait_until_stored();
     flow.recreate();
-    flow.produce(600); // longer than the first: a record is looked at where the last one was
+    flow.produce(600); // longer than the first, so that there is a record where the last one was
     flow.wait_until_stored();
     flow.assert_exactly_once();
 }
 
-/// Likewise, and neither the ledger nor the log tells it from the first one.
+/// Likewise, but neither the ledger nor the log shows that it is another topic.
 #[test]
 fn a_topic_made_again_after_a_restart_of_the_broker_is_read_though_nothing_was_read_of_the_first() {
     let bed = Bed::start();
-    // A client that asks for its topics just while there is none learns of it by itself, and goes on.
+    // A client that refreshes its metadata just while the topic is missing notices by itself, and goes on.
     let mut topics = ["again-unread", "again-unread-2", "again-unread-3"].into_iter();
     assert!(
         topics.any(|topic| reads_with_new_clients_what_is_made_again_unread(&bed, topic)),

@@ -1,4 +1,4 @@
-//! What a stage refuses at the start, because it could not keep its word with it.
+//! What a stage refuses at the start, because it could not keep its guarantees with it.
 
 use std::time::Duration;
 

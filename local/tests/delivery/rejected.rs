@@ -1,4 +1,4 @@
-//! Records that cannot become rows: each is kept with its bytes and a reason, and costs no neighbour.
+//! Records that cannot become rows: each is kept with its bytes and a reason, and affects no neighbour.
 
 use horolog_schemas::AuditEvent;
 
@@ -7,7 +7,7 @@ use crate::flow::Flow;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// An event with other values than these.
+/// An event with some values changed.
 pub(crate) fn event(change: impl FnOnce(&mut AuditEvent)) -> Record {
     let mut event = AuditEvent {
         event_id: "018f4e1a-7c3b-7000-8000-000000000001".to_owned(),

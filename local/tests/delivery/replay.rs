@@ -1,4 +1,5 @@
-//! Rejected records that are sent again: each once, however often and wherever the command dies, and only what is accepted now.
+//! Rejected records that are sent again: each once, however often and wherever the command dies, and only what is
+//! accepted now.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +29,7 @@ fn sample(flow: &Flow<'_>, number: u64) -> Record {
     Record::of(payload).key(format!("key {number}"))
 }
 
-/// Runs the command; gives what it printed, or nothing where it died.
+/// Runs the command; returns what it printed, or `None` if it died.
 fn replay(flow: &Flow<'_>, schemas: &Path, args: &[&str], env: &[(&str, &str)]) -> Option<String> {
     let mut all_args = vec!["replay-rejected", "--topic", flow.topic.as_str()];
     all_args.extend_from_slice(args);
@@ -77,7 +78,7 @@ fn rejected_records_are_replayed_once_when_their_cause_is_mended() {
     assert!(dry.contains(&format!("would replay {RECORDS} records")), "{dry}");
     let other = replay(&flow, schemas.path(), &["--reason", "not_utf8"], &[]).unwrap();
     assert!(other.contains("replayed 0 records"), "{other}");
-    // Dies before a transaction and after one; the runs after them find out what became of it.
+    // Dies before a transaction and after one; the next runs find out what became of it.
     for point in ["replay-begun:2", "replay-sent:1", "replay-begun:1"] {
         assert_eq!(replay(&flow, schemas.path(), &[], &[("HOROLOG_CRASH_AT", point)]), None);
     }

@@ -1,4 +1,4 @@
-//! A broker that takes nobody without TLS and a password, as clusters are: the stages need librdkafka's properties and nothing else.
+//! A broker that requires TLS and a password, as clusters do: the stages need librdkafka's properties and nothing else.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,7 +15,8 @@ use crate::flow::Flow;
 const PASSWORD: &str = "a password, with \"quotes\" and = signs";
 const REFUSED_DEADLINE: Duration = Duration::from_secs(240);
 
-/// Gives the broker a second listener with TLS and SASL, and starts it again; returns its address and the certificate to trust.
+/// Gives the broker a second listener with TLS and SASL, and starts it again; returns its address and the certificate
+/// to trust.
 fn secure(bed: &Bed) -> (String, PathBuf) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = bed.layout().broker().folder;
@@ -24,7 +25,7 @@ fn secure(bed: &Bed) -> (String, PathBuf) {
     std::fs::write(&trusted, cert.pem()).unwrap();
     let (plain, controller) = (bed.layout().ports.kafka, bed.layout().ports.kafka_controller);
     let secured = Ports::free().unwrap().kafka;
-    // Of a property that is there twice the last one counts.
+    // The last of two entries for a property counts.
     let properties = format!(
         "
 listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SECURED://127.0.0.1:{secured}
@@ -58,7 +59,7 @@ fn properties<'a>(trusted: &'a Path, password: &'a str) -> [(&'static str, &'a s
     ]
 }
 
-/// As they stand in the environment: a TOML table.
+/// As in the environment: a TOML table.
 fn as_toml(properties: [(&str, &str); 6]) -> String {
     let pairs = properties.map(|(name, value)| format!("\"{name}\" = {}", serde_json::Value::from(value)));
     format!("{{{}}}", pairs.join(", "))
@@ -96,7 +97,8 @@ fn a_broker_with_tls_and_passwords_needs_properties_and_nothing_else() {
         ]
     };
     let wrong = with("INGEST", "wrong");
-    // A broker that is starved may not have come to the password when the stage gives up: then it could only say that nobody answered.
+    // A starved broker may not have checked the password yet when the stage gives up, which then can only say that
+    // nobody answered.
     wait_until(REFUSED_DEADLINE, "ingest says that the password is refused", || {
         let mut ingest = flow.ingest(&wrong.each_ref().map(|(name, value)| (name.as_str(), value.as_str())));
         let status = ingest.wait(REFUSED_DEADLINE);

@@ -1,4 +1,4 @@
-//! Records of transactions, and the markers behind them.
+//! Records of transactions, and the markers that follow them.
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 

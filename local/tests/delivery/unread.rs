@@ -1,4 +1,4 @@
-//! Records that the topic's retention deletes before they were read.
+//! Records that the topic's retention deletes before they are read.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn records_that_retention_deletes_unread_are_counted_and_told() {
             flow.topic
         ));
         assert_eq!((gaps, lost), (1, 50), "{stage}");
-        // A partition that is assigned anew before its gap is in the ledger is told of again.
+        // A partition that is assigned anew before its gap is in the ledger is reported again.
         let incidents = format!(
             "select uniqExact(kafka_partition), max(records) from incidents where stage = '{stage}' and kafka_topic = '{}' \
              and reason = 'offsets_lost' and (start_offset, end_offset) = (200, 250)",
@@ -96,7 +96,7 @@ fn records_that_are_deleted_before_the_very_first_batch_are_told_too() {
     flow.assert_rows(70);
 }
 
-/// librdkafka tells once that a partition's next record is gone, and fetches it no more.
+/// librdkafka reports only once that a partition's next record is gone, and then stops fetching the partition.
 #[test]
 fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
     let flow = Flow::new(Bed::shared(), "unread-twice", 2);
@@ -105,7 +105,7 @@ fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
     flow.wait_until_stage_stored("ingest");
     for partition in 0..2 {
         ingest.stop();
-        // The broker has answered its last fetch request, which it holds for half a second, before there are new records.
+        // The broker holds a fetch request for half a second: let it answer the last one before there are new records.
         std::thread::sleep(Duration::from_secs(2));
         let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
         flow.bed.produce(&flow.topic, partition, &records);
@@ -143,7 +143,7 @@ fn ledger_end(flow: &Flow<'_>, partition: i32) -> i64 {
     ))
 }
 
-/// With a lease of five seconds a dead writer is waited for as long as suspicions are apart.
+/// With a lease of five seconds, waiting for a dead writer takes as long as the interval between two suspicions.
 #[test]
 fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its_start() {
     let flow = Flow::new(short_leases(), "suspected", 2);
@@ -188,7 +188,7 @@ fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log
     delete_before(&flow, 0, stored_end(&flow) - 10);
     let _ingest = flow.ingest(&[INGEST_LEASE]);
     flow.produce(100);
-    // What was rejected of the lost records had not been stored when it died.
+    // The rejected ones among the lost records had not been stored when it died.
     let stored = || -> (u64, u64, u64) {
         flow.bed.one(&format!(
             "select sum(records), sum(rows), sum(rejected) from batch_ledger final where stage = 'ingest' and kafka_topic = '{}'",

@@ -1,4 +1,4 @@
-//! Who is let in, and what they may do.
+//! Authentication, and what clients may do.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Rows that arrive: in every encoding, once, or not at all.
+//! Inserts: in every encoding, stored once or not at all.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -338,7 +338,7 @@ async fn acknowledged_rows_survive_a_kill() {
             }
             Ok::<(), clickhouse::error::Error>(())
         };
-        // The kill falls wherever it falls, after the first insert.
+        // The kill comes at any moment after the first insert.
         let _ = tokio::time::timeout(Duration::from_millis(700), inserts).await;
         engine.kill();
     }

@@ -1,7 +1,7 @@
 //! What the roles and row policies of `tables.row_policies` do, on the real engine.
 //!
-//! It stores none that are made by SQL, but takes them from its configuration: the text of the statements becomes `users.d/reader.xml`, and its
-//! user becomes a reader.
+//! The engine stores none that are made by SQL, but takes them from its configuration: the text of the statements
+//! becomes `users.d/reader.xml`, and the engine's user becomes a reader.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use horolog_schemas::migrate::{MIGRATIONS, access_statements};
 
 use crate::server::{Engine, HOROLOG, PASSWORD};
 
-/// Views with what they are asked with.
+/// The views, with their parameters.
 const VIEWS: &[&str] = &[
     "counter_hourly_as_of(as_of = '2100-01-01 00:00:00')",
     "counter_hourly_fresh_view",
@@ -42,7 +42,7 @@ fn migrate(engine: &Engine, folder: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Two tenants, each with a sample, an hour and an event; and a rebuild that is everybody's.
+/// Two tenants, each with a sample, an hour and an event; and a rebuild of all tenants.
 async fn fill(engine: &Engine) {
     for tenant in ["red", "blue"] {
         for statement in [
@@ -64,7 +64,7 @@ async fn fill(engine: &Engine) {
     }
 }
 
-/// The engine's user as somebody with these roles, who may do what the statements grant and nothing else.
+/// Gives the engine's user these roles: it may do what the statements grant and nothing else.
 fn reader(folder: &Path, roles: &[&str]) {
     let there: BTreeSet<&str> = MIGRATIONS.iter().map(|migration| migration.object()).collect();
     let statements = access_statements("horolog", "", &there);

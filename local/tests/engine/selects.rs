@@ -1,4 +1,4 @@
-//! Results: complete, in the asked form, or recognisably broken.
+//! Results: complete and in the requested format, or recognisably broken.
 
 use std::io::Read;
 use std::time::Duration;
@@ -137,11 +137,11 @@ async fn an_error_in_the_middle_of_a_result_reaches_the_client() {
             "{error}"
         );
     }
-    // Whoever knows nothing of ClickHouse's marker sees a connection that breaks off.
+    // A client that does not know ClickHouse's marker sees a connection that breaks off.
     let response = engine.request(Method::POST, &[]).body(sql).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.bytes().await.is_err());
-    // And whoever waits for the end gets the status.
+    // And a client that waits for the end gets the status.
     let (status, text) = engine.post(&[("wait_end_of_query", "1")], sql).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(text.starts_with("Code: 395."));

@@ -33,7 +33,7 @@ impl Engine {
         engine
     }
 
-    /// On a folder that outlives it.
+    /// Starts it on a folder that outlives it.
     pub fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let before = log(folder).len();
         let mut process = launch(folder, "127.0.0.1:0", arguments);

@@ -1,4 +1,4 @@
-//! Who gets what over HTTP: ranges, lists, refusals, other tenants.
+//! What callers get over HTTP: ranges, lists, refusals, other tenants.
 
 use reqwest::Method;
 use serde_json::json;
@@ -68,7 +68,7 @@ fn a_download_is_cut_off_when_its_key_is_revoked() {
             outcome => break outcome,
         }
     };
-    // What was on its way is still read.
+    // What was already in flight is still read.
     assert!(outcome.is_err() && read < bytes, "{read} of {bytes} bytes, {outcome:?}");
     assert_eq!(bed.block_on(fetch()).unwrap().status(), 401);
 }

@@ -1,4 +1,4 @@
-//! Exports in a bucket of an S3 that is not ours.
+//! Exports in a bucket of an independent S3 server.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -158,7 +158,7 @@ fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_agai
     let mut service = ready(bed, &settings);
     let whole = complete(&service, "cut", &of("ndjson", "none"));
     assert!(whole["files"][0]["bytes"].as_u64().unwrap() > 6_000_000, "{whole}");
-    // Killed between two parts of a file. The upload may be faster than the one who stops it: then another is asked for.
+    // Killed between two parts of a file. The upload may be faster than the kill: then another export is tried.
     let killed = (0..20).find_map(|_| {
         let id = begin(&service, "cut", &of("ndjson", "none"));
         let mut finished = Vec::new();
@@ -188,7 +188,7 @@ fn an_export_that_was_killed_leaves_no_upload_and_writes_no_finished_object_agai
     for name in finished {
         assert_eq!(versions[&format!("audit/exports/{id}/{name}")], 1, "{name}");
     }
-    // One that was begun in the moment of a kill, before its id was on disk, is known to nobody; it holds no parts.
+    // An upload that was begun at the moment of a kill, before its id was on disk, is orphaned; it holds no parts.
     for (upload, key) in server.uploads("cut") {
         assert!(!under_way.contains(&upload), "{key}");
         assert_eq!(server.parts("cut", &key, &upload), 0, "{key}");
@@ -237,7 +237,7 @@ fn an_export_waits_for_a_bucket_that_is_away() {
             .contains("an export waits")
     });
     assert_eq!(look(&service, "patient", &format!("/{id}")).json()["state"], "running");
-    // It does not look between the start of the server and the making of the bucket: a bucket that is not there is a refusal.
+    // It is paused between the start of the server and the creation of the bucket: a missing bucket would be a refusal.
     service.stop();
     let server = S3::start_at(port);
     server.make_bucket("patient");

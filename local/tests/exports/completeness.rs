@@ -1,4 +1,4 @@
-//! How complete an export says that it is: what it has not, what may be lost, and from when to when.
+//! How complete an export says that it is: what it lacks, what may be lost, and which span it covers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -50,7 +50,8 @@ fn what_is_of_another_topic_or_of_a_partition_that_nothing_was_read_of_is_said_n
 fn offsets_without_a_record_in_a_batch_that_a_crash_interrupted_may_be_lost() {
     let (tenant, partition, bed) = ("interrupted", 142, Bed::shared());
     insert_history(tenant, partition, 60);
-    // Offsets 60 to 109 are nowhere, 110 to 119 are stored: as where the log lost the first part of a batch before that was repeated.
+    // Offsets 60 to 109 are missing, 110 to 119 are stored: as if the log had lost the first part of a batch before it
+    // was repeated.
     insert_again(partition, 60, "kafka_offset >= 50");
     bed.execute(&format!(
         "insert into batch_ledger select * replace('recovered' as entry, now64(3) as inserted_at) from batch_ledger final \

@@ -12,7 +12,7 @@ use crate::history::insert_history;
 use crate::requester::{DEADLINE, assert_verifies, begin, delete, ended, export, file_names, folder, look, of};
 use crate::s3::settings_at;
 
-/// What tells a file from one that was written again.
+/// What distinguishes a file from one that was written again.
 fn identities(folder: &Path) -> BTreeMap<String, (u64, i64, i64)> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let identity = |entry: std::fs::DirEntry| {
@@ -31,7 +31,7 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
     let bed = Bed::shared();
     let mut service = ready(bed, &[("HOROLOG_QUERY__EXPORTS__ROWS_PER_FILE", "150")]);
     let (whole, _) = export(&service, "killed", &of("parquet", "zstd"));
-    // An export may be faster than the one who looks at it: then another is asked for.
+    // An export may be faster than the kill: then another is tried.
     let interrupted = (0..10).find_map(|_| {
         let id = begin(&service, "killed", &of("parquet", "zstd"));
         let mut finished = Vec::new();
@@ -42,7 +42,8 @@ fn an_export_that_was_killed_goes_on_and_finished_files_are_not_written_again() 
         service.kill9();
         let mut before = identities(&folder(&service, &id));
         let cut_off = !before.contains_key("manifest.json");
-        // The newest file may have its name already and not be recorded as finished: then it is written again, equally.
+        // The newest file may have its name already but not be recorded as finished: then it is written again, with the
+        // same content.
         before.retain(|name, _| finished.contains(name));
         service.restart();
         wait_until_ready(bed, &mut service);
@@ -87,7 +88,7 @@ fn an_export_can_be_ended_and_removed() {
 
 #[test]
 fn after_a_crash_exports_have_their_turns_in_the_order_of_asking() {
-    // Each runs until it is ended, because nobody answers where its bucket should be.
+    // Each runs until it is cancelled, because nothing answers at its bucket's address.
     let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
     let (bed, tenant) = (Bed::shared(), "ordered");
     let mut service = ready(bed, &settings_at(&nobody, "ordered"));

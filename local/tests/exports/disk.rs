@@ -76,7 +76,7 @@ fn an_export_that_cannot_be_ended_for_want_of_room_goes_on() {
     small.fill();
     delete(&service, "endless", &id, 500);
     small.empty();
-    // Nobody looks between the start of the server and the making of the bucket: one that is not there is a refusal.
+    // Paused between the start of the server and the creation of the bucket: a missing bucket would be a refusal.
     service.stop();
     let server = S3::start_at(port);
     server.make_bucket("endless");

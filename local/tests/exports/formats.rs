@@ -1,4 +1,4 @@
-//! What is in an export is what was put in, whatever the format, read by programs that are not ours.
+//! An export holds what is stored, whatever the format, as read by independent programs.
 
 use std::path::Path;
 use std::process::Command;
@@ -148,7 +148,7 @@ fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_
     again(1_000, "occurred_at", 5);
     again(1_001, "occurred_at + interval 40 day", 5);
     again(1_002, "occurred_at - interval 1 day", 200);
-    // One more row: all exports state the whole ledger, so what stands there may not be taken away under those of other tests.
+    // One more row: every export states the whole ledger, so other tests' exports would break if a row were changed.
     vouch(103, 240);
     again(1_003, "occurred_at", 7);
     announce(103);
@@ -176,7 +176,7 @@ fn a_history_that_was_imported_twice_is_exported_once() {
     assert!(said.contains("2400 later copies of events were left out"), "{said}");
 }
 
-/// More rows match than are looked up one by one: then copies are looked for among all of the tenant.
+/// More rows match than are looked up one by one: then copies are looked for among all the tenant's events.
 #[test]
 fn of_a_filter_that_lets_much_through_later_copies_are_left_out_as_well() {
     insert_history("much", 105, 60_000);
@@ -199,7 +199,7 @@ fn of_a_filter_that_lets_much_through_later_copies_are_left_out_as_well() {
 #[test]
 fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_exported_in_smaller_blocks() {
     let (tenant, bed) = ("large", Bed::shared());
-    // A month in one part is not merged when it is read.
+    // Keeps each month in several parts, which reading has to merge.
     bed.execute("system stop merges audit_logs");
     for (day, partitions) in [("2024-01-01", 106..110), ("2024-02-01", 114..118)] {
         for partition in partitions {
@@ -223,7 +223,7 @@ fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_expor
             "each month begins with large ones: {log}"
         );
     }
-    // How the engine cut its blocks does not show.
+    // The engine's block boundaries leave no trace.
     let (whole, _) = export(&ready(bed, &[]), tenant, &of("parquet", "zstd"));
     assert_eq!(whole["files"], made["files"]);
 }

@@ -1,8 +1,9 @@
-//! Histories of audit events, written by SQL as ingest would have, with their rows of the ledger.
+//! Histories of audit events, written by SQL as ingest would write them, with their rows of the ledger.
 
 use crate::bed::Bed;
 
-/// `rows` events of a tenant over the 24 months from 2024-01-01, in a partition of its own, with texts that break naive writers.
+/// `rows` events of a tenant over the 24 months from 2024-01-01, in a partition of its own, with texts that break naive
+/// writers.
 pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
     let bed = Bed::shared();
     bed.execute(&format!(
@@ -21,7 +22,7 @@ pub(crate) fn insert_history(tenant: &str, partition: i32, rows: u32) {
     vouch(partition, 0);
 }
 
-/// The ids of all events of a partition, once more for those that are there.
+/// Announces the ids of all events of a partition; ids that are there are added once more.
 pub(crate) fn announce(partition: i32) {
     Bed::shared().execute(&format!(
         "insert into audit_event_ids (tenant_id, event_id, occurred_at, inserted_at) \
@@ -29,7 +30,7 @@ pub(crate) fn announce(partition: i32) {
     ));
 }
 
-/// Events of a partition with so many rows once more, behind them: those for which a condition holds.
+/// Repeats those events of a partition for which a condition holds, behind its `rows` rows.
 pub(crate) fn insert_again(partition: i32, rows: u32, which: &str) {
     let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
                    log_epoch";
@@ -41,7 +42,7 @@ pub(crate) fn insert_again(partition: i32, rows: u32, which: &str) {
     announce(partition);
 }
 
-/// A row of the ledger for all rows of a partition from an offset on.
+/// Adds a row of the ledger for all rows of a partition from an offset on.
 pub(crate) fn vouch(partition: i32, start: i64) {
     Bed::shared().execute(&format!(
         "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, records, rows, \
@@ -65,7 +66,7 @@ pub(crate) fn insert_wide_history(tenant: &str, partition: i32, rows: u32) {
     vouch(partition, 0);
 }
 
-/// `rows` events of so many bytes each, a second apart from 2024-01-01 on: of one month, where they are few enough.
+/// `rows` events of `bytes` bytes each, a second apart from 2024-01-01 on: within one month, if they are few enough.
 pub(crate) fn insert_large_events(tenant: &str, partition: i32, rows: u32, bytes: usize) {
     insert_large_events_from("2024-01-01", tenant, partition, rows, bytes);
 }

@@ -1,5 +1,5 @@
-//! Audit exports as their requester meets them: the real binary in front of the real engine, rows written by SQL, files read
-//! back by programs that are not ours.
+//! Audit exports as a requester sees them: the real binary in front of the real engine, rows written by SQL, files read
+//! back by independent programs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod access;

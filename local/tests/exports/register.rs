@@ -13,7 +13,7 @@ use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, export, look};
 use crate::s3::settings_at;
 
-/// The journal's, unless it is configured.
+/// The default topic of the journal.
 const JOURNAL_TOPIC: &str = "horolog-journal";
 
 /// Columns of an export's row, as one line each.
@@ -72,7 +72,7 @@ fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_do
     assert_eq!(removed(), [expected.replace("NULL", "1")]);
 }
 
-/// How large a record the journal of a bed takes.
+/// Sets how large a record the journal of a bed accepts.
 fn take_bytes(bed: &Bed, max: &str) {
     bed.set_topic(
         JOURNAL_TOPIC,
@@ -105,7 +105,7 @@ fn an_export_that_the_journal_does_not_take_is_not_made() {
 #[test]
 fn an_export_that_was_not_accepted_and_cannot_be_removed_does_not_run_after_the_next_start() {
     let bed = Bed::start();
-    // Nobody answers where its bucket should be, so it stays in the folder.
+    // Nothing answers at its bucket's address, so it stays in the folder.
     let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
     let mut service = ready(&bed, &settings_at(&nobody, "unaccepted"));
     let url = |service: &Proc| format!("{}{EXPORTS}?tenant_id=unaccepted", service.http());

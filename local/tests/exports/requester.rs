@@ -1,4 +1,4 @@
-//! Somebody who asks for exports, waits for them, and verifies them.
+//! A requester, who asks for exports, waits for them, and verifies them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -23,7 +23,7 @@ pub(crate) fn look(service: &Proc, tenant: &str, path: &str) -> Answer {
     send(Bed::shared(), reqwest::Client::new().get(url))
 }
 
-/// Ends or removes, which is answered with this status.
+/// Cancels or removes an export, which is answered with this status.
 #[track_caller]
 pub(crate) fn delete(service: &Proc, tenant: &str, id: &str, status: u16) {
     let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
@@ -127,7 +127,7 @@ pub(crate) fn assert_verifies(folder: &Path, arguments: &[&str]) -> String {
     said
 }
 
-/// Verifies a folder that was tampered with; gives what is said to be broken.
+/// Verifies a folder that was tampered with; returns what is reported as broken.
 #[track_caller]
 pub(crate) fn assert_broken(folder: &Path, arguments: &[&str]) -> String {
     let output = verify(folder, arguments);

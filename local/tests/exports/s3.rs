@@ -1,4 +1,4 @@
-//! An S3 that is not ours (moto), with the view of whoever operates it: objects, their versions, uploads under way.
+//! An independent S3 server (moto), as its operator sees it: objects, their versions, uploads in progress.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::requester::DEADLINE;
 
 const PACKAGES: &str = "moto[s3]==5.2.5\nflask==3.1.3\nflask-cors==6.0.5\n";
 pub(crate) const SECRET: &str = "a-secret-that-is-not-logged";
-/// Parts as small as S3 takes them.
+/// The smallest part that S3 accepts.
 const PART_BYTES: &str = "5242880";
 
 /// The server. Dropped, it is gone.
@@ -33,7 +33,7 @@ impl S3 {
                 Launch::new(&name, python("s3", PACKAGES), bed.layout().folder.log(&name)),
                 Launch::arg,
             );
-        // So many requests are answered whoever asks; then it looks at keys, and knows none.
+        // This many requests are answered without authentication; after that it checks keys, and knows none.
         let launch = launch.env("INITIAL_NO_AUTH_ACTION_COUNT", "1000000000");
         let server = Self {
             process: launch.start(&bed.layout().horolog).unwrap(),
@@ -123,7 +123,7 @@ impl S3 {
     }
 }
 
-/// Settings of a service that writes its exports to this address, where there may be nobody.
+/// Settings of a service that writes its exports to this address, where nothing need answer.
 pub(crate) fn settings_at<'a>(url: &'a str, bucket: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![
         ("HOROLOG_QUERY__EXPORTS__S3__ENDPOINT", url),

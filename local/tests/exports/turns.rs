@@ -1,4 +1,4 @@
-//! What one tenant asks for does not keep the others away.
+//! One tenant's exports do not block those of others.
 
 use horolog_local::stack::Ports;
 
@@ -10,7 +10,7 @@ use crate::s3::settings_at;
 
 #[test]
 fn a_tenant_with_many_exports_neither_takes_every_place_nor_every_turn() {
-    // An export runs until it is ended, because nobody answers where its bucket should be.
+    // An export runs until it is cancelled, because nothing answers at its bucket's address.
     let nobody = format!("http://127.0.0.1:{}", Ports::free().unwrap().query);
     let mut settings = settings_at(&nobody, "turns");
     settings.push(("HOROLOG_QUERY__EXPORTS__TENANT_WAITING_MAX", "3"));
@@ -50,7 +50,7 @@ fn an_export_that_is_ended_while_it_waits_has_ended_for_all_before_its_turn() {
     assert_eq!(look(&service, "impatient", &format!("/{waits}")).status, 404);
 }
 
-/// A service whose database takes an hour to say anything of events.
+/// A service whose database takes an hour to answer anything about events.
 fn with_slow_events() -> Proc {
     let (bed, database) = (Bed::shared(), "slow_events");
     bed.migrate(&[("HOROLOG_MIGRATE__CLICKHOUSE__DATABASE".to_owned(), database.to_owned())]);

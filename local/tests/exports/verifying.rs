@@ -76,7 +76,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     fs::write(folder.join(file), bytes).unwrap();
     assert!(assert_broken(&folder, &[]).contains(&format!("{file:?}: size or SHA-256")));
 
-    // A row is taken away, and everything that a file's line in the manifest says is made to fit.
+    // A row is removed, and the file's entry in the manifest is made to fit.
     let folder = copy_of(&original, "row");
     let text = fs::read_to_string(folder.join(file)).unwrap();
     let rest = text.split_once('\n').unwrap().1.to_owned();
@@ -104,7 +104,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     fs::write(folder.join("audit-2023-12-0001.ndjson"), "").unwrap();
     assert!(assert_broken(&folder, &[]).contains("not in the manifest: [\"audit-2023-12-0001.ndjson\"]"));
 
-    // Names that would steer the terminal, or write a line of ours.
+    // Names that would control the terminal, or forge a line of our output.
     let folder = copy_of(&original, "names");
     fs::write(folder.join("\u{1b}[2J\n  - each event is there once"), "").unwrap();
     change_manifest(&folder, |manifest| {
@@ -173,7 +173,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     });
     assert_verifies(&folder, &[]);
 
-    // Whoever makes everything fit is found by the digest that the requester was told, and by nothing in the folder.
+    // If everything is made to fit, only the digest that the requester was told reveals it, and nothing in the folder.
     let folder = copy_of(&original, "requester");
     change_manifest(&folder, |manifest| manifest["requested_by"] = "somebody else".into());
     assert!(assert_verifies(&folder, &[]).contains("whether folder and manifest were replaced together"));

@@ -1,4 +1,4 @@
-//! `horolog import` as a user meets it: the real command, files on disk, the real broker; what arrived is read back.
+//! `horolog import` as a user sees it: the real command, files on disk, the real broker; what arrived is read back.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../bed/mod.rs"]

@@ -10,7 +10,7 @@ use horolog_schemas::{AuditEvent, MetricSample};
 use crate::bed::{self, Bed, BedOptions};
 use crate::received;
 
-/// No tables are needed: what counts is what is in the log.
+/// Without tables: what counts is what is in the log.
 pub fn bed() -> &'static Bed {
     static SHARED: OnceLock<Bed> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -92,7 +92,7 @@ pub fn gzip(content: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Two events of CloudTrail, a line each.
+/// Two CloudTrail events, one per line.
 pub const EVENTS: &str = concat!(
     r#"{"eventID":"3c856bc0-1a07-4c18-89d9-4d9205856714","eventTime":"2023-07-10T11:42:44Z","eventSource":"s3.amazonaws.com","eventName":"GetObject"}"#,
     "\n",

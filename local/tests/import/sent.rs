@@ -1,4 +1,4 @@
-//! What arrives of files of all formats.
+//! What arrives in Kafka from files of all formats.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What is told of files that cannot be read, records that are not taken, and things that are away.
+//! What is reported about unreadable files, records that are not accepted, and servers or topics that are missing.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -205,7 +205,7 @@ fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
             "--kafka",
             &bed.kafka(),
             "--kafka-property",
-            "message.timeout.ms=10000", // longer than a busy broker takes to know the producer
+            "message.timeout.ms=10000", // longer than a busy broker takes to register the producer
             "-",
         ])
         .stdin(Stdio::piped())
@@ -214,7 +214,7 @@ fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    // More than is looked at before the first record is sent.
+    // More than is read before the first record is sent.
     let lines = |count: usize| "1661140279,1\n".repeat(count);
     input
         .write_all(format!("time,value\n{}", lines(200_000)).as_bytes())

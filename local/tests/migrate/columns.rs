@@ -1,4 +1,4 @@
-//! What ingest inserts, beside the tables: the columns of its blocks.
+//! The columns of the blocks that ingest inserts, compared with the tables.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ const SAMPLES: &str = "create table samples engine = MergeTree order by name as 
                 name = 'extreme', exp2(1800 * u - 900) * if(v < 0.5, -1, 1), toFloat64(intDiv(number, 6))) as value, \
         number % 7 as batch from numbers(60000) where name != 'small' or number < 18";
 
-/// What the aggregate stage would write for them: a partial a batch.
+/// What the aggregate stage would write for them: one partial per batch.
 const PARTIALS: &str = "insert into metrics_hourly \
     with map(toInt32(ceil(log2(if(value = 0, 1, abs(value))) * 64) - 1), toUInt64(1)) as bucket \
     select 'demo', name, toDateTime('2026-01-01 05:00:00', 'UTC'), 's', '', '', '', 'gauge', '', \

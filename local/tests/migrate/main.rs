@@ -1,5 +1,5 @@
-//! `horolog-migrate` and the shipped tables against the real engine: the way forward and back, the lock, drift, retention,
-//! bytes a sample, and the hourly view. Every test has a database of its own in one engine.
+//! `horolog-migrate` and the shipped tables against the real engine: up and down, the lock, drift, retention, bytes per
+//! sample, and the hourly view. Every test has a database of its own in one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../bed/mod.rs"]

@@ -109,7 +109,7 @@ fn rejected_records_live_as_long_as_their_kind_from_when_they_came() {
     for kind in ["audit_event", "metric_sample"] {
         insert(kind, 500, "2026-01-01 00:00:00");
         insert(kind, 2_600, "2026-02-01 00:00:00");
-        insert(kind, 0, "1970-01-21 00:00:00"); // a producer that took seconds for milliseconds
+        insert(kind, 0, "1970-01-21 00:00:00"); // a producer that wrote seconds as milliseconds
     }
     let recompressed = || target.rows::<String>(&topics("default_compression_codec = 'ZSTD(9)'"));
     let kept = || target.rows::<String>(&topics("1"));
@@ -211,7 +211,7 @@ fn a_run_without_the_settings_of_the_installation_shortens_nothing() {
 fn a_table_that_was_never_given_a_ttl_gets_one_unless_that_deletes_rows() {
     let target = Target::migrated();
     let set = ["set the retention of incidents"];
-    target.execute("alter table incidents remove ttl"); // as a run leaves it that was cut off
+    target.execute("alter table incidents remove ttl"); // as an interrupted run leaves it
     assert_eq!(target.migrate(&["up"]).done().lines(), set);
     target.execute("alter table incidents remove ttl");
     insert(&target, "incidents", "stage", "'ingest'", 0);

@@ -1,5 +1,5 @@
-//! Roles and row policies. The embedded engine stores none that are made by SQL, so what they do is tested in
-//! `engine/row_policies.rs` with the same text in its configuration.
+//! Roles and row policies. The embedded engine stores none that are made by SQL, so their effect is tested in
+//! `engine/row_policies.rs`, with the same text in the engine's configuration.
 
 use std::collections::BTreeSet;
 

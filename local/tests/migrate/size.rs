@@ -1,4 +1,4 @@
-//! Bytes a sample, with everything: keys, labels, coordinates, indexes, marks.
+//! Bytes per sample, with everything: keys, labels, coordinates, indexes, marks.
 
 use crate::target::Target;
 
@@ -30,7 +30,7 @@ fn a_regular_sample_takes_less_than_2_7_bytes_and_less_than_2_5_once_recompresse
     let target = Target::migrated();
     target.execute(ONE_DAY);
     let fresh = bytes_a_sample(&target);
-    // As the shipped rule does after seven days, but at once.
+    // As the shipped TTL rule does after seven days, but at once.
     target.execute("alter table metrics modify ttl toDateTime(time) + toIntervalDay(1) recompress codec(ZSTD(9)) settings mutations_sync = 2");
     let recompressed = bytes_a_sample(&target);
     println!("bytes a sample: {fresh:.3}, recompressed {recompressed:.3}");

@@ -1,4 +1,4 @@
-//! A database of a test in the shared engine, and `horolog-migrate` on it.
+//! A test's database in the shared engine, and `horolog-migrate` on it.
 
 use std::process::{Command, Output};
 use std::sync::OnceLock;

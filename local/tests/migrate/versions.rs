@@ -1,4 +1,4 @@
-//! Forward and back: what is applied, recorded and refused.
+//! Up and down: what is applied, recorded and refused.
 
 use horolog_schemas::migrate::{MIGRATIONS, MigrateError, require_current};
 use serde_json::Value;
@@ -166,8 +166,8 @@ fn what_cannot_work_is_one_line_that_names_what_to_change() {
     run.refused("tables.lease_seconds must be at least 1");
 }
 
-/// The engine of one machine is no part of a cluster, so this is as far as its tables get here: understood, then refused for
-/// what is missing. The history comes first, and comes from the same template.
+/// The embedded engine is no part of a cluster, so this is as far as a cluster's tables get here: understood, then
+/// refused for what is missing. The first table is that of the history, which comes from the same template.
 #[test]
 fn the_statements_for_a_cluster_are_understood() {
     let target = Target::new();

@@ -1,4 +1,5 @@
-//! compose.yaml by itself: it fits the specification, refers to what it declares, and bounds and watches every container.
+//! compose.yaml by itself: it conforms to the specification, refers only to what it declares, and limits and
+//! health-checks every container.
 
 use std::path::Path;
 use std::process::Command;

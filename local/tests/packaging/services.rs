@@ -1,4 +1,5 @@
-//! compose.yaml against the rest: the versions and topics of one machine, and the configuration of the real binaries.
+//! compose.yaml against the rest: the versions and topics of the local stack, and the configuration of the real
+//! binaries.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The programs that check, and how to run them. They come from PyPI, every file by its checksum, once.
+//! The checking programs, and how to run them. They are installed once from PyPI, every file verified by its checksum.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -31,7 +31,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// The folder with the tools, made once and kept with the build, every file by its checksum.
+/// The folder with the tools, made once and kept with the build.
 pub(crate) fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {

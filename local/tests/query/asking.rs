@@ -1,4 +1,4 @@
-//! Requests of many callers to the service: keys made for a test, any method, any body.
+//! Requests to the service by different callers: keys made for a test, any method, any body.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub(crate) fn administer(path: &str, body: &Value) -> Answer {
     call(&Bed::shared().key("admin"), Method::POST, path, Some(body))
 }
 
-/// A key with a role and a tenant, and what else is said.
+/// A key with a role and a tenant, and `more` fields.
 #[track_caller]
 pub(crate) fn make_key(role: &str, tenant: &str, more: Value) -> Made {
     let mut body =

@@ -1,4 +1,5 @@
-//! Increase and rate of counters: of the newest revision, merged by columns, days and months, as of a moment; numbers by hand.
+//! Increase and rate of counters: of the newest revision, merged by columns, days and months, as of a moment; expected
+//! numbers computed by hand.
 
 use serde_json::{Value, json};
 

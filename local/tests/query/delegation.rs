@@ -1,4 +1,4 @@
-//! What administrators hand out: their own tenants and teams, within the bounds of the key that they come with.
+//! What administrators may hand out: their own tenants and teams, within the bounds of their own key.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::asking::{KEYS, call, get_as, made, make_key};
 use crate::client::{Answer, EVENTS, assert_is_problem};
 
-/// A key asked for by an administrator, with what else is said.
+/// Asks for a key as an administrator, with `more` fields.
 fn create(admin: &str, role: &str, tenant: &str, more: &Value) -> Answer {
     let mut body = json!({"name": "x", "role": role, "tenant": tenant});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -141,7 +141,7 @@ fn a_repeated_event_is_shown_once_as_it_was_first() {
     );
 }
 
-/// Two million events of somebody else in the middle of time, where the search is cut then.
+/// Two million events of another tenant in the middle of the span: there the search is cut into stretches.
 #[test]
 fn a_search_through_several_stretches_of_time_finds_every_event_in_order() {
     let bed = Bed::shared();
@@ -165,7 +165,7 @@ fn a_search_through_several_stretches_of_time_finds_every_event_in_order() {
         let user = ["'even'", "'odd'"][number as usize % 2];
         insert_event("stretches", number, &[("occurred_at", &at), ("user_id", user)]);
     }
-    // One that has not heard of the months before they were there.
+    // A service that has not looked up the months before they existed.
     let service = ready(bed, &[]);
     let found = |parameters: &[(&str, &str)]| {
         let parameters: Vec<_> = [("tenant_id", "stretches")].iter().chain(parameters).copied().collect();

@@ -1,4 +1,4 @@
-//! What is true of every resource: tags, compression, deadlines, limits, the description.
+//! What holds for every resource: tags, compression, deadlines, limits, the description.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -180,7 +180,7 @@ fn a_statement_ends_when_its_caller_leaves() {
     wait_until(DEADLINE, "the statement is gone", || !slow::is_running("leaver"));
 }
 
-/// A connection to a service that has begun to say something; what the service says when it gives up waiting.
+/// A connection on which a request has been begun with these bytes.
 pub(crate) fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
     let address = service.http().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).unwrap();
@@ -192,7 +192,7 @@ pub(crate) fn begin(service: &Proc, bytes: &[u8]) -> TcpStream {
 #[test]
 fn what_a_tenant_does_not_read_is_bounded_and_keeps_no_other_from_its_answer() {
     let bed = Bed::shared();
-    // More than the kernel takes of what is sent to somebody who does not read.
+    // More than the kernel buffers for a client that does not read.
     for number in 0..12 {
         insert_event("unread", number, &[("old_value", "repeat('x', 1000000)")]);
     }
@@ -253,7 +253,7 @@ fn connections_beyond_the_limit_are_closed_at_once_until_others_end() {
     wait_until(DEADLINE, "all others have gone", answers);
     let mut held: Vec<TcpStream> = Vec::new();
     wait_until(DEADLINE, "there is no place", || {
-        // Those of before may still be ending: what they leave is taken, too.
+        // Earlier connections may still be closing: the places that they leave are taken too.
         held.extend((0..8).map(|_| begin(&service, b"G")));
         !answers()
     });

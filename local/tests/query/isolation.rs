@@ -1,7 +1,8 @@
 //! Every endpoint with every role against the data of three tenants, compared with a table written by hand.
 //!
-//! An endpoint that is not in the table fails, and so does a line of the table without an endpoint. What a caller gets of its own tenant
-//! says something of it where it should; of the two others it never says anything, whether they are named or their ids are used.
+//! An endpoint that is not in the table fails, and so does a line of the table without an endpoint. An answer about the
+//! caller's own tenant contains its data where it should; it never contains anything of the two others, whether they
+//! are named or their ids are used.
 
 use std::collections::BTreeSet;
 
@@ -55,10 +56,10 @@ const TABLE: [Line; 32] = [
     ("GET",    "/v1/",                                "",                          [404, 404, 404, 404]),
 ];
 
-/// What there is of a tenant.
+/// A tenant's data and keys.
 struct Tenant {
     name: &'static str,
-    /// A token a role, in the order of [`ROLES`].
+    /// One token per role, in the order of [`ROLES`].
     tokens: [String; 4],
     event: String,
     export: String,
@@ -90,7 +91,7 @@ impl Tenant {
         }
     }
 
-    /// The path of a route to what is this tenant's.
+    /// The path of a route, with the ids of this tenant's data.
     fn path(&self, route: &str) -> String {
         let id = if route.starts_with(KEYS) {
             &self.key
@@ -101,7 +102,7 @@ impl Tenant {
         path.replace("{name}", "manifest.json")
     }
 
-    /// Makes anew what a request has used up.
+    /// Replaces what a request has used up.
     fn renew(&mut self, method: &str, route: &str) {
         match (method, route) {
             ("DELETE", _) => self.export = export(&self.tokens[1]),
@@ -122,7 +123,7 @@ fn is_of_a_tenant(route: &str) -> bool {
     route.starts_with("/v1/metrics/") || route.starts_with("/v1/audit/")
 }
 
-/// Whether the answer to somebody who may ask has to hold the tenant's name.
+/// Whether the answer to an authorised caller must contain the tenant's name.
 fn tells(method: &str, route: &str) -> bool {
     let has_none_here = ["/v1/metrics/revisions", "/v1/metrics/counters/", "/v1/metrics/health"];
     method != "DELETE" && !has_none_here.iter().any(|beginning| route.starts_with(beginning))

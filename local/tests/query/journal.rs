@@ -1,4 +1,5 @@
-//! The journal's topic: one that forgets, and under a running service one that is made again or out of reach.
+//! The journal's topic: one that deletes records, and one that is made again or becomes unreachable under a running
+//! service.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +9,7 @@ use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, HOURS, get_at, ready, wait_until_ready};
 use crate::keys_command::{creating, token_of};
 
-/// The token of a first key, as whoever runs the service makes it.
+/// The token of a first key, made as the service's operator makes it.
 fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
     let mut command = bed.spawn_command("horolog-query", &creating("first", "admin", "*", &[]), settings);
     assert!(command.wait(DEADLINE).success(), "{}", command.log_tail());
@@ -19,7 +20,7 @@ fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
 fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
     let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
     let request = request.bearer_auth(token).json(&json!({})).timeout(DEADLINE);
-    // Its time-out needs a runtime when it is made, too.
+    // Created within the runtime too, since its time-out needs one.
     let answer = Bed::shared().block_on(async { request.send().await });
     answer.ok().map(|answer| answer.status().as_u16())
 }
@@ -79,7 +80,7 @@ fn a_journal_that_is_made_again_ends_a_service_that_nobody_asks_for_anything() {
     assert_ends(&mut service, topic);
 }
 
-/// Each is a process of its own, as each service is that writes the same journal.
+/// Each is a process of its own, as services that share a journal are.
 #[test]
 fn processes_that_write_at_the_same_time_all_come_to_their_turn() {
     let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", "busy-journal")];

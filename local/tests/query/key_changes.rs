@@ -1,4 +1,4 @@
-//! Changes of keys that meet: of several processes, of somebody who hangs up, with a key that ends meanwhile.
+//! Concurrent changes of keys: by several processes, by a client that hangs up, with a key that ends meanwhile.
 
 use reqwest::Method;
 use serde_json::json;
@@ -61,7 +61,7 @@ fn whoever_hangs_up_on_a_change_keeps_nobody_from_ending_a_key() {
     );
     for _ in 0..40 {
         let hung_up = begin(service(), request.as_bytes());
-        // What is recorded later is acknowledged later: the change has come to the journal, mostly.
+        // Later records are acknowledged later, so by now the change has mostly reached the journal.
         assert_eq!(get_as(&key.token, EVENTS).status, 200);
         drop(hung_up);
     }

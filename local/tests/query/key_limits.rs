@@ -1,4 +1,5 @@
-//! Limits of a key's own: what goes beyond one is told which, other keys go on, and nothing is widened.
+//! A key's own limits: a request beyond one is told which, other keys are unaffected, and no limit of the service is
+//! widened.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ fn limited(tenant: &str, limits: &Value) -> Made {
     make_key("auditor", tenant, json!({"limits": limits}))
 }
 
-/// The answer of a process of the test's own, once it knows the key.
+/// The answer of the test's own process, once it knows the key.
 fn ask(service: &Proc, key: &Made, path: &str) -> Answer {
     let get = |path| call_at(service, &key.token, Method::GET, path, None);
     wait_until(DEADLINE, "the process knows the key", || {

@@ -70,12 +70,12 @@ fn a_key_does_what_its_scopes_say_from_where_and_until_when_they_say() {
         get_as(&make_key("auditor", "scoped", elsewhere.clone()).token, EVENTS).status,
         401
     );
-    // Whoever is not a trusted proxy cannot say where it comes from.
+    // Only a trusted proxy may name the client's address.
     let request = reqwest::Client::new().get(format!("{}{EVENTS}", service().http()));
     let token = make_key("auditor", "scoped", elsewhere).token;
     let answer = crate::client::send_as(Bed::shared(), &token, request.header("x-forwarded-for", "10.1.1.1"));
     assert_eq!(answer.status, 401);
-    // On a busy machine a moment may be over before the key is made: then a later one is asked for.
+    // On a busy machine the expiry may have passed before the key is made: then a later one is tried.
     let ends = [2, 20, 60].into_iter().find_map(|seconds| {
         let soon = (chrono::Utc::now() + chrono::TimeDelta::seconds(seconds)).to_rfc3339();
         let body = json!({

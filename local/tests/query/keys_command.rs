@@ -1,4 +1,4 @@
-//! `horolog-query keys` and `access-review`, for whoever has the service's configuration.
+//! `horolog-query keys` and `access-review`, run by somebody who has the service's configuration.
 
 use crate::asking::get_as;
 use crate::bed::{Bed, wait_until};

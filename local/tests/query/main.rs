@@ -1,4 +1,4 @@
-//! The query service as a caller meets it: the real binary in front of the real engine, with rows written by SQL.
+//! The query service as a caller sees it: the real binary in front of the real engine, with rows written by SQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod asking;

@@ -1,4 +1,4 @@
-//! What of an event each caller sees, in search, counts, differences and exports.
+//! Which parts of an event each caller sees, in search, counts, differences and exports.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -37,7 +37,7 @@ enum Mood {
     Well,
     /// Answers with an error.
     Ill,
-    /// Answers when it is asked no longer to be silent.
+    /// Answers only once its mood has changed.
     Silent,
 }
 
@@ -47,7 +47,7 @@ struct Signing {
     id: &'static str,
 }
 
-/// What is between the lines of a PEM.
+/// The content of a PEM file.
 fn der(pem: &str) -> Vec<u8> {
     let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(text).unwrap()
@@ -218,7 +218,7 @@ fn a_token_that_chooses_its_own_algorithm_is_refused() {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let none = json!({"alg": "none", "typ": "JWT", "kid": "one"});
     let unsigned = format!("{}.{}.", part(&none), part(&claims));
-    // The public key as a shared secret: what a verifier falls for that believes the header.
+    // The public key used as a shared secret: a verifier that trusts the header's algorithm would accept it.
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some("one".to_owned());
     let shared = encode(
@@ -284,7 +284,7 @@ fn keys_that_the_provider_adds_are_taken_and_those_it_withdraws_are_not() {
     );
 }
 
-/// An hour: what is fetched is not fetched again for another name of a key while this test runs.
+/// An hour: unknown key ids cause no other fetch while this test runs.
 const SELDOM: (&str, &str) = ("HOROLOG_QUERY__ACCESS__OIDC__KEYS_AGE_MIN_S", "3600");
 
 #[test]

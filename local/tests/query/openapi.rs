@@ -1,7 +1,8 @@
-//! The service against its own OpenAPI document: schemathesis makes requests of it, good and bad ones, and judges the answers.
+//! The service against its own OpenAPI document: schemathesis derives good and bad requests from it, and judges the
+//! answers.
 //!
-//! As analyst, auditor and admin of a tenant that nobody else has, whose keys and exports it may make and change; only the end of a key is asked
-//! for by itself, as it might be the test's own. Its seed is printed.
+//! It asks as analyst, auditor and admin of a tenant of its own, whose keys and exports it may make and change. Only
+//! the revocation of keys is tested by itself, as it might hit the test's own key. The seed is printed.
 
 use std::path::Path;
 use std::process::Command;
@@ -48,7 +49,7 @@ fn every_answer_is_one_that_the_openapi_document_tells_of() {
     let runs_in = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openapi");
     std::fs::create_dir_all(&runs_in).unwrap();
     std::fs::copy(folder.join("schemathesis.toml"), runs_in.join("schemathesis.toml")).unwrap();
-    // The same questions each time, unless others are asked for.
+    // The same requests each time, unless another seed is given.
     let seed = std::env::var("HOROLOG_SEED").unwrap_or_else(|_| "1".to_owned());
     println!("HOROLOG_SEED={seed}");
     const REVOKE: &str = "/v1/admin/keys/{id}/revoke";
@@ -64,9 +65,10 @@ fn every_answer_is_one_that_the_openapi_document_tells_of() {
             .args(["--header", &format!("Authorization: Bearer {}", key.token)])
             .args(["--max-time", SECONDS, "--seed", &seed])
             .args(path)
-            // How fast questions are made up and answered is not judged: the machine may be busy.
+            // The speed of generating and answering requests is not judged: the machine may be busy.
             .args(["--request-timeout", "120", "--suppress-health-check", "too_slow"])
-            // What a schema cannot say (`to` is after `from`, a cursor is one of ours) is refused, too.
+            // The service also refuses what a schema cannot express (`to` must be after `from`, a cursor must be one of
+            // ours).
             .args(["--exclude-checks", "unsupported_method,positive_data_acceptance"])
             .current_dir(&runs_in)
             .output()

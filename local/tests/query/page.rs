@@ -1,6 +1,7 @@
-//! The web page in a real browser: `page/page.mjs` drives it, axe judges it. `page/docs.mjs` drives the page of the description.
+//! The web page in a real browser: `page/page.mjs` drives it, axe judges it. `page/docs.mjs` drives the page of the
+//! description.
 //!
-//! The browser comes from the distribution, what drives it from npm by its checksums, once.
+//! The browser comes from the distribution; its driver is installed once from npm, verified by checksums.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +28,7 @@ fn the_page_of_the_description_asks_with_a_key_in_a_real_browser() {
     drive("docs.mjs");
 }
 
-/// Runs a script against the service, which fails where the script does.
+/// Runs a script against the service; panics if the script fails.
 fn drive(script: &str) {
     require(&[Package::Chromium, Package::Npm]).unwrap();
     let mut keys = ["auditor", "analyst", "admin"]

@@ -1,4 +1,4 @@
-//! What cannot be answered is a problem that names what to change.
+//! A request that cannot be answered gets a problem document that names what to change.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -39,7 +39,7 @@ fn a_refusal_names_the_parameter() {
     }
 }
 
-/// A name of a route stands for itself: whoever asks with a parameter that is not there learns that first.
+/// Placeholders in routes are left as they are: an unknown parameter is refused before anything else.
 #[test]
 fn no_route_ignores_a_parameter_that_it_does_not_have() {
     let bed = Bed::shared();
@@ -114,7 +114,7 @@ const PATHS: [&str; 8] = [
     "/v1/metrics/revisions",
 ];
 
-/// A query string that is noise, or one that almost fits.
+/// A query string that is noise, or almost valid.
 fn any_question() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         "[0-9a-zA-Z%:.,+-]{0,12}",

@@ -1,4 +1,4 @@
-//! Rows that the service remembers are the rows there are: after late records, rebuilds, merges, and while batches land.
+//! Cached rows equal the stored ones: after late records, rebuilds and merges, and while batches are being stored.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,7 +36,7 @@ fn remembered_rows_are_the_rows_there_are() {
     let first = ask(HOURS, &whole);
     assert_eq!(counts(&first), [1; 60]);
     assert_eq!(ask(HOURS, &whole), first);
-    // The same from the store: what may be more than a page is not remembered.
+    // The same from ClickHouse: an answer that may exceed a page is not cached.
     assert_eq!(ask(HOURS, &[("limit", "70")]), first);
     insert("remembered", "api", 30, 2, 10.0, "2026-01-05 00:00:00", 0);
     let second = ask(HOURS, &whole);
@@ -69,7 +69,7 @@ fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
         insert(tenant, "api", hour, 1, 10.0, ON_TIME, 0);
         insert(tenant, "web", hour, 1, 10.0, ON_TIME, 0);
     }
-    // Each question is a new one, so that nothing is remembered.
+    // Each question is a new one, so that no answer comes from the cache.
     let mut asked = 0;
     let mut sums = |path: &str, more: &[(&str, &str)]| {
         asked += 1;
@@ -108,7 +108,7 @@ fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
         "what was rolled up again replaces what was before"
     );
 
-    // A rebuild of a day that has nothing to tell of it hides what was rolled up.
+    // A rebuild that covers a day but has no rows for it hides what was rolled up.
     for (number, of) in [(71, "another"), (72, tenant)] {
         Bed::shared().execute(&format!(
             "insert into rebuilds select {number}, toDateTime('2026-01-03 00:00:00', 'UTC'), toDateTime('2026-01-04 00:00:00', 'UTC'), \
@@ -122,7 +122,7 @@ fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
     }
 }
 
-/// The rows as a service that remembers nothing has to tell them: pages of few rows are not remembered.
+/// The rows as a service without a cache answers them: pages of few rows are not cached.
 fn from_the_store(path: &str, asked: &[(&str, &str)]) -> Vec<Value> {
     pages(
         path,
@@ -154,7 +154,7 @@ fn whatever_comes_and_whatever_is_asked_what_is_remembered_is_what_is_stored() {
             );
         }
         if random.random_range(0..4) == 0 {
-            // Half-way, for once: days of which not everything is rolled up.
+            // Half-way, now and then: days of which not everything is rolled up.
             roll_up(
                 tenant,
                 ["'api'", "'db', 'web'", "'api', 'db', 'web'"][random.random_range(0..3)],

@@ -1,4 +1,4 @@
-//! Rows written by SQL, as the stages would have.
+//! Rows written by SQL, as the stages would write them.
 
 use std::collections::BTreeMap;
 
@@ -36,12 +36,12 @@ pub(crate) fn insert_counter_hour(
     ));
 }
 
-/// Makes a revision of an hour count from 2026-02-`day` on.
+/// Makes a revision of an hour effective from 2026-02-`day` on.
 pub(crate) fn decide_counter_hour(tenant: &str, hour: u32, revision: u64, day: u32) {
     decide_counter_hour_of("", tenant, hour, revision, day);
 }
 
-/// The same of the counters of a topic.
+/// The same for the counters of a topic.
 pub(crate) fn decide_counter_hour_of(topic: &str, tenant: &str, hour: u32, revision: u64, day: u32) {
     Bed::shared().execute(&format!(
         "insert into counter_revisions (kafka_topic, tenant_id, hour, decided_at, revision, outcome, inserted_at) select '{topic}', \
@@ -89,7 +89,8 @@ pub(crate) fn event_numbers(rows: &[Value]) -> Vec<u32> {
     rows.iter().map(last_digits).collect()
 }
 
-/// A row of the ledger that covers the offsets of all events that [`insert_event`] makes: an export holds what the ledger vouches for.
+/// A row of the ledger that covers the offsets of all events that [`insert_event`] makes: an export holds what the
+/// ledger vouches for.
 pub(crate) fn vouch_for_events() {
     Bed::shared().execute(
         "insert into batch_ledger (stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, inserted_at) \

@@ -1,4 +1,4 @@
-//! The service as its operator meets it: start, ids, measurements, a store that is away, the end.
+//! The service as its operator sees it: start, ids, metrics, an unreachable ClickHouse, shutdown.
 
 use crate::bed::{Bed, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, service};

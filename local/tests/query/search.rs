@@ -1,4 +1,4 @@
-//! Audit search against a reader who goes through all rows with the filter in hand.
+//! Audit search against a model that checks every row against the filter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -71,7 +71,7 @@ fn insert_events() {
     ));
 }
 
-/// Whether a reader would keep the event, by what the documentation says of the filter.
+/// Whether an event passes a filter, by what the documentation says of the filter.
 fn keeps(event: &Value, filter: &str, value: &str) -> bool {
     let field = |name: &str| event[name].as_str().unwrap_or_default();
     let seconds = |text: &str| {
@@ -173,7 +173,7 @@ fn a_time_line_is_read_once_and_whole_while_events_arrive() {
             ("limit", "7"),
         ];
         let read = pages(EVENTS, &asked, || {
-            // One before everything, one after everything, one of somebody else in the midst.
+            // One before everything, one after everything, one of another tenant in between.
             next += 1;
             let at = |second: i32| format!("toDateTime64('2026-01-01 00:00:00', 6, 'UTC') + {second}");
             insert_event(
@@ -208,7 +208,8 @@ fn a_time_line_is_read_once_and_whole_while_events_arrive() {
     }
 }
 
-/// Copies that are neighbours and such that are not, of which the first is outside of a span, a filter or a group, or the last.
+/// Copies that are neighbours and copies that are not, where the first or the last one is outside of a span, a filter
+/// or a group.
 fn insert_copies(tenant: &str) {
     let at = |month: u32| format!("toDateTime64('2026-{month:02}-01 00:00:00', 6, 'UTC')");
     let mut offset = 0;
@@ -240,7 +241,7 @@ fn insert_copies(tenant: &str) {
 #[test]
 fn a_count_is_the_number_of_events_that_the_search_finds() {
     insert_copies("counted");
-    // Many of another tenant, which the engine counts beside them.
+    // The same events of another tenant, which must not be counted.
     insert_copies("counted-too");
     for filters in [
         &[][..],

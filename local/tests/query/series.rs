@@ -20,7 +20,8 @@ pub(crate) fn insert(tenant: &str, service: &str, hour: u32, count: u32, value: 
     ));
 }
 
-/// Rolls the days of some services up, as the upkeep does, but with each sum so much larger: it tells where a row comes from.
+/// Rolls up the days of some services as the upkeep does, but makes each sum larger by `more`, which shows where a row
+/// comes from.
 pub(crate) fn roll_up(tenant: &str, services: &str, more: f64) {
     Bed::shared().execute(&format!(
         "insert into daily_rollups select tenant_id, metric_name, toStartOfDay(h.hour) as day, service_id, plugin_id, environment, team_id, \
@@ -72,7 +73,7 @@ fn columns_are_merged_over_and_only_what_is_asked_for_is_told() {
 
 #[test]
 fn quantiles_are_right_on_both_sides_of_zero() {
-    // Buckets hold what is above a power of two's predecessor and up to it: -8 is in 191, 4 in 127.
+    // A bucket includes its upper bound and not its lower one: -8 is in 191, 4 in 127.
     for (service, counts) in [("low", (9, 0, 1)), ("middle", (3, 6, 1))] {
         let (negative, zero, positive) = counts;
         Bed::shared().execute(&format!(

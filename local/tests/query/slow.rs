@@ -1,4 +1,4 @@
-//! A question that takes an hour, for tests of what ends it and of what goes on meanwhile.
+//! A query that takes an hour, for tests of what ends it and of what goes on meanwhile.
 
 use std::sync::Once;
 
@@ -7,12 +7,12 @@ use tokio::task::AbortHandle;
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, ready};
 
-/// The tenant that it is about; also the name of the database that is asked.
+/// The tenant that it is about; also the name of the database.
 pub(crate) const TENANT: &str = "slow";
 pub(crate) const QUESTION: &str = "/v1/metrics/health?tenant_id=slow";
 
-/// A service whose database takes its time. Neither a statement nor a request ends by a limit of the service's, however late it is
-/// looked at, and who finds no place is told at once.
+/// A service with a slow database. Neither statement nor request is ended by a limit of the service, however late it is
+/// checked, and a request that finds no place is refused at once.
 pub(crate) fn service() -> Proc {
     static DATABASE: Once = Once::new();
     let bed = Bed::shared();

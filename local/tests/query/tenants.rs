@@ -101,7 +101,7 @@ fn any_text_is_found_by_its_exact_value() {
     assert_eq!((paged.len(), seen), (texts.len(), BTreeSet::from(texts)));
 }
 
-/// A text as SQL that no escaping can get wrong.
+/// A text as SQL that needs no escaping.
 fn hex(text: &str) -> String {
     let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("unhex('{digits}')")

@@ -1,4 +1,4 @@
-//! The command line client as a person and as a script meet it: the real binary against the real service.
+//! The command line client as a person and as a script see it: the real binary against the real service.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -317,7 +317,8 @@ fn a_key_is_read_from_a_file_and_never_shown() {
 
 #[test]
 fn an_export_is_created_watched_and_downloaded_once() {
-    // A tenant of its own: an export fails when rows of its tenant come that the ledger vouched for before they were there.
+    // A tenant of its own: an export fails when rows of its tenant arrive that the ledger had counted before they were
+    // there.
     let tenant = "terminal-exports";
     let succeeds = |arguments: &[&str]| succeeds_for(tenant, arguments);
     insert_event(tenant, 2, &[]);
@@ -342,7 +343,7 @@ fn an_export_is_created_watched_and_downloaded_once() {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
     let before = std::fs::metadata(&path).unwrap().modified().unwrap();
-    // What was cut off is taken up again, what is whole is left alone, what is damaged is fetched anew.
+    // Partial files are resumed, whole ones left alone, damaged ones fetched anew.
     let manifest = folder.path().join("manifest.json");
     std::fs::write(&manifest, "{}").unwrap();
     succeeds(&["exports", "download", id, "--to", to]);

@@ -1,4 +1,4 @@
-//! TLS, certificates that are renewed, and what a browser is told.
+//! TLS, renewed certificates, and the headers for browsers.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -17,7 +17,7 @@ fn put(folder: &Path, [certificate, key]: [&[u8]; 2]) {
     std::fs::write(folder.join("key.pem"), key).unwrap();
 }
 
-/// An answer over TLS from a service whose certificate this is; `None` where it is another one.
+/// An answer over TLS from a service with this certificate; `None` if it has another one.
 fn answer(service: &Proc, [certificate, _]: [&[u8]; 2], path: &str) -> Option<Response> {
     let trusting = Client::builder().tls_certs_only([Certificate::from_pem(certificate).unwrap()]);
     let client = trusting.timeout(DEADLINE).build().unwrap();
@@ -138,7 +138,7 @@ fn no_answer_can_be_framed_sniffed_or_read_by_other_pages() {
     }
 }
 
-/// Ends TLS before the engine, which speaks in the clear.
+/// Terminates TLS in front of the engine, which speaks plain HTTP.
 struct TlsBeforeEngine {
     child: Child,
     port: u16,

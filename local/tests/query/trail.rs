@@ -11,7 +11,7 @@ use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
 use crate::rows::{insert_event, insert_hours};
 
 const EXPORTS: &str = "/v1/audit/exports";
-/// Of somebody who leaves before a trail that cannot be written is given up.
+/// How long a client waits that leaves before the service gives up an unwritable trail.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -110,7 +110,7 @@ fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
 fn post_and_leave(service: &Proc, token: &str, path: &str) {
     let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
     let request = request.bearer_auth(token).json(&json!({})).timeout(PATIENCE);
-    // Its time-out needs a runtime when it is made, too.
+    // Created within the runtime too, since its time-out needs one.
     let _ = Bed::shared().block_on(async { request.send().await });
 }
 
@@ -124,8 +124,8 @@ fn where_no_trail_can_be_written_no_audit_data_are_shown() {
     let ask = |token: &str, method: Method, path: &str, body: Option<&serde_json::Value>| {
         call_at(&service, token, method, path, body)
     };
-    // A key that leaked ends before its trail is given up, and also where whoever ends it does not wait for that. First of all: a topic
-    // that does not exist is waited for only until the client knows.
+    // A leaked key ends before the service gives up its trail, and also if the caller does not wait for that. This
+    // comes first: a missing topic is waited for only until the Kafka client knows that it is missing.
     post_and_leave(&service, &admin.token, &format!("{KEYS}/{}/revoke", leaked.id));
     wait_until(DEADLINE, "the key has ended", || {
         ask(&leaked.token, Method::GET, HOURS, None).status == 401

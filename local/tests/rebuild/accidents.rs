@@ -1,4 +1,5 @@
-//! What can happen beside a rebuild: keys that are folded, a stage that rests, partitions that are added, a topic made again.
+//! What can happen during a rebuild: keys that are folded, a paused stage, partitions that are added, a topic made
+//! again.
 
 use std::time::Duration;
 
@@ -159,7 +160,7 @@ fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_
     world.assert_verified(from, to);
 }
 
-/// A rebuild that has done some of its parts, and sleeps.
+/// A rebuild that has done some of its parts, and is suspended.
 fn paused_within(world: &World, from: u32, to: u32) -> Proc {
     loop {
         let mut rebuild = world.start(&command("rebuild", from, to, &[]), &[]);
@@ -181,7 +182,7 @@ fn paused_within(world: &World, from: u32, to: u32) -> Proc {
 fn a_topic_made_again_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives() {
     let mut world = world();
     let flow = Flow::new(world.flow.bed, "made-again", 1);
-    // They live on, since other rebuilds wait for every stage that has reported.
+    // They are kept running, since later rebuilds wait for every stage that has reported.
     world.others = vec![
         flow.ingest(&[]),
         flow.aggregate(&[
@@ -284,7 +285,7 @@ fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference(
         assert!(ended.code == 2 && ended.text.contains(&said), "{}", ended.text);
     };
 
-    // Its aggregate stage has not been there for long; its ingest is, and has half of what was aggregated.
+    // Its aggregate stage has been away for long; its ingest is there, and has half of what was aggregated.
     world.flow.bed.execute(&format!(
         "insert into metrics_hourly select 'resting', 'cpu', toDateTime({from}, 'UTC'), '', '', '', '', 'gauge', '', 0, 0, 'resting', \
          100, 0, 150., 1.5, 1.5, (now64(6), 0, 99, 1.5), map(toInt32(37), toUInt64(100)), map(), 0, now64(3)"
@@ -308,13 +309,13 @@ fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference(
     world.assert_verified(from, from + 3_600);
 }
 
-/// Says that a topic of one partition was aggregated up to offset 100, so long ago.
+/// Records that a topic of one partition was aggregated up to offset 100, `age` ago.
 fn write_progress(world: &World, topic: &str, age: &str) {
     let row = format!("select '{topic}', 0, 1, 1, 100, now64(3), 0, now64(3) - interval {age}");
     insert_old(world, "partition_progress", &row);
 }
 
-/// A row of the ledger, written so long ago.
+/// Adds a row of the ledger that was written `age` ago.
 fn write_ledger(world: &World, row: &str, age: &str) {
     let row = format!(
         "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, hours, inserted_at) \
@@ -323,7 +324,7 @@ fn write_ledger(world: &World, row: &str, age: &str) {
     insert_old(world, "batch_ledger", &row);
 }
 
-/// Inserts what the table would take from no writer by now.
+/// Inserts a row that is too old for the table's lease constraint.
 fn insert_old(world: &World, table: &str, row: &str) {
     let lease = "inserted_at > now64(3) - interval 60 second and inserted_at < now64(3) + interval 60 second";
     for statement in [

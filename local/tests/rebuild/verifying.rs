@@ -6,7 +6,7 @@ use crate::bed::wait_until;
 use crate::world::{World, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
-/// What differs between hours and raw rows, as the stage tells it.
+/// The stage's metric for differences between hours and raw rows.
 const DIFFERENCES: &str = "horolog_verify_differences{check=\"hour_against_raw\"}";
 
 /// Reads a metric of the stage's own verification by its name and labels.
@@ -163,7 +163,8 @@ fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
 #[test]
 fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
     let mut world = world();
-    // Older than the hours of all other tests, and than what the table keeps; what it would take by itself is left to them.
+    // Older than the hours of all other tests, and than the retention set below; TTL merges are stopped, so that only
+    // this test deletes rows.
     let from = world.newest_hour() - 100 * 3_600;
     for hour in [from, from + 3_600] {
         world.send(hour, 72);
@@ -247,13 +248,13 @@ fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
         world.flow.topic
     );
     let differences = || value(DIFFERENCES);
-    // The hours behind it are complete, and have no records.
+    // The hours after it are complete, and have no records.
     wait_until(DEADLINE, "the newest hours are verified", || {
         differences() == Some(0.0) && value(&last_hour) >= Some(f64::from(hour + 3 * 3_600))
     });
 
     break_a_key(&world, hour);
-    world.send(hour, 6); // what was equal is looked at again when records came
+    world.send(hour, 6); // an hour that was equal is verified again when records arrive
     wait_until(DEADLINE, "the difference is told", || differences() == Some(1.0));
     let incidents = format!("incidents where reason = 'hours_differ' and hour = toDateTime({hour}, 'UTC')");
     wait_until(DEADLINE, "the difference is written down", || {

@@ -1,5 +1,5 @@
-//! What the tests share: a bed, a topic with both stages running, and two days of hours, some of whose records came late. Each test
-//! has hours of its own; one test at a time, since there is one rebuild at a time.
+//! What the tests share: a bed, a topic with both stages running, and two days of hours, some of whose records came
+//! late. Each test has hours of its own; one test at a time, since there is one rebuild at a time.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::flow::Flow;
 
 const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
-/// Dead members and new partitions are noticed soon: a rebuild sleeps until a new one has been.
+/// Dead members and new partitions are noticed soon: a rebuild waits until a new partition has been.
 const NOTICES: &str =
     r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000","topic.metadata.refresh.interval.ms"="1000"}"#;
 /// Hours with records.
 const HOURS: u32 = 44;
-/// Records of each that are on time, and that are late.
+/// Records of each hour that are on time, and that are late.
 const ON_TIME: u64 = 60;
 const LATE: u64 = 12;
 pub const PARTITIONS: i32 = 2;
@@ -79,7 +79,7 @@ impl World {
             world.send(world.next_hour + hour * 3_600, ON_TIME);
         }
         world.flow.wait_until_stored();
-        // Both partitions are at their end: complete up to now. What comes for those hours from now on is late.
+        // Both partitions are at their end: complete up to now. What arrives for those hours from now on is late.
         let complete = world.next_hour + HOURS * 3_600;
         crate::bed::wait_until(DEADLINE, "the hours are complete", || {
             let marks: Vec<u32> = world.flow.bed.sql(&format!(
@@ -96,7 +96,7 @@ impl World {
         world
     }
 
-    /// So many hours that no other test uses; the start of the first.
+    /// Reserves this many hours for a test; returns the start of the first.
     pub fn take_hours(&mut self, hours: u32) -> u32 {
         let first = self.next_hour;
         self.next_hour += hours * 3_600;
@@ -180,7 +180,7 @@ impl World {
         assert_eq!(ended.code, 0, "{}", ended.text);
     }
 
-    /// All that is visible of some hours but the sums, which are told apart: rows by key and revision.
+    /// All that is visible of some hours, as rows by key and revision; the sums are separate.
     pub fn visible(&self, from: u32, to: u32) -> (Vec<String>, Vec<f64>) {
         let rows: Vec<(String, f64)> = self.flow.bed.sql(&format!(
             "select toString((hour, metric_name, service_id, revised_at, sum(h.count), sum(h.late_count), min(h.min), max(h.max), \
@@ -192,7 +192,7 @@ impl World {
         rows.into_iter().unzip()
     }
 
-    /// Asserts that what is visible is what was; sums to 1e-9.
+    /// Asserts that what is visible is unchanged; sums to 1e-9.
     #[track_caller]
     pub fn assert_visible(&self, from: u32, to: u32, was: &(Vec<String>, Vec<f64>)) {
         let is = self.visible(from, to);

@@ -1,7 +1,7 @@
-//! What arrived in a topic, read back by somebody else than the code under test.
+//! What arrived in a topic, read back independently of the code under test.
 //!
-//! Enters: a broker and a topic. Leaves: every record from the first to the end of the log, decoded by `apache-avro` into the
-//! structs of the contract, and what the pipeline's own decoder thinks of them.
+//! Enters: a broker and a topic. Leaves: every record from the first to the end of the log, decoded by `apache-avro`
+//! into the structs of the contract, and the verdict of the pipeline's own decoder on them.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The data folder of a stack: what is remembered in it, and which one is touched.
+//! The data folder of a stack: what is remembered in it, and which folders commands may touch.
 
 use horolog_local::stack::DataFolder;
 

@@ -17,7 +17,7 @@ const PROCESSES: [&str; 6] = [
     "horolog-query",
     "sample",
 ];
-/// For a process to be started again and to be ready, on a busy machine.
+/// How long a process may take to be restarted and ready, on a busy machine.
 const RECOVERY: Duration = Duration::from_secs(240);
 
 #[test]
@@ -47,7 +47,7 @@ fn answers_with_hourly_rows(stack: &Stack) {
     });
 }
 
-/// What `status` says once it has had all its answers: on a busy machine one may be late.
+/// What `status` says once it gets all its answers: on a busy machine one may be late.
 fn settled(stack: &Stack) -> Value {
     let mut status = Value::Null;
     wait_until(RECOVERY, "every process is ready and the lag is known", || {
@@ -106,7 +106,7 @@ fn restarts_whatever_is_killed(stack: &Stack) {
     }
 }
 
-/// The supervisor lets go of its folder a moment before it is gone itself.
+/// The supervisor releases its folder a moment before it ends itself.
 #[track_caller]
 fn all_end(identities: &[Identity]) {
     wait_until(RECOVERY, "all processes end with their supervisor", || {

@@ -1,4 +1,4 @@
-//! The local stack as a user meets it: the real command, on free ports, in a folder of its own.
+//! The local stack as a user sees it: the real command, on free ports, in a folder of its own.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../bed/mod.rs"]

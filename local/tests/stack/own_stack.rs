@@ -38,7 +38,7 @@ impl Stack {
             .args(args)
             .arg("--data")
             .arg(self.data())
-            .env("http_proxy", "http://127.0.0.1:1"); // that of a company: nothing of a stack is asked through it
+            .env("http_proxy", "http://127.0.0.1:1"); // a company's proxy, say: the stack is not reached through it
         command
     }
 

@@ -1,4 +1,4 @@
-//! What cannot be started is refused by the name of the option to change.
+//! A stack that cannot be started is refused with the name of the option to change.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::bed::wait_until;
 use crate::own_stack::{Stack, text};
 
-/// For another test's process to let go of a port, on a busy machine.
+/// How long another test's process may hold a port, on a busy machine.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_taken_port_is_named_with_the_flag_that_changes_it() {
     let stack = Stack::new();
-    // What another test is just starting may for a moment still hold what was tried when ports were looked for.
+    // Something that another test starts may for a moment hold a port that was free when ports were looked for.
     let mut taken = None;
     wait_until(HELD_MAX, "the port can be taken", || {
         taken = TcpListener::bind((Ipv4Addr::LOCALHOST, stack.ports.clickhouse)).ok();

@@ -1,4 +1,4 @@
-//! What all black-box tests stand on: a broker and an engine that can be restarted.
+//! What all black-box tests rely on: a broker and an engine that can be restarted.
 
 use crate::bed::{Bed, Record};
 

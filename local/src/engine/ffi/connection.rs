@@ -103,10 +103,11 @@ impl Connection {
         unsafe { Insert::new(self, handle) }
     }
 
-    /// Gives a statement to one of the functions that take one.
+    /// Passes a statement to one of the functions that take one.
     fn begin<Handle>(&self, function: Begin<Handle>, sql: &[u8], format: &str, parameters: &Parameters) -> Handle {
         let list = ParameterList::new(parameters);
-        // SAFETY: the functions are those of the engine, and all pointers come from slices that live through the call, with their true lengths.
+        // SAFETY: the functions are those of the engine, and all pointers come from slices that live through the call,
+        // with their true lengths.
         unsafe {
             function(
                 self.inner(),

@@ -60,7 +60,7 @@ pub(super) struct Resource<'a> {
 }
 
 impl Identity<'_> {
-    /// The most telling name there is.
+    /// The most specific name there is.
     pub(super) fn user(&self) -> String {
         let names = [
             self.arn,

@@ -1,8 +1,9 @@
 //! AWS CloudTrail events to audit events.
 //!
 //! Enters: the JSON of one event. Leaves: one audit event, with CloudTrail's own event id where it is a UUID, else one
-//! derived from the event. `requestParameters` is kept to the byte as the new value, and what no column is made for as metadata under
-//! its own name, to the byte too. Fields of unexpected types become text; only what is no event, or has no time, is skipped.
+//! derived from the event. `requestParameters` becomes the new value, and fields without a column become metadata under
+//! their own names, both byte for byte. Fields of unexpected types become text; only JSON that is no event, or has no
+//! time, is skipped.
 
 mod event;
 mod outcome;
@@ -21,7 +22,8 @@ use super::mapping::Mapping;
 use super::output::Skip;
 use super::timestamp::time_of;
 
-/// Fields that are in columns, or in metadata under names of ours. Of who did it (`userIdentity`) a column has only the name.
+/// Fields that are in columns, or in metadata under our own names. Not among them is `userIdentity`, of which a column
+/// has only the name.
 const IN_COLUMNS: [&str; 14] = [
     "awsRegion",
     "errorCode",
@@ -178,7 +180,7 @@ mod tests {
         assert!(event.metadata["resources"].contains(r#"{"ARN":"other"}"#));
     }
 
-    /// A small event with some fields of one's own.
+    /// A minimal event with these fields added.
     fn event(fields: &str) -> AuditEvent {
         read(&format!(
             r#"{{"eventTime":"2023-07-10T11:42:44Z","eventName":"N","eventSource":"ec2.amazonaws.com"{fields}}}"#

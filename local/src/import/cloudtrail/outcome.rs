@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::event::Event;
 use crate::import::json_text::text;
 
-/// Error codes that mean that the caller was refused, by a part of them in lower case. All others mean that it broke.
+/// Parts of error codes, in lower case, that mean that the caller was refused. All other codes mean that the call
+/// failed.
 const REFUSALS: [&str; 7] = [
     "accessdenied",
     "unauthorized",
@@ -65,8 +66,9 @@ pub(super) fn source(event: &Event<'_>) -> AuditSource {
     }
 }
 
-/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`, `console.ec2.amazonaws.com`), or
-/// that of a part of it (`EC2ConsoleFrontend`), beside which AWS names itself: others have console programs too.
+/// The console calls services under its own name (`S3Console/0.4`, `RDS Console`, `console.amazonaws.com`,
+/// `console.ec2.amazonaws.com`), or under that of one of its parts (`EC2ConsoleFrontend`). A part counts only with
+/// `aws-internal/` beside it, since other vendors' programs are called console too.
 fn is_console(user_agent: &str) -> bool {
     let program = user_agent
         .trim_start_matches('[')

@@ -1,4 +1,4 @@
-// The page of the API's description as its readers meet it: a key is given once, and requests are made with it.
+// The page of the API's description as its readers see it: a key is given once, and requests are made with it.
 
 import { check, KEYS, PAGE_URL, run, TENANT } from "./harness.mjs";
 

@@ -64,7 +64,7 @@ class Visit {
 
   /** Opens a view with somebody's key, and waits until it is filled. */
   async open(fragment, role = "auditor") {
-    // A document of the same origin that asks nothing.
+    // A document of the same origin that makes no requests.
     const blank = { contentType: "text/html", body: '<link rel="icon" href="data:,">' };
     await this.page.route(`${PAGE_URL}/blank`, (route) => route.fulfill(blank));
     await this.page.goto(`${PAGE_URL}/blank`);
@@ -81,7 +81,7 @@ class Visit {
 
   /** Nothing is being asked for any more. */
   async settled() {
-    // The page hears of its new address in a task of its own, after everybody else can see it.
+    // The page learns of its new address in a separate task, after the address is already visible here.
     await this.page.evaluate(() => new Promise((heard) => requestAnimationFrame(() => setTimeout(heard))));
     await this.page.waitForFunction(() => document.querySelector("h1") && !document.querySelector("[aria-busy], .loading") && !/Loading .* …/.test(document.body.innerText));
   }

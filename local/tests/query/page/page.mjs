@@ -1,4 +1,4 @@
-// The web page as its readers meet it: each view, errors, empty states, the keyboard, keys that may not.
+// The web page as its readers see it: each view, errors, empty states, the keyboard, keys without permission.
 
 import { check, PAGE_URL, KEYS, run, TENANT } from "./harness.mjs";
 
@@ -76,7 +76,7 @@ await run({
     await page.getByRole("link", { name: "Look at all time" }).press("Enter");
     await page.waitForURL(/range=all/);
     await visit.settled();
-    await page.locator("h1:focus").waitFor(); // what is not there any more leaves it at the beginning
+    await page.locator("h1:focus").waitFor(); // if the focused element is gone, the focus goes to the beginning
   },
 
   "a metric is drawn with its bands, and what is not complete yet is said to be so": async (visit) => {
