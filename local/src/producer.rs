@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
 use horolog_stage::config::KafkaConfig;
@@ -22,13 +22,15 @@ use crate::broker::MESSAGE_BYTES_MAX;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait at a time for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
+/// A full queue is reported when it has stayed full for this long.
+const WAITING_TOLD: Duration = Duration::from_secs(5);
 /// How long one poll serves delivery reports.
 const REPORTS_TIME: Duration = Duration::from_millis(1);
 /// Delivery reports are served once per this many records.
 const POLL_EVERY_RECORDS: u64 = 512;
 
 /// Our defaults; the user's properties override them.
-const PROPERTIES: [(&str, &str); 7] = [
+const PROPERTIES: [(&str, &str); 8] = [
     // No duplicates and no reordering when librdkafka retries; implies acks=all.
     ("enable.idempotence", "true"),
     // The partition that Java clients would choose, so that a key keeps its order whatever language sends it.
@@ -41,6 +43,9 @@ const PROPERTIES: [(&str, &str); 7] = [
     // As much as the local broker accepts, so that what is too large for the pipeline shows up among the rejected
     // records.
     ("message.max.bytes", MESSAGE_BYTES_MAX),
+    // Never give a record up because the broker is away: it would be missing between others that are stored, and metrics
+    // that are sent again count twice.
+    ("message.timeout.ms", "0"),
 ];
 
 /// The topics by kind of record.
@@ -114,6 +119,7 @@ pub struct Producer {
     topics: Topics,
     payload: Vec<u8>,
     sent: u64,
+    told_of_waiting: Option<Box<dyn Fn(u64) + Send + Sync>>,
 }
 
 impl Producer {
@@ -151,7 +157,13 @@ impl Producer {
             topics,
             payload: Vec::new(),
             sent: 0,
+            told_of_waiting: None,
         })
+    }
+
+    /// Who is told, every few seconds, that no place in the queue gets free, and how many records are under way.
+    pub fn tell_of_waiting(&mut self, told: impl Fn(u64) + Send + Sync + 'static) {
+        self.told_of_waiting = Some(Box::new(told));
     }
 
     /// Whether the topic of metrics ever had a record.
@@ -177,7 +189,7 @@ impl Producer {
     pub fn metric(&mut self, sample: &MetricSample) -> Result<usize, ProduceError> {
         self.payload.clear();
         sample.encode_single_object(&mut self.payload);
-        send(&self.client, &self.topics.topic_metrics, &sample.key(), &self.payload)?;
+        self.send(&self.topics.topic_metrics, &sample.key())?;
         self.accepted();
         Ok(self.payload.len())
     }
@@ -186,9 +198,36 @@ impl Producer {
     pub fn audit(&mut self, event: &AuditEvent) -> Result<usize, ProduceError> {
         self.payload.clear();
         event.encode_single_object(&mut self.payload);
-        send(&self.client, &self.topics.topic_audit, &event.key(), &self.payload)?;
+        self.send(&self.topics.topic_audit, &event.key())?;
         self.accepted();
         Ok(self.payload.len())
+    }
+
+    /// Puts the payload into the queue, and waits for a place in it.
+    fn send(&self, topic: &str, key: &str) -> Result<(), ProduceError> {
+        let mut record = BaseRecord::to(topic).key(key).payload(&self.payload);
+        let mut waiting_since = None;
+        loop {
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    let since = waiting_since.get_or_insert_with(Instant::now);
+                    self.client.poll(QUEUE_WAIT);
+                    if let Some(told) = &self.told_of_waiting
+                        && since.elapsed() >= WAITING_TOLD
+                    {
+                        told(self.in_flight());
+                        waiting_since = None;
+                    }
+                    record = returned;
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    let bytes = self.payload.len();
+                    return Err(ProduceError::TooLarge { bytes });
+                }
+                Err((error, _)) => return Err(ProduceError::Refused(error)),
+            }
+        }
     }
 
     fn accepted(&mut self) {
@@ -219,25 +258,6 @@ impl Producer {
     /// Records that are neither delivered nor given up.
     pub fn in_flight(&self) -> u64 {
         self.client.in_flight_count().max(0).unsigned_abs().into()
-    }
-}
-
-/// Puts a record into the queue, and waits for a place in it.
-fn send(client: &BaseProducer<Deliveries>, topic: &str, key: &str, payload: &[u8]) -> Result<(), ProduceError> {
-    let mut record = BaseRecord::to(topic).key(key).payload(payload);
-    loop {
-        match client.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
-                client.poll(QUEUE_WAIT);
-                record = returned;
-            }
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                let bytes = payload.len();
-                return Err(ProduceError::TooLarge { bytes });
-            }
-            Err((error, _)) => return Err(ProduceError::Refused(error)),
-        }
     }
 }
 

@@ -87,11 +87,12 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
 
 fn print_for_people(report: &Report) -> anyhow::Result<()> {
     let phase = serde_json::to_value(report.stack.state)?;
-    println!(
-        "{}  {}\n",
-        phase.as_str().unwrap_or_default(),
-        report.stack.data.display()
-    );
+    let mut processes = report.stack.processes.iter();
+    let phase = match phase.as_str() {
+        Some("ready") if !processes.all(|process| process.state == ProcessPhase::Ready) => "not ready",
+        phase => phase.unwrap_or_default(),
+    };
+    println!("{phase}  {}\n", report.stack.data.display());
     if let Some(reason) = &report.stack.reason {
         println!("{reason}\n");
     }

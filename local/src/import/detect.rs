@@ -46,7 +46,9 @@ pub enum DetectError {
     #[error("it is empty")]
     Empty,
     /// Neither JSON nor a header.
-    #[error("its format cannot be told from its first line; say it with --format")]
+    #[error(
+        "its format cannot be told from its first line, which is to be a CSV header with a time column, cut by commas, or a JSON object"
+    )]
     Unknown,
     /// Columns, but not separated by commas.
     #[error("its columns are cut by {0}, and must be by commas")]
@@ -59,6 +61,11 @@ pub enum DetectError {
         "it is what `aws cloudtrail lookup-events` prints; its events are `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
     )]
     LookupEvents,
+    /// Events of Windows with the nesting of their XML, as `evtx_dump` writes them.
+    #[error(
+        "its events of Windows have their fields in Event.System and Event.EventData, and must have them side by side: `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
+    )]
+    NestedWindowsEvents,
     /// Another program must convert it to text first.
     #[error(transparent)]
     Foreign(#[from] Foreign),
@@ -68,8 +75,13 @@ pub enum DetectError {
     )]
     CarriageReturns,
     /// The first line of a CSV file is not text.
-    #[error("its first line is not UTF-8, or longer than {LINE_BYTES_MAX} bytes")]
+    #[error("its first line is longer than {LINE_BYTES_MAX} bytes")]
     Header,
+    /// The first line of a CSV file is text of an older program, or none.
+    #[error(
+        "its first line is not UTF-8; if it is text, `iconv -f WINDOWS-1252 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+    )]
+    NotUtf8,
     /// Not a file with one metric.
     #[error("metrics-csv takes a time column and a column `value`, the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
     SeveralMetrics {
@@ -95,6 +107,9 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         .ok_or(DetectError::Empty)?;
     if starts_with_field(&head[first..], "Events") {
         return Err(DetectError::LookupEvents);
+    }
+    if starts_with_field(&head[first..], "Event") && is_nested_event(&head[first..]) {
+        return Err(DetectError::NestedWindowsEvents);
     }
     let format = match mapping.format {
         Some(format) => format,
@@ -200,6 +215,12 @@ fn json_format(json: &[u8]) -> Format {
     } else {
         Format::Ndjson
     }
+}
+
+/// Whether an object that begins with `Event` is a Windows event as `evtx_dump` writes it.
+fn is_nested_event(json: &[u8]) -> bool {
+    let has = |name: &[u8]| json.windows(name.len()).any(|window| window == name);
+    has(b"\"System\"") && has(b"\"EventID\"")
 }
 
 /// Whether the JSON is a document over many lines or a delivered file, rather than one object per line.
@@ -363,6 +384,19 @@ mod tests {
             for flags in [&[][..], &["--format", "cloudtrail"]] {
                 assert_eq!(detect(text, flags), Err(DetectError::LookupEvents), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn events_of_windows_one_within_the_other_are_known() {
+        let nested = r#"{"Event":{"System":{"EventID":4625,"Channel":"Security"},"EventData":{}}}"#;
+        for flags in [&[][..], &["--format", "windows-events"]] {
+            let error = detect(nested, flags).unwrap_err();
+            assert_eq!(error, DetectError::NestedWindowsEvents);
+            assert!(
+                error.to_string().contains("then .\"#text\" else . end), Computer"),
+                "{error}"
+            );
         }
     }
 

@@ -25,7 +25,7 @@ macro_rules! converted_from {
 }
 
 /// First bytes, what they mean, and how to get text from such a file.
-const FOREIGN: [(&[u8], &str, &str); 6] = [
+const FOREIGN: [(&[u8], &str, &str); 8] = [
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: `zstd -d FILE`"),
     (b"\xfd7zXZ", "packed with xz", "unpack it: `xz -dk FILE`"),
     (b"BZh", "packed with bzip2", "unpack it: `bzip2 -dk FILE`"),
@@ -34,6 +34,12 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
         "a zip archive or an Excel workbook",
         "unpack it, or save it as CSV",
     ),
+    (
+        b"ElfFile\0",
+        "a log of Windows itself",
+        "`evtx_dump -o jsonl FILE` writes its events, an object a line; import says of that what to do next",
+    ),
+    (b"PAR1", "Parquet", "save it as CSV, or as JSON with an object a line"),
     (b"\xff\xfe", "UTF-16", converted_from!("UTF-16")),
     (b"\xfe\xff", "UTF-16", converted_from!("UTF-16")),
 ];

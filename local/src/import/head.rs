@@ -49,7 +49,7 @@ fn first_line(bytes: &[u8], head_bytes: usize) -> Result<(&str, &[u8]), DetectEr
         None if head_bytes >= HEAD_BYTES => return Err(DetectError::Header),
         None => (bytes, &[][..]),
     };
-    let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::Header)?;
+    let line = std::str::from_utf8(trim_line(line)).map_err(|_| DetectError::NotUtf8)?;
     if line.contains('\r') {
         return Err(DetectError::CarriageReturns);
     }

@@ -49,7 +49,7 @@ pub enum MetricsWideError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// Only times and names.
-    #[error("there is no column of numbers")]
+    #[error("there is no column of numbers; they are read as 1234.5, and not as 1234,5, 1,234.5, 50% or true")]
     NoSeries,
     /// The columns cannot be what the flags say.
     #[error("--metric names the metric of files whose columns are services: leave it out, or add --columns services")]

@@ -54,7 +54,7 @@ pub enum Skip {
         found: usize,
     },
     /// A time in none of the forms that are read.
-    #[error("`{text}` is no time")]
+    #[error("`{text}` is no time: 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970 is one")]
     Time {
         /// The text as found, cut to a readable length.
         text: String,

@@ -44,6 +44,10 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
         audits: since(|kept| kept.audit_days),
     };
     let progress = progress_bar(&sources);
+    producer.tell_of_waiting({
+        let progress = progress.clone();
+        move |in_flight| tell_of_waiting(&progress, in_flight)
+    });
     let started = Instant::now();
     let mut reports = Vec::new();
     let mut refused = None;
@@ -213,17 +217,16 @@ fn progress_bar(sources: &[Source]) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Waits until every record is acknowledged or given up, which librdkafka's `message.timeout.ms` bounds.
+/// Waits until every record is acknowledged, or given up where the user's `message.timeout.ms` says so.
 fn finish(producer: &Producer, progress: &ProgressBar) -> Delivered {
     while !producer.finish(FINISH_ROUND) {
-        progress.suspend(|| {
-            eprintln!(
-                "waiting for kafka: {} records are not acknowledged yet",
-                producer.in_flight()
-            )
-        });
+        tell_of_waiting(progress, producer.in_flight());
     }
     producer.delivered()
+}
+
+fn tell_of_waiting(progress: &ProgressBar, in_flight: u64) {
+    progress.suspend(|| eprintln!("waiting for kafka: {in_flight} records are not acknowledged yet"));
 }
 
 fn summarize(reports: &[FileReport], bootstrap: &str, elapsed: Duration) {

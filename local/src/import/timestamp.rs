@@ -28,6 +28,8 @@ pub fn parse_micros(text: &str) -> Option<i64> {
         [_, _, _, _, b'-', ..] => date_and_time(text),
         [_, _, _, _, b'/', _, _, b'/', ..] => date_and_time(&text.replacen('/', "-", 2)),
         [_, _, _, _, _, _, _, _, b'T', ..] => read(text, ["%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"]),
+        // A year, rather than one of the first seconds of 1970.
+        [b'1' | b'2', _, _, _] if text.bytes().all(|byte| byte.is_ascii_digit()) => None,
         // Read as numbers, today's dates would be times of 1970, 1976 and 2611, of which nobody has samples.
         [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text).or_else(|| since_1970(text)),
         _ => since_1970(text),
@@ -167,6 +169,8 @@ mod tests {
         for text in [
             "",
             "now",
+            "1959",
+            "2024",
             "NaN",
             "inf",
             "2022-13-01",

@@ -99,14 +99,10 @@ struct Stream {
 
 impl Stream {
     fn connect(options: &SampleOptions) -> anyhow::Result<Self> {
-        let mut kafka = KafkaConfig {
+        let kafka = KafkaConfig {
             bootstrap: options.bootstrap.clone(),
             ..KafkaConfig::default()
         };
-        // Never give a record up: the broker may be restarted.
-        kafka
-            .properties
-            .insert("message.timeout.ms".to_owned(), "0".to_owned().into());
         let producer = Producer::connect(&kafka, options.topics.clone())?;
         let seed = options.seed.unwrap_or_else(rand::random);
         let (tenant, now) = (options.tenant.as_str(), now_us());

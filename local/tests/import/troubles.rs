@@ -1,7 +1,7 @@
 //! What is reported about unreadable files, records that are not accepted, and servers or topics that are missing.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use horolog_schemas::{Kind, RECORD_BYTES_MAX, Reason};
@@ -23,7 +23,7 @@ fn a_malformed_line_is_reported_with_its_place_and_stops_nothing() {
     let imported = place.import(&[], &[&csv, &trail]);
     assert_eq!(imported.code, Some(0), "{imported:?}");
     for complaint in [
-        "load.csv:3: `noon` is no time",
+        "load.csv:3: `noon` is no time: 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970 is one",
         "load.csv:4: `x` in column `value` is no number",
         "load.csv:5: the line is not UTF-8",
         "trail.ndjson:3: ",
@@ -189,9 +189,19 @@ fn without_kafka_the_error_says_how_to_get_it() {
     );
 }
 
-#[test]
-fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
-    // A broker of its own: it is killed.
+/// More lines than are read before the first record is sent, and than the producer holds.
+const LINES: usize = 200_000;
+
+fn lines(count: usize) -> String {
+    "1661140279,1\n".repeat(count)
+}
+
+fn records_in(bed: &Bed) -> i64 {
+    received::ends(&bed.kafka(), Kind::MetricSample.default_topic())[&0]
+}
+
+/// Begins an import from the standard input to a broker of its own, which is killed when records arrive.
+fn import_to_a_killed_broker(options: &[&str]) -> (Bed, Child, ChildStdin) {
     let bed = Bed::start_with(&BedOptions {
         migrate: false,
         ..BedOptions::default()
@@ -200,30 +210,43 @@ fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
         bed.topic(kind.default_topic(), 1);
     }
     let mut child = Command::new(bed::HOROLOG)
-        .args([
-            "import",
-            "--kafka",
-            &bed.kafka(),
-            "--kafka-property",
-            "message.timeout.ms=10000", // longer than a busy broker takes to register the producer
-            "-",
-        ])
+        .args(["import", "--kafka", &bed.kafka(), "-"])
+        .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    // More than is read before the first record is sent.
-    let lines = |count: usize| "1661140279,1\n".repeat(count);
     input
-        .write_all(format!("time,value\n{}", lines(200_000)).as_bytes())
+        .write_all(format!("time,value\n{}", lines(LINES)).as_bytes())
         .unwrap();
-    let topic = Kind::MetricSample.default_topic();
-    wait_until(DEADLINE, "records arrive", || {
-        received::ends(&bed.kafka(), topic)[&0] > 0
-    });
+    wait_until(DEADLINE, "records arrive", || records_in(&bed) > 0);
     bed.kill_broker();
+    (bed, child, input)
+}
+
+#[test]
+fn an_import_waits_for_a_broker_that_is_away_and_sends_every_record_once() {
+    let (bed, mut child, mut input) = import_to_a_killed_broker(&[]);
+    let writing = std::thread::spawn(move || input.write_all(lines(LINES).as_bytes()).unwrap());
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("waiting for kafka: ") {
+        line.clear();
+        assert_ne!(told.read_line(&mut line).unwrap(), 0, "it ended without waiting");
+    }
+    // Nobody reads what it says from here on, which is little.
+    bed.start_broker();
+    writing.join().unwrap();
+    let imported: Imported = child.wait_with_output().unwrap().into();
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert_eq!(records_in(&bed), 2 * LINES as i64);
+}
+
+#[test]
+fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
+    let (_bed, child, mut input) = import_to_a_killed_broker(&["--kafka-property", "message.timeout.ms=10000"]); // longer than a busy broker takes to register the producer
     input.write_all(lines(1_000).as_bytes()).unwrap();
     drop(input);
     let imported: Imported = child.wait_with_output().unwrap().into();

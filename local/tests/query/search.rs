@@ -43,7 +43,16 @@ const FILTERS: [(&str, &[&str]); 15] = [
     ),
     (
         "text",
-        &["invoice", "INVOICE", "timeout", "in", "invoice timeout", "é1", "a-b"],
+        &[
+            "invoice",
+            "INVOICE",
+            "timeout",
+            "in",
+            "invoice timeout",
+            "é1",
+            "THE É1",
+            "a-b",
+        ],
     ),
     (
         "from",
@@ -86,10 +95,7 @@ fn keeps(event: &Value, filter: &str, value: &str) -> bool {
         "text" => {
             let words = |text: &str| -> BTreeSet<String> {
                 let parts = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
-                parts
-                    .filter(|word| !word.is_empty())
-                    .map(str::to_ascii_lowercase)
-                    .collect()
+                parts.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
             };
             let held = words(&format!("{} {}", field("resource_name"), field("error_message")));
             words(value).is_subset(&held)

@@ -65,7 +65,7 @@ pub struct EventFilter {
     #[schema(value_type = Option<Uuid>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
-    /// Words that resource_name or error_message hold, in any order; case does not matter for ASCII letters.
+    /// Words that resource_name or error_message hold, in any order and in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// First moment inside.
@@ -126,6 +126,9 @@ const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
     ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0))";
 /// The expression is that of the index `words` of the table, see its migration.
 const HAS_WORDS: &str = "hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words:Array(String)})";
+/// The same for words with letters beyond ASCII, of which the index knows only the recorded case. It is read without the index.
+const HAS_WORDS_BEYOND_ASCII: &str = "(hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words_beyond:Array(String)}) or \
+    hasAllTokens(lowerUTF8(concat(r.resource_name, ' ', r.error_message)), {words_folded:Array(String)}))";
 const FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
 const TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')";
 /// Words of a free text; more would be a paste, not a search.
@@ -256,10 +259,16 @@ impl Conditions {
         select = select
             .and_if(FROM, "from", bound(self.span.from))
             .and_if(TO, "to", bound(self.span.to));
-        if !self.words.is_empty() {
+        let (ascii, beyond): (Vec<String>, Vec<String>) = self.words.iter().cloned().partition(|word| word.is_ascii());
+        if !ascii.is_empty() {
+            select = select.and(HAS_WORDS).bind("words", Parameter::Texts(ascii));
+        }
+        if !beyond.is_empty() {
+            let folded = beyond.iter().map(|word| word.to_lowercase()).collect();
             select = select
-                .and(HAS_WORDS)
-                .bind("words", Parameter::Texts(self.words.clone()));
+                .and(HAS_WORDS_BEYOND_ASCII)
+                .bind("words_beyond", Parameter::Texts(beyond))
+                .bind("words_folded", Parameter::Texts(folded));
         }
         match self.network {
             Some(network) => select

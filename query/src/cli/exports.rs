@@ -226,7 +226,7 @@ async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, C
         "{spinner} {msg} {wide_bar} {human_pos} of {human_len} events, {eta} left",
         output,
     );
-    let mut interval = patience::LOOK_INTERVAL;
+    let (mut interval, mut unreached) = (patience::LOOK_INTERVAL, 0);
     loop {
         bar.set_message(job.state().to_owned());
         bar.set_length(job.members["rows_planned"].as_u64().unwrap_or_default());
@@ -241,7 +241,16 @@ async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, C
         }
         sleep(interval).await;
         interval = patience::longer(interval);
-        job = Job::get(client, &job.id()).await?;
+        // The export goes on when the service is back: until then there is nothing new, and its id stays known.
+        job = match Job::get(client, &job.id()).await {
+            Err(error @ CliError::Unreached { .. }) if unreached < patience::UNREACHED_MAX => {
+                bar.suspend(|| eprintln!("horolog-query: export {}: {error}; looking again", job.id()));
+                unreached += 1;
+                continue;
+            }
+            looked => looked?,
+        };
+        unreached = 0;
     }
 }
 

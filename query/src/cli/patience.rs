@@ -11,6 +11,8 @@ const WAITS_MAX: u32 = 10;
 const WAIT_MAX_S: u64 = 600;
 /// Between two looks at something under way: at first, and at most.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// So many looks in a row may find nobody: minutes, in which a service is restarted.
+pub const UNREACHED_MAX: u32 = 20;
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// As long as the service says, where it says so.
