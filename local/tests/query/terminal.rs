@@ -352,6 +352,14 @@ fn an_export_is_created_watched_and_downloaded_once() {
 }
 
 #[test]
+fn a_caller_learns_who_they_are() {
+    let shown = succeeds(&["whoami"]);
+    assert!(shown.contains("auditor") && shown.contains("audit:read"), "{shown}");
+    let known: Value = serde_json::from_str(&succeeds(&["whoami", "--json"])).unwrap();
+    assert_eq!(known["role"], "auditor");
+}
+
+#[test]
 fn shells_complete_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = succeeds(&["completion", shell]);

@@ -17,6 +17,7 @@ pub mod series;
 pub mod system;
 pub mod table;
 pub mod transfer;
+pub mod whoami;
 
 use clap::{Args, Subcommand};
 
@@ -65,6 +66,12 @@ pub enum ClientCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Who your key says you are, and what it may do
+    Whoami {
+        /// How
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 }
 
 /// How a question is asked and answered.
@@ -97,6 +104,10 @@ pub async fn run(command: ClientCommand) -> Result<(), CliError> {
         ClientCommand::System { command, client } => {
             let (client, output) = prepare(&client)?;
             system::run(command, &client, output).await
+        }
+        ClientCommand::Whoami { client } => {
+            let (client, output) = prepare(&client)?;
+            whoami::run(&client, output).await
         }
     }
 }
