@@ -13,7 +13,7 @@ use crate::sizes;
 /// Load tests of Horolog: open loop, every record accounted for.
 ///
 /// Exit code 0: passed. 1: a record was lost or doubled, an objective was missed, or the run could not start. 3: no
-/// verdict, because the tester was the bottleneck. 130: interrupted.
+/// verdict, because the tester was the bottleneck. 2: wrong arguments. 130: interrupted.
 #[derive(Parser)]
 #[command(name = "horolog-load", version, about, max_term_width = 100)]
 pub struct Cli {

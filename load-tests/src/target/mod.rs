@@ -79,6 +79,7 @@ impl Target {
         if let Some(remote) = options.remote()? {
             return Ok(remote);
         }
+        let topics_and_properties = options.kafka_address()?;
         let (stack, own) = match &options.stack {
             Some(data) => (LocalStack::existing(options.horolog.clone(), data)?, false),
             None => {
@@ -99,19 +100,26 @@ impl Target {
         } else {
             stack.running().await?
         };
-        Ok(Self::of_stack(stack, &running, own, options))
+        let kafka = KafkaAddress {
+            bootstrap: running.status.kafka.bootstrap.clone(),
+            ..topics_and_properties
+        };
+        Ok(Self::of_stack(stack, &running, own, kafka, options.query_key.clone()))
     }
 
-    fn of_stack(stack: LocalStack, running: &Running, own: bool, options: &TargetOptions) -> Self {
+    fn of_stack(
+        stack: LocalStack,
+        running: &Running,
+        own: bool,
+        kafka: KafkaAddress,
+        query_key: Option<String>,
+    ) -> Self {
         Self {
-            kafka: KafkaAddress {
-                bootstrap: running.status.kafka.bootstrap.clone(),
-                ..options.kafka_address()
-            },
+            kafka,
             store: running.store.clone(),
             query: Some(QueryAddress {
                 url: running.status.query.url.clone(),
-                key: options.query_key.clone().or_else(|| running.load_tester_key()),
+                key: query_key.or_else(|| running.load_tester_key()),
             }),
             processes: Processes::OfStack(stack.clone()),
             name: if own {

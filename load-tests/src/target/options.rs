@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use horolog_schemas::Kind;
 
 use crate::process::Process;
@@ -81,7 +81,7 @@ impl TargetOptions {
         Ok(Some(Target {
             kafka: KafkaAddress {
                 bootstrap: bootstrap.clone(),
-                ..self.kafka_address()
+                ..self.kafka_address()?
             },
             store: Store::new(
                 url,
@@ -100,17 +100,20 @@ impl TargetOptions {
     }
 
     /// Topics and properties, without the bootstrap address.
-    pub(super) fn kafka_address(&self) -> KafkaAddress {
+    pub(super) fn kafka_address(&self) -> anyhow::Result<KafkaAddress> {
         let from_environment = std::env::var("HOROLOG_LOAD_KAFKA_PROPERTIES").unwrap_or_default();
-        let lines = from_environment.lines().filter_map(|line| property(line.trim()).ok());
-        KafkaAddress {
+        let lines = from_environment.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut properties: BTreeMap<String, String> = lines
+            .map(property)
+            .collect::<Result<_, _>>()
+            .map_err(|error| anyhow!("HOROLOG_LOAD_KAFKA_PROPERTIES: a line is {error}"))?;
+        properties.extend(self.kafka_properties.iter().cloned());
+        Ok(KafkaAddress {
             bootstrap: String::new(),
-            properties: lines
-                .chain(self.kafka_properties.iter().cloned())
-                .collect::<BTreeMap<_, _>>(),
+            properties,
             topic_metrics: self.topic_metrics.clone(),
             topic_audit: self.topic_audit.clone(),
-        }
+        })
     }
 
     /// Chaos and configurations need a local stack, whose processes and settings they control.

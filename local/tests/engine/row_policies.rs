@@ -78,7 +78,8 @@ fn reader(folder: &Path, roles: &[&str]) {
             {
                 granted += &format!("<query>{grant}</query>");
             }
-        } else if let Some(policy) = statement.strip_prefix("create row policy or replace horolog_tenants on horolog.")
+        } else if let Some(policy) =
+            statement.strip_prefix("create row policy or replace horolog_tenants on `horolog`.")
         {
             let (table, rest) = policy.split_once(" for select using ").unwrap();
             let (filter, _) = rest.split_once(" to ").unwrap();

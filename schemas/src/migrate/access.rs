@@ -76,7 +76,9 @@ pub fn statements(database: &str, on_cluster: &str, there: &BTreeSet<&str>) -> V
         .collect();
     let mut grant = |objects: &[&str], readers: &str| {
         for object in objects.iter().filter(|object| there.contains(**object)) {
-            statements.push(format!("grant{on_cluster} select on {database}.{object} to {readers}"));
+            statements.push(format!(
+                "grant{on_cluster} select on `{database}`.{object} to {readers}"
+            ));
         }
     };
     grant(OF_METRICS, "horolog_analyst, horolog_auditor");
@@ -84,7 +86,7 @@ pub fn statements(database: &str, on_cluster: &str, there: &BTreeSet<&str>) -> V
     for table in OF_TENANTS.iter().filter(|table| there.contains(**table)) {
         let mut policy = |name: &str, filter: &str, whose: &str| {
             statements.push(format!(
-                "create row policy or replace {name}{on_cluster} on {database}.{table} for select using {filter} to {whose}"
+                "create row policy or replace {name}{on_cluster} on `{database}`.{table} for select using {filter} to {whose}"
             ));
         };
         policy("horolog_tenants", TENANTS_FILTER, "horolog_analyst, horolog_auditor");
@@ -142,14 +144,14 @@ mod tests {
         assert_eq!(
             all[3..],
             [
-                "grant select on h.metrics to horolog_analyst, horolog_auditor",
-                "grant select on h.metrics_hourly_view to horolog_analyst, horolog_auditor",
-                "grant select on h.partition_progress to horolog_analyst, horolog_auditor",
+                "grant select on `h`.metrics to horolog_analyst, horolog_auditor",
+                "grant select on `h`.metrics_hourly_view to horolog_analyst, horolog_auditor",
+                "grant select on `h`.partition_progress to horolog_analyst, horolog_auditor",
                 &format!(
-                    "create row policy or replace horolog_tenants on h.metrics for select using {TENANTS_FILTER} \
+                    "create row policy or replace horolog_tenants on `h`.metrics for select using {TENANTS_FILTER} \
                      to horolog_analyst, horolog_auditor"
                 ),
-                "create row policy or replace horolog_services on h.metrics for select using 1 \
+                "create row policy or replace horolog_services on `h`.metrics for select using 1 \
                  to all except horolog_analyst, horolog_auditor",
             ]
         );

@@ -32,7 +32,7 @@ pub struct MigrateConfig {
 pub struct ClickHouse {
     /// Address of its HTTP interface.
     pub url: String,
-    /// Database that holds the tables; created if it does not exist. Letters, digits, `_`.
+    /// Database that holds the tables; created if it does not exist. Letters, digits, `_` and `-`.
     pub database: String,
     /// User name; needs the right to create databases for `up` and `check`.
     pub user: String,

@@ -292,7 +292,7 @@ async fn count(server: &Server, table: &str) -> Result<u64, MigrateError> {
         table.to_owned()
     } else {
         format!(
-            "cluster({}, {}, {table})",
+            "cluster({}, `{}`, {table})",
             sql::literal(&server.layout.cluster),
             server.database
         )
