@@ -82,10 +82,10 @@ impl Frozen {
     /// A moment, at most `as_of_ms`, such that no record before it was added on time after `as_of_ms`, or will be.
     /// `now` was read before the ledger.
     ///
-    /// A batch judges its records by the watermark that it froze: what it adds on time ends after that. So the smallest
-    /// watermark frozen since is such a moment. If there is none, so are the largest one frozen before and the stated
-    /// one: no batch freezes less from then on, and one that froze less before was in the ledger, as begun, when the
-    /// ledger was read.
+    /// A batch judges its records by the watermark that it froze: what it adds on time is in hours that end after that.
+    /// So the smallest watermark frozen since is such a moment. If there is none, so are the largest one frozen before
+    /// and the stated one: no batch freezes less from then on, and one that froze less before was in the ledger, as
+    /// begun, when the ledger was read.
     fn watermark_ms(&self, now: &PartitionProgress, as_of_ms: i64) -> i64 {
         let stated_ms = match now.log_epoch == self.log_epoch {
             true => now.watermark_ms,

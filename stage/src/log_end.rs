@@ -46,7 +46,7 @@ pub enum Finding {
     Withheld,
     /// Another stage has entered a later life of the log, and the partition has reached the start of that life.
     LaterLife(Life),
-    /// The partition goes on.
+    /// The partition continues.
     Whole {
         /// Where it has read everything.
         end: i64,

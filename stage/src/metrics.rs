@@ -87,7 +87,7 @@ pub struct Metrics {
     pub watermark_seconds: Family<PartitionLabels, Gauge>,
     /// Memory of records that are not stored yet.
     pub buffered_bytes: Gauge,
-    /// Batches under way.
+    /// Batches in progress.
     pub batches_in_flight: Gauge,
     /// Partitions whose start is not known yet.
     pub resolving_partitions: Gauge,

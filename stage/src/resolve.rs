@@ -24,7 +24,7 @@ use crate::write_epoch::WriteEpoch;
 /// What is known of a partition when it begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Resolved {
-    /// Where it goes on.
+    /// Where it continues.
     pub plan: Plan,
     /// Its stated watermark, ms since 1970: nothing before it is on time.
     pub stated_ms: i64,

@@ -1,4 +1,4 @@
-//! Backpressure: partitions that have enough under way are not fetched; nothing is ever dropped.
+//! Backpressure: partitions that have enough in progress are not fetched; nothing is ever dropped.
 
 use std::time::{Duration, Instant};
 

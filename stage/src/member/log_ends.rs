@@ -116,7 +116,7 @@ impl Member {
         self.start_anew(&[slot]);
     }
 
-    /// Updates a partition that goes on with what the answer says. Returns what it states if it is idle.
+    /// Updates a partition from an answer. Returns what it states if it is idle.
     fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) -> Option<Progress> {
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);

@@ -79,7 +79,7 @@ pub struct MemberOptions {
 /// Why a member ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// It was told to.
+    /// It was told to stop.
     Stopped,
     /// A log that its client had read is another one now, or the client gets nothing from a log that has more.
     /// librdkafka keeps the leader epoch of a partition, which starts over in a recreated topic, and may then get

@@ -1,5 +1,5 @@
-//! One assigned partition as a state machine. Enters: records, acceptances and outcomes. Leaves: commits and jobs. No I/O,
-//! no clock.
+//! One assigned partition as a state machine. Enters: records, acceptances and outcomes. Leaves: commits and jobs. No
+//! I/O, no clock.
 //!
 //! ```text
 //!            close range            commit accepted           delivered
@@ -40,7 +40,7 @@ pub struct Completeness {
 pub enum Batches {
     /// The next one may begin.
     Begin,
-    /// Only what is under way is finished.
+    /// Only finish what is in progress.
     OnlyFinish,
 }
 
@@ -263,7 +263,7 @@ impl Partition {
         })
     }
 
-    /// The batch under way is stored.
+    /// The batch in progress is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
         self.stated(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
@@ -322,7 +322,7 @@ impl Partition {
         self.silent_since = None;
     }
 
-    /// Whether a batch is under way.
+    /// Whether a batch is in progress.
     pub fn is_delivering(&self) -> bool {
         matches!(self.phase, Phase::Delivering { .. })
     }

@@ -131,7 +131,7 @@ pub enum Recovery {
     },
 }
 
-/// Where a partition goes on.
+/// Where a partition continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// Life of the log.
@@ -200,7 +200,7 @@ pub struct Gap {
 /// First epoch of a log.
 const FIRST_EPOCH: u32 = 1;
 
-/// Decides where a partition goes on.
+/// Decides where a partition continues.
 pub fn decide(facts: &Facts) -> Plan {
     let log_epoch = facts.known_epoch();
     if facts.is_new_life() {
