@@ -1,4 +1,4 @@
-//! How many records a second the core aggregates at 100,000 keys, with one worker and with two; decoding is not in it.
+//! How many records per second the core aggregates at 100,000 keys, with one worker and with two; without decoding.
 //!
 //! `cargo run --release -p horolog-aggregate --example core_speed [records] [keys]`
 #![allow(missing_docs)]
@@ -16,7 +16,7 @@ use horolog_aggregate::workers::Workers;
 const ROUNDS: usize = 5;
 const HOUR_US: u64 = 3_600_000_000;
 
-/// Pseudo-random numbers that are the same each time.
+/// Reproducible pseudo-random numbers.
 struct Numbers(u64);
 
 impl Numbers {

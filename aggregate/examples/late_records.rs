@@ -1,9 +1,9 @@
-//! What late records cost, against recomputing the hours that they belong to.
+//! The cost of late records, compared with recomputing their hours.
 //!
-//! Fills an empty stack with a history of 30 days, sends late records that are spread over all of it, waits until the stage has added
-//! them, and then rebuilds the same hours. `./horolog up --no-sample --keep-all --data DIR` starts a stack; then
-//! `HOROLOG_AGGREGATE__CLICKHOUSE__PASSWORD_FILE=DIR/clickhouse-password cargo run --release -p horolog-aggregate --example
-//! late_records -- --history 20000000 --late 1000000`.
+//! Fills an empty stack with a history of 30 days, sends late records spread over all of it, waits until the stage has
+//! added them, and then rebuilds the same hours. `./horolog up --no-sample --keep-all --data DIR` starts a stack; then
+//! `HOROLOG_AGGREGATE__CLICKHOUSE__PASSWORD_FILE=DIR/clickhouse-password cargo run --release -p horolog-aggregate
+//! --example late_records -- --history 20000000 --late 1000000`.
 #![allow(missing_docs)]
 
 use std::time::{Duration, Instant};
@@ -29,10 +29,10 @@ const DEADLINE: Duration = Duration::from_secs(3_600);
 struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Records that are stored already.
+    /// Records stored beforehand.
     #[arg(long, default_value_t = 20_000_000)]
     history: u64,
-    /// Records that come late.
+    /// Records that arrive late.
     #[arg(long, default_value_t = 1_000_000)]
     late: u64,
 }
@@ -58,12 +58,12 @@ async fn main() -> anyhow::Result<()> {
         bail!("the stack has metrics already: this needs one of its own");
     }
     stack.fill(args.history).await?;
-    stack.send(1_000, |_| now_s).await?; // the hours of the history are complete now
+    stack.send(1_000, |_| now_s).await?; // completes the hours of the history
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     let begun = Instant::now();
     let from = stack.from;
-    // A step that meets all hours evenly, and is not a multiple of any of their lengths.
+    // A step that reaches all hours evenly, and is not a multiple of any of their lengths.
     stack
         .send(args.late, |number| from + number * 7_919 % (DAYS * 86_400))
         .await?;
@@ -107,7 +107,7 @@ impl Stack {
         Ok(self.client.query(query).fetch_one().await?)
     }
 
-    /// A history as the stages would have left it, in an earlier life of the log; day by day.
+    /// Inserts a history as the stages would have left it, in an earlier life of the log; day by day.
     async fn fill(&self, records: u64) -> anyhow::Result<()> {
         let (topic, a_day) = (&self.config.source.metrics_topic, records / DAYS);
         for day in 0..DAYS {
@@ -134,7 +134,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Sends samples to all partitions; returns when the aggregate stage has them.
+    /// Sends samples to all partitions; returns once the aggregate stage has them.
     async fn send(&self, records: u64, time_s: impl Fn(u64) -> u64) -> anyhow::Result<()> {
         let aggregated = "select sum(records) from batch_ledger final where stage = 'aggregate' and log_epoch > 0 \
              and entry in ('batch', 'recovered')";

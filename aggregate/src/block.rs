@@ -1,8 +1,8 @@
 //! Aggregates to rows of `metrics_hourly`, and progress to a row of `partition_progress`.
 //!
-//! In: the aggregates of a batch and what its intent froze. Out: Arrow columns named and typed so that ClickHouse takes them
-//! as an Arrow stream; all columns of the table but `inserted_at`, which the delivery adds. A pure function, so a batch
-//! that is made again after a crash gives the same rows in the same order.
+//! In: the aggregates of a batch and what its intent froze. Out: Arrow columns named and typed as ClickHouse takes them
+//! in an Arrow stream; all columns of the table except `inserted_at`, which the delivery adds. Pure, so a batch that is
+//! made again after a crash gives the same rows in the same order.
 
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
@@ -31,10 +31,10 @@ pub const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
 /// The table of the progress.
 const PROGRESS_TABLE: &str = "partition_progress";
 
-/// Why no block could be made: a bug of ours.
+/// Why no block could be made: a bug.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// A key that is none.
+    /// Bytes that are not an encoded key.
     #[error("invariant: the keys of aggregates are encoded keys")]
     Key,
     /// Columns that do not fit together.
@@ -190,7 +190,7 @@ impl DistributionColumns {
                     Side::Negative(_) => {}
                 }
             }
-            // Negative buckets come by falling index; a map is written by rising one.
+            // Negative buckets come in falling order of index; maps are written in rising order.
             for (bucket, count) in buckets.iter().rev() {
                 if let Side::Negative(index) = bucket.side() {
                     negative.push(index, *count);

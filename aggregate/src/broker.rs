@@ -1,5 +1,5 @@
-//! The log as an operator's command sees it: questions, and reading a partition from one offset to another. Never joins the group,
-//! never commits. All calls block.
+//! The log as an operator's command sees it: questions, and reading a partition from one offset to another. Never joins
+//! the group, never commits. All calls block.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl Broker {
         })
     }
 
-    /// The records of `log` from `start` on, before `end`. Offsets without a record are passed over.
+    /// Hands over the records of `log` from `start` on, before `end`. Offsets without a record are skipped.
     pub fn read(&self, log: &PartitionId, start: Position, end: i64) -> Result<Range, ToolError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&log.topic, log.partition, Offset::Offset(start.offset))?;
@@ -54,7 +54,7 @@ impl Broker {
         while filling.next() < end {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => (),
-                // Behind the last record there may be markers of transactions, which are never seen.
+                // Transaction markers, which are never handed out, may follow the last record.
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,

@@ -1,4 +1,4 @@
-//! What the binary is asked to do: run the stage, or one of the operator's commands.
+//! Command-line interface: run the stage, or one of the operator's commands.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::upkeep::{Duty, Upkeep};
 use crate::verify::{ContinuousVerification, Verdict};
 use crate::{rebuild, verify};
 
-/// Keeps hourly aggregates of Kafka's metric samples in ClickHouse, and says how complete they are.
+/// Keeps hourly aggregates of the metric samples in Kafka in ClickHouse, and reports how complete they are.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
@@ -28,18 +28,19 @@ pub struct Args {
     command: Option<Command>,
 }
 
-/// What to do instead of running the stage.
+/// A command to run instead of the stage.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Recompute hours from raw rows or from Kafka, beside what is there, while records keep arriving. Interrupted, the same command
-    /// continues it.
+    /// Recompute hours from raw rows or from Kafka, beside the present ones, while records keep arriving. If
+    /// interrupted, the same command continues.
     Rebuild(rebuild::Args),
-    /// Compare hours with raw rows, ledger and Kafka's offsets. Exits as diff(1): 0 equal, 1 differs, 2 could not compare.
+    /// Compare hours with raw rows, the ledger and Kafka's offsets. Exit codes as of diff(1): 0 equal, 1 different, 2
+    /// not everything could be compared.
     Verify(verify::Args),
 }
 
 impl Args {
-    /// What an error ends the process with.
+    /// The exit code for an error.
     pub fn failure(&self) -> ExitCode {
         match self.command {
             Some(Command::Verify(_)) => ExitCode::from(Verdict::NotCompared as u8),
@@ -47,7 +48,7 @@ impl Args {
         }
     }
 
-    /// Does it.
+    /// Runs the chosen command.
     pub async fn run(&self) -> anyhow::Result<ExitCode> {
         let config: Config = load("aggregate", &self.config)?;
         telemetry::init(&config.telemetry)?;

@@ -14,7 +14,7 @@ pub fn seconds(times: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampSecondArray::from_iter_values(times).with_timezone("UTC"))
 }
 
-/// A column of maps to counts, in the making.
+/// Builds a column of maps to counts.
 #[derive(Debug)]
 pub struct Maps<K: ArrowPrimitiveType> {
     keys: Vec<K::Native>,
@@ -35,13 +35,13 @@ impl<K: ArrowPrimitiveType> Default for Maps<K> {
 }
 
 impl<K: ArrowPrimitiveType> Maps<K> {
-    /// Adds an entry to the map of the row at hand.
+    /// Adds an entry to the map of the current row.
     pub fn push(&mut self, key: K::Native, count: u64) {
         self.keys.push(key);
         self.counts.push(count);
     }
 
-    /// The row at hand has no more entries.
+    /// Ends the current row.
     pub fn end_row(&mut self) {
         self.lengths.push(self.keys.len() - self.ended);
         self.ended = self.keys.len();

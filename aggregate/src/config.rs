@@ -13,33 +13,33 @@ use serde::{Deserialize, Serialize};
 use crate::upkeep::UpkeepConfig;
 use crate::verify::VerifyConfig;
 
-/// Everything that can be set.
+/// The whole configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The log.
+    /// Kafka.
     pub kafka: KafkaConfig,
-    /// What is read from it.
+    /// What to read from Kafka.
     pub source: SourceConfig,
-    /// How it is aggregated.
+    /// How to aggregate it.
     pub aggregate: AggregateConfig,
     /// When an hour is complete.
     pub completeness: CompletenessConfig,
-    /// The store.
+    /// ClickHouse.
     pub clickhouse: ClickHouseConfig,
     /// The command `rebuild`.
     pub rebuild: RebuildConfig,
     /// Verification of the newest complete hours.
     pub verify: VerifyConfig,
-    /// When batches are closed. Later than ingest's: many samples of a key should meet in one partial aggregate.
+    /// When a batch is closed. Later than ingest's, so that many samples of a key meet in one partial aggregate.
     pub batch: BatchConfig,
-    /// How they are delivered.
+    /// How batches are delivered.
     pub delivery: DeliveryConfig,
     /// What is derived in the background.
     pub upkeep: UpkeepConfig,
-    /// Health and metrics.
+    /// HTTP endpoints for health and metrics.
     pub http: HttpConfig,
-    /// Logs.
+    /// Logging.
     pub telemetry: TelemetryConfig,
 }
 
@@ -68,11 +68,11 @@ impl Default for Config {
     }
 }
 
-/// `[source]`: what is read.
+/// `[source]`: what to read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Consumer group. Its name contains `aggregate` and the name of no other stage.
+    /// Consumer group. Its name must contain `aggregate` and the name of no other stage.
     pub group: String,
     /// Topic of metric samples.
     pub metrics_topic: String,
@@ -94,9 +94,10 @@ impl Default for SourceConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregateConfig {
-    /// Threads of the dataflow; 0: as many as there are cores. Does not change a result.
+    /// Threads of the dataflow; 0: one per core. Does not affect results.
     pub workers: usize,
-    /// Keys of a tenant's hour in a batch at the most; what is beyond is added up under one overflow key, and counted.
+    /// Maximum number of keys of a tenant's hour in a batch; those beyond are added up under one overflow key, and
+    /// counted.
     pub keys_per_tenant_max: usize,
 }
 
@@ -119,12 +120,12 @@ impl AggregateConfig {
     }
 }
 
-/// `[rebuild]`: how `horolog-aggregate rebuild` divides its work. To be left alone while a rebuild is unfinished.
+/// `[rebuild]`: how `horolog-aggregate rebuild` divides its work. Do not change it while a rebuild is unfinished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RebuildConfig {
-    /// Records of a part: what is done again at the most when a rebuild is interrupted. An hour of raw rows, and a batch of the
-    /// log, are never divided.
+    /// Records of a part, the most that is done again after an interruption. An hour of raw rows, or a batch of the
+    /// log, is never divided.
     pub part_records_max: u64,
 }
 
@@ -137,7 +138,7 @@ impl Default for RebuildConfig {
 }
 
 impl Config {
-    /// What the stage runs with.
+    /// The options that the stage runs with.
     pub fn run_options(&self) -> RunOptions {
         RunOptions {
             kafka: self.kafka.clone(),

@@ -1,8 +1,8 @@
-//! A position in every log: records before it are meant, those from it on are not.
+//! A position in every log: records before it are included, those from it on are not.
 //!
-//! A rebuild and a verification compare tables that are written by different processes at different speeds; a cut says
-//! of each record on which side it stands, in Rust and as a condition in SQL. Partitions that the cut does not know are
-//! behind it: nothing of them has been aggregated.
+//! A rebuild and a verification compare tables that different processes write at different speeds; a cut decides on
+//! which side of it a record is, in Rust and as a condition in SQL. Partitions that the cut does not know are behind
+//! it: nothing of them has been aggregated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,19 +52,20 @@ impl Cut {
         topics
     }
 
-    /// Whether a place lies before the cut.
+    /// Whether a position lies before the cut.
     pub fn is_before(&self, log: &PartitionId, position: Position) -> bool {
         self.get(log).is_some_and(|cut| position < cut)
     }
 
-    /// Where `stored` has not come up to the cut: the logs with the cut's positions.
+    /// The logs, with the cut's positions, in which `stored` has not reached the cut.
     pub fn behind(&self, stored: &BTreeMap<PartitionId, Position>) -> impl Iterator<Item = (&PartitionId, Position)> {
         self.iter()
             .filter(|(log, end)| end.offset > 0 && stored.get(log).is_none_or(|at| at < end))
     }
 
-    /// The condition that a row lies before the cut; `offset` names its column, `kafka_offset` or `start_offset`. By topic
-    /// one look-up in a table of its partitions, so that the number of partitions costs nothing a row.
+    /// The condition that a row lies before the cut; `offset` names its column, `kafka_offset` or `start_offset`. One
+    /// look-up per topic in a table of its partitions, so that the number of partitions does not affect the cost per
+    /// row.
     pub fn condition(&self, offset: &str) -> String {
         let of_topic = |topic: &str| {
             let logs: Vec<_> = self.0.iter().filter(|(log, _)| *log.topic == *topic).collect();
@@ -91,7 +92,7 @@ impl Cut {
     }
 }
 
-/// A text as a SQL string literal in a statement of the client, which takes `?` for a parameter and `??` for a question mark.
+/// Text as a SQL string literal for the client, which reads `?` as a parameter and `??` as a question mark.
 pub fn client_literal(text: &str) -> String {
     literal(text).replace('?', "??")
 }

@@ -3,9 +3,9 @@
 //! ```text
 //! chunks ──► preaggregate ──exchange by key──► combine ──exchange by batch──► gather
 //! ```
-//! A timestamp is the number of a batch. An operator that needs the whole of a batch holds what it has until its frontier has
-//! passed the number: then no worker has anything more for it. No clock, no I/O, no randomness: what leaves depends only
-//! on the chunks and their numbers, not on the number of workers nor on who was first.
+//! A timestamp is the number of a batch. An operator that needs a whole batch keeps what it has until its frontier has
+//! passed that number: then no worker has anything more for it. No clock, no I/O, no randomness: the output depends
+//! only on the chunks and their numbers, not on the number of workers or their timing.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -21,22 +21,23 @@ use crate::hours::Hours;
 use crate::partial::{Partial, Preaggregation};
 use crate::samples::Samples;
 
-/// What a worker's inbox holds. All workers are told of every end, so they agree on the number of the batch at hand.
+/// What a worker's inbox holds. Every end goes to all workers, so they agree on the number of the current batch.
 pub(crate) enum Feed<C> {
-    /// A chunk of the batch at hand, with its number.
+    /// A chunk of the current batch, with its number.
     Chunk(u32, C),
-    /// The batch at hand has no more chunks.
+    /// The current batch has no more chunks.
     BatchEnd,
 }
 
-/// The chunks of the inbox at the number of their batch. One at a time, so that what waits waits in the bounded inbox.
+/// The chunks of the inbox, at the number of their batch. One at a time, so that waiting chunks wait in the bounded
+/// inbox.
 pub(crate) fn chunks<'scope, C: 'static>(
     scope: Scope<'scope, u64>,
     inbox: Receiver<Feed<C>>,
     ready: impl FnOnce(SyncActivator),
 ) -> StreamVec<'scope, u64, (u32, C)> {
     source::<_, CapacityContainerBuilder<_>, _, _>(scope, "chunks", |capability, info| {
-        // Who fills the inbox wakes the operator; as long as there is something it stays awake by itself.
+        // Whoever fills the inbox wakes the operator; while there is input it stays active by itself.
         ready(scope.worker().sync_activator_for(info.address.to_vec()));
         let activator = scope.activator_for(info.address);
         let mut capability = Some(capability);
@@ -53,7 +54,7 @@ pub(crate) fn chunks<'scope, C: 'static>(
     })
 }
 
-/// Decodes each chunk where it is and sums it up by key.
+/// Decodes each chunk on its worker and sums it up by key.
 pub(crate) fn preaggregate<'scope, C: 'static>(
     chunks: StreamVec<'scope, u64, (u32, C)>,
     mut decode: impl FnMut(C) -> Result<Samples, String> + 'static,
@@ -74,7 +75,7 @@ pub(crate) fn preaggregate<'scope, C: 'static>(
     })
 }
 
-/// Brings all partials of a key to one worker and makes aggregates of them once the batch is there; with its number.
+/// Brings all partials of a key to one worker and makes aggregates of them once the batch is complete; with its number.
 pub(crate) fn combine<'scope>(partials: StreamVec<'scope, u64, Partial>) -> StreamVec<'scope, u64, (u64, Hours)> {
     let mut waiting: BTreeMap<u64, Vec<Partial>> = BTreeMap::new();
     let by_key = Exchange::new(|partial: &Partial| partial.worker);
@@ -98,7 +99,7 @@ pub(crate) fn combine<'scope>(partials: StreamVec<'scope, u64, Partial>) -> Stre
     )
 }
 
-/// Brings the aggregates of all workers together and hands them over, once a batch.
+/// Brings the aggregates of all workers together and hands them over, once per batch.
 pub(crate) fn gather<'scope>(
     runs: StreamVec<'scope, u64, (u64, Hours)>,
     mut deliver: impl FnMut(u64, Hours) + 'static,

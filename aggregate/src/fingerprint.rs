@@ -1,15 +1,16 @@
-//! A number for a distribution, so that two of them can be compared without being carried around.
+//! A number for a distribution, so that two distributions can be compared without transferring them.
 //!
-//! The sum of a mixed number for each bucket, times its count, modulo 2^64. It adds up as distributions merge, and is the same from
-//! our buckets, from rows of `metrics_hourly` and from raw values in SQL. Different distributions agree by chance once in 2^64.
+//! The sum of each bucket's mixed number times its count, modulo 2^64. It adds up as distributions merge, and is the
+//! same from our buckets, from rows of `metrics_hourly` and from raw values in SQL. Different distributions agree by
+//! chance once in 2^64.
 
 use horolog_schemas::buckets::bucket_index_sql;
 
 use crate::histogram::{Bucket, Side};
 
-/// Apart from every index of a positive bucket.
+/// Distinct from every index of a positive bucket.
 const NEGATIVE: i64 = 1 << 40;
-/// Apart from both.
+/// Distinct from both.
 const ZERO: i64 = 1 << 41;
 
 /// The number of a bucket.

@@ -1,8 +1,9 @@
-//! Exponential histogram of OpenTelemetry's metrics data model: base 2, scale 6, relative error of a quantile under 0.6 %.
+//! Exponential histogram of OpenTelemetry's metrics data model: base 2, scale 6, relative error of a quantile under 0.6
+//! %.
 //!
-//! In: finite doubles. Out: counts by bucket, which merge by addition, so they are bit-equal under any order and batching.
-//! A value's bucket is found from the bits of the double alone: exact at every boundary and the same on every platform,
-//! which logarithms of a mathematics library are not. Never holds a value, never takes NaN or an infinity.
+//! In: finite doubles. Out: counts by bucket, which merge by addition, so they are identical for any order and
+//! batching. A value's bucket is found from the bits of the double alone: exact at every boundary and the same on every
+//! platform, unlike the logarithms of a mathematics library. Never stores a value, never takes NaN or an infinity.
 
 use horolog_schemas::buckets::{BUCKET_BOUNDARIES as BOUNDARIES, BUCKETS_PER_DOUBLING, EXPONENT_BIAS, MANTISSA_BITS};
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ fn index_of(magnitude: f64) -> i32 {
     let bits = magnitude.to_bits();
     let (exponent, mantissa) = match (bits >> MANTISSA_BITS) as i32 {
         0 => {
-            // Subnormal: bring its first set bit to where a normal number has its implicit one.
+            // Subnormal: shift its first set bit to where a normal number has its implicit one.
             let shift = bits.leading_zeros() - (u64::BITS - 1 - MANTISSA_BITS);
             (1 - EXPONENT_BIAS - shift as i32, (bits << shift) & MANTISSA_MASK)
         }
@@ -54,11 +55,11 @@ fn index_of(magnitude: f64) -> i32 {
     exponent * BUCKETS_PER_DOUBLING - 1 + below as i32 + i32::from(above_next)
 }
 
-/// A bucket of either sign, or zero. Buckets order as the values in them do.
+/// A bucket of either sign, or zero. Buckets sort as their values do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bucket(i32);
 
-/// What a bucket says of the values in it.
+/// The sign of a bucket's values, and its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Below zero, by the index of the magnitude.
@@ -101,7 +102,7 @@ impl Bucket {
         Self((ordinal ^ (1 << 31)) as i32)
     }
 
-    /// The value that stands for all in the bucket: the harmonic mean of its bounds, at most 0.55 % from any of them.
+    /// The value that represents the bucket: the harmonic mean of its bounds, at most 0.55 % from any value in it.
     pub fn representative(self) -> f64 {
         let magnitude = |index: i32| {
             let width = 2.0 / (1.0 + (-1.0 / f64::from(BUCKETS_PER_DOUBLING)).exp2());
@@ -115,7 +116,7 @@ impl Bucket {
     }
 }
 
-/// Merges a run that is sorted by bucket with its neighbours: equal buckets become one, their counts added.
+/// Merges neighbours in a run that is sorted by bucket: equal buckets become one, with their counts added.
 pub fn add_up(sorted: impl IntoIterator<Item = (Bucket, u64)>, into: &mut Vec<(Bucket, u64)>) {
     let start = into.len();
     for (bucket, count) in sorted {
@@ -129,10 +130,11 @@ pub fn add_up(sorted: impl IntoIterator<Item = (Bucket, u64)>, into: &mut Vec<(B
     }
 }
 
-/// The value of rank `floor(q * count)` in sorted order, as `quantileExact` takes it, within 0.6 %; none of nothing.
+/// The value of rank `floor(q * count)` in sorted order, as of `quantileExact`, within 0.6 %; `None` if there are no
+/// values.
 ///
-/// `buckets` are in order, each once; `min` and `max` are those of the values counted. This is what
-/// `metrics_hourly_view` computes in SQL.
+/// `buckets` are sorted, each once; `min` and `max` are those of the counted values. `metrics_hourly_view` computes the
+/// same in SQL.
 pub fn quantile(buckets: &[(Bucket, u64)], min: f64, max: f64, q: f64) -> Option<f64> {
     let count: u64 = buckets.iter().map(|(_, count)| count).sum();
     let rank = ((q * count as f64) as u64).min(count.checked_sub(1)?);
@@ -227,7 +229,7 @@ mod tests {
                 Side::Positive(index) => (index, value),
                 Side::Negative(index) => (index, -value),
             };
-            // Logarithms are not exact, so they may put a value near a boundary on its other side.
+            // Logarithms are inexact, so they may put a value near a boundary on its other side.
             let position = magnitude.log2() * 64.0;
             prop_assert!(position > f64::from(index) - 1e-6 && position <= f64::from(index + 1) + 1e-6);
         }

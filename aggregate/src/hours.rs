@@ -1,8 +1,8 @@
 //! The hourly aggregates of a whole batch, made from the partials of its chunks.
 //!
-//! In: the partials of one worker's keys, in any order. Out: each key once, sorted, with summary and distribution. Then the
-//! same of several workers, whose keys are distinct, merged into one. Folds in the order of chunks, so that neither
-//! the number of workers nor who was first changes a bit of the result.
+//! In: the partials of one worker's keys, in any order. Out: each key once, sorted, with summary and distribution; then
+//! the same for several workers with distinct keys, merged into one. Folds in chunk order, so that neither the number
+//! of workers nor their timing changes a bit of the result.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -24,7 +24,7 @@ pub struct Hours {
     buckets: Vec<(Bucket, u64)>,
     /// By key: where its distribution ends.
     bucket_ends: Vec<usize>,
-    /// What is told of the batch as a whole.
+    /// Counts of the batch as a whole.
     pub tally: Tally,
 }
 
@@ -34,7 +34,7 @@ impl Hours {
         self.summaries.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.summaries.is_empty()
     }
@@ -63,7 +63,7 @@ impl Hours {
         self.bucket_ends.push(self.buckets.len());
     }
 
-    /// Of the partials of one worker.
+    /// From the partials of one worker.
     pub fn combine(mut partials: Vec<Partial>) -> Self {
         partials.sort_unstable_by_key(|partial| partial.chunk);
         let unique = UniqueKeys::new(&partials);
@@ -86,7 +86,7 @@ impl Hours {
         hours
     }
 
-    /// Of several batches, which may have keys in common. Sums add up in the order of the batches.
+    /// From several batches, which may have keys in common. Sums add up in the order of the batches.
     pub fn fold(runs: Vec<Self>) -> Self {
         let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
         let key = |&(run, position): &(usize, usize)| runs[run].keys.get(position);
@@ -115,14 +115,14 @@ impl Hours {
         folded
     }
 
-    /// Of several workers, no two of which have a key in common.
+    /// From several workers, no two of which have a key in common.
     pub fn merge(mut runs: Vec<Self>) -> Self {
         if runs.len() < 2 {
             return runs.pop().unwrap_or_default();
         }
         let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
         let mut order: Vec<(usize, usize)> = (0..runs.len()).flat_map(positions).collect();
-        // The stable sort finds the runs, which are sorted already, and merges them.
+        // The stable sort detects the sorted runs and merges them.
         order.sort_by(|a, b| runs[a.0].keys.get(a.1).cmp(runs[b.0].keys.get(b.1)));
 
         let mut merged = Self::default();
@@ -141,7 +141,7 @@ impl Hours {
     }
 }
 
-/// The keys of all partials, each once, in the order they first come.
+/// The keys of all partials, each once, in order of first appearance.
 struct UniqueKeys<'a> {
     keys: Vec<&'a [u8]>,
     summaries: Vec<Summary>,
@@ -183,7 +183,7 @@ impl<'a> UniqueKeys<'a> {
     }
 }
 
-/// The bucket counts of all partials, gathered by key: one allocation instead of one a key.
+/// The bucket counts of all partials, grouped by key in one allocation instead of one per key.
 struct BucketCounts {
     counts: Vec<(Bucket, u64)>,
     /// By key: where its counts end.
@@ -197,7 +197,7 @@ impl BucketCounts {
         each_count(partials, unique, |position, _| ends[position] += 1);
         let mut total = 0;
         for end in &mut ends {
-            // For now where the counts of a key start; each count that is put in place moves it towards their end.
+            // For now the start of the key's counts; placing each count moves it towards their end.
             total += std::mem::replace(end, total);
         }
         let mut counts = vec![(Bucket::of(0.0), 0); total];
@@ -208,7 +208,7 @@ impl BucketCounts {
         Self { counts, ends }
     }
 
-    /// The counts of a key by bucket; a bucket may come more than once.
+    /// The counts of a key by bucket; a bucket may occur more than once.
     fn sorted(&mut self, position: usize) -> impl Iterator<Item = (Bucket, u64)> {
         let start = if position == 0 { 0 } else { self.ends[position - 1] };
         let counts = &mut self.counts[start..self.ends[position]];

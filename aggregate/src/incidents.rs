@@ -1,6 +1,6 @@
-//! What a batch shows to be wrong, as rows of `incidents`: clocks that are ahead, tenants with too many keys.
+//! What is wrong in a batch, as rows of `incidents`: clocks that are ahead, tenants with too many keys.
 //!
-//! The block is inserted with the batch, under its token. Pure; no block where nothing is wrong.
+//! The block is inserted with the batch, under its token. Pure; no block if nothing is wrong.
 
 use std::sync::Arc;
 

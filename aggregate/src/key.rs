@@ -1,8 +1,8 @@
-//! The key of an hourly aggregate as bytes that compare as the table's order key does.
+//! The key of an hourly aggregate, as bytes that compare like the table's order key.
 //!
-//! In: the key columns of a record and its hour. Out: one byte string, so that hashing, comparing and sorting a key are one
-//! call each over memory in a row; and the columns again. Equal keys give equal bytes, and no two keys share any. Leaves out
-//! `revised_at` and `epoch`: within a batch they follow from the hour.
+//! In: the key columns of a record and its hour. Out: one byte string, so that hashing, comparing and sorting a key
+//! each work on contiguous memory; and the columns again. Equal keys give equal bytes, different keys different ones.
+//! Leaves out `revised_at` and `epoch`: within a batch they follow from the hour.
 
 use std::borrow::Cow;
 
@@ -14,17 +14,18 @@ pub const HOUR_S: u32 = 3_600;
 
 const HOUR_US: i64 = HOUR_S as i64 * 1_000_000;
 
-/// Start of the hour of a time in microseconds, seconds since 1970. Validation keeps times between 2000 and 2100, so it fits.
+/// Start of the hour of a time in microseconds, seconds since 1970. Validation keeps times between 2000 and 2100, so it
+/// fits.
 pub fn hour_of(time_us: i64) -> u32 {
     (time_us.div_euclid(HOUR_US) * i64::from(HOUR_S)) as u32
 }
 
-/// Ends a text in a key; lowest of all, so that a text sorts before those it begins.
+/// Ends a text in a key; the lowest byte, so that a text sorts before those that it is a prefix of.
 const END: u8 = 0;
-/// Stands before an escaped byte, since texts may contain [`END`] and this byte itself.
+/// Precedes an escaped byte, since texts may contain [`END`] and this byte itself.
 const ESCAPE: u8 = 1;
 
-/// What a metric type stands as in keys and in the table: its position among [`MetricType::ALL`], counted from 1.
+/// The number of a metric type in keys and in the table: its position among [`MetricType::ALL`], counted from 1.
 pub const fn type_number(metric_type: MetricType) -> u8 {
     metric_type as u8 + 1
 }
@@ -69,7 +70,7 @@ impl Key<'_> {
 }
 
 impl<'a> Key<'a> {
-    /// The columns of bytes that [`Key::encode`] made; none of other bytes.
+    /// The columns of bytes that [`Key::encode`] made; `None` for other bytes.
     pub fn decode(mut bytes: &'a [u8]) -> Option<Self> {
         let bytes = &mut bytes;
         let key = Self {
@@ -148,7 +149,7 @@ impl Keys {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -158,7 +159,7 @@ impl Keys {
         (0..self.len()).map(|position| self.get(position))
     }
 
-    /// Removes all, keeping the memory.
+    /// Removes all, keeping the allocation.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();

@@ -1,4 +1,4 @@
-//! What came after its hour was complete, by tenant and hour: how much, from which offsets, how late.
+//! Records that arrived after their hour was complete, by tenant and hour: how many, from which offsets, how late.
 //!
 //! Enters: late samples, one at a time. Leaves: [`LateRecords`], which add up in any order.
 
@@ -15,7 +15,7 @@ pub struct LateRecords {
     pub first_offset: i64,
     /// Largest offset.
     pub last_offset: i64,
-    /// The most that one of them was behind the watermark, seconds.
+    /// The largest distance behind the watermark among them, seconds.
     pub lateness_max_s: u32,
     /// Records by class of lateness: see [`class`].
     pub classes: BTreeMap<u8, u64>,

@@ -1,7 +1,7 @@
-//! Whether a record was late, decided long after it came: by the batch of the aggregate stage that covered its offset.
+//! Whether a record was late, decided long afterwards: by the batch of the aggregate stage that covered its offset.
 //!
-//! In: the ledger's batches that some hour was late for. Out: for a record, the minute in which it revised its hour, or 0 for
-//! one that was on time, exactly as the stage wrote it. A record that no late batch covers was on time.
+//! In: the ledger's batches for which some hour was late. Out: for a record, the minute in which it revised its hour,
+//! or 0 if it was on time, exactly as the stage wrote it. A record that no such batch covers was on time.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct Batch {
     pub begun_at_ms: i64,
 }
 
-/// The batches that hours were late for, by life of a log.
+/// The batches for which hours were late, by life of a log.
 #[derive(Debug, Default)]
 pub struct LateBatches {
     /// By log and life: batches by offset.
@@ -30,7 +30,7 @@ pub struct LateBatches {
 }
 
 impl LateBatches {
-    /// Of batches in any order.
+    /// From batches in any order.
     pub fn new(batches: impl IntoIterator<Item = (PartitionId, u32, Batch)>) -> Self {
         let mut logs: HashMap<(PartitionId, u32), Vec<Batch>> = HashMap::new();
         for (log, log_epoch, batch) in batches {
@@ -53,8 +53,8 @@ impl LateBatches {
     }
 }
 
-/// The minute in which the record at `offset` revised `hour`, seconds since 1970; 0 for a record on time. `batches` are those
-/// of its log, by offset.
+/// The minute in which the record at `offset` revised `hour`, seconds since 1970; 0 for a record on time. `batches` are
+/// those of its log, by offset.
 pub fn revised_at(batches: &[Batch], offset: i64, hour: u32) -> u32 {
     let after = batches.partition_point(|batch| batch.start <= offset);
     let covering = after.checked_sub(1).map(|position| &batches[position]);

@@ -1,6 +1,6 @@
-//! What the tables say of how far the stages are: the ledger and the progress, as `rebuild` and `verify` read them.
+//! How far the stages are according to the tables: the ledger and the progress, as `rebuild` and `verify` read them.
 //!
-//! Only reads. Progress is written after the ledger, and the ledger after the rows: whoever reads them in this order never takes
+//! Read-only. Progress is written after the ledger, and the ledger after the rows: reading in this order never takes
 //! for stored what is not.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,10 @@ use crate::late_batches::{Batch, LateBatches};
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
-/// Entries of the ledger that are batches which are stored.
+/// The ledger entries of stored batches.
 pub const STORED: &str = "entry in ('batch', 'recovered')";
 
-/// Nobody comes back after so long.
+/// A log without a new row for so long is not read any more.
 const GONE_AFTER_MS: i64 = 86_400_000;
 
 /// Topic, partition, life of its log, offset.
@@ -31,12 +31,12 @@ fn log_and_position((topic, partition, log_epoch, offset): Place) -> (PartitionI
     (PartitionId::new(topic, partition), Position { log_epoch, offset })
 }
 
-/// Whose progress it is.
+/// The log that a row is about.
 pub fn log_of(row: &PartitionProgress) -> PartitionId {
     PartitionId::new(row.kafka_topic.as_str(), row.kafka_partition)
 }
 
-/// How far it is.
+/// How far it is aggregated.
 pub fn position_of(row: &PartitionProgress) -> Position {
     Position {
         log_epoch: row.log_epoch,
@@ -50,7 +50,7 @@ pub async fn progress(store: &Store) -> Result<Vec<PartitionProgress>, ToolError
     Ok(store.client.query(PROGRESS_OF_ALL_SQL).fetch_all().await?)
 }
 
-/// Up to where the hours hold the records of every log.
+/// The position up to which the hours hold the records of every log.
 pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     let mut cut = Cut::default();
     for row in progress {
@@ -59,8 +59,9 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     cut
 }
 
-/// Logs that nobody reads any more: of another topic, or partitions that the topic does not have any more, of which neither the progress nor the ledger
-/// has got a row for so long. Of the ledger, any stage's counts: one may be away while the other catches up, or have died before it had any progress.
+/// Logs that nobody reads any more: those of another topic, or partitions that the topic no longer has, if neither the
+/// progress nor the ledger has got a row for so long. A ledger row of any stage counts: one stage may be away while the
+/// other catches up, or have died before it wrote any progress.
 pub async fn gone(
     store: &Store,
     progress: &[PartitionProgress],
@@ -85,7 +86,7 @@ pub async fn gone(
     Ok(gone.map(|(log, _)| log).collect())
 }
 
-/// The end of a stage's ledger for every log. Without `final`: a row that was written again ends where it ended before.
+/// The end of a stage's ledger for every log. Without `final`: a rewritten row ends where it ended before.
 pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let rows: Vec<Place> = store
@@ -109,7 +110,7 @@ pub async fn is_begun(store: &Store, log: &PartitionId, end: Position) -> Result
     Ok(query.bind(end.log_epoch).bind(end.offset).fetch_one::<bool>().await?)
 }
 
-/// Where, in every log, the first batch with at least this write epoch begins.
+/// Where, in every log, the first stored batch with at least this write epoch begins.
 pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let rows: Vec<Place> = store
@@ -124,7 +125,7 @@ pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<
     Ok(rows.into_iter().map(log_and_position).collect())
 }
 
-/// Records by hour that the stage's ledger has of the batches before the cut, all tenants and metrics.
+/// Records by hour that the stage's ledger counts in the batches before the cut, all tenants and metrics.
 pub async fn hour_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
     let query = format!(
         "select toUnixTimestamp(entry_hour.1) as hour, sum(entry_hour.2) as records from ( \
@@ -158,7 +159,7 @@ pub struct HourBatch {
     pub start: Position,
     /// Offset after its last record.
     pub end: i64,
-    /// Its records by hour, in the hours asked for.
+    /// Its records by hour, for the selected hours.
     pub hours: BTreeMap<u32, u64>,
 }
 
@@ -194,7 +195,7 @@ pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<Hour
     Ok(rows.into_iter().map(batch).collect())
 }
 
-/// Hours that stored batches behind the cut have records of: what is read of them may hold more than the cut.
+/// Hours with records of stored batches behind the cut: their rows may include more than the cut.
 pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let query = format!(
@@ -208,7 +209,8 @@ pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
     Ok(hours.into_iter().collect())
 }
 
-/// Batches behind the cut that were begun and are not known to be stored. Those that were left of logs that are `gone` never will be.
+/// Batches behind the cut that were begun and are not known to be stored. Those left by logs that are `gone` never will
+/// be.
 pub async fn begun_since(store: &Store, cut: &Cut, gone: &BTreeSet<PartitionId>) -> Result<BTreeSet<Place>, ToolError> {
     store.catch_up(&["batch_ledger"]).await?;
     let query = format!(
@@ -221,7 +223,7 @@ pub async fn begun_since(store: &Store, cut: &Cut, gone: &BTreeSet<PartitionId>)
     Ok(begun.into_iter().filter(|batch| !is_left(batch)).collect())
 }
 
-/// The batches that some of these hours were late for.
+/// The batches for which some of these hours were late.
 pub async fn late_batches(store: &Store, scope: &Scope) -> Result<LateBatches, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {

@@ -1,8 +1,8 @@
-//! The aggregate stage: Kafka's metric samples to partial hourly aggregates, and how complete they are.
+//! The aggregate stage: from Kafka's metric samples to partial hourly aggregates, and how complete they are.
 //!
-//! The way of a batch: [`stage`] cuts a range of records into chunks, [`workers`] spread them over the workers of the
-//! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`], bring those together to [`hours`];
-//! [`block`] makes rows of them. Beside that, `upkeep` derives counters from hours that are complete.
+//! The path of a batch: [`stage`] cuts a range of records into chunks; [`workers`] spread them over the workers of the
+//! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`] and combine those to [`hours`];
+//! [`block`] makes rows of them. Besides, `upkeep` derives counters from complete hours.
 
 pub mod block;
 mod broker;

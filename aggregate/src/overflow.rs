@@ -1,9 +1,10 @@
-//! The limit on keys: beyond it the smaller keys of a tenant's hour are added up under one overflow key, and counted.
+//! The limit on keys: beyond it, the smaller keys of a tenant's hour are added up under one overflow key, and counted.
 //!
-//! In: the aggregates of a batch. Out: the same, with at most so many keys for each tenant and hour, and what was folded. No
-//! record is lost: counts, sums and distributions of the folded keys are those of the overflow key. A pure function of the
-//! aggregates: the keys with the most records stay, among equals those with the smallest hash, so that batch after batch keeps
-//! the same ones. A label that explodes makes keys of one record each; the series that people look at have more.
+//! In: the aggregates of a batch. Out: the same with a limited number of keys per tenant and hour, and what was folded.
+//! No record is lost: the overflow key has the counts, sums and distributions of the folded keys. A pure function of
+//! the aggregates: the keys with the most records stay, among equals those with the smallest hash, so that batch after
+//! batch keeps the same ones. A label with exploding cardinality makes keys of one record each; the series that people
+//! look at have more.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -18,7 +19,7 @@ use crate::summary::Summary;
 
 /// Name of the metric under which a tenant's overflow of an hour is added up; its other columns are empty.
 pub const OVERFLOW_METRIC: &str = "horolog_overflow";
-/// Its type. What was folded may be of any.
+/// Its type. The folded keys may be of any type.
 const OVERFLOW_TYPE: u8 = type_number(MetricType::Gauge);
 
 /// What was folded, by tenant and hour.
@@ -33,7 +34,7 @@ pub struct FoldedKeys {
     pub records: u64,
 }
 
-/// Folds what is beyond `keys_max` keys of a tenant's hour.
+/// Folds the keys beyond `keys_max` of a tenant's hour.
 pub fn limit_keys(hours: Hours, keys_max: usize) -> (Hours, Overflow) {
     if hours.len() <= keys_max {
         return (hours, Overflow::new()); // no tenant can have more
@@ -93,7 +94,7 @@ fn overflow_key(tenant_id: &str, hour: u32) -> Vec<u8> {
     bytes
 }
 
-/// The overflow key in the making.
+/// The overflow key under construction.
 #[derive(Default)]
 struct Sum {
     summary: Option<Summary>,
@@ -113,7 +114,7 @@ impl Sum {
     }
 }
 
-/// The keys that stay and the overflow keys, sorted. A key that is named as an overflow key is added to it.
+/// The keys that stay and the overflow keys, sorted. An existing key with the overflow key's name is added to it.
 fn merged(hours: &Hours, folded: &[bool], mut added: BTreeMap<Vec<u8>, Sum>) -> Hours {
     for (position, key) in hours.keys.iter().enumerate() {
         if let (false, Some(sum)) = (folded[position], added.get_mut(key)) {

@@ -1,8 +1,8 @@
-//! Pre-aggregation: the samples of one chunk, summed up by key, cut into a part for each worker.
+//! Pre-aggregation: the samples of one chunk, summed up by key, divided into a part for each worker.
 //!
-//! In: samples in the order of their offsets. Out: one part a worker, with the keys that are its by their hash. Worker 0 hears
-//! of each chunk, whether or not a key is its, since the tally goes there. A pure function of the samples and the number of workers.
-//! Keeps its tables between chunks, but no value.
+//! In: samples in offset order. Out: one part per worker, with the keys that hash to it. Worker 0 gets a part of every
+//! chunk, even without keys, since that part carries the tally. A pure function of the samples and the number of
+//! workers. Keeps its tables between chunks, but no value.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -29,14 +29,14 @@ pub struct Partial {
     pub hashes: Vec<u64>,
     /// By key: its values.
     pub summaries: Vec<Summary>,
-    /// The distributions, in the order of the keys and within a key of the buckets.
+    /// The distributions, sorted by key and then by bucket.
     pub buckets: Vec<BucketCount>,
-    /// What is told of the chunk as a whole; only in the part for worker 0.
+    /// Counts of the chunk as a whole; only in the part for worker 0.
     pub tally: Tally,
 }
 
 impl Partial {
-    /// The one part of a chunk that cannot be aggregated.
+    /// The single part of a chunk that cannot be aggregated.
     pub fn failed(chunk: u32, failure: String) -> Self {
         Self {
             chunk,
@@ -65,18 +65,18 @@ pub struct BucketCount {
 pub struct Tally {
     /// Records that were rejected.
     pub rejected: u64,
-    /// Largest min(event time, Kafka timestamp) of the records that testify for the watermark, ms since 1970.
+    /// Largest min(event time, Kafka timestamp) of the records that may move the watermark, ms since 1970.
     pub high_time_ms: Option<i64>,
-    /// The others: their clock is ahead.
+    /// The other ones: their clock is ahead.
     pub ahead: Option<Ahead>,
-    /// What came after its hour was complete.
+    /// Records that arrived after their hour was complete.
     pub late: LateHours,
-    /// Why the batch as a whole cannot be aggregated: what its first such chunk says.
+    /// Why the batch as a whole cannot be aggregated: the reason of its first failed chunk.
     pub failure: Option<String>,
 }
 
 impl Tally {
-    /// Adds that of a later chunk.
+    /// Adds the tally of a later chunk.
     pub fn add(&mut self, later: &Self) {
         self.rejected += later.rejected;
         self.high_time_ms = self.high_time_ms.max(later.high_time_ms);
@@ -116,7 +116,7 @@ impl Ahead {
     }
 }
 
-/// A late sample: whose key is at `key`.
+/// A late sample, whose key is at `key`.
 #[derive(Debug)]
 struct Late {
     key: u32,
@@ -134,15 +134,16 @@ pub struct Preaggregation {
     keys: Keys,
     hashes: Vec<u64>,
     summaries: Vec<Summary>,
-    /// By row: position of its key and, below, ordinal of its bucket. Sorted, they are the distributions.
+    /// By row: the position of its key and, in the lower bits, the ordinal of its bucket. Sorted, they are the
+    /// distributions.
     entries: Vec<u64>,
     late: Vec<Late>,
-    /// The key of the row at hand.
+    /// The key of the current row.
     encoded: Vec<u8>,
 }
 
 impl Preaggregation {
-    /// For so many workers; at least one.
+    /// For this number of workers; at least one.
     pub fn new(workers: usize) -> Self {
         Self {
             workers: workers.max(1) as u64,
@@ -173,7 +174,7 @@ impl Preaggregation {
             let observation = Observation {
                 time_us: samples.time.value(row),
                 offset: samples.offset[row],
-                // Adding zero makes a negative zero a positive one, so that extremes do not depend on the order.
+                // Adding zero turns negative zero into positive zero, so that extremes do not depend on the order.
                 value: samples.value.value(row) + 0.0,
             };
             let key = self.intern(samples, row, observation);
@@ -204,7 +205,7 @@ impl Preaggregation {
         self.cut(chunk, tally)
     }
 
-    /// The late samples by tenant and hour, which are looked up once a key.
+    /// The late samples by tenant and hour; decodes each key once.
     fn late_hours(&mut self) -> LateHours {
         let mut hours = LateHours::new();
         self.late.sort_unstable_by_key(|late| late.key);
@@ -227,7 +228,7 @@ impl Preaggregation {
         hours
     }
 
-    /// Folds an observation into the summary of its key; gives the key's position.
+    /// Folds an observation into the summary of its key; returns the key's position.
     #[inline]
     fn intern(&mut self, samples: &Samples, row: usize, observation: Observation) -> u32 {
         let key = Key {
@@ -264,7 +265,7 @@ impl Preaggregation {
         }
     }
 
-    /// Deals the keys out to the workers.
+    /// Distributes the keys over the workers.
     fn cut(&mut self, chunk: u32, tally: Tally) -> Vec<Partial> {
         let part = |worker| Partial {
             chunk,
@@ -275,7 +276,7 @@ impl Preaggregation {
         parts[0].tally = tally;
         let mut entries = self.entries.iter().copied().peekable();
         for (position, (hash, summary)) in self.hashes.iter().zip(&self.summaries).enumerate() {
-            // Neither the lowest bits nor the highest: the tables of the worker find their places by those.
+            // Neither the lowest nor the highest bits: the worker's hash tables use those.
             let part = &mut parts[((hash >> 40) % self.workers) as usize];
             let key = part.summaries.len() as u32;
             part.keys.push(self.keys.get(position));

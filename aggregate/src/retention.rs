@@ -1,9 +1,10 @@
-//! How long `metrics_hourly` keeps an hour, told as the table tells it.
+//! How long `metrics_hourly` keeps an hour, computed as the table does.
 
 use chrono::{DateTime, Months, Utc};
 
-/// Whether the table, which keeps hours for so many months, deletes this one (start, seconds since 1970). Months are added to the hour, as its TTL does:
-/// taken from the time they would be another day at the end of a month.
+/// Whether the table, which keeps hours for this many months, deletes this one (its start, seconds since 1970). Months
+/// are added to the hour, as in the table's TTL: subtracted from the current time, they would give another day at the
+/// end of a month.
 pub fn has_expired(hour: u32, months: Months, now: DateTime<Utc>) -> bool {
     let start = DateTime::from_timestamp(hour.into(), 0);
     let end = start.and_then(|start| start.checked_add_months(months));

@@ -1,6 +1,6 @@
-//! Late records to rows of `hour_revisions`: a row a tenant and hour.
+//! Late records to rows of `hour_revisions`: one row per tenant and hour.
 //!
-//! The block is inserted with the batch, under its token. Pure; no block where nothing is late.
+//! The block is inserted with the batch, under its token. Pure; no block if nothing is late.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::time_frame::TimeFrame;
 const REVISIONS_TABLE: &str = "hour_revisions";
 const REVISIONS_PARTITION: PartitionKey = PartitionKey::Month("hour");
 
-/// The block of `hour_revisions`: a row a tenant and late hour.
+/// The block of `hour_revisions`: one row per tenant and late hour.
 pub fn hour_revisions(range: &Range, late: &LateHours, frame: TimeFrame) -> Result<Option<Block>, BlockError> {
     if late.is_empty() {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! Samples with where each stands in which log, from raw rows or from the log itself.
+//! Samples with their positions in their logs, from raw rows or from the log itself.
 //!
-//! In: columns of `metrics` as an Arrow stream, or records of a partition. Out: the same samples in groups that the stage
-//! would have written apart: by topic and partition, and by the minute in which they revised their hour.
+//! In: columns of `metrics` as an Arrow stream, or records of a partition. Out: the same samples in the groups that the
+//! stage would have written separately: by topic and partition, and by the minute in which they revised their hour.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ use crate::samples::{Samples, SamplesError, column, text};
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 
-/// What the stage writes apart: topic and partition, and the minute of the revision (0 for what was on time).
+/// What the stage writes separately: topic and partition, and the minute of the revision (0 for samples on time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
     /// Position of the topic.
@@ -30,7 +30,7 @@ pub struct Group {
     pub revised_at: u32,
 }
 
-/// The columns of `metrics` that [`Rows::from_raw`] reads; `topics` is a literal array of the topics in question.
+/// The columns of `metrics` that [`Rows::from_raw`] reads; `topics` is a literal array of the topics concerned.
 pub fn raw_columns(topics: &str) -> String {
     format!(
         "tenant_id, metric_name, toInt8(metric_type) as metric_type_number, service_id, plugin_id, team_id, environment, \
@@ -102,12 +102,12 @@ impl Rows {
         self.samples.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
 
-    /// The rows for which `keep` says so.
+    /// The rows for which `keep` returns true.
     pub fn filter(self, keep: impl Fn(&Samples, usize) -> bool) -> Result<Self, ToolError> {
         let kept: Vec<u32> = (0..self.len())
             .filter(|row| keep(&self.samples, *row))
@@ -125,7 +125,7 @@ impl Rows {
         })
     }
 
-    /// The samples in their groups. `topics` are those that the positions count.
+    /// The samples in their groups. `topics` are the topics that positions refer to.
     pub fn groups(self, topics: &[String], late_batches: &LateBatches) -> Result<BTreeMap<Group, Samples>, ToolError> {
         let mut logs = HashMap::new();
         let mut groups: BTreeMap<Group, Vec<u32>> = BTreeMap::new();

@@ -1,7 +1,8 @@
-//! A decoded chunk as the aggregation reads it: typed columns, and where each row stands in its partition.
+//! A decoded chunk as the aggregation reads it: typed columns, and the offset of each row.
 //!
-//! In: what the contract's decoder made of some records. Out: the same columns, their types proven once, so that the hot loop
-//! has no cast and no error in it. Shares the columns' memory. Only ever holds records that passed validation.
+//! In: what the schemas' decoder made of some records. Out: the same columns, with their types checked once, so that
+//! the hot loop has no cast and no error in it. Shares the columns' memory. Only ever holds records that passed
+//! validation.
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
@@ -10,10 +11,10 @@ use horolog_schemas::{Decoded, MetricType, RawRecord};
 use crate::key::type_number;
 use crate::time_frame::TimeFrame;
 
-/// The decoder and the aggregation disagree about the columns of a sample: a bug of ours, never of a record.
+/// The decoder and the aggregation disagree about the columns of a sample: a bug, never a record's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SamplesError {
-    /// A column is not there or of another type.
+    /// A column is missing or of another type.
     #[error("the decoded samples have no column {0} of the expected type")]
     Column(&'static str),
     /// The schema has a symbol that the table does not know.
@@ -48,7 +49,7 @@ pub struct Samples {
     pub offset: Vec<i64>,
     /// Kafka's timestamp of the record, ms since 1970.
     pub timestamp_ms: Vec<i64>,
-    /// Records of the chunk that are no rows, since they were rejected.
+    /// Records of the chunk that were rejected, and so have no row.
     pub rejected: u64,
     /// How their times are judged.
     pub frame: TimeFrame,
@@ -93,7 +94,7 @@ impl Samples {
         self.offset.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.offset.is_empty()
     }
@@ -116,7 +117,7 @@ pub(crate) fn text(columns: &RecordBatch, name: &'static str) -> Result<StringAr
     column(columns, name, |column| column.as_string_opt::<i32>()).cloned()
 }
 
-/// By row: the number of its symbol. The symbols are looked up once, in the dictionary.
+/// By row: the number of its metric type. The names are looked up once, in the dictionary.
 fn metric_type(columns: &RecordBatch) -> Result<Vec<u8>, SamplesError> {
     const NAME: &str = "metric_type";
     let dictionary = column(columns, NAME, |column| column.as_dictionary_opt::<Int32Type>())?;

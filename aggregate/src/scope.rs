@@ -1,4 +1,4 @@
-//! Which hours, tenants and metrics an operator's command is about.
+//! The hours, tenants and metrics that an operator's command is about.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use clickhouse::query::Query;
@@ -29,12 +29,12 @@ impl Scope {
         }
     }
 
-    /// Whether an hour is meant.
+    /// Whether an hour is included.
     pub fn has_hour(&self, hour: u32) -> bool {
         (self.from..self.to).contains(&hour)
     }
 
-    /// Whether a key is meant.
+    /// Whether a key is included.
     pub fn has_key(&self, tenant: &str, metric: &str) -> bool {
         (self.tenant.is_empty() || self.tenant == tenant) && (self.metric.is_empty() || self.metric == metric)
     }
@@ -59,7 +59,7 @@ impl Scope {
         )
     }
 
-    /// The entries of a batch's `hours` in the ledger that are of these hours, as pairs of hour and records.
+    /// The entries of a batch's `hours` in the ledger that belong to these hours, as pairs of hour and records.
     pub fn ledger_hours(&self) -> String {
         format!(
             "mapFilter((hour, n) -> hour >= toDateTime({}, 'UTC') and hour < toDateTime({}, 'UTC'), hours)\
@@ -79,7 +79,7 @@ impl Scope {
         condition
     }
 
-    /// Gives a statement the parameters of the conditions.
+    /// Binds the parameters of the conditions to a statement.
     pub fn bind(&self, mut query: Query) -> Query {
         if !self.tenant.is_empty() {
             query = query.param("tenant", &self.tenant);

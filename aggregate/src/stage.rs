@@ -1,7 +1,7 @@
-//! The stage as the delivery sees it: a range of metric samples to a block of partial hourly aggregates.
+//! The stage as the delivery sees it: from a range of metric samples to a block of partial hourly aggregates.
 //!
-//! In: a range and its intent. Out: the block, and the counts that go to the ledger. Pure: the range is cut into chunks by a
-//! fixed rule, so that sums add up in the same order whenever it is made again. Rejected records are counted, not stored:
+//! In: a range and its intent. Out: the block, and the counts for the ledger. Pure: the range is cut into chunks by a
+//! fixed rule, so that sums add up in the same order each time it is made. Rejected records are counted, not stored:
 //! ingest stores them. Rows here do not know their records, so exactly-once rests on the tokens alone.
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ use crate::time_frame::TimeFrame;
 use crate::upkeep::Duty;
 use crate::workers::{Workers, WorkersError};
 
-/// Records of a chunk. Part of what makes a batch the same when it is made again: a sum adds up chunk by chunk.
+/// Records of a chunk. Part of what makes a repeated batch the same: a sum adds up chunk by chunk.
 pub const CHUNK_RECORDS: usize = 8_192;
 
-/// Some records of a range, which is shared by its chunks.
+/// Some records of a range; the chunks share the range.
 struct Chunk {
     range: Range,
     positions: std::ops::Range<usize>,
@@ -37,15 +37,15 @@ struct Chunk {
 /// The aggregate stage.
 pub struct Aggregation {
     workers: Workers<Chunk>,
-    /// How long `metrics_hourly` keeps an hour; none where nothing is deleted by age.
+    /// How long `metrics_hourly` keeps an hour; `None` if nothing is deleted by age.
     kept: Option<Months>,
     limits: Limits,
-    /// Told of each progress.
+    /// Is told of each progress.
     duty: Duty,
 }
 
-/// What a batch is held to. A changed limit changes what new batches are made of; one that is repeated after a crash under
-/// another limit is still stored once, as it was first made.
+/// Limits of a batch. New batches follow a changed limit; a batch that is repeated after a crash under another limit is
+/// still stored once, as it was first made.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How far a clock may be ahead, ms.
@@ -55,8 +55,8 @@ pub struct Limits {
 }
 
 impl Aggregation {
-    /// Starts the dataflow with so many workers, for samples written with these schemas. A sample whose clock is ahead by more than the skew
-    /// is aggregated all the same, and counted.
+    /// Starts the dataflow with this number of workers, for samples written with these schemas. A sample whose clock is
+    /// ahead by more than the skew is aggregated all the same, and counted.
     pub fn start(workers: usize, schemas: Arc<WriterSchemas>, limits: Limits) -> Result<Self, WorkersError> {
         let decoder = move || {
             let mut decoder = Decoder::new(Arc::clone(&schemas));
@@ -70,7 +70,8 @@ impl Aggregation {
         })
     }
 
-    /// Counts samples as expired that come when `metrics_hourly` would delete their hours, after so many months. They are aggregated all the same.
+    /// Counts samples as expired that arrive when `metrics_hourly` would already delete their hours, which it keeps for
+    /// this many months. They are aggregated all the same.
     pub fn with_months_kept(self, months: Option<u32>) -> Self {
         let kept = months.map(Months::new);
         Self { kept, ..self }

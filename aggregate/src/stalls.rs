@@ -1,7 +1,8 @@
 //! Watches which partitions hold completeness back, and names them in the log and in metrics.
 //!
-//! Enters: what the table `partition_progress` says of all partitions of the topic, whoever holds them, from time to time.
-//! Leaves: a warning when a partition stalls or never reports, a word when it goes on, and gauges. Changes nothing.
+//! Enters: the rows of `partition_progress` for all partitions of the topic, whoever holds them, read periodically.
+//! Leaves: a warning when a partition stalls or never reports, a message when it continues, and gauges. Changes
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Between two looks.
+/// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The watch over one topic.
@@ -24,7 +25,7 @@ pub struct Stalls {
     client: Client,
     topic: String,
     stalled_after_ms: i64,
-    /// A partition that never reported is behind by as long as it has been watched, ms since 1970.
+    /// Since when this watches, ms since 1970: a partition that never reported is behind by the time since.
     watched_since_ms: i64,
     stalled: BTreeSet<i32>,
     stalled_partitions: Family<TopicLabel, Gauge>,
@@ -32,7 +33,7 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    /// A watch that tells `registry`.
+    /// A watch that reports to `registry`.
     pub fn new(client: Client, topic: &str, config: &CompletenessConfig, registry: &mut Registry) -> Self {
         let r = registry.sub_registry_with_prefix("horolog");
         Self {
@@ -54,7 +55,8 @@ impl Stalls {
         }
     }
 
-    /// Watches for as long as it is polled. While the table cannot be read, partitions are where they were last seen, and time goes on.
+    /// Watches for as long as it is polled. While the table cannot be read, partitions stay where they were last seen,
+    /// and time goes on.
     pub async fn watch(mut self) {
         let mut progress = Vec::new();
         loop {

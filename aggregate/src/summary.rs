@@ -1,7 +1,7 @@
-//! What is kept of the values of one key besides their distribution: count, sum, extremes, the last.
+//! What is kept of the values of one key besides their distribution: count, sum, extremes, the last value.
 //!
-//! Folding is commutative and associative but for the sum, whose last bits depend on the order of addition: it is folded in
-//! the order of offsets within a chunk, and of chunks within a batch, so that equal batches give equal bits.
+//! Folding is commutative and associative except for the sum, whose last bits depend on the order of addition: it is
+//! folded in the order of offsets within a chunk, and of chunks within a batch, so that equal batches give equal bits.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,13 @@
-//! What is late in a batch, and whose clock is ahead: judged by what its intent froze and by the Kafka timestamps of its records.
+//! What is late in a batch, and whose clock is ahead: judged by what its intent froze and by the Kafka timestamps of
+//! its records.
 //!
 //! Enters: the watermark before the batch, the clock when it began, all Kafka timestamps. A pure function of them, so a
-//! batch that is made again is judged alike.
+//! repeated batch is judged alike.
 //!
-//! One record in the far future must not declare hours complete. So a record testifies for the watermark only when its own
-//! time is not ahead of its Kafka timestamp, and its Kafka timestamp not ahead of its neighbours' nor of our clock, by more than
-//! the tolerated skew. Neighbours: from the median of the batch's timestamps upwards, as long as each step is no larger
-//! than the skew. A batch of a backlog, which spans hours, has small steps; a fast clock has a gap before it.
+//! One record in the far future must not declare hours complete. So a record may move the watermark only if its own
+//! time is not ahead of its Kafka timestamp, and its Kafka timestamp not ahead of its neighbours' nor of our clock, by
+//! more than the tolerated skew. Neighbours extend upwards from the median of the batch's timestamps, as long as each
+//! step is no larger than the skew. A batch of a backlog spans hours in small steps; a fast clock has a gap before it.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub struct TimeFrame {
 }
 
 impl TimeFrame {
-    /// For samples whose lateness is decided elsewhere: nothing is late, and nobody's clock ahead.
+    /// For samples whose lateness is decided elsewhere: nothing is late, and no clock is ahead.
     pub const UNJUDGED: Self = Self {
         watermark_ms: 0,
         begun_at_ms: 0,
@@ -43,7 +44,7 @@ impl TimeFrame {
         begun_at_ms: i64,
         max_clock_skew_ms: i64,
     ) -> Self {
-        // Counted by steps of the skew: two neighbouring steps are at most two skews apart.
+        // Counted in steps of the skew: timestamps in two neighbouring steps are at most two skews apart.
         let step_ms = max_clock_skew_ms.max(1);
         let mut steps: BTreeMap<i64, u64> = BTreeMap::new();
         let mut last: Option<(i64, u64)> = None;
@@ -70,12 +71,12 @@ impl TimeFrame {
         }
     }
 
-    /// Whether a record's times may move the watermark; else its clock is ahead.
+    /// Whether a record's times may move the watermark; otherwise its clock is ahead.
     pub fn testifies(&self, time_ms: i64, timestamp_ms: i64) -> bool {
         timestamp_ms <= self.believed_until_ms && time_ms <= timestamp_ms.saturating_add(self.max_clock_skew_ms)
     }
 
-    /// Whether the hour had been declared complete before the batch.
+    /// Whether the hour was already complete before the batch.
     pub fn is_late(&self, hour: u32) -> bool {
         is_late(hour, self.watermark_ms)
     }
@@ -87,7 +88,7 @@ impl TimeFrame {
             .clamp(0, u32::MAX.into()) as u32
     }
 
-    /// Minute of the batch for a late hour, 1970 for one that is on time; seconds since 1970.
+    /// The minute of the batch for a late hour, 0 for one that is on time; seconds since 1970.
     pub fn revised_at(&self, hour: u32) -> i64 {
         if self.is_late(hour) {
             minute_of(self.begun_at_ms)
@@ -97,17 +98,18 @@ impl TimeFrame {
     }
 }
 
-/// Whether an hour had been declared complete at a watermark, ms since 1970.
+/// Whether an hour is complete at a watermark, ms since 1970.
 pub fn is_late(hour: u32, watermark_ms: i64) -> bool {
     (i64::from(hour) + i64::from(HOUR_S)) * 1_000 <= watermark_ms
 }
 
-/// The minute of a moment in ms since 1970, in which late records of a batch that began then revise their hours; seconds since 1970.
+/// The minute, seconds since 1970, in which late records of a batch that began at `begun_at_ms` (ms since 1970) revise
+/// their hours.
 pub fn minute_of(begun_at_ms: i64) -> i64 {
     begun_at_ms.div_euclid(MINUTE_MS) * MINUTE_MS / 1_000
 }
 
-/// The last step that is reached from the median without a gap.
+/// The last step that can be reached from the median without a gap.
 fn reached(steps: &BTreeMap<i64, u64>) -> Option<i64> {
     let records: u64 = steps.values().sum();
     let mut below = 0;

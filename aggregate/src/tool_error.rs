@@ -15,28 +15,28 @@ use crate::workers::WorkersError;
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    /// The configuration.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The schemas of the records.
+    /// The schemas of the records cannot be loaded.
     #[error(transparent)]
     Schemas(#[from] SchemaError),
-    /// ClickHouse did not do what it was asked for.
+    /// A request to ClickHouse failed.
     #[error("clickhouse: {0}")]
     Store(#[from] StoreError),
-    /// The broker did not.
+    /// A request to the broker failed.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
     /// A question to the broker has no answer.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// The dataflow.
+    /// The dataflow failed.
     #[error(transparent)]
     Workers(#[from] WorkersError),
     /// The block could not be made.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The rows read are not what was asked for.
+    /// The rows read are not the ones requested.
     #[error(transparent)]
     Samples(#[from] SamplesError),
     /// Likewise.
@@ -45,13 +45,13 @@ pub enum ToolError {
     /// A batch of the log is too large.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// How far it is could not be read or written.
+    /// The progress of a task could not be read or written.
     #[error(transparent)]
     Progress(#[from] UpkeepError),
-    /// A bug: one of our own threads.
+    /// One of our own threads panicked: a bug.
     #[error("a thread panicked: {0}")]
     Panicked(#[from] tokio::task::JoinError),
-    /// It would not be right; the words say why, and what to do.
+    /// The result would be wrong; the message says why, and what to do.
     #[error("{0}")]
     Refused(String),
 }

@@ -1,8 +1,9 @@
-//! The threads that run the dataflow, and the door to it.
+//! The threads that run the dataflow, and how to feed them.
 //!
-//! In: the chunks of a batch, from any thread; several batches at a time. Out: its hourly aggregates. Workers are operating
-//! system threads that park while there is nothing to do; their inboxes are bounded, so who feeds faster than they work
-//! waits. A worker that panics ends the process: its share of the keys would be missing from every batch that follows.
+//! In: the chunks of a batch, from any thread; several batches at a time. Out: its hourly aggregates. Workers are
+//! operating system threads that park while there is nothing to do; their inboxes are bounded, so whoever feeds them
+//! faster than they work waits. A worker that panics ends the process: otherwise its share of the keys would be missing
+//! from every later batch.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -26,7 +27,7 @@ pub enum WorkersError {
     Start {
         /// How many were asked for.
         workers: usize,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The process is shutting down.
@@ -37,14 +38,14 @@ pub enum WorkersError {
     Decode(String),
 }
 
-/// Where the result of each batch is waited for, by its number.
+/// Where to send the result of each batch, by its number.
 type Waiting = Arc<Mutex<HashMap<u64, SyncSender<Hours>>>>;
 
 /// A running dataflow that takes chunks of type `C`.
 pub struct Workers<C> {
     inboxes: Vec<Inbox<C>>,
-    /// The number of the next batch. Held while a batch is fed: batches enter one after the other, in the order of their
-    /// numbers, and complete while the next ones enter.
+    /// The number of the next batch. Held while a batch is fed: batches enter one after the other, in the order of
+    /// their numbers, and complete while the next ones enter.
     next_batch: Mutex<u64>,
     waiting: Waiting,
     /// Joins the threads when dropped. Never locked: the mutex only makes it `Sync`.
@@ -65,7 +66,7 @@ impl<C> Inbox<C> {
 }
 
 impl<C: Send + 'static> Workers<C> {
-    /// Starts `workers` threads, at least one; each makes itself a decoder.
+    /// Starts `workers` threads, at least one; each makes its own decoder.
     pub fn start<D>(workers: usize, decoder: impl Fn() -> D + Send + Sync + 'static) -> Result<Self, WorkersError>
     where
         D: FnMut(C) -> Result<Samples, String> + 'static,
@@ -109,7 +110,7 @@ impl<C: Send + 'static> Workers<C> {
         })
     }
 
-    /// The aggregates of a batch, whose chunks come in the order of their records. Blocks until they are there.
+    /// The aggregates of a batch, whose chunks come in the order of their records. Blocks until they are complete.
     pub fn aggregate(&self, chunks: impl IntoIterator<Item = C>) -> Result<Hours, WorkersError> {
         let mut chunks = chunks.into_iter().peekable();
         if chunks.peek().is_none() {
@@ -125,7 +126,7 @@ impl<C: Send + 'static> Workers<C> {
     }
 
     fn feed(&self, chunks: impl Iterator<Item = C>, result: SyncSender<Hours>) -> Result<(), WorkersError> {
-        // Poisoned: whoever held it left a batch without an end, and no batch after it could complete.
+        // Poisoned: the previous holder left a batch without an end, so no later batch could complete.
         let mut next_batch = self.next_batch.lock().map_err(|_| WorkersError::Stopped)?;
         let batch = *next_batch;
         *next_batch += 1;
@@ -133,7 +134,7 @@ impl<C: Send + 'static> Workers<C> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(batch, result);
-        // Batches begin with different workers: many small ones spread as one large one does.
+        // Batches begin with different workers, so that many small ones spread like one large one.
         let inboxes = self
             .inboxes
             .iter()
@@ -160,7 +161,7 @@ impl<C> Drop for Workers<C> {
 fn deliver(waiting: &Waiting, batch: u64, hours: Hours) {
     let result = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&batch);
     if let Some(result) = result {
-        // Whoever asked may have gone; then nobody misses it.
+        // The caller may be gone; then nobody misses the result.
         drop(result.send(hours));
     }
 }

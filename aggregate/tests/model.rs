@@ -1,4 +1,4 @@
-//! The dataflow against a naive model: any samples, chunk sizes, numbers of workers and batches at a time.
+//! The dataflow against a naive model: any samples, chunk sizes, numbers of workers and concurrent batches.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// In the midst of the times of the records: some hours are late, some clocks ahead.
+/// In the middle of the records' times: some hours are late, some clocks ahead.
 const FRAME: TimeFrame = TimeFrame {
     watermark_ms: 1_680_004_000_000,
     begun_at_ms: 1_680_006_000_000,
@@ -109,7 +109,7 @@ fn model(records: &[Record], chunk: usize) -> Model {
     model
 }
 
-/// What is told of the batch as a whole, record by record.
+/// The tally of the batch as a whole, computed record by record.
 fn tally(records: &[Record]) -> Tally {
     let mut tally = Tally::default();
     for (offset, row) in (0..).zip(records) {

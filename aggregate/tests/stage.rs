@@ -1,4 +1,4 @@
-//! The stage from Avro records to blocks: what it counts, and that it makes the same block each time.
+//! The stage from Avro records to blocks: what it counts, and that repeating it makes the same block.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;

@@ -1,15 +1,15 @@
-//! What is wrong at the start ends the binary, and the last line it prints names the setting to change.
+//! An error at the start ends the binary, and the last line it prints names the setting to change.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::process::Command;
 
 fn refused(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_horolog-aggregate"));
-    // Even where backtraces are on, none of their lines is the operator's.
+    // Even if backtraces are on, none of their lines is for the operator.
     let ended = command.args(arguments).env("RUST_BACKTRACE", "1").output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{said}");
-    // What librdkafka logs of a broker that is not there either may stand before it.
+    // librdkafka's log lines about a missing broker may precede it.
     let last = said.lines().last().unwrap_or_default();
     assert!(last.starts_with("horolog-aggregate: "), "{said}");
     last.to_owned()

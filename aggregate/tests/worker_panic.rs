@@ -1,4 +1,4 @@
-//! A worker that panics takes the process with it, and says so.
+//! A panicking worker ends the process, with a message.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::process::Command;

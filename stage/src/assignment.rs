@@ -1,7 +1,8 @@
-//! The partitions that a member holds, shared between its polling loop and the rebalance callback that runs inside `poll`.
+//! The partitions that a member holds, shared between its polling loop and the rebalance callback that runs inside
+//! `poll`.
 //!
-//! A partition is first *resolving* (its start is being found out, nothing is fetched), then *active*. What belongs to
-//! an earlier assignment of the same partition is told apart by a number and dropped.
+//! A partition is first *resolving* (its start is not known yet, nothing is fetched), then *active*. Each assignment
+//! has a number, by which events of an earlier assignment of the same partition are recognised and dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
@@ -17,7 +18,7 @@ use crate::partition::{Batches, Partition, Wanted};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
-/// Topic by its place in the configuration, and partition: cheap to look up for each record.
+/// Topic, by its position in the configuration, and partition: cheap to look up for each record.
 pub type Slot = (usize, i32);
 
 /// One assignment of a partition.
@@ -30,7 +31,7 @@ pub enum Event {
     Resolved(Slot, AssignmentId, Box<Resolved>),
     /// A batch is stored, or not.
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
-    /// The tables have a watermark of an idle partition, ms since 1970.
+    /// The tables have stored a watermark of an idle partition, ms since 1970.
     Stated(Slot, AssignmentId, i64),
     /// An answer about the end of a log.
     LogEnd(Slot, AssignmentId, LogEnd),
@@ -39,7 +40,7 @@ pub enum Event {
 /// Why a partition is not fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
-    /// It has as much under way as it may.
+    /// It has as much in progress as it may.
     Full,
     /// All of them together have.
     Memory,
@@ -49,7 +50,7 @@ pub enum Paused {
 pub struct Held {
     /// Which assignment.
     pub assignment: AssignmentId,
-    /// Its state; none while its start is being found out.
+    /// Its state; `None` while its start is not known.
     pub active: Option<Partition>,
     /// Why fetching is paused, where it is.
     pub paused: Option<Paused>,
@@ -63,10 +64,10 @@ pub struct Assignments {
     topics: Vec<Arc<str>>,
     held: HashMap<Slot, Held>,
     last_assignment: u64,
-    /// Since when the group has given this member nothing, not even an empty list.
+    /// Since when this member has had no assignment from the group, not even an empty one.
     outside_since: Option<Instant>,
     events: Receiver<Event>,
-    /// Events that came while something else was waited for.
+    /// Events that arrived while another one was awaited.
     deferred: VecDeque<Event>,
     metrics: Metrics,
 }
@@ -101,22 +102,23 @@ impl Assignments {
         }
     }
 
-    /// The group has given this member its part, which may be none.
+    /// The group has given this member its assignment, which may be empty.
     pub fn joined(&mut self) {
         self.outside_since = None;
     }
 
-    /// The group has taken partitions away; it gives a part again at the end of that rebalance, and if it was left for lost once it is back.
+    /// The group has revoked partitions. The next assignment comes at the end of that rebalance or, if they were lost,
+    /// once the member has rejoined.
     pub fn left(&mut self) {
         self.outside_since.get_or_insert_with(Instant::now);
     }
 
-    /// For how long this member has not had its part of the group.
+    /// For how long this member has had no assignment from the group.
     pub fn outside_for(&self) -> Duration {
         self.outside_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// A partition was assigned, or has to be looked at anew.
+    /// Begins an assignment of a partition that the group gave, or that must be resolved again.
     pub fn assign(&mut self, slot: Slot) -> (AssignmentId, Weak<()>) {
         self.last_assignment += 1;
         let assignment = AssignmentId(self.last_assignment);
@@ -137,14 +139,15 @@ impl Assignments {
         (assignment, wanted)
     }
 
-    /// Its start is known; nothing happens where that was for an earlier assignment.
+    /// Activates a partition whose start is known; does nothing if that was for an earlier assignment.
     pub fn activate(&mut self, slot: Slot, assignment: AssignmentId, partition: Partition) {
         if let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) {
             held.active = Some(partition);
         }
     }
 
-    /// A partition was taken away; what is under way of it stops as soon as it can. Whether it had been active.
+    /// Drops a partition that was taken away; its batch in progress stops as soon as it can. Returns whether the
+    /// partition was active.
     pub fn drop_slot(&mut self, slot: Slot) -> bool {
         let Some(held) = self.held.remove(&slot) else {
             return false;
@@ -179,7 +182,7 @@ impl Assignments {
             .filter_map(|(&slot, held)| held.active.as_mut().map(|active| (slot, held.assignment, active)))
     }
 
-    /// How many have been waiting for their start to be found out for so long.
+    /// The number of partitions that have been resolving for at least this long.
     pub fn resolving_for(&self, time: Duration) -> usize {
         let waits = |held: &&Held| held.active.is_none() && held.since.elapsed() >= time;
         self.held.values().filter(waits).count()
@@ -200,7 +203,7 @@ impl Assignments {
         self.deferred.extend(self.events.recv_timeout(timeout));
     }
 
-    /// Takes a batch's outcome.
+    /// Takes the outcome of a batch.
     pub fn delivered(&mut self, slot: Slot, assignment: AssignmentId, outcome: Result<Delivered, DeliveryError>) {
         let id = self.id(slot);
         let Some(held) = self.held.get_mut(&slot).filter(|held| held.assignment == assignment) else {
@@ -216,7 +219,7 @@ impl Assignments {
         }
     }
 
-    /// The tables have a watermark of an idle partition.
+    /// The tables have stored a watermark of an idle partition.
     pub fn stated(&mut self, slot: Slot, assignment: AssignmentId, watermark_ms: i64) {
         let held = self.held.get_mut(&slot).filter(|held| held.assignment == assignment);
         if let Some(active) = held.and_then(|held| held.active.as_mut()) {
@@ -224,7 +227,7 @@ impl Assignments {
         }
     }
 
-    /// Waits until nothing of `slots` is under way, at most until `deadline`.
+    /// Waits until no batch of `slots` is in progress, at most until `deadline`.
     pub fn settle(&mut self, slots: &[Slot], deadline: Instant) {
         while self.is_any_delivering(slots) {
             match self
@@ -248,7 +251,7 @@ impl Assignments {
         slots.iter().filter_map(wanted).collect()
     }
 
-    /// Whether a batch of any of `slots` is under way.
+    /// Whether a batch of any of `slots` is in progress.
     pub fn is_any_delivering(&self, slots: &[Slot]) -> bool {
         slots
             .iter()

@@ -1,4 +1,5 @@
-//! Inserts the blocks of a batch, down to the single records that ClickHouse refuses for their content, which are rejected.
+//! Inserts the blocks of a batch. A block whose content ClickHouse refuses is bisected down to the records at fault,
+//! which are rejected.
 //!
 //! The cuts depend on the content alone, so a repeated batch makes the same ones under the same tokens.
 
@@ -11,7 +12,7 @@ use crate::read_back;
 use crate::stage::{Block, Prepared};
 
 impl Delivery {
-    /// Inserts all blocks; gives the counts of rows and rejected records, which differ from the prepared ones where
+    /// Inserts all blocks; returns the numbers of rows and of rejected records, which differ from the prepared ones if
     /// ClickHouse refused records for their content.
     pub(crate) async fn insert_all(&self, batch: &Batch<'_>, made: &Prepared) -> Result<(u64, u64), DeliveryError> {
         let mut refused = Vec::new();
@@ -61,7 +62,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Inserts `piece`; where ClickHouse refuses its content, its halves, down to the single records that it refuses.
+    /// Inserts `piece`; if ClickHouse refuses its content, its halves, down to the single records that it refuses.
     async fn insert_or_bisect(
         &self,
         batch: &Batch<'_>,

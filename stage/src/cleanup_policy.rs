@@ -1,4 +1,4 @@
-//! How a topic forgets records: what its `cleanup.policy` is, as the broker tells it. Never changes it.
+//! The `cleanup.policy` of a topic, as the broker reports it. Never changes it.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use rdkafka::error::KafkaResult;
 
 /// The topic's setting.
 pub const CLEANUP_POLICY: &str = "cleanup.policy";
-/// Its value where the newest record of each key is kept, and older ones vanish.
+/// Its value for a log that keeps only the newest record of each key.
 pub const COMPACT: &str = "compact";
 /// How long the broker may take to tell.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The policy of a topic; none where that may not be asked.
+/// The policy of a topic; `None` if it may not be read.
 pub async fn of_topic(config: &ClientConfig, topic: &str) -> KafkaResult<Option<String>> {
     let admin: AdminClient<DefaultClientContext> = config.create()?;
     let timeout = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));

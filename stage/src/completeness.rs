@@ -1,22 +1,24 @@
 //! Through when a topic is complete: the smallest watermark over all its partitions, whoever holds them.
 //!
-//! Enters: the newest progress of each partition, by one of the statements here. Leaves: a moment before which no record on
-//! time will be added to the hours, or nothing while a partition has not reported. An hour is complete when it ends at or before that
-//! moment. Must be read *before* the rows it is said of, so that the claim never exceeds what they hold. Pure.
+//! Enters: the newest progress of each partition, read by one of the statements here. Leaves: a moment before which no
+//! record on time will be added to the hours, or nothing while a partition has not reported. An hour is complete if it
+//! ends at or before that moment. Read the progress *before* the rows that it is about, so that the claim never exceeds
+//! what they hold. Pure.
 
 use clickhouse::Row;
 use serde::Deserialize;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// How far a partition is, in the newest life of its log.
+/// Progress of a partition in the newest life of its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct PartitionProgress {
     /// Its topic.
     pub kafka_topic: String,
     /// The partition.
     pub kafka_partition: i32,
-    /// Which life of its log. Counted a partition: one that never held a record stays at its first when the topic is made again.
+    /// Life of its log, numbered per partition: one that never held a record stays at its first when the topic is
+    /// recreated.
     pub log_epoch: u32,
     /// Partitions of the topic, as the writer saw them.
     pub partition_count: i32,
@@ -30,7 +32,7 @@ pub struct PartitionProgress {
     pub written_ms: i64,
 }
 
-/// One text for both statements about the progress of now.
+/// The common text of both statements about the current progress.
 macro_rules! progress_sql {
     ($condition:literal) => {
         concat!(
@@ -51,10 +53,11 @@ pub const PROGRESS_SQL: &str = progress_sql!("where p.kafka_topic = {topic:Strin
 /// The newest progress of each partition of every topic.
 pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
 
-/// What batches of each partition of `{topic:String}` froze by `{as_of:Int64}` (microseconds since 1970), in the newest life of its log that had begun by
-/// then, and after it, in that life or a later one: what a later life brings on time shows at every moment, too. One that is begun and not stored yet counts
-/// as the others; so does the beginning of a life, with the watermark that it goes on with, 0 in a topic made again. Partitions that were not known by
-/// then are left out.
+/// The watermarks that the batches of each partition of `{topic:String}` froze: the largest one by `{as_of:Int64}`
+/// (microseconds since 1970), in the newest life of the log that had begun by then; and the smallest one after it, in
+/// that life or a later one, because what a later life adds on time is visible at every moment. Batches that are begun
+/// and not yet stored count, and so does the beginning of a life, with the watermark that it continues (0 for a
+/// recreated topic). Partitions that were not known by then are left out.
 pub const FROZEN_SQL: &str = "\
     with fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as as_of \
     select l.kafka_partition as kafka_partition, \
@@ -71,16 +74,18 @@ pub struct Frozen {
     log_epoch: u32,
     /// The largest watermark by then, ms since 1970.
     by_then_ms: i64,
-    /// The smallest one after it, in whichever life; none while no batch has begun.
+    /// The smallest one after it, in any life; `None` while no batch has begun.
     after_ms: Option<i64>,
 }
 
 impl Frozen {
-    /// A moment, at most `as_of_ms`, before which no record on time was added to the hours after `as_of_ms`, or will be. `now` was read before the ledger.
+    /// A moment, at most `as_of_ms`, such that no record before it was added on time after `as_of_ms`, or will be.
+    /// `now` was read before the ledger.
     ///
-    /// A batch judges its records by the watermark that it froze: what it adds on time ends behind that. So the smallest one that was frozen since
-    /// holds. Where none was, what was frozen before holds, and what is stated: no batch freezes less from then on, and one that froze less before was in
-    /// the ledger, as begun, when that was read.
+    /// A batch judges its records by the watermark that it froze: what it adds on time is in hours that end after that.
+    /// So the smallest watermark frozen since is such a moment. If there is none, so are the largest one frozen before
+    /// and the stated one: no batch freezes less from then on, and one that froze less before was in the ledger, as
+    /// begun, when the ledger was read.
     fn watermark_ms(&self, now: &PartitionProgress, as_of_ms: i64) -> i64 {
         let stated_ms = match now.log_epoch == self.log_epoch {
             true => now.watermark_ms,
@@ -91,8 +96,9 @@ impl Frozen {
     }
 }
 
-/// The progress as it was at `as_of_ms`, from that of now and from the ledger, read in this order. Later questions may prove more of a moment than
-/// sooner ones; and nothing once a log has begun anew after it. A partition that the ledger did not know by then has none.
+/// The progress as it was at `as_of_ms`, from the current one and from the ledger, read in this order. A later call may
+/// prove more about a moment than an earlier one, and nothing once a log has begun anew after it. A partition that the
+/// ledger did not know by then has no watermark.
 pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i64) -> Vec<PartitionProgress> {
     let then = |row: PartitionProgress| {
         let frozen = ledger
@@ -104,13 +110,14 @@ pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i
     now.into_iter().map(then).collect()
 }
 
-/// Partitions of the topic. The newest row knows how many there are now: a topic made again with fewer leaves rows of the others.
+/// Number of partitions of the topic, by the newest row: a topic recreated with fewer partitions leaves rows of the
+/// others.
 pub fn partition_count(progress: &[PartitionProgress]) -> i32 {
     let newest = progress.iter().max_by_key(|row| (row.written_ms, row.partition_count));
     newest.map_or(0, |row| row.partition_count)
 }
 
-/// Each partition that the topic has now with its watermark, ms since 1970; none where it has not reported.
+/// The watermark of each partition that the topic has now, ms since 1970; `None` if it has not reported.
 pub fn watermarks_ms(progress: &[PartitionProgress]) -> impl Iterator<Item = (i32, Option<i64>)> {
     (0..partition_count(progress)).map(|partition| {
         let row = progress.iter().find(|row| row.kafka_partition == partition);
@@ -118,12 +125,12 @@ pub fn watermarks_ms(progress: &[PartitionProgress]) -> impl Iterator<Item = (i3
     })
 }
 
-/// The moment through which a topic is complete, ms since 1970; none while a partition has no row or no watermark.
+/// The moment through which a topic is complete, ms since 1970; `None` while a partition has no row or no watermark.
 pub fn complete_through_ms(progress: &[PartitionProgress]) -> Option<i64> {
     watermarks_ms(progress).map(|(_, watermark_ms)| watermark_ms).min()?
 }
 
-/// The end of the last complete hour, seconds since 1970; none while a partition has not reported.
+/// The end of the last complete hour, seconds since 1970; `None` while a partition has not reported.
 pub fn complete_hours_end(progress: &[PartitionProgress]) -> Option<u32> {
     let through_ms = complete_through_ms(progress)?;
     u32::try_from((through_ms - through_ms.rem_euclid(HOUR_MS)) / 1_000).ok()

@@ -1,7 +1,7 @@
-//! Configuration: one documented struct a binary, made of sections that all binaries share.
+//! Configuration: one documented struct per binary, made of sections that all binaries share.
 //!
-//! [`horolog_schemas::configuration`] says where values come from. Unknown keys are errors. Secrets come from a file or the
-//! environment and print as `***`.
+//! [`horolog_schemas::configuration`] says where values come from. Unknown keys are errors. Secrets come from a file or
+//! the environment and print as `***`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub enum ConfigError {
     /// It cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A value that is of the right type but makes no sense.
+    /// A value of the right type that makes no sense.
     #[error("{setting}: {reason}")]
     Invalid {
         /// The setting to change.
@@ -60,14 +60,15 @@ pub fn load<T: DeserializeOwned + Serialize + Default>(binary: &str, args: &Conf
 pub struct KafkaConfig {
     /// `host:port` of one broker or more, separated by commas.
     pub bootstrap: String,
-    /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol depends
-    /// on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden. Any of them may hold a
-    /// password, so none is ever shown.
+    /// librdkafka properties, verbatim (`security.protocol`, `sasl.username`, …). Those that the delivery protocol
+    /// depends on (auto-commit, offset reset, assignment strategy, isolation level, checksums) cannot be overridden.
+    /// Any property may hold a password, so none is ever shown.
     #[serde(deserialize_with = "properties")]
     pub properties: BTreeMap<String, Secret>,
 }
 
-/// Properties as texts. What belongs to logging in is not guessed from what reads like a number, and no value is repeated in an error.
+/// Property values as text. Login properties must be strings, so that a password that reads like a number is not
+/// converted. Errors never repeat a value.
 fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -112,18 +113,19 @@ impl KafkaConfig {
         config
     }
 
-    /// The same for a client that reads, with what the protocol depends on and nobody may configure away.
+    /// Likewise for a consumer, with the settings that the protocol depends on and nobody may override.
     pub fn consumer_config(&self, group: &str) -> rdkafka::ClientConfig {
         let mut config = self.client_config();
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // What a producer's transaction took back is no record (KIP-98).
+            // Records of an aborted transaction are no records (KIP-98).
             .set("isolation.level", "read_committed")
-            // Out of range is never answered by a jump.
+            // An offset out of range must be an error, never a jump.
             .set("auto.offset.reset", "error")
-            // librdkafka skips what fails this check: the records of a flipped bit would be lost instead of judged.
+            // librdkafka skips a batch that fails this check: one flipped bit would lose its records, instead of having
+            // them judged.
             .set("check.crcs", "false");
         config
     }
@@ -143,22 +145,23 @@ pub struct ClickHouseConfig {
     pub password: Secret,
     /// File that holds the password; read at start, wins over `password`.
     pub password_file: Option<PathBuf>,
-    /// An insert whose body is not taken for so long has an unknown outcome and is repeated under the same token. Seconds.
+    /// If the body of an insert is not accepted within this time, its outcome is unknown, and it is repeated under the
+    /// same token. Seconds.
     pub send_timeout_s: u64,
     /// Likewise for the answer. Seconds.
     pub insert_timeout_s: u64,
-    /// Compression of what is inserted on its way. `none` where the way is the loopback interface: it costs both ends more than
-    /// it saves there.
+    /// Compression of inserts on the wire. `none` for the loopback interface, where it costs both ends more than it
+    /// saves.
     pub compression: Compression,
     /// Wait for a quorum of replicas (`insert_quorum='auto'`). For replicated tables, and only for them.
     pub quorum: bool,
 }
 
-/// How inserts are compressed on their way.
+/// How inserts are compressed on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// ClickHouse's LZ4 blocks, with a checksum each.
+    /// ClickHouse's LZ4 blocks, each with a checksum.
     Lz4,
     /// As they are.
     None,

@@ -1,4 +1,5 @@
-//! What librdkafka says about its connections. A request that fails for one says only that it failed, so the last word is kept.
+//! What librdkafka reports about its connections. A failed request says only that it failed, so the last report is kept
+//! as the reason.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,17 +8,18 @@ use rdkafka::ClientContext;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// How long to listen for why a request failed.
+/// How long to wait for reports about a failed request.
 const WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Logs what is said, and keeps the last of it.
+/// Logs the reports and keeps the last one.
 #[derive(Debug, Default)]
 pub struct Connection {
     last_word: Mutex<Option<String>>,
 }
 
 impl Connection {
-    /// Why a request failed: its error, and what the client, which has to be polled for it, says about its connections.
+    /// Why a request failed: its error, and the client's last report about its connections. The client must be polled
+    /// for it.
     pub fn why(&self, error: &KafkaError, poll: impl Fn(Duration)) -> String {
         let deadline = Instant::now() + WORDS_TIMEOUT;
         while Instant::now() < deadline {
@@ -33,7 +35,7 @@ impl Connection {
 impl ClientContext for Connection {
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            // What whoever reads to the end waits for.
+            // Expected by whoever reads to the end.
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             // Comes after the reason, of each broker.
             Some(RDKafkaErrorCode::AllBrokersDown) => tracing::warn!(reason, "connection to kafka"),

@@ -1,7 +1,8 @@
-//! Crash points: places where a test lets the process die as by `kill -9`.
+//! Crash points: places where a test lets the process die as if by `kill -9`.
 //!
 //! `HOROLOG_CRASH_AT=after-intent` dies at the first passage, `after-intent:3` at the third. They are in the shipped
-//! binary on purpose: what a test kills is what runs in production, and who can set a process's environment can kill it anyway.
+//! binary on purpose: what the tests kill is what runs in production, and whoever can set a process's environment can
+//! kill it anyway.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

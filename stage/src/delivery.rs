@@ -1,7 +1,9 @@
-//! The delivery of one batch: prepare, insert block by block under tokens, read back if it was recovered, write the ledger.
+//! The delivery of one batch: prepare, insert block by block under tokens, read back if it was recovered or in doubt,
+//! write the ledger row.
 //!
-//! Enters a [`Job`] whose intent is committed; leaves [`Delivered`], after which the end of the range may be committed. It
-//! retries what is unknown for as long as it takes, under the same tokens; it stops at once when the lease is revoked.
+//! Enters: a [`Job`] whose intent is committed. Leaves: [`Delivered`], after which the end of the range may be
+//! committed. Attempts with an unknown outcome are repeated for as long as it takes, under the same tokens; it stops at
+//! once when the lease is revoked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ pub enum How {
     Fresh,
     /// The pending batch of a crashed owner: insert it again under the same tokens, then read it back.
     Repeat,
-    /// Records that may be stored under tokens that nobody knows: insert only what is missing.
+    /// Records that may be stored under unknown tokens: insert only what is missing.
     Fill,
 }
 
@@ -66,7 +68,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery of at most `concurrency` batches at a time of each of these topics, not counting those that wait for their next attempt.
+    /// A delivery of at most `concurrency` batches of each of these topics at a time, not counting batches that wait
+    /// for their next attempt.
     pub fn new<'a>(
         stage: Arc<dyn Stage>,
         inserts: Inserts,
@@ -139,7 +142,8 @@ impl Delivery {
         })
     }
 
-    /// Rows, rejected records, read-back, ledger. Gives how many records were stored and how many rejected.
+    /// Stores rows and rejected records, reads back, writes the ledger row. Returns the numbers of stored and of
+    /// rejected records.
     async fn store(
         &self,
         batch: &Batch<'_>,
@@ -148,7 +152,8 @@ impl Delivery {
         how: How,
     ) -> Result<(u64, u64), DeliveryError> {
         if self.stage.tables_by_offset(&batch.range.id.topic).is_empty() {
-            // Its rows could not be found again by what they are made of, should the intent be lost: say it first.
+            // If the intent is lost, such rows cannot be found again by their records: enter the batch in the ledger
+            // first.
             let row = LedgerRow::begun(self.stage.name(), batch.range, &intent);
             self.inserts.insert_ledger_row(batch, row).await?;
             crash::point("after-begun");
@@ -157,7 +162,7 @@ impl Delivery {
             How::Fill => self.fill(batch, made, 0).await?,
             How::Fresh | How::Repeat => self.insert_all(batch, made).await?,
         };
-        // An engine that died between remembering a token and naming the part takes the next attempt for a repetition.
+        // An engine that died between remembering a token and naming the part takes the next attempt for a duplicate.
         let (rows, rejected) = match how {
             How::Fresh if !batch.is_doubted() => counts,
             How::Fresh | How::Repeat | How::Fill => self.repair(batch, made).await?.unwrap_or(counts),
@@ -179,9 +184,10 @@ impl Delivery {
         Ok((rows, rejected))
     }
 
-    /// Writes how far a partition is, as whoever owned it at `owned_at_ms`. Not part of the protocol: the statement stays true for ever, so a lost
-    /// one only delays. But the next owner must have read it, or it would take records for on time in hours that this declares complete:
-    /// so it has a lease, as all rows. Gives whether it is known to be stored.
+    /// Writes the progress of a partition, on behalf of its owner at `owned_at_ms`. Not part of the protocol: the
+    /// statement stays true for ever, so losing it only delays completeness. But the next owner must have read it, or
+    /// it would take records as on time for hours that this row declares complete; so the row has a lease, like all
+    /// rows. Returns whether the row is known to be stored.
     pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) -> bool {
         let Some(block) = self.stage.progress(progress) else {
             return false;
@@ -209,7 +215,7 @@ impl Delivery {
         }
     }
 
-    /// Everything that makes this range different from any other, in any life of any topic of any cluster.
+    /// Everything that distinguishes this range from any other, in any life of any topic of any cluster.
     fn token(&self, range: &Range) -> String {
         let Range {
             id,
@@ -234,7 +240,7 @@ impl Delivery {
         metrics.ahead.get_or_create(&topic).inc_by(made.ahead);
         for (&class, &records) in &made.lateness {
             let lateness = metrics.lateness_seconds.get_or_create(&topic);
-            // The upper bound of the class is the bound of a bucket.
+            // The upper bound of the class is also the bound of a bucket.
             (0..records).for_each(|_| lateness.observe(f64::from(1_u32 << class.min(31))));
         }
         metrics.expired.get_or_create(&topic).inc_by(made.expired);
@@ -249,8 +255,8 @@ impl Delivery {
     }
 }
 
-/// The watermark after records up to `high_time_ms`: never back, never ahead of the clock. That of before is ahead where the clock has been set
-/// back since it was frozen.
+/// The watermark after records up to `high_time_ms`: never ahead of the clock, and otherwise never behind `before_ms`,
+/// which is ahead only if the clock has been set back since it was frozen.
 pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, now_ms: i64, allowed_lateness_ms: i64) -> i64 {
     let reached = high_time_ms.map_or(before_ms, |high| high - allowed_lateness_ms);
     before_ms.max(reached).min(now_ms - allowed_lateness_ms)
@@ -267,7 +273,7 @@ mod tests {
             (100, Some(500), 1_000, 490),
             (100, Some(90), 1_000, 100),
             (100, Some(5_000), 1_000, 990),
-            // Frozen by a clock that was set back since.
+            // Frozen before the clock was set back.
             (7_000, Some(500), 1_000, 990),
         ] {
             assert_eq!(watermark_after(before, high, now, 10), after, "{before} {high:?}");

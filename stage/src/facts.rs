@@ -1,6 +1,8 @@
-//! Gathers what [`crate::plan`] decides on: the group's commit and the log from Kafka, the ledger and the rows from ClickHouse.
+//! Gathers the facts that [`crate::plan`] decides on: the group's commit and the log from Kafka, the ledger and the
+//! rows from ClickHouse.
 //!
-//! Only reads. Takes as long as it takes: while a server is away the partition is not fetched, so nothing is lost by waiting.
+//! Read-only. May take as long as it needs: while a server is away the partition is not fetched, so waiting loses
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use crate::read_back::{self, COORDINATES};
 use crate::store::{Store, StoreError};
 use crate::surviving_end::Search;
 
-/// Rows behind what is known are looked for in so many offsets at a time, as long as there are any. The tables' index knows the offsets of all partitions
-/// together: without a bound, a partition with small offsets would read all rows of the others. What is not known of is one batch, whose rows are closer together.
+/// Rows beyond what is known are looked for in windows of this many offsets, for as long as a window has any. The
+/// tables' index covers the offsets of all partitions together, so without a bound a partition with small offsets would
+/// read all rows of the others. At most one batch is unknown, and its rows are closer together than this.
 const WINDOW: i64 = 1 << 22;
 
 /// Why facts could not be had just now.
@@ -32,16 +35,18 @@ pub enum FactsError {
     /// ClickHouse did not.
     #[error("clickhouse: {0}")]
     Store(#[from] StoreError),
-    /// A broker that lost touch with its cluster still answers, with the end that it knows.
+    /// The log ends before what is known of it. A broker that lost touch with its cluster still answers, with the end
+    /// that it knows, so it is asked again.
     #[error("the log ends at {log_end}, before what is known of it: asking again, whether that is so")]
     Shorter {
         /// Its end by that answer.
         log_end: i64,
     },
-    /// What was begun is not to be repeated as it was, or what follows from it is not stated, and what its writer sent may still land.
+    /// A begun batch is not to be repeated as it was, or the watermark that follows from a stored one is not stated
+    /// yet; what the writer sent may still land.
     #[error("who wrote before may still have a lease")]
     WriterMayLive,
-    /// The group's commit or the ledger is not what it was when the facts were gathered.
+    /// The group's commit or the ledger has changed since the facts were gathered.
     #[error("another owner has gone on with the partition meanwhile")]
     Changed,
     /// Nobody answered in time.
@@ -49,7 +54,7 @@ pub enum FactsError {
     Timeout,
 }
 
-/// What is asked about one partition, and whom.
+/// The partition to ask about, and whom to ask.
 pub struct Questions<'a> {
     /// Kafka.
     pub probe: &'a Arc<Probe>,
@@ -57,16 +62,17 @@ pub struct Questions<'a> {
     pub store: &'a Store,
     /// Whose ledger.
     pub stage: &'static str,
-    /// The tables in which the partition's records are found again, the rejected ones last.
+    /// The tables in which the partition's records can be found by offset, the rejected ones last.
     pub tables: &'a [&'static str],
     /// The partition.
     pub id: &'a PartitionId,
 }
 
 impl Questions<'_> {
-    /// Asks everybody, in the order in which things become true backwards: what is committed is in the ledger, what is in the
-    /// ledger is in the tables, what is in the tables is in the log. So whoever slept in between never sees too little. Gives the number of
-    /// partitions of the topic as well, and when the log was asked.
+    /// Asks all sources, in the reverse of the order in which things become true: what is committed is in the ledger,
+    /// what is in the ledger is in the tables, what is in the tables is in the log. So a pause between two questions
+    /// never makes a source look shorter than the ones before it. Also returns the number of partitions of the topic,
+    /// and when the log was asked.
     pub async fn gather(&self) -> Result<(Facts, i32, Instant), FactsError> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
@@ -89,7 +95,7 @@ impl Questions<'_> {
             false => None,
         };
 
-        // Before the log: what made another stage count a life is then seen in it.
+        // Before the log: whatever made another stage begin a new life is then visible in it.
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
         let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
@@ -114,7 +120,8 @@ impl Questions<'_> {
         Ok((facts, partitions, asked_at))
     }
 
-    /// Whether the group's commit and the end of the ledger are what they were: who goes on with a partition changes one of them before anything else.
+    /// Whether the group's commit and the end of the ledger are unchanged: another owner of the partition changes one
+    /// of them before anything else.
     pub async fn are_unchanged(&self, facts: &Facts) -> Result<bool, FactsError> {
         self.store.catch_up(&[ledger::TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
@@ -123,7 +130,7 @@ impl Questions<'_> {
         Ok(committed == facts.committed && ledger.map(end) == facts.ledger.map(end))
     }
 
-    /// The newest row of this life of the log from where the group's commit or the ledger ends.
+    /// The newest row of this life of the log behind the end of the ledger or the group's commit.
     async fn last_row(
         &self,
         log_epoch: u32,
@@ -131,7 +138,8 @@ impl Questions<'_> {
         ledger_end: Option<i64>,
     ) -> Result<Option<LastRow>, FactsError> {
         let Some(ledger_end) = ledger_end else {
-            // Nothing says where rows begin, but they are of records that the log has: among all offsets, a new partition would look through the rows of all others.
+            // Nothing says where rows begin, but their records are in the log. Searching all offsets instead would read
+            // the rows of all other partitions.
             let log = self.ask(|probe, id| Ok(probe.bounds(id)?)).await?;
             let from = committed.map_or(log.start, |committed| committed.max(log.start));
             return Ok(self.newest_row(log_epoch, from, log.end).await?);
@@ -147,7 +155,7 @@ impl Questions<'_> {
         Ok(newest)
     }
 
-    /// The newest row of offsets `[from, to)` in all tables.
+    /// The newest row of offsets `[from, to)` in any of the tables.
     async fn newest_row(&self, log_epoch: u32, from: i64, to: i64) -> Result<Option<LastRow>, StoreError> {
         let mut newest = None;
         for table in self.tables {
@@ -163,8 +171,8 @@ impl Questions<'_> {
         Ok(newest)
     }
 
-    /// Whether the log still has the last record of the pending batch and that of the last row; none where neither can be told. A row
-    /// knows the time of its record only.
+    /// Whether the log still has the last record of the pending batch and that of the last row; `None` if neither can
+    /// be told. A row knows only the timestamp of its record.
     async fn pending_matches(&self, facts: &Facts, last_row: Option<LastRow>) -> Result<Option<bool>, FactsError> {
         let pending = facts.pending().and_then(|intent| Some((intent.end - 1, intent.tail?)));
         let of_batch = match pending {
@@ -178,11 +186,11 @@ impl Questions<'_> {
             }
             None => None,
         };
-        // No before yes: either of them may be the one that is another now.
+        // `false` wins: either of the two records may have been replaced.
         Ok([of_batch, of_rows].into_iter().flatten().min())
     }
 
-    /// Whether the log has a record like that at `offset`; none where `offset` is not within it.
+    /// Whether the log has such a record at `offset`; `None` if `offset` is outside the log.
     async fn has(
         &self,
         facts: &Facts,
@@ -207,8 +215,8 @@ impl Questions<'_> {
         Ok(answer?)
     }
 
-    /// Where a log that lost its end is still as it was. What survives is a beginning of it, so the ledger's batches are bisected
-    /// for the newest whose last record it still has.
+    /// Up to where a log that lost its end is unchanged. What survives is a prefix, so the ledger's batches are
+    /// bisected for the newest one whose last record the log still has.
     async fn surviving_end(&self, facts: &Facts) -> Result<Option<i64>, FactsError> {
         let mut search = Search::new(facts.log_start, facts.log_end);
         while let Some(end_max) = search.ask() {
@@ -226,9 +234,10 @@ impl Questions<'_> {
     }
 }
 
-/// What the log is right now, and whether it has the record that ends the last batch of the ledger. Blocks.
+/// The bounds of the log right now, and whether it has the last record of the ledger's last batch. Blocks.
 ///
-/// Asked last: a log that is the same is never shorter than what was known of it before, however long we slept in between.
+/// Asked last: if the log is the same, it is never shorter than what was known of it before, however long the process
+/// paused in between.
 fn of_log(
     probe: &Probe,
     id: &PartitionId,
@@ -248,27 +257,27 @@ fn of_log(
 struct LastRow {
     /// Its record's offset.
     offset: i64,
-    /// Its record's Kafka timestamp as tables hold it, ms since 1970.
+    /// Kafka timestamp of its record as the tables hold it, ms since 1970.
     timestamp_ms: i64,
 }
 
-/// What was stated of a partition's progress, by this owner of it or an earlier one.
+/// What was stated about a partition's progress, by this owner or an earlier one.
 #[derive(Debug, Clone, Copy, Default, Row, Deserialize)]
 pub struct Stated {
     /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
     pub watermark_ms: i64,
-    /// Offset before which the hours have everything of this life; 0 where nothing was stated.
+    /// Offset before which the hours hold everything of this life; 0 if nothing was stated.
     pub aggregated_end: i64,
     /// The largest watermark of all its lives.
     pub watermark_ever_ms: i64,
     /// Epoch of the partial aggregates.
     pub write_epoch: u32,
-    /// Partitions of the topic, as any owner of any of them last saw it.
+    /// The largest number of partitions of the topic that any owner has seen.
     pub partitions: i32,
 }
 
-/// From where rows may be that nothing is known of: behind the ledger, and behind a commit that is further. One that an operator set back is not: all rows between
-/// it and the ledger's end are known.
+/// Where rows may begin that nothing is known of: at the end of the ledger, and at a commit that is further. Not at a
+/// commit that an operator set back: all rows between it and the ledger's end are known.
 fn unknown_from(ledger_end: i64, committed: Option<i64>) -> BTreeSet<i64> {
     let committed = committed.filter(|&committed| committed > ledger_end);
     [Some(ledger_end), committed].into_iter().flatten().collect()

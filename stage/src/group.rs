@@ -1,8 +1,8 @@
-//! Membership of the consumer group: what happens when partitions come and go.
+//! Membership of the consumer group: what happens when partitions are assigned and revoked.
 //!
-//! librdkafka calls back from inside `poll`, on the polling thread. A partition that comes is not fetched before its start
-//! is known: the callback acknowledges it with an empty list, and it is added when it is resolved. A partition that goes
-//! finishes the batch under way and commits it, or gives it up, before the callback returns.
+//! librdkafka calls back from inside `poll`, on the polling thread. An assigned partition is not fetched before its
+//! start is known: the callback acknowledges it with an empty list, and it is added once it is resolved. A revoked
+//! partition finishes its batch in progress and commits it, or gives it up, before the callback returns.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -19,14 +19,14 @@ use crate::clock::now_ms;
 use crate::partition::Wanted;
 use crate::range::PartitionId;
 
-/// Starts to find out where a partition goes on; to be given up when nothing holds the last argument any more.
+/// Starts to resolve a partition; given up once the last argument cannot be upgraded any more.
 pub type StartResolving = Box<dyn Fn(Slot, AssignmentId, PartitionId, Weak<()>) + Send + Sync>;
 
 /// The state that the polling loop and the callback share.
 pub struct Group {
     assignments: Mutex<Assignments>,
     start_resolving: StartResolving,
-    /// How long a batch under way is waited for when its partition is taken.
+    /// How long to wait for a batch in progress when its partition is revoked.
     revoke_deadline: Duration,
 }
 
@@ -40,12 +40,12 @@ impl Group {
         }
     }
 
-    /// The partitions. Never hold it over `poll`.
+    /// The partitions. Never hold the guard across `poll`, whose callbacks lock it too.
     pub fn assignments(&self) -> MutexGuard<'_, Assignments> {
         self.assignments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A partition was assigned, or has to be looked at anew.
+    /// Begins to resolve a partition that was assigned, or that must be resolved again.
     pub fn resolve(&self, slot: Slot) {
         let mut assignments = self.assignments();
         let (assignment, wanted) = assignments.assign(slot);
@@ -93,7 +93,7 @@ impl Group {
         }
     }
 
-    /// Forgets partitions; gives those that are being fetched.
+    /// Forgets partitions; returns those that are being fetched.
     pub fn drop_slots(&self, slots: &[Slot]) -> TopicPartitionList {
         let mut assignments = self.assignments();
         let mut active = TopicPartitionList::new();
@@ -106,7 +106,7 @@ impl Group {
         active
     }
 
-    /// Commits synchronously what partitions of one topic want; gives the time before the request was sent.
+    /// Synchronously commits what partitions of one topic want; returns the time before the request was sent.
     pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<i64> {
         let sent_ms = now_ms();
         if wanted.is_empty() {
@@ -127,8 +127,8 @@ impl Group {
     }
 }
 
-/// What is wanted, by topic: what goes wrong with a commit (a deleted topic, missing rights) goes wrong with a topic, and another one must not
-/// wait for it.
+/// Wanted commits by topic: what makes a commit fail (a deleted topic, missing rights) concerns one topic, and the
+/// others must not wait for it.
 pub fn by_topic(wanted: Vec<(Slot, Wanted)>) -> BTreeMap<usize, Vec<(Slot, Wanted)>> {
     let mut topics: BTreeMap<usize, Vec<(Slot, Wanted)>> = BTreeMap::new();
     for (slot, wanted) in wanted {

@@ -1,6 +1,6 @@
 //! The operator's side of a service: `/livez`, `/readyz` and `/metrics` over HTTP.
 //!
-//! Live: the process answers. Ready: it does what it is for right now. Metrics: OpenMetrics text of one registry.
+//! Live: the process answers. Ready: it does its work right now. Metrics: OpenMetrics text of one registry.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,7 +1,7 @@
 //! What was wrong, and where: rows of `incidents`, for operators and analysts.
 //!
-//! An incident is written when it is seen, not under the protocol: one that is lost with a crash, or told twice, changes no
-//! answer. What a batch itself shows to be wrong is a block of the batch instead, under its token.
+//! An incident is written when it is seen, outside the delivery protocol: losing it in a crash, or writing it twice,
+//! changes no answer. What a batch itself shows to be wrong is a block of that batch instead, under its token.
 
 use clickhouse::Row;
 use serde::Serialize;
@@ -15,7 +15,7 @@ pub const TABLE: &str = "incidents";
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The reasons with their codes and meanings, once.
+/// The reasons, each with its code and its meaning.
 macro_rules! reasons {
     ($($variant:ident $code:literal $meaning:literal,)*) => {
         /// Why an incident is one: the stable codes of the column `reason`.
@@ -65,9 +65,9 @@ pub struct Incident {
     pub log_epoch: u32,
     /// First offset.
     pub start_offset: i64,
-    /// Offset after the last; the first where no record is concerned.
+    /// Offset after the last; equal to the first if no record is concerned.
     pub end_offset: i64,
-    /// Start of the hour, seconds since 1970; 0 where it is about none.
+    /// Start of the hour, seconds since 1970; 0 if it is about no hour.
     pub hour: u32,
     /// Whose hour; empty for all tenants.
     pub tenant_id: String,
@@ -106,7 +106,7 @@ impl Incident {
         }
     }
 
-    /// Of an hour and no log: seconds since 1970, 0 where it is about no hour either.
+    /// About an hour and no log; `hour` is in seconds since 1970, 0 if it is about no hour either.
     pub fn of_hour(stage: &str, reason: Reason, hour: u32, detail: String) -> Self {
         Self {
             stage: stage.to_owned(),
@@ -118,7 +118,7 @@ impl Incident {
         }
     }
 
-    /// Of so many records, from its offset to this one.
+    /// About this many records, from its offset to before `end_offset`.
     pub fn of_offsets(self, end_offset: i64, records: u64) -> Self {
         Self {
             end_offset,
@@ -127,7 +127,7 @@ impl Incident {
         }
     }
 
-    /// Logs it and writes it down. Gives whether it is written.
+    /// Logs it and stores it. Returns whether it is stored.
     pub async fn tell(self, store: &Store) -> bool {
         let Self {
             reason,
@@ -144,7 +144,7 @@ impl Incident {
         written.is_ok()
     }
 
-    /// Writes it down; the same row sent twice is stored once.
+    /// Stores it; the same row sent twice is stored once.
     pub async fn insert(&self, store: &Store) -> Result<(), StoreError> {
         let Self {
             reason,

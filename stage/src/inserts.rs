@@ -1,6 +1,6 @@
 //! One insert, repeated until its outcome is known, as long as the lease allows it.
 //!
-//! Never gives up on what may pass, never goes on without a lease, never changes the token.
+//! Never gives up on errors that may pass, never continues without a lease, never changes the token.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,26 +17,28 @@ use crate::retry::Backoff;
 use crate::store::{Store, StoreError};
 use crate::turn::Turn;
 
-/// How long one attempt may take in all, beyond the time-outs of its parts: a server that accepts and never answers.
+/// Timeout of one attempt as a whole, beyond the timeouts of its parts, against a server that accepts and never
+/// answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(180);
-/// So many attempts of a batch follow one another a millisecond apart.
+/// So many successive attempts of a batch have an `inserted_at` of their own, a millisecond apart.
 const ATTEMPTS_APART: i64 = 1_000;
-/// How often a stale lease is looked at again.
+/// How often a stale lease is checked again.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is needed for every insert of a batch.
 pub struct Batch<'a> {
-    /// What makes its range different from any other.
+    /// Distinguishes its range from any other.
     pub token: String,
     /// Its records.
     pub range: &'a Range,
     /// Its lease.
     pub lease: &'a Lease,
-    /// Whether the outcome of any attempt was unknown: a token that is known then does not prove that its rows are there.
+    /// Whether the outcome of any attempt was unknown: then a token that is known does not prove that its rows are
+    /// stored.
     pub doubted: &'a AtomicBool,
-    /// Its turn, which it leaves to others while it waits.
+    /// Its turn, which it yields to others while it waits.
     pub turn: &'a Turn,
-    /// How often anything of it was tried.
+    /// The number of attempts so far, of anything of it.
     pub attempts: &'a AtomicI64,
 }
 
@@ -46,8 +48,9 @@ impl Batch<'_> {
         self.doubted.load(Ordering::Relaxed)
     }
 
-    /// The `inserted_at` of the next attempt, ms since 1970: one that no attempt of the last thousand had, so that copies of a row can be told apart if the
-    /// server should have forgotten the token; never a second older, or attempts without an end would be older than any lease.
+    /// The `inserted_at` of the next attempt, ms since 1970. No other of the last thousand attempts had it, so copies
+    /// of a row can be told apart if the server has forgotten the token. It is never more than a second before the
+    /// confirmation, or endless attempts would become older than any lease.
     fn next_inserted_at(&self) -> i64 {
         let attempt = 1 + self.attempts.fetch_add(1, Ordering::Relaxed) % ATTEMPTS_APART;
         self.lease.confirmed_ms() - attempt
@@ -94,7 +97,7 @@ pub struct Inserts {
     store: Store,
     lease_life: Duration,
     metrics: Metrics,
-    /// By the tokens of batches: those of one topic may be refused while those of another are taken.
+    /// By token of the batch: batches of one topic may be refused while those of another are accepted.
     refused: Mutex<HashMap<String, Refused>>,
 }
 
@@ -104,7 +107,7 @@ struct Refused {
     why: String,
 }
 
-/// Attempts that are under way. They end by an outcome, or because nobody waits for it any more.
+/// Attempts in progress. They end with an outcome, or because nobody waits for it any more.
 struct UnderWay<'a> {
     inserts: &'a Inserts,
     token: &'a str,
@@ -127,7 +130,7 @@ impl Inserts {
         }
     }
 
-    /// Why the batch that has been refused for longest is, if that is so long or longer.
+    /// Why inserts of the batch that has been refused for longest fail, if it has been for at least `time`.
     pub fn refused_for(&self, time: Duration) -> Option<String> {
         let refused = self.refused();
         let longest = refused.values().min_by_key(|refused| refused.since)?;
@@ -161,7 +164,8 @@ impl Inserts {
         Ok(())
     }
 
-    /// Inserts a row of the ledger. Copies of it replace one another, so that no attempt needs the server's memory of another's token.
+    /// Inserts a row of the ledger. Copies of it replace one another, so no attempt relies on the server remembering
+    /// the token of another.
     pub async fn insert_ledger_row(&self, batch: &Batch<'_>, mut row: LedgerRow) -> Result<(), DeliveryError> {
         self.patiently(batch, || {
             row.inserted_at = batch.next_inserted_at();
@@ -171,7 +175,7 @@ impl Inserts {
         .await
     }
 
-    /// [`Self::attempts`] where a refusal of the content stops the partition.
+    /// [`Self::attempts`], where refused content stops the partition.
     pub async fn patiently<T, F>(&self, batch: &Batch<'_>, attempt: impl FnMut() -> F) -> Result<T, DeliveryError>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -179,7 +183,7 @@ impl Inserts {
         self.attempts(batch, attempt).await.map_err(DeliveryError::from)
     }
 
-    /// Attempts, each with a fresh lease, until the outcome is known, or the batch is somebody else's.
+    /// Attempts, each with a fresh lease, until the outcome is known or the partition is taken away.
     async fn attempts<T, F>(&self, batch: &Batch<'_>, mut attempt: impl FnMut() -> F) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, StoreError>>,

@@ -1,4 +1,4 @@
-//! What a commit's metadata says: the life of the log it belongs to and, where a batch is under way, the batch.
+//! The metadata of a commit: the life of the log that it belongs to and, if a batch is in progress, the batch.
 //!
 //! The metadata travels in the group's offset commit (Kafka protocol, OffsetCommit, `committed_metadata`, at most 4,096
 //! bytes by default), so the offset and the intent change together or not at all.
@@ -10,7 +10,7 @@ use crate::range::RecordMark;
 /// Version of the encoding.
 const VERSION: u8 = 1;
 
-/// A batch that is under way: it will be `[committed offset, end)`, and with what it will be made.
+/// A batch in progress: where its range `[committed offset, end)` ends, and all that it is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Offset after the last record of the batch.
@@ -27,15 +27,15 @@ pub struct Intent {
     /// Epoch of the partial aggregates, even; 0 before the first rebuild and for a stage without epochs.
     #[serde(rename = "epoch", default, skip_serializing_if = "is_default")]
     pub write_epoch: u32,
-    /// Only what is missing of the batch is inserted: its records may be stored under tokens that nobody knows.
+    /// Only what is missing of the batch is inserted: its records may be stored under unknown tokens.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fill: bool,
-    /// Of the last record: whoever repeats the batch sees whether the log still has the same records.
+    /// Mark of the last record, by which whoever repeats the batch sees whether the log still has the same records.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tail: Option<RecordMark>,
 }
 
-/// What goes without saying is left out: a commit's metadata is short.
+/// Defaults are left out to keep the metadata short.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -44,10 +44,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitMetadata {
     v: u8,
-    /// Life of the log that the offset counts in.
+    /// Life of the log that the offset belongs to.
     #[serde(rename = "log")]
     pub log_epoch: u32,
-    /// The batch under way.
+    /// The batch in progress.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub intent: Option<Intent>,
 }
@@ -57,7 +57,7 @@ pub struct CommitMetadata {
 pub struct Committed {
     /// The offset.
     pub offset: i64,
-    /// Its metadata; none after an operator's offset reset.
+    /// Its metadata; `None` after an operator's offset reset.
     pub metadata: Option<CommitMetadata>,
 }
 
@@ -81,7 +81,7 @@ impl CommitMetadata {
         serde_json::json!(self).to_string()
     }
 
-    /// From a commit; none where there is no metadata, as after an operator's offset reset.
+    /// Decodes the metadata of a commit; `None` if there is none, as after an operator's offset reset.
     pub fn decode(text: &str) -> Result<Option<Self>, ForeignMetadata> {
         if text.is_empty() {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! The lease of a batch: when the broker last confirmed that the partition is ours.
 //!
-//! The polling thread renews it with each commit that the broker accepts; the delivery writes it into every row and stops
-//! to insert when it is about to run out. It carries the time *before* the commit was sent, so a process that was paused
-//! at any point wakes up with an old lease.
+//! The polling thread renews it with each commit that the broker accepts; the delivery writes it into every row and
+//! stops inserting when it is about to expire. It holds the time *before* the commit was sent, so a process that was
+//! paused at any point wakes up with an old lease.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -29,7 +29,8 @@ impl Lease {
         }))
     }
 
-    /// A commit sent at `sent_ms` was accepted. The last one counts, also when the clock was set back since the one before.
+    /// A commit sent at `sent_ms` was accepted. The last one counts, even if the clock was set back since the one
+    /// before.
     pub fn renew(&self, sent_ms: i64) {
         self.0.confirmed_ms.store(sent_ms, Ordering::Release);
     }
@@ -49,12 +50,12 @@ impl Lease {
         self.0.confirmed_ms.load(Ordering::Acquire)
     }
 
-    /// Whether it will be good for another half of its life, so that an insert begun now is accepted.
+    /// Whether at least half of its life is left, so that an insert begun now is accepted.
     pub fn is_fresh(&self, life: Duration) -> bool {
         self.age_ms(now_ms()) < life.as_millis() as u64 / 2
     }
 
-    /// How far its time is from `now_ms`, ms: a clock that was set back makes it as old as one that went on.
+    /// Distance of its time from `now_ms`, ms: a clock that was set back ages it just as one that moved on.
     pub fn age_ms(&self, now_ms: i64) -> u64 {
         now_ms.abs_diff(self.confirmed_ms())
     }

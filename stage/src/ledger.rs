@@ -1,6 +1,7 @@
-//! The ledger: one row a batch and stage that says what became of every offset in its range.
+//! The ledger: one row per batch and stage that says what became of every offset in its range.
 //!
-//! Written after the rows and before the commit, so what it names is stored. Rows of the same range replace one another.
+//! The row of a batch is written after its rows and before the commit, so what it names is stored; only a `begun` entry
+//! precedes the rows. Rows of the same range replace one another.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -20,13 +21,14 @@ pub const TABLE: &str = "batch_ledger";
 pub enum Entry {
     /// A batch that went its normal way.
     Batch = 1,
-    /// A batch that was repeated after a crash and read back.
+    /// A batch that was repeated or filled up after a crash, and read back where rows know their records.
     Recovered = 2,
     /// Offsets that the broker no longer had.
     Gap = 3,
-    /// A log epoch begins: the topic was made again, or lost its end, or an operator chose where to begin.
+    /// A life of the log begins: the first one, one after the topic was recreated or lost its end, or one taken over
+    /// from another stage.
     Epoch = 4,
-    /// A batch whose rows do not know their records is about to be inserted; its normal row replaces this one.
+    /// A batch whose rows do not know their records is about to be inserted; its final row replaces this one.
     Begun = 5,
 }
 
@@ -66,7 +68,7 @@ impl LedgerRow {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         Self {
             records: match entry {
-                // Of a recovered range the log may have lost records that had been stored.
+                // The log may have lost records of a recovered range that had been stored.
                 Entry::Recovered => made.rows + made.rejected,
                 _ => range.len() as u64,
             },
@@ -83,7 +85,7 @@ impl LedgerRow {
         }
     }
 
-    /// Before the rows of `range` are inserted: all that is needed to make the same batch again, should its intent be lost.
+    /// Written before the rows of `range`: all that is needed to make the same batch again if its intent is lost.
     pub fn begun(stage: &str, range: &Range, intent: &Intent) -> Self {
         Self::frozen(stage, Entry::Begun, range, intent)
     }
@@ -101,7 +103,7 @@ impl LedgerRow {
         }
     }
 
-    /// Offsets that were lost, and what of them had been stored all the same.
+    /// Lost offsets, and what of them had nevertheless been stored.
     pub fn gap(stage: &str, id: &PartitionId, log_epoch: u32, gap: Gap, stored: StoredInGap) -> Self {
         Self {
             rows: stored.rows(),
@@ -111,7 +113,7 @@ impl LedgerRow {
         }
     }
 
-    /// A life of the log that begins at `start`, with the watermark that was stated before where it is the same log; ms since 1970.
+    /// A life of the log that begins at `start`, with the watermark stated before if it is the same log; ms since 1970.
     pub fn epoch(stage: &str, id: &PartitionId, log_epoch: u32, start: i64, watermark_ms: i64) -> Self {
         Self {
             watermark: watermark_ms,
@@ -119,12 +121,12 @@ impl LedgerRow {
         }
     }
 
-    /// Whether it tells of lost offsets.
+    /// Whether it records lost offsets.
     pub fn is_gap(&self) -> bool {
         self.entry == Entry::Gap as i8
     }
 
-    /// What makes this writing of it different from any other.
+    /// Distinguishes this write of the row from any other.
     pub fn token(&self) -> String {
         let Self {
             stage,
@@ -156,7 +158,7 @@ impl LedgerRow {
     }
 }
 
-/// What is stored of offsets that were lost.
+/// What is stored of lost offsets.
 #[derive(Debug, Default)]
 pub struct StoredInGap {
     /// Rows by the hour of their time, seconds since 1970.
@@ -172,7 +174,8 @@ impl StoredInGap {
     }
 }
 
-/// Reads the end of a partition: offset after the last that is surely stored, or lost, in its newest life. The log is not asked.
+/// Reads the end of a partition: the offset after the last that is surely stored, or lost, in its newest life. Does not
+/// ask the log.
 pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<LedgerEnd>, StoreError> {
     let newest = store
         .client
@@ -194,7 +197,7 @@ pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Op
     }))
 }
 
-/// Reads the watermark that a life of the log begins with, ms since 1970; 0 where it is another log than before.
+/// Reads the watermark that a life of the log begins with, ms since 1970; 0 if it is a different log than before.
 pub async fn read_beginning(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32) -> Result<i64, StoreError> {
     store
         .client
@@ -211,8 +214,8 @@ pub async fn read_beginning(store: &Store, stage: &str, id: &PartitionId, log_ep
         .map_err(StoreError::from)
 }
 
-/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` and with a record. A gap, and the
-/// beginning of a life, hold none: what was read last stands in a row before them.
+/// Reads the end and the last record of the newest batch, of any life, that ends at or before `end_max` with a record.
+/// Gaps and the beginnings of lives hold no record: the last one read is in an earlier row.
 pub async fn read_mark(
     store: &Store,
     stage: &str,
@@ -235,7 +238,7 @@ pub async fn read_mark(
     Ok(found.map(|(end, timestamp_ms, fingerprint)| (end, RecordMark::from((timestamp_ms, fingerprint)))))
 }
 
-/// A batch behind `end` that was begun and is not known to be stored.
+/// The first batch from `end` on that was begun and is not known to be stored.
 pub async fn read_begun(
     store: &Store,
     stage: &str,

@@ -1,9 +1,11 @@
 //! What a stage is made of: configuration, telemetry, the member of a consumer group that commits intents, and the
-//! delivery of batches to ClickHouse. A stage itself (`ingest`, `aggregate`) only says what it makes of a range of records.
+//! delivery of batches to ClickHouse. A stage itself (`ingest`, `aggregate`) only says what it makes of a range of
+//! records.
 //!
-//! The way of a batch: `member` polls records into a [`range`], `partition` says what is to be committed and delivered next, and
-//! `delivery` inserts what the [`stage`] made of the range: its `blocks`, each through `inserts` until its outcome is known. When a
-//! partition is assigned, `facts` gathers what is known about it and `plan` decides where it goes on. See ARCHITECTURE.md, "Delivery".
+//! The path of a batch: `member` polls records into a [`range`], `partition` decides what to commit and deliver next,
+//! and `delivery` inserts what the [`stage`] made of the range: its `blocks`, each through `inserts` until its outcome
+//! is known. When a partition is assigned, `facts` gathers what is known about it and `plan` decides where it
+//! continues. See ARCHITECTURE.md, "Delivery".
 
 mod assignment;
 mod blocks;

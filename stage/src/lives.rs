@@ -1,8 +1,9 @@
-//! The lives of logs, as the other stages count them.
+//! The lives of logs, as the other stages number them.
 //!
-//! Each stage notices by itself that a log was made again or lost its end; one that had not read what was lost cannot. So it takes the count of the others
-//! over once it has come to where their life begins, and offsets of all stages mean the same. Read from the ledger from time to time, and at each assignment;
-//! while ClickHouse is away the last count stays.
+//! Each stage notices by itself that a log was recreated or lost its end, unless it had not yet read what was lost.
+//! Such a stage takes over the number of the others once it has reached the start of their life, so that offsets mean
+//! the same in all stages. Read from the ledger periodically and at each assignment; while ClickHouse is away, the last
+//! answer stays.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +13,21 @@ use crate::plan::Life;
 use crate::range::PartitionId;
 use crate::store::{Store, StoreError, answered};
 
-/// Between two looks.
+/// Time between two reads.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The newest lives after the first that other stages have entered in the ledger, shared.
+/// The newest lives, after the first, that other stages have entered in the ledger; shared.
 #[derive(Debug, Clone, Default)]
 pub struct Lives(Arc<Mutex<HashMap<PartitionId, Life>>>);
 
 impl Lives {
-    /// The newest that is known of a partition.
+    /// The newest one known for a partition.
     pub fn of(&self, id: &PartitionId) -> Option<Life> {
         let lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lives.get(id).copied()
     }
 
-    /// Reads those that stages other than `stage` count.
+    /// Reads the lives that stages other than `stage` have entered.
     async fn refresh(&self, store: &Store, stage: &str) -> Result<(), StoreError> {
         let query = "select toString(kafka_topic) as topic, kafka_partition, log_epoch, min(start_offset) from batch_ledger \
              where stage != ? and log_epoch > 1 group by topic, kafka_partition, log_epoch \
@@ -39,7 +40,7 @@ impl Lives {
         Ok(())
     }
 
-    /// Reads them from time to time, for as long as it is polled.
+    /// Reads them periodically, for as long as it is polled.
     pub async fn follow(self, store: Store, stage: &'static str) {
         loop {
             if let Err(error) = answered(self.refresh(&store, stage)).await {
@@ -50,7 +51,8 @@ impl Lives {
     }
 }
 
-/// The newest life of a partition's log that stages other than `stage` count; none where none has read it.
+/// The newest life of a partition's log that stages other than `stage` have entered; `None` if none of them has read
+/// it.
 pub async fn of_others(store: &Store, stage: &str, id: &PartitionId) -> Result<Option<Life>, StoreError> {
     let query = "select log_epoch, min(start_offset) from batch_ledger \
          where stage != ? and kafka_topic = ? and kafka_partition = ? group by log_epoch order by log_epoch desc limit 1";

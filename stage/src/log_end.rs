@@ -1,4 +1,4 @@
-//! What the end of a log means for a partition that is under way: a pure decision. Asking for it is [`crate::member`]'s work.
+//! What the end of a log means for an active partition: a pure decision. [`crate::member`] asks for the end.
 
 use crate::plan::Life;
 
@@ -7,45 +7,46 @@ use crate::plan::Life;
 pub struct LogEnd {
     /// First offset of the log.
     pub start: i64,
-    /// Offset after the last record, or after the markers of transactions behind it; records of open transactions count.
+    /// Offset after the last record, or after the transaction markers behind it; records of open transactions count.
     pub end: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
-    /// Whether the log had nothing to hand out from `next_offset` on: it ends there, for readers of what is committed.
+    /// Whether the log hands out nothing from `next_offset` on: for readers of committed records it ends there.
     pub has_nothing: bool,
-    /// Whether nothing has come for long, though the log has records from `next_offset` on, or cannot be read there, or begins behind it.
+    /// Whether nothing has arrived for long although the log has records from `next_offset` on, cannot be read there,
+    /// or begins behind it.
     pub is_withheld: bool,
     /// Partitions of the topic.
     pub partitions: i32,
     /// When it was asked, ms since 1970.
     pub asked_at_ms: i64,
-    /// What had been read then.
+    /// The next offset to be read at that time.
     pub next_offset: i64,
-    /// The epoch of partial aggregates that was known then: an owner that slept since must not speak of a later one.
+    /// The epoch of partial aggregates known at that time: an owner that has paused since must not name a later one.
     pub write_epoch: u32,
 }
 
-/// Where a partition is when the answer comes.
+/// Where a partition is when the answer arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     /// Life of its log.
     pub log_epoch: u32,
     /// The group's commit.
     pub committed: i64,
-    /// Offset of the record that comes next.
+    /// Offset of the next record.
     pub next_offset: i64,
 }
 
 /// What the answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// The log ends before what had been read when it was asked for: it was cut or made again.
+    /// The log ended before what had been read when it was asked for: it was cut or recreated.
     Cut,
-    /// Nothing comes, though the log has more.
+    /// Nothing arrives, though the log has more.
     Withheld,
-    /// Another stage counts a later life of the log, and the partition has come to where that one begins.
+    /// Another stage has entered a later life of the log, and the partition has reached the start of that life.
     LaterLife(Life),
-    /// The partition goes on.
+    /// The partition continues.
     Whole {
         /// Where it has read everything.
         end: i64,
@@ -53,7 +54,7 @@ pub enum Finding {
 }
 
 impl LogEnd {
-    /// What it means for a partition that is there now; `others` is the newest life that other stages count.
+    /// What the answer means for a partition that is at `at` now; `others` is the newest life of the other stages.
     pub fn finding(&self, at: &Position, others: Option<Life>) -> Finding {
         let is_still_there = at.next_offset == self.next_offset;
         let has_come_to = |life: &Life| life.log_epoch > at.log_epoch && at.committed >= life.start;

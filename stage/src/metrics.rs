@@ -1,4 +1,5 @@
-//! What a stage tells Prometheus, in base units. Recorded once a batch, not as each record comes. Here too: how metrics are registered.
+//! The Prometheus metrics of a stage, in base units, recorded per batch and not per record. Also: how metrics are
+//! registered.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -66,13 +67,13 @@ pub struct Metrics {
     pub lateness_seconds: Family<TopicLabel, Histogram, fn() -> Histogram>,
     /// Records older than their retention when they came.
     pub expired: ByTopic,
-    /// Offsets that were gone from the log before they were read.
+    /// Offsets that were deleted from the log before they were read.
     pub lost_offsets: ByTopic,
     /// Failed attempts to insert, by class.
     pub insert_failures: Family<ClassLabel, Counter>,
     /// Commits whose outcome was unknown or refused.
     pub commit_failures: Counter,
-    /// Recovered batches that had missing or doubled rows.
+    /// Recovered batches that had missing or duplicate rows.
     pub repairs: Family<ClassLabel, Counter>,
     /// Records of a batch.
     pub batch_records: Histogram,
@@ -86,9 +87,9 @@ pub struct Metrics {
     pub watermark_seconds: Family<PartitionLabels, Gauge>,
     /// Memory of records that are not stored yet.
     pub buffered_bytes: Gauge,
-    /// Batches under way.
+    /// Batches in progress.
     pub batches_in_flight: Gauge,
-    /// Partitions whose start is being found out.
+    /// Partitions whose start is not known yet.
     pub resolving_partitions: Gauge,
     /// Partitions that are stopped by an error.
     pub stopped_partitions: Gauge,
@@ -96,12 +97,12 @@ pub struct Metrics {
     pub assigned_partitions: Gauge,
 }
 
-/// Registers a metric that begins empty; gives a handle on it.
+/// Registers a metric with its default value; returns a handle to it.
 pub fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     registered_as(registry, name, help, M::default())
 }
 
-/// Registers a metric; gives a handle on it.
+/// Registers a metric; returns a handle to it.
 pub fn registered_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric

@@ -1,5 +1,5 @@
-//! Questions to Kafka by a client that is no member of the group, so that they never hold up whoever polls: bounds of logs, commits
-//! of the group, single records. Never joins a group, never commits. All calls block.
+//! Questions to Kafka by a client outside the group, so that they never hold up polling: bounds of logs, commits of the
+//! group, single records. Never joins a group, never commits. All calls block.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub enum ProbeError {
     /// The commit is somebody else's.
     #[error(transparent)]
     Foreign(#[from] ForeignMetadata),
-    /// The record that was asked for did not come.
+    /// The record that was asked for did not arrive.
     #[error("the record at offset {0} did not arrive in time")]
     Record(i64),
 }
@@ -33,12 +33,13 @@ pub enum ProbeError {
 /// A client for questions about the offsets of a group and the logs.
 pub struct Probe {
     consumer: BaseConsumer<Connection>,
-    /// Sees what transactions have not committed yet, and is asked for nothing but where logs end.
+    /// Sees records of open transactions; used only for the ends of logs.
     uncommitted: BaseConsumer<Connection>,
     group: String,
     config: ClientConfig,
-    /// Each reads one record at a time; as many as are asked at a time. One that failed is not used again: librdkafka goes on asking for the leader epoch of a
-    /// topic that was deleted, and gets nothing of the one that has its name now.
+    /// Idle clients that read one record at a time each, as many as there were questions at a time. A client whose
+    /// question failed is not used again: librdkafka keeps asking for the leader epoch of a deleted topic, and gets
+    /// nothing from the one that has its name now.
     readers: Mutex<Vec<BaseConsumer<Connection>>>,
 }
 
@@ -47,7 +48,8 @@ pub struct Probe {
 pub struct LogBounds {
     /// First offset.
     pub start: i64,
-    /// The last stable offset: nothing from here on is handed out, because a transaction before it is open (KIP-98).
+    /// The last stable offset: the start of the earliest open transaction, or `end` if there is none. Nothing from here
+    /// on is handed out (KIP-98).
     pub stable_end: i64,
     /// Offset after the last.
     pub end: i64,
@@ -65,7 +67,7 @@ impl Probe {
         let mut config = config.consumer_config(group);
         config
             .set("queued.max.messages.kbytes", "1024")
-            // A question waits until the long poll of the one before is over.
+            // A question waits until the long poll of the previous one ends.
             .set("fetch.wait.max.ms", "10")
             .set("enable.partition.eof", "true");
         let mut uncommitted = config.clone();
@@ -79,7 +81,7 @@ impl Probe {
         })
     }
 
-    /// Why a question has no answer: the error, and what the client said about its connections meanwhile.
+    /// Why a question has no answer: the error, and what the client reported about its connections meanwhile.
     pub fn why(&self, error: &KafkaError) -> String {
         self.consumer
             .context()
@@ -109,10 +111,10 @@ impl Probe {
         Ok(list.groups().iter().all(|group| group.members().is_empty()))
     }
 
-    /// The log's bounds. Its end is asked for last: where both ends are one, nothing was open then.
+    /// The log's bounds. The end is asked for last: if both ends are equal, no transaction was open then.
     pub fn bounds(&self, id: &PartitionId) -> Result<LogBounds, KafkaError> {
         let (committed, uncommitted) = (bounds_by(&self.consumer, id), bounds_by(&self.uncommitted, id));
-        // They fetch nothing, and what they have to say of their connections would be kept until then.
+        // These clients fetch nothing, so what they report about their connections would pile up.
         for client in [&self.consumer, &self.uncommitted] {
             while client.poll(Duration::ZERO).is_some() {}
         }
@@ -138,12 +140,13 @@ impl Probe {
         }
     }
 
-    /// What tells the record at `offset` from another; none where the log has none at just that offset, which is within its bounds: there is the marker of a
-    /// transaction, or a record of one that was aborted.
+    /// The mark of the record at `offset`, which must be within the log's bounds. `None` if the log has no record at
+    /// exactly that offset: there is a transaction marker, or a record of an aborted transaction.
     pub fn record_at(&self, id: &PartitionId, offset: i64) -> Result<Option<RecordMark>, ProbeError> {
         let mut found = self.first_from(id, offset)?;
         if found.is_none() {
-            // Nothing but markers, if that is so of a log that ends behind it: a new leader may be told late where it ends, and a transaction may be open.
+            // Only markers follow, provided that the log ends behind `offset`: a new leader may learn late where the
+            // log ends, and a transaction may be open.
             if self.bounds(id)?.stable_end <= offset {
                 return Err(ProbeError::Record(offset));
             }
@@ -152,7 +155,7 @@ impl Probe {
         Ok(found.filter(|found| found.offset == offset).map(|found| found.mark))
     }
 
-    /// Whether the log has a record from `offset` on; it may end with markers of transactions, which are none.
+    /// Whether the log has a record from `offset` on. It may end with transaction markers, which are no records.
     pub fn has_record_from(&self, id: &PartitionId, offset: i64) -> Result<bool, ProbeError> {
         Ok(self.first_from(id, offset)?.is_some())
     }
@@ -174,8 +177,8 @@ impl Probe {
 fn bounds_by(client: &BaseConsumer<Connection>, id: &PartitionId) -> Result<(i64, i64), KafkaError> {
     let ask = || client.fetch_watermarks(&id.topic, id.partition, REQUEST_TIMEOUT);
     match ask() {
-        // A client that reads nothing believes what it heard once, as of a partition that had no leader just then, until that is
-        // `metadata.max.age.ms` old (15 minutes).
+        // A client that reads nothing trusts its cached metadata, such as of a partition that had no leader just then,
+        // until that is `metadata.max.age.ms` old (15 minutes).
         Err(error) if is_gone(&error) => {
             client.fetch_metadata(Some(&id.topic), REQUEST_TIMEOUT)?;
             ask()
@@ -193,7 +196,7 @@ fn first_of(reader: &BaseConsumer<Connection>, id: &PartitionId, offset: i64) ->
     found
 }
 
-/// Errors in between are librdkafka's own business: it reconnects, and tells of every connection that was refused meanwhile.
+/// librdkafka handles other errors itself: it reconnects, and reports each refused connection meanwhile.
 fn poll_until(reader: &BaseConsumer<Connection>, offset: i64, deadline: Instant) -> Result<Option<Found>, ProbeError> {
     let mut last_error = None;
     while Instant::now() < deadline {
@@ -214,7 +217,7 @@ fn poll_until(reader: &BaseConsumer<Connection>, offset: i64, deadline: Instant)
     Err(last_error.map_or(ProbeError::Record(offset), ProbeError::from))
 }
 
-/// Whether the client knows no such partition, as of a topic that is just made again.
+/// Whether the client does not know the partition, as while a topic is being recreated.
 fn is_gone(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{UnknownPartition, UnknownTopicOrPartition};
     matches!(

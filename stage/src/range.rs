@@ -1,7 +1,7 @@
 //! A range: the records of one partition in `[start, end)`, copied once out of librdkafka into one arena.
 //!
-//! [`Filling`] takes records until it is closed; a [`Range`] is closed and never changes. Offsets may have holes (control
-//! records of transactions), so a range says what it covers apart from what it holds.
+//! [`Filling`] takes records until it is closed; a [`Range`] is closed and never changes. Offsets may have holes
+//! (control records of transactions), so what a range covers is kept apart from what it holds.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,7 +65,7 @@ struct Records {
 }
 
 impl Records {
-    /// With room for as many as `other` has: the next batch of a partition is mostly like the last one, and growing to its size
+    /// With as much capacity as `other` uses: the next batch of a partition is mostly like the last one, and growing
     /// step by step would copy it once more and take up to twice its memory.
     fn with_room_of(other: &Self) -> Self {
         Self {
@@ -165,7 +165,7 @@ impl Filling {
         self.opened
     }
 
-    /// Closes it at `end` and goes on filling behind it.
+    /// Closes it at `end` and continues filling behind it.
     pub fn close(&mut self, id: &PartitionId, log_epoch: u32, end: i64) -> Range {
         assert!(end >= self.next, "invariant: a range ends behind its last record");
         let mut next = Self::new(end);
@@ -233,7 +233,7 @@ impl Range {
         self.records.entries.last().map(|entry| self.records.get(entry))
     }
 
-    /// What tells the last record from another at its offset; none where the range does not end with it.
+    /// The mark of the last record; `None` if the range does not end right behind it.
     pub fn tail(&self) -> Option<RecordMark> {
         let last = self.last().filter(|record| record.offset + 1 == self.end);
         last.map(|record| RecordMark::of(&record))
@@ -250,7 +250,8 @@ impl Range {
     }
 }
 
-/// What tells one record from another at the same offset: is the log still the one that was read? In a commit's metadata a pair, which is short.
+/// Distinguishes a record from another one at the same offset: is the log still the one that was read? Serialized as a
+/// pair, which keeps a commit's metadata short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(i64, u64)", into = "(i64, u64)")]
 pub struct RecordMark {
@@ -285,7 +286,7 @@ impl From<RecordMark> for (i64, u64) {
     }
 }
 
-/// FNV-1a over key and payload: stable over versions and platforms, and nobody attacks it.
+/// FNV-1a over key and payload: stable across versions and platforms, and nobody attacks it.
 fn fingerprint(record: &RawRecord<'_>) -> u64 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;

@@ -1,7 +1,7 @@
 //! Reads a recovered range back: which of its offsets are stored, and which more than once.
 //!
-//! Removing doubles is idempotent and never removes the last copy: of the rows of one offset those with the earliest
-//! `inserted_at` stay. Each attempt to insert has an `inserted_at` of its own, so copies can be told apart.
+//! Removing duplicates is idempotent and never removes the last copy: of the rows of one offset, those with the
+//! earliest `inserted_at` stay. Each attempt to insert has an `inserted_at` of its own, so copies can be told apart.
 
 use std::collections::HashSet;
 use std::ops;
@@ -27,7 +27,7 @@ const MS_A_DAY: i64 = 86_400_000;
 pub struct Stored {
     /// Distinct offsets by table, in the order of the tables.
     pub by_table: Vec<(&'static str, HashSet<i64>)>,
-    /// Tables in which an offset is there more than once; that of the rejected records also where it has one that is a row too.
+    /// Tables that hold an offset more than once; the table of rejected records also if it holds one that is a row too.
     pub doubled: Vec<&'static str>,
 }
 
@@ -49,7 +49,7 @@ struct OffsetCount {
     copies: u64,
 }
 
-/// Counts the offsets of `range` in `tables`.
+/// Reads which offsets of `range` are stored in `tables`.
 pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Result<Stored, StoreError> {
     let mut stored = Stored::default();
     for &table in tables {
@@ -74,7 +74,7 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
     Ok(stored)
 }
 
-/// Distinct offsets of `offsets` that have rows in `table`, by the hour of the row's time, seconds since 1970.
+/// Number of distinct `offsets` that have rows in `table`, by the hour of the row's time, seconds since 1970.
 pub async fn hours(
     store: &Store,
     table: &str,
@@ -93,7 +93,7 @@ pub async fn hours(
         .map_err(StoreError::from)
 }
 
-/// Distinct offsets of `offsets` that have rows in `table`.
+/// Number of distinct `offsets` that have rows in `table`.
 pub async fn count(
     store: &Store,
     table: &str,
@@ -110,7 +110,8 @@ pub async fn count(
         .map_err(StoreError::from)
 }
 
-/// Of records of a partition in a life of its log, from an offset to before another: what [`at`] binds.
+/// Condition on the records of a partition in one life of its log, from an offset to before another. [`at`] binds its
+/// parameters.
 pub(crate) const COORDINATES: &str =
     "kafka_topic = ? and kafka_partition = ? and log_epoch = ? and kafka_offset >= ? and kafka_offset < ?";
 
@@ -123,8 +124,8 @@ pub(crate) fn at(query: Query, id: &PartitionId, log_epoch: u32, offsets: &ops::
         .bind(offsets.end)
 }
 
-/// Leaves one copy of each offset of `range` in `table`, and none that is in a table before it in `tables`: a record that one release
-/// rejects and another takes is a row.
+/// Leaves one copy of each offset of `range` in `table`, and none that an earlier table of `tables` has: a record that
+/// one release rejects and another accepts stays a row.
 pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: &Range) -> Result<(), StoreError> {
     let mut doubled = format!(
         "(kafka_offset, inserted_at) not in \
@@ -139,7 +140,7 @@ pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: 
         .client
         .query(&sql)
         .with_setting("lightweight_deletes_sync", "2")
-        // Replicated tables refuse subqueries otherwise; what this one says is the same on each replica.
+        // Replicated tables refuse subqueries otherwise; this one gives the same result on each replica.
         .with_setting("allow_nondeterministic_mutations", "1");
     for _ in 0..2 + before.len() {
         query = at(query, &range.id, range.log_epoch, &(range.start..range.end));
@@ -147,7 +148,7 @@ pub async fn remove_doubles(store: &Store, tables: &[&str], table: &str, range: 
     query.execute().await.map_err(StoreError::from)
 }
 
-/// The rows of `piece` whose offsets are not stored; none where all are.
+/// The rows of `piece` whose offsets are not stored; `None` if all are.
 pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatch>, StoreError> {
     let offsets = offsets(piece)?;
     let keep: BooleanArray = offsets
@@ -161,9 +162,9 @@ pub fn missing(piece: &RecordBatch, stored: &Stored) -> Result<Option<RecordBatc
     filter_record_batch(piece, &keep).map(Some).map_err(bug)
 }
 
-/// The offsets of rows that deletion after `days` may take, or has taken, by now.
+/// The offsets of rows that deletion after `days` may remove, or has removed, by now.
 pub fn expired(pieces: &[RecordBatch], time_column: &str, days: u32, now_ms: i64) -> Result<HashSet<i64>, StoreError> {
-    // A day more: partitions are whole days, and the servers' clocks are not ours.
+    // One day of margin: partitions are whole days, and the servers' clocks are not ours.
     let kept_from_us = (now_ms - (i64::from(days) - 1) * MS_A_DAY) * 1_000;
     let mut expired = HashSet::new();
     for piece in pieces {

@@ -1,7 +1,8 @@
 //! Repairs a recovered range until each of its records is stored once.
 //!
-//! Missing rows are inserted under tokens of their own, doubled ones are removed, rows that deletion by age has taken are
-//! let go. Stages whose rows do not know their records cannot be repaired: their exactness rests on tokens and leases.
+//! Missing rows are inserted under tokens of their own, duplicates are removed, and rows that age-based deletion has
+//! taken are not restored. Stages whose rows do not know their records cannot be repaired: their exactness rests on
+//! tokens and leases.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -17,11 +18,11 @@ use crate::store::StoreError;
 
 /// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
 const READ_BACKS_MAX: usize = 5;
-/// How long a partition that was lost may be looked after.
+/// How long checking a lost partition may take.
 const LOOK_AFTER_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl Delivery {
-    /// Inserts those rows that the tables do not have. Of each delivery, every round has another number.
+    /// Inserts the rows that the tables lack. Each fill within one delivery has a different `round`.
     pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared, round: usize) -> Result<(u64, u64), DeliveryError> {
         let tables = self.stage.tables_by_offset(&batch.range.id.topic);
         if tables.is_empty() {
@@ -40,15 +41,16 @@ impl Delivery {
             .repairs
             .get_or_create(&ClassLabel { class: "missing" })
             .inc();
-        // Tokens of their own: those of the range may be remembered for other content, and those of the round before for rows that the
-        // engine does not have, because it died in between.
+        // Separate tokens: those of the range may be remembered for other content, and those of the previous round for
+        // rows that the engine does not have, because it died in between.
         let hash = offsets_hash(&missing.blocks).map_err(fatal)?;
         let token = format!("{}/fill/{hash}/{round}", batch.token);
         self.insert_all(&Batch { token, ..*batch }, &missing).await?;
         Ok((made.rows, made.rejected))
     }
 
-    /// Reads a recovered range back and mends it until each of its records is stored once; gives what is stored of rows and rejected.
+    /// Reads a recovered range back and repairs it until each of its records is stored once. Returns the numbers of
+    /// rows and of rejected records stored; `None` if rows do not know their records.
     pub async fn repair(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
         let tables = self.stage.tables_by_offset(&batch.range.id.topic);
         if tables.is_empty() {
@@ -89,8 +91,9 @@ impl Delivery {
         )))
     }
 
-    /// The rows of the range by their hours. Where not just the rows that were made are stored (some were refused, or had been stored before the log lost their
-    /// records), the table says which: exports compare its months with those of the ledger.
+    /// The rows of the range by hour. If the stored rows are not exactly the prepared ones (some were refused, or were
+    /// stored before the log lost their records), the table decides: exports compare its months with those of the
+    /// ledger.
     pub async fn hours(
         &self,
         batch: &Batch<'_>,
@@ -117,7 +120,7 @@ impl Delivery {
         Ok(self.inserts.patiently(batch, read).await?.into_iter().collect())
     }
 
-    /// The offsets whose rows may have been deleted by age already, as the table itself says.
+    /// The offsets whose rows may have been deleted by age already, according to the table itself.
     async fn expired(&self, batch: &Batch<'_>, made: &Prepared) -> Result<HashSet<i64>, DeliveryError> {
         let time_column = self.stage.time_column(&batch.range.id.topic);
         let Some((time_column, block)) = time_column.zip(made.blocks.first()) else {
@@ -137,8 +140,8 @@ impl Delivery {
             .await
     }
 
-    /// The partition went to another member while we were inserting. What we sent may land after that member read its rows
-    /// back, so we look ourselves, and leave one copy.
+    /// The partition went to another member while we were inserting. What we sent may land after that member read its
+    /// rows back, so we check ourselves, and leave one copy.
     pub async fn look_after(&self, range: &Range) {
         let looked = tokio::time::timeout(LOOK_AFTER_TIMEOUT, self.leave_one_copy(range)).await;
         if looked.is_err() {
@@ -167,7 +170,7 @@ impl Delivery {
     }
 }
 
-/// Records of a range: those that the log has, and those that were stored before it lost them.
+/// Number of records of a range: those that the log has, and those that were stored before it lost them.
 fn records(range: &Range, stored: &read_back::Stored) -> u64 {
     let offsets = range.records().into_iter().map(|record| record.offset);
     let stored = stored.by_table.iter().flat_map(|(_, offsets)| offsets.iter().copied());
@@ -193,7 +196,7 @@ fn missing_blocks(blocks: &[Block], stored: &read_back::Stored) -> Result<Vec<Bl
     Ok(missing)
 }
 
-/// Tells one set of missing offsets from another, so that a repeated fill has the same token and another one has not.
+/// Distinguishes sets of missing offsets, so that a repeated fill has the same token and a different one does not.
 fn offsets_hash(blocks: &[Block]) -> Result<String, StoreError> {
     let mut hash = 0_u64;
     for piece in blocks.iter().flat_map(|block| &block.pieces) {

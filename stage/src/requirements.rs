@@ -1,7 +1,8 @@
-//! What a stage needs before it joins its group: tables that agree with its settings, topics that keep every record until it was read.
+//! What a stage needs before it joins its group: tables that agree with its settings, and topics that keep every record
+//! until it is read.
 //!
-//! Enters: the configuration. Leaves: what the servers say and the protocol needs (life of a lease, identity of the cluster), or why the
-//! stage cannot run, with the setting to change. Never changes anything.
+//! Enters: the configuration. Leaves: what the protocol needs to know from the servers (life of a lease, identity of
+//! the cluster), or why the stage cannot run, with the setting to change. Never changes anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::probe::Probe;
 use crate::run_options::{RunError, RunOptions};
 use crate::store::{Store, StoreError};
 
-/// The tables are as the settings say; gives the life of a lease by their constraints.
+/// Checks that the tables agree with the settings; returns the life of a lease by their constraints.
 pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
     let refused = |reason: String| RunError::ClickHouse {
         url: options.clickhouse.url.clone(),
@@ -31,7 +32,7 @@ pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Durati
 }
 
 impl Store {
-    /// Whether the tables are replicated, which `clickhouse.quorum` has to agree with.
+    /// Whether `clickhouse.quorum` is set exactly if the tables are replicated.
     pub async fn quorum_fits(&self) -> Result<bool, StoreError> {
         let query =
             "select engine like 'Replicated%' from system.tables where database = currentDatabase() and name = ?";
@@ -47,7 +48,7 @@ impl Store {
     }
 }
 
-/// All topics exist and keep their records; gives the cluster's identifier, which is part of every token.
+/// Checks that all topics exist and keep their records; returns the cluster's identifier, which is part of every token.
 pub async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<String, RunError> {
     let (topics, bootstrap) = (options.topics.clone(), options.kafka.bootstrap.clone());
     let asked = tokio::task::spawn_blocking(move || {
@@ -73,7 +74,7 @@ pub async fn require_topics(probe: Arc<Probe>, options: &RunOptions) -> Result<S
     Ok(cluster_id)
 }
 
-/// A compacted topic loses records in the middle, at times that nobody is told of.
+/// A compacted topic silently loses records from its middle.
 async fn require_all_records(topic: &str, setting: &'static str, options: &RunOptions) -> Result<(), RunError> {
     match cleanup_policy::of_topic(&options.kafka.client_config(), topic).await {
         Ok(Some(policy)) if policy.split(',').any(|part| part.trim() == COMPACT) => Err(RunError::Compacted {
@@ -82,7 +83,7 @@ async fn require_all_records(topic: &str, setting: &'static str, options: &RunOp
             policy,
         }),
         Ok(Some(_)) => Ok(()),
-        // Reading a topic and reading its configuration are two rights.
+        // Reading a topic and reading its configuration are separate permissions.
         Ok(None) => {
             tracing::warn!(
                 topic,

@@ -1,4 +1,4 @@
-//! Finds out where an assigned partition goes on, and writes down what the ledger has to know before the first batch.
+//! Finds out where an assigned partition continues, and writes down what the ledger must know before the first batch.
 //!
 //! Repeats until every server has answered: a partition whose start is not known is not fetched.
 
@@ -24,56 +24,59 @@ use crate::write_epoch::WriteEpoch;
 /// What is known of a partition when it begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Resolved {
-    /// Where it goes on.
+    /// Where it continues.
     pub plan: Plan,
-    /// The watermark that is stated of it, ms since 1970: nothing is on time before it.
+    /// Its stated watermark, ms since 1970: nothing before it is on time.
     pub stated_ms: i64,
-    /// The newest that is stated or that a batch froze, one of a clock that was ahead among them, ms since 1970.
+    /// The newest watermark that is stated or that a batch froze, including one of a clock that was ahead; ms since
+    /// 1970.
     pub watermark_ms: i64,
     /// Epoch of its partial aggregates.
     pub write_epoch: u32,
     /// Partitions of its topic.
     pub partitions: i32,
-    /// When the log was asked: what happened to it since is not known.
+    /// When the log was asked; what happened to it since is not known.
     pub asked_at: Instant,
 }
 
-/// How long one attempt may take: a server that accepts and never answers must not hold a partition for ever.
+/// Timeout of one attempt: a server that accepts and never answers must not hold a partition for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How many partitions find out at a time: more would only wait for each other within their attempts.
+/// How many partitions are resolved at a time: more would only wait for each other within their attempts.
 pub const ATTEMPTS_MAX: usize = 8;
 
-/// A log has to be shorter than what is known of it for so long before it is taken to have lost its end: longer than a broker is the leader
-/// of a partition that has lost touch with its cluster (`broker.session.timeout.ms`, 9 s by default).
+/// How long a log must stay shorter than what is known of it before it counts as having lost its end: longer than a
+/// broker that lost touch with its cluster remains the leader of a partition (`broker.session.timeout.ms`, 9 s by
+/// default).
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
-/// What was waited for while it is found out where a partition goes on.
+/// What the attempts to resolve a partition have waited for and reported so far.
 #[derive(Debug, Default)]
 struct Patience {
     /// Since when the log has been shorter than what is known of it.
     shorter_since: Option<Instant>,
-    /// Who wrote before cannot write any more.
+    /// Earlier writers cannot write any more.
     leases_are_over: bool,
-    /// Up to where lost offsets were counted: an attempt that fails behind that is repeated.
+    /// Up to where lost offsets were counted: an attempt that fails after that is repeated.
     counted: Option<KnownLost>,
     /// Up to where their incident is written.
     told: Option<KnownLost>,
-    /// The row of a gap was sent to the ledger, and whether it is there is not known: told again at once the gap may be longer, and overlap.
+    /// The row of a gap was sent to the ledger, and whether it is stored is not known: if it is written again at once,
+    /// the gap may be longer, and the two rows overlap.
     gap_is_unknown: bool,
 }
 
-/// Life of the log and offset up to which it is known that offsets are lost.
+/// Life of the log, and offset up to which offsets are known to be lost.
 type KnownLost = (u32, i64);
 
-/// How many offsets of a gap are beyond what is known.
+/// Number of offsets of a gap beyond what is known.
 fn beyond(known: Option<KnownLost>, log_epoch: u32, gap: Gap) -> u64 {
     let known = known.filter(|&(of, _)| of == log_epoch);
     let from = known.map_or(gap.start, |(_, end)| end.max(gap.start));
     gap.end.saturating_sub(from).max(0) as u64
 }
 
-/// What finding out needs.
+/// What resolving a partition needs.
 pub struct Resolver {
     /// Questions to Kafka.
     pub probe: Arc<Probe>,
@@ -85,14 +88,14 @@ pub struct Resolver {
     pub metrics: Metrics,
     /// Epoch of new batches.
     pub write_epoch: WriteEpoch,
-    /// How long after its last confirmation what a writer sent may still be taken.
+    /// How long after its last confirmation a writer's requests may still be accepted.
     pub writing_life: Duration,
     /// [`ATTEMPTS_MAX`] places.
     pub turns: Semaphore,
 }
 
 impl Resolver {
-    /// Repeats until it is found out.
+    /// Repeats until the start is known; `None` if it is no longer wanted.
     pub async fn resolve(&self, id: &PartitionId, still_wanted: impl Fn() -> bool) -> Option<Resolved> {
         let mut backoff = Backoff::default();
         let mut patience = Patience::default();
@@ -142,17 +145,17 @@ impl Resolver {
         if plan.recovers_otherwise(&facts) && !patience.leases_are_over {
             return Err(FactsError::WriterMayLive);
         }
-        // A life that is taken over is the same log: its watermark goes on.
+        // A life that is taken over is the same log, so its watermark continues.
         let continued = match plan.beginning {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
         let name = self.stage.name();
         let mut stated = stated(&self.store, id, continued).await?;
-        // A life that was taken over may have stated nothing itself yet.
+        // A life that was taken over may not have stated anything itself yet.
         let begun_with_ms = ledger::read_beginning(&self.store, name, id, continued).await?;
         stated.watermark_ms = stated.watermark_ms.max(begun_with_ms);
-        // A batch that froze less than is stated then would add on time to hours that are complete.
+        // A batch that froze less than what is stated later would add on time to hours that are complete.
         let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
         let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
         if facts.uncommitted_end().is_some_and(is_unstated) && !patience.leases_are_over {
@@ -178,7 +181,7 @@ impl Resolver {
         if let Some(gap) = plan.gap {
             let stored = self.stored_in_gap(id, plan.log_epoch, gap, &facts).await?;
             self.tell_gap(id, plan.log_epoch, gap, &stored, patience).await;
-            // Where it is part of a range that is repeated, the row of that range is the ledger's.
+            // If it is part of a range that is repeated, the row of that range stands for it in the ledger.
             if !plan.repeats_a_part() {
                 rows.push(LedgerRow::gap(name, id, plan.log_epoch, gap, stored));
             }
@@ -199,8 +202,8 @@ impl Resolver {
         })
     }
 
-    /// Writes rows down as true of a moment at which nobody had gone on with the partition: whoever sleeps after it is refused by the table. To find out
-    /// what they say may have taken longer than a lease.
+    /// Writes rows as of a moment at which nobody had gone on with the partition; if this process pauses after that
+    /// check, the table refuses them. Finding out what they say may have taken longer than a lease.
     async fn write(
         &self,
         questions: &Questions<'_>,
@@ -219,7 +222,8 @@ impl Resolver {
         for row in &mut rows {
             row.inserted_at = asked_ms;
         }
-        // All of them or none: what a life leaves behind, entered alone, would hide the rows or the begun batch that show the log to be another one now.
+        // All of them or none: the gap that a life leaves behind, written alone, would hide the rows or the begun batch
+        // that show the log to be another one now.
         let tokens: Vec<String> = rows.iter().map(LedgerRow::token).collect();
         patience.gap_is_unknown = rows.iter().any(LedgerRow::is_gap); // also when nobody waits for the answer any more
         let written = self.store.insert_rows(ledger::TABLE, &rows, &tokens.join(" ")).await;
@@ -227,7 +231,7 @@ impl Resolver {
         Ok(written?)
     }
 
-    /// What the assignment shows to have changed in the log.
+    /// Reports what the assignment shows to have changed in the log.
     async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, partitions: i32) {
         let mut incidents = Vec::new();
         let what = match plan.beginning {
@@ -256,7 +260,7 @@ impl Resolver {
         }
     }
 
-    /// Counts offsets that are lost, and tells how many of them had been stored before they were.
+    /// Counts lost offsets, and reports how many of them had been stored before they were lost.
     async fn tell_gap(
         &self,
         id: &PartitionId,
@@ -290,8 +294,8 @@ impl Resolver {
         incident.of_offsets(gap.end, lost).tell(&self.store).await
     }
 
-    /// What is stored of a gap. Behind the last row and the commit nothing is, which the tables take long to find: their index knows the offsets of all
-    /// partitions together.
+    /// What is stored of a gap. Nothing is behind the last row and the commit, which the tables would take long to find
+    /// out: their index covers the offsets of all partitions together.
     async fn stored_in_gap(
         &self,
         id: &PartitionId,

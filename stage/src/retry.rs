@@ -22,7 +22,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait before the next attempt: at least half of the first bound, at most the current one.
+    /// How long to wait before the next attempt: at least half of the first bound, at most the current bound.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.bound.mul_f64(rand::random_range(0.0..1.0)).max(FIRST / 2);
         self.bound = LAST.min(self.bound * 2);

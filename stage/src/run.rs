@@ -1,6 +1,6 @@
 //! Runs a stage: checks what it needs, joins the group, serves health and metrics, drains at the end.
 //!
-//! What is wrong at the start ends it with one line that names the setting. What goes wrong later is waited out.
+//! An error at the start ends it with one line that names the setting to change. Later errors are waited out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +35,8 @@ use crate::write_epoch::WriteEpoch;
 /// How long a partition may wait for its start beyond the leases of dead writers.
 const RESOLVING_MAX: Duration = Duration::from_secs(30);
 
-/// Runs `stage` until `shutdown` is done and everything under way is stored. Serves what is registered in `registry`, besides
-/// what every stage tells. The tables of `store` are of this release.
+/// Runs `stage` until `shutdown` completes and everything in progress is stored. Serves the metrics in `registry`
+/// besides those of every stage. The tables of `store` must be of this release.
 pub async fn run(
     stage: Arc<dyn Stage>,
     store: Store,
@@ -50,7 +50,8 @@ pub async fn run(
         why: error.to_string(),
     };
     let probe = Arc::new(Probe::new(&options.kafka, &options.group).map_err(kafka_error)?);
-    // The tables take rows whose time is a lease behind their clock, and a lease ahead of it, where the writer's is.
+    // The tables accept rows dated up to a lease behind their clock, and up to a lease ahead of it if the writer's
+    // clock is.
     let writing_life = 2 * require_lease(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
@@ -95,7 +96,7 @@ pub async fn run(
         .map_err(kafka_error)
 }
 
-/// A place in the group, and what each member needs that has it.
+/// A place in the group, and what each member that takes it needs.
 struct Seat {
     options: RunOptions,
     member: MemberOptions,
@@ -107,7 +108,7 @@ struct Seat {
 }
 
 impl Seat {
-    /// Takes part until `stop`, with a new client whenever one is of no use any more.
+    /// Takes part until `stop`, with a new client whenever the old one is of no use.
     fn occupy(&self, stop: &AtomicBool) -> Result<(), KafkaError> {
         let mut stuck = Stuck::default();
         while let Ended::ClientUseless(still) = self.join()?.run(stop, stuck)? {
@@ -138,7 +139,7 @@ impl Seat {
     }
 }
 
-/// Polls on a thread of its own and serves HTTP until the end of either.
+/// Polls on a thread of its own, and serves HTTP until polling ends.
 async fn serve_and_poll(
     seat: Seat,
     listener: tokio::net::TcpListener,
@@ -161,16 +162,20 @@ async fn serve_and_poll(
     result
 }
 
-/// A member's client: how soon it is taken for dead and how far it reads ahead can be configured, what the protocol depends on cannot.
+/// The configuration of a member's client: session timeout and read-ahead can be configured, what the protocol depends
+/// on cannot.
 fn member_config(options: &RunOptions) -> ClientConfig {
     let mut config = options.kafka.consumer_config(&options.group);
-    // Ten seconds: a dead member's partitions go to others soon; a longer pause of a living one costs it the partition.
+    // Ten seconds: the partitions of a dead member go to others soon, and a living one that pauses for longer loses its
+    // own.
     for (key, value) in [
         ("session.timeout.ms", "10000"),
-        // Records fetched ahead, by bytes alone: a bound by number of records stops fetching at a few milliseconds' worth.
+        // Read-ahead is bounded by bytes alone: a bound by number of records would stop fetching at a few milliseconds'
+        // worth.
         ("queued.max.messages.kbytes", "16384"),
         ("queued.min.messages", "1000000"),
-        // How long a partition is not fetched after the queue was full: the default of a second is longer than a full queue lasts.
+        // How long a partition is not fetched after the queue was full: the default of one second is longer than it
+        // stays full.
         ("fetch.queue.backoff.ms", "20"),
         ("topic.metadata.refresh.interval.ms", "10000"),
     ] {
@@ -224,7 +229,8 @@ fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crat
     })
 }
 
-/// Done when the process is asked to end. Listens only once it is polled: during the start before, a signal ends the process.
+/// Completes when the process is asked to end. Listens only once it is polled: before that, during the start, a signal
+/// ends the process.
 pub async fn terminated() {
     match Termination::listen() {
         Ok(mut termination) => termination.requested().await,

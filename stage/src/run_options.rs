@@ -1,6 +1,4 @@
-//! What a stage runs with, and why it cannot.
-//!
-//! Each error names the setting to change.
+//! What a stage runs with, and why it cannot. Each error names the setting to change.
 
 use std::net::SocketAddr;
 
@@ -29,7 +27,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// What cannot be right, whatever the servers say.
+    /// Refuses what cannot be right, whatever the servers say.
     pub(crate) fn check(&self, stage: &str) -> Result<(), ConfigError> {
         self.batch.check()?;
         self.delivery.check()?;
@@ -71,7 +69,7 @@ pub enum RunError {
         /// Where it was looked for.
         bootstrap: String,
     },
-    /// Records of a compacted topic vanish before they are read.
+    /// A compacted topic loses records before they are read.
     #[error(
         "{setting} = {topic}: its cleanup.policy is {policy}, so records vanish from its middle before they are read: \
          set the topic's cleanup.policy to delete, or name another topic"

@@ -6,25 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 
-/// Columns of text are addressed with 31 bits: a batch, with the record that makes it full, stays well below.
+/// Arrow text columns have 31-bit offsets: a batch, with the record that fills it, stays well below.
 const BATCH_BYTES_MAX: u64 = 1 << 29;
-/// A writer that sleeps is shut out after so long, and the servers remember tokens for longer.
+/// A paused writer is shut out after so long, and the servers must remember tokens for longer.
 const LEASE_S: RangeInclusive<u64> = 1..=3_600;
-/// The broker takes a member for dead that does not poll for five minutes.
+/// The broker considers a member dead that does not poll for five minutes.
 const DRAIN_DEADLINE_S_MAX: u64 = 240;
-/// All stages, by the names that they go by in the ledger.
+/// All stages, by their names in the ledger.
 const STAGES: [&str; 2] = ["ingest", "aggregate"];
 
 /// `[batch]`: when a batch is closed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Records of a batch at the most.
+    /// Maximum number of records in a batch.
     pub rows_max: usize,
-    /// Memory of a batch's records at the most.
+    /// Maximum memory of a batch's records.
     pub bytes_max: usize,
-    /// Age of a batch's first record at the most, ms. 0: 250 ms for each partition held of the topic that had a record in the last
-    /// 10 s, at least 500 ms, at most 10 s, so that a member makes at most four inserts a second and table.
+    /// Maximum age of a batch's first record, ms. 0: 250 ms for each partition held of the topic that had a record in
+    /// the last 10 s, at least 500 ms and at most 10 s, so that a member makes at most four inserts per second and
+    /// table.
     pub age_max_ms: u64,
 }
 
@@ -50,13 +51,14 @@ impl BatchConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliveryConfig {
-    /// Batches of a topic that are prepared and inserted at a time.
+    /// Batches per topic that are prepared and inserted at a time.
     pub concurrency: usize,
-    /// Memory of records that are not stored yet, all partitions together; beyond it fetching is paused.
+    /// Memory of records that are not stored yet, over all partitions; beyond it, fetching is paused.
     pub buffer_bytes_max: usize,
-    /// Life of a lease, seconds; the one that the tables were migrated with (`tables.lease_seconds` of `horolog-migrate`).
+    /// Life of a lease, seconds; at most the one that the tables were migrated with (`tables.lease_seconds` of
+    /// `horolog-migrate`).
     pub lease_s: u64,
-    /// How long batches under way are waited for at the end and when partitions are taken away, seconds.
+    /// How long batches in progress are waited for on shutdown and when partitions are revoked, seconds.
     pub drain_deadline_s: u64,
 }
 
@@ -72,7 +74,7 @@ impl Default for DeliveryConfig {
 }
 
 impl DeliveryConfig {
-    /// Refuses what nothing could be delivered with.
+    /// Refuses values with which nothing could be delivered.
     pub fn check(&self) -> Result<(), ConfigError> {
         require("delivery.concurrency", self.concurrency as u64, 1..=1_024)?;
         require("delivery.buffer_bytes_max", self.buffer_bytes_max as u64, 1..=u64::MAX)?;
@@ -84,7 +86,7 @@ impl DeliveryConfig {
         )
     }
 
-    /// A stage that takes its lease for longer than the tables do would be refused until it happens to renew it.
+    /// A stage that believes in a longer lease than the tables do would be refused until it happens to renew it.
     pub fn check_lease(&self, of_tables_s: u64) -> Result<(), ConfigError> {
         if self.lease_s <= of_tables_s {
             return Ok(());
@@ -102,8 +104,8 @@ fn require(setting: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(),
     Err(ConfigError::invalid(setting, reason))
 }
 
-/// Two stages in one group would divide the partitions, and each would miss what the other reads. A group's name tells the one stage
-/// that it is of, so that no two stages can ever have the same.
+/// Two stages in one group would divide the partitions, and each would miss what the other reads. So a group's name
+/// must contain the name of its stage and of no other, and no name is valid for two stages.
 pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
     let named: Vec<&str> = STAGES.into_iter().filter(|name| group.contains(name)).collect();
     if named == [stage] {
@@ -120,16 +122,19 @@ pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompletenessConfig {
-    /// How far records may come out of order, seconds: the watermark stays so far behind the newest record. A record whose hour
-    /// ended at or before the watermark is late: added all the same, counted, and a revision of its hour.
+    /// How far records may be out of order, seconds: the watermark stays this far behind the newest record. A record
+    /// whose hour ended at or before the watermark is late: it is added all the same, counted, and a revision of its
+    /// hour.
     pub allowed_lateness_s: u64,
-    /// A partition that has no new record for so long, all of it stored, is complete up to now, less the allowed lateness,
-    /// seconds. 0: as soon as all of it is stored.
+    /// A partition without a new record for this long, with all of it stored, is complete up to now, less the allowed
+    /// lateness, seconds. 0: as soon as all of it is stored.
     pub idle_after_s: u64,
-    /// A record whose time is further ahead of its Kafka timestamp, or whose Kafka timestamp is further ahead of its neighbours'
-    /// and of our clock, has a clock that is ahead, seconds: it is counted, and does not move the watermark.
+    /// A record's clock is ahead if its time is further ahead of its Kafka timestamp than this, or its Kafka timestamp
+    /// further ahead of its neighbours' or of our clock, seconds. The record is counted, and does not move the
+    /// watermark.
     pub max_clock_skew_s: u64,
-    /// A partition that is further behind our clock holds completeness back, and is named in the log and in metrics, seconds.
+    /// A partition that is further behind our clock than this is named in the log and in metrics, because it holds
+    /// completeness back. Seconds.
     pub stalled_after_s: u64,
 }
 

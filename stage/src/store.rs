@@ -1,7 +1,8 @@
 //! ClickHouse as the delivery sees it: one block inserted under one token, and every failure in one of four classes.
 //!
-//! Settings that the protocol depends on are pinned on each insert and cannot be configured away: no asynchronous inserts
-//! (their tokens are not checked by default), tokens that count, one insert thread (the block must not be cut by chance), both time-outs.
+//! Settings that the protocol depends on are pinned on each insert and cannot be overridden: no asynchronous inserts
+//! (their tokens are not checked by default), deduplication by token, one insert thread (the block must not be cut
+//! arbitrarily), both timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +25,14 @@ use crate::retry::Backoff;
 /// Bytes of an Arrow stream that are handed to the connection at a time.
 const SEND_CHUNK_BYTES: usize = 1 << 20;
 
-/// Why an insert did not succeed, by what is to be done.
+/// Why an insert did not succeed, by what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Away, overloaded, or the answer was lost. The block may be stored: only the same token tells.
+    /// ClickHouse is away or overloaded, or its answer was lost. The block may be stored: only repeating the same token
+    /// tells.
     #[error("unknown outcome: {0}")]
     Unknown(String),
-    /// The table refused rows whose lease is over (or the clocks differ).
+    /// The table refused rows whose lease was over (or the clocks differ).
     #[error("the lease was over, or the clocks of this host and of clickhouse differ: {0}")]
     Lease(String),
     /// The content of the block was refused.
@@ -48,10 +50,11 @@ impl StoreError {
     }
 }
 
-/// How long a question that is asked again and again is waited for.
+/// Timeout of a query that is repeated periodically.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a question brings, unless nothing comes back: of a server that is gone without a word the system tells only minutes later.
+/// The result of a query, or [`StoreError::no_answer`]: the system reports a server that vanished silently only minutes
+/// later.
 pub async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, question).await;
     answer.unwrap_or_else(|_| Err(StoreError::no_answer()))
@@ -72,7 +75,7 @@ pub struct Store {
 impl Store {
     /// A store as configured; does not connect.
     pub fn new(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
-        // A question that nobody waits for any more would only make the next one wait.
+        // A query that nobody waits for any more would only delay the next one.
         let client = config
             .client()?
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
@@ -80,7 +83,7 @@ impl Store {
             .clone()
             .with_setting("async_insert", "0")
             .with_setting("max_insert_threads", "1")
-            // `insert_deduplicate` is read no more where this one is set, in a profile too.
+            // `insert_deduplicate` is ignored once this one is set, even in a profile.
             .with_setting("deduplicate_insert", "enable")
             .with_setting("max_partitions_per_insert_block", "100")
             .with_setting("input_format_arrow_allow_missing_columns", "0");
@@ -97,7 +100,7 @@ impl Store {
         })
     }
 
-    /// A store whose tables are of this release; fails where they are not.
+    /// A store whose tables are of this release; an error if they are not.
     pub async fn with_current_tables(config: &ClickHouseConfig) -> Result<Self, ConfigError> {
         let store = Self::new(config)?;
         let current = require_current(&store.client).await;
@@ -106,8 +109,9 @@ impl Store {
         Ok(store)
     }
 
-    /// Lets the replica that answers us take over what others acknowledged: else it could tell of a time before the last batch,
-    /// and the batch would be stored again. Sequential consistency of selects would need inserts one at a time.
+    /// Makes the replica that answers us catch up with what others acknowledged: otherwise it could answer as of before
+    /// the last batch, and the batch would be stored again. Sequentially consistent selects would need inserts one at a
+    /// time.
     pub async fn catch_up(&self, tables: &[&str]) -> Result<(), StoreError> {
         for table in tables.iter().filter(|_| self.quorum) {
             let statement = format!("system sync replica {table} lightweight");
@@ -116,12 +120,13 @@ impl Store {
         Ok(())
     }
 
-    /// After how many days `table` deletes rows by age; none where it never does. Of its rules those that recompress or move do not count.
+    /// After how many days `table` deletes rows by age; `None` if never. TTL rules that recompress or move do not
+    /// count.
     pub async fn days_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
         self.stated(table, DAYS_KEPT).await
     }
 
-    /// Likewise of a table that counts its age in months.
+    /// Likewise for a table whose TTL is in months.
     pub async fn months_kept(&self, table: &str) -> Result<Option<u32>, StoreError> {
         self.stated(table, MONTHS_KEPT).await
     }
@@ -149,8 +154,8 @@ impl Store {
         insert.end().await.map_err(StoreError::from)
     }
 
-    /// Inserts for a command that an operator runs, again and again until the outcome is known or the attempts are used up. The lease
-    /// is taken at each attempt, so that a process that slept cannot add rows after it was given up.
+    /// Inserts for an operator's command, repeated until the outcome is known or the attempts are used up. The lease is
+    /// taken at each attempt, so a process that paused cannot add rows after it was given up.
     pub async fn insert_until_known(
         &self,
         table: &str,
@@ -172,7 +177,7 @@ impl Store {
         }
     }
 
-    /// Inserts one row under `token`; its lease is a column of its own.
+    /// Inserts one row under `token`; its lease is one of its own columns.
     pub async fn insert_row<T: RowOwned + RowWrite>(
         &self,
         table: &str,
@@ -182,7 +187,7 @@ impl Store {
         self.insert_rows(table, std::slice::from_ref(row), token).await
     }
 
-    /// Inserts some likewise: all of them or none, where they are of one partition of the table.
+    /// Likewise for several rows: all or none, if they are in one partition of the table.
     pub async fn insert_rows<T: RowOwned + RowWrite>(
         &self,
         table: &str,
@@ -203,7 +208,7 @@ impl Store {
     }
 }
 
-/// Names the columns that [`encode`] sends: a table of the next release may have others, which get their defaults.
+/// Names the columns that [`encode`] sends: a table of the next release may have more, which get their defaults.
 fn insert_statement(table: &str, rows: &RecordBatch) -> String {
     let schema = rows.schema();
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
@@ -213,7 +218,7 @@ fn insert_statement(table: &str, rows: &RecordBatch) -> String {
     )
 }
 
-/// An Arrow stream of `rows` with the column `inserted_at` behind the others. IPC Streaming Format,
+/// An Arrow stream of `rows` with the column `inserted_at` after the others. IPC Streaming Format,
 /// <https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format>.
 fn encode(rows: &RecordBatch, lease_ms: i64) -> Result<Vec<u8>, ArrowError> {
     let lease: ArrayRef =
@@ -250,10 +255,11 @@ fn by_code(code: Option<u32>, message: String) -> StoreError {
         Some(
             6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691,
         ) => StoreError::Content(message),
-        // What another release has to change: unknown column, setting, function; syntax.
+        // What only another release can fix: unknown column, setting, function; syntax.
         Some(10 | 16 | 47 | 62 | 115 | 452) => StoreError::Fatal(message),
-        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, a table that is away, a password or a right that is
-        // being changed, unknown: they pass, or an operator mends them, and a repeated insert under the same token does no harm.
+        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, a table that is away, a password
+        // or permission that is being changed, unknown codes: they pass, or an operator fixes them, and repeating an
+        // insert under the same token does no harm.
         _ => StoreError::Unknown(message),
     }
 }

@@ -1,15 +1,15 @@
-//! Finds the newest batch of a ledger that a log still has as it was.
+//! Finds the newest batch of a ledger that a log still has unchanged.
 //!
-//! Enters: an offset range, and answers about batches. Leaves: offsets to ask about, then the end of the batch. A log that lost its
-//! end keeps a beginning, so batches match up to some offset and none behind it: halving the range finds it in some forty questions.
-//! Pure; an answer that is wrongly "no" gives an earlier batch, never a later one.
+//! Enters: an offset range, and answers about batches. Leaves: offsets to ask about, then the end of the batch. A log
+//! that lost its end keeps a prefix, so batches match up to some offset and none behind it: bisection finds it in some
+//! forty questions. Pure; an answer that is wrongly "no" yields an earlier batch, never a later one.
 
-/// A search under way.
+/// A search in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Search {
     /// Batches that end at or before this need not be asked about.
     low: i64,
-    /// Batches that end behind this do not match, or are none.
+    /// Batches that end behind this do not match, or do not exist.
     high: i64,
     found: Option<i64>,
 }
@@ -24,14 +24,15 @@ impl Search {
         }
     }
 
-    /// Asks about the newest batch that ends at or before the given offset; none when the search is over.
+    /// The next question: about the newest batch that ends at or before the returned offset; `None` when the search is
+    /// over.
     pub fn ask(&self) -> Option<i64> {
-        // The upper half first: where the log lost little, most of it is there.
+        // Rounded up, so that each answer narrows the range.
         (self.low < self.high).then(|| self.low + (self.high - self.low + 1) / 2)
     }
 
-    /// The batch that was asked for with `end_max`: its end, and whether the log has its last record as it was. None where no batch
-    /// ends in `(low, end_max]`.
+    /// The batch that was asked for with `end_max`: its end, and whether the log has its last record unchanged. `None`
+    /// if no batch ends in `(low, end_max]`.
     pub fn answer(&mut self, end_max: i64, batch: Option<(i64, bool)>) {
         match batch {
             None => self.low = end_max,

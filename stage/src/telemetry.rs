@@ -1,4 +1,5 @@
-//! Logs: `tracing` to standard error, for people or as JSON. A line that cannot be written is lost, and nothing else.
+//! Logs: `tracing` to standard error, for people or as JSON. A line that cannot be written is lost; nothing else
+//! happens.
 
 use std::io::IsTerminal;
 
@@ -14,8 +15,8 @@ pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        // It would say with `eprintln!` that a line could not be written, and that panics where standard error is a file on
-        // a full disk: a lost line of a log must not end a stage.
+        // It would report a failed write with `eprintln!`, which panics if standard error is a file on a full disk: a
+        // lost log line must not end a stage.
         .log_internal_errors(false);
     let installed = match config.format {
         LogFormat::Human => builder.try_init(),

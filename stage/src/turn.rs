@@ -1,7 +1,7 @@
-//! The turns of batches: so many of a topic are prepared and inserted at a time.
+//! The turns of batches: a limited number per topic is prepared and inserted at a time.
 //!
-//! A batch that waits, because its attempt failed or its lease is stale, leaves its turn to others meanwhile: batches that are refused for hours
-//! must not hold up those of healthy partitions.
+//! A batch that waits, because its attempt failed or its lease is stale, yields its turn meanwhile: batches that are
+//! refused for hours must not hold up those of healthy partitions.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

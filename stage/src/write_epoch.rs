@@ -1,7 +1,7 @@
 //! The epoch that new batches carry: `2k` once rebuild number `k` is registered (ARCHITECTURE.md, "Epochs").
 //!
-//! Read from the table of rebuilds from time to time, and at each assignment, so that a partition never goes back to an
-//! epoch that an earlier owner had left. Only ever rises. While ClickHouse is away the last one stays.
+//! Read from the table of rebuilds periodically and at each assignment, so that a partition never returns to an epoch
+//! that an earlier owner had left. Only ever rises. While ClickHouse is away, the last one stays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::store::{Store, StoreError, answered};
 
-/// Between two looks.
+/// Time between two reads.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The newest epoch that is known, shared.
@@ -29,7 +29,7 @@ impl WriteEpoch {
         Ok(self.0.fetch_max(read, Ordering::AcqRel).max(read))
     }
 
-    /// Reads it from time to time, for as long as it is polled.
+    /// Reads it periodically, for as long as it is polled.
     pub async fn follow(self, store: Store) {
         loop {
             if let Err(error) = answered(self.refresh(&store)).await {

@@ -1,7 +1,8 @@
 //! What a rebuild would change, by hour, tenant and metric: the dry run.
 //!
-//! Compares what was recomputed with what is visible: counts, late counts, extremes and distributions exactly, sums to 1e-9 of the sum of
-//! magnitudes, which the distributions bound. Distributions are compared by their [`fingerprint`].
+//! Compares the recomputed hours with the visible ones: counts, late counts, extremes and distributions exactly, sums
+//! to 1e-9 of the sum of magnitudes, which the distributions bound. Distributions are compared by their
+//! [`fingerprint`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +16,13 @@ use crate::key::Key;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
-/// What sums may differ by, relative to the sum of magnitudes.
+/// Tolerance for sums, relative to the sum of magnitudes.
 pub const SUM_TOLERANCE: f64 = 1e-9;
 
 /// A metric in an hour: hour, tenant, metric.
 type MetricHour = (u32, String, String);
 
-/// What is compared of a metric in an hour.
+/// The values of a metric in an hour that are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Summary {
     count: u64,
@@ -52,7 +53,7 @@ impl Summary {
     }
 }
 
-/// What is compared, by hour, tenant and metric.
+/// The compared values, by hour, tenant and metric.
 #[derive(Debug, Default)]
 pub struct Summaries(BTreeMap<MetricHour, Summary>);
 
@@ -81,7 +82,7 @@ impl Summaries {
     }
 }
 
-/// What is visible.
+/// The visible values.
 pub async fn stored(store: &Store, scope: &Scope) -> Result<Summaries, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
@@ -118,7 +119,7 @@ pub async fn stored(store: &Store, scope: &Scope) -> Result<Summaries, ToolError
     Ok(Summaries(rows.into_iter().map(summary).collect()))
 }
 
-/// What would change of a metric in an hour.
+/// What would change for a metric in an hour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     hour: String,

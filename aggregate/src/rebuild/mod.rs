@@ -1,9 +1,10 @@
-//! `horolog-aggregate rebuild`: recomputes hours from raw rows or from the log, beside what is there, while records keep arriving.
+//! `horolog-aggregate rebuild`: recomputes hours from raw rows or from the log, beside the present ones, while records
+//! keep arriving.
 //!
-//! A rebuild is registered ([`register`]), waits until the stage writes knowing of it ([`switch`]), makes sure that all it needs is
-//! still there ([`possible`]), recomputes part by part ([`plan`], [`part`], [`reading`], [`recompute`], [`parts`]) and becomes
-//! visible in one row. Killed at any moment, the same command continues it; what is done is not done again. Nothing is seen of
-//! a rebuild that is not whole. See ARCHITECTURE.md, "Epochs" and "Rebuilds".
+//! A rebuild is registered ([`register`]), waits until the stage writes with its epoch ([`switch`]), checks that
+//! everything it needs is still there ([`possible`]), recomputes part by part ([`plan`], [`part`], [`reading`],
+//! [`recompute`], [`parts`]) and becomes visible by one row. If it is killed, the same command continues it without
+//! repeating finished parts. An incomplete rebuild is never visible. See ARCHITECTURE.md, "Epochs" and "Rebuilds".
 
 mod difference;
 mod part;
@@ -29,7 +30,7 @@ pub struct Args {
     /// First hour: 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC).
     #[arg(long, value_name = "HOUR", value_parser = parse_hour, required_unless_present = "abandon")]
     pub from: Option<u32>,
-    /// End of the last hour, likewise; itself not included.
+    /// End of the last hour (exclusive), in the same formats.
     #[arg(long, value_name = "HOUR", value_parser = parse_hour, required_unless_present = "abandon")]
     pub to: Option<u32>,
     /// Only this tenant.
@@ -38,16 +39,16 @@ pub struct Args {
     /// Only this metric.
     #[arg(long, default_value = "")]
     pub metric: String,
-    /// From the raw rows in ClickHouse, or from the log as far as Kafka still has it.
+    /// Recompute from the raw rows in ClickHouse, or from the log as far as Kafka still has it.
     #[arg(long, value_enum, default_value_t = Source::Raw)]
     pub source: Source,
-    /// Write nothing, and say what would change, by hour and metric.
+    /// Write nothing; print what would change, by hour and metric.
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Give up the unfinished rebuild of this number; what it wrote is never seen.
+    /// Give up the unfinished rebuild with this number; what it wrote never becomes visible.
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "to", "tenant", "metric", "source", "dry_run"])]
     pub abandon: Option<u32>,
 }

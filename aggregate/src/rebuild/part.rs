@@ -1,7 +1,8 @@
-//! What a rebuild does with one part: reads it, recomputes it, stores it; and the proof that all parts are stored, once each.
+//! What a rebuild does with one part: reads, recomputes and stores it; and the proof that all parts are stored, once
+//! each.
 //!
-//! A part that is not what the plan counted is refused. Its rows are inserted under tokens that name the part, so that a repeated
-//! part adds nothing.
+//! A part that does not match the plan's counts is refused. Its rows are inserted under tokens that name the part, so
+//! that a repeated part adds nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,11 +23,11 @@ use crate::rows::Rows;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
-/// Attempts of an insert before the command gives up; it can be continued.
+/// Attempts of an insert before the command gives up. It can be run again.
 const ATTEMPTS_MAX: u32 = 12;
 
 impl Work {
-    /// Recomputes and stores a part; its records by hour and its rows.
+    /// Recomputes and stores a part; returns its records by hour and its number of rows.
     pub(super) async fn recompute(
         &self,
         rebuild: &Rebuild,
@@ -51,7 +52,7 @@ impl Work {
         Ok((hours, partials))
     }
 
-    /// Reads and recomputes a part. Finds out when it is not what the plan counted.
+    /// Reads and recomputes a part; an error if it does not match the plan's counts.
     pub(super) async fn read(
         &self,
         part: &Part,
@@ -99,7 +100,7 @@ impl Work {
         }
     }
 
-    /// All that was recomputed is in the table, once.
+    /// Checks that everything recomputed is in the table exactly once.
     pub(super) async fn require_whole(&self, rebuild: &Rebuild, done: &Done) -> Result<(), ToolError> {
         let query = format!(
             "select toUnixTimestamp(hour) as start, sum(h.count) as records from metrics_hourly as h where epoch = ? and {} \
@@ -120,7 +121,7 @@ impl Work {
     }
 }
 
-/// The first hour that has not as many records as it should have, and both numbers.
+/// The first hour with another number of records than expected, and both numbers.
 fn first_difference(found: &BTreeMap<u32, u64>, expected: &BTreeMap<u32, u64>) -> Option<(String, u64, u64)> {
     let mut hours = expected.keys().chain(found.keys());
     let hour = hours.find(|hour| found.get(hour) != expected.get(hour))?;

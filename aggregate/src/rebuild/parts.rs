@@ -1,4 +1,4 @@
-//! The table `rebuild_parts`: what a rebuild has done, so that it is not done again.
+//! The table `rebuild_parts`: the finished parts of a rebuild, which are not done again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +21,14 @@ struct Stored {
     inserted_at: i64,
 }
 
-/// What is done.
+/// The finished parts.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// The parts.
+    /// Their names.
     pub names: BTreeSet<String>,
     /// Their records by hour.
     pub hours: BTreeMap<u32, u64>,
-    /// Rows of `metrics_hourly` that they made.
+    /// Rows of `metrics_hourly` that they produced.
     pub partials: u64,
 }
 
@@ -48,7 +48,7 @@ impl Done {
     }
 }
 
-/// What rebuild `number` has done.
+/// Reads the finished parts of rebuild `number`.
 pub async fn read(store: &Store, number: u32) -> Result<Done, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
@@ -67,7 +67,7 @@ pub async fn read(store: &Store, number: u32) -> Result<Done, ToolError> {
     Ok(done)
 }
 
-/// Writes down that a part is done.
+/// Records that a part is finished.
 pub async fn write(
     store: &Store,
     number: u32,

@@ -1,7 +1,7 @@
 //! Cuts a rebuild into parts: runs of hours of raw rows, or ranges of offsets of a log.
 //!
-//! Pure. A part is done as a whole or not at all, and written down when it is done. The same hours and counts give the same
-//! parts, so that a rebuild that was interrupted goes on under the tokens that it used.
+//! Pure. A part is done as a whole or not at all, and recorded when it is done. The same hours and counts give the same
+//! parts, so an interrupted rebuild continues under the same tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::scope::Scope;
 pub struct Part {
     /// Where its records are.
     pub place: Place,
-    /// Records by hour that have to be found.
+    /// The records by hour that must be found.
     pub expected: BTreeMap<u32, u64>,
 }
 
@@ -45,7 +45,7 @@ impl Part {
     }
 }
 
-/// Runs of hours with so many raw rows each, unless one hour has more; but for the hours that are done.
+/// Runs of hours with at most so many raw rows each, unless a single hour has more; without the hours that are done.
 pub fn hours(scope: &Scope, counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, records_max: u64) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (&hour, &records) in counts
@@ -53,7 +53,7 @@ pub fn hours(scope: &Scope, counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, r
         .filter(|(hour, _)| scope.has_hour(**hour) && !done.contains(hour))
     {
         let fits = |part: &&mut Part| part.records() + records <= records_max;
-        // Hours between two that have records have none, unless they are done already.
+        // Hours between two that have records have none themselves, unless they are done already.
         let adjoins = |part: &&mut Part| match part.place {
             Place::Hours(_, end) => done.range(end..hour).next().is_none(),
             Place::Offsets(..) => false,
@@ -74,7 +74,8 @@ pub fn hours(scope: &Scope, counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, r
     parts
 }
 
-/// Ranges of offsets that hold these batches, with so many records each, unless one batch has more. Batches without a record of the hours are left out.
+/// Ranges of offsets that hold these batches, with at most so many records each, unless a single batch has more.
+/// Batches without records of the hours are left out.
 pub fn offsets(batches: &[HourBatch], records_max: u64) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for batch in batches {

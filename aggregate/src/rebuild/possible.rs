@@ -1,8 +1,8 @@
 //! Whether the records of some hours are still there to be recomputed from.
 //!
-//! The ledger of the aggregate stage counts the records of each hour and is kept for years; raw rows expire after days, and the log
-//! forgets as well. An hour that has fewer records than the ledger counts would lose what it has: it is refused, and so is
-//! the whole rebuild, with the hours that are still possible.
+//! The ledger of the aggregate stage counts the records of each hour and is kept for years; raw rows expire after days,
+//! and the log deletes records as well. Rebuilding an hour from fewer records than the ledger counts would lose data.
+//! So such an hour is refused, and with it the whole rebuild; the refusal names the hours that are still possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
-/// Hours that are told of at the most.
+/// Maximum number of hours to name.
 const TOLD_MAX: usize = 8;
 
-/// Records that are missing, by hour; nothing where all are there. Raw rows that are stored twice are refused as well.
+/// Missing records by hour; empty if all are there. Duplicate raw rows are refused as well.
 pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
     let everything = Scope::all(scope.from, scope.to);
     let counted = ledger::hour_counts(store, &everything, cut).await?;
@@ -39,8 +39,9 @@ pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
     Ok(counted.into_iter().filter_map(missing).collect())
 }
 
-/// Where keys of a tenant's hour were folded into the overflow key, one metric alone cannot be rebuilt: its records would be in
-/// its own keys and in the overflow key, which no longer knows whose they are. Rows of `epoch` and later ones do not matter.
+/// Refuses to rebuild one metric alone if keys of a tenant's hour were folded into the overflow key: its records would
+/// be in its own keys and in the overflow key, which no longer knows whose they are. Rows of `epoch` and later ones do
+/// not matter.
 pub async fn refuse_folded(store: &Store, scope: &Scope, epoch: u32) -> Result<(), ToolError> {
     if scope.metric.is_empty() {
         return Ok(());
@@ -66,7 +67,8 @@ pub async fn refuse_folded(store: &Store, scope: &Scope, epoch: u32) -> Result<(
     }
 }
 
-/// More raw rows than the ledger counts: records that the aggregate stage never saw are welcome, copies are not.
+/// Called when there are more raw rows than the ledger counts: records that the aggregate stage never saw are welcome,
+/// duplicates are not.
 async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), ToolError> {
     let query = format!(
         "select kafka_topic, kafka_partition, kafka_offset from metrics where {} and {} \
@@ -112,7 +114,7 @@ pub fn missing_in_log(batches: &[HourBatch], cut: &Cut, broker: &Broker) -> Resu
     Ok(missing)
 }
 
-/// The refusal, which is also written down as an incident an hour.
+/// The refusal; also recorded as one incident per hour.
 pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTreeMap<u32, u64>) -> ToolError {
     let what = match source {
         Source::Raw => "raw rows have expired or are missing",
@@ -140,7 +142,7 @@ pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTre
     ))
 }
 
-/// The hours between those that are not possible.
+/// The hours between the impossible ones.
 fn still_possible(scope: &Scope, missing: &BTreeMap<u32, u64>) -> String {
     let mut runs = Vec::new();
     let mut from = scope.from;
@@ -150,7 +152,7 @@ fn still_possible(scope: &Scope, missing: &BTreeMap<u32, u64>) -> String {
         }
         from = hour + HOUR_S;
     }
-    // The newest hours are those that are asked for most.
+    // The newest hours are the most wanted.
     let runs: Vec<String> = runs.into_iter().rev().take(TOLD_MAX).collect();
     if runs.is_empty() {
         "none of these hours is possible".to_owned()

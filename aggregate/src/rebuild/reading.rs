@@ -1,6 +1,6 @@
 //! The samples of a part, from the raw rows or from the log, handed over some hundred thousand at a time.
 //!
-//! A bounded channel is between reading and recomputing, so that memory does not follow the size of a part.
+//! A bounded channel connects reading and recomputing, so that memory does not grow with the size of a part.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,40 +22,40 @@ use crate::scope::Scope;
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 
-/// Samples that are handed over at a time.
+/// Samples handed over at a time.
 const BATCH_ROWS: usize = 500_000;
-/// Raw rows that are asked for at a time, about.
+/// Raw rows requested at a time, approximately.
 const WINDOW_ROWS: u64 = 1_000_000;
-/// Records that are decoded at a time.
+/// Records decoded at a time.
 const CHUNK_RECORDS: usize = 32_768;
-/// Batches that are read ahead.
+/// Batches read ahead.
 const AHEAD: usize = 1;
 
-/// What a reader tells.
+/// A message of the reader.
 pub enum Read {
     /// Some samples.
     Rows(Vec<Rows>),
-    /// All were read; records by hour before tenants and metrics were picked, where the source shows them.
+    /// Everything was read; records by hour before tenants and metrics were selected, if the source shows them.
     End(Option<BTreeMap<u32, u64>>),
 }
 
-/// Where samples are read.
+/// Reads samples.
 #[derive(Clone)]
 pub struct Reader {
     /// The tables.
     pub store: Store,
     /// The log.
     pub broker: Arc<Broker>,
-    /// How its records were written.
+    /// The writer schemas of its records.
     pub schemas: Arc<WriterSchemas>,
-    /// Which of them are meant.
+    /// The selected samples.
     pub scope: Scope,
-    /// Before which place.
+    /// The position before which they are read.
     pub cut: Cut,
 }
 
 impl Reader {
-    /// Begins to read a part.
+    /// Starts to read a part.
     pub fn read(&self, part: &Part) -> mpsc::Receiver<Result<Read, ToolError>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let reader = self.clone();
@@ -66,7 +66,7 @@ impl Reader {
                     let end = reader
                         .read_raw(&reader.scope.in_hours(from, to), records, &sender)
                         .await;
-                    // Whoever asked may have gone: then nobody misses the end.
+                    // If the receiver is gone, nobody misses the end.
                     drop(sender.send(end).await);
                 });
             }
@@ -80,8 +80,8 @@ impl Reader {
         receiver
     }
 
-    /// The raw rows of some hours, in windows of time with about so many rows each that an answer fits into memory: not every
-    /// server streams Arrow.
+    /// Reads the raw rows of some hours in windows of time with about so many rows each that an answer fits into
+    /// memory: not every server streams Arrow.
     async fn read_raw(
         &self,
         scope: &Scope,

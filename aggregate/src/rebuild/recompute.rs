@@ -1,8 +1,8 @@
-//! Samples of any number of batches to the rows of `metrics_hourly` that the stage would have merged to.
+//! From samples of any number of batches to the rows of `metrics_hourly` into which the stage's rows would have merged.
 //!
-//! In: rows of raw samples, in any order. Out: each key, hour and revision once, in one sorted block. The same dataflow as the
-//! stage's does the work, some hundred thousand samples at a time; what it gives is folded as it comes, so that memory
-//! follows the number of keys and not that of the samples.
+//! In: rows of raw samples, in any order. Out: each key, hour and revision once, in one sorted block. The stage's own
+//! dataflow does the work, some hundred thousand samples at a time; its results are folded as they come, so that memory
+//! grows with the number of keys and not with that of the samples.
 
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 use crate::workers::Workers;
 
-/// Keys that may wait to be folded, beyond as many as there are folded ones.
+/// Keys that may wait to be folded, beyond the number of keys folded already.
 const WAITING_KEYS_MIN: usize = 100_000;
 
 /// Recomputes hours.
 pub struct Recomputation {
     workers: Workers<Samples>,
-    /// The topics that rows count by position.
+    /// The topics, by the positions that rows refer to.
     topics: Vec<String>,
 }
 
 impl Recomputation {
-    /// Starts so many workers.
+    /// Starts this number of workers.
     pub fn start(workers: usize, topics: Vec<String>) -> Result<Self, ToolError> {
         Ok(Self {
             workers: Workers::start(workers, || Ok)?,
@@ -38,7 +38,7 @@ impl Recomputation {
         })
     }
 
-    /// Adds rows to what was recomputed.
+    /// Adds rows to the recomputed hours.
     pub fn add(&self, batch: Vec<Rows>, late_batches: &LateBatches, to: &mut Recomputed) -> Result<(), ToolError> {
         let mut groups: BTreeMap<Group, Vec<Samples>> = BTreeMap::new();
         for rows in batch {
@@ -83,7 +83,7 @@ impl Recomputation {
     }
 }
 
-/// Hours in the making, or done.
+/// Hours under construction, or done.
 #[derive(Debug, Default)]
 pub struct Recomputed {
     groups: BTreeMap<Group, Runs>,

@@ -1,8 +1,8 @@
-//! The table `rebuilds`: which rebuild is under way, and which are visible.
+//! The table `rebuilds`: which rebuild is in progress, and which are visible.
 //!
-//! A rebuild is claimed by inserting its number under a token that everybody would use for it: of two that claim the same
-//! number the server keeps the first, and the other sees that it is not its own. One at a time: which records a rebuild has
-//! to recompute follows from its number.
+//! A rebuild is claimed by inserting its number under a token that every claimant would use for it: of two that claim
+//! the same number the server keeps the first, and the other sees that the row is not its own. Only one rebuild runs at
+//! a time, because its number determines which records it must recompute.
 
 use clickhouse::Row;
 use horolog_stage::clock::now_ms;
@@ -13,7 +13,7 @@ use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
 const TABLE: &str = "rebuilds";
-/// Numbers that are tried for a new rebuild.
+/// How many numbers are tried for a new rebuild.
 const CLAIMS_MAX: u32 = 3;
 
 /// Where the records of a rebuild come from.
@@ -48,7 +48,7 @@ struct Stored {
     inserted_at: i64,
 }
 
-/// A rebuild that is under way.
+/// A rebuild in progress.
 #[derive(Debug, Clone)]
 pub struct Rebuild {
     row: Stored,
@@ -67,7 +67,7 @@ impl Rebuild {
         2 * self.row.number - 1
     }
 
-    /// The epoch that the stage writes once it knows of it.
+    /// The epoch that the stage writes once it knows of the rebuild.
     pub fn write_epoch(&self) -> u32 {
         2 * self.row.number
     }
@@ -97,7 +97,7 @@ impl Rebuild {
             requested_by: requested_by.to_owned(),
             inserted_at: now_ms,
         };
-        // An engine that lost its power may know the token of a number without its row: then the next number is free.
+        // An engine that lost power may remember the token of a number without its row: then the next number is free.
         for number in (newest + 1)..=(newest + CLAIMS_MAX) {
             let row = numbered(number);
             insert(store, &row).await?;
@@ -113,7 +113,7 @@ impl Rebuild {
         ))
     }
 
-    /// Refuses when it was abandoned meanwhile, or is no longer the newest.
+    /// Refuses if the rebuild was abandoned meanwhile, or is no longer the newest.
     pub async fn require_current(&self, store: &Store) -> Result<(), ToolError> {
         let known = read(store).await?;
         let newest = known.iter().max_by_key(|row| row.number);
@@ -126,14 +126,15 @@ impl Rebuild {
         }
     }
 
-    /// Makes it visible, in one row.
+    /// Makes it visible, by one row.
     pub async fn make_visible(&self, store: &Store) -> Result<(), ToolError> {
         let mut row = self.in_state(State::Visible);
         row.visible_at = row.inserted_at;
         insert(store, &row).await
     }
 
-    /// Gives it up: what it wrote will never be seen. Unless another process went on with it and made it visible.
+    /// Gives it up, so that what it wrote never becomes visible; unless another process continued it and made it
+    /// visible.
     pub async fn abandon(&self, store: &Store) -> Result<(), ToolError> {
         let known = read(store).await?;
         let unfinished = |row: &Stored| row.number == self.row.number && row.state == State::Registered as i8;
@@ -143,7 +144,7 @@ impl Rebuild {
         insert(store, &self.in_state(State::Abandoned)).await
     }
 
-    /// Of the states of a rebuild the newest counts, also when another host with a slower clock writes it.
+    /// The newest state of a rebuild counts, even if a host with a slower clock writes it.
     fn in_state(&self, state: State) -> Stored {
         Stored {
             state: state as i8,
@@ -198,7 +199,7 @@ async fn read(store: &Store) -> Result<Vec<Stored>, ToolError> {
     Ok(store.client.query(query).fetch_all().await?)
 }
 
-/// Whoever registers a number first has it; the other states replace one another.
+/// The first to register a number has it; the other states replace one another.
 async fn insert(store: &Store, row: &Stored) -> Result<(), ToolError> {
     let token = match row.state == State::Registered as i8 {
         true => format!("rebuild/{}/registered", row.number),

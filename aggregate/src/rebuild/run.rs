@@ -1,4 +1,4 @@
-//! The steps of a rebuild, one after the other. What is done with one part is in [`super::part`].
+//! The steps of a rebuild, in order. What is done with one part is in [`super::part`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::ledger;
 use crate::scope::{Scope, show_hour};
 use crate::tool_error::ToolError;
 
-/// Records of the log that are held in memory at the most.
+/// Maximum number of records of the log held in memory.
 const RANGE_RECORDS_MAX: u64 = 250_000;
-/// Between two looks at what ingest has stored.
+/// Time between two checks of what ingest has stored.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Between two messages that say what is waited for.
+/// Time between two messages about what is awaited.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What became of a rebuild.
+/// The outcome of a rebuild.
 #[derive(Debug, Serialize)]
 struct Report {
     rebuild: u32,
@@ -83,7 +83,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
     Ok(())
 }
 
-/// What a rebuild works with.
+/// Everything a rebuild needs.
 pub(super) struct Work {
     pub(super) store: Store,
     switch: Switch,
@@ -97,7 +97,7 @@ pub(super) struct Work {
 impl Work {
     async fn rebuild(&self) -> Result<Report, ToolError> {
         let begun = Instant::now();
-        // What is impossible now will not become possible: refused before anything is registered.
+        // What is impossible now will not become possible, so refuse it before anything is registered.
         possible::refuse_folded(&self.store, &self.scope, u32::MAX).await?;
         let aggregated = ledger::aggregated(&ledger::progress(&self.store).await?);
         self.wait_for_ingest(&aggregated).await?;
@@ -113,7 +113,7 @@ impl Work {
         ));
         crash::point("rebuild-registered");
         let cut = self.switch.wait(rebuild.write_epoch(), |waiting| say(&waiting)).await?;
-        // A batch that was stored meanwhile may have folded keys.
+        // A batch stored meanwhile may have folded keys.
         let folded = possible::refuse_folded(&self.store, &self.scope, rebuild.epoch()).await;
         self.or_abandon(&rebuild, folded).await?;
         self.wait_for_ingest(&cut).await?;
@@ -152,7 +152,7 @@ impl Work {
         })
     }
 
-    /// Gives up a rebuild that would not be right. One that only failed can be continued.
+    /// Gives up a rebuild that would be wrong. One that merely failed can be continued.
     async fn or_abandon(&self, rebuild: &Rebuild, outcome: Result<(), ToolError>) -> Result<(), ToolError> {
         if matches!(outcome, Err(ToolError::Refused(_))) {
             rebuild.abandon(&self.store).await?;
@@ -160,7 +160,7 @@ impl Work {
         outcome
     }
 
-    /// What would change, as of what both the hours and the source hold just now.
+    /// What would change, for the records that both the hours and the source hold just now.
     async fn dry_run(&self) -> Result<Vec<Difference>, ToolError> {
         possible::refuse_folded(&self.store, &self.scope, u32::MAX).await?;
         let progress = ledger::progress(&self.store).await?;
@@ -198,7 +198,7 @@ impl Work {
         }
     }
 
-    /// The parts that are not done. Refuses what can no longer be recomputed.
+    /// The parts that are not done. Refuses if something can no longer be recomputed.
     async fn parts(&self, cut: &Cut, done: &Done) -> Result<Vec<Part>, ToolError> {
         match self.source {
             Source::Raw => {
@@ -227,8 +227,8 @@ impl Work {
         }
     }
 
-    /// Raw rows are only all there once ingest has stored everything before the cut, but of logs that nobody reads any more: hours that lack some are
-    /// refused.
+    /// Waits until ingest has stored everything before the cut, except in logs that nobody reads any more: only then
+    /// are the raw rows complete, and hours that lack some are refused.
     async fn wait_for_ingest(&self, cut: &Cut) -> Result<(), ToolError> {
         if self.source == Source::Kafka {
             return Ok(());
@@ -264,7 +264,7 @@ fn topics(cut: &Cut) -> Vec<String> {
     cut.topics().into_iter().map(str::to_owned).collect()
 }
 
-/// Who asks, and an id that no other process has.
+/// Who asks, with an id that no other process has.
 fn requested_by() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     format!("{} {}", user.as_deref().unwrap_or("unknown"), uuid::Uuid::new_v4())
@@ -280,7 +280,7 @@ fn bar(records: u64, done: u64) -> ProgressBar {
     bar
 }
 
-/// To the operator, beside the progress bar; standard output is for the result.
+/// Tells the operator something beside the progress bar; standard output is for the result.
 fn say(message: &str) {
     eprintln!("{message}");
 }

@@ -1,9 +1,9 @@
-//! Where a rebuild ends in each log: at the first batch that the stage wrote knowing of it.
+//! Where a rebuild ends in each log: at the first batch that the stage wrote with the rebuild's write epoch.
 //!
-//! From there on the stage's partial aggregates carry the rebuild's write epoch and stay; what lies before is recomputed. The place
-//! is read from the ledger, or from the progress where no batch has come since. Where no stage runs, the group's commit
-//! says it: whoever takes the partition over reads the table of rebuilds before its first batch. A batch that is pending
-//! under an older epoch belongs to neither side, so it has to be finished first.
+//! From there on the stage's partial aggregates carry that epoch and stay; what lies before is recomputed. The position
+//! is read from the ledger, or from the progress if no batch has come since. If no stage runs, it is the group's
+//! commit: whoever takes the partition over reads the table of rebuilds before its first batch. A batch that is pending
+//! under an older epoch belongs to neither side, so it must be finished first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,14 +19,15 @@ use crate::cut::{Cut, Position};
 use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
-/// Between two looks.
+/// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Between two messages that say what is waited for.
+/// Time between two messages about what is awaited.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
-/// A stage of another topic that has not reported for so long does not run. One that comes back reads the table of rebuilds first.
+/// A stage of another topic counts as stopped if it has not reported for so long. If it returns, it reads the table of
+/// rebuilds first.
 const RESTING_AFTER_MS: i64 = 300_000;
 
-/// What a rebuild asks where it ends.
+/// Finds out where a rebuild ends.
 pub struct Switch {
     /// The tables.
     pub store: Store,
@@ -45,7 +46,7 @@ struct Look {
 }
 
 impl Switch {
-    /// The cut of a rebuild whose stage writes `write_epoch`; waits until each partition has one.
+    /// The cut of a rebuild for which the stage writes `write_epoch`; waits until each partition has one.
     pub async fn wait(&self, write_epoch: u32, tell: impl Fn(String)) -> Result<Cut, ToolError> {
         let mut told: Option<Instant> = None;
         loop {
@@ -61,7 +62,7 @@ impl Switch {
         }
     }
 
-    /// Whether the cut still is where the rebuild ends.
+    /// Checks that the cut is still where the rebuild ends.
     pub async fn require(&self, write_epoch: u32, cut: &Cut) -> Result<(), ToolError> {
         let look = self.look(write_epoch).await?;
         if look.missing.is_empty() && look.cut == *cut {
@@ -81,7 +82,7 @@ impl Switch {
         )))
     }
 
-    /// Progress first: what it says is in the ledger by then.
+    /// Reads the progress first: what it says is then in the ledger.
     async fn look(&self, write_epoch: u32) -> Result<Look, ToolError> {
         let progress = ledger::progress(&self.store).await?;
         let first = ledger::first_of_epoch(&self.store, write_epoch).await?;
@@ -101,7 +102,7 @@ impl Switch {
                 (Some(position), _) => Ok(position),
                 (None, _) if is_read && stopped => self.of_stopped(&log, stored.get(&log).copied()).await?,
                 (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => {
-                    // The ledger may be ahead of the progress: a stage dies between the two.
+                    // The ledger may be ahead of the progress if a stage died between the two.
                     let end = stored.get(&log).copied().unwrap_or(NOTHING_READ).max(position_of(row));
                     self.of_resting(&log, end, &progress).await?
                 }
@@ -124,7 +125,7 @@ impl Switch {
         asked.await?
     }
 
-    /// Where a stage would go on that is started now; `stored` is the end of its ledger.
+    /// Where a stage would continue if it were started now; `stored` is the end of its ledger.
     async fn of_stopped(
         &self,
         log: &PartitionId,
@@ -146,8 +147,8 @@ impl Switch {
         })
     }
 
-    /// Where a stage of another topic would go on, whose commits are not ours to ask for; `end` is what it has stored. A batch that it has begun it would
-    /// finish under an older epoch, where nobody would see it.
+    /// Where a stage of another topic would continue, whose commits we cannot ask for; `end` is what it has stored. It
+    /// would finish a begun batch under an older epoch, where nobody would see it.
     async fn of_resting(
         &self,
         log: &PartitionId,
@@ -163,7 +164,7 @@ impl Switch {
     }
 }
 
-/// Of a partition that no stage has read.
+/// The position of a partition that no stage has read.
 const NOTHING_READ: Position = Position {
     log_epoch: 0,
     offset: 0,

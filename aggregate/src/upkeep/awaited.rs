@@ -1,25 +1,29 @@
-//! Raw rows that are still to come: hours that had less of them than `metrics_hourly`, and how far ingest has to come until they would be there.
+//! Raw rows that are still to come: hours that had fewer of them than `metrics_hourly` counts, and how far ingest must
+//! get before they can be there.
 //!
-//! In: hours that are short. Out: those that will stay so, once ingest has passed everything that had been aggregated when they were looked at.
-//! The mark stands still until then: ingest passes it sooner or later, however it and the aggregate stage take turns at being ahead.
+//! In: hours that are short. Out: those that will stay short, once ingest has passed everything that had been
+//! aggregated when they were looked at. That mark does not move meanwhile: ingest passes it sooner or later, even if it
+//! and the aggregate stage take turns at being ahead.
 
 use std::collections::BTreeMap;
 
 use super::statements::{End, Statements, UpkeepError};
 
-/// Samples that had been aggregated, by tenant and hour.
+/// Number of samples that had been aggregated, by tenant and hour.
 pub type SamplesByHour = BTreeMap<(String, u32), u64>;
 
-/// Hours that are waited for; none to begin with.
+/// Hours that wait for raw rows; empty to begin with.
 #[derive(Debug, Default)]
 pub struct Awaited {
     samples: SamplesByHour,
-    /// Where the aggregates of then end, by partition. A batch is in the ledger, as begun, before any of its aggregates is there.
+    /// The ends of the aggregates at that time, by partition. A batch is in the ledger, as begun, before any of its
+    /// aggregates is stored.
     ends: BTreeMap<i32, End>,
 }
 
 impl Awaited {
-    /// The hours that will stay short, once ingest has passed the mark; none before. To be asked before their raw rows are counted again.
+    /// The hours that will stay short, once ingest has passed the mark; empty before. Call it before counting their raw
+    /// rows again.
     pub async fn lost(&mut self, statements: &Statements) -> Result<SamplesByHour, UpkeepError> {
         if self.samples.is_empty() || !is_passed(&self.ends, &statements.ends("ingest").await?) {
             return Ok(SamplesByHour::new());
@@ -27,7 +31,7 @@ impl Awaited {
         Ok(std::mem::take(&mut self.samples))
     }
 
-    /// Sets a mark for hours that were seen to be short, unless one stands.
+    /// Sets a mark for hours that were found short, unless one is set.
     pub async fn wait_for(&mut self, short: SamplesByHour, statements: &Statements) -> Result<(), UpkeepError> {
         if self.samples.is_empty() && !short.is_empty() {
             self.ends = statements.ends("aggregate").await?;

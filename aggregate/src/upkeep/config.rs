@@ -3,7 +3,7 @@
 use horolog_stage::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-/// `[upkeep]`: counters by series and hour, days rolled up. One member of the group does it: the one that holds partition 0.
+/// `[upkeep]`: counters by series and hour, and daily roll-ups. The member of the group that holds partition 0 does it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpkeepConfig {
@@ -11,18 +11,18 @@ pub struct UpkeepConfig {
     pub enabled: bool,
     /// How often it looks for complete and revised hours and days, seconds.
     pub interval_s: u64,
-    /// How often hours are computed anew that got late samples, seconds: the first ones at once, those that follow after so long. Each time is a copy of
-    /// the hour's series, since what was known before is kept.
+    /// How often hours with late samples are recomputed, seconds: the first ones at once, later ones after this time.
+    /// Each recomputation is a copy of the hour's series, since what was known before is kept.
     pub revise_interval_s: u64,
-    /// Label sets of a tenant's counters in an hour that get a series each, about; those beyond are added up by metric,
-    /// service, team and unit in a series labelled `otel.metric.overflow`.
+    /// Approximate number of label sets of a tenant's counters in an hour that get a series each; those beyond are
+    /// added up by metric, service, team and unit in a series labelled `otel.metric.overflow`.
     pub label_sets_max: u64,
-    /// Raw samples that one statement computes from, at the most: an hour of a tenant with more is cut by series. Where series are folded, those of the hour before
-    /// come on top.
+    /// Maximum number of raw samples from which one statement computes: an hour of a tenant with more is divided by
+    /// series. If series are folded, the samples of the hour before come on top.
     pub slice_rows_max: u64,
-    /// Memory of one statement in ClickHouse, bytes. Half of it is used before it spills to disk.
+    /// Memory limit of one statement in ClickHouse, bytes. It spills to disk from half of it on.
     pub statement_memory_bytes_max: u64,
-    /// Time of one statement, seconds.
+    /// Time limit of one statement, seconds.
     pub statement_timeout_s: u64,
 }
 
@@ -41,7 +41,7 @@ impl Default for UpkeepConfig {
 }
 
 impl UpkeepConfig {
-    /// Refuses what makes no sense.
+    /// Refuses values that make no sense.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (setting, value, least) in [
             ("upkeep.interval_s", self.interval_s, 1),

@@ -1,7 +1,8 @@
-//! Computes the counters of complete hours, and those of hours that were revised.
+//! Computes the counters of complete hours, and of hours that were revised.
 //!
-//! In: what is due. Out: rows of `counter_hourly` under a new revision, and after them the row of `counter_revisions` that makes the
-//! revision count. A job that dies on the way leaves rows that nobody reads, and an hour that is still due.
+//! In: hours that are due. Out: rows of `counter_hourly` under a new revision, and after them the row of
+//! `counter_revisions` that makes the revision count. A job that dies in between leaves rows that nobody reads, and an
+//! hour that is still due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +17,9 @@ use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
-/// So many tenants may fail in a round without keeping the others from theirs; more, and it is the server.
+/// This many tenants may fail in a round without stopping the others; if more fail, the server is to blame.
 const FAILED_TENANTS_MAX: usize = 3;
-/// Hours of named tenants that are looked at in one statement, at the most.
+/// Maximum number of hours of named tenants in one statement.
 const NAMED_HOURS_MAX: usize = 200;
 
 /// Computes.
@@ -26,11 +27,11 @@ pub struct Counters {
     pub(super) statements: Statements,
     pub(super) config: UpkeepConfig,
     pub(super) metrics: UpkeepMetrics,
-    /// The last revision that was used of each tenant.
+    /// The last revision used for each tenant.
     pub(super) last_revisions: BTreeMap<String, u64>,
 }
 
-/// The hours that are looked at: a span, of all tenants or of those named with their hours.
+/// A span of hours, of all tenants or of the named ones with their hours.
 #[derive(Debug, Default)]
 pub struct TenantHours {
     /// Start of the first hour, seconds since 1970.
@@ -44,8 +45,8 @@ pub struct TenantHours {
 }
 
 impl TenantHours {
-    /// Those of some tenants, in parts of which a statement takes the names. One whose name alone is too long is in none of them: nothing can be
-    /// computed of it.
+    /// The given hours in parts whose names fit into a statement. A tenant whose name alone is too long is in no part:
+    /// nothing can be computed for it.
     pub fn parts<'a>(hours: impl Iterator<Item = (&'a str, u32)>) -> Vec<Self> {
         let (mut parts, mut bytes): (Vec<Self>, usize) = (Vec::new(), 0);
         for (tenant, hour) in hours.filter(|(tenant, _)| tenant.len() <= NAMES_BYTES_MAX) {
@@ -78,7 +79,7 @@ impl TenantHours {
     }
 }
 
-/// What is left of hours that were to be brought up to date: samples that had been aggregated, by tenant and hour.
+/// What is left of hours that were to be brought up to date.
 #[derive(Debug, Default)]
 pub struct Left {
     /// Hours that wait for raw rows.
@@ -90,7 +91,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// Adds what is left of others.
+    /// Adds what another part left.
     pub fn add(&mut self, mut other: Self) {
         self.short.append(&mut other.short);
         self.failed.append(&mut other.failed);
@@ -109,8 +110,8 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings hours up to date; of those that are `lost` no more raw rows come, and tenants of `not_now` are not computed. Adds what cannot be done now
-    /// to `left`.
+    /// Brings hours up to date. For hours in `lost` no more raw rows will come; tenants in `not_now` are not computed.
+    /// Adds what cannot be done now to `left`.
     pub async fn bring_up_to_date(
         &mut self,
         of: &TenantHours,
@@ -122,7 +123,7 @@ impl Counters {
         for counts in self.counts(of).await? {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
-                // No statement takes its name, so nothing can be computed of it.
+                // The tenant's name is too long for a statement, so nothing can be computed.
                 _ if counts.has_endless_name() => left.failed.push(counts),
                 Decision::Compute => due.push(counts),
                 Decision::Expired(hourly_samples) => {
@@ -137,7 +138,7 @@ impl Counters {
         }
         let mut failed: Vec<String> = Vec::new();
         for job in jobs(due, self.config.slice_rows_max) {
-            // The hours of a tenant are computed in their order.
+            // The hours of a tenant are computed in order.
             if !not_now.contains(&job.tenant_id) && failed.last() != Some(&job.tenant_id) {
                 let Err(error) = self.compute_with_followers(&job).await else {
                     left.computed += job.hours.len();
@@ -166,8 +167,8 @@ impl Counters {
         self.statements.rows("count the samples of hours", query).await
     }
 
-    /// Computes a job, then the later hours that took a sample from it as their predecessor which is not the last one any more.
-    /// Only after them the job is settled: until then it is due again.
+    /// Computes a job, then the later hours that continue from a sample of it that is no longer its last one. Only then
+    /// is the job settled: until then it is due again.
     async fn compute_with_followers(&mut self, job: &Job) -> Result<(), UpkeepError> {
         let revision = self.insert(job).await?;
         let unsettled = job.hours.iter().map(|_| 0).collect();
@@ -175,21 +176,21 @@ impl Counters {
         let query = self.statements.about(include_str!("stale_hours.sql"), job);
         let stale: Vec<Stale> = self.statements.rows("look for hours that follow", query).await?;
         for following in TenantHours::parts(stale.iter().map(|stale| (job.tenant_id.as_str(), stale.hour))) {
-            // One whose raw rows are not all there stays as it is: it is due for itself, or they are gone.
+            // An hour that lacks raw rows stays as it is: it is due on its own account, or the rows are gone.
             let followers = self.counts(&following).await?.into_iter();
             let followers = followers
                 .filter(|hour| hour.raw_samples >= hour.hourly_samples)
                 .collect();
             for follower in jobs(followers, self.config.slice_rows_max) {
                 let revision = self.insert(&follower).await?;
-                // One that got samples of its own stays due: hours may follow it in its turn.
+                // An hour with new samples of its own stays due: other hours may follow it in turn.
                 self.settle(&follower, revision, |hour| hour.known_samples).await?;
             }
         }
         self.settle(job, revision, |hour| hour.hourly_samples).await
     }
 
-    /// Makes a revision the one that was decided on when the hours had so many samples.
+    /// Publishes a revision as the decision for hours with these numbers of samples.
     async fn settle(&self, job: &Job, revision: u64, samples: fn(&HourCounts) -> u64) -> Result<(), UpkeepError> {
         self.publish(job, revision, job.hours.iter().map(samples).collect())
             .await?;
@@ -236,19 +237,19 @@ impl Counters {
         Ok(revision)
     }
 
-    /// Revisions are named by the time of the server and rise, also where it was set back. Each attempt has its own: what one left that failed would count
-    /// with the rows of the next.
+    /// Revisions are named by the server's time and rise even if that was set back. Each attempt has its own: rows left
+    /// by a failed one would otherwise count with those of the next.
     async fn next_revision(&mut self, job: &Job) -> Result<u64, UpkeepError> {
         let query = self.statements.about(include_str!("next_revision.sql"), job);
         let next: Option<u64> = self.statements.first("read the newest revision", query).await?;
-        // Rows of an attempt that had no answer may be stored after the tables were asked.
+        // Rows of an attempt without an answer may be stored after the tables were asked.
         let last = self.last_revisions.get(&job.tenant_id);
         let revision = next.unwrap_or_default().max(last.map_or(0, |last| last + 1));
         self.last_revisions.insert(job.tenant_id.clone(), revision);
         Ok(revision)
     }
 
-    /// Label sets are only counted where there can be too many of them.
+    /// The cutoff for series. Label sets are counted only if there can be too many of them.
     async fn cutoff(&self, job: &Job) -> Result<u64, UpkeepError> {
         let label_sets_max = self.config.label_sets_max;
         if job.rows() <= label_sets_max {
@@ -273,7 +274,7 @@ impl Counters {
         Ok(cutoff(label_sets, label_sets_max))
     }
 
-    /// Makes a revision count, together with the samples that the hours had in `metrics_hourly`.
+    /// Makes a revision count, together with the numbers of samples that the hours had in `metrics_hourly`.
     async fn publish(&self, job: &Job, revision: u64, hourly: Vec<u64>) -> Result<(), UpkeepError> {
         let hours: Vec<u32> = job.hours.iter().map(|hour| hour.hour).collect();
         let query = self
@@ -285,7 +286,7 @@ impl Counters {
         self.statements.execute("publish counters", query).await
     }
 
-    /// Leaves an hour as it was, and says so.
+    /// Leaves an hour as it was, and reports it.
     async fn expire(&self, hour: &HourCounts) -> Result<(), UpkeepError> {
         let job = Job {
             tenant_id: hour.tenant_id.clone(),

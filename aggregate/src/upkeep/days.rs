@@ -1,8 +1,8 @@
-//! Rolls complete days of UTC up, and anew those that got late records.
+//! Rolls up complete days of UTC, and again those that got late records.
 //!
-//! In: hours. Out: rows of `daily_rollups`, topic by topic. Each statement finds out by counts what of its days is to be rolled up, so that one that
-//! was killed half-way, or done by two members at once, is made good by the next: readers never take a day whose counts are not those
-//! of its hours.
+//! In: hours. Out: rows of `daily_rollups`, topic by topic. Each statement finds by counts which of its days need a
+//! roll-up, so one that was killed halfway, or run by two members at once, is corrected by the next: readers never take
+//! a day whose counts are not those of its hours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,11 +17,11 @@ use crate::key::HOUR_S;
 
 const TASK: &str = "days";
 const DAY_S: u32 = 24 * HOUR_S;
-/// Revised days are looked at in one statement that lie in the same so many.
+/// Revised days within the same period of so many days share a statement.
 const DAYS_A_STATEMENT: u32 = 31;
-/// Of more tenants nobody is named: all are looked at.
+/// With more tenants than this, none is named: all are looked at.
 const TENANTS_MAX: usize = 200;
-/// A history takes several rounds: nothing else of the upkeep waits for longer.
+/// A round ends after this time, so that the rest of the upkeep need not wait longer: a history takes several rounds.
 const ROUND_MAX: Duration = Duration::from_secs(60);
 
 /// Rolls up.
@@ -33,7 +33,7 @@ pub struct Days {
 }
 
 impl Days {
-    /// Everything that is due now, with hours complete before `hours_end`, seconds since 1970.
+    /// Does everything that is due now; hours before `hours_end`, seconds since 1970, are complete.
     pub async fn round(&self, hours_end: u32) -> Result<(), UpkeepError> {
         let mut progress = TaskProgress::read(&self.statements, TASK).await?;
         let revised = self.revised_days(&mut progress).await;
@@ -60,7 +60,7 @@ impl Days {
     async fn revised_days(&self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
         let revised = progress.revised(&self.statements).await?;
         let mut spans: BTreeMap<u32, (Range<u32>, BTreeSet<&str>)> = BTreeMap::new();
-        // Days that are not complete are rolled up once they are.
+        // Incomplete days are rolled up once they are complete.
         for hour in revised.hours.iter().filter(|revised| revised.hour < progress.through) {
             let day = start_of_day(hour.hour);
             let (span, tenants) = spans
@@ -81,7 +81,7 @@ impl Days {
         Ok(())
     }
 
-    /// The days of a span, of some tenants; of all where none is named.
+    /// Rolls up the days of a span for some tenants, or for all if none is named.
     async fn roll_up(&self, span: Range<u32>, tenants: &BTreeSet<&str>) -> Result<(), UpkeepError> {
         let tenants: &BTreeSet<&str> = match can_be_named(tenants) {
             true => tenants,
@@ -93,18 +93,18 @@ impl Days {
             .param("from", span.start)
             .param("to", span.end)
             .param("tenants", tenants)
-            // Rows come in the order of the first columns of the key, so that memory is that of one metric.
+            // Rows come in the order of the first columns of the key, so that memory is bounded by one metric.
             .with_setting("optimize_aggregation_in_order", "1");
         self.statements.execute("roll days up", query).await
     }
 }
 
-/// Whether a statement takes all their names.
+/// Whether their names fit into a statement.
 fn can_be_named(tenants: &BTreeSet<&str>) -> bool {
     tenants.len() <= TENANTS_MAX && tenants.iter().map(|tenant| tenant.len()).sum::<usize>() <= NAMES_BYTES_MAX
 }
 
-/// Of the day that a moment is in.
+/// Start of the day that contains a moment.
 fn start_of_day(second: u32) -> u32 {
     second - second % DAY_S
 }

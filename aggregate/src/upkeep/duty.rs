@@ -1,8 +1,8 @@
-//! Whose duty the upkeep is: the member that holds partition 0 of the topic, of which there is one at a time.
+//! Who does the upkeep: the member that holds partition 0 of the topic, of which there is one at a time.
 //!
-//! In: the partitions that this member reports progress of, which it does for each batch and while a partition is idle. Out:
-//! whether partition 0 was among them of late. Two members that overlap for a while do the same work twice and harm nothing:
-//! what they write are revisions, of which the newest counts.
+//! In: the partitions of which this member reports progress, which it does for each batch and while a partition is
+//! idle. Out: whether partition 0 was recently among them. Two members that overlap for a while do the same work twice
+//! and harm nothing: what they write are revisions, of which the newest counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use horolog_stage::clock::now_ms;
 
-/// The partition whose holder has the duty.
+/// The partition whose holder does the upkeep.
 const DECIDING_PARTITION: i32 = 0;
-/// A holder that reported nothing for so long has lost the partition, or has nothing that a revision could be made of.
+/// A holder that reported nothing for so long has lost the partition, or has nothing from which a revision could be
+/// made.
 const HELD_FOR: Duration = Duration::from_secs(120);
 
 /// Shared between the stage and the upkeep.

@@ -1,8 +1,10 @@
-//! Hours of tenants whose counters could not be computed: a label set too many for the memory, a statement that takes too long.
+//! Hours of tenants whose counters could not be computed: too many label sets for the memory, a statement that takes
+//! too long.
 //!
-//! In: what a look at hours left. Out: rows of `counter_revisions` that say so (revision 0 of 0 samples), so that whoever has the duty next finds them and
-//! no reader takes such an hour for complete; and one tenant a round to try again, in turns. Other tenants wait for none of it. What fails by the name of
-//! its tenant, which no statement takes, is said and never tried again, so it is counted and not kept.
+//! In: what failed when hours were brought up to date. Out: rows of `counter_revisions` that say so (revision 0 of 0
+//! samples), so that the next member finds these hours and no reader takes them for complete; and one tenant per round
+//! to try again, in turns. Other tenants wait for none of it. Hours of a tenant whose name is too long for a statement
+//! are marked and never tried again, so they are counted and not kept.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +18,15 @@ use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
 pub struct Failed {
-    /// With the samples that they had; 0 where that is not known. `None`: the tables were not asked yet.
+    /// With the samples that they had; 0 if unknown. `None`: the tables were not asked yet.
     hours: Option<SamplesByHour>,
-    /// How many hours there are of tenants whose names no statement takes.
+    /// Number of hours of tenants whose names are too long for a statement.
     unnameable: usize,
     last_tried: String,
 }
 
-/// A row of `counter_revisions`. Not a parameter of a statement: what fails may be a tenant whose name is too long for one.
+/// A row of `counter_revisions`. Inserted as a row, because the tenant's name may be too long for a parameter of a
+/// statement.
 #[derive(Debug, Row, Serialize)]
 struct Mark {
     tenant_id: String,
@@ -39,7 +42,7 @@ struct Mark {
     inserted_at: i64,
 }
 
-/// The outcome of all that is no decision to leave an hour as it is.
+/// The outcome of any decision except leaving an hour as it is.
 const COMPUTED: i8 = 1;
 
 impl Mark {
@@ -67,12 +70,12 @@ struct Undecided {
 }
 
 impl Failed {
-    /// Learns what the tables tell, unless that is known.
+    /// Reads what the tables say, unless that is known.
     pub async fn find(&mut self, statements: &Statements) -> Result<(), UpkeepError> {
         if self.hours.is_some() {
             return Ok(());
         }
-        // Of a name that no statement takes an empty one is read, which no tenant has.
+        // A name that is too long for a statement is read as an empty one, which no tenant has.
         let query = "select if(length(r.tenant_id) <= {bytes:UInt64}, r.tenant_id, '') as tenant_id, toUInt32(r.hour) as hour \
                      from counter_revisions as r where r.kafka_topic = {topic:String} \
                      group by r.tenant_id, r.hour having argMax(r.hourly_samples, r.decided_at) = 0";
@@ -86,7 +89,7 @@ impl Failed {
         Ok(())
     }
 
-    /// Another member has the duty.
+    /// Another member does the upkeep now.
     pub fn forget(&mut self) {
         (self.hours, self.unnameable) = (None, 0);
     }
@@ -102,13 +105,13 @@ impl Failed {
         tenants.collect()
     }
 
-    /// Adds some, and tells the tables of those that were never decided on.
+    /// Adds some, and marks in the tables those that were never decided on.
     pub async fn add(&mut self, failed: &[HourCounts], statements: &Statements) -> Result<(), UpkeepError> {
         let known = self.hours.get_or_insert_default();
         let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains_key(&hour.key());
         let new: Vec<&HourCounts> = failed.iter().filter(is_new).collect();
         if !new.is_empty() {
-            // Not the clock of this host: what is decided next is told by the server's, and the newest of both counts.
+            // Not by this host's clock: the next decision is dated by the server's, and the newest of both counts.
             let now_ms = statements.now_ms().await?;
             let marks: Vec<Mark> = new
                 .iter()
@@ -124,7 +127,7 @@ impl Failed {
         Ok(())
     }
 
-    /// The hours of the tenant whose turn it is to be tried again.
+    /// The hours of the next tenant to be tried again.
     pub fn next(&mut self) -> SamplesByHour {
         let tenants = self.tenants();
         let next = tenants.iter().find(|tenant| **tenant > self.last_tried);
@@ -137,7 +140,7 @@ impl Failed {
         its.map(|(key, samples)| (key.clone(), *samples)).collect()
     }
 
-    /// They were tried again; some are left.
+    /// Those hours were tried again; some are left.
     pub fn tried(&mut self, hours: &SamplesByHour, left: impl IntoIterator<Item = ((String, u32), u64)>) {
         let known = self.hours.get_or_insert_default();
         known.retain(|key, _| !hours.contains_key(key));

@@ -31,7 +31,8 @@ from
             select ${counter_sample_columns}
             from metrics as m
             where m.tenant_id = {tenant:String} and m.kafka_topic = {topic:String} and m.metric_type = 'counter'
-                -- Series that are in overflow, or were in the hour before, have no row of their own there: their sample before is looked for in raw rows.
+                -- Series in overflow, now or in the hour before, have no row of their own there: raw rows give their
+                -- previous sample.
                 and m.time >= hour_from - toIntervalHour(cutoff < 18446744073709551615 or had_overflow) and m.time < toDateTime64(hour_to, 6, 'UTC')
                 and series_id % {slices:UInt64} = {slice:UInt64}
             union all

@@ -1,11 +1,11 @@
-//! What the upkeep tells Prometheus.
+//! The Prometheus metrics of the upkeep.
 
 use horolog_stage::metrics::registered;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Its metrics; zero on members that do not have the duty.
+/// The metrics; zero on members that do not do the upkeep.
 #[derive(Clone)]
 pub struct UpkeepMetrics {
     /// Hours of tenants whose counters were computed, revisions included.
@@ -18,13 +18,14 @@ pub struct UpkeepMetrics {
     pub failed_hours: Gauge,
     /// Label sets beyond the limit, by hour.
     pub overflowed: Counter,
-    /// Rounds that ended in an error, and tenants in a round whose counters could not be computed; both are tried again.
+    /// Rounds that ended in an error, and tenants in a round whose counters could not be computed; both are tried
+    /// again.
     pub failures: Counter,
     /// The counters of hours before this are computed, seconds since 1970.
     pub counters_through_seconds: Gauge,
     /// Days before this are rolled up, seconds since 1970.
     pub days_through_seconds: Gauge,
-    /// Whether this member has the duty.
+    /// Whether this member does the upkeep.
     pub is_ours: Gauge,
 }
 

@@ -1,8 +1,9 @@
-//! The upkeep: what is derived in the background from hours that are complete, and again when they are revised.
+//! The upkeep: what is derived in the background from complete hours, and again when they are revised.
 //!
-//! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour, incidents
-//! for counters and metrics that behave oddly, and days rolled up. One member of the group does it at a time ([`Duty`]); it keeps nothing in
-//! memory but what it waits for and what failed, so the next one goes on where the tables say. A wake-up with nothing to do costs five small statements.
+//! In: the progress of the partitions, `hour_revisions`, raw rows. Out: the increases of counters by series and hour,
+//! incidents for counters and metrics that behave oddly, and rolled-up days. One member of the group does it at a time
+//! ([`Duty`]). It keeps in memory only what it waits for and what failed, so the next one continues where the tables
+//! say. A wake-up with nothing to do costs five small statements.
 
 mod awaited;
 mod config;
@@ -73,7 +74,7 @@ impl Upkeep {
         })
     }
 
-    /// Wakes up again and again, for ever. What fails is tried again at the next wake-up.
+    /// Wakes up periodically, for ever. What fails is tried again at the next wake-up.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -98,7 +99,7 @@ impl Upkeep {
         let Some(end) = complete_hours_end(&progress) else {
             return Ok(());
         };
-        // None waits for another to succeed; what failed before takes the time of nothing else.
+        // None waits for another to succeed; retries come last, so that they delay nothing else.
         let counters = self.counters.round(end).await;
         let days = self.days.round(end).await;
         let failed = self.counters.retry().await;

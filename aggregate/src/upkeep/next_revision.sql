@@ -1,4 +1,4 @@
--- The next revision of some hours: named by the time, and above each that is there, also where nothing made it count.
+-- The next revision of some hours: the current time, and above every one that exists, even if it never counted.
 select greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), max(newest) + 1) as revision
 from
 (

@@ -1,8 +1,8 @@
-//! Which hours of which tenants are to be computed, from counts alone.
+//! Which hours of which tenants must be computed, from counts alone.
 //!
-//! In: what tables hold of each tenant and hour. Out: what to do with each hour; hours brought together to jobs. An hour is due
-//! when `metrics_hourly` has another number of samples than when it was last decided on, so that work which was done twice, or not
-//! to its end, decides itself. Pure.
+//! In: what the tables hold of each tenant and hour. Out: a decision for each hour; hours combined to jobs. An hour is
+//! due if `metrics_hourly` has another number of samples than when it was last decided on, so work that was done twice,
+//! or left unfinished, corrects itself. Pure.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub struct HourCounts {
     pub hourly_samples: u64,
     /// Those in raw rows.
     pub raw_samples: u64,
-    /// What `hourly_samples` was when the hour was last decided on; 0: never.
+    /// What `hourly_samples` was when the hour was last decided on; 0 if it never was.
     pub known_samples: u64,
 }
 
@@ -34,7 +34,8 @@ pub enum Decision {
     Compute,
     /// Raw rows will come.
     Wait,
-    /// Raw rows of so many samples are gone. What has been aggregated since then is decided on by itself.
+    /// Raw rows are missing and will not come. Decides on the hour as of this many aggregated samples; later ones are
+    /// decided on separately.
     Expired(u64),
 }
 
@@ -44,12 +45,13 @@ impl HourCounts {
         (self.tenant_id.clone(), self.hour)
     }
 
-    /// Whether no statement about one tenant takes its name.
+    /// Whether the tenant's name is too long for a statement.
     pub fn has_endless_name(&self) -> bool {
         self.tenant_id.len() > NAMES_BYTES_MAX
     }
 
-    /// What to do; `lost`: so many samples had been aggregated of it, and no more raw rows of those will come.
+    /// What to do. `lost`: the number of samples that had been aggregated when the hour was found short, if no more raw
+    /// rows of those will come.
     pub fn decide(&self, lost: Option<u64>) -> Decision {
         if self.hourly_samples == self.known_samples {
             Decision::Nothing
@@ -64,7 +66,7 @@ impl HourCounts {
     }
 }
 
-/// Hours of one tenant that follow each other and are computed together.
+/// Consecutive hours of one tenant that are computed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The tenant.
@@ -90,8 +92,8 @@ impl Job {
     }
 }
 
-/// Neighbouring hours of a tenant brought together, as long as they have at most `rows_max` raw samples. `hours` are sorted by
-/// tenant and hour. Order is kept: an hour takes the samples before it from the hour before.
+/// Combines adjacent hours of a tenant, as long as they have at most `rows_max` raw samples. `hours` are sorted by
+/// tenant and hour. Order is kept: an hour continues from the samples of the hour before.
 pub fn jobs(hours: Vec<HourCounts>, rows_max: u64) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for hour in hours {
@@ -112,8 +114,9 @@ pub fn jobs(hours: Vec<HourCounts>, rows_max: u64) -> Vec<Job> {
     jobs
 }
 
-/// The largest series identifier that gets a row of its own, so that about `label_sets_max` of `label_sets` do: identifiers are
-/// hashes, spread evenly. A series stays on its side while the population stays.
+/// The largest series identifier that gets a row of its own, so that about `label_sets_max` of `label_sets` do:
+/// identifiers are evenly spread hashes. A series stays on its side of the cutoff while the number of series stays the
+/// same.
 pub fn cutoff(label_sets: u64, label_sets_max: u64) -> u64 {
     if label_sets <= label_sets_max {
         return u64::MAX;

@@ -1,4 +1,4 @@
-//! How far a task of the upkeep is, and which hours got late records since.
+//! How far a task of the upkeep is, and which hours have got late records since.
 //!
 //! In: the name of the task. Out: rows of `upkeep_progress`, of which the newest counts, and of `hour_revisions`.
 
@@ -11,7 +11,7 @@ use super::statements::{Statements, UpkeepError};
 /// How far a task is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct TaskProgress {
-    /// Hours before this are done, seconds since 1970; 0: it has not begun.
+    /// Hours before this are done, seconds since 1970; 0 if it has not begun.
     pub through: u32,
     /// Revisions up to here have been looked at, ms since 1970.
     pub revisions_seen_ms: i64,
@@ -24,21 +24,21 @@ pub struct Revised {
     pub tenant_id: String,
     /// Its start, seconds since 1970.
     pub hour: u32,
-    /// All revisions up to here are there, ms since 1970, by the clock of the server.
+    /// All revisions up to here are stored, ms since 1970, by the server's clock.
     until_ms: i64,
 }
 
-/// Hours that got late records, in their order.
+/// Hours that got late records, in order.
 #[derive(Debug)]
 pub struct Revisions {
     /// The hours.
     pub hours: Vec<Revised>,
-    /// All revisions up to here are among them, ms since 1970; `None` where nothing is.
+    /// All revisions up to here are among them, ms since 1970; `None` if there are none.
     until_ms: Option<i64>,
 }
 
 impl TaskProgress {
-    /// That of a task.
+    /// Reads the progress of a task.
     pub async fn read(statements: &Statements, task: &'static str) -> Result<Self, UpkeepError> {
         let query = "select toUInt32(argMax(u.through, u.inserted_at)) as through, \
                      toUnixTimestamp64Milli(argMax(u.revisions_seen, u.inserted_at)) as revisions_seen_ms \
@@ -48,7 +48,7 @@ impl TaskProgress {
         Ok(known.unwrap_or_default())
     }
 
-    /// Writes it down.
+    /// Stores it.
     pub async fn save(self, statements: &Statements, task: &'static str) -> Result<(), UpkeepError> {
         let query = "insert into upkeep_progress (task, kafka_topic, through, revisions_seen, inserted_at) \
                      select {task:String}, {topic:String}, toDateTime({through:UInt32}, 'UTC'), \
@@ -63,7 +63,8 @@ impl TaskProgress {
 
     /// The hours that got late records since.
     pub async fn revised(self, statements: &Statements) -> Result<Revisions, UpkeepError> {
-        // The time of a row is that of its batch's lease, so it may be stored a lease of the table later, and be seen a moment after that.
+        // A row is dated by its batch's lease, so it may be stored up to a table's lease later, and become visible a
+        // moment after that.
         let query = format!(
             "select tenant_id, toUInt32(r.hour) as hour, \
              toUnixTimestamp64Milli(now64(3)) - 2000 * toInt64(assumeNotNull(( \
@@ -80,7 +81,8 @@ impl TaskProgress {
         })
     }
 
-    /// They have been looked at: those of the last moments, and what is stored among them later, will be once more. Whether that is news.
+    /// Marks them as looked at. Those of the last moments, with any that are stored among them later, will be looked at
+    /// again. Returns whether anything has changed.
     pub fn have_seen(&mut self, revisions: &Revisions) -> bool {
         let before = self.revisions_seen_ms;
         self.revisions_seen_ms = revisions.until_ms.unwrap_or_default().max(before);

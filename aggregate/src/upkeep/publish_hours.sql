@@ -7,7 +7,7 @@ select
 from counter_hourly
 where tenant_id = {tenant:String} and kafka_topic = {topic:String} and hour >= toDateTime({from:UInt32}, 'UTC') and hour < toDateTime({to:UInt32}, 'UTC')
     and revision = {revision:UInt64}
-    -- Who slept since it computed the rows takes nothing back.
+    -- A member that paused since it computed the rows does not replace a newer revision.
     and hour not in
     (
         select r.hour from counter_revisions as r

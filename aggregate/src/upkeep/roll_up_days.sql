@@ -1,5 +1,5 @@
--- The days of a span, of some tenants or of all: each metric of which a day has other hours than are rolled up. What a rebuild has written into stays
--- as hours.
+-- The days of a span, of some tenants or of all: each metric for which the hours of a day and its roll-up have
+-- different counts. Days that a rebuild has written into stay as hours.
 insert into daily_rollups
 (
     tenant_id, metric_name, hour, service_id, plugin_id, environment, team_id, metric_type, unit, kafka_topic,

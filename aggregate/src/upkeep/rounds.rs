@@ -1,7 +1,8 @@
 //! The rounds of the counters: which hours are looked at, what they wait for, and what failed.
 //!
-//! In: how far hours are complete, `hour_revisions`, raw rows. Out: hours for [`Counters`] to bring up to date, and how far that is. In memory is only
-//! what is waited for and what failed; the next member goes on where the tables say.
+//! In: how far hours are complete, `hour_revisions`, raw rows. Out: hours for [`Counters`] to bring up to date, and how
+//! far that has got. Only what is waited for and what failed is in memory; the next member continues where the tables
+//! say.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,25 +17,25 @@ use super::progress::TaskProgress;
 use super::statements::UpkeepError;
 use crate::key::HOUR_S;
 
-/// Hours that are looked at in one statement, at the most.
+/// Maximum number of hours looked at in one statement.
 const HOURS_A_ROUND: u32 = 24;
-/// As `upkeep_progress` names it.
+/// The name of the task in `upkeep_progress`.
 const TASK: &str = "counters";
 
 /// Brings counters up to date, round by round.
 pub struct CounterRounds {
     counters: Counters,
-    /// What hours that became complete wait for, and what revised ones do.
+    /// What newly complete hours wait for, and what revised ones do.
     awaited_complete: Awaited,
     awaited_revised: Awaited,
     failed: Failed,
-    /// When hours that got late records were last computed anew.
+    /// When hours with late records were last recomputed.
     revised_at: Option<Instant>,
     duty: Duty,
 }
 
 impl CounterRounds {
-    /// None was made yet.
+    /// Before the first round.
     pub fn new(counters: Counters, duty: Duty) -> Self {
         Self {
             counters,
@@ -46,7 +47,8 @@ impl CounterRounds {
         }
     }
 
-    /// Everything that is due now but what failed before, with hours complete before `end`, seconds since 1970.
+    /// Does everything that is due now, except what failed before. Hours before `end`, seconds since 1970, are
+    /// complete.
     pub async fn round(&mut self, end: u32) -> Result<(), UpkeepError> {
         self.failed.find(&self.counters.statements).await?;
         let mut progress = TaskProgress::read(&self.counters.statements, TASK).await?;
@@ -57,7 +59,7 @@ impl CounterRounds {
         revised.and(complete)
     }
 
-    /// Hours that became complete since the last time.
+    /// Hours that became complete since the last round.
     async fn complete_hours(&mut self, progress: &mut TaskProgress, end: u32) -> Result<(), UpkeepError> {
         let statements = self.counters.statements.clone();
         let mut lost = self.awaited_complete.lost(&statements).await?;
@@ -80,7 +82,7 @@ impl CounterRounds {
             }
             if waiting.is_some() {
                 self.awaited_complete.wait_for(left.short, &statements).await?;
-                // Where ingest is not behind at all, there is nothing to wait for.
+                // If ingest is not behind at all, there is nothing to wait for.
                 lost = self.awaited_complete.lost(&statements).await?;
                 if lost.is_empty() || judged_at == waiting {
                     break;
@@ -91,8 +93,8 @@ impl CounterRounds {
         Ok(())
     }
 
-    /// Brings hours up to date, but for those of tenants of which some failed before: they have a turn of their own. Remembers what fails now, also where
-    /// so much does that it ends early.
+    /// Brings hours up to date, except those of tenants with failed hours: these have a turn of their own. Remembers
+    /// what fails now, even if it ends early because too much does.
     async fn bring_up_to_date(&mut self, due: &TenantHours, lost: &SamplesByHour) -> Result<Left, UpkeepError> {
         let mut left = Left::default();
         let not_now = self.failed.tenants();
@@ -101,19 +103,19 @@ impl CounterRounds {
         outcome.map(|()| left)
     }
 
-    /// Tries again what could not be computed before, of one tenant.
+    /// Tries again what could not be computed before, for one tenant.
     pub async fn retry(&mut self) -> Result<(), UpkeepError> {
         let outcome = self.failed_hours().await;
         self.counters.metrics.failed_hours.set(self.failed.count() as i64);
         outcome
     }
 
-    /// Another member has the duty.
+    /// Another member does the upkeep now.
     pub fn forget(&mut self) {
         self.failed.forget();
     }
 
-    /// Tries the hours of one tenant again that could not be computed before. Their raw rows were there, so those that are missing now are gone.
+    /// Tries the failed hours of one tenant again. Their raw rows had been there, so any that are missing now are gone.
     async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
         let hours = self.failed.next();
         let mut left = Left::default();
@@ -127,8 +129,8 @@ impl CounterRounds {
         Ok(())
     }
 
-    /// Hours that got late records since the last time. Each is computed as a whole and kept, so where samples keep coming late it is not done at
-    /// each wake-up.
+    /// Hours that got late records since the last time. Each is recomputed as a whole, and the old revision is kept, so
+    /// this is not done at each wake-up while samples keep arriving late.
     async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
         let interval = Duration::from_secs(self.counters.config.revise_interval_s);
         if self
@@ -139,7 +141,7 @@ impl CounterRounds {
         }
         let statements = self.counters.statements.clone();
         let revised = progress.revised(&statements).await?;
-        // Judged once for all of them: a mark that one part sets is not for another to use up.
+        // Asked once for all parts: the mark that one part waits for must not be used up by another.
         let lost = self.awaited_revised.lost(&statements).await?;
         let mut left = Left::default();
         let hours = revised.hours.iter();
@@ -156,7 +158,7 @@ impl CounterRounds {
         Ok(())
     }
 
-    /// The first hour from `after` on that there may be something to do for; `end` when there is none.
+    /// The first hour from `after` on for which there may be something to do; `end` if there is none.
     async fn next_hour(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
         let statements = &self.counters.statements;
         let with_rows = self.next_hour_with_rows(after, end).await?;
@@ -164,24 +166,26 @@ impl CounterRounds {
         if with_rows <= with_aggregates {
             return Ok(with_rows);
         }
-        // What has aggregates and no raw rows has lost them, unless ingest had not come so far when they were looked for.
+        // An hour with aggregates and no raw rows has lost them, unless ingest was still behind when they were looked
+        // for.
         match ingest_is_behind(statements).await? {
             true => Ok(with_aggregates),
             false => self.next_hour_with_rows(after, end).await,
         }
     }
 
-    /// The first hour from `after` on whose day has raw rows; `end` when there is none. Days without any are not looked at, so
-    /// that a history with gaps costs what is in it.
+    /// The first hour from `after` on whose day has raw rows; `end` if there is none. Days without any are skipped, so
+    /// that a history with gaps costs only what is in it.
     async fn next_hour_with_rows(&self, after: u32, end: u32) -> Result<u32, UpkeepError> {
         let statements = &self.counters.statements;
-        // Days are the table's partitions: grouped by day, this is answered from the names of the parts, without reading a row.
+        // Days are the table's partitions: grouped by day, this is answered from the names of the parts, without
+        // reading a row.
         let query = "select toUInt32(toDateTime(min(day), 'UTC')) as hour \
                      from (select toDate(m.time) as day from metrics as m group by day) \
                      where day >= toDate(toDateTime({after:UInt32}, 'UTC'))";
         let query = statements.query(query).param("after", after);
         let first: Option<u32> = statements.first("look for raw rows", query).await?;
-        // The least day of no rows is the first of all days.
+        // The minimum of no rows is day 0.
         let hour = first.filter(|&hour| hour > 0);
         Ok(hour.map_or(end, |hour| hour.max(after).min(end)))
     }

@@ -16,7 +16,7 @@ from
         and l.hour < toDateTime({to:UInt32}, 'UTC') + interval 7 day
         and (l.before_time < r.newest_time or (l.before_time = r.newest_time and l.before_value != r.newest_value))
     union all
-    -- Of series in overflow nobody knows what the next hour began with, on whichever side they are in it.
+    -- If series are in overflow here or in the next hour, nobody knows which sample the next hour began with.
     select toUInt32(n.hour) as hour
     from counter_hourly_view as n
     where n.tenant_id = {tenant:String} and n.kafka_topic = {topic:String} and n.hour = toDateTime({to:UInt32}, 'UTC')

@@ -1,8 +1,8 @@
 //! The statements of the upkeep, and the client that runs them.
 //!
-//! In: a span of hours and its parameters. Out: rows, or what ClickHouse said. Every statement is bounded in memory and time and
-//! spills to disk before it reaches the bound. Inserts are not repeated: what has an unknown outcome is left, and done
-//! anew as another revision.
+//! In: a span of hours and its parameters. Out: rows, or ClickHouse's error. Every statement is bounded in memory and
+//! time, and spills to disk before it reaches the bound. Inserts are not repeated: one with an unknown outcome is left,
+//! and its work done again as another revision.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,19 +17,20 @@ use horolog_stage::incident::Reason;
 use super::config::UpkeepConfig;
 use super::plan::Job;
 
-/// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
+/// How much longer than the engine's own limit to wait for an answer: after that, the connection is dead.
 const GRACE: Duration = Duration::from_secs(10);
-/// Names in one parameter of a statement, bytes: escaped they may take twice as many, and a server takes 128 KiB of it (`http_max_field_value_size`).
+/// Maximum bytes of names in one parameter of a statement: escaping may double them, and a server accepts 128 KiB of a
+/// parameter (`http_max_field_value_size`).
 pub(super) const NAMES_BYTES_MAX: usize = 64_000;
-/// Entries in `incidents` that one job makes, at the most.
+/// Maximum number of rows in `incidents` per job.
 const INCIDENTS_MAX: u64 = 1_000;
 
 /// How far a stage is, by partition.
 const ENDS: &str = "select kafka_partition, tupleElement(max((log_epoch, end_offset)) as reached, 1), tupleElement(reached, 2) from batch_ledger \
     where stage = {stage:String} and kafka_topic = {topic:String} group by kafka_partition";
 
-/// The first hour of the table from a moment on: months are its partitions, of which the engine knows the first and the last one
-/// without reading a row.
+/// The first hour of the table from a moment on. Months are its partitions, and the engine knows the first and last
+/// hour of each without reading a row.
 const NEXT_HOUR: &str = "\
     select toUInt32(min(greatest(first, toDateTime({after:UInt32}, 'UTC')))) as hour from \
     (select toYYYYMM(h.hour) as month, min(h.hour) as first, max(h.hour) as last from metrics_hourly as h group by month) \
@@ -46,7 +47,7 @@ pub enum UpkeepError {
     ClickHouse {
         /// What was being done.
         what: &'static str,
-        /// What was said.
+        /// The client's error.
         source: clickhouse::error::Error,
     },
     /// No answer in time.
@@ -88,7 +89,7 @@ impl Statements {
 
     /// A statement about the topic, with its fragments in place.
     pub fn query(&self, sql: &str) -> Query {
-        // The client takes `?` for a placeholder of its own.
+        // The client reads `?` as a placeholder of its own.
         let query = self.client.query(&expand(sql).replace('?', "??"));
         query.param("topic", &self.topic)
     }
@@ -108,7 +109,7 @@ impl Statements {
             .param("incidents_max", INCIDENTS_MAX)
     }
 
-    /// What the clock of the server says, ms since 1970.
+    /// The time by the server's clock, ms since 1970.
     pub async fn now_ms(&self) -> Result<i64, UpkeepError> {
         let query = self.query("select toUnixTimestamp64Milli(now64(3)) as now_ms");
         self.in_time("ask for the time", query.fetch_one::<i64>()).await
@@ -160,11 +161,11 @@ impl Statements {
     pub async fn next_hour(&self, after: u32) -> Result<Option<u32>, UpkeepError> {
         let query = self.query(NEXT_HOUR).param("after", after);
         let next: Option<u32> = self.first("look for hours", query).await?;
-        // The least hour of no rows is the first of all.
+        // The minimum of no rows is the first hour of all.
         Ok(next.filter(|&hour| hour >= after.max(1)))
     }
 
-    /// How far a stage is in each partition that the topic has now. Reads the ledger, so it is asked when that matters only.
+    /// How far a stage is in each partition that the topic has now. Reads the ledger, so call it only when needed.
     pub async fn ends(&self, stage: &str) -> Result<BTreeMap<i32, End>, UpkeepError> {
         let partitions = partition_count(&self.progress().await?);
         let query = self.query(ENDS).param("stage", stage);

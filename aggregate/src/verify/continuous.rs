@@ -1,8 +1,11 @@
-//! Verification in the running stage: the newest complete hours are verified again and again, and what differs is told loudly.
+//! Verification in the running stage: verifies the newest complete hours again and again, and reports differences
+//! loudly.
 //!
-//! One member of the group does it, whose duty the upkeep is too. An hour that was equal is looked at again only when the ledger
-//! counts more records for it; one that differs, every time, and again and again when it is not among the newest any more ([`DifferingHours`]). Where hours became
-//! complete faster than that, as after a partition that stood still, it goes on where it was. Never repairs: an operator decides what to rebuild.
+//! The member of the group that does the upkeep does it. A round begins at the first of the newest hours that was not
+//! equal yet or for which the ledger counts another number of records since. Hours that differ are compared again even
+//! when they are no longer among the newest ([`DifferingHours`]). If hours become complete faster than they are
+//! compared, as after a partition that stood still, it continues where it was. Never repairs: an operator decides what
+//! to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,13 +34,13 @@ use crate::scope::Scope;
 use crate::tool_error::ToolError;
 use crate::upkeep::{Duty, Statements, TaskProgress};
 
-/// Differences of a round that are logged one by one.
+/// Differences of a round that are logged individually.
 const TOLD_MAX: usize = 20;
-/// Hours that a round compares at the most, where it has some to catch up with.
+/// Maximum number of hours that a round compares when it has to catch up.
 const HOURS_A_ROUND: u32 = 24;
-/// What became complete longer ago is left to the command.
+/// Hours that became complete longer ago are left to the command.
 const BACK_MAX_S: u32 = 31 * 24 * HOUR_S;
-/// As `upkeep_progress` names it.
+/// The name of the task in `upkeep_progress`.
 const TASK: &str = "verification";
 
 /// `[verify]`: verification in the running stage.
@@ -46,9 +49,9 @@ const TASK: &str = "verification";
 pub struct VerifyConfig {
     /// How often the newest complete hours are verified, seconds. 0: never.
     pub interval_s: u64,
-    /// How many of them.
+    /// The number of newest hours to verify.
     pub hours: u32,
-    /// How long ingest is waited for, seconds.
+    /// How long to wait for ingest, seconds.
     pub wait_s: u64,
 }
 
@@ -62,7 +65,7 @@ impl Default for VerifyConfig {
     }
 }
 
-/// Of one comparison.
+/// The label of one comparison.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CheckLabel {
     check: &'static str,
@@ -103,7 +106,7 @@ impl Metrics {
         }
     }
 
-    /// Says nothing more of what another process verifies now.
+    /// Reports nothing more of what another process verifies now.
     fn leave_to_others(&self) {
         self.differences.clear();
         self.last_hour.clear();
@@ -113,12 +116,12 @@ impl Metrics {
 /// The task.
 pub struct ContinuousVerification {
     verifier: Verifier,
-    /// For how far it is.
+    /// For the progress of the task.
     statements: Statements,
     config: VerifyConfig,
     duty: Duty,
     metrics: Metrics,
-    /// What the ledger counted for hours that were equal.
+    /// The ledger's counts for hours that were equal.
     equal: BTreeMap<u32, u64>,
     /// Hours that differ.
     differing: DifferingHours,
@@ -155,7 +158,7 @@ impl ContinuousVerification {
         })
     }
 
-    /// Verifies again and again, for ever. What fails is tried again the next time.
+    /// Verifies periodically, for ever. What fails is tried again the next time.
     pub async fn run(mut self) {
         if self.config.interval_s == 0 {
             return;
@@ -209,7 +212,7 @@ impl ContinuousVerification {
         self.look_again(oldest, newest.from).await
     }
 
-    /// Remembers which of the newest hours are equal, of those that were looked at just now. One that nobody knows of has nothing to differ.
+    /// Remembers which of the hours just looked at are equal. An hour without any records is equal.
     fn take_equal(&mut self, from: u32, looked_at: &Scope, outcome: &Outcome, counts: &BTreeMap<u32, u64>) {
         let differing = &self.differing;
         self.equal.retain(|hour, _| *hour >= from && !differing.has_hour(*hour));
@@ -228,8 +231,8 @@ impl ContinuousVerification {
         }
     }
 
-    /// Compares hours from `oldest` to before `newest` again that differed, for a tenth of the time at most: each is read as a whole. The next
-    /// round tells what it finds.
+    /// Compares the differing hours from `oldest` to before `newest` again, using about a tenth of the time at most,
+    /// since each is read as a whole. The next round reports the result.
     async fn look_again(&mut self, oldest: u32, newest: u32) -> Result<(), ToolError> {
         self.differing.forget(oldest, newest);
         let begun = Instant::now();
@@ -257,7 +260,7 @@ impl ContinuousVerification {
         self.equal.get(&hour).copied() == Some(counts.get(&hour).copied().unwrap_or(0))
     }
 
-    /// Sets the metrics; logs and writes down what was not told before.
+    /// Sets the metrics; logs and records what was not reported before.
     async fn tell(&mut self, outcome: &Outcome) {
         let of_no_hour = outcome.findings.iter().filter(|finding| finding.hour().is_none());
         let findings: Vec<&Finding> = of_no_hour.chain(self.differing.findings()).collect();

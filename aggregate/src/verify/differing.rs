@@ -1,6 +1,7 @@
-//! Hours that differ, which the running stage looks at again until they are equal, however long ago that was.
+//! Hours that differ, which the running stage compares again until they are equal, however long ago they were.
 //!
-//! In: what verifications found. Out: spans of hours to compare again, and what differs as of the last comparison of each hour. Pure.
+//! In: what verifications found. Out: spans of hours to compare again, and the differences as of the last comparison of
+//! each hour. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,15 @@ use super::verifier::Outcome;
 use crate::key::HOUR_S;
 use crate::scope::Scope;
 
-/// Hours that are kept of those that are not among the newest: each may be some statements every time.
+/// Maximum number of hours kept beyond the newest ones: each may cost several statements every time.
 const HOURS_MAX: usize = 24;
 
-/// Hours that differ, with what does.
+/// Hours that differ, with their findings.
 #[derive(Debug, Default)]
 pub struct DifferingHours(BTreeMap<u32, Vec<Finding>>);
 
 impl DifferingHours {
-    /// Takes what a verification of these hours found. One that could not be compared stays as it was.
+    /// Takes what a verification of these hours found. An hour that could not be compared stays as it was.
     pub fn take(&mut self, scope: &Scope, outcome: &Outcome) {
         self.0
             .retain(|hour, _| !scope.has_hour(*hour) || outcome.not_compared.contains_key(hour));
@@ -42,7 +43,7 @@ impl DifferingHours {
         self.0.contains_key(&hour)
     }
 
-    /// Those before `end` as spans, neighbours together.
+    /// The hours before `end` as spans, adjacent ones together.
     pub fn spans_before(&self, end: u32) -> Vec<(u32, u32)> {
         let mut spans: Vec<(u32, u32)> = Vec::new();
         for &hour in self.0.range(..end).map(|(hour, _)| hour) {
@@ -54,7 +55,7 @@ impl DifferingHours {
         spans
     }
 
-    /// What differs, of the newest hours first.
+    /// What differs, newest hours first.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.0.values().rev().flatten()
     }

@@ -1,4 +1,4 @@
-//! What a verification finds, and how it is told: to people a line each, to programs as JSON.
+//! What a verification finds, and how it is reported: a line each to people, JSON to programs.
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ pub struct Span {
     pub start: i64,
     /// Offset after the last.
     pub end: i64,
-    /// Records that the ledger counts in it; none where no batch of the ledger is concerned.
+    /// Records that the ledger counts in it; `None` if no batch of the ledger is concerned.
     pub ledger: Option<u64>,
     /// Raw rows in it.
     pub raw: u64,
@@ -48,7 +48,7 @@ pub enum Finding {
         sum: (f64, f64),
         /// Whether extremes, last value or distribution differ.
         values_differ: bool,
-        /// Where the key's raw rows are from.
+        /// Where the key's raw rows come from.
         offsets: Vec<Span>,
     },
     /// An hour as a whole against the ledger of the aggregate stage.
@@ -105,7 +105,7 @@ fn as_hour<S: serde::Serializer>(hour: &u32, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(&show_hour(*hour))
 }
 
-/// What is compared, as labels of a metric.
+/// The comparisons, as labels of a metric.
 pub const CHECKS: [&str; 6] = [
     "hour_against_raw",
     "hour_against_ledger",
@@ -116,7 +116,7 @@ pub const CHECKS: [&str; 6] = [
 ];
 
 impl Finding {
-    /// The hour that differs, where it is one.
+    /// The hour that differs, if the finding is about one.
     pub fn hour(&self) -> Option<u32> {
         match self {
             Self::HourAgainstRaw { hour, .. }

@@ -1,10 +1,12 @@
-//! Hours against raw rows, key by key, in the engine: one pass over both, and only what differs comes back.
+//! Hours against raw rows, key by key, in the engine: one pass over both, and only differences come back.
 //!
-//! Of each hour that differs something comes back, however much differs in others: an hour of which nothing does is equal.
+//! Every hour that differs yields some differences, however many there are in other hours: an hour without any is
+//! equal.
 //!
-//! An implementation of the aggregation that shares nothing with the dataflow but the boundaries of the buckets, so that each proves
-//! the other. Counts, extremes, last values and distributions have to be equal, sums within 1e-9 of the sum of magnitudes. Where keys
-//! of a tenant's hour were folded into an overflow key, the hour of the tenant is compared as a whole.
+//! This implementation of the aggregation shares nothing with the dataflow except the boundaries of the buckets, so
+//! that each proves the other. Counts, extremes, last values and distributions must be equal, sums within 1e-9 of the
+//! sum of magnitudes. If keys of a tenant's hour were folded into an overflow key, that tenant's hour is compared as a
+//! whole.
 
 use clickhouse::Row;
 use horolog_stage::store::Store;
@@ -17,13 +19,13 @@ use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
-/// Differing keys of an hour that are told at the most.
+/// Maximum number of differing keys reported per hour.
 pub(super) const TOLD_AN_HOUR_MAX: usize = 10;
-/// Differing keys of a run of hours beyond which one is told of each hour.
+/// Once a run of hours has this many differing keys, only one is reported for each further hour.
 const TOLD_MAX: usize = 100;
 /// Differing keys of a run of hours whose offsets are looked up, the first ones.
 const LOOKED_UP_MAX: usize = 20;
-/// Beyond this much memory the engine groups on disk, bytes.
+/// Above this much memory the engine groups on disk, bytes.
 const GROUP_BYTES_MAX: u64 = 256 << 20;
 
 /// The columns of a key besides the hour.
@@ -56,13 +58,13 @@ struct Differing {
     values_differ: u8,
 }
 
-/// The keys of some hours whose hours and raw rows differ; raw rows before the cut.
+/// The keys of some hours for which the aggregates and the raw rows differ; raw rows before the cut.
 pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
     let (mut key, mut key_out) = (Vec::new(), Vec::new());
     for column in KEY {
         let folded = if column == "metric_type" { "'gauge'" } else { "''" };
         let whole = format!("if(folded, {folded}, toString({column}))");
-        // The tenant stays: it is what an hour is folded by.
+        // The tenant stays, because folding is per tenant and hour.
         key.push(if column == "tenant_id" {
             column.to_owned()
         } else {
@@ -143,7 +145,7 @@ fn finding(row: Differing, offsets: Vec<Span>) -> Finding {
     }
 }
 
-/// Where the raw rows of a key are from.
+/// Where the raw rows of a key come from.
 async fn offsets(store: &Store, row: &Differing, cut: &Cut) -> Result<Vec<Span>, ToolError> {
     if row.key_metric_name.is_empty() {
         return Ok(Vec::new()); // the whole hour of a tenant

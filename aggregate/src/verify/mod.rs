@@ -1,7 +1,8 @@
-//! `horolog-aggregate verify`: compares the hours with the raw rows, with the ledger, and the ledger with the log.
+//! `horolog-aggregate verify`: compares the hours with the raw rows and with the ledger, and the ledger with the log.
 //!
-//! [`verifier`] decides what can be compared while records keep arriving; [`keys`] compares key by key, [`totals`] hours as a whole,
-//! [`offsets`] the ranges of the ledger. What differs is told by hour, key and offsets ([`finding`]). Only reads.
+//! [`verifier`] decides what can be compared while records keep arriving; [`keys`] compares key by key, [`totals`]
+//! hours as a whole, [`offsets`] the ranges of the ledger. Differences are reported by hour, key and offsets
+//! ([`finding`]). Read-only.
 
 mod continuous;
 mod differing;
@@ -29,22 +30,23 @@ use crate::ledger;
 use crate::scope::{Scope, parse_hour, show_hour};
 use crate::tool_error::ToolError;
 
-/// Hours without a comparison that are told at the most.
+/// Maximum number of hours without a comparison to name.
 const TOLD_MAX: usize = 10;
 
 /// What to verify.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// First hour: 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC). By default as far back as raw rows are kept.
+    /// First hour: 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC). By default as far back as raw rows are
+    /// kept.
     #[arg(long, value_name = "HOUR", value_parser = parse_hour)]
     pub from: Option<u32>,
-    /// End of the last hour, likewise; itself not included. By default all complete hours.
+    /// End of the last hour (exclusive), in the same formats. By default all complete hours.
     #[arg(long, value_name = "HOUR", value_parser = parse_hour)]
     pub to: Option<u32>,
-    /// Leave the log out: compare tables only.
+    /// Do not ask Kafka; compare tables only.
     #[arg(long)]
     pub without_kafka: bool,
-    /// How long to wait for ingest to store what the hours already have, seconds.
+    /// How long to wait for ingest to store what the hours already contain, seconds.
     #[arg(long, default_value_t = 60)]
     pub wait_s: u64,
     /// Print JSON.
@@ -52,14 +54,14 @@ pub struct Args {
     pub json: bool,
 }
 
-/// How a verification ended; as of diff(1).
+/// How a verification ended, as exit codes of diff(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// All that was asked for is equal.
+    /// Everything that was asked for is equal.
     Equal = 0,
     /// Something differs.
     Differs = 1,
-    /// Nothing differs in what could be compared, but not all could.
+    /// Nothing that could be compared differs, but not everything could be.
     NotCompared = 2,
 }
 
@@ -88,7 +90,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<Verdict, ToolError> {
 }
 
 impl Verifier {
-    /// The hours that are meant.
+    /// The hours to verify.
     async fn scope(&self, from: Option<u32>, to: Option<u32>) -> Result<Scope, ToolError> {
         let to = match to {
             Some(to) => to,
@@ -120,7 +122,8 @@ impl Verifier {
     }
 }
 
-/// End of the last complete hour of a topic, of all topics' progress. None while one of its partitions has not reported.
+/// End of the last complete hour of a topic, from the progress of all topics. `None` while one of its partitions has
+/// not reported.
 pub(crate) fn complete_hours_end_of(progress: &[PartitionProgress], topic: &str) -> Option<u32> {
     let of_topic = progress.iter().filter(|row| row.kafka_topic == topic);
     complete_hours_end(&of_topic.cloned().collect::<Vec<_>>())

@@ -1,6 +1,7 @@
-//! Offsets: the ranges of the ledger follow one another without gaps or overlaps, and agree with the log and the group's commits.
+//! Offsets: the ranges of the ledger follow one another without gaps or overlaps, and agree with the log and the
+//! group's commits.
 //!
-//! Asked in the order commit, ledger, log: each is behind the next, so what moves meanwhile never looks wrong.
+//! Asks in the order commit, ledger, log: each is behind the next, so progress in between never looks wrong.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::cut::{Position, client_literal};
 use crate::ledger;
 use crate::tool_error::ToolError;
 
-/// Holes and overlaps that are told at the most.
+/// Maximum number of holes and overlaps reported.
 const TOLD_MAX: usize = 100;
 /// The stages that read the topic.
 const STAGES: [&str; 2] = ["aggregate", "ingest"];
@@ -130,8 +131,8 @@ async fn commits(broker: &Arc<Broker>, topic: &str) -> Result<BTreeMap<Partition
     asked.await?
 }
 
-/// Where the ledger of the newest life of each log begins; none for a life whose beginning is in the ledger: what is before it belongs to the life
-/// before, or is what an operator left out.
+/// Where the ledger of the newest life of each log begins; none for a life whose beginning is entered in the ledger:
+/// what is before it belongs to the life before, or was left out by an operator.
 async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
     let query = "select kafka_partition, log_epoch, min(start_offset) from batch_ledger \
          where stage = ? and kafka_topic = ? and entry in ('batch', 'recovered', 'gap', 'epoch') \
@@ -142,7 +143,7 @@ async fn first_starts(store: &Store, stage: &str, topic: &str) -> Result<BTreeMa
     Ok(rows.into_iter().map(start).collect())
 }
 
-/// What is committed is in the ledger.
+/// Checks that what is committed is in the ledger.
 fn commit_ahead(committed: Option<Committed>, end: Option<Position>) -> Option<String> {
     let committed = committed?;
     let log_epoch = committed.metadata?.log_epoch;
@@ -159,7 +160,8 @@ fn commit_ahead(committed: Option<Committed>, end: Option<Position>) -> Option<S
     })
 }
 
-/// What the ledger names is, or was, in the log; and the log has nothing before it that it does not name.
+/// Checks that what the ledger names is, or was, in the log, and that the log has nothing before the ledger's start
+/// that the ledger does not name.
 fn log_and_ledger(log_start: i64, log_end: i64, start: Option<Position>, end: Option<Position>) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Some(end) = end {

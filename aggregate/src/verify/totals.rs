@@ -1,6 +1,7 @@
-//! Hours as a whole: what is visible, what the ledger counts, and how many raw rows there are.
+//! Hours as a whole: the visible counts, the ledger's counts, and the number of raw rows.
 //!
-//! The ledger keeps the records of each batch by hour for years, so an hour can still be checked when its raw rows have expired.
+//! The ledger keeps the records of each batch by hour for years, so an hour can still be checked after its raw rows
+//! have expired.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::ledger::{self, STORED};
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
-/// Batches of a differing hour that are told at the most.
+/// Maximum number of batches reported for a differing hour.
 const SPANS_MAX: usize = 20;
 
 /// What is known of an hour as a whole.
@@ -28,13 +29,14 @@ pub struct Total {
     pub late: u64,
     /// The ledger's count.
     pub ledger: u64,
-    /// The ledger's count of what was late.
+    /// The ledger's count of late records.
     pub ledger_late: u64,
     /// Raw rows.
     pub raw: u64,
 }
 
-/// The totals of all hours in scope that anybody knows of. Hours first: what comes meanwhile is seen by who asks the ledger after.
+/// The totals of all hours in scope that any source knows. Hours first: what arrives meanwhile is seen by asking the
+/// ledger afterwards.
 pub async fn read(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, Total>, ToolError> {
     let mut totals: BTreeMap<u32, Total> = BTreeMap::new();
     store.catch_up(&[HOURLY_TABLE]).await?;
@@ -77,8 +79,8 @@ struct Counted {
     last: i64,
 }
 
-/// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, offsets that are there twice, rows
-/// that are in no batch.
+/// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, duplicate offsets,
+/// rows in no batch.
 pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
     let mut ledger = BTreeMap::new();
@@ -147,8 +149,8 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
     Ok(findings)
 }
 
-/// Raw rows of an hour by the batch of the aggregate stage that covers them; those in no batch under offset -1. `first` and `last`
-/// are of the copies where there are any.
+/// Raw rows of an hour by the batch of the aggregate stage that covers them; those in no batch have offset -1. `first`
+/// and `last` are those of the duplicates if there are any.
 async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Counted>, ToolError> {
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, covered as batch_start, max(if(covered < 0, 0, end_offset)) as batch_end, \
@@ -173,7 +175,7 @@ async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Coun
     Ok(store.client.query(&query).fetch_all().await?)
 }
 
-/// An hour whose visible count is not the ledger's; the batches that it is made of.
+/// An hour whose visible count is not the ledger's, with the batches that it is made of.
 pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Finding, ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
     let mut spans: Vec<Span> = Vec::new();

@@ -1,8 +1,8 @@
 //! One verification: which hours can be compared just now, and what differs in them.
 //!
-//! Right while records keep arriving: everything is compared as of one cut, up to which the hours hold the records. An hour that a
-//! batch behind the cut has touched by the end is compared again with a new cut; one that keeps moving is said not to have
-//! been compared. Differences are only told of hours that stood still.
+//! Correct while records keep arriving: everything is compared as of one cut, up to which the hours hold the records.
+//! An hour that a batch behind the cut has touched by the end is compared again with a new cut; one that keeps changing
+//! is reported as not compared. Differences are only reported for hours that did not change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::retention::has_expired;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
-/// How often an hour that moves is compared again.
+/// How often an hour that changes is compared again.
 const ROUNDS_MAX: usize = 4;
-/// Between two looks at what is waited for.
+/// Time between two checks of what is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a batch that was begun may take to be stored.
 const BEGUN_DEADLINE: Duration = Duration::from_secs(15);
-/// Raw rows that the engine compares at a time, unless one hour has more.
+/// Raw rows that the engine compares at a time, unless a single hour has more.
 const RUN_ROWS_MAX: u64 = 5_000_000;
 const DAY_S: i64 = 86_400;
 
@@ -39,15 +39,15 @@ const DAY_S: i64 = 86_400;
 pub struct Verifier {
     /// The tables.
     pub store: Store,
-    /// The log; none to leave it out.
+    /// The log; `None` to leave it out.
     pub broker: Option<Arc<Broker>>,
     /// The topic of metric samples.
     pub topic: String,
-    /// How long ingest is waited for.
+    /// How long to wait for ingest.
     pub patience: Duration,
 }
 
-/// What became of a verification.
+/// The outcome of a verification.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What differs.
@@ -115,7 +115,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// One look at the hours that are known, but for those to skip.
+    /// Compares the known hours once, except those to skip.
     async fn round(
         &self,
         scope: &Scope,
@@ -162,7 +162,7 @@ impl Verifier {
         Ok(outcome)
     }
 
-    /// Hours that batches behind the cut have touched; none while one that was begun is not stored.
+    /// Hours that batches behind the cut have touched; `None` while a begun one is not stored.
     async fn moved(
         &self,
         scope: &Scope,
@@ -182,7 +182,7 @@ impl Verifier {
         Ok(Some(ledger::hours_since(&self.store, scope, cut).await?))
     }
 
-    /// Hours of batches before `waited` that are in the hours and not yet among the raw rows.
+    /// Hours of batches before `waited` that are aggregated but not yet among the raw rows.
     async fn hours_ingest_lacks(&self, scope: &Scope, waited: &Cut) -> Result<BTreeSet<u32>, ToolError> {
         let deadline = Instant::now() + self.patience;
         loop {
@@ -223,14 +223,15 @@ impl Verifier {
         })
     }
 
-    /// After how many days the table deletes raw rows; none where it never does.
+    /// After how many days the table deletes raw rows; `None` if never.
     pub(super) async fn raw_days(&self) -> Result<Option<u32>, ToolError> {
         Ok(self.store.days_kept("metrics").await?)
     }
 }
 
-/// Runs of hours to compare with their raw rows, each by one statement. A run ends before an hour that is known and not compared; it goes
-/// over those that nobody knows of, which have nothing to differ: years of daily samples are a few runs.
+/// Runs of hours to compare with their raw rows, each by one statement. A run ends before an hour that is known and not
+/// compared; it continues across hours that no source knows, which cannot differ: years of daily samples are a few
+/// runs.
 fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u64>) -> Vec<(u32, u32)> {
     let left_out = totals.keys().copied().filter(|hour| !with_raw.contains_key(hour));
     let parts = plan::hours(scope, with_raw, &left_out.collect(), RUN_ROWS_MAX);
@@ -241,7 +242,7 @@ fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u
     parts.into_iter().filter_map(run).collect()
 }
 
-/// For how long the tables keep what is compared; none where nothing is deleted by age.
+/// How long the tables keep what is compared; `None` if nothing is deleted by age.
 #[derive(Debug)]
 struct Kept {
     raw_days: Option<u32>,
@@ -249,13 +250,13 @@ struct Kept {
 }
 
 impl Kept {
-    /// Whether raw rows of an hour may be deleted by now, be it only its first ones.
+    /// Whether raw rows of an hour may have been deleted by now, even if only its first ones.
     fn has_lost_raw_rows(&self, hour: u32, now: DateTime<Utc>) -> bool {
         self.raw_days
             .is_some_and(|days| i64::from(hour) + i64::from(days) * DAY_S < now.timestamp())
     }
 
-    /// Whether its aggregates may be.
+    /// Whether its aggregates may have been.
     fn has_expired(&self, hour: u32, now: DateTime<Utc>) -> bool {
         self.hours_months
             .is_some_and(|months| has_expired(hour, Months::new(months), now))
@@ -263,7 +264,7 @@ impl Kept {
 }
 
 impl Outcome {
-    /// Takes what a round found of the hours that stood still.
+    /// Takes what a round found for the hours that did not change.
     fn take(&mut self, round: Self, moved: &BTreeSet<u32>) {
         let still = |hour: &u32| !moved.contains(hour);
         self.findings.extend(

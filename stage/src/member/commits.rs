@@ -1,6 +1,7 @@
-//! What the polling thread commits, and what follows from an acceptance: a batch's intent starts its delivery.
+//! What the polling thread commits, and what follows from acceptance: the accepted intent of a batch starts its
+//! delivery.
 //!
-//! A commit whose outcome is unknown is never followed by another one: the committed offset is read first.
+//! A commit with an unknown outcome is never followed by another one before the committed offset has been read.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,8 @@ pub(super) struct Doubt {
 }
 
 impl Member {
-    /// Commits what is wanted, in one request a topic, and starts the delivery of the batches whose intents were accepted by it.
+    /// Commits what is wanted, in one request per topic, and starts the delivery of the batches whose intents were
+    /// accepted by it.
     pub(super) fn commit_and_deliver(&mut self, batches: Batches) {
         let wanted = by_topic(self.wanted_commits(batches));
         self.doubts.retain(|topic, _| wanted.contains_key(topic));
@@ -62,7 +64,7 @@ impl Member {
         }
     }
 
-    /// A topic whose commits have had unknown outcomes for so long, and why.
+    /// A topic whose commits have had unknown outcomes for at least `time`, and why.
     pub(super) fn doubted_for(&self, time: Duration) -> Option<(String, &str)> {
         let (&topic, doubt) = self.doubts.iter().find(|(_, doubt)| doubt.since.elapsed() >= time)?;
         let id = self.group().assignments().id((topic, 0));
@@ -86,9 +88,10 @@ impl Member {
             .collect()
     }
 
-    /// After an unknown outcome: reads what is committed. What is there already is accepted; what is still as before is left to
-    /// be committed again, identically; anything else was somebody else, and the partition starts anew. A renewal changes nothing,
-    /// so what is there says nothing about it.
+    /// Reads what is committed after an unknown outcome. A commit that is there counts as accepted. If the committed
+    /// offset is further, another member was there, and the partition is resolved anew. Everything else is left to be
+    /// committed again, identically. So is every renewal: it changes nothing, so what is committed proves nothing about
+    /// it.
     fn resolve_doubt(&self, wanted: Vec<(Slot, Wanted)>, sent_ms: i64) -> Result<Vec<(Slot, Wanted)>, KafkaError> {
         let mut left = Vec::new();
         let (mut done, mut foreign) = (Vec::new(), Vec::new());
@@ -135,7 +138,7 @@ impl Member {
     fn commit_failed(&mut self, topic: usize, error: &KafkaError, sent_ms: i64) {
         self.metrics.commit_failures.inc();
         let now = Instant::now();
-        // What is found to be committed may be of the first of several attempts.
+        // If the commit turns out to be there, the first of several attempts may have made it.
         let doubt = self.doubts.entry(topic).or_insert_with(|| Doubt {
             since: now,
             sent_ms,

@@ -1,4 +1,4 @@
-//! Backpressure: partitions that have enough under way are not fetched; nothing is ever dropped.
+//! Backpressure: partitions that have enough in progress are not fetched; nothing is ever dropped.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,10 @@ use crate::assignment::{Assignments, Paused};
 use crate::partition::Partition;
 use crate::range::PartitionId;
 
-/// How long polling may rest because everything is full, before partitions are paused: a pause throws fetched records away.
+/// How long polling may rest because everything is full before partitions are paused: a pause discards records fetched
+/// ahead.
 const STALL_MAX: Duration = Duration::from_millis(500);
-/// A partition that goes on while memory is full leaves that to the next when it has had no record for so long.
+/// The partition that may continue while memory is full gives that up to the next one after so long without a record.
 const EXEMPT_SILENT_MAX: Duration = Duration::from_secs(20);
 
 impl Member {
@@ -21,7 +22,8 @@ impl Member {
         self.stalled_since.is_some_and(|since| since.elapsed() < STALL_MAX)
     }
 
-    /// Pauses partitions that have enough under way, resumes those that have room again. Short fullness only rests polling.
+    /// Pauses partitions that have enough in progress and resumes those that have room again. A brief shortage only
+    /// rests polling.
     pub(super) fn hold_back(&mut self) {
         let max = self.options.buffer_bytes_max;
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
@@ -35,7 +37,8 @@ impl Member {
             let exempt = exempt(&mut self.exempt, &mut assignments, Instant::now());
             let is_exempt = |partition: &Partition| exempt.as_ref() == Some(&partition.id);
             let is_full = |partition: &Partition| partition.is_full() || (bytes >= max && !is_exempt(partition));
-            // What was paused for itself has room once it has; what was paused for all waits until there is room for all.
+            // One paused because it was full resumes once it has room; one paused for memory waits until memory is half
+            // free.
             let has_room =
                 |partition: &Partition, why: Paused| why == Paused::Full || bytes < max / 2 || is_exempt(partition);
             let waiting = assignments
@@ -78,8 +81,9 @@ impl Member {
     }
 }
 
-/// The partition that goes on while memory is full. A repeated range is closed by its end alone, whatever else is in memory: one of them at a time goes on, or
-/// members that recover many would wait for each other for ever; and not one that nothing comes from.
+/// The partition that continues while memory is full. A repeated range is closed by its end alone, whatever else is in
+/// memory, so one of them at a time may continue: members that recover many would otherwise wait for ever. It must not
+/// be one that gets nothing.
 fn exempt(
     current: &mut Option<(PartitionId, Instant)>,
     assignments: &mut Assignments,

@@ -1,4 +1,5 @@
-//! What somebody should know of a member: partitions that stand still, batches and commits that are refused, a clock that jumped.
+//! What an operator should know about a member: partitions that stand still, batches and commits that are refused, a
+//! clock that jumped.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +7,18 @@ use super::Member;
 use crate::clock::now_ms;
 use crate::incident::{Incident, Reason};
 
-/// Time between two looks.
+/// Time between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// So long a batch may be refused before somebody should know: less is what a restart of the store takes.
+/// How long batches or commits may be refused before the member is not ready: a restart of the server takes less.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
-/// So long a rebalance may take before somebody should know: Kafka may be away, or refuse this member. Of one that holds no partition librdkafka does not
-/// tell that it is outside.
+/// How long a rebalance may take before the member is not ready: Kafka may be away, or refuse this member. librdkafka
+/// does not report that a member without partitions is outside the group.
 const OUTSIDE_MAX: Duration = Duration::from_secs(30);
-/// A clock is slewed by less, and only ever stepped back by more.
+/// A slewed clock deviates by less; only a step back deviates by more.
 const CLOCK_SET_BACK_MS: i64 = 1_000;
 
 impl Member {
-    /// Looks after itself from time to time, whoever else is away.
+    /// Checks itself periodically, whatever else is away.
     pub(super) fn watch_health(&mut self) {
         if Instant::now() < self.health_due {
             return;
@@ -27,8 +28,8 @@ impl Member {
         self.watch_the_clock();
     }
 
-    /// What is late, and what is ahead, is judged by the clock of this host: when it jumps, somebody should know. While it was ahead, idle
-    /// partitions may have come to watermarks that no table took; those that were stated are still right.
+    /// This host's clock decides what is late and what is ahead, so a jump is reported. While the clock was ahead, idle
+    /// partitions may have reached watermarks that no table accepted; those that were stated remain valid.
     fn watch_the_clock(&mut self) {
         let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
         let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
@@ -54,7 +55,7 @@ impl Member {
             .spawn(async move { incident.tell(delivery.inserts.store()).await });
     }
 
-    /// Ready as long as it is in its group, no partition is stopped and batches are taken.
+    /// Reports the most serious problem or, if there is none, that the member is ready.
     fn tell_health(&self) {
         match self.trouble() {
             Some(trouble) => self.health.not_ready(&trouble),
@@ -62,7 +63,7 @@ impl Member {
         }
     }
 
-    /// The worst that somebody should know of.
+    /// The most serious problem, if any.
     fn trouble(&self) -> Option<String> {
         let mut assignments = self.group().assignments();
         let stopped = assignments

@@ -1,4 +1,4 @@
-//! The ends of the logs, asked for from time to time: for the lag, for idle watermarks, and to see that a log was cut.
+//! Asks for the ends of the logs periodically: for the lag, for idle watermarks, and to notice that a log was cut.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use crate::probe::{Probe, ProbeError};
 use crate::range::PartitionId;
 use crate::stage::Progress;
 
-/// Smallest and largest time between two looks.
+/// Smallest and largest time between two rounds of questions.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// So long nothing has to come, though there is room, before the log is asked whether there is anything.
+/// After so long without a record, though there is room, the log is asked whether it has any.
 const SILENT_MAX: Duration = Duration::from_secs(30);
 
 impl Member {
-    /// Asks for the ends of the logs from time to time: for the lag, for idle watermarks, and to see that a log was cut.
+    /// Asks for the ends of the logs if it is time.
     pub(super) fn watch_log_ends(&mut self) {
         if Instant::now() < self.bounds_due || self.asking.strong_count() > 0 {
-            return; // or the last questions are not answered yet: the broker is slow or away
+            return; // or the previous questions are not answered yet: the broker is slow or away
         }
         let now = Instant::now();
         let questions: Vec<Question> = {
@@ -55,7 +55,7 @@ impl Member {
             let of_topic = |a: &Question, b: &Question| a.id.topic == b.id.topic;
             for questions in questions.chunk_by(of_topic) {
                 let Ok(partitions) = probe.partition_count(&questions[0].id.topic) else {
-                    break; // nobody answers, and each further question would take as long to find out
+                    break; // the broker is away, and each further question would time out as well
                 };
                 for question in questions {
                     if wanted.strong_count() == 0 {
@@ -70,7 +70,7 @@ impl Member {
         });
     }
 
-    /// Takes an answer: what it means is [`LogEnd::finding`]'s decision.
+    /// Takes an answer; [`LogEnd::finding`] decides what it means.
     pub(super) fn take_log_end(&mut self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
         let mut assignments = self.consumer.context().assignments();
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
@@ -116,7 +116,7 @@ impl Member {
         self.start_anew(&[slot]);
     }
 
-    /// What a partition takes over from an answer when it goes on. Gives what it states where it is idle.
+    /// Updates a partition from an answer. Returns what it states if it is idle.
     fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) -> Option<Progress> {
         partition.set_partitions(log_end.partitions);
         partition.set_write_epoch(log_end.write_epoch);
@@ -136,7 +136,7 @@ impl Member {
         progress
     }
 
-    /// Writes what an idle partition states, and tells whether the tables took it.
+    /// Writes what an idle partition states, and reports back once the tables have it.
     fn state(&self, slot: Slot, assignment: AssignmentId, progress: Progress, owned_at_ms: i64) {
         let (delivery, events) = (self.delivery.clone(), self.events.clone());
         self.runtime.spawn(async move {
@@ -147,14 +147,14 @@ impl Member {
     }
 }
 
-/// What is asked of the broker about a partition.
+/// A question to the broker about a partition.
 struct Question {
     slot: Slot,
     assignment: AssignmentId,
     id: PartitionId,
     next_offset: i64,
     is_at_rest: bool,
-    /// For so long nothing has come, though there is room.
+    /// For how long nothing has arrived, though there was room.
     silent: Duration,
     write_epoch: u32,
 }
@@ -171,7 +171,7 @@ impl Question {
             false => None,
         };
         let has_none = matches!(has_more, Some(Ok(false)));
-        // What cannot be read keeps what is behind it back, as what librdkafka does not ask for.
+        // A record that cannot be read keeps back what is behind it, just as one that librdkafka does not ask for.
         let is_kept_back = self.next_offset < bounds.start || (has_more.is_some() && !has_none);
         Ok(LogEnd {
             start: bounds.start,

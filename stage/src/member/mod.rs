@@ -1,8 +1,9 @@
 //! The polling thread: one member of the consumer group, and the only place that polls and commits.
 //!
-//! Each turn it polls some records into their partitions' ranges, takes what happened elsewhere (starts found out, batches
-//! stored), commits what became due for all partitions of a topic in one request, and hands the batches whose intents were accepted
-//! to the delivery. When a partition has as much under way as it may, it is paused; nothing is ever dropped.
+//! Each turn it polls some records into the ranges of their partitions, takes events from elsewhere (resolved starts,
+//! stored batches), commits what is due for all partitions of a topic in one request, and hands the batches whose
+//! intents were accepted to the delivery. A partition that has as much in progress as it may is paused; nothing is ever
+//! dropped.
 
 mod commits;
 mod flow_control;
@@ -40,9 +41,10 @@ use crate::write_epoch::WriteEpoch;
 
 /// Records polled before anything else is looked at.
 const RECORDS_A_TURN: usize = 2048;
-/// Records taken under one lock and one reading of the clock, which cost as much as all the rest a record.
+/// Records taken under one lock and one clock reading, which for each record would cost as much as everything else.
 const RECORDS_AT_A_TIME: usize = 256;
-/// A broken topic must not keep the healthy ones from their work: partitions start anew at most so often.
+/// Partitions are resolved anew on suspicion at most this often: a broken topic must not keep healthy ones from their
+/// work.
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a turn waits for a record when there is none.
 const IDLE_WAIT: Duration = Duration::from_millis(10);
@@ -54,33 +56,34 @@ const AGE_BOUNDS: (Duration, Duration) = (Duration::from_millis(500), Duration::
 /// What a member may use and when it closes batches.
 #[derive(Debug, Clone)]
 pub struct MemberOptions {
-    /// Limits of a batch; an age of zero follows from the number of partitions held.
+    /// Limits of a batch; an age of zero is derived from the number of partitions held.
     pub limits: Limits,
-    /// Memory of records that are not stored yet, all partitions together.
+    /// Memory of records that are not stored yet, over all partitions.
     pub buffer_bytes_max: usize,
     /// Life of a lease.
     pub lease_life: Duration,
-    /// So long a partition may wait for its start before somebody should know.
+    /// How long a partition may wait for its start before the member is not ready.
     pub resolving_max: Duration,
-    /// How long batches under way are waited for at the end.
+    /// How long to wait for batches in progress on shutdown.
     pub drain_deadline: Duration,
     /// When an hour is complete.
     pub completeness: Completeness,
-    /// The clock of this host is taken to have jumped when it and the monotonic one differ by more, ms.
+    /// This host's clock counts as having jumped if it and the monotonic clock differ by more, ms.
     pub max_clock_skew_ms: i64,
     /// Epoch of new batches.
     pub write_epoch: WriteEpoch,
-    /// Lives of logs that other stages count.
+    /// Lives of logs that other stages have entered.
     pub lives: Lives,
 }
 
 /// Why a member ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// It was told to.
+    /// It was told to stop.
     Stopped,
-    /// A log that its client had read was made again, or it gets nothing of one that has more. librdkafka keeps the leader epoch of a partition, which a
-    /// new topic begins anew, and may get nothing of it for ever. The next client takes over what is stuck.
+    /// A log that its client had read is another one now, or the client gets nothing from a log that has more.
+    /// librdkafka keeps the leader epoch of a partition, which starts over in a recreated topic, and may then get
+    /// nothing for ever. The next client inherits the list of stuck partitions.
     ClientUseless(Stuck),
 }
 
@@ -94,27 +97,27 @@ pub struct Member {
     options: MemberOptions,
     metrics: Metrics,
     health: Health,
-    /// Commits whose outcomes are unknown, by topic; the next attempt comes after a wait.
+    /// Commits with unknown outcomes, by topic; the next attempt comes after a wait.
     doubts: BTreeMap<usize, Doubt>,
     stalled_since: Option<Instant>,
     bounds_due: Instant,
     health_due: Instant,
-    /// Partitions that nothing comes from though their logs have more.
+    /// Partitions that get nothing though their logs have more.
     stuck: Stuck,
-    /// The repeating partition that goes on while memory is full, and since when it is the one.
+    /// The repeating partition that may continue while memory is full, and since when.
     exempt: Option<(PartitionId, Instant)>,
-    /// Lives as long as questions about the ends of the logs are under way.
+    /// Alive while questions about the ends of the logs are in progress.
     asking: Weak<()>,
-    /// Lives as long as somebody waits for the answers.
+    /// Alive while somebody waits for the answers.
     alive: Arc<()>,
-    /// What this client has read of.
+    /// The partitions that this client has fetched.
     read: BTreeSet<Slot>,
-    /// One of those is another log now, or it gets nothing of a log that has more.
+    /// The log of one of those is another one now, or gives nothing though it has more.
     is_useless: bool,
-    /// A partition may have been made again or cut.
+    /// The log of some partition may have been recreated or cut.
     suspects: bool,
     last_suspicion: Option<Instant>,
-    /// Both clocks when the ends of the logs were last asked for.
+    /// Both clocks when they were last compared.
     clocks: (Instant, i64),
 }
 
@@ -154,7 +157,8 @@ impl Member {
         }
     }
 
-    /// Polls until `stop`, or until its client is of no use, then finishes what is under way and leaves the group. `stuck`: what the client before left.
+    /// Polls until `stop`, or until its client is of no use, then finishes what is in progress and leaves the group.
+    /// `stuck` is what the previous client left.
     pub fn run(mut self, stop: &AtomicBool, stuck: Stuck) -> Result<Ended, KafkaError> {
         self.stuck = stuck;
         while !stop.load(Ordering::Acquire) && !self.is_useless {
@@ -197,7 +201,7 @@ impl Member {
         Ok(())
     }
 
-    /// Polls some records into their ranges: how many there were, and the error that ended it.
+    /// Polls some records into their ranges; returns how many, and the error that ended it.
     fn poll_some(&self, mut wait: Duration) -> (usize, Option<KafkaError>) {
         let (mut messages, mut error) = (Vec::with_capacity(RECORDS_AT_A_TIME), None);
         while messages.len() < RECORDS_AT_A_TIME {
@@ -214,7 +218,8 @@ impl Member {
         (messages.len(), error)
     }
 
-    /// A partition that was taken away while these were polled is not held, or not active, and they stay in the log.
+    /// A partition that was revoked while these were polled is no longer held, or not active: its records stay in the
+    /// log.
     fn take_records(&self, messages: &[BorrowedMessage<'_>]) {
         let mut assignments = self.group().assignments();
         let now = Instant::now();
@@ -236,8 +241,8 @@ impl Member {
         }
     }
 
-    /// Most errors are librdkafka's own business: it reconnects. Those that may mean that a topic was deleted, made again or
-    /// cut lead to a fresh look at every partition.
+    /// librdkafka handles most errors itself by reconnecting. Those that may mean that a topic was deleted, recreated
+    /// or cut lead to a fresh look at every partition.
     fn take_error(&mut self, error: &KafkaError) {
         tracing::warn!(%error, "consumer");
         let suspicious = matches!(
@@ -253,8 +258,9 @@ impl Member {
         self.suspects |= suspicious;
     }
 
-    /// Looks at every partition anew that is fetched when one may have been made again or cut, at most so often. librdkafka tells of such a thing
-    /// once and then fetches the partition no more, so what is too soon to be followed up is not forgotten.
+    /// Resolves every fetched partition anew if a log may have been recreated or cut, at limited intervals. librdkafka
+    /// reports such a thing once and then stops fetching the partition, so a suspicion that comes too early is kept for
+    /// later.
     fn follow_suspicion(&mut self) {
         let is_due = |last: Instant| last.elapsed() >= SUSPICION_INTERVAL;
         if !self.suspects || !self.last_suspicion.is_none_or(is_due) {
@@ -262,12 +268,14 @@ impl Member {
         }
         self.suspects = false;
         self.last_suspicion = Some(Instant::now());
-        // Those that are being looked at go on with it: what they wait for would begin anew with each suspicion of another one.
+        // Partitions that are resolving carry on: otherwise each suspicion about another one would restart what they
+        // wait for.
         let slots = self.group().assignments().active_slots();
         self.start_anew(&slots);
     }
 
-    /// Gives up what is known of partitions and finds it out again; batches under way end as if the partition had gone.
+    /// Gives up what is known of partitions and resolves them anew; their batches in progress end as if the partitions
+    /// had been revoked.
     fn start_anew(&self, slots: &[Slot]) {
         let active = self.group().drop_slots(slots);
         if let Err(error) = self.consumer.incremental_unassign(&active) {
@@ -316,7 +324,7 @@ impl Member {
         let added = list
             .add_partition_offset(&id.topic, id.partition, from)
             .and_then(|()| self.consumer.incremental_assign(&list))
-            // A pause of an earlier assignment of the partition to this process would outlive it.
+            // Otherwise a pause from an earlier assignment of the partition to this process would persist.
             .and_then(|()| self.consumer.resume(&list));
         if let Err(error) = added {
             tracing::error!(partition = %id, %error, "cannot fetch the partition, finding out again");
@@ -341,8 +349,8 @@ impl Member {
         }
     }
 
-    /// The limits with an age that keeps a member at four inserts a second and table, however many partitions it holds: the good
-    /// records of a topic go to one table.
+    /// The limits, with an age that keeps a member at four inserts per second and table, however many partitions it
+    /// holds: the accepted records of a topic go to one table.
     fn limits(&self, busy: u32) -> Limits {
         let mut limits = self.options.limits;
         limits.age_min = (AGE_A_PARTITION * busy).clamp(AGE_BOUNDS.0, AGE_BOUNDS.1);
@@ -352,7 +360,7 @@ impl Member {
         limits
     }
 
-    /// Finishes what is under way, begins nothing new, and leaves the group so that others take over at once.
+    /// Finishes what is in progress, begins nothing new, and leaves the group so that others take over at once.
     fn drain(&mut self) {
         let deadline = Instant::now() + self.options.drain_deadline;
         let slots = self.group().assignments().slots();

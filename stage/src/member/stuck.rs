@@ -1,14 +1,16 @@
-//! Partitions that nothing comes from though their logs have more: what is tried, and when somebody should know. No I/O, no clock.
+//! Partitions that get nothing though their logs have more: what is tried, and when an operator should know. No I/O, no
+//! clock.
 //!
-//! Such a partition is looked at anew, then with a new client, then told. A new client helps where librdkafka keeps what it knew of a topic that was made
-//! again before anything was read of it, which neither the ledger nor the log tells from the first one. One is tried once an offset: it does not help with a batch
-//! that cannot be unpacked, and takes all other partitions along.
+//! Such a partition is resolved anew, then tried with a new client, then reported. A new client helps if librdkafka
+//! keeps what it knew of a topic that was recreated before anything was read of it; neither the ledger nor the log can
+//! tell such a topic from the first one. A new client is tried once per offset: it does not help with a batch that
+//! cannot be decompressed, and it takes all other partitions along.
 
 use std::collections::BTreeMap;
 
 use crate::assignment::Slot;
 
-/// Looks in vain before the client is taken to be why.
+/// Fruitless looks before the client is suspected.
 const LOOKS_MAX: u32 = 2;
 
 /// What is known of those partitions.
@@ -17,16 +19,16 @@ pub struct Stuck(BTreeMap<Slot, Found>);
 
 #[derive(Debug, Clone, Copy)]
 struct Found {
-    /// What was to come next.
+    /// The offset that should come next.
     offset: i64,
-    /// How often that was seen of this client.
+    /// How often this client has shown that.
     looks: u32,
-    /// Whether the client before did not get it either.
+    /// Whether the previous client did not get it either.
     is_another_client: bool,
 }
 
 impl Stuck {
-    /// Nothing comes from `offset` on. Whether another client should try.
+    /// Notes that nothing arrives from `offset` on. Returns whether a new client should try.
     pub fn note(&mut self, slot: Slot, offset: i64) -> bool {
         let new = Found {
             offset,
@@ -41,7 +43,7 @@ impl Stuck {
         !found.is_another_client && found.looks >= LOOKS_MAX
     }
 
-    /// The partition has come to `next`, of a log that ends at `log_end`.
+    /// The partition has reached `next`, in a log that ends at `log_end`.
     pub fn has_come_to(&mut self, slot: Slot, next: i64, log_end: i64) {
         let is_stuck = |found: &Found| next <= found.offset && found.offset < log_end;
         self.0.retain(|&other, found| other != slot || is_stuck(found));
@@ -52,7 +54,7 @@ impl Stuck {
         self.0.remove(&slot);
     }
 
-    /// The same for a new client.
+    /// The state for a new client to start with.
     pub fn with_another_client(mut self) -> Self {
         for found in self.0.values_mut() {
             (found.looks, found.is_another_client) = (0, true);
@@ -60,7 +62,7 @@ impl Stuck {
         self
     }
 
-    /// The partitions that another client did not help, and the offsets that do not come.
+    /// The partitions that a new client did not help, and the offsets that do not arrive.
     pub fn hopeless(&self) -> impl Iterator<Item = (Slot, i64)> {
         let is_hopeless = |found: &Found| found.is_another_client && found.looks > 0;
         let hopeless = self.0.iter().filter(move |(_, found)| is_hopeless(found));

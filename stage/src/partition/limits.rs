@@ -1,12 +1,12 @@
-//! When a range is closed: it has as much as it may, or it is old enough. Pure.
+//! When a range is closed: it is full, or old enough. Pure.
 
 use std::time::{Duration, Instant};
 
 use crate::range::Filling;
 
-/// For so long a partition has had no record when it has gone quiet.
+/// A partition has gone quiet after so long without a record.
 pub const QUIET: Duration = Duration::from_millis(250);
-/// A range is large with this part of the rows that it may have.
+/// A range is large from this fraction (one in so many) of the rows that it may have.
 const LARGE: usize = 16;
 
 /// When a range is closed.
@@ -18,7 +18,8 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Time since the first record.
     pub age_max: Duration,
-    /// The same for a large range whose partition has gone quiet: its backlog is read, nothing else is worth waiting for.
+    /// The same for a large range whose partition has gone quiet: its backlog is read, so nothing else is worth waiting
+    /// for.
     pub age_min: Duration,
 }
 
@@ -28,7 +29,7 @@ impl Limits {
         filling.len() >= self.rows_max || filling.bytes() >= self.bytes_max
     }
 
-    /// Whether a range is old enough; `is_quiet` where its partition has gone quiet.
+    /// Whether a range is old enough; `is_quiet` if its partition has gone quiet.
     pub fn is_old(&self, filling: &Filling, is_quiet: bool, now: Instant) -> bool {
         let is_large = filling.len() >= self.rows_max / LARGE;
         let age_max = if is_large && is_quiet {

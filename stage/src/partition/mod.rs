@@ -1,4 +1,5 @@
-//! One assigned partition as a state machine: records, acceptances and outcomes in; commits and jobs out. No I/O, no clock.
+//! One assigned partition as a state machine. Enters: records, acceptances and outcomes. Leaves: commits and jobs. No
+//! I/O, no clock.
 //!
 //! ```text
 //!            close range            commit accepted           delivered
@@ -27,9 +28,10 @@ use crate::stage::Progress;
 /// When an hour is complete.
 #[derive(Debug, Clone, Copy)]
 pub struct Completeness {
-    /// The watermark stays so far behind the newest record, ms.
+    /// How far the watermark stays behind the newest record, ms.
     pub allowed_lateness_ms: i64,
-    /// A partition without a new record for so long, all of it stored, is complete up to now, less the allowed lateness.
+    /// A partition without a new record for so long, with everything stored, is complete up to now, less the allowed
+    /// lateness.
     pub idle_after: Duration,
 }
 
@@ -38,7 +40,7 @@ pub struct Completeness {
 pub enum Batches {
     /// The next one may begin.
     Begin,
-    /// Only what is under way is finished.
+    /// Only finish what is in progress.
     OnlyFinish,
 }
 
@@ -46,7 +48,7 @@ pub enum Batches {
 struct Closed {
     range: Range,
     how: How,
-    /// Frozen when it is first put into a commit: a repeated commit is the identical one.
+    /// Frozen when it first goes into a commit, so that a repeated commit is identical.
     intent: Option<Intent>,
 }
 
@@ -64,7 +66,7 @@ pub struct Wanted {
     pub offset: i64,
     /// Its metadata.
     pub metadata: CommitMetadata,
-    /// Whether it says again what is committed, for the sake of the lease.
+    /// Whether it repeats what is committed, to renew the lease.
     pub renews: bool,
 }
 
@@ -78,7 +80,8 @@ pub struct Partition {
     committed: i64,
     /// The newest watermark that the tables have.
     stated_ms: i64,
-    /// The newest watermark that they have or may have: what an idle partition states may be refused, or still be on its way.
+    /// The newest watermark that they have or may have: what an idle partition states may be refused, or still be in
+    /// flight.
     watermark_ms: i64,
     completeness: Completeness,
     write_epoch: u32,
@@ -88,14 +91,14 @@ pub struct Partition {
     closed: VecDeque<Closed>,
     recovery: Option<Recovery>,
     phase: Phase,
-    /// Since when this offset was to come next, and had room.
+    /// The next offset to arrive, and since when there has been room for it.
     silent_since: Option<(i64, Instant)>,
-    /// Another life of the log is to begin: no batch of this one does.
+    /// Another life of the log is about to begin: no further batch of this one does.
     is_ending: bool,
 }
 
 impl Partition {
-    /// A partition that goes on where `plan` says.
+    /// A partition that continues where `plan` says.
     pub fn new(id: PartitionId, resolved: &Resolved, completeness: Completeness) -> Self {
         let plan = &resolved.plan;
         Self {
@@ -122,8 +125,8 @@ impl Partition {
         self.log_epoch
     }
 
-    /// Begins no batch any more, once all that had to be recovered is under way. True when nothing is: the partition can be looked at anew without
-    /// a batch that would have to be recovered in this life.
+    /// Begins no further batch, once everything to be recovered has been begun. Returns true if no batch is in
+    /// progress: then the partition can be resolved anew without leaving a batch to be recovered in this life.
     pub fn end_life(&mut self) -> bool {
         let is_recovering = self.recovery.is_some() || self.closed.iter().any(|closed| closed.how != How::Fresh);
         self.is_ending = !is_recovering;
@@ -143,13 +146,13 @@ impl Partition {
         self.filling.push(record, now);
         self.last_record = Some(now);
         let recovered = self.recovery_end() == Some(self.filling.next());
-        // A repeated range has the limits of who began it.
+        // The limits of a repeated range are those of whoever began it.
         if recovered || (!self.is_repeating() && limits.are_reached(&self.filling)) {
             self.close(self.filling.next());
         }
     }
 
-    /// Closes the range when it is old enough and nothing is before it.
+    /// Closes the range if it is old enough and no other is ahead of it.
     pub fn close_if_due(&mut self, limits: &Limits, now: Instant) {
         let is_busy = self.is_delivering() || !self.closed.is_empty();
         let is_quiet = !self.had_record_within(QUIET, now);
@@ -158,13 +161,13 @@ impl Partition {
         }
     }
 
-    /// Whether a record came not longer ago than this.
+    /// Whether a record arrived within the last `time`.
     pub fn had_record_within(&self, time: Duration, now: Instant) -> bool {
         self.last_record
             .is_some_and(|last| now.saturating_duration_since(last) <= time)
     }
 
-    /// Whether it has as much under way as it may.
+    /// Whether it has as much in progress as it may.
     pub fn is_full(&self) -> bool {
         match self.phase {
             Phase::Stopped => true,
@@ -184,9 +187,10 @@ impl Partition {
 
     /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
-    /// No batch freezes a watermark that is ahead of the clock, which may have been set back since, nor one before what is stated: its records would be
-    /// on time in hours that are complete. Its time is that of its intent and not when its range was closed, which may have waited for the batch before
-    /// for as long as nothing could be inserted: nobody knew its records meanwhile.
+    /// No batch freezes a watermark that is ahead of the clock (which may have been set back since), nor one behind
+    /// what is stated: its records would be on time in hours that are complete. The time of a batch is that of its
+    /// intent, not of the closing of its range: the range may have waited for the batch before it for as long as
+    /// nothing could be inserted, and nobody knew its records meanwhile.
     pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
@@ -216,7 +220,7 @@ impl Partition {
         })
     }
 
-    /// The commit that renews the lease of the batch under way, when it is older than `age_ms`.
+    /// The commit that renews the lease of the batch in progress, if the lease is at least `age_ms` old.
     pub fn renewal(&self, now_ms: i64, age_ms: u64) -> Option<Wanted> {
         match &self.phase {
             Phase::Delivering { intent, lease, .. } if lease.age_ms(now_ms) >= age_ms => Some(Wanted {
@@ -228,7 +232,7 @@ impl Partition {
         }
     }
 
-    /// The broker accepted `wanted`, sent at `sent_ms`: what there is to deliver now.
+    /// The broker accepted `wanted`, sent at `sent_ms`; returns the batch that can be delivered now, if any.
     pub fn accepted(&mut self, wanted: &Wanted, sent_ms: i64) -> Option<Job> {
         if let Phase::Delivering { lease, .. } = &self.phase {
             lease.renew(sent_ms);
@@ -259,7 +263,7 @@ impl Partition {
         })
     }
 
-    /// The batch under way is stored.
+    /// The batch in progress is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
         self.stated(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
@@ -295,13 +299,13 @@ impl Partition {
         self.partitions = self.partitions.max(partitions);
     }
 
-    /// Partial aggregates are to be written with this epoch from the next intent on. Epochs never fall.
+    /// Partial aggregates carry this epoch from the next intent on. Epochs never fall.
     pub fn set_write_epoch(&mut self, write_epoch: u32) {
         self.write_epoch = self.write_epoch.max(write_epoch);
     }
 
-    /// For how long nothing has come although there was room and it is not known to have all. When a log was cut or deleted under it, librdkafka tells of
-    /// that once, in the queue of records that a pause empties, and fetches no more.
+    /// For how long nothing has arrived although there was room and the log may have more. When a log is cut or
+    /// deleted, librdkafka reports it once, in the queue of records that a pause empties, and fetches no more.
     pub fn silent(&mut self, has_room: bool, now: Instant) -> Duration {
         if !has_room || self.is_full() {
             self.silent_since = None;
@@ -313,12 +317,12 @@ impl Partition {
         now.saturating_duration_since(since)
     }
 
-    /// The log has nothing more for it: that nothing comes is no silence.
+    /// The log has nothing more for it, so there is no silence to measure.
     pub fn has_all(&mut self) {
         self.silent_since = None;
     }
 
-    /// Whether a batch is under way.
+    /// Whether a batch is in progress.
     pub fn is_delivering(&self) -> bool {
         matches!(self.phase, Phase::Delivering { .. })
     }
@@ -351,9 +355,10 @@ impl Partition {
             && self.recovery.is_none()
     }
 
-    /// At `asked_at_ms` the log ended at `log_end`: when everything before that is stored, the watermark advances with the clock. It counts as
-    /// [stated](Self::stated) once the tables have it: that of a clock that is ahead they never take. Where the clock is behind what is stated, that is said
-    /// again: who says nothing is taken to be gone.
+    /// The log ended at `log_end` at `asked_at_ms`: if everything before that is stored and the partition is idle, its
+    /// watermark advances with the clock. The watermark counts as [stated](Self::stated) once the tables have it; that
+    /// of a clock that is ahead they never accept. If the clock is behind what is stated, the stated watermark is
+    /// repeated, because a partition that reports nothing is taken to be gone.
     pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self

@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
     age_min: Duration::ZERO,
 };
 
-/// Goes on at offset 10, and is complete through an hour ago.
+/// Continues at offset 10, and is complete through an hour ago.
 fn partition() -> Partition {
     partition_stated(NOW_MS - 3_600_000)
 }
@@ -78,13 +78,13 @@ fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
 
 #[test]
 fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
-    // With a smaller lateness, before the restart.
+    // With a smaller allowed lateness, before the restart.
     let stated_ms = NOW_MS - LATENESS_MS / 2;
     let mut partition = partition_stated(stated_ms);
     let again = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
     assert_eq!(again.watermark_ms, stated_ms, "who is idle says so all the same");
     assert_eq!(frozen_ms(partition), stated_ms);
-    // By a clock that was a little ahead, and was taken.
+    // By a clock that was a little ahead, and accepted.
     let mut partition = partition_stated(0);
     let progress = partition.at_log_end(10, NOW_MS + 30_000, Instant::now()).unwrap();
     partition.stated(progress.watermark_ms);

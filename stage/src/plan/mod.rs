@@ -1,25 +1,25 @@
-//! Where a newly assigned partition goes on: a pure decision from what the group's commit, the ledger, the tables and the
-//! log say. Gathering the facts is [`crate::facts`]'s work.
+//! Where a newly assigned partition continues: a pure decision from the group's commit, the ledger, the tables and the
+//! log. [`crate::facts`] gathers the facts.
 //!
-//! The commit says where we are, the ledger what is surely stored, the tables what may be stored besides, the log what can
-//! still be read. They disagree after every kind of accident, and each disagreement has one answer here:
+//! The commit says where we are, the ledger what is surely stored, the tables what may be stored besides, the log what
+//! can still be read. They disagree after every kind of accident, and each disagreement has one answer here:
 //!
 //! | what is seen | what it means | answer |
 //! |---|---|---|
 //! | pending intent at the ledger's end | crash during a batch | recover the same range under the same tokens |
 //! | a batch was begun at the ledger's end, but there is no intent | the commit was lost or reset | recover the range as it was begun |
-//! | ledger ahead of the commit | crash between ledger and commit, or an operator's offset reset | go on at the ledger's end |
-//! | no commit, but a ledger | the commit expired (7 idle days) | go on at the ledger's end |
+//! | ledger ahead of the commit | crash between ledger and commit, or an operator's offset reset | continue at the ledger's end |
+//! | no commit, but a ledger | the commit expired (7 idle days) | continue at the ledger's end |
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
-//! | the log is shorter than what we know of it | its end was lost (a power cut, an unclean election) | a new log epoch, from the last batch that is still as it was |
-//! | the last record of the ledger, of the pending batch or of the rows is another one now | its end was lost and written anew, or the topic was deleted and made again | the same; where no batch is as it was, from the log's start |
+//! | the log is shorter than what we know of it | it lost its end (a power cut, an unclean election) | a new log epoch, from the last batch that is unchanged |
+//! | the last record of the ledger, of the pending batch or of the rows is a different one now | the log lost its end and was written on, or the topic was deleted and recreated | the same; if no batch is unchanged, from the log's start |
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
-//! | our own commit, and a ledger of an earlier life that the log still has the end of | tables restored from a backup of that life | rewind to the ledger's end, insert only what is missing |
-//! | another stage counts a later life, and all that we read is as it was | its end was lost behind what we had read, or before our time | that life, once nothing is pending and we have come to where it begins |
+//! | our own commit, and a ledger of an earlier life whose end the log still has | tables restored from a backup of that life | rewind to the ledger's end, insert only what is missing |
+//! | another stage has entered a later life, and all that we read is unchanged | the log lost its end behind what we had read, or before our time | that life, once nothing is pending and we have reached its start |
 //! | neither a commit nor a ledger | nothing was read yet | begin where the log begins, and say so in the ledger |
 //! | a commit without our metadata, and no ledger | an operator chose where to begin | begin there, and say so in the ledger |
-//! | the log starts behind where we go on | deleted before it was read | a gap: an incident and a ledger entry |
+//! | the log starts behind where we continue | deleted before it was read | a gap: an incident and a ledger entry |
 
 use crate::intent::{Committed, Intent};
 
@@ -32,12 +32,12 @@ pub struct LedgerEnd {
     pub end: i64,
     /// Largest watermark in its rows, ms since 1970; 0 where the stage has none.
     pub watermark_ms: i64,
-    /// Whether the last record before `end` that was read is still the same; none where it cannot be told (deleted by the topic's
-    /// retention, or nothing was read yet).
+    /// Whether the last record that was read before `end` is unchanged; `None` if that cannot be told (deleted by the
+    /// topic's retention, or nothing was read yet).
     pub tail_matches: Option<bool>,
 }
 
-/// A batch that the ledger knows to have been begun, by a stage whose rows do not know their records.
+/// A batch that was begun according to the ledger, by a stage whose rows do not know their records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begun {
     /// First offset.
@@ -51,7 +51,7 @@ pub struct Begun {
 pub struct Life {
     /// Its number.
     pub log_epoch: u32,
-    /// Where it begins there. What is before that offset is the same log in the life before.
+    /// Where it begins there. Before that offset, the log is the same as in the life before.
     pub start: i64,
 }
 
@@ -68,17 +68,17 @@ pub struct Facts {
     pub log_end: i64,
     /// Offset after the last row of the known log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
-    /// Whether rows tell which records they are of.
+    /// Whether rows know which records they are made of.
     pub rows_know_records: bool,
-    /// The batch of the known log epoch that was begun behind the ledger's end.
+    /// The batch of the known log epoch that was begun at or behind the ledger's end.
     pub begun: Option<Begun>,
-    /// Whether the last record of the pending batch, and that of the last row, are still those that they were made of; none where it
-    /// cannot be told.
+    /// Whether the last record of the pending batch and that of the last row are unchanged; `None` if that cannot be
+    /// told.
     pub pending_matches: Option<bool>,
-    /// The newest life of the log that other stages count.
+    /// The newest life of the log that other stages have entered.
     pub others: Option<Life>,
-    /// Where the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still has,
-    /// as it was.
+    /// If the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still
+    /// has, unchanged.
     pub surviving_end: Option<i64>,
 }
 
@@ -90,7 +90,8 @@ impl Facts {
         intent.or(self.begun.map(|begun| begun.intent))
     }
 
-    /// The end of the last batch where it is stored and not committed: its writer may be about to state the watermark that follows from it.
+    /// The end of the last batch if it is stored and not committed: its writer may be about to state the watermark that
+    /// follows from it.
     pub fn uncommitted_end(&self) -> Option<i64> {
         let (committed, ledger) = of_this_life(self);
         let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent)?;
@@ -102,12 +103,12 @@ impl Facts {
         known_epoch(self.committed, self.ledger.map(|ledger| ledger.log_epoch))
     }
 
-    /// Whether all that speaks for another log is where it ends.
+    /// Whether the log's end is the only evidence of another log.
     pub fn is_merely_shorter(&self) -> bool {
         is_cut(self) && !self.has_other_records()
     }
 
-    /// Whether the log is another one than what is known was read from: shorter, or with other records.
+    /// Whether the log is not the one that was read: it is shorter, or has other records.
     pub fn is_new_life(&self) -> bool {
         is_cut(self) || self.has_other_records()
     }
@@ -123,46 +124,47 @@ impl Facts {
 pub enum Recovery {
     /// Insert it again under the tokens of this intent, then read it back.
     Repeat(Intent),
-    /// Insert what the tables do not have of the records up to this offset.
+    /// Insert what the tables lack of the records up to this offset.
     Fill {
         /// Offset after the last record that may have been stored.
         end: i64,
     },
 }
 
-/// Where a partition goes on.
+/// Where a partition continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// Life of the log.
     pub log_epoch: u32,
-    /// What begins with this, if anything does; it is written to the ledger before anything else.
+    /// What begins with this plan, if anything; written to the ledger before anything else.
     pub beginning: Option<Beginning>,
     /// Start of the next range.
     pub start: i64,
-    /// Offset to fetch from: `start`, or behind it where the log has lost records.
+    /// Offset to fetch from: `start`, or behind it if the log has lost records.
     pub fetch_from: i64,
     /// Offsets that the log has lost.
     pub gap: Option<Gap>,
-    /// Where a new life begins: offsets of the life before behind its ledger, which may be stored in part.
+    /// If a new life begins: offsets of the life before that lie behind its ledger and may be partly stored.
     pub left_behind: Option<Gap>,
     /// What has to be recovered first.
     pub recovery: Option<Recovery>,
 }
 
 impl Plan {
-    /// Whether a pending batch is repeated of which the log has lost a part.
+    /// Whether a pending batch is repeated although the log has lost a part of it.
     pub fn repeats_a_part(&self) -> bool {
         self.start < self.fetch_from
     }
 
-    /// Whether something is recovered in another way than as its writer began it: what is pending by `facts`, or rows that no intent accounts for. What a
-    /// dead writer sent of it, rows or the batch's row in the ledger, would then land beside what recovers it.
+    /// Whether something is recovered in another way than its writer began it: what is pending according to `facts`, or
+    /// rows that no intent accounts for. What a dead writer sent of it, rows or the batch's ledger row, would then land
+    /// beside what recovers it.
     pub fn recovers_otherwise(&self, facts: &Facts) -> bool {
         let (committed, ledger) = of_this_life(facts);
         let has_more_rows = || known_end(committed, ledger).is_some_and(|known| facts.rows_end > Some(known));
         match self.recovery {
             Some(Recovery::Fill { .. }) => true,
-            // They are in a gap or in a life that is left behind, where they are counted.
+            // They are in a gap or in a life that is left behind, and are counted there.
             None if has_more_rows() => true,
             recovery => {
                 let pending = facts.pending();
@@ -176,12 +178,13 @@ impl Plan {
 /// What begins at the start of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginning {
-    /// A new life of the log: it was made again, or lost its end.
+    /// A new life of the log: it was recreated, or lost its end.
     NewLife,
-    /// A life that another stage had counted. What this one has read of the log is as it was.
+    /// A life that another stage had entered. What this stage has read of the log is unchanged.
     TakenOver,
-    /// The first life, where the log begins or where an operator chose to begin. Without a row in the ledger nobody would know of records
-    /// that are deleted before the first batch, and the commit of that batch would be that of a group whose tables were lost.
+    /// The first life, where the log begins or where an operator chose to begin. Without its row in the ledger, nobody
+    /// would know of records deleted before the first batch, and the commit of that batch would look like that of a
+    /// group whose tables were lost.
     First,
 }
 
@@ -197,7 +200,7 @@ pub struct Gap {
 /// First epoch of a log.
 const FIRST_EPOCH: u32 = 1;
 
-/// Decides where a partition goes on.
+/// Decides where a partition continues.
 pub fn decide(facts: &Facts) -> Plan {
     let log_epoch = facts.known_epoch();
     if facts.is_new_life() {
@@ -205,7 +208,8 @@ pub fn decide(facts: &Facts) -> Plan {
         return new_life(facts, others.max(log_epoch + 1));
     }
     let plan = in_this_life(facts, log_epoch);
-    // What has to be recovered, or told of, belongs to the life that it was read in, and so does what is before the other begins.
+    // What has to be recovered or reported belongs to the life in which it was read, as does everything before the
+    // start of the later one.
     let later = |life: &Life| life.log_epoch > log_epoch && plan.start >= life.start;
     match facts.others.filter(later) {
         Some(life) if plan.recovery.is_none() && plan.gap.is_none() => Plan {
@@ -232,7 +236,8 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
             let recovery = begun_at(ledger.end, facts).unwrap_or(Recovery::Fill { end });
             at(log_epoch, ledger.end, facts, Some(recovery))
         }
-        // Our commit without any ledger is that of the very first batch. Else the tables were lost.
+        // Our commit at the log's start without a ledger is that of the very first batch; further on, the tables were
+        // lost.
         (
             Some(Committed {
                 offset,
@@ -243,7 +248,7 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
             let end = intent
                 .map_or(offset, |intent| intent.end)
                 .max(rows_end.unwrap_or(offset));
-            // Restored to a life before this one, the tables still hold what the log has as it was then.
+            // Tables restored to an earlier life still match the log up to the ledger's end.
             let restored = facts.ledger.filter(|ledger| ledger.tail_matches == Some(true));
             let start = restored.map_or(facts.log_start, |ledger| ledger.end.max(facts.log_start));
             let recovery = begun_at(start, facts).unwrap_or(Recovery::Fill { end });
@@ -257,12 +262,12 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
             facts,
             recovery(committed.offset, intent, facts),
         ),
-        // No commit, or one that the ledger is ahead of.
+        // No commit, or the ledger is ahead of it.
         _ => at(log_epoch, known_end, facts, recovery(known_end, None, facts)),
     }
 }
 
-/// Begins where nothing was read, unless the very first batch was begun and its commit is lost.
+/// Begins where nothing was read, unless the very first batch was begun and its commit lost.
 fn first_life(log_epoch: u32, start: i64, facts: &Facts) -> Plan {
     Plan {
         beginning: Some(Beginning::First),
@@ -282,7 +287,8 @@ pub fn known_epoch(committed: Option<Committed>, ledger_epoch: Option<u32>) -> u
     committed_epoch.max(ledger_epoch).unwrap_or(FIRST_EPOCH)
 }
 
-/// What the commit and the ledger say of the newest known life of the log: those of an earlier life say nothing about it.
+/// The commit and the ledger if they are of the newest known life of the log: those of an earlier life say nothing
+/// about it.
 fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
     let log_epoch = facts.known_epoch();
     let is_current = |committed: &Committed| {
@@ -302,7 +308,7 @@ fn known_end(committed: Option<Committed>, ledger: Option<LedgerEnd>) -> Option<
     committed.map(|c| c.offset).max(ledger.map(|l| l.end))
 }
 
-/// Whether the log ends before what was surely read from it, or is promised to be in it.
+/// Whether the log ends before an offset that was surely read, or that a batch or a row reaches.
 fn is_cut(facts: &Facts) -> bool {
     let (committed, ledger) = of_this_life(facts);
     let ends = [committed.map(|c| c.offset), ledger.map(|l| l.end), begun_end(facts)];
@@ -322,10 +328,10 @@ fn is_beyond(committed: &Committed, facts: &Facts) -> bool {
     committed.metadata.is_none() && committed.offset > facts.log_end
 }
 
-/// What has to be recovered from `start` on.
+/// What has to be recovered, from `start` on.
 fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recovery> {
-    // What was begun may be stored under its tokens, in part or whole, however it came to be: also where it was to fill up, and whatever
-    // a stale commit says.
+    // What was begun may be stored under its tokens, partly or wholly, whatever a stale commit says. So it is repeated
+    // as it was, even if it was to fill up.
     if let Some(begun) = begun_at(start, facts) {
         return Some(begun);
     }
@@ -333,7 +339,8 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
     let rows_end = facts.rows_end.filter(|&end| end > start);
     match (intent, rows_end) {
         (Some(intent), Some(end)) if end > intent.end => Some(Recovery::Fill { end }),
-        // Filled up in other pieces, the records of a writer that still sends would be there twice, unless the rows tell.
+        // If a fill were cut into other pieces, records of a writer that still sends would be stored twice, unless rows
+        // know their records.
         (Some(intent), _) if intent.fill && facts.rows_know_records => Some(Recovery::Fill { end: intent.end }),
         (Some(intent), _) => Some(Recovery::Repeat(intent)),
         (None, Some(end)) => Some(Recovery::Fill { end }),
@@ -360,12 +367,12 @@ fn new_life(facts: &Facts, log_epoch: u32) -> Plan {
 fn at(log_epoch: u32, start: i64, facts: &Facts, recovery: Option<Recovery>) -> Plan {
     let fetch_from = start.max(facts.log_start);
     let gap = (fetch_from > start).then_some(Gap { start, end: fetch_from });
-    // Records that are lost cannot be recovered; what is stored of them is in the tables already.
+    // Lost records cannot be recovered; what is stored of them is already in the tables.
     let recovery = recovery.filter(|recovery| match recovery {
         Recovery::Repeat(intent) => intent.end > fetch_from,
         Recovery::Fill { end } => *end > fetch_from,
     });
-    // Only a repeated range keeps its start, which is in its tokens: the others begin behind the gap.
+    // Only a repeated range keeps its start, which is part of its tokens; the others begin behind the gap.
     let repeats = matches!(recovery, Some(Recovery::Repeat(_)));
     let start = if repeats { start } else { fetch_from };
     Plan {

@@ -22,7 +22,8 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// What dead writers sent can land until their leases are over, which is waited for where their batch is not repeated as it was.
+    /// What dead writers sent can land until their leases are over, which is waited for if their batch is not repeated
+    /// as it was.
     pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Self {
         let mut facts = world.facts();
         let mut plan = decide(&facts);
@@ -49,7 +50,7 @@ impl Life {
             }
         }
         if matches!(plan.recovery, Some(Recovery::Fill { .. })) {
-            // Who did not wait finds this beside what fills up.
+            // If the wait was skipped, this lands beside the fill.
             dead_writers.drain(..).for_each(|writer| writer.land(world));
         }
         let id = PartitionId::new("metrics", 0);
@@ -78,7 +79,7 @@ impl Life {
         }
     }
 
-    /// Whether what it is to fetch next is not in the log any more: then the partition has to be looked at anew.
+    /// Whether the next offset to fetch is no longer in the log: then the partition must be resolved anew.
     pub(super) fn is_out_of_range(&self, world: &World) -> bool {
         self.fetched < world.log_start
     }
@@ -119,7 +120,7 @@ impl Life {
         if reaches_the_broker && random.random_bool(0.9) {
             self.accepted(&wanted);
         }
-        // Else the answer is lost: the identical commit is repeated at a later step.
+        // Otherwise the answer is lost: the identical commit is repeated at a later step.
     }
 
     fn accepted(&mut self, wanted: &Wanted) {
@@ -128,7 +129,7 @@ impl Life {
         }
     }
 
-    /// Goes a random part of the way of a delivery; a part that was gone is gone again at the next attempt.
+    /// Completes a random part of a delivery; steps that were done are done again at the next attempt.
     pub(super) fn deliver(&mut self, world: &mut World, random: &mut StdRng) {
         let Some(job) = &self.job else { return };
         let parts_done = random.random_range(0..=4);
@@ -158,7 +159,7 @@ fn offsets(job: &Job) -> Vec<i64> {
     job.range.records().iter().map(|record| record.offset).collect()
 }
 
-/// What a writer sends of a batch, in this order.
+/// What a writer sends for a batch, in this order.
 #[derive(Clone)]
 enum Request {
     Piece {
@@ -226,11 +227,11 @@ fn land(world: &mut World, requests: impl IntoIterator<Item = Request>) {
     }
 }
 
-/// A writer that was killed, or sleeps: what it had sent, or sends once awake, lands later or never.
+/// A writer that was killed or is paused: what it had sent, or sends once it wakes up, lands later or never.
 pub(super) struct DeadWriter(Vec<Request>);
 
 impl DeadWriter {
-    /// Dies somewhere on the way of a delivery. Its last requests are still on their way.
+    /// Dies at some point of a delivery. Its last requests are still in flight.
     pub(super) fn of(world: &mut World, job: &Job, random: &mut StdRng) -> Self {
         world.begin(job);
         let mut requests = requests(world, job);
@@ -239,7 +240,7 @@ impl DeadWriter {
         let mut late = requests.split_off(landed);
         land(world, requests);
         if job.how != How::Fresh {
-            // Between the pieces and the row the range is read back.
+            // The range is read back between the pieces and the ledger row.
             match landed == pieces {
                 true if world.by_offset => world.read_back(&offsets(job)),
                 true => (),

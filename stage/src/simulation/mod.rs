@@ -1,10 +1,14 @@
-//! A seeded simulation of the protocol: the real [`crate::partition`] and the real [`crate::plan`] against a model of Kafka's offset
-//! commit and of ClickHouse's tokens, with crashes, lost answers, late requests of dead writers (rows and rows of the ledger), commits that expire, are reset or
-//! are overwritten by stale ones, rebuilds that are registered, records that retention deletes unread, and tables restored from a backup between any two steps;
-//! each life of the member has limits of its own. One half of the schedules is for a stage whose rows know their records, the other
-//! for one whose rows do not, so that nothing can be repaired, and whose log is kept for long enough. Afterwards each record is
-//! stored once, or it was told that the log lost it; the ledger covers the log without a hole, no token was ever used for two
-//! contents, and epochs only rise along the log.
+//! A seeded simulation of the protocol: the real [`crate::partition`] and the real [`crate::plan`] against a model of
+//! Kafka's offset commit and of ClickHouse's tokens.
+//!
+//! Between any two steps there may be crashes, lost answers, late requests of dead writers (rows and ledger rows),
+//! commits that expire, are reset or are overwritten by stale ones, rebuilds that are registered, records that
+//! retention deletes unread, and tables restored from a backup; each life of the member has its own limits. One half of
+//! the schedules is for a stage whose rows know their records; the other for one whose rows do not, so that nothing can
+//! be repaired, and whose log is kept for long enough.
+//!
+//! Afterwards each record is stored once, or was reported as lost; the ledger covers the log without a hole, no token
+//! was used for two contents, and epochs only rise along the log.
 
 mod life;
 mod world;
@@ -25,7 +29,7 @@ fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut world = World::new(seed.is_multiple_of(2));
     if random.random_bool(0.2) {
-        // There is a log before there are stages, and an operator says where they are to begin in it.
+        // The log exists before the stages do, and an operator says where they are to begin in it.
         for _ in 0..random.random_range(1..20) {
             world.append(random);
         }
@@ -41,7 +45,7 @@ fn run(seed: u64) {
             _ if random.random_bool(0.01) => {
                 let offset = match (&world.committed, world.ledger.is_empty()) {
                     (Some((offset, _)), false) => *offset,
-                    _ => 0, // where the first batch is under way it is too late to choose another beginning
+                    _ => 0, // once the first batch is in progress it is too late to choose another start
                 };
                 if let Some(job) = life.job.take() {
                     dead_writers.push(DeadWriter::of(&mut world, &job, random));
@@ -97,7 +101,8 @@ fn run(seed: u64) {
     check(&world, seed);
 }
 
-/// Begins after the intent of what dead writers sent was overwritten. Where no row tells of it, nobody can know of it: then their leases are over.
+/// Begins after the intent of dead writers' batches was overwritten. If no row shows them, nobody can know of them:
+/// then their leases are assumed to be over.
 fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Life {
     let life = Life::begin(world, dead_writers, random);
     if !life.partition.is_repeating() {
@@ -106,7 +111,7 @@ fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, r
     life
 }
 
-/// Without further accidents everything that was produced is stored.
+/// Without further accidents, everything that was produced gets stored.
 fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
     world.append(random); // a record behind a recovered range, whose last records may be holes
     for _ in 0..10_000 {

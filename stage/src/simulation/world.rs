@@ -1,4 +1,5 @@
-//! Kafka and ClickHouse as the simulation has them: a log with holes and retention, one commit, tables that remember tokens, a ledger.
+//! Kafka and ClickHouse as the simulation models them: a log with holes and retention, one commit, tables that remember
+//! tokens, a ledger.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,10 +10,10 @@ use crate::delivery::Job;
 use crate::intent::{CommitMetadata, Committed};
 use crate::plan::{Begun, Facts, Gap, LedgerEnd};
 
-/// A stale commit is at most so many commits old.
+/// A stale commit is at most this many commits old.
 const STALE_MAX: usize = 4;
 
-/// What a piece of a batch is made of: its offsets, and what its intent froze.
+/// The content of a piece of a batch: its offsets, and what its intent froze.
 pub(super) type Content = (Vec<i64>, i64, i64, u32);
 
 /// Kafka and ClickHouse.
@@ -23,28 +24,28 @@ pub(super) struct World {
     /// First offset that retention has left.
     pub(super) log_start: i64,
     pub(super) committed: Option<(i64, String)>,
-    /// What members committed, in order, since an operator stopped them all.
+    /// What members committed, in order, since an operator last stopped them all.
     commits: Vec<(i64, String)>,
     tokens: HashMap<String, Content>,
     pub(super) rows: BTreeMap<i64, u32>,
     /// Where the ledger says that it begins.
     pub(super) begin: Option<i64>,
     pub(super) ledger: Vec<(i64, i64)>,
-    /// Ranges of which it was told that the log lost them unread.
+    /// Ranges that were reported as lost unread.
     pub(super) lost: Vec<Gap>,
     /// Epoch of each batch of the ledger.
     pub(super) epochs: BTreeMap<i64, u32>,
     /// Whether rows know their records.
     pub(super) by_offset: bool,
     pub(super) begun: Vec<Begun>,
-    /// What new batches are to be written with.
+    /// The epoch of new batches.
     pub(super) write_epoch: u32,
     /// Steps so far: the clock.
     pub(super) now_ms: i64,
 }
 
 impl World {
-    /// An empty one; `by_offset`: rows know their records.
+    /// An empty world; `by_offset`: whether rows know their records.
     pub(super) fn new(by_offset: bool) -> Self {
         Self {
             by_offset,
@@ -92,7 +93,7 @@ impl World {
         self.log_start = random.random_range(self.log_start..=self.log_end());
     }
 
-    /// A token is used for one content, unless the log lost a part of it in between.
+    /// A token is used for one content only, unless the log lost a part of it in between.
     pub(super) fn insert(&mut self, token: String, content: Content, is_whole: bool) {
         match self.tokens.get(&token) {
             Some(known) => assert!(!is_whole || *known == content, "{token} was used for two contents"),
@@ -112,7 +113,7 @@ impl World {
         }
     }
 
-    /// Restores the tables as they were after so many batches; nothing is known of tokens any more.
+    /// Restores the tables as they were after so many batches; tokens are forgotten.
     pub(super) fn restore(&mut self, batches: usize) {
         self.ledger.truncate(batches);
         let end = self.ledger.last().map_or(0, |&(_, end)| end);
@@ -123,7 +124,7 @@ impl World {
         self.commits.clear();
     }
 
-    /// Who writes rows that do not tell their records enters the batch in the ledger first.
+    /// A stage whose rows do not know their records enters the batch in the ledger first.
     pub(super) fn begin(&mut self, job: &Job) {
         if !self.by_offset {
             self.begun.push(Begun {
@@ -133,7 +134,7 @@ impl World {
         }
     }
 
-    /// The read-back of a recovered range: one copy of each record, and of each one.
+    /// The read-back of a recovered range: leaves one copy of each of its records.
     pub(super) fn read_back(&mut self, offsets: &[i64]) {
         self.rows.extend(offsets.iter().map(|&offset| (offset, 1)));
     }

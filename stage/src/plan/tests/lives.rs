@@ -1,8 +1,8 @@
-//! Those of the rows in which the log is another one, or another stage says so.
+//! The rows of the table in which the log is another one, or another stage has entered a later life.
 
 use super::*;
 
-/// The log was made again.
+/// The log was recreated.
 fn second_life(start: i64) -> Plan {
     Plan {
         log_epoch: 2,

@@ -72,7 +72,7 @@ fn stored(end: i64) -> Facts {
     }
 }
 
-/// The same before `start`, and a batch up to `end` is under way.
+/// The same before `start`, with a batch up to `end` in progress.
 fn pending(start: i64, end: i64) -> Facts {
     Facts {
         committed: committed(start, 1, Some(end)),
