@@ -1,7 +1,7 @@
-//! What `horolog-query` is told to do: serve, which is the rule, or one of its commands.
+//! What `horolog-query` does: serve, which is the default, or one of its commands.
 //!
-//! Enters: arguments. Leaves: an exit code. A command of the client takes nothing from the service's configuration, so
-//! that it runs on a machine that has only a key.
+//! Enters: arguments. Leaves: an exit code. The client's commands do not read the service's configuration, so they run
+//! on a machine that has only a key.
 
 use std::io;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::cli::{self, ClientCommand};
 use crate::config::QueryConfig;
 use crate::service::server;
 
-/// Metrics and audit events: the service, and questions to it. Without a command it serves.
+/// Metrics and audit events: the service, and a client for it. Without a command, serves.
 #[derive(Debug, Parser)]
 #[command(name = "horolog-query", version, about)]
 pub struct Arguments {
@@ -29,29 +29,29 @@ pub struct Arguments {
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant)] // made once a process
+#[allow(clippy::large_enum_variant)] // created once per process
 enum Command {
     #[command(flatten)]
     Client(ClientCommand),
-    /// Keys of callers, for whoever runs the service
+    /// Manage API keys, as the operator of the service
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Who may see what, and when they last did: for whoever runs the service
+    /// Show who may see what, and when they last did, as the operator of the service
     AccessReview {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Check an export offline: exit code 0 when it is what its manifest says, 1 when it is not, 2 when it cannot be read
+    /// Verify an export offline. Exit code 0: it matches its manifest, 1: it does not, 2: it cannot be read
     VerifyExport(verify::Arguments),
-    /// Print what makes a shell complete these commands
+    /// Print a completion script for a shell
     Completion {
-        /// The shell
+        /// Shell
         shell: Shell,
     },
 }
 
-/// Does it.
+/// Runs the command.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         None => exit_code(serve(&arguments.config).await),

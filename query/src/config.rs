@@ -1,6 +1,7 @@
 //! Configuration of `horolog-query`.
 //!
-//! Guarantees: what is loaded can be served. Without TLS the address must be a loopback one, or it is said that a proxy speaks it.
+//! Guarantees: a loaded configuration can be served. Without TLS the address must be a loopback one, unless
+//! `allow_insecure_listen` is set.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,19 +18,19 @@ use crate::audit::exports::config::ExportsConfig;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueryConfig {
-    /// Where it answers.
+    /// HTTP server.
     pub http: HttpConfig,
-    /// The store. Only what concerns reading is used.
+    /// The store. Only settings for reading are used.
     pub clickhouse: ClickHouseConfig,
-    /// The log: where keys are kept and accesses are recorded.
+    /// The log, where keys are kept and accesses are recorded.
     pub kafka: KafkaConfig,
-    /// Logs.
+    /// Logging.
     pub telemetry: TelemetryConfig,
-    /// What one request may take.
+    /// Limits of requests.
     pub limits: LimitsConfig,
-    /// What the rows were made of.
+    /// Topics that the rows came from.
     pub source: SourceConfig,
-    /// Who may ask.
+    /// Access control.
     pub access: AccessConfig,
     /// Audit exports.
     pub exports: ExportsConfig,
@@ -39,21 +40,22 @@ pub struct QueryConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Address and port to listen on; without TLS a loopback one, see [`Self::allow_insecure_listen`].
+    /// Address and port to listen on; without TLS a loopback address, see [`Self::allow_insecure_listen`].
     pub listen: SocketAddr,
-    /// Listen on another address than loopback although keys and answers travel in the clear. Only behind a proxy that
-    /// speaks TLS, or in a container whose port is published on the host's loopback.
+    /// Listen without TLS on an address other than loopback, which sends keys and answers unencrypted. Only behind a
+    /// proxy that terminates TLS, or in a container whose port is published on the host's loopback interface.
     pub allow_insecure_listen: bool,
-    /// File with the certificate and those between it and its root, PEM, its own first. With it, the service speaks TLS.
+    /// File with the certificate followed by its intermediate certificates (PEM). Enables TLS.
     pub tls_certificate_file: Option<PathBuf>,
-    /// File with the certificate's key, PEM.
+    /// File with the certificate's private key (PEM).
     pub tls_key_file: Option<PathBuf>,
-    /// Both files are looked at so often, and a new certificate is used at once. Seconds.
+    /// How often both files are checked for a new certificate, which is then used immediately. Seconds.
     pub tls_reload_interval_s: u64,
-    /// A connection without a whole request is closed after so long: one that sends nothing, one whose header does not end, one that
-    /// is kept for the next request; so is one that takes nothing of its answer over HTTP/1. Seconds.
+    /// A connection without a complete request is closed after this time: one that sends nothing, one whose headers do
+    /// not end, one kept alive for the next request; so is one that does not read its answer over HTTP/1. Seconds.
     pub idle_timeout_s: u64,
-    /// Connections at once; more are closed at once. Less than the files that the process may have open (`ulimit -n`).
+    /// Maximum number of connections; further ones are closed immediately. Must be less than the open files of the
+    /// process (`ulimit -n`).
     pub connections_max: usize,
 }
 
@@ -71,35 +73,37 @@ impl Default for HttpConfig {
     }
 }
 
-/// `[limits]`: enforced in the engine where it can be. A key may have less ([`crate::access::KeyLimits`]), never more.
+/// `[limits]`: enforced in the engine where possible. A key may have lower limits ([`crate::access::KeyLimits`]), never
+/// higher ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// A statement that runs longer is cancelled. Seconds.
     pub statement_timeout_s: u64,
-    /// Memory of one statement in the engine. Bytes.
+    /// Memory that one statement may use in the engine. Bytes.
     pub statement_memory_bytes_max: u64,
     /// What one statement may read from tables. Bytes, uncompressed.
     pub statement_read_bytes_max: u64,
-    /// Rows that one statement may give.
+    /// Rows that one statement may return.
     pub statement_result_rows_max: u64,
-    /// A request that takes longer is given up, and its statements with it. Seconds.
+    /// A request that takes longer is aborted, together with its statements. Seconds.
     pub request_timeout_s: u64,
-    /// Requests for data that are answered at the same time, half of them to one tenant at the most, which may have as many downloads of
-    /// exports besides; more wait.
+    /// Requests for data that are answered at the same time, at most half of them for one tenant, which may have as
+    /// many downloads of exports in addition; further ones wait.
     pub concurrent_requests_max: usize,
-    /// Those among them with the same key; and as many downloads of exports, which are not among them.
+    /// Of these, requests with the same key; in addition to as many downloads of exports.
     pub concurrent_requests_per_caller_max: usize,
-    /// How long a request waits for its place before it is told to come back. Milliseconds; 0 to be told at once.
+    /// How long a request waits for its place before it is told to try again. Milliseconds; 0 means immediately.
     pub admission_wait_ms_max: u64,
-    /// Requests with the same key that wait at the same time; more are told to come back.
+    /// Requests with the same key that wait at the same time; further ones are told to try again.
     pub waiting_requests_per_caller_max: usize,
-    /// A page ends early when its rows are larger than this together. Bytes.
+    /// A page ends early when its rows exceed this size. Bytes.
     pub page_bytes_max: usize,
-    /// Answers of 32 KiB or more that are sent and not read yet, as they are sent: together, and half of it to one tenant. More wait as
-    /// long as requests do for their place, as many bytes again. At least twice `page_bytes_max`. Bytes.
+    /// Total size, as sent, of answers of 32 KiB or more that clients have not read yet; at most half for one tenant.
+    /// As many bytes again may wait, for as long as requests wait for their place. At least twice `page_bytes_max`.
+    /// Bytes.
     pub answers_bytes_max: usize,
-    /// Merged rows of metrics that are kept for the next time they are asked for; 0 keeps none. Bytes.
+    /// Size of the cache of merged metrics rows; 0 disables it. Bytes.
     pub remembered_bytes_max: usize,
 }
 
@@ -122,13 +126,13 @@ impl Default for LimitsConfig {
     }
 }
 
-/// `[source]`: as `horolog-aggregate` has it.
+/// `[source]`: as for `horolog-aggregate`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Topic of metric samples, whose completeness is told.
+    /// Topic of metric samples, whose completeness is reported.
     pub metrics_topic: String,
-    /// Topic of audit events, whose ledger an export is made by.
+    /// Topic of audit events, whose ledger exports are based on.
     pub audit_topic: String,
 }
 
@@ -141,24 +145,26 @@ impl Default for SourceConfig {
     }
 }
 
-/// `[access]`: who may ask.
+/// `[access]`: access control.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessConfig {
-    /// Topic that keys and exports are kept in: one partition, compacted. Made at the start where it does not exist.
+    /// Topic that keys and the register of exports are kept in: one partition, compacted. Created at startup if it does
+    /// not exist.
     pub journal_topic: String,
-    /// Topic that accesses to audit data are recorded in, as `horolog-ingest` reads it.
+    /// Topic that accesses to audit data are recorded in, which `horolog-ingest` reads.
     pub audit_topic: String,
-    /// The tenant of those who run the platform. What concerns no other tenant is recorded as its.
+    /// The operator's tenant, in which events that concern no other tenant are recorded.
     pub platform_tenant: String,
-    /// File with the secret that pseudonyms are made with, 32 bytes or more, the same for all processes. Without it the secret is
+    /// File with the secret for pseudonyms, at least 32 bytes, the same for all processes. Without it the secret is
     /// derived from the store's password, and pseudonyms change when that does.
     pub pseudonym_key_file: Option<PathBuf>,
-    /// Networks of proxies whose `x-forwarded-for` is believed, for allowed addresses and the audit trail. Any other's is not.
+    /// Networks of proxies whose `x-forwarded-for` is trusted, for allowed addresses and the audit trail. All others
+    /// are ignored.
     pub trusted_proxies: Vec<IpNet>,
-    /// Keys that a tenant may have in force, and those for any tenant together; more are not made.
+    /// Valid keys that a tenant may have, and that all keys for any tenant may be together; more cannot be created.
     pub keys_per_tenant_max: usize,
-    /// Uses of keys are written down so often. Seconds.
+    /// How often last uses of keys are written. Seconds.
     pub last_use_interval_s: u64,
     /// Tokens of an identity provider.
     pub oidc: OidcConfig,
@@ -180,7 +186,7 @@ impl Default for AccessConfig {
 }
 
 impl QueryConfig {
-    /// Loads and checks it.
+    /// Loads and validates it.
     pub fn load(args: &ConfigArgs) -> Result<Self, ConfigError> {
         let config: Self = config::load("query", args)?;
         config.check()?;

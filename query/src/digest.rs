@@ -1,6 +1,6 @@
-//! SHA-256 of files, and how digests are written.
+//! SHA-256 of files, and the format of digests.
 //!
-//! Enters: bytes, or the path of a file, of which a piece at a time is in memory. Leaves: lower-case hexadecimal.
+//! Enters: bytes, or the path of a file, which is read in pieces. Leaves: lower-case hexadecimal.
 
 use std::fs::File;
 use std::io::{self, Read};

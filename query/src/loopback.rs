@@ -1,5 +1,5 @@
-//! Whether an address is of this machine: nothing that goes there passes others, so it needs no TLS, and must not go to a proxy, which
-//! would look for it on its own machine. Never looks a name up.
+//! Whether an address is on this host: such traffic does not leave it, so it needs no TLS, and must not go to a proxy,
+//! which would resolve the address on its own host. Never resolves names.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// A client for what is at an address: follows no redirection, and asks no proxy for what is on this machine.
+/// A client for this address: follows no redirects, and uses no proxy for loopback addresses.
 pub fn client(url: &str) -> ClientBuilder {
     let http = reqwest::Client::builder().redirect(Policy::none());
     match Url::parse(url).is_ok_and(|url| is_loopback(&url)) {

@@ -1,4 +1,4 @@
-//! `horolog-query`: serves metrics and audit events until it is told to stop, or asks a running service.
+//! `horolog-query`: serves metrics and audit events until it is told to stop, or queries a running service.
 
 use std::process::ExitCode;
 

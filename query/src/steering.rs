@@ -1,6 +1,6 @@
-//! Which characters a terminal obeys instead of showing them. Text of strangers is shown without.
+//! Which characters steer a terminal instead of being displayed. Untrusted text is displayed without them.
 
-/// Whether it is a control character, or one that turns the direction of what follows, so that a line reads as another one.
+/// Whether it is a control character, or one that changes the text direction, so that a line reads as another one.
 pub fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,8 +1,9 @@
-//! `/v1/admin/keys`: keys are created, listed, rotated and revoked.
+//! `/v1/admin/keys`: creates, lists, rotates and revokes keys.
 //!
-//! Enters: an administrator and what they want. Leaves: keys without their secrets; the token of a new secret, once.
-//! Guarantees: whoever administers one tenant sees and makes the keys of that tenant only, and a key of another tenant is as
-//! absent as one that does not exist; every change is recorded in the audit trail of the key's tenant.
+//! Enters: an administrator and their request. Leaves: keys without their secrets; the token of a new secret, once.
+//! Guarantees: the administrator of one tenant sees and creates keys of that tenant only, and gets the same answer for
+//! a key of another tenant as for one that does not exist; every change is recorded in the audit trail of the key's
+//! tenant.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::api::body::JsonBody;
 use crate::api::{Named, Problem};
 use crate::handler::Api;
 
-/// What administrators do.
+/// The routes for administrators.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
@@ -40,16 +41,16 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(review::review))
 }
 
-/// How a key is rotated.
+/// Options of a rotation.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rotation {
-    /// How long the secret before is taken. Seconds; a day where it is not said.
+    /// How long the previous secret stays valid, in seconds. Default: one day.
     #[schema(maximum = 2592000)]
     overlap_s: Option<u32>,
 }
 
-/// A key, without its secrets.
+/// A key without its secrets.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
     id: String,
@@ -57,7 +58,7 @@ pub struct KeyView {
     role: Role,
     tenant: String,
     teams: Vec<String>,
-    /// What it may do.
+    /// What the key allows.
     permissions: BTreeSet<Permission>,
     addresses: Vec<String>,
     requests_per_hour: u32,
@@ -69,11 +70,11 @@ pub struct KeyView {
     expires_at: Option<DateTime<Utc>>,
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<DateTime<Utc>>,
-    /// Secrets that are taken now; two while it is rotated.
+    /// Number of secrets that are valid now; more than one during a rotation.
     secrets: usize,
-    /// Whether it is taken now.
+    /// Whether the key is valid now.
     in_force: bool,
-    /// As far as it was written down, which is done now and then.
+    /// The last recorded use; recorded periodically, so it may lag behind.
     last_used: Option<Use>,
 }
 
@@ -82,7 +83,7 @@ impl KeyView {
         Self::new(key, gate.keys.last_use(&key.id))
     }
 
-    /// A key that was used so.
+    /// A key with its last recorded use.
     pub(super) fn new(key: &Key, last_used: Option<Use>) -> Self {
         let now = Utc::now();
         Self {
@@ -106,7 +107,7 @@ impl KeyView {
     }
 }
 
-/// A key with a new secret, which is shown this once.
+/// A key with a new secret. The token is shown only once.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyAndToken {
     key: KeyView,
@@ -120,7 +121,7 @@ pub struct KeysAnswer {
     rows: Vec<KeyView>,
 }
 
-/// The keys that this administrator may see.
+/// Lists the keys of the tenants that the caller administers.
 #[utoipa::path(get, path = "/v1/admin/keys", tag = "admin", responses((status = 200, description = "All keys.", body = KeysAnswer)))]
 pub async fn list(State(api): State<Api>, principal: Principal) -> Result<Json<KeysAnswer>, Problem> {
     let seen_by = &principal.facts().tenant;
@@ -133,7 +134,7 @@ pub async fn list(State(api): State<Api>, principal: Principal) -> Result<Json<K
     Ok(Json(KeysAnswer { rows }))
 }
 
-/// A new key.
+/// Creates a key.
 #[utoipa::path(
     post,
     path = "/v1/admin/keys",
@@ -150,7 +151,7 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(answer(&key, &token))))
 }
 
-/// One key.
+/// Returns one key.
 #[utoipa::path(
     get,
     path = "/v1/admin/keys/{id}",
@@ -162,7 +163,10 @@ pub async fn show(State(api): State<Api>, VisibleKey(key): VisibleKey) -> Json<K
     Json(KeyView::with_last_use(&key, &api.gate))
 }
 
-/// A new secret for a key; the one before is taken for a while yet, and cannot rotate the key again: when the answer was lost, come with another key.
+/// Replaces the secret of a key.
+///
+/// The previous secret stays valid for a while, but cannot rotate the key again: if the response was lost, use another
+/// key.
 #[utoipa::path(
     post,
     path = "/v1/admin/keys/{id}/rotate",
@@ -182,7 +186,7 @@ pub async fn rotate(
     Ok(Json(answer(&key, &token)))
 }
 
-/// The end of a key, at once and for good.
+/// Revokes a key, immediately and permanently.
 #[utoipa::path(
     post,
     path = "/v1/admin/keys/{id}/revoke",
@@ -199,7 +203,7 @@ pub async fn revoke(
     Ok(Json(KeyView::with_last_use(&key, &api.gate)))
 }
 
-/// The keys of these tenants, with their last use.
+/// The keys of these tenants, each with its last use.
 pub(super) fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Option<Use>)> {
     let keys = gate.keys.all().filter(|key| seen_by.covers(&key.tenant));
     let with_last_use = keys.map(|key| {
@@ -209,7 +213,7 @@ pub(super) fn visible(gate: &Gate, seen_by: &TenantGrant) -> Vec<(Arc<Key>, Opti
     with_last_use.collect()
 }
 
-/// The key that the path names, where the caller may see it.
+/// The key that the path names, if the caller may see it.
 pub struct VisibleKey(Arc<Key>);
 
 impl FromRequestParts<Api> for VisibleKey {

@@ -1,8 +1,9 @@
-//! Who sends a request, and whether they may: the middleware in front of everything under `/v1/`.
+//! Who sent a request, and whether they may: the middleware in front of everything under `/v1/`.
 //!
 //! Enters: a request with `authorization: Bearer …`. Leaves: the same request with its [`Principal`], or 401, 403, 429.
-//! Guarantees: there is no path under `/v1/` that is reached without; a token that is missing, malformed, unknown, expired,
-//! revoked or sent from the wrong network gets the same answer; an answer with audit data leaves after its trail is written.
+//! Guarantees: no path under `/v1/` is reachable without it; a token that is missing, malformed, unknown, expired,
+//! revoked or sent from a network that is not allowed gets the same answer; an answer with audit data leaves only after
+//! its trail is written.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,9 +27,9 @@ use crate::access::{Caller, Permission, Principal, TenantId, rules};
 use crate::api::observe::RowsReturned;
 use crate::api::{Problem, RequestId};
 
-/// What is asked of a caller.
+/// The `WWW-Authenticate` challenge of a 401.
 pub const CHALLENGE: &str = "Bearer realm=\"horolog\"";
-/// A user agent is recorded up to here.
+/// A longer user agent is truncated in the trail.
 const USER_AGENT_CHARS_MAX: usize = 256;
 
 /// The middleware.
@@ -66,8 +67,8 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     response
 }
 
-/// What the route needs. Where no route matched there is nothing to protect, and the answer is that there is nothing; what is
-/// of the caller alone needs nothing either.
+/// The permission that the route needs. None if no route matched, which is answered with 404, or if the route is only
+/// about the caller.
 fn needed(request: &Request) -> Result<Option<Permission>, Problem> {
     let Some(route) = route(request) else {
         return Ok(None);
@@ -82,12 +83,12 @@ fn needed(request: &Request) -> Result<Option<Permission>, Problem> {
     }
 }
 
-/// The route that matched, as the router has it.
+/// The template of the matched route.
 fn route(request: &Request) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-/// Runs the handler if the caller may, and writes the trail of what concerns audit data before anything is shown.
+/// Runs the handler if the caller is permitted, and records access to audit data before the answer leaves.
 async fn answer(
     gate: &Gate,
     actor: &Actor,
@@ -112,7 +113,7 @@ async fn answer(
     if response.extensions().get::<Recorded>().is_some() {
         return response;
     }
-    // What names no tenant of the caller's is about nobody's data, and was refused.
+    // A refused request that names none of the caller's tenants is recorded for the caller's own.
     let tenant = caller.map_or_else(
         |_| gate.tenant_of(&principal.facts().tenant),
         |caller| caller.tenant().clone(),
@@ -128,7 +129,7 @@ async fn answer(
     }
 }
 
-/// What was done to the audit data of a tenant, as it is recorded.
+/// An access to a tenant's audit data, as recorded in the trail.
 fn act_of(tenant: TenantId, action: &'static str, status: StatusCode, facts: BTreeMap<String, String>) -> Act {
     let error = status.canonical_reason().filter(|_| status.as_u16() >= 400);
     Act {
@@ -146,9 +147,9 @@ fn act_of(tenant: TenantId, action: &'static str, status: StatusCode, facts: BTr
     }
 }
 
-/// What is asked, as it is recorded.
+/// The request, as recorded in the trail.
 fn about(request: &Request) -> BTreeMap<String, String> {
-    // All of it: what stood behind a cut would have been asked without a trace. A request's target has 64 KiB at the most.
+    // Not truncated: otherwise a filter behind the cut would leave no trace. A request target has at most 64 KiB.
     let query = request.uri().query().unwrap_or_default().to_owned();
     BTreeMap::from([
         ("method".to_owned(), request.method().to_string()),
@@ -158,7 +159,7 @@ fn about(request: &Request) -> BTreeMap<String, String> {
     ])
 }
 
-/// Who it is; an error where that cannot be told now.
+/// Who sent the request; an error if that cannot be determined now.
 async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Result<Option<Principal>, Problem> {
     let (Some(bearer), Some(from)) = (bearer(headers), from) else {
         return Ok(None);
@@ -175,7 +176,7 @@ async fn identify(gate: &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Res
     Ok(principal)
 }
 
-/// Records somebody who was not let in, without making them wait: a different time would tell them something.
+/// Records a refused request without making the caller wait: a different response time would reveal something.
 fn refused(gate: &Gate, actor: &Actor) {
     let is_due = actor.from.is_some_and(|from| gate.failures.note(from, Instant::now()));
     if is_due {
@@ -188,7 +189,7 @@ fn refused(gate: &Gate, actor: &Actor) {
     }
 }
 
-/// Records those who were not let in and whom nobody followed, for ever.
+/// Records counted refusals once they are due, forever.
 pub async fn record_refusals(gate: Gate) {
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -196,7 +197,7 @@ pub async fn record_refusals(gate: Gate) {
     }
 }
 
-/// Records these, by address, at once: while the log is away each takes its time.
+/// Records these counts by address, concurrently: while Kafka is unavailable, each takes until its timeout.
 pub async fn record_all(gate: &Gate, counted: Vec<(Option<IpAddr>, u64)>) {
     let record = |(from, count)| async move {
         let actor = Actor {
@@ -243,7 +244,7 @@ fn actor(gate: &Gate, request: &Request) -> Actor {
     }
 }
 
-/// The one bearer token; two headers are as good as none, because others in front of us may look at the other one.
+/// The one bearer token. Two headers count as none, because a proxy in front of us may look at the other one.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (given.next()?.to_str().ok()?, given.next()) else {
@@ -253,7 +254,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A handler that records more than the middleware does takes the one who acts.
+/// For handlers that record more than the middleware does.
 impl<S: Send + Sync> FromRequestParts<S> for Actor {
     type Rejection = Problem;
 

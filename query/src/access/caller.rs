@@ -1,8 +1,8 @@
-//! The caller of a request: what a resource must have before it can ask the store for a tenant's rows.
+//! The caller of a request: what a resource needs before it can query the store for a tenant's rows.
 //!
-//! Enters: the principal that was let in, and the tenant that the request names, if it names one. Leaves: the part of the data
-//! that the request may see, or a problem. Guarantees: there is no other way to a [`crate::store::TenantSelect`]; a tenant that
-//! is not the principal's gets the same answer whether it exists or not.
+//! Enters: the authenticated principal, and the tenant that the request names, if any. Leaves: the part of the data
+//! that the request may see, or a problem. Guarantees: this is the only way to a [`crate::store::TenantSelect`]; a
+//! tenant that is not the principal's gets the same answer whether it exists or not.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::access::{Facts, KeyLimits, Principal, TenantGrant, TenantId};
 use crate::api::Problem;
 use crate::api::parameters::{self, TENANT};
 
-/// Who asks, about one tenant.
+/// A principal that asks about one tenant.
 #[derive(Debug, Clone)]
 pub struct Caller {
     principal: Principal,
@@ -24,7 +24,7 @@ pub struct Caller {
     mask_key: MaskKey,
 }
 
-/// A caller as it is kept for work that goes on after its request.
+/// A caller in serializable form, for work that continues after its request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeptCaller {
     facts: Facts,
@@ -32,8 +32,8 @@ pub struct KeptCaller {
 }
 
 impl Caller {
-    /// Somebody who asks about the tenant that is `named`, which must be their own. Only those who belong to any tenant have
-    /// to name one.
+    /// A caller that asks about the tenant `named`, which must be their own. Only a principal of any tenant has to name
+    /// one.
     pub fn new(principal: Principal, named: Option<String>, mask_key: MaskKey) -> Result<Self, Problem> {
         let tenant = match (&principal.facts().tenant, named) {
             (_, Some(named)) if named.is_empty() => Err(Problem::parameter(TENANT, "is empty")),
@@ -52,12 +52,12 @@ impl Caller {
         })
     }
 
-    /// Whose rows they see.
+    /// The tenant whose rows they see.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// The teams whose rows they see; all of the tenant's where empty.
+    /// The teams whose rows they see; empty means all teams of the tenant.
     pub fn teams(&self) -> &[String] {
         &self.principal.facts().teams
     }
@@ -67,23 +67,24 @@ impl Caller {
         &self.principal
     }
 
-    /// The fields of records of a kind that they do not see as they are.
+    /// The fields of records of this kind that are masked for them.
     pub fn masked(&self, kind: Kind) -> Vec<(&'static str, Mask)> {
         mask::masked(&self.principal, kind)
     }
 
-    /// The same, as it is told: by column, what is done to it.
+    /// The same as shown to callers: the mask of each column.
     pub fn masked_columns(&self, kind: Kind) -> BTreeMap<String, String> {
         let told = |(column, mask): (&str, Mask)| (column.to_owned(), mask.as_str().to_owned());
         self.masked(kind).into_iter().map(told).collect()
     }
 
-    /// The key of the tenant's pseudonyms, in two halves.
+    /// The key of the tenant's pseudonyms, as two halves.
     pub(crate) fn pseudonym_key(&self) -> [u64; 2] {
         self.mask_key.of_tenant(&self.tenant)
     }
 
-    /// Whether they may see all that somebody else saw of audit events: the same tenant, those teams, no mask that hides more.
+    /// Whether they may see everything that another caller saw of audit events: the same tenant, at least their teams,
+    /// no mask that hides more.
     pub fn covers(&self, kept: &KeptCaller) -> bool {
         let (own, theirs) = (self.teams(), &kept.facts.teams);
         let sees_teams = own.is_empty() || (!theirs.is_empty() && theirs.iter().all(|team| own.contains(team)));
@@ -94,7 +95,8 @@ impl Caller {
         self.tenant == kept.tenant && sees_teams && sees_columns
     }
 
-    /// For work that goes on after the request, in this process or another: within limits of its own, not those of the key.
+    /// For work that continues after the request, in this process or another, within limits of its own rather than the
+    /// key's.
     pub fn keep(&self) -> KeptCaller {
         KeptCaller {
             facts: Facts {
@@ -106,7 +108,8 @@ impl Caller {
         }
     }
 
-    /// What was kept. It sees what it saw then, whatever became of its key: whoever must look at that again does so.
+    /// Restores a kept caller. It sees what it saw then, whatever became of its key: where that matters, the key must
+    /// be checked again.
     pub fn restore(kept: KeptCaller, mask_key: &MaskKey) -> Self {
         Self {
             principal: Principal::new(kept.facts),
@@ -121,7 +124,7 @@ impl Caller {
         Self::with_role(crate::access::Role::Auditor, tenant)
     }
 
-    /// For tests: somebody of this role and tenant.
+    /// For tests: a caller with this role and tenant.
     #[cfg(test)]
     pub(crate) fn with_role(role: crate::access::Role, tenant: TenantId) -> Self {
         let principal = Principal::of(role, TenantGrant::One(tenant.clone()));

@@ -1,10 +1,11 @@
-//! What is done to keys: made, rotated, revoked; the same over HTTP and in a terminal.
+//! Changes of keys: create, rotate, revoke; the same over HTTP and on the command line.
 //!
-//! Enters: who does it, and what. Leaves: a change of the journal, which running processes follow, and its audit event. Guarantees:
-//! nothing is handed out that nobody could account for, since the trail is written first; a leaked key is revoked without waiting for it, and
-//! even where it cannot be written; nobody hands out what they are not given themselves, neither tenants nor teams nor anything beyond the
-//! bounds of their key ([`delegation`]), nor once that has ended. The administrators of a tenant have one revocation at a time under way and one other change, since the
-//! journal takes changes in the order of asking: no tenant keeps the others from ending their keys.
+//! Enters: who makes the change, and the change. Leaves: a change in the journal, which running processes follow, and
+//! its audit event. Guarantees: no secret is handed out without a record, since the trail is written first; a leaked
+//! key is revoked without waiting for the trail, and even if that cannot be written; nobody hands out more than they
+//! have themselves: no other tenants or teams, nothing beyond the bounds of their key ([`delegation`]), and nothing
+//! once that key has ended. The administrators of a tenant have one revocation and one other change in progress at a
+//! time, because the journal takes changes in order: no tenant can keep the others from revoking their keys.
 
 use std::collections::BTreeMap;
 
@@ -20,28 +21,28 @@ use crate::access::{Identity, Principal};
 use crate::api::Problem;
 use crate::api::places::{Place, Places};
 
-/// The secret before is taken for so long after a rotation, unless said otherwise. Seconds.
+/// How long the previous secret stays valid after a rotation by default. Seconds.
 pub const OVERLAP_DEFAULT_S: u32 = 86_400;
-/// And for so long at most. Seconds.
+/// The longest that can be asked for. Seconds.
 pub const OVERLAP_MAX_S: u32 = 30 * 86_400;
 
-/// Changes that somebody makes.
+/// Changes made by one actor.
 pub struct Changes<'a> {
     gate: &'a Gate,
     actor: &'a Actor,
-    /// Who it is, as keys and the trail name them.
+    /// The name of the actor, as keys and the trail have it.
     by: String,
 }
 
 impl<'a> Changes<'a> {
-    /// Of an administrator, or of whoever runs the service, who has no key and is above them all.
+    /// For an administrator, or for the operator of the service, who has no key and is not bounded by one.
     pub fn new(gate: &'a Gate, actor: &'a Actor) -> Self {
         let principal = actor.principal.as_ref();
         let by = principal.map_or_else(operator, |principal| principal.facts().identity.to_string());
         Self { gate, actor, by }
     }
 
-    /// Makes a key. Gives its first token, too.
+    /// Creates a key; also returns its first token.
     pub async fn create(&self, new: NewKey) -> Result<(Key, Token), Problem> {
         let now = Utc::now();
         let (key, token) = new.make(&self.by, now)?;
@@ -58,7 +59,7 @@ impl<'a> Changes<'a> {
         Ok((key, token))
     }
 
-    /// Keys that were made, all of them or none.
+    /// Adds created keys, all or none.
     pub async fn add(&self, keys: &[Key]) -> Result<(), Problem> {
         for key in keys {
             self.record("key.create", key).await?;
@@ -66,7 +67,7 @@ impl<'a> Changes<'a> {
         self.gate.keys.add(keys).await
     }
 
-    /// Gives a key a new secret; the one before is taken for `overlap_s` seconds yet. Gives the new token, too.
+    /// Gives a key a new secret; the previous one stays valid for `overlap_s` seconds. Also returns the new token.
     pub async fn rotate(&self, key: &Key, overlap_s: u32) -> Result<(Key, Token), Problem> {
         if overlap_s > OVERLAP_MAX_S {
             return Err(Problem::parameter(
@@ -83,7 +84,7 @@ impl<'a> Changes<'a> {
         Ok((self.gate.keys.change(&key.id, change).await?, token))
     }
 
-    /// Ends a key, at once and for good; also when whoever asked for it goes away meanwhile.
+    /// Revokes a key, immediately and permanently, even if the caller disconnects meanwhile.
     pub async fn revoke(&self, key: &Key) -> Result<Key, Problem> {
         self.require(key)?;
         let (gate, actor, key) = (self.gate.clone(), self.actor.clone(), key.clone());
@@ -92,7 +93,7 @@ impl<'a> Changes<'a> {
     }
 
     async fn end(&self, key: &Key) -> Result<Key, Problem> {
-        // A leaked key does not go on for as long as the trail takes, or because it cannot be written.
+        // A leaked key must not stay valid for as long as writing the trail takes, or because it cannot be written.
         let (ended, recorded) = tokio::join!(self.end_in_turn(key), self.record("key.revoke", key));
         if let Err(problem) = recorded {
             tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
@@ -100,7 +101,7 @@ impl<'a> Changes<'a> {
         ended
     }
 
-    /// Whoever asks for the end of a key again and again asks the journal for it once.
+    /// Revokes the key once, however often that is asked for.
     async fn end_in_turn(&self, key: &Key) -> Result<Key, Problem> {
         let _turn = self.turn(&self.gate.ends).await?;
         if let Some(known) = self.gate.keys.get(&key.id)
@@ -116,7 +117,7 @@ impl<'a> Changes<'a> {
         self.gate.keys.change(&key.id, change).await
     }
 
-    /// Held while a change is under way that may wait for others.
+    /// Held during a change that may have to wait for others.
     async fn turn(&self, turns: &Places<String>) -> Result<Place, Problem> {
         let facts = self.actor.principal.as_ref().map(Principal::facts);
         let tenant = facts.map_or("", |facts| facts.tenant.as_str());
@@ -124,7 +125,7 @@ impl<'a> Changes<'a> {
         turn.map_err(|_| Problem::Internal)
     }
 
-    /// No tenants and no teams (all of them, where none are named) that are not theirs.
+    /// Refuses tenants and teams that are not the actor's own; no teams means all of them.
     fn require(&self, key: &Key) -> Result<(), Problem> {
         let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
             return Ok(());
@@ -140,11 +141,12 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Nor anything else that goes beyond the key they come with, where they are given the secret; nothing at all once that key has ended, or their
-    /// secret of it, which it may have while they waited for their turn, or were slow to say what they want.
+    /// Also refuses anything beyond the actor's own key where they are given the secret, and everything once that key
+    /// or their secret of it has ended, which may happen while they wait for their turn or send the body slowly.
     fn require_within(&self, key: &Key) -> Result<(), Problem> {
         self.require(key)?;
-        // Whoever runs the service is above all keys, and the provider's tokens have no bounds but tenant and teams.
+        // The operator is not bounded by a key, and tokens of the identity provider are bounded only by tenant and
+        // teams.
         let Some(facts) = self.actor.principal.as_ref().map(Principal::facts) else {
             return Ok(());
         };
@@ -154,7 +156,7 @@ impl<'a> Changes<'a> {
         let now = Utc::now();
         let own = self.gate.keys.get(id).filter(|own| own.is_in_force(now));
         let own = own.ok_or(Problem::Unauthorized)?;
-        // As it is by now: another one may follow it since the request began.
+        // Its current state: it may have been rotated since the request began.
         let secret = facts.secret_created_at.and_then(|at| own.secret_in_force(at, now));
         let secret = secret.ok_or(Problem::Unauthorized)?;
         delegation::require_within(&own, secret.expires_at, key)
@@ -177,7 +179,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// Who runs this, as the system knows them.
+/// The user that runs this process, by the name that the system has for them.
 pub(super) fn operator() -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
     format!("operator:{user}")

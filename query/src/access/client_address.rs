@@ -1,7 +1,7 @@
-//! Where a request came from, when proxies stand in between.
+//! Where a request came from, possibly through proxies.
 //!
-//! Enters: the address of the connection, and `x-forwarded-for`. Leaves: the address that the nearest machine we do not trust
-//! had. Guarantees: what is said by anybody else than a trusted proxy is ignored, so a caller cannot make up an address. Pure.
+//! Enters: the address of the connection, and `x-forwarded-for`. Leaves: the address of the nearest host that is not a
+//! trusted proxy. Guarantees: only what trusted proxies say counts, so a caller cannot make up an address. Pure.
 
 use std::net::IpAddr;
 
@@ -15,12 +15,12 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Those of the configuration.
+    /// The configured networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
 
-    /// Where a request came from.
+    /// The address that a request came from.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let said = headers
             .get_all(FORWARDED_FOR)
@@ -31,7 +31,7 @@ impl TrustedProxies {
             .map(|hop| hop.trim().parse().ok())
             .collect();
         let mut client = peer.to_canonical();
-        // From the nearest to the farthest: each is only as good as the one who said it.
+        // From nearest to farthest: each entry is only as trustworthy as the host that added it.
         for hop in hops.into_iter().rev() {
             match hop {
                 Some(hop) if self.trusts(client) => client = hop.to_canonical(),

@@ -1,11 +1,14 @@
-//! What an administrator's key may hand out: what ends no later, is taken from nowhere else and takes no more than itself.
+//! What an administrator's key may hand out: nothing that ends later, is accepted from other networks or has higher
+//! limits than the key itself.
 //!
-//! Enters: that key, when the secret of it ends that its holder has, and the key whose secret they are to be given, because it is made or
-//! rotated. Leaves: a problem that names the member, or nothing. So whoever has a key for a while, or for one network, does not make it one
-//! for ever and everywhere; nor does whoever has a secret that another one replaces, which may have leaked. Pure.
+//! Enters: that key, when the secret that its holder used expires, and the key whose secret they are to be given,
+//! because it is created or rotated. Leaves: a problem that names the field, or nothing. So the holder of a key that is
+//! bounded in time or by network cannot turn it into an unbounded one; nor can the holder of a secret that has been
+//! replaced, which may have leaked. Pure.
 //!
-//! Permissions to see contents are no bound, since no administrator has them and each hands them out; tenant and teams are
-//! ([`crate::access::changes`]). Requests an hour are none either: they are counted a key, and there may be many keys.
+//! Permissions to see contents do not count: no administrator has them, and each may hand them out. Tenant and teams
+//! are checked by [`crate::access::changes`]. Requests per hour do not count either: they are per key, and there may be
+//! many keys.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -13,7 +16,7 @@ use ipnet::IpNet;
 use crate::access::key::Key;
 use crate::api::Problem;
 
-/// Refuses a key that goes beyond the one by which it is handed out, or its secret where that ends.
+/// Refuses a key that goes beyond the one that hands it out, or beyond the secret used if that expires.
 pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other: &Key) -> Result<(), Problem> {
     if secret_expires_at.is_some() && own.id == other.id {
         return Err(Problem::forbidden(
@@ -41,7 +44,7 @@ pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other
         let reason = format!("limits.{limit} has to be no more than that of this key");
         return Err(Problem::forbidden(reason));
     }
-    // What was taken from this administrator is not got back through another.
+    // Scopes taken away from this administrator cannot be regained through another key.
     let lacking = &own.role.permissions(&own.tenant) - &own.permissions();
     match other.permissions().intersection(&lacking).next() {
         Some(scope) => Err(Problem::forbidden(format!(

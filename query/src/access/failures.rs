@@ -1,8 +1,9 @@
-//! Requests that were not let in: counted, and recorded at most once a minute and address.
+//! Refused requests: counted, and recorded at most once a minute per address.
 //!
-//! Enters: an address. Leaves: how many requests of it to record: at once for the first, together for those that follow it, a minute
-//! later or when the service is told to stop. Guarantees: none goes unrecorded because no other comes after it; whoever floods the
-//! service with wrong keys cannot flood the audit log with it; memory has a bound, and an address is forgotten after a quiet minute.
+//! Enters: an address. Leaves: how many requests from it to record: the first one immediately, those that follow it
+//! together, a minute later or when the service stops. Guarantees: none goes unrecorded for lack of a later one;
+//! flooding the service with wrong keys does not flood the audit log; memory is bounded, and an address is forgotten
+//! after a quiet minute.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Between two looks at what is due.
+/// How often to check what is due.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// Addresses that are remembered; of more at once, all others count as one.
+/// Addresses that are remembered; any beyond that are counted as one.
 const ADDRESSES_MAX: usize = 1_000;
 
 struct Seen {
@@ -21,12 +22,12 @@ struct Seen {
     unrecorded: u64,
 }
 
-/// Who was not let in.
+/// Counts of refused requests by address.
 #[derive(Clone, Default)]
 pub struct Failures(Arc<Mutex<HashMap<Option<IpAddr>, Seen>>>);
 
 impl Failures {
-    /// Notes one. Whether it is to be recorded now; else it is [`Self::due`] later.
+    /// Counts one. Returns whether to record it now; otherwise it becomes [`Self::due`] later.
     pub fn note(&self, from: IpAddr, now: Instant) -> bool {
         let mut table = self.table();
         let is_known = table.contains_key(&Some(from)) || table.len() < ADDRESSES_MAX;
@@ -45,7 +46,7 @@ impl Failures {
         }
     }
 
-    /// What is to be recorded now: so many since the last time, by address; without one for those that no place was left for.
+    /// What is to be recorded now: counts since the last record, by address; no address for those beyond the bound.
     pub fn due(&self, now: Instant) -> Vec<(Option<IpAddr>, u64)> {
         let mut due = Vec::new();
         self.table().retain(|address, seen| {
@@ -62,7 +63,7 @@ impl Failures {
         due
     }
 
-    /// What is to be recorded before the end.
+    /// Everything not yet recorded, for when the service stops.
     pub fn rest(&self) -> Vec<(Option<IpAddr>, u64)> {
         let all = self
             .table()
@@ -72,7 +73,7 @@ impl Failures {
         all.into_iter().filter(|(_, unrecorded)| *unrecorded > 0).collect()
     }
 
-    /// Takes back what was due and could not be recorded.
+    /// Takes back a count that was due and could not be recorded.
     pub fn keep(&self, address: Option<IpAddr>, unrecorded: u64) {
         let mut table = self.table();
         let address = address.filter(|_| table.contains_key(&address));

@@ -1,4 +1,4 @@
-//! All that is shared by the requests of a process to decide who may do what.
+//! The state that all requests of a process share to decide who may do what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::api::places::Places;
 use crate::config::QueryConfig;
 use crate::journal::Journal;
 
-/// A shorter secret could be found by trying.
+/// A shorter secret could be found by brute force.
 const SECRET_BYTES_MIN: usize = 32;
 
 /// Keys, limits, trail.
@@ -28,29 +28,29 @@ const SECRET_BYTES_MIN: usize = 32;
 pub struct Gate {
     /// All API keys.
     pub keys: Keys,
-    /// Keys that a tenant may have in force.
+    /// Valid keys that a tenant may have.
     pub keys_per_tenant_max: usize,
-    /// Whose administrator makes or rotates a key, by tenant: one at a time.
+    /// Creates and rotations by a tenant's administrators: one at a time per tenant.
     pub turns: Places<String>,
-    /// Whose administrator ends one, likewise.
+    /// Revocations by a tenant's administrators, likewise.
     pub ends: Places<String>,
-    /// Whose administrator looks at all of them, likewise.
+    /// Listings of a tenant's keys, likewise.
     looks: Places<String>,
     /// Bearer tokens of an identity provider.
     pub oidc: Option<Arc<Oidc>>,
-    /// Requests an hour.
+    /// Requests per hour.
     pub limits: Limits,
     /// When keys were used.
     pub uses: LastUses,
-    /// Who was not let in.
+    /// Refused requests.
     pub failures: Failures,
-    /// What is written of each access.
+    /// The audit trail of accesses.
     pub trail: Trail,
-    /// What pseudonyms are made with.
+    /// The secret from which pseudonyms are made.
     pub mask_key: MaskKey,
-    /// Who may say where a request came from.
+    /// The proxies whose `x-forwarded-for` counts.
     pub proxies: Arc<TrustedProxies>,
-    /// The tenant of those who run the platform: what concerns no tenant is recorded there.
+    /// The operator's tenant: events that concern no tenant are recorded there.
     pub platform: TenantId,
 }
 
@@ -78,19 +78,19 @@ impl Gate {
         })
     }
 
-    /// Writes uses down now and then, for ever.
+    /// Writes last uses to the journal periodically, forever.
     pub async fn keep(self, interval: Duration) {
         self.uses.clone().keep(self.keys.clone(), interval).await;
     }
 
-    /// Does what goes through all keys, off the threads that answer others, and for each tenant one at a time: a tenant may have thousands.
+    /// Goes through all keys without holding up other tasks, and one at a time per tenant: a tenant may have thousands.
     pub async fn look<T>(&self, seen_by: &TenantGrant, look: impl FnOnce() -> T) -> Result<T, Problem> {
         let place = self.looks.take(seen_by.as_str().to_owned()).await;
         let _place = place.map_err(|_| Problem::Internal)?;
         Ok(tokio::task::block_in_place(look))
     }
 
-    /// Where what concerns this grant is recorded.
+    /// The tenant in which events about this grant are recorded.
     pub fn tenant_of(&self, grant: &TenantGrant) -> TenantId {
         match grant {
             TenantGrant::One(tenant) => tenant.clone(),
@@ -98,7 +98,7 @@ impl Gate {
         }
     }
 
-    /// Says what somebody meets who has just started the service.
+    /// Logs what somebody who has just started the service needs to know.
     pub fn introduce(&self) {
         let now = Utc::now();
         let keys: Vec<_> = self.keys.all().collect();

@@ -1,7 +1,7 @@
-//! What is kept of an API key: whose it is, what it may do, from where, until when. Never its secret.
+//! An API key as it is stored: whose it is, what it may do, from where, until when. Never its secret.
 //!
-//! Enters: a token that claims to be of this key, an address and the time. Leaves: a principal, or nothing. Guarantees: says
-//! the same of a key that is unknown, expired, revoked or used from elsewhere. Pure.
+//! Enters: a token that claims to be of this key, an address and the time. Leaves: a principal, or nothing. Guarantees:
+//! the same answer for a key that is unknown, expired, revoked or used from a network that is not allowed. Pure.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,30 +14,31 @@ use crate::access::token::{KeyId, Token, TokenHash};
 use crate::access::{Facts, Identity, KeyLimits, Permission, Principal, Role, TenantGrant};
 use crate::api::Problem;
 
-/// Requests an hour, unless a key says otherwise.
+/// Requests per hour, unless the key says otherwise.
 pub const REQUESTS_PER_HOUR_DEFAULT: u32 = 1_000;
-/// And what a key may say at most.
+/// The most that a key may say.
 pub const REQUESTS_PER_HOUR_MAX: u32 = 1_000_000;
-/// So many secrets of a key are taken at the same time: a key is one record of the journal, and one too large could not even be revoked.
+/// Secrets of a key that may be valid at the same time: a key is one record of the journal, and one that is too large
+/// could not even be revoked.
 const SECRETS_MAX: usize = 16;
 
-/// Access that was not used for so long is pointed out. Days.
+/// Access that was not used for this long is pointed out in the review. Days.
 const UNUSED_DAYS: i64 = 90;
 const UNUSED: &str = "was not used for 90 days";
 
-/// Why somebody should look at access that was used then.
+/// Why access with this last use should be reviewed.
 pub fn unused_note(last_used: DateTime<Utc>, now: DateTime<Utc>) -> Option<&'static str> {
     (now - last_used > TimeDelta::days(UNUSED_DAYS)).then_some(UNUSED)
 }
 
-/// One secret of a key. While it is rotated a key has two.
+/// One secret of a key. During a rotation a key has more than one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Secret {
     /// SHA-256 of the token.
     pub sha256: TokenHash,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// From when on it is no longer taken; `None` while nothing follows it.
+    /// When it stops being valid; `None` until it is replaced.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -47,40 +48,40 @@ impl Secret {
     }
 }
 
-/// A key.
+/// An API key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Key {
-    /// What it is called in lists and logs, and the visible part of its tokens.
+    /// Its id, in lists, logs and the visible part of its tokens.
     pub id: KeyId,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
-    /// What its holder is.
+    /// The role of its holder.
     pub role: Role,
-    /// Which tenants its holder belongs to.
+    /// The tenants that its holder belongs to.
     pub tenant: TenantGrant,
-    /// The teams whose rows it shows; all where empty.
+    /// The teams whose rows it shows; empty means all.
     #[serde(default)]
     pub teams: Vec<String>,
-    /// What it may do, of what its role may with its tenant; all of that where empty.
+    /// What it allows, as a subset of what its role allows for its tenant; empty means all of that.
     #[serde(default)]
     pub scopes: BTreeSet<Permission>,
-    /// Networks it may be used from; any where empty.
+    /// Networks that it may be used from; empty means any.
     #[serde(default)]
     pub addresses: Vec<IpNet>,
-    /// Requests an hour.
+    /// Requests per hour.
     pub requests_per_hour: u32,
-    /// What its requests may take, where that is less than the service allows.
+    /// Limits of its requests that are lower than the service's.
     #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
     pub limits: KeyLimits,
     /// Its secrets.
     pub secrets: Vec<Secret>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// By whom.
+    /// Who made it.
     pub created_by: String,
-    /// From when on it is no longer taken.
+    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
-    /// From when on it is no longer taken, because somebody said so.
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -113,9 +114,9 @@ impl Key {
         (key, token)
     }
 
-    /// The holder of a token, where the token is of this key and the key is in force.
+    /// The holder of a token, if the token is of this key and the key is valid.
     pub fn admit(&self, token: &TokenHash, from: IpAddr, now: DateTime<Utc>) -> Option<Principal> {
-        // Every secret is compared, so that the time says nothing about how many there are or which one fits.
+        // Every secret is compared, so that the time reveals neither how many there are nor which one matches.
         let fitting = self.secrets.iter().fold(None, |fitting, secret| {
             let fits = secret.sha256.matches(token) & secret.is_in_force(now);
             if fits { Some(secret) } else { fitting }
@@ -123,7 +124,7 @@ impl Key {
         (self.is_in_force(now) && self.is_allowed_from(from)).then(|| self.holder(Some(fitting.created_at)))
     }
 
-    /// What it may do.
+    /// What it allows.
     pub fn permissions(&self) -> BTreeSet<Permission> {
         let most = self.role.permissions(&self.tenant);
         match self.scopes.is_empty() {
@@ -132,30 +133,30 @@ impl Key {
         }
     }
 
-    /// Whether it is taken at all.
+    /// Whether it is valid.
     pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
         !is_over(self.expires_at) && !is_over(self.revoked_at) && self.secrets_in_force(now) > 0
     }
 
-    /// How many secrets are taken.
+    /// How many of its secrets are valid.
     pub fn secrets_in_force(&self, now: DateTime<Utc>) -> usize {
         self.secrets.iter().filter(|secret| secret.is_in_force(now)).count()
     }
 
-    /// The secret that was made then, where it is taken.
+    /// The secret created at this time, if it is valid.
     pub fn secret_in_force(&self, created_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<&Secret> {
         let mut made_then = self.secrets.iter().filter(|secret| secret.created_at == created_at);
         made_then.find(|secret| secret.is_in_force(now))
     }
 
-    /// When its last secret ends; `None` while one has no end.
+    /// When its last secret expires; `None` if one does not.
     pub fn secrets_end_at(&self) -> Option<DateTime<Utc>> {
         let ends: Option<Vec<_>> = self.secrets.iter().map(|secret| secret.expires_at).collect();
         ends?.into_iter().max()
     }
 
-    /// Gives it a new secret; those before are taken for a while yet, and those that are over are forgotten.
+    /// Adds a new secret; the previous ones stay valid for a while, and expired ones are dropped.
     pub fn rotate(&mut self, sha256: TokenHash, now: DateTime<Utc>, overlap: TimeDelta) -> Result<(), Problem> {
         if !self.is_in_force(now) {
             return Err(Problem::Conflict(
@@ -180,7 +181,7 @@ impl Key {
         Ok(())
     }
 
-    /// Why somebody should look at it.
+    /// Why it should be reviewed.
     pub fn notes(&self, last_used: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<&'static str> {
         let unused = unused_note(last_used.unwrap_or(self.created_at), now);
         let facts = [
@@ -201,7 +202,7 @@ impl Key {
         self.addresses.is_empty() || self.addresses.iter().any(|network| network.contains(&from))
     }
 
-    /// Its holder, whichever secret they have.
+    /// Its holder, regardless of which secret they used.
     pub fn principal(&self) -> Principal {
         self.holder(None)
     }

@@ -1,15 +1,16 @@
-//! What requests with one key may take, where that is less than the service allows.
+//! Limits on requests with one key that are lower than the service's.
 //!
-//! Enters: what whoever makes the key says. Leaves: the same, on the way of each request: the engine is given the smaller of this and
-//! `[limits]` with each statement ([`crate::store`]), and so are the places of requests ([`crate::api::admission`]). Pure.
+//! Enters: the limits that the key was created with. Leaves: the same, with each request. The smaller of these and
+//! `[limits]` applies: the engine gets it with each statement ([`crate::store`]), and so does admission
+//! ([`crate::api::admission`]). Pure.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Limits of a key's own. Where one is not said, or is more than the service's setting, that setting counts.
-// A limit that this release does not know cannot be kept, so that a key with one is not taken.
+/// A key's own limits. Where one is absent or higher than the service's setting, that setting applies.
+// A limit that this release does not know cannot be enforced, so a key that has one is not accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeyLimits {
@@ -18,7 +19,7 @@ pub struct KeyLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
     pub statement_timeout_s: Option<NonZeroU64>,
-    /// Memory of one statement in the engine. Bytes.
+    /// Memory that one statement may use in the engine. Bytes.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
@@ -28,12 +29,12 @@ pub struct KeyLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
     pub statement_read_bytes_max: Option<NonZeroU64>,
-    /// Rows that one statement may give.
+    /// Rows that one statement may return.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, nullable = false, minimum = 1)]
     pub statement_result_rows_max: Option<NonZeroU64>,
-    /// Requests for data that are answered at the same time, and as many downloads of exports; more wait.
+    /// Requests for data that are answered at the same time, and as many downloads of exports; further ones wait.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, nullable = false, minimum = 1)]
@@ -41,12 +42,12 @@ pub struct KeyLimits {
 }
 
 impl KeyLimits {
-    /// Whether it says nothing.
+    /// Whether no limit is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The first limit that lets more through than that of another key.
+    /// The first limit that is higher than that of another key.
     pub fn beyond(&self, other: &Self) -> Option<&'static str> {
         let of = |limits: &Self| {
             let long = |limit: Option<NonZeroU64>| limit.map(NonZeroU64::get);

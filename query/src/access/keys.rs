@@ -1,8 +1,8 @@
-//! All keys, as the journal has them.
+//! All keys, as recorded in the journal.
 //!
-//! Enters: tokens to check, and changes. Leaves: principals, and keys without their secrets. Guarantees: a change is decided
-//! on the newest state of its key and is known to this process when it returns; a token of an unknown key takes as long as one
-//! of a known key.
+//! Enters: tokens to check, and changes. Leaves: principals, and keys without their secrets. Guarantees: a change is
+//! decided on the newest state of its key and is known to this process when it returns; a token of an unknown key takes
+//! as long to check as one of a known key.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,22 +17,22 @@ use crate::access::token::{KeyId, Token, TokenHash};
 use crate::api::Problem;
 use crate::journal::{Journal, View};
 
-/// Before the id, in the journal.
+/// Prefix of a key's record in the journal, before its id.
 pub const PREFIX: &str = "key/";
 
-/// Keys by their ids, each with the offset of its record.
+/// Keys by id, each with the offset of its record.
 type Parsed = HashMap<KeyId, (i64, Arc<Key>)>;
 
 /// All keys.
 #[derive(Clone)]
 pub struct Keys {
     journal: Journal,
-    /// What was parsed already.
+    /// Cache of parsed keys.
     parsed: Arc<RwLock<Parsed>>,
 }
 
 impl Keys {
-    /// Of a journal.
+    /// The keys in this journal.
     pub fn new(journal: Journal) -> Self {
         Self {
             journal,
@@ -40,7 +40,7 @@ impl Keys {
         }
     }
 
-    /// Where they are kept.
+    /// The journal that they are kept in.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -92,13 +92,13 @@ impl Keys {
         self.ids().into_iter().filter_map(move |id| self.get(&id))
     }
 
-    /// The offset of the last record that says something of a key: rises with every change.
+    /// The offset of the last record about a key; increases with every change.
     pub fn version(&self, id: &KeyId) -> i64 {
         let offset = |name: &str| self.journal.view(|view| view.get(name).map_or(0, |entry| entry.offset));
         offset(&name(id)).max(offset(&format!("{}{id}", last_use::PREFIX)))
     }
 
-    /// When a key was used last, as far as it was written down.
+    /// The last recorded use of a key.
     pub fn last_use(&self, id: &KeyId) -> Option<Use> {
         self.journal.view(|view| Use::of(view, id))
     }
@@ -112,7 +112,7 @@ impl Keys {
         Ok(added.await?)
     }
 
-    /// Changes a key; `change` is given its newest state, and may refuse.
+    /// Changes a key; `change` gets its newest state, and may refuse.
     pub async fn change(
         &self,
         id: &KeyId,

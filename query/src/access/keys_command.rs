@@ -1,8 +1,8 @@
-//! `horolog-query keys` and `access-review`: for whoever runs the service, with its configuration and without a key.
+//! `horolog-query keys` and `access-review`: for the operator of the service, with its configuration and without a key.
 //!
-//! Enters: the same configuration as the service's. Leaves: changes of the journal, which running processes follow, and their audit
-//! events. It is how the first key comes about, and how an administrator who lost theirs gets back in: whoever can write to
-//! Kafka as the service does is above all keys.
+//! Enters: the service's configuration. Leaves: changes in the journal, which running processes follow, and their audit
+//! events. This is how the first key is created, and how an administrator who lost theirs regains access: whoever can
+//! write to Kafka as the service does is not bounded by keys.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -29,37 +29,37 @@ use crate::config::QueryConfig;
 /// `horolog-query keys …`.
 #[derive(Debug, clap::Subcommand)]
 pub enum KeysCommand {
-    /// Make the keys that are not there yet, each with its token in a file of its own.
+    /// Create those of the given keys that do not exist yet, each with its token in a file of its own.
     Ensure {
-        /// Where the files are; readable by their owner alone.
+        /// Folder for the token files, which only their owner can read.
         #[arg(long)]
         folder: PathBuf,
-        /// Requests an hour of each.
+        /// Requests per hour of each key.
         #[arg(long, default_value_t = REQUESTS_PER_HOUR_DEFAULT)]
         requests_per_hour: u32,
-        /// NAME=ROLE:TENANT, the tenant being `*` for any: `first-admin=admin:*`.
+        /// NAME=ROLE:TENANT, where the tenant `*` means any: `first-admin=admin:*`.
         #[arg(required = true)]
         keys: Vec<Wanted>,
     },
-    /// Make a key; its token is printed, this once.
+    /// Create a key and print its token; it is shown only once.
     Create(CreateOptions),
-    /// All keys, without their secrets.
+    /// List all keys, without their secrets.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// A new secret for a key; its token is printed, this once.
+    /// Replace the secret of a key and print the new token; it is shown only once.
     Rotate {
-        /// The key.
+        /// Id of the key.
         id: String,
-        /// How long the secret before is taken. Seconds.
+        /// How long the previous secret stays valid. Seconds.
         #[arg(long, default_value_t = OVERLAP_DEFAULT_S)]
         overlap_s: u32,
     },
-    /// End a key, at once and for good.
+    /// Revoke a key, immediately and permanently.
     Revoke {
-        /// The key.
+        /// Id of the key.
         id: String,
     },
 }
@@ -67,35 +67,35 @@ pub enum KeysCommand {
 /// `horolog-query keys create`.
 #[derive(Debug, clap::Args)]
 pub struct CreateOptions {
-    /// What people call it.
+    /// Name of the key.
     #[arg(long)]
     name: String,
-    /// What its holder is.
+    /// Role of its holder.
     #[arg(long)]
     role: Role,
-    /// Its holder's tenant, or `*` for any.
+    /// Tenant of its holder, or `*` for any.
     #[arg(long)]
     tenant: String,
-    /// A team whose rows it shows; can be repeated. All where none is given.
+    /// Team whose rows the key shows; can be repeated. Default: all teams.
     #[arg(long = "team")]
     teams: Vec<String>,
-    /// Something it may do, of what its role may; can be repeated. All of that where none is given.
+    /// Permission that the key grants, out of those of its role; can be repeated. Default: all of them.
     #[arg(long = "scope", value_parser = Permission::parse)]
     scopes: Vec<Permission>,
-    /// A network it may be used from (CIDR); can be repeated. Any where none is given.
+    /// Network that the key may be used from (CIDR); can be repeated. Default: any.
     #[arg(long = "address")]
     addresses: Vec<IpNet>,
-    /// Requests an hour.
+    /// Requests per hour.
     #[arg(long, default_value_t = REQUESTS_PER_HOUR_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_hour: u32,
-    /// From when on it is no longer taken, as RFC 3339.
+    /// When the key expires, as RFC 3339.
     #[arg(long)]
     expires_at: Option<DateTime<Utc>>,
     #[command(flatten, next_help_heading = "Limits, where they are less than the service's")]
     limits: KeyLimits,
 }
 
-/// A key that is to be there.
+/// A key that must exist.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     name: String,
@@ -152,7 +152,7 @@ pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<
     }
 }
 
-/// A problem that names the option to change, where there is one.
+/// A problem with the name of the option to change, if there is one.
 fn named(problem: Problem) -> anyhow::Error {
     match problem.named_parameter() {
         Some(name) => anyhow!("{name}: {problem}"),
@@ -227,7 +227,7 @@ async fn ensure(
     Ok(())
 }
 
-/// Replaces a file as a whole, for its owner alone.
+/// Replaces a file atomically; only its owner can read it.
 fn write(path: &Path, token: &str) -> anyhow::Result<()> {
     let incoming = path.with_extension("incoming");
     let written = || -> std::io::Result<()> {

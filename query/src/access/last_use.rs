@@ -1,7 +1,7 @@
-//! When somebody came last, and from where: the holder of a key, or a subject of the identity provider.
+//! When the holder of a key, or a subject of the identity provider, last sent a request, and from where.
 //!
-//! Enters: every request. Leaves: at most one change of the journal per interval, for all who came in it. What was
-//! noted and not written when a process is killed is forgotten: this is for people who look for access that nobody needs.
+//! Enters: every request. Leaves: at most one change of the journal per interval, for everybody seen in it. Uses that
+//! are not yet written when a process is killed are lost: this only serves to find access that nobody needs.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,22 +20,22 @@ use crate::access::{Identity, Principal};
 use crate::api::Problem;
 use crate::journal::{Change, View};
 
-/// Before the id of a key, in the journal.
+/// Prefix of a last use in the journal, before the id of the key.
 pub const PREFIX: &str = "used/";
 
 /// A use of a key or of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Use {
-    /// When.
+    /// Time of the request.
     #[schema(value_type = String, format = DateTime)]
     pub at: DateTime<Utc>,
-    /// From where.
+    /// Address of the client.
     #[schema(value_type = String)]
     pub from: IpAddr,
 }
 
 impl Use {
-    /// The last one of a key that was written down.
+    /// The last recorded use of a key.
     pub fn of(view: &View, id: &KeyId) -> Option<Self> {
         Self::under(view, &name(id))
     }
@@ -49,7 +49,7 @@ fn name(id: &KeyId) -> String {
     format!("{PREFIX}{id}")
 }
 
-/// Who came, and how.
+/// A use, and who it was.
 #[derive(Debug, Clone)]
 struct Noted {
     by: Principal,
@@ -66,7 +66,7 @@ impl Noted {
     }
 }
 
-/// Uses that were not written down yet, by their names in the journal.
+/// Uses that are not written yet, by their names in the journal.
 #[derive(Debug, Clone, Default)]
 pub struct LastUses(Arc<Mutex<HashMap<String, Noted>>>);
 
@@ -82,7 +82,7 @@ impl LastUses {
         uses.insert(name, noted);
     }
 
-    /// Writes them down, now and then, for ever.
+    /// Writes them periodically, forever.
     pub async fn keep(self, keys: Keys, interval: Duration) {
         loop {
             tokio::time::sleep(interval).await;
@@ -90,7 +90,7 @@ impl LastUses {
         }
     }
 
-    /// Writes them down. What cannot be written is kept for the next time.
+    /// Writes them. What cannot be written is kept for the next attempt.
     pub async fn write(&self, keys: &Keys) {
         let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if uses.is_empty() {
@@ -109,7 +109,7 @@ impl LastUses {
     }
 }
 
-/// Those that are later than what another process wrote, and the end of subjects that did not come for long.
+/// Changes for uses that are later than what other processes wrote, and for removing subjects not seen for long.
 fn newer(view: &View, uses: &HashMap<String, Noted>) -> Vec<Change> {
     let is_newer = |name: &str, noted: &Noted| Use::under(view, name).is_none_or(|known| known.at < noted.used.at);
     let newer = uses

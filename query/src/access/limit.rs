@@ -1,7 +1,8 @@
 //! How many requests a caller may send in an hour.
 //!
-//! Enters: who sends one. Leaves: how many are left, or how long to wait. A bucket that holds an hour's worth and fills evenly
-//! (GCRA, by `governor`). Each process counts for itself: behind a balancer the limit is that many times higher.
+//! Enters: who sends one. Leaves: how many are left, or how long to wait. A token bucket that holds an hour's worth and
+//! refills evenly (GCRA, by `governor`). Each process counts for itself: behind a load balancer the limit is multiplied
+//! by the number of processes.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -17,14 +18,14 @@ use governor::{Quota, RateLimiter};
 use crate::access::{Identity, Principal};
 use crate::api::Problem;
 
-/// What a caller may send; its value, and that of the next, as the IETF's draft "RateLimit header fields for HTTP" writes them.
+/// The caller's quota. This header and the next follow the IETF draft "RateLimit header fields for HTTP".
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// What is left of it.
+/// What is left of the quota.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 const HOUR_S: u32 = 3_600;
-/// Callers that are remembered. Those who were away for an hour are forgotten first, because their buckets are full; then whoever
-/// was away longest.
+/// Callers that are remembered. Those idle for an hour are evicted first, because their buckets are full; then the
+/// longest idle.
 const CALLERS_MAX: usize = 10_000;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -44,12 +45,12 @@ pub struct Limits(Arc<Mutex<HashMap<Identity, Bucket>>>);
 pub struct Left {
     limit: u32,
     remaining: u32,
-    /// Until the bucket is full again. Seconds.
+    /// Seconds until the bucket is full again.
     full_in_s: u32,
 }
 
 impl Limits {
-    /// Takes one request out of the caller's bucket.
+    /// Takes one request from the caller's bucket.
     pub fn take(&self, principal: &Principal) -> Result<Left, Problem> {
         let facts = principal.facts();
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +86,7 @@ impl Limits {
 }
 
 impl Left {
-    /// After a request that was refused.
+    /// For a request that was refused.
     pub fn none(limit: u32) -> Self {
         Self::new(limit, 0)
     }
@@ -100,7 +101,7 @@ impl Left {
         }
     }
 
-    /// Says it in the headers.
+    /// Writes the headers.
     pub fn write(&self, headers: &mut HeaderMap) {
         let policy = format!("\"hour\";q={};w={HOUR_S}", self.limit);
         let left = format!("\"hour\";r={};t={}", self.remaining, self.full_in_s);

@@ -1,9 +1,9 @@
-//! What of a field a caller sees: as it is, in part, as a keyed hash, or not at all.
+//! How much of a field a caller sees: all of it, a part, a keyed hash, or nothing.
 //!
-//! Enters: what the schema declares of a field, and who asks. Leaves: an SQL expression in place of the column. Guarantees:
-//! [`crate::store::TenantSelect`] reads audit events through these expressions alone, so a masked value never leaves the engine,
-//! and a filter, an order or a count on a masked column sees what the caller sees: it cannot be used to guess. A filter on a
-//! hashed column is therefore a filter by pseudonym. Pure.
+//! Enters: what the schema declares of a field, and who asks. Leaves: an SQL expression in place of the column.
+//! Guarantees: [`crate::store::TenantSelect`] reads audit events only through these expressions, so a masked value
+//! never leaves the engine, and a filter, order or count on a masked column sees only what the caller sees: it cannot
+//! be used to guess values. A filter on a hashed column is therefore a filter by pseudonym. Pure.
 
 use horolog_schemas::{Class, FieldClass, Kind, fields};
 use serde::{Deserialize, Serialize};
@@ -12,22 +12,22 @@ use utoipa::ToSchema;
 
 use crate::access::{Permission, Principal, TenantId};
 
-/// What is done to a value.
+/// How a value is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mask {
-    /// Nothing.
+    /// Not masked.
     Clear,
-    /// An address without what tells one device from its neighbours (the last 8 bits of IPv4, the last 80 of IPv6).
+    /// An address without the part that identifies a single device (the last 8 bits of IPv4, the last 80 of IPv6).
     Partial,
-    /// A pseudonym: SipHash-2-4-128 under a key of the tenant. Equal values have equal pseudonyms within a tenant.
+    /// A pseudonym: SipHash-2-4-128 under a key of the tenant. Within a tenant, equal values have equal pseudonyms.
     KeyedHash,
-    /// As if it were empty.
+    /// Replaced by the empty value.
     Hidden,
 }
 
 impl Mask {
-    /// As answers and manifests name it.
+    /// Its name in answers and manifests.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clear => "clear",
@@ -54,7 +54,7 @@ pub fn mask(principal: &Principal, field: &FieldClass) -> Mask {
     }
 }
 
-/// The fields of records of a kind that this caller does not see as they are.
+/// The fields of records of this kind that are masked for this caller.
 pub fn masked(principal: &Principal, kind: Kind) -> Vec<(&'static str, Mask)> {
     fields(kind)
         .iter()
@@ -63,18 +63,18 @@ pub fn masked(principal: &Principal, kind: Kind) -> Vec<(&'static str, Mask)> {
         .collect()
 }
 
-/// The secret under which pseudonyms are made.
+/// The secret from which the keys of pseudonyms are derived.
 #[derive(Clone)]
 pub struct MaskKey([u8; 32]);
 
 impl MaskKey {
-    /// Derived from a secret that all processes have.
+    /// Derived from a secret that all processes share.
     pub fn derive(secret: &[u8]) -> Self {
         let digest = Sha256::new().chain_update("horolog mask\0").chain_update(secret);
         Self(digest.finalize().into())
     }
 
-    /// The halves of the key of one tenant, so that pseudonyms of two tenants cannot be joined.
+    /// The halves of one tenant's key; each tenant has its own, so that pseudonyms of two tenants cannot be joined.
     pub fn of_tenant(&self, tenant: &TenantId) -> [u64; 2] {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(self.0)
@@ -96,7 +96,7 @@ impl std::fmt::Debug for MaskKey {
     }
 }
 
-/// What a masked column is replaced with. `{mask_key_0:UInt64}` and `{mask_key_1:UInt64}` have to be bound.
+/// The SQL that replaces a masked column. `{mask_key_0:UInt64}` and `{mask_key_1:UInt64}` must be bound.
 pub fn expression(column: &'static str, mask: Mask) -> String {
     match mask {
         Mask::Clear => column.to_owned(),

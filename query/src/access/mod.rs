@@ -1,10 +1,11 @@
 //! Who asks, and whose rows they may see.
 //!
-//! The way of a request: [`authenticate`] finds the [`Principal`] by its API key ([`token`], [`key`], [`keys`]) or the token of an
-//! identity provider ([`oidc`]), takes it out of its [`limit`], holds it against the [`rules`] of the route, and writes the
-//! [`trail`] of what concerns audit data. A resource takes a [`Caller`] (a principal and one tenant); nothing reads a tenant's rows
-//! without one, and audit events are read through its [`mask`]s. [`admin`] and [`keys_command`] make [`changes`] of keys, within the bounds of [`delegation`]; [`review`] says who may see what;
-//! [`projection`] shows keys to those who ask in SQL; [`whoami`] tells callers who they are.
+//! The path of a request: [`authenticate`] finds the [`Principal`] by its API key ([`token`], [`key`], [`keys`]) or the
+//! token of an identity provider ([`oidc`]), counts it against its [`limit`], checks it against the [`rules`] of the
+//! route, and writes the [`trail`] of access to audit data. A resource takes a [`Caller`] (a principal and one tenant);
+//! nothing reads a tenant's rows without one, and audit events are read through its [`mask`]s. [`admin`] and
+//! [`keys_command`] make [`changes`] to keys, within the bounds of [`delegation`]; [`review`] shows who may see what;
+//! [`projection`] shows keys in SQL; [`whoami`] tells callers who they are.
 
 pub mod admin;
 pub mod authenticate;

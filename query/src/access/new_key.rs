@@ -1,7 +1,7 @@
-//! A key that somebody wants made, over HTTP or in a terminal.
+//! A request to create a key, over HTTP or on the command line.
 //!
-//! Enters: its members. Leaves: the key and its first token, or a problem that names the member to change. Whether whoever asks may
-//! hand out this tenant is not decided here. Pure but for chance.
+//! Enters: its fields. Leaves: the key and its first token, or a problem that names the field to change. Whether the
+//! creator may hand out this tenant is not decided here. Pure except for randomness.
 
 use std::collections::BTreeSet;
 
@@ -18,36 +18,36 @@ use crate::api::Problem;
 const NAME_CHARS_MAX: usize = 100;
 const LIST_MAX: usize = 100;
 
-/// A key to be made.
+/// A key to be created.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// What people call it.
+    /// Its display name.
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// What its holder is.
+    /// The role of its holder.
     pub role: Role,
-    /// Its holder's tenant, or `*` for any.
+    /// The tenant of its holder, or `*` for any.
     #[schema(value_type = String, min_length = 1)]
     pub tenant: TenantGrant,
-    /// The teams whose rows it shows; all where empty.
+    /// The teams whose rows it shows; empty means all.
     #[serde(default)]
     pub teams: BTreeSet<String>,
-    /// What it may do, of what its role may with this tenant; all of that where empty.
+    /// What it allows, as a subset of what its role allows for this tenant; empty means all of that.
     #[serde(default)]
     pub scopes: BTreeSet<Permission>,
-    /// Networks it may be used from (CIDR); any where empty.
+    /// Networks that it may be used from (CIDR); empty means any.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub addresses: BTreeSet<IpNet>,
-    /// Requests an hour.
+    /// Requests per hour.
     #[serde(default = "requests_per_hour")]
     #[schema(minimum = 1, maximum = 1000000, default = 1000)]
     pub requests_per_hour: u32,
-    /// What its requests may take, where that is less than the service allows.
+    /// Limits of its requests that are lower than the service's.
     #[serde(default)]
     pub limits: KeyLimits,
-    /// From when on it is no longer taken.
+    /// When it expires.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<DateTime<Utc>>,
@@ -58,7 +58,7 @@ fn requests_per_hour() -> u32 {
 }
 
 impl NewKey {
-    /// Makes it.
+    /// Creates it.
     pub fn make(self, by: &str, now: DateTime<Utc>) -> Result<(Key, Token), Problem> {
         self.check(now)?;
         let (mut key, token) = Key::new(self.name.trim(), self.role, self.tenant, by, now);

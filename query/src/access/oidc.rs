@@ -1,8 +1,8 @@
 //! Bearer tokens of an OpenID Connect provider, beside API keys.
 //!
-//! Enters: a JWT. Leaves: a principal, or nothing. Guarantees: the algorithm is one that the configuration allows and fits the
-//! provider's key ([`crate::access::provider_keys`]), never the token's choice; issuer, audience and expiry are checked; a claim that is
-//! missing or says something unknown lets nobody in, and the log names it.
+//! Enters: a JWT. Leaves: a principal, or nothing. Guarantees: the algorithm is one that the configuration allows and
+//! that fits the provider's key ([`crate::access::provider_keys`]), never the token's choice; issuer, audience and
+//! expiry are checked; a token with a missing or unknown claim is refused, and the log names the claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,37 +19,40 @@ use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
 use crate::loopback::is_loopback;
 
-/// Clocks may differ by so much. Seconds.
+/// Tolerated clock skew. Seconds.
 const LEEWAY_S: u64 = 30;
-/// A token that is longer is not looked at.
+/// A longer token is refused without parsing it.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// `[access.oidc]`: tokens of an identity provider. Off while `issuer` is empty.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OidcConfig {
-    /// What `iss` must be.
+    /// The required `iss`.
     pub issuer: String,
-    /// What `aud` must hold.
+    /// The audience that `aud` must contain.
     pub audience: String,
-    /// Where the provider's keys are.
+    /// URL of the provider's keys.
     pub jwks_url: String,
-    /// Signatures that are taken: RS256, PS256, ES256, EdDSA and their longer relatives; never `none`, never a shared secret.
+    /// Accepted signature algorithms: RS256, PS256, ES256, EdDSA and their longer variants; never `none`, never a
+    /// shared secret.
     pub algorithms: Vec<Algorithm>,
-    /// The claim that names the tenant. `*` in it is refused: a provider cannot hand out all tenants.
+    /// The claim that names the tenant. The value `*` is refused: a provider cannot grant all tenants.
     pub tenant_claim: String,
-    /// The claim that names the role, as text or as a list of which the first known one counts.
+    /// The claim that names the role, as a string, or as a list of which the first known role counts.
     pub role_claim: String,
-    /// What the provider calls the roles: `compliance = "auditor"`. The roles' own names are known without.
+    /// The provider's names for roles: `compliance = "auditor"`. The roles' own names are always known.
     pub roles: BTreeMap<String, Role>,
-    /// The claim with the list of teams whose rows are shown. A token without it lets nobody in, so that a provider that does not send
-    /// it yet shows nothing instead of everything. Empty: no claim is looked at, and every token shows all teams of its tenant.
+    /// The claim with the list of teams whose rows are shown. A token without it is refused, so that a provider that
+    /// does not send it yet shows nothing instead of everything. If empty, no claim is read, and every token shows all
+    /// teams of its tenant.
     pub teams_claim: String,
-    /// Requests an hour of each subject.
+    /// Requests per hour of each subject.
     pub requests_per_hour: u32,
-    /// The provider's keys are fetched again after so long: as long a key that it withdrew may be taken. Seconds.
+    /// How often the provider's keys are fetched again, which is also how long a withdrawn key may still be accepted.
+    /// Seconds.
     pub keys_age_max_s: u64,
-    /// When a token names a key that is not known they are fetched at once, but not sooner than after so long. Seconds.
+    /// A token that names an unknown key triggers a fetch, but at most one in this time. Seconds.
     pub keys_age_min_s: u64,
 }
 
@@ -72,7 +75,7 @@ impl Default for OidcConfig {
 }
 
 impl OidcConfig {
-    /// Refuses what cannot work.
+    /// Refuses settings that cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let invalid = |setting: &str, reason: &str| {
             let setting = format!("access.oidc.{setting}");
@@ -107,7 +110,7 @@ impl OidcConfig {
     }
 }
 
-/// Whoever can change the answer of this address can make tokens: it is asked over TLS, or on this machine.
+/// Whoever controls the response of this URL can forge tokens: it must use TLS or be on this host.
 fn is_safe(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else {
         return false;
@@ -115,14 +118,14 @@ fn is_safe(url: &str) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))
 }
 
-/// The provider.
+/// The identity provider.
 pub struct Oidc {
     config: OidcConfig,
     keys: ProviderKeys,
 }
 
 impl Oidc {
-    /// As configured; `None` where it is off.
+    /// As configured; `None` if it is off.
     pub fn new(config: &OidcConfig) -> anyhow::Result<Option<Self>> {
         if config.issuer.is_empty() {
             return Ok(None);
@@ -134,7 +137,7 @@ impl Oidc {
         }))
     }
 
-    /// The holder of a token; an error where the provider would have to be asked and does not answer.
+    /// The holder of a token; an error if the provider would have to be asked and does not answer.
     pub async fn admit(&self, token: &str) -> Result<Option<Principal>, Problem> {
         let Some((algorithm, key_id)) = self.signature(token) else {
             return Ok(None);
@@ -144,7 +147,7 @@ impl Oidc {
         Ok(claims.and_then(|claims| match principal(&self.config, &claims) {
             Ok(facts) => Some(Principal::new(facts)),
             Err(claim) => {
-                // Whoever sets the service up would look for it in vain in an answer that says nothing.
+                // The response reveals nothing, so the log says what to fix.
                 tracing::info!(
                     claim,
                     "a token of the provider is refused for what it says in a claim, or does not"
@@ -154,7 +157,7 @@ impl Oidc {
         }))
     }
 
-    /// How a token says that it is signed, where that is allowed.
+    /// The algorithm and key id of a token, if the algorithm is allowed.
     fn signature(&self, token: &str) -> Option<(Algorithm, String)> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
@@ -164,7 +167,7 @@ impl Oidc {
         header.kid.filter(|_| is_allowed).map(|kid| (header.alg, kid))
     }
 
-    /// What a token says, where it is signed with the key, for this service, and in force.
+    /// The claims of a token, if it is signed with the key, meant for this service, and valid now.
     fn claims(&self, token: &str, algorithm: Algorithm, key: &Jwk) -> Option<Value> {
         if !signs(key, algorithm) {
             return None;
@@ -180,14 +183,14 @@ impl Oidc {
     }
 }
 
-/// Whether a key is for signatures of this algorithm, as far as it says what it is for.
+/// Whether a key may sign with this algorithm, as far as the key states its purpose.
 fn signs(key: &Jwk, algorithm: Algorithm) -> bool {
     let is_for_signatures = !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
     let named = key.common.key_algorithm.as_ref().map(|named| named.to_string());
     is_for_signatures && named.is_none_or(|named| named == format!("{algorithm:?}"))
 }
 
-/// What claims say; the name of the first that does not.
+/// What the claims say of the caller, or the name of the first claim that is missing or invalid.
 fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a str> {
     let subject = claims.get("sub").and_then(Value::as_str);
     let subject = subject.filter(|subject| !subject.is_empty()).ok_or("sub")?;
@@ -203,7 +206,7 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
     if !config.teams_claim.is_empty() {
         let named = texts(claims.get(&config.teams_claim)).filter(|team| !team.is_empty());
         teams.extend(named.map(str::to_owned));
-        // No list, or one with no name in it, is nobody's team, neither everybody's nor that of rows without one.
+        // No list, or an empty one, is refused: it must mean neither all teams nor rows without a team.
         if teams.is_empty() {
             return Err(&config.teams_claim);
         }
@@ -221,7 +224,7 @@ fn principal<'a>(config: &'a OidcConfig, claims: &Value) -> Result<Facts, &'a st
     })
 }
 
-/// A text, or the texts of a list.
+/// A string, or the strings of a list.
 fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
     let list = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let text = value.and_then(Value::as_str);

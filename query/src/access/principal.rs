@@ -1,7 +1,7 @@
-//! Who somebody proved to be, and what is known of them.
+//! Who a caller proved to be, and what is known of them.
 //!
-//! Enters: a key or a token that was checked. Leaves: a [`Principal`] for the life of a request. Guarantees: only this part of
-//! the program makes one. Pure.
+//! Enters: a key or a token that was checked. Leaves: a [`Principal`] for the duration of a request. Guarantees: only
+//! `access` creates one. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,20 +16,19 @@ use crate::access::token::KeyId;
 use crate::access::{KeyLimits, Permission, Role, TenantId};
 use crate::api::Problem;
 
-/// Which tenants somebody belongs to. Written as the tenant's name, or `*`.
+/// The tenants that a principal belongs to. Written as the tenant's name, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TenantGrant {
-    /// One; the rule.
+    /// One tenant; the usual case.
     One(TenantId),
-    /// Each request names the one it is about: for programs that stand in front of many tenants, and for those who run
-    /// the platform.
+    /// Any tenant, which each request must name: for programs that serve many tenants, and for the operator.
     Any,
 }
 
 impl TenantGrant {
     const ANY: &str = "*";
 
-    /// `*` is any tenant; the empty text is none.
+    /// `*` is any tenant; the empty string is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             Self::ANY => Some(Self::Any),
@@ -37,7 +36,7 @@ impl TenantGrant {
         }
     }
 
-    /// As it is written.
+    /// Its text form.
     pub fn as_str(&self) -> &str {
         match self {
             Self::One(tenant) => tenant.as_str(),
@@ -45,7 +44,7 @@ impl TenantGrant {
         }
     }
 
-    /// Whether somebody with this grant may give `other` to somebody else.
+    /// Whether a principal with this grant may give `other` to another principal.
     pub fn covers(&self, other: &Self) -> bool {
         *self == Self::Any || self == other
     }
@@ -64,13 +63,13 @@ impl<'de> Deserialize<'de> for TenantGrant {
     }
 }
 
-/// How somebody proved who they are.
+/// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
     /// By an API key.
     Key(KeyId),
-    /// By a token of the OIDC provider: its `sub`.
+    /// By the `sub` of a token of the OIDC provider.
     Subject(String),
 }
 
@@ -83,37 +82,38 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Who sent a request, whatever it is about. A handler that takes one is only reached by somebody who was let in.
+/// Who sent a request, whatever it is about. A handler that takes one is only reached by authenticated callers.
 #[derive(Debug, Clone)]
 pub struct Principal(Arc<Facts>);
 
-/// What is known of somebody.
+/// What is known of a principal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Facts {
-    /// Who it is.
+    /// How it was authenticated.
     pub identity: Identity,
-    /// What people call it: a key's name, or the subject.
+    /// Its display name: the key's name, or the subject.
     pub name: String,
-    /// What it is.
+    /// Its role.
     pub role: Role,
-    /// Which tenants it belongs to.
+    /// The tenants that it belongs to.
     pub tenant: TenantGrant,
-    /// The teams whose rows it may see; all of the tenant's where empty.
+    /// The teams whose rows it may see; empty means all teams of the tenant.
     pub teams: Vec<String>,
-    /// What it may do: all that its role may, or less.
+    /// What it may do: everything that its role allows, or less.
     pub permissions: BTreeSet<Permission>,
-    /// Requests an hour.
+    /// Requests per hour.
     pub requests_per_hour: u32,
-    /// What its requests may take, where that is less than the service allows.
+    /// Limits of its requests that are lower than the service's.
     #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
     pub limits: KeyLimits,
-    /// When the secret that was shown was made, by which its key knows it for as long as a request lasts.
+    /// When the secret that it used was created, which identifies the secret within its key for the duration of a
+    /// request.
     #[serde(skip)]
     pub secret_created_at: Option<DateTime<Utc>>,
 }
 
 impl Principal {
-    /// Only for those who have checked the facts.
+    /// Only for code that has checked the facts.
     pub(in crate::access) fn new(facts: Facts) -> Self {
         Self(Arc::new(facts))
     }
@@ -123,12 +123,12 @@ impl Principal {
         &self.0
     }
 
-    /// Whether it may do this.
+    /// Whether it has this permission.
     pub fn may(&self, permission: Permission) -> bool {
         self.0.permissions.contains(&permission)
     }
 
-    /// Refuses one that may not do this.
+    /// Refuses a principal without this permission.
     pub fn require(&self, permission: Permission) -> Result<(), Problem> {
         match self.may(permission) {
             true => Ok(()),
@@ -136,13 +136,13 @@ impl Principal {
         }
     }
 
-    /// For tests: somebody of this role and tenant.
+    /// For tests: a principal with this role and tenant.
     #[cfg(test)]
     pub(crate) fn of(role: Role, tenant: TenantGrant) -> Self {
         Self::named("test", role, tenant, 1_000)
     }
 
-    /// For tests: likewise, with a name and a limit.
+    /// For tests: the same, with a name and a limit.
     #[cfg(test)]
     pub(crate) fn named(name: &str, role: Role, tenant: TenantGrant, requests_per_hour: u32) -> Self {
         Self::new(Facts {

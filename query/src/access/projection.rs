@@ -1,4 +1,4 @@
-//! Who may see what, in ClickHouse, for those who ask in SQL: keys in table `access_keys` and view `access_review`, subjects of the
+//! Who may see what, as tables in ClickHouse: keys in table `access_keys` and view `access_review`, subjects of the
 //! identity provider in table `access_subjects`.
 
 use chrono::{DateTime, Utc};
@@ -114,7 +114,7 @@ impl AccessSubject {
     }
 }
 
-/// The subjects in a journal.
+/// The subjects recorded in a journal.
 pub struct Subjects(pub Journal);
 
 impl Projected for Subjects {

@@ -1,9 +1,9 @@
-//! The keys of the identity provider (JWKS, RFC 7517), as far as they were fetched.
+//! The keys of the identity provider (JWKS, RFC 7517), cached.
 //!
-//! Enters: the name of a key. Leaves: the key, nothing, or that the provider was never reached. They are fetched when they are first
-//! needed, when they are old, and when a key is asked for that is not known, which a caller cannot make happen often. A fetch is a
-//! task of its own, one at a time, for which whoever needs it waits: a caller who leaves ends nobody's fetch. What was known is taken
-//! on while the provider is away, which is asked again after a moment.
+//! Enters: a key id. Leaves: the key, nothing, or an error if the provider was never reached. Keys are fetched when
+//! first needed, when they are old, and when an unknown key is asked for, which a caller cannot trigger often. A fetch
+//! is its own task, one at a time, that all who need it wait for: a caller who disconnects cancels nobody's fetch.
+//! While the provider is unavailable, cached keys stay in use, and it is asked again after a short delay.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,9 @@ use crate::api::Problem;
 use crate::loopback;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// A provider that did not answer is left alone for so long.
+/// How long to wait before asking again a provider that did not answer.
 const FETCH_AGAIN_AFTER: Duration = Duration::from_secs(2);
-/// What the provider answers may be so large.
+/// The largest accepted response of the provider.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// The keys, shared by all requests.
@@ -36,16 +36,16 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Those of the last answer, and when it came.
+    /// The keys of the last response, and when it arrived.
     fetched: Option<(Instant, HashMap<String, Jwk>)>,
-    /// When the provider last failed to answer, where it has not answered since.
+    /// When the provider last failed to answer, if it has not answered since.
     failed_at: Option<Instant>,
-    /// The newest fetch; its sender is dropped when it ends, which wakes whoever waits for it.
+    /// The newest fetch; its sender is dropped when it ends, which wakes all who wait for it.
     under_way: Option<watch::Receiver<()>>,
 }
 
 impl ProviderKeys {
-    /// Of this address. Does not connect.
+    /// For this URL. Does not connect.
     pub fn new(url: &str, age_max_s: u64, age_min_s: u64) -> reqwest::Result<Self> {
         Ok(Self(Arc::new(Shared {
             url: url.to_owned(),
@@ -56,7 +56,7 @@ impl ProviderKeys {
         })))
     }
 
-    /// The key of this name; `None` where the provider has none.
+    /// The key with this id; `None` if the provider has none.
     pub async fn get(&self, id: &str) -> Result<Option<Jwk>, Problem> {
         if let Some(mut fetched) = self.to_wait_for(id) {
             let _ = fetched.changed().await;
@@ -66,7 +66,7 @@ impl ProviderKeys {
         Ok(keys.get(id).cloned())
     }
 
-    /// The fetch that may tell of this key, begun where none is under way.
+    /// The fetch that may bring this key, started if none is in progress.
     fn to_wait_for(&self, id: &str) -> Option<watch::Receiver<()>> {
         let mut state = self.0.state();
         let is_known = state.knows(id);
@@ -83,7 +83,7 @@ impl ProviderKeys {
         if !is_under_way && state.failed_at.is_none_or(|at| at.elapsed() >= FETCH_AGAIN_AFTER) {
             state.under_way = Some(self.0.clone().fetch_in_background());
         }
-        // Who has a key of a provider that is away does not wait for it each time.
+        // If the key is known and the provider is unavailable, do not wait for it on each request.
         state.under_way.clone().filter(|_| !(is_known && has_failed))
     }
 }

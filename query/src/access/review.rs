@@ -1,7 +1,8 @@
 //! `/v1/admin/access-review`: who may see what, and when they last did.
 //!
-//! Enters: an administrator. Leaves: every key of the tenants that they administer, and every subject of the identity provider that came
-//! with a token for one of them, with what is masked for it and why somebody should look at it. To look is itself in the trail.
+//! Enters: an administrator. Leaves: every key of the tenants that they administer, and every subject of the identity
+//! provider that sent a token for one of them, with what is masked for it and why it should be reviewed. The review
+//! itself is recorded in the trail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,12 +27,13 @@ use crate::handler::Api;
 /// Who may see what, and when they last did.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReviewAnswer {
-    /// When this was true.
+    /// The time of this review.
     #[schema(value_type = String, format = DateTime)]
     as_of: DateTime<Utc>,
     /// The keys.
     rows: Vec<ReviewRow>,
-    /// Those who came with a token of the identity provider in the last 400 days. Who else has one is known to the provider alone.
+    /// Subjects that sent a token of the identity provider in the last 400 days. Only the provider knows who else
+    /// could.
     subjects: Vec<SubjectRow>,
 }
 
@@ -40,13 +42,13 @@ pub struct ReviewAnswer {
 pub struct ReviewRow {
     #[serde(flatten)]
     key: KeyView,
-    /// The fields of audit events that it does not show as they are; nothing where it shows no events.
+    /// The fields of audit events that are masked for it; empty if it cannot see events.
     masked: BTreeMap<&'static str, Mask>,
-    /// Why somebody should look at it.
+    /// Why it should be reviewed.
     notes: Vec<&'static str>,
 }
 
-/// A subject of the identity provider, as its last token said.
+/// A subject of the identity provider, according to its last token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SubjectRow {
     subject: String,
@@ -55,15 +57,15 @@ pub struct SubjectRow {
     teams: Vec<String>,
     /// What it may do.
     permissions: BTreeSet<Permission>,
-    /// As far as it was written down, which is done now and then.
+    /// The last recorded use; recorded periodically, so it may lag behind.
     last_used: Use,
-    /// As of keys.
+    /// The fields of audit events that are masked for it; empty if it cannot see events.
     masked: BTreeMap<&'static str, Mask>,
-    /// Why somebody should look at it.
+    /// Why it should be reviewed.
     notes: Vec<&'static str>,
 }
 
-/// Who may see what, and when they last did.
+/// Shows who may see what, and when they last did.
 #[utoipa::path(
     get,
     path = "/v1/admin/access-review",
@@ -84,7 +86,7 @@ pub async fn review(State(api): State<Api>, principal: Principal, actor: Actor) 
     Ok(Json(answer))
 }
 
-/// The report for somebody who administers these tenants.
+/// The review for an administrator of these tenants.
 pub fn review_of(gate: &Gate, seen_by: &TenantGrant, now: DateTime<Utc>) -> ReviewAnswer {
     let mut subjects = gate.keys.journal().view(subject::all);
     subjects.retain(|subject| seen_by.covers(&subject.facts.tenant));
@@ -115,7 +117,7 @@ fn subject_row(subject: Subject, now: DateTime<Utc>) -> SubjectRow {
     }
 }
 
-/// Nothing where no events are shown.
+/// Empty if the principal cannot see events.
 pub fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
     let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
     match reads {

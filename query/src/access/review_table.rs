@@ -1,4 +1,4 @@
-//! The access review as it is printed: a table for people, JSON for programs.
+//! The access review in print: a table for people, JSON for programs.
 
 use crate::access::review::ReviewAnswer;
 use crate::cli::table::{self, Column, number, text};
@@ -31,7 +31,7 @@ const OF_SUBJECTS: [Column; 7] = [
     text("TO LOOK AT", "notes"),
 ];
 
-/// Who may see what, and when they last did.
+/// The access review as text.
 pub fn shown(report: &ReviewAnswer, is_json: bool) -> serde_json::Result<String> {
     if is_json {
         return serde_json::to_string_pretty(report);

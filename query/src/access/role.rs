@@ -1,7 +1,7 @@
-//! What callers may do: permissions, and the roles that are made of them.
+//! What callers may do: permissions, and the roles that combine them.
 //!
-//! A role is the most a caller can do; the scopes of a key take away from it and never add. What is told of all tenants together is for
-//! those alone who may see any of them. Pure constants.
+//! A role is the most that a caller can do; the scopes of a key only restrict it. Whatever aggregates over all tenants
+//! is only for callers who may see any of them. Pure constants.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,25 +11,26 @@ use utoipa::ToSchema;
 
 use crate::access::TenantGrant;
 
-/// One thing a caller may do. Keys name them as scopes.
+/// A permission. The scopes of a key name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Permission {
-    /// Ask for aggregates of metrics.
+    /// Query aggregates of metrics.
     #[serde(rename = "metrics:read")]
     ReadMetrics,
-    /// Count audit events by columns that are not masked, without seeing one.
+    /// Count audit events by columns that are not masked, without seeing any event.
     #[serde(rename = "audit:count")]
     CountAudit,
     /// Search and read audit events.
     #[serde(rename = "audit:read")]
     ReadAudit,
-    /// Make and fetch exports of audit events.
+    /// Create and download exports of audit events.
     #[serde(rename = "audit:export")]
     ExportAudit,
-    /// See restricted fields (values before and after, sessions, metadata) as they are.
+    /// See restricted fields (values before and after, sessions, metadata) unmasked.
     #[serde(rename = "restricted:read")]
     ReadRestricted,
-    /// See how the system is: lag, ledger, storage. They are of all tenants together, so it is for those of any tenant alone.
+    /// See the state of the system: lag, ledger, storage. These span all tenants, so this is only for principals of any
+    /// tenant.
     #[serde(rename = "system:read")]
     ReadSystem,
     /// Create, list, rotate and revoke keys; review who may see what.
@@ -49,13 +50,13 @@ impl Permission {
         Self::ManageKeys,
     ];
 
-    /// By its name.
+    /// The permission with this name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|permission| permission.as_str() == text);
         found.ok_or_else(|| format!("expected one of {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 
-    /// As scopes name it.
+    /// Its name as a scope.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadMetrics => "metrics:read",
@@ -75,19 +76,19 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Who somebody is to the system.
+/// The role of a principal.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum, ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Aggregates, and no personal data.
+    /// Aggregates, no personal data.
     Analyst,
     /// Audit events and their exports.
     Auditor,
-    /// Keys and configuration, and no contents.
+    /// Keys and configuration, no contents.
     Admin,
-    /// A program: aggregates, and audit events with what is personal or restricted masked.
+    /// A program: aggregates, and audit events with personal and restricted fields masked.
     Service,
 }
 
@@ -95,7 +96,7 @@ impl Role {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Analyst, Self::Auditor, Self::Admin, Self::Service];
 
-    /// The most it can do for somebody who belongs to these tenants.
+    /// The most that the role allows a principal of these tenants.
     pub fn permissions(self, tenant: &TenantGrant) -> BTreeSet<Permission> {
         use Permission::*;
         match self {
@@ -107,17 +108,17 @@ impl Role {
         }
     }
 
-    /// Whether personal data are what it works with.
+    /// Whether the role works with personal data.
     pub const fn sees_persons(self) -> bool {
         matches!(self, Self::Auditor)
     }
 
-    /// By its name.
+    /// The role with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
-    /// As keys and claims name it.
+    /// Its name in keys and claims.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Analyst => "analyst",

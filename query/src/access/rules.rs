@@ -1,15 +1,16 @@
-//! Which permission each route needs. A route without a line here is not answered to anybody.
+//! The permission that each route needs. A route without a line here is closed to everybody.
 //!
-//! Pure constants, and the one place where roles meet the API. More permissive exceptions come before the rule of their folder.
+//! Pure constants, and the one place where roles meet the API. Exceptions that allow more come before the rule of their
+//! path prefix.
 
 use axum::http::Method;
 
 use crate::access::Permission;
 
-/// Routes of exports under which nothing of an event is shown, only what was asked for and how far it is.
+/// Routes of exports that show nothing of an event, only the filter and the progress.
 const EXPORT_STATES: [&str; 2] = ["/v1/audit/exports", "/v1/audit/exports/{id}"];
 
-/// Beginnings of routes, the first that fits.
+/// Route prefixes; the first match counts.
 const RULES: [(&str, Permission); 6] = [
     ("/v1/metrics/", Permission::ReadMetrics),
     ("/v1/audit/exports", Permission::ExportAudit),
@@ -19,15 +20,15 @@ const RULES: [(&str, Permission); 6] = [
     ("/v1/admin/", Permission::ManageKeys),
 ];
 
-/// What whoever is let in may ask: nothing but who they are.
+/// Open to every authenticated caller: it only shows who they are.
 const OF_ONESELF: &str = "/v1/whoami";
 
-/// Whether a route needs no permission beyond being let in.
+/// Whether a route needs no permission beyond authentication.
 pub fn is_of_oneself(route: &str) -> bool {
     route == OF_ONESELF
 }
 
-/// What a route needs; `None` where nobody thought of it.
+/// The permission that a route needs; `None` if it has no rule.
 pub fn needed(route: &str) -> Option<Permission> {
     RULES
         .iter()
@@ -35,7 +36,7 @@ pub fn needed(route: &str) -> Option<Permission> {
         .map(|&(_, permission)| permission)
 }
 
-/// What a request is called in the audit trail; `None` where no audit data are concerned.
+/// The name of a request in the audit trail; `None` if it concerns no audit data.
 pub fn action(method: &Method, route: &str) -> Option<&'static str> {
     let reads = method == Method::GET || method == Method::HEAD;
     match needed(route)? {
@@ -48,7 +49,7 @@ pub fn action(method: &Method, route: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a path is answered to everybody. Probes, measurements and what a browser needs to show a page hold no data of anybody.
+/// Whether a path is open to everybody. Probes, metrics and the files of the web page contain nobody's data.
 pub fn is_open(path: &str) -> bool {
     !path.starts_with("/v1/") && path != "/v1"
 }

@@ -1,8 +1,9 @@
-//! Subjects of the identity provider, as their last token said: what an access review knows of people without a key.
+//! Subjects of the identity provider, according to their last token: what an access review knows of people without a
+//! key.
 //!
-//! Enters: a principal that was let in by a token, and when. Leaves: a record `subject/…` in the journal, one a tenant and subject.
-//! What the provider would say of somebody who never came is not known here. Who did not come for more than a year is forgotten, so
-//! that the journal stays as large as the number of people.
+//! Enters: a principal authenticated by a token, and when. Leaves: a record `subject/…` in the journal, one per tenant
+//! and subject. Subjects that never sent a token are not known here. One that was not seen for more than a year is
+//! forgotten, so that the journal stays proportional to the number of people.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,13 +13,13 @@ use crate::access::{Facts, Principal, TenantGrant};
 use crate::journal::{Entry, View};
 
 const PREFIX: &str = "subject/";
-/// Who did not come for so long is forgotten. Days.
+/// A subject not seen for this long is forgotten. Days.
 const KEPT_DAYS: i64 = 400;
 
-/// Somebody who came with a token.
+/// A subject that sent a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Subject {
-    /// The last time.
+    /// Its last use.
     #[serde(flatten)]
     pub used: Use,
     /// What the token said then.
@@ -26,40 +27,40 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Who comes now.
+    /// A subject seen now.
     pub fn new(principal: &Principal, used: Use) -> Self {
         let facts = principal.facts().clone();
         Self { used, facts }
     }
 
-    /// What it may do.
+    /// The principal that it was.
     pub fn principal(&self) -> Principal {
         Principal::new(self.facts.clone())
     }
 }
 
-/// What it is called in the journal. As JSON, because any text may be a tenant or a subject.
+/// Its name in the journal. JSON, because a tenant or a subject may be any text.
 pub fn name(tenant: &TenantGrant, subject: &str) -> String {
     format!("{PREFIX}{}", serde_json::json!([tenant.as_str(), subject]))
 }
 
-/// All of them, in the order of their names.
+/// All subjects, in the order of their names.
 pub fn all(view: &View) -> Vec<Subject> {
     subjects(view).map(|(_, subject)| subject).collect()
 }
 
-/// Their names, each with the offset of the record that says so.
+/// Their names, each with the offset of its record.
 pub fn versions(view: &View) -> Vec<(String, i64)> {
     let entries = view.beginning(PREFIX);
     entries.map(|(name, entry)| (name.to_owned(), entry.offset)).collect()
 }
 
-/// One of them, by its name.
+/// The subject with this name.
 pub fn find(view: &View, name: &str) -> Option<Subject> {
     read(view.get(name)?)
 }
 
-/// The names of those who did not come for long.
+/// The names of subjects not seen for long.
 pub fn forgotten(view: &View, now: DateTime<Utc>) -> Vec<String> {
     let is_over = |subject: &Subject| now - subject.used.at > TimeDelta::days(KEPT_DAYS);
     let over = subjects(view).filter(|(_, subject)| is_over(subject));

@@ -1,6 +1,6 @@
-//! Who a question is about.
+//! The tenant that a question is about.
 //!
-//! Enters: what a key or a token says. Guarantees: never empty. What reads a tenant's rows takes one of these as part of a
+//! Enters: what a key or a token says. Guarantees: never empty. Code that reads a tenant's rows takes one as part of a
 //! [`crate::access::Caller`].
 
 use serde::{Deserialize, Serialize};

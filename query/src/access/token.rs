@@ -1,8 +1,8 @@
 //! The secret that a caller holds: `hlg_<id>_<secret><checksum>`.
 //!
-//! The prefix and the checksum (CRC-32 of what stands before it, six digits of base 62, as in GitHub's tokens) let secret
-//! scanners find a leaked key without asking anybody. The id is no secret: it names the key in lists and logs. The secret has
-//! 238 bits of a cryptographic generator, so that one SHA-256 of it is enough to store: there is nothing to guess.
+//! The prefix and the checksum (CRC-32 of what precedes it, six base-62 digits, as in GitHub's tokens) let secret
+//! scanners recognise a leaked key offline. The id is not secret: it names the key in lists and logs. The secret has
+//! 238 bits from a cryptographic generator, so storing a single SHA-256 of it is enough: it cannot be guessed.
 
 use std::fmt;
 
@@ -17,22 +17,22 @@ const PREFIX: &str = "hlg_";
 const ID_CHARS: usize = 12;
 const SECRET_CHARS: usize = 40;
 const CHECKSUM_CHARS: usize = 6;
-/// Of a whole token.
+/// Length of a whole token.
 pub const TOKEN_CHARS: usize = PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The name of a key.
+/// The id of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// A name that no other key has.
+    /// A random id, unique for all practical purposes.
     pub fn random() -> Self {
         Self(Alphanumeric.sample_string(&mut rand::rng(), ID_CHARS))
     }
 
-    /// `None` where it cannot be one.
+    /// `None` if it cannot be an id.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == ID_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         fits.then(|| Self(text.to_owned()))
@@ -53,7 +53,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// A new secret for a key.
+    /// A new random secret for a key.
     pub fn random(id: &KeyId) -> Self {
         let secret = Alphanumeric.sample_string(&mut rand::rng(), SECRET_CHARS);
         let head = format!("{PREFIX}{id}_{secret}");
@@ -61,7 +61,7 @@ impl Token {
         Self { id: id.clone(), text }
     }
 
-    /// `None` where it is not one: another length, another letter, a checksum that does not fit.
+    /// `None` if it is not a token: wrong length, invalid character, wrong checksum.
     pub fn parse(text: &str) -> Option<Self> {
         let head = text
             .get(..TOKEN_CHARS - CHECKSUM_CHARS)
@@ -75,17 +75,17 @@ impl Token {
         })
     }
 
-    /// Which key it claims to be of.
+    /// The key that it claims to be of.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// The whole text, for its holder alone.
+    /// The whole text, only for its holder.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// What is stored of it.
+    /// The hash that is stored instead.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(&self.text).into())
     }
@@ -97,15 +97,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// SHA-256 of a token, hexadecimal where it is written.
+/// SHA-256 of a token, written as hexadecimal.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// What no token has: for comparing where there is no key, so that it takes as long.
+    /// Matches no token: compared against when there is no key, so that it takes as long.
     pub const NONE: Self = Self([0; 32]);
 
-    /// Compares in a time that says nothing about where they differ.
+    /// Compares in constant time.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }

@@ -1,8 +1,10 @@
-//! Every access to audit data is an audit event itself, and goes the way of all others: Kafka, ingest, `audit_logs`.
+//! Every access to audit data is itself an audit event and takes the same path as all others: Kafka, ingest,
+//! `audit_logs`.
 //!
-//! Enters: who asked what, and how it ended. Leaves: an event that all in-sync replicas have, or an error. Guarantees: no answer
-//! with audit data leaves before its event is acknowledged; while Kafka does not take events, audit data are not shown at all,
-//! because nobody could tell later who saw them. Does not feed itself: an answer makes one event, however many it shows.
+//! Enters: who asked for what, and the outcome. Leaves: an event that all in-sync replicas have, or an error.
+//! Guarantees: no answer with audit data leaves before its event is acknowledged; while Kafka does not accept events,
+//! no audit data is shown, because nobody could tell later who saw it. No feedback loop: an answer creates one event,
+//! however many it shows.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,9 +21,10 @@ use uuid::Uuid;
 use crate::access::{Principal, TenantId};
 use crate::api::{Problem, RequestId};
 
-/// What reports these events.
+/// The service that reports these events.
 const SERVICE: &str = "horolog-query";
-/// An event that is not acknowledged by then has failed: longer than a starved machine takes, or a broker that just began. Milliseconds.
+/// An event not acknowledged in this time has failed. Generous enough for a starved machine or a broker that just
+/// started. Milliseconds.
 const ACKNOWLEDGED_WITHIN_MS: &str = "15000";
 
 /// Writes events.
@@ -31,27 +34,27 @@ pub struct Trail {
     topic: Arc<str>,
 }
 
-/// Something that somebody did.
+/// An action to record.
 #[derive(Debug, Clone)]
 pub struct Act {
-    /// Whose data it was about.
+    /// The tenant whose data it was about.
     pub tenant: TenantId,
     /// What was done, such as `audit.read`.
     pub action: &'static str,
-    /// The kind of thing it was done to.
+    /// The type of the resource.
     pub resource_type: &'static str,
-    /// The thing it was done to.
+    /// The resource that the action was applied to.
     pub resource_id: String,
-    /// How it ended.
+    /// The outcome.
     pub status: AuditStatus,
     /// Why it did not succeed.
     pub error: String,
-    /// Further facts: the filter, the rows.
+    /// Additional facts: the filter, the number of rows.
     pub facts: BTreeMap<String, String>,
 }
 
 impl Act {
-    /// What succeeds.
+    /// A successful action.
     pub fn done(
         tenant: TenantId,
         action: &'static str,
@@ -70,26 +73,26 @@ impl Act {
     }
 }
 
-/// Says of a response that its handler has recorded what it did, before it did it. Any other is recorded by
-/// [`crate::access::authenticate`] before it leaves.
+/// Marks a response whose handler has already recorded the action, before performing it. All others are recorded by
+/// [`crate::access::authenticate`] before they leave.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded;
 
-/// Who did it, and how the request came.
+/// Who acted, and how the request came.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    /// Who; `None` for somebody who was not let in.
+    /// `None` for a caller that was not authenticated.
     pub principal: Option<Principal>,
-    /// From where.
+    /// Address of the client.
     pub from: Option<IpAddr>,
-    /// With what program.
+    /// User agent of the client.
     pub user_agent: String,
-    /// The request.
+    /// Id of the request.
     pub request: RequestId,
 }
 
 impl Trail {
-    /// To a topic of audit events. Does not connect.
+    /// For a topic of audit events. Does not connect.
     pub fn new(kafka: &KafkaConfig, topic: &str) -> KafkaResult<Self> {
         let mut config = kafka.client_config();
         config
@@ -103,7 +106,7 @@ impl Trail {
         })
     }
 
-    /// Writes one event; returns when it is acknowledged.
+    /// Writes one event; returns once it is acknowledged.
     pub async fn record(&self, actor: &Actor, act: Act) -> Result<(), Problem> {
         let event = event(actor, act);
         let mut payload = Vec::new();
@@ -123,7 +126,7 @@ impl Trail {
 fn event(actor: &Actor, act: Act) -> AuditEvent {
     let principal = actor.principal.as_ref().map(Principal::facts);
     let mut metadata = act.facts;
-    // Whoever runs the service has no key, and is named among the facts.
+    // The operator has no key, and is named among the facts.
     let operator = metadata.get("caller").cloned().unwrap_or_default();
     if let Some(facts) = principal {
         metadata.insert("caller".to_owned(), facts.name.clone());

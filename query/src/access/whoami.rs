@@ -1,4 +1,5 @@
-//! `GET /v1/whoami`: who the caller is to the service, so that a client offers no more than they may. Whoever is let in may ask.
+//! `GET /v1/whoami`: who the caller is to the service, so that a client offers only what they may do. Open to every
+//! authenticated caller.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +15,19 @@ use crate::handler::Api;
 /// The caller, as the service knows them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WhoAmI {
-    /// What people call it: a key's name, or the subject of a token.
+    /// Name of the key, or subject of the token.
     name: String,
-    /// What it is.
+    /// Role of the caller.
     role: Role,
-    /// Whose rows it sees: a tenant's, or, where `*`, those of the tenant that a request names.
+    /// Tenant whose rows the caller sees; `*` if each request names the tenant.
     tenant: String,
-    /// The teams whose rows it sees; all of the tenant's where empty.
+    /// Teams whose rows the caller sees; empty means all teams of the tenant.
     teams: Vec<String>,
-    /// What it may do.
+    /// What the caller may do.
     permissions: BTreeSet<Permission>,
-    /// Requests an hour.
+    /// Requests per hour.
     requests_per_hour: u32,
-    /// What its requests may take, where that is less than the service allows.
+    /// Limits of the caller's requests that are lower than the service's.
     limits: KeyLimits,
 }
 
@@ -35,7 +36,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(who_am_i))
 }
 
-/// Who you are, and what you may do.
+/// Shows who you are, and what you may do.
 #[utoipa::path(get, path = "/v1/whoami", tag = "access", responses((status = 200, description = "The caller.", body = WhoAmI)))]
 pub async fn who_am_i(principal: Principal) -> Json<WhoAmI> {
     let facts = principal.facts();

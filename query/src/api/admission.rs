@@ -1,10 +1,11 @@
-//! How many requests are answered at the same time: together, for one tenant, and for one caller.
+//! How many requests are answered at the same time: in total, per tenant, and per caller.
 //!
-//! Enters: who asks. Leaves: a place, held until it is dropped, also when the caller goes away. Guarantees: a caller who asks for everything
-//! at once leaves room for others, since only requests within the caller's own share wait for a place of their tenant, which has half of all
-//! however many keys it makes, and only those within that wait for a common one. Who finds no place waits in the order of asking, for a bounded
-//! time and with a bounded number of others; who goes away leaves the queue. Downloads, which take as long as their readers and a file each, have
-//! places of their own, as many for each caller and each tenant.
+//! Enters: who asks. Leaves: a place, held until it is dropped, also when the caller disconnects. Guarantees: a caller
+//! that sends many requests at once leaves room for others, since only requests within the caller's own share wait for
+//! a place of their tenant, which has half of all places however many keys it creates, and only requests within that
+//! share wait for a common one. Requests wait first come, first served, for a bounded time and in a bounded queue, and
+//! leave it when the caller disconnects. Downloads, which take as long as their readers and hold a file open each, have
+//! separate places, as many per caller and per tenant.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub struct Admission {
     wait_max: Duration,
 }
 
-/// Places of tenants, and of their callers.
+/// The places of tenants, and of their callers.
 #[derive(Debug, Clone)]
 struct Shares {
     tenants: Places<String>,
@@ -53,7 +54,7 @@ impl Admission {
         }
     }
 
-    /// A place for a caller of a tenant, whose key may have fewer than others, or the advice to come back.
+    /// A place for a caller of a tenant, whose key may allow fewer than the default, or advice to try again.
     pub async fn admit(&self, tenant: &str, caller: &str, own_max: Option<NonZeroU32>) -> Result<Admitted, Problem> {
         let deadline = Instant::now() + self.wait_max;
         let too_many = Problem::Busy("too many requests wait for an answer with this key");
@@ -89,7 +90,7 @@ impl Shares {
         }
     }
 
-    /// A place of a caller, and then one of the tenant.
+    /// A place of the caller, then one of the tenant.
     async fn take(
         &self,
         tenant: &str,
@@ -109,7 +110,7 @@ impl Shares {
         Ok([of_caller, of_tenant])
     }
 
-    /// How many places a caller has, and what it means that all are taken.
+    /// How many places a caller has, and the message when all are taken.
     fn of_caller(&self, own_max: Option<NonZeroU32>) -> (usize, &'static str) {
         let of_each = self.callers.each_max();
         match own_max.map(|own| own.get() as usize) {

@@ -1,6 +1,7 @@
 //! The JSON body of a request: read within a bound, parsed strictly.
 //!
-//! Enters: a request. Leaves: the value, or a [`Problem`] that says which member is wrong. A type should deny unknown fields.
+//! Enters: a request. Leaves: the value, or a [`Problem`] that says which field is wrong. Types should deny unknown
+//! fields.
 
 use axum::body::{Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
@@ -9,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use crate::api::Problem;
 
-/// A body may be so large.
+/// The largest accepted body.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// A body of JSON.
+/// A JSON body.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBody<T>(pub T);
 
@@ -31,7 +32,7 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
     let too_large = Problem::BodyTooLarge {
         bytes_max: BODY_BYTES_MAX,
     };
-    // A body that says how large it is is refused before it is read.
+    // A body with a declared length that is too large is refused before it is read.
     if request.body().size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(too_large);
     }
@@ -66,7 +67,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// A member that is not there is told as if the whole did not fit, and its name only in words.
+/// Serde reports a missing field on the object as a whole, with the name only in the message.
 fn of_the_whole(reason: &str) -> Problem {
     let missing = reason
         .strip_prefix("missing field `")

@@ -1,9 +1,10 @@
-//! Answers that a caller has already, and smaller ones.
+//! Conditional and compressed responses.
 //!
-//! Enters: a response whose body is known as a whole. Leaves: the same with a strong `ETag` (RFC 9110, 8.8.3) over its content
-//! and its encoding, compressed with zstd or gzip where the caller takes it, or 304 where `If-None-Match` names what it would be. The
-//! content includes through when it is complete, so the tag changes with it. Streams (downloads) pass as they are. What leaves holds its
-//! place until it is read ([`crate::api::outgoing`]). Files of the program are encoded once.
+//! Enters: a response whose body is in memory. Leaves: the same with a strong `ETag` (RFC 9110, 8.8.3) over its content
+//! and encoding, compressed with zstd or gzip if the caller accepts it, or 304 if `If-None-Match` names that tag. The
+//! content includes the time through which it is complete, so the tag changes with it. Streams (downloads) pass
+//! unchanged. Responses hold places for their bytes until they are read ([`crate::api::outgoing`]). Embedded files are
+//! encoded once.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -22,14 +23,14 @@ use crate::access::Principal;
 use crate::api::Problem;
 use crate::api::outgoing::Outgoing;
 
-/// Smaller bodies do not get smaller.
+/// Compressing smaller bodies does not pay.
 const COMPRESS_BYTES_MIN: usize = 1_024;
-/// Fast ones: answers are made once.
+/// The fastest level: an answer is sent only once.
 const ZSTD_LEVEL: i32 = 1;
-/// Bytes of the hash that make a tag: nobody finds two answers with the same one.
+/// Bytes of the hash that become the tag: enough that nobody finds two answers with the same one.
 const TAG_BYTES: usize = 16;
 
-/// How a body is encoded.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Zstd,
@@ -46,7 +47,7 @@ impl Encoding {
         }
     }
 
-    /// What `Accept-Encoding` likes best; zstd, gzip, none where all are equal.
+    /// The encoding that `Accept-Encoding` prefers; among equals zstd, then gzip, then none.
     fn negotiate(headers: &HeaderMap) -> Self {
         let accepted: Vec<&str> = headers
             .get_all(header::ACCEPT_ENCODING)
@@ -91,26 +92,26 @@ impl Encoding {
     }
 }
 
-/// Says of a response that it is a file of the program: the same for everybody for as long as the program runs.
+/// Marks a response as an embedded file: the same for everybody while the program runs.
 #[derive(Debug, Clone, Copy)]
 struct OfProgram;
 
-/// The middleware around such files.
+/// The middleware for embedded files.
 pub async fn of_program(mut response: Response) -> Response {
     response.extensions_mut().insert(OfProgram);
     response
 }
 
-/// What answers leave by.
+/// The state of the middleware.
 #[derive(Debug, Clone)]
 pub struct Caching {
     outgoing: Outgoing,
-    /// Files of the program as they were sent, by their tags.
+    /// Encoded embedded files, by their tags.
     files: Arc<Mutex<HashMap<String, Bytes>>>,
 }
 
 impl Caching {
-    /// Answers that leave so.
+    /// Answers that are sent through `outgoing`.
     pub fn new(outgoing: Outgoing) -> Self {
         Self {
             outgoing,
@@ -118,7 +119,7 @@ impl Caching {
         }
     }
 
-    /// A file as it is sent, made once: whoever has no key could otherwise have megabytes encoded as often as they like.
+    /// An encoded file, made once: otherwise callers without a key could have megabytes encoded as often as they like.
     fn file(&self, tag: &str, make: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
         let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let known = files().get(tag).cloned();
@@ -147,7 +148,7 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    // The body is in memory already: its size is known.
+    // The body is already in memory, so its size is known.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return Response::from_parts(parts, Body::empty());
     };
@@ -187,7 +188,7 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
             .headers
             .insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
     }
-    // Whoever has no key is answered with files of the program, or with little.
+    // Callers without a key get only embedded files or small answers, so these need no places.
     let Some(principal) = principal else {
         return Response::from_parts(parts, body.into());
     };
@@ -197,7 +198,7 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
     }
 }
 
-/// Off the threads that answer others: a large page takes milliseconds.
+/// Runs on a blocking thread: encoding a large page takes milliseconds.
 fn encode(encoding: Encoding, bytes: Bytes) -> io::Result<Bytes> {
     match encoding {
         Encoding::Identity => Ok(bytes),
@@ -211,7 +212,7 @@ fn tag(bytes: &[u8], encoding: Encoding) -> String {
     format!("\"{tag}-{}\"", encoding.name())
 }
 
-/// `If-None-Match`, compared weakly as RFC 9110, 13.1.2 wants it.
+/// `If-None-Match`, compared weakly as RFC 9110, 13.1.2 requires.
 pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers
         .get_all(header::IF_NONE_MATCH)

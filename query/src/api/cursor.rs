@@ -1,9 +1,9 @@
-//! Cursors: where a page ended, as opaque text for the caller to hand back.
+//! Cursors: where a page ended, as opaque text for the caller to send back.
 //!
-//! A cursor is `base64url(version, seal, last key as JSON)`. Keyset, not offset: rows that arrive between two pages neither
-//! repeat nor hide others. The seal is a keyed hash (HMAC-SHA-256) over the question it belongs to and the key: a cursor
-//! that was changed, or is used with other filters or by another tenant, would silently skip rows, and is refused. It grants
-//! nothing: the tenant comes from the caller, never from the cursor. Pure.
+//! A cursor is `base64url(version, seal, last key as JSON)`. Keyset, not offset: rows that arrive between two pages
+//! neither repeat nor hide others. The seal is a keyed hash (HMAC-SHA-256) over the question and the key: a cursor that
+//! was changed, or is used with other filters or by another tenant, would silently skip rows, so it is refused. It
+//! grants nothing: the tenant comes from the caller, never from the cursor. Pure.
 
 use std::fmt;
 
@@ -20,16 +20,16 @@ use crate::api::Problem;
 
 const VERSION: u8 = 2;
 const SEAL_BYTES: usize = 16;
-/// Parameters that do not change which rows there are.
+/// Parameters that do not affect which rows match.
 const NO_FILTERS: [&str; 2] = ["limit", "cursor"];
 
-/// What seals cursors. Every process that serves the same store has the same one, so that a page can come from another
-/// process than the one before.
+/// The key that seals cursors. All processes that serve the same store have the same one, so the next page can come
+/// from another process.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// Derived from a secret that all processes have.
+    /// Derived from a secret that all processes share.
     pub fn derive(secret: &str) -> Self {
         Self(
             Sha256::new()
@@ -40,7 +40,7 @@ impl CursorKey {
         )
     }
 
-    /// The cursors of one question: a resource, who asks, and all parameters but those of paging.
+    /// The cursors of one question: a resource, a caller, and all parameters except those of paging.
     pub fn bind(&self, resource: &str, caller: &Caller, parameters: &impl Serialize) -> Result<Cursors, Problem> {
         let mut filters = serde_json::to_value(parameters).map_err(|_| Problem::Internal)?;
         if let Value::Object(members) = &mut filters {
@@ -68,29 +68,29 @@ pub struct Cursors {
     question: [u8; 32],
 }
 
-/// Why a text is not a cursor for this question.
+/// Why a text is not a cursor of this question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// Not one of ours, or cut short.
+    /// Not a cursor of this resource, or truncated.
     #[error("is not a cursor of this resource; pass next_cursor on as it is")]
     Malformed,
     /// From another version of this service.
     #[error("is from another version; start from the first page")]
     Version,
-    /// Of another question, or changed.
+    /// Of another question, or altered.
     #[error("belongs to other filters or was changed; start from the first page")]
     Seal,
 }
 
 impl Cursors {
-    /// The cursor after `key`.
+    /// The cursor that continues after `key`.
     pub fn after(&self, key: &impl Serialize) -> Result<String, Problem> {
         let key = serde_json::to_vec(key).map_err(|_| Problem::Internal)?;
         let seal = self.seal(&key).ok_or(Problem::Internal)?.finalize().into_bytes();
         Ok(URL_SAFE_NO_PAD.encode([&[VERSION], &seal[..SEAL_BYTES], &key].concat()))
     }
 
-    /// The key that the parameter `cursor` continues after.
+    /// The key after which the parameter `cursor` continues.
     pub fn key<K: DeserializeOwned>(&self, cursor: Option<&str>) -> Result<Option<K>, Problem> {
         let open = |text| self.open(text).map_err(|error| Problem::parameter("cursor", error));
         cursor.map(open).transpose()

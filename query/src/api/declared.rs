@@ -1,7 +1,8 @@
-//! A resource takes the parameters that its description declares, and no other: what is not looked at would be believed.
+//! A resource accepts only the parameters that its description declares: callers would believe that an ignored one was
+//! applied.
 //!
-//! Enters: the description of the API, and any request. Leaves: the request, or a [`Problem`] that names the parameter. Guarantees: there
-//! is no route that ignores a parameter, whether its handler asks for any or not.
+//! Enters: the description of the API, and any request. Leaves: the request, or a [`Problem`] that names the parameter.
+//! Guarantees: no route ignores a parameter, whether its handler reads any or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::api::{Problem, parameters};
 
-/// How much of an unknown name is repeated to the caller.
+/// How much of an unknown name is echoed to the caller.
 const ECHO_CHARS_MAX: usize = 64;
 
-/// The names of the parameters of all operations: by route as the router has it, then by method.
+/// The names of the parameters of all operations, by route template and method.
 #[derive(Debug, Clone)]
 pub struct Declared(Arc<HashMap<String, HashMap<Method, Vec<String>>>>);
 
 impl Declared {
-    /// By this description.
+    /// From this description.
     pub fn of(description: &OpenApi) -> Self {
         let paths = description.paths.paths.iter();
         Self(Arc::new(
@@ -31,7 +32,7 @@ impl Declared {
         ))
     }
 
-    /// Refuses a query string with a name that is not declared. What is not described has no parameters to ignore.
+    /// Refuses a query string with an undeclared name. Routes without a description are not checked.
     fn check(&self, route: &str, method: &Method, query: &str) -> Result<(), Problem> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let Some(known) = self.0.get(route).and_then(|methods| methods.get(method)) else {
@@ -76,7 +77,7 @@ fn names(operation: &Operation) -> Vec<String> {
     parameters.filter_map(name).collect()
 }
 
-/// The middleware; inside of what says who asks.
+/// The middleware; runs inside authentication.
 pub async fn only_declared(State(declared): State<Declared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let query = request.uri().query().unwrap_or_default();

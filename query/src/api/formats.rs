@@ -1,8 +1,8 @@
-//! The forms of an answer: JSON, CSV, and Arrow's stream format.
+//! The formats of an answer: JSON, CSV, and Arrow's stream format.
 //!
-//! Enters: what is answered, as JSON and as a table, and which form is wanted: the parameter `format` wins over `Accept`.
-//! Leaves: the response. What is not a row travels in headers too (`x-complete-through`, `x-next-cursor`), because a table has
-//! no room for it. Pure.
+//! Enters: the answer, as JSON and as a table, and the requested format: the parameter `format` takes precedence over
+//! `Accept`. Leaves: the response. What is not a row is also sent in headers (`x-complete-through`, `x-next-cursor`),
+//! because a table has no room for it. Pure.
 
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ use crate::api::{Instant, Problem};
 static COMPLETE_THROUGH: HeaderName = HeaderName::from_static("x-complete-through");
 static NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 
-/// A form of an answer.
+/// The format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// An object with the rows and what is known of them.
+    /// An object with the rows and their metadata.
     Json,
-    /// RFC 4180, with a line of names.
+    /// RFC 4180, with a header line.
     Csv,
-    /// Arrow IPC, stream format.
+    /// Arrow IPC stream format.
     Arrow,
 }
 
@@ -44,7 +44,7 @@ impl Format {
         }
     }
 
-    /// The form that is asked for by the parameter, else the one that `Accept` (RFC 9110, 12.5.1) likes best.
+    /// The format that the parameter names, else the one that `Accept` prefers (RFC 9110, 12.5.1).
     pub fn negotiate(parameter: Option<Self>, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(format) = parameter {
             return Ok(format);
@@ -59,7 +59,7 @@ impl Format {
         }
         let accepted = accepted.join(",");
         let weight = |format: &Self| preference(&accepted, format.media_type());
-        // The first of equals: JSON where anything goes.
+        // Among equals the first: JSON for `*/*`.
         let best = Self::ALL
             .into_iter()
             .rev()
@@ -71,7 +71,7 @@ impl Format {
     }
 }
 
-/// How much a media type is wanted, in thousandths; the most specific range decides.
+/// The weight of a media type, in thousandths; the most specific range decides.
 fn preference(accepted: &str, media_type: &str) -> u32 {
     let kind = media_type.split('/').next().unwrap_or_default();
     let weights = accepted.split(',').filter_map(|range| {
@@ -130,23 +130,23 @@ impl Table {
     }
 }
 
-/// An answer that can be given in every form.
+/// An answer that can be sent in every format.
 #[derive(Debug)]
 pub struct Answer<'a, J, T> {
-    /// How many rows it has.
+    /// Number of rows.
     pub rows: usize,
-    /// Where the next page begins.
+    /// Cursor of the next page.
     pub next_cursor: Option<&'a str>,
-    /// Through when it is complete.
+    /// The time through which it is complete.
     pub complete_through: Option<Instant>,
     /// The rows as columns.
     pub table: T,
-    /// The whole as JSON.
+    /// The whole answer as JSON.
     pub json: J,
 }
 
 impl<J: FnOnce() -> Option<Vec<u8>>, T: FnOnce() -> Table> Answer<'_, J, T> {
-    /// The response in a form.
+    /// The response in this format.
     pub fn respond(self, format: Format) -> Result<Response, Problem> {
         let body = match format {
             Format::Json => (self.json)(),

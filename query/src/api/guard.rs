@@ -1,7 +1,8 @@
-//! What ends a request that does not end by itself: a deadline, and a net under panics.
+//! Ends requests that do not end by themselves: a deadline, and a catch for panics.
 //!
-//! Leaves: the handler's response, or a problem. A handler that is given up is dropped, and with it its statements: the
-//! engine cancels them. Bodies that are streamed after the handler's answer are not under the deadline.
+//! Leaves: the handler's response, or a problem. When the deadline passes, the handler is dropped and its statements
+//! with it: the engine cancels them. Bodies that are streamed after the handler returned are not subject to the
+//! deadline.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::api::Problem;
 
 /// The middleware; its state is the deadline in seconds.
 pub async fn guard(State(seconds): State<u64>, request: Request, next: Next) -> Response {
-    // Handlers share nothing that a panic could leave half changed: what they share are atomics and semaphores.
+    // Unwind safe: handlers share only atomics and semaphores, which a panic cannot leave half changed.
     let handler = AssertUnwindSafe(next.run(request)).catch_unwind();
     match timeout(Duration::from_secs(seconds), handler).await {
         Ok(Ok(response)) => response,

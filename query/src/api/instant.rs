@@ -1,6 +1,7 @@
-//! Moments of a question: RFC 3339, a date, or seconds since 1970; always UTC once parsed.
+//! Moments in parameters: RFC 3339, a date, or seconds since 1970; always UTC once parsed.
 //!
-//! Enters: a parameter's text. Leaves: microseconds since 1970, which order and compare. Never asks for the time.
+//! Enters: a parameter's text. Leaves: microseconds since 1970, which can be ordered and compared. Never reads the
+//! clock.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -14,32 +15,32 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::api::Problem;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
-/// Past this many seconds (the year 5138) a number is milliseconds by mistake.
+/// Beyond this (the year 5138), a number is milliseconds by mistake.
 const EPOCH_SECONDS_MAX: u64 = 99_999_999_999;
-/// Before this many (the year 2000, and nothing that is stored is older) a number is a date by mistake: 2026, 20260131.
+/// Before this (the year 2000; nothing stored is older), a number is a date by mistake: 2026, 20260131.
 const EPOCH_SECONDS_MIN: i64 = TIME_MIN_US / MICROS_A_SECOND;
-/// What RFC 3339 can write: the years 0 to 9999.
+/// The range of RFC 3339: the years 0 to 9999.
 const RFC_3339_MICROS: RangeInclusive<i64> = -62_167_219_200 * MICROS_A_SECOND..=253_402_300_800 * MICROS_A_SECOND - 1;
-/// What `DateTime64(6)` of ClickHouse can hold: the years 1900 to 2299.
+/// The range of ClickHouse's `DateTime64(6)`: the years 1900 to 2299.
 const DATETIME64_MICROS: (i64, i64) = (-2_208_988_800 * MICROS_A_SECOND, 10_413_791_999 * MICROS_A_SECOND);
 
-/// A moment, UTC, to the microsecond.
+/// A moment in UTC, to the microsecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
     micros: i64,
 }
 
-/// A span of time, half-open, either end open.
+/// A half-open span of time; either end may be open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// First moment inside.
+    /// First moment included.
     pub from: Option<Instant>,
-    /// First moment after.
+    /// First moment after the span.
     pub to: Option<Instant>,
 }
 
 impl Span {
-    /// Of the parameters `from` and `to`.
+    /// From the parameters `from` and `to`.
     pub fn new(from: Option<Instant>, to: Option<Instant>) -> Result<Self, Problem> {
         match (from, to) {
             (Some(from), Some(to)) if from >= to => Err(Problem::parameter("to", "is not after from")),
@@ -48,7 +49,7 @@ impl Span {
     }
 }
 
-/// An end of a span: a moment, or a day whose midnight depends on the time zone that is asked for.
+/// An end of a span: a moment, or a day, whose midnight depends on the requested time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     /// A moment.
@@ -58,7 +59,7 @@ pub enum Edge {
 }
 
 impl Edge {
-    /// Parses one of the three forms.
+    /// Parses one of the three formats.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
         match text.parse() {
             Ok(date) => Ok(Self::Day(date)),
@@ -66,7 +67,7 @@ impl Edge {
         }
     }
 
-    /// The moment, with the midnights of a time zone.
+    /// The moment, given the midnights of a time zone.
     pub fn at(self, midnight: impl FnOnce(NaiveDate) -> Instant) -> Instant {
         match self {
             Self::At(moment) => moment,
@@ -78,7 +79,7 @@ impl Edge {
 /// Why a text is not a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InstantError {
-    /// None of the three forms.
+    /// None of the three formats.
     #[error(
         "expected RFC 3339 (2026-01-31T12:00:00Z), a date (2026-01-31) or seconds since 1970; a + in a URL is written %2B"
     )]
@@ -86,7 +87,7 @@ pub enum InstantError {
     /// A number too large to be seconds.
     #[error("expected seconds since 1970, this looks like milliseconds")]
     NotSeconds,
-    /// A number too small to be seconds; 0 and less are from the beginning.
+    /// A number too small to be seconds; 0 and negative numbers are accepted and mean the beginning.
     #[error("seconds since 1970 before the year 2000; a date is written 2026-01-31")]
     TooEarly,
 }
@@ -111,12 +112,12 @@ impl Instant {
         }
     }
 
-    /// For fields of rows that hold seconds since 1970, which callers see as moments.
+    /// Serializes fields that hold seconds since 1970 as moments.
     pub fn serialize_seconds<S: serde::Serializer>(seconds: &u32, serializer: S) -> Result<S::Ok, S::Error> {
         serde::Serialize::serialize(&Self::from_seconds(*seconds), serializer)
     }
 
-    /// Parses one of the three forms.
+    /// Parses one of the three formats.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
         let micros = if let Ok(seconds) = text.parse::<i64>() {
             if seconds.unsigned_abs() > EPOCH_SECONDS_MAX {
@@ -150,19 +151,19 @@ impl Instant {
         self.micros
     }
 
-    /// As a bound for a `DateTime64(6)` column: beyond what the column can hold, its nearest value.
+    /// As a bound for a `DateTime64(6)` column: clamped to the column's range.
     pub fn datetime64_bound(self) -> i64 {
         self.micros.clamp(DATETIME64_MICROS.0, DATETIME64_MICROS.1)
     }
 
-    /// As a bound for a `DateTime` column of whole seconds, which an unclamped number would wrap around: the first second
-    /// at or after this moment.
+    /// As a bound for a `DateTime` column of whole seconds: the first second at or after this moment, clamped, because
+    /// the column would wrap around.
     pub fn datetime_bound(self) -> u32 {
         let seconds = self.micros.div_euclid(MICROS_A_SECOND) + i64::from(self.micros.rem_euclid(MICROS_A_SECOND) > 0);
         u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
     }
 
-    /// RFC 3339 with `Z`; as many decimals as it takes.
+    /// RFC 3339 with `Z`, with as many decimals as needed.
     pub fn to_rfc3339(self) -> String {
         DateTime::<Utc>::from_timestamp_micros(self.micros)
             .unwrap_or_default()

@@ -1,6 +1,6 @@
-//! What all resources share: the way of a request in and of an answer out.
+//! What all resources share: handling a request on the way in and an answer on the way out.
 //!
-//! Knows no resource: [`crate::service`] puts them together, and [`crate::handler`] is how a handler sees all of it.
+//! Knows no resource: [`crate::service`] puts them together, and [`crate::handler`] is what handlers use.
 
 pub mod admission;
 pub mod body;

@@ -1,6 +1,6 @@
-//! What a path names.
+//! Path parameters.
 //!
-//! Enters: the parts of a path that a route leaves open. Leaves: them as text, or a [`Problem`]: what is not text is the name of nothing.
+//! Enters: the variable parts of a path. Leaves: them as text, or a [`Problem`]: what is not UTF-8 names nothing.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::Problem;
 
-/// The names in a path: one, or a tuple of several.
+/// The parameters in a path: one, or a tuple of several.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<T>(pub T);
 

@@ -1,7 +1,7 @@
-//! What is true of every request: an id, a measurement, a log line, and problems in one format.
+//! What applies to every request: an id, metrics, a log line, and problems in one format.
 //!
-//! Enters: a request, with `x-request-id` or without. Leaves: the response with the same id in its header. The query string
-//! is never logged, because filters hold personal data.
+//! Enters: a request, with `x-request-id` or without. Leaves: the response with the same id in its header. The query
+//! string is never logged, because filters contain personal data.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -26,10 +26,11 @@ use crate::api::request_id::{REQUEST_ID_HEADER, RequestId};
 /// Upper bounds of the latency histogram. Seconds.
 const LATENCY_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// What is said beside a problem and stays: the methods that there are, the size of a file, and what is left of a caller's requests.
+/// Headers that are kept when a problem replaces a response: the allowed methods, the size of a file, and the caller's
+/// rate limit.
 const BESIDE_PROBLEMS: [HeaderName; 4] = [header::ALLOW, header::CONTENT_RANGE, RATE_LIMIT_POLICY, RATE_LIMIT];
 
-/// How many rows a handler put into its response; attached to the response for the counter.
+/// Number of rows in a response; attached by the handler for the counter.
 #[derive(Debug, Clone, Copy)]
 pub struct RowsReturned(pub usize);
 
@@ -44,7 +45,7 @@ struct Outcome {
     status: u16,
 }
 
-/// The measurements.
+/// The metrics of requests.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<Outcome, Counter>,
@@ -99,7 +100,7 @@ impl Metrics {
     }
 }
 
-/// Counts a request as in flight, also when the caller leaves and its future is dropped.
+/// Counts a request as in flight; also decremented when the caller disconnects and its future is dropped.
 struct InFlight(Gauge<i64, AtomicI64>);
 
 impl InFlight {
@@ -120,7 +121,7 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
     let started = Instant::now();
     let _in_flight = InFlight::enter(&metrics.in_flight);
     let id = RequestId::of(request.headers());
-    // Only the templates of routes: a path of a caller's choice would make a label without bound.
+    // Only route templates: a path chosen by the caller would be a label of unbounded cardinality.
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -149,7 +150,7 @@ pub async fn observe(State(metrics): State<Arc<Metrics>>, mut request: Request, 
             .or_insert(HeaderValue::from_static("no-store"));
         metrics.record(&route, &response, started);
         let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-        // Probes come every few seconds and say nothing that the metrics do not.
+        // Probes come every few seconds and add nothing to the metrics.
         match route.starts_with("/v1/") {
             true => tracing::info!(status, elapsed_ms, "answered"),
             false => tracing::debug!(status, elapsed_ms, "answered"),

@@ -1,7 +1,7 @@
 //! The description of the API, generated from the code, and a page to try it.
 //!
-//! Enters: what the resources said of themselves. Leaves: `/openapi.json` (OpenAPI 3.1) and `/docs`, which works without the
-//! internet.
+//! Enters: the descriptions of the resources. Leaves: `/openapi.json` (OpenAPI 3.1) and `/docs`, which works without
+//! internet access.
 
 use axum::Router;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
@@ -15,14 +15,14 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::api::parameters::TENANT;
 use crate::api::problem::{PROBLEM_JSON, ProblemBody};
 
-/// Where the description is.
+/// Path of the description.
 pub const DESCRIPTION_PATH: &str = "/openapi.json";
-/// Where the page is.
+/// Path of the page.
 pub const PAGE_PATH: &str = "/docs";
-/// What the description calls the one way to say who asks.
+/// Name of the one security scheme.
 const KEY_SCHEME: &str = "key";
 
-/// What is true of the API as a whole.
+/// The parts that belong to the API as a whole.
 pub fn base() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Horolog")
@@ -36,7 +36,7 @@ pub fn base() -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An API key, or a token of the identity provider."))
         .build();
-    // Only what is under `/v1/` is described, and all of that needs a key.
+    // Only `/v1/` is described, and all of it needs a key.
     let needed = SecurityRequirement::new(KEY_SCHEME, [""; 0]);
     let mut description = OpenApiBuilder::new().info(info).security(Some([needed])).build();
     let components = description.components.get_or_insert_default();
@@ -49,7 +49,7 @@ pub fn base() -> OpenApi {
     description
 }
 
-/// The description with what all operations have in common.
+/// The description, completed with what all operations have in common.
 pub fn complete(mut description: OpenApi) -> OpenApi {
     for (path, item) in &mut description.paths.paths {
         let of_a_tenant = ["/v1/metrics/", "/v1/audit/"]
@@ -86,7 +86,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// Read by [`crate::access::Caller`], so no resource declares it.
+/// Read by [`crate::access::Caller`], so resources do not declare it.
 fn tenant() -> Parameter {
     ParameterBuilder::new()
         .name(TENANT)

@@ -1,10 +1,10 @@
-//! How much of answers is in memory until their readers have taken it: together, and for one tenant.
+//! How many bytes of answers are in memory until clients have read them: in total, and per tenant.
 //!
-//! Enters: the body of an answer, as it is sent. Leaves: the same bytes, which hold as many places as they have KiB for as long as anything
-//! holds them; or the advice to come back. A request's own place ends with its handler, so without these a caller who asks fast and reads
-//! slowly would have any number of answers wait in memory. Guarantees: one tenant has half of the places at the most; who finds none waits in
-//! the order of asking, for a bounded time and with a bounded number of bytes, as many again, half of them of one tenant; small answers always
-//! leave, whatever others read.
+//! Enters: the body of an answer, as sent. Leaves: the same bytes, which hold one place per KiB until they are dropped;
+//! or advice to try again. A request's own place ends with its handler, so without these a caller that asks fast and
+//! reads slowly could keep any number of answers in memory. Guarantees: one tenant has at most half of the places;
+//! answers without places wait first come, first served, for a bounded time and with a bounded number of bytes: as many
+//! again, half of them of one tenant; small answers are never held back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::api::Problem;
 use crate::api::places::{Place, Places};
 use crate::config::LimitsConfig;
 
-/// Smaller answers need no places: connections have a bound of their own, and so have their streams.
+/// Smaller answers need no places: they are bounded by the number of connections and of streams per connection.
 const COUNTED_BYTES_MIN: usize = 32 << 10;
-/// Bytes of a place.
+/// Bytes per place.
 const PLACE_BYTES: usize = 1 << 10;
 
-/// Places for what is on its way, and for what waits for those.
+/// Places for answers being sent, and for answers that wait for those.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     sent: Shares,
@@ -30,14 +30,14 @@ pub struct Outgoing {
     wait_max: Duration,
 }
 
-/// Places of which a tenant has half at the most.
+/// Places of which a tenant has at most half.
 #[derive(Debug, Clone)]
 struct Shares {
     all: Arc<Semaphore>,
     tenants: Places<String>,
 }
 
-/// Bytes that have their places.
+/// Bytes with their places.
 struct Held {
     bytes: Bytes,
     _places: [Place; 2],
@@ -52,7 +52,7 @@ impl AsRef<[u8]> for Held {
 impl Outgoing {
     /// As configured.
     pub fn new(limits: &LimitsConfig) -> Self {
-        // Each tenant has one at least.
+        // At least one for each tenant.
         let places = (limits.answers_bytes_max / PLACE_BYTES).max(2);
         Self {
             sent: Shares::new(places),
@@ -61,16 +61,16 @@ impl Outgoing {
         }
     }
 
-    /// An answer to somebody of a tenant, with its places.
+    /// An answer to a caller of a tenant, with its places.
     pub async fn hold(&self, tenant: &str, bytes: Bytes) -> Result<Bytes, Problem> {
         if bytes.len() < COUNTED_BYTES_MIN {
             return Ok(bytes);
         }
         let deadline = Instant::now() + self.wait_max;
-        // One that is larger than the share takes all of it, or it would never leave.
+        // An answer larger than the share takes all of it; otherwise it could never be sent.
         let places = bytes.len().div_ceil(PLACE_BYTES).min(self.sent.tenants.each_max());
         let places = u32::try_from(places).unwrap_or(u32::MAX);
-        // Who waits has its answer in memory all the while.
+        // An answer that waits is in memory, too.
         let waits = self.waiting.try_take(tenant, places);
         let _waits = waits.ok_or(Problem::Busy("too many answers wait to be sent"))?;
         Ok(Bytes::from_owner(Held {
@@ -88,14 +88,14 @@ impl Shares {
         }
     }
 
-    /// So many places of a tenant, and of all, where there are as many now.
+    /// This many places of a tenant and of all, if they are free now.
     fn try_take(&self, tenant: &str, places: u32) -> Option<[Place; 2]> {
         let of_tenant = self.tenants.try_take_many(tenant.to_owned(), places)?;
         let of_all = Arc::clone(&self.all).try_acquire_many_owned(places).ok()?;
         Some([of_tenant, of_all])
     }
 
-    /// The same once there are, or the advice to come back.
+    /// The same, waiting for them until the deadline; then advice to try again.
     async fn take(&self, tenant: &str, places: u32, deadline: Instant) -> Result<[Place; 2], Problem> {
         let own = timeout_at(deadline, self.tenants.take_many(tenant.to_owned(), places)).await;
         let Ok(Ok(of_tenant)) = own else {

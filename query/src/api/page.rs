@@ -1,7 +1,7 @@
-//! One page of an answer: as many rows as were asked for, or fewer when they are large.
+//! One page of an answer: as many rows as requested, or fewer when they are large.
 //!
-//! Enters: rows in order, one more than the page holds where there are more. Leaves: the rows of the page and whether
-//! others follow. Guarantees: at least one row where there is one, so that paging always gets on, and a bound on memory.
+//! Enters: rows in order, one more than the page holds if there are more. Leaves: the rows of the page and whether
+//! others follow. Guarantees: at least one row if there is one, so that paging always advances, and a bound on memory.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-/// How many rows a page may have: from 1 to `MAX`, and `DEFAULT` when nothing is said.
+/// The number of rows of a page: from 1 to `MAX`, by default `DEFAULT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limit<const DEFAULT: u32, const MAX: u32>(u32);
 
 impl<const DEFAULT: u32, const MAX: u32> Limit<DEFAULT, MAX> {
-    /// Rows.
+    /// Number of rows.
     pub fn rows(self) -> u32 {
         self.0
     }
@@ -54,7 +54,7 @@ impl<const DEFAULT: u32, const MAX: u32> utoipa::ToSchema for Limit<DEFAULT, MAX
     }
 }
 
-/// Rows of a page, being collected.
+/// A page being collected.
 #[derive(Debug)]
 pub struct Page<T> {
     rows: Vec<T>,
@@ -76,8 +76,9 @@ impl<T> Page<T> {
         }
     }
 
-    /// Adds a row of about `bytes`, or drops it when it belongs to the next page. Breaks where that is for its size; the one
-    /// row too many is the last of its statement, and reading on to its end keeps the connection.
+    /// Adds a row of about `bytes`, or drops it if it belongs to the next page. Breaks if the page is full by size. If
+    /// it is full by rows, the extra row is the last of its statement, and reading to the end keeps the connection
+    /// reusable.
     pub fn push(&mut self, row: T, bytes: usize) -> ControlFlow<()> {
         let too_large = !self.rows.is_empty() && self.bytes.saturating_add(bytes) > self.bytes_max;
         self.more |= too_large || self.rows.len() == self.rows_max;
@@ -93,7 +94,7 @@ impl<T> Page<T> {
         ControlFlow::Continue(())
     }
 
-    /// The last row, where others follow it: what the next page starts after.
+    /// The last row, if others follow: the next page starts after it.
     pub fn continues_after(&self) -> Option<&T> {
         self.rows.last().filter(|_| self.more)
     }

@@ -1,7 +1,8 @@
-//! So many places for each key.
+//! A number of places for each key.
 //!
-//! Enters: a key. Leaves: a place, held until it is dropped. Guarantees: who finds all places of a key taken gets the next one that is free, in
-//! the order of asking, and leaves the queue by not waiting any longer; nothing is kept of keys that nobody asks for.
+//! Enters: a key. Leaves: a place, held until it is dropped. Guarantees: when all places of a key are taken, they are
+//! handed out first come, first served; dropping the future leaves the queue; nothing is kept for keys that nobody
+//! uses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,7 +21,7 @@ pub struct Places<K> {
 }
 
 impl<K: Eq + Hash> Places<K> {
-    /// So many for each key.
+    /// This many for each key.
     pub fn new(each_max: usize) -> Self {
         Self {
             each_max,
@@ -33,27 +34,27 @@ impl<K: Eq + Hash> Places<K> {
         self.each_max
     }
 
-    /// A place, once there is one. It fails never, since nobody closes the places.
+    /// Waits for a place. Never fails, since the semaphores are never closed.
     pub async fn take(&self, key: K) -> Result<Place, AcquireError> {
         self.take_of(key, self.each_max).await
     }
 
-    /// The same of a key that has fewer of them.
+    /// The same for a key that has fewer of them.
     pub async fn take_of(&self, key: K, places: usize) -> Result<Place, AcquireError> {
         self.of(key, places).acquire_owned().await
     }
 
-    /// So many places at once, and no more than a key has.
+    /// Waits for several places at once, at most as many as a key has.
     pub async fn take_many(&self, key: K, places: u32) -> Result<Place, AcquireError> {
         self.of(key, self.each_max).acquire_many_owned(places).await
     }
 
-    /// A place, where there is one now.
+    /// A place, if one is free now.
     pub fn try_take(&self, key: K) -> Option<Place> {
         self.of(key, self.each_max).try_acquire_owned().ok()
     }
 
-    /// So many places at once, where there are as many now.
+    /// Several places at once, if as many are free now.
     pub fn try_take_many(&self, key: K, places: u32) -> Option<Place> {
         self.of(key, self.each_max).try_acquire_many_owned(places).ok()
     }

@@ -1,8 +1,8 @@
-//! What a caller is told when a request cannot be answered: RFC 9457 problem details, the one error format of the API.
+//! What a caller is told when a request fails: RFC 9457 problem details, the one error format of the API.
 //!
 //! Enters: what went wrong, as data. Leaves: status, headers and an `application/problem+json` body that names the
-//! parameter to change. Never carries SQL, a message of the engine, or whether another tenant exists: those go to the log
-//! under the request id.
+//! parameter to change. Never contains SQL, messages of the engine, or whether another tenant exists: those go to the
+//! log under the request id.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,15 +15,15 @@ use crate::api::RequestId;
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Why a request is not answered.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A parameter or a member of a body with a value that does not fit, or a required one that is not there.
+    /// A parameter or body field with an invalid value, or a missing one that is required.
     #[error("{reason}")]
     InvalidParameter {
         /// The parameter, as the caller wrote it.
         parameter: String,
-        /// What it should be.
+        /// What is expected.
         reason: String,
     },
     /// A parameter that this resource does not have.
@@ -31,81 +31,81 @@ pub enum Problem {
     UnknownParameter {
         /// The parameter, as the caller wrote it.
         parameter: String,
-        /// Those the resource has, in words.
+        /// The known parameters, in words.
         known: String,
     },
-    /// The whole query string is longer than it may be.
+    /// The query string is too long.
     #[error("the query string is longer than {bytes_max} bytes")]
     QueryTooLong {
-        /// How long it may be.
+        /// The maximum length.
         bytes_max: usize,
     },
-    /// The body is larger than it may be.
+    /// The body is too large.
     #[error("the body is larger than {bytes_max} bytes")]
     BodyTooLarge {
-        /// How large it may be.
+        /// The maximum size.
         bytes_max: usize,
     },
-    /// A body that is not JSON by its content type.
+    /// The content type of the body is not JSON.
     #[error("the body must be application/json")]
     UnsupportedMediaType,
-    /// A body that is not JSON, or not what the resource takes.
+    /// The body is not JSON, or not what the resource accepts.
     #[error("the body cannot be read: {0}")]
     MalformedBody(String),
-    /// No form of the answer that the caller accepts.
+    /// The answer has no format that the caller accepts.
     #[error("there is no form of this answer that Accept allows; there are {available}")]
     NotAcceptable {
-        /// The media types there are.
+        /// The available media types.
         available: &'static str,
     },
-    /// Nobody we know, for whatever reason.
+    /// Authentication failed, for whatever reason.
     #[error("send a key that is in force as `authorization: Bearer …`")]
     Unauthorized,
-    /// The identity provider is away, and was never reached.
+    /// The identity provider is unavailable and was never reached.
     #[error("the identity provider does not answer, so that its tokens cannot be checked; try again")]
     ProviderUnavailable,
-    /// Somebody who may not do this.
+    /// The caller lacks a permission.
     #[error("{reason}")]
     Forbidden {
         /// What is missing.
         reason: String,
     },
-    /// More requests than a caller may send.
+    /// The caller exceeded its rate limit.
     #[error("more than {limit} requests an hour; wait for {retry_after_s} s")]
     TooManyRequests {
-        /// Requests an hour.
+        /// Requests per hour.
         limit: u32,
-        /// When there is room for another. Seconds.
+        /// When to try again. Seconds.
         retry_after_s: u64,
     },
-    /// Something that does not fit what is there.
+    /// A conflict with the current state.
     #[error("{0}")]
     Conflict(&'static str),
-    /// Kafka is away: what has to be recorded cannot be.
+    /// Kafka is unavailable, so what must be recorded cannot be.
     #[error("this has to be recorded first, and the log is not available; try again")]
     LogUnavailable,
-    /// No such bytes of a file.
+    /// The requested range is not in the file.
     #[error("the file has {bytes} bytes, and none in the range that Range asks for")]
     NoSuchRange {
-        /// How many it has.
+        /// Size of the file. Bytes.
         bytes: u64,
     },
     /// No such resource.
     #[error("there is nothing at this path")]
     NotFound,
-    /// A resource that does not do this.
+    /// The resource does not support this method.
     #[error("this method is not answered here; Allow says which are")]
     MethodNotAllowed,
-    /// More requests at once than this service takes, or than one caller may have.
+    /// More concurrent requests than this service, or one caller, may have.
     #[error("{0}; try again")]
     Busy(&'static str),
-    /// ClickHouse is away, restarting or not migrated.
+    /// ClickHouse is unavailable, restarting or not migrated.
     #[error("the store is not available; try again")]
     StoreUnavailable,
-    /// The whole request took longer than it may.
+    /// The request exceeded its deadline.
     #[error("the answer took longer than {seconds} s; narrow the question, or try again when there is less to do")]
     TimedOut {
-        /// How long it may take.
+        /// The deadline. Seconds.
         seconds: u64,
     },
     /// A limit of the engine was reached.
@@ -113,37 +113,37 @@ pub enum Problem {
     TooExpensive {
         /// Time, memory, rows or bytes.
         what: &'static str,
-        /// The setting of the service, of the caller's key or of the server that says how much is allowed.
+        /// The setting of the service, of the caller's key or of the server that sets the limit.
         setting: &'static str,
     },
-    /// Ours to fix.
+    /// An internal error.
     #[error("the request failed; the log has the reason under the request id")]
     Internal,
 }
 
-/// Problem details, RFC 9457: the one form of every error.
+/// Problem details (RFC 9457): the format of every error.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     /// Stable name of the kind of problem, as a URN.
     #[schema(example = "urn:horolog:problem:invalid-parameter")]
     r#type: String,
-    /// The kind in words.
+    /// The kind of problem in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong with this request, and what to change.
     detail: String,
-    /// The parameter to change, where there is one.
+    /// The parameter to change, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     parameter: Option<&'a str>,
-    /// What the log calls this request.
+    /// The id of this request in the log.
     request_id: &'a str,
 }
 
 impl Problem {
-    /// A parameter whose value does not fit.
+    /// A parameter with an invalid value.
     pub fn parameter(parameter: &str, reason: impl ToString) -> Self {
         Self::InvalidParameter {
             parameter: parameter.to_owned(),
@@ -151,12 +151,12 @@ impl Problem {
         }
     }
 
-    /// Something that the caller may not do.
+    /// Something that the caller is not permitted to do.
     pub fn forbidden(reason: impl Into<String>) -> Self {
         Self::Forbidden { reason: reason.into() }
     }
 
-    /// The parameter to change, where there is one.
+    /// The parameter to change, if there is one.
     pub fn named_parameter(&self) -> Option<&str> {
         match self {
             Self::InvalidParameter { parameter, .. } | Self::UnknownParameter { parameter, .. } => Some(parameter),
@@ -211,7 +211,7 @@ impl Problem {
         }
     }
 
-    /// When a repetition is worth a try.
+    /// When to try again, if that may help.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy(_) => Some(1),
@@ -245,7 +245,8 @@ impl Problem {
     }
 }
 
-/// Only marks the response: [`crate::api::observe`] knows the request id and renders the problem, in one place for all routes.
+/// Only marks the response: [`crate::api::observe`] knows the request id and renders the problem, in one place for all
+/// routes.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind().0.into_response();

@@ -1,6 +1,6 @@
-//! What a request is called in logs, in the engine and towards the caller.
+//! The id of a request in logs, in the engine and in the response.
 //!
-//! Enters: `x-request-id` of the caller, or nothing. Leaves: the same, where it can stand in a log line, else a new one.
+//! Enters: the caller's `x-request-id`, or nothing. Leaves: the same if it is safe in a log line, else a new one.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,17 +10,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
-/// The header, both ways.
+/// The header of request and response.
 pub static REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// A caller's own id may be so long.
+/// Longest accepted id of a caller.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The name of one request.
+/// The id of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The caller's id where it is one that can stand in a log line, else a new one.
+    /// The caller's id if it is safe in a log line, else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(&REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
         given
@@ -28,12 +28,12 @@ impl RequestId {
             .map_or_else(Self::new, |text| Self(text.to_owned()))
     }
 
-    /// A new one, for work that no request asked for.
+    /// A new id, for work that no request asked for.
     pub fn new() -> Self {
         Self(Uuid::new_v4().to_string())
     }
 
-    /// For work in the background: `export/ID`.
+    /// For background work: `export/ID`.
     pub fn internal(text: String) -> Self {
         Self(text)
     }
@@ -56,7 +56,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// [`crate::api::observe`] has put it there.
+/// [`crate::api::observe`] has put it into the extensions.
 impl<S: Send + Sync> FromRequestParts<S> for RequestId {
     type Rejection = Infallible;
 

@@ -1,9 +1,10 @@
-//! `GET /v1/audit/counts`: how many audit events, by columns and over time.
+//! `GET /v1/audit/counts`: the number of audit events, by columns and over time.
 //!
-//! Enters: the filters of the search, columns to group by, a size of time buckets. Leaves: counts, largest first, or in the order
-//! of time. Counted is what the search shows: an event that was sent again counts once, as it was first, and not at all where the filters
-//! match a later copy alone. The engine counts all rows that match, less the later copies among them, which it looks for by their ids: so
-//! memory is that of the groups and of what was sent again, however many events there are.
+//! Enters: the filters of the search, columns to group by, a bucket size. Leaves: counts, largest first, or in order of
+//! time. It counts what the search shows: an event that was sent again counts once, as its first copy, and not at all
+//! if the filters match only a later copy. The engine counts all rows that match, minus the later copies among them,
+//! which it finds by their ids: so memory is proportional to the groups and to the events sent again, not to all
+//! events.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +22,7 @@ use crate::audit::filter::{Conditions, EventFilter};
 use crate::handler::Api;
 use crate::store::{Relation, Sql, TenantSelect};
 
-/// How it is counted.
+/// Grouping of a count.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
@@ -29,17 +30,17 @@ pub struct Grouping {
     /// Column to count by.
     #[param(inline)]
     by: Option<CountColumn>,
-    /// Size of the buckets of time to count in.
+    /// Size of the time buckets.
     #[param(inline)]
     bucket: Option<Bucket>,
-    /// Groups at most; of a count without buckets the largest, with buckets the first.
+    /// Maximum number of groups: without buckets the largest groups, with buckets the first in order of time.
     #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 
 macro_rules! count_columns {
     ($($(#[$doc:meta])* $variant:ident = $column:literal,)*) => {
-        /// A column to count by.
+        /// A column to group by.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum CountColumn { $($(#[$doc])* $variant,)* }
@@ -53,39 +54,39 @@ macro_rules! count_columns {
 }
 
 count_columns! {
-    /// Who did it.
+    /// The user who acted.
     UserId = "user_id",
     /// The team of the user.
     TeamId = "team_id",
-    /// The service that reports it.
+    /// The service that reported the event.
     ServiceId = "service_id",
-    /// The plugin inside the service.
+    /// The plugin within the service.
     PluginId = "plugin_id",
     /// Where the action came from.
     Source = "source",
-    /// What was done.
+    /// The action.
     Action = "action",
-    /// The kind of thing it was done to.
+    /// The type of the resource.
     ResourceType = "resource_type",
-    /// The thing it was done to.
+    /// The resource that the action was applied to.
     ResourceId = "resource_id",
-    /// Its name at that time.
+    /// The name of the resource at that time.
     ResourceName = "resource_name",
-    /// Address of the caller.
+    /// IP address of the client.
     IpAddress = "ip_address",
-    /// The caller's program.
+    /// User agent of the client.
     UserAgent = "user_agent",
-    /// The caller's session.
+    /// Session of the user.
     SessionId = "session_id",
-    /// The request, which events of several services may share.
+    /// The request; events of several services may share one.
     RequestId = "request_id",
-    /// How it ended.
+    /// The outcome.
     Status = "status",
     /// Why it did not succeed.
     ErrorMessage = "error_message",
 }
 
-/// A size of buckets of time, UTC.
+/// A size of time buckets (UTC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bucket {
@@ -100,28 +101,28 @@ pub enum Bucket {
 /// Counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CountsAnswer {
-    /// One row a group.
+    /// One row per group.
     rows: Vec<Count>,
     /// Whether there are more groups than `limit`.
     truncated: bool,
 }
 
-/// The events of a group.
+/// The count of one group.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Count {
-    /// Where the bucket begins; absent without buckets.
+    /// Start of the bucket; absent without buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<Instant>,
     /// The value of the column; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// Distinct events.
+    /// Number of distinct events.
     count: u64,
 }
 
 const GROUPS: &str = "group by time, value";
 
-/// A row after the last that is looked up.
+/// Marks that more rows match than are looked up.
 #[derive(Debug, Row, Deserialize)]
 struct Beyond {
     #[serde(rename = "row")]
@@ -135,7 +136,7 @@ struct StoredCount {
     count: u64,
 }
 
-/// How many audit events, by a column, over time, or both.
+/// Counts audit events by a column, over time, or both.
 #[utoipa::path(
     get,
     path = "/v1/audit/counts",
@@ -182,7 +183,8 @@ pub async fn counts(
     }))
 }
 
-/// All rows that match, less the later copies among them. `looked_up` are the ids to look for copies of; all of the tenant's where it is absent.
+/// All rows that match, minus the later copies among them. `looked_up` are the ids whose copies to look for; if absent,
+/// all ids of the tenant.
 fn select(
     caller: &Caller,
     conditions: &Conditions,
@@ -211,7 +213,7 @@ fn select(
         .then("group by time, value having count > 0")
 }
 
-/// Text of the program alone: the column and the bucket are names of an enum each.
+/// Made of the program's own texts only: column and bucket are variants of an enum.
 fn columns(by: Option<CountColumn>, bucket: Option<Bucket>, number: &'static str) -> Sql {
     let time = match bucket {
         None => "toUInt32(0)",

@@ -1,9 +1,10 @@
 //! What an action changed: the paths at which the JSON before and after differ.
 //!
-//! Enters: two JSON texts, either of which may be absent. Leaves: changes by JSON Pointer (RFC 6901), each with the operation
-//! that JSON Patch (RFC 6902) would need and the old and the new value. Values are passed on as they were written: a number of
-//! thirty digits stays one. Members of an object are compared by name, items of an array by position. Bounded in depth,
-//! in number of changes, and in what their paths take: one long name stands in the path of everything below it. Pure.
+//! Enters: two JSON texts, either of which may be absent. Leaves: changes by JSON Pointer (RFC 6901), each with its
+//! JSON Patch operation (RFC 6902) and the old and new value. Values are passed on as they were written: a number of
+//! thirty digits keeps them all. Members of an object are compared by name, items of an array by position. Bounded in
+//! depth, in the number of changes, and in the total length of their paths, because one long name is part of every path
+//! below it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,29 +16,29 @@ use utoipa::ToSchema;
 
 /// Beyond this depth, values that differ are one change.
 const DEPTH_MAX: usize = 64;
-/// More changes are not listed; a reader of so many reads the values themselves.
+/// Further changes are not listed; whoever needs that many reads the values themselves.
 const CHANGES_MAX: usize = 1_000;
-/// Nor are more whose paths take more. Bytes.
+/// Nor are changes beyond this total length of their paths. Bytes.
 const PATHS_BYTES_MAX: usize = 1 << 20;
 
-/// What is done at a path.
+/// The operation at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// It was not there before.
+    /// The value did not exist before.
     Add,
-    /// It is not there after.
+    /// The value no longer exists.
     Remove,
-    /// It is another.
+    /// The value changed.
     Replace,
 }
 
 /// One change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Change {
-    /// What is done.
+    /// The operation.
     op: Operation,
-    /// Where, as a JSON Pointer; the empty one is the whole value.
+    /// The path as a JSON Pointer; the empty one is the whole value.
     path: String,
     /// The value before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,12 +55,12 @@ pub struct Change {
 pub struct Difference {
     /// The changes, in the order of their paths.
     changes: Vec<Change>,
-    /// Whether there are more than are listed.
+    /// Whether there are more changes than listed.
     truncated: bool,
 }
 
 impl Difference {
-    /// Between two values.
+    /// The difference between two values.
     pub fn between(old: Option<&RawValue>, new: Option<&RawValue>) -> Self {
         let mut walk = Walk::default();
         walk.compare(old, new, 0);
@@ -67,13 +68,13 @@ impl Difference {
     }
 }
 
-/// A walk through both values at once.
+/// A traversal of both values at once.
 #[derive(Default)]
 struct Walk {
     difference: Difference,
-    /// Where it is.
+    /// The current path.
     path: String,
-    /// What the paths of the changes take. Bytes.
+    /// Total length of the paths of the changes. Bytes.
     paths_bytes: usize,
 }
 
@@ -108,7 +109,7 @@ impl Walk {
         }
     }
 
-    /// Compares what has this name at the place where the walk is.
+    /// Compares the values with this name below the current path.
     fn below(&mut self, name: &str, old: Option<&RawValue>, new: Option<&RawValue>, depth: usize) {
         let length = self.path.len();
         self.path.push('/');
@@ -126,7 +127,7 @@ impl Walk {
         };
         self.paths_bytes += self.path.len();
         let is_full = self.difference.changes.len() == CHANGES_MAX || self.paths_bytes > PATHS_BYTES_MAX;
-        // One is always told: a path is no longer than its event.
+        // At least one change is always listed: a path is no longer than its event.
         if is_full && !self.difference.changes.is_empty() {
             self.difference.truncated = true;
             return;
@@ -145,8 +146,8 @@ enum Parts<'a> {
     Array(Vec<&'a RawValue>),
 }
 
-/// The members of an object in which no name stands twice. One that has such a name is compared as a whole: readers differ in which of
-/// the two they take (RFC 8259, 4).
+/// The members of an object without duplicate names. An object with duplicates is compared as a whole: parsers differ
+/// in which one they take (RFC 8259, 4).
 struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -183,8 +184,8 @@ fn parts(value: &RawValue) -> Option<Parts<'_>> {
     }
 }
 
-/// Texts may be written in several ways (`"a"`, `"\u0061"`). Numbers are compared as they are written: 1 and 1.0 differ,
-/// because a reader of evidence should see that somebody wrote another one.
+/// Strings can be written in several ways (`"a"`, `"\u0061"`). Numbers are compared as written: 1 and 1.0 differ,
+/// because a reader of evidence should see that the text changed.
 fn same_scalar(old: &RawValue, new: &RawValue) -> bool {
     let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
     text(old).is_some_and(|old| text(new) == Some(old))

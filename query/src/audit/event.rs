@@ -1,7 +1,7 @@
 //! One audit event: as it is stored, and as a caller sees it.
 //!
-//! Enters: a row of `audit_logs`. Leaves: JSON with every field, the values before and after as the JSON they are, and
-//! where in Kafka the record is. The values are passed on byte for byte: parsing them would round large numbers. Pure.
+//! Enters: a row of `audit_logs`. Leaves: JSON with every field, the values before and after embedded as JSON, and the
+//! Kafka coordinates of the record. The values are passed on byte for byte: parsing would round large numbers. Pure.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::api::Instant;
 use crate::audit::difference::Difference;
 use crate::store::Sql;
 
-/// Where a record is in Kafka, in the order in which copies of an event count: topic, log epoch, partition, offset.
+/// Kafka coordinates: topic, log epoch, partition, offset. Copies of an event are ranked in this order.
 pub type Coordinates = (String, u32, i32, i64);
 
-/// Columns of `audit_logs` that are no fields of the record.
+/// Columns of `audit_logs` that are not fields of the record.
 const BESIDE_THE_RECORD: [&str; 6] = [
     "kafka_topic",
     "log_epoch",
@@ -70,18 +70,18 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    /// The columns: the fields of the record, where it is in Kafka, and until when its writer had a lease.
+    /// The columns: the fields of the record, its Kafka coordinates, and until when its writer held a lease.
     pub fn columns() -> impl Iterator<Item = &'static str> {
         let of_record = fields(Kind::AuditEvent).iter().map(|field| field.name);
         of_record.chain(BESIDE_THE_RECORD)
     }
 
-    /// What to select for it from `audit_logs as r`.
+    /// The select list of its columns from `audit_logs as r`.
     pub fn select() -> Sql {
         Sql::join(Self::columns().map(Self::selected), ", ")
     }
 
-    /// What to select for one of its columns.
+    /// The select expression of one column.
     pub fn selected(column: &'static str) -> Sql {
         match column {
             "source" | "status" => Sql::concat(["toString(r.", column, ") as ", column]),
@@ -89,7 +89,7 @@ impl StoredEvent {
         }
     }
 
-    /// Where the record is in Kafka.
+    /// The Kafka coordinates of the record.
     pub fn coordinates(&self) -> Coordinates {
         (
             self.kafka_topic.clone(),
@@ -99,7 +99,7 @@ impl StoredEvent {
         )
     }
 
-    /// About what it takes in memory; the fields that are not counted are short.
+    /// Approximate size in memory; fields that are not counted are short.
     pub fn bytes(&self) -> usize {
         let long = [
             &self.resource_id,
@@ -132,10 +132,10 @@ pub struct Event {
     resource_type: String,
     resource_id: String,
     resource_name: String,
-    /// JSON as it was sent; `null` where there was none.
+    /// The JSON before the action, as it was sent; `null` if there was none.
     #[schema(value_type = Option<serde_json::Value>)]
     old_value: Option<Box<RawValue>>,
-    /// Likewise.
+    /// The JSON after the action, as it was sent; `null` if there was none.
     #[schema(value_type = Option<serde_json::Value>)]
     new_value: Option<Box<RawValue>>,
     ip_address: String,
@@ -149,7 +149,7 @@ pub struct Event {
     inserted_at: Instant,
 }
 
-/// Which record the event was.
+/// The record that the event came in.
 #[derive(Debug, Serialize, ToSchema)]
 struct KafkaRecord {
     topic: String,
@@ -202,8 +202,8 @@ impl From<StoredEvent> for Event {
     }
 }
 
-/// Stored JSON, as it is. The empty text is none. Ingest lets only JSON in; what another writer put there is shown as text
-/// instead of breaking the answer.
+/// Stored JSON, unchanged; empty means none. Ingest accepts only JSON; anything else, from another writer, is shown as
+/// a string so that it does not break the answer.
 fn json(text: String) -> Option<Box<RawValue>> {
     if text.is_empty() {
         return None;

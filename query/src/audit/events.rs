@@ -1,11 +1,12 @@
-//! `GET /v1/audit/events`: audit events of one tenant, newest or oldest first, in full.
+//! `GET /v1/audit/events`: audit events of one tenant in full, newest or oldest first.
 //!
-//! A repeated (tenant_id, event_id) is shown once: the copy whose Kafka coordinates come first. The first coordinates of
-//! each event of a page are asked for, and copies that are not first leave the page, also those that claim another time
-//! and those of which the filters match only a later copy. So a page may hold fewer events than `limit`: the end is
+//! A repeated (tenant_id, event_id) is shown once: the copy with the smallest Kafka coordinates. For each event of a
+//! page these are queried, and copies that are not the first are dropped from the page, even if the copies claim
+//! different times or the filters match only a later copy. So a page may hold fewer events than `limit`: the end is
 //! where `next_cursor` is null.
 //!
-//! `complete_through` is always null: ingest freezes no watermark, so nothing can be claimed about events to come.
+//! `complete_through` is always null: ingest records no watermark, so nothing can be claimed about events still to
+//! come.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -29,15 +30,15 @@ use crate::handler::Api;
 /// A page of audit events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventsAnswer {
-    /// Nothing is claimed about events to come.
+    /// Always null: nothing can be claimed about events still to come.
     complete_through: Option<Instant>,
     /// The events of this page.
     rows: Vec<Event>,
-    /// For the parameter `cursor` of the next page; `null` at the end.
+    /// Cursor of the next page; `null` at the end.
     next_cursor: Option<String>,
 }
 
-/// Audit events that match all filters that are given.
+/// Lists the audit events that match all given filters.
 #[utoipa::path(
     get,
     path = "/v1/audit/events",
@@ -59,7 +60,7 @@ pub async fn events(
     let mut rows = page.into_rows();
     let first = first_copies(&api, &request, &question, &rows).await?;
     rows.retain(|row| first.get(&row.event_id).is_none_or(|first| *first == row.coordinates()));
-    // The page may end between copies, and the first of them be behind its end, where the next page does not look.
+    // The page may end between copies whose first one is beyond its end, where the next page does not look.
     if let Some(last) = last
         && let Some(first) = first.get(&last.event_id)
         && rows.last().is_none_or(|row| row.event_id != last.event_id)
@@ -78,7 +79,7 @@ pub async fn events(
     ))
 }
 
-/// The rows of the page, copies of an event each.
+/// The rows of the page, including copies.
 async fn page(api: &Api, request: &RequestId, question: &Question) -> Result<Page<StoredEvent>, Problem> {
     let months = api.audit_months.known(&api.store, request).await?;
     let mut page = Page::new(question.limit(), api.config.limits.page_bytes_max);
@@ -98,7 +99,7 @@ async fn page(api: &Api, request: &RequestId, question: &Question) -> Result<Pag
     Ok(page)
 }
 
-/// The first copy of each of these events that may have been sent more than once.
+/// The first copy of each of these events, for those that may have been sent more than once.
 async fn first_copies(
     api: &Api,
     request: &RequestId,

@@ -1,7 +1,7 @@
-//! Which audit events of a tenant: the filters that search, counts and exports have in common.
+//! Which audit events of a tenant: the filters that search, counts and exports share.
 //!
-//! Enters: texts by parameter. Leaves: [`Conditions`] with bound values for a [`TenantSelect`], and a canonical form by which
-//! two equal questions are equal, for cursors, export jobs and manifests. Pure.
+//! Enters: texts by parameter. Leaves: [`Conditions`] with bound values for a [`TenantSelect`], and a canonical form
+//! that is equal for equal questions, for cursors, export jobs and manifests. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use crate::api::instant::{Instant, Span};
 use crate::audit::network::Network;
 use crate::store::{Parameter, Sql, TenantSelect};
 
-/// Which audit events. A filter that is given but empty asks for the events whose column is empty.
+/// Filters of audit events. An empty value matches events whose column is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct EventFilter {
-    /// Who did it.
+    /// The user who acted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The team of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
-    /// The service that reports it.
+    /// The service that reported the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_id: Option<String>,
     /// The plugin inside the service.
@@ -37,58 +37,58 @@ pub struct EventFilter {
     #[schema(value_type = Option<Source>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What was done.
+    /// The action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// The kind of thing it was done to.
+    /// The type of the resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<String>,
-    /// The thing it was done to.
+    /// The resource that the action was applied to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<String>,
-    /// Address of the caller: one (10.1.2.3, 2001:db8::1), a block (10.0.0.0/8), or a host name as it was recorded.
+    /// IP address of the client: an address (10.1.2.3, 2001:db8::1), a block (10.0.0.0/8), or a host name as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
-    /// The caller's session.
+    /// Session of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// The request, which events of several services may share.
+    /// The request; events of several services may share one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// How it ended.
+    /// The outcome.
     #[param(value_type = Option<Status>)]
     #[schema(value_type = Option<Status>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// The event.
+    /// Id of the event.
     #[param(value_type = Option<Uuid>)]
     #[schema(value_type = Option<Uuid>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
-    /// Words that resource_name or error_message hold, in any order and in any case.
+    /// Words that occur in resource_name or error_message, in any order and regardless of case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// First moment inside.
+    /// Start of the span, inclusive.
     #[param(value_type = Option<Instant>)]
     #[schema(value_type = Option<Instant>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// First moment after.
+    /// End of the span, exclusive.
     #[param(value_type = Option<Instant>)]
     #[schema(value_type = Option<Instant>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
-/// How an action ended.
+/// The outcome of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// As intended.
+    /// Succeeded.
     Success,
-    /// It was refused.
+    /// Denied.
     Failure,
-    /// It broke.
+    /// Attempted, but failed.
     Error,
 }
 
@@ -96,17 +96,17 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A person at a page.
+    /// A person in a user interface.
     Ui,
-    /// A program.
+    /// A call of the API.
     Api,
     /// The system itself.
     System,
-    /// A call from outside.
+    /// A webhook.
     Webhook,
 }
 
-/// Columns that are compared with a value as it stands.
+/// Columns that are compared for equality.
 const EQUALS: [&str; 12] = [
     "user_id",
     "team_id",
@@ -121,20 +121,22 @@ const EQUALS: [&str; 12] = [
     "status",
     "source",
 ];
-/// An address that is none (a host name) is in no range. Both as IPv6, IPv4 mapped: then one comparison does for all.
+/// A value that is not an address (a host name) is in no range. Both are IPv6, with IPv4 mapped, so that one comparison
+/// is enough.
 const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
     ifNull(toIPv6OrNull(r.ip_address) >= toIPv6({ip_first:String}) and toIPv6OrNull(r.ip_address) <= toIPv6({ip_last:String}), 0))";
-/// The expression is that of the index `words` of the table, see its migration.
+/// The expression must equal that of the table's index `words`; see its migration.
 const HAS_WORDS: &str = "hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words:Array(String)})";
-/// The same for words with letters beyond ASCII, of which the index knows only the recorded case. It is read without the index.
+/// The same for words with letters beyond ASCII, which the index holds only in the recorded case; it is evaluated without
+/// the index.
 const HAS_WORDS_BEYOND_ASCII: &str = "(hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words_beyond:Array(String)}) or \
     hasAllTokens(lowerUTF8(concat(r.resource_name, ' ', r.error_message)), {words_folded:Array(String)}))";
 const FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
 const TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')";
-/// Words of a free text; more would be a paste, not a search.
+/// Maximum words of a free-text search; more would be pasted text.
 const WORDS_MAX: usize = 16;
 
-/// A filter whose values are all right.
+/// A validated filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     texts: BTreeMap<String, String>,
@@ -144,7 +146,7 @@ pub struct Conditions {
 }
 
 impl EventFilter {
-    /// The members of a JSON object, which must be known.
+    /// From the members of a JSON object, which must all be known.
     pub fn from_members(members: BTreeMap<String, String>) -> Result<Self, Problem> {
         let known = Self::into_params(|| None);
         if let Some(name) = members
@@ -164,7 +166,7 @@ impl EventFilter {
             .unwrap_or_default()
     }
 
-    /// Checks every value.
+    /// Validates every value.
     pub fn conditions(&self) -> Result<Conditions, Problem> {
         one_of::<Status>("status", self.status.as_deref())?;
         one_of::<Source>("source", self.source.as_deref())?;
@@ -200,7 +202,7 @@ impl EventFilter {
     }
 }
 
-/// Whether a text, where there is one, names a choice.
+/// Checks that a text, if given, is one of the choices.
 fn one_of<Choice: ValueEnum>(name: &str, text: Option<&str>) -> Result<(), Problem> {
     let choices = Choice::value_variants().iter();
     let choices: Vec<_> = choices.filter_map(ValueEnum::to_possible_value).collect();
@@ -219,7 +221,7 @@ fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>, Problem> {
     text.map(parse).transpose()
 }
 
-/// A range is asked for by an address; any other text (a host name, nothing at all) is compared as it stands.
+/// An address or block is a range; any other text (a host name, or an empty one) is compared for equality.
 fn network(text: Option<&str>) -> Result<Option<Network>, Problem> {
     let address = text.filter(|text| text.contains('/') || text.parse::<std::net::IpAddr>().is_ok());
     let network = address.map(Network::parse).transpose();
@@ -227,27 +229,27 @@ fn network(text: Option<&str>) -> Result<Option<Network>, Problem> {
 }
 
 impl Conditions {
-    /// The values that were given, by parameter; equal for equal questions.
+    /// The given values by parameter; equal for equal questions.
     pub fn canonical(&self) -> &BTreeMap<String, String> {
         &self.texts
     }
 
-    /// Whether it lets every event through.
+    /// Whether it matches every event.
     pub fn is_everything(&self) -> bool {
         self.texts.is_empty()
     }
 
-    /// When the events it lets through happened.
+    /// The span of time of the events that match.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// The same for a part of its span.
+    /// The same filter for a part of its span.
     pub fn within(&self, span: Span) -> Self {
         Self { span, ..self.clone() }
     }
 
-    /// Only the events it lets through.
+    /// Restricts the statement to events that match.
     pub fn apply(&self, mut select: TenantSelect) -> TenantSelect {
         let text = |name: &str| self.texts.get(name).cloned().map(Parameter::Text);
         let bound = |end: Option<Instant>| end.map(|end| Parameter::Integer(end.datetime64_bound()));
@@ -280,8 +282,8 @@ impl Conditions {
     }
 }
 
-/// The words of a text as the index has them: runs of letters and digits, lower case as the engine's `lower` makes it
-/// (ASCII only), everything beyond ASCII being part of a word.
+/// The words of a text as the index splits them: runs of letters and digits, in lower case as the engine's `lower`
+/// makes it (ASCII only); every character beyond ASCII is part of a word.
 fn words(text: &str) -> Vec<String> {
     let splits = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
     let words = text.split(splits).filter(|word| !word.is_empty());
@@ -296,7 +298,7 @@ mod tests {
 
     use super::*;
 
-    /// What the API describes, the command line offers and a filter takes.
+    /// The choices in the API description and on the command line are those that a filter accepts.
     fn choices<Choice: PartialSchema + ValueEnum>() -> serde_json::Value {
         let described = serde_json::to_value(Choice::schema()).unwrap()["enum"].take();
         let offered = Choice::value_variants().iter().filter_map(ValueEnum::to_possible_value);

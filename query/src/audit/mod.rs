@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use crate::handler::Api;
 
-/// What is asked of audit events.
+/// The routes of audit events.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(events::events))

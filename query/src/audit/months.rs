@@ -1,4 +1,4 @@
-//! Months, by which the table of audit events is divided.
+//! Months, by which the table of audit events is partitioned.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
@@ -12,30 +12,30 @@ use crate::access::KeyLimits;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
-/// How old what is known of the months may be.
+/// How long the months are cached.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// Rows of all tenants: they are never shown.
+/// Counts rows of all tenants: never shown to callers.
 const SQL: &str = "select toUInt32OrZero(p.partition) as month, sum(p.rows) as rows from system.parts as p \
     where p.active and p.database = currentDatabase() and p.table = 'audit_logs' group by month order by month";
 
-/// Rows of a month.
+/// Number of rows in a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct MonthRows {
-    /// As `202601`.
+    /// Month, such as `202601`.
     pub month: u32,
     /// Rows.
     pub rows: u64,
 }
 
-/// The months that the table has, as they were a minute ago at most.
+/// The months that the table has, at most a minute old.
 #[derive(Debug, Clone, Default)]
 pub struct Months(Arc<Mutex<Option<Seen>>>);
 
-/// When they were asked for, and what they were.
+/// When they were read, and the result.
 type Seen = (Monotonic, Arc<[MonthRows]>);
 
 impl Months {
-    /// In their order.
+    /// The months in order.
     pub async fn known(&self, store: &Store, request: &RequestId) -> Result<Arc<[MonthRows]>, Problem> {
         let mut known = self.0.lock().await;
         if let Some((at, months)) = &*known

@@ -1,6 +1,6 @@
-//! A range of addresses, as a filter: one address or a CIDR block, IPv4 or IPv6.
+//! A range of addresses as a filter: one address or a CIDR block, IPv4 or IPv6.
 //!
-//! Enters: a parameter's text. Leaves: the first and the last address of the range as IPv6, IPv4 mapped into it (RFC 4291,
+//! Enters: a parameter's text. Leaves: the first and last address of the range as IPv6, with IPv4 mapped (RFC 4291,
 //! 2.5.5.2), which is how the engine compares them. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,7 +17,7 @@ pub struct Network(IpNet);
 pub struct NetworkError;
 
 impl Network {
-    /// Parses an address or a block. Bits of the address beyond the prefix are not looked at.
+    /// Parses an address or a block. Bits beyond the prefix are ignored.
     pub fn parse(text: &str) -> Result<Self, NetworkError> {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map(Self).map_err(|_| NetworkError)

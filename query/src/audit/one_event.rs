@@ -1,7 +1,7 @@
-//! `GET /v1/audit/events/{event_id}`: one audit event, what it changed, and where its other copies are.
+//! `GET /v1/audit/events/{event_id}`: one audit event, what it changed, and its later copies.
 //!
-//! Enters: an id. Leaves: the event as it was first, the difference of its values, and the coordinates of every copy that was
-//! sent later. An event of another tenant is not there.
+//! Enters: an id. Leaves: the first copy of the event, the difference of its values, and the later copies with their
+//! coordinates. An event of another tenant is not found.
 
 use std::ops::ControlFlow;
 
@@ -19,22 +19,22 @@ use crate::audit::event::{Event, StoredEvent};
 use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
-/// Copies that are read of one event; more are counted by nobody who looks at one.
+/// Maximum number of copies that are returned.
 const COPIES_MAX: u32 = 100;
 const FIRST_COPY_FIRST: &str = "order by r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
 
 /// An event, and what it changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OneEventAnswer {
-    /// The event, as it was first.
+    /// The event, as in its first copy.
     event: Event,
-    /// Between `old_value` and `new_value`.
+    /// The changes from `old_value` to `new_value`.
     difference: Difference,
-    /// Later copies of it, a hundred at most.
+    /// Later copies of the event, at most a hundred.
     repeats: Vec<Event>,
 }
 
-/// One audit event with what it changed.
+/// Shows one audit event and what it changed.
 #[utoipa::path(
     get,
     path = "/v1/audit/events/{event_id}",

@@ -1,8 +1,8 @@
-//! What is asked of the audit events of one tenant: from a query string to statements.
+//! A question about the audit events of one tenant: from a query string to statements.
 //!
-//! A page is read in the order of the table, which the engine does not have to sort: 10 ms for the newest hundred of 4,000,000 events of a month
-//! instead of 160 where copies of an event are in the order of their Kafka coordinates, too. It is looked for in one stretch of time after the
-//! other ([`crate::audit::stretches`]). Pure.
+//! A page is read in the order of the table, so the engine does not have to sort: 10 ms for the newest hundred of
+//! 4,000,000 events of a month, instead of 160 if copies with equal times were also ordered by their Kafka coordinates.
+//! It is read in successive stretches of time ([`crate::audit::stretches`]). Pure.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -24,34 +24,35 @@ use crate::store::{Parameter, Relation, TenantSelect};
 
 const RESOURCE: &str = "audit/events";
 
-/// The order of the events, and which page of them.
+/// Order and page of the events.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct Paging {
-    /// Which events come first. Oldest first, with `user_id` or `resource_id`, is a time line.
+    /// Order of the events. Oldest first, with `user_id` or `resource_id`, is a timeline.
     #[param(inline)]
     order: Order,
-    /// Events of a page at most; also bounds the ids in one statement, which ClickHouse takes up to 128 KiB of.
+    /// Maximum events per page.
+    // Also bounds the ids in one statement, of which ClickHouse accepts 128 KiB.
     #[param(inline)]
     limit: Limit<100, 1_000>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Which events come first.
+/// Order of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// The newest.
+    /// Newest first.
     #[default]
     Newest,
-    /// The oldest.
+    /// Oldest first.
     Oldest,
 }
 
-/// The condition and clause of one order. The comparison is spelt out, because those of tuples do not reach the primary key;
-/// its first part is implied by the second.
+/// The condition and clause of one order. The comparison is spelled out, because the engine does not use its primary
+/// key for comparisons of tuples; its first part is implied by the second.
 struct Sql {
     after: &'static str,
     order: &'static str,
@@ -73,7 +74,7 @@ const COPY: &str = "r.occurred_at = fromUnixTimestamp64Micro({at:Int64}, 'UTC') 
 const FIRST_COPY: &str = "r.event_id as event_id, \
     min((toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)) as coordinates";
 
-/// What is asked.
+/// A search for events.
 #[derive(Debug)]
 pub struct Question {
     caller: Caller,
@@ -83,7 +84,7 @@ pub struct Question {
     after: Option<Key>,
 }
 
-/// The key of an event, in the order of the answer: what is written into cursors, and where a page ends.
+/// The key of an event in the order of the answer: written into cursors, and the end of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     occurred_at: i64,
@@ -108,18 +109,18 @@ pub struct SentAgain {
     event_id: Uuid,
 }
 
-/// Where the first copy of an event is.
+/// The position of an event's first copy.
 #[derive(Debug, Row, Deserialize)]
 pub struct FirstCopy {
     /// The event.
     #[serde(with = "clickhouse::serde::uuid")]
     pub event_id: Uuid,
-    /// The smallest of all its copies.
+    /// The smallest coordinates of all its copies.
     pub coordinates: Coordinates,
 }
 
 impl Question {
-    /// Of one caller.
+    /// From one caller.
     pub fn new(cursor_key: &CursorKey, caller: Caller, asked: Both<EventFilter, Paging>) -> Result<Self, Problem> {
         let Both(filter, paging) = asked;
         let conditions = filter.conditions()?;
@@ -133,12 +134,12 @@ impl Question {
         })
     }
 
-    /// Events of a page at most.
+    /// Maximum events per page.
     pub fn limit(&self) -> u32 {
         self.paging.limit.rows()
     }
 
-    /// The stretches of time in which rows of the page may be, in its order.
+    /// The stretches of time that may contain rows of the page, in its order.
     pub fn stretches(&self, months: &[MonthRows]) -> Vec<Span> {
         let mut span = self.conditions.span();
         let shown = self.after.as_ref().map(|after| Instant::from_micros(after.occurred_at));
@@ -150,14 +151,14 @@ impl Question {
         stretches(months, span, self.paging.order)
     }
 
-    /// At most so many rows of a stretch. Copies of an event that claim the same time are in any order.
+    /// At most this many rows of a stretch. Copies of an event with the same time are in any order.
     pub fn select(&self, stretch: Span, rows: u32) -> TenantSelect {
         self.filtered(&self.conditions.within(stretch))
             .then(self.sql().order)
             .limit(rows)
     }
 
-    /// A certain copy of the event with this key, if it has the same key and the filters match it.
+    /// A specific copy of the event with this key, if it has the same key and matches the filters.
     pub fn select_copy(&self, key: &Key, (topic, log_epoch, partition, offset): Coordinates) -> TenantSelect {
         self.filtered(&self.conditions)
             .and(COPY)
@@ -170,7 +171,7 @@ impl Question {
             .limit(1)
     }
 
-    /// Those of these events that may have been sent more than once, whatever the filters.
+    /// Those of these events that may have several copies, regardless of the filters.
     pub fn select_sent_again(&self, events: &[StoredEvent]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string());
         copies::sent_again(self.told(copies::ID, ids.collect()))
@@ -189,7 +190,7 @@ impl Question {
             .bind("event_ids", Parameter::Texts(ids))
     }
 
-    /// What `next_cursor` is after the event with this key.
+    /// The `next_cursor` after the event with this key.
     pub fn cursor_after(&self, key: &Key) -> Result<String, Problem> {
         self.cursors.after(key)
     }
@@ -201,7 +202,7 @@ impl Question {
         }
     }
 
-    /// The filters, and what was shown before.
+    /// Restricts the statement to the filters, and to events after the previous page.
     fn filtered(&self, conditions: &Conditions) -> TenantSelect {
         let select = TenantSelect::new(&self.caller, Relation::AuditLogs, StoredEvent::select());
         let select = conditions.apply(select);

@@ -1,19 +1,20 @@
-//! Where in time a page of events is looked for first.
+//! Where in time a page of events is searched for first.
 //!
-//! The engine reads the skip indexes of all parts that a statement may touch before it reads the first row, so a page whose events are all of
-//! last month would pay for the whole history. A search goes through time in stretches, in the order of the page, until the page is
-//! full: the first holds a few million events, the others ever more, so that what is found nowhere costs a third more, and a handful of statements.
+//! The engine reads the skip indexes of all parts that a statement may touch before the first row, so a page whose
+//! events are all of last month would pay for the whole history. A search therefore goes through time in stretches, in
+//! the order of the page, until the page is full: the first has a few million rows and each further one more, so that a
+//! search that finds nothing costs a third more, in a handful of statements.
 //!
-//! Guarantees: the stretches are the span that is asked for, without gap or overlap. What is known of the months only says where they are
-//! cut: where it is out of date, that costs time, never an event. Pure.
+//! Guarantees: together, the stretches are the requested span, without gap or overlap. The known months only decide
+//! where to cut: outdated knowledge costs time, but never loses an event. Pure.
 
 use crate::api::instant::{Instant, Span};
 use crate::audit::months::{MonthRows, bounds};
 use crate::audit::question::Order;
 
-/// Rows of the first stretch at least, as many as are searched in tens of milliseconds.
+/// Minimum rows of the first stretch: what can be searched in tens of milliseconds.
 const FIRST_ROWS: u64 = 2_000_000;
-/// How many times the rows of all stretches before it the next one has at least.
+/// A stretch has at least this many times the rows of all stretches before it.
 const GROWTH: u64 = 3;
 
 /// The stretches of a span, in the order of a page.
@@ -26,7 +27,7 @@ pub fn stretches(months: &[MonthRows], span: Span, order: Order) -> Vec<Span> {
     if order == Order::Newest {
         inside.reverse();
     }
-    inside.pop(); // behind the last there is nothing to be cut off
+    inside.pop(); // there is nothing to cut after the last one
     let (mut rest, mut stretches) = (span, Vec::new());
     let (mut rows, mut wanted) = (0, FIRST_ROWS);
     for month in inside {

@@ -1,4 +1,4 @@
-//! `horolog-query audit`: search, one event with what it changed, time lines, counts.
+//! `horolog-query audit`: search, one event with what it changed, timelines, counts.
 
 use chrono::Utc;
 use clap::Subcommand;
@@ -26,7 +26,7 @@ const EVENTS: [Column; 8] = [
     text("ADDRESS", "ip_address"),
     text("EVENT", "event_id"),
 ];
-/// An event, field by field, in the order in which people ask: what, who, on what, from where, and the evidence.
+/// The fields of an event, in the order in which people ask: what, who, on what, from where, and the evidence.
 const EVENT_FIELDS: [&str; 24] = [
     "occurred_at",
     "status",
@@ -54,65 +54,65 @@ const EVENT_FIELDS: [&str; 24] = [
     "inserted_at",
 ];
 
-/// What can be asked.
+/// Commands about audit events.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Events that match every filter, newest first
+    /// List events that match every filter, newest first
     Search {
         /// Which events
         #[command(flatten)]
         filter: EventFilterArgs,
-        /// The oldest first
+        /// List the oldest first
         #[arg(long)]
         oldest: bool,
-        /// Events at most
+        /// Maximum number of events
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// One event, with what it changed
+    /// Show one event and what it changed
     Show {
-        /// The event's id
+        /// Id of the event
         event: String,
     },
-    /// What a user did, or what was done to a resource, newest first
+    /// List what a user did, or what was done to a resource, newest first
     Timeline {
-        /// The user
+        /// Id of the user
         #[arg(long, required_unless_present = "resource", conflicts_with = "resource")]
         user: Option<String>,
-        /// The resource's id
+        /// Id of the resource
         #[arg(long, requires = "resource_type")]
         resource: Option<String>,
-        /// The resource's type
+        /// Type of the resource
         #[arg(long, requires = "resource")]
         resource_type: Option<String>,
         /// When
         #[command(flatten)]
         span: SpanArgs,
-        /// The oldest first
+        /// List the oldest first
         #[arg(long)]
         oldest: bool,
-        /// Events at most
+        /// Maximum number of events
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// How many events, by a column and over time
+    /// Count events by a column and over time
     Counts {
         /// Which events
         #[command(flatten)]
         filter: EventFilterArgs,
-        /// The column
+        /// Column to count by
         #[arg(long, default_value = "action")]
         by: String,
-        /// In steps of this length, UTC
+        /// Size of the time buckets, in UTC
         #[arg(long)]
         bucket: Option<Bucket>,
-        /// Groups at most, up to 10000: the largest, or with steps of time the first
+        /// Maximum number of groups, up to 10000: the largest, or with --bucket the first
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
 }
 
-/// Does it.
+/// Runs a command.
 pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
         AuditCommand::Search { filter, oldest, limit } => {
@@ -160,7 +160,7 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
     }
 }
 
-/// The newest first is the rule.
+/// Newest first is the API's default.
 fn order(oldest: bool) -> Option<(&'static str, String)> {
     oldest.then(|| ("order", "oldest".to_owned()))
 }
@@ -195,14 +195,14 @@ async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliErr
     Ok(())
 }
 
-/// One event, as far as it is shown.
+/// The fields of the answer that are shown.
 #[derive(Debug, Deserialize)]
 struct Answer {
     event: Row,
     difference: Difference,
 }
 
-/// What it changed. Values stay as they were written: a number of thirty digits stays one.
+/// What the event changed. Values stay as they were written: a number of thirty digits keeps them all.
 #[derive(Debug, Deserialize)]
 struct Difference {
     changes: Vec<Change>,
@@ -219,12 +219,12 @@ struct Change {
     new: Option<Box<RawValue>>,
 }
 
-/// A value that is there, `null` too.
+/// A value that is present, even if `null`.
 fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::deserialize(deserializer).map(Some)
 }
 
-/// A line for each field that was added, removed or changed.
+/// A line for each added, removed or changed field.
 fn changes(difference: &Difference) -> Vec<String> {
     let mut lines = vec![String::new()];
     for change in &difference.changes {

@@ -1,8 +1,8 @@
-//! Requests to the API: where it is, with which key, and what an answer means.
+//! Requests to the API: where to send them, with which key, and how to interpret the answers.
 //!
-//! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: a redirection is not followed, and this
-//! machine is asked through no proxy, so the key goes nowhere but to the address that was given; what is refused for now is sent
-//! again when the service says ([`patience`]).
+//! Enters: a path and parameters. Leaves: JSON, pages of rows, or a [`CliError`]. Guarantees: redirects are not
+//! followed and a loopback address is not reached through a proxy, so the key goes only to the given address; a request
+//! refused as busy or rate limited is sent again when the service says ([`patience`]).
 
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ use super::error::{CliError, ProblemDetails};
 use super::patience;
 use crate::loopback;
 
-/// Until a connection stands. A question itself is bounded by the service.
+/// Timeout for connecting. The request itself is bounded by the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Rows of a page that is one of many.
+/// Rows per page when there are several pages.
 const PAGE_ROWS: usize = 1_000;
 
 /// Names and values, in the order in which they are sent.
 pub type Parameters = Vec<(&'static str, String)>;
 
-/// A page of an answer. Rows stay as they were written: a number of thirty digits stays one.
+/// A page of an answer. Rows stay as they were written: a number of thirty digits keeps them all.
 #[derive(Debug, Deserialize)]
 pub struct Page {
     /// The rows.
     pub rows: Vec<Box<RawValue>>,
-    /// Through when the answer is complete, where that is told of it; `Some(None)` where it is not complete at all.
+    /// Through when the answer is complete, if it says so; `Some(None)` if it is not complete at all.
     #[serde(default, deserialize_with = "told")]
     pub complete_through: Option<Option<String>>,
     #[serde(default)]
@@ -42,10 +42,10 @@ pub struct Page {
     more: bool,
 }
 
-/// How much of an answer is taken.
+/// How many rows to take.
 #[derive(Debug, Clone, Copy)]
 pub enum Take {
-    /// All of it: it has no pages and no limit.
+    /// All: the resource has no pages and no limit.
     Everything,
     /// Rows up to a limit, in one answer.
     Once(u32),
@@ -57,7 +57,7 @@ fn told<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D
     Option::deserialize(value).map(Some)
 }
 
-/// A connection to the service.
+/// A client of the service.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -67,7 +67,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// As the arguments say.
+    /// According to the arguments.
     pub fn new(arguments: &ConnectionArgs) -> Result<Self, CliError> {
         let http = loopback::client(&arguments.url)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -84,7 +84,7 @@ impl Client {
         })
     }
 
-    /// The JSON at a path, as it was answered.
+    /// The JSON at a path, unchanged.
     pub async fn text(&self, path: &str, parameters: &[(&'static str, String)]) -> Result<String, CliError> {
         let request = self.request(Method::GET, path).query(&self.scoped(parameters));
         self.body(self.answer(request).await?).await
@@ -96,13 +96,13 @@ impl Client {
         self.body(self.answer(request).await?).await
     }
 
-    /// Ends what is at a path.
+    /// Sends a DELETE request.
     pub async fn delete(&self, path: &str) -> Result<(), CliError> {
         let request = self.request(Method::DELETE, path).query(&self.scoped(&[]));
         self.answer(request).await.map(drop)
     }
 
-    /// The bytes at a path, in a media type, from an offset on.
+    /// The bytes at a path, in a media type, starting at an offset.
     pub async fn bytes(
         &self,
         path: &str,
@@ -118,7 +118,7 @@ impl Client {
         self.answer(request).await
     }
 
-    /// The rows of an answer, as many as are to be taken; `each` gets the pages. True where there are more rows.
+    /// The rows of an answer, limited by `take`; `each` gets the pages. True if there are more rows.
     pub async fn pages(
         &self,
         path: &str,
@@ -149,7 +149,7 @@ impl Client {
         }
     }
 
-    /// JSON that was answered, understood.
+    /// Parses a JSON answer.
     pub fn parsed<T: DeserializeOwned>(&self, path: &str, text: &str) -> Result<T, CliError> {
         serde_json::from_str(text).map_err(|error| CliError::Answer {
             url: format!("{}{path}", self.url),
@@ -165,7 +165,7 @@ impl Client {
         }
     }
 
-    /// The same for what is of no tenant, whichever the arguments name.
+    /// The same client for resources without a tenant, whichever tenant the arguments name.
     pub fn of_no_tenant(&self) -> Self {
         Self {
             tenant: None,
@@ -178,8 +178,8 @@ impl Client {
         tenant.chain(parameters.iter().cloned()).collect()
     }
 
-    /// The answer, also where it has to be waited for: an export of years, or a table of many pages, does not end in the middle
-    /// because a key's requests of the hour are used up.
+    /// Sends a request, waiting and retrying if needed: an export of years, or a table of many pages, must not fail
+    /// halfway because the key's requests of the hour are used up.
     async fn answer(&self, mut request: RequestBuilder) -> Result<Response, CliError> {
         let mut waits = 0;
         loop {
@@ -243,7 +243,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A service that gives these answers, one a connection, and then the requests that it got.
+    /// A service that sends these answers, one per connection, and then returns the requests that it received.
     pub(in crate::cli) async fn service(answers: &[impl ToString]) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

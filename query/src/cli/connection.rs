@@ -1,7 +1,7 @@
-//! Where the service is, and with which key it is asked: as it is typed, or as the environment says.
+//! Where the service is, and with which key to ask: from arguments or the environment.
 //!
-//! Enters: arguments and variables. Leaves: a key that a header can have, or why there is none. What is typed counts before what the
-//! environment says.
+//! Enters: arguments and variables. Leaves: a key that fits into a header, or why there is none. Arguments take
+//! precedence over the environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,31 @@ use horolog_schemas::configuration::Secret;
 
 use super::error::CliError;
 
-/// The variables that are looked at where no key is typed. Not known to clap, which takes them for typed and would refuse a key beside them.
+/// The variables used if no key is given as an argument. Not declared to clap, which would treat them as given and
+/// refuse an explicit key beside them.
 const KEY_VARIABLE: &str = "HOROLOG_API_KEY";
 const KEY_FILE_VARIABLE: &str = "HOROLOG_API_KEY_FILE";
 
-/// Where the service is, and who asks.
+/// Address of the service, and credentials.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// Where horolog-query listens
+    /// URL of horolog-query
     #[arg(long, global = true, env = "HOROLOG_QUERY_URL", default_value = "http://127.0.0.1:8080", value_hint = ValueHint::Url)]
     pub url: String,
-    /// The API key; better in HOROLOG_API_KEY, where other users of the machine do not see it
+    /// API key; prefer HOROLOG_API_KEY, which other users of the machine cannot see
     #[arg(long, global = true)]
     pub key: Option<Secret>,
-    /// A file that holds the API key; HOROLOG_API_KEY_FILE names one as well
+    /// File that contains the API key; can also be set as HOROLOG_API_KEY_FILE
     #[arg(long, global = true, conflicts_with = "key", value_hint = ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
-    /// The tenant, where the key does not name one
+    /// Tenant to ask about, if the key is for any tenant
     #[arg(long, global = true, env = "HOROLOG_TENANT")]
     pub tenant: Option<String>,
 }
 
 impl ConnectionArgs {
-    /// The key that is typed, or in the file that is; else that of the environment.
+    /// The key given as an argument or in a file; else that of the environment.
     pub fn key(&self, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Option<Secret>, CliError> {
         let given = |name| variable(name).filter(|value| !value.is_empty());
         let (name, key) = match (&self.key, &self.key_file, given(KEY_VARIABLE)) {
@@ -65,7 +66,7 @@ fn read_key(name: &'static str, path: &Path) -> Result<Secret, CliError> {
     }
 }
 
-/// A key as a header can have it; those of files and of secret stores often end in a line break.
+/// A key that fits into a header; keys in files and secret stores often end in a newline.
 fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
     let key = key.trim();
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {

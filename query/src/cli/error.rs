@@ -1,4 +1,4 @@
-//! Why a command did not do what was asked, and the exit code that tells a script what to do about it.
+//! Why a command failed, and the exit code that tells a script how to react.
 
 use std::path::PathBuf;
 
@@ -12,67 +12,67 @@ pub enum CliError {
     Problem {
         /// What it said.
         problem: Box<ProblemDetails>,
-        /// When a repetition is worth a try. Seconds.
+        /// When to try again. Seconds.
         retry_after_s: Option<u64>,
     },
-    /// The service was not reached, or the connection broke.
+    /// The service could not be reached, or the connection broke.
     #[error("{url} is not reached: {reason}; set --url or HOROLOG_QUERY_URL to where horolog-query listens")]
     Unreached {
-        /// Where it was looked for.
+        /// The URL.
         url: String,
-        /// What the operating system or the library said.
+        /// The reason from the operating system or the library.
         reason: String,
     },
     /// The answer is not one of this API.
     #[error("the answer of {url} is not what this version understands: {reason}")]
     Answer {
-        /// What was asked.
+        /// The URL.
         url: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// An argument that the parser of arguments could not judge.
+    /// An invalid argument that clap could not check.
     #[error("{name}: {reason}")]
     Argument {
         /// The argument.
         name: &'static str,
-        /// What it should be.
+        /// What is expected.
         reason: String,
     },
-    /// A file of ours cannot be read or written.
+    /// A local file could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The reason from the operating system.
         source: std::io::Error,
     },
-    /// Standard output cannot be written.
+    /// Standard output could not be written.
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
-    /// An export came to an end that is no result.
+    /// An export ended without a result.
     #[error("the export {id} is {state}{reason}")]
     Export {
         /// The export.
         id: String,
-        /// How it ended.
+        /// Its final state.
         state: String,
-        /// Why, where it is known.
+        /// The reason, if known.
         reason: String,
     },
-    /// A downloaded file is not the one that was exported.
+    /// A downloaded file differs from the exported one.
     #[error("{}: its SHA-256 is {found}, the export says {expected}; it was removed, download it again", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// Of what came.
+        /// SHA-256 of the downloaded file.
         found: String,
-        /// Of what was exported.
+        /// SHA-256 of the exported file.
         expected: String,
     },
 }
 
-/// What the service said.
+/// The problem details of an answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ProblemDetails {
@@ -80,11 +80,11 @@ pub struct ProblemDetails {
     pub status: u16,
     /// The kind of problem.
     pub title: String,
-    /// This one.
+    /// This problem in detail.
     pub detail: String,
     /// The parameter to change.
     pub parameter: Option<String>,
-    /// Under which the log has more.
+    /// Id of the request in the log.
     pub request_id: Option<String>,
 }
 
@@ -111,8 +111,8 @@ impl std::fmt::Display for ProblemDetails {
 }
 
 impl CliError {
-    /// 1: it failed. 2: the arguments or the question are wrong (as the parser of arguments has it). 3: the key is
-    /// missing, unknown or may not. 4: not there or not now; later it may be.
+    /// 1: the command failed. 2: arguments or question are invalid (as for clap). 3: the key is missing, unknown or
+    /// lacks a permission. 4: not found, or not available now; it may be later.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Argument { .. } => 2,

@@ -20,7 +20,7 @@ use crate::audit::exports::manifest;
 use crate::audit::exports::spec::{Compression, Format};
 
 const PATH: &str = "/v1/audit/exports";
-/// What lies beside a manifest, where it is there. Nothing is stated of it, so it is fetched anew each time.
+/// Optional files beside a manifest. Their hashes are not known, so they are downloaded each time.
 const BESIDE: [&str; 2] = [manifest::DIGEST_NAME, manifest::SIGNATURE_NAME];
 const JOBS: [Column; 8] = [
     text("EXPORT", "id"),
@@ -55,58 +55,59 @@ const JOB_FIELDS: [&str; 14] = [
     "digest",
 ];
 
-/// What can be done.
+/// Commands about exports.
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant)] // made once a process
+#[allow(clippy::large_enum_variant)] // created once per process
 pub enum ExportsCommand {
-    /// Ask for an export of all events that match every filter
+    /// Export all events that match every filter
     Create {
         /// Which events
         #[command(flatten)]
         filter: EventFilterArgs,
-        /// How events are written
+        /// Format of the rows
         #[arg(long, default_value = "parquet")]
         format: Format,
-        /// How files are compressed
+        /// Compression of the files
         #[arg(long, default_value = "zstd")]
         compression: Compression,
         /// Wait until it is complete
         #[arg(long)]
         watch: bool,
     },
-    /// Exports, newest first
+    /// List exports, newest first
     List {
-        /// Exports at most
+        /// Maximum number of exports
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// One export and its files
+    /// Show one export and its files
     Show {
-        /// The export's id
+        /// Id of the export
         export: String,
     },
     /// Wait until an export is complete
     Watch {
-        /// The export's id
+        /// Id of the export
         export: String,
     },
-    /// Fetch the files and the manifest of a complete export, ready for verify-export; what is there already is not fetched again
+    /// Download the files and the manifest of a complete export, ready for verify-export; files that are already there
+    /// are skipped
     Download {
-        /// The export's id
+        /// Id of the export
         export: String,
-        /// The folder to put them into, made where there is none [default: export-ID]
+        /// Folder to download to, created if necessary [default: export-ID]
         #[arg(long, value_hint = ValueHint::DirPath)]
         to: Option<PathBuf>,
     },
-    /// End an export under way; remove one that came to its end, and its files
+    /// Cancel an unfinished export; remove a finished one with its files
     #[command(alias = "cancel")]
     Remove {
-        /// The export's id
+        /// Id of the export
         export: String,
     },
 }
 
-/// Does it.
+/// Runs a command.
 pub async fn run(command: ExportsCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
         ExportsCommand::Create {
@@ -147,7 +148,7 @@ fn path_of(export: &str) -> String {
     format!("{PATH}/{export}")
 }
 
-/// An export, as it was answered.
+/// An export, as the API returned it.
 #[derive(Debug)]
 struct Job {
     json: String,
@@ -176,7 +177,7 @@ impl Job {
         self.members["files"].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// It came to an end that is no result.
+    /// The error of an export that ended without a result.
     fn ended(&self) -> CliError {
         let reason = self.members["error"].as_str();
         CliError::Export {
@@ -213,14 +214,14 @@ fn show(job: &Job, output: Output) -> Result<(), CliError> {
     }
 }
 
-/// Ends an export under way; removes one that came to its end, and its files.
+/// Cancels an unfinished export; removes a finished one with its files.
 async fn end(export: &str, client: &Client, output: Output) -> Result<(), CliError> {
     client.delete(&path_of(export)).await?;
     output.hint("ended; what had been complete before is removed");
     Ok(())
 }
 
-/// The export once it is complete; an error where it ends otherwise.
+/// The export once it is complete; an error if it ends otherwise.
 async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, CliError> {
     let bar = bar(
         "{spinner} {msg} {wide_bar} {human_pos} of {human_len} events, {eta} left",
@@ -309,7 +310,7 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
     Ok(())
 }
 
-/// On standard error, and only where somebody watches.
+/// A progress bar on standard error, only on a terminal.
 fn bar(template: &str, output: Output) -> ProgressBar {
     if output.is_json() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! Filters and spans, as arguments. Enters: what was typed. Leaves: parameters of the API, which judges them.
+//! Filters and spans as arguments. Enters: arguments. Leaves: parameters of the API, which validates them.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use clap::{Arg, Args, ValueEnum};
@@ -9,24 +9,24 @@ use crate::audit::filter::{Source, Status};
 /// A span of time.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SpanArgs {
-    /// From this moment on: RFC 3339, a date, or seconds since 1970
+    /// Start of the span, inclusive: RFC 3339, a date, or seconds since 1970
     #[arg(long, conflicts_with = "last")]
     pub from: Option<String>,
-    /// Before this moment
+    /// End of the span, exclusive
     #[arg(long, conflicts_with = "last")]
     pub to: Option<String>,
-    /// The last so much: 90m, 24h, 30d, 12w
+    /// Span that ends now: 90m, 24h, 30d, 12w
     #[arg(long, value_parser = parse_span, value_name = "SPAN")]
     pub last: Option<Duration>,
 }
 
 impl SpanArgs {
-    /// Whether anything was typed.
+    /// Whether any of them was given.
     pub fn is_given(&self) -> bool {
         self.from.is_some() || self.to.is_some() || self.last.is_some()
     }
 
-    /// As parameters; `now` is where the last so much ends.
+    /// As parameters; `now` is the end of `--last`.
     pub fn parameters(&self, now: DateTime<Utc>) -> Parameters {
         let last = self
             .last
@@ -36,7 +36,7 @@ impl SpanArgs {
     }
 }
 
-/// Says at `--from` where the span of a command begins when nothing is typed.
+/// Adds to the help of `--from` where a command's span begins by default.
 pub fn begins(default: &'static str) -> impl FnOnce(Arg) -> Arg {
     move |from| {
         let help = from.get_help().map(ToString::to_string).unwrap_or_default();
@@ -44,50 +44,50 @@ pub fn begins(default: &'static str) -> impl FnOnce(Arg) -> Arg {
     }
 }
 
-/// Which audit events.
+/// Filters of audit events.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct EventFilterArgs {
-    /// Who did it
+    /// Id of the user who acted
     #[arg(long)]
     pub user: Option<String>,
-    /// What was done
+    /// Action
     #[arg(long)]
     pub action: Option<String>,
-    /// The kind of what it was done to
+    /// Type of the resource
     #[arg(long)]
     pub resource_type: Option<String>,
-    /// What it was done to
+    /// Id of the resource
     #[arg(long)]
     pub resource: Option<String>,
-    /// With what outcome
+    /// Outcome
     #[arg(long)]
     pub status: Option<Status>,
-    /// By what way
+    /// Origin of the action
     #[arg(long)]
     pub source: Option<Source>,
-    /// Words in names of resources and in error messages
+    /// Words in resource names and error messages
     #[arg(long)]
     pub text: Option<String>,
-    /// An address, or a network as 10.0.0.0/8
+    /// IP address, or a network such as 10.0.0.0/8
     #[arg(long)]
     pub ip: Option<String>,
-    /// The service
+    /// Id of the service
     #[arg(long)]
     pub service: Option<String>,
-    /// The team
+    /// Id of the team
     #[arg(long)]
     pub team: Option<String>,
-    /// The plugin
+    /// Id of the plugin
     #[arg(long)]
     pub plugin: Option<String>,
-    /// The session
+    /// Id of the session
     #[arg(long)]
     pub session: Option<String>,
-    /// The request
+    /// Id of the request
     #[arg(long)]
     pub request: Option<String>,
-    /// The event's id
+    /// Id of the event
     #[arg(long)]
     pub event: Option<String>,
     #[command(flatten)]
@@ -118,7 +118,7 @@ impl EventFilterArgs {
     }
 }
 
-/// What a choice is called on the command line, which is what the API calls it.
+/// The name of a choice on the command line, which is its name in the API.
 pub fn name(choice: impl ValueEnum) -> String {
     choice
         .to_possible_value()
@@ -140,7 +140,7 @@ fn parse_span(text: &str) -> Result<Duration, String> {
         _ => return Err(expected()),
     };
     let span = Duration::try_minutes(i64::from(number) * minutes).ok_or_else(expected)?;
-    // Further back than any record; what is further still would leave the calendar.
+    // Further back than any record; even more would exceed the calendar.
     if span.is_zero() || span > Duration::days(36_500) {
         return Err("expected more than nothing and at most 100 years".to_owned());
     }

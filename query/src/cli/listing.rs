@@ -1,4 +1,4 @@
-//! Rows of an answer: a table for people, JSON lines for programs, and a word where the answer is not all there is.
+//! Rows of an answer: a table for people, JSON lines for programs, and a warning if the answer is not complete.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use super::error::CliError;
 use super::output::Output;
 use super::table::{self, Column};
 
-/// A row, as far as it can be read: a member that is nested deeper than JSON is parsed here stays the text that it is, and hides no other.
+/// A row. A member nested more deeply than the JSON parser supports is kept as text, so that it does not hide the
+/// others.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Row(#[serde(deserialize_with = "members")] pub Value);
@@ -25,32 +26,32 @@ fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error
     ))
 }
 
-/// What is asked, and how it is shown.
+/// A request for rows, and how to show them.
 #[derive(Debug)]
 pub struct Listing<'a> {
-    /// Where.
+    /// Path of the request.
     pub path: &'a str,
-    /// With what.
+    /// Parameters of the request.
     pub asked: Parameters,
-    /// How much of it.
+    /// How many rows to take.
     pub take: Take,
-    /// What a table has of each row.
+    /// Columns of the table.
     pub columns: &'a [Column],
-    /// What is said where there are no rows.
+    /// The message if there are no rows.
     pub nothing: &'a str,
 }
 
-/// What was answered.
+/// The answer.
 struct Read {
     rows: Vec<Value>,
-    /// Through when all of it is complete, where that is told.
+    /// Through when all of it is complete, if that is stated.
     complete_through: Option<Option<String>>,
     /// Whether there are more rows.
     more: bool,
 }
 
 impl Listing<'_> {
-    /// Asks and shows.
+    /// Sends the request and shows the rows.
     pub async fn show(&self, client: &Client, output: Output) -> Result<(), CliError> {
         let Read {
             rows,
@@ -75,12 +76,12 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Asks; rows that programs read are shown as they come, and not kept.
+    /// Sends the request; JSON rows are printed as they arrive, and not kept.
     async fn read(&self, client: &Client, output: Output) -> Result<Read, CliError> {
         let (mut rows, mut complete_through) = (Vec::new(), None);
         let more = client
             .pages(self.path, &self.asked, self.take, |page| {
-                // Later pages are of later moments, and complete through more than the rows before them.
+                // Later pages are of later times, and may be complete through more than the rows before them.
                 complete_through = complete_through.take().or(page.complete_through);
                 for row in &page.rows {
                     if output.is_json() {

@@ -1,5 +1,5 @@
-//! `horolog-query metrics`: which there are, with which values and labels; one of them over time; what late records changed; how
-//! services do.
+//! `horolog-query metrics`: list metrics, their values and labels; one metric over time; what late records changed; the
+//! health of services.
 
 use chrono::Utc;
 use clap::Subcommand;
@@ -45,91 +45,91 @@ const NOTHING: &str = "nothing matches";
 const NOTHING_THIS_WEEK: &str = "nothing in the last seven days; try --from";
 const NOTHING_THIS_HOUR: &str = "nothing in the last hour; try --from";
 
-/// What can be asked.
+/// Commands about metrics.
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant)] // made once a process
+#[allow(clippy::large_enum_variant)] // created once per process
 pub enum MetricsCommand {
-    /// The metrics there are
+    /// List metrics
     #[command(mut_arg("from", begins("seven days ago")))]
     List {
-        /// Those whose names contain this
+        /// Only names that contain this text
         #[arg(long)]
         contains: Option<String>,
-        /// Those of this service; can be repeated
+        /// Only metrics of this service; can be repeated
         #[arg(long)]
         service: Vec<String>,
-        /// Those with values in this span
+        /// Only metrics with values in this span
         #[command(flatten)]
         span: SpanArgs,
-        /// Metrics at most, up to 10000
+        /// Maximum number of metrics, up to 10000
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// One metric over time
+    /// Show one metric over time
     Show {
-        /// Which, and when
+        /// Metric and span
         #[command(flatten)]
         series: SeriesArgs,
-        /// What of it
+        /// Measures
         #[command(flatten)]
         told: MeasureArgs,
     },
-    /// How much a counter rose, and how fast (a second)
+    /// Show the increase of a counter, and its rate per second
     Rate {
-        /// Which, and when
+        /// Metric and span
         #[command(flatten)]
         series: SeriesArgs,
     },
-    /// The values that a column has: service_id, plugin_id, environment, team_id
+    /// List the values of a column: service_id, plugin_id, environment, team_id
     #[command(mut_arg("from", begins("seven days ago")))]
     Values {
-        /// The column
+        /// Column
         column: String,
-        /// Those of this metric; can be repeated
+        /// Only values of this metric; can be repeated
         #[arg(long)]
         metric: Vec<String>,
-        /// Those that contain this
+        /// Only values that contain this text
         #[arg(long)]
         contains: Option<String>,
-        /// Those with values in this span
+        /// Only values used in this span
         #[command(flatten)]
         span: SpanArgs,
-        /// Values at most, up to 10000
+        /// Maximum number of values, up to 10000
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// The labels of a metric's raw samples, or the values of one
+    /// List the labels of a metric's raw samples, or the values of one label
     #[command(mut_arg("from", begins("an hour ago")))]
     Labels {
-        /// The metric
+        /// Name of the metric
         metric: String,
-        /// The label whose values are asked for
+        /// Label whose values to list
         #[arg(long)]
         label: Option<String>,
-        /// Those of samples in this span
+        /// Only samples in this span
         #[command(flatten)]
         span: SpanArgs,
-        /// Labels or values at most, up to 1000
+        /// Maximum number of labels or values, up to 1000
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// What late records changed in hours that were complete
+    /// List what late records changed in hours that were complete
     Revisions {
-        /// In hours of this span
+        /// Hours of this span
         #[command(flatten)]
         span: SpanArgs,
-        /// Only what was revised at this moment or later
+        /// Only revisions made at or after this time
         #[arg(long)]
         revised_from: Option<String>,
-        /// Revisions at most
+        /// Maximum number of revisions
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
-    /// How each service did in the last complete hour
+    /// Show the health of each service in the last complete hour
     Health,
 }
 
-/// Does it.
+/// Runs a command.
 pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Result<(), CliError> {
     let (path, asked, take, columns, nothing): (_, _, _, &[Column], _) = match command {
         MetricsCommand::Show { series, told } => return series::show(series, told, client, output).await,
@@ -186,7 +186,7 @@ pub async fn run(command: MetricsCommand, client: &Client, output: Output) -> Re
     listing.show(client, output).await
 }
 
-/// What was typed, as parameters.
+/// The given arguments as parameters.
 fn given<const N: usize>(
     one: [(&'static str, Option<String>); N],
     several: impl IntoIterator<Item = (&'static str, String)>,

@@ -1,7 +1,7 @@
-//! The command line: questions and exports from a terminal, over the same API that everybody uses.
+//! The command line client: questions and exports from a terminal, over the public API.
 //!
-//! Enters: arguments, and a key from the environment or a file. Leaves: tables for people, JSON lines for programs, and an
-//! exit code that says whose turn it is ([`CliError::exit_code`]). Never asks the store, and never prints a key.
+//! Enters: arguments, and a key from the environment or a file. Leaves: tables for people, JSON lines for programs, and
+//! an exit code that says how to react ([`CliError::exit_code`]). Never talks to the store, and never prints a key.
 
 pub mod audit;
 pub mod client;
@@ -26,43 +26,43 @@ use self::connection::ConnectionArgs;
 pub use self::error::CliError;
 use self::output::Output;
 
-/// What the client can be asked.
+/// Commands of the client.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// Metrics: which there are, by hours, days and months, what late records changed, how services do
+    /// Metrics: list, show over time, what late records changed, health of services
     Metrics {
-        /// What of it
+        /// Command to run
         #[command(subcommand)]
         command: metrics::MetricsCommand,
-        /// How
+        /// Connection and output
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Audit events: search, one event with what it changed, time lines, counts
+    /// Audit events: search, one event with what it changed, timelines, counts
     Audit {
-        /// What of it
+        /// Command to run
         #[command(subcommand)]
         command: audit::AuditCommand,
-        /// How
+        /// Connection and output
         #[command(flatten)]
         client: ClientArgs,
     },
     /// Exports of audit events: create, watch, download
     Exports {
-        /// What of it
+        /// Command to run
         #[command(subcommand)]
         command: exports::ExportsCommand,
-        /// How
+        /// Connection and output
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// The system, with an administrator's key for any tenant: how far the stages are, whether every record is accounted for, where the bytes are,
-    /// how the service is configured
+    /// The system, with an administrator's key for any tenant: progress of the stages, whether every record is
+    /// accounted for, use of storage, configuration
     System {
-        /// What of it
+        /// Command to run
         #[command(subcommand)]
         command: system::SystemCommand,
-        /// How
+        /// Connection and output
         #[command(flatten)]
         client: ClientArgs,
     },
@@ -74,10 +74,10 @@ pub enum ClientCommand {
     },
 }
 
-/// How a question is asked and answered.
+/// Connection and output.
 #[derive(Debug, Clone, Args)]
 pub struct ClientArgs {
-    /// Print JSON, a document a line, as the API gives it
+    /// Print the JSON of the API, one document per line
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]

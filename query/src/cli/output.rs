@@ -1,7 +1,7 @@
-//! Where answers go: tables for people, one JSON document a line for programs.
+//! Where answers go: tables for people, one JSON document per line for programs.
 //!
-//! Guarantees: a reader that goes away (`| head`) is the end of the work, not an error. Hints are for people and go to the
-//! other channel, so that a program reads nothing but answers.
+//! Guarantees: when the reader goes away (`| head`), the command ends without an error. Hints are for people and go to
+//! standard error, so that a program reads nothing but answers.
 
 use std::io::{self, IsTerminal, Write};
 use std::process;
@@ -16,22 +16,22 @@ pub struct Output {
 }
 
 impl Output {
-    /// JSON lines, or tables.
+    /// As JSON lines, or as tables.
     pub fn new(is_json: bool) -> Self {
         Self { is_json }
     }
 
-    /// Whether programs read it.
+    /// Whether the output is for programs.
     pub fn is_json(self) -> bool {
         self.is_json
     }
 
-    /// A JSON document as it was answered, on a line of its own.
+    /// A JSON document as the API returned it, on a line of its own.
     pub fn document(self, json: &str) -> Result<(), CliError> {
         self.line(&escaped(json))
     }
 
-    /// A line, or several.
+    /// One or more lines.
     pub fn line(self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -40,19 +40,19 @@ impl Output {
         }
     }
 
-    /// What also somebody has to know who does not watch: that an answer is not all there is.
+    /// For what scripts must know as well: that an answer is not complete.
     pub fn warn(self, text: &str) {
         eprintln!("horolog-query: {text}");
     }
 
-    /// A word in place of an empty table.
+    /// Shown in place of an empty table.
     pub fn note(self, text: &str) {
         if !self.is_json {
             eprintln!("{text}");
         }
     }
 
-    /// A remark for a person who watches.
+    /// For a person at a terminal.
     pub fn hint(self, text: &str) {
         if !self.is_json && io::stderr().is_terminal() {
             eprintln!("{text}");
@@ -60,12 +60,12 @@ impl Output {
     }
 }
 
-/// Characters that JSON lets stand in its strings and a terminal would obey, escaped.
+/// Escapes characters that JSON allows in strings and that would steer a terminal.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match steers(c) {
-            // Such as stand between values; a document is one line.
+            // Whitespace between values; a document is one line.
             true if c.is_ascii_whitespace() => text.push(' '),
             true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => text.push(c),

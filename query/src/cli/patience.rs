@@ -1,21 +1,21 @@
-//! Whether a request that was refused for now is sent again, and when. Enters: the refusal, and how often it was sent again.
-//! Leaves: how long to wait, or nothing where it is the caller's turn. Pure.
+//! Whether and when a refused request is sent again. Enters: the refusal, and how often it was already sent again.
+//! Leaves: how long to wait, or nothing if waiting does not help. Pure.
 
 use std::time::Duration;
 
 use super::error::CliError;
 
-/// So often is one request sent again.
+/// How often a request is sent again.
 const WAITS_MAX: u32 = 10;
-/// Somebody who is told to wait for longer wants to know that instead of sitting before a silent terminal. Seconds.
+/// Rather than wait silently for longer than this, the command fails. Seconds.
 const WAIT_MAX_S: u64 = 600;
-/// Between two looks at something under way: at first, and at most.
+/// Interval of polling: at first, and at most.
 pub const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// So many looks in a row may find nobody: minutes, in which a service is restarted.
 pub const UNREACHED_MAX: u32 = 20;
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
-/// As long as the service says, where it says so.
+/// As long as the service says, if it does.
 pub fn wait(refusal: &CliError, waits: u32) -> Option<Duration> {
     let CliError::Problem {
         problem,
@@ -28,7 +28,7 @@ pub fn wait(refusal: &CliError, waits: u32) -> Option<Duration> {
     is_for_now.then(|| Duration::from_secs((*seconds).max(1)))
 }
 
-/// The next interval between two looks: ever longer, so that hours of watching are few of the requests that a key has.
+/// The next polling interval: increasing, so that watching for hours uses few of the key's requests.
 pub fn longer(interval: Duration) -> Duration {
     (interval * 3 / 2).min(LOOK_INTERVAL_MAX)
 }

@@ -1,4 +1,4 @@
-//! `horolog-query metrics show` and `rate`: one metric by hours, days or months; of a counter, how fast it rose.
+//! `horolog-query metrics show` and `rate`: one metric by hours, days or months; for a counter, its increase and rate.
 
 use chrono::Utc;
 use clap::{Args, ValueEnum};
@@ -49,43 +49,43 @@ const COUNTER_POINTS: [Column; 10] = [
 /// One metric over time.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
-    /// Its name
+    /// Name of the metric
     metric: String,
     /// When
     #[command(flatten)]
     span: SpanArgs,
-    /// In steps of this length
+    /// Resolution
     #[arg(long, default_value = "hourly")]
     by: Resolution,
-    /// Days and months of this time zone, for example Europe/Berlin [default: UTC]
+    /// Time zone of days and months, for example Europe/Berlin [default: UTC]
     #[arg(long)]
     zone: Option<String>,
-    /// Of this service only; this and the other filters can be repeated
+    /// Only this service; this and the other filters can be repeated
     #[arg(long)]
     service: Vec<String>,
-    /// Of this plugin only
+    /// Only this plugin
     #[arg(long)]
     plugin: Vec<String>,
-    /// Of this environment only
+    /// Only this environment
     #[arg(long)]
     environment: Vec<String>,
-    /// Of this team only
+    /// Only this team
     #[arg(long)]
     team: Vec<String>,
-    /// Of this type only: counter, gauge, histogram
+    /// Only this type: counter, gauge, histogram
     #[arg(long = "type", value_name = "TYPE")]
     metric_type: Vec<String>,
-    /// In this unit only
+    /// Only this unit
     #[arg(long)]
     unit: Vec<String>,
-    /// A row for each value of these columns: service_id, plugin_id, environment, team_id
-    /// [default: none, everything of the metric is merged]
+    /// Separate rows by these columns: service_id, plugin_id, environment, team_id [default: none, all series of the
+    /// metric are merged]
     #[arg(long, value_delimiter = ',')]
     group_by: Vec<String>,
-    /// As it was known at this moment, without what came late after it
+    /// The state as of this time, without what arrived later
     #[arg(long)]
     as_of: Option<String>,
-    /// Rows at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
@@ -100,7 +100,7 @@ impl SeriesArgs {
             ("team_id", self.team),
             ("metric_type", self.metric_type),
             ("unit", self.unit),
-            // Given but empty: everything of the metric is merged.
+            // Given but empty: all series of the metric are merged.
             ("group_by", vec![self.group_by.join(",")]),
             ("zone", Vec::from_iter(self.zone)),
             ("as_of", Vec::from_iter(self.as_of)),
@@ -112,21 +112,21 @@ impl SeriesArgs {
     }
 }
 
-/// What is told of the samples.
+/// What to show of the samples.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
-    /// What is told of each row beside its counts: sum, avg, min, max, last, p50, p90, p95, p99, p999
+    /// Measures of each row beside its counts: sum, avg, min, max, last, p50, p90, p95, p99, p999
     #[arg(long, default_value = "sum,avg,min,max,p50,p95,p99")]
     measures: String,
-    /// Also the share of samples at or under this value
+    /// Also show the share of samples at or below this value
     #[arg(long, allow_negative_numbers = true)]
     threshold: Option<f64>,
-    /// Add records that are not aggregated yet
+    /// Include records that are not aggregated yet
     #[arg(long)]
     fresh: bool,
 }
 
-/// Steps of time.
+/// Resolution of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Resolution {
     /// Hours.
@@ -137,7 +137,7 @@ pub enum Resolution {
     Monthly,
 }
 
-/// One metric, with what is told of its samples.
+/// One metric with its measures.
 pub async fn show(series: SeriesArgs, told: MeasureArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let path = format!("/v1/metrics/{}", filter::name(series.by));
     let measures = ("measures", told.measures);
@@ -147,7 +147,7 @@ pub async fn show(series: SeriesArgs, told: MeasureArgs, client: &Client, output
     listed(&path, series, more, &POINTS, client, output).await
 }
 
-/// How much a counter rose, and how fast.
+/// Increase and rate of a counter.
 pub async fn rate(series: SeriesArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let path = format!("/v1/metrics/counters/{}", filter::name(series.by));
     listed(&path, series, [], &COUNTER_POINTS, client, output).await

@@ -1,4 +1,5 @@
-//! `horolog-query system`: how far the stages are, whether every record is accounted for, where the bytes are, how the service is configured.
+//! `horolog-query system`: progress of the stages, whether every record is accounted for, use of storage,
+//! configuration.
 
 use clap::Subcommand;
 
@@ -47,20 +48,20 @@ const SETTINGS: [Column; 3] = [
     text("DEFAULT", "is_default"),
 ];
 
-/// What can be asked, by an administrator.
+/// Commands for administrators.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum SystemCommand {
-    /// How far each stage is with each partition
+    /// Show how far each stage is with each partition
     Progress,
-    /// Whether every record is accounted for
+    /// Show whether every record is accounted for
     Ledger,
-    /// How much lies where
+    /// Show the use of storage
     Storage,
-    /// How the service is configured
+    /// Show the configuration of the service
     Configuration,
 }
 
-/// Does it.
+/// Runs a command.
 pub async fn run(command: SystemCommand, client: &Client, output: Output) -> Result<(), CliError> {
     let (path, columns): (_, &[Column]) = match command {
         SystemCommand::Progress => ("/v1/system/progress", &PARTITIONS),

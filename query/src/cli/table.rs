@@ -1,7 +1,7 @@
 //! Rows of an answer as an aligned table, and one document as names and values.
 //!
-//! Enters: JSON and columns. Leaves: text in which characters that a terminal obeys are replaced, so that a record cannot steer the reader's
-//! terminal. On a terminal a wide cell is broken to fit; in a pipe a row stays a line.
+//! Enters: JSON and columns. Leaves: text in which terminal control characters are replaced, so that a record cannot
+//! steer the reader's terminal. On a terminal a wide cell is wrapped to fit; in a pipe each row stays one line.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::steering::steers;
 
-/// Digits of a measurement that a person reads.
+/// Significant digits of a measurement in a table.
 const SIGNIFICANT_DIGITS: i32 = 6;
 
-/// A column: its title, and where its value is in a row (`kafka.offset` is a member of a member).
+/// A column: its title, and the path of its value in a row (`kafka.offset` is a nested member).
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     title: &'static str,
@@ -38,7 +38,7 @@ pub const fn number(title: &'static str, path: &'static str) -> Column {
     }
 }
 
-/// Rows under titles. A column that is empty in every row is left out.
+/// Rows with a header. Columns that are empty in every row are left out.
 pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     let used = |column: &&Column| rows.iter().any(|row| !shown(at(row, column.path)).is_empty());
     let columns: Vec<&Column> = columns.iter().filter(used).collect();
@@ -58,7 +58,7 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     rendered(&table)
 }
 
-/// Names and values, one a line; empty values are left out.
+/// Names and values, one per line; empty values are left out.
 pub fn of_facts(facts: &[(&str, String)]) -> String {
     let mut table = empty();
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
@@ -67,12 +67,12 @@ pub fn of_facts(facts: &[(&str, String)]) -> String {
     rendered(&table)
 }
 
-/// The member of a document at a path of names, `null` where there is none.
+/// The member of a document at a path of names, `null` if there is none.
 pub fn at<'a>(document: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(document, |value, name| &value[name])
 }
 
-/// A value as a person reads it.
+/// A value in human-readable form.
 pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -87,7 +87,7 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// Without characters that a terminal would obey; lines stay lines.
+/// Replaces terminal control characters, except line breaks.
 pub fn plain(text: &str) -> String {
     let replaced = |c: char| {
         if steers(c) && c != '\n' {

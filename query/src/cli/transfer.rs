@@ -1,7 +1,8 @@
-//! Files of an export, to disk: resumed where they were cut off, checked before they have their name.
+//! Downloads files of an export: resumable, and checked before they get their name.
 //!
-//! Enters: a file's name, size and SHA-256, as far as the service states them. Leaves: the file, or an error. Guarantees: a file
-//! under its own name has the stated SHA-256; what is under way is called `….part`; no name leads out of the folder.
+//! Enters: a file's name, size and SHA-256, as far as the service states them. Leaves: the file, or an error.
+//! Guarantees: a file under its own name has the stated SHA-256; an unfinished one is called `….part`; no name leads
+//! out of the folder.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,13 +20,13 @@ use crate::digest;
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// Of its bytes, hexadecimal, where it is stated.
+    /// SHA-256 of its bytes, hexadecimal, if stated.
     pub sha256: Option<String>,
-    /// Its size, where it is stated.
+    /// Its size, if stated.
     pub bytes: Option<u64>,
 }
 
-/// A name of the service as the name of a file in a folder of ours: nothing that a path could be made of.
+/// A name from the service as a plain file name, without path separators.
 pub fn file_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
@@ -41,7 +42,7 @@ pub fn file_name(name: &str) -> String {
     }
 }
 
-/// Makes sure that the file is in the folder.
+/// Downloads the file into the folder, unless it is already there.
 pub async fn fetch(
     client: &Client,
     path: &str,
@@ -70,10 +71,10 @@ pub async fn fetch(
     fs::rename(&part, &target).map_err(failed(&target))
 }
 
-/// Adds what is missing of a file under way.
+/// Downloads the missing rest of an unfinished file.
 async fn append(client: &Client, path: &str, wanted: &Wanted, part: &Path, bar: &ProgressBar) -> Result<(), CliError> {
     let have = fs::metadata(part).map_or(0, |file| file.len());
-    // Where the size is not known the file is small, and where more is there than should be it is another one.
+    // A file of unknown size is small, and one that is longer than stated is a different one: both start over.
     let from = if wanted.bytes.is_some_and(|bytes| have <= bytes) {
         have
     } else {

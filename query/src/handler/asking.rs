@@ -1,4 +1,4 @@
-//! What a handler needs besides its parameters: the service, who asks, the request's id and its headers, as one extractor.
+//! What a handler needs beside its parameters, as one extractor: the service, the caller, the request's id and headers.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -14,7 +14,7 @@ pub struct Asking {
     pub api: Api,
     /// Who asks.
     pub caller: Caller,
-    /// What the request is called in logs and in the engine.
+    /// Id of the request in logs and in the engine.
     pub request: RequestId,
     /// Its headers.
     pub headers: HeaderMap,

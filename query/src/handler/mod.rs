@@ -1,4 +1,4 @@
-//! What a handler is given: the service as it sees it ([`Api`]), and all that it needs of a request for rows of a tenant ([`Asking`]).
+//! What handlers use: the service ([`Api`]), and everything about a request for rows of a tenant ([`Asking`]).
 //!
 //! Knows the resources whose state it holds, so [`crate::api`] and [`crate::store`] must not use it.
 

@@ -22,15 +22,15 @@ use crate::store::Store;
 pub struct Api {
     /// ClickHouse.
     pub store: Store,
-    /// What seals cursors.
+    /// The key that seals cursors.
     pub cursor_key: CursorKey,
-    /// Rows of metrics that were merged before.
+    /// Cache of merged metrics rows.
     pub memory: Memory,
-    /// Which months have how many audit events.
+    /// How many audit events each month has.
     pub audit_months: Months,
-    /// Who may ask.
+    /// Access control.
     pub gate: Gate,
-    /// As configured.
+    /// The configuration.
     pub config: Arc<QueryConfig>,
     exports: Option<Arc<Exports>>,
     admission: Admission,
@@ -38,7 +38,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// As configured.
+    /// According to the configuration.
     pub fn new(config: &QueryConfig, store: Store, gate: Gate) -> Result<Self, ConfigError> {
         Ok(Self {
             store,
@@ -53,7 +53,7 @@ impl Api {
         })
     }
 
-    /// With exports, where they are configured.
+    /// With exports, if they are configured.
     pub fn with_exports(mut self, exports: Option<Arc<Exports>>) -> Self {
         self.exports = exports;
         self
@@ -65,7 +65,7 @@ impl Api {
         self.exports.as_ref().ok_or_else(none)
     }
 
-    /// A look at what the store holds of metrics, from now on.
+    /// A look at the metrics in the store that starts no earlier than now.
     pub async fn look(&self, request: &RequestId) -> Result<Arc<Look>, Problem> {
         self.looks
             .now(&self.store, request, &self.config.source.metrics_topic)
@@ -80,7 +80,7 @@ impl Api {
         self.admission.admit(facts.tenant.as_str(), &caller, own_max).await
     }
 
-    /// A place among the downloads of a caller and of the tenant, held until it is dropped.
+    /// A place among the downloads of a caller and one among those of the tenant, held until they are dropped.
     pub async fn admit_download(&self, principal: &Principal) -> Result<[Place; 2], Problem> {
         let facts = principal.facts();
         let own_max = facts.limits.concurrent_requests_max;

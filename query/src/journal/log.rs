@@ -1,7 +1,7 @@
 //! The journal's topic: one partition, compacted, written in transactions under one transactional id.
 //!
-//! Guarantees: a writer that began before another one cannot commit after it (Kafka fences it, KIP-98), so whoever holds a
-//! [`Writer`] and has read the log to its end decides on what is true until it commits. All calls block.
+//! Guarantees: a writer that began before another one cannot commit after it (Kafka fences it, KIP-98), so whoever
+//! holds a [`Writer`] and has read the log to its end decides on the current state until it commits. All calls block.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,18 +21,18 @@ use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use crate::journal::view::Record;
 
 const PARTITION: i32 = 0;
-/// One request to the broker.
+/// Timeout of one request to the broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// A writer that was killed in the middle holds others up for so long at most.
+/// The longest that a writer killed within a transaction holds others up.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
-/// Without a record for so long, whoever reads gives up.
+/// A read fails if no record arrives for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// How long a poll waits.
+/// Timeout of one poll.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 const GONE: KafkaError = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
 
-/// A change to a key; no value takes it away.
+/// A change to a key; no value deletes it.
 pub type Change = (String, Option<serde_json::Value>);
 
 /// The topic.
@@ -55,7 +55,7 @@ impl Log {
         &self.topic
     }
 
-    /// Makes the topic where it does not exist: compacted, one partition, with the broker's default number of replicas.
+    /// Creates the topic if it does not exist: compacted, one partition, with the broker's default replication factor.
     pub(super) async fn ensure(&self) -> KafkaResult<()> {
         let admin: AdminClient<DefaultClientContext> = self.config.create()?;
         let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1)).set(CLEANUP_POLICY, COMPACT);
@@ -63,14 +63,14 @@ impl Log {
         for result in admin.create_topics([&topic], &options).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                // Somebody else may have made it for us.
+                // Not fatal: the topic may have been created by somebody with more rights.
                 Err((_, code)) => tracing::debug!(%code, topic = self.topic, "cannot create the journal's topic"),
             }
         }
         Ok(())
     }
 
-    /// Waits until the topic has a leader: one that was just made takes a moment. Blocks.
+    /// Waits until the topic has a leader, which takes a moment for a new topic. Blocks.
     pub(super) fn wait_for_leader(&self) -> KafkaResult<()> {
         let consumer: BaseConsumer = self.config.create()?;
         let deadline = Instant::now() + REQUEST_TIMEOUT;
@@ -94,18 +94,19 @@ impl Log {
         }
     }
 
-    /// How the topic forgets records; `None` where that may not be asked.
+    /// The topic's cleanup policy; `None` if the ACLs do not allow asking.
     pub(super) async fn cleanup_policy(&self) -> KafkaResult<Option<String>> {
         cleanup_policy::of_topic(&self.config, &self.topic).await
     }
 
-    /// A reader that starts at an offset and sees what is committed. It is never moved from where it is: a log that has no such offset
-    /// any more is an error that [`is_lost`] knows.
+    /// A reader of committed records that starts at an offset. It never jumps to another offset: if the log no longer
+    /// has the offset, that is an error for which [`is_lost`] is true.
     pub(super) fn reader(&self, from: i64) -> KafkaResult<Reader> {
         self.reader_of(self.config.clone(), from)
     }
 
-    /// One that is told at once where the log ends: the broker does not wait half a second for what may come. For a short use.
+    /// A reader that learns immediately where the log ends, because the broker does not wait half a second for new
+    /// records. Only for short use.
     pub(super) fn prompt_reader(&self, from: i64) -> KafkaResult<Reader> {
         let mut config = self.config.clone();
         config.set("fetch.wait.max.ms", "10");
@@ -114,7 +115,7 @@ impl Log {
 
     fn reader_of(&self, mut config: ClientConfig, from: i64) -> KafkaResult<Reader> {
         config
-            // Assigning by hand joins no group, but librdkafka wants a name.
+            // Manual assignment joins no group, but librdkafka requires a name.
             .set("group.id", "horolog-query-journal")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
@@ -139,7 +140,7 @@ impl Log {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
             .set("linger.ms", "0");
         let producer: ThreadedProducer<LastOffset> = config.create_with_context(LastOffset(last.clone()))?;
-        // A broker that has just started makes its topic of transactions first.
+        // A broker that has just started first creates its transaction topic.
         producer.init_transactions(3 * REQUEST_TIMEOUT)?;
         Ok(Writer {
             producer,
@@ -149,7 +150,7 @@ impl Log {
     }
 }
 
-/// Whether the log has no records where it had some: it was made again, or lost its end.
+/// Whether the log no longer has records that it had: it was made again, or lost its end.
 pub(super) fn is_lost(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
     matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange))
@@ -161,20 +162,20 @@ pub(super) struct Reader {
     topic: String,
 }
 
-/// What a poll brings.
+/// The result of a poll.
 pub(super) enum Polled {
     /// A record.
     Record(Record),
-    /// What is committed was read to its end.
+    /// All committed records were read.
     End,
     /// Nothing yet.
     Nothing,
 }
 
 impl Reader {
-    /// Goes on at an offset. Whatever comes then is asked of the broker anew, the end too.
+    /// Continues at an offset. Everything after it is fetched from the broker anew, including the end.
     pub(super) fn start(&self, from: i64) -> KafkaResult<()> {
-        // Where nothing was read yet, the log begins wherever it begins.
+        // If nothing was read yet, start at the first offset that the log has.
         let from = match from {
             0 => Offset::Beginning,
             from => Offset::Offset(from),
@@ -193,7 +194,7 @@ impl Reader {
         }
     }
 
-    /// Hands on all records that are committed.
+    /// Passes on all committed records.
     pub(super) fn read_to_end(&self, mut take: impl FnMut(Record)) -> KafkaResult<()> {
         let is_end = |polled| match polled {
             Polled::Record(record) => {
@@ -206,7 +207,7 @@ impl Reader {
         read(SILENCE_MAX, || self.poll(), is_end)
     }
 
-    /// Hands on records until it is enough.
+    /// Passes on records until `enough`.
     pub(super) fn read_until(&self, mut take: impl FnMut(Record), enough: impl Fn() -> bool) -> KafkaResult<()> {
         let is_enough = |polled| {
             if let Polled::Record(record) = polled {
@@ -218,7 +219,7 @@ impl Reader {
     }
 }
 
-/// Polls until it is done. A long log takes as long as it takes: only the time without a record has a bound.
+/// Polls until it is done. A long log takes long: only the time without a record is bounded.
 fn read(
     silence_max: Duration,
     mut poll: impl FnMut() -> KafkaResult<Polled>,
@@ -236,14 +237,14 @@ fn read(
                 }
             }
             Err(error) if is_lost(&error) || error == GONE => return Err(error),
-            // Connections come and go; only what lasts is told.
+            // Connections come and go; only an error that lasts is reported.
             Err(error) => failed = Some(error),
         }
     }
     Err(failed.unwrap_or(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
 }
 
-/// A record as it was written by [`Writer`]; what somebody else put there is passed over, loudly.
+/// A record that [`Writer`] wrote; any other is skipped with an error in the log.
 fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
     let parsed = || {
         let key = std::str::from_utf8(message.key()?).ok()?.to_owned();
@@ -264,7 +265,7 @@ fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
     })
 }
 
-/// Where the last record of a writer is.
+/// Offset of a writer's last record.
 struct LastOffset(Arc<AtomicI64>);
 
 impl ClientContext for LastOffset {}
@@ -279,7 +280,7 @@ impl ProducerContext for LastOffset {
     }
 }
 
-/// The right to write, until somebody else takes it.
+/// The right to write, until another writer takes it.
 pub(super) struct Writer {
     producer: ThreadedProducer<LastOffset>,
     topic: String,
@@ -287,8 +288,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes all changes or none; gives the offset of the last one. An error also where that is before `next`, up to which the log was
-    /// known: then it is another log.
+    /// Writes all changes or none; returns the offset of the last one. Also an error if that is before `next`, up to
+    /// which the log was known: then it is a different log.
     pub(super) fn commit(&self, changes: &[Change], next: i64) -> KafkaResult<i64> {
         self.producer.begin_transaction()?;
         for (key, value) in changes {
@@ -314,7 +315,7 @@ impl Writer {
 mod tests {
     use super::*;
 
-    /// Short, so that the test is; each record takes as long.
+    /// Short, to keep the test short; each record takes this long.
     const SILENCE: Duration = Duration::from_millis(50);
     const DAY: Duration = Duration::from_secs(86_400);
 

@@ -1,9 +1,10 @@
-//! A small state of our own, event-sourced: keys with JSON values in one compacted topic, the same for all processes.
+//! A small event-sourced state: keys with JSON values in one compacted topic, the same for all processes.
 //!
-//! Enters: changes that are decided on the newest state. Leaves: a view that every process follows. Guarantees: a change is decided on
-//! all changes before it and written with all replicas' acknowledgement, or not at all; once [`Journal::update`] returns, this
-//! process sees it; others see it as soon as they have read it. A topic that is no longer the one that was read is told
-//! ([`Journal::lost`]), and how long ago its end was seen ([`Journal::unconfirmed_for`]). Never holds more than fits into memory: keys, exports, reviews.
+//! Enters: changes decided on the newest state. Leaves: a view that every process follows. Guarantees: a change is
+//! decided on all changes before it and written with the acknowledgement of all replicas, or not at all; once
+//! [`Journal::update`] returns, this process sees it; others see it as soon as they have read it. It reports if the
+//! topic is no longer the one that was read ([`Journal::lost`]), and how long ago its end was seen
+//! ([`Journal::unconfirmed_for`]). Holds only what fits into memory: keys, exports, reviews.
 
 mod log;
 pub mod projection;
@@ -24,23 +25,23 @@ pub use log::Change;
 use log::{Log, Polled, Reader, is_lost};
 pub use view::{Entry, View};
 
-/// A writer that was fenced by another process begins no attempt later than this: a commit that the broker refuses can look the same.
+/// How long a fenced writer starts new attempts: a commit that the broker refuses can look like fencing.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The broker says nothing to whoever stands at the end, so it is asked so often whether it still is the end.
+/// How often to ask the broker for the end: it sends nothing to a reader that has reached it.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The broker does not do what it should.
+    /// Kafka returned an error.
     #[error("journal {topic}: {source}")]
     Kafka {
         /// The topic.
         topic: String,
-        /// What the client says.
+        /// The error of the Kafka client.
         source: KafkaError,
     },
-    /// The topic is not there.
+    /// The topic does not exist.
     #[error(
         "access.journal_topic = {topic}: the topic does not exist and cannot be created: create it with one partition and cleanup.policy=compact"
     )]
@@ -48,17 +49,17 @@ pub enum JournalError {
         /// The topic.
         topic: String,
     },
-    /// The topic forgets by age.
+    /// The topic deletes records by age.
     #[error(
         "access.journal_topic = {topic}: cleanup.policy is {policy}, so that keys would be forgotten in time: set it to compact"
     )]
     Policy {
         /// The topic.
         topic: String,
-        /// What is set.
+        /// Its cleanup policy.
         policy: String,
     },
-    /// The topic is another one than the one that was read.
+    /// The topic is not the one that was read before.
     #[error(
         "access.journal_topic = {topic}: the topic was made again or lost its end, so that keys may be taken that it does not have: \
          start again, which reads it from its beginning"
@@ -67,7 +68,7 @@ pub enum JournalError {
         /// The topic.
         topic: String,
     },
-    /// A thread ended in a panic.
+    /// A thread panicked.
     #[error("the journal's thread ended")]
     Ended,
 }
@@ -75,15 +76,15 @@ pub enum JournalError {
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError<E> {
-    /// Whoever decided did not want it.
+    /// `decide` refused it.
     #[error("{0}")]
     Refused(E),
-    /// The journal cannot be written now.
+    /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// What a caller is told.
+/// The problem that a caller gets.
 impl From<UpdateError<Problem>> for Problem {
     fn from(error: UpdateError<Problem>) -> Self {
         match error {
@@ -104,15 +105,15 @@ struct Shared {
     log: Log,
     view: RwLock<View>,
     seen: watch::Sender<i64>,
-    /// When there was nothing behind what is in the view.
+    /// When the view was last known to be up to date.
     confirmed: Mutex<Instant>,
     lost: watch::Sender<bool>,
-    /// Writers of one process wait for each other instead of fencing each other.
+    /// Writers of one process take turns, so that they do not fence each other.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
-    /// Reads the topic to its end, and follows it from then on. Makes the topic where it does not exist.
+    /// Reads the topic to its end, and follows it from then on. Creates the topic if it does not exist.
     pub async fn open(kafka: &KafkaConfig, topic: &str) -> Result<Self, JournalError> {
         let log = Log::new(kafka.client_config(), topic);
         let failed = |source| error(topic, source);
@@ -151,32 +152,32 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Looks at what is known now.
+    /// Reads the current view.
     pub fn view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
         look(&self.0.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes whenever the view does: the offset after the last record that was seen.
+    /// Changes with the view: the offset after the last record seen.
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.0.seen.subscribe()
     }
 
-    /// How long ago the end of the topic was seen. What was changed since then is not known here.
+    /// How long ago the end of the topic was seen. Changes since then may not be known here.
     pub fn unconfirmed_for(&self) -> Duration {
         let confirmed = self.0.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         confirmed.elapsed()
     }
 
-    /// Returns once the topic is no longer the one that was read: made again, or cut. What the view has of it is not taken back.
+    /// Returns once the topic is no longer the one that was read: made again, or truncated. The view keeps what it has.
     pub async fn lost(&self) -> JournalError {
-        // There is a sender as long as there is a journal.
+        // Cannot fail: the sender lives as long as the journal.
         let _ = self.0.lost.subscribe().wait_for(|lost| *lost).await;
         let topic = self.0.log.topic().to_owned();
         JournalError::Lost { topic }
     }
 
-    /// Decides on the newest state and writes the changes: all or none, and none when another process wrote in between.
-    /// Then `decide` is asked again. When this returns, the view has the changes.
+    /// Decides on the newest state and writes the changes: all, or none if another process wrote meanwhile; then
+    /// `decide` is called again. When this returns, the view has the changes.
     pub async fn update<T, E>(
         &self,
         decide: impl Fn(&View) -> Result<(Vec<Change>, T), E> + Send + 'static,
@@ -188,7 +189,8 @@ impl Journal {
         let turn = self.0.turn.clone().lock_owned().await;
         let shared = self.0.clone();
         let update = move || {
-            // Held to the end, also where whoever asked goes away: the next writer would fence this one, and be fenced by it.
+            // Held to the end even if the caller disconnects: the next writer would fence this one, and be fenced by
+            // it.
             let _turn = turn;
             shared.update(&decide)
         };
@@ -217,8 +219,9 @@ impl Shared {
         error(self.log.topic(), source)
     }
 
-    /// Asks what comes next, the end too; with another client where the one before got no answer. That one may get none for ever:
-    /// librdkafka keeps the leader epoch of a partition, which a topic that is made again begins anew.
+    /// Fetches what comes next, including the end, with a new client if the previous one got no answer. That one may
+    /// never get one: librdkafka keeps the leader epoch of a partition, which starts again in a topic that is made
+    /// again.
     fn ask(&self, reader: &mut Reader, is_answered: bool) -> KafkaResult<()> {
         if is_answered {
             return reader.start(self.next());
@@ -232,8 +235,8 @@ impl Shared {
     }
 
     fn update<T, E>(&self, decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>) -> Result<T, UpdateError<E>> {
-        // Processes fence each other in turn until one is alone for as long as it takes to commit, which on a busy machine are seconds: so
-        // they wait for longer and longer, and none as long as another.
+        // Processes fence each other until one is alone for as long as a commit takes, which is seconds on a busy
+        // machine: so they back off exponentially, with jitter.
         let (begun, mut backoff) = (Instant::now(), Backoff::default());
         loop {
             match self.try_update(decide) {
@@ -246,12 +249,12 @@ impl Shared {
         }
     }
 
-    /// From taking the right to write until the commit nobody else can write: what is read in between stays true.
+    /// Nobody else can write between taking the right to write and the commit: what is read in between stays true.
     fn try_update<T, E>(
         &self,
         decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>,
     ) -> Result<Result<T, E>, KafkaError> {
-        // Whoever takes the right to write fences the others: what takes a while is done before, so that they come to their end too.
+        // Taking the right to write fences the others, so do the slow part first, to let them finish.
         let reader = self.log.prompt_reader(self.next())?;
         reader.read_to_end(|record| self.apply(record))?;
         let writer = self.log.writer()?;
@@ -264,14 +267,14 @@ impl Shared {
         };
         if !changes.is_empty() {
             let last = writer.commit(&changes, self.next())?;
-            // The commit is acknowledged a moment before readers see it.
+            // The commit is acknowledged shortly before readers see it.
             reader.read_until(|record| self.apply(record), || self.next() > last)?;
         }
         Ok(Ok(result))
     }
 }
 
-/// Whether another process took the right to write, in one of the ways in which that is told.
+/// Whether another process took the right to write, in any of the forms in which the client reports that.
 fn is_fenced(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced, State};
     match error {
@@ -298,7 +301,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Ended)
 }
 
-/// Reads on until nobody has the journal any more, or it is lost.
+/// Reads on until the journal is dropped or lost.
 fn follow(mut reader: Reader, followed: &Weak<Shared>) {
     let (mut asked, mut is_answered) = (Instant::now(), true);
     while let Some(shared) = followed.upgrade() {

@@ -1,8 +1,8 @@
-//! What the journal says, in ClickHouse, for those who ask in SQL.
+//! The journal's state as tables in ClickHouse, for SQL users.
 //!
-//! Enters: things as the journal has them, at the start and whenever it changes. Leaves: a row for each version of a thing that
-//! this process has not written yet. Each process writes all of them, and the newest version counts: so a table is whole again
-//! after a restore, and nothing has to be agreed on. No service reads it; while the store is away it waits.
+//! Enters: entities of the journal, at startup and whenever it changes. Leaves: a row for each version of an entity
+//! that this process has not written yet. Each process writes all of them, and the newest version wins: so a table is
+//! complete again after a restore, without coordination. No service reads it; while the store is unavailable it waits.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use serde::Serialize;
 use super::Journal;
 use crate::store::Store;
 
-/// Between two tries while the store is away.
+/// Pause between attempts while the store is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Things of one kind in the journal, and their table, a `ReplacingMergeTree` by version.
+/// Entities of one kind in the journal, and their table, a `ReplacingMergeTree` by version.
 pub trait Projected: Send + Sync {
     /// A row of the table.
     type Row: RowOwned + RowWrite + Serialize + Send + Sync;
-    /// The table.
+    /// Name of the table.
     const TABLE: &'static str;
 
-    /// Their ids, each with the offset of the last record that says something of it: rises with every change.
+    /// Their ids, each with the offset of the last record about it, which increases with every change.
     fn versions(&self) -> Vec<(String, i64)>;
 
-    /// One of them as it is now, as of that version; `None` where this release cannot read it.
+    /// One entity in its current state, labelled with this version; `None` if this release cannot read it.
     fn row(&self, id: &str, version: i64) -> Option<Self::Row>;
 }
 
-/// Keeps the table true to the journal, for ever.
+/// Keeps the table in sync with the journal, forever.
 pub async fn project<P: Projected>(projected: P, journal: Journal, store: Store) {
     let mut changes = journal.changes();
     let mut written = HashMap::new();
     loop {
         changes.mark_unchanged();
-        // The version is looked up first: what comes meanwhile is written again, never missed.
+        // Versions are read first: a change meanwhile is written again, never missed.
         let mut due = projected.versions();
         due.retain(|(id, version)| written.get(id) != Some(version));
         let rows: Vec<P::Row> = due

@@ -1,6 +1,6 @@
-//! What a journal says now: the newest value of each key.
+//! The current state of a journal: the newest value of each key.
 //!
-//! Enters: the log's records in order. Leaves: values by key, each with the offset that wrote it. Guarantees: a record that was
+//! Enters: the log's records in order. Leaves: values by key, each with the offset that wrote it. Guarantees: a record
 //! seen before changes nothing. Pure.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub struct Record {
     pub offset: i64,
     /// Its key.
     pub key: String,
-    /// Its value; `None` takes the key away.
+    /// Its value; `None` deletes the key.
     pub value: Option<Value>,
 }
 
@@ -24,7 +24,7 @@ pub struct Record {
 pub struct Entry {
     /// The value.
     pub value: Arc<Value>,
-    /// The offset of the record that wrote it: larger than that of any value the key had before.
+    /// The offset of the record that wrote it; larger than that of every earlier value of the key.
     pub offset: i64,
 }
 
@@ -41,7 +41,7 @@ impl View {
         self.entries.get(key)
     }
 
-    /// The keys that begin so, in order.
+    /// The keys with this prefix, in order.
     pub fn beginning<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
         self.entries
             .range(prefix.to_owned()..)
@@ -49,12 +49,12 @@ impl View {
             .map(|(key, entry)| (key.as_str(), entry))
     }
 
-    /// The offset after the last record that was seen.
+    /// The offset after the last record seen.
     pub fn next(&self) -> i64 {
         self.next
     }
 
-    /// Takes in one record; false where it was seen before.
+    /// Applies one record; false if it was seen before.
     pub(super) fn apply(&mut self, record: Record) -> bool {
         if record.offset < self.next {
             return false;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     proptest! {
-        /// Two readers hand the same log to one view, each in order: the follower, and a writer that catches up.
+        /// Two readers apply the same log to one view, each in order: the follower, and a writer that catches up.
         #[test]
         fn two_readers_of_one_log_are_as_good_as_one(
             log in prop::collection::vec(("[ab]/[0-3]", prop::option::of(0i64..100)), 0..40),

@@ -1,6 +1,6 @@
-//! The columns that metrics are kept by, and the ways to merge over some of them.
+//! The columns that identify a metrics series, and which of them can be merged over.
 //!
-//! A metric is never merged with another one, nor samples of different type or unit: the other columns of the key can be
+//! Different metrics are never merged, nor samples of different type or unit: the other columns of the key can be
 //! merged over. Pure.
 
 use serde::de::value::StringDeserializer;
@@ -14,18 +14,18 @@ use crate::api::parameters::ValueError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyColumn {
-    /// The service that sent it.
+    /// The service that sent the samples.
     ServiceId,
-    /// The plugin within it.
+    /// The plugin within the service.
     PluginId,
-    /// Where it runs.
+    /// The environment that the service runs in.
     Environment,
-    /// Whose it is.
+    /// The team that owns the service.
     TeamId,
 }
 
 impl KeyColumn {
-    /// All, in the order in which the table has them.
+    /// All of them, in the order of the table.
     pub const ALL: [Self; 4] = [Self::ServiceId, Self::PluginId, Self::Environment, Self::TeamId];
 
     /// Its name in the API and in the tables.
@@ -39,15 +39,15 @@ impl KeyColumn {
     }
 }
 
-/// What kind of numbers samples are. Part of the key, and never merged over.
+/// The type of a metric. Part of the key, and never merged over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {
-    /// A number that only grows, or begins anew.
+    /// A number that only increases, or is reset.
     Counter,
     /// A number that goes up and down.
     Gauge,
-    /// Observations that are counted by their size.
+    /// Observations, counted by size.
     Histogram,
 }
 
@@ -62,7 +62,7 @@ impl MetricType {
     }
 }
 
-/// What a row can say of its samples besides their count.
+/// What a row can contain of its samples besides their count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
@@ -74,9 +74,9 @@ pub enum Measure {
     Min,
     /// The largest.
     Max,
-    /// That of the latest time.
+    /// The value with the latest time.
     Last,
-    /// Median, off by less than 0.6 %, as all quantiles.
+    /// Median, exact to 0.6 % as all quantiles.
     P50,
     /// 90th percentile.
     P90,
@@ -89,7 +89,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// What is told when nothing is asked for.
+    /// The default measures.
     pub const DEFAULT: [Self; 8] = [
         Self::Sum,
         Self::Avg,
@@ -117,7 +117,7 @@ impl Measure {
         }
     }
 
-    /// Of a quantile, the share of samples above it.
+    /// For a quantile, the share of samples above it.
     pub fn share_above(self) -> Option<&'static str> {
         match self {
             Self::P50 => Some("0.5"),
@@ -130,13 +130,13 @@ impl Measure {
     }
 }
 
-/// Words with commas between them, or the parameter several times; no word at all is a list of none.
+/// A comma-separated list, or the parameter repeated; an empty value is an empty list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Words<T>(pub Vec<T>);
 
-/// What such a list is of.
+/// An element of such a list.
 pub trait Word: for<'de> Deserialize<'de> + Ord {
-    /// What may be named and is told anyway.
+    /// Names that are accepted although they are always included.
     const TOLD_ANYWAY: &'static [&'static str] = &[];
 }
 

@@ -1,4 +1,4 @@
-//! What an answer says of its completeness, and which partitions that is due to. Pure.
+//! The completeness of an answer, and which partitions limit it. Pure.
 //!
 //! Enters: the newest progress of each partition, read before the rows (see [`horolog_stage::completeness`]).
 
@@ -6,26 +6,26 @@ use horolog_stage::completeness::{PartitionProgress, complete_through_ms, waterm
 
 use crate::api::Instant;
 
-/// A partition that the claim waits for.
+/// A partition that limits completeness.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct LaggingPartition {
     /// The partition.
     partition: i32,
-    /// How far it is; `null` while it has not reported.
+    /// How far it is; `null` if it has not reported yet.
     watermark: Option<Instant>,
 }
 
-/// Through when a topic is complete, and which partitions that is due to.
+/// Through when a topic is complete, and which partitions limit that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completeness {
-    /// Everything that ends at or before this moment; nothing while a partition has not reported.
+    /// Everything that ends at or before this moment is complete; absent while a partition has not reported.
     pub through: Option<Instant>,
-    /// The partitions that are no further than that.
+    /// The partitions that limit it.
     pub held_back_by: Vec<LaggingPartition>,
 }
 
 impl Completeness {
-    /// Of the progress of a topic's partitions.
+    /// From the progress of a topic's partitions.
     pub fn of(progress: &[PartitionProgress]) -> Self {
         let through = complete_through_ms(progress).map(Instant::from_millis);
         let lagging = watermarks_ms(progress).map(|(partition, watermark_ms)| LaggingPartition {
@@ -38,7 +38,7 @@ impl Completeness {
         }
     }
 
-    /// Claims no more than what was derived from it allows.
+    /// Lowers the claim to what data derived from the topic allows.
     pub fn limit(&mut self, derived_through: Option<Instant>) {
         self.through = self.through.min(derived_through);
     }

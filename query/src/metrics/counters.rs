@@ -1,8 +1,9 @@
-//! `GET /v1/metrics/counters/hourly`, `/daily`, `/monthly`: how much counters rose, and how fast.
+//! `GET /v1/metrics/counters/hourly`, `/daily`, `/monthly`: increase and rate of counters.
 //!
-//! Enters: the computed hours of `counter_hourly`, series by series, of which the newest revision counts, or the newest at a moment. Leaves: rows
-//! in the order and the form of `/v1/metrics/hourly`. An increase knows resets and the sample before the hour, so it can
-//! only be had from whole series; hours are computed once they are complete, and `complete_through` says how far that is.
+//! Enters: the computed hours of `counter_hourly` by series, each in its newest revision, or the newest as of a moment.
+//! Leaves: rows in the order and format of `/v1/metrics/hourly`. An increase accounts for resets and for the sample
+//! before the hour, so it needs whole series; hours are computed once they are complete, and `complete_through` says
+//! how far that is.
 
 use axum::response::Response;
 use clickhouse::Row;
@@ -22,27 +23,29 @@ use crate::metrics::written::PointNames;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 const HOUR_S: f64 = 3_600.0;
-/// The last moment that `DateTime64(3)` can hold: what is known by then is all that is known. Milliseconds since 1970.
+/// The last moment of `DateTime64(3)`, by which everything is known. Milliseconds since 1970.
 const EVER_MS: i64 = 10_413_791_999_000;
 
 const NUMBERS: &str = ", sum(r.samples) as count, sum(r.resets) as resets, sum(r.increase) as increase, \
     toFloat64(toUnixTimestamp(max(r.hour)) + 3600) as computed_until";
 const ROW: &str = ", [toUInt64(i.count), toUInt64(i.resets)] as counts, [i.increase, i.computed_until] as numbers";
 
-/// Whether each hour had been decided on. One that could not be computed, which is revision 0 of 0 samples, has not.
+/// Whether each hour was decided by then. An hour that could not be computed, which is revision 0 of 0 samples, was
+/// not.
 const DECIDED: &str = "r.hour as hour, countIf(r.decided_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') \
     and (r.revision > 0 or r.hourly_samples > 0)) > 0 as was_decided";
-/// The end of the hours that were decided by then: of the last of them, or the first that was decided only later.
+/// The end of the hours decided by then: the end of the last of them, or the start of the first one decided later,
+/// whichever is earlier.
 const THROUGH_THEN: &str = "toUInt32(if(max(i.was_decided) = 0, 0, least(\
     maxIf(toUnixTimestamp(i.hour), i.was_decided) + 3600, \
     if(min(i.was_decided) = 1, toUInt32(-1), minIf(toUnixTimestamp(i.hour), not i.was_decided))))) as through";
 
 /// Whether an hour of the caller could not be computed.
 const FAILED: &str = "r.hour as hour, argMax((r.revision, r.hourly_samples), r.decided_at) = (0, 0) as has_failed";
-/// The first of them; 0 where there is none.
+/// The first such hour; 0 if there is none.
 const FAILED_FROM: &str = "toUInt32(minIf(toUnixTimestamp(i.hour), i.has_failed)) as through";
 
-/// Hours before this are computed, but for those that failed. Written by the upkeep of the aggregate stage.
+/// Hours before this are computed, except those that failed. Written by the upkeep of the aggregate stage.
 const THROUGH_SQL: &str = "select toUnixTimestamp(argMax(u.through, u.inserted_at)) as through from upkeep_progress as u \
     where u.task = 'counters' and u.kafka_topic = {topic:String}";
 
@@ -51,14 +54,14 @@ struct Through {
     through: u32,
 }
 
-/// An hour, day or month of a counter. Columns that were merged over are not there.
+/// An hour, day or month of a counter. Columns that were merged over are absent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CounterPoint {
-    /// When it begins.
+    /// Start of the row.
     start: Instant,
-    /// When it ends.
+    /// End of the row.
     end: Instant,
-    /// Whether all its hours are computed; late samples may always change them.
+    /// Whether all its hours are computed; late samples may still change them.
     complete: bool,
     /// Metric.
     metric_name: String,
@@ -78,14 +81,14 @@ pub struct CounterPoint {
     metric_type: String,
     /// Unit.
     unit: String,
-    /// Samples.
+    /// Number of samples.
     count: u64,
-    /// How often a series fell, which is taken for a start from zero.
+    /// How often a series fell, which counts as a reset to zero.
     resets: u64,
-    /// Rises from sample to sample, those from the last sample before the row on, all series together; `null` where it is
-    /// beyond what a double can hold.
+    /// Sum of all increases between consecutive samples, starting with the last sample before the row, over all series;
+    /// `null` if it exceeds the range of a double.
     increase: Option<f64>,
-    /// Increase a second: over the row, or the part of it that is computed.
+    /// Increase per second, over the row or the part of it that is computed.
     rate: Option<f64>,
 }
 
@@ -153,7 +156,7 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
     respond(&selection, known, (points.into(), next_cursor), &names, format)
 }
 
-/// The rows of the page, and one more where others follow.
+/// The rows of the page, and one more if others follow.
 fn select(selection: &Selection) -> TenantSelect {
     let known_at = selection
         .as_of()
@@ -171,9 +174,11 @@ fn select(selection: &Selection) -> TenantSelect {
         .limit(selection.limit() + 1)
 }
 
-/// Through when counters are computed: no later than the topic is complete, and than the first of the caller's hours that failed. As of a moment, no later
-/// than what came after it proves of the topic, than the first of the caller's hours that was not decided on by then, and than what is computed now: never later
-/// than it was, maybe earlier, though later than was told then where the topic is concerned.
+/// Through when counters are computed: no later than the topic is complete, than the upkeep has computed, and than the
+/// first of the caller's hours that failed. As of a moment, the first of their hours not decided by then takes the
+/// place of the failed one, and the topic's completeness is what data that came after the moment proves. The result is
+/// never later than what was computed then, and may be earlier; only the topic's part may be later than what was
+/// reported then.
 async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> Result<Completeness, Problem> {
     let topic = &api.config.source.metrics_topic;
     let mut completeness = Completeness::of(&api.store.progress(request, topic, selection.as_of()).await?);
@@ -203,7 +208,7 @@ async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> 
     Ok(completeness)
 }
 
-/// From increase and end of the last computed hour to increase and rate.
+/// Converts the increase and the end of the last computed hour to increase and rate.
 fn rate(numbers: &mut [f64], start: Instant, end: Instant, through: Option<Instant>) {
     let [increase, computed_until] = numbers else { return };
     let seconds = |moment: Instant| moment.micros() as f64 / 1e6;
@@ -212,7 +217,7 @@ fn rate(numbers: &mut [f64], start: Instant, end: Instant, through: Option<Insta
     *computed_until = *increase / length_s.max(HOUR_S);
 }
 
-/// A moment as the engine reads it from text.
+/// A moment as text for the engine.
 fn datetime64(millis: i64) -> String {
     let moment = chrono::DateTime::from_timestamp_millis(millis.clamp(0, EVER_MS)).unwrap_or_default();
     moment.format("%Y-%m-%d %H:%M:%S%.3f").to_string()

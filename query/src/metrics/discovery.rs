@@ -1,7 +1,7 @@
-//! What there is to ask for: metrics with their types and units, values of the columns of the key, labels.
+//! What can be queried: metrics with their types and units, values of the key columns, labels.
 //!
-//! `GET /v1/metrics/names`, `/values`, `/labels`. Names and values come from the hours, labels from raw samples; each of a span,
-//! by default a recent one, and at most as many as `limit`.
+//! `GET /v1/metrics/names`, `/values`, `/labels`. Names and values come from the hours, labels from raw samples; each
+//! within a span, by default a recent one, and at most `limit` of them.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -20,65 +20,65 @@ use crate::metrics::epochs::{Epochs, visible};
 use crate::metrics::selection::HourColumn;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-/// What can be asked of names.
+/// Parameters of a list of metrics.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct NamesParameters {
-    /// Only names that contain this text, in whatever case.
+    /// Only names that contain this text, ignoring case.
     contains: Option<String>,
-    /// Only those of these services.
+    /// Only metrics of these services.
     service_id: Vec<String>,
-    /// First moment inside; seven days ago when nothing is said.
+    /// Start of the span, inclusive. Default: seven days ago.
     from: Option<Instant>,
-    /// First moment after.
+    /// End of the span, exclusive.
     to: Option<Instant>,
-    /// So many at most.
+    /// Maximum number of metrics.
     #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 
-/// What can be asked of values.
+/// Parameters of a list of values.
 #[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ValuesParameters {
-    /// The column whose values are asked for.
+    /// Column whose values to list.
     #[param(inline)]
     column: KeyColumn,
-    /// Only those of these metrics.
+    /// Only values of these metrics.
     #[serde(default)]
     metric_name: Vec<String>,
-    /// Only values that contain this text, in whatever case.
+    /// Only values that contain this text, ignoring case.
     contains: Option<String>,
-    /// First moment inside; seven days ago when nothing is said.
+    /// Start of the span, inclusive. Default: seven days ago.
     from: Option<Instant>,
-    /// First moment after.
+    /// End of the span, exclusive.
     to: Option<Instant>,
-    /// So many at most.
+    /// Maximum number of values.
     #[serde(default)]
     #[param(inline)]
     limit: Limit<1_000, 10_000>,
 }
 
-/// What can be asked of labels.
+/// Parameters of a list of labels.
 #[derive(Debug, Clone, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LabelsParameters {
-    /// The metric whose labels are asked for.
+    /// Metric whose labels to list.
     metric_name: String,
-    /// A label whose values are asked for; the names of labels when nothing is said.
+    /// Label whose values to list. Without it, the names of the labels are listed.
     label: Option<String>,
-    /// First moment inside; an hour ago when nothing is said.
+    /// Start of the span, inclusive. Default: an hour ago.
     from: Option<Instant>,
-    /// First moment after.
+    /// End of the span, exclusive.
     to: Option<Instant>,
-    /// So many at most.
+    /// Maximum number of labels or values.
     #[serde(default)]
     #[param(inline)]
     limit: Limit<100, 1_000>,
 }
 
-/// A metric that there is.
+/// A metric.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct MetricName {
     /// Its name.
@@ -89,25 +89,25 @@ pub struct MetricName {
     unit: String,
 }
 
-/// A value that a column or a label has, or the name of a label.
+/// A value of a column or label, or the name of a label.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct FoundValue {
-    /// The value; empty where samples have none.
+    /// The value; empty for samples without one.
     value: String,
-    /// In how many samples of the span it is.
+    /// Number of samples in the span that have it.
     samples: u64,
 }
 
-/// What there is.
+/// A list of what was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FoundAnswer<T> {
     /// In alphabetical order.
     rows: Vec<T>,
-    /// Whether there are more than `limit`; narrow the question to see them.
+    /// Whether there are more than `limit`; narrow the query to see them.
     more: bool,
 }
 
-/// Metrics, with type and unit.
+/// Lists metrics with their types and units.
 #[utoipa::path(
     get, path = "/v1/metrics/names", tag = "metrics", params(NamesParameters),
     responses((status = 200, description = "Metrics.", body = FoundAnswer<MetricName>))
@@ -136,7 +136,7 @@ pub async fn names(
     found(&api, &caller, &request, select, asked.limit.rows()).await
 }
 
-/// Values of a column of the key: services, plugins, environments, teams.
+/// Lists the values of a key column: services, plugins, environments, teams.
 #[utoipa::path(
     get, path = "/v1/metrics/values", tag = "metrics", params(ValuesParameters),
     responses((status = 200, description = "Values.", body = FoundAnswer<FoundValue>))
@@ -163,7 +163,7 @@ pub async fn values(
     found(&api, &caller, &request, select, asked.limit.rows()).await
 }
 
-/// Labels of a metric: their names, or the values of one.
+/// Lists the labels of a metric: their names, or the values of one label.
 #[utoipa::path(
     get, path = "/v1/metrics/labels", tag = "metrics", params(LabelsParameters),
     responses((status = 200, description = "Names or values.", body = FoundAnswer<FoundValue>))
@@ -190,9 +190,9 @@ pub async fn labels(
     found(&api, &caller, &request, select, asked.limit.rows()).await
 }
 
-/// How a span is written for a table.
+/// The span's conditions for one table.
 struct SpanSql {
-    /// The length of a row. Seconds.
+    /// Time covered by a row of the table. Seconds.
     row_s: u32,
     recent: &'static str,
     column: HourColumn,
@@ -219,13 +219,13 @@ fn within(
     if from.is_none() && to.is_none() {
         return Ok(select.and(sql.recent));
     }
-    // A row that began before the span may have samples in it.
+    // A row that began before the span may contain samples of it.
     let begun = |from: u32| Instant::from_seconds(from - from % sql.row_s);
     let from = from.map(|from| begun(from.datetime_bound()));
     Ok(sql.column.between(select, Span { from, to }))
 }
 
-/// A text that stands for itself in `like`.
+/// Escapes a text so that it matches itself in `like`.
 fn like_pattern(text: &str) -> Parameter {
     let mut pattern = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,22 +1,23 @@
-//! Which partial aggregates count, now or as of a moment. The rule itself is [`horolog_schemas::epochs`]'. Pure.
+//! Which partial aggregates count, now or as of a moment. The rule itself is in [`horolog_schemas::epochs`]. Pure.
 
 use crate::api::Instant;
 use crate::store::{Parameter, Sql, TenantSelect};
 
 /// Rebuilds that were visible at `{as_of:Int64}`, microseconds since 1970.
 const THEN: &str = " and visible_at <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC')";
-/// What had not come late after that: a revision is of a minute, all of which is over.
+/// What had arrived by then: `revised_at` is a whole minute, which must be over.
 const NOT_LATER: &str = "(r.revised_at = toDateTime(0, 'UTC') or \
     r.revised_at + interval 1 minute <= fromUnixTimestamp64Micro({as_of:Int64}, 'UTC'))";
 
-/// When partial aggregates count.
+/// The time for which partial aggregates are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Epochs {
     /// Now.
     Now,
-    /// When the store was looked at, and no rebuild was visible. What one that became visible since then replaces is still there.
+    /// At the time of a look at the store that saw no visible rebuild. The aggregates that a newer rebuild replaces are
+    /// still in the table.
     Unrebuilt,
-    /// At a moment.
+    /// As of a moment.
     Then(Instant),
 }
 

@@ -1,9 +1,10 @@
-//! The raw tail: samples that are stored, and not yet among the partial aggregates.
+//! The raw tail: samples that are stored but not aggregated yet.
 //!
-//! Enters: how far each partition is aggregated. Leaves: rows that count every sample once. The two halves of an answer are read in one
-//! statement after the progress, and a batch whose aggregates are there before its progress is would be in both. Such a batch stands
-//! in the ledger, as begun, before any of its aggregates: so the ledger is asked after the rows, and where it knows a batch behind
-//! the progress the answer is made anew. Bounded: what does not come to rest is answered, and the partitions are named.
+//! Enters: how far each partition is aggregated. Leaves: rows that count every sample once. Aggregates and raw samples
+//! are read in one statement after the progress, and a batch whose aggregates are stored before its progress would be
+//! in both. Such a batch is in the ledger as begun before any of its aggregates: so the ledger is read after the rows,
+//! and if it has a batch beyond the progress, the answer is computed again. Bounded: if batches keep coming, the answer
+//! is given, and names the partitions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,13 +20,14 @@ use crate::metrics::page::{self, Rows};
 use crate::metrics::question::Question;
 use crate::store::{Parameter, TenantSelect};
 
-/// A partition that nobody has reported on is all tail: element 0 of an array is 0.
+/// A partition without progress is all tail: element 0 of an array is 0.
 const TAIL: &str = "r.kafka_topic = {tail_topic:String} and \
     (r.log_epoch, r.kafka_offset) >= (\
     ({tail_epochs:Array(UInt32)})[indexOf({tail_partitions:Array(Int32)}, r.kafka_partition) as tail_place], \
     ({tail_ends:Array(Int64)})[tail_place])";
 
-/// Batches of the aggregate stage that may have left aggregates behind the progress: how old the news of them is, in milliseconds.
+/// Batches of the aggregate stage that may have stored aggregates beyond the progress, with the age of their ledger
+/// entry in milliseconds.
 const MOVING_SQL: &str = "\
     select l.kafka_partition as kafka_partition, l.log_epoch as log_epoch, max(l.start_offset) as start_offset, \
     toInt64(dateDiff('millisecond', max(l.inserted_at), now64(3, 'UTC'))) as age_ms \
@@ -33,21 +35,22 @@ const MOVING_SQL: &str = "\
     and l.start_offset >= {least_end:Int64} and l.entry in ('batch', 'recovered', 'begun') \
     group by l.kafka_partition, l.log_epoch";
 
-/// The life of each partition's log, as ingest counts it, where that is not the first: those are few rows of a ledger of years.
+/// The log epoch of each partition according to ingest, if it is not the first: those are few rows in a ledger of
+/// years.
 const LATER_LIVES_SQL: &str = "\
     select l.kafka_partition as kafka_partition, max(l.log_epoch) as log_epoch from batch_ledger as l \
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.log_epoch > 1 group by l.kafka_partition";
 const FIRST_LIFE: u32 = 1;
 
-/// How often a batch that is being stored is waited for, and how long each time.
+/// How often and how long to wait for a batch that is being stored.
 const LOOKS_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How often rows are merged for one answer.
 const ANSWERS_MAX: usize = 3;
-/// A writer's lease is over by then: a batch that is older is not being stored but was given up, and waits for its next owner.
+/// Longer than a writer's lease: an older batch is not being stored but was abandoned, and waits for its next owner.
 const STORED_WITHIN_MS: i64 = 60_000;
 
-/// The newest batch of a partition that the ledger knows from some offset on.
+/// The newest batch of a partition in the ledger beyond some offset.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
 struct Batch {
     kafka_partition: i32,
@@ -56,26 +59,26 @@ struct Batch {
     age_ms: i64,
 }
 
-/// Which life of a partition's log its raw rows are of.
+/// The log epoch of a partition's raw rows.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
 struct Life {
     kafka_partition: i32,
     log_epoch: u32,
 }
 
-/// Rows with the raw tail in them.
+/// Rows that include the raw tail.
 #[derive(Debug)]
 pub struct FreshRows {
     /// How far each partition is aggregated.
     pub progress: Vec<PartitionProgress>,
     /// The rows of the page.
     pub rows: Rows,
-    /// Partitions of which samples may have been counted twice or not at all: a batch was being stored, or the two stages count
-    /// different lives of its log.
+    /// Partitions of which samples may have been counted twice or not at all: a batch was being stored, or the two
+    /// stages have different epochs of its log.
     pub in_motion: Vec<i32>,
 }
 
-/// The page of a question that counts samples which are not aggregated yet.
+/// The page of a question, including samples that are not aggregated yet.
 pub async fn page(api: &Api, request: &RequestId, question: &Question) -> Result<FreshRows, Problem> {
     let topic = &api.config.source.metrics_topic;
     let mut answers = 0;
@@ -104,8 +107,8 @@ pub async fn page(api: &Api, request: &RequestId, question: &Question) -> Result
     Err(Problem::Internal)
 }
 
-/// The partitions of whose logs ingest counts another life than the aggregate stage, as when only one of them had read what the log lost:
-/// the offsets of the one say nothing of the other's.
+/// The partitions for which ingest and the aggregate stage have different log epochs, as when only one of them has
+/// noticed that the log lost records: their offsets are not comparable.
 async fn disagreeing(api: &Api, request: &RequestId, progress: &[PartitionProgress]) -> Result<Vec<i32>, Problem> {
     let parameters = [("topic", Parameter::Text(api.config.source.metrics_topic.clone()))];
     let lives: Vec<Life> = api.store.log_rows(request, LATER_LIVES_SQL, &parameters).await?;
@@ -120,7 +123,7 @@ async fn disagreeing(api: &Api, request: &RequestId, progress: &[PartitionProgre
         .collect())
 }
 
-/// The batches behind the progress of their partitions.
+/// The batches beyond the progress of their partitions.
 async fn moving(api: &Api, request: &RequestId, progress: &[PartitionProgress]) -> Result<Vec<Batch>, Problem> {
     let least_end = progress.iter().map(|row| row.aggregated_end).min().unwrap_or_default();
     let parameters = [
@@ -135,7 +138,7 @@ async fn moving(api: &Api, request: &RequestId, progress: &[PartitionProgress]) 
     Ok(batches.into_iter().filter(is_behind).collect())
 }
 
-/// From where on samples are not aggregated.
+/// Where the samples begin that are not aggregated yet.
 #[derive(Debug, Clone)]
 pub struct RawTail {
     topic: String,
@@ -143,7 +146,7 @@ pub struct RawTail {
 }
 
 impl RawTail {
-    /// Of a topic.
+    /// For a topic.
     pub fn new(topic: &str, progress: &[PartitionProgress]) -> Self {
         Self {
             topic: topic.to_owned(),
@@ -151,7 +154,7 @@ impl RawTail {
         }
     }
 
-    /// Only the tail of `metrics as r`.
+    /// Restricts `metrics as r` to the tail.
     pub fn only(&self, select: TenantSelect) -> TenantSelect {
         let numbers =
             |number: fn(&PartitionProgress) -> i64| Parameter::Integers(self.progress.iter().map(number).collect());

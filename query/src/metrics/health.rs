@@ -1,7 +1,8 @@
-//! `GET /v1/metrics/health`: how each service of a tenant does, in the last complete hour of the topic.
+//! `GET /v1/metrics/health`: the health of each service of a tenant in the last complete hour of the topic.
 //!
-//! Enters: nothing but the caller. Leaves: latency, requests, errors, availability against its objective and the burn rate, by
-//! service and environment. What no metric tells is `null`, not zero. The definitions are those of `service_health_summary`.
+//! Enters: only the caller. Leaves: latency, requests, errors, availability against its objective and the burn rate, by
+//! service and environment. What no metric measures is `null`, not zero. The definitions are those of
+//! `service_health_summary`.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -15,21 +16,21 @@ use crate::api::{Instant, Problem, RequestId};
 use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
-/// Services and environments at most; more of them are no overview.
+/// Maximum number of rows, one per service and environment; more would not be an overview.
 const ROWS_MAX: usize = 10_000;
 const COLUMNS: &str = "toString(r.service_id) as service_id, toString(r.environment) as environment, toUInt32(r.hour) as hour, \
     r.latency_p50_s as latency_p50_s, r.latency_p99_s as latency_p99_s, r.requests as requests, r.errors as errors, \
     r.throughput_per_s as throughput_per_s, r.error_rate as error_rate, r.availability as availability, \
     toFloat64(r.objective) as objective, r.burn_rate as burn_rate";
 
-/// How a service does in an environment.
+/// The health of a service in an environment.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct ServiceHealth {
     /// The service.
     service_id: String,
-    /// Where it runs.
+    /// The environment that it runs in.
     environment: String,
-    /// Start of the hour that is told of.
+    /// Start of the hour.
     #[serde(serialize_with = "Instant::serialize_seconds")]
     #[schema(value_type = Instant)]
     hour: u32,
@@ -39,30 +40,30 @@ pub struct ServiceHealth {
     latency_p99_s: Option<f64>,
     /// Requests in the hour.
     requests: Option<f64>,
-    /// Those that failed.
+    /// Failed requests in the hour.
     errors: Option<f64>,
-    /// Requests a second.
+    /// Requests per second.
     throughput_per_s: Option<f64>,
     /// Share of requests that failed.
     error_rate: Option<f64>,
-    /// Share of requests that did not.
+    /// Share of requests that did not fail.
     availability: Option<f64>,
-    /// What the availability should be.
+    /// Objective for the availability.
     objective: f64,
-    /// How fast the errors that the objective allows are used up: 1 uses up exactly all of them.
+    /// How fast the error budget of the objective is used up: 1 uses up exactly all of it.
     burn_rate: Option<f64>,
 }
 
-/// How all services do.
+/// The health of all services.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HealthAnswer {
-    /// By service and environment.
+    /// Ordered by service and environment.
     rows: Vec<ServiceHealth>,
-    /// Whether there are more than 10,000.
+    /// Whether there are more than 10,000 rows.
     more: bool,
 }
 
-/// How each service does in the last complete hour.
+/// Shows the health of each service in the last complete hour.
 #[utoipa::path(
     get, path = "/v1/metrics/health", tag = "metrics",
     responses((status = 200, description = "All services.", body = HealthAnswer))

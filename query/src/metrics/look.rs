@@ -1,9 +1,11 @@
-//! One look at the store for all who wait for one: how far metrics are complete, and what their hours are made of.
+//! One look at the store, shared by all who wait for one: how far metrics are complete, and what their hours are made
+//! of.
 //!
-//! Enters: the wish to know, at a moment. Leaves: the progress of the topic's partitions, then, read after it, the contents of any span: a
-//! number that is another one whenever a part of the table with hours of that span came, went or was merged, or another rebuild is visible. Guarantees: what is
-//! told was read after it was asked for. While one look is under way all others who ask wait for the next one, so that any number of requests cost the store
-//! one look at a time. Who leaves while looking leaves it to the next.
+//! Enters: a request for a look. Leaves: the progress of the topic's partitions and, read after it, the contents of any
+//! span: a hash that changes whenever a part of the table with hours of that span is added, removed or merged, or
+//! another rebuild becomes visible. Guarantees: a result was read after it was requested. While one look is in
+//! progress, everybody who asks waits for the next one, so any number of requests cost the store one look at a time. If
+//! the caller that runs a look disconnects, the next one runs it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -20,38 +22,39 @@ use crate::api::{Problem, RequestId};
 use crate::metrics::epochs::Epochs;
 use crate::store::{Sql, Store};
 
-/// Parts never change: one that is made of others, or of new rows, has another name. A table that was made again has other bytes under the same names.
+/// Parts are immutable: a part made of others, or of new rows, has another name. A table that was created again has
+/// other hashes under the same names.
 const OF_PARTS: PartsSql = (
     "select toUnixTimestamp(p.min_time) as first_hour, toUnixTimestamp(p.max_time) as last_hour, sipHash64(p.name, p.hash_of_all_files) as hash, ",
     " from system.parts as p where p.active and p.database = currentDatabase() and p.table = 'metrics_hourly'",
 );
-/// The same by reading a row of each part, for replicas: only what is read from a table has to be what the quorum has. It takes
-/// some six times as long, and tells of a part's hours no more than their month.
+/// The same by reading a row of each part, for replicas: only reads from a table are guaranteed to see what the quorum
+/// has. It takes about six times as long, and knows the hours of a part only to the month.
 const OF_READ_PARTS: PartsSql = (
     "select toUnixTimestamp(toDateTime(toStartOfMonth(r.hour), 'UTC')) as first_hour, \
      toUInt32(toUnixTimestamp(toDateTime(toStartOfMonth(r.hour) + interval 1 month, 'UTC')) - 1) as last_hour, \
      sipHash64(_part, r.inserted_at) as hash, ",
     " from metrics_hourly as r where _part_offset = 0",
 );
-/// What is before and behind what is told of the visible rebuilds.
+/// The SQL before and after the hash of the visible rebuilds.
 type PartsSql = (&'static str, &'static str);
 
-/// The span of each rebuild, seconds since 1970, and its tenant. To come after [`Sql::visible_rebuilds_hash`].
+/// The span of each rebuild, seconds since 1970, and its tenant. Follows [`Sql::visible_rebuilds_hash`].
 const SPANS_OF_REBUILDS: &str =
     ", arrayMap(b -> (toUnixTimestamp(b.2), toUnixTimestamp(b.3), b.4), visible_rebuilds) as rebuilt";
 
 /// A part of the table.
 #[derive(Debug, Clone, Row, Deserialize)]
 struct TablePart {
-    /// No hour of it is earlier. Seconds since 1970.
+    /// Lower bound of its hours. Seconds since 1970.
     first_hour: u32,
-    /// Nor later.
+    /// Upper bound of its hours.
     last_hour: u32,
-    /// Different from those of others.
+    /// Unique to the part.
     hash: u64,
-    /// The same for all parts; 0 where none is visible.
+    /// Hash of the visible rebuilds, the same for all parts; 0 if none is visible.
     rebuilds: u64,
-    /// From when to when visible rebuilds are, and of whom; of all tenants where it is empty. The same for all parts.
+    /// Span and tenant of each visible rebuild; an empty tenant means all. The same for all parts.
     rebuilt: Vec<(u32, u32, String)>,
 }
 
@@ -61,7 +64,7 @@ impl TablePart {
     }
 }
 
-/// What was seen.
+/// The result of a look.
 #[derive(Debug, Default)]
 pub struct Look {
     /// The newest progress of each partition.
@@ -69,13 +72,13 @@ pub struct Look {
     parts: Vec<TablePart>,
 }
 
-/// What the hours of a span are made of. While it is the same, so are they.
+/// Identifies what the hours of a span are made of: as long as it is the same, so are they.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents(u64);
 
 #[cfg(test)]
 impl Contents {
-    /// Different from those of other numbers.
+    /// For tests: different for different numbers.
     pub fn numbered(number: u64) -> Self {
         Self(number)
     }
@@ -90,7 +93,8 @@ impl Look {
         }
     }
 
-    /// Whether a visible rebuild covers an hour of a tenant's span. Of no parts nothing is known.
+    /// Whether a visible rebuild covers an hour of a tenant's span. True if the table has no parts, since nothing is
+    /// known then.
     pub fn is_rebuilt(&self, tenant: &TenantId, span: Span) -> bool {
         let Some(part) = self.parts.first() else {
             return true;
@@ -103,7 +107,7 @@ impl Look {
         part.rebuilt.iter().any(covers)
     }
 
-    /// What the hours of a span are made of, whose ends are known.
+    /// What the hours of a span are made of; `None` if an end is open.
     pub fn contents(&self, span: Span) -> Option<Contents> {
         let (from, to) = (span.from?, span.to?);
         let touched = self.parts.iter().filter(|part| part.touches(from, to));
@@ -116,19 +120,19 @@ impl Look {
 
 type Seen = Result<Arc<Look>, Problem>;
 
-/// The newest look, and when it was begun.
+/// The newest look, and when it began.
 #[derive(Debug, Clone, Default)]
 pub struct Looks(Arc<Mutex<Option<(Monotonic, Seen)>>>);
 
 impl Looks {
-    /// A look that is begun from now on.
+    /// A look that begins no earlier than now.
     pub async fn now(&self, store: &Store, request: &RequestId, topic: &str) -> Seen {
         self.after(Monotonic::now(), async || look(store, request, topic).await)
             .await
     }
 
     async fn after(&self, asked: Monotonic, look: impl AsyncFnOnce() -> Seen) -> Seen {
-        // Given in the order of asking: whoever is next looks for all behind.
+        // The lock is fair: the next in line looks for all behind it.
         let mut newest = self.0.lock().await;
         if let Some((begun, seen)) = &*newest
             && *begun >= asked
@@ -143,7 +147,7 @@ impl Looks {
 }
 
 async fn look(store: &Store, request: &RequestId, topic: &str) -> Seen {
-    // The progress comes first: what is claimed of it is then in the contents.
+    // Progress first: whatever it claims is then in the contents.
     let progress = store.progress(request, topic, None).await?;
     let (before, behind) = if store.has_replicas() { OF_READ_PARTS } else { OF_PARTS };
     let rebuilds = Sql::visible_rebuilds_hash()
@@ -168,7 +172,7 @@ mod tests {
         Instant::parse(text).unwrap()
     }
 
-    /// Parts of the first to the last day of 1970, each with its number.
+    /// Parts from the first to the last given day of 1970, each with its number.
     fn seen(parts: &[(u32, u32, u64)], rebuilds: u64) -> Look {
         let part = |&(first_day, last_day, hash): &(u32, u32, u64)| TablePart {
             first_hour: first_day * 86_400,
@@ -218,7 +222,7 @@ mod tests {
                 Ok(Arc::default())
             })
         };
-        // Clocks may stand still for a moment.
+        // The clock may not advance between two calls.
         let tick = || {
             let now = Monotonic::now();
             while Monotonic::now() == now {}

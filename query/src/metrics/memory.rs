@@ -1,14 +1,16 @@
-//! Rows that were merged before, and are still what the store would give.
+//! Cache of merged rows that are still what the store would return.
 //!
-//! A question about one page is cut into parts: days, or months of months. A part's rows are kept with what its hours were made of when they
-//! were asked for, which is told by one look at the store for all requests ([`crate::metrics::look`]), and with their version: how many samples the
-//! part's hours have in all epochs, and which rebuilds are visible. While the contents are the same, so are the rows. When they are not, the version
-//! tells whether this part is among what changed: partial aggregates are only ever added, so that rows change only together with it. Contents
-//! and version are read before the rows, so that rows are never kept under anything that is newer than they are.
+//! A question that fits one page is split into parts: days, or months if it is by month. A part's rows are kept with
+//! the contents of its hours when they were read, from a look at the store that all requests share
+//! ([`crate::metrics::look`]), and with their version: how many samples the part's hours have in all epochs, and which
+//! rebuilds are visible. While the contents are the same, so are the rows. When they differ, the version tells whether
+//! this part changed: partial aggregates are only ever added, so rows change only together with it. Contents and
+//! version are read before the rows, so rows are never kept under anything newer than they are.
 //!
-//! Guarantees: rows are found by the whole statement that made them, tenant, teams and filters included; memory is bounded, what was not
-//! used for longest goes first; of equal questions one at a time merges. Never asks the store itself. Like every claim of completeness it relies
-//! on reads that see what reads before them saw: with replicas, that is `clickhouse.quorum`.
+//! Guarantees: rows are found only by the whole statement that made them, including tenant, teams and filters; memory
+//! is bounded and the least recently used go first; of equal questions, one at a time merges. Never asks the store
+//! itself. Like every claim of completeness, it relies on reads that see what earlier reads saw: with replicas, that
+//! needs `clickhouse.quorum`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -24,12 +26,12 @@ use crate::metrics::look::Contents;
 use crate::metrics::points::{Account, Points};
 use crate::store::TenantSelect;
 
-/// A question: a hash of the statement that asks for rows of any span, and its values.
+/// A question, regardless of its span: a hash of its statement and parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct QuestionId([u8; 32]);
 
 impl QuestionId {
-    /// Lengths stand before what they are of, so that no two statements have the same text.
+    /// Lengths are hashed before their values, so that no two statements yield the same input.
     pub fn of(select: &TenantSelect) -> Self {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
@@ -45,7 +47,7 @@ impl QuestionId {
     }
 }
 
-/// A part of a question: its span.
+/// A part of a question, by its span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartId {
     question: QuestionId,
@@ -59,20 +61,20 @@ impl PartId {
     }
 }
 
-/// How the store tells what a part holds.
+/// A part's contents according to the store.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
 pub struct StoredPart {
     /// Start of the part, seconds since 1970.
     pub part: u32,
-    /// How many samples its hours have, in all epochs.
+    /// Number of samples of its hours in all epochs.
     pub samples: u64,
     rebuilds: u64,
-    /// Rows that its partial aggregates take, which is no fewer than they make. Merges of the engine change it.
+    /// Number of its partial aggregates, an upper bound of its merged rows. Merges of the engine change it.
     pub partials: u64,
 }
 
 impl StoredPart {
-    /// What changes with its rows.
+    /// The version of its rows.
     pub fn version(&self) -> PartVersion {
         PartVersion {
             samples: self.samples,
@@ -81,26 +83,26 @@ impl StoredPart {
     }
 }
 
-/// What changes when the rows of a part do.
+/// Changes whenever the rows of a part do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartVersion {
     samples: u64,
     rebuilds: u64,
 }
 
-/// What was asked about a part before its rows.
+/// What was known of a part before its rows were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownVersion {
-    /// Its version; `None` where there is nothing in it.
+    /// Its version; `None` if it is empty.
     Of(Option<PartVersion>),
-    /// Nothing: its rows are right for as long as its contents are the same.
+    /// Unknown: its rows are valid only while its contents are the same.
     NotAsked,
 }
 
-/// The rows of a part, and what they are rows of.
+/// The rows of a part, and what they were made of.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// What its hours were made of.
+    /// The contents of its hours then.
     pub contents: Contents,
     /// Its version then.
     pub version: KnownVersion,
@@ -108,7 +110,7 @@ pub struct Known {
     pub rows: Arc<Points>,
 }
 
-/// The rows of parts.
+/// The cached rows of parts.
 #[derive(Debug, Clone)]
 pub struct Memory {
     kept: Arc<Mutex<Kept>>,
@@ -120,7 +122,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Kept {
     parts: HashMap<PartId, Part>,
-    /// By when they were last used.
+    /// Parts by last use.
     order: BTreeMap<u64, PartId>,
     uses: u64,
     bytes: usize,
@@ -134,7 +136,7 @@ struct Part {
 }
 
 impl Memory {
-    /// Of at most about so many bytes; of none at all it remembers nothing.
+    /// At most about this many bytes; with 0 nothing is cached.
     pub fn new(bytes_max: usize) -> Self {
         Self {
             kept: Arc::default(),
@@ -144,33 +146,34 @@ impl Memory {
         }
     }
 
-    /// Whether it can hold anything.
+    /// Whether it caches nothing.
     pub fn is_off(&self) -> bool {
         self.bytes_max == 0
     }
 
-    /// What the series of rows are accounted for in that may be kept.
+    /// The account for the memory of the cached rows' series.
     pub fn series_account(&self) -> Account {
         Arc::clone(&self.series)
     }
 
-    /// The turn of merging what is not remembered of a question, held until it is dropped; `None` while another has it.
+    /// The turn to merge what is not cached of a question, held until it is dropped; `None` while another request has
+    /// it.
     pub fn try_turn(&self, question: QuestionId) -> Option<Place> {
         self.turns.try_take(question)
     }
 
-    /// The same, once the others had theirs.
+    /// The same, waiting for the others.
     pub async fn turn(&self, question: QuestionId) -> Option<Place> {
         self.turns.take(question).await.ok()
     }
 
-    /// What is known of parts, in their order.
+    /// What is cached of parts, in their order.
     pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a PartId>) -> Vec<Option<Known>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         ids.into_iter().map(|id| kept.touch(id)).collect()
     }
 
-    /// Keeps what is known of a part.
+    /// Caches what is known of a part.
     pub fn put(&self, id: PartId, known: Known) {
         let bytes = size_of::<Part>() + size_of::<PartId>() + known.rows.bytes();
         if bytes > self.bytes_max {

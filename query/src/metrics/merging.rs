@@ -1,42 +1,44 @@
 //! The SQL that merges partial aggregates into the rows of an answer.
 //!
-//! Three layers: partial aggregates of `metrics_hourly`, or of raw samples, by key (`r` is the table); both together, where
-//! samples that are not aggregated yet are counted too; the numbers of a row (`i` is the layer below). Distributions are
-//! those of the view: base 2, scale 6, a bucket is represented by the harmonic mean of its bounds, off by less than 0.6 %. They are
-//! merged by `quantilesExactWeightedArray`, which takes a quarter of the time of `sumMap` and a search in its arrays. Pure.
+//! Three layers: partial aggregates by key, of `metrics_hourly` or computed from raw samples (`r` is the table); both
+//! together, if samples that are not aggregated yet are included; the numbers of a row (`i` is the layer below).
+//! Distributions are those of the view: base 2, scale 6, a bucket is represented by the harmonic mean of its bounds,
+//! with an error below 0.6 %. They are merged by `quantilesExactWeightedArray`, which takes a third of the time of
+//! `sumMap` and a search in its arrays. Pure.
 
 use crate::metrics::column::{KeyColumn, Measure};
 use crate::metrics::step::Steps;
 use crate::store::Sql;
 
-/// What a bucket `k` of positive values counts as.
+/// The value that represents a bucket `k` of positive values.
 const REPRESENTATIVE: &str = "exp2(k / 64) * 2 / (1 + exp2(-1 / 64))";
-/// Buckets as numbers that fall as the values rise: positive ones under zero, zero, negative ones over it. No bucket's index is as
-/// large as 100,000: doubles end at 65,536 above and 68,736 below.
+/// Buckets as codes that decrease as the values increase: negative for positive values, zero, positive for negative
+/// values. Bucket indices are below 100,000: those of doubles end at 65,536 above and 68,736 below.
 const CODES: &str = "arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(r.positive)), [toInt32(0)], \
     arrayMap(k -> toInt32(100000 + k), mapKeys(r.negative)))";
-/// How many values each of them holds.
+/// Number of values in each of them.
 const WEIGHTS: &str = "arrayConcat(mapValues(r.positive), [toUInt64(r.zero_count)], mapValues(r.negative))";
-/// The bucket of a code `c`, as a value.
+/// The value that represents the bucket of a code `c`.
 const VALUE: &str =
     "multiIf(c = 0, 0., c < 0, exp2((-100000 - c) / 64), -exp2((c - 100000) / 64)) * 2 / (1 + exp2(-1 / 64))";
 
-/// What is read of the distributions.
+/// What a question needs of the distributions.
 #[derive(Debug, Clone, Copy)]
 pub struct Distribution<'a> {
     /// The measures of the answer, some of which may be quantiles.
     pub measures: &'a [Measure],
-    /// Whether the share under `{threshold:Float64}` is told.
+    /// Whether the share at or below `{threshold:Float64}` is requested.
     pub has_threshold: bool,
-    /// Whether what is merged here will be merged again with samples.
+    /// Whether the result will be merged again with samples.
     pub is_partial: bool,
 }
 
 impl Distribution<'_> {
-    /// The quantiles, as the aggregate function takes them; `None` where there are none.
+    /// The quantiles as arguments of the aggregate function; `None` if there are none.
     ///
-    /// A quantile is the value of rank `floor(q * count)` in rising order. The engine's function gives the first value at which
-    /// `ceil(level * count)` is reached: over falling values, with the level `1 - q`, that is the same one.
+    /// A quantile is the value of rank `floor(q * count)` in ascending order. The engine's function returns the first
+    /// value at which `ceil(level * count)` is reached: over descending values, with the level `1 - q`, that is the
+    /// same one.
     fn levels(&self) -> Option<Sql> {
         let levels: Vec<Sql> = self
             .measures
@@ -80,7 +82,7 @@ pub fn key_names(groups: &[KeyColumn]) -> Sql {
         .then(", metric_type, unit")
 }
 
-/// The key as cursors have it, of the layer or table `of`.
+/// The key as in cursors, from the layer or table `of`.
 pub fn cursor_key(of: &'static str, start: Sql, groups: &[KeyColumn]) -> Sql {
     let groups = groups
         .iter()
@@ -118,7 +120,7 @@ pub fn of_hours(distribution: Distribution<'_>) -> Sql {
         .then(under.unwrap_or_default())
 }
 
-/// The same of samples, `metrics as r`.
+/// The same from samples, `metrics as r`.
 pub fn of_samples(distribution: Distribution<'_>) -> Sql {
     const NUMBERS: &str = ", count() as count, toUInt64(0) as late_count, count() as fresh_count, sum(r.value) as sum, \
         min(r.value) as min, max(r.value) as max, \
@@ -156,7 +158,7 @@ pub fn of_both(groups: &[KeyColumn], distribution: Distribution<'_>) -> Sql {
         .then(under)
 }
 
-/// The counts and the numbers of a row in the order of the measures, and the share under `{threshold:Float64}`.
+/// The counts and the numbers of a row in the order of the measures, and the share at or below `{threshold:Float64}`.
 pub fn numbers(distribution: Distribution<'_>) -> Sql {
     const SHARE: &str = "multiIf(i.max <= {threshold:Float64}, 1., i.min > {threshold:Float64}, 0., i.under / i.count)";
     const PLACES: [&str; 5] = ["[1]", "[2]", "[3]", "[4]", "[5]"];
@@ -183,7 +185,7 @@ pub fn numbers(distribution: Distribution<'_>) -> Sql {
         .then("], 'Array(Float64)') as numbers")
 }
 
-/// The name `quantiles` for the quantiles of a row, in the order of the measures; exact where all values are the same.
+/// Names the quantiles of a row `quantiles`, in the order of the measures; exact if all values are equal.
 pub fn quantiles(distribution: Distribution<'_>) -> Option<Sql> {
     distribution.levels().map(|_| {
         Sql::concat([

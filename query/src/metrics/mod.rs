@@ -1,5 +1,5 @@
-//! Metrics of one tenant: by hour, day and month, what there is of them, what late records changed, and through when they are
-//! complete.
+//! Metrics of one tenant: by hour, day and month, what can be queried, what late records changed, and through when they
+//! are complete.
 
 pub mod column;
 pub mod completeness;
@@ -26,7 +26,7 @@ use utoipa_axum::routes;
 
 use crate::handler::Api;
 
-/// What is asked of metrics.
+/// The routes of metrics.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(series::hourly))

@@ -1,7 +1,7 @@
-//! The rows of one page of a question about metrics: from memory where they are still right, else from the store.
+//! The rows of one page of a question about metrics: from the cache if they are still valid, else from the store.
 //!
-//! Enters: a question. Leaves: its rows in order, and the cursor of the next page. Only a whole span that fits in one page is
-//! remembered; any other page, a question about the past (`as_of`) and fresh rows come from the store every time.
+//! Enters: a question. Leaves: its rows in order, and the cursor of the next page. Only a whole span that fits one page
+//! is cached; any other page, a question about the past (`as_of`) and fresh rows are always read from the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::store::TenantSelect;
 /// The rows of a page, and where the next one begins.
 pub type Rows = (PointRows, Option<String>);
 
-/// More holes in what is remembered are filled by one statement over all of them.
+/// If there are more separate runs of holes than this, one statement reads over all of them.
 const STATEMENTS_MAX: usize = 4;
 
-/// The page of a question about now, of which a look at the store was taken before.
+/// The page of a question about now, after a look at the store.
 pub async fn page_of_now(api: &Api, request: &RequestId, question: &Question, look: &Look) -> Result<Rows, Problem> {
     let selection = &question.selection;
     if selection.may_be_one_page()
@@ -53,7 +53,7 @@ pub async fn page(
     Ok((points.into(), next_cursor))
 }
 
-/// The page that a statement gives, which asks for a row more than a page has.
+/// The page that a statement returns, which must ask for one row more than the page has.
 pub async fn stored(
     api: &Api,
     request: &RequestId,
@@ -82,7 +82,7 @@ struct Part {
     known: Option<Known>,
 }
 
-/// A part whose rows have to be merged, and the version they will be of.
+/// A part whose rows must be merged, and the version that they will have.
 type Hole<'a> = (&'a mut Part, KnownVersion);
 
 impl Part {
@@ -96,15 +96,15 @@ impl Part {
         self.known = Some(known);
     }
 
-    /// Its rows, where they are known to be those of now.
+    /// Its rows, if they are known to be current.
     fn rows(&self) -> Option<&Arc<Points>> {
         let known = self.known.as_ref().filter(|known| known.contents == self.contents);
         known.map(|known| &known.rows)
     }
 }
 
-/// All rows of the span, part by part; `None` where they are more than a page or likely to be, or where the store cuts days in another
-/// way than we do.
+/// All rows of the span, part by part; `None` if they are more than a page or likely to be, or if the store splits days
+/// differently.
 async fn remembered(
     api: &Api,
     request: &RequestId,
@@ -120,7 +120,7 @@ async fn remembered(
         let mut turn = api.memory.try_turn(question.id());
         if turn.is_none() {
             turn = api.memory.turn(question.id()).await;
-            // Whoever had the turn may have merged just this, from what was stored later than when we looked.
+            // Whoever had the turn may have merged exactly this, from data stored after our look.
             newer = api.look(request).await?;
             look = &newer;
             let Some(again) = recalled(api, question, look) else {
@@ -148,7 +148,7 @@ async fn remembered(
     Ok(is_one_page.then_some(rows))
 }
 
-/// The parts of the span, with what is remembered of them.
+/// The parts of the span, with what is cached of them.
 fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
     let id = question.id();
     let cut = question.selection.steps.parts().cut()?;
@@ -167,7 +167,7 @@ fn recalled(api: &Api, question: &Question, look: &Look) -> Option<Vec<Part>> {
     parts.map(part).collect()
 }
 
-/// Where rows that are not known are merged: for one question, as of one look.
+/// The context for merging missing rows: one question, as of one look.
 struct Merging<'a> {
     api: &'a Api,
     request: &'a RequestId,
@@ -176,15 +176,17 @@ struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    /// Brings parts up to what is stored: those whose version is still the same are kept, of the others those taken as they were rolled up that
-    /// hold all their samples, the rest is merged. False where that may be more than a page, or where days are cut in another way.
+    /// Brings parts up to date: those whose version has not changed are kept, others are taken from the daily roll-ups
+    /// where these have all their samples, the rest is merged. False if that may be more than a page, or if days are
+    /// split differently.
     async fn complete(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let is_stale = |part: &Part| part.rows().is_none();
         let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
             return Ok(true);
         };
         if first == last && parts.len() > 1 {
-            // What comes is of now, most often: the newest part alone is not known, and there is nothing to ask before it is merged.
+            // The most common case: a single part is missing, mostly the newest, so there is nothing to ask before it
+            // is merged.
             return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
         }
         let parts = &mut parts[first..=last];
@@ -210,8 +212,8 @@ impl Merging<'_> {
         Ok(true)
     }
 
-    /// What is left to be merged once parts have learnt what is known of them: runs of holes that follow each other, few enough to be a
-    /// statement each. `None` where the store has samples of a part that is none of these: days are cut in another way then.
+    /// What is left to merge once the versions are known: runs of adjacent holes, few enough for a statement each.
+    /// `None` if the store has samples in a part that is none of these, because it splits days differently.
     fn holes<'a>(
         &self,
         parts: &'a mut [Part],
@@ -226,7 +228,8 @@ impl Merging<'_> {
             let version = KnownVersion::Of(stored.map(|stored| stored.version()));
             let known = part.known.take().filter(|known| known.version == version);
             let samples = stored.map_or(0, |stored| stored.samples);
-            // What was rolled up was asked for before: as many samples in all are as many of each key, since they are only ever added.
+            // Roll-ups were read earlier: if the total of samples is equal, so is that of each key, since samples are
+            // only ever added.
             let rolled_up = rolled_up
                 .remove(&part.start)
                 .filter(|points| points.samples() == samples);
@@ -252,8 +255,8 @@ impl Merging<'_> {
         Some(runs)
     }
 
-    /// The parts of which nothing is known, as they were rolled up; none where rows are not made of days of UTC, or likely to be more than a
-    /// page. `None` where they are.
+    /// Roll-ups of the parts of which nothing is known; empty if rows are not made of UTC days. `None` if they are more
+    /// than a page or likely to be.
     async fn rolled_up(&self, parts: &[Part]) -> Result<Option<HashMap<Instant, Points>>, Problem> {
         let selection = &self.question.selection;
         let tenant = selection.caller.tenant();
@@ -267,8 +270,8 @@ impl Merging<'_> {
         Ok(points.map(|points| wanted.iter().map(|part| part.start).zip(points).collect()))
     }
 
-    /// Merges holes that follow each other in time, in one statement; what is between them is left alone. False where they are more than a
-    /// page, or where the rows of a single one begin elsewhere: days are cut in another way then.
+    /// Merges adjacent holes in one statement, skipping what is between them. False if they are more than a page, or if
+    /// the rows of a single one begin elsewhere, because days are split differently.
     async fn merge(&self, holes: Vec<Hole<'_>>) -> Result<bool, Problem> {
         let spans: Vec<Span> = holes.iter().map(|(part, _)| part.span).collect();
         let Some(points) = self.points_of(&spans, Source::Hours(self.look.epochs())).await? else {
@@ -280,7 +283,7 @@ impl Merging<'_> {
         Ok(true)
     }
 
-    /// The rows of spans in the order of time, from one statement over all of them.
+    /// The rows of each span in order of time, from one statement over all of them.
     async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
         let limit = self.question.selection.limit();
         let select = self.question.select_span(hull(spans), source).limit(limit + 1);

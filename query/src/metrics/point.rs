@@ -1,4 +1,4 @@
-//! One row of an answer about metrics, as the store gives it, and as the API describes it. Pure.
+//! One row of an answer about metrics: as the store returns it, and as the API describes it. Pure.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ impl StoredPoint {
         self.start
     }
 
-    /// Its place in the order of the answer.
+    /// Its position in the order of the answer.
     pub fn key(&self) -> PointKey {
         PointKey {
             metric_name: self.metric_name.clone(),
@@ -37,7 +37,7 @@ impl StoredPoint {
         }
     }
 
-    /// Whose it is, its counts and its numbers.
+    /// Its series, counts and numbers.
     pub fn into_columns(self) -> (SeriesKey, Vec<u64>, Vec<f64>) {
         let key = SeriesKey {
             metric_name: self.metric_name,
@@ -48,7 +48,7 @@ impl StoredPoint {
         (key, self.counts, self.numbers)
     }
 
-    /// About what it takes in memory.
+    /// Approximate size in memory.
     pub fn bytes(&self) -> usize {
         let texts = self
             .groups
@@ -75,15 +75,15 @@ impl StoredPoint {
     }
 }
 
-/// An hour, day or month of a metric. Columns that were merged over and measures that were not asked for are not there.
+/// An hour, day or month of a metric. Columns that were merged over and measures that were not requested are absent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MetricPoint)]
 pub struct PointSchema {
-    /// When it begins.
+    /// Start of the row.
     start: Instant,
-    /// When it ends.
+    /// End of the row.
     end: Instant,
-    /// Whether no more samples in time will be added; late ones always may.
+    /// Whether all samples that arrive in time have been added; late ones may still follow.
     complete: bool,
     /// Metric.
     metric_name: String,
@@ -103,13 +103,13 @@ pub struct PointSchema {
     metric_type: String,
     /// Unit.
     unit: String,
-    /// Samples.
+    /// Number of samples.
     count: u64,
-    /// Those among them that came when the hour was complete already.
+    /// Of these, samples that arrived when the hour was already complete.
     late_count: u64,
-    /// Those among them that are stored and not aggregated yet; only with `fresh`.
+    /// Of these, samples that are stored but not aggregated yet; only with `fresh`.
     fresh_count: u64,
-    /// Sum; `null`, as all numbers, where it is beyond what a double can hold.
+    /// Sum of the values. Like all numbers, `null` if it exceeds the range of a double.
     #[schema(required = false)]
     sum: Option<f64>,
     /// Mean.
@@ -121,10 +121,10 @@ pub struct PointSchema {
     /// Largest.
     #[schema(required = false)]
     max: Option<f64>,
-    /// That of the latest time.
+    /// Value with the latest time.
     #[schema(required = false)]
     last: Option<f64>,
-    /// Median; quantiles are off by less than 0.6 %.
+    /// Median; quantiles have an error below 0.6 %.
     #[schema(required = false)]
     p50: Option<f64>,
     /// 90th percentile.
@@ -139,7 +139,7 @@ pub struct PointSchema {
     /// 99.9th percentile.
     #[schema(required = false)]
     p999: Option<f64>,
-    /// Share of samples at or under `threshold`, 0 to 1.
+    /// Share of samples at or below `threshold`, 0 to 1.
     #[schema(required = false)]
     share_under: Option<f64>,
 }

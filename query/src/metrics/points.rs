@@ -1,7 +1,8 @@
-//! Merged rows as columns: what many rows have in common is there once.
+//! Merged rows in columns: what many rows have in common is stored once.
 //!
-//! Enters: rows as the store gives them. Leaves: the same rows, in a few dozen bytes each, and what is the same in all rows of a series
-//! written as JSON beforehand. Series tell the account that they were made for how much memory they take, as long as anything holds them. Pure.
+//! Enters: rows as the store returns them. Leaves: the same rows, in a few dozen bytes each, with what all rows of a
+//! series have in common as prepared JSON. Series count the memory that they take in the account that they were created
+//! for, as long as anything references them. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::api::Instant;
 use crate::metrics::point::StoredPoint;
 
-/// The columns of a row that say whose it is.
+/// The columns that identify a row's series.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
     /// Metric.
@@ -23,13 +24,13 @@ pub struct SeriesKey {
     pub unit: String,
 }
 
-/// How many bytes series take that are held by anything.
+/// Bytes of all series that are still referenced.
 pub type Account = Arc<AtomicUsize>;
 
 /// What the rows of a series have in common.
 #[derive(Debug)]
 pub struct Series {
-    /// Whose they are.
+    /// The columns that identify it.
     pub key: SeriesKey,
     /// The same as members of a JSON object.
     pub json: Box<str>,
@@ -67,7 +68,7 @@ impl Drop for Series {
     }
 }
 
-/// The series of some rows, each once.
+/// The distinct series of some rows.
 #[derive(Debug)]
 pub struct SeriesSet {
     known: HashMap<SeriesKey, Arc<Series>>,
@@ -76,7 +77,7 @@ pub struct SeriesSet {
 }
 
 impl SeriesSet {
-    /// None yet. `groups` are the names of the columns that are not merged over.
+    /// Empty. `groups` are the names of the columns that are not merged over.
     pub fn new(groups: Vec<&'static str>, account: Account) -> Self {
         Self {
             known: HashMap::new(),
@@ -103,10 +104,10 @@ pub struct Points {
     stored_bytes: usize,
 }
 
-/// One of them.
+/// One row.
 #[derive(Debug, Clone, Copy)]
 pub struct PointRow<'a> {
-    /// Whose it is.
+    /// Its series.
     pub series: &'a Series,
     /// Seconds since 1970.
     pub start_s: u32,
@@ -122,7 +123,7 @@ impl<'a> PointRow<'a> {
         Instant::from_seconds(self.start_s)
     }
 
-    /// Its place in the order of an answer.
+    /// Its position in the order of an answer.
     pub fn order(self) -> impl Ord + use<'a> {
         let key = &self.series.key;
         (&key.metric_name, self.start_s, &key.groups, &key.metric_type, &key.unit)
@@ -139,7 +140,7 @@ impl Points {
         points
     }
 
-    /// One more. All have as many counts and numbers as the first.
+    /// Adds a row. All rows have as many counts and numbers as the first.
     pub fn push(&mut self, row: StoredPoint, series: &mut SeriesSet) {
         self.stored_bytes += row.bytes();
         self.starts.push(row.start_s());
@@ -149,23 +150,23 @@ impl Points {
         self.series.push(series.of(key));
     }
 
-    /// How many.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// How many samples all rows have: the first of their counts.
+    /// Number of samples of all rows: the first of their counts.
     pub fn samples(&self) -> u64 {
         let width = self.counts.len() / self.len().max(1);
         self.counts.iter().step_by(width.max(1)).sum()
     }
 
-    /// What they took as the store gives them: the measure of a page. Bytes.
+    /// Size of the rows as the store returns them, by which pages are bounded. Bytes.
     pub fn stored_bytes(&self) -> usize {
         self.stored_bytes
     }
 
-    /// What they take now, but for their series. Bytes.
+    /// Size in memory, without the series. Bytes.
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.series.capacity() * size_of::<Arc<Series>>()
@@ -174,7 +175,7 @@ impl Points {
             + self.numbers.capacity() * size_of::<f64>()
     }
 
-    /// Gives back the room for more rows.
+    /// Frees unused capacity.
     pub fn shrink(&mut self) {
         self.series.shrink_to_fit();
         self.starts.shrink_to_fit();
@@ -182,7 +183,7 @@ impl Points {
         self.numbers.shrink_to_fit();
     }
 
-    /// A row; there is one at every number below [`Self::len`].
+    /// The row with this number, which must be below [`Self::len`].
     fn row(&self, number: usize) -> PointRow<'_> {
         let (counts, numbers) = (self.width_of(self.counts.len()), self.width_of(self.numbers.len()));
         PointRow {
@@ -197,7 +198,7 @@ impl Points {
         values.checked_div(self.len()).unwrap_or_default()
     }
 
-    /// Changes the numbers of each row, which begins at a moment.
+    /// Changes the numbers of each row, given its start.
     pub fn change_numbers(&mut self, mut change: impl FnMut(Instant, &mut [f64])) {
         let width = self.width_of(self.numbers.len()).max(1);
         for (start, numbers) in self.starts.iter().zip(self.numbers.chunks_exact_mut(width)) {
@@ -206,7 +207,7 @@ impl Points {
     }
 }
 
-/// The rows of an answer, in the order of it, wherever they are kept.
+/// The rows of an answer, in its order, from any number of parts.
 #[derive(Debug, Default)]
 pub struct PointRows {
     parts: Vec<Arc<Points>>,
@@ -214,7 +215,8 @@ pub struct PointRows {
 }
 
 impl PointRows {
-    /// Rows of parts that follow each other in time. They are brought into the order of the answer, unless they are known to be of one metric.
+    /// Rows of parts that follow each other in time. They are sorted into the order of the answer, unless they are
+    /// known to be of one metric.
     pub fn new(parts: Vec<Arc<Points>>, is_one_metric: bool) -> Self {
         let numbered = (0u32..).zip(&parts);
         let places = numbered.flat_map(|(part, points)| (0..points.len() as u32).map(move |row| (part, row)));
@@ -230,7 +232,7 @@ impl PointRows {
         rows
     }
 
-    /// How many.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.order.len()
     }

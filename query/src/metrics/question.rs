@@ -1,9 +1,9 @@
-//! What is asked of hours, days and months: from parameters to statements.
+//! A question about hours, days or months: from parameters to statements.
 //!
-//! One statement merges partial aggregates into the rows of a page, straight from `metrics_hourly`: filters and the span reach
-//! its primary key, distributions are read only where a quantile or a share is asked for. Where more than a page may match,
-//! a first statement finds the end of the page by keys alone, so that a page costs what it shows: 0.03 s instead of 3.5 s
-//! for the first hundred of 720,000 hours. Pure.
+//! One statement merges partial aggregates into the rows of a page, straight from `metrics_hourly`: filters and the
+//! span use its primary key, and distributions are read only if a quantile or a share is requested. If more than a page
+//! may match, a first statement finds the end of the page by keys alone, so that a page costs only what it shows: 0.03
+//! s instead of 3.5 s for the first hundred of 720,000 hours. Pure.
 
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -21,25 +21,26 @@ use crate::metrics::selection::{HourColumn, KEY, PointKey, Selection, SelectionP
 use crate::metrics::step::Step;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-/// What is told of hours, days and months.
+/// Measures of hours, days and months.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct MeasureParameters {
-    /// What is told of the samples, with commas between: `sum`, `avg`, `min`, `max`, `last`, `p50`, `p90`, `p95`, `p99`, `p999`.
-    /// `count` and `late_count` are always told. The fewer, the faster: quantiles need the distributions.
+    /// Measures of the samples, comma-separated: `sum`, `avg`, `min`, `max`, `last`, `p50`, `p90`, `p95`, `p99`,
+    /// `p999`. `count` and `late_count` are always included. The fewer, the faster: quantiles need the distributions.
     #[param(value_type = Option<String>, example = "avg,p99")]
     pub measures: Option<Words<Measure>>,
-    /// Also tell the share of samples at or under this value (`share_under`), off by the samples within 1 % of it.
+    /// Include the share of samples at or below this value (`share_under`). Samples within 1 % of it may be counted on
+    /// the wrong side.
     pub threshold: Option<f64>,
-    /// Also count samples that are stored but not aggregated yet. `fresh_count` says how many of a row's samples they are.
+    /// Include samples that are stored but not aggregated yet. `fresh_count` says how many of a row's samples they are.
     pub fresh: bool,
 }
 
-/// What is asked.
+/// A question about hours, days or months.
 #[derive(Debug)]
 pub struct Question {
-    /// Of which rows.
+    /// Which rows.
     pub selection: Selection,
     parameters: MeasureParameters,
     measures: Vec<Measure>,
@@ -48,13 +49,13 @@ pub struct Question {
 /// What rows are merged from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Partial aggregates of hours, of which these count.
+    /// Partial aggregates of hours that count for these epochs.
     Hours(Epochs),
-    /// Days of UTC, as they were rolled up.
+    /// Daily roll-ups in UTC.
     Days,
 }
 
-/// All that makes a question another one.
+/// Everything that distinguishes questions.
 #[derive(Serialize)]
 struct Identity<'a> {
     #[serde(flatten)]
@@ -64,7 +65,7 @@ struct Identity<'a> {
 }
 
 impl Question {
-    /// Of one caller.
+    /// From one caller.
     pub fn new(
         key: &CursorKey,
         caller: Caller,
@@ -95,7 +96,7 @@ impl Question {
         })
     }
 
-    /// Whether samples that are not aggregated yet are counted too.
+    /// Whether samples that are not aggregated yet are included.
     pub fn is_fresh(&self) -> bool {
         self.parameters.fresh
     }
@@ -110,8 +111,8 @@ impl Question {
             .collect()
     }
 
-    /// Where the page ends: the key of the first row that is not on it. Nothing is asked where all that matches is likely to
-    /// be one page.
+    /// The end of the page: the key of the first row after it. `None`, so no statement, if everything that matches is
+    /// likely to fit one page.
     pub fn select_end(&self) -> Option<TenantSelect> {
         if self.selection.is_one_page() || self.parameters.fresh {
             return None;
@@ -127,7 +128,7 @@ impl Question {
         Some(grouped.only(self.selection.limit()))
     }
 
-    /// The rows of the page, and one more where others follow.
+    /// The rows of the page, and one more if others follow.
     pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
         let distribution = self.distribution(tail.is_some());
         let page = |select, hour| self.grouped(self.selection.within(select, hour, end));
@@ -145,7 +146,7 @@ impl Question {
             .limit(self.selection.limit() + 1)
     }
 
-    /// What makes its rows, whatever their span.
+    /// Identifies its rows, regardless of the span.
     pub fn id(&self) -> QuestionId {
         QuestionId::of(&self.select_span(Span::default(), Source::Hours(Epochs::Now)))
     }
@@ -160,8 +161,8 @@ impl Question {
         self.finished(self.grouped(rows)).then(Sql::concat(["order by ", KEY]))
     }
 
-    /// For each part within a span: how many samples were ever aggregated, in whatever epoch, which rebuilds are
-    /// visible, and the number of partial aggregates. What there is in the hours never changes without one of the first two.
+    /// For each part within a span: how many samples were ever aggregated, in any epoch, which rebuilds are visible,
+    /// and the number of partial aggregates. The contents of the hours never change unless one of the first two does.
     pub fn select_parts(&self, span: Span, epochs: Epochs) -> TenantSelect {
         let rebuilds = match epochs {
             Epochs::Unrebuilt => "toUInt64(0)".into(),
@@ -179,19 +180,19 @@ impl Question {
             .then("group by part")
     }
 
-    /// Partial aggregates that count.
+    /// The partial aggregates that count.
     fn hours_of(&self, distribution: Distribution<'_>, epochs: Epochs) -> TenantSelect {
         epochs::visible(self.merged_of(Relation::PartialHours, distribution), epochs)
     }
 
-    /// Partial aggregates, or days rolled up from them, whose columns are the same.
+    /// Partial aggregates, or daily roll-ups of them, which have the same columns.
     fn merged_of(&self, relation: Relation, distribution: Distribution<'_>) -> TenantSelect {
         let columns = merging::key_columns(&self.selection.steps, HourColumn::OF_HOURS.hour, &self.selection.groups);
         let columns = columns.then(merging::of_hours(distribution));
         TenantSelect::new(&self.selection.caller, relation, columns)
     }
 
-    /// Samples that are stored and not aggregated, as partial aggregates.
+    /// Samples that are stored but not aggregated yet, as partial aggregates.
     fn samples_of(&self, tail: &RawTail, distribution: Distribution<'_>) -> TenantSelect {
         let columns = merging::key_columns(
             &self.selection.steps,
@@ -210,7 +211,7 @@ impl Question {
         select.then(Sql::from("group by ").then(merging::key_names(&self.selection.groups)))
     }
 
-    /// Rows as they are answered, of merged ones.
+    /// The rows of the answer, from merged ones.
     fn finished(&self, merged: TenantSelect) -> TenantSelect {
         let distribution = self.distribution(false);
         let row = merging::cursor_key("i", "i.start".into(), &self.selection.groups)

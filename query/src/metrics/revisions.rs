@@ -1,7 +1,8 @@
-//! `GET /v1/metrics/revisions`: what late records changed, hour by hour: when, how many, how late, and where they are in Kafka.
+//! `GET /v1/metrics/revisions`: what late records changed, by hour: when, how many, how late, and where they are in
+//! Kafka.
 //!
-//! One row a batch and hour. The numbers they changed are in the hours themselves (`late_count`, `as_of`). Revisions are kept by
-//! tenant, not by team: a caller who sees some teams only is refused.
+//! One row per batch and hour. The changed numbers are in the hours themselves (`late_count`, `as_of`). Revisions are
+//! kept by tenant, not by team: a caller who sees only some teams is refused.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -27,61 +28,61 @@ const AFTER: &str = "r.hour >= toDateTime({after_hour:UInt32}, 'UTC') and \
     {after_partition:Int32}, {after_offset:Int64})";
 const ORDER: &str = "order by r.hour, r.revised_at, toString(r.kafka_topic), r.kafka_partition, r.first_offset";
 
-/// What can be asked of revisions.
+/// Parameters of a list of revisions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct RevisionsParameters {
-    /// Only of hours that start at this moment or later.
+    /// Only hours that start at or after this moment.
     from: Option<Instant>,
-    /// Only of hours that start before this moment.
+    /// Only hours that start before this moment.
     to: Option<Instant>,
-    /// Only what was revised at this moment or later, to the minute.
+    /// Only revisions made at or after this moment, to the minute.
     revised_from: Option<Instant>,
-    /// Revisions of a page at most.
+    /// Maximum revisions per page.
     #[param(inline)]
     limit: Limit<100, 10_000>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 /// What a batch changed in an hour that was complete.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct Revision {
-    /// The hour that was changed.
+    /// Start of the hour that was changed.
     #[serde(serialize_with = "Instant::serialize_seconds")]
     #[schema(value_type = Instant)]
     hour: u32,
-    /// When, to the minute.
+    /// Time of the change, to the minute.
     #[serde(serialize_with = "Instant::serialize_seconds")]
     #[schema(value_type = Instant)]
     revised_at: u32,
-    /// Where the late records are.
+    /// Kafka topic of the late records.
     kafka_topic: String,
-    /// Likewise.
+    /// Kafka partition of the late records.
     kafka_partition: i32,
-    /// Which life of the log.
+    /// Life of the partition's log.
     log_epoch: u32,
     /// Offset of the first of them.
     first_offset: i64,
     /// Offset of the last of them.
     last_offset: i64,
-    /// How many.
+    /// Number of late records.
     records: u64,
-    /// How far behind the watermark the latest of them was. Seconds.
+    /// The most that one of them was behind the watermark. Seconds.
     lateness_max_s: u32,
 }
 
-/// Revisions, by hour.
+/// A page of revisions, ordered by hour.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RevisionsAnswer {
     /// The revisions of this page.
     rows: Vec<Revision>,
-    /// For the parameter `cursor` of the next page; `null` at the end.
+    /// Cursor of the next page; `null` at the end.
     next_cursor: Option<String>,
 }
 
-/// What late records changed in hours that were complete.
+/// Lists what late records changed in hours that were complete.
 #[utoipa::path(
     get, path = "/v1/metrics/revisions", tag = "metrics", params(RevisionsParameters),
     responses((status = 200, description = "A page of revisions.", body = RevisionsAnswer))
@@ -133,7 +134,7 @@ pub async fn revisions(
     ))
 }
 
-/// What orders revisions: hour, minute, topic, partition, first offset.
+/// The order of revisions: hour, minute, topic, partition, first offset.
 type Place = (u32, u32, String, i32, i64);
 
 impl Revision {

@@ -1,7 +1,8 @@
-//! Which rows of metrics are asked for: filters, a span in steps, the columns that are not merged over, and a page of the result.
+//! Which rows of metrics are requested: filters, a span in steps, the columns that are not merged over, and a page of
+//! the result.
 //!
-//! Enters: the parameters that all questions about metrics over time have in common. Leaves: the conditions of their statements, on the
-//! columns that primary keys know, and the cursors between their pages. Pure.
+//! Enters: the parameters that all questions about metrics over time share. Leaves: the conditions of their statements,
+//! on the columns of the primary keys, and the cursors between their pages. Pure.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -17,18 +18,18 @@ use crate::metrics::column::{KeyColumn, MetricType, Words};
 use crate::metrics::step::{Step, Steps};
 use crate::store::{Parameter, Sql, TenantSelect};
 
-/// A metric has fewer series than this almost always; more of them cost time, not correctness.
+/// A metric almost always has fewer series than this; more cost time, not correctness.
 const SERIES_EXPECTED: u64 = 100;
 
 /// The key of a row, as [`crate::metrics::merging::cursor_key`] names it.
 pub const KEY: &str = "metric_name, start, groups, metric_type, unit";
 
-/// What can be asked of everything that is kept by hours.
+/// Filters, span and page of everything that is stored by hour.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct SelectionParameters {
-    /// Only these metrics. A filter may be given several times; given but empty it means the empty name.
+    /// Only these metrics. A filter may be repeated; an empty value matches the empty name.
     pub metric_name: Vec<String>,
     /// Only these services.
     pub service_id: Vec<String>,
@@ -43,32 +44,33 @@ pub struct SelectionParameters {
     pub metric_type: Vec<MetricType>,
     /// Only these units.
     pub unit: Vec<String>,
-    /// First moment inside: RFC 3339, a date (midnight in `zone`) or seconds since 1970. Rows that the span touches are whole.
+    /// Start of the span, inclusive: RFC 3339, a date (midnight in `zone`) or seconds since 1970. Rows that overlap the
+    /// span are included whole.
     #[param(inline)]
     pub from: Option<Edge>,
-    /// First moment after.
+    /// End of the span, exclusive.
     #[param(inline)]
     pub to: Option<Edge>,
-    /// Days and months of this time zone (`Europe/Berlin`); UTC when nothing is said. It must be whole hours off UTC throughout
+    /// Time zone of days and months (`Europe/Berlin`). Default: UTC. Its offset from UTC must be whole hours throughout
     /// the span.
     pub zone: Option<String>,
-    /// Columns that get rows of their own, with commas between them: `service_id`, `plugin_id`, `environment`, `team_id`. All
-    /// when nothing is said; given but empty, everything of a metric is merged. Metrics, types and units are never merged.
+    /// Columns that are not merged, comma-separated: `service_id`, `plugin_id`, `environment`, `team_id`. Default: all
+    /// of them; if empty, all series of a metric are merged. Different metrics, types and units are never merged.
     #[param(value_type = Option<String>, example = "service_id,environment")]
     pub group_by: Option<Words<KeyColumn>>,
-    /// As it was known at this moment: without what came late after it, and with the rebuilds and the completeness of then. What
-    /// was not complete then may hold samples that came in time but after it.
+    /// The state as of this moment: without samples that arrived late after it, and with the rebuilds and the
+    /// completeness of that time. Rows that were not complete then may include samples that arrived later but in time.
     pub as_of: Option<Instant>,
-    /// Rows of a page at most.
+    /// Maximum rows per page.
     #[param(inline)]
     pub limit: Limit<1_000, 50_000>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     pub cursor: Option<String>,
-    /// JSON when neither this nor `Accept` says otherwise.
+    /// Format of the answer. Takes precedence over `Accept`; JSON by default.
     pub format: Option<Format>,
 }
 
-/// The place of a row in the order of the answer. Written into cursors.
+/// The position of a row in the order of the answer. Written into cursors.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Row)]
 pub struct PointKey {
     /// Metric.
@@ -83,11 +85,11 @@ pub struct PointKey {
     pub unit: String,
 }
 
-/// Where a row's hour stands in a table, and how the span is compared with it: on the column itself, which is what keys and
-/// indexes know.
+/// The hour of a table's rows, and how to compare it with the span: by the column itself, which primary key and indexes
+/// use.
 #[derive(Debug, Clone, Copy)]
 pub struct HourColumn {
-    /// SQL of the hour.
+    /// SQL for the hour.
     pub hour: &'static str,
     column: &'static str,
     from: &'static str,
@@ -95,14 +97,14 @@ pub struct HourColumn {
 }
 
 impl HourColumn {
-    /// Of tables by hour.
+    /// For tables by hour.
     pub const OF_HOURS: Self = Self {
         hour: "r.hour",
         column: "r.hour",
         from: "r.hour >= toDateTime({from:UInt32}, 'UTC')",
         to: "r.hour < toDateTime({to:UInt32}, 'UTC')",
     };
-    /// Of raw samples.
+    /// For raw samples.
     pub const OF_SAMPLES: Self = Self {
         hour: "toStartOfHour(toDateTime(r.time, 'UTC'))",
         column: "r.time",
@@ -110,7 +112,7 @@ impl HourColumn {
         to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
     };
 
-    /// Only the rows of a span.
+    /// Restricts the statement to a span.
     pub fn between(self, select: TenantSelect, span: Span) -> TenantSelect {
         let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
         select
@@ -119,7 +121,7 @@ impl HourColumn {
     }
 }
 
-/// How one end of a page is bound.
+/// Conditions and parameter names for one end of a page.
 struct EdgeNames {
     metric_bound: &'static str,
     start_bound: &'static str,
@@ -158,12 +160,12 @@ const UP_TO: EdgeNames = EdgeNames {
     unit: "end_unit",
 };
 
-/// The rows of one page that are asked for.
+/// The requested rows of one page.
 #[derive(Debug)]
 pub struct Selection {
     /// Who asks.
     pub caller: Caller,
-    /// What was asked.
+    /// The parameters.
     pub parameters: SelectionParameters,
     /// The columns that are not merged over.
     pub groups: Vec<KeyColumn>,
@@ -174,7 +176,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Of one caller. `question` is everything that makes a cursor of this question one of no other.
+    /// For one caller. `question` is everything that must match for a cursor to be valid.
     pub fn new(
         key: &CursorKey,
         caller: Caller,
@@ -205,12 +207,12 @@ impl Selection {
         })
     }
 
-    /// Rows of a page at most.
+    /// Maximum rows per page.
     pub fn limit(&self) -> u32 {
         self.parameters.limit.rows()
     }
 
-    /// The moment whose knowledge is asked for.
+    /// The moment as of which the state is requested.
     pub fn as_of(&self) -> Option<Instant> {
         self.parameters.as_of
     }
@@ -220,30 +222,30 @@ impl Selection {
         self.groups.iter().map(|group| group.name()).collect()
     }
 
-    /// What `next_cursor` is after a row.
+    /// The `next_cursor` after a row.
     pub fn cursor_after(&self, key: &PointKey) -> Result<String, Problem> {
         self.cursors.after(key)
     }
 
-    /// Whether all that matches is likely to be one page.
+    /// Whether everything that matches is likely to fit one page.
     pub fn is_one_page(&self) -> bool {
         let series = if self.groups.is_empty() { 1 } else { SERIES_EXPECTED };
         self.fits(series)
     }
 
-    /// Whether all that matches may be one page: the first, and of as many rows as a series of each metric has.
+    /// Whether everything that matches may fit one page: it is the first, and one series of each metric fits.
     pub fn may_be_one_page(&self) -> bool {
         self.after.is_none() && self.fits(1)
     }
 
-    /// Whether as many series of each metric are one page; metrics have to be named for it, and both ends of the span.
+    /// Whether this many series of each metric fit one page; requires named metrics and both ends of the span.
     fn fits(&self, series: u64) -> bool {
         let metrics = self.parameters.metric_name.len() as u64;
         let steps = self.steps.most().filter(|_| metrics > 0);
         steps.is_some_and(|steps| steps.saturating_mul(metrics).saturating_mul(series) <= self.limit().into())
     }
 
-    /// Only the rows that the filters let through.
+    /// Restricts the statement to rows that match the filters.
     fn filtered(&self, select: TenantSelect) -> TenantSelect {
         let asked = &self.parameters;
         let types: Vec<String> = asked.metric_type.iter().map(|one| one.name().to_owned()).collect();
@@ -282,12 +284,12 @@ impl Selection {
         })
     }
 
-    /// Only the rows of a span.
+    /// Restricts the statement to rows of a span that match the filters.
     pub fn within_span(&self, select: TenantSelect, hour: HourColumn, span: Span) -> TenantSelect {
         hour.between(self.filtered(select), span)
     }
 
-    /// Only the rows of the question's span, after what was shown before, and up to `end`.
+    /// Restricts the statement to the question's span, after the previous page, and up to `end`.
     pub fn within(&self, select: TenantSelect, hour: HourColumn, end: Option<&PointKey>) -> TenantSelect {
         let mut select = self.within_span(select, hour, self.steps.span);
         for (key, names) in [(self.after.as_ref(), &AFTER), (end, &UP_TO)] {
@@ -299,7 +301,7 @@ impl Selection {
     }
 
     fn bounded(&self, select: TenantSelect, hour: HourColumn, key: &PointKey, names: &EdgeNames) -> TenantSelect {
-        // The first conditions are implied by the last one; they are those that the primary key can use.
+        // The first conditions are implied by the last one, but only they can use the primary key.
         let mut select = select.and(names.metric_bound);
         if self.parameters.metric_name.len() == 1 {
             select = select.and(Sql::concat([hour.column, names.start_bound]));

@@ -1,7 +1,7 @@
 //! `GET /v1/metrics/hourly`, `/daily`, `/monthly`: merged metrics of one tenant, and through when they are complete.
 //!
-//! Order: metric_name, start, the columns that are not merged over, metric_type, unit; a page continues after the last of these
-//! keys. What is complete is read before the rows, so that the claim never exceeds what they hold.
+//! Order: metric_name, start, the columns that are not merged over, metric_type, unit; a page continues after the last
+//! of these keys. Completeness is read before the rows, so that the claim never exceeds what they contain.
 
 use axum::response::Response;
 use serde::Serialize;
@@ -20,34 +20,34 @@ use crate::metrics::selection::{Selection, SelectionParameters};
 use crate::metrics::step::Step;
 use crate::metrics::written::{self, PointNames, When, columns};
 
-/// What is counted in each row.
+/// The counts of each row.
 const COUNTS: &[&str] = &["count", "late_count", "fresh_count"];
 
 /// Metrics over time.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeriesAnswer<P> {
-    /// Rows that end at or before this moment are complete; `null` while a partition of the topic has not reported. The same for
-    /// every tenant: the records of one may be in any partition.
+    /// Rows that end at or before this moment are complete; `null` while a partition of the topic has not reported yet.
+    /// The same for every tenant: a tenant's records may be in any partition.
     complete_through: Option<Instant>,
-    /// The partitions of the topic that are no further than that.
+    /// The partitions of the topic that limit it.
     held_back_by: Vec<LaggingPartition>,
-    /// Only with `fresh`: partitions of which samples may have been counted both as aggregated and as fresh, or not at all. A batch was being
-    /// stored for longer than was waited, or the log was made again or cut, and not all stages have noticed yet.
+    /// Only with `fresh`: partitions of which samples may have been counted both as aggregated and as fresh, or not at
+    /// all. Storing a batch took too long, or the log was made again or truncated, and not all stages have noticed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     in_motion: Vec<i32>,
-    /// The moment whose knowledge this is, where one was asked for.
+    /// The moment as of which the state is shown, if one was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     as_of: Option<Instant>,
     /// The rows of this page.
     rows: Vec<P>,
-    /// For the parameter `cursor` of the next page; `null` at the end.
+    /// Cursor of the next page; `null` at the end.
     next_cursor: Option<String>,
 }
 
 impl<P: Serialize> SeriesAnswer<P> {
-    /// The whole as JSON, with rows that `write` adds to the text.
+    /// The answer as JSON; `write` appends the rows to the text.
     fn with_rows(&self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Option<Vec<u8>> {
         let frame = serde_json::to_string(self).ok()?;
         let (before, after) = frame.split_once("[],\"next_cursor\"")?;
@@ -141,11 +141,11 @@ async fn answer(asking: Asking, step: Step, Both(selection, measured): Parameter
 pub struct Known {
     /// Through when it is complete.
     pub completeness: Completeness,
-    /// Partitions of which a batch may have been counted twice.
+    /// Partitions of which samples may have been counted twice or not at all.
     pub in_motion: Vec<i32>,
 }
 
-/// Rows in the form that is asked for, with through when they are complete.
+/// The response in the requested format, with through when the rows are complete.
 pub fn respond(
     selection: &Selection,
     known: Known,

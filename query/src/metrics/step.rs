@@ -1,8 +1,8 @@
-//! How long a row of an answer is: an hour, or a day or month of a time zone.
+//! The time that a row of an answer covers: an hour, or a day or month of a time zone.
 //!
-//! Enters: a step, a zone and the span that is asked for. Leaves: the span in whole steps, the end of each row, and the SQL
-//! of its start. Hours are kept in UTC: a zone that is off by a part of an hour anywhere in the span is refused, because its
-//! days are not made of whole hours. Pure.
+//! Enters: a step, a zone and the requested span. Leaves: the span in whole steps, the end of each row, and the SQL of
+//! its start. Hours are stored in UTC: a zone whose offset has a fraction of an hour anywhere in the span is refused,
+//! because its days are not made of whole hours. Pure.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -15,18 +15,18 @@ use crate::api::instant::{Edge, Instant, Span};
 use crate::store::Sql;
 
 const HOUR_S: i64 = 3_600;
-/// What `DateTime` of ClickHouse can hold, less room for a month and a zone. Seconds since 1970.
+/// The range of ClickHouse's `DateTime`, less a margin for a month and a zone. Seconds since 1970.
 const MOMENTS_S: (i64, i64) = (0, 4_291_747_200);
-/// No sample is older, so no zone is looked at before.
+/// No sample is older, so the offsets of zones before it do not matter.
 const OLDEST_S: i64 = TIME_MIN_US / 1_000_000;
-/// No zone goes back and forth within so many days.
+/// No zone changes its offset and back within this many days.
 const LOOK_AT_OFFSET_EVERY_DAYS: i64 = 7;
 
-/// How long a row is.
+/// The time that a row covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// An hour, UTC.
+    /// An hour (UTC).
     Hour,
     /// A day of a time zone.
     Day,
@@ -35,7 +35,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Its name in addresses.
+    /// Its name in URLs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hour => "hourly",
@@ -45,17 +45,17 @@ impl Step {
     }
 }
 
-/// Steps of one question.
+/// The steps of one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Steps {
     step: Step,
     zone: Tz,
-    /// Whole steps; open where nothing was said.
+    /// Whole steps; open ends stay open.
     pub span: Span,
 }
 
 impl Steps {
-    /// The steps that the span touches. A date means midnight in the zone.
+    /// The steps that overlap the span. A date means midnight in the zone.
     pub fn new(step: Step, zone: Option<&str>, from: Option<Edge>, to: Option<Edge>) -> Result<Self, Problem> {
         let zone = match zone {
             None => Tz::UTC,
@@ -82,7 +82,7 @@ impl Steps {
         Ok(steps)
     }
 
-    /// The SQL of the start of the row that an hour belongs to, as a `DateTime`; `hour` is SQL of one.
+    /// SQL for the start of the row that an hour belongs to, as a `DateTime`; `hour` is the SQL for the hour.
     pub fn start_sql(&self, hour: &'static str) -> Sql {
         match self.step {
             Step::Hour => hour.into(),
@@ -99,7 +99,8 @@ impl Steps {
         }
     }
 
-    /// The steps that rows are remembered by: days of hours and of days, months of months. What changes is most often the newest day.
+    /// The parts by which rows are cached: days for rows by hour and day, months for rows by month. Mostly only the
+    /// newest day changes.
     pub fn parts(&self) -> Self {
         let step = match self.step {
             Step::Hour | Step::Day => Step::Day,
@@ -108,12 +109,12 @@ impl Steps {
         Self { step, ..*self }
     }
 
-    /// Whether rows are made of whole days of UTC.
+    /// Whether rows are made of whole UTC days.
     pub fn are_days_of_utc(&self) -> bool {
         self.step != Step::Hour && self.zone == Tz::UTC
     }
 
-    /// The span cut at the starts of steps, with the start of each; `None` where it is open.
+    /// The span split at the starts of steps, with the start of each; `None` if it is open.
     pub fn cut(&self) -> Option<Vec<(Instant, Span)>> {
         let (from, to) = (self.span.from?, self.span.to?);
         let mut parts = Vec::new();
@@ -134,10 +135,10 @@ impl Steps {
         Some(parts)
     }
 
-    /// How many rows a series has at most; `None` where the span is open.
+    /// The maximum number of rows of a series; `None` if the span is open.
     pub fn most(&self) -> Option<u64> {
         let (from, to) = (self.span.from?, self.span.to?);
-        // A day of 23 hours is the shortest, a month of 28 days.
+        // The shortest day has 23 hours, the shortest month 28 days.
         let shortest_h = match self.step {
             Step::Hour => 1,
             Step::Day => 23,
@@ -147,7 +148,7 @@ impl Steps {
         Some(span_us / (shortest_h * HOUR_S as u64 * 1_000_000) + 1)
     }
 
-    /// Where the row that starts at `start` ends.
+    /// The end of the row that starts at `start`.
     pub fn end_of(&self, start: Instant) -> Instant {
         let next = |date: NaiveDate| match self.step {
             Step::Month => date.checked_add_months(Months::new(1)),
@@ -176,7 +177,7 @@ impl Steps {
         }
     }
 
-    /// Days of a zone that is off by a part of an hour cannot be made of hours of UTC.
+    /// Refuses offsets with a fraction of an hour: their days cannot be made of UTC hours.
     fn check_offsets(&self) -> Result<(), Problem> {
         if self.step == Step::Hour || self.zone == Tz::UTC {
             return Ok(());
@@ -215,7 +216,7 @@ fn offset_s(zone: Tz, second: i64) -> i64 {
     moment.offset().fix().local_minus_utc().into()
 }
 
-/// The first moment of a day in a zone: where the clock is put forward at midnight, the day begins an hour later.
+/// The first moment of a day in a zone: if the clock is put forward at midnight, the day begins an hour later.
 fn midnight(zone: Tz, date: NaiveDate) -> Instant {
     let start = date.and_time(NaiveTime::MIN);
     let first = (0..=3)
@@ -279,7 +280,7 @@ mod tests {
         let problem = steps(Step::Day, "Asia/Kolkata", "2026-01-01", "2026-02-01").unwrap_err();
         assert_eq!(problem.named_parameter(), Some("zone"));
         assert!(problem.to_string().contains("330 minutes"), "{problem}");
-        // Half an hour is only its summer time.
+        // The half hour is only in its daylight saving time.
         assert!(steps(Step::Day, "Australia/Lord_Howe", "2026-01-01", "2026-02-01").is_ok());
         assert!(steps(Step::Day, "Australia/Lord_Howe", "2026-01-01", "2026-07-01").is_err());
         assert!(steps(Step::Day, "Mars/Base", "2026-01-01", "2026-02-01").is_err());

@@ -1,8 +1,8 @@
-//! Rows of an answer about metrics, written: as JSON, or as columns for CSV and Arrow.
+//! Serializes rows of an answer about metrics: as JSON, or as columns for CSV and Arrow.
 //!
-//! Enters: rows, what their counts and numbers are called, and when rows end. Leaves: text or columns. JSON is put together from what rows have in
-//! common and was written before: a row costs its counts and numbers. A number beyond what a double can hold (a sum of very large
-//! samples) is `null`. Pure.
+//! Enters: rows, the names of their counts and numbers, and when rows end. Leaves: text or columns. JSON reuses what
+//! rows have in common, which was serialized before: a row costs only its counts and numbers. A number that exceeds the
+//! range of a double (a sum of very large samples) is `null`. Pure.
 
 use std::sync::Arc;
 
@@ -12,34 +12,34 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use crate::api::Instant;
 use crate::metrics::points::{PointRow, PointRows};
 
-/// UTC as an offset: arrow knows no names of time zones without a database of them.
+/// UTC as an offset: without a time zone database, arrow knows no zone names.
 const UTC: &str = "+00:00";
-/// Room for a count or a number in JSON, with its name. Bytes.
+/// Estimated size of a count or number in JSON, with its name. Bytes.
 const NUMBER_BYTES: usize = 24;
-/// Room for what a row has besides. Bytes.
+/// Estimated size of the rest of a row. Bytes.
 const ROW_BYTES: usize = 80;
 
-/// The names of what differs from question to question.
+/// The names that depend on the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointNames {
-    /// Of the columns that are not merged over.
+    /// Names of the columns that are not merged over.
     pub groups: Vec<&'static str>,
-    /// Of the counts.
+    /// Names of the counts.
     pub counts: &'static [&'static str],
-    /// Of the numbers.
+    /// Names of the numbers.
     pub numbers: Vec<&'static str>,
 }
 
-/// When a row is.
+/// When a row ends, and whether it is complete.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
-    /// When it ends.
+    /// Its end.
     pub end: Instant,
-    /// Whether no more samples in time will be added.
+    /// Whether all samples that arrive in time have been added.
     pub complete: bool,
 }
 
-/// Adds the rows as a JSON array to a text. `when` tells of a start when its row is.
+/// Appends the rows as a JSON array. `when` maps a row's start to its end and completeness.
 pub fn json(
     text: &mut Vec<u8>,
     rows: &PointRows,
@@ -150,7 +150,7 @@ mod tests {
                 "start": moment(*start), "end": moment(start + 1), "complete": *start == 0, "metric_name": metric, "service_id": service,
                 "metric_type": "gauge", "unit": "ms", "count": count, "avg": number.is_finite().then_some(number),
             })).collect();
-            // Read from a text as well: reading may be off by the last bit of a double.
+            // Parsed from text as well: parsing may be off by the last bit of a double.
             let expected: Value = serde_json::from_str(&Value::from(expected).to_string()).unwrap();
             prop_assert_eq!(written, expected);
         }

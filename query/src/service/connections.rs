@@ -1,9 +1,9 @@
-//! Connections: so many at once, none that begins and says nothing, and none that does not take its answer.
+//! Connections: a bounded number, none that opens and stays silent, and none that does not read its answer.
 //!
-//! Enters: an accepted socket. Leaves: the stream that HTTP is spoken on, which holds its place until it is closed; or the socket is
-//! closed at once, because a caller who is told nothing would wait. The time to a request is limited by hyper, but only once it
-//! knows which HTTP is spoken: whoever sends nothing, or half of the words that HTTP/2 begins with, is limited here; so is whoever
-//! reads nothing of what is sent over HTTP/1, which nothing else limits.
+//! Enters: an accepted socket. Leaves: the stream for HTTP, which holds its place until it is closed; or the socket is
+//! closed immediately, because otherwise a refused caller would wait. Hyper limits the time to a request, but only once
+//! it knows the HTTP version: a caller that sends nothing, or only part of the HTTP/2 preface, is limited here; so is
+//! one that reads nothing of what is sent over HTTP/1, which nothing else limits.
 
 use std::io;
 use std::pin::Pin;
@@ -21,10 +21,11 @@ use tokio::time::{Sleep, sleep};
 
 use crate::config::HttpConfig;
 
-/// What HTTP/2 begins with (RFC 9113, 3.4). While a connection has sent a beginning of this, it is not known which HTTP is spoken.
+/// The preface of HTTP/2 (RFC 9113, 3.4). Until a connection has sent more or anything else, its HTTP version is
+/// unknown.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Takes connections as another acceptor does, within bounds.
+/// Accepts connections as another acceptor does, within bounds.
 #[derive(Clone)]
 pub struct Bounded<A> {
     inner: A,
@@ -82,19 +83,19 @@ where
     }
 }
 
-/// A connection that has its place.
+/// A connection with its place.
 pub struct Connection<S> {
     stream: S,
     _place: OwnedSemaphorePermit,
-    /// `None` once it is known which HTTP is spoken.
+    /// `None` once the HTTP version is known.
     beginning: Option<Beginning>,
-    /// Until when something of what waits to be sent has to be taken; `None` while nothing waits.
+    /// When the peer must have read some of the pending output; `None` while nothing is pending.
     stuck: Option<Pin<Box<Sleep>>>,
     silence_max: Duration,
 }
 
 struct Beginning {
-    /// So much of [`PREFACE`] was sent.
+    /// How much of [`PREFACE`] was received.
     matched: usize,
     over: Pin<Box<Sleep>>,
 }
@@ -111,7 +112,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// What came of sending, or that nothing came of it for too long.
+    /// The result of a write, or a timeout if nothing was accepted for too long.
     fn taken<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if sent.is_ready() {
             self.stuck = None;
@@ -124,7 +125,7 @@ impl<S> Connection<S> {
 }
 
 impl Beginning {
-    /// Whether more is needed after these bytes to know which HTTP is spoken.
+    /// Whether more is needed after these bytes to know the HTTP version.
     fn goes_on(&mut self, read: &[u8]) -> bool {
         let expected = &PREFACE[self.matched..];
         self.matched += read.len().min(expected.len());

@@ -1,8 +1,8 @@
-//! The socket and what is spoken on it: HTTP, or HTTP over TLS.
+//! The socket and its protocol: HTTP, or HTTP over TLS.
 //!
-//! Enters: an address, the routes, and a certificate or none. Leaves: a task that serves until it is told to stop, then lets requests
-//! under way come to their end within a deadline. A handshake has ten seconds; how many connections there are, and how long one may be
-//! held without a request, is configured ([`crate::service::connections`]).
+//! Enters: an address, the routes, and possibly a certificate. Leaves: a task that serves until it is told to stop,
+//! then lets running requests finish within a deadline. A handshake has ten seconds; the number of connections, and how
+//! long one may be held without a request, are configured ([`crate::service::connections`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,21 +20,23 @@ use crate::config::HttpConfig;
 use crate::service::connections::Bounded;
 use crate::service::tls::Certificate;
 
-/// Requests under way when the service is told to stop have so long.
+/// How long running requests have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Headers of a request over HTTP/2, the path among them: room for the longest query string, which hyper alone would refuse.
+/// Headers of an HTTP/2 request, including the path: enough for the longest query string, which hyper's default would
+/// refuse.
 const HEADERS_BYTES_MAX: u32 = 64 * 1024;
-/// Requests of a connection over HTTP/2 at once: small answers wait in memory uncounted ([`crate::api::outgoing`]), as many as there are of these.
+/// Concurrent streams of an HTTP/2 connection; they also bound its small answers, which are in memory uncounted
+/// ([`crate::api::outgoing`]).
 const STREAMS_MAX: u32 = 32;
 
-/// A listener that serves.
+/// A serving listener.
 pub struct Listening {
     handle: Handle<SocketAddr>,
     served: JoinHandle<io::Result<()>>,
 }
 
 impl Listening {
-    /// Begins to serve.
+    /// Starts serving.
     pub fn start(
         listener: TcpListener,
         app: Router,
@@ -47,7 +49,7 @@ impl Listening {
         let idle_max = Duration::from_secs(config.idle_timeout_s);
         let protocols = server.http_builder();
         protocols.http1().timer(TokioTimer::new()).header_read_timeout(idle_max);
-        // HTTP/2 has no such limit; who does not answer a ping is gone.
+        // HTTP/2 has no such limit: a peer that does not answer a ping is gone.
         protocols
             .http2()
             .timer(TokioTimer::new())
@@ -55,7 +57,7 @@ impl Listening {
             .keep_alive_timeout(idle_max)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_BYTES_MAX);
-        // Without it small answers wait for the caller's delayed acknowledgement.
+        // Without it small answers wait for the client's delayed acknowledgement.
         let no_delay = NoDelayAcceptor::new();
         let served = match certificate {
             None => tokio::spawn(server.acceptor(Bounded::new(no_delay, config)).serve(app)),
@@ -67,12 +69,12 @@ impl Listening {
         Ok(Self { handle, served })
     }
 
-    /// Returns when it ends by itself, which is an error.
+    /// Returns if serving ends by itself, which is an error.
     pub async fn ended(&mut self) -> anyhow::Result<()> {
         Ok((&mut self.served).await??)
     }
 
-    /// Takes no more requests, and lets those under way come to their end.
+    /// Accepts no more requests, and lets running ones finish.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
         Ok(self.served.await??)

@@ -1,8 +1,8 @@
 //! The service, put together: from a configuration to answers.
 //!
-//! The way in: [`server`] opens store, gate and exports and watches over them; [`listener`] takes connections, over [`tls`] where a
-//! certificate is configured, within the bounds of [`connections`]; [`router`] has the routes of all resources, and around them what
-//! every request passes and the [`security_headers`]. Nothing here answers a question.
+//! The way in: [`server`] opens store, gate and exports and monitors them; [`listener`] accepts connections, over
+//! [`tls`] if a certificate is configured, within the bounds of [`connections`]; [`router`] has the routes of all
+//! resources, wrapped in the middleware of all requests and the [`security_headers`]. Nothing here answers a question.
 
 mod connections;
 mod listener;

@@ -1,4 +1,4 @@
-//! All routes: those of each resource, the description of all of them, and what is around every one.
+//! All routes: those of each resource, the description of all of them, and the middleware around them.
 //!
 //! Adds no behaviour to a route: resources are in their own folders, and each registers its own.
 
@@ -21,7 +21,7 @@ use crate::handler::Api;
 use crate::service::security_headers::{OverTls, protect};
 use crate::{access, audit, metrics, system, web};
 
-/// The resources. One line each.
+/// The resources, one per line.
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(metrics::routes())
@@ -31,7 +31,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(access::whoami::routes())
 }
 
-/// All routes, with ids, measurements and problems around them.
+/// All routes, with ids, metrics and problems around them.
 pub fn router(api: Api, health: Health, over_tls: OverTls) -> Router {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));

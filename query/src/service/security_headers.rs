@@ -1,7 +1,7 @@
-//! What a browser may do with an answer: nothing that a page has not said otherwise.
+//! What a browser may do with an answer: nothing, unless the page itself says otherwise.
 //!
-//! Enters: any response. Leaves: the same with headers that keep it from being framed, sniffed, or read by other origins. A policy
-//! that a page gave itself stays. Over TLS, browsers are told to stay there.
+//! Enters: any response. Leaves: the same with headers that keep it from being framed, sniffed, or read by other
+//! origins. A policy that a page set itself is kept. Over TLS, browsers are told to stay on TLS (HSTS).
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -10,9 +10,9 @@ use axum::response::Response;
 
 use crate::api::openapi::PAGE_PATH;
 
-/// An answer of the API is data: it loads nothing and is shown in no frame.
+/// An answer of the API is data: it loads nothing and must not be framed.
 const OF_DATA: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-/// The page that shows the description has styles in itself, which its scripts set; scripts are its own files.
+/// The documentation page has inline styles, which its scripts set; scripts are its own files.
 const OF_DESCRIPTION: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 /// A year.

@@ -1,7 +1,8 @@
-//! The service: its start, its watch over the store, its end.
+//! The service: startup, monitoring of the store, shutdown.
 //!
-//! Guarantees: does not start without a reachable, migrated store and the journal of keys; is not ready while the store is
-//! away or the end of the journal was not seen for long; ends when the journal is no longer what was read; drains requests on SIGTERM and SIGINT within a deadline.
+//! Guarantees: does not start without a reachable, migrated store and the journal of keys; is not ready while the store
+//! is unavailable or the end of the journal was not seen for long; ends if the journal is no longer the one that was
+//! read; drains requests on SIGTERM and SIGINT within a deadline.
 
 use std::time::Duration;
 
@@ -26,9 +27,9 @@ use crate::service::security_headers::OverTls;
 use crate::service::tls::Certificate;
 use crate::store::Store;
 
-/// Between two looks at store and journal.
+/// How often store and journal are checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
-/// When the end of the journal was not seen for so long, the service is not ready.
+/// If the end of the journal was not seen for this long, the service is not ready.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(60);
 const UNCONFIRMED: &str =
     "access.journal_topic: its end was not seen for a minute, so that keys that were revoked since may still be taken";
@@ -91,7 +92,8 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps the readiness true to store and journal. Looking on a timer, not on request, keeps a flood of probes off the store.
+/// Keeps readiness in sync with store and journal. Checks run on a timer, not on request, so that a flood of probes
+/// does not reach the store.
 async fn watch(store: Store, journal: Journal, health: Health) {
     loop {
         sleep(WATCH_INTERVAL).await;

@@ -1,8 +1,9 @@
-//! TLS: certificates from files, taken again when the files change.
+//! TLS: certificates from files, reloaded when the files change.
 //!
-//! Enters: paths of a PEM chain and of its key. Leaves: what the listener encrypts with (rustls: TLS 1.2 and 1.3, with HTTP/2 and
-//! HTTP/1.1). Guarantees: files that do not fit stop the start; later they are told, and the certificate before stays, so that a
-//! renewal that went wrong is no outage until the old one expires. Connections that are open keep what they began with.
+//! Enters: paths of a PEM chain and of its key. Leaves: the TLS configuration of the listener (rustls: TLS 1.2 and 1.3,
+//! with HTTP/2 and HTTP/1.1). Guarantees: files that do not match prevent the start; later they are logged and the
+//! previous certificate stays, so that a failed renewal is no outage until the old one expires. Open connections keep
+//! the certificate that they began with.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// As configured; `None` where the service speaks plain HTTP.
+    /// As configured; `None` if the service speaks plain HTTP.
     pub async fn load(config: &HttpConfig) -> anyhow::Result<Option<Self>> {
         let (Some(chain), Some(key)) = (&config.tls_certificate_file, &config.tls_key_file) else {
             return Ok(None);
@@ -37,12 +38,13 @@ impl Certificate {
         }))
     }
 
-    /// For the listener; follows what is loaded later.
+    /// For the listener; follows later reloads.
     pub fn config(&self) -> RustlsConfig {
         self.config.clone()
     }
 
-    /// Looks at the files so often, for ever. By content: tools that renew certificates replace links, files or folders.
+    /// Checks the files periodically, forever. By content: tools that renew certificates replace links, files or
+    /// folders.
     pub async fn follow(mut self, interval: Duration) {
         loop {
             sleep(interval).await;
@@ -59,7 +61,7 @@ impl Certificate {
         if found == self.loaded {
             return Ok(false);
         }
-        // Chain and key are two files: between the two writes they do not fit, and at the next look they do.
+        // Chain and key are two files: between the two writes they do not match, but they do at the next check.
         let loaded = self.config.reload_from_pem(found.0.clone(), found.1.clone()).await;
         loaded.context("http.tls_certificate_file, http.tls_key_file")?;
         self.loaded = found;

@@ -1,7 +1,7 @@
-//! A select's rows as Arrow, for those that pass many rows on.
+//! The rows of a select as Arrow, for code that passes many rows on.
 //!
-//! Enters: a [`TenantSelect`]. Leaves: the bytes of an Arrow IPC stream, as the engine makes them. Dropped, it cancels the
-//! statement. How long it takes is up to its reader: only silence of the engine is bounded here.
+//! Enters: a [`TenantSelect`]. Leaves: the bytes of an Arrow IPC stream from the engine. Dropping it cancels the
+//! statement. Its total time depends on the reader: only silence of the engine is bounded here.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::error::classify;
 use super::{Store, StoreError, TenantSelect, prepared};
 use crate::api::RequestId;
 
-/// A stream that is silent for so long is dead: also a statement that sorts before it answers has a result by then.
+/// A stream that is silent for this long is dead: even a statement that sorts before it answers has a result by then.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Bytes of an Arrow stream.
@@ -24,7 +24,7 @@ pub struct ArrowStream {
 }
 
 impl ArrowStream {
-    /// The next of them.
+    /// The next bytes.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let silent = |_| StoreError::Unavailable("no answer in time".to_owned());
         timeout(SILENCE_MAX, self.bytes.next())
@@ -35,7 +35,8 @@ impl ArrowStream {
 }
 
 impl Store {
-    /// The rows of `select`, texts as texts, at most `block_rows` at a time: the engine holds so many in memory, however large they are.
+    /// The rows of `select`, with texts as strings, in blocks of at most `block_rows`, which the engine holds in memory
+    /// however large they are.
     pub fn arrow(
         &self,
         request: &RequestId,
@@ -45,7 +46,7 @@ impl Store {
         let (query, bounds) = self.ask(select);
         let bytes = prepared(query, request, &bounds)
             .with_setting("max_block_size", block_rows.to_string())
-            // Each part would hold blocks in advance for threads that a statement of an export does not have.
+            // Otherwise each part would buffer blocks for threads that a statement of an export does not have.
             .with_setting("read_in_order_use_buffering", "0")
             .with_setting("output_format_arrow_string_as_string", "1")
             .with_setting("output_format_arrow_low_cardinality_as_dictionary", "0")

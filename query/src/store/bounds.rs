@@ -1,8 +1,8 @@
-//! What one statement may take in the engine, and which setting says so.
+//! What one statement may use in the engine, and which setting limits it.
 //!
-//! Enters: the limits of the service or of exports, and those of the caller's key. Leaves: settings of the statement; for a code of the
-//! engine, what there was too much of and the setting to change. Guarantees: a key narrows what the service allows and never widens
-//! it. Pure.
+//! Enters: the limits of the service or of exports, and those of the caller's key. Leaves: settings of the statement;
+//! for an error code of the engine, what was exceeded and the setting to change. Guarantees: a key narrows what the
+//! service allows and never widens it. Pure.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::access::KeyLimits;
 use crate::audit::exports::config::ExportsConfig;
 use crate::config::LimitsConfig;
 
-/// What one statement may take.
+/// What one statement may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     timeout_s: Bound,
@@ -22,9 +22,9 @@ pub struct Bounds {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bound {
-    /// For the engine, to which 0 is no bound.
+    /// The value for the engine; 0 is unlimited.
     max: u64,
-    /// The setting that says so.
+    /// The setting that defines it.
     setting: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Bound {
 }
 
 impl Bounds {
-    /// Those of the service, `[limits]`.
+    /// The bounds of the service, `[limits]`.
     pub const fn of_service(limits: &LimitsConfig) -> Self {
         Self {
             timeout_s: Bound::new(limits.statement_timeout_s, "limits.statement_timeout_s"),
@@ -54,7 +54,7 @@ impl Bounds {
         }
     }
 
-    /// Those of exports, which read and give as much as there is.
+    /// The bounds of exports, which may read and return any number of rows.
     pub const fn of_exports(limits: &ExportsConfig) -> Self {
         Self {
             timeout_s: Bound::new(limits.statement_timeout_s, "exports.statement_timeout_s"),
@@ -64,7 +64,7 @@ impl Bounds {
         }
     }
 
-    /// These, or less where a key has less.
+    /// These, or less if a key has less.
     pub fn narrowed(self, own: &KeyLimits) -> Self {
         Self {
             timeout_s: self
@@ -100,7 +100,7 @@ impl Bounds {
         ]
     }
 
-    /// What there was too much of when the engine answers with this code, and the setting that says how much is allowed.
+    /// What was exceeded if the engine answers with this code, and the setting that limits it.
     pub fn reached(&self, code: u32) -> Option<(&'static str, &'static str)> {
         match code {
             159 | 160 => Some(("time", self.timeout_s.setting)),

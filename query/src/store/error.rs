@@ -1,7 +1,7 @@
-//! Why the store gives no rows: away, a limit, or a defect of ours.
+//! Why the store returns no rows: unavailable, a limit, or a defect of ours.
 //!
-//! Enters: an error of ClickHouse's client, and the bounds of the statement. Leaves: a [`StoreError`], or the problem that a caller is
-//! told, which says nothing of statements.
+//! Enters: an error of the ClickHouse client, and the bounds of the statement. Leaves: a [`StoreError`], or the problem
+//! that a caller gets, which reveals nothing of statements.
 
 use clickhouse::error::Error as ClientError;
 use horolog_schemas::clickhouse_code;
@@ -10,23 +10,23 @@ use super::bounds::Bounds;
 use crate::api::Problem;
 
 const MEMORY_LIMIT_EXCEEDED: u32 = 241;
-/// How that error names the limit of the server, where else it names a query or a user.
+/// How that error names the server's limit, where otherwise it names a query or a user.
 const OF_SERVER: &str = "(total)";
-/// The limit of all that a server does at once.
+/// The limit of everything that a server does at once.
 const SERVER_MEMORY: &str = "max_server_memory_usage of ClickHouse";
 
 /// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Away, restarting, overloaded or not migrated.
+    /// Unavailable, restarting, overloaded or not migrated.
     #[error("{0}")]
     Unavailable(String),
     /// A limit of the engine was reached.
     #[error("more {what} than is allowed: {reason}")]
     Limit {
-        /// What there is too much of.
+        /// What was exceeded.
         what: &'static str,
-        /// The setting of the service, of exports, of the caller's key or of the server that says how much is allowed.
+        /// The setting of the service, of exports, of the caller's key or of the server that sets the limit.
         setting: &'static str,
         /// The engine's message.
         reason: String,
@@ -37,7 +37,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the memory of the whole server is used up: by this statement, or for a moment by all that it does besides.
+    /// Whether the memory of the whole server was exhausted: by this statement, or temporarily by others.
     pub fn is_of_server_memory(&self) -> bool {
         matches!(self, Self::Limit { setting, .. } if *setting == SERVER_MEMORY)
     }
@@ -62,7 +62,7 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// The class of a client's error about a statement with these bounds.
+/// Classifies a client error of a statement with these bounds.
 pub(super) fn classify(error: ClientError, bounds: &Bounds) -> StoreError {
     match &error {
         ClientError::BadResponse(message) => by_code(clickhouse_code(message), message.trim().to_owned(), bounds),
@@ -83,7 +83,7 @@ fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
         return StoreError::Limit { what, setting, reason };
     }
     match code {
-        // Syntax, types, arguments: the statement is ours, so is the fault.
+        // Syntax, types, arguments: the statement is ours, and so is the defect.
         Some(
             6
             | 26
@@ -106,12 +106,12 @@ fn by_code(code: Option<u32>, reason: String, bounds: &Bounds) -> StoreError {
             | 456
             | 457,
         ) => StoreError::Defect(reason),
-        // Tables that are not there (a restored or an older database), rights, overload, replicas, shutdown, unknown.
+        // Missing tables (a restored or an older database), missing grants, overload, replicas, shutdown, unknown.
         _ => StoreError::Unavailable(reason),
     }
 }
 
-/// For tests: what an answer of the engine is.
+/// For tests: the class of an engine's error message.
 #[cfg(test)]
 pub(crate) fn classified(message: &str) -> StoreError {
     let bounds = Bounds::of_service(&crate::config::LimitsConfig::default());

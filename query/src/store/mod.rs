@@ -1,8 +1,9 @@
-//! ClickHouse, as a reader sees it.
+//! ClickHouse, for reading.
 //!
-//! Enters: a [`TenantSelect`], and the id of the request it is for. Leaves: rows one by one, or an error in one of a few
-//! classes. Guarantees: read only but for [`Store::write`], bounded in time and memory by the engine, cancelled when the caller
-//! goes away, and findable in the engine by the request id (`log_comment`). No other module has the client.
+//! Enters: a [`TenantSelect`], and the id of the request it is for. Leaves: rows one by one, or an error in one of a
+//! few classes. Guarantees: read only except for [`Store::write`], bounded in time and memory by the engine, cancelled
+//! when the caller disconnects, and identifiable in the engine by the request id (`log_comment`). No other module has
+//! the client.
 
 mod arrow_stream;
 mod bounds;
@@ -33,11 +34,11 @@ use error::classify;
 pub use select::{Parameter, Relation, TenantSelect};
 pub use sql::Sql;
 
-/// How much longer than the engine's own limit an answer is waited for: past it, the connection is dead.
+/// How much longer than the engine's own limit to wait for an answer: after that, the connection is dead.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long an insert of a few rows may take.
+/// Timeout of an insert of a few rows.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the check of the schema may take.
+/// Timeout of the schema check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The database.
@@ -58,7 +59,7 @@ impl Store {
             .with_setting("readonly", "1")
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         if config.quorum {
-            // Else progress read from one replica could be claimed for rows read from another that lags behind.
+            // Otherwise progress read from one replica could be claimed for rows read from another that lags behind.
             client = client.with_setting("select_sequential_consistency", "1");
         }
         Ok(Self {
@@ -69,12 +70,14 @@ impl Store {
         })
     }
 
-    /// Whether several servers answer, of which one may lag behind: `clickhouse.quorum` then makes reads of tables wait.
+    /// Whether there are several servers, some of which may lag behind: `clickhouse.quorum` then makes reads of tables
+    /// wait.
     pub fn has_replicas(&self) -> bool {
         self.has_replicas
     }
 
-    /// The same store with the limits of exports: long statements on one thread, which spill instead of failing.
+    /// The same store with the limits of exports: long statements on one thread, which spill to disk instead of
+    /// failing.
     pub fn for_exports(&self, limits: &ExportsConfig) -> Self {
         let spill = (limits.statement_memory_bytes_max / 2).to_string();
         let client = self
@@ -93,7 +96,7 @@ impl Store {
         }
     }
 
-    /// Gives the rows of `select` to `take`, until it breaks.
+    /// Passes the rows of `select` to `take`, until it breaks.
     pub async fn rows<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
@@ -104,7 +107,7 @@ impl Store {
         self.run(request, query, bounds, take).await
     }
 
-    /// The first row of `select`, which has one at most.
+    /// The first row of `select`, which returns at most one.
     pub async fn first<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
@@ -119,7 +122,7 @@ impl Store {
         Ok(first)
     }
 
-    /// The newest progress of each partition of a topic, or that of a moment.
+    /// The newest progress of each partition of a topic, now or as of a moment.
     pub async fn progress(
         &self,
         request: &RequestId,
@@ -140,7 +143,7 @@ impl Store {
         Ok(progress_then(now, &ledger, as_of.div_euclid(1_000)))
     }
 
-    /// All rows of a statement on tables that hold no rows of tenants, within what the caller's key allows.
+    /// All rows of a statement on tables without rows of tenants, within the limits of the caller's key.
     pub async fn system<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
@@ -151,7 +154,7 @@ impl Store {
         self.all(request, self.client.query(statement), bounds).await
     }
 
-    /// All rows of `select`, which has few.
+    /// All rows of `select`, which must be few.
     pub async fn collect<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
@@ -161,7 +164,8 @@ impl Store {
         self.all(request, query, bounds).await
     }
 
-    /// The rows of a statement about the log or about tables as a whole, which names no tenant and gives counts and hashes only.
+    /// The rows of a statement about the log or about tables as a whole, which names no tenant and returns only counts
+    /// and hashes.
     pub async fn log_rows<T: RowOwned + RowRead + Send>(
         &self,
         request: &RequestId,
@@ -175,7 +179,7 @@ impl Store {
         self.all(request, query, self.bounds).await
     }
 
-    /// A question with its values, and what it may take: no more than the caller's key allows.
+    /// A query with its parameters and bounds, which are at most those of the caller's key.
     fn ask(&self, select: &TenantSelect) -> (Query, Bounds) {
         let query = self.client.query(select.sql());
         let parameters = select.parameters().iter();
@@ -198,7 +202,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// Adds rows to a table of this service's own, in one insert; tables of records are not for it.
+    /// Adds rows to a table of this service's own, in one insert; not for tables of records.
     pub async fn write<T: RowOwned + RowWrite + Sync>(
         &self,
         table: &'static str,
@@ -220,7 +224,7 @@ impl Store {
             .map_err(|error| classify(error, &self.bounds))
     }
 
-    /// Whether ClickHouse answers and has the schema this release was made for.
+    /// Whether ClickHouse answers and has the schema of this release.
     pub async fn check(&self) -> Result<(), StoreError> {
         timeout(CHECK_TIMEOUT, horolog_schemas::migrate::require_current(&self.schema))
             .await
@@ -253,7 +257,8 @@ impl Store {
     }
 }
 
-/// A statement of a request, which is what operators look for in the engine's query and process lists, within its bounds.
+/// A statement with its bounds, and with the request id that operators look for in the engine's query and process
+/// lists.
 fn prepared(query: Query, request: &RequestId, bounds: &Bounds) -> Query {
     let query = query.with_setting("log_comment", format!("horolog-query {request}"));
     let settings = bounds.settings().into_iter();

@@ -1,8 +1,8 @@
-//! A question to a table that holds rows of tenants.
+//! A query of a table that holds rows of tenants.
 //!
-//! The predicates of tenant and teams are added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`], its
-//! text begins with them, every further condition is in brackets after it, and [`crate::store::Store`] runs nothing else on
-//! these tables. All text is the program's own ([`Sql`]); what a caller sent travels as a bound parameter. Pure.
+//! The predicates of tenant and teams are added here and nowhere else: a [`TenantSelect`] is built from a [`Caller`],
+//! its text begins with them, every further condition follows in parentheses, and [`crate::store::Store`] runs nothing
+//! else on these tables. All text is the program's own ([`Sql`]); what a caller sent is a bound parameter. Pure.
 
 use horolog_schemas::Kind;
 use serde::Serialize;
@@ -11,26 +11,27 @@ use crate::access::mask;
 use crate::access::{Caller, KeyLimits};
 use crate::store::Sql;
 
-/// The tables and views with a column `tenant_id`. In conditions and columns they go by the name `r`.
+/// The tables and views with a column `tenant_id`. Conditions and columns refer to them as `r`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// Partial aggregates, of all epochs.
+    /// Partial aggregates of all epochs.
     PartialHours,
-    /// Days of UTC, rolled up from them: right where their counts are those of the hours.
+    /// Daily roll-ups of them in UTC; valid if their counts equal those of the hours.
     DailyRollups,
     /// What late records changed.
     HourRevisions,
-    /// Increase of counters by series and hour, as it was known at `{known_at:String}`.
+    /// Increase of counters by series and hour, as known at `{known_at:String}`.
     CounterHours,
-    /// When the counters of which hours were computed. It holds nothing of any team, so a caller of some teams sees all of it.
+    /// When the counters of which hours were computed. It contains nothing about teams, so a caller of some teams sees
+    /// all of it.
     CounterDecisions,
-    /// How services do in the last complete hour.
+    /// The health of services in the last complete hour.
     ServiceHealth,
-    /// Samples, as they were stored.
+    /// Samples as stored.
     Metrics,
-    /// Audit events, as they were stored.
+    /// Audit events as stored.
     AuditLogs,
-    /// When the events of an id happened. It holds nothing of any team, so a caller of some teams sees all of it.
+    /// The times of the events with an id. It contains nothing about teams, so a caller of some teams sees all of it.
     AuditEventIds,
 }
 
@@ -51,7 +52,7 @@ impl Relation {
         }
     }
 
-    /// What its rows are to callers of some teams.
+    /// How its rows relate to teams.
     fn teams(self) -> Teams {
         match self {
             Self::CounterDecisions | Self::AuditEventIds => Teams::OfNone,
@@ -62,7 +63,7 @@ impl Relation {
         }
     }
 
-    /// What its rows were, where they are records as they were sent.
+    /// The kind of its records, if its rows are records as sent.
     fn kind(self) -> Option<Kind> {
         match self {
             Self::Metrics => Some(Kind::MetricSample),
@@ -78,14 +79,14 @@ impl Relation {
     }
 }
 
-/// Whose team rows are of.
+/// The relation of a table's rows to teams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Teams {
-    /// A column tells.
+    /// A column names the team.
     Told,
-    /// Of some team, which they do not tell.
+    /// They belong to teams that they do not name.
     NotTold,
-    /// They hold nothing of any team.
+    /// They contain nothing about teams.
     OfNone,
 }
 
@@ -93,19 +94,19 @@ enum Teams {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Parameter {
-    /// For `String` and what is parsed from text.
+    /// For `String` and types parsed from text.
     Text(String),
-    /// For whole numbers.
+    /// For integers.
     Integer(i64),
     /// For `Float64`.
     Number(f64),
-    /// For arrays of what is parsed from text.
+    /// For arrays of types parsed from text.
     Texts(Vec<String>),
-    /// For arrays of whole numbers.
+    /// For arrays of integers.
     Integers(Vec<i64>),
 }
 
-/// A `select` that sees one tenant, and of it the teams of the caller.
+/// A `select` that sees one tenant, and within it the teams of the caller.
 #[derive(Debug, Clone)]
 pub struct TenantSelect {
     sql: String,
@@ -114,7 +115,7 @@ pub struct TenantSelect {
 }
 
 impl TenantSelect {
-    /// The columns of the rows that the caller may see.
+    /// Columns of the rows that the caller may see.
     pub fn new(caller: &Caller, relation: Relation, columns: impl Into<Sql>) -> Self {
         let mut select = Self {
             sql: format!(
@@ -131,7 +132,7 @@ impl TenantSelect {
         }
         match (caller.teams(), relation.teams()) {
             ([], _) | (_, Teams::OfNone) => select,
-            // Rows that tell no team are not for those who see only some.
+            // Rows that do not name their team are not for callers of some teams.
             (_, Teams::NotTold) => select.and("1 = 0"),
             (teams, Teams::Told) => select
                 .and("r.team_id in {team_ids:Array(String)}")
@@ -139,7 +140,7 @@ impl TenantSelect {
         }
     }
 
-    /// Only rows that meet a condition too. To be called before [`Self::then`].
+    /// Adds a condition. Must be called before [`Self::then`].
     pub fn and(mut self, condition: impl Into<Sql>) -> Self {
         self.sql.push_str(" and (");
         self.sql.push_str(condition.into().as_str());
@@ -147,7 +148,7 @@ impl TenantSelect {
         self
     }
 
-    /// Only rows that meet a condition on a value, where the value is given.
+    /// Adds a condition on a value, if the value is given.
     pub fn and_if(self, condition: impl Into<Sql>, name: &'static str, value: Option<Parameter>) -> Self {
         match value {
             Some(value) => self.and(condition).bind(name, value),
@@ -155,7 +156,7 @@ impl TenantSelect {
         }
     }
 
-    /// Only rows whose column is one of the values, where any are given.
+    /// Adds the condition that the column is one of the values, if any are given.
     pub fn and_among(self, condition: &'static str, name: &'static str, values: &[String]) -> Self {
         match values {
             [] => self,
@@ -163,7 +164,8 @@ impl TenantSelect {
         }
     }
 
-    /// Only rows whose `column` is among those that another select of the same tenant gives. Both may use the same values.
+    /// Adds the condition that `column` is in the result of another select of the same tenant. Both may share
+    /// parameters.
     pub fn and_in(mut self, column: &'static str, inner: Self) -> Self {
         self.sql.push_str(" and (");
         self.sql.push_str(column);
@@ -178,32 +180,32 @@ impl TenantSelect {
         self
     }
 
-    /// A value for `{name:Type}`.
+    /// Binds a value to `{name:Type}`.
     pub fn bind(mut self, name: &'static str, value: Parameter) -> Self {
         self.parameters.push((name, value));
         self
     }
 
-    /// What follows the conditions: `group by`, `order by`, `limit 1 by`.
+    /// Adds what follows the conditions: `group by`, `order by`, `limit 1 by`.
     pub fn then(mut self, clause: impl Into<Sql>) -> Self {
         self.sql.push(' ');
         self.sql.push_str(clause.into().as_str());
         self
     }
 
-    /// At most so many rows.
+    /// Limits the number of rows.
     pub fn limit(mut self, rows: u32) -> Self {
         self.sql.push_str(&format!(" limit {rows}"));
         self
     }
 
-    /// Only the row after so many others.
+    /// Only the row after this many others.
     pub fn only(mut self, after_rows: u32) -> Self {
         self.sql.push_str(&format!(" limit 1 offset {after_rows}"));
         self
     }
 
-    /// The rows of this and of another of the same tenant.
+    /// The rows of this and of another select of the same tenant.
     pub fn union_all(mut self, other: Self) -> Self {
         self.sql = format!("{} union all {}", self.sql, other.sql);
         for (name, value) in other.parameters {
@@ -215,7 +217,7 @@ impl TenantSelect {
         self
     }
 
-    /// Columns of what this gives, which go by the name `i`; with expressions that have a name.
+    /// Columns of this select's result, referred to as `i`; optionally with named expressions.
     pub fn outer(mut self, with: Option<Sql>, columns: impl Into<Sql>) -> Self {
         let with = with.map(|with| format!("with {} ", with.as_str())).unwrap_or_default();
         self.sql = format!("{with}select {} from ({}) as i", columns.into().as_str(), self.sql);
@@ -227,19 +229,19 @@ impl TenantSelect {
         &self.sql
     }
 
-    /// The values it refers to.
+    /// The bound parameters.
     pub fn parameters(&self) -> &[(&'static str, Parameter)] {
         &self.parameters
     }
 
-    /// What it may take at most, as the caller's key says.
+    /// The limits of the caller's key.
     pub fn limits(&self) -> &KeyLimits {
         &self.limits
     }
 }
 
-/// Where the rows come from: records with the columns replaced that the caller does not see as they are, so that neither an
-/// answer nor a condition ever sees more than the caller may.
+/// The source of the rows: for records, with masked columns replaced, so that neither an answer nor a condition ever
+/// sees more than the caller may.
 fn source(caller: &Caller, relation: Relation) -> String {
     let masked = relation.kind().map(|kind| caller.masked(kind)).unwrap_or_default();
     if masked.is_empty() {

@@ -1,40 +1,42 @@
-//! SQL text that holds nothing a caller sent.
+//! SQL text that contains nothing a caller sent.
 //!
-//! It is put together from texts of this program alone (`&'static str`), and no function takes anything else: what a caller sent can only travel as a bound parameter. Pure.
+//! It is built only from texts of this program (`&'static str`), and no function takes anything else: what a caller
+//! sent can only be a bound parameter. Pure.
 
 /// A piece of a statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sql(String);
 
 impl Sql {
-    /// The pieces, one after the other.
+    /// Concatenates the pieces.
     pub fn concat<const N: usize>(pieces: [&'static str; N]) -> Self {
         Self(pieces.concat())
     }
 
-    /// Items with a text of the program between them.
+    /// Joins items with a separator.
     pub fn join(items: impl IntoIterator<Item = Sql>, between: &'static str) -> Self {
         let items: Vec<String> = items.into_iter().map(|item| item.0).collect();
         Self(items.join(between))
     }
 
-    /// The bucket of a column's value, as the aggregate stage counts it.
+    /// The bucket of a column's value, computed as in the aggregate stage.
     pub fn bucket_index(column: &'static str) -> Self {
         Self(horolog_schemas::buckets::bucket_index_sql(column))
     }
 
-    /// Whether a partial aggregate of `metrics_hourly as …` counts, among the visible rebuilds that meet a further condition.
+    /// Whether a partial aggregate of `metrics_hourly as …` counts, considering the visible rebuilds that meet a
+    /// further condition.
     pub fn visible_epochs(of: &'static str, and: &'static str) -> Self {
         let rebuilds = format!("({}{and})", horolog_schemas::epochs::VISIBLE_REBUILDS_SQL);
         Self(horolog_schemas::epochs::visible_epochs_sql(of, &rebuilds))
     }
 
-    /// The same where no rebuild is visible.
+    /// The same if no rebuild is visible.
     pub fn unrebuilt_epochs(of: &'static str) -> Self {
         Self(horolog_schemas::epochs::unrebuilt_epochs_sql(of))
     }
 
-    /// A number that is another one whenever other rebuilds are visible; 0 when none is.
+    /// A hash of the set of visible rebuilds; 0 if none is visible.
     pub fn visible_rebuilds_hash() -> Self {
         let rebuilds = horolog_schemas::epochs::VISIBLE_REBUILDS_SQL;
         Self(format!(
@@ -42,7 +44,7 @@ impl Sql {
         ))
     }
 
-    /// And then this.
+    /// Appends a piece.
     pub fn then(mut self, piece: impl Into<Sql>) -> Self {
         self.0.push_str(&piece.into().0);
         self

@@ -1,6 +1,7 @@
-//! `GET /v1/system/configuration`: how the answering process is configured.
+//! `GET /v1/system/configuration`: the configuration of the process that answers.
 //!
-//! Guarantees: a secret is never shown, whether it is a setting of its own, a property of Kafka's client or part of an address.
+//! Guarantees: a secret is never shown, whether it is a setting of its own, a property of the Kafka client or part of a
+//! URL.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +18,24 @@ use crate::handler::Api;
 /// One setting.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Setting {
-    /// As in the file, with its section: `limits.request_timeout_s`.
+    /// Its name in the file, with its section: `limits.request_timeout_s`.
     setting: String,
-    /// What it is; null where nothing is set, `***` where it is a secret.
+    /// Its value; null if it is not set, `***` if it is a secret.
     value: Value,
-    /// Whether that is what it is by default.
+    /// Whether the value is the default.
     is_default: bool,
 }
 
-/// How the answering process is configured.
+/// The configuration of the process that answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigurationAnswer {
-    /// Its version.
+    /// Version of the program.
     version: &'static str,
-    /// All settings, in the order of their names.
+    /// All settings, ordered by name.
     rows: Vec<Setting>,
 }
 
-/// How the process that answers is configured. Secrets are not shown.
+/// Shows the configuration of the process that answers. Secrets are not shown.
 #[utoipa::path(
     get, path = "/v1/system/configuration", tag = "system",
     responses((status = 200, description = "All settings of the process that answers.", body = ConfigurationAnswer))
@@ -56,7 +57,7 @@ fn settings(config: &QueryConfig) -> Vec<Setting> {
     named(config).into_iter().map(setting).collect()
 }
 
-/// The settings by name. A list is one value, and so is a table without entries.
+/// The settings by name. A list is one value, and so is an empty table.
 fn named(config: &QueryConfig) -> BTreeMap<String, Value> {
     let mut settings = BTreeMap::new();
     enter(&mut settings, String::new(), json!(config));
@@ -77,7 +78,7 @@ fn enter(settings: &mut BTreeMap<String, Value>, name: String, value: Value) {
     }
 }
 
-/// An address may hold a user's password.
+/// A URL may contain a password.
 fn without_password(value: Value) -> Value {
     let address = value.as_str().and_then(|text| Url::parse(text).ok());
     let Some(mut address) = address.filter(|address| address.password().is_some()) else {

@@ -1,4 +1,4 @@
-//! `GET /v1/system/ledger`: whether every record is accounted for: rows + rejected = records, by stage and topic.
+//! `GET /v1/system/ledger`: whether every record is accounted for (rows + rejected = records), by stage and topic.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,43 +20,43 @@ const SQL: &str = "\
     toBool(countIf(l.entry in ('batch', 'recovered') and l.rows + l.rejected != l.records) = 0) as balanced \
     from batch_ledger as l final group by l.stage, l.kafka_topic order by stage, topic";
 
-/// What became of the records of a topic in a stage.
+/// What became of a topic's records in a stage.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct Balance {
-    /// Ingest or aggregate.
+    /// Stage: ingest or aggregate.
     stage: String,
     /// Topic.
     topic: String,
-    /// Batches that were stored.
+    /// Batches stored.
     batches: u64,
-    /// Those among them that were finished after an accident.
+    /// Of these, batches finished after a crash.
     recovered: u64,
-    /// Records in them.
+    /// Records in the batches.
     records: u64,
     /// Records that became rows, or samples in the hours.
     rows: u64,
-    /// Records that were rejected, and are kept as such.
+    /// Records that were rejected and stored as such.
     rejected: u64,
-    /// Samples that came when their hour was complete.
+    /// Samples that arrived when their hour was already complete.
     late: u64,
-    /// Rows that were older than their retention when they came.
+    /// Rows that were past their retention on arrival.
     expired: u64,
-    /// Times that the broker no longer had what was due.
+    /// How often the broker no longer had records that were due.
     gaps: u64,
-    /// Offsets in those gaps, without those that are stored all the same.
+    /// Offsets in those gaps, except those that are stored after all.
     lost_offsets: u64,
     /// Whether rows + rejected = records in every single batch.
     balanced: bool,
 }
 
-/// The ledger, added up.
+/// The totals of the ledger.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LedgerAnswer {
-    /// By stage and topic.
+    /// Ordered by stage and topic.
     rows: Vec<Balance>,
 }
 
-/// Whether every record is accounted for.
+/// Shows whether every record is accounted for.
 #[utoipa::path(
     get, path = "/v1/system/ledger", tag = "system",
     responses((status = 200, description = "The balance of each stage and topic.", body = LedgerAnswer))

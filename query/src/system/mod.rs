@@ -1,6 +1,8 @@
-//! How the system is: how far the stages are, whether every record is accounted for, where the data lies, how this service is configured.
+//! The state of the system: progress of the stages, whether every record is accounted for, use of storage,
+//! configuration.
 //!
-//! All of it is of all tenants together, so it is for those alone who may see any tenant ([`crate::access::Permission::ReadSystem`]).
+//! All of it spans all tenants, so it is only for callers who may see any tenant
+//! ([`crate::access::Permission::ReadSystem`]).
 
 mod configuration;
 mod ledger;
@@ -12,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::handler::Api;
 
-/// What is asked of the system.
+/// The routes of the system's state.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(progress::progress))

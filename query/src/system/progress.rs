@@ -1,4 +1,4 @@
-//! `GET /v1/system/progress`: how far each stage is with each partition, and what the completeness of metrics waits for.
+//! `GET /v1/system/progress`: how far each stage is with each partition, and what limits the completeness of metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,20 +21,20 @@ const SQL: &str = "\
     group by l.stage, l.kafka_topic, l.kafka_partition, l.log_epoch \
     order by stage, topic, partition, log_epoch desc limit 1 by stage, topic, partition";
 
-/// How far a stage is with a partition.
+/// The progress of a stage in a partition.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct PartitionState {
-    /// Ingest or aggregate.
+    /// Stage: ingest or aggregate.
     stage: String,
     /// Topic.
     topic: String,
     /// Partition.
     partition: i32,
-    /// Which life of its log.
+    /// Life of the partition's log.
     log_epoch: u32,
-    /// Up to where its records are stored; exclusive.
+    /// Offset up to which records are stored; exclusive.
     end_offset: i64,
-    /// Kafka timestamp of the last record that is stored.
+    /// Kafka timestamp of the last stored record.
     #[serde(serialize_with = "moment")]
     #[schema(value_type = Instant)]
     last_record_at: i64,
@@ -42,22 +42,22 @@ pub struct PartitionState {
     #[serde(serialize_with = "moment")]
     #[schema(value_type = Instant)]
     last_batch_at: i64,
-    /// How long ago the last record that is stored was sent: the lag, where records keep coming. Seconds.
+    /// Age of the last stored record, which is the lag if records keep coming. Seconds.
     behind_s: i64,
 }
 
-/// How far the stages are.
+/// The progress of the stages.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProgressAnswer {
-    /// Hours of metrics that end at or before this moment are complete; `null` while a partition has not reported.
+    /// Hours of metrics that end at or before this moment are complete; `null` while a partition has not reported yet.
     complete_through: Option<Instant>,
-    /// The partitions that are no further than that.
+    /// The partitions that limit it.
     held_back_by: Vec<LaggingPartition>,
-    /// Every partition that ever held a record, by stage.
+    /// Every partition that ever had a record, by stage.
     rows: Vec<PartitionState>,
 }
 
-/// How far each stage is with each partition.
+/// Shows how far each stage is with each partition.
 #[utoipa::path(
     get, path = "/v1/system/progress", tag = "system",
     responses((status = 200, description = "The partitions.", body = ProgressAnswer))

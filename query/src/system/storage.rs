@@ -1,4 +1,4 @@
-//! `GET /v1/system/storage`: how much lies where, by table and disk.
+//! `GET /v1/system/storage`: use of storage by table and disk.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,33 +17,33 @@ const SQL: &str = "\
     from system.parts as p where p.active and p.database = currentDatabase() \
     group by p.table, p.disk_name order by table, disk";
 
-/// What of a table lies on a disk.
+/// The part of a table that is on a disk.
 #[derive(Debug, Clone, Serialize, Deserialize, Row, ToSchema)]
 pub struct Stored {
     /// Table.
     table: String,
-    /// Disk: where recent parts lie, or older ones.
+    /// Disk, which may hold recent or older parts.
     disk: String,
     /// Rows.
     rows: u64,
-    /// Bytes, compressed.
+    /// Compressed size. Bytes.
     bytes: u64,
-    /// Bytes before compression.
+    /// Uncompressed size. Bytes.
     uncompressed_bytes: u64,
-    /// Parts.
+    /// Number of parts.
     parts: u64,
-    /// Month (`202611`) or day (`2026-11-22`) of the oldest partition; none where a table is not divided.
+    /// Month (`202611`) or day (`2026-11-22`) of the oldest partition; absent if the table is not partitioned.
     oldest_partition: Option<String>,
 }
 
-/// How much lies where.
+/// Use of storage.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StorageAnswer {
-    /// By table and disk.
+    /// Ordered by table and disk.
     rows: Vec<Stored>,
 }
 
-/// How much lies where.
+/// Shows the use of storage.
 #[utoipa::path(
     get, path = "/v1/system/storage", tag = "system",
     responses((status = 200, description = "Tables by disk.", body = StorageAnswer))

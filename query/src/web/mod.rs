@@ -1,8 +1,9 @@
-//! The web page: static files of `query/web`, embedded in the binary, so that it works without the internet and without a build.
+//! The web page: static files of `query/web`, embedded in the binary, so that it works without internet access or a
+//! build step.
 //!
-//! Enters: a request for `/` or for a file under `/ui/`. Leaves: its bytes, and a policy under which the page can load nothing from
-//! elsewhere and run no script but its own files; [`crate::api::caching`] tags and compresses them, each once. Never reads
-//! the disk, and never sees a tenant's data: those come from the API, with the reader's key.
+//! Enters: a request for `/` or for a file under `/ui/`. Leaves: its bytes, and a policy under which the page can load
+//! nothing from elsewhere and run no scripts but its own files; [`crate::api::caching`] tags and compresses them, once
+//! each. Never reads the disk, and never sees a tenant's data: that comes from the API, with the reader's key.
 
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ use rust_embed::RustEmbed;
 
 use crate::api::Problem;
 
-/// What the page may do: its own files and its own API, nothing else. `data:` is for nothing but images.
+/// What the page may use: its own files and its own API, nothing else. `data:` is only for images.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -24,7 +25,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    // The files of a page belong together, so a browser asks for each of them again, by its validator.
+    // The files of a page belong together, so browsers must revalidate each of them.
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
@@ -32,7 +33,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 #[folder = "web/"]
 struct Files;
 
-/// The page at `/`, its files under `/ui/`.
+/// The page at `/` and its files under `/ui/`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(async || serve("index.html")))
@@ -54,7 +55,7 @@ fn serve(path: &str) -> Response {
     response
 }
 
-/// Of the kinds of file that a page is made of; others (licences, notes) are embedded but not served.
+/// For the types of file that a page uses; others (licences, notes) are embedded but not served.
 fn content_type(path: &str) -> Option<&'static str> {
     Some(match path.rsplit_once('.')?.1 {
         "html" => "text/html; charset=utf-8",

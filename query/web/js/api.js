@@ -1,9 +1,9 @@
-// The API, as the page uses it. Enters: a path and parameters. Leaves: parsed JSON, or an `ApiError` with the problem
-// details (RFC 9457) that the server gave. The key goes into a header, never into an address.
+// The client of the API. Enters: a path and parameters. Leaves: parsed JSON, or an `ApiError` with the problem details
+// (RFC 9457) of the server. The key is sent in a header, never in a URL.
 
 import * as session from "./session.js";
 
-/** Why there is no answer. `status` is 0 where the server was not reached. */
+/** A failed request. `status` is 0 if the server was not reached. */
 export class ApiError extends Error {
   constructor(status, problem, requestId, retryAfterSeconds) {
     super(problem.detail || problem.title);
@@ -18,7 +18,7 @@ const UNREACHED = { title: "the server is not reached", detail: "check the conne
 const NO_KEY = { title: "this is not a key", detail: "a key has letters, digits and signs of ASCII alone: paste it once more" };
 const UNREADABLE = { title: "the answer is not what this page expects", detail: "an older page may be open: load it anew" };
 
-/** Sends one request; the response where it went well. */
+/** Sends one request; returns the response if it succeeded. */
 export async function request(method, path, { parameters = {}, body, headers = {}, signal } = {}) {
   const init = { method, signal, headers: { ...headers }, cache: "no-store", redirect: "error", credentials: "omit" };
   const key = session.key();
@@ -44,20 +44,20 @@ export async function get(path, parameters, signal) {
   return json(await request("GET", path, { parameters, signal }));
 }
 
-/** The JSON at a path, in which a number that JavaScript would round or write otherwise is kept as it was written. */
+/** The JSON at a path; a number that JavaScript would round or format differently is kept as it was written. */
 export async function getAsWritten(path, parameters, signal) {
   const response = await request("GET", path, { parameters, signal });
   const kept = (_, value, { source } = {}) => (typeof value === "number" && source && JSON.rawJSON && String(value) !== source ? JSON.rawJSON(source) : value);
   return JSON.parse(await response.text(), kept);
 }
 
-/** Sends JSON, gets JSON or nothing. */
+/** Sends JSON; returns JSON or nothing. */
 export async function send(method, path, body, headers) {
   const response = await request(method, path, { body, headers });
   return response.status === 204 ? null : json(response);
 }
 
-/** Rows of all pages up to `rowsMax`, the first page's other members, and the cursor of what was left. */
+/** Rows of all pages up to `rowsMax`, the first page's other members, and the cursor of the rest. */
 export async function getAll(path, parameters, rowsMax, signal) {
   const first = await get(path, parameters, signal);
   const rows = first.rows;
@@ -70,12 +70,12 @@ export async function getAll(path, parameters, rowsMax, signal) {
   return { ...first, rows, next_cursor: cursor };
 }
 
-/** From this size on a download is streamed to disk, where the browser can. Bytes. */
+/** From this size on a download is streamed to disk, if the browser supports it. Bytes. */
 const STREAMED_FROM = 32e6;
 
 /**
- * Puts a file of the API into the reader's downloads. A large one is streamed to disk where the browser can do that, so that
- * an export of gigabytes does not have to fit in memory. `size`: its bytes, where known; `onBytes` hears how many came.
+ * Downloads a file of the API. A large one is streamed to disk if the browser supports it, so that an export of
+ * gigabytes does not have to fit in memory. `size`: its bytes, if known; `onBytes` is called with the bytes received.
  */
 export async function download(path, parameters, name, { size = 0, headers, onBytes = () => {} } = {}) {
   const streamed = size >= STREAMED_FROM && window.showSaveFilePicker;
@@ -94,21 +94,21 @@ export async function download(path, parameters, name, { size = 0, headers, onBy
   save(await new Response(stream).blob(), name);
 }
 
-/** Puts all pages of a table into one file of the reader's downloads. */
+/** Downloads all pages of a table as one file. */
 export async function downloadCsv(path, parameters, name) {
   const parts = [];
   let cursor;
   do {
     const response = await request("GET", path, { parameters: { ...parameters, cursor, format: "csv" } });
     const text = await response.text();
-    // Each page begins with the line of names.
+    // Each page begins with the header line.
     parts.push(parts.length === 0 ? text : text.slice(text.indexOf("\n") + 1));
     cursor = response.headers.get("x-next-cursor");
   } while (cursor);
   save(new Blob(parts, { type: "text/csv" }), name);
 }
 
-/** Offers bytes that are here already as a download. */
+/** Offers bytes in memory as a download. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -117,7 +117,7 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** A path with parameters. One that is `undefined` or `null` is left out; one that is empty is given, and means the empty value. */
+/** A path with parameters. `undefined` and `null` are left out; an empty one is sent, and means the empty value. */
 export function address(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {

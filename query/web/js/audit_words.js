@@ -1,4 +1,4 @@
-// Audit events in words: who did what to which, when, and with what outcome.
+// Audit events in words: who did what to which resource, when, and with what outcome.
 
 import { h } from "./dom.js";
 import { time } from "./format.js";
@@ -7,10 +7,10 @@ import { tag } from "./table.js";
 
 const STATUS = { success: "good", failure: "warn", error: "bad" };
 
-/** The outcome, as a word with a colour. */
+/** The outcome as a coloured word. */
 export const statusTag = (status) => tag(status, STATUS[status] ?? "");
 
-/** What it was done to: the kind and the name, or else the id. */
+/** The resource: its type and its name, or else its id. */
 export function resourceText(event) {
   const name = event.resource_name || event.resource_id;
   return [event.resource_type, name].filter(Boolean).join(" ");
@@ -19,8 +19,8 @@ export function resourceText(event) {
 /** `ann: update document Budget 2026`. */
 export const headline = (event) => `${event.user_id || "somebody"}: ${event.action} ${resourceText(event)}`;
 
-/** The address of an event's page. */
+/** The URL of an event's page. */
 export const eventHref = (event) => href(["audit", "events", event.event_id]);
 
-/** The moment, with all its digits for a machine. */
+/** The time, with all its digits in the machine-readable attribute. */
 export const moment = (event, precise) => h("time", { datetime: event.occurred_at }, time(event.occurred_at, precise));

@@ -1,16 +1,16 @@
-// Stacked counts over time, with the same numbers as a table for who does not see the bars.
+// Stacked counts over time, with the same numbers in a table for readers who cannot see the bars.
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { count, minute, seconds } from "./format.js";
 import { table } from "./table.js";
 
-/** `rows` of counts; `at(row)` is the moment, `kind(row)` the part of the bar. `kinds`: `{ name, colour }`. */
+/** `rows` of counts; `at(row)` is the time, `kind(row)` the part of the bar. `kinds`: `{ name, colour }`. */
 export function barChart({ caption, rows, at, kind, kinds, span }) {
   const times = [...new Set(rows.map((row) => seconds(at(row))))].sort((one, other) => one - other);
   const by = new Map(rows.map((row) => [`${seconds(at(row))} ${kind(row)}`, row.count]));
   const counts = kinds.map(({ name }) => times.map((time) => by.get(`${time} ${name}`) ?? 0));
-  // The tallest part is drawn first, so that each is the sum of itself and of those below.
+  // The tallest bar is drawn first: each is the sum of its own count and those below.
   const stacked = counts.map((_, index) => times.map((_, at) => counts.slice(0, index + 1).reduce((sum, part) => sum + part[at], 0)));
   const series = kinds.map(({ name, colour }, index) => ({ label: name, values: stacked[index], bars: true, index: colour })).reverse();
   const first = span[0] ?? times[0];

@@ -1,7 +1,7 @@
-// Charts over time: uPlot with this page's colours, and with what is not complete yet drawn as such.
+// Charts over time: uPlot in the colours of this page, with incomplete data marked.
 //
-// Enters: times, series and bands. Leaves: a figure whose canvas is hidden from screen readers, because the same numbers
-// stand in a table beside it. From `incompleteFrom` on the plot is hatched, and words say so.
+// Enters: times, series and bands. Leaves: a figure whose canvas is hidden from screen readers, because the same
+// numbers are in a table beside it. From `incompleteFrom` on the plot is hatched, and a text says so.
 
 import { h } from "./dom.js";
 import { minute, shortNumber } from "./format.js";
@@ -10,13 +10,14 @@ const HEIGHT = 250;
 const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
 const COLOURS = 8;
 
-/** The colour of the n-th series, as a custom property; every eighth repeats with another dash. */
+/** The colour of the n-th series, as a custom property; after eight they repeat with another dash. */
 export const colour = (index) => `var(--series-${(index % COLOURS) + 1})`;
 
 /**
- * A chart. `times`: seconds, ascending. `series`: `{ label, values, width, fill, bars, index }`. `bands`: pairs of indices
- * into `series` (upper, lower) with `opacity`. `span`: the seconds the axis covers. `sync` names charts whose cursors move
- * together. Returns the figure; it draws itself once it is in the page and again when its width or the theme changes.
+ * A chart. `times`: seconds, ascending. `series`: `{ label, values, width, fill, bars, index }`. `bands`: pairs of
+ * indices into `series` (upper, lower) with `opacity`. `span`: the seconds the axis covers. `sync` names charts whose
+ * cursors move together. Returns the figure; it draws itself once it is in the page and again when its width or the
+ * theme changes.
  */
 export function chart({ title, times, series, bands = [], incompleteFrom, span, unit = "", height = HEIGHT, sync, step = 3600, zero = false }) {
   const plot = h("div", { class: "plot", "aria-hidden": "true" });
@@ -62,7 +63,7 @@ export function chart({ title, times, series, bands = [], incompleteFrom, span, 
     drawn = new window.uPlot(options(width), [times, ...series.map((one) => one.values)], plot);
   };
   const resized = new ResizeObserver(() => {
-    if (!plot.isConnected) return stop(); // or it would follow the mouse for as long as the page is open
+    if (!plot.isConnected) return stop(); // otherwise it would follow the mouse for as long as the page is open
     if (drawn && Math.abs(drawn.width - plot.clientWidth) < 2) return;
     draw();
   });
@@ -81,7 +82,7 @@ export function chart({ title, times, series, bands = [], incompleteFrom, span, 
   return figure;
 }
 
-/** A piece of a series, as the legend shows it. */
+/** A sample of a series' line for the legend. */
 function swatch({ index = 0, bars, dash }) {
   const style = DASHES[Math.floor(index / COLOURS) % DASHES.length];
   const shape = bars
@@ -91,7 +92,7 @@ function swatch({ index = 0, bars, dash }) {
   return h("svg", { width: 22, height: 12, "aria-hidden": "true" }, shape);
 }
 
-/** Where values have no neighbours: they make no line, so they are drawn as points. */
+/** Values without neighbours form no line, so they are drawn as points. */
 function lonely(values) {
   const known = (at) => (values[at] ?? null) !== null;
   return values.map((_, at) => at).filter((at) => known(at) && !known(at - 1) && !known(at + 1));
@@ -107,7 +108,7 @@ function axes(unit, height) {
 
 const DAY = 86400;
 
-/** Moments as ISO 8601 has them, and as much of them as is new: the day where it changes, the year where it does. */
+/** Times in ISO 8601, only as far as they change from tick to tick: the day when it changes, the year when it does. */
 function moments(ticks, step) {
   let before = "";
   return ticks.map((tick) => {
@@ -119,7 +120,7 @@ function moments(ticks, step) {
   });
 }
 
-/** Diagonal lines over what still receives records on time. */
+/** Hatches the time that may still receive records on time. */
 function hatch(self, incompleteFrom) {
   const { ctx, bbox } = self;
   const end = self.scales.x.max;
@@ -152,7 +153,7 @@ function hatch(self, incompleteFrom) {
 
 const translucent = (index, opacity) => resolved(`color-mix(in srgb, ${colour(index)} ${Math.round(opacity * 100)}%, transparent)`);
 
-/** What a colour of the style sheet is right now: a canvas knows no custom properties. */
+/** The current value of a style sheet's colour: a canvas cannot use custom properties. */
 function resolved(expression) {
   const probe = document.createElement("span");
   probe.style.color = expression;

@@ -1,7 +1,7 @@
-// What an event changed, for a reader: the leaves that differ, each with its path. Pure.
+// What an event changed, for display: the leaves that differ, each with its path. Pure.
 //
-// The server says what changed, by JSON Pointer. A value that was added or removed as a whole is taken apart here, so that
-// each of its fields has a line of its own.
+// The server reports changes by JSON Pointer. A value that was added or removed as a whole is split here, so that each
+// of its fields has a line of its own.
 
 const KINDS = { add: "added", remove: "removed", replace: "changed" };
 
@@ -15,13 +15,13 @@ export function changesOf(difference) {
   });
 }
 
-/** A value of JSON as one line, or as the text it is. */
+/** A JSON value as one line; a string as its text. */
 export function shown(value) {
   if (value === undefined) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** The parts of two texts: what they share at both ends, and what differs between. */
+/** The parts of two texts: their common prefix and suffix, and what differs between. */
 export function parts(before, after) {
   const shortest = Math.min(before.length, after.length);
   let head = 0;
@@ -32,7 +32,7 @@ export function parts(before, after) {
   return { before: cut(before), after: cut(after) };
 }
 
-/** The values without parts, each with its path. A number that is kept as it was written is one. */
+/** The leaves of a value, each with its path. A number kept as it was written is a leaf. */
 function leaves(value, path) {
   const isBranch = typeof value === "object" && value !== null && !JSON.isRawJSON?.(value) && Object.keys(value).length > 0;
   if (!isBranch) return [{ path, value }];

@@ -4,8 +4,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "path", "line", "rect", "circle"]);
 
 /**
- * An element. Attributes: `on…` functions are listeners, `true` sets a bare attribute, `false`, `null` and `undefined` none,
- * anything else its text. Children: elements, texts, numbers, lists of them; `null` and `false` are left out.
+ * An element. Attributes: `on…` functions are listeners, `true` sets a bare attribute, `false`, `null` and `undefined`
+ * none, anything else its text. Children: elements, texts, numbers, lists of them; `null` and `false` are left out.
  */
 export function h(tag, attributes = {}, ...children) {
   const element = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -19,15 +19,15 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Says something to readers of a screen reader without moving their focus. */
+/** Announces a text to screen readers without moving the focus. */
 export function announce(text) {
   const region = document.getElementById("announcer");
   region.textContent = "";
-  // The same sentence twice is only read again when it is seen to change.
+  // Screen readers repeat the same sentence only if they see it change.
   requestAnimationFrame(() => (region.textContent = text));
 }
 
 let ids = 0;
 
-/** An id that no other element has. */
+/** A unique element id. */
 export const newId = (stem) => `${stem}-${++ids}`;

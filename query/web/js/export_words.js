@@ -1,4 +1,4 @@
-// Exports in words: their state, how far they are, what they hold.
+// Exports in words: their state, progress and contents.
 
 import { h } from "./dom.js";
 import { count, plural, time } from "./format.js";
@@ -6,13 +6,13 @@ import { tag } from "./table.js";
 
 const STATES = { queued: "", running: "warn", complete: "good", failed: "bad", cancelled: "" };
 
-/** The state, as a word with a colour. */
+/** The state as a coloured word. */
 export const stateTag = (job) => tag(job.state, STATES[job.state] ?? "");
 
-/** Whether nothing will happen any more. */
+/** Whether the state is final. */
 export const isFinal = (job) => ["complete", "failed", "cancelled"].includes(job.state);
 
-/** How far it is: a bar with the same in words. */
+/** The progress as a bar and as text. */
 export function progress(job) {
   if (job.state === "complete") return plural(job.rows, "event");
   if (job.rows_planned === null || job.rows_planned === undefined) return isFinal(job) ? "–" : "being counted";
@@ -23,7 +23,7 @@ export function progress(job) {
   return [h("span", { class: "small" }, words), bar];
 }
 
-/** What was asked, in one line. */
+/** The request in one line. */
 export function filterText(job) {
   const { from, to, ...rest } = job.filter;
   const span = from || to ? `${from ? time(from) : "the beginning"} – ${to ? time(to) : "when it was requested"}` : "all time";

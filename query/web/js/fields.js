@@ -1,8 +1,8 @@
-// Form fields: each with its label, hint and place for what is wrong with it.
+// Form fields: each with a label, a hint and a place for its error.
 
 import { h, newId } from "./dom.js";
 
-/** A text field, or another type of input. With `options` the known values are suggested. */
+/** A text field, or another type of input. With `options`, known values are suggested. */
 export function input({ label, name, value = "", hint, options, wide, ...attributes }) {
   const id = newId(name);
   const listId = options && newId(`${name}-list`);
@@ -11,7 +11,7 @@ export function input({ label, name, value = "", hint, options, wide, ...attribu
   return field(id, label, control, hint, wide, list);
 }
 
-/** A choice. `options`: texts, or pairs of value and text. */
+/** A select field. `options`: texts, or pairs of value and text. */
 export function select({ label, name, value = "", options, hint, wide, ...attributes }) {
   const id = newId(name);
   const pairs = options.map((option) => (Array.isArray(option) ? option : [option, option]));
@@ -19,7 +19,7 @@ export function select({ label, name, value = "", options, hint, wide, ...attrib
   return field(id, label, control, hint, wide);
 }
 
-/** A box to tick. */
+/** A checkbox. */
 export function check({ label, name, value, hint, wide }) {
   const id = newId(name);
   const hintId = hint && newId("hint");
@@ -32,7 +32,7 @@ export function check({ label, name, value, hint, wide }) {
   );
 }
 
-/** One of a few, side by side. */
+/** Radio buttons, side by side. */
 export function segmented({ label, name, value, options }) {
   const one = ([key, text]) =>
     h("label", {}, h("input", { type: "radio", name, value: key, checked: key === value }), text);
@@ -63,14 +63,14 @@ export function values(element) {
   return given;
 }
 
-/** Marks the field that a problem names, tells why, and moves there. True where there is such a field. */
+/** Marks the field that a problem names, shows why, and focuses it. True if there is such a field. */
 export function markInvalid(element, name, reason) {
   clearInvalid(element);
   const control = element.elements[name];
   if (!(control instanceof HTMLElement)) return false;
   const id = newId("wrong");
   control.setAttribute("aria-invalid", "true");
-  // What described the field before comes back when the mark goes.
+  // The previous description is restored when the error is cleared.
   control.dataset.described = control.getAttribute("aria-describedby") ?? "";
   control.setAttribute("aria-describedby", id);
   control.after(h("span", { class: "wrong", id }, reason));
@@ -78,7 +78,7 @@ export function markInvalid(element, name, reason) {
   return true;
 }
 
-/** Takes such marks away. */
+/** Removes these marks. */
 export function clearInvalid(element) {
   for (const marked of element.querySelectorAll("[aria-invalid]")) {
     marked.removeAttribute("aria-invalid");

@@ -1,8 +1,8 @@
-// Where the reader stands with the keyboard, across new content: whoever replaces a part of the page puts them back.
+// Keyboard focus across new content: whoever replaces a part of the page restores it.
 
 const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
 
-/** By what a control is known again in other content: its role in it, not the element. */
+/** Identifies a control across new content: by its role in it, not the element. */
 function nameOf(element) {
   const { tagName, name, type, value } = element;
   if (name) return [tagName, name, type === "radio" ? value : ""].join(" ");
@@ -10,8 +10,8 @@ function nameOf(element) {
 }
 
 /**
- * Remembers which control within `place` has the focus. The answer puts the focus onto its successor, and tells whether it is done:
- * nobody stood there, they have gone elsewhere since, or the successor has it.
+ * Remembers which control within `place` has the focus. The returned function focuses its successor, and returns true
+ * if that worked or nothing was to do: the focus was not there, or has moved elsewhere since.
  */
 export function standing(place) {
   const stood = place.contains(document.activeElement) && document.activeElement !== place ? nameOf(document.activeElement) : null;
@@ -23,15 +23,15 @@ export function standing(place) {
   };
 }
 
-/** Puts the focus onto an element of a place, unless the reader stands on something already. */
+/** Focuses an element of a place, unless the focus is already on something else. */
 export function settle(place, element) {
   if (!isElsewhere(place)) element?.focus({ preventScroll: true });
 }
 
-/** What was focused and removed leaves the focus on the body. */
+/** Removing a focused element leaves the focus on the body. */
 const isElsewhere = (place) => document.activeElement !== document.body && document.activeElement !== place;
 
-/** Does something that a button began. Meanwhile it cannot be pressed again; whoever stood on it stands on it afterwards. */
+/** Runs the action of a button, which is disabled meanwhile; afterwards it gets its focus back. */
 export async function pressed(button, work) {
   const stood = document.activeElement === button;
   button.disabled = true;

@@ -1,4 +1,4 @@
-// Numbers, sizes and moments as people read them. All times are UTC and say so once, in the footer.
+// Numbers, sizes and times for display. All times are UTC, which the footer says once.
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
@@ -6,7 +6,7 @@ const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 /** A count: 1,234,567. */
 export const count = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
 
-/** A measurement: at most five significant digits; very large and very small ones in the scientific way. */
+/** A measurement: at most five significant digits; very large and very small ones in scientific notation. */
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
@@ -14,7 +14,7 @@ export function number(value) {
   return new Intl.NumberFormat("en", { maximumSignificantDigits: size >= 1e5 ? 7 : 5 }).format(value);
 }
 
-/** A measurement where there is little room: 1.2M. */
+/** A compact measurement: 1.2M. */
 export function shortNumber(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);
@@ -35,7 +35,7 @@ export function bytes(value) {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
-/** A span of seconds: 2 h 5 min. */
+/** A duration in seconds: 2 h 5 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const size = Math.abs(seconds);
@@ -46,10 +46,10 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-/** Seconds since 1970 of a moment of the API, or `null`. */
+/** Seconds since 1970 from a time of the API, or `null`. */
 export const seconds = (moment) => (moment ? Date.parse(moment) / 1000 : null);
 
-/** A moment to the second, `2026-01-31 12:00:05`; with `precise` as exact as it came. */
+/** A time to the second, `2026-01-31 12:00:05`; with `precise`, with all digits of the API. */
 export function time(moment, precise = false) {
   if (!moment) return "–";
   const [date, clock] = (typeof moment === "number" ? new Date(moment * 1000).toISOString() : moment).split("T");
@@ -58,13 +58,13 @@ export function time(moment, precise = false) {
   return `${date} ${precise ? bare : bare.slice(0, 8)}`;
 }
 
-/** A moment to the minute. */
+/** A time to the minute. */
 export const minute = (moment) => (moment ? time(moment).slice(0, 16) : "–");
 
-/** What `<input type="datetime-local">` takes, to the minute. */
+/** A value for `<input type="datetime-local">`, to the minute. */
 export const inputTime = (moment) => (moment && !Number.isNaN(Date.parse(moment)) ? new Date(moment).toISOString().slice(0, 16) : "");
 
-/** What the API takes, from such an input. */
+/** The value of such an input for the API. */
 export const apiTime = (input) => (input ? `${input.length === 16 ? `${input}:00` : input}Z` : "");
 
 /** `1 row`, `2 rows`. */

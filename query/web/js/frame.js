@@ -1,10 +1,10 @@
-// The frame around the views: those that are offered, whose session it is, light or dark.
+// The frame around the views: navigation, the current session, light or dark.
 
 import { h } from "./dom.js";
 import { firstView, mayView, whoAmI } from "./identity.js";
 import * as session from "./session.js";
 
-/** Draws it for the view that is shown. `onSignOut` is what the button does. */
+/** Draws it for the current view. `onSignOut` handles the button. */
 export async function drawFrame(section, onSignOut) {
   for (const link of links()) {
     if (link.dataset.view === section) link.setAttribute("aria-current", "page");
@@ -14,7 +14,7 @@ export async function drawFrame(section, onSignOut) {
   drawSession(null, onSignOut);
   if (!session.key()) return;
   const key = session.key();
-  // Who cannot be told apart is offered everything: the server says what they may not see.
+  // If the caller cannot be identified, all views are offered: the server refuses what they may not see.
   const who = await whoAmI().catch(() => null);
   if (key !== session.key()) return;
   for (const link of links()) link.parentElement.hidden = who !== null && !mayView(who, link.dataset.view);
@@ -26,7 +26,7 @@ const links = () => document.querySelectorAll("#nav a");
 
 function drawSession(who, onSignOut) {
   const place = document.getElementById("session");
-  // A button that the reader stands on stays.
+  // A button that has the focus stays.
   place.querySelector(".who")?.remove();
   if (session.key()) place.prepend(identity(who));
   if (!place.querySelector(".theme")) place.append(themeButton());
@@ -35,7 +35,7 @@ function drawSession(who, onSignOut) {
   else if (!out) place.append(h("button", { type: "button", class: "quiet sign-out", onclick: onSignOut }, "Sign out"));
 }
 
-/** Who they are, and whose data they see. */
+/** Who is signed in, and whose data they see. */
 function identity(who) {
   const tenant = !who || who.tenant === "*" ? session.tenant() : who.tenant;
   const is = who && (who.name === who.role ? who.role : `${who.name}, ${who.role}`);
@@ -55,7 +55,7 @@ function themeButton() {
     try {
       localStorage.setItem("horolog-theme", theme);
     } catch {
-      // Storage may be forbidden; the choice then lasts until the page is left.
+      // Storage may be disabled; the choice then lasts until the page is left.
     }
     event.currentTarget.textContent = text();
     document.dispatchEvent(new Event("theme"));

@@ -1,7 +1,7 @@
 // The page: signing in and out, and one view at a time.
 //
-// A view is a module with `title` and `mount(container, place)`; `mount` returns what is to be done when it is left. What it
-// asks for is cancelled then, through `place.signal`.
+// A view is a module with `title` and `mount(container, place)`; `mount` returns what to do when the view is left. Its
+// requests are then cancelled through `place.signal`.
 
 import * as session from "./session.js";
 import { announce, h } from "./dom.js";
@@ -54,7 +54,7 @@ async function show() {
   leaving?.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  // Where nothing is asked for, what they may see is.
+  // Without a requested view, show the first one that they may see.
   if (session.key() && !location.hash.startsWith("#/")) return location.replace(href([await whoAmI().then(firstView, () => "metrics")]));
   const { path, parameters } = current();
   const view = viewAt(path);
@@ -63,7 +63,7 @@ async function show() {
   shown = place;
   drawFrame(path[0], signOut);
   document.title = `${view.title} · Horolog`;
-  // After a new question in the same view the focus stays where the reader works.
+  // After a new query in the same view the focus stays where it was.
   const back = standing(main);
   main.replaceChildren();
   if (!session.key() && view !== signIn) return signInFirst("");
@@ -91,13 +91,13 @@ function signOut() {
   navigate(["sign-in"]);
 }
 
-/** The server does not know the key any more. */
+/** The server no longer accepts the key. */
 function signedOut(error) {
   session.end();
   signInFirst(error.problem.detail ?? "");
 }
 
-/** To the sign-in, and back here afterwards. The place is replaced: going back must not lead here again and again. */
+/** To the sign-in, and back here afterwards. Replaces the history entry: going back must not lead here again. */
 function signInFirst(why) {
   location.replace(href(["sign-in"], { then: location.hash.slice(1), why }));
 }

@@ -1,11 +1,11 @@
-// Rows of metrics as charts and as a table: the same numbers both ways.
+// Rows of metrics as charts and as a table, with the same numbers.
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { count, minute, number, plural, seconds } from "./format.js";
 import { table } from "./table.js";
 
-/** What can be drawn. `lines` are columns; a band lies between two of them. */
+/** The charts that can be drawn. `lines` are columns; a band is between two of them. */
 export const MEASURES = {
   bands: { text: "Median, p95, p99", lines: ["p50", "p95", "p99"] },
   extremes: { text: "Average, min, max", lines: ["avg", "min", "max"] },
@@ -19,7 +19,7 @@ export const MEASURES = {
   increase: { text: "Increase of a counter", lines: ["increase"], counters: true },
 };
 
-/** More charts or lines than that are no picture any more. */
+/** More charts or lines would not be readable. */
 const GROUPS_MAX = 12;
 const KEYS = ["service_id", "plugin_id", "environment", "team_id", "metric_type", "unit"];
 
@@ -44,15 +44,15 @@ export function drawSeries({ answer, asked, span, step }) {
   ];
 }
 
-/** Of what is drawn: a rate is one a second. */
+/** The unit of a chart: a rate is per second. */
 function unitOf({ unit }, { lines }) {
   return lines[0] === "rate" ? `${unit ?? ""}/s` : (unit ?? "");
 }
 
-/** When a row begins. */
+/** Start of a row. */
 export const startOf = (row) => row.start;
 
-/** Rows by group; those with the most records first. */
+/** Rows by group; groups with the most records first. */
 function grouped(rows) {
   const varying = KEYS.filter((key) => new Set(rows.map((row) => row[key])).size > 1);
   const name = (row) => varying.map((key) => row[key] || `no ${key.replace("_id", "")}`).join(" · ");
@@ -60,7 +60,7 @@ function grouped(rows) {
   return groups.sort((one, other) => other.records - one.records);
 }
 
-/** All moments of the rows, and those between where nothing was, so that a gap is seen as one. */
+/** All times of the rows, and those missing in between, so that gaps are visible. */
 function everyStep(rows, step) {
   const known = [...new Set(rows.map((row) => seconds(startOf(row))))].sort((one, other) => one - other);
   if (step > 86400) return known;
@@ -96,7 +96,7 @@ function counts(group, shared) {
   return chart({ ...shared, unit: "", series, sync: "metrics", height: 110, zero: true });
 }
 
-/** Where the first step begins that may still get records on time. Steps are hours and days of UTC, or what the rows say. */
+/** Start of the first step that may still get records on time. Steps are UTC hours and days, or as the rows say. */
 function firstIncomplete(answer, step) {
   if (answer.complete_through === null) return -Infinity;
   const open = answer.rows.filter((row) => !row.complete).map((row) => seconds(startOf(row)));

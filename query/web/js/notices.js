@@ -1,11 +1,11 @@
-// What stands where an answer would stand: that it is on its way, that there is none, or why it failed.
+// Placeholders for an answer: loading, empty, or failed.
 
 import { h, announce } from "./dom.js";
 
-/** The answer is on its way. */
+/** Shown while the answer is loading. */
 export const loading = (what) => h("p", { class: "loading" }, `Loading ${what} …`);
 
-/** There is nothing, and what to do about it. */
+/** An empty result, and what to do about it. */
 export const empty = (headline, ...advice) => h("div", { class: "empty" }, h("strong", {}, headline), ...advice);
 
 const MEANINGS = {
@@ -20,10 +20,10 @@ const MEANINGS = {
   503: "The service is busy or its store is away",
 };
 
-/** Why there is no answer, in words, with what is needed to find it in the log. `retry` is offered as a button. */
+/** Why a request failed, with what is needed to find it in the log. `retry` is offered as a button. */
 export function failure(error, retry) {
   if (error.problem === undefined) {
-    // A mistake of this page: it belongs into the console, where whoever fixes it looks.
+    // A bug in this page: log it to the console for whoever fixes it.
     console.error(error);
     return h("div", { class: "notice bad", role: "alert" }, h("h2", {}, "This page failed"), h("p", {}, String(error.message)));
   }
@@ -39,13 +39,13 @@ export function failure(error, retry) {
   return h("div", { class: "notice bad", role: "alert" }, h("h2", {}, headline), lines);
 }
 
-/** Keeps what is shown, and says above it why it is not the newest. */
+/** Keeps the content, with a note above it why it is out of date. */
 export function stale(place, error) {
   place.querySelector(":scope > .stale")?.remove();
   place.prepend(h("p", { class: "notice warn stale" }, `${MEANINGS[error.status]}: what is shown is older. It is asked for again by itself.`));
 }
 
-/** A short message at the place where the reader is, read out too. */
+/** A short message in place, also announced to screen readers. */
 export function notice(text, kind = "") {
   announce(text);
   return h("p", { class: `notice ${kind}` }, text);

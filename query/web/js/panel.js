@@ -1,16 +1,17 @@
-// A place on the page whose content is asked for: shows that it is coming, then the content or why there is none.
+// A section of the page that loads its content: shows that it is loading, then the content or why there is none.
 
 import { settle, standing } from "./focus.js";
 import { h } from "./dom.js";
 import { failure, loading, stale } from "./notices.js";
 
-/** What goes away by waiting: the server is not reached, busy, or has answered this key often enough for now. */
+/** Transient failures: the server was not reached, is busy, or limits the rate of this key. */
 const PASSING = new Set([0, 429, 503]);
 
 /**
- * A section that fills itself. `load(signal)` asks, `draw(answer)` makes the content. The section is `aria-busy` meanwhile.
- * `refresh()` asks again; a newer question cancels an older one. With `every`, the first and the longest pause in milliseconds, the
- * section asks again by itself `until(answer)`; also after a failure that goes away by waiting, but no sooner than the server says.
+ * A section that fills itself. `load(signal)` requests, `draw(answer)` makes the content. The section is `aria-busy`
+ * meanwhile. `refresh()` requests again; a newer request cancels an older one. With `every`, the first and the longest
+ * pause in milliseconds, the section refreshes itself `until(answer)`; also after a transient failure, but no sooner
+ * than the server says.
  */
 export function filled({ what, load, draw, signal, onFailure, every, until = () => false }) {
   const place = h("div", { class: "stack" });
@@ -39,7 +40,7 @@ export function filled({ what, load, draw, signal, onFailure, every, until = () 
       if (mine.signal.aborted) return;
       const content = await draw(answer);
       if (mine.signal.aborted) return;
-      // Where the reader stands may be another place by now.
+      // The focus may be elsewhere by now.
       replace(place, content, quiet ? standing(place) : back);
       hasAnswer = true;
       if (every && !until(answer)) again(0);
@@ -57,7 +58,7 @@ export function filled({ what, load, draw, signal, onFailure, every, until = () 
   return { place, refresh };
 }
 
-/** Puts new content where old was. Who stood on a control of the old one stands on the same one of the new, or at its beginning. */
+/** Replaces content. A focused control keeps its focus in the new content, or else its beginning gets it. */
 function replace(place, content, back) {
   place.replaceChildren(...[content].flat(Infinity).filter(Boolean));
   if (back()) return;
@@ -65,7 +66,7 @@ function replace(place, content, back) {
   settle(place, place);
 }
 
-/** One look at a time, after a while, and only while the reader sees the page. */
+/** One refresh at a time, after a pause, and only while the page is visible. */
 function nextLook(signal, look) {
   let timer = null;
   const seen = () => {
@@ -88,7 +89,7 @@ function nextLook(signal, look) {
   return { after, cancel };
 }
 
-/** The session ended; the frame takes the reader to the sign-in. */
+/** The session ended; the frame shows the sign-in. */
 export function signedOut(error) {
   document.dispatchEvent(new CustomEvent("signed-out", { detail: error }));
 }

@@ -1,10 +1,10 @@
-// The fields for a span of time: a named one, or both ends, which show only when they are wanted.
+// The fields for a span of time: a named one, or both ends, shown only when needed.
 
 import { input, select } from "./fields.js";
 import { inputTime } from "./format.js";
 import { CUSTOM, choices } from "./ranges.js";
 
-/** Fields `range`, `from` and `to`; `onChange` hears when another range is chosen. */
+/** Fields `range`, `from` and `to`; `onChange` is called when another range is chosen. */
 export function rangeFields({ names, value, from, to }) {
   const ends = [
     input({ label: "From (UTC)", name: "from", type: "datetime-local", value: inputTime(from) }),

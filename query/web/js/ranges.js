@@ -1,9 +1,9 @@
-// Spans of time, as readers choose them: the last so much, or from one moment to another.
+// Spans of time that readers choose: the last hours, days or months, or from one moment to another.
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
-/** The spans that end now, and the one without ends, by the name that stands in addresses. */
+/** The spans that end now, and the one without ends, by their names in URLs. */
 export const RANGES = {
   "6h": { text: "Last 6 hours", seconds: 6 * HOUR },
   "24h": { text: "Last 24 hours", seconds: DAY },
@@ -15,14 +15,14 @@ export const RANGES = {
   all: { text: "All time", seconds: null },
 };
 
-/** The name of the span that is given by its ends. */
+/** The name of a span given by its ends. */
 export const CUSTOM = "custom";
 
 /** Choices for a select field. */
 export const choices = (names) => [...names.map((name) => [name, RANGES[name].text]), [CUSTOM, "From … to …"]];
 
 /**
- * `{ from, to }` in seconds, for a named span or for given ends. `step` widens it to whole steps. An open end is `null`.
+ * `{ from, to }` in seconds, for a named span or given ends. `step` widens it to whole steps. An open end is `null`.
  */
 export function span(name, from, to, step = 1, now = Date.now() / 1000) {
   if (name === "all") return { from: null, to: null };
@@ -33,10 +33,10 @@ export function span(name, from, to, step = 1, now = Date.now() / 1000) {
   return { from: parsed(from), to: parsed(to) };
 }
 
-/** Seconds as the API takes them; an open end is none. */
+/** Seconds as a time for the API; an open end is `undefined`. */
 export const moment = (seconds) => (seconds === null ? undefined : new Date(seconds * 1000).toISOString().replace(".000Z", "Z"));
 
-/** An address can be mistyped; what is no moment is no bound. */
+/** A URL can be mistyped; an invalid time is no bound. */
 function parsed(text) {
   const time = Date.parse(text ?? "");
   return Number.isNaN(time) ? null : time / 1000;

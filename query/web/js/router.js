@@ -1,5 +1,5 @@
-// Where the reader is. It stands in the fragment of the address: views can be linked and bookmarked, the server needs no
-// rule for them, and filters, which may name people, never appear in its logs or in a Referer.
+// Routing by the fragment of the URL: views can be linked and bookmarked, the server needs no rule for them, and
+// filters, which may name people, never appear in its logs or in a Referer.
 
 /** The view and its parameters: `#/audit/events/ID?x=1` is `{ path: ["audit", "events", "ID"], parameters }`. */
 export function current() {
@@ -8,7 +8,7 @@ export function current() {
   return { path: path.split("/").map(decode), parameters: new URLSearchParams(query) };
 }
 
-/** The address of a view. Empty parameters are left out. */
+/** The URL of a view. Empty parameters are left out. */
 export function href(path, parameters = {}) {
   const query = new URLSearchParams();
   const entries = parameters instanceof URLSearchParams ? parameters : Object.entries(parameters);
@@ -19,7 +19,7 @@ export function href(path, parameters = {}) {
   return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
-/** Goes there; a reader who goes back comes back here. */
+/** Goes there, with a new entry in the history. */
 export function navigate(path, parameters) {
   const target = href(path, parameters);
   if (target === location.hash) window.dispatchEvent(new HashChangeEvent("hashchange"));

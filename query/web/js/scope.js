@@ -1,6 +1,6 @@
-// Whose data is asked for. A key says it itself; without keys, or with a key of several tenants, the reader does.
+// The tenant of requests: the key's own, or the one that the reader chooses if the key is for any tenant.
 
 import * as session from "./session.js";
 
-/** Parameters with the tenant, where one was chosen. */
+/** Parameters with the tenant, if one was chosen. */
 export const scoped = (parameters = {}) => (session.tenant() ? { tenant_id: session.tenant(), ...parameters } : parameters);

@@ -1,4 +1,4 @@
-// Who is signed in: an API key that lives in this tab's session storage and nowhere else. It is gone when the tab closes.
+// The session: an API key in this tab's session storage and nowhere else. It is gone when the tab closes.
 
 const KEY = "horolog-key";
 const TENANT = "horolog-tenant";
@@ -19,14 +19,14 @@ function write(name, value) {
     if (value) sessionStorage.setItem(name, value);
     else sessionStorage.removeItem(name);
   } catch {
-    // Storage may be forbidden; the session then lasts until the page is left.
+    // Storage may be disabled; the session then lasts until the page is left.
   }
 }
 
-/** The key, or the empty text. */
+/** The key, or the empty string. */
 export const key = () => read(KEY);
 
-/** The tenant that is asked for where the key does not say it. */
+/** The tenant to ask about if the key is for any tenant. */
 export const tenant = () => read(TENANT);
 
 /** Signs in. */

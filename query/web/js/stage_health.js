@@ -1,7 +1,10 @@
-// How the stages do, from how far each is with each partition: when a service stored its newest batch of a topic, through when
-// nothing is missing, and whether it falls behind another that reads the same topic. Pure.
+// The health of the stages, from their progress in each partition: when a stage stored its newest batch of a topic,
+// through when nothing is missing, and whether it falls behind another that reads the same topic. Pure.
 
-/** One row a stage and topic. `behind`: how much newer are the records that another stage has, in seconds; `null` where no other reads the topic. */
+/**
+ * One row per stage and topic. `behind`: how much newer the records of another stage are, in seconds; `null` if no
+ * other reads the topic.
+ */
 export function stageHealth(partitions) {
   const stages = Map.groupBy(partitions, (row) => `${row.stage} ${row.topic}`);
   return [...stages.values()].map((rows) => {
@@ -11,14 +14,14 @@ export function stageHealth(partitions) {
       topic: rows[0].topic,
       partitions: rows.length,
       newestBatch: latest(rows.map((row) => row.last_batch_at)),
-      // A partition to which nobody sends holds it back: nothing tells a silent one from one that is behind.
+      // An idle partition holds it back: it cannot be told from one that is behind.
       through: earliest(rows.map((row) => row.last_record_at)),
       behind: lags.length === 0 ? null : Math.max(...lags),
     };
   });
 }
 
-/** Lives of a log are counted by each stage for itself: offsets of different ones are not compared. */
+/** Each stage counts the lives of a log for itself: offsets of different ones are not compared. */
 function lag(row, partitions) {
   const isSame = (other) => other.stage !== row.stage && other.topic === row.topic && other.partition === row.partition && other.log_epoch === row.log_epoch;
   const others = partitions.filter(isSame);

@@ -1,8 +1,9 @@
 //! The parameters of a request: parsed once, strictly, before anything else happens.
 //!
-//! A resource declares its parameters as one struct that derives `Deserialize`, `Serialize` and `IntoParams`: OpenAPI shows
-//! its fields, and [`crate::api::declared`] lets no other name through. Enters: the raw query string. Leaves: the struct; a field that is
-//! a `Vec` may be given more than once, any other at most once. Every refusal is a [`Problem`] that names the parameter. Pure.
+//! A resource declares its parameters as one struct that derives `Deserialize`, `Serialize` and `IntoParams`: OpenAPI
+//! shows its fields, and [`crate::api::declared`] refuses all other names. Enters: the raw query string. Leaves: the
+//! struct; a `Vec` field may be given more than once, any other at most once. Every refusal is a [`Problem`] that names
+//! the parameter. Pure.
 
 mod values;
 
@@ -20,18 +21,18 @@ use crate::api::Problem;
 pub use values::ValueError;
 use values::Values;
 
-/// The parameter that says which tenant is asked about; it is read by [`crate::access::Caller`] and known to each resource.
+/// The parameter that names the tenant; read by [`crate::access::Caller`] and accepted by each resource.
 pub const TENANT: &str = "tenant_id";
-/// The whole query string; room for a cursor and for a filter on every column.
+/// Bound of the whole query string; enough for a cursor and a filter on every column.
 pub const QUERY_BYTES_MAX: usize = 48 * 1024;
-/// One decoded value other than a cursor; the longest real ones are resource names of about 2,000 bytes.
+/// Bound of one decoded value other than a cursor; the longest real ones are resource names of about 2,000 bytes.
 pub const VALUE_BYTES_MAX: usize = 4 * 1024;
-/// One parameter may be given so often.
+/// How often one parameter may be given.
 const VALUES_MAX: usize = 100;
-/// How much of a name is repeated to the caller.
+/// How much of a name is echoed to the caller.
 const ECHO_CHARS_MAX: usize = 64;
 
-/// What is asked, as the resource's struct of parameters.
+/// The parameters, as the resource's struct.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<T>(pub T);
 
@@ -43,7 +44,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// What is asked, as two structs of parameters: one that several resources have in common, and the resource's own.
+/// The parameters, as two structs: one shared by several resources, and the resource's own.
 #[derive(Debug, Clone, Copy)]
 pub struct Both<A, B>(pub A, pub B);
 
@@ -131,14 +132,14 @@ pub fn decode(raw: &str) -> Result<BTreeMap<String, Vec<String>>, Problem> {
     Ok(values)
 }
 
-/// A value as forms and `curl --data-urlencode` write it; `None` when it is not UTF-8. Not decoded lossily: a question
-/// about another value than the one that was meant would be answered with nothing, and believed.
+/// Decodes a value as forms and `curl --data-urlencode` encode it; `None` if it is not UTF-8. Not lossy: a question
+/// about another value than intended would be answered with no rows, and believed.
 fn decode_value(raw: &str) -> Option<String> {
     let spaced: Vec<u8> = raw.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
     percent_decode(&spaced).decode_utf8().ok().map(|text| text.into_owned())
 }
 
-/// Query strings that are noise, and such that almost fit: known names, unknown ones, values of all kinds.
+/// Query strings that are noise, or nearly valid: known names, unknown ones, values of all kinds.
 #[cfg(test)]
 pub(crate) fn any_query_string<T: IntoParams>() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
@@ -180,7 +181,7 @@ mod tests {
         /// Rows.
         #[serde(default)]
         limit: Limit<100, 1_000>,
-        /// Also later ones.
+        /// Include later ones.
         #[serde(default)]
         fresh: bool,
     }

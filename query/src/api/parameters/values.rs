@@ -1,7 +1,7 @@
 //! The values of a query string as serde reads them.
 //!
-//! Enters: texts by name. Leaves: whatever the struct of parameters wants of them: one value or several, text or a number or
-//! a word of an enum. An error is one sentence for the caller. Pure.
+//! Enters: strings by name. Leaves: what the struct of parameters needs: one value or several, text, a number or an
+//! enum variant. An error is one sentence for the caller. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -10,10 +10,10 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
 use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Why a value does not fit.
+/// Why a value is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// A parameter that is not given.
+    /// A missing parameter.
     #[error("{0} is required")]
     Missing(&'static str),
     /// What it should be.
@@ -130,7 +130,7 @@ impl<'de> Deserializer<'de> for Values {
         word.deserialize_enum(name, variants, visitor)
     }
 
-    /// What is of another struct may be given as often as that one says.
+    /// Parameters of the other struct may be repeated if that struct allows it.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         visitor.visit_unit()
     }

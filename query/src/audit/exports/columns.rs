@@ -1,7 +1,7 @@
-//! The columns of an export: what is selected for them, and what they are in Arrow.
+//! The columns of an export: how they are selected, and their Arrow types.
 //!
-//! All three formats have the same columns, those of the record and its coordinates. Texts are as they were recorded: the
-//! values before and after are not parsed, because evidence is what was written, not what a parser made of it.
+//! All three formats have the same columns: those of the record and its coordinates. Texts are exported as recorded:
+//! the values before and after are not parsed, because evidence is what was written, not what a parser made of it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::store::Sql;
 pub const ORDER: &str =
     "order by r.occurred_at, r.event_id, r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
 
-/// UTC as an offset: arrow knows no names of time zones without a database of them.
+/// UTC as an offset: without a time zone database, arrow knows no zone names.
 const UTC: &str = "+00:00";
 
 /// The names of the columns.
@@ -22,19 +22,19 @@ pub fn names() -> Vec<String> {
     StoredEvent::columns().map(str::to_owned).collect()
 }
 
-/// The columns of these names, in their order; none where this program does not know one of them.
+/// The columns with these names, in this order; none if this program does not know one of them.
 pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<SchemaRef> {
     let fields = names.into_iter().map(|name| known(name).map(field));
     let fields = fields.collect::<Option<Vec<Field>>>()?;
     Some(Arc::new(Schema::new(fields)))
 }
 
-/// The column of this name, if this program knows one.
+/// The column with this name, if this program knows it.
 fn known(name: &str) -> Option<&'static str> {
     StoredEvent::columns().find(|column| *column == name)
 }
 
-/// What is not of another type is a text.
+/// Columns without a specific type are strings.
 fn field(name: &str) -> Field {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let time = |unit| DataType::Timestamp(unit, Some(UTC.into()));
@@ -53,7 +53,7 @@ fn field(name: &str) -> Field {
     Field::new(name, form, false)
 }
 
-/// What `select` gives for these columns, from `audit_logs as r`.
+/// The select list of these columns from `audit_logs as r`.
 pub fn select(schema: &Schema) -> Sql {
     let columns = schema.fields().iter().filter_map(|field| known(field.name()));
     let selected = columns.map(|column| match column {
@@ -63,7 +63,7 @@ pub fn select(schema: &Schema) -> Sql {
     Sql::join(selected, ", ")
 }
 
-/// The columns where a map cannot be one: `metadata` as JSON text.
+/// The columns for formats without maps: `metadata` as JSON text.
 pub fn flat(schema: &Schema) -> SchemaRef {
     let flat = |field: &Arc<Field>| match field.data_type() {
         DataType::Map(..) => Arc::new(Field::new(field.name(), DataType::Utf8, false)),
@@ -72,7 +72,7 @@ pub fn flat(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(flat).collect::<Vec<_>>()))
 }
 
-/// The statement's rows as the schema has them: the engine names a map's entries its own way.
+/// Renames map entries, which the engine names differently, so that the rows fit the schema.
 pub fn conform(
     batch: arrow::array::RecordBatch,
     schema: &SchemaRef,

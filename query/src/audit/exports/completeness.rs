@@ -1,8 +1,9 @@
-//! What an export can say of the span it is about: up to when everything was stored, what was lost, what was rejected.
+//! What an export can claim about its span: up to when everything was stored, what was lost, what was rejected.
 //!
-//! Enters: filter and snapshot, both in the manifest. Leaves: the same again for whoever has only the manifest, which is how it
-//! is verified. Pure. An event is at the earliest sent when it happens, so what was sent before the span begins holds nothing
-//! of it; what was sent after its end may. Lost and rejected records have no tenant that could be read: they are the topic's.
+//! Enters: filter and snapshot, both in the manifest. Leaves: claims that anyone with only the manifest can recompute,
+//! which is how they are verified. Pure. An event is sent no earlier than it happens, so what was sent before the span
+//! begins is not in it; what was sent after its end may be. Lost and rejected records have no readable tenant: they are
+//! those of the whole topic.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +13,28 @@ use super::snapshot::{Gap, Log, Snapshot};
 use crate::api::Instant;
 use crate::audit::months;
 
-/// What is known of the span.
+/// What is known about the span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completeness {
-    /// All partitions that the ledger has records of were read at least up to records of this moment, by Kafka's timestamps (which a
-    /// producer that sets them itself may set back, and ahead up to when they were stored). RFC 3339; none where the ledger knows no record.
+    /// All partitions of which the ledger has records were read at least up to records of this time, by Kafka's
+    /// timestamps (a producer that sets them itself may set them back, or ahead up to when they were stored). RFC 3339;
+    /// absent if the ledger has no records.
     pub complete_through: Option<String>,
-    /// Whether the span ends by then, and the ledger has records of every partition that it knows; none where the span has no end.
+    /// Whether the span ends by then, and the ledger has records of every partition that it knows; absent if the span
+    /// has no end.
     pub covers_end: Option<bool>,
-    /// Where the ledger of a partition does not begin with the first offset, and the span not after it: when the oldest record
-    /// that it names was sent. RFC 3339.
+    /// If the ledger of a partition does not begin with the first offset, and the span does not begin later: when the
+    /// oldest record in it was sent, the latest of several such partitions. RFC 3339.
     pub ledger_begins: Option<String>,
-    /// Offsets that the broker no longer had when they were to be read, or may not have had, and that may have held events of the span.
+    /// Offsets that the broker no longer had when they were to be read, or may not have had, and that may have held
+    /// events of the span.
     pub lost_offsets: i64,
     /// Rejected records that may have been events of the span, by reason.
     pub rejected: BTreeMap<String, u64>,
 }
 
 impl Completeness {
-    /// Of the span of a filter, as the snapshot has it.
+    /// For the span of a filter, according to the snapshot.
     pub fn of(filter: &BTreeMap<String, String>, snapshot: &Snapshot) -> Self {
         let from = bound(filter, "from").map(Instant::micros);
         let through = complete_through(&snapshot.logs);
@@ -58,14 +62,14 @@ pub fn bound(filter: &BTreeMap<String, String>, name: &str) -> Option<Instant> {
     filter.get(name).and_then(|text| Instant::parse(text).ok())
 }
 
-/// The earliest of the newest records of the partitions, each in the last life of its log. A partition that is silent holds it back:
-/// nobody has said that there is nothing under way in it. Milliseconds since 1970.
+/// The earliest of the partitions' newest records, each in the latest life of its log. A silent partition holds it
+/// back, because nobody has said that nothing is in flight there. Milliseconds since 1970.
 fn complete_through(logs: &[Log]) -> Option<i64> {
     let last = of_each_partition(logs, |log, known| log.log_epoch > known.log_epoch);
     last.map(|log| log.newest_record_at).min()
 }
 
-/// One life of each partition's log: the one that is better than all others.
+/// One life of each partition's log: the best by `is_better`.
 fn of_each_partition(logs: &[Log], is_better: fn(&Log, &Log) -> bool) -> impl Iterator<Item = &Log> {
     let mut best: BTreeMap<i32, &Log> = BTreeMap::new();
     for log in logs {
@@ -77,15 +81,16 @@ fn of_each_partition(logs: &[Log], is_better: fn(&Log, &Log) -> bool) -> impl It
     best.into_values()
 }
 
-/// The latest of the oldest records of those partitions whose ledger does not begin with the first offset, in the first life that it
-/// knows of them. Milliseconds since 1970.
+/// The latest of the oldest records of the partitions whose ledger does not begin with the first offset, each in the
+/// first life that it knows. Milliseconds since 1970.
 fn begins(logs: &[Log]) -> Option<i64> {
     let first = of_each_partition(logs, |log, known| log.log_epoch < known.log_epoch);
     let later = first.filter(|log| log.start_offset > 0);
     later.map(|log| log.oldest_record_at).max()
 }
 
-/// The gaps are listed up to a number; those beyond are taken to be of the span, and so is what is missing from batches that a crash interrupted.
+/// The list of gaps is bounded: those beyond it count as within the span, and so does what is missing from batches that
+/// a crash interrupted.
 fn lost(snapshot: &Snapshot, from: Option<i64>) -> i64 {
     let length = |gap: &Gap| gap.end_offset - gap.start_offset - gap.stored;
     let all: i64 = snapshot.logs.iter().map(|log| log.gap_offsets).sum();
@@ -175,7 +180,7 @@ mod tests {
             Some(false),
             "what was sent to partition 3 may be of the span"
         );
-        // The log of another partition was not cut: it still counts its first life.
+        // The other partition's log was not made again: it is still in its first life.
         let mut snapshot = snapshot();
         snapshot.logs.push(log(1, 2, 5, 0));
         let all = Completeness::of(&BTreeMap::new(), &snapshot);
@@ -190,7 +195,7 @@ mod tests {
             Completeness::of(&filter.into_iter().collect(), snapshot).ledger_begins
         };
         assert_eq!(begins(&snapshot, None), None);
-        snapshot.logs[1].start_offset = 7; // a later life, which goes on where the one before ended
+        snapshot.logs[1].start_offset = 7; // a later life that begins where the previous one ended
         assert_eq!(begins(&snapshot, None), None);
         snapshot.logs[2].start_offset = 7;
         assert_eq!(begins(&snapshot, None).as_deref(), Some("2025-12-31T00:00:00Z"));

@@ -11,24 +11,25 @@ use super::bucket::config::S3Config;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportsConfig {
-    /// Folder that they are written to, and that holds what is known of them where the files go to a bucket; none, and there are
-    /// no exports. It belongs to one process.
+    /// Folder for the files of exports and their state; with a bucket, for their state only. Without it there are no
+    /// exports. It belongs to one process.
     pub folder: Option<PathBuf>,
-    /// Ed25519 private key (PEM) that manifests are signed with; without one they are not signed.
+    /// File with the Ed25519 private key (PEM) that signs manifests; without it they are not signed.
     pub signing_key_file: Option<PathBuf>,
-    /// Rows of a file at most: what a crash has to write again.
+    /// Maximum rows per file, which is also what a crash may have to write again.
     pub rows_per_file: u64,
-    /// Exports written at the same time; the others wait.
+    /// Exports that run at the same time; the others wait.
     pub concurrent_max: usize,
-    /// Exports under way or waiting; one more is told to come back.
+    /// Maximum number of running and waiting exports; further requests are told to try again.
     pub waiting_max: usize,
-    /// Of these, exports of one tenant.
+    /// Maximum of these for one tenant.
     pub tenant_waiting_max: usize,
-    /// A statement of an export (a month's rows) may take so long. Seconds.
+    /// Timeout of one statement of an export (a month's rows). Seconds.
     pub statement_timeout_s: u64,
-    /// Memory of such a statement in the engine; what needs more is spilled to its disk from half of it on. Bytes.
+    /// Memory of such a statement in the engine; from half of it on, it spills to the engine's disk. Bytes.
     pub statement_memory_bytes_max: u64,
-    /// How long an export waits for a store or a bucket that is away, before it fails, after four tries at least. Seconds.
+    /// How long an export waits for an unavailable store or bucket before it fails, after at least four attempts.
+    /// Seconds.
     pub store_patience_s: u64,
     /// S3-compatible storage that the files are written to.
     pub s3: S3Config,
@@ -52,7 +53,7 @@ impl Default for ExportsConfig {
 }
 
 impl ExportsConfig {
-    /// Refuses what lets nothing through.
+    /// Refuses limits that would let nothing through.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (setting, value) in [
             ("exports.rows_per_file", self.rows_per_file),

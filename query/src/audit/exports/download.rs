@@ -1,9 +1,9 @@
 //! `GET /v1/audit/exports/{id}/files/{name}`: a finished file, whole or in ranges (RFC 9110, 14).
 //!
-//! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes, from wherever they lie. Only names that the
-//! export has are looked up, so no path can be smuggled in; a file is there once it is finished, also while others are still
-//! being written. Its tag is its SHA-256, so a download that goes on tomorrow goes on with the same file. One whose key is revoked
-//! meanwhile is cut off.
+//! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes, from folder or bucket. Only names
+//! that the export lists are looked up, so path traversal is impossible; a finished file is available while others are
+//! still being written. Its tag is its SHA-256, so a download that is resumed later continues with the same file. It is
+//! cut off if the caller's key is revoked meanwhile.
 
 use std::io;
 
@@ -26,7 +26,9 @@ use crate::api::caching::is_known;
 use crate::api::{Named, Problem};
 use crate::handler::Api;
 
-/// A file of an export, whole or in ranges. `manifest.json` is there once the export is complete.
+/// Downloads a file of an export, whole or in ranges.
+///
+/// `manifest.json` exists once the export is complete.
 #[utoipa::path(
     get,
     path = "/v1/audit/exports/{id}/files/{name}",
@@ -82,7 +84,7 @@ pub async fn download(
     let content = exports.shelf.read(&job, &name, range).await.map_err(unreadable)?;
     let (keys, identity) = (api.gate.keys.clone(), caller.principal().facts().identity.clone());
     let content = content.map(move |chunk| {
-        _ = &place; // held until the last byte is taken
+        _ = &place; // held until the last byte is sent
         match is_let_in(&keys, &identity) {
             true => chunk,
             false => Err(io::Error::other("the key is not in force any more")),
@@ -91,8 +93,8 @@ pub async fn download(
     Ok((status, answer, Body::from_stream(content)).into_response())
 }
 
-/// Whether somebody who was let in still is: a download may take hours. A token of an identity provider is not asked for again: nobody
-/// revokes it.
+/// Whether a caller is still authorized: a download may take hours. Tokens of an identity provider are not checked
+/// again: they cannot be revoked.
 fn is_let_in(keys: &Keys, identity: &Identity) -> bool {
     match identity {
         Identity::Key(id) => keys.get(id).is_some_and(|key| key.is_in_force(Utc::now())),
@@ -100,7 +102,7 @@ fn is_let_in(keys: &Keys, identity: &Identity) -> bool {
     }
 }
 
-/// What is known of a file before it is read.
+/// Metadata of a file, known before it is read.
 struct Stated {
     bytes: u64,
     sha256: Option<String>,
@@ -127,7 +129,7 @@ impl Stated {
         self.sha256.as_ref().map(|sha256| format!("\"{sha256}\""))
     }
 
-    /// A range of another file than the one that `If-Range` names is of no use (RFC 9110, 13.1.5).
+    /// A range is ignored if `If-Range` names another version of the file (RFC 9110, 13.1.5).
     fn wanted(&self, asked: &HeaderMap) -> Wanted {
         let text = |name| asked.get(name).and_then(|value| value.to_str().ok());
         match text(header::IF_RANGE) {

@@ -1,7 +1,7 @@
 //! Rows as bytes of a file: Parquet, NDJSON or CSV, compressed on the way.
 //!
-//! Enters: batches. Leaves: bytes into whatever is written to. Guarantees: the bytes depend on the rows and on how they are
-//! cut into batches, on nothing else; no clock, no file name, no version of a compiler. Memory is that of one row group.
+//! Enters: batches. Leaves: bytes, written to a sink. Guarantees: the bytes depend only on the rows and how they are
+//! cut into batches: on no clock and no file name. Memory is that of one row group.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,10 +21,11 @@ use super::spec::{Compression, Format, Spec};
 
 /// A row group is held in memory, encoded, until it is full; smaller ones compress worse.
 const ROW_GROUP_ROWS: usize = 131_072;
-/// It is also full when it comes to this, which a group of events of a few hundred bytes never does.
+/// A row group is also full at this size, which events of a few hundred bytes never reach.
 const ROW_GROUP_BYTES: usize = 64 << 20;
-/// A dictionary that outgrows this is given up. The library would allow 1 MiB, up to which every value of a column like addresses was
-/// hashed and compared, for nothing: a quarter of the CPU of an export, and files that were larger by a twentieth (`load-tests/PERFORMANCE.md`).
+/// A dictionary that outgrows this is abandoned. The library's default is 1 MiB, up to which every value of a column
+/// like addresses was hashed and compared in vain: a quarter of an export's CPU, and files larger by a twentieth
+/// (`load-tests/PERFORMANCE.md`).
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
 /// Columns whose values hardly repeat: a dictionary would be built and thrown away.
 const UNIQUE: [&str; 7] = [
@@ -36,23 +37,24 @@ const UNIQUE: [&str; 7] = [
     "kafka_offset",
     "kafka_timestamp",
 ];
-/// Of these, the numbers, which lie close to their neighbours. They alone have statistics: the rows are in the order of time, so a
-/// reader can skip by them, while the smallest and the largest of unordered texts cost two comparisons a value and skip nothing.
+/// The numeric ones of these, which are close to their neighbours. Only they have statistics: rows are in order of
+/// time, so readers can skip by them, while minimum and maximum of unordered strings cost two comparisons per value and
+/// skip nothing.
 const STEPPING: [&str; 3] = ["occurred_at", "kafka_offset", "kafka_timestamp"];
-/// As Parquet's other writers have it: levels above cost more time than they save bytes.
+/// The usual default of Parquet writers: higher levels cost more time than the bytes they save are worth.
 const ZSTD_LEVEL: i32 = 1;
 const GZIP_LEVEL: u32 = 6;
 
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// The file.
+    /// Writing the file failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The rows.
+    /// Encoding the rows failed.
     #[error(transparent)]
     Arrow(ArrowError),
-    /// The rows.
+    /// Encoding the rows failed.
     #[error(transparent)]
     Parquet(ParquetError),
 }
@@ -82,14 +84,14 @@ impl From<ParquetError> for EncodeError {
 pub enum Encoder<W: Write + Send> {
     /// Parquet.
     Parquet(Box<ArrowWriter<W>>),
-    /// One object a line.
+    /// One JSON object per line.
     Ndjson(Box<arrow::json::LineDelimitedWriter<Packed<W>>>),
-    /// Values between commas.
+    /// Comma-separated values.
     Csv(Box<arrow::csv::Writer<Packed<W>>>, SchemaRef),
 }
 
 impl<W: Write + Send> Encoder<W> {
-    /// A file of a format, with these columns.
+    /// A file in this format with these columns.
     pub fn new(spec: &Spec, schema: SchemaRef, to: W) -> Result<Self, EncodeError> {
         Ok(match spec.format {
             Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(
@@ -159,7 +161,7 @@ fn properties(compression: Compression) -> Result<WriterProperties, EncodeError>
     Ok(builder.build())
 }
 
-/// The map as JSON text, for CSV.
+/// The rows with the map as JSON text, for CSV.
 fn flattened(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch
         .columns()
@@ -187,13 +189,13 @@ fn json_texts(map: &MapArray) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(StringArray::from(objects)))
 }
 
-/// Bytes, compressed on the way.
+/// A compressing writer.
 pub enum Packed<W: Write> {
     /// Zstandard.
     Zstd(zstd::stream::write::Encoder<'static, W>),
     /// Gzip, without a name or a time in its header.
     Gzip(GzEncoder<W>),
-    /// As they are.
+    /// Not compressed.
     Plain(W),
 }
 
@@ -228,7 +230,7 @@ impl<W: Write> Write for Packed<W> {
         }
     }
 
-    /// Does nothing: a flush in the middle would end a block of the compressor, and the CSV writer flushes each batch.
+    /// Does nothing: a flush would end a compressor block, and the CSV writer flushes after each batch.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Why an export does not come to its end, and what its requester is told of it.
+//! Why an export failed, and what its requester is told.
 //!
-//! Enters: errors of store, disk, bucket and encoder. Leaves: one of a few classes, of which some may pass, and words. Guarantees: the
-//! words say nothing of statements, paths or other tenants. Pure.
+//! Enters: errors of store, disk, bucket and encoder. Leaves: one of a few classes, some of them transient, and a
+//! message. Guarantees: the message reveals nothing of statements, paths or other tenants. Pure.
 
 use std::io;
 
@@ -15,25 +15,26 @@ use crate::store::StoreError;
 /// Why an export is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The store; a repetition may go well.
+    /// The store failed; a retry may succeed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The disk.
+    /// The disk failed.
     #[error(transparent)]
     Disk(io::Error),
-    /// The bucket; a repetition may go well where it was not available.
+    /// The bucket failed; a retry may succeed if it was unavailable.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// Rows that are not what they should be.
+    /// Rows that are not as expected.
     #[error("{0}")]
     Rows(String),
-    /// The requester ended it, or the service stops.
+    /// Its requester cancelled it, or the service is stopping.
     #[error("stopped")]
     Stopped,
 }
 
 impl ExportError {
-    /// What is not there now and may be soon; none of what a repetition does not change. Memory of the server is used up by others, too.
+    /// What is unavailable now and may return soon; `None` if a retry does not help. Includes the server's memory,
+    /// which others use, too.
     pub fn passing(&self) -> Option<&str> {
         match self {
             Self::Store(StoreError::Unavailable(reason)) | Self::Bucket(BucketError::Unavailable(reason)) => {
@@ -44,12 +45,12 @@ impl ExportError {
         }
     }
 
-    /// Whether the server as a whole had too little memory.
+    /// Whether the server as a whole ran out of memory.
     pub fn is_of_server_memory(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_of_server_memory())
     }
 
-    /// What its requester is told: nothing of statements, paths or other tenants.
+    /// The message for its requester, which reveals nothing of statements, paths or other tenants.
     pub fn told(&self) -> String {
         match self {
             Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {

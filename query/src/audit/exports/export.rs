@@ -1,6 +1,6 @@
-//! One export in memory: what is known of it, and its way to the disk.
+//! One export in memory: its state, and how changes of it reach the disk.
 //!
-//! Enters: changes, one at a time. Leaves: what is known, as it is on disk. Guarantees: whoever only looks never waits for a disk.
+//! Enters: changes, one at a time. Leaves: the state as it is on disk. Guarantees: readers never wait for the disk.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,15 +18,15 @@ use crate::api::RequestId;
 /// One export in memory.
 pub struct Export {
     job: Mutex<Arc<Job>>,
-    /// Held while a change is on its way to the disk, so that whoever only looks does not wait for that.
+    /// Held while a change is written to disk, so that readers do not wait for that.
     changing: Mutex<()>,
     label: RequestId,
-    /// Stop and progress.
+    /// Cancellation and progress.
     pub signals: Signals,
 }
 
 impl Export {
-    /// Of an export that is on disk, or will be.
+    /// For an export that is on disk, or will be.
     pub fn new(job: Job) -> Arc<Self> {
         Arc::new(Self {
             label: RequestId::internal(format!("export/{}", job.id)),
@@ -36,17 +36,17 @@ impl Export {
         })
     }
 
-    /// What is known of it.
+    /// Its current state.
     pub fn job(&self) -> Arc<Job> {
         Arc::clone(&lock(&self.job))
     }
 
-    /// What its statements are called in the engine.
+    /// The id of its statements in the engine.
     pub fn label(&self) -> &RequestId {
         &self.label
     }
 
-    /// Changes what is known of it, on disk first. Blocks.
+    /// Changes its state, on disk first. Blocks.
     pub fn change(&self, shelf: &Shelf, change: impl FnOnce(&mut Job)) -> io::Result<()> {
         let _changing = lock(&self.changing);
         let mut changed = Job::clone(&self.job());
@@ -56,59 +56,59 @@ impl Export {
         Ok(())
     }
 
-    /// Changes what is told of it, where the disk does not take it.
+    /// Changes its state in memory only, when the disk cannot be written.
     pub fn tell(&self, change: impl FnOnce(&mut Job)) {
         change(Arc::make_mut(&mut lock(&self.job)));
     }
 
-    /// Whether somebody may see all that its requester saw.
+    /// Whether the caller may see everything that its requester saw.
     pub fn is_for(&self, caller: &Caller) -> bool {
         caller.covers(&self.job().caller)
     }
 
-    /// As its requester sees it.
+    /// As shown to callers.
     pub fn shown(&self) -> Shown {
         self.job().shown(self.rows_now())
     }
 
-    /// Rows written, also of the file under way.
+    /// Rows written, including the unfinished file.
     pub fn rows_now(&self) -> u64 {
         self.signals.rows.load(Ordering::Relaxed)
     }
 }
 
-/// That it is to end, and how far it is.
+/// Requests to stop, and progress.
 #[derive(Debug, Default)]
 pub struct Signals {
     stop: watch::Sender<bool>,
-    /// Rows written, of finished files and of the one under way.
+    /// Rows written, in finished files and the unfinished one.
     pub rows: AtomicU64,
 }
 
 impl Signals {
-    /// Ends it.
+    /// Asks it to stop.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Whether it is to end.
+    /// Whether it is to stop.
     pub fn is_stopped(&self) -> bool {
         *self.stop.borrow()
     }
 
-    /// Returns once it is to end.
+    /// Returns once it is to stop.
     pub async fn stopped(&self) {
-        // There is a sender as long as there are signals.
+        // Cannot fail: the sender lives as long as the signals.
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Waits, but no longer than until it is to end.
+    /// Sleeps, but returns early if it is to stop.
     pub async fn pause(&self, time: Duration) {
-        let _ = timeout(time, self.stopped()).await; // either is the end of the pause
+        let _ = timeout(time, self.stopped()).await; // either ends the pause
     }
 }
 
-/// Also where a thread that held it ended.
+/// Also if a thread that held it panicked.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! `/v1/audit/exports`: asked for, listed, looked at, ended, removed.
+//! `/v1/audit/exports`: creates, lists, shows, cancels and removes exports.
 //!
-//! Enters: requests of a caller. Leaves: JSON. An export of another tenant is not there, nor one that
-//! shows more than the caller may see; to ask for one and to remove one are audit
-//! events, acknowledged before it happens.
+//! Enters: requests of a caller. Leaves: JSON. An export of another tenant, or one that shows more than the caller may
+//! see, does not exist for the caller; creating and removing one are audit events, acknowledged before they take
+//! effect.
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
@@ -23,24 +23,24 @@ use crate::api::page::{Limit, Page};
 use crate::api::{Asked, Named, Problem, RequestId};
 use crate::handler::Api;
 
-/// Which of the exports.
+/// A page of exports.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct ExportsParameters {
-    /// Exports of a page at most.
+    /// Exports per page.
     #[param(inline)]
     limit: Limit<1_000, 10_000>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 /// A page of the exports of a tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExportsAnswer {
-    /// Newest first; the files of one are told where it is looked at alone.
+    /// Newest first, without files; request a single export to see its files.
     rows: Vec<Summary>,
-    /// For the parameter `cursor` of the next page; `null` at the end.
+    /// Cursor of the next page; `null` at the end.
     next_cursor: Option<String>,
 }
 
@@ -52,7 +52,9 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(download::download))
 }
 
-/// Asks for an export of audit events. It is written in the background: look at it until its state is `complete`.
+/// Creates an export of audit events.
+///
+/// It is written in the background: poll it until its state is `complete`.
 #[utoipa::path(
     post,
     path = "/v1/audit/exports",
@@ -69,7 +71,7 @@ pub async fn create(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Extension<Recorded>, Json<Shown>), Problem> {
     let spec = Spec::new(caller.tenant().as_str(), asked)?;
     let (exports, id) = (api.exports()?, Uuid::new_v4());
-    // First the trail: an export that nobody can account for is worse than an account of one that was not made.
+    // Trail first: an export without a record is worse than a record of an export that was not created.
     let act = act(&caller, "export.create", id, &spec, caller.teams());
     api.gate.trail.record(&actor, act).await?;
     let shown = exports.submit(id, spec, &caller, &request).await?;
@@ -78,7 +80,7 @@ pub async fn create(
     Ok((StatusCode::ACCEPTED, headers, Extension(Recorded), Json(shown)))
 }
 
-/// Exports of audit events, newest first, without their files.
+/// Lists exports of audit events, newest first, without their files.
 #[utoipa::path(
     get,
     path = "/v1/audit/exports",
@@ -102,7 +104,7 @@ pub async fn list(
     }))
 }
 
-/// One export: its state, its progress, its files.
+/// Shows one export: its state, progress and files.
 #[utoipa::path(
     get,
     path = "/v1/audit/exports/{id}",
@@ -114,7 +116,7 @@ pub async fn get(State(api): State<Api>, caller: Caller, Named(id): Named<String
     Ok(Json(api.exports()?.get(&caller, export_id(&id)?)?))
 }
 
-/// Ends an export that is under way; removes one that came to its end, with its files.
+/// Cancels an export that is queued or running; removes a finished one with its files.
 #[utoipa::path(
     delete,
     path = "/v1/audit/exports/{id}",
@@ -143,7 +145,7 @@ fn act(caller: &Caller, action: &'static str, id: Uuid, spec: &Spec, teams: &[St
     Act::done(caller.tenant().clone(), action, ("export", id.to_string()), facts)
 }
 
-/// What is no id is the id of nothing.
+/// Whatever is not a UUID names no export.
 pub(super) fn export_id(text: &str) -> Result<Uuid, Problem> {
     text.parse().map_err(|_| Problem::NotFound)
 }

@@ -1,7 +1,7 @@
-//! An export as it is known to its shelf, its queue and its requester.
+//! An export as stored on disk, as the queue has it and as callers see it.
 //!
-//! Enters: what was asked, then what was done, file by file. Leaves: JSON, on disk for the next start and over HTTP as
-//! progress. What is in `files` is finished: it is never written again. Pure.
+//! Enters: the request, then progress, file by file. Leaves: JSON, on disk for the next start and over HTTP as
+//! progress. Files listed in `files` are finished and never written again. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,36 +20,36 @@ use super::spec::Spec;
 use crate::access::{Caller, KeptCaller};
 use crate::api::{Instant, RequestId};
 
-/// What an export is doing.
+/// State of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = ExportState)]
 pub enum State {
-    /// Waits for its turn.
+    /// Waiting for its turn.
     Queued,
-    /// Is being written.
+    /// Being written.
     Running,
-    /// Is there, with its manifest.
+    /// Finished, with its manifest.
     Complete,
-    /// Will not become complete; [`Job::error`] says why.
+    /// Will not be completed; `error` says why.
     Failed,
-    /// Was ended by its requester.
+    /// Cancelled by its requester.
     Cancelled,
 }
 
 impl State {
-    /// Whether nothing will happen any more.
+    /// Whether the state is final.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
     }
 }
 
-/// A row's place in the order of an export.
+/// A row's position in the order of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Microseconds since 1970.
     pub occurred_at: i64,
-    /// The event.
+    /// Id of the event.
     pub event_id: String,
     /// Life of the log.
     pub log_epoch: u32,
@@ -64,15 +64,15 @@ pub struct Key {
 pub struct PartitionRows {
     /// Life of the log.
     pub log_epoch: u32,
-    /// The partition.
+    /// Partition.
     pub partition: i32,
     /// Rows written.
     pub rows: u64,
-    /// Later copies of events, met and left out.
+    /// Later copies of events that were read and left out.
     pub repeats: u64,
-    /// Smallest offset written; 0 where no row was.
+    /// Smallest offset written; 0 if no row was.
     pub first_offset: i64,
-    /// Largest offset written; 0 where no row was.
+    /// Largest offset written; 0 if no row was.
     pub last_offset: i64,
 }
 
@@ -81,11 +81,11 @@ pub struct PartitionRows {
 pub struct FileEntry {
     /// Its name.
     pub name: String,
-    /// As `202601`.
+    /// Month, such as `202601`.
     pub month: u32,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes, hexadecimal.
     pub sha256: String,
@@ -93,64 +93,64 @@ pub struct FileEntry {
     pub first: Key,
     /// Its last row, after which the next file of the month begins.
     pub last: Key,
-    /// Its rows by partition.
+    /// Rows by partition.
     pub partitions: Vec<PartitionRows>,
 }
 
-/// Where an export stands in a list: newest first.
+/// Position of an export in lists: newest first.
 pub type Position = (Reverse<i64>, Uuid);
 
 /// An export.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
-    /// Its name, also that of its folder.
+    /// Its id, which is also the name of its folder.
     pub id: Uuid,
-    /// What was asked.
-    pub spec: Spec,
-    /// Bucket and prefix that its files lie in, as `s3://BUCKET/PREFIX`; none, and they lie in the folder. Kept, so that a
-    /// changed setting does not make them look lost.
-    pub bucket: Option<String>,
-    /// Who asked, and what they could see then.
-    pub caller: KeptCaller,
-    /// Who asked, in words.
-    pub requested_by: String,
     /// The request.
+    pub spec: Spec,
+    /// Bucket and prefix of its files, as `s3://BUCKET/PREFIX`; `None` if they are in the folder. Stored so that files
+    /// do not seem lost after the setting changes.
+    pub bucket: Option<String>,
+    /// Its requester, and what they could see then.
+    pub caller: KeptCaller,
+    /// Its requester, by name.
+    pub requested_by: String,
+    /// Id of the request.
     pub request_id: String,
-    /// When it was asked, milliseconds since 1970.
+    /// Time of the request, milliseconds since 1970.
     pub requested_at: i64,
-    /// Rows of a file at most; kept, so that a changed setting does not change an export under way.
+    /// Maximum rows per file; stored so that a changed setting does not affect a running export.
     pub rows_per_file: u64,
-    /// Columns whose values are not shown as they were recorded, and how, by name.
+    /// Masked columns by name, and how they are masked.
     pub masked: BTreeMap<String, String>,
-    /// Its columns; kept, so that the files of an export that is under way at an upgrade are of one shape.
+    /// Its columns; stored so that all files of an export have the same ones, even across an upgrade.
     #[serde(default = "columns::names")]
     pub columns: Vec<String>,
-    /// The teams whose events its requester could see; all of the tenant's where empty.
+    /// The teams whose events its requester could see; empty means all teams of the tenant.
     #[serde(default)]
     pub teams: Vec<String>,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
     /// Why it failed.
     pub error: Option<String>,
-    /// What it is bounded by, once it began.
+    /// The ledger's bounds, once determined.
     pub snapshot: Option<Snapshot>,
-    /// What it will meet, once it was counted.
+    /// The rows to read, once counted.
     pub plan: Option<Vec<Count>>,
-    /// Whether later copies of events were looked for; an export that an earlier release began looks again.
+    /// Whether later copies of events were searched for; an export begun by an earlier release searches again.
     #[serde(default)]
     pub copies_found: bool,
     /// Finished files.
     pub files: Vec<FileEntry>,
-    /// Later copies behind the last row of a month's last file, by month. A month is done when it has an entry.
+    /// Later copies after the last row of a month's last file, by month. A month is done when it has an entry.
     pub months_done: BTreeMap<u32, Vec<PartitionRows>>,
-    /// When it came to its end, milliseconds since 1970.
+    /// When it ended, milliseconds since 1970.
     pub finished_at: Option<i64>,
-    /// SHA-256 of the manifest, which names all files by theirs.
+    /// SHA-256 of the manifest, which in turn names all files by theirs.
     pub digest: Option<String>,
 }
 
 impl Job {
-    /// One that waits for its turn; `now_ms` is when it was asked, milliseconds since 1970.
+    /// A queued export; `now_ms` is the time of the request, milliseconds since 1970.
     pub fn new(
         id: Uuid,
         spec: Spec,
@@ -185,21 +185,21 @@ impl Job {
         }
     }
 
-    /// Goes on to a state, and says why where that is a failure. One that came to its end stays as it ended, whoever comes later.
+    /// Changes the state, with the reason of a failure. A final state never changes.
     pub fn go_on(&mut self, state: State, error: Option<String>) {
         if !self.state.is_final() {
             (self.state, self.error) = (state, error);
         }
     }
 
-    /// How many steps it has come so far: they only ever become more.
+    /// The number of completed steps; never decreases.
     pub fn steps_done(&self) -> usize {
         let questions = [self.snapshot.is_some(), self.plan.is_some(), self.copies_found];
         let answered = questions.into_iter().filter(|is_answered| *is_answered).count();
         answered + self.files.len() + self.months_done.len()
     }
 
-    /// Its columns. Fails where an earlier or a later release had one that this one has not.
+    /// Its columns. Fails if another release wrote one that this release does not know.
     pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
         let names = self.columns.iter().map(String::as_str);
         let unknown =
@@ -217,22 +217,22 @@ impl Job {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Where its files lie, as `s3://BUCKET/PREFIX/ID`; none where that is the folder.
+    /// Location of its files, as `s3://BUCKET/PREFIX/ID`; `None` if they are in the folder.
     pub fn location(&self) -> Option<String> {
         self.bucket.as_ref().map(|bucket| format!("{bucket}/{}", self.id))
     }
 
-    /// Where it stands in a list.
+    /// Its position in lists.
     pub fn position(&self) -> Position {
         (Reverse(Instant::from_millis(self.requested_at).micros()), self.id)
     }
 
-    /// Rows it will meet, copies of an event each.
+    /// Rows to read, copies of events included.
     pub fn rows_planned(&self) -> Option<u64> {
         self.plan.as_ref().map(|plan| plan.iter().map(|count| count.rows).sum())
     }
 
-    /// The months that are to be written.
+    /// The months still to be written.
     pub fn months_left(&self) -> Vec<u32> {
         let mut months: Vec<u32> = self.plan.iter().flatten().map(|count| count.month).collect();
         months.dedup();
@@ -240,7 +240,7 @@ impl Job {
         months
     }
 
-    /// Rows and copies of a month by partition, as far as it is written.
+    /// Rows and copies of a month by partition, as far as written.
     pub fn month_partitions(&self, month: u32) -> BTreeMap<(u32, i32), (u64, u64)> {
         let mut sums = BTreeMap::new();
         let of_files = self
@@ -256,7 +256,7 @@ impl Job {
         sums
     }
 
-    /// As its requester sees it.
+    /// As shown to callers.
     pub fn shown(&self, rows_now: u64) -> Shown {
         Shown {
             summary: self.summary(rows_now),
@@ -264,7 +264,7 @@ impl Job {
         }
     }
 
-    /// As a list of exports has it.
+    /// As shown in lists.
     pub fn summary(&self, rows_now: u64) -> Summary {
         Summary {
             id: self.id,
@@ -285,68 +285,68 @@ impl Job {
     }
 }
 
-/// An export, over HTTP.
+/// An export with its files.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Export)]
 pub struct Shown {
-    /// What a list says of it.
+    /// What lists show of it.
     #[serde(flatten)]
     pub summary: Summary,
     /// Finished files.
     pub files: Vec<ShownFile>,
 }
 
-/// An export without its files, over HTTP.
+/// An export without its files.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ExportSummary)]
 pub struct Summary {
-    /// Its name.
+    /// Its id.
     pub id: Uuid,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
     /// Why it failed.
     pub error: Option<String>,
-    /// What was asked.
+    /// The request.
     #[serde(flatten)]
     pub spec: Spec,
-    /// The teams whose events its requester could see, and of whom alone it holds events; all of the tenant's where empty.
+    /// The teams whose events its requester could see, and to which it is limited; empty means all teams of the tenant.
     pub teams: Vec<String>,
-    /// Who asked.
+    /// Its requester.
     pub requested_by: String,
-    /// When it was asked.
+    /// Time of the request.
     pub requested_at: Instant,
-    /// When it came to its end.
+    /// When it ended.
     pub finished_at: Option<Instant>,
     /// Rows written so far.
     pub rows: u64,
-    /// Rows it will meet; repeated events are met more than once and written once.
+    /// Rows to read; repeated events are read more than once and written once.
     pub rows_planned: Option<u64>,
     /// Bytes of finished files.
     pub bytes: u64,
-    /// How many files are finished.
+    /// Number of finished files.
     pub file_count: usize,
-    /// Where its files lie, as `s3://BUCKET/PREFIX/ID`; none where that is a folder of this service.
+    /// Location of its files, as `s3://BUCKET/PREFIX/ID`; absent if they are in a folder of this service.
     pub location: Option<String>,
     /// SHA-256 of the manifest.
     pub digest: Option<String>,
 }
 
 impl Summary {
-    /// Where it stands in a list.
+    /// Its position in lists.
     pub fn position(&self) -> Position {
         (Reverse(self.requested_at.micros()), self.id)
     }
 }
 
-/// A file, over HTTP.
+/// A file of an export.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ExportFile)]
 pub struct ShownFile {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
@@ -369,7 +369,7 @@ pub(super) mod tests {
     use super::*;
     use crate::access::TenantId;
 
-    /// One that waits for its turn, of all events of a tenant.
+    /// A queued export of all events of a tenant.
     pub fn job() -> Job {
         let spec = Spec::new("acme", NewExport::default()).unwrap();
         let caller = Caller::of(TenantId::new("acme").unwrap());

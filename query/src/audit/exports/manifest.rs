@@ -1,10 +1,11 @@
-//! The manifest: what an export holds, what it was made of, and the sums by which that can be checked.
+//! The manifest: what an export contains, what it was made of, and the sums to check that with.
 //!
-//! Enters: a job whose months are all written. Leaves: `manifest.json`, `manifest.json.sha256` (as `sha256sum --check` reads
-//! it), and `manifest.json.sig` where a key is configured. Guarantees: it is written last, so a folder with a manifest is
-//! whole; the digest of the manifest covers every byte of the export, because it names each file by its SHA-256.
+//! Enters: a job whose months are all written. Leaves: `manifest.json`, `manifest.json.sha256` (as `sha256sum --check`
+//! reads it), and `manifest.json.sig` if a key is configured. Guarantees: it is written last, so a folder with a
+//! manifest is complete; the digest of the manifest covers every byte of the export, because it names each file by its
+//! SHA-256.
 //!
-//! What it proves, and what it cannot, is said by [`super::verify`].
+//! What it proves, and what it cannot, is in [`super::verify`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,60 +26,60 @@ use super::spec::{Compression, Format};
 use crate::api::Instant;
 use crate::digest::hex;
 
-/// The manifest.
+/// File name of the manifest.
 pub const NAME: &str = "manifest.json";
-/// Its SHA-256.
+/// File name of its SHA-256.
 pub const DIGEST_NAME: &str = "manifest.json.sha256";
-/// Its signature.
+/// File name of its signature.
 pub const SIGNATURE_NAME: &str = "manifest.json.sig";
-/// Raised when a reader of the one before would misread it.
+/// Raised when a reader of the previous version would misread it.
 pub const VERSION: u32 = 1;
 
-/// What it says.
+/// The contents of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`VERSION`].
     pub format_version: u32,
-    /// The export.
+    /// Id of the export.
     pub export_id: Uuid,
-    /// Whose events.
+    /// Tenant of the events.
     pub tenant_id: String,
-    /// Which of them: parameters of the search and their values. `from` is inclusive, `to` exclusive.
+    /// Filter of the events: parameters of the search and their values. `from` is inclusive, `to` exclusive.
     pub filter: BTreeMap<String, String>,
-    /// The teams whose events it is made of, where its requester could see those of some teams alone.
+    /// The teams to whose events the export is limited, if its requester could see only some teams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<String>,
-    /// How rows are written.
+    /// Format of the rows.
     pub format: Format,
-    /// How files are compressed.
+    /// Compression of the files.
     pub compression: Compression,
-    /// Who asked.
+    /// Who requested the export.
     pub requested_by: String,
-    /// The request, as the logs have it.
+    /// Id of the request in the logs.
     pub request_id: String,
-    /// When it was asked, RFC 3339.
+    /// Time of the request, RFC 3339.
     pub requested_at: String,
     /// When the last file was finished, RFC 3339.
     pub finished_at: String,
-    /// Columns whose values are not shown as they were recorded, and how.
+    /// Masked columns by name, and how they are masked.
     pub masked: BTreeMap<String, String>,
     /// The columns, in order.
     pub schema: Vec<Column>,
-    /// Columns by which the rows of all files, in their order, rise.
+    /// Columns by which the rows of all files are sorted, ascending.
     pub order: Vec<String>,
     /// Rows of all files.
     pub rows: u64,
-    /// Later copies of events: met, counted and left out.
+    /// Later copies of events that were read and left out.
     pub repeats: u64,
     /// Bytes of all files.
     pub bytes: u64,
     /// The files, in order.
     pub files: Vec<FileEntry>,
-    /// By month: what the store counted before, and what was written.
+    /// By month: the rows that the store counted in advance, and those written.
     pub months: Vec<Month>,
-    /// Through when the span is complete, what of it may be lost, and what was rejected: as the ledger below has it.
+    /// Through when the span is complete, what of it may be lost, and what was rejected, according to the ledger below.
     pub completeness: Completeness,
-    /// The ledger: which records the export was made of, up to which offsets, and what it says of them.
+    /// The ledger: which records the export was made of, up to which offsets, and what the ledger says of them.
     pub ledger: Snapshot,
 }
 
@@ -87,16 +88,16 @@ pub struct Manifest {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type, as Arrow calls it.
+    /// Its Arrow type.
     pub r#type: String,
 }
 
 /// The rows of a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Month {
-    /// As `202601`.
+    /// Month, such as `202601`.
     pub month: u32,
-    /// Rows that the store counted, by partition; copies of an event each.
+    /// Rows that the store counted, by partition; copies of events included.
     pub counted: Vec<Count>,
     /// Rows written and copies left out, by partition; the offsets are those of rows written.
     pub written: Vec<PartitionRows>,
@@ -107,12 +108,12 @@ pub struct Month {
 pub struct Written {
     /// Its SHA-256.
     pub digest: String,
-    /// When, milliseconds since 1970.
+    /// Time of writing, milliseconds since 1970.
     pub finished_at: i64,
 }
 
 impl Manifest {
-    /// Of a job whose months are all written.
+    /// For a job whose months are all written.
     pub fn of(job: &Job, finished_at: i64) -> Option<Self> {
         let (months, schema) = (months(job), job.schema().ok()?);
         let ledger = job.snapshot.clone()?;
@@ -154,8 +155,8 @@ impl Manifest {
     }
 }
 
-/// The columns that a manifest names, which may be fewer than this program has; none where it does not know one of them, or
-/// by another type.
+/// The columns that a manifest names, which may be fewer than this program has; `None` if one of them is unknown here
+/// or has another type.
 pub fn known(named: &[Column]) -> Option<SchemaRef> {
     let schema = columns::of(named.iter().map(|column| column.name.as_str()))?;
     (described(&schema) == named).then_some(schema)
@@ -213,14 +214,14 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
     }
 }
 
-/// What was written of these, without what was left out.
+/// The rows written, without those left out.
 pub fn written(all: &[PartitionRows]) -> Vec<PartitionRows> {
     let written = all.iter().filter(|rows| rows.rows > 0).cloned();
     written.map(|rows| PartitionRows { repeats: 0, ..rows }).collect()
 }
 
-/// Writes it beside the files. `finished_at` stays what it was when a crash comes between the manifest and the job's state:
-/// the manifest is then written again with a later time, which nobody has seen the first of.
+/// Writes it beside the files. After a crash between the manifest and the job's state it is written again, with a later
+/// `finished_at`; nobody has seen the first one.
 pub async fn write(shelf: &Shelf, job: &Job, signer: Option<&Signer>, finished_at: i64) -> io::Result<Written> {
     let unplanned = || io::Error::other("the export has no snapshot, or columns of another release");
     let manifest = Manifest::of(job, finished_at).ok_or_else(unplanned)?;

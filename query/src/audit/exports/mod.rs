@@ -1,14 +1,14 @@
-//! Audit exports: every event of a tenant that a filter lets through, over any span, as files that anyone can verify.
+//! Audit exports: every event of a tenant that matches a filter, over any span, as files that anyone can verify.
 //!
-//! The way of an export: [`spec`] is what was asked; [`queue`] runs it in the background, again after a crash and with [`patience`]; [`run`]
-//! freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each month in order as Arrow,
-//! [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] is where it lies, in a folder or a [`bucket`], [`job`] what is
-//! known of it there, [`export`] the same in memory, [`register`] what stays known of it when it is gone.
-//! [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
+//! The path of an export: [`spec`] is the request; [`queue`] runs it in the background, with [`patience`] and again
+//! after a crash; [`run`] freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each
+//! month in order as Arrow, [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] stores it in a folder
+//! or a [`bucket`], [`job`] is its stored state, [`export`] the same in memory, [`register`] what remains known after
+//! its removal. [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
 //!
 //! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
 //! repetition over the same snapshot gives the same bytes; a finished file is never written again; memory does not grow
-//! with the span. An export that does not add up fails instead of being handed out.
+//! with the span. An export whose rows do not add up fails instead of being handed out.
 
 pub mod bucket;
 pub mod columns;

@@ -1,7 +1,7 @@
-//! A file while it is written: encoded, counted, hashed, and named only when it is whole and durable.
+//! A file being written: encoded, counted, hashed, and named only when it is complete and durable.
 //!
-//! Enters: batches of rows in the export's order. Leaves: a [`FileEntry`]. Guarantees: a part that is dropped leaves nothing
-//! with a name; the hash is of the bytes that were written.
+//! Enters: batches of rows in the export's order. Leaves: a [`FileEntry`]. Guarantees: a part that is dropped leaves no
+//! named file; the hash is of the bytes that were written.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -17,10 +17,10 @@ use super::shelf::Shelf;
 use super::sink::Sink;
 use crate::digest::hex;
 
-/// Bytes on their way out are collected so far.
+/// Output is buffered up to this size.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Rows and later copies met, by log epoch and partition.
+/// Rows written and later copies left out, by log epoch and partition.
 #[derive(Debug, Default)]
 pub struct Tally(BTreeMap<(u32, i32), PartitionRows>);
 
@@ -58,7 +58,7 @@ impl Tally {
     }
 }
 
-/// A file under way.
+/// An unfinished file.
 pub struct Part {
     name: String,
     month: u32,
@@ -106,7 +106,7 @@ impl Part {
         written.map_err(|error| self.failure.behind(error))
     }
 
-    /// Ends the file and gives it its name. `None` where it has no row: then there is no file.
+    /// Completes the file and gives it its name. `None` if it has no rows: then there is no file.
     pub fn finish(self, tally: Tally) -> Result<Option<FileEntry>, EncodeError> {
         let Some((first, last)) = self.ends else {
             return Ok(None);
@@ -127,27 +127,27 @@ impl Part {
     }
 }
 
-/// What went wrong below an encoder. Some encoders keep only the text of it, and then a full disk cannot be told from rows that
-/// do not fit.
+/// The I/O error below an encoder. Some encoders keep only its text, and then a full disk cannot be told from invalid
+/// rows.
 #[derive(Clone, Default)]
 struct Failure(Arc<Mutex<Option<io::Error>>>);
 
 impl Failure {
-    /// Keeps an error; its place takes one with the same text.
+    /// Keeps an error and returns one with the same text.
     fn keep(&self, error: io::Error) -> io::Error {
         let text = io::Error::new(error.kind(), error.to_string());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         text
     }
 
-    /// The error behind what an encoder says.
+    /// The I/O error behind an encoder's error.
     fn behind(&self, said: EncodeError) -> EncodeError {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.map_or(said, EncodeError::Io)
     }
 }
 
-/// A file whose bytes are counted and hashed as they are written.
+/// Counts and hashes the bytes of a file as they are written.
 struct Hashed {
     file: Sink,
     hash: Sha256,

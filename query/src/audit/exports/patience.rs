@@ -1,24 +1,25 @@
-//! How long an export waits for what is not there now and may be soon: a store or a bucket that is away, memory of the server.
+//! How long an export waits for what is temporarily unavailable: a store or a bucket, or memory of the server.
 //!
-//! Enters: errors, with how far the export has come. Leaves: how long to pause before the next try, or that it was waited for long enough.
-//! Guarantees: whoever comes further begins to wait anew; what was waited for one thing does not count for the other; a try that took hours does not
-//! take the next ones away. Pure.
+//! Enters: errors, with the export's progress. Leaves: how long to pause before the next attempt, or that it has waited
+//! long enough. Guarantees: progress resets the wait; waiting for the store does not count as waiting for memory, nor
+//! the other way round; an attempt that takes hours does not use up the attempts after it. Pure.
 
 use std::time::{Duration, Instant};
 
 use super::error::ExportError;
 
-/// Between two tries, at first.
+/// The first pause between attempts.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The pauses double up to here.
+/// Pauses double up to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// How long the server's memory is waited for: others give it back sooner than a store comes back, and an export that never fits keeps those of others from their turn.
+/// How long to wait for the server's memory: others free it sooner than a store comes back, and an export that never
+/// fits would keep others from their turn.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(600);
 
-/// So often it is tried at least, however long the tries take.
+/// Minimum number of attempts, however long they take.
 const TRIES_MIN: u32 = 4;
 
-/// What an export has waited for since it last came further.
+/// What an export has waited for since its last progress.
 #[derive(Debug)]
 pub struct Patience {
     of_store: Duration,
@@ -29,7 +30,7 @@ pub struct Patience {
     pause: Duration,
 }
 
-/// For one thing.
+/// The wait for one thing.
 #[derive(Debug, Default)]
 struct Waited {
     time: Duration,
@@ -37,7 +38,7 @@ struct Waited {
 }
 
 impl Patience {
-    /// One that waits so long for a store or a bucket.
+    /// With this patience for a store or a bucket.
     pub fn new(of_store: Duration) -> Self {
         Self {
             of_store,
@@ -49,7 +50,8 @@ impl Patience {
         }
     }
 
-    /// How long to pause after an error, so many steps into the export; `None` where waiting does not help, or did not for long enough.
+    /// How long to pause after an error at this step of the export; `None` if waiting does not help, or has not for
+    /// long enough.
     pub fn after(&mut self, error: &ExportError, steps: usize, now: Instant) -> Option<Duration> {
         error.passing()?;
         if steps > self.steps {
@@ -90,7 +92,7 @@ mod tests {
         classified("Code: 241. DB::Exception: (total) memory limit exceeded").into()
     }
 
-    /// The pauses after one error again and again, where each try takes so long. Seconds.
+    /// The pauses after the same error again and again, if each attempt takes this long. Seconds.
     fn pauses(
         patience: &mut Patience,
         error: &ExportError,

@@ -1,7 +1,7 @@
-//! How many rows an export will meet, by month and partition, counted before the first is read.
+//! How many rows an export will read, by month and partition, counted in advance.
 //!
-//! Enters: spec and snapshot. Leaves: the months to write, and the counts that each of them must come to. A month whose
-//! stream brings other numbers fails the export: the store was asked twice and did not say the same.
+//! Enters: spec and snapshot. Leaves: the months to write, and the counts that each must match. If a month's stream
+//! brings other numbers, the export fails: the store gave two different answers.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,10 @@ const BY_MONTH_AND_PARTITION: &str =
 const IN_MONTH: &str = "r.occurred_at >= fromUnixTimestamp64Micro({month_from:Int64}, 'UTC') and \
     r.occurred_at < fromUnixTimestamp64Micro({month_to:Int64}, 'UTC')";
 
-/// Rows of a month and partition that the filter lets through, copies of an event each.
+/// Rows of a month and partition that match the filter, copies of events included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Count {
-    /// As `202601`.
+    /// Month, such as `202601`.
     pub month: u32,
     /// Life of the log.
     pub log_epoch: u32,

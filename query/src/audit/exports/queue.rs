@@ -1,7 +1,8 @@
-//! The exports of this service: those under way, those that wait, those that are done.
+//! The exports of this service: running, waiting and finished.
 //!
-//! Enters: specs. Leaves: jobs in the background, at most so many at once. Guarantees: an accepted export is on disk and in the
-//! register before it is acknowledged, and goes on after a crash where it was; one whose store is away waits for it; a failure has a reason.
+//! Enters: specs. Leaves: background jobs, a bounded number at once. Guarantees: an accepted export is on disk and in
+//! the register before it is acknowledged, and continues after a crash where it was; it waits while the store is
+//! unavailable; a failure has a reason.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,10 +34,10 @@ use crate::api::places::Places;
 use crate::api::{Problem, RequestId};
 use crate::store::Store;
 
-/// Between two tries to remove what was removed from the register, which double up to here.
+/// Pauses between attempts to delete the files of a removed export double up to this.
 const REMOVAL_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// What an export in a list takes, roughly. Bytes.
+/// Approximate size of an export in a list. Bytes.
 const SUMMARY_BYTES: usize = 1_024;
 
 /// All exports of this service.
@@ -47,9 +48,9 @@ pub struct Exports {
     pub shelf: Shelf,
     /// The topic of audit events.
     pub topic: String,
-    /// Signs manifests, where a key is configured.
+    /// Signs manifests, if a key is configured.
     pub signer: Option<Signer>,
-    /// What pseudonyms are made with.
+    /// The secret from which pseudonyms are made.
     pub mask_key: MaskKey,
     register: Register,
     known: Mutex<HashMap<Uuid, Arc<Export>>>,
@@ -59,7 +60,7 @@ pub struct Exports {
 }
 
 impl Exports {
-    /// Opens folder and bucket and goes on with what was under way. `None` where there is no folder.
+    /// Opens folder and bucket and resumes unfinished exports. `None` if no folder is configured.
     pub async fn start(
         config: &ExportsConfig,
         store: Store,
@@ -78,7 +79,7 @@ impl Exports {
         let signer = signer.map_err(|error| anyhow::anyhow!("exports.signing_key_file: {error}"))?;
         let jobs = shelf.load().map_err(named("exports.folder"))?;
         let (removed, mut jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| register.is_removed(job.id));
-        // As they stood before: those that ran, then those that waited.
+        // In their previous order: first those that ran, then those that waited.
         jobs.sort_by_key(|job| (job.state != State::Running, job.requested_at));
         let known: Vec<_> = jobs.into_iter().map(|job| (job.id, Export::new(job))).collect();
         let exports = Arc::new(Self {
@@ -105,7 +106,7 @@ impl Exports {
         Ok(Some(exports))
     }
 
-    /// Accepts an export; not without the register.
+    /// Accepts an export; fails if the register cannot be written.
     pub async fn submit(
         self: &Arc<Self>,
         id: Uuid,
@@ -115,7 +116,7 @@ impl Exports {
     ) -> Result<Shown, Problem> {
         let export = self.accept(id, spec, caller, request)?;
         let exports = Arc::clone(self);
-        // To its end, also when the caller goes away meanwhile.
+        // Runs to its end even if the caller disconnects meanwhile.
         let entered = tokio::spawn(async move {
             if let Err(problem) = exports.enter(&export).await {
                 lock(&exports.known).remove(&export.job().id);
@@ -129,7 +130,8 @@ impl Exports {
         entered.await.map_err(|_| Problem::Internal)?
     }
 
-    /// Puts an export on disk and in the register. One that the register does not take has ended: what cannot be removed of it goes on at no start.
+    /// Puts an export on disk and in the register. If the register refuses it, it has ended, so that no start resumes
+    /// what cannot be removed of it.
     async fn enter(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), Problem> {
         let unwritten = |error: io::Error| {
             tracing::error!(%error, "an export cannot be written to exports.folder");
@@ -145,7 +147,8 @@ impl Exports {
         entered
     }
 
-    /// Enters in the background how one ended that was not accepted, should the journal have it all the same: the answer to a commit may be lost.
+    /// Registers in the background the end of an export that was not accepted, in case the journal has it after all:
+    /// the response to a commit may be lost.
     fn withdraw(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
@@ -155,7 +158,7 @@ impl Exports {
         });
     }
 
-    /// Changes what is known of an export, on disk first.
+    /// Changes the state of an export, on disk first.
     pub async fn change(
         self: &Arc<Self>,
         export: &Arc<Export>,
@@ -165,7 +168,7 @@ impl Exports {
         off_thread(move || export.change(&exports.shelf, change)).await
     }
 
-    /// Gives an export a place among those that wait.
+    /// Gives an export a place in the queue.
     fn accept(&self, id: Uuid, spec: Spec, caller: &Caller, request: &RequestId) -> Result<Arc<Export>, Problem> {
         let bucket = self.shelf.bucket_url().map(str::to_owned);
         let rows_per_file = self.config.rows_per_file;
@@ -189,7 +192,7 @@ impl Exports {
         Ok(export)
     }
 
-    /// The exports that somebody may see, newest first, from behind one on: into a page.
+    /// Adds the exports that the caller may see to a page, newest first, starting after `after`.
     pub fn list(&self, caller: &Caller, after: Option<Position>, page: &mut Page<Summary>) {
         let known: Vec<_> = lock(&self.known).values().cloned().collect();
         let mut found: Vec<_> = known
@@ -207,18 +210,18 @@ impl Exports {
         }
     }
 
-    /// One export. That of another tenant is not there, nor one that shows more than the caller may see.
+    /// One export. One of another tenant, or that shows more than the caller may see, is not found.
     pub fn get(&self, caller: &Caller, id: Uuid) -> Result<Shown, Problem> {
         Ok(self.export(caller, id)?.shown())
     }
 
-    /// What is known of an export.
+    /// The state of an export.
     pub fn job(&self, caller: &Caller, id: Uuid) -> Result<Arc<Job>, Problem> {
         Ok(self.export(caller, id)?.job())
     }
 
-    /// Ends an export that is under way; removes one that came to its end, with its files. From when the register says so it is there for
-    /// nobody, and what of its files cannot be removed now is removed as soon as it can be.
+    /// Cancels an unfinished export; removes a finished one with its files. Once the register says so it is gone for
+    /// everybody, and files that cannot be removed now are removed as soon as possible.
     pub async fn delete(self: &Arc<Self>, caller: &Caller, id: Uuid) -> Result<(), Problem> {
         let export = self.export(caller, id)?;
         let job = export.job();
@@ -228,7 +231,7 @@ impl Exports {
                 tracing::error!(%id, %error, "an export cannot be ended");
                 Problem::Internal
             })?;
-            // Not before it is on disk: one that ends and does not say how would be under way for ever.
+            // Only once that is on disk: one that stopped without a recorded end would seem unfinished forever.
             export.signals.stop();
             return Ok(());
         }
@@ -256,7 +259,7 @@ impl Exports {
         let mut attended = Box::pin(async move {
             let place = tokio::select! {
                 biased;
-                () = export.signals.stopped() => None, // it was ended while it waited
+                () = export.signals.stopped() => None, // cancelled while it waited
                 place = exports.place(&export) => place,
             };
             if place.is_some()
@@ -268,22 +271,22 @@ impl Exports {
             exports.enter_outcome(&export).await;
             let job = export.job();
             if exports.register.is_removed(job.id) {
-                exports.finish_removal(job); // what was being written when it was removed
+                exports.finish_removal(job); // files still being written at its removal
             }
         });
-        // It asks for its turn here and now, since tasks begin in any order.
+        // Polled once here to take its place in the queue, since tasks start in any order.
         if unconstrained(attended.as_mut()).now_or_never().is_none() {
             tokio::spawn(attended);
         }
     }
 
-    /// A place to run in. One of a tenant waits for a place at a time, and the others for its turn: so tenants take turns.
+    /// A slot to run in. Only one export per tenant waits for a slot, the others wait behind it: so tenants take turns.
     async fn place(&self, export: &Export) -> Option<SemaphorePermit<'_>> {
         let _turn = self.turns.take(export.job().spec.tenant_id.clone()).await.ok()?;
         self.running.acquire().await.ok()
     }
 
-    /// Does in the background what a crash left undone of an export that came to its end.
+    /// Finishes in the background what a crash left undone of an export that has ended.
     fn tidy(self: &Arc<Self>, export: Arc<Export>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
@@ -292,7 +295,7 @@ impl Exports {
         });
     }
 
-    /// Removes in the background what is left of an export that was removed.
+    /// Removes in the background what is left of a removed export.
     fn finish_removal(self: &Arc<Self>, job: Arc<Job>) {
         let exports = Arc::clone(self);
         tokio::spawn(async move {
@@ -305,7 +308,7 @@ impl Exports {
         });
     }
 
-    /// Enters in the register how an export ended, as soon as that can be written.
+    /// Registers how an export ended, as soon as that can be written.
     async fn enter_outcome(&self, export: &Export) {
         while let Err(problem) = self.register.enter(&export.job()).await {
             tracing::warn!(id = %export.job().id, %problem, "how an export ended is not in the journal yet");
@@ -320,7 +323,8 @@ impl Exports {
         }
     }
 
-    /// Runs an export, again while the store is away. What is finished stays, so that each try goes on where the last was.
+    /// Runs an export, retrying while the store is unavailable. Finished files stay, so each attempt continues where
+    /// the last one stopped.
     async fn attend(self: &Arc<Self>, export: &Arc<Export>) -> Result<(), ExportError> {
         self.change(export, |job| job.go_on(State::Running, None)).await?;
         let mut patience = Patience::new(Duration::from_secs(self.config.store_patience_s));
@@ -330,7 +334,7 @@ impl Exports {
             }
             let Err(error) = run(self, export).await else {
                 let job = export.job();
-                // It may have been ended in its last moment.
+                // It may have been cancelled at the last moment.
                 if job.state == State::Complete {
                     tracing::info!(id = %job.id, rows = job.rows(), "an export is complete");
                 }
@@ -353,18 +357,19 @@ impl Exports {
         self.end_failed(export, error.told()).await;
     }
 
-    /// Ends an export as failed, on disk where that takes it.
+    /// Marks an export as failed, on disk if possible.
     async fn end_failed(self: &Arc<Self>, export: &Arc<Export>, reason: String) {
         let fail = move |job: &mut Job| job.go_on(State::Failed, Some(reason));
         if let Err(error) = self.change(export, fail.clone()).await {
-            // The disk has no room even for this: what is true in memory is told, and tried again after the next start.
+            // The disk cannot even store this: the failure is shown from memory, and the export is tried again after
+            // the next start.
             tracing::error!(id = %export.job().id, %error, "an export's failure cannot be written");
             export.tell(fail);
         }
     }
 }
 
-/// A bucket that refuses is one that somebody has to be told of now; one that is away may come back.
+/// A bucket that refuses needs attention now; one that is unavailable may come back.
 async fn reach(bucket: &Bucket) -> Result<(), BucketError> {
     match bucket.probe().await {
         Err(BucketError::Unavailable(reason)) => {

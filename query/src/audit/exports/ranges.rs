@@ -1,18 +1,18 @@
 //! Which bytes of a file a request wants: `Range` of RFC 9110, 14.
 //!
-//! Enters: the header, the size. Leaves: the whole, a part, or that there is no such part. What is no range that this service
-//! has (another unit, several ranges, nonsense) asks for the whole, as the RFC allows. Pure.
+//! Enters: the header, the size. Leaves: the whole file, a part, or that the range is not satisfiable. Anything else
+//! (another unit, several ranges, nonsense) asks for the whole, as the RFC allows. Pure.
 
 use std::ops::Range;
 
-/// What is wanted.
+/// The requested bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it.
+    /// The whole file.
     Whole,
-    /// These bytes, which are there.
+    /// These bytes, which exist.
     Part(Range<u64>),
-    /// Bytes beyond the end.
+    /// A range beyond the end.
     Beyond,
 }
 
@@ -33,7 +33,7 @@ pub fn wanted(header: Option<&str>, size: u64) -> Wanted {
     }
 }
 
-/// Digits alone: `+1` is no position.
+/// Only digits: `+1` is not a position.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))

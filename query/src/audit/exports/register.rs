@@ -1,8 +1,9 @@
-//! The register of exports: who asked for what, how it ended, when it was removed. It is in the journal, so it outlives folder
-//! and bucket, and every process knows it; table `audit_exports` shows it to those who ask in SQL.
+//! The register of exports: who asked for what, how it ended, when it was removed. It is in the journal, so it outlives
+//! folder and bucket, and every process knows it; table `audit_exports` shows it in SQL.
 //!
-//! Enters: jobs. Leaves: records of the journal. Guarantees: a registration is never taken away, and one of a removed export never
-//! changes again. The journal takes changes in the order of asking, so one of each tenant waits there: nobody keeps others from ending their keys.
+//! Enters: jobs. Leaves: records in the journal. Guarantees: a registration is never removed, and that of a removed
+//! export never changes again. The journal takes changes in order, so each tenant has at most one of these waiting:
+//! nobody keeps others from revoking their keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,31 +20,32 @@ use crate::api::{Instant, Problem};
 use crate::journal::projection::Projected;
 use crate::journal::{Journal, View};
 
-/// Before the id, in the journal.
+/// Prefix of an export's record in the journal, before its id.
 const PREFIX: &str = "export/";
-/// How long after its writer gave up a record is looked for: the broker commits what it was asked to, also when nobody waits for its answer.
+/// How long to look for a record after its writer gave up: the broker may commit it even though nobody waits for the
+/// response.
 const LATE_MAX: Duration = Duration::from_secs(600);
 
-/// What stays known of an export.
+/// What the register knows of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// What was asked.
+    /// The request.
     #[serde(flatten)]
     spec: Spec,
-    /// As `s3://BUCKET/PREFIX/ID`; none where it lies in the folder of a process.
+    /// Location such as `s3://BUCKET/PREFIX/ID`; absent if it is in the folder of a process.
     location: Option<String>,
-    /// Columns whose values are not shown as they were recorded, and how, by name.
+    /// Masked columns by name, and how they are masked.
     masked: BTreeMap<String, String>,
-    /// The teams whose events it is made of, where its requester could see those of some teams alone.
+    /// The teams to whose events it is limited, if its requester could see only some teams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     teams: Vec<String>,
-    /// Who asked, in words.
+    /// Its requester, by name.
     requested_by: String,
-    /// When.
+    /// Time of the request.
     requested_at: Instant,
-    /// The request.
+    /// Id of the request.
     request_id: String,
-    /// How it ended; none while it is under way.
+    /// How it ended; absent until then.
     outcome: Option<Outcome>,
     /// When its files were removed.
     removed_at: Option<Instant>,
@@ -98,12 +100,12 @@ impl Registration {
 #[derive(Clone)]
 pub struct Register {
     journal: Journal,
-    /// Of whose exports something is entered, by tenant: one at a time.
+    /// One registration at a time per tenant.
     turns: Places<String>,
 }
 
 impl Register {
-    /// Of a journal.
+    /// In this journal.
     pub fn new(journal: Journal) -> Self {
         Self {
             journal,
@@ -111,12 +113,12 @@ impl Register {
         }
     }
 
-    /// Enters what is known of an export now, unless that is there already or the export was removed.
+    /// Registers the current state of an export, unless it is already there or the export was removed.
     pub async fn enter(&self, job: &Job) -> Result<(), Problem> {
         self.write(job.id, Registration::of(job)).await
     }
 
-    /// Enters that an export's files are removed.
+    /// Registers that an export's files are removed.
     pub async fn remove(&self, job: &Job, now_ms: i64) -> Result<(), Problem> {
         let removed_at = Some(Instant::from_millis(now_ms));
         self.write(
@@ -129,13 +131,13 @@ impl Register {
         .await
     }
 
-    /// Whether an export's files were removed, or are to be.
+    /// Whether an export's files were removed, or will be.
     pub fn is_removed(&self, id: Uuid) -> bool {
         let registration = self.journal.view(|view| Registration::find(view, &id.to_string()));
         registration.is_some_and(|registration| registration.removed_at.is_some())
     }
 
-    /// Whether the journal has an export, as soon as it does.
+    /// Waits until the journal has an export, and returns whether it does.
     pub async fn learns_of(&self, id: Uuid) -> bool {
         let name = format!("{PREFIX}{id}");
         let is_there = || self.journal.view(|view| view.get(&name).is_some());

@@ -1,9 +1,9 @@
-//! Copies of events that are not their first: an event that was sent again is exported once, as it was first.
+//! Later copies of events: an event that was sent again is exported once, as its first copy.
 //!
-//! Enters: all later copies of the events that were sent more than once, in the order of the table. Leaves: a file a month with where
-//! those that are left out stand, read alongside the rows of the month, which have the same order: so memory holds one of them,
-//! however many there are. Copies may claim different times, and a filter may match only a later copy: so they are looked for
-//! among all events of the tenant.
+//! Enters: all later copies of events that were sent more than once, in the order of the table. Leaves: a file per
+//! month with the positions of those to leave out, read alongside the rows of the month, which have the same order: so
+//! memory holds one of them, however many there are. Copies may claim different times, and a filter may match only a
+//! later copy, so copies are searched for among all events of the tenant.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
@@ -20,12 +20,12 @@ use crate::audit::copies;
 use crate::audit::filter::Conditions;
 use crate::store::{Relation, TenantSelect};
 
-/// Every copy, and where the first copy of its event is.
+/// Every copy, with the position of the first copy of its event.
 const COPIES: &str = "toUnixTimestamp64Micro(r.occurred_at) as at, toYYYYMM(r.occurred_at) as month, r.event_id as id, \
     r.log_epoch as epoch, r.kafka_partition as part, r.kafka_offset as place, \
     min((r.log_epoch, r.kafka_partition, r.kafka_offset)) over (partition by r.event_id) as first_copy";
 const LATER: &str = "i.at as at, i.month as month, i.id as id, i.epoch as epoch, i.part as part, i.place as place";
-/// The very same record twice is left out where it is met: its place is that of the first copy, too.
+/// A duplicate of the very same record is left out when it is read: its position is that of the first copy, too.
 const IN_TABLE_ORDER: &str =
     "where (i.epoch, i.part, i.place) != i.first_copy order by i.at, i.id, i.epoch, i.part, i.place";
 
@@ -47,8 +47,9 @@ impl LaterCopy {
     }
 }
 
-/// The statement whose rows are [`LaterCopy`]s, of events that may have several. Where so few rows match that each is looked up, `only` them; else of
-/// the whole tenant, for the ids of what matches would be held in memory. It narrows which events are looked at, never which of their copies.
+/// The statement whose rows are [`LaterCopy`]s, for events that may have several. `only` narrows it to the rows that
+/// match, if they are few enough to look up each; else it covers the whole tenant, because the matching ids would be
+/// held in memory. It narrows the events that are considered, never their copies.
 pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -> TenantSelect {
     let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
     let mut ids = copies::told(caller, copies::ID);
@@ -67,7 +68,7 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// Files in `folder`, which is there.
+    /// With files in `folder`, which must exist.
     pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -75,7 +76,7 @@ impl Finder {
         }
     }
 
-    /// Takes the next copy.
+    /// Adds the next copy.
     pub fn push(&mut self, copy: &LaterCopy) -> io::Result<()> {
         let mut file = match self.month.take() {
             Some((month, file)) if month == copy.month => file,
@@ -89,7 +90,7 @@ impl Finder {
         Ok(())
     }
 
-    /// Makes the last file durable, as those before it are.
+    /// Makes the last file durable, as those before it already are.
     pub fn finish(self) -> io::Result<()> {
         end(self.month)
     }
@@ -102,7 +103,7 @@ fn end(month: Option<(u32, BufWriter<File>)>) -> io::Result<()> {
     }
 }
 
-/// What is left out of a month, read alongside its rows.
+/// The rows of a month to leave out, read alongside its rows.
 pub struct LeftOut {
     file: Option<BufReader<File>>,
     left: u64,
@@ -110,7 +111,7 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// Of a month, from its beginning.
+    /// Those of one month, from the beginning.
     pub fn open(folder: &Path, month: u32) -> io::Result<Self> {
         let mut left_out = Self {
             file: None,
@@ -129,10 +130,10 @@ impl LeftOut {
         }
     }
 
-    /// Whether a row is left out. Rows come in their order; where an export goes on in the middle of a month, the first of them
-    /// passes over what stands before it.
+    /// Whether to leave out a row. Rows must come in order; when an export resumes in the middle of a month, the first
+    /// row skips all positions before it.
     pub fn has(&mut self, rows: &Rows<'_>, row: usize) -> io::Result<bool> {
-        // Most rows are told by their time alone, for which no id has to be parsed.
+        // For most rows the time alone decides, without parsing an id.
         if self
             .next
             .is_none_or(|next| rows.occurred_at.value(row) < next.occurred_at)
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// A copy at a moment, of an event, at an offset.
+    /// A copy with this time, event id and offset.
     fn copy(month: u32, (at, id, place): (i64, u128, i64)) -> LaterCopy {
         LaterCopy {
             at,
@@ -223,7 +224,7 @@ mod tests {
         finder.push(&copy(202603, (90, early, 4))).unwrap();
         finder.finish().unwrap();
 
-        // Rows of one moment, some of which the filter kept away, and the very same record twice.
+        // Rows with the same time, some of which the filter excluded, and a duplicate of the very same record.
         let rows = [
             (20, early, 4),
             (20, early, 5),

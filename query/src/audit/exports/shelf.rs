@@ -1,8 +1,9 @@
-//! Where exports lie. The folder: `ID/` with the files that are handed over, `.jobs/ID/` with what is known of each. Where a
-//! bucket is configured, the files of new exports go there instead, and the folder keeps what is known of them.
+//! Where exports are stored. In the folder: `ID/` with the finished files, `.jobs/ID/` with the state of each export.
+//! If a bucket is configured, the files of new exports go there instead, and the folder keeps their state.
 //!
-//! Enters: jobs and finished files. Leaves: them again after a crash. Guarantees: what has a final name is complete and
-//! durable; one process a folder; an upload that a crash cut off is given up. Never writes outside folder and prefix.
+//! Enters: jobs and finished files. Leaves: the same, also after a crash. Guarantees: a file with its final name is
+//! complete and durable; one process per folder; an upload that a crash interrupted is aborted. Never writes outside
+//! folder and prefix.
 
 use std::fs::{self, File};
 use std::io::{self, SeekFrom};
@@ -22,11 +23,12 @@ use super::sink::{Disk, Sink};
 
 const JOBS: &str = ".jobs";
 const JOB_FILE: &str = "job.json";
-/// What is known of an export, while it is written. Not a temporary file: whoever changes it and a run that sweeps are not of one thread.
+/// An export's state while it is written. Not a temporary file: a run that sweeps those may be on another thread than a
+/// change of the state.
 const NEW_JOB_FILE: &str = "job.json.new";
-/// What is written and has no name yet.
+/// Suffix of files that are not finished.
 const TEMPORARY: &str = "tmp";
-/// Holds the id of an upload under way.
+/// Suffix of files with the id of an unfinished upload.
 const NOTE: &str = "upload";
 /// Bytes read from a file at a time.
 const READ_BYTES: usize = 256 << 10;
@@ -43,7 +45,7 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// Opens a folder, and makes it where it is not there. Fails while another process has it.
+    /// Opens a folder, creating it if necessary. Fails while another process uses it.
     pub fn open(root: &Path, bucket: Option<Bucket>) -> io::Result<Self> {
         fs::create_dir_all(root.join(JOBS))?;
         let lock = File::options().create(true).append(true).open(root.join(".lock"))?;
@@ -56,17 +58,17 @@ impl Shelf {
         })
     }
 
-    /// Bucket and prefix that files of new exports go to; `None` where they stay in the folder.
+    /// Bucket and prefix for the files of new exports; `None` if they stay in the folder.
     pub fn bucket_url(&self) -> Option<&str> {
         self.bucket.as_ref().map(Bucket::url)
     }
 
-    /// Where an export under way keeps what is not handed over.
+    /// Folder for the state and unfinished files of an export.
     pub fn work(&self, id: Uuid) -> PathBuf {
         self.root.join(JOBS).join(id.to_string())
     }
 
-    /// Makes the folders of an export.
+    /// Creates the folders of an export.
     pub async fn prepare(&self, job: &Job) -> io::Result<()> {
         let files = job.bucket.is_none().then(|| self.files(job.id));
         let (work, root) = (self.work(job.id), self.root.clone());
@@ -79,7 +81,7 @@ impl Shelf {
         .await
     }
 
-    /// Removes what was left half written, here and in the bucket.
+    /// Removes unfinished files, here and in the bucket.
     pub async fn sweep(&self, job: &Job) -> io::Result<()> {
         let mut entries = match tokio::fs::read_dir(self.work(job.id)).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -87,7 +89,7 @@ impl Shelf {
         };
         while let Some(entry) = entries.next_entry().await? {
             match self.sweep_file(job, &entry.path()).await {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // it went by itself
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // already gone
                 swept => swept?,
             }
         }
@@ -109,7 +111,7 @@ impl Shelf {
         }
     }
 
-    /// Every export that is known. One whose state cannot be read is passed over, loudly, and left as it is.
+    /// All known exports. One whose state cannot be read is skipped with an error in the log, and left as it is.
     pub fn load(&self) -> io::Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for entry in fs::read_dir(self.root.join(JOBS))? {
@@ -123,14 +125,14 @@ impl Shelf {
         Ok(jobs)
     }
 
-    /// Writes what is known of an export. Blocks.
+    /// Writes the state of an export. Blocks.
     pub fn save(&self, job: &Job) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(job).map_err(io::Error::other)?;
         let work = self.work(job.id);
         Disk::create(work.join(NEW_JOB_FILE), &work, JOB_FILE)?.write_whole(&bytes)
     }
 
-    /// Begins a file of an export. What is written to it may block: not for a thread that answers others.
+    /// Begins a file of an export. Writing to it may block, so do so on a blocking thread.
     pub fn create(&self, job: &Job, name: &str) -> io::Result<Sink> {
         Ok(match self.bucket_of(job)? {
             None => Sink::Disk(Disk::create(self.temporary(job.id, name), &self.files(job.id), name)?),
@@ -178,7 +180,7 @@ impl Shelf {
         Ok(try_unfold(rest, next).boxed())
     }
 
-    /// Removes an export. Its state goes last: what a crash leaves is removed again.
+    /// Removes an export. Its state goes last: after a crash the removal is repeated.
     pub async fn remove(&self, job: &Job) -> io::Result<()> {
         self.sweep(job).await?;
         if let Some(bucket) = self.bucket_of(job)? {
@@ -194,12 +196,12 @@ impl Shelf {
         off_thread(move || sync(&root)).await
     }
 
-    /// Whether it has what an export lies in: folder, or bucket.
+    /// Whether the storage of an export, folder or bucket, is available to this process.
     pub fn reaches(&self, job: &Job) -> bool {
         self.bucket_of(job).is_ok()
     }
 
-    /// The bucket that an export lies in; `None` where it lies in the folder.
+    /// The bucket that an export is in; `None` if it is in the folder.
     fn bucket_of(&self, job: &Job) -> Result<Option<&Bucket>, BucketError> {
         let Some(url) = &job.bucket else { return Ok(None) };
         let configured = self.bucket.as_ref().filter(|bucket| bucket.url() == url);
@@ -215,14 +217,14 @@ impl Shelf {
     }
 }
 
-/// Does what waits for a disk where no request waits for it.
+/// Runs disk I/O on a blocking thread.
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// Makes the names of a folder durable.
+/// Makes the entries of a folder durable.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

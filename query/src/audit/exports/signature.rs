@@ -1,6 +1,6 @@
 //! The optional signature of a manifest: Ed25519 (RFC 8032), keys in PEM (RFC 8410) as OpenSSL makes them.
 //!
-//! Enters: a manifest's bytes. Leaves: 64 bytes of signature, or whether they are right. Any Ed25519 tool can check them:
+//! Enters: a manifest's bytes. Leaves: 64 bytes of signature, or whether it is valid. Any Ed25519 tool can check it:
 //! `openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in manifest.json -sigfile manifest.json.sig`.
 
 use std::fmt;
@@ -12,15 +12,15 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Its file.
+    /// Its file cannot be read.
     #[error("cannot read {0}: {1}")]
     File(String, std::io::Error),
-    /// Its content.
+    /// Its content is not a key.
     #[error("{0} holds no Ed25519 key in PEM; make one with: openssl genpkey -algorithm ed25519 -out FILE")]
     Form(String),
 }
 
-/// Signs.
+/// A private key.
 pub struct Signer(SigningKey);
 
 impl fmt::Debug for Signer {
@@ -30,7 +30,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// With the private key in a file.
+    /// From a file.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let key = SigningKey::from_pkcs8_pem(&read(path)?);
         key.map(Self).map_err(|_| KeyError::Form(path.display().to_string()))
@@ -52,7 +52,7 @@ impl PublicKey {
         key.map(Self).map_err(|_| KeyError::Form(path.display().to_string()))
     }
 
-    /// Whether its owner signed these bytes.
+    /// Whether the signature of these bytes is valid.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature).is_ok_and(|signature| self.0.verify_strict(bytes, &signature).is_ok())
     }

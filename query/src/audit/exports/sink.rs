@@ -1,7 +1,7 @@
 //! Where the bytes of a file go: the folder, or a bucket.
 //!
-//! Guarantees: a file has its name only when it is whole and durable. One that is dropped before leaves nothing in the folder;
-//! in a bucket it leaves a note, by which [`super::shelf::Shelf::sweep`] gives the upload up.
+//! Guarantees: a file has its name only when it is complete and durable. One that is dropped earlier leaves nothing in
+//! the folder; in a bucket it leaves a note, with which [`super::shelf::Shelf::sweep`] aborts the upload.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use super::bucket::Upload;
 use super::shelf;
 
-/// A file that has no name yet.
+/// An unfinished file.
 pub enum Sink {
     /// On disk.
     Disk(Disk),
-    /// On its way to a bucket.
+    /// Being uploaded to a bucket.
     Bucket(Box<Upload>),
 }
 
@@ -44,7 +44,7 @@ impl Write for Sink {
     }
 }
 
-/// A file under another name than it will have.
+/// A file under a temporary name.
 pub struct Disk {
     file: File,
     temporary: PathBuf,
@@ -53,7 +53,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A file that is written as `temporary` and will be `folder/name`, in the same file system.
+    /// A file that is written as `temporary` and becomes `folder/name`, on the same file system.
     pub fn create(temporary: PathBuf, folder: &Path, name: &str) -> io::Result<Self> {
         Ok(Self {
             file: File::create(&temporary)?,
@@ -78,6 +78,6 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary); // not there once it has its name; gives a full disk its room back
+        let _ = fs::remove_file(&self.temporary); // frees a full disk; already gone if the file has its name
     }
 }

@@ -1,10 +1,10 @@
 //! A snapshot: up to which offset of each partition the ledger vouches for rows, and what it says of them.
 //!
-//! Enters: rows of the ledger, added up by the engine. Leaves: [`Log`]s, and the condition that keeps an export within them:
-//! what ingest stores later is beyond their ends, so the same snapshot gives the same rows for ever. Pure.
+//! Enters: rows of the ledger, aggregated by the engine. Leaves: [`Log`]s, and the condition that keeps an export
+//! within them: what ingest stores later is beyond their ends, so the same snapshot always gives the same rows. Pure.
 //!
-//! The ranges of a partition are contiguous when each begins where another ends, the first and the last aside. The engine
-//! checks that with two sums of hashes, so that years of batches are one row here.
+//! The ranges of a partition are contiguous if each begins where another ends, except for the first and the last. The
+//! engine checks that with two sums of hashes, so that years of batches are one row here.
 
 use clickhouse::Row;
 use horolog_schemas::migrate::stated::{DAYS_KEPT, MONTHS_KEPT};
@@ -15,8 +15,8 @@ use crate::audit::filter::Conditions;
 use crate::audit::months::MonthRows;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
-/// Where the snapshot ends, in the partition and life of a row. One number for epoch and partition: the engine looks up millions of
-/// numbers in the time of a hundred thousand texts.
+/// Where the snapshot ends in the partition and log epoch of a row. Both are combined into one number: the engine looks
+/// up millions of numbers in the time of a hundred thousand strings.
 macro_rules! end_of {
     ($row:literal) => {
         concat!(
@@ -29,16 +29,16 @@ macro_rules! end_of {
     };
 }
 
-/// Only rows the ledger vouched for when the snapshot was taken.
+/// Only rows that the ledger vouched for when the snapshot was taken.
 macro_rules! within {
     () => {
         concat!("r.kafka_topic = {topic:String} and r.kafka_offset < ", end_of!("r"))
     };
 }
 
-/// One row a partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log lost a part before it was
-/// repeated has no gap: its row counts what is stored of its offsets. A producer sets the Kafka timestamp of a record, so none testifies for later than its
-/// batch was stored.
+/// One row per partition and life of its log. `{topic:String}` is the topic of audit events. A batch of which the log
+/// lost a part before it was repeated has no gap: its row counts what is stored of its offsets. Producers set the Kafka
+/// timestamp of a record, so none counts for later than its batch was stored.
 pub const LOGS_SQL: &str = "\
     select l.kafka_topic as topic, l.log_epoch as log_epoch, l.kafka_partition as partition, min(l.start_offset) as start_offset, \
     max(l.end_offset) as end_offset, count() as batches, sum(l.records) as records, \
@@ -62,14 +62,15 @@ pub const LEDGER_MONTHS_SQL: &str = concat!(
     ") group by month order by month"
 );
 
-/// Rows by month, as the table has them now, within the snapshot.
+/// Rows by month that the table has now within the snapshot.
 pub const STORED_MONTHS_SQL: &str = concat!(
     "select toYYYYMM(r.occurred_at) as month, count() as rows from audit_logs as r where ",
     within!(),
     " group by month order by month"
 );
 
-/// Rejected records within the snapshot, by the month they came in and by reason: what time one claims, to Kafka too, may be what is wrong with it.
+/// Rejected records within the snapshot, by the month in which they were stored, or that Kafka's timestamp claims if
+/// later, and by reason. Their own time may be what is wrong with them.
 pub const REJECTED_SQL: &str = concat!(
     "select toYYYYMM(greatest(r.kafka_timestamp, r.inserted_at)) as month, toString(r.reason) as reason, count() as records \
      from rejected_records as r where ",
@@ -77,8 +78,9 @@ pub const REJECTED_SQL: &str = concat!(
     " group by month, reason order by month, reason"
 );
 
-/// Ranges the broker no longer had when they were to be read, with when what is before them was sent and when they were found: a gap knows no other
-/// time, and a record never testifies for later than it was stored. The small side of the join is the one that is kept.
+/// Ranges that the broker no longer had when they were to be read, with when the record before them was sent and when
+/// they were found: a gap has no other time, and no record counts for later than it was stored. The join keeps its
+/// small side in memory.
 pub const GAPS_SQL: &str = "\
     select g.log_epoch as log_epoch, g.kafka_partition as partition, g.start_offset as start_offset, g.end_offset as end_offset, \
     toInt64(g.stored) as stored, \
@@ -92,13 +94,14 @@ pub const GAPS_SQL: &str = "\
     and l.stage = 'ingest' and l.kafka_topic = {topic:String} and l.entry != 'gap' \
     group by all order by log_epoch, partition, start_offset";
 
-/// Partitions that the ledger knows, from when they were first assigned, and has no record of.
+/// Partitions that the ledger knows from their first assignment, but has no record of.
 pub const UNREAD_SQL: &str = "\
     select l.kafka_partition as partition from batch_ledger as l \
     where l.stage = 'ingest' and l.kafka_topic = {topic:String} \
     group by l.kafka_partition having countIf(l.start_offset < l.end_offset) = 0 order by partition";
 
-/// Before when events are old enough to be deleted, milliseconds since 1970; 0 where they never are, no row where that cannot be told of the table.
+/// Events before this time are old enough to be deleted, milliseconds since 1970; 0 if they are kept forever, no row if
+/// the table does not tell.
 pub fn kept_from() -> Sql {
     Sql::concat([
         "select if(days > 0, toUnixTimestamp64Milli(now64(3)) - toInt64(days) * 86400000, 0) as kept_from from ( select ",
@@ -112,14 +115,14 @@ pub fn kept_from() -> Sql {
 const ROWS_BY_TOPIC: &str = "toString(r.kafka_topic) as topic, count() as rows";
 const OF_OTHER_TOPICS: &str = "r.kafka_topic != {topic:String}";
 
-/// The statement whose rows are [`TopicRows`]: what the filter lets through and the snapshot does not.
+/// The statement whose rows are [`TopicRows`]: rows of other topics that match the filter.
 pub fn of_other_topics(caller: &Caller, filter: &Conditions, topic: &str) -> TenantSelect {
     let select = TenantSelect::new(caller, Relation::AuditLogs, ROWS_BY_TOPIC).and(OF_OTHER_TOPICS);
     let select = select.bind("topic", Parameter::Text(topic.to_owned()));
     filter.apply(select).then("group by topic order by topic")
 }
 
-/// What the ledger says of one partition in one life of its log.
+/// The ledger's summary of one partition in one life of its log.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Log {
     /// The topic.
@@ -128,26 +131,28 @@ pub struct Log {
     pub log_epoch: u32,
     /// The partition.
     pub partition: i32,
-    /// First offset the ledger names.
+    /// First offset in the ledger.
     pub start_offset: i64,
-    /// Offset after the last; the export holds nothing from it on.
+    /// Offset after the last; the export holds nothing from there on.
     pub end_offset: i64,
-    /// Ranges it consists of.
+    /// Number of ranges.
     pub batches: u64,
-    /// Records the log had in them.
+    /// Records of the log in these ranges.
     pub records: u64,
     /// Of these, rows stored (of all tenants).
     pub rows: u64,
     /// Of these, rejected records (of all tenants).
     pub rejected: u64,
-    /// Offsets the broker no longer had when they were to be read, and those without a record in batches that a crash interrupted: it
-    /// may have had none any more, or they are markers of transactions, or rows past their retention.
+    /// Offsets that the broker no longer had when they were to be read, and those without a record in batches that a
+    /// crash interrupted: the broker may not have had them any more, or they are transaction markers, or rows past
+    /// their retention.
     pub gap_offsets: i64,
-    /// Whether the ranges leave nothing out and overlap nowhere.
+    /// Whether the ranges have neither gaps nor overlaps.
     pub contiguous: bool,
     /// Smallest Kafka timestamp among its records, milliseconds since 1970.
     pub oldest_record_at: i64,
-    /// Largest Kafka timestamp among its records, or when those were stored where that is earlier, milliseconds since 1970.
+    /// Largest Kafka timestamp among its records, or when those were stored if that is earlier, milliseconds since
+    /// 1970.
     pub newest_record_at: i64,
     /// When the newest range was written, milliseconds since 1970.
     pub written_at: i64,
@@ -164,23 +169,25 @@ pub struct Gap {
     pub start_offset: i64,
     /// Offset after the last.
     pub end_offset: i64,
-    /// Those among them that are rows or rejected records all the same: a batch was stored and not yet in the ledger.
+    /// Of these, offsets that are rows or rejected records after all: a batch was stored but not yet in the ledger.
     #[serde(default)]
     pub stored: i64,
-    /// When the newest record before it was sent, or stored where that is earlier, milliseconds since 1970; 0 where there is none.
+    /// When the newest record before it was sent, or stored if that is earlier, milliseconds since 1970; 0 if there is
+    /// none.
     pub sent_after: i64,
-    /// When it was found, milliseconds since 1970; an earlier release said when the first records behind it were stored, 0 where there were none yet.
+    /// When it was found, milliseconds since 1970. Earlier releases wrote when the first records after it were stored,
+    /// or 0 if there were none yet.
     pub sent_before: i64,
 }
 
-/// Rejected records of a month and reason.
+/// Rejected records by month and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
 pub struct Rejected {
-    /// As `202601`, by when they came: when they happened could not be read.
+    /// Month, such as `202601`, in which they came: when they happened could not be read.
     pub month: u32,
-    /// The stable code.
+    /// Its stable code.
     pub reason: String,
-    /// Records.
+    /// Number of records.
     pub records: u64,
 }
 
@@ -189,33 +196,33 @@ pub struct Rejected {
 pub struct TopicRows {
     /// The topic.
     pub topic: String,
-    /// Rows, copies of an event each.
+    /// Number of rows, copies of events included.
     pub rows: u64,
 }
 
-/// What an export is bounded by, frozen when it starts.
+/// The bounds of an export, frozen when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The topic of audit events.
     pub topic: String,
-    /// Its partitions in each of their lives.
+    /// Its partitions, in each life of their logs.
     pub logs: Vec<Log>,
     /// Rows by month as the ledger counted them, of all tenants.
     pub ledger_months: Vec<MonthRows>,
-    /// Rows by month as the table has them, of all tenants.
+    /// Rows by month that the table has, of all tenants.
     pub stored_months: Vec<MonthRows>,
     /// Records that could not become rows, of all tenants.
     pub rejected: Vec<Rejected>,
-    /// What was lost before it could be read; the first thousand.
+    /// Offsets that were lost before they could be read; the first thousand gaps.
     pub gaps: Vec<Gap>,
-    /// Partitions that the ledger knows and has no record of.
+    /// Partitions that the ledger knows but has no record of.
     #[serde(default)]
     pub unread: Vec<i32>,
-    /// What the filter lets through of other topics, which is in no file: events of a topic that was configured before.
+    /// Rows of other topics that match the filter, which are in no file: events of a topic that was configured earlier.
     #[serde(default)]
     pub other_topics: Vec<TopicRows>,
-    /// Before when events were old enough to be deleted, milliseconds since 1970; 0 where they never were, none where an earlier release
-    /// did not say, or said nothing because they never were.
+    /// Events before this time were old enough to be deleted, milliseconds since 1970; 0 if they are kept forever.
+    /// Absent if an earlier release did not write it, or left it out because they are kept forever.
     #[serde(default)]
     pub kept_from: Option<i64>,
 }

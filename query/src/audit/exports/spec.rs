@@ -1,7 +1,7 @@
-//! What an export is asked to be.
+//! A request for an export.
 //!
-//! Enters: the JSON body of a request. Leaves: filter, format and compression, each checked, or a problem that names the
-//! member to change. Pure.
+//! Enters: the JSON body of a request. Leaves: filter, format and compression, all checked, or a problem that names the
+//! field to change. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use crate::api::Problem;
 use crate::api::parameters::VALUE_BYTES_MAX;
 use crate::audit::filter::{Conditions, EventFilter};
 
-/// All values of a filter. It is kept for as long as there is a journal, and by every process in memory.
+/// Bound of all values of a filter: it is kept as long as the journal, and in the memory of every process.
 const FILTER_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 
-/// How rows are written.
+/// Format of the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     #[default]
     /// Apache Parquet.
     Parquet,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
-    /// RFC 4180 with a header.
+    /// RFC 4180, with a header line.
     Csv,
 }
 
-/// How files are compressed. Parquet compresses its own pages.
+/// Compression of the files. Parquet compresses its own pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
@@ -38,7 +38,7 @@ pub enum Compression {
     Zstd,
     /// Gzip, RFC 1952.
     Gzip,
-    /// As it is.
+    /// Not compressed.
     None,
 }
 
@@ -46,30 +46,30 @@ pub enum Compression {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewExport {
-    /// Which events: the filters of the search. Without any, all of the tenant's.
+    /// Filters of the search. Without any, all events of the tenant are exported.
     #[schema(value_type = EventFilter)]
     pub filter: BTreeMap<String, String>,
-    /// How rows are written.
+    /// Format of the rows.
     pub format: Format,
-    /// How files are compressed.
+    /// Compression of the files.
     pub compression: Compression,
 }
 
-/// What is asked.
+/// The request for an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Spec {
-    /// Whose events.
+    /// Tenant of the events.
     pub tenant_id: String,
-    /// Which of them: parameters of the search and their values.
+    /// Filter of the events: parameters of the search and their values.
     pub filter: BTreeMap<String, String>,
-    /// How rows are written.
+    /// Format of the rows.
     pub format: Format,
-    /// How files are compressed.
+    /// Compression of the files.
     pub compression: Compression,
 }
 
 impl Spec {
-    /// What is asked, for a tenant.
+    /// A request of a tenant.
     pub fn new(tenant_id: &str, asked: NewExport) -> Result<Self, Problem> {
         bounded(&asked.filter)?;
         let conditions = EventFilter::from_members(asked.filter)?.conditions();
@@ -87,8 +87,8 @@ impl Spec {
         })
     }
 
-    /// The filter, as conditions. What was accepted has no bound any more: it is kept in another form than it was sent in, and an earlier
-    /// release may have had another bound.
+    /// The filter as conditions. Its length is not checked again: it is stored in another form than it was sent in, and
+    /// an earlier release may have had another bound.
     pub fn conditions(&self) -> Result<Conditions, Problem> {
         EventFilter::from_members(self.filter.clone())?.conditions()
     }
@@ -108,7 +108,7 @@ impl Spec {
     }
 }
 
-/// Refuses a filter that is too long to be kept, or has a value that a query string may not have.
+/// Refuses a filter that is too long to store, or has a value longer than a query string may have.
 fn bounded(filter: &BTreeMap<String, String>) -> Result<(), Problem> {
     if let Some((name, _)) = filter.iter().find(|(_, value)| value.len() > VALUE_BYTES_MAX) {
         let reason = format!("is longer than {VALUE_BYTES_MAX} bytes");
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Of a filter with values of so many bytes.
+    /// With a filter whose values have these lengths.
     fn of_bytes(members: &[(&str, usize)]) -> Result<Spec, Problem> {
         let text = |&(name, bytes): &(&str, usize)| (name.to_owned(), "a".repeat(bytes));
         let filter = members.iter().map(text).collect();
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_was_accepted_is_taken_again_however_long_it_is_kept() {
-        // An event's id of 32 digits is kept with its hyphens.
+        // The 32 digits of an event's id are stored with hyphens.
         let sizes = [
             ("user_id", VALUE_BYTES_MAX),
             ("action", VALUE_BYTES_MAX - 32),

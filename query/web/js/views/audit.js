@@ -36,7 +36,7 @@ export function mount(container, { parameters, signal }) {
     signal,
     load: (abort) => get("/v1/audit/counts", { ...question, to: apiMoment(to), bucket: bucket(from, to), by: "status", limit: 10_000 }, abort),
     draw: (answer) => drawCounts(answer, from, to),
-    // Counts are beside the point of a search: without them it goes on.
+    // Counts are secondary to a search, which continues without them.
     onFailure: (error) => error.status !== 401,
   });
   container.append(
@@ -94,7 +94,7 @@ function searchForm(asked, range) {
   );
 }
 
-/** Pages under each other; each further one is asked for by a button. */
+/** Pages below each other; a button loads the next one. */
 function resultList(question, fields, signal) {
   const rows = [];
   let cursor;
@@ -144,7 +144,7 @@ function eventTable(rows, cursor) {
   });
 }
 
-/** Steps that give about a hundred bars at most. */
+/** Bucket size for about a hundred bars at most. */
 function bucket(from, to) {
   const days = ((to ?? Date.now() / 1000) - (from ?? 0)) / 86400;
   if (days <= 4) return "hour";

@@ -1,4 +1,4 @@
-// One audit event: who did what, the values before and after side by side, and where the record is in Kafka.
+// One audit event: who did what, the values before and after side by side, and the Kafka coordinates of the record.
 
 import { getAsWritten } from "../api.js";
 import { changesOf, parts, shown } from "../difference.js";

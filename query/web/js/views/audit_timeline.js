@@ -1,4 +1,4 @@
-// A user's or a resource's time line: what happened, day by day.
+// A user's or a resource's timeline: what happened, day by day.
 
 import { get } from "../api.js";
 import { announce, h } from "../dom.js";

@@ -1,4 +1,4 @@
-// One export: its progress, its files, its manifest, and how to check them without trusting anybody.
+// One export: its progress, files and manifest, and how to verify it independently.
 
 import * as api from "../api.js";
 import { announce, h } from "../dom.js";
@@ -15,7 +15,7 @@ import * as words from "../export_words.js";
 export const title = "Export";
 
 const SIGNATURE = "manifest.json.sig";
-/** What vouches for the files. */
+/** The manifest, and the files that vouch for it. */
 const MANIFEST = ["manifest.json", "manifest.json.sha256", SIGNATURE];
 
 export function mount(container, { path, signal }) {
@@ -40,7 +40,7 @@ export function mount(container, { path, signal }) {
 
 function draw(job, place, view, signal) {
   const outcome = h("div", {});
-  // Ends an export under way; removes one that came to its end.
+  // Cancels an unfinished export; removes a finished one.
   const removes = words.isFinal(job);
   const end = async () => {
     try {
@@ -88,7 +88,7 @@ function fileTable(job, place) {
       announce(`${name} is downloaded`);
     } catch (error) {
       if (error.status === 401) return signedOut(error);
-      // Whether there is a signature is known by asking for it.
+      // Only a request tells whether there is a signature.
       if (error.status === 404 && name === SIGNATURE) outcome.replaceChildren(notice("The manifest of this export is not signed.", "warn"));
       else if (error.name !== "AbortError") outcome.replaceChildren(failure(error));
     } finally {
@@ -123,7 +123,7 @@ function verification(job) {
     { class: "panel" },
     h("h2", {}, "Check it yourself"),
     h("p", {}, "Download all files, the manifest and what vouches for it into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
-    // The folder has the whole id in its name, or nobody could tell that it is this export.
+    // The folder's name has the whole id, by which verification recognizes the export.
     h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id}\nhorolog-query verify-export export-${job.id} --digest ${job.digest}`),
     h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest names every file by its own. Keep the digest where the files are not."),
   );

@@ -1,4 +1,4 @@
-// Exports: the ones there are, with their progress, and a form for a new one.
+// Exports: a list with their progress, and a form for a new one.
 
 import { address, get, send } from "../api.js";
 import { filtersIn } from "../audit_filters.js";
@@ -18,7 +18,7 @@ import * as words from "../export_words.js";
 export const title = "Exports";
 
 const RANGE_NAMES = ["30d", "90d", "1y", "2y", "all"];
-/** Between two looks at exports that are under way, at first and at most. Milliseconds. */
+/** Polling interval of unfinished exports, at first and at most. Milliseconds. */
 export const LOOK_INTERVALS = [2_000, 10_000];
 
 export function mount(container, { parameters, signal }) {
@@ -107,7 +107,7 @@ function creationForm(asked, signal) {
   return fields;
 }
 
-/** A span that the list of exports does not have is given by its ends. */
+/** A span that is not in the list of choices is given by its ends. */
 function ends(asked, range) {
   if (range === CUSTOM) return { from: asked.from, to: asked.to };
   const { from, to } = span(range, "", "", 60);

@@ -1,4 +1,4 @@
-// Keys: who may see what and when they last did, and what an administrator does about it.
+// Keys: who may see what, when they last did, and how to administer them.
 
 import { get, send } from "../api.js";
 import { announce, h } from "../dom.js";
@@ -25,7 +25,7 @@ export function mount(container, { signal }) {
       return [rows.length > 0 && keyTable(rows), subjects.length > 0 && subjectTable(subjects)];
     },
   });
-  /** Does something to a key, then shows what came of it. */
+  /** Changes a key, then shows the result. */
   const act = async (path, body, said) => {
     outcome.replaceChildren();
     try {
@@ -77,7 +77,7 @@ export function mount(container, { signal }) {
   }
 }
 
-/** Whoever came with a token of the provider, as its last token said. */
+/** Subjects of the identity provider, according to their last token. */
 function subjectTable(rows) {
   return table({
     caption: "Subjects of the identity provider",
@@ -94,10 +94,10 @@ function subjectTable(rows) {
   });
 }
 
-/** Names, or what it means that there are none. */
+/** Names, or what an empty list means. */
 const listed = (names, none) => names.join(", ") || none;
 
-/** A token, this once. */
+/** A token, which is shown only once. */
 function shown({ key, token }) {
   return h(
     "div",

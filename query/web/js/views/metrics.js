@@ -1,4 +1,4 @@
-// Metrics explorer: one metric over time, whole or by group, with quantile bands and what is not complete yet.
+// Metrics explorer: one metric over time, in total or by group, with quantile bands and incomplete data marked.
 
 import { downloadCsv, get, getAll } from "../api.js";
 import { announce, h } from "../dom.js";
@@ -17,22 +17,22 @@ import { drawSeries, MEASURES, startOf } from "../metric_charts.js";
 export const title = "Metrics";
 
 const RANGE_NAMES = ["6h", "24h", "7d", "30d", "90d", "1y", "2y", "all"];
-/** Before every record: what is older is rejected. */
+/** Before all records: older ones are rejected. */
 const BEGINNING = "2000-01-01";
 const RESOLUTIONS = { hourly: { text: "Hourly", seconds: 3600 }, daily: { text: "Daily", seconds: 86400 }, monthly: { text: "Monthly", seconds: 30 * 86400 } };
-/** From this lag on the partitions that cause it are named. Seconds. */
+/** From this lag on, the partitions that cause it are named. Seconds. */
 const HELD_BACK_WORTH_A_WORD = 900;
-/** Counters are complete by whole hours: so much more is normal for them. Seconds. */
+/** Counters are computed in whole hours, so this much more lag is normal. Seconds. */
 const HOUR = 3600;
 const GROUPS = [["", "Nothing"], ["service_id", "Service"], ["plugin_id", "Plugin"], ["environment", "Environment"], ["team_id", "Team"]];
 const FILTERS = ["service_id", "plugin_id", "environment", "team_id"];
-/** Beyond so many rows a chart says no more, and the download is the better answer. */
+/** With more rows a chart shows nothing more, and a download is better. */
 const ROWS_MAX = 20_000;
-/** All of them in one answer, which the service remembers. */
+/** All of them in one answer, which the service caches. */
 const PAGE_ROWS = ROWS_MAX;
-/** More names are no list to choose from. */
+/** More names are too many to choose from. */
 const NAMES_MAX = 1_000;
-/** What is told of each row: what can be drawn. */
+/** The measures to request: those that can be drawn. */
 const MEASURED = "avg,min,max,sum,p50,p95,p99";
 
 export async function mount(container, { parameters, signal }) {
@@ -81,22 +81,22 @@ function parametersOf(asked) {
   return scoped({ metric_name: asked.metric_name, ...filters, group_by: asked.group_by ?? "", ...told, from: moment(from), to: moment(to) });
 }
 
-/** What counters alone have is computed from whole series, and served apart. */
+/** Increase and rate, which only counters have, have endpoints of their own. */
 const ofCounters = (asked) => MEASURES[asked.show]?.counters === true;
 const pathOf = (asked) => `/v1/metrics/${ofCounters(asked) ? "counters/" : ""}${resolution(asked)}`;
 
-/** What there is to choose from: the names of the last days, or of all time where those do not do. */
+/** The names to choose from: those of the last days, or of all time if these are not enough. */
 async function knownMetrics(asked, signal) {
   const answer = await metricNames(signal);
   const recent = answer.rows;
   const isRecent = (name) => recent.some((row) => row.metric_name === name);
-  // History that was imported is of no recent day.
+  // Imported history may have no recent data.
   const ofAllTime = asked.names === "all" || recent.length === 0 || (asked.metric_name && !isRecent(asked.metric_name));
   const { rows: names, more } = ofAllTime ? await metricNames(signal, BEGINNING) : answer;
   return { names, more, isRecent, ofAllTime };
 }
 
-/** Names to suggest: those of the last days, or since a day. Without them any name can still be typed. */
+/** Names to suggest: those of the last days, or since a given day. Without them any name can still be typed. */
 async function metricNames(signal, from) {
   try {
     return await get("/v1/metrics/names", scoped({ from, limit: NAMES_MAX }), signal);
@@ -133,7 +133,7 @@ function explorerForm(asked, names) {
   );
 }
 
-/** What stands there before a metric is chosen. */
+/** Shown before a metric is chosen. */
 function start({ names, more, isRecent, ofAllTime }) {
   if (names.length === 0) return h("div", { class: "panel" }, empty("No metric yet", "Metrics appear here some seconds after their first records."));
   const place = (name) => href(["metrics"], { metric_name: name, range: isRecent(name) ? "" : "all" });
@@ -166,7 +166,7 @@ function draw(answer, asked) {
   ];
 }
 
-/** What is said of every answer: through when nothing is missing, and what holds that back. */
+/** Shown with every answer: through when nothing is missing, and what limits that. */
 function completeness(answer, asked) {
   const through = answer.complete_through;
   const { held_back_by: lagging = [] } = answer;
@@ -182,13 +182,13 @@ function completeness(answer, asked) {
   ];
 }
 
-/** What the rows were made from. */
+/** What the rows were made of. */
 function source(asked) {
   if (ofCounters(asked)) return "computed from whole series";
   return asked.fresh ? "with records that are not aggregated yet" : "aggregated records only";
 }
 
-/** Partitions, and how far the slowest is. */
+/** The partitions that hold completeness back, and why. */
 function heldBack(lagging) {
   const unheard = lagging.filter((one) => one.watermark === null);
   const names = lagging.map((one) => one.partition).join(", ");
@@ -196,7 +196,7 @@ function heldBack(lagging) {
   return `Held back by ${lagging.length === 1 ? "partition" : "partitions"} ${names}: ${reason}.`;
 }
 
-/** What was measured, where all rows say the same. */
+/** The type and unit, if all rows have the same. */
 const kind = (row) => row && [row.metric_type, row.unit].filter(Boolean).join(", ");
 
 function downloads(asked) {

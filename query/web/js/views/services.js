@@ -10,7 +10,7 @@ import { figures, table, tag } from "../table.js";
 
 export const title = "Service health";
 
-/** Uses up a month's errors in two days: worth waking somebody. From the Site Reliability Workbook, chapter 5. */
+/** Uses up a month's error budget in two days: worth a page. From the Site Reliability Workbook, chapter 5. */
 const BURN_RATE_URGENT = 14.4;
 
 export function mount(container, { signal }) {

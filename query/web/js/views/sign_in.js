@@ -1,4 +1,4 @@
-// Signing in: an API key, pasted. It stays in this tab.
+// Signing in with a pasted API key, which stays in this tab.
 
 import * as session from "../session.js";
 import { h } from "../dom.js";
@@ -54,7 +54,7 @@ export function mount(container, { parameters, signal }) {
   fields.elements.key.focus();
 }
 
-/** Why a key is of no use for a tenant, or without one. */
+/** Why a key cannot be used for a tenant, or without one. */
 function wrongTenant(who, given) {
   if (!given) return needsTenant(who) && "this key is for any tenant: say for which";
   return who.tenant !== "*" && who.tenant !== given && `this key is of the tenant ${who.tenant}`;

@@ -1,5 +1,5 @@
-// The system: how the stages do, whether every record is accounted for, how far each stage is with each partition, where the bytes
-// are, how the service is configured. All of it is of all tenants together.
+// The system: health of the stages, whether every record is accounted for, progress by partition, use of storage,
+// configuration. All of it spans all tenants.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -12,16 +12,16 @@ import { figures, table, tag } from "../table.js";
 
 export const title = "System";
 
-/** Between two looks: three questions each, of the thousand an hour that a key has. Milliseconds. */
+/** Refresh interval: three requests each time, of the thousand an hour that a key has. Milliseconds. */
 const LOOK_INTERVAL = 30_000;
-/** From this lag on it is worth a word: the allowed lateness is five minutes. Seconds. */
+/** From this lag on it is pointed out: the allowed lateness is five minutes. Seconds. */
 const BEHIND_WORTH_A_WORD = 900;
-/** Stages store at their own times, seconds apart; one that is minutes behind the other is slow or does not run. Seconds. */
+/** Stages store at different times, seconds apart; one that is minutes behind the other is slow or stopped. Seconds. */
 const STAGES_APART_WORTH_A_WORD = 120;
 
 export async function mount(container, { signal }) {
   container.append(h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every thirty seconds anew.")));
-  // Who cannot be told apart hears from the server what they may not see.
+  // If the caller cannot be identified, the server refuses what they may not see.
   const who = await whoAmI().catch(() => null);
   if (signal.aborted) return;
   if (who && !mayView(who, "system")) return container.append(h("div", { class: "panel" }, empty("Your key may not see this", "It is of all tenants together: an administrator's key for any tenant shows it.")));
@@ -46,7 +46,7 @@ function drawLedger({ rows }) {
   const ingest = rows.filter((row) => row.stage === "ingest");
   const sum = (accounts, name) => accounts.reduce((total, row) => total + row[name], 0);
   const balanced = rows.every((row) => row.balanced);
-  // What the log lost both stages of a topic may have missed.
+  // Both stages of a topic may have missed the same lost offsets.
   const lost = [...Map.groupBy(rows, (row) => row.topic).values()].reduce((total, of) => total + Math.max(...of.map((row) => row.lost_offsets)), 0);
   return [
     figures([
@@ -99,7 +99,7 @@ function stageTable(rows) {
   });
 }
 
-/** An old batch is no fault where nobody sends; one that another stage has is. */
+/** An old batch is normal if nobody sends records; not having what another stage has is a fault. */
 function behind({ behind: seconds }) {
   if (seconds === null) return "no other reads it";
   return seconds === 0 ? tag("no", "good") : tag(duration(seconds), seconds > STAGES_APART_WORTH_A_WORD ? "warn" : "good");
@@ -157,7 +157,7 @@ function drawStorage({ rows }) {
   });
 }
 
-/** What is set comes first; what is as it is by default is seldom asked for. */
+/** Changed settings come first; defaults are seldom looked for. */
 function drawConfiguration({ version, rows }) {
   const settings = (caption, of) => table({
     caption,

@@ -1,7 +1,7 @@
 //! `[exports.s3]` of the configuration: the bucket that exports are written to.
 //!
-//! Guarantees: what passes [`S3Config::check`] can be asked; contents do not leave in the clear unless that is said; the secret
-//! comes from a file or the environment and is never shown.
+//! Guarantees: a configuration that passes [`S3Config::check`] can be used to connect; contents are not sent
+//! unencrypted unless explicitly allowed; the secret comes from a file or the environment and is never shown.
 
 use std::path::PathBuf;
 
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::loopback::is_loopback;
 
-/// Smallest part but the last that S3 takes.
+/// The smallest part that S3 accepts, except for the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
-/// Parts lie in memory.
+/// Parts are held in memory.
 const PART_BYTES_MAX: u64 = 256 << 20;
 const PARTS_IN_FLIGHT_MAX: usize = 16;
 
@@ -23,32 +23,33 @@ const PARTS_IN_FLIGHT_MAX: usize = 16;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Config {
-    /// Bucket that files of new exports are written to. It has to be there.
+    /// Existing bucket that files of new exports are written to.
     pub bucket: Option<String>,
-    /// What the names of all objects begin with, for example `audit/exports`.
+    /// Prefix of all object names, for example `audit/exports`.
     pub prefix: String,
-    /// Address of the storage; none is that of AWS for the region.
+    /// URL of the storage. Default: AWS for the region.
     pub endpoint: Option<String>,
-    /// Region; none is `AWS_REGION` of the environment, else `us-east-1`.
+    /// Region. Default: `AWS_REGION` of the environment, else `us-east-1`.
     pub region: Option<String>,
-    /// Key id; without one the credentials are those that AWS' own programs would find: `AWS_…` of the environment, a web
-    /// identity, the container's or the machine's role.
+    /// Access key id. Without one, credentials are found as by the AWS tools: `AWS_…` of the environment, a web
+    /// identity, the role of the container or the machine.
     pub access_key_id: Option<String>,
-    /// Its secret; better given as `secret_access_key_file` or in the environment.
+    /// The secret access key; prefer `secret_access_key_file` or the environment.
     pub secret_access_key: Secret,
-    /// File that holds the secret; read at start, wins over `secret_access_key`.
+    /// File that contains the secret access key; read at startup, takes precedence over `secret_access_key`.
     pub secret_access_key_file: Option<PathBuf>,
-    /// Certificates (PEM) that the endpoint's is checked against, beside those of the system.
+    /// CA certificates (PEM) to verify the endpoint with, in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The bucket is part of the host name that `endpoint` gives, not of the path.
+    /// The bucket is part of the host name in `endpoint`, not of the path.
     pub virtual_hosted: bool,
-    /// Let contents travel in the clear to an `http://` endpoint beyond the loopback interface.
+    /// Allow unencrypted contents to an `http://` endpoint beyond the loopback interface.
     pub allow_insecure_endpoint: bool,
-    /// Size of the parts that a file is uploaded in; 10,000 of them are the largest file. Bytes, at least 5 MiB.
+    /// Size of upload parts. A file has at most 10,000 parts. Bytes, at least 5 MiB.
     pub part_bytes: u64,
-    /// Parts on their way at the same time. With the one that is filled they lie in memory, for each export that is written.
+    /// Parts in flight at the same time. These and the one being filled are held in memory, for each running export.
     pub parts_in_flight_max: usize,
-    /// A request that takes longer is given up, and repeated; so is a download that brings nothing for so long. Seconds.
+    /// A request that takes longer is aborted and retried; so is a download that receives nothing for this long.
+    /// Seconds.
     pub request_timeout_s: u64,
 }
 
@@ -73,7 +74,7 @@ impl Default for S3Config {
 }
 
 impl S3Config {
-    /// Refuses what no storage would take, by the name of the setting.
+    /// Refuses invalid settings, by name.
     pub fn check(&self) -> Result<(), ConfigError> {
         let plain = |text: &str| {
             text.bytes()
@@ -134,20 +135,20 @@ impl S3Config {
         Ok(())
     }
 
-    /// Whether the endpoint may be asked without TLS.
+    /// Whether the endpoint is used without TLS.
     pub fn is_plain(&self) -> bool {
         self.endpoint
             .as_deref()
             .is_some_and(|endpoint| endpoint.starts_with("http://"))
     }
 
-    /// Whether the endpoint is on this machine.
+    /// Whether the endpoint is on this host.
     pub fn is_of_this_machine(&self) -> bool {
         let endpoint = self.endpoint.as_deref().and_then(|endpoint| Url::parse(endpoint).ok());
         endpoint.is_some_and(|endpoint| is_loopback(&endpoint))
     }
 
-    /// The secret, read from its file where there is one.
+    /// The secret, read from its file if there is one.
     pub fn secret(&self) -> Result<String, ConfigError> {
         match &self.secret_access_key_file {
             Some(path) => Ok(configuration::read_secret("exports.s3.secret_access_key_file", path)?),
@@ -155,14 +156,14 @@ impl S3Config {
         }
     }
 
-    /// What `ca_file` holds.
+    /// The contents of `ca_file`.
     pub fn ca(&self) -> Result<Option<String>, ConfigError> {
         let read = |path: &PathBuf| configuration::read("exports.s3.ca_file", path);
         Ok(self.ca_file.as_ref().map(read).transpose()?)
     }
 }
 
-/// A setting of this section that makes no sense.
+/// An invalid setting of this section.
 pub(super) fn invalid<T>(setting: &str, reason: &str) -> Result<T, ConfigError> {
     Err(ConfigError::invalid(format!("exports.s3.{setting}"), reason))
 }

@@ -1,4 +1,4 @@
-//! Why a bucket does not do what it is told, in the classes that matter: change a setting, wait, or nothing there.
+//! Why a bucket operation failed, classified by what helps: change a setting, wait, or nothing (it does not exist).
 
 use std::error::Error as _;
 use std::io;
@@ -6,27 +6,27 @@ use std::io;
 use object_store::Error as StoreError;
 use object_store::client::HttpError;
 
-/// Why a bucket does not do what it is told.
+/// Why a bucket operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
-    /// It answers, and refuses: waiting does not help.
+    /// The storage refused it: waiting does not help.
     #[error("{setting}: {reason}")]
     Refused {
-        /// The setting to look at.
+        /// The setting to check.
         setting: &'static str,
-        /// What the storage said.
+        /// What the storage answered.
         reason: String,
     },
-    /// It does not answer, or not now.
+    /// The storage does not answer, or not now.
     #[error("the bucket is not available: {0}")]
     Unavailable(String),
     /// There is no such object, upload or bucket.
     #[error("not found: {0}")]
     NotFound(String),
-    /// More parts than a file can have.
+    /// A file needs more parts than allowed.
     #[error("a file is larger than 10,000 parts; raise exports.s3.part_bytes or lower exports.rows_per_file")]
     TooLarge,
-    /// The export was written to a bucket that is no longer the configured one.
+    /// The export was written to a bucket that is no longer configured.
     #[error("the export lies in {0}, which exports.s3 does not name any more")]
     Elsewhere(String),
 }
@@ -40,15 +40,16 @@ impl From<StoreError> for BucketError {
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
                 refused("exports.s3.access_key_id", reason)
             }
-            // Told to come again, which the library did for as long as it does: whoever waits longer is not refused.
+            // Throttling or timeouts, which the library has already retried as long as it does: waiting longer helps,
+            // so this is not a refusal.
             _ if ["status code: 429", "status code: 408", "RequestTimeout"]
                 .iter()
                 .any(|later| reason.contains(later)) =>
             {
                 Self::Unavailable(reason)
             }
-            // A redirect or a complaint about the request: the wrong region, an endpoint that is no S3. The library has no
-            // type for a status that it does not know, so that its words have to do.
+            // A redirect or a client error: the wrong region, or an endpoint that is not S3. The library has no type
+            // for statuses that it does not know, so the message is searched.
             error if !is_network(&error) && (reason.contains("status code: 4") || reason.contains("redirect")) => {
                 refused("exports.s3.endpoint or exports.s3.region", reason)
             }
@@ -67,7 +68,7 @@ fn refused(setting: &'static str, reason: String) -> BucketError {
     BucketError::Refused { setting, reason }
 }
 
-/// Whether there was no answer at all.
+/// Whether there was no response at all.
 fn is_network(error: &StoreError) -> bool {
     let mut source = error.source();
     while let Some(error) = source {

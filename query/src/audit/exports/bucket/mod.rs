@@ -1,8 +1,8 @@
-//! A bucket of S3-compatible storage that exports lie in, as `PREFIX/ID/NAME`.
+//! A bucket of S3-compatible storage that holds exports, as `PREFIX/ID/NAME`.
 //!
-//! Enters: files and small texts. Leaves: them again, whole or in ranges. Guarantees: an object has its name only when it is
-//! whole (a multipart upload shows nothing before it is completed); what a bucket refuses is told by the setting to change.
-//! Never lists or removes anything outside an export's own prefix.
+//! Enters: files and small texts. Leaves: the same, whole or in ranges. Guarantees: an object has its name only when it
+//! is complete (a multipart upload is not visible before); a refusal of the bucket names the setting to change. Never
+//! lists or removes anything outside an export's own prefix.
 
 pub mod config;
 mod error;
@@ -28,20 +28,20 @@ use self::config::{S3Config, invalid};
 pub use self::error::BucketError;
 pub use self::upload::Upload;
 
-/// What a start leaves nothing of: whether objects can be written and removed.
+/// Written and removed at startup, to check that the bucket is writable.
 const PROBE: &str = ".horolog-probe";
-/// A request is repeated for so long; whoever waits longer does so between requests.
+/// How long the library retries a request; longer waits happen between requests.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRIES_MAX: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For so long a body that broke off is asked for again from where it broke: longer than any file takes.
+/// How long a download that broke off may be resumed: longer than any file takes.
 const READING_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// The bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<AmazonS3>,
-    /// For bodies, which take as long as they take: what is bounded is the time without a byte.
+    /// For downloads, whose total time is not bounded: only the time without a byte is.
     bodies: Arc<AmazonS3>,
     url: String,
     prefix: String,
@@ -50,7 +50,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// As configured; does not connect. `None` where no bucket is configured.
+    /// As configured; does not connect. `None` if no bucket is configured.
     pub fn new(config: &S3Config) -> Result<Option<Self>, ConfigError> {
         config.check()?;
         let Some(bucket) = &config.bucket else { return Ok(None) };
@@ -58,7 +58,8 @@ impl Bucket {
             .with_connect_timeout(CONNECT_TIMEOUT)
             .with_allow_http(config.is_plain());
         if config.is_of_this_machine() {
-            // A proxy of the environment would look for it on its own machine. There is no way to say that there is none but one that is asked for nothing.
+            // A proxy of the environment would resolve the address on its own host. The library cannot disable it, so
+            // set one that is used for nothing.
             options = options
                 .with_proxy_url("http://127.0.0.1")
                 .with_proxy_excludes("*,0.0.0.0/0,::/0");
@@ -115,7 +116,7 @@ impl Bucket {
         &self.url
     }
 
-    /// Writes an object and removes it, to learn at the start what would fail at night.
+    /// Writes an object and removes it, so that a misconfiguration shows at startup rather than at night.
     pub async fn probe(&self) -> Result<(), BucketError> {
         let key = Path::from(format!("{}/{PROBE}", self.prefix));
         let tried = async {
@@ -183,7 +184,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives up an upload that nobody goes on with. One that is gone is fine.
+    /// Aborts an upload that nobody will continue. It is fine if it no longer exists.
     pub async fn abort(&self, folder: &str, name: &str, upload: &MultipartId) -> Result<(), BucketError> {
         match self
             .store

@@ -1,8 +1,8 @@
-//! A file on its way to a bucket: written like any other, sent in parts.
+//! An upload to a bucket: written like any file, sent in parts.
 //!
-//! Enters: bytes, from a thread that may block. Leaves: an object, once all of them are there. Guarantees: in memory are the
-//! parts on their way and the one that is filled; a full bucket or a slow one slows the writer; the upload's id is on disk before
-//! its first part is sent, so that whoever comes after a crash can give it up.
+//! Enters: bytes, from a thread that may block. Leaves: an object, once all bytes are there. Guarantees: memory holds
+//! the parts in flight and the one being filled; a slow bucket slows the writer; the upload's id is on disk before its
+//! first part is sent, so that it can be aborted after a crash.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 
 use super::{Bucket, BucketError};
 
-/// Parts of an object at most, of every S3.
+/// Most parts of an object in any S3.
 const PARTS_MAX: usize = 10_000;
 
 type Sent = Result<(usize, PartId), object_store::Error>;
 
-/// The file.
+/// A file being uploaded.
 pub struct Upload {
     bucket: Bucket,
     key: Path,
@@ -37,7 +37,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Begins a file. `note` is where its id is kept until it is whole. What is written blocks on `runtime`.
+    /// Begins a file. `note` is where its id is kept until it is complete. Writes block on `runtime`.
     pub fn new(bucket: &Bucket, folder: &str, name: &str, note: PathBuf, runtime: Handle) -> Self {
         Self {
             bucket: bucket.clone(),
@@ -53,7 +53,7 @@ impl Upload {
         }
     }
 
-    /// Ends the file: when this returns it has its name. One of less than a part is a single request.
+    /// Completes the file: when this returns it has its name. A file smaller than a part is a single request.
     pub fn finish(mut self) -> io::Result<()> {
         let Some(id) = self.id.clone() else {
             let put = self
@@ -74,8 +74,8 @@ impl Upload {
         fs::remove_file(&self.note)
     }
 
-    /// An answer that is lost on its way makes the library ask again, and the upload is then not there any more: so the object
-    /// is looked at, also to learn that it has the size it should.
+    /// If the response is lost, the library retries, and the upload no longer exists. So the object is checked, also to
+    /// verify its size.
     async fn complete(&self, id: &MultipartId, parts: Vec<PartId>) -> Result<(), BucketError> {
         let completed = self.bucket.store.complete_multipart(&self.key, id, parts).await;
         match completed.map_err(BucketError::from) {

@@ -1,20 +1,20 @@
-//! Rows in batches that depend on the rows alone: how the engine cut them must not show in the bytes of a file.
+//! Batches that depend only on the rows: how the engine cut them must not show in the bytes of a file.
 //!
-//! Enters: rows of a file in order, however they are cut. Leaves: batches of [`ROWS`], or of fewer where they reach
-//! [`BYTES`]: an event may be a megabyte, and thousands of those fit neither into memory nor into a column of texts, whose
-//! offsets are 32 bits. Pure.
+//! Enters: rows of a file in order, cut in any way. Leaves: batches of [`ROWS`], or of fewer if they reach [`BYTES`]:
+//! an event may be a megabyte, and thousands of those fit neither into memory nor into a string column, whose offsets
+//! are 32 bits. Pure.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-/// Rows of a batch at most.
+/// Maximum rows per batch.
 const ROWS: usize = 8_192;
-/// Texts of a batch end it when they come to this; events of less than 4 KiB never do.
+/// Bytes of strings that end a batch; events smaller than 4 KiB never reach this.
 const BYTES: usize = 32 << 20;
 
-/// Cuts the rows of one file after the other.
+/// Cuts the rows of files, one file after the other.
 pub struct Batches {
     coalescer: BatchCoalescer,
     rows: usize,
@@ -22,7 +22,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Of rows with these columns.
+    /// For rows with these columns.
     pub fn new(schema: SchemaRef) -> Self {
         Self {
             coalescer: BatchCoalescer::new(schema, ROWS),
@@ -46,7 +46,8 @@ impl Batches {
         Ok(())
     }
 
-    /// How many rows from `start` on the batch under way takes, the one that ends it included, and the bytes of their texts.
+    /// How many rows from `start` the current batch takes, including the one that fills it, and the bytes of their
+    /// strings.
     fn fitting(&self, rows: &RecordBatch, start: usize) -> (usize, usize) {
         let most = (ROWS - self.rows).min(rows.num_rows() - start);
         let bytes = |taken: usize| -> usize {
@@ -61,19 +62,19 @@ impl Batches {
         (taken, bytes(taken))
     }
 
-    /// Ends the batch under way, and with it what belongs to a file.
+    /// Ends the current batch at the end of a file.
     pub fn end(&mut self) -> Result<(), ArrowError> {
         (self.rows, self.bytes) = (0, 0);
         self.coalescer.finish_buffered_batch()
     }
 
-    /// The next batch that is whole.
+    /// The next complete batch.
     pub fn next_whole(&mut self) -> Option<RecordBatch> {
         self.coalescer.next_completed_batch()
     }
 }
 
-/// Bytes of the texts of some rows of a column; numbers and times are a few bytes a row.
+/// Bytes of the strings in a range of rows of a column; numbers and times are a few bytes per row.
 fn text_bytes(column: &ArrayRef, start: usize, end: usize) -> usize {
     let of = |texts: &StringArray, start: usize, end: usize| {
         let ends = texts.value_offsets();
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows with texts of these lengths, numbered from `first` on.
+    /// Rows with strings of these lengths, numbered from `first`.
     fn rows(first: usize, lengths: &[usize]) -> RecordBatch {
         let texts = lengths.iter().map(|&length| "x".repeat(length));
         let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
@@ -109,7 +110,7 @@ mod tests {
         RecordBatch::try_from_iter([("number", numbers), ("text", texts)]).unwrap()
     }
 
-    /// The batches of all rows, handed over in pieces of so many.
+    /// The batches of all rows when handed over in pieces of this size.
     fn batches(lengths: &[usize], piece: usize) -> Vec<RecordBatch> {
         let mut batches = Batches::new(rows(0, &[]).schema());
         for (number, piece_lengths) in lengths.chunks(piece).enumerate() {
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(sizes(&[100; 20_000]), [8_192, 8_192, 3_616]);
         assert_eq!(sizes(&[BYTES / 4; 9]), [4, 4, 1]);
         assert_eq!(sizes(&[BYTES + 1, 1, BYTES - 1, 5]), [1, 2, 1]);
-        // What was counted for a batch is not counted for the next.
+        // Counters are reset between batches.
         let mut mixed = vec![100; ROWS + 1];
         mixed.extend([BYTES / 2; 2]);
         assert_eq!(sizes(&mixed), [ROWS, 3]);

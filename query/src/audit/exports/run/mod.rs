@@ -1,8 +1,9 @@
-//! Runs one export to its end, from wherever it is.
+//! Runs one export to its end, from wherever it stopped.
 //!
-//! Enters: a job as it was left. Leaves: it complete, or why it is not. Each step is saved before the next: a snapshot
-//! once taken stays, a file once named stays. Rows are read in the order of the table, one month at a time, straight from the
-//! engine's stream to the encoder: a bounded number of chunks lies in between, so a slow disk slows the engine.
+//! Enters: a job as it was left. Leaves: the job complete, or the reason why not. Each step is saved before the next: a
+//! snapshot once taken stays, a file once named stays. Rows are read in the order of the table, one month at a time,
+//! straight from the engine's stream to the encoder, with a bounded number of chunks between them, so a slow disk slows
+//! the engine.
 
 pub mod batches;
 pub mod month;
@@ -33,27 +34,27 @@ use crate::audit::copies;
 use crate::audit::filter::Conditions;
 use crate::store::{Parameter, Relation, StoreError, TenantSelect};
 
-/// Chunks between the engine's stream and the encoder; a block of the engine comes in several.
+/// Chunks between the engine's stream and the encoder; a block of the engine arrives in several.
 const CHUNKS_MAX: usize = 2;
-/// Rows of a block of the engine at first. It merges the parts of a month into blocks of so many rows, whatever their bytes; smaller blocks
-/// of ordinary events cost CPU (`load-tests/PERFORMANCE.md`).
+/// Rows per block of the engine at first. It merges the parts of a month into blocks of this many rows, whatever their
+/// bytes; smaller blocks of ordinary events cost CPU (`load-tests/PERFORMANCE.md`).
 const BLOCK_ROWS: u32 = 8_192;
-/// What blocks are divided by where the memory of a statement does not hold them.
+/// Divisor of the block size when a block exceeds the memory of a statement.
 const BLOCK_ROWS_STEP: u32 = 8;
-/// Tries with blocks of one size where it is the server that has too little memory.
+/// Attempts per block size when the server is out of memory.
 const TRIES_A_SIZE: u32 = 3;
-/// Blocks are not made smaller than this: of the largest events they take a hundred megabytes.
+/// Smallest block size: with the largest events, such a block takes a hundred megabytes.
 const BLOCK_ROWS_MIN: u32 = 16;
 
-/// Spelt out, because the engine's primary key does not help with a comparison of tuples; the first condition is implied
-/// by the second.
+/// Spelled out, because the engine does not use its primary key for comparisons of tuples; the first condition is
+/// implied by the second.
 const AFTER: &str = "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
     (r.occurred_at > fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id > {after_id:UUID} or \
     (r.event_id = {after_id:UUID} and (r.log_epoch > {after_epoch:Int64} or (r.log_epoch = {after_epoch:Int64} and \
     (r.kafka_partition > {after_partition:Int64} or (r.kafka_partition = {after_partition:Int64} and \
     r.kafka_offset > {after_offset:Int64}))))))";
 
-/// What the steps have in common.
+/// What all steps share.
 struct Run<'a> {
     exports: &'a Arc<Exports>,
     export: &'a Arc<Export>,
@@ -71,13 +72,13 @@ pub async fn run(exports: &Arc<Exports>, export: &Arc<Export>) -> Result<(), Exp
         filter: job.spec.conditions()?,
     };
     if job.teams != run.caller.teams() {
-        // An earlier release began it, which did not state them.
+        // Begun by an earlier release, which did not store them.
         let teams = run.caller.teams().to_vec();
         run.save(|job| job.teams = teams).await?;
     }
     exports.shelf.prepare(&job).await?;
     exports.shelf.sweep(&job).await?;
-    // What it asks may take hours, in which one that was ended would keep its place.
+    // These statements may take hours; a cancelled export must not keep its slot until they end.
     let snapshot = tokio::select! {
         asked = run.ask() => asked?,
         () = export.signals.stopped() => return Err(ExportError::Stopped),
@@ -91,7 +92,7 @@ impl Run<'_> {
         Ok(self.exports.change(self.export, change).await?)
     }
 
-    /// Asks what has to be known before the first row.
+    /// Asks for everything that must be known before the first row.
     async fn ask(&self) -> Result<Snapshot, ExportError> {
         let snapshot = self.snapshot().await?;
         if self.filter.is_everything() {
@@ -130,7 +131,7 @@ impl Run<'_> {
         snapshot.ledger_months = store.log_rows(label, snapshot::LEDGER_MONTHS_SQL, &bounded).await?;
         snapshot.stored_months = store.log_rows(label, snapshot::STORED_MONTHS_SQL, &bounded).await?;
         snapshot.rejected = store.log_rows(label, snapshot::REJECTED_SQL, &bounded).await?;
-        // Last: what was deleted before the months were counted is older.
+        // Last, so that it covers everything that was deleted before the months were counted.
         let kept_from = store.log_rows(label, snapshot::kept_from(), &[]).await?;
         snapshot.kept_from = kept_from.first().copied();
         let frozen = snapshot.clone();
@@ -169,7 +170,7 @@ impl Run<'_> {
         self.save(|job| job.copies_found = true).await
     }
 
-    /// Writes what is left, each month in blocks that the memory of a statement holds, and that of the server at the time.
+    /// Writes the remaining months, each in blocks that fit the memory of a statement, and of the server at the time.
     async fn months(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
         for month in self.export.job().months_left() {
             let mut blocks = Blocks::LARGEST;
@@ -184,7 +185,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes what is left of a month, and sees that it comes to what was counted.
+    /// Writes the rest of a month, and checks it against the counts.
     async fn month(&self, snapshot: &Snapshot, month: u32, block_rows: u32) -> Result<(), ExportError> {
         let job = self.export.job();
         let chunks = self.stream(self.select(snapshot, &job, month)?, block_rows);
@@ -208,7 +209,7 @@ impl Run<'_> {
         .await
     }
 
-    /// The rows of a month behind the last one that is in a finished file.
+    /// The rows of a month after the last one in a finished file.
     fn select(&self, snapshot: &Snapshot, job: &Job, month: u32) -> Result<TenantSelect, ExportError> {
         let columns = columns::select(job.schema()?.as_ref());
         let select = TenantSelect::new(&self.caller, Relation::AuditLogs, columns);
@@ -227,8 +228,8 @@ impl Run<'_> {
         Ok(select.then(columns::ORDER))
     }
 
-    /// The bytes of a statement's answer, then nothing: a channel that closes without that was cut off. The statement is
-    /// cancelled when the receiver is dropped, and when the export is to end.
+    /// The bytes of a statement's answer, then `None`: a channel that closes without it was cut off. The statement is
+    /// cancelled when the receiver is dropped, and when the export is to stop.
     fn stream(&self, select: TenantSelect, block_rows: u32) -> mpsc::Receiver<Result<Option<Bytes>, StoreError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
         let (store, export) = (self.exports.store.clone(), Arc::clone(self.export));
@@ -236,7 +237,7 @@ impl Run<'_> {
             let mut answer = match store.arrow(export.label(), &select, block_rows) {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let _ = sender.send(Err(error)).await; // the writer has gone: it knows why
+                    let _ = sender.send(Err(error)).await; // fails only if the writer has gone, which knows why
                     return;
                 }
             };
@@ -264,7 +265,7 @@ impl Run<'_> {
         self.save(move |job| {
             job.digest = Some(written.digest);
             job.finished_at = Some(written.finished_at);
-            job.go_on(State::Complete, None); // whoever ended it meanwhile is right
+            job.go_on(State::Complete, None); // no effect if it was cancelled meanwhile
         })
         .await?;
         self.export
@@ -275,7 +276,7 @@ impl Run<'_> {
     }
 }
 
-/// In which blocks a month is asked for, and how often it was in these.
+/// The block size for a month, and the attempts with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Blocks {
     rows: u32,
@@ -288,8 +289,8 @@ impl Blocks {
         tries: 1,
     };
 
-    /// What to try next, where memory is what a statement had too little of and anything is left to try. Where it is the server's, others may have
-    /// used it up: the same blocks again, since a month in small ones takes longer than a peak.
+    /// What to try next, if a statement ran out of memory and anything is left to try. If the server ran out, others
+    /// may have used it up: the same size again, since a month in small blocks takes longer than a peak lasts.
     fn after(self, error: &ExportError) -> Option<Self> {
         let ExportError::Store(error @ StoreError::Limit { what: "memory", .. }) = error else {
             return None;
@@ -312,7 +313,7 @@ impl Blocks {
     }
 }
 
-/// Whether the rows of a month come to what was counted, partition by partition.
+/// Checks the rows of a month against the counts, partition by partition.
 fn check(job: &Job, month: u32) -> Result<(), ExportError> {
     let planned = job.plan.iter().flatten().filter(|count| count.month == month);
     let mut counted: BTreeMap<_, _> = planned

@@ -1,8 +1,8 @@
 //! One month of an export: from a stream of Arrow bytes to files.
 //!
-//! Enters: the rows of the month in order, beginning after the last row that is in a finished file. Leaves: finished files,
-//! handed to `finished` one by one. Guarantees: later copies are left out and counted; a file begins where the one before
-//! ended, so that an export that was interrupted has the same files as one that was not. Blocks; has a thread of its own.
+//! Enters: the rows of the month in order, starting after the last row in a finished file. Leaves: finished files,
+//! passed to `finished` one by one. Guarantees: later copies are left out and counted; a file begins where the previous
+//! one ended, so an export that was interrupted has the same files as one that was not. Blocks; runs on its own thread.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -44,7 +44,7 @@ pub struct MonthWriter<'a> {
 }
 
 impl<'a> MonthWriter<'a> {
-    /// Goes on after the finished files of the job.
+    /// Continues after the finished files of the job.
     pub fn new(
         shelf: &'a Shelf,
         job: &'a Job,
@@ -70,8 +70,8 @@ impl<'a> MonthWriter<'a> {
         })
     }
 
-    /// Takes the whole stream, of which nothing is the end. Leaves the copies that were met behind the last row of the last
-    /// file. A stream that was cut off, because the service stops, ends no file: it would be shorter than it has to be.
+    /// Consumes the whole stream, which ends with `None`. Returns the copies left out after the last row of the last
+    /// file. A stream that was cut off because the service stops does not complete a file: it would be too short.
     pub fn run(
         mut self,
         mut chunks: Receiver<Result<Option<Bytes>, StoreError>>,
@@ -120,7 +120,7 @@ impl<'a> MonthWriter<'a> {
         Ok(())
     }
 
-    /// How many rows from `start` on belong to this file, and which of them are written; `None` where all are.
+    /// How many rows from `start` belong to this file, and which of them are written; `None` if all are.
     fn take(&mut self, batch: &RecordBatch, start: usize) -> Result<(usize, Option<BooleanArray>), ExportError> {
         let rows = Rows::of(batch)?;
         let (mut kept, mut all) = (Vec::with_capacity(rows.len() - start), true);
@@ -157,7 +157,8 @@ impl<'a> MonthWriter<'a> {
         Ok(())
     }
 
-    /// Ends the file under way. Copies met while no row was kept stay in the tally, for the next file or for the month.
+    /// Completes the current file. Copies left out while no row was written stay in the tally, for the next file or for
+    /// the month.
     fn end_part(&mut self, finished: &mut impl FnMut(FileEntry) -> io::Result<()>) -> Result<(), ExportError> {
         self.batches.end()?;
         self.drain()?;

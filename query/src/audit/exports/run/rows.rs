@@ -1,4 +1,4 @@
-//! The columns of a batch that say which rows they are, and where a row stands among all.
+//! The columns of a batch that identify its rows, and the positions of rows.
 
 use std::io::{self, Read, Write};
 
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::audit::exports::job::Key;
 
-/// Where a row is in its topic: log epoch, partition, offset.
+/// Position of a row in its topic: log epoch, partition, offset.
 pub type Place = (u32, i32, i64);
 
-/// Where a row stands in the order of the table. The engine compares UUIDs by their second half first.
+/// Position of a row in the order of the table. The engine compares UUIDs by their second half first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Standing {
     /// Microseconds since 1970.
@@ -22,10 +22,10 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What [`Self::write`] writes.
+    /// Length of what [`Self::write`] writes.
     pub const BYTES: u64 = 40;
 
-    /// Of an event's copy.
+    /// For a copy of an event.
     pub fn new(occurred_at: i64, id: Uuid, place: Place) -> Self {
         let (first, second) = id.as_u64_pair();
         Self {
@@ -35,7 +35,7 @@ impl Standing {
         }
     }
 
-    /// Writes it, in a form of always the same length.
+    /// Writes it with a fixed length.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(&self.occurred_at.to_le_bytes())?;
         to.write_all(&self.id.0.to_le_bytes())?;
@@ -64,11 +64,11 @@ impl Standing {
     }
 }
 
-/// Typed views of them.
+/// Typed views of these columns.
 pub struct Rows<'a> {
     /// The event.
     pub event_id: &'a StringArray,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: &'a TimestampMicrosecondArray,
     /// Life of the log.
     pub log_epoch: &'a UInt32Array,
@@ -79,7 +79,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Of a batch with the columns of an export.
+    /// For a batch with the columns of an export.
     pub fn of(batch: &'a RecordBatch) -> Result<Self, ArrowError> {
         Ok(Self {
             event_id: column(batch, "event_id", |column| column.as_string_opt())?,
@@ -90,12 +90,12 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// How many.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.offset.len()
     }
 
-    /// Where a row is in its topic.
+    /// Position of a row in its topic.
     pub fn place(&self, row: usize) -> Place {
         (
             self.log_epoch.value(row),
@@ -104,14 +104,14 @@ impl<'a> Rows<'a> {
         )
     }
 
-    /// Where a row stands in the order of the table.
+    /// Position of a row in the order of the table.
     pub fn standing(&self, row: usize) -> Result<Standing, ArrowError> {
         let id = self.event_id.value(row).parse();
         let id = id.map_err(|_| ArrowError::ParseError("an event_id that is no UUID".to_owned()))?;
         Ok(Standing::new(self.occurred_at.value(row), id, self.place(row)))
     }
 
-    /// Where a row is in the order of an export.
+    /// Position of a row in the order of an export.
     pub fn key(&self, row: usize) -> Key {
         Key {
             occurred_at: self.occurred_at.value(row),

@@ -1,18 +1,18 @@
-//! Says which export it is, and whether it is the one that its reader means: another one that was put in its place is as whole as this one,
-//! and signed with the same key.
+//! Reports which export this is, and whether it is the one that its reader expects: another export put in its place is
+//! just as valid, and signed with the same key.
 //!
-//! Enters: a manifest, and what the folder is called. Leaves: what the manifest is of, for a person to compare, and a claim where
-//! the folder is named after an export. Pure.
+//! Enters: a manifest, and the name of the folder. Leaves: what the manifest says of the export, for a person to
+//! compare, and a claim if the folder is named after an export. Pure.
 
 use uuid::Uuid;
 
 use super::Report;
 use crate::audit::exports::manifest::Manifest;
 
-/// Before the id, in the name of a folder that `exports download` makes.
+/// Prefix of the folders that `exports download` creates, before the id.
 const DOWNLOADED: &str = "export-";
 
-/// Adds what it is, and whether that is what its folder is named after.
+/// Adds what the export is, and whether it is the one that its folder is named after.
 pub fn check(report: &mut Report, manifest: &Manifest, folder: Option<&str>) {
     report.about = vec![
         format!("id: {}", manifest.export_id),

@@ -1,7 +1,7 @@
-//! Whether an identity occurs twice among any number of them, in bounded memory.
+//! Detects duplicates among any number of identities in bounded memory.
 //!
-//! Enters: 128-bit identities. Leaves: how many came more than once. They are sorted into 256 files by a byte that is spread
-//! evenly, and each file is sorted in memory.
+//! Enters: 128-bit identities. Leaves: how many occurred more than once. They are partitioned into 256 files by an
+//! evenly distributed byte, and each file is sorted in memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 const FILES: usize = 256;
 const BYTES: usize = 16;
 
-/// Identities, on their way to be compared.
+/// Identities to be compared.
 pub struct Identities {
     files: Vec<BufWriter<File>>,
 }
 
 impl Identities {
-    /// With files of its own, which vanish with it.
+    /// With temporary files, which are removed with it.
     pub fn new() -> io::Result<Self> {
         let refused =
             |error: io::Error| io::Error::new(error.kind(), format!("no temporary file in TMPDIR or /tmp: {error}"));
@@ -27,13 +27,13 @@ impl Identities {
         })
     }
 
-    /// Adds one. Its bytes may be chosen by a stranger, those of its hash are not.
+    /// Adds one. A stranger may choose its bytes, but not those of its hash.
     pub fn push(&mut self, identity: &str) -> io::Result<()> {
         let hash = Sha256::digest(identity);
         self.files[usize::from(hash[31])].write_all(&hash[..BYTES])
     }
 
-    /// How many came again.
+    /// How many were repeated.
     pub fn repeated(self) -> io::Result<u64> {
         let mut repeated = 0;
         for file in self.files {

@@ -1,5 +1,5 @@
-//! Checks the arithmetic of a manifest: counted = written + left out, by month and partition; records = rows + rejected, and
-//! ranges without a hole, by partition of the ledger; and that what it says of its span follows from them.
+//! Checks the arithmetic of a manifest: counted = written + left out, by month and partition; records = rows +
+//! rejected, and contiguous ranges, by partition of the ledger; and that its claims about the span follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
     }
 }
 
-/// The totals are those of the files, and the months those of the files.
+/// Totals and months equal the sums of the files.
 fn sums(report: &mut Report, manifest: &Manifest) {
     let rows: u64 = manifest.files.iter().map(|file| file.rows).sum();
     let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
@@ -69,7 +69,7 @@ fn sums(report: &mut Report, manifest: &Manifest) {
     );
 }
 
-/// What the store counted before it was read is what was written and left out.
+/// The rows counted in advance equal those written plus those left out.
 fn months(report: &mut Report, manifest: &Manifest) {
     let mut wrong = Vec::new();
     for month in &manifest.months {
@@ -113,7 +113,7 @@ fn months(report: &mut Report, manifest: &Manifest) {
     );
 }
 
-/// What the ledger says of the log.
+/// Consistency of the ledger with the log.
 fn logs(report: &mut Report, ledger: &Snapshot) {
     let holes = ledger.logs.iter().filter(|log| !log.contiguous);
     let holes: Vec<String> = holes
@@ -227,7 +227,7 @@ fn span(report: &mut Report, manifest: &Manifest) {
     }
 }
 
-/// How far the topic was read, and what of it, or of others, was not.
+/// How far the topic was read, and what was not read of it or of other topics.
 fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
     let partitions: BTreeSet<i32> = ledger.logs.iter().map(|log| log.partition).collect();
     let read = format!(

@@ -1,8 +1,8 @@
 //! Verifies an export offline: from its files alone, without the service, the store or the log.
 //!
-//! Enters: a folder or the address of one in a bucket, and what its reader knows from elsewhere (the digest from the API or the audit trail, a public key).
-//! Leaves: a [`Report`] of what holds, what does not, and what cannot be told from a folder. Memory does not grow with the
-//! export: identities are sorted into files by their first byte and compared there.
+//! Enters: a folder or the address of one in a bucket, and what its reader knows from elsewhere (the digest from the
+//! API or the audit trail, a public key). Leaves: a [`Report`] of what holds, what does not, and what a folder cannot
+//! tell. Memory does not grow with the export: identities are partitioned into files and compared there.
 
 mod about;
 mod identities;
@@ -38,27 +38,27 @@ use crate::steering::steers;
 /// What the reader knows from elsewhere.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
-    /// Folder of the export, with its manifest.json; or s3://BUCKET/PREFIX/ID, with exports.s3 of --config or --set for the
-    /// endpoint, and the credentials there or in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    /// Folder of the export, with its manifest.json; or s3://BUCKET/PREFIX/ID, with the endpoint from exports.s3 of
+    /// --config or --set, and the credentials from there or from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     pub export: String,
-    /// SHA-256 of the manifest, as the API told it when the export was complete, or as table audit_exports has it.
+    /// Expected SHA-256 of the manifest, from the API once the export was complete or from table audit_exports.
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
-    /// Public key (PEM) of the signer of the manifest.
+    /// Public key (PEM) to verify the manifest's signature with.
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Which export it says that it is.
+    /// Which export it claims to be.
     pub about: Vec<String>,
     /// What holds.
     pub proved: Vec<String>,
     /// What does not.
     pub broken: Vec<String>,
-    /// What is as it is, and its reader should know.
+    /// Facts that the reader should know.
     pub noted: Vec<String>,
     /// What a folder cannot tell.
     pub unknown: Vec<String>,
@@ -89,7 +89,8 @@ impl fmt::Display for Report {
         ] {
             if !lines.is_empty() {
                 writeln!(f, "{title}:")?;
-                // What a manifest says is a stranger's: a terminal would obey some characters, and others begin a line that would be ours.
+                // A manifest may be a stranger's: control characters could steer the terminal, and line breaks could
+                // forge lines of this report.
                 let plain = |line: &String| line.replace(steers, "\u{fffd}");
                 lines.iter().try_for_each(|line| writeln!(f, "  - {}", plain(line)))?;
             }
@@ -101,7 +102,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Verifies an export, says what was found, and gives the exit code.
+/// Verifies an export, prints the report, and returns the exit code.
 pub async fn run(arguments: Arguments, config: ConfigArgs) -> ExitCode {
     let runtime = Handle::current();
     let settings = move || Ok(QueryConfig::load(&config)?.exports.s3);
@@ -125,7 +126,7 @@ pub async fn run(arguments: Arguments, config: ConfigArgs) -> ExitCode {
     }
 }
 
-/// Verifies an export. An error is one of reading it; what is wrong with it is in the report.
+/// Verifies an export. Errors are those of reading it; what is wrong with the export is in the report.
 fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let bytes = source
@@ -157,7 +158,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Whether every file has the bytes and the rows of the manifest, and the rows are what they should be.
+/// Whether every file has the bytes and rows that the manifest says, and the rows are valid.
 fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &SchemaRef) -> anyhow::Result<()> {
     let mut checked = Checked::new(manifest, Identities::new()?);
     let mut told = Told::by(manifest, schema);
@@ -204,7 +205,7 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &Sch
     Ok(())
 }
 
-/// Whether the manifest is the one that was made.
+/// Whether the manifest is the original.
 fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[u8]) -> anyhow::Result<()> {
     let digest = hex(&Sha256::digest(bytes));
     match source.read_if_there(DIGEST_NAME)? {

@@ -1,7 +1,7 @@
-//! Reads an export's file back as batches.
+//! Reads a file of an export back as batches.
 //!
-//! Enters: a file of any of the formats. Leaves: its rows, with the columns that the manifest names. CSV and NDJSON are read with
-//! that schema, so a value that is not of its column's type is an error.
+//! Enters: a file of any format. Leaves: its rows, with the columns that the manifest names. CSV and NDJSON are read
+//! with that schema, so a value that does not have the type of its column is an error.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -18,14 +18,14 @@ use crate::audit::exports::columns::flat;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::exports::spec::{Compression, Format};
 
-/// Rows of a batch, each of which may be a megabyte in one column.
+/// Rows per batch; each may be a megabyte in one column.
 const BATCH_ROWS: usize = 256;
-/// A byte of metadata is so many at most as the JSON text that a CSV file has of them: `\u0001`.
+/// A byte of metadata takes at most this many in the JSON text of a CSV file: `\u0001`.
 const ESCAPED_BYTES_MAX: usize = 6;
-/// The offsets of a column of texts are 32 bits.
+/// The offsets of a string column are 32 bits.
 const _: () = assert!(BATCH_ROWS * RECORD_BYTES_MAX * ESCAPED_BYTES_MAX <= i32::MAX as usize);
 
-/// Gives each batch of a file to `take`.
+/// Passes each batch of a file to `take`.
 pub fn batches(
     path: &Path,
     manifest: &Manifest,
@@ -57,7 +57,7 @@ pub fn batches(
             let reader = arrow::csv::ReaderBuilder::new(flat(schema))
                 .with_header(true)
                 .with_batch_size(BATCH_ROWS);
-            // An empty field is an empty text, not an absent one.
+            // An empty field is an empty string, not null.
             let reader = reader.with_null_regex(never()?);
             reader
                 .build(unpacked(file, manifest.compression)?)?
@@ -66,7 +66,7 @@ pub fn batches(
     }
 }
 
-/// Names and types; how the entries of a map are called is up to the format.
+/// Compares names and types, but not the names of map entries, which depend on the format.
 fn same_columns(read: &Schema, wanted: &Schema) -> bool {
     let same = |(read, wanted): (&Arc<Field>, &Arc<Field>)| {
         let maps = [read, wanted].map(|field| matches!(field.data_type(), DataType::Map(..)));

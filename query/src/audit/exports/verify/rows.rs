@@ -1,7 +1,7 @@
 //! Checks the rows of an export against its manifest, as they are read.
 //!
-//! Enters: the batches of all files, in order. Leaves: claims: rows counted, in their months, in the span, in order, of one
-//! tenant, within the ledger's offsets, each event once.
+//! Enters: the batches of all files, in order. Leaves: claims: rows counted, in their months, in the span, in order, of
+//! one tenant, within the ledger's offsets, each event once.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use crate::audit::exports::part::Tally;
 use crate::audit::exports::run::rows::{Rows, Standing};
 use crate::audit::months;
 
-/// What no row may be.
+/// What rows must not be.
 const WRONG: [&str; 5] = [
     "of another tenant",
     "outside the month of their file",
@@ -27,7 +27,7 @@ const WRONG: [&str; 5] = [
     "not in order",
 ];
 
-/// Rows, being checked.
+/// The check of all rows.
 pub struct Checked<'a> {
     manifest: &'a Manifest,
     identities: Identities,
@@ -38,7 +38,7 @@ pub struct Checked<'a> {
     file_rows: u64,
     rows: u64,
     last: Option<Standing>,
-    /// How many rows are each of [`WRONG`].
+    /// Counts of rows by [`WRONG`].
     wrong: [u64; WRONG.len()],
     files_differ: Vec<String>,
 }
@@ -64,7 +64,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Before the first batch of a file.
+    /// Called before the first batch of a file.
     pub fn begin(&mut self, file: &FileEntry) {
         let [from, to] = months::bounds(file.month);
         self.month = from..to;
@@ -102,7 +102,7 @@ impl<'a> Checked<'a> {
         Ok(())
     }
 
-    /// After the last batch of a file.
+    /// Called after the last batch of a file.
     pub fn end(&mut self, file: &FileEntry) {
         self.rows += self.file_rows;
         let read = std::mem::take(&mut self.tally).into_partitions();

@@ -1,7 +1,7 @@
 //! Where an export is read from: a folder, or a bucket.
 //!
-//! Enters: a path, or `s3://BUCKET/PREFIX/ID` with the settings `exports.s3` and the credentials of the reader. Leaves: its
-//! files, one at a time: one of a bucket is fetched to a temporary file, which vanishes when it has been looked at.
+//! Enters: a path, or `s3://BUCKET/PREFIX/ID` with the settings `exports.s3` and the credentials of the reader. Leaves:
+//! its files, one at a time: a file of a bucket is downloaded to a temporary file, which is removed after use.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::audit::exports::bucket::config::S3Config;
 use crate::audit::exports::bucket::{Bucket, BucketError};
 
-/// The export.
+/// The source of an export.
 pub enum Source {
     /// A folder.
     Folder(PathBuf),
@@ -25,9 +25,9 @@ pub enum Source {
 
 /// A file that can be read.
 pub enum Local {
-    /// As it lies there.
+    /// The original.
     There(PathBuf),
-    /// A copy of it.
+    /// A temporary copy.
     Fetched(NamedTempFile),
 }
 
@@ -42,7 +42,7 @@ impl Local {
 }
 
 impl Source {
-    /// Of a path or an address. Blocks on `runtime` when it is read.
+    /// From a path or an address. Reading blocks on `runtime`.
     pub fn new(
         export: &str,
         settings: impl FnOnce() -> anyhow::Result<S3Config>,
@@ -63,10 +63,10 @@ impl Source {
         Ok(Self::Bucket(Box::new(bucket), id.to_owned(), runtime))
     }
 
-    /// What its folder is called.
+    /// Name of its folder.
     pub fn folder_name(&self) -> io::Result<Option<String>> {
         match self {
-            // Also where it is given as `.`.
+            // Also if it is given as `.`.
             Self::Folder(folder) => {
                 let path = folder.canonicalize()?;
                 Ok(path.file_name().map(|name| name.to_string_lossy().into_owned()))
@@ -86,7 +86,7 @@ impl Source {
         }
     }
 
-    /// A file. Its name is a stranger's, so it must be one.
+    /// Opens a file. Its name is a stranger's, so it must be a plain file name.
     pub fn open(&self, name: &str) -> io::Result<Local> {
         if name.contains(['/', '\\']) || name.starts_with('.') {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"));
@@ -106,7 +106,7 @@ impl Source {
         fs::read(self.open(name)?.path())
     }
 
-    /// The bytes of a small file that an export may be without.
+    /// The bytes of a small file that is optional in an export.
     pub fn read_if_there(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match self.read(name) {
             Ok(bytes) => Ok(Some(bytes)),

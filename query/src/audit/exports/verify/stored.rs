@@ -1,7 +1,7 @@
 //! Checks what the table held against the ledger, month by month.
 //!
-//! Enters: the ledger of a manifest, and its filter. Leaves: a claim for the months of the span that hold all that was stored in them; what the
-//! retention may have taken is noted. Pure.
+//! Enters: the ledger of a manifest, and its filter. Leaves: a claim for the months of the span from which nothing may
+//! be missing; what retention may have deleted is noted. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,9 @@ use crate::audit::exports::completeness::bound;
 use crate::audit::exports::snapshot::Snapshot;
 use crate::audit::months;
 
-/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no tenants. A
-/// month of the span that is in no file is compared too: all of it may have been taken away, and so may all of the table.
+/// Whether the table had, month by month, what the ledger says was stored: of all tenants, because the ledger knows no
+/// tenants. A month of the span that is in no file is compared too: everything in it may be missing, as may the whole
+/// table.
 pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Snapshot) {
     let begins = kept_from(ledger);
     let of_span = differences(ledger, span_of(filter));
@@ -39,8 +40,8 @@ pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Sn
     );
 }
 
-/// From which microsecond on nothing may be missing. Where an earlier release did not say how far the retention had reached, that is where
-/// the oldest month begins that the table had anything of; none where it had nothing.
+/// From this microsecond on nothing may be missing. If an earlier release did not write how far retention had reached,
+/// it is the beginning of the oldest month of which the table had anything; none if it had nothing.
 fn kept_from(ledger: &Snapshot) -> Option<i64> {
     let of_table = || ledger.stored_months.iter().filter(|entry| entry.rows > 0);
     let oldest = || of_table().map(|entry| months::bounds(entry.month)[0]).min();
@@ -55,7 +56,7 @@ pub(super) fn span_of(filter: &BTreeMap<String, String>) -> std::ops::Range<i64>
     bound(filter, "from").map_or(i64::MIN, Instant::micros)..bound(filter, "to").map_or(i64::MAX, Instant::micros)
 }
 
-/// A month of which the table does not hold what the ledger says.
+/// A month of which the table does not have what the ledger says.
 #[derive(Debug, PartialEq, Eq)]
 struct Difference {
     month: u32,
@@ -69,7 +70,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The months that a span has a part of, where ledger and table differ.
+/// The months overlapping a span in which ledger and table differ.
 fn differences(snapshot: &Snapshot, span: std::ops::Range<i64>) -> Vec<Difference> {
     let mut rows: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for entry in &snapshot.ledger_months {
@@ -97,7 +98,7 @@ pub mod tests {
         rows.iter().map(|&(month, rows)| MonthRows { month, rows }).collect()
     }
 
-    /// Of nothing but months.
+    /// With nothing but months.
     pub fn snapshot(ledger: &[(u32, u64)], stored: &[(u32, u64)]) -> Snapshot {
         Snapshot {
             topic: "audit-events".to_owned(),
@@ -132,7 +133,7 @@ pub mod tests {
         assert!(found("", "2026-02-01T00:00:00Z").is_empty());
     }
 
-    /// How much is noted, and what is broken, where the retention had reached so far. Milliseconds since 1970.
+    /// How many notes there are, and what is broken, if retention had reached this time. Milliseconds since 1970.
     fn said(ledger: &Snapshot, kept_from: Option<i64>) -> (usize, String) {
         let (mut report, ledger) = (Report::default(), ledger.clone());
         check(&mut report, &BTreeMap::new(), &Snapshot { kept_from, ..ledger });

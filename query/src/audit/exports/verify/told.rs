@@ -1,8 +1,8 @@
-//! Checks the values of rows against what the manifest tells of them: its filter, its teams and its masks.
+//! Checks the values of rows against the manifest: its filter, its teams and its masks.
 //!
-//! Enters: the batches of all files. Leaves: a claim for each filter that compares a column with a text, for the teams, and for each mask; what
-//! only the engine could compare is said to be unknown. A filter applies to what its requester sees, so that it is compared with the
-//! values as they stand: one by pseudonym with pseudonyms.
+//! Enters: the batches of all files. Leaves: a claim for each filter that compares a column with a text, for the teams,
+//! and for each mask; filters that only the engine can evaluate are reported as unknown. A filter applies to what its
+//! requester sees, so it is compared with the values as exported: a pseudonym with pseudonyms.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
@@ -13,14 +13,14 @@ use crate::access::mask::Mask;
 use crate::audit::exports::manifest::Manifest;
 use crate::audit::network::Network;
 
-/// What every value of a column has to be.
+/// What every value of a column must be.
 #[derive(Debug)]
 enum Must {
-    /// The text of the filter.
+    /// Equal to the text of the filter.
     Be(String),
     /// One of these teams.
     BeOf(Vec<String>),
-    /// Masked so.
+    /// Masked in this way.
     Look(Mask),
 }
 
@@ -51,7 +51,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// What it claims of all rows, and what it says where that does not hold.
+    /// The claim about all rows, and the message if it does not hold.
     fn words(&self) -> (String, String) {
         let (column, broken) = (&self.column, self.broken);
         match &self.must {
@@ -74,14 +74,14 @@ impl Rule {
     }
 }
 
-/// What the manifest tells of values, being checked.
+/// The rules that follow from the manifest, with the results.
 pub struct Told {
     rules: Vec<Rule>,
     unknown: Vec<String>,
 }
 
 impl Told {
-    /// By a manifest, of files with these columns.
+    /// From a manifest, for files with these columns.
     pub fn by(manifest: &Manifest, schema: &Schema) -> Self {
         let mut told = Self {
             rules: Vec::new(),
@@ -89,7 +89,7 @@ impl Told {
         };
         for (name, value) in &manifest.filter {
             let is_range = name == "ip_address" && Network::parse(value).is_ok();
-            let is_span = ["from", "to"].contains(&name.as_str()); // which is checked by itself
+            let is_span = ["from", "to"].contains(&name.as_str()); // checked separately
             let must = Some(Must::Be(value.clone())).filter(|_| !is_range);
             if !is_span && !told.rule(schema, name, must) {
                 let filter = format!("whether every row matches the filter {name} = {value:?}");
@@ -108,7 +108,7 @@ impl Told {
         told
     }
 
-    /// Adds one, where there is something to compare with and such a column.
+    /// Adds a rule, if there is something to compare and the column exists.
     fn rule(&mut self, schema: &Schema, column: &str, must: Option<Must>) -> bool {
         let (Some(must), Ok(field)) = (must, schema.field_with_name(column)) else {
             return false;
@@ -127,7 +127,7 @@ impl Told {
         true
     }
 
-    /// Rows of a file.
+    /// Checks rows of a file.
     pub fn batch(&mut self, batch: &RecordBatch) {
         for rule in &mut self.rules {
             let Some(column) = batch.column_by_name(&rule.column) else {
@@ -135,7 +135,7 @@ impl Told {
                 continue;
             };
             let holds = |row: &usize| match (column.as_string_opt::<i32>(), column.as_map_opt()) {
-                // CSV has a map as JSON.
+                // In CSV a map is JSON text.
                 (Some(texts), _) if rule.is_map => texts.value(*row) == "{}",
                 (Some(texts), _) => rule.must.holds(texts.value(*row)),
                 (_, Some(map)) => map.value_length(*row) == 0,
@@ -145,7 +145,7 @@ impl Told {
         }
     }
 
-    /// What was found.
+    /// Adds the results.
     pub fn report(self, report: &mut Report) {
         for rule in self.rules {
             let (claim, otherwise) = rule.words();
