@@ -14,9 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-const UNREACHED = { title: "the server is not reached", detail: "check the connection and that the service is running" };
-const NO_KEY = { title: "this is not a key", detail: "a key has letters, digits and signs of ASCII alone: paste it once more" };
-const UNREADABLE = { title: "the answer is not what this page expects", detail: "an older page may be open: load it anew" };
+const UNREACHED = { title: "the server cannot be reached", detail: "check the connection and that the service is running" };
+const NO_KEY = { title: "this is not a key", detail: "a key has only ASCII letters, digits and signs: paste it again" };
+const UNREADABLE = { title: "the answer is not what this page expects", detail: "this page may be out of date: reload it" };
 
 /** Sends one request; returns the response if it succeeded. */
 export async function request(method, path, { parameters = {}, body, headers = {}, signal } = {}) {

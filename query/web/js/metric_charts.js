@@ -40,7 +40,7 @@ export function drawSeries({ answer, asked, span, step }) {
       caption(answer, incompleteFrom, shared.span, groups.length),
       groups.length === 1 && measure.lines[0] !== "count" && counts(groups[0], shared),
     ),
-    h("details", { class: "panel", open: answer.rows.length <= 48 }, h("summary", {}, "The same as a table"), dataTable(answer)),
+    h("details", { class: "panel", open: answer.rows.length <= 48 }, h("summary", {}, "Values as a table"), dataTable(answer)),
   ];
 }
 
@@ -108,9 +108,9 @@ function caption(answer, incompleteFrom, [from, to], groups) {
   const shown = groups > GROUPS_MAX ? ` The ${GROUPS_MAX} groups with the most records of ${groups} are drawn; the table has all.` : "";
   const words = () => {
     if (answer.complete_through === null) return "Hatched: nothing is known to be complete yet.";
-    if (incompleteFrom >= to) return "All of it is complete.";
-    const which = incompleteFrom <= from ? "All of it, hatched," : `What begins at ${minute(incompleteFrom)} and later, hatched,`;
-    return `${which} is not complete yet: records that are on time may still be added.`;
+    if (incompleteFrom >= to) return "Everything shown is complete.";
+    const which = incompleteFrom <= from ? "Everything shown, hatched," : `What begins at ${minute(incompleteFrom)} or later, hatched,`;
+    return `${which} is not complete yet: more records may still arrive on time.`;
   };
   return h("p", { class: "small muted" }, words(), shown);
 }

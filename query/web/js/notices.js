@@ -9,15 +9,15 @@ export const loading = (what) => h("p", { class: "loading" }, `Loading ${what} â
 export const empty = (headline, ...advice) => h("div", { class: "empty" }, h("strong", {}, headline), ...advice);
 
 const MEANINGS = {
-  0: "The server is not reached",
-  400: "The question is not understood",
+  0: "The server cannot be reached",
+  400: "The request is not understood",
   401: "You are not signed in",
   403: "Your key may not see this",
   404: "There is nothing here",
   409: "This is not possible now",
-  422: "The question is too large",
+  422: "The request is too expensive",
   429: "Too many requests",
-  503: "The service is busy or its store is away",
+  503: "The service is busy, or something it needs is not available",
 };
 
 /** Why a request failed, with what is needed to find it in the log. `retry` is offered as a button. */
@@ -42,7 +42,7 @@ export function failure(error, retry) {
 /** Keeps the content, with a note above it why it is out of date. */
 export function stale(place, error) {
   place.querySelector(":scope > .stale")?.remove();
-  place.prepend(h("p", { class: "notice warn stale" }, `${MEANINGS[error.status]}: what is shown is older. It is asked for again by itself.`));
+  place.prepend(h("p", { class: "notice warn stale" }, `${MEANINGS[error.status]}: what is shown is out of date. It refreshes by itself.`));
 }
 
 /** A short message in place, also announced to screen readers. */

@@ -73,7 +73,7 @@ await run({
     await visit.settled();
     await page.locator("[name=service_id]:focus").waitFor(); // also where the form itself is waited for
     await visit.open(`#/metrics?metric_name=nothing&${DAY}`);
-    await page.getByRole("link", { name: "Look at all time" }).press("Enter");
+    await page.getByRole("link", { name: "Show all time" }).press("Enter");
     await page.waitForURL(/range=all/);
     await visit.settled();
     await page.locator("h1:focus").waitFor(); // if the focused element is gone, the focus goes to the beginning
@@ -112,7 +112,7 @@ await run({
     check((await visit.text()).includes("computed from whole series"), "it is said where rates come from");
     await visit.judge();
     await visit.open(`#/metrics?metric_name=cpu&show=rate&${DAY}`);
-    await page.getByText("Rates are there for counters").waitFor();
+    await page.getByText("Only counters have rates").waitFor();
   },
 
   "what is of long ago is found without knowing when it was": async (visit) => {
@@ -167,8 +167,8 @@ await run({
     const difference = await page.locator(".difference").innerText();
     check(/owner\.name\s*~ changed/.test(difference) && difference.includes("+ added") && difference.includes("− removed"), "fields are told apart", difference);
     await visit.judge();
-    await page.getByRole("link", { name: "time line of this user" }).click();
-    await page.getByRole("heading", { name: "Time line of user bob" }).waitFor();
+    await page.getByRole("link", { name: "timeline of this user" }).click();
+    await page.getByRole("heading", { name: "Timeline of user bob" }).waitFor();
     await visit.settled();
     await visit.judge();
   },
@@ -240,12 +240,12 @@ await run({
     await page.route("**/v1/audit/exports/3?*", (route) => route.fulfill(answers[Math.min(looks++, answers.length - 1)]));
     await visit.open("#/exports/3");
     await page.getByText("5 of 10", { exact: true }).waitFor();
-    await page.getByText("what is shown is older").waitFor();
+    await page.getByText("what is shown is out of date").waitFor();
     check((await visit.text()).includes("5 of 10"), "what was known stays");
     await visit.judge();
     await page.getByText("cancelled", { exact: true }).waitFor();
     check(looks === answers.length, "nothing is asked for after the end", looks);
-    check((await page.getByText("what is shown is older").count()) === 0, "and no complaint is left");
+    check((await page.getByText("what is shown is out of date").count()) === 0, "and no complaint is left");
   },
 
   "the system is shown to whoever may see it": async (visit) => {
@@ -266,7 +266,7 @@ await run({
 
   "services are shown, or it is said when they will be": async (visit) => {
     await visit.open("#/services");
-    await visit.page.getByText("No service yet").waitFor();
+    await visit.page.getByText("No services yet").waitFor();
     await visit.judge();
   },
 
@@ -281,17 +281,17 @@ await run({
     await page.getByLabel("Name").fill("from the page");
     await page.getByLabel("Tenant", { exact: true }).fill("page");
     await page.getByLabel("Addresses").fill("10.0.0.0/99");
-    await page.getByRole("button", { name: "Make key" }).click();
+    await page.getByRole("button", { name: "Create key" }).click();
     await page.locator("[aria-invalid=true]").waitFor();
     check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "addresses", "the field that is wrong is marked");
     await page.getByLabel("Addresses").fill("127.0.0.0/8");
-    await page.getByRole("button", { name: "Make key" }).click();
-    await page.getByText("It is shown this once").waitFor();
+    await page.getByRole("button", { name: "Create key" }).click();
+    await page.getByText("It is shown only this once").waitFor();
     check(/hlg_\w{59}/.test(await visit.text()), "the secret is shown");
     await visit.judge();
     check((await page.getByRole("row", { name: /from the page/ }).innerText()).includes("127.0.0.0/8"), "it is said from where a key is taken");
     await page.getByRole("button", { name: /^Revoke from the page/ }).click();
-    await page.getByRole("row", { name: /from the page/ }).getByText("over").waitFor();
+    await page.getByRole("row", { name: /from the page/ }).getByText("ended").waitFor();
     visit.expectRefusal(403);
     await visit.open("#/keys", "auditor");
     await page.getByText("Your key may not see this").first().waitFor();
@@ -321,7 +321,7 @@ await run({
     await page.unroute("**/v1/audit/events?*");
     await page.route("**/v1/audit/events?*", (route) => route.fulfill({ json: { complete_through: null, rows: [], next_cursor: null } }));
     await page.getByRole("button", { name: "Show more events" }).click();
-    await page.getByText("Nothing is known").waitFor();
+    await page.getByText("Nothing found").waitFor();
   },
 
   "the reader chooses light or dark, and the choice stays": async (visit) => {

@@ -109,7 +109,7 @@ function resultList(question, fields, signal) {
     draw: () => {
       clearInvalid(fields);
       announce(rows.length === 0 ? "No events" : `${plural(rows.length, "event")} shown`);
-      if (rows.length === 0 && !cursor) return h("div", { class: "panel" }, empty("No events match", "Widen the time or take a filter away."));
+      if (rows.length === 0 && !cursor) return h("div", { class: "panel" }, empty("No events match", "Widen the time or remove a filter."));
       return [eventTable(rows, cursor), cursor && h("p", {}, h("button", { type: "button", onclick: more }, "Show older events"))];
     },
     onFailure: (error) => {

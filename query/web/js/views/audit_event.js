@@ -24,7 +24,7 @@ export function mount(container, { path, signal }) {
     },
   });
   container.append(
-    h("nav", { "aria-label": "Way back" }, h("a", { href: "#/audit" }, "← Audit search")),
+    h("nav", { "aria-label": "Back" }, h("a", { href: "#/audit" }, "← Audit search")),
     h("div", { class: "view-head" }, heading),
     view.place,
   );
@@ -37,7 +37,7 @@ function draw({ event, difference, repeats }) {
       "div",
       { class: "grid" },
       h("section", { class: "panel" }, h("h2", {}, "What happened"), facts(happened(event))),
-      h("section", { class: "panel" }, h("h2", {}, "Where from"), facts(origin(event))),
+      h("section", { class: "panel" }, h("h2", {}, "Origin"), facts(origin(event))),
     ),
     h("section", { class: "panel" }, h("h2", {}, "Before and after"), changeTable(difference, event)),
     Object.keys(event.metadata ?? {}).length > 0 && h("section", { class: "panel" }, h("h2", {}, "Metadata"), facts(Object.entries(event.metadata))),
@@ -47,7 +47,7 @@ function draw({ event, difference, repeats }) {
       h("h2", {}, "Evidence"),
       facts([
         ["Record", event.kafka && `${event.kafka.topic}, partition ${event.kafka.partition}, offset ${event.kafka.offset}, log epoch ${event.kafka.log_epoch}`],
-        ["Taken by Kafka", event.kafka && time(event.kafka.timestamp, true)],
+        ["Accepted by Kafka", event.kafka && time(event.kafka.timestamp, true)],
         ["Stored", time(event.inserted_at, true)],
         ["Event id", h("code", {}, event.event_id)],
         ["Sent again", repeats.length > 0 && repeats.map(({ kafka }) => `partition ${kafka.partition}, offset ${kafka.offset}`).join("; ")],
@@ -64,23 +64,23 @@ function happened(event) {
     ["Time (UTC)", words.moment(event, true)],
     ["Status", words.statusTag(event.status)],
     ["Message", event.error_message],
-    ["User", event.user_id && [event.user_id, " · ", line({ user_id: event.user_id }, "time line of this user")]],
+    ["User", event.user_id && [event.user_id, " · ", line({ user_id: event.user_id }, "timeline of this user")]],
     ["Team", event.team_id],
     ["Action", event.action],
     ["Resource type", event.resource_type],
-    ["Resource", resource && [event.resource_id, " · ", line(resource, "time line of this resource")]],
+    ["Resource", resource && [event.resource_id, " · ", line(resource, "timeline of this resource")]],
     ["Resource name", event.resource_name],
   ];
 }
 
 function origin(event) {
-  const search = (name) => event[name] && [event[name], " · ", h("a", { href: href(["audit"], { [name]: event[name], range: "all" }) }, "all of it")];
+  const search = (name) => event[name] && [event[name], " · ", h("a", { href: href(["audit"], { [name]: event[name], range: "all" }) }, "all its events")];
   return [
     ["Source", event.source],
     ["Service", event.service_id],
     ["Plugin", event.plugin_id],
     ["Address", event.ip_address],
-    ["Program", event.user_agent],
+    ["User agent", event.user_agent],
     ["Session", search("session_id")],
     ["Request", search("request_id")],
     ["Tenant", event.tenant_id],
@@ -93,7 +93,7 @@ function changeTable(difference, event) {
   const changes = changesOf(difference);
   if (changes.length === 0) {
     const none = event.old_value === null && event.new_value === null;
-    return h("p", { class: "muted" }, none ? "The event carries no values." : "The values before and after are the same.");
+    return h("p", { class: "muted" }, none ? "The event has no values." : "The values before and after are the same.");
   }
   const sides = (change) => {
     if (change.kind !== "changed") return { before: shown(change.before), after: shown(change.after) };
@@ -119,6 +119,6 @@ function changeTable(difference, event) {
         { title: "After", value: (change) => (change.kind === "added" ? h("ins", {}, shown(change.after)) : sides(change).after) },
       ],
     }),
-    difference.truncated && h("p", { class: "muted" }, "There are more changes; the event as JSON has both values whole."),
+    difference.truncated && h("p", { class: "muted" }, "There are more changes; the event as JSON shows both values in full."),
   );
 }

@@ -10,7 +10,7 @@ import { href, navigate } from "../router.js";
 import { scoped } from "../scope.js";
 import * as words from "../audit_words.js";
 
-export const title = "Time line";
+export const title = "Timeline";
 
 const PAGE_ROWS = 200;
 
@@ -18,9 +18,9 @@ export function mount(container, { parameters, signal }) {
   const asked = Object.fromEntries(parameters);
   const ofUser = Boolean(asked.user_id);
   const subject = ofUser ? `user ${asked.user_id}` : asked.resource_id ? `${asked.resource_type ?? "resource"} ${asked.resource_id}` : "";
-  const heading = h("h1", { tabindex: "-1", class: "break" }, subject ? `Time line of ${subject}` : "Time line");
+  const heading = h("h1", { tabindex: "-1", class: "break" }, subject ? `Timeline of ${subject}` : "Timeline");
   const fields = form(
-    "Whose time line",
+    "Whose timeline",
     (given) => navigate(["audit", "timeline"], given),
     h(
       "div",
@@ -30,22 +30,22 @@ export function mount(container, { parameters, signal }) {
       input({ label: "or resource id", name: "resource_id", value: asked.resource_id ?? "" }),
       select({ label: "Order", name: "order", value: asked.order ?? "newest", options: [["newest", "Newest first"], ["oldest", "Oldest first"]] }),
     ),
-    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show"), h("a", { href: href(["audit"], { ...asked, range: "all" }) }, "The same as a search")),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show"), h("a", { href: href(["audit"], { ...asked, range: "all" }) }, "Show as a search")),
   );
   container.append(
-    h("nav", { "aria-label": "Way back" }, h("a", { href: "#/audit" }, "← Audit search")),
+    h("nav", { "aria-label": "Back" }, h("a", { href: "#/audit" }, "← Audit search")),
     h("div", { class: "view-head" }, heading),
     h("section", { class: "panel", "aria-label": "Subject" }, fields),
   );
   if (!subject) {
-    container.append(h("div", { class: "panel" }, empty("Whose time line?", "Give a user, or the type and id of a resource.")));
+    container.append(h("div", { class: "panel" }, empty("Whose timeline?", "Enter a user, or the type and id of a resource.")));
     return null;
   }
   const question = scoped(ofUser ? { user_id: asked.user_id } : { resource_type: asked.resource_type, resource_id: asked.resource_id });
   const rows = [];
   let cursor;
   const view = filled({
-    what: "the time line",
+    what: "the timeline",
     signal,
     load: async (abort) => {
       const page = await get("/v1/audit/events", { ...question, order: asked.order, limit: PAGE_ROWS, cursor }, abort);
@@ -55,7 +55,7 @@ export function mount(container, { parameters, signal }) {
     },
     draw: () => {
       announce(`${plural(rows.length, "event")} shown`);
-      if (rows.length === 0 && !cursor) return h("div", { class: "panel" }, empty("Nothing is known", `No event names ${subject}.`));
+      if (rows.length === 0 && !cursor) return h("div", { class: "panel" }, empty("Nothing found", `No event names ${subject}.`));
       const older = cursor && h("p", {}, h("button", { type: "button", onclick: () => view.refresh({ quiet: true }) }, "Show more events"));
       return [rows.length > 0 && days(rows, ofUser), older];
     },

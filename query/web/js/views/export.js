@@ -34,7 +34,7 @@ export function mount(container, { path, signal }) {
     every: LOOK_INTERVALS,
     until: words.isFinal,
   });
-  container.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "#/exports" }, "← Exports")), h("div", { class: "view-head" }, heading), view.place);
+  container.append(h("nav", { "aria-label": "Back" }, h("a", { href: "#/exports" }, "← Exports")), h("div", { class: "view-head" }, heading), view.place);
   return view.refresh();
 }
 
@@ -60,11 +60,11 @@ function draw(job, place, view, signal) {
     h(
       "section",
       { class: "panel" },
-      h("div", { class: "panel-head" }, h("h2", {}, "What was asked"), h("div", { class: "actions" }, h("button", { type: "button", onclick: asked }, removes ? "Remove this export" : "Cancel this export"))),
+      h("div", { class: "panel-head" }, h("h2", {}, "Request"), h("div", { class: "actions" }, h("button", { type: "button", onclick: asked }, removes ? "Remove this export" : "Cancel this export"))),
       facts([
         ["State", words.stateTag(job)],
         ["Progress", words.progress(job)],
-        ["Events of", words.filterText(job)],
+        ["Filter", words.filterText(job)],
         ["Format", `${job.format}, compression ${job.compression}`],
         ["Requested (UTC)", `${time(job.requested_at)} by ${job.requested_by}`],
         ["Finished (UTC)", job.finished_at && time(job.finished_at)],
@@ -121,11 +121,11 @@ function verification(job) {
   return h(
     "section",
     { class: "panel" },
-    h("h2", {}, "Check it yourself"),
-    h("p", {}, "Download all files, the manifest and what vouches for it into one folder, or let the command line do it, then check every byte, row count and offset without this server:"),
+    h("h2", {}, "Verify it yourself"),
+    h("p", {}, "Download all files, the manifest, and its digest and signature into one folder, or let the command line do it. Then verify every byte, row count and offset without this server:"),
     // The folder's name has the whole id, by which verification recognizes the export.
     h("pre", { class: "json", tabindex: "0" }, `horolog-query exports download ${job.id}\nhorolog-query verify-export export-${job.id} --digest ${job.digest}`),
-    h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest names every file by its own. Keep the digest where the files are not."),
+    h("p", { class: "small muted" }, "The digest above is the SHA-256 of the manifest, and the manifest has the SHA-256 of every file. Keep the digest apart from the files."),
   );
 }
 

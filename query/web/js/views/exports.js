@@ -29,7 +29,7 @@ export function mount(container, { parameters, signal }) {
     load: (abort) => get("/v1/audit/exports", scoped(), abort),
     draw: (answer) => {
       const jobs = answer.rows;
-      if (jobs.length === 0) return h("div", { class: "panel" }, empty("No exports yet", "The form above makes one."));
+      if (jobs.length === 0) return h("div", { class: "panel" }, empty("No exports yet", "Create one with the form above."));
       return [jobTable(jobs), answer.next_cursor && h("p", { class: "notice warn" }, `Only the newest ${plural(jobs.length, "export")} are listed; “horolog-query exports list” lists more.`)];
     },
     every: LOOK_INTERVALS,
@@ -52,7 +52,7 @@ function jobTable(jobs) {
       { title: "Requested (UTC)", time: true, head: true, value: (job) => h("a", { href: href(["exports", job.id]) }, time(job.requested_at)) },
       { title: "State", value: words.stateTag },
       { title: "Progress", class: "bar-cell", value: words.progress },
-      { title: "Events of", class: "break", value: words.filterText },
+      { title: "Filter", class: "break", value: words.filterText },
       { title: "Format", value: (job) => `${job.format}${job.compression === "none" ? "" : `, ${job.compression}`}` },
       { title: "Size", num: true, value: (job) => bytes(job.bytes) },
       { title: "By", class: "break", value: (job) => job.requested_by },

@@ -21,7 +21,7 @@ export function mount(container, { signal }) {
     signal,
     load: (abort) => get("/v1/admin/access-review", {}, abort),
     draw: ({ rows, subjects }) => {
-      if (rows.length === 0 && subjects.length === 0) return h("div", { class: "panel" }, empty("No keys yet", "The form above makes one."));
+      if (rows.length === 0 && subjects.length === 0) return h("div", { class: "panel" }, empty("No keys yet", "Create one with the form above."));
       return [rows.length > 0 && keyTable(rows), subjects.length > 0 && subjectTable(subjects)];
     },
   });
@@ -49,9 +49,9 @@ export function mount(container, { signal }) {
   function keyTable(rows) {
     const attempt = (path, body, said) => act(path, body, said).catch((error) => outcome.replaceChildren(failure(error)));
     const buttons = (key) => {
-      if (!key.in_force) return tag("over");
-      const rotate = () => confirm(`Make a new secret for “${key.name}”? The one before is taken for a day.`) && attempt(`${PATH}/${key.id}/rotate`, {}, "The key has a new secret");
-      const revoke = () => confirm(`End “${key.name}” at once and for good?`) && attempt(`${PATH}/${key.id}/revoke`, {}, "The key is revoked");
+      if (!key.in_force) return tag("ended");
+      const rotate = () => confirm(`Create a new secret for “${key.name}”? The previous one stays valid for a day.`) && attempt(`${PATH}/${key.id}/rotate`, {}, "The key has a new secret");
+      const revoke = () => confirm(`Revoke “${key.name}” immediately and permanently?`) && attempt(`${PATH}/${key.id}/revoke`, {}, "The key is revoked");
       return [
         h("button", { type: "button", class: "quiet", "aria-label": `Rotate ${key.name} (${key.id})`, onclick: rotate }, "Rotate"),
         h("button", { type: "button", class: "quiet", "aria-label": `Revoke ${key.name} (${key.id})`, onclick: revoke }, "Revoke"),
@@ -66,12 +66,12 @@ export function mount(container, { signal }) {
         { title: "Role", value: (key) => key.role },
         { title: "Tenant", class: "break", value: (key) => key.tenant },
         { title: "Teams", class: "break", value: (key) => listed(key.teams, "all") },
-        { title: "May", class: "break", value: (key) => key.permissions.join(", ") },
+        { title: "Permissions", class: "break", value: (key) => key.permissions.join(", ") },
         { title: "Addresses", class: "break", value: (key) => listed(key.addresses, "any") },
         { title: "Last used (UTC)", time: true, value: (key) => minute(key.last_used?.at) },
         { title: "Expires (UTC)", time: true, value: (key) => minute(key.expires_at) },
-        { title: "To look at", class: "break", value: (key) => key.notes.join("; ") },
-        { title: "Change", value: buttons },
+        { title: "Notes", class: "break", value: (key) => key.notes.join("; ") },
+        { title: "Actions", value: buttons },
       ],
     });
   }
@@ -87,9 +87,9 @@ function subjectTable(rows) {
       { title: "Role", value: (subject) => subject.role },
       { title: "Tenant", class: "break", value: (subject) => subject.tenant },
       { title: "Teams", class: "break", value: (subject) => listed(subject.teams, "all") },
-      { title: "May", class: "break", value: (subject) => subject.permissions.join(", ") },
+      { title: "Permissions", class: "break", value: (subject) => subject.permissions.join(", ") },
       { title: "Last used (UTC)", time: true, value: (subject) => minute(subject.last_used.at) },
-      { title: "To look at", class: "break", value: (subject) => subject.notes.join("; ") },
+      { title: "Notes", class: "break", value: (subject) => subject.notes.join("; ") },
     ],
   });
 }
@@ -104,7 +104,7 @@ function shown({ key, token }) {
     { class: "notice", role: "status" },
     h("h2", {}, `The secret of “${key.name}”`),
     h("p", {}, h("code", { class: "break" }, token)),
-    h("p", { class: "small muted" }, "It is shown this once and kept nowhere."),
+    h("p", { class: "small muted" }, "It is shown only this once and stored nowhere."),
   );
 }
 
@@ -114,7 +114,7 @@ function creationForm(act) {
     clearInvalid(fields);
     outcome.replaceChildren();
     try {
-      await act(PATH, body(given), "The key is made");
+      await act(PATH, body(given), "The key is created");
       fields.reset();
     } catch (error) {
       const named = error.problem?.parameter?.replace(/\[.*/, "");
@@ -130,11 +130,11 @@ function creationForm(act) {
       input({ label: "Name", name: "name" }),
       select({ label: "Role", name: "role", options: ROLES }),
       input({ label: "Tenant", name: "tenant", hint: "* for any." }),
-      input({ label: "Teams", name: "teams", hint: "Separated by commas; all where empty." }),
-      input({ label: "Addresses", name: "addresses", hint: "Networks such as 10.0.0.0/8; any where empty." }),
+      input({ label: "Teams", name: "teams", hint: "Separated by commas; leave empty for all." }),
+      input({ label: "Addresses", name: "addresses", hint: "Networks such as 10.0.0.0/8; leave empty for any." }),
       input({ label: "Expires (UTC)", name: "expires_at", type: "datetime-local" }),
     ),
-    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Make key")),
+    h("div", { class: "form-end" }, h("button", { class: "primary" }, "Create key")),
     outcome,
   );
   return fields;

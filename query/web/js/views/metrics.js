@@ -135,7 +135,7 @@ function explorerForm(asked, names) {
 
 /** Shown before a metric is chosen. */
 function start({ names, more, isRecent, ofAllTime }) {
-  if (names.length === 0) return h("div", { class: "panel" }, empty("No metric yet", "Metrics appear here some seconds after their first records."));
+  if (names.length === 0) return h("div", { class: "panel" }, empty("No metrics yet", "Metrics appear here a few seconds after their first records."));
   const place = (name) => href(["metrics"], { metric_name: name, range: isRecent(name) ? "" : "all" });
   const link = (row) => h("li", {}, h("a", { href: place(row.metric_name) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
   return h(
@@ -144,7 +144,7 @@ function start({ names, more, isRecent, ofAllTime }) {
     h("h2", {}, more && "The first ", plural(names.length, "metric"), ofAllTime ? "" : " of the last seven days"),
     more && h("p", { class: "notice warn" }, "There are more metrics than are listed and suggested: type the name of another one above."),
     h("ul", { class: "names" }, names.map(link)),
-    !ofAllTime && h("p", {}, h("a", { href: href(["metrics"], { names: "all" }) }, "Those of all time")),
+    !ofAllTime && h("p", {}, h("a", { href: href(["metrics"], { names: "all" }) }, "Metrics of all time")),
   );
 }
 
@@ -154,13 +154,13 @@ function draw(answer, asked) {
   announce(`${plural(answer.rows.length, "row")} of ${asked.metric_name}`);
   const facts = completeness(answer, asked);
   if (answer.rows.length === 0) {
-    const advice = ofCounters(asked) ? "Rates are there for counters, once an hour is complete. Show something else, or widen the time." : "Widen the time, or take a filter away.";
-    const whole = rangeName(asked) !== "all" && h("p", {}, h("a", { href: href(["metrics"], { ...asked, range: "all", from: "", to: "" }) }, "Look at all time"));
+    const advice = ofCounters(asked) ? "Only counters have rates, once an hour is complete. Show something else, or widen the time." : "Widen the time or remove a filter.";
+    const whole = rangeName(asked) !== "all" && h("p", {}, h("a", { href: href(["metrics"], { ...asked, range: "all", from: "", to: "" }) }, "Show all time"));
     return [facts, h("div", { class: "panel" }, empty("No values in this span", advice, whole))];
   }
   return [
     facts,
-    answer.next_cursor && h("p", { class: "notice warn" }, `Only the first ${plural(answer.rows.length, "row")} are shown: narrow the span, take a coarser resolution, or download them all.`),
+    answer.next_cursor && h("p", { class: "notice warn" }, `Only the first ${plural(answer.rows.length, "row")} are shown: narrow the span, choose a coarser resolution, or download them all.`),
     drawSeries({ answer, asked, span: [from ?? seconds(startOf(answer.rows[0])), to ?? seconds(startOf(answer.rows.at(-1))) + step], step }),
     downloads(asked),
   ];
@@ -174,7 +174,7 @@ function completeness(answer, asked) {
   const behind = through ? seconds(now) - seconds(through) : null;
   return [
     figures([
-      ["Complete through", through ? minute(through) : "not known", through ? `${duration(Math.max(behind, 0))} before this answer` : "not every partition has been heard of"],
+      ["Complete through", through ? minute(through) : "not known", through ? `${duration(Math.max(behind, 0))} before this answer` : "some partitions have not been heard from"],
       ["As of", time(answer.as_of ?? now), source(asked)],
       ["Rows", plural(answer.rows.length, "row"), kind(answer.rows[0])],
     ]),
@@ -192,7 +192,7 @@ function source(asked) {
 function heldBack(lagging) {
   const unheard = lagging.filter((one) => one.watermark === null);
   const names = lagging.map((one) => one.partition).join(", ");
-  const reason = unheard.length > 0 ? "no record has come there yet" : "later hours may still receive records on time";
+  const reason = unheard.length > 0 ? "no record has arrived there yet" : "later hours may still receive records on time";
   return `Held back by ${lagging.length === 1 ? "partition" : "partitions"} ${names}: ${reason}.`;
 }
 

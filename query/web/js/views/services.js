@@ -21,13 +21,13 @@ export function mount(container, { signal }) {
 
 function draw({ rows, more }) {
   announce(plural(rows.length, "service"));
-  if (rows.length === 0) return h("div", { class: "panel" }, empty("No service yet", "Services appear here once an hour of their latency or request metrics is complete."));
+  if (rows.length === 0) return h("div", { class: "panel" }, empty("No services yet", "Services appear here once an hour of their latency or request metrics is complete."));
   const burning = rows.filter((row) => row.burn_rate !== null && row.burn_rate > 1);
   return [
     figures([
-      ["Hour", minute(rows[0].hour), "all of it is complete"],
-      ["Services", count(new Set(rows.map((row) => row.service_id)).size), more ? "there are more, which are not shown" : plural(rows.length, "environment")],
-      ["Objectives", burning.length === 0 ? tag("none is missed", "good") : tag(`${count(burning.length)} missed`, "warn"), "a burn rate above 1 uses up more errors than are allowed"],
+      ["Hour", minute(rows[0].hour), "the last complete one"],
+      ["Services", count(new Set(rows.map((row) => row.service_id)).size), more ? "there are more that are not shown" : plural(rows.length, "environment")],
+      ["Objectives", burning.length === 0 ? tag("none missed", "good") : tag(`${count(burning.length)} missed`, "warn"), "a burn rate above 1 exceeds the error budget"],
     ]),
     table({
       caption: "Services by environment",
@@ -38,7 +38,7 @@ function draw({ rows, more }) {
         { title: "p50", num: true, value: (row) => latency(row.latency_p50_s) },
         { title: "p99", num: true, value: (row) => latency(row.latency_p99_s) },
         { title: "Requests", num: true, value: (row) => count(row.requests) },
-        { title: "A second", num: true, value: (row) => number(row.throughput_per_s) },
+        { title: "Per second", num: true, value: (row) => number(row.throughput_per_s) },
         { title: "Errors", num: true, value: (row) => count(row.errors) },
         { title: "Availability", num: true, value: (row) => share(row.availability) },
         { title: "Objective", num: true, value: (row) => share(row.objective) },

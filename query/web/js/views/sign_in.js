@@ -37,7 +37,7 @@ export function mount(container, { parameters, signal }) {
     "Sign in",
     submit,
     input({ label: "API key", name: "key", type: "password", hint: "Kept in this tab only, until it is closed or you sign out." }),
-    input({ label: "Tenant", name: "tenant_id", value: session.tenant(), hint: "Only where the key does not name one." }),
+    input({ label: "Tenant", name: "tenant_id", value: session.tenant(), hint: "Only for a key that is for any tenant." }),
     h("div", {}, h("button", { class: "primary" }, "Sign in")),
   );
   const told = parameters.get("why");
@@ -56,6 +56,6 @@ export function mount(container, { parameters, signal }) {
 
 /** Why a key cannot be used for a tenant, or without one. */
 function wrongTenant(who, given) {
-  if (!given) return needsTenant(who) && "this key is for any tenant: say for which";
-  return who.tenant !== "*" && who.tenant !== given && `this key is of the tenant ${who.tenant}`;
+  if (!given) return needsTenant(who) && "this key is for any tenant: enter one";
+  return who.tenant !== "*" && who.tenant !== given && `this key is for the tenant ${who.tenant}`;
 }

@@ -20,11 +20,11 @@ const BEHIND_WORTH_A_WORD = 900;
 const STAGES_APART_WORTH_A_WORD = 120;
 
 export async function mount(container, { signal }) {
-  container.append(h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Every thirty seconds anew.")));
+  container.append(h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "System"), h("p", {}, "Refreshed every 30 seconds.")));
   // If the caller cannot be identified, the server refuses what they may not see.
   const who = await whoAmI().catch(() => null);
   if (signal.aborted) return;
-  if (who && !mayView(who, "system")) return container.append(h("div", { class: "panel" }, empty("Your key may not see this", "It is of all tenants together: an administrator's key for any tenant shows it.")));
+  if (who && !mayView(who, "system")) return container.append(h("div", { class: "panel" }, empty("Your key may not see this", "The state of the system covers all tenants: sign in with an administrator's key for any tenant.")));
   const part = (what, path, draw) => filled({ what, signal, load: (abort) => get(path, {}, abort), draw, every: [LOOK_INTERVAL, LOOK_INTERVAL] });
   const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
   const progress = part("the partitions", "/v1/system/progress", drawProgress);
@@ -42,7 +42,7 @@ export async function mount(container, { signal }) {
 const section = (heading, place) => h("section", { class: "panel" }, h("h2", {}, heading), place);
 
 function drawLedger({ rows }) {
-  if (rows.length === 0) return empty("No batch yet", "No stage has passed a record.");
+  if (rows.length === 0) return empty("No batches yet", "No stage has processed a record.");
   const ingest = rows.filter((row) => row.stage === "ingest");
   const sum = (accounts, name) => accounts.reduce((total, row) => total + row[name], 0);
   const balanced = rows.every((row) => row.balanced);
@@ -50,8 +50,8 @@ function drawLedger({ rows }) {
   const lost = [...Map.groupBy(rows, (row) => row.topic).values()].reduce((total, of) => total + Math.max(...of.map((row) => row.lost_offsets)), 0);
   return [
     figures([
-      ["Records taken", count(sum(ingest, "records")), "by ingest, from all topics"],
-      ["Accounted for", balanced ? tag("all of them", "good") : tag("not all", "bad"), "rows and rejected records are as many, in every batch"],
+      ["Records read", count(sum(ingest, "records")), "by ingest, from all topics"],
+      ["Accounted for", balanced ? tag("all of them", "good") : tag("not all", "bad"), "rows and rejected records add up to the records, in every batch"],
       ["Rejected", count(sum(ingest, "rejected")), "set aside with a reason"],
       ["Gaps", lost === 0 ? tag("none", "good") : tag(plural(lost, "offset"), "bad"), "deleted from the log before they were read"],
     ]),
@@ -76,7 +76,7 @@ function drawLedger({ rows }) {
 }
 
 function drawProgress(answer) {
-  if (answer.rows.length === 0) return empty("No partition yet", "Nothing has been read from Kafka.");
+  if (answer.rows.length === 0) return empty("No partitions yet", "Nothing has been read from Kafka.");
   return [
     section("Services", h("div", { class: "stack" }, completeness(answer), stageTable(stageHealth(answer.rows)))),
     section("Partitions", partitionTable(answer.rows)),
@@ -92,8 +92,8 @@ function stageTable(rows) {
       { title: "Topic", value: (row) => row.topic },
       { title: "Partitions", num: true, value: (row) => count(row.partitions) },
       { title: "Newest batch (UTC)", time: true, value: (row) => time(row.newestBatch) },
-      { title: "Its age", value: (row) => ago(row.newestBatch) },
-      { title: "Has all that was sent before (UTC)", time: true, value: (row) => time(row.through) },
+      { title: "Age", value: (row) => ago(row.newestBatch) },
+      { title: "Has everything sent before (UTC)", time: true, value: (row) => time(row.through) },
       { title: "Behind another stage", value: behind },
     ],
   });
@@ -101,7 +101,7 @@ function stageTable(rows) {
 
 /** An old batch is normal if nobody sends records; not having what another stage has is a fault. */
 function behind({ behind: seconds }) {
-  if (seconds === null) return "no other reads it";
+  if (seconds === null) return "no other stage reads it";
   return seconds === 0 ? tag("no", "good") : tag(duration(seconds), seconds > STAGES_APART_WORTH_A_WORD ? "warn" : "good");
 }
 
@@ -110,7 +110,7 @@ const ago = (moment) => duration(Math.max(0, (Date.now() - Date.parse(moment)) /
 function partitionTable(rows) {
   const sent = (row) => tag(duration(row.behind_s), row.behind_s > BEHIND_WORTH_A_WORD ? "warn" : "good");
   return table({
-    caption: "How far each stage is with each partition",
+    caption: "Progress of each stage by partition",
     rows,
     columns: [
       { title: "Topic", head: true, value: (row) => row.topic },
@@ -127,13 +127,13 @@ function partitionTable(rows) {
 function completeness({ complete_through: through, held_back_by: lagging }) {
   const names = lagging.map((one) => one.partition).join(", ");
   const partitions = `${lagging.length === 1 ? "partition" : "partitions"} ${names}`;
-  if (through === null) return h("p", { class: "notice warn" }, lagging.length > 0 ? `Nothing is complete yet: no record has come to ${partitions}.` : "Nothing is complete yet: no partition has been heard of.");
+  if (through === null) return h("p", { class: "notice warn" }, lagging.length > 0 ? `Nothing is complete yet: no record has arrived in ${partitions}.` : "Nothing is complete yet: no partition has been heard from.");
   const due = lagging.length > 0 ? ` The slowest: ${partitions}.` : "";
   return h("p", {}, `Metrics are complete through ${time(through)}, ${ago(through)} ago.${due}`);
 }
 
 function drawStorage({ rows }) {
-  if (rows.length === 0) return empty("Nothing is stored yet", "Tables have no parts.");
+  if (rows.length === 0) return empty("Nothing is stored yet", "The tables have no parts.");
   const largest = Math.max(...rows.map((row) => row.bytes));
   const bar = (row) => {
     const meter = h("progress", { class: "meter", max: largest, "aria-label": `${row.table} on ${row.disk}: ${bytes(row.bytes)}` });
@@ -141,7 +141,7 @@ function drawStorage({ rows }) {
     return meter;
   };
   return table({
-    caption: "Tables by disk: where recent parts lie, and older ones",
+    caption: "Tables by disk: where recent and older parts are stored",
     rows,
     columns: [
       { title: "Table", head: true, value: (row) => row.table },
@@ -151,7 +151,7 @@ function drawStorage({ rows }) {
       { title: "Parts", num: true, value: (row) => count(row.parts) },
       { title: "Oldest", value: (row) => row.oldest_partition ?? "–" },
       { title: "Ratio", num: true, value: (row) => (row.bytes > 0 ? (row.uncompressed_bytes / row.bytes).toFixed(1) : "–") },
-      { title: "A row", num: true, value: (row) => (row.rows > 0 ? `${(row.bytes / row.rows).toFixed(1)} B` : "–") },
+      { title: "Per row", num: true, value: (row) => (row.rows > 0 ? `${(row.bytes / row.rows).toFixed(1)} B` : "–") },
       { title: "Share", class: "bar-cell", value: bar },
     ],
   });
@@ -169,8 +169,8 @@ function drawConfiguration({ version, rows }) {
   });
   const [set, byDefault] = [rows.filter((row) => !row.is_default), rows.filter((row) => row.is_default)];
   return [
-    h("p", {}, `Of the process that answered, version ${version}. Secrets are not shown.`),
-    set.length > 0 ? settings("Settings that differ from the defaults", set) : empty("Nothing is set", "All settings are as they are by default."),
-    h("details", {}, h("summary", {}, "Settings as they are by default"), settings("Settings as they are by default", byDefault)),
+    h("p", {}, `Settings of the process that answered, version ${version}. Secrets are not shown.`),
+    set.length > 0 ? settings("Settings that differ from the defaults", set) : empty("Nothing is set", "All settings have their defaults."),
+    h("details", {}, h("summary", {}, "Settings with their defaults"), settings("Settings with their defaults", byDefault)),
   ];
 }
