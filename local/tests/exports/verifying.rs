@@ -92,7 +92,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     });
     let broken = assert_broken(&folder, &[]);
     assert!(
-        broken.contains("other rows than the manifest names, by partition"),
+        broken.contains("other rows than the manifest says, by partition"),
         "{broken}"
     );
 
@@ -106,7 +106,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
 
     // Names that would control the terminal, or forge a line of our output.
     let folder = copy_of(&original, "names");
-    fs::write(folder.join("\u{1b}[2J\n  - each event is there once"), "").unwrap();
+    fs::write(folder.join("\u{1b}[2J\n  - each event occurs once"), "").unwrap();
     change_manifest(&folder, |manifest| {
         manifest["files"][3]["name"] = "\u{1b}[8mhidden".into();
         manifest["ledger"]["topic"] = "\u{1b}[8m\n".into();
@@ -116,7 +116,7 @@ fn every_way_to_tamper_with_an_export_is_found() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said:?}");
     assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
-    assert_eq!(said.matches("\n  - each event is there once\n").count(), 1, "{said:?}");
+    assert_eq!(said.matches("\n  - each event occurs once\n").count(), 1, "{said:?}");
     assert!(said.contains("\"\\u{1b}[8mhidden\": "), "{said:?}");
 
     let folder = copy_of(&original, "manifest");
@@ -139,16 +139,19 @@ fn every_way_to_tamper_with_an_export_is_found() {
         ),
         (
             json!({"masked": {"old_value": "hidden"}}),
-            "old_value is not as the mask",
+            "old_value does not have the form of the mask",
         ),
-        (json!({"masked": {"metadata": "hidden"}}), "metadata is not as the mask"),
+        (
+            json!({"masked": {"metadata": "hidden"}}),
+            "metadata does not have the form of the mask",
+        ),
         (
             json!({"masked": {"user_id": "keyed_hash"}}),
-            "user_id is not as the mask",
+            "user_id does not have the form of the mask",
         ),
         (
             json!({"masked": {"ip_address": "partial"}}),
-            "ip_address is not as the mask",
+            "ip_address does not have the form of the mask",
         ),
     ] {
         let folder = copy_of(&original, "said");
@@ -195,7 +198,7 @@ fn another_genuine_export_in_its_place_is_found_by_the_name_of_the_folder() {
     });
     let said = assert_verifies(&folder, &[]);
     for line in [
-        "it is the export that its folder is named after".to_owned(),
+        "the folder is named after this export".to_owned(),
         format!("id: {}", meant["id"].as_str().unwrap()),
         "tenant: \"replaced\"".to_owned(),
         "filter: \"status\" = \"failure\"".to_owned(),
@@ -263,8 +266,8 @@ fn an_export_is_compared_with_its_filter_and_its_masks() {
         assert_eq!((&made["state"], &made["rows"]), (&json!("complete"), &json!(54)));
         let said = assert_verifies(&folder(service(), &id), &[]);
         for claim in [
-            "old_value looks as the mask hidden leaves it",
-            "metadata looks as the mask hidden leaves it",
+            "old_value has the form of the mask hidden",
+            "metadata has the form of the mask hidden",
             "every row has the status of the filter, \"success\"",
             "whether every row matches the filter ip_address = \"10.0.0.0/8\"",
         ] {
@@ -349,7 +352,7 @@ fn a_signed_manifest_is_checked_with_the_public_key_by_us_and_by_openssl() {
         broken.contains("signature file manifest.json.sig is missing"),
         "{broken}"
     );
-    assert!(assert_broken(&folder, &["--public-key", &path("stranger.pem")]).contains("not of this key"));
+    assert!(assert_broken(&folder, &["--public-key", &path("stranger.pem")]).contains("does not match this key"));
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     openssl(&[
         "pkeyutl",

@@ -24,17 +24,17 @@ pub fn check(report: &mut Report, manifest: &Manifest, folder: Option<&str>) {
     match folder.and_then(id_of) {
         Some(id) => report.claim(
             id == manifest.export_id,
-            "it is the export that its folder is named after",
+            "the folder is named after this export",
             || {
                 format!(
-                    "the manifest is of the export {}, its folder is named after {id}",
+                    "the manifest is of the export {}, but the folder is named after {id}",
                     manifest.export_id
                 )
             },
         ),
-        None => report.noted.push(
-            "the folder is not named after an export: see by the id whether it is the one that you mean".to_owned(),
-        ),
+        None => report
+            .noted
+            .push("the folder is not named after an export: check by its id that this is the one you mean".to_owned()),
     }
 }
 

@@ -25,7 +25,7 @@ pub fn check(report: &mut Report, manifest: &Manifest) {
     );
     if !manifest.teams.is_empty() {
         report.noted.push(format!(
-            "ONLY events of the teams {:?}, which are all that its requester could see: those of others are not in it",
+            "ONLY events of the teams {:?}: the requester could see no others, so they are not in it",
             manifest.teams
         ));
     }
@@ -48,7 +48,7 @@ fn sums(report: &mut Report, manifest: &Manifest) {
         "the totals are the sums of the files",
         || {
             format!(
-                "the files add up to {rows} rows and {bytes} bytes, the manifest names {} and {}",
+                "the files add up to {rows} rows and {bytes} bytes, but the manifest says {} and {}",
                 manifest.rows, manifest.bytes
             )
         },
@@ -87,10 +87,10 @@ fn months(report: &mut Report, manifest: &Manifest) {
     }
     report.claim(
         wrong.is_empty(),
-        "in every month and partition, the rows that the store counted are those written and the later copies left out",
+        "in every month and partition, the rows that the store counted are those written plus the later copies left out",
         || {
             format!(
-                "written rows and left out copies do not come to what the store counted in {}",
+                "rows written plus copies left out do not add up to what the store counted in {}",
                 wrong.join(", ")
             )
         },
@@ -106,7 +106,7 @@ fn months(report: &mut Report, manifest: &Manifest) {
         format!("{repeats} later copies of events were left out"),
         || {
             format!(
-                "{repeats} later copies were left out, the manifest names {}",
+                "{repeats} later copies were left out, but the manifest says {}",
                 manifest.repeats
             )
         },
@@ -117,7 +117,7 @@ fn months(report: &mut Report, manifest: &Manifest) {
 fn logs(report: &mut Report, ledger: &Snapshot) {
     let holes = ledger.logs.iter().filter(|log| !log.contiguous);
     let holes: Vec<String> = holes
-        .map(|log| format!("{} of life {}", log.partition, log.log_epoch))
+        .map(|log| format!("{} of log epoch {}", log.partition, log.log_epoch))
         .collect();
     report.claim(
         holes.is_empty(),
@@ -133,13 +133,13 @@ fn logs(report: &mut Report, ledger: &Snapshot) {
     let unbalanced = |logs: &[&Log]| -> Vec<String> {
         let unbalanced = logs.iter().filter(|log| log.rows + log.rejected != log.records);
         unbalanced
-            .map(|log| format!("{} of life {}", log.partition, log.log_epoch))
+            .map(|log| format!("{} of log epoch {}", log.partition, log.log_epoch))
             .collect()
     };
     let lossy = unbalanced(&lossy);
     if !lossy.is_empty() {
         report.noted.push(format!(
-            "in the ledger, rows and rejected records do not come to the records of partitions that lost some: {}",
+            "in the ledger, rows and rejected records do not add up to the records of partitions that lost some: {}",
             lossy.join(", ")
         ));
     }
@@ -149,7 +149,7 @@ fn logs(report: &mut Report, ledger: &Snapshot) {
         "in the ledger, every record of a partition that lost none is a row or a rejected record",
         || {
             format!(
-                "in the ledger, rows and rejected records do not come to the records of partitions {}",
+                "in the ledger, rows and rejected records do not add up to the records of partitions {}",
                 unbalanced.join(", ")
             )
         },
@@ -161,7 +161,7 @@ fn logs(report: &mut Report, ledger: &Snapshot) {
 fn note_logs(report: &mut Report, ledger: &Snapshot) {
     for log in &ledger.logs {
         report.noted.push(format!(
-            "{} partition {} (life {}): offsets {} to {}, {} records, {} rows, {} rejected, newest record of {}",
+            "{} partition {} (log epoch {}): offsets {} to {}, {} records, {} rows, {} rejected, newest record sent at {}",
             log.topic,
             log.partition,
             log.log_epoch,
@@ -179,7 +179,7 @@ fn note_logs(report: &mut Report, ledger: &Snapshot) {
             millis => Instant::from_millis(millis).to_rfc3339(),
         };
         report.noted.push(format!(
-            "LOST before it could be read: partition {} (life {}), offsets {} to {}, of which {} are stored all the same, sent between {} and {}",
+            "LOST before they could be read: partition {} (log epoch {}), offsets {} to {}, of which {} are stored nevertheless, sent between {} and {}",
             gap.partition,
             gap.log_epoch,
             gap.start_offset,
@@ -222,7 +222,7 @@ fn span(report: &mut Report, manifest: &Manifest) {
     let of_table: u64 = manifest.ledger.rejected.iter().map(|entry| entry.records).sum();
     if of_ledger != of_table {
         report.noted.push(format!(
-            "the ledger counted {of_ledger} rejected records, {of_table} were still there: the others are past their retention"
+            "the ledger counted {of_ledger} rejected records, of which {of_table} were still stored: the others are past their retention"
         ));
     }
 }
@@ -231,13 +231,13 @@ fn span(report: &mut Report, manifest: &Manifest) {
 fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
     let partitions: BTreeSet<i32> = ledger.logs.iter().map(|log| log.partition).collect();
     let read = format!(
-        "every record sent before {} to the {} partitions of {:?} that the ledger has records of was read",
+        "every record sent before {} to the {} partitions of {:?} in the ledger was read",
         told.complete_through.as_deref().unwrap_or("no moment"),
         partitions.len(),
         ledger.topic
     );
     report.noted.push(match told.covers_end {
-        Some(true) => format!("{read}, which is all of the span"),
+        Some(true) => format!("{read}, which covers the whole span"),
         Some(false) if ledger.unread.is_empty() => {
             format!("{read}; the span ENDS LATER, and more may belong to it")
         }
@@ -246,7 +246,7 @@ fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
     });
     if !ledger.unread.is_empty() {
         let unread = format!(
-            "NOTHING was read of the partitions {:?}, which may be empty: what was sent to them is not in it",
+            "NOTHING was read from the partitions {:?}, which may be empty: what was sent to them is not in it",
             ledger.unread
         );
         report.noted.push(unread);
@@ -256,7 +256,7 @@ fn of_topic(report: &mut Report, ledger: &Snapshot, told: &Completeness) {
         .push("whether the topic had partitions that the ledger does not know".to_owned());
     for other in &ledger.other_topics {
         report.noted.push(format!(
-            "NOT in it: {} rows that match the filter and are of another topic, {:?}",
+            "NOT in it: {} rows that match the filter but are from another topic, {:?}",
             other.rows, other.topic
         ));
     }
@@ -295,15 +295,15 @@ mod tests {
             );
             (report.noted.join("\n"), report.broken.join("\n"))
         };
-        let differs = "rows and rejected records do not come to the records of partitions";
+        let differs = "rows and rejected records do not add up to the records of partitions";
         let (noted, broken) = said(log(7, 3));
         assert!(
-            broken.is_empty() && noted.contains(&format!("{differs} that lost some: 7 of life 1")),
+            broken.is_empty() && noted.contains(&format!("{differs} that lost some: 7 of log epoch 1")),
             "{noted}{broken}"
         );
         let (noted, broken) = said(log(8, 0));
         assert!(
-            !noted.contains(differs) && broken.contains(&format!("{differs} 8 of life 1")),
+            !noted.contains(differs) && broken.contains(&format!("{differs} 8 of log epoch 1")),
             "{noted}{broken}"
         );
     }

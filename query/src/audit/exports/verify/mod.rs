@@ -142,7 +142,7 @@ fn verify(arguments: &Arguments, source: &Source) -> anyhow::Result<Report> {
     };
     if manifest.format_version != manifest::VERSION {
         anyhow::bail!(
-            "{NAME} has version {}, this program knows {}",
+            "{NAME} has format version {}, but this program knows only {}",
             manifest.format_version,
             manifest::VERSION
         );
@@ -178,7 +178,7 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &Sch
         };
         if (bytes, sha256.as_str()) != (file.bytes, file.sha256.as_str()) {
             hashes_hold = false;
-            let differs = format!("{:?}: size or SHA-256 is not that of the manifest", file.name);
+            let differs = format!("{:?}: size or SHA-256 is not that in the manifest", file.name);
             report.broken.push(differs);
         }
         checked.begin(file);
@@ -196,7 +196,7 @@ fn files(report: &mut Report, source: &Source, manifest: &Manifest, schema: &Sch
     }
     if hashes_hold {
         report.proved.push(format!(
-            "all {} files have the size and SHA-256 of the manifest",
+            "all {} files have the size and SHA-256 in the manifest",
             manifest.files.len()
         ));
     }
@@ -227,14 +227,14 @@ fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[
             });
         }
         None => report.unknown.push(format!(
-            "whether folder and manifest were replaced together: compare the digest {digest} with the one that the API told or that table audit_exports has"
+            "whether folder and manifest were replaced together: compare the digest {digest} with the one from the API or from table audit_exports"
         )),
     }
     match (&arguments.public_key, source.read_if_there(SIGNATURE_NAME)?) {
         (Some(key), Some(signature)) => {
             let fits = PublicKey::load(key)?.verifies(bytes, &signature);
             report.claim(fits, "the manifest is signed with the key", || {
-                "the signature is not of this key and manifest".to_owned()
+                "the signature does not match this key and manifest".to_owned()
             });
         }
         (Some(_), None) => report.broken.push(format!(
@@ -242,7 +242,7 @@ fn origin(report: &mut Report, arguments: &Arguments, source: &Source, bytes: &[
         )),
         (None, Some(_)) => report
             .unknown
-            .push("whose signature it has: give the public key".to_owned()),
+            .push("who signed the manifest: give --public-key to check".to_owned()),
         (None, None) => report
             .noted
             .push(format!("no signature ({SIGNATURE_NAME}) lies beside the manifest")),

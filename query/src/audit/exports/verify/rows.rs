@@ -116,18 +116,18 @@ impl<'a> Checked<'a> {
         let rows = self.rows;
         report.claim(
             self.files_differ.is_empty(),
-            "each file has the rows, by partition and offset range, that the manifest names",
+            "each file has the rows, by partition and offset range, that the manifest says",
             || {
                 format!(
-                    "other rows than the manifest names, by partition or offset range: {:?}",
+                    "other rows than the manifest says, by partition or offset range: {:?}",
                     self.files_differ
                 )
             },
         );
         report.claim(
             rows == self.manifest.rows,
-            format!("{rows} rows were read, as many as the manifest names"),
-            || format!("{rows} rows were read, the manifest names {}", self.manifest.rows),
+            format!("{rows} rows were read, as many as the manifest says"),
+            || format!("{rows} rows were read, but the manifest says {}", self.manifest.rows),
         );
         for (what, wrong) in WRONG.iter().zip(self.wrong) {
             report.claim(wrong == 0, format!("no row is {what}"), || {
@@ -135,7 +135,7 @@ impl<'a> Checked<'a> {
             });
         }
         let repeated = self.identities.repeated()?;
-        report.claim(repeated == 0, "each event is there once", || {
+        report.claim(repeated == 0, "each event occurs once", || {
             format!("{repeated} rows repeat an event")
         });
         Ok(())

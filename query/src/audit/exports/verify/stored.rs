@@ -23,8 +23,8 @@ pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Sn
         .partition(|difference| begins.is_some_and(|begins| months::bounds(difference.month)[0] >= begins));
     for difference in older {
         report.noted.push(format!(
-            "MISSING in a month that the retention had reached, or, where an earlier release did not say how far that was, before the oldest \
-             that the table had anything of; past their retention or taken away: {difference}"
+            "MISSING in a month that the retention had reached (or, if an earlier release did not record how far that was, before the oldest \
+             month in the table): past their retention, or deleted: {difference}"
         ));
     }
     let kept: Vec<String> = kept.iter().map(Difference::to_string).collect();
@@ -33,7 +33,7 @@ pub fn check(report: &mut Report, filter: &BTreeMap<String, String>, ledger: &Sn
         "in every month of the span that the retention had not reached, the table held as many rows as the ledger says were stored",
         || {
             format!(
-                "the table did not hold what the ledger says was stored in {}; rows that a shorter retention deleted before are such a difference",
+                "the table did not hold what the ledger says was stored in {}; rows that a shorter retention deleted earlier count as such a difference",
                 kept.join(", ")
             )
         },

@@ -64,9 +64,9 @@ impl Rule {
                 format!("{broken} rows are of none of the teams {teams:?}"),
             ),
             Must::Look(mask) => (
-                format!("{column} looks as the mask {} leaves it, in every row", mask.as_str()),
+                format!("{column} has the form of the mask {} in every row", mask.as_str()),
                 format!(
-                    "{column} is not as the mask {} leaves it, in {broken} rows",
+                    "{column} does not have the form of the mask {} in {broken} rows",
                     mask.as_str()
                 ),
             ),
