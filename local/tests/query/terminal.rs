@@ -214,7 +214,7 @@ fn a_key_whose_requests_are_used_up_is_waited_for() {
     let output = asked.env("HOROLOG_API_KEY", key).output().unwrap();
     let said = text(&output.stderr);
     assert!(
-        output.status.success() && said.contains("more than 240 requests an hour") && said.contains("asking again in"),
+        output.status.success() && said.contains("more than 240 requests per hour") && said.contains("trying again in"),
         "{said}"
     );
 }

@@ -19,7 +19,7 @@ const COLUMNS: [Column; 16] = [
     number("ROWS", "limits.statement_result_rows_max"),
     text("LAST USED", "last_used.at"),
     text("EXPIRES", "expires_at"),
-    text("TO LOOK AT", "notes"),
+    text("NOTES", "notes"),
 ];
 const OF_SUBJECTS: [Column; 7] = [
     text("SUBJECT", "subject"),
@@ -28,7 +28,7 @@ const OF_SUBJECTS: [Column; 7] = [
     text("TEAMS", "teams"),
     text("MAY", "permissions"),
     text("LAST USED", "last_used.at"),
-    text("TO LOOK AT", "notes"),
+    text("NOTES", "notes"),
 ];
 
 /// The access review as text.

@@ -27,7 +27,7 @@ pub enum Problem {
         reason: String,
     },
     /// A parameter that this resource does not have.
-    #[error("there is no such parameter; known are {known}")]
+    #[error("there is no such parameter; the known ones are {known}")]
     UnknownParameter {
         /// The parameter, as the caller wrote it.
         parameter: String,
@@ -53,7 +53,7 @@ pub enum Problem {
     #[error("the body cannot be read: {0}")]
     MalformedBody(String),
     /// The answer has no format that the caller accepts.
-    #[error("there is no form of this answer that Accept allows; there are {available}")]
+    #[error("Accept allows no format of this answer; the available ones are {available}")]
     NotAcceptable {
         /// The available media types.
         available: &'static str,
@@ -62,7 +62,7 @@ pub enum Problem {
     #[error("send a key that is in force as `authorization: Bearer …`")]
     Unauthorized,
     /// The identity provider is unavailable and was never reached.
-    #[error("the identity provider does not answer, so that its tokens cannot be checked; try again")]
+    #[error("the identity provider does not answer, so its tokens cannot be checked; try again")]
     ProviderUnavailable,
     /// The caller lacks a permission.
     #[error("{reason}")]
@@ -71,7 +71,7 @@ pub enum Problem {
         reason: String,
     },
     /// The caller exceeded its rate limit.
-    #[error("more than {limit} requests an hour; wait for {retry_after_s} s")]
+    #[error("more than {limit} requests per hour; try again in {retry_after_s} s")]
     TooManyRequests {
         /// Requests per hour.
         limit: u32,
@@ -82,10 +82,10 @@ pub enum Problem {
     #[error("{0}")]
     Conflict(&'static str),
     /// Kafka is unavailable, so what must be recorded cannot be.
-    #[error("this has to be recorded first, and the log is not available; try again")]
+    #[error("this must be recorded first, but the log is not available; try again")]
     LogUnavailable,
     /// The requested range is not in the file.
-    #[error("the file has {bytes} bytes, and none in the range that Range asks for")]
+    #[error("Range asks for nothing that is in the file, which has {bytes} bytes")]
     NoSuchRange {
         /// Size of the file. Bytes.
         bytes: u64,
@@ -94,7 +94,7 @@ pub enum Problem {
     #[error("there is nothing at this path")]
     NotFound,
     /// The resource does not support this method.
-    #[error("this method is not answered here; Allow says which are")]
+    #[error("this path does not support the method; Allow lists those that it does")]
     MethodNotAllowed,
     /// More concurrent requests than this service, or one caller, may have.
     #[error("{0}; try again")]
@@ -103,13 +103,13 @@ pub enum Problem {
     #[error("the store is not available; try again")]
     StoreUnavailable,
     /// The request exceeded its deadline.
-    #[error("the answer took longer than {seconds} s; narrow the question, or try again when there is less to do")]
+    #[error("the answer took longer than {seconds} s; narrow the request, or try again when the service is less busy")]
     TimedOut {
         /// The deadline. Seconds.
         seconds: u64,
     },
     /// A limit of the engine was reached.
-    #[error("the question takes more {what} than {setting} allows; narrow it with from, to, limit or a filter")]
+    #[error("the request needs more {what} than {setting} allows; narrow it with from, to, limit or a filter")]
     TooExpensive {
         /// Time, memory, rows or bytes.
         what: &'static str,
@@ -205,7 +205,7 @@ impl Problem {
             Self::TooExpensive { .. } => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too-expensive",
-                "question too expensive",
+                "request too expensive",
             ),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error"),
         }

@@ -237,7 +237,7 @@ fn changes(difference: &Difference) -> Vec<String> {
         });
     }
     if difference.truncated {
-        lines.push("there are more changes; --json has both values whole".to_owned());
+        lines.push("there are more changes; --json shows both values in full".to_owned());
     }
     if lines.len() == 1 { Vec::new() } else { lines }
 }

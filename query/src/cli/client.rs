@@ -191,7 +191,7 @@ impl Client {
             let (Some(wait), Some(again)) = (patience::wait(&refusal, waits), again) else {
                 return Err(refusal);
             };
-            eprintln!("horolog-query: {refusal}; asking again in {} s", wait.as_secs());
+            eprintln!("horolog-query: {refusal}; trying again in {} s", wait.as_secs());
             sleep(wait).await;
             (request, waits) = (again, waits + 1);
         }

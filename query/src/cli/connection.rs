@@ -74,7 +74,7 @@ fn sendable(name: &'static str, key: &str) -> Result<Secret, CliError> {
     }
     Err(CliError::Argument {
         name,
-        reason: "a key has letters, digits and signs of ASCII alone, and no spaces".to_owned(),
+        reason: "a key has only ASCII letters, digits and signs, and no spaces".to_owned(),
     })
 }
 

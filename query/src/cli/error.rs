@@ -16,7 +16,7 @@ pub enum CliError {
         retry_after_s: Option<u64>,
     },
     /// The service could not be reached, or the connection broke.
-    #[error("{url} is not reached: {reason}; set --url or HOROLOG_QUERY_URL to where horolog-query listens")]
+    #[error("cannot reach {url}: {reason}; set --url or HOROLOG_QUERY_URL to where horolog-query listens")]
     Unreached {
         /// The URL.
         url: String,
@@ -24,7 +24,7 @@ pub enum CliError {
         reason: String,
     },
     /// The answer is not one of this API.
-    #[error("the answer of {url} is not what this version understands: {reason}")]
+    #[error("this version does not understand the answer of {url}: {reason}")]
     Answer {
         /// The URL.
         url: String,
@@ -61,7 +61,7 @@ pub enum CliError {
         reason: String,
     },
     /// A downloaded file differs from the exported one.
-    #[error("{}: its SHA-256 is {found}, the export says {expected}; it was removed, download it again", path.display())]
+    #[error("{}: its SHA-256 is {found}, but the export says {expected}; it was removed, download it again", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,

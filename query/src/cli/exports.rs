@@ -170,7 +170,7 @@ impl Job {
     }
 
     fn state(&self) -> &str {
-        self.members["state"].as_str().unwrap_or("in no state")
+        self.members["state"].as_str().unwrap_or("in an unknown state")
     }
 
     fn files(&self) -> &[Value] {
@@ -217,7 +217,7 @@ fn show(job: &Job, output: Output) -> Result<(), CliError> {
 /// Cancels an unfinished export; removes a finished one with its files.
 async fn end(export: &str, client: &Client, output: Output) -> Result<(), CliError> {
     client.delete(&path_of(export)).await?;
-    output.hint("ended; what had been complete before is removed");
+    output.hint("cancelled if it was unfinished, removed if it was finished");
     Ok(())
 }
 
@@ -245,7 +245,7 @@ async fn watched(mut job: Job, client: &Client, output: Output) -> Result<Job, C
         // The export goes on when the service is back: until then there is nothing new, and its id stays known.
         job = match Job::get(client, &job.id()).await {
             Err(error @ CliError::Unreached { .. }) if unreached < patience::UNREACHED_MAX => {
-                bar.suspend(|| eprintln!("horolog-query: export {}: {error}; looking again", job.id()));
+                bar.suspend(|| eprintln!("horolog-query: export {}: {error}; trying again", job.id()));
                 unreached += 1;
                 continue;
             }

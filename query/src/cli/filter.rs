@@ -142,7 +142,7 @@ fn parse_span(text: &str) -> Result<Duration, String> {
     let span = Duration::try_minutes(i64::from(number) * minutes).ok_or_else(expected)?;
     // Further back than any record; even more would exceed the calendar.
     if span.is_zero() || span > Duration::days(36_500) {
-        return Err("expected more than nothing and at most 100 years".to_owned());
+        return Err("expected more than zero and at most 100 years".to_owned());
     }
     Ok(span)
 }

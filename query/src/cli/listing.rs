@@ -65,13 +65,13 @@ impl Listing<'_> {
                 output.line(&table::of_rows(self.columns, &rows))?;
             }
             match complete_through {
-                Some(None) => output.hint("not complete: not every partition has been heard of"),
+                Some(None) => output.hint("not complete: some partitions have not been heard from"),
                 Some(Some(moment)) => output.hint(&format!("complete through {moment}")),
                 None => {}
             }
         }
         if more {
-            output.warn("there are more: raise --limit, or narrow the question");
+            output.warn("there are more: raise --limit, or narrow the request");
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ const PARTITIONS: [Column; 8] = [
     text("STAGE", "stage"),
     text("TOPIC", "topic"),
     number("PARTITION", "partition"),
-    number("LIFE", "log_epoch"),
+    number("LOG EPOCH", "log_epoch"),
     number("STORED UP TO", "end_offset"),
     text("NEWEST RECORD", "last_record_at"),
     text("LAST BATCH", "last_batch_at"),
