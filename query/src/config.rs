@@ -209,7 +209,7 @@ impl QueryConfig {
             return invalid(
                 "http.listen",
                 "must be a loopback address, because keys and answers would travel in the clear: set http.tls_certificate_file, \
-                 or http.allow_insecure_listen where a proxy in front speaks TLS",
+                 or http.allow_insecure_listen behind a proxy that terminates TLS",
             );
         }
         self.access.oidc.check()?;

@@ -215,7 +215,7 @@ fn events_of_which_a_block_does_not_fit_into_the_memory_of_a_statement_are_expor
     let log = std::fs::read_to_string(service.log()).unwrap();
     let smaller = || {
         log.lines()
-            .filter(|line| line.contains("goes on after memory was short"))
+            .filter(|line| line.contains("continues after memory ran short"))
     };
     for month in ["202401", "202402"] {
         assert!(

@@ -114,7 +114,7 @@ fn an_administrator_hands_out_no_scope_that_was_taken_from_them() {
     let refused = create(&admin, "admin", "*", &json!({}));
     assert_eq!(refused.status, 403);
     assert!(
-        refused.text.contains("scopes has to leave out system:read"),
+        refused.text.contains("scopes must not include system:read"),
         "{}",
         refused.text
     );
@@ -145,7 +145,7 @@ fn a_secret_in_its_overlap_hands_out_what_ends_with_it_and_does_not_rotate_its_k
     let other = make_key("auditor", "overlapping", json!({}));
     let new = made(&change(&old.token, &old.id, "rotate"));
     for (refused, said) in [
-        (change(&old.token, &old.id, "rotate"), "does not rotate its own key"),
+        (change(&old.token, &old.id, "rotate"), "cannot rotate its own key"),
         (change(&old.token, &other.id, "rotate"), "expires_at"),
         (create(&old.token, "auditor", "overlapping", &json!({})), "expires_at"),
     ] {

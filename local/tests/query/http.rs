@@ -217,7 +217,7 @@ fn what_a_tenant_does_not_read_is_bounded_and_keeps_no_other_from_its_answer() {
         refused.text
     );
     assert_is_problem(&refused);
-    assert!(refused.text.contains("wait to be read"), "{}", refused.text);
+    assert!(refused.text.contains("waiting to be read"), "{}", refused.text);
     assert_eq!(ask(HOURS).status, 200, "what is small needs no place");
     let other = get_at(bed, &service, EVENTS, &[("tenant_id", "unread")]);
     assert_eq!(other.status, 200, "who is of no one tenant has a share of their own");

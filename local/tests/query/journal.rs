@@ -28,7 +28,7 @@ fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
 /// Whether the service ends by itself, and says that the journal is another one.
 fn assert_ends(service: &mut Proc, topic: &str) {
     assert!(!service.wait(DEADLINE).success());
-    let said = format!("access.journal_topic = {topic}: the topic was made again or lost its end");
+    let said = format!("access.journal_topic = {topic}: the topic was recreated or lost its end");
     assert!(service.log_tail().contains(&said), "{}", service.log_tail());
 }
 

@@ -58,7 +58,7 @@ fn a_renewed_certificate_is_used_at_once_and_a_broken_one_never() {
     wait_until(DEADLINE, "the mismatch is told", || {
         std::fs::read_to_string(service.log())
             .unwrap()
-            .contains("the certificate before stays in use")
+            .contains("the previous one stays in use")
     });
     assert!(
         answer(&service, TWO, "/readyz").is_some(),

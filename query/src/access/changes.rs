@@ -52,7 +52,7 @@ impl<'a> Changes<'a> {
         let known = self.gate.keys.all();
         if known.filter(|known| is_one(known)).count() >= self.gate.keys_per_tenant_max {
             return Err(Problem::Conflict(
-                "this tenant has as many keys in force as access.keys_per_tenant_max allows; revoke some first",
+                "this tenant already has access.keys_per_tenant_max keys in force; revoke one first",
             ));
         }
         self.add(std::slice::from_ref(&key)).await?;
@@ -96,7 +96,7 @@ impl<'a> Changes<'a> {
         // A leaked key must not stay valid for as long as writing the trail takes, or because it cannot be written.
         let (ended, recorded) = tokio::join!(self.end_in_turn(key), self.record("key.revoke", key));
         if let Err(problem) = recorded {
-            tracing::error!(%problem, key = %key.id, by = self.by, "a key is revoked without a trail");
+            tracing::error!(%problem, key = %key.id, by = self.by, "a key was revoked without an audit event");
         }
         ended
     }
@@ -137,7 +137,9 @@ impl<'a> Changes<'a> {
         let are_theirs = facts.teams.is_empty() || names_theirs;
         match are_theirs {
             true => Ok(()),
-            false => Err(Problem::forbidden("teams has to name teams of this key, and no others")),
+            false => Err(Problem::forbidden(
+                "teams must list at least one team, and only teams of this key",
+            )),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::api::Problem;
 pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other: &Key) -> Result<(), Problem> {
     if secret_expires_at.is_some() && own.id == other.id {
         return Err(Problem::forbidden(
-            "a secret that ends does not rotate its own key: come with the one that follows it, or with another key",
+            "a secret that has been replaced cannot rotate its own key: use the newest secret, or another key",
         ));
     }
     let ends_later = |end| other.expires_at.is_none_or(|other| other > end);
@@ -30,25 +30,25 @@ pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other
         .any(ends_later)
     {
         return Err(Problem::forbidden(
-            "expires_at has to be no later than the end of this key, and of its secret where another one follows it",
+            "expires_at must be set, and no later than when this key expires, or its secret if that has been replaced",
         ));
     }
     let is_inside = |network: &IpNet| own.addresses.iter().any(|own| own.contains(network));
     let are_inside = !other.addresses.is_empty() && other.addresses.iter().all(is_inside);
     if !own.addresses.is_empty() && !are_inside {
         return Err(Problem::forbidden(
-            "addresses has to name networks within those of this key, and no others",
+            "addresses must list at least one network, and only networks within those of this key",
         ));
     }
     if let Some(limit) = other.limits.beyond(&own.limits) {
-        let reason = format!("limits.{limit} has to be no more than that of this key");
+        let reason = format!("limits.{limit} must be set, and no higher than that of this key");
         return Err(Problem::forbidden(reason));
     }
     // Scopes taken away from this administrator cannot be regained through another key.
     let lacking = &own.role.permissions(&own.tenant) - &own.permissions();
     match other.permissions().intersection(&lacking).next() {
         Some(scope) => Err(Problem::forbidden(format!(
-            "scopes has to leave out {scope}, which this key does not have"
+            "scopes must not include {scope}, which this key does not have"
         ))),
         None => Ok(()),
     }

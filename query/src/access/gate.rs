@@ -105,7 +105,9 @@ impl Gate {
         let in_force = keys.iter().filter(|key| key.is_in_force(now)).count();
         match in_force {
             0 if self.oidc.is_none() => {
-                tracing::warn!("there are no keys: nobody is let in until `horolog-query keys` makes one")
+                tracing::warn!(
+                    "there are no keys in force: every request is refused until `horolog-query keys` creates one"
+                )
             }
             _ => tracing::info!(keys = keys.len(), in_force, "keys are known"),
         }

@@ -160,7 +160,7 @@ impl Key {
     pub fn rotate(&mut self, sha256: TokenHash, now: DateTime<Utc>, overlap: TimeDelta) -> Result<(), Problem> {
         if !self.is_in_force(now) {
             return Err(Problem::Conflict(
-                "a key that is expired or revoked cannot be rotated; make another",
+                "an expired or revoked key cannot be rotated; create a new one",
             ));
         }
         let end = now + overlap;
@@ -170,7 +170,7 @@ impl Key {
         self.secrets.retain(|secret| secret.is_in_force(now));
         if self.secrets.len() >= SECRETS_MAX {
             return Err(Problem::Conflict(
-                "too many secrets of this key are taken yet; rotate it with a shorter overlap_s, which ends them",
+                "too many secrets of this key are still accepted; rotate it with a shorter overlap_s, which ends them",
             ));
         }
         self.secrets.push(Secret {

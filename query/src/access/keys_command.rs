@@ -91,7 +91,7 @@ pub struct CreateOptions {
     /// When the key expires, as RFC 3339.
     #[arg(long)]
     expires_at: Option<DateTime<Utc>>,
-    #[command(flatten, next_help_heading = "Limits, where they are less than the service's")]
+    #[command(flatten, next_help_heading = "Limits lower than the service's")]
     limits: KeyLimits,
 }
 

@@ -75,19 +75,16 @@ impl NewKey {
         let refuse = |member: &str, reason: String| Err(Problem::parameter(member, reason));
         let name = self.name.trim();
         if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-            return refuse(
-                "name",
-                format!("expected 1 to {NAME_CHARS_MAX} characters that can be printed"),
-            );
+            return refuse("name", format!("expected 1 to {NAME_CHARS_MAX} printable characters"));
         }
         if !(1..=REQUESTS_PER_HOUR_MAX).contains(&self.requests_per_hour) {
             return refuse("requests_per_hour", format!("expected 1 to {REQUESTS_PER_HOUR_MAX}"));
         }
         if self.expires_at.is_some_and(|end| end <= now) {
-            return refuse("expires_at", "is over already".to_owned());
+            return refuse("expires_at", "is in the past".to_owned());
         }
         if self.teams.contains("") {
-            return refuse("teams", "a team has a name".to_owned());
+            return refuse("teams", "the name of a team must not be empty".to_owned());
         }
         for (member, entries) in [("teams", self.teams.len()), ("addresses", self.addresses.len())] {
             if entries > LIST_MAX {

@@ -85,13 +85,13 @@ impl OidcConfig {
             return Ok(());
         }
         if self.audience.is_empty() {
-            return invalid("audience", "must be set, or tokens for other services are taken");
+            return invalid(
+                "audience",
+                "must be set: without it, tokens issued for other services would be accepted",
+            );
         }
         if !is_safe(&self.jwks_url) {
-            return invalid(
-                "jwks_url",
-                "must be an https address, or one of this machine's loopback",
-            );
+            return invalid("jwks_url", "must be an https:// address, or a loopback address");
         }
         for (setting, value) in [
             ("requests_per_hour", u64::from(self.requests_per_hour)),
@@ -104,7 +104,10 @@ impl OidcConfig {
         }
         let shared = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
         if self.algorithms.is_empty() || self.algorithms.iter().any(|algorithm| shared.contains(algorithm)) {
-            return invalid("algorithms", "must name signatures with a public key, such as RS256");
+            return invalid(
+                "algorithms",
+                "must name only algorithms with a public key, such as RS256",
+            );
         }
         Ok(())
     }
@@ -150,7 +153,7 @@ impl Oidc {
                 // The response reveals nothing, so the log says what to fix.
                 tracing::info!(
                     claim,
-                    "a token of the provider is refused for what it says in a claim, or does not"
+                    "a token of the identity provider is refused because of a claim that is missing or not as configured"
                 );
                 None
             }

@@ -135,7 +135,7 @@ impl Shared {
             .filter_map(|key| Some((key.common.key_id.clone()?, key)));
         let keys: HashMap<_, _> = named.collect();
         if keys.is_empty() {
-            bail!("there is no key with a kid");
+            bail!("none of its keys has a kid");
         }
         Ok(keys)
     }

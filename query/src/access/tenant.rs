@@ -26,7 +26,7 @@ impl TryFrom<String> for TenantId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::new(text).ok_or("a tenant has a name")
+        Self::new(text).ok_or("the name of a tenant must not be empty")
     }
 }
 

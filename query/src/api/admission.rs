@@ -57,7 +57,7 @@ impl Admission {
     /// A place for a caller of a tenant, whose key may allow fewer than the default, or advice to try again.
     pub async fn admit(&self, tenant: &str, caller: &str, own_max: Option<NonZeroU32>) -> Result<Admitted, Problem> {
         let deadline = Instant::now() + self.wait_max;
-        let too_many = Problem::Busy("too many requests wait for an answer with this key");
+        let too_many = Problem::Busy("too many requests with this key are waiting for an answer");
         let _waiting = self.waiting.try_take(caller.to_owned()).ok_or(too_many)?;
         let own = self.requests.take(tenant, caller, own_max, deadline).await?;
         let all = timeout_at(deadline, Arc::clone(&self.all).acquire_owned()).await;
@@ -105,7 +105,7 @@ impl Shares {
         };
         let tenant = timeout_at(deadline, self.tenants.take(tenant.to_owned())).await;
         let Ok(Ok(of_tenant)) = tenant else {
-            return Err(Problem::Busy("too many requests at once of this tenant"));
+            return Err(Problem::Busy("too many requests of this tenant at once"));
         };
         Ok([of_caller, of_tenant])
     }
@@ -118,7 +118,7 @@ impl Shares {
                 own,
                 "more requests at once than limits.concurrent_requests_max of this key allows",
             ),
-            _ => (of_each, "too many requests at once with this key"),
+            _ => (of_each, "too many requests with this key at once"),
         }
     }
 }

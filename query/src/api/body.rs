@@ -73,7 +73,7 @@ fn of_the_whole(reason: &str) -> Problem {
         .strip_prefix("missing field `")
         .and_then(|rest| rest.split_once('`'));
     match missing {
-        Some((member, _)) => Problem::parameter(member, "it is required"),
+        Some((member, _)) => Problem::parameter(member, "is required"),
         None => Problem::MalformedBody(reason.to_owned()),
     }
 }

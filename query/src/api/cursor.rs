@@ -72,7 +72,7 @@ pub struct Cursors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
     /// Not a cursor of this resource, or truncated.
-    #[error("is not a cursor of this resource; pass next_cursor on as it is")]
+    #[error("is not a cursor of this resource; pass next_cursor on unchanged")]
     Malformed,
     /// From another version of this service.
     #[error("is from another version; start from the first page")]

@@ -43,7 +43,7 @@ impl Span {
     /// From the parameters `from` and `to`.
     pub fn new(from: Option<Instant>, to: Option<Instant>) -> Result<Self, Problem> {
         match (from, to) {
-            (Some(from), Some(to)) if from >= to => Err(Problem::parameter("to", "is not after from")),
+            (Some(from), Some(to)) if from >= to => Err(Problem::parameter("to", "must be after from")),
             _ => Ok(Self { from, to }),
         }
     }
@@ -85,10 +85,10 @@ pub enum InstantError {
     )]
     Form,
     /// A number too large to be seconds.
-    #[error("expected seconds since 1970, this looks like milliseconds")]
+    #[error("expected seconds since 1970; this looks like milliseconds")]
     NotSeconds,
     /// A number too small to be seconds; 0 and negative numbers are accepted and mean the beginning.
-    #[error("seconds since 1970 before the year 2000; a date is written 2026-01-31")]
+    #[error("is before the year 2000 in seconds since 1970; write a date as 2026-01-31")]
     TooEarly,
 }
 
@@ -216,7 +216,7 @@ impl utoipa::PartialSchema for Instant {
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
             .description(Some(
-                "RFC 3339, UTC in answers. Questions may also have a date (2026-01-31) or seconds since 1970.",
+                "RFC 3339; always UTC in answers. Requests may also give a date (2026-01-31) or seconds since 1970.",
             ))
             .into()
     }

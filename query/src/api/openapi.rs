@@ -93,7 +93,7 @@ fn tenant() -> Parameter {
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
         .description(Some(
-            "The tenant that is asked about: the caller's own, or, with a key for any tenant, the one to name.",
+            "The tenant to query: required with a key for any tenant; otherwise the caller's own, which is the default.",
         ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1))))
         .build()

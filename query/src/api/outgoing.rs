@@ -72,7 +72,7 @@ impl Outgoing {
         let places = u32::try_from(places).unwrap_or(u32::MAX);
         // An answer that waits is in memory, too.
         let waits = self.waiting.try_take(tenant, places);
-        let _waits = waits.ok_or(Problem::Busy("too many answers wait to be sent"))?;
+        let _waits = waits.ok_or(Problem::Busy("too many answers are waiting to be sent"))?;
         Ok(Bytes::from_owner(Held {
             bytes,
             _places: self.sent.take(tenant, places, deadline).await?,
@@ -99,13 +99,11 @@ impl Shares {
     async fn take(&self, tenant: &str, places: u32, deadline: Instant) -> Result<[Place; 2], Problem> {
         let own = timeout_at(deadline, self.tenants.take_many(tenant.to_owned(), places)).await;
         let Ok(Ok(of_tenant)) = own else {
-            return Err(Problem::Busy(
-                "answers to this tenant wait to be read, as many as it may have",
-            ));
+            return Err(Problem::Busy("too many answers to this tenant are waiting to be read"));
         };
         let all = timeout_at(deadline, Arc::clone(&self.all).acquire_many_owned(places)).await;
         let Ok(Ok(of_all)) = all else {
-            return Err(Problem::Busy("too many answers wait to be read"));
+            return Err(Problem::Busy("too many answers are waiting to be read"));
         };
         Ok([of_tenant, of_all])
     }

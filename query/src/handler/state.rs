@@ -61,7 +61,7 @@ impl Api {
 
     /// Audit exports.
     pub fn exports(&self) -> Result<&Arc<Exports>, Problem> {
-        let none = || Problem::forbidden("there are no exports here: set exports.folder");
+        let none = || Problem::forbidden("exports are not enabled: set exports.folder");
         self.exports.as_ref().ok_or_else(none)
     }
 

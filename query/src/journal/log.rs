@@ -82,7 +82,7 @@ impl Log {
                 if metadata.brokers().len() > 1 && partition.replicas().len() == 1 {
                     tracing::warn!(
                         topic = self.topic,
-                        "all keys are lost with one broker: give the journal's topic more replicas"
+                        "all keys would be lost with one broker: give the journal's topic more replicas"
                     );
                 }
                 return Ok(());
@@ -255,7 +255,10 @@ fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
         Some((key, value))
     };
     let Some((key, value)) = parsed() else {
-        tracing::error!(offset = message.offset(), "a record of the journal is not ours");
+        tracing::error!(
+            offset = message.offset(),
+            "a record of the journal has an unknown format"
+        );
         return None;
     };
     Some(Record {

@@ -51,7 +51,7 @@ pub enum JournalError {
     },
     /// The topic deletes records by age.
     #[error(
-        "access.journal_topic = {topic}: cleanup.policy is {policy}, so that keys would be forgotten in time: set it to compact"
+        "access.journal_topic = {topic}: cleanup.policy is {policy}, so keys would eventually be deleted: set it to compact"
     )]
     Policy {
         /// The topic.
@@ -61,8 +61,8 @@ pub enum JournalError {
     },
     /// The topic is not the one that was read before.
     #[error(
-        "access.journal_topic = {topic}: the topic was made again or lost its end, so that keys may be taken that it does not have: \
-         start again, which reads it from its beginning"
+        "access.journal_topic = {topic}: the topic was recreated or lost its end, so keys may be accepted that it does not have: \
+         restart the service, which reads it from its beginning"
     )]
     Lost {
         /// The topic.

@@ -44,7 +44,7 @@ pub async fn project<P: Projected>(projected: P, journal: Journal, store: Store)
             .filter_map(|(id, version)| projected.row(id, *version))
             .collect();
         if let Err(error) = store.write(P::TABLE, &rows).await {
-            tracing::warn!(%error, table = P::TABLE, "what the journal says is not in its table yet");
+            tracing::warn!(%error, table = P::TABLE, "the table of the journal cannot be written and is out of date; trying again");
             tokio::time::sleep(RETRY_AFTER).await;
             continue;
         }

@@ -76,7 +76,7 @@ pub async fn health(
     let _admitted = api.admit(caller.principal()).await?;
     if !caller.teams().is_empty() {
         return Err(Problem::forbidden(
-            "the health of a service is that of all its teams, and this key sees some of them",
+            "the health of a service covers all its teams, but this key sees only some of them",
         ));
     }
     let topic = Parameter::Text(api.config.source.metrics_topic.clone());

@@ -77,7 +77,7 @@ impl Question {
             return Err(Problem::parameter("threshold", "expected a finite number"));
         }
         if parameters.fresh && selection.as_of.is_some() {
-            return Err(Problem::parameter("fresh", "cannot be asked together with as_of"));
+            return Err(Problem::parameter("fresh", "cannot be combined with as_of"));
         }
         let identity = Identity {
             selection: &selection,

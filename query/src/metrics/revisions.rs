@@ -96,7 +96,7 @@ pub async fn revisions(
     let _admitted = api.admit(caller.principal()).await?;
     if !caller.teams().is_empty() {
         return Err(Problem::forbidden(
-            "revisions are those of a whole tenant, and this key sees some of its teams",
+            "revisions cover a whole tenant, but this key sees only some of its teams",
         ));
     }
     let cursors = api.cursor_key.bind("metrics/revisions", &caller, &asked)?;

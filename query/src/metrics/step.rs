@@ -195,7 +195,7 @@ impl Steps {
             Some(second) => Err(Problem::parameter(
                 "zone",
                 format!(
-                    "{} is {} minutes off UTC at {}, which is no whole number of hours: its days cannot be made of hours of UTC",
+                    "{} is {} minutes off UTC at {}, which is not a whole number of hours: its days cannot be made of UTC hours",
                     self.zone.name(),
                     offset_s(self.zone, second) / 60,
                     Instant::from_micros(second * 1_000_000).to_rfc3339(),

@@ -51,7 +51,7 @@ impl<A> Bounded<A> {
         let was_full = self.is_full.swap(place.is_err(), Ordering::Relaxed);
         place.map_err(|_| {
             if !was_full {
-                tracing::warn!("connections are refused: there are as many as http.connections_max");
+                tracing::warn!("connections are refused: there are as many as http.connections_max allows");
             }
             io::ErrorKind::ConnectionRefused.into()
         })

@@ -32,7 +32,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// If the end of the journal was not seen for this long, the service is not ready.
 const UNCONFIRMED_MAX: Duration = Duration::from_secs(60);
 const UNCONFIRMED: &str =
-    "access.journal_topic: its end was not seen for a minute, so that keys that were revoked since may still be taken";
+    "access.journal_topic: its end was not seen for a minute, so keys that were revoked since may still be accepted";
 
 /// Runs the service until it is told to stop.
 pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
@@ -42,7 +42,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     let tables = horolog_stage::store::Store::new(&config.clickhouse)?;
     ensure!(
         config.clickhouse.quorum || tables.quorum_fits().await?,
-        "clickhouse.quorum: set it to true, for the tables are replicated"
+        "clickhouse.quorum: set it to true, because the tables are replicated"
     );
     let gate = Gate::open(config).await?;
     gate.introduce();

@@ -49,9 +49,12 @@ impl Certificate {
         loop {
             sleep(interval).await;
             match self.renew().await {
-                Ok(true) => tracing::info!(chain = %self.chain.display(), "a new certificate is used"),
+                Ok(true) => tracing::info!(chain = %self.chain.display(), "the new certificate is now in use"),
                 Ok(false) => {}
-                Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate before stays in use"),
+                Err(error) => tracing::error!(
+                    error = format!("{error:#}"),
+                    "the certificate cannot be renewed; the previous one stays in use"
+                ),
             }
         }
     }

@@ -36,7 +36,7 @@ use crate::handler::Api;
     params(("id" = uuid::Uuid, Path, description = "The export."), ("name" = String, Path, description = "The file.")),
     responses(
         (status = 200, description = "The file.", content_type = "application/octet-stream"),
-        (status = 206, description = "The range of it that was asked for.", content_type = "application/octet-stream"),
+        (status = 206, description = "The requested range of the file.", content_type = "application/octet-stream"),
     )
 )]
 pub async fn download(
@@ -87,7 +87,7 @@ pub async fn download(
         _ = &place; // held until the last byte is sent
         match is_let_in(&keys, &identity) {
             true => chunk,
-            false => Err(io::Error::other("the key is not in force any more")),
+            false => Err(io::Error::other("the key is no longer in force")),
         }
     });
     Ok((status, answer, Body::from_stream(content)).into_response())

@@ -176,7 +176,9 @@ fn flattened(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch, Arrow
 fn json_texts(map: &MapArray) -> Result<ArrayRef, ArrowError> {
     let texts = |array: &ArrayRef| array.as_any().downcast_ref::<StringArray>().cloned();
     let (Some(keys), Some(values)) = (texts(map.keys()), texts(map.values())) else {
-        return Err(ArrowError::SchemaError("a map of other than texts".to_owned()));
+        return Err(ArrowError::SchemaError(
+            "a map whose keys or values are not strings".to_owned(),
+        ));
     };
     let object = |row: usize| -> Result<String, ArrowError> {
         let ends = map.value_offsets();

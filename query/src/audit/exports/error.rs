@@ -58,17 +58,17 @@ impl ExportError {
             }
             Self::Disk(error) => format!("exports.folder cannot be read or written: {}", error.kind()),
             Self::Bucket(BucketError::Refused { setting, .. }) => {
-                format!("the bucket refuses it; whoever runs this service looks at {setting}")
+                format!("the bucket refused the export; the operator of this service should check {setting}")
             }
             Self::Bucket(BucketError::Unavailable(_)) => {
                 "the bucket was not available for too long; ask for the export again".to_owned()
             }
             Self::Bucket(BucketError::NotFound(_)) => {
-                "what was written to the bucket is not there any more; ask for the export again".to_owned()
+                "what was written to the bucket is no longer there; ask for the export again".to_owned()
             }
             Self::Bucket(error @ (BucketError::TooLarge | BucketError::Elsewhere(_))) => error.to_string(),
             Self::Store(error) if error.is_of_server_memory() => {
-                "the store had too little memory for too long; raise max_server_memory_usage of ClickHouse, or ask for the export again when it has less to do".to_owned()
+                "the store had too little memory for too long; raise max_server_memory_usage of ClickHouse, or ask for the export again when it is less busy".to_owned()
             }
             Self::Store(StoreError::Limit { .. }) => {
                 "the export takes more memory or time than is allowed; raise exports.statement_memory_bytes_max or narrow it".to_owned()

@@ -60,7 +60,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     path = "/v1/audit/exports",
     tag = "audit",
     request_body = NewExport,
-    responses((status = 202, description = "The export, which waits for its turn. Location is where to look at it.", body = Shown))
+    responses((status = 202, description = "The export, which is queued. Location is its URL.", body = Shown))
 )]
 pub async fn create(
     State(api): State<Api>,
@@ -122,7 +122,7 @@ pub async fn get(State(api): State<Api>, caller: Caller, Named(id): Named<String
     path = "/v1/audit/exports/{id}",
     tag = "audit",
     params(("id" = Uuid, Path, description = "The export.")),
-    responses((status = 204, description = "It is ended, or gone."))
+    responses((status = 204, description = "The export is cancelled or removed."))
 )]
 pub async fn delete(
     State(api): State<Api>,

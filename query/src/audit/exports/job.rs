@@ -202,8 +202,11 @@ impl Job {
     /// Its columns. Fails if another release wrote one that this release does not know.
     pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
         let names = self.columns.iter().map(String::as_str);
-        let unknown =
-            || ArrowError::SchemaError("another release had other columns; ask for the export again".to_owned());
+        let unknown = || {
+            ArrowError::SchemaError(
+                "the export was planned by a release with other columns; ask for it again".to_owned(),
+            )
+        };
         columns::of(names).ok_or_else(unknown)
     }
 

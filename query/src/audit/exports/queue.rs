@@ -237,13 +237,13 @@ impl Exports {
         }
         if !self.shelf.reaches(&job) {
             return Err(Problem::Conflict(
-                "the export lies in a bucket that exports.s3 does not name any more: name it again to remove the export",
+                "the export is in a bucket that exports.s3 no longer names: name it again to remove the export",
             ));
         }
         self.register.remove(&job, now_ms()).await?;
         lock(&self.known).remove(&id);
         if let Err(error) = self.shelf.remove(&job).await {
-            tracing::warn!(%id, %error, "files of an export that was removed are left, and tried again");
+            tracing::warn!(%id, %error, "files of a removed export are left; removing them is retried");
             self.finish_removal(job);
         }
         Ok(())
@@ -301,7 +301,7 @@ impl Exports {
         tokio::spawn(async move {
             let mut pause = RETRY_AFTER;
             while let Err(error) = exports.shelf.remove(&job).await {
-                tracing::warn!(id = %job.id, %error, "files of an export that was removed cannot be removed yet");
+                tracing::warn!(id = %job.id, %error, "files of a removed export cannot be removed yet");
                 sleep(pause).await;
                 pause = (pause * 2).min(REMOVAL_RETRY_AFTER_MAX);
             }

@@ -50,7 +50,7 @@ impl Shelf {
         fs::create_dir_all(root.join(JOBS))?;
         let lock = File::options().create(true).append(true).open(root.join(".lock"))?;
         lock.try_lock()
-            .map_err(|_| io::Error::other("another process has this folder"))?;
+            .map_err(|_| io::Error::other("another process uses this folder"))?;
         Ok(Self {
             root: root.to_owned(),
             bucket,

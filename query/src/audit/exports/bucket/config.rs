@@ -129,7 +129,7 @@ impl S3Config {
         if url.scheme() == "http" && !self.allow_insecure_endpoint && !is_loopback(&url) {
             return invalid(
                 "endpoint",
-                "must be https://, because exports would travel in the clear; exports.s3.allow_insecure_endpoint lets them",
+                "must be https://, because exports would travel in the clear; set exports.s3.allow_insecure_endpoint to allow that",
             );
         }
         Ok(())

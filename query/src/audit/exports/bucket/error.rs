@@ -27,7 +27,7 @@ pub enum BucketError {
     #[error("a file is larger than 10,000 parts; raise exports.s3.part_bytes or lower exports.rows_per_file")]
     TooLarge,
     /// The export was written to a bucket that is no longer configured.
-    #[error("the export lies in {0}, which exports.s3 does not name any more")]
+    #[error("the export is in {0}, which exports.s3 no longer names")]
     Elsewhere(String),
 }
 

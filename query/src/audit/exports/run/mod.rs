@@ -178,7 +178,7 @@ impl Run<'_> {
                 let pause = blocks.pause_after(&error);
                 blocks = blocks.after(&error).ok_or(error)?;
                 self.exports.shelf.sweep(&self.export.job()).await?;
-                tracing::info!(id = %self.export.job().id, month, block_rows = blocks.rows, "an export goes on after memory was short");
+                tracing::info!(id = %self.export.job().id, month, block_rows = blocks.rows, "an export continues after memory ran short");
                 self.export.signals.pause(pause).await;
             }
         }
@@ -326,7 +326,7 @@ fn check(job: &Job, month: u32) -> Result<(), ExportError> {
     pairs.extend(counted.into_iter().map(|(log, rows)| (log, rows, 0)));
     match pairs.into_iter().find(|(_, counted, given)| counted != given) {
         Some(((_, partition), counted, given)) => Err(ExportError::Rows(format!(
-            "the store counted {counted} rows of {month} in partition {partition} and gave {given}; ask for the export again"
+            "the store counted {counted} rows of {month} in partition {partition} and returned {given}; ask for the export again"
         ))),
         None => Ok(()),
     }

@@ -107,7 +107,7 @@ impl<'a> Rows<'a> {
     /// Position of a row in the order of the table.
     pub fn standing(&self, row: usize) -> Result<Standing, ArrowError> {
         let id = self.event_id.value(row).parse();
-        let id = id.map_err(|_| ArrowError::ParseError("an event_id that is no UUID".to_owned()))?;
+        let id = id.map_err(|_| ArrowError::ParseError("an event_id that is not a UUID".to_owned()))?;
         Ok(Standing::new(self.occurred_at.value(row), id, self.place(row)))
     }
 
