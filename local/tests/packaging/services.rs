@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use horolog_local::stack::flow::TOPICS;
+
 use crate::compose::{is_one_shot, own_services, services, texts};
 use crate::tools::{output, read};
 
@@ -36,11 +38,8 @@ fn compose_runs_the_versions_that_one_machine_runs() {
 fn the_topics_are_those_of_one_machine() {
     let script = services()["topics"]["command"][0].as_str().unwrap();
     let list = script.split("for topic in ").nth(1).unwrap().split(';').next().unwrap();
-    let local = read("local/src/stack/flow.rs");
-    for topic in list.split_whitespace() {
-        let (name, partitions) = topic.split_once(':').unwrap();
-        assert!(local.contains(&format!("(\"{name}\", {partitions})")), "{topic}");
-    }
+    let topics = TOPICS.map(|(name, partitions)| format!("{name}:{partitions}"));
+    assert_eq!(list.split_whitespace().collect::<Vec<_>>(), topics);
 }
 
 /// Reading the password is the first thing a service does with a configuration it has understood.
