@@ -76,7 +76,7 @@ impl Broker {
             if heard.elapsed() > SILENCE_MAX {
                 let silent = || {
                     let next = filling.next();
-                    ToolError::Refused(format!("kafka: {log} sends nothing from offset {next} on"))
+                    ToolError::Refused(format!("kafka: no records arrive from {log} from offset {next} on"))
                 };
                 return Err(last_error.map_or_else(silent, ToolError::from));
             }

@@ -138,7 +138,7 @@ pub fn parse_hour(text: &str) -> Result<u32, String> {
                 .or_else(|_| minute(text))
                 .map(|time| time.and_utc().timestamp())
         })
-        .map_err(|_| "expected a time as 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC)".to_owned())?;
+        .map_err(|_| "expected a time such as 2026-01-31T14:00:00Z, 2026-01-31T14 or 2026-01-31 (UTC)".to_owned())?;
     match u32::try_from(seconds) {
         Ok(seconds) if seconds % HOUR_S == 0 => Ok(seconds),
         Ok(_) => Err("expected the start of an hour (UTC)".to_owned()),

@@ -62,7 +62,7 @@ impl Stalls {
         loop {
             match self.look().await {
                 Ok(seen) => progress = seen,
-                Err(error) => tracing::warn!(%error, "cannot read how far the partitions are"),
+                Err(error) => tracing::warn!(%error, "cannot read the progress of the partitions"),
             }
             self.tell(&progress, now_ms());
             tokio::time::sleep(INTERVAL).await;

@@ -139,12 +139,12 @@ impl Account {
         };
         unless(
             self.lost == 0,
-            format!("{} records were acknowledged and are not where they belong", self.lost),
+            format!("{} records were acknowledged but are not where they belong", self.lost),
         );
-        unless(self.doubled == 0, format!("{} rows are there twice", self.doubled));
+        unless(self.doubled == 0, format!("{} rows are stored twice", self.doubled));
         unless(
             self.foreign <= self.unknown,
-            format!("{} rows are of records that were never acknowledged", self.foreign),
+            format!("{} rows belong to records that were never acknowledged", self.foreign),
         );
         let aggregated = self.to_aggregate..=self.to_aggregate + self.unknown;
         unless(

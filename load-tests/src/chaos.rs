@@ -111,10 +111,13 @@ impl Step {
             [at, "kill", process] => (at, Action::Kill, process),
             [at, "stop", process] => (at, Action::Stop, process),
             [at, "pause", process, duration] => (at, Action::Pause(span::parse(duration)?), process),
-            _ => return Err("it is neither kill, stop nor pause".to_owned()),
+            _ => return Err("the action is neither kill, stop nor pause".to_owned()),
         };
         if !VICTIMS.contains(&process) {
-            return Err(format!("no process `{process}`; there are {}", VICTIMS.join(", ")));
+            return Err(format!(
+                "no process `{process}`; the processes are {}",
+                VICTIMS.join(", ")
+            ));
         }
         Ok(Self {
             at: span::parse(at)?,
@@ -157,7 +160,7 @@ pub async fn disturb(plan: Disturb, stack: LocalStack, begun: Instant, mut over:
 async fn carry_out(step: &Step, stack: &LocalStack, over: &mut Receiver<bool>) -> anyhow::Result<()> {
     let victim = find(stack, &step.process).await?;
     let Some(victim) = victim else {
-        anyhow::bail!("it does not run at this moment");
+        anyhow::bail!("it is not running");
     };
     match step.action {
         Action::Kill => victim.kill()?,
@@ -181,7 +184,7 @@ async fn carry_out(step: &Step, stack: &LocalStack, over: &mut Receiver<bool>) -
         }
         tokio::time::sleep(LOOK).await;
     }
-    anyhow::bail!("nobody took its place for {} s", BACK_DEADLINE.as_secs())
+    anyhow::bail!("it was not restarted within {} s", BACK_DEADLINE.as_secs())
 }
 
 async fn find(stack: &LocalStack, name: &str) -> anyhow::Result<Option<Process>> {

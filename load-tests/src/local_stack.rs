@@ -125,7 +125,7 @@ impl LocalStack {
         let data = std::path::absolute(data.unwrap_or_else(temporary)).context("--data")?;
         if data.exists() {
             bail!(
-                "--data {}: it exists; a measurement needs a folder of its own",
+                "--data {}: it already exists; a measurement needs a new folder",
                 data.display()
             );
         }
@@ -269,7 +269,7 @@ impl Running {
         };
         let parts = self.status.processes.iter().map(|part| {
             let (Some(pid), Some(started)) = (part.pid, part.started) else {
-                bail!("{} does not run", part.name)
+                bail!("{} is not running", part.name)
             };
             Ok(Process {
                 name: part.name.clone(),
@@ -289,14 +289,14 @@ impl Running {
     /// A process by its name.
     pub fn process(&self, name: &str) -> anyhow::Result<Process> {
         let found = self.processes()?.into_iter().find(|process| process.name == name);
-        found.with_context(|| format!("`horolog status` names no process {name}"))
+        found.with_context(|| format!("`horolog status` lists no process {name}"))
     }
 
     /// A stage's `/metrics`.
     pub async fn exposition(&self, name: &str) -> anyhow::Result<Exposition> {
         let part = self.status.processes.iter().find(|part| part.name == name);
         let address = part.and_then(|part| part.address.as_ref());
-        let address = address.with_context(|| format!("`horolog status` names no address of {name}"))?;
+        let address = address.with_context(|| format!("`horolog status` lists no address of {name}"))?;
         let page = self
             .http
             .get(format!("{address}/metrics"))
@@ -312,7 +312,7 @@ fn program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let beside = || std::env::current_exe().map(|own| own.with_file_name("horolog"));
     let horolog = named
         .map_or_else(beside, Ok)
-        .context("cannot tell where this program is")?;
+        .context("cannot find the path of this program")?;
     if !horolog.is_file() {
         bail!(
             "{} is missing: build it with `cargo build --release --workspace`, or name it with --horolog",

@@ -74,7 +74,7 @@ pub enum ProduceError {
     #[error("kafka refused a record: {0}")]
     Refused(#[from] KafkaError),
     /// Records were not delivered.
-    #[error("{failed} records were not delivered, the first because of: {first}")]
+    #[error("{failed} records were not delivered; the first error: {first}")]
     Failed {
         /// How many.
         failed: u64,

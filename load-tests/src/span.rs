@@ -15,7 +15,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     match (number, factor) {
         (Some(number), Some(factor)) if number * factor <= LONGEST_S => Ok(Duration::from_secs_f64(number * factor)),
         (Some(_), Some(_)) => Err(format!("`{text}` is longer than 31 days")),
-        _ => Err(format!("`{text}` is no duration; write 250ms, 30s, 10m or 2h")),
+        _ => Err(format!("`{text}` is not a duration; write 250ms, 30s, 10m or 2h")),
     }
 }
 

@@ -84,7 +84,7 @@ pub enum ProduceError {
         flag: &'static str,
     },
     /// The broker does not say where a topic ends.
-    #[error("kafka does not tell the ends of the topic `{topic}` ({reason})")]
+    #[error("kafka does not report the end offsets of the topic `{topic}` ({reason})")]
     Ends {
         /// The topic.
         topic: String,
@@ -92,7 +92,7 @@ pub enum ProduceError {
         reason: KafkaError,
     },
     /// One record is larger than the client sends; the next one may not be.
-    #[error("a record of {bytes} bytes is larger than message.max.bytes")]
+    #[error("a record of {bytes} bytes exceeds message.max.bytes")]
     TooLarge {
         /// Of the record.
         bytes: usize,

@@ -236,7 +236,7 @@ fn real_windows_events_give_the_counts_that_were_computed_independently() {
     let said = pipeline.import("real-windows", &[], &[folder.join("audit").join(WINDOWS)]);
     assert!(said.contains("sent 307 audit events"), "{said}");
     assert!(
-        said.contains("skipped 13338 (event of another channel than Security 13338)"),
+        said.contains("skipped 13338 (event from a channel other than Security 13338)"),
         "{said}"
     );
     pipeline.catch_up();

@@ -107,8 +107,8 @@ impl<'de> Deserialize<'de> for Secret {
         match Value::deserialize(deserializer)? {
             Value::Text(text) => Ok(Self(text)),
             Value::Other(_) => Err(D::Error::custom(
-                "a secret that reads like a number, a truth value or a list has to be in double quotes that are part of the value, \
-                 or in a file",
+                "a secret that looks like a number, a boolean or a list must be in double quotes that are part of the \
+                 value, or in a file",
             )),
         }
     }

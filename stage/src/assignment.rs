@@ -213,7 +213,7 @@ impl Assignments {
         match outcome {
             Ok(delivered) => active.delivered(&delivered),
             Err(error) => {
-                tracing::error!(partition = %id, %error, "the partition is stopped until this process is restarted, and the others go on: mend the cause, then restart it");
+                tracing::error!(partition = %id, %error, "the partition is stopped until this process is restarted, the others continue: fix the cause, then restart it");
                 active.stop();
             }
         }

@@ -86,7 +86,7 @@ fn properties<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Str
             Value::Whole(number) if !is_of_login => Ok((name, number.to_string().into())),
             Value::Truth(truth) if !is_of_login => Ok((name, truth.to_string().into())),
             _ => Err(D::Error::custom(format!(
-                "{name} is to be a text in double quotes that are part of the value, and so is a name with dots: {{\"sasl.password\"=\"…\"}}"
+                "{name} must be a string in double quotes that are part of the value, and so must a name with dots: {{\"sasl.password\"=\"…\"}}"
             ))),
         }
     };

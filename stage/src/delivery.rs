@@ -90,7 +90,7 @@ impl Delivery {
 
     /// Delivers a batch.
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
-        let unknown_topic = || DeliveryError::Stopped(format!("{} is no topic of this stage", job.range.id.topic));
+        let unknown_topic = || DeliveryError::Stopped(format!("{} is not a topic of this stage", job.range.id.topic));
         let turns = self.turns.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
         let turn = Turn::take(turns.clone()).await;
         let Job {

@@ -37,17 +37,17 @@ pub enum FactsError {
     Store(#[from] StoreError),
     /// The log ends before what is known of it. A broker that lost touch with its cluster still answers, with the end
     /// that it knows, so it is asked again.
-    #[error("the log ends at {log_end}, before what is known of it: asking again, whether that is so")]
+    #[error("the log ends at {log_end}, before its last known offset: asking again to make sure")]
     Shorter {
         /// Its end by that answer.
         log_end: i64,
     },
     /// A begun batch is not to be repeated as it was, or the watermark that follows from a stored one is not stated
     /// yet; what the writer sent may still land.
-    #[error("who wrote before may still have a lease")]
+    #[error("a previous writer may still hold a lease")]
     WriterMayLive,
     /// The group's commit or the ledger has changed since the facts were gathered.
-    #[error("another owner has gone on with the partition meanwhile")]
+    #[error("another owner has continued the partition meanwhile")]
     Changed,
     /// Nobody answered in time.
     #[error("no answer in time")]

@@ -83,13 +83,13 @@ impl Group {
             };
             for (_, commits) in by_topic(commits) {
                 if let Err(error) = self.commit(consumer, &commits) {
-                    tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner finds out");
+                    tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner will determine it");
                 }
             }
         }
         let active = self.drop_slots(&slots);
         if let Err(error) = consumer.incremental_unassign(&active) {
-            tracing::error!(%error, "cannot give revoked partitions up");
+            tracing::error!(%error, "cannot release revoked partitions");
         }
     }
 

@@ -139,7 +139,7 @@ impl Incident {
         tracing::warn!(reason, partition = %format_args!("{kafka_topic}/{kafka_partition}"), "{detail}");
         let written = self.insert(store).await;
         if let Err(error) = &written {
-            tracing::warn!(reason, %error, "cannot write the incident down");
+            tracing::warn!(reason, %error, "cannot record the incident");
         }
         written.is_ok()
     }

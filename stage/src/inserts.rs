@@ -216,7 +216,7 @@ impl Inserts {
             self.note_refusal(batch, &error);
             let wait = backoff.next_wait();
             tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, class, %error,
-                wait_ms = wait.as_millis() as u64, "clickhouse did not take the batch, repeating");
+                wait_ms = wait.as_millis() as u64, "clickhouse did not accept the batch, retrying");
             batch.turn.rest(wait).await;
         }
     }

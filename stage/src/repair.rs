@@ -36,7 +36,7 @@ impl Delivery {
         if missing.blocks.is_empty() {
             return Ok((made.rows, made.rejected));
         }
-        tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, "filling up missing rows");
+        tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end, "inserting missing rows");
         self.metrics
             .repairs
             .get_or_create(&ClassLabel { class: "missing" })
@@ -66,7 +66,7 @@ impl Delivery {
                 return Ok(Some((records(batch.range, &stored) - rejected, rejected)));
             }
             for table in &stored.doubled {
-                tracing::warn!(partition = %batch.range.id, table, start = batch.range.start, "removing doubled rows");
+                tracing::warn!(partition = %batch.range.id, table, start = batch.range.start, "removing duplicate rows");
                 self.metrics
                     .repairs
                     .get_or_create(&ClassLabel { class: "doubled" })
@@ -82,8 +82,9 @@ impl Delivery {
             }
         }
         Err(DeliveryError::Stopped(format!(
-            "offsets {}-{} of {} are not stored once each after {READ_BACKS_MAX} repairs, as horolog_repairs_total counts them: \
-             find what else inserts into or deletes from {}, then restart this process, which repairs them again",
+            "offsets {}-{} of {} are not stored exactly once each after {READ_BACKS_MAX} repairs (counted in \
+             horolog_repairs_total): find what else inserts into or deletes from {}, then restart this process, which \
+             repairs them again",
             batch.range.start,
             batch.range.end,
             batch.range.id,
@@ -160,7 +161,7 @@ impl Delivery {
             let Range { id, start, end, .. } = range;
             match outcome {
                 Ok(()) => {
-                    tracing::warn!(partition = %id, table, start, end, "removed doubled rows of a lost partition")
+                    tracing::warn!(partition = %id, table, start, end, "removed duplicate rows of a lost partition")
                 }
                 Err(error) => {
                     tracing::error!(partition = %id, table, start, end, %error, "cannot check a lost partition")

@@ -87,12 +87,12 @@ async fn require_all_records(topic: &str, setting: &'static str, options: &RunOp
         Ok(None) => {
             tracing::warn!(
                 topic,
-                "the broker does not tell the topic's {CLEANUP_POLICY}: it must not be compacted"
+                "the broker does not report the topic's {CLEANUP_POLICY}: the topic must not be compacted"
             );
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(topic, %error, "cannot ask for the topic's {CLEANUP_POLICY}: it must not be compacted");
+            tracing::warn!(topic, %error, "cannot read the topic's {CLEANUP_POLICY}: the topic must not be compacted");
             Ok(())
         }
     }

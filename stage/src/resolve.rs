@@ -106,7 +106,7 @@ impl Resolver {
             match attempt.unwrap_or(Err(FactsError::Timeout)) {
                 Ok(resolved) => return Some(resolved),
                 Err(FactsError::WriterMayLive) => {
-                    tracing::info!(partition = %id, "waiting until the leases of who wrote before are over");
+                    tracing::info!(partition = %id, "waiting until the leases of previous writers have expired");
                     tokio::time::sleep(self.writing_life).await;
                     patience.leases_are_over = true;
                 }
@@ -116,7 +116,7 @@ impl Resolver {
                         false => backoff.next_wait(),
                     };
                     tracing::warn!(partition = %id, %error, wait_ms = wait.as_millis() as u64,
-                        "cannot find out where the partition goes on, repeating");
+                        "cannot determine where the partition resumes, retrying");
                     tokio::time::sleep(wait).await;
                 }
             }

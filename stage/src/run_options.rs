@@ -35,7 +35,7 @@ impl RunOptions {
         for (number, (topic, setting)) in self.topics.iter().enumerate() {
             let same = self.topics[..number].iter().find(|(other, _)| other == topic);
             if let Some((_, other)) = same {
-                let reason = format!("{topic} is also {other}: a topic has records of one kind");
+                let reason = format!("{topic} is also {other}: a topic must hold records of one kind");
                 return Err(ConfigError::invalid(*setting, reason));
             }
         }
@@ -71,8 +71,8 @@ pub enum RunError {
     },
     /// A compacted topic loses records before they are read.
     #[error(
-        "{setting} = {topic}: its cleanup.policy is {policy}, so records vanish from its middle before they are read: \
-         set the topic's cleanup.policy to delete, or name another topic"
+        "{setting} = {topic}: its cleanup.policy is {policy}, so records are deleted before they are read: set the \
+         topic's cleanup.policy to delete, or name another topic"
     )]
     Compacted {
         /// The setting.
@@ -83,7 +83,7 @@ pub enum RunError {
         policy: String,
     },
     /// The broker does not say which cluster it belongs to.
-    #[error("kafka.bootstrap = {bootstrap}: the broker does not tell the cluster's id")]
+    #[error("kafka.bootstrap = {bootstrap}: the broker does not report the cluster's id")]
     ClusterId {
         /// The setting's value.
         bootstrap: String,

@@ -91,7 +91,10 @@ impl DeliveryConfig {
         if self.lease_s <= of_tables_s {
             return Ok(());
         }
-        let reason = format!("{} is more than the {of_tables_s} s of the tables", self.lease_s);
+        let reason = format!(
+            "{} is more than the lease of {of_tables_s} s that the tables were created with",
+            self.lease_s
+        );
         Err(ConfigError::invalid("delivery.lease_s", reason))
     }
 }
@@ -112,7 +115,7 @@ pub fn check_group(group: &str, stage: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let reason = format!(
-        "{group:?} has to contain \"{stage}\" and the name of no other stage: stages in one group would each miss what \
+        "{group:?} must contain \"{stage}\" and the name of no other stage: stages in one group would each miss what \
          the others read"
     );
     Err(ConfigError::invalid("source.group", reason))

@@ -52,7 +52,7 @@ pub enum PrepareError {
     )]
     Rules(u32),
     /// The topic is not configured, so the kind of its records is unknown.
-    #[error("the topic {0} is none of those that the settings under source name, so what its records are is unknown")]
+    #[error("the topic {0} is not named by any setting under source, so the kind of its records is unknown")]
     Topic(String),
     /// A broken invariant of our own.
     #[error("cannot prepare the batch: {0}")]

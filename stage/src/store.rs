@@ -33,7 +33,7 @@ pub enum StoreError {
     #[error("unknown outcome: {0}")]
     Unknown(String),
     /// The table refused rows whose lease was over (or the clocks differ).
-    #[error("the lease was over, or the clocks of this host and of clickhouse differ: {0}")]
+    #[error("the lease had expired, or the clocks of this host and of clickhouse differ: {0}")]
     Lease(String),
     /// The content of the block was refused.
     #[error("content refused: {0}")]
@@ -134,7 +134,7 @@ impl Store {
     async fn stated(&self, table: &str, kept: &str) -> Result<Option<u32>, StoreError> {
         let query = format!("select {kept} from system.tables where database = currentDatabase() and name = ?");
         let kept = self.client.query(&query).bind(table).fetch_optional::<u32>().await?;
-        let kept = kept.ok_or_else(|| StoreError::Unknown(format!("the table {table} is away")))?;
+        let kept = kept.ok_or_else(|| StoreError::Unknown(format!("the table {table} is missing")))?;
         Ok(Some(kept).filter(|&kept| kept > 0))
     }
 
@@ -168,7 +168,7 @@ impl Store {
         loop {
             match self.insert(table, rows, token, now_ms()).await {
                 Err(error @ (StoreError::Unknown(_) | StoreError::Lease(_))) if attempt < attempts_max => {
-                    tracing::warn!(%error, attempt, "clickhouse did not take the rows, repeating");
+                    tracing::warn!(%error, attempt, "clickhouse did not accept the rows, retrying");
                     attempt += 1;
                     tokio::time::sleep(backoff.next_wait()).await;
                 }

@@ -176,7 +176,7 @@ pub fn print(differences: &[Difference], json: bool) {
             late_count.1,
             sum.0,
             sum.1,
-            if *values_differ { ", other values" } else { "" }
+            if *values_differ { ", other values differ" } else { "" }
         );
     }
     println!("{} metrics and hours would change", differences.len());

@@ -57,7 +57,7 @@ impl Args {
     fn scope(&self) -> Result<Scope, ToolError> {
         let (from, to) = (self.from.unwrap_or(0), self.to.unwrap_or(0));
         if from >= to {
-            return Err(ToolError::Refused("--to has to be after --from".to_owned()));
+            return Err(ToolError::Refused("--to must be after --from".to_owned()));
         }
         Ok(Scope {
             from,

@@ -86,8 +86,8 @@ impl Work {
         match first_difference(&found, &part.expected) {
             None => Ok(recomputed),
             Some((hour, found, expected)) => Err(ToolError::Refused(format!(
-                "{}: {hour} has {found} records now and {expected} are known of: the source changed, or does not agree \
-                 with the ledger; `horolog-aggregate verify` tells more",
+                "{}: {hour} has {found} records now, but {expected} were expected: the source changed or disagrees \
+                 with the ledger; `horolog-aggregate verify` shows more",
                 part.name(),
             ))),
         }
@@ -113,7 +113,7 @@ impl Work {
         match first_difference(&stored, &done.hours) {
             None => Ok(()),
             Some((hour, stored, done)) => Err(ToolError::Refused(format!(
-                "rebuild {} is given up: {hour} has {stored} records in it where {done} were recomputed; it was \
+                "rebuild {} is abandoned: it stored {stored} records of {hour} but recomputed {done}; it was \
                  interrupted for too long, or rows were removed: start it again",
                 rebuild.number(),
             ))),

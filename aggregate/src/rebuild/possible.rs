@@ -59,8 +59,8 @@ pub async fn refuse_folded(store: &Store, scope: &Scope, epoch: u32) -> Result<(
     match folded.fetch_optional::<(u32, String)>().await? {
         None => Ok(()),
         Some((hour, tenant)) => Err(ToolError::Refused(format!(
-            "keys of {}, tenant {tenant}, are folded into {OVERFLOW_METRIC}, those of {} maybe among them: \
-             leave --metric out",
+            "keys of {}, tenant {tenant}, are folded into {OVERFLOW_METRIC}, possibly including those of {}: leave out \
+             --metric",
             show_hour(hour),
             scope.metric
         ))),
@@ -84,8 +84,8 @@ async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), To
     {
         None => Ok(()),
         Some((topic, partition, offset)) => Err(ToolError::Refused(format!(
-            "raw rows of {} are stored more than once, first {topic}/{partition} offset {offset}: \
-             `horolog-aggregate verify` tells all; rebuild with --source kafka, or remove the copies",
+            "raw rows of {} are stored more than once, first {topic}/{partition} offset {offset}: `horolog-aggregate \
+             verify` lists them; rebuild with --source kafka, or remove the copies",
             show_hour(hour.from)
         ))),
     }
@@ -121,7 +121,7 @@ pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTre
         Source::Kafka => "the log no longer has records",
     };
     if let Err(error) = write_incidents(store, scope, what, missing).await {
-        tracing::warn!(%error, "cannot write the incident down");
+        tracing::warn!(%error, "cannot record the incident");
     }
     let mut hours: Vec<String> = missing
         .iter()
@@ -136,7 +136,7 @@ pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTre
         Source::Kafka => "raw",
     };
     ToolError::Refused(format!(
-        "{what} of {}: what the hours have would be lost; {}; or try --source {other}",
+        "{what} of {}: a rebuild would lose what these hours contain; {}; or try --source {other}",
         hours.join(", "),
         still_possible(scope, missing)
     ))
@@ -155,9 +155,9 @@ fn still_possible(scope: &Scope, missing: &BTreeMap<u32, u64>) -> String {
     // The newest hours are the most wanted.
     let runs: Vec<String> = runs.into_iter().rev().take(TOLD_MAX).collect();
     if runs.is_empty() {
-        "none of these hours is possible".to_owned()
+        "none of these hours can be rebuilt".to_owned()
     } else {
-        format!("still possible: {}", runs.join(", "))
+        format!("these can be rebuilt: {}", runs.join(", "))
     }
 }
 
@@ -190,16 +190,16 @@ mod tests {
         let missing = |hours: &[u32]| hours.iter().map(|hour| (hour * HOUR_S, 1)).collect();
         assert_eq!(
             still_possible(&scope, &missing(&[0, 1])),
-            "still possible: --from 1970-01-01T02:00:00Z --to 1970-01-01T05:00:00Z"
+            "these can be rebuilt: --from 1970-01-01T02:00:00Z --to 1970-01-01T05:00:00Z"
         );
         assert_eq!(
             still_possible(&scope, &missing(&[2, 4])),
-            "still possible: --from 1970-01-01T03:00:00Z --to 1970-01-01T04:00:00Z, \
+            "these can be rebuilt: --from 1970-01-01T03:00:00Z --to 1970-01-01T04:00:00Z, \
              --from 1970-01-01T00:00:00Z --to 1970-01-01T02:00:00Z"
         );
         assert_eq!(
             still_possible(&scope, &missing(&[0, 1, 2, 3, 4])),
-            "none of these hours is possible"
+            "none of these hours can be rebuilt"
         );
     }
 }

@@ -109,7 +109,7 @@ impl Rebuild {
             }
         }
         Err(ToolError::Refused(
-            "the rebuild was registered, and is not in the table rebuilds".to_owned(),
+            "the rebuild was registered but is missing from the table rebuilds".to_owned(),
         ))
     }
 
@@ -178,7 +178,7 @@ fn other_is_unfinished(row: &Stored) -> ToolError {
     };
     ToolError::Refused(format!(
         "rebuild {number} ({scope}, --source {source}), begun by {by}, is not finished: the same command continues it, \
-         `horolog-aggregate rebuild --abandon {number}` gives it up",
+         `horolog-aggregate rebuild --abandon {number}` abandons it",
         number = row.number,
         by = row.requested_by,
     ))

@@ -49,7 +49,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
     let store = Store::with_current_tables(&config.clickhouse).await?;
     if let Some(number) = args.abandon {
         register::abandon(&store, number).await?;
-        println!("rebuild {number} is given up");
+        println!("rebuild {number} is abandoned");
         return Ok(());
     }
     let scope = args.scope()?;
@@ -181,7 +181,7 @@ impl Work {
         if !moving.is_empty() {
             let hours: Vec<String> = moving.iter().map(|hour| show_hour(*hour)).collect();
             say(&format!(
-                "records came for {} meanwhile: not compared",
+                "records arrived for {} meanwhile: not compared",
                 hours.join(", ")
             ));
         }
@@ -244,7 +244,8 @@ impl Work {
             if told.is_none_or(|at| at.elapsed() > TELL_INTERVAL) {
                 told = Some(Instant::now());
                 say(&format!(
-                    "waiting for ingest: it has not stored {log} up to offset {}, and {} more partitions; is it running?",
+                    "waiting for ingest: it has not yet stored {log} up to offset {}, nor {} more partitions; is it \
+                     running?",
                     end.offset,
                     behind.count()
                 ));

@@ -78,7 +78,7 @@ impl Switch {
             .map(PartitionId::to_string)
             .unwrap_or_default();
         Err(ToolError::Refused(format!(
-            "{which} was added, made again or written under an older epoch while the rebuild ran: start it again"
+            "{which} was added, recreated or written under an older epoch while the rebuild ran: start it again"
         )))
     }
 
@@ -140,10 +140,10 @@ impl Switch {
         let is_begun = ledger::is_begun(&self.store, log, stored.unwrap_or(NOTHING_READ)).await?;
         let is_pending = intent.is_some() || is_begun;
         Ok(match (is_pending, stored) {
-            (true, _) => Err("has a pending batch, and no stage runs that would finish it: start the aggregate stage"),
+            (true, _) => Err("has a pending batch, but no stage is running to finish it: start the aggregate stage"),
             (false, Some(end)) => Ok(end),
             (false, None) if committed.is_none() => Ok(NOTHING_READ),
-            (false, None) => Err("has a commit and no ledger: start the aggregate stage"),
+            (false, None) => Err("has a commit but no ledger: start the aggregate stage"),
         })
     }
 
@@ -158,7 +158,7 @@ impl Switch {
         let is_begun = ledger::is_begun(&self.store, log, end).await?;
         let is_pending = is_begun && !ledger::gone(&self.store, progress, &self.topic).await?.contains(log);
         Ok(match is_pending {
-            true => Err("has a batch that was begun, and its stage does not run: start it"),
+            true => Err("has an unfinished batch, but its stage is not running: start it"),
             false => Ok(end),
         })
     }

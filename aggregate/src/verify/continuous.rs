@@ -289,7 +289,7 @@ impl ContinuousVerification {
             );
             let incident = Incident::of_hour("aggregate", Reason::HoursDiffer, finding.hour().unwrap_or(0), what);
             if let Err(error) = incident.insert(&self.verifier.store).await {
-                tracing::warn!(%error, "cannot write the incident down");
+                tracing::warn!(%error, "cannot record the incident");
             }
         }
     }

@@ -97,7 +97,7 @@ impl Verifier {
             None => {
                 let progress = ledger::progress(&self.store).await?;
                 complete_hours_end_of(&progress, &self.topic).ok_or_else(|| {
-                    ToolError::Refused("no hour is complete yet: say with --to which to compare".to_owned())
+                    ToolError::Refused("no hour is complete yet: choose the hours to compare with --to".to_owned())
                 })?
             }
         };
@@ -108,7 +108,7 @@ impl Verifier {
         };
         if from >= to {
             return Err(ToolError::Refused(format!(
-                "--to ({}) has to be after --from ({})",
+                "--to ({}) must be after --from ({})",
                 show_hour(to),
                 show_hour(from)
             )));
@@ -161,10 +161,7 @@ impl Outcome {
             println!("differs: {finding}");
         }
         if !self.findings.is_empty() {
-            println!(
-                "of an hour, {} keys that differ are told at the most",
-                keys::TOLD_AN_HOUR_MAX
-            );
+            println!("at most {} differing keys are listed per hour", keys::TOLD_AN_HOUR_MAX);
         }
         for (hour, why) in self.not_compared.iter().take(TOLD_MAX) {
             println!("not compared: {}: {why}", show_hour(*hour));
@@ -176,8 +173,8 @@ impl Outcome {
             println!("not compared: {failure}");
         }
         println!(
-            "{scope}: {} hours compared with raw rows and ledger, {} whose raw rows have expired with the ledger, {} not; \
-             {} differences",
+            "{scope}: {} hours compared with raw rows and ledger, {} with the ledger alone (raw rows expired), {} not \
+             compared; {} differences",
             self.hours.len(),
             self.hours_by_ledger.len(),
             self.not_compared.len(),

@@ -98,7 +98,7 @@ impl Verifier {
             let moved = self.moved(scope, &cut, &gone).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
-                let reason = "a batch was begun and is not stored: is the aggregate stage running?";
+                let reason = "a batch was begun but is not stored: is the aggregate stage running?";
                 outcome.not_compared.extend(looked_at.map(|hour| (hour, reason)));
                 return Ok(());
             };

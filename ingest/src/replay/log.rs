@@ -47,8 +47,8 @@ impl Log {
             .set("message.max.bytes", "100000000");
         asking.set("group.id", GROUP).set("enable.auto.commit", "false");
         let failed = |what| move |source| ReplayError::Kafka { what, source };
-        let producer: ThreadedProducer<_> = sending.create().map_err(failed("make a client"))?;
-        let consumer: BaseConsumer = asking.create().map_err(failed("make a client"))?;
+        let producer: ThreadedProducer<_> = sending.create().map_err(failed("create a client"))?;
+        let consumer: BaseConsumer = asking.create().map_err(failed("create a client"))?;
         let metadata = consumer
             .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
             .map_err(failed("ask for the topic"))?;
@@ -60,7 +60,7 @@ impl Log {
         }
         producer
             .init_transactions(REQUEST_TIMEOUT)
-            .map_err(failed("take the right to replay"))?;
+            .map_err(failed("acquire the right to replay"))?;
         Ok(Self {
             topic: topic.to_owned(),
             partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
@@ -89,7 +89,7 @@ impl Log {
             // If the transaction can still be aborted, do so now, so that the next run need not wait for its timeout.
             drop(self.producer.abort_transaction(REQUEST_TIMEOUT));
             ReplayError::Kafka {
-                what: "send the records (those of this replay are looked at again by the next run)",
+                what: "send the records (the next run finds out whether those of this replay were sent)",
                 source,
             }
         })

@@ -52,7 +52,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
     let topics = source.topics();
     if topics.iter().all(|topic| topic.name != args.topic) {
         return Err(ReplayError::Refused(format!(
-            "--topic {}: it is neither {}, so nobody would store what is sent there",
+            "--topic {}: it is neither {}, so no stage would store what is sent to it",
             args.topic,
             topics.map(|topic| topic.setting).join(" nor ")
         )));
@@ -182,8 +182,9 @@ fn outcome(of: &Interrupted, last: Option<&str>, said: Option<Outcome>) -> Resul
         None if of.age_s < REMEMBERED_S => Ok(Outcome::Abandoned),
         None => said.ok_or_else(|| {
             ReplayError::Refused(format!(
-                "the replay {} was interrupted {} hours ago, and kafka no longer knows whether it was sent: look whether records of \
-                 the topic have it in their header horolog-replay, and say --interrupted sent or --interrupted abandoned",
+                "the replay {} was interrupted {} hours ago, and kafka no longer knows whether it was sent: check \
+                 whether records of the topic have it in their header horolog-replay, then pass --interrupted sent or \
+                 --interrupted abandoned",
                 of.replay,
                 of.age_s / 3_600
             ))
@@ -221,13 +222,13 @@ fn print(tally: &Tally, args: &Args) {
     );
     if tally.counted > 0 {
         println!(
-            "left {} records that may be in their hours: the aggregate stage did not reject them, or has not read them yet (--counted sends \
-             them all the same)",
+            "left out {} records that may be in their hours: the aggregate stage did not reject them, or has not read \
+             them yet (--counted sends them anyway)",
             tally.counted
         );
     }
     for (reason, records) in &tally.refused {
-        println!("left {records} records that would be rejected again: {reason}");
+        println!("left out {records} records that would be rejected again: {reason}");
     }
 }
 

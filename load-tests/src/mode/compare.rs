@@ -112,7 +112,10 @@ fn repetitions(path: &Path) -> anyhow::Result<Vec<Results>> {
         .collect();
     folders.sort();
     if folders.is_empty() {
-        bail!("{}: neither results nor folders with results in it", path.display());
+        bail!(
+            "{}: it contains neither results nor folders with results",
+            path.display()
+        );
     }
     Ok(folders
         .iter()

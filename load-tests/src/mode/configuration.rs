@@ -71,7 +71,7 @@ fn plain(value: &Value) -> anyhow::Result<String> {
     }
     match value.to_f64() {
         Some(number) => Ok(number.to_string()),
-        None => bail!("neither a text nor a number"),
+        None => bail!("neither a string nor a number"),
     }
 }
 

@@ -39,12 +39,12 @@ pub struct KneeOptions {
 
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse::<f64>().ok().filter(|factor| (1.05..=10.0).contains(factor));
-    factor.ok_or_else(|| format!("`{text}` is no factor from 1.05 to 10"))
+    factor.ok_or_else(|| format!("`{text}` is not a factor from 1.05 to 10"))
 }
 
 fn precision(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.01..=1.0).contains(share));
-    share.ok_or_else(|| format!("`{text}` is no share from 0.01 to 1"))
+    share.ok_or_else(|| format!("`{text}` is not a share from 0.01 to 1"))
 }
 
 /// A step of the search.

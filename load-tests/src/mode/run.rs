@@ -57,7 +57,7 @@ fn speed(text: &str) -> Result<f64, String> {
         .parse::<f64>()
         .ok()
         .filter(|speed| *speed > 0.0 && speed.is_finite());
-    speed.ok_or_else(|| format!("`{text}` is no speed above 0"))
+    speed.ok_or_else(|| format!("`{text}` is not a speed above 0"))
 }
 
 /// `horolog-load run`.
@@ -90,7 +90,7 @@ pub fn chaos(options: &ChaosOptions) -> anyhow::Result<ExitCode> {
     };
     if disturb.is_empty() || disturb.length() > length {
         bail!(
-            "--plan: it has to have a step, and to be over within --duration ({:.0} s)",
+            "--plan: it must have at least one step and end within --duration ({:.0} s)",
             length.as_secs_f64()
         );
     }

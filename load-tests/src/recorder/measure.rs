@@ -68,6 +68,6 @@ impl FromStr for Measure {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|measure| measure.name() == text);
-        found.ok_or_else(|| format!("`{text}` is not measured; it is lateness, acknowledged, stored, hourly or query"))
+        found.ok_or_else(|| format!("`{text}` is not measured; use lateness, acknowledged, stored, hourly or query"))
     }
 }

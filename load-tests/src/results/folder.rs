@@ -30,7 +30,7 @@ pub struct ResultsFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
     /// The folder exists already.
-    #[error("--results {0}: it exists; name a folder that does not")]
+    #[error("--results {0}: it already exists; name a new folder")]
     Exists(PathBuf),
     /// The file system refused.
     #[error("{path}: {source}")]
@@ -41,7 +41,7 @@ pub enum ResultsError {
         source: std::io::Error,
     },
     /// Not results of this program, or results of another release.
-    #[error("{path}: no results of this program: {reason}")]
+    #[error("{path}: not results of this program: {reason}")]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -52,7 +52,7 @@ impl<W: Write> LogWriter<W> {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A line that does not belong to a log.
-    #[error("it is no HdrHistogram interval log")]
+    #[error("it is not an HdrHistogram interval log")]
     Line,
     /// A histogram that cannot be decoded.
     #[error("interval {number}: {reason}")]

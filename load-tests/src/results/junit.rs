@@ -72,7 +72,7 @@ fn cases(results: &Results) -> Vec<Case> {
         Case {
             name: "every record in its place once".to_owned(),
             fault: match &results.account {
-                None => Some(Fault::Error("not looked for".to_owned())),
+                None => Some(Fault::Error("not checked".to_owned())),
                 Some(account) => {
                     let faults = account.faults();
                     (!faults.is_empty()).then(|| Fault::Failure(faults.join("; ")))

@@ -96,11 +96,12 @@ impl FromStr for Objective {
             .split_once(':')
             .and_then(|(measure, rest)| Some((measure, rest.split_once("<=")?)));
         let Some((measure, (statistic, at_most))) = parts else {
-            return Err(format!("`{text}` is no objective; write stored:p99<=1s"));
+            return Err(format!("`{text}` is not an objective; write stored:p99<=1s"));
         };
         let found = STATISTICS.iter().find(|(name, _)| *name == statistic);
-        let (_, statistic) = found
-            .ok_or_else(|| format!("`{statistic}` is no statistic; it is mean, p50, p90, p99, p99.9, p99.99 or max"))?;
+        let (_, statistic) = found.ok_or_else(|| {
+            format!("`{statistic}` is not a statistic; use mean, p50, p90, p99, p99.9, p99.99 or max")
+        })?;
         Ok(Self {
             measure: measure.parse()?,
             statistic: *statistic,

@@ -65,7 +65,7 @@ fn latencies(results: &Results) -> String {
         };
         line(measure.title(), &figures.open_loop);
         if let Some(closed) = &figures.closed_loop {
-            line("  a closed loop would have told", closed);
+            line("  a closed loop would have reported", closed);
         }
     }
     line("between two looks (resolution)", &results.tester.looks);

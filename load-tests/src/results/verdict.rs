@@ -84,8 +84,8 @@ impl Verdict {
         if tester.was_bottleneck() {
             let share = tester.late as f64 / tester.own_lateness.records.max(1) as f64;
             let reason = format!(
-                "the tester was the bottleneck: {:.2} % of the records left more than {:.0} ms after their time by its own doing, \
-                {:.2} % are allowed; lower the rate or give it a machine of its own",
+                "the tester was the bottleneck: {:.2} % of the records left more than {:.0} ms late through its own \
+                 fault, {:.2} % are allowed; lower the rate or run it on its own machine",
                 share * 100.0,
                 tester.late_after_s * 1e3,
                 tester.late_share_max * 100.0
@@ -97,7 +97,7 @@ impl Verdict {
             reasons.push(format!("{} queries failed", results.unanswered));
         }
         if let Some(error) = tester.first_error.as_ref().filter(|_| results.disturbances.is_empty()) {
-            reasons.push(format!("kafka did not take every record: {error}"));
+            reasons.push(format!("kafka did not accept every record: {error}"));
         }
         let missed = results.objectives.iter().filter(|objective| !objective.held);
         reasons.extend(missed.map(|objective| match objective.found_us {

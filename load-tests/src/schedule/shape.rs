@@ -36,17 +36,17 @@ pub enum Shape {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ShapeError {
     /// Not a known shape.
-    #[error("unknown schedule `{0}`: it is constant, poisson, bursts:PERIOD/LENGTH/FACTOR, ramp:FROM or trace:FILE")]
+    #[error("unknown schedule `{0}`: use constant, poisson, bursts:PERIOD/LENGTH/FACTOR, ramp:FROM or trace:FILE")]
     Unknown(String),
     /// Not a duration.
     #[error("schedule: {0}")]
     Duration(String),
     /// Not a number.
-    #[error("schedule: `{0}` is no number above zero")]
+    #[error("schedule: `{0}` is not a number above zero")]
     Number(String),
     /// The rest of the period would need a negative rate.
     #[error(
-        "schedule: bursts of {length:?} in {period:?} at {factor} times the mean rate leave less than nothing for the rest"
+        "schedule: bursts of {length:?} in {period:?} at {factor} times the mean rate leave a negative rate for the rest"
     )]
     Bursts {
         /// From one burst to the next.

@@ -14,7 +14,7 @@ pub enum TraceError {
     #[error("line {0}: earlier than the line before; sort the file")]
     Order(usize),
     /// There are no times.
-    #[error("no times in it")]
+    #[error("it contains no times")]
     Empty,
 }
 

@@ -163,7 +163,7 @@ fn conclude(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     if report.faults.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    bail!("the figures do not count: {}", report.faults.join("; "))
+    bail!("the figures are invalid: {}", report.faults.join("; "))
 }
 
 /// Fails before minutes are spent on figures that cannot be written.

@@ -162,7 +162,7 @@ fn account(report: &Report) -> String {
             thousands(account.sent)
         );
     }
-    format!("THE FIGURES DO NOT COUNT\n{}\n", report.faults.join("\n"))
+    format!("THE FIGURES ARE INVALID\n{}\n", report.faults.join("\n"))
 }
 
 fn gigabytes(bytes: u64) -> f64 {

@@ -136,8 +136,8 @@ fn property(text: &str) -> Result<(String, String), String> {
 fn process(text: &str) -> Result<Process, String> {
     let parsed = || {
         let (name, pid) = text.split_once('=').context("write NAME=PID")?;
-        let pid = pid.parse().with_context(|| format!("`{pid}` is no process id"))?;
-        Process::running(name, pid).with_context(|| format!("no process {pid} runs"))
+        let pid = pid.parse().with_context(|| format!("`{pid}` is not a process id"))?;
+        Process::running(name, pid).with_context(|| format!("no process {pid} is running"))
     };
     parsed().map_err(|error: anyhow::Error| format!("{error:#}"))
 }

@@ -77,12 +77,12 @@ impl Default for Mix {
 
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| format!("`{text}` is no share between 0 and 1"))
+    share.ok_or_else(|| format!("`{text}` is not a share between 0 and 1"))
 }
 
 fn labels(text: &str) -> Result<usize, String> {
     let labels = text.parse().ok().filter(|labels| *labels <= 64);
-    labels.ok_or_else(|| format!("`{text}` is no number of labels up to 64"))
+    labels.ok_or_else(|| format!("`{text}` is not a number of labels up to 64"))
 }
 
 fn byte_range(text: &str) -> Result<ByteRange, String> {
@@ -91,7 +91,7 @@ fn byte_range(text: &str) -> Result<ByteRange, String> {
         (Ok(min), Ok(max)) if min <= max && max <= EXTRA_BYTES_MAX => Some(ByteRange { min, max }),
         _ => None,
     };
-    range.ok_or_else(|| format!("`{text}` is no number of bytes up to {EXTRA_BYTES_MAX}; write 500 or 0..2000"))
+    range.ok_or_else(|| format!("`{text}` is not a number of bytes up to {EXTRA_BYTES_MAX}; write 500 or 0..2000"))
 }
 
 /// Serialises a duration as a number of seconds.

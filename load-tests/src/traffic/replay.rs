@@ -26,7 +26,7 @@ pub enum ReplayError {
     #[error("line {0}: earlier than the line before; sort the file by time")]
     Order(usize),
     /// There are no records.
-    #[error("no records in it")]
+    #[error("it contains no records")]
     Empty,
 }
 

@@ -247,10 +247,10 @@ fn rate(text: &str) -> Result<f64, String> {
         .parse::<f64>()
         .ok()
         .filter(|rate| *rate > 0.0 && *rate <= 1e8);
-    rate.ok_or_else(|| format!("`{text}` is no rate above 0"))
+    rate.ok_or_else(|| format!("`{text}` is not a rate above 0"))
 }
 
 fn rate_or_none(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=1e5).contains(rate));
-    rate.ok_or_else(|| format!("`{text}` is no rate from 0 on"))
+    rate.ok_or_else(|| format!("`{text}` is not a rate of 0 or more"))
 }

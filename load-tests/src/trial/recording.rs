@@ -130,6 +130,6 @@ impl Recording {
     /// What was recorded, once all senders are dropped.
     pub(super) async fn finish(self) -> anyhow::Result<Recorded> {
         let recorded = tokio::time::timeout(DEADLINE, self.0).await;
-        recorded.context("the recorder did not end")??
+        recorded.context("the recorder did not stop")??
     }
 }

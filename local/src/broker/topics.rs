@@ -41,7 +41,7 @@ pub enum TopicError {
         code: RDKafkaErrorCode,
     },
     /// It took too long.
-    #[error("the topics {topics} were not there after {seconds} s: {last}")]
+    #[error("the topics {topics} were still missing after {seconds} s: {last}")]
     Deadline {
         /// The topics.
         topics: String,

@@ -45,13 +45,13 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
         return Ok(true);
     }
     eprintln!(
-        "the supervisor (pid {}) did not stop in {} s and is killed",
+        "the supervisor (pid {}) did not stop within {} s; killing it",
         state.supervisor.pid,
         STOP_DEADLINE.as_secs()
     );
     state.supervisor.signal(Signal::SIGKILL); // its processes end with it
     if !wait_until_unlocked(folder, KILL_DEADLINE) {
-        bail!("the supervisor (pid {}) cannot be ended", state.supervisor.pid);
+        bail!("the supervisor (pid {}) cannot be killed", state.supervisor.pid);
     }
     Ok(true)
 }

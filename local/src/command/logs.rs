@@ -31,7 +31,9 @@ pub fn run(options: &LogsOptions) -> anyhow::Result<ExitCode> {
     };
     if wanted.is_empty() {
         match &options.name {
-            Some(name) if !names.is_empty() => bail!("there is no log of {name:?}; there are: {}", names.join(", ")),
+            Some(name) if !names.is_empty() => {
+                bail!("there is no log named {name:?}; the logs are: {}", names.join(", "))
+            }
             _ => bail!("there are no logs in {}", folder.logs().display()),
         }
     }

@@ -117,7 +117,7 @@ fn complete_in_words(through: Option<&str>, query_answered: bool) -> &str {
     match (through, query_answered) {
         (Some(through), _) => through,
         (None, true) => "not known yet",
-        (None, false) => "not known, as query gave no answer",
+        (None, false) => "not known, because query did not answer",
     }
 }
 
@@ -145,6 +145,6 @@ mod tests {
             "2026-01-01T00:00:00Z"
         );
         assert_eq!(complete_in_words(None, true), "not known yet");
-        assert!(complete_in_words(None, false).contains("query gave no answer"));
+        assert!(complete_in_words(None, false).contains("query did not answer"));
     }
 }

@@ -39,7 +39,7 @@ pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
     let home = std::path::absolute(home())?;
     if !home.join(LANDMARK).is_file() {
         bail!(
-            "{} is not the source folder of horolog; run ./horolog test there",
+            "{} is not Horolog's source folder; run ./horolog test in that folder",
             home.display()
         );
     }

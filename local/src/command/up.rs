@@ -63,9 +63,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
                 "already running on {path} without --keep-all={keep_all}: stop it with `horolog down`, then start it again"
             );
         }
-        println!(
-            "already running on {path} as it was started, whatever other options say now; `horolog down` stops it\n"
-        );
+        println!("already running on {path} with the options it was started with; `horolog down` stops it\n");
         return status::print(&folder, false);
     }
     folder.create()?;
@@ -85,7 +83,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
-    let horolog = std::env::current_exe().context("cannot tell where this program is")?;
+    let horolog = std::env::current_exe().context("cannot find the path of this program")?;
     let programs = horolog.parent().map(PathBuf::from).unwrap_or_default();
     let keeps_all = folder.keeps_all();
     let keep_all = options.keep_all.unwrap_or(keeps_all);
@@ -165,7 +163,7 @@ fn warn_of_low_disk(folder: &DataFolder) {
     let free_gib = disk.blocks_available() * disk.fragment_size() / (1 << 30);
     if free_gib < DISK_WARNING_GIB {
         let path = folder.path().display();
-        eprintln!("warning: only {free_gib} GiB are free where {path} is; choose another place with --data");
+        eprintln!("warning: only {free_gib} GiB are free on the disk of {path}; choose another folder with --data");
     }
 }
 
@@ -182,7 +180,7 @@ fn mebibytes(text: &str) -> Result<u64, String> {
     };
     match mebibytes {
         Some(mebibytes @ 64..=1_048_576) => Ok(mebibytes),
-        _ => Err("expected something between 64M and 1024G".to_owned()),
+        _ => Err("expected a size between 64M and 1024G".to_owned()),
     }
 }
 

@@ -30,14 +30,17 @@ pub fn run(options: &WipeOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !folder.is_ours() {
-        bail!("--data {path}: this folder was not made by horolog; it is left as it is");
+        bail!("--data {path}: this folder was not created by horolog, so it is not removed");
     }
     if !options.yes {
         if !std::io::stdin().is_terminal() {
-            bail!("{path} is left as it is: there is no terminal to ask on; --yes removes it without asking");
+            bail!(
+                "{path} is not removed: there is no terminal to ask for confirmation; use --yes to remove it without \
+                 asking"
+            );
         }
         if !is_agreed(&folder)? {
-            println!("left as it is");
+            println!("nothing removed");
             return Ok(ExitCode::FAILURE);
         }
     }

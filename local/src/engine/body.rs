@@ -135,7 +135,7 @@ impl Read for Frames {
                 Some(Event::Data(data)) => self.current = data,
                 Some(Event::End) => self.ended = true,
                 Some(Event::Failed(exception)) => return Err(io::Error::other(exception)),
-                None => return Err(io::Error::other(cut_off("the client went away"))),
+                None => return Err(io::Error::other(cut_off("the client disconnected"))),
             }
         }
         let length = buffer.len().min(self.current.len());
@@ -163,6 +163,6 @@ fn stalled(receive_timeout: Duration) -> Exception {
     let seconds = receive_timeout.as_secs();
     Exception::new(
         Code::SOCKET_TIMEOUT,
-        format!("nothing of the request's body arrived for {seconds} seconds"),
+        format!("no part of the request's body arrived for {seconds} seconds"),
     )
 }

@@ -73,7 +73,7 @@ impl Job {
                 tracing::debug!(query_id, elapsed = ?started.elapsed(), %exception, "statement failed");
                 self.reply.fail(exception);
             }
-            Err(Stop::ClientGone) => tracing::debug!(query_id, "the client went away"),
+            Err(Stop::ClientGone) => tracing::debug!(query_id, "the client disconnected"),
         }
     }
 

@@ -37,7 +37,10 @@ impl FileCalls {
 
     /// The error for a client that calls it.
     pub fn refusal() -> Exception {
-        Exception::new(Code::ACCESS_DENIED, "file() is not allowed: SQL reaches no files here")
+        Exception::new(
+            Code::ACCESS_DENIED,
+            "file() is not allowed: SQL cannot access files here",
+        )
     }
 
     /// Looks through tokens that follow those of the previous call.

@@ -93,7 +93,7 @@ pub fn run(options: EngineOptions) -> anyhow::Result<()> {
     ensure!(options.statements_max > 0, "--statements-max must be at least 1");
     ensure!(
         options.memory_bytes >= MEMORY_BYTES_MIN,
-        "--memory-bytes {} is too little: the engine needs {MEMORY_BYTES_MIN}",
+        "--memory-bytes {} is too small: the engine needs {MEMORY_BYTES_MIN}",
         options.memory_bytes
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -223,7 +223,7 @@ impl Pending {
             Err(_) => {
                 return self
                     .identity
-                    .refuse(&Exception::new(Code::ABORTED, "the statement was given up"));
+                    .refuse(&Exception::new(Code::ABORTED, "the statement was abandoned"));
             }
         };
         let mut builder = self
@@ -277,7 +277,7 @@ fn body(mut events: mpsc::Receiver<Event>, interest: Interest) -> impl Stream<It
 
 impl std::fmt::Display for ClientGone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the response was broken off")
+        f.write_str("the response was aborted")
     }
 }
 

@@ -76,7 +76,7 @@ pub async fn serve(
         tokio::time::sleep(grace).await;
         tracing::warn!(
             running = front.running.count(),
-            "stopping the statements that still run"
+            "stopping the statements that are still running"
         );
         front.places.close();
         front.aborted.send_replace(true);
@@ -180,7 +180,7 @@ async fn run(front: &Arc<Front>, identity: Identity, request: Request, headers: 
         Ok(Ok(place)) => place,
         Ok(Err(_)) => return identity.refuse(&Exception::new(Code::ABORTED, "the engine is shutting down")),
         Err(_) => {
-            let reason = format!("no place became free in {} seconds", ADMISSION_TIMEOUT.as_secs());
+            let reason = format!("no slot became free within {} seconds", ADMISSION_TIMEOUT.as_secs());
             return identity.refuse(&Exception::new(Code::TOO_MANY_SIMULTANEOUS_QUERIES, reason));
         }
     };

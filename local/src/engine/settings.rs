@@ -177,8 +177,10 @@ impl Whitelist {
         if allowed(name) {
             return Ok(());
         }
-        let reason =
-            format!("Setting {name} should not be changed: it is not on the list of this engine's HTTP interface");
+        let reason = format!(
+            "Setting {name} should not be changed: it is not among those that this engine's HTTP interface \
+             allows"
+        );
         Err(Exception::new(Code::SETTING_CONSTRAINT_VIOLATION, reason))
     }
 }

@@ -47,23 +47,23 @@ pub enum DetectError {
     Empty,
     /// Neither JSON nor a header.
     #[error(
-        "its format cannot be told from its first line, which is to be a CSV header with a time column, cut by commas, or a JSON object"
+        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or a JSON object"
     )]
     Unknown,
     /// Columns, but not separated by commas.
-    #[error("its columns are cut by {0}, and must be by commas")]
+    #[error("its columns are separated by {0}; separate them with commas")]
     Separator(&'static str),
     /// JSON, but not one object per line.
-    #[error("its JSON is not one object a line; `jq -c .` writes it so, of an array `jq -c '.[]'`")]
+    #[error("its JSON is not one object per line; convert it with `jq -c .`, or an array with `jq -c '.[]'`")]
     JsonOverLines,
     /// CloudTrail events, each in a string within another event.
     #[error(
-        "it is what `aws cloudtrail lookup-events` prints; its events are `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
+        "it is the output of `aws cloudtrail lookup-events`; extract the events with `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
     )]
     LookupEvents,
     /// Events of Windows with the nesting of their XML, as `evtx_dump` writes them.
     #[error(
-        "its events of Windows have their fields in Event.System and Event.EventData, and must have them side by side: `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
+        "its Windows events nest their fields in Event.System and Event.EventData; flatten them with `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
     )]
     NestedWindowsEvents,
     /// Another program must convert it to text first.
@@ -71,7 +71,7 @@ pub enum DetectError {
     Foreign(#[from] Foreign),
     /// Lines end with a carriage return alone, as only old Macintosh programs write them.
     #[error(
-        "its lines end with a carriage return alone; `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+        "its lines end with a carriage return alone; use `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder names"
     )]
     CarriageReturns,
     /// The first line of a CSV file is not text.
@@ -79,11 +79,11 @@ pub enum DetectError {
     Header,
     /// The first line of a CSV file is text of an older program, or none.
     #[error(
-        "its first line is not UTF-8; if it is text, `iconv -f WINDOWS-1252 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+        "its first line is not UTF-8; if it is text, use `iconv -f WINDOWS-1252 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder names"
     )]
     NotUtf8,
     /// Not a file with one metric.
-    #[error("metrics-csv takes a time column and a column `value`, the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
+    #[error("metrics-csv takes only a time column and a column `value`, but the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
     SeveralMetrics {
         /// The columns that there are.
         found: Vec<String>,
@@ -249,12 +249,12 @@ mod tests {
             ("Time,VALUE\r\n", "metrics-csv, metric `cpu`, service `web`"),
             (
                 "time,pod,a,b\n1,p,2,3",
-                "metrics-wide, metric columns: 2, the service has a column",
+                "metrics-wide, metric columns: 2, service from a column",
             ),
             ("time,a\n1,2", "metrics-wide, service columns: 1, of metric `cpu`"),
             (
                 "time,tenant,service,environment,a,b\n1,1001,s,prod,2,3",
-                "metrics-wide, metric columns: 2, the service has a column; fields: tenant, environment",
+                "metrics-wide, metric columns: 2, service from a column; fields: tenant, environment",
             ),
             (
                 "time,tenant,value\n1,1001,2",
@@ -262,19 +262,19 @@ mod tests {
             ),
             (
                 "time,metric_name,host,value\n1,cpu,a,2",
-                "metrics-long, the metric has a column, service `web`; labels: host",
+                "metrics-long, metric from a column, service `web`; labels: host",
             ),
             (
                 "time,service,value\n1,api,2",
-                "metrics-long, metric `cpu`, the service has a column",
+                "metrics-long, metric `cpu`, service from a column",
             ),
             (
                 "time,__name__,job,value\n1,up,a,2",
-                "metrics-long, the metric has a column, service `web`; labels: job",
+                "metrics-long, metric from a column, service `web`; labels: job",
             ),
             (
                 "time,service,region,value\n1,api,,2",
-                "metrics-long, metric `cpu`, the service has a column; labels: region",
+                "metrics-long, metric `cpu`, service from a column; labels: region",
             ),
             (
                 "time,value,other\n1,2,3",
@@ -282,13 +282,13 @@ mod tests {
             ),
             (
                 "{\"eventSource\":\"s3\",\"eventName\":\"x\"}\n",
-                "cloudtrail, an event a line",
+                "cloudtrail, one event per line",
             ),
             (
                 "{\"Channel\":\"System\",\"EventID\":7}\n",
-                "windows-events, an event a line",
+                "windows-events, one event per line",
             ),
-            ("\n {\"metric_name\":\"x\"}\n", "ndjson, a record a line"),
+            ("\n {\"metric_name\":\"x\"}\n", "ndjson, one record per line"),
         ] {
             assert_eq!(detect(head, &[]), Ok(description.to_owned()), "{head}");
         }
@@ -337,7 +337,7 @@ mod tests {
         );
         for header in ["time,tag,tag,value", "time,pod,tag,tag"] {
             let error = detect(&format!("{header}\n1,a,2,3\n"), &[]).unwrap_err().to_string();
-            assert!(error.contains("`tag` is there twice"), "{header}: {error}");
+            assert!(error.contains("`tag` appears twice"), "{header}: {error}");
         }
         let error = detect("Source,Target\na,b\n", &["--format", "metrics-wide"]).unwrap_err();
         assert!(error.to_string().contains("--time-column"));
@@ -347,7 +347,7 @@ mod tests {
     fn a_column_of_numbers_that_is_named_as_the_service_is_no_series() {
         assert_eq!(
             detect("time,sensor,value\n1,17,2\n", &["--service-column", "sensor"]).unwrap(),
-            "metrics-long, metric `cpu`, the service has a column"
+            "metrics-long, metric `cpu`, service from a column"
         );
     }
 
@@ -356,7 +356,7 @@ mod tests {
         let text = "time,pod,zone,a\n1,p,eu,\n2,p,us,3\n";
         assert_eq!(
             detect(text, &[]).unwrap(),
-            "metrics-wide, metric columns: 1, the service has a column; labels: zone"
+            "metrics-wide, metric columns: 1, service from a column; labels: zone"
         );
     }
 

@@ -17,9 +17,10 @@ pub struct Foreign {
 macro_rules! converted_from {
     ($encoding:literal) => {
         concat!(
-            "`iconv -f ",
+            "use `iconv -f ",
             $encoding,
-            " -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file's and the folder's name"
+            " -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder \
+             names"
         )
     };
 }
@@ -36,10 +37,15 @@ const FOREIGN: [(&[u8], &str, &str); 8] = [
     ),
     (
         b"ElfFile\0",
-        "a log of Windows itself",
-        "`evtx_dump -o jsonl FILE` writes its events, an object a line; import says of that what to do next",
+        "a Windows event log",
+        "convert it to one JSON object per line with `evtx_dump -o jsonl FILE`; importing the result shows how to \
+         flatten it",
     ),
-    (b"PAR1", "Parquet", "save it as CSV, or as JSON with an object a line"),
+    (
+        b"PAR1",
+        "Parquet",
+        "save it as CSV, or as JSON with one object per line",
+    ),
     (b"\xff\xfe", "UTF-16", converted_from!("UTF-16")),
     (b"\xfe\xff", "UTF-16", converted_from!("UTF-16")),
 ];

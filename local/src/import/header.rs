@@ -184,10 +184,10 @@ pub enum HeaderError {
         found: Vec<String>,
     },
     /// A name with a line break in it, or a quote that is never closed.
-    #[error("its header ends inside quotes, and the name of a column cannot hold a line break")]
+    #[error("its header ends inside quotes; a column name cannot contain a line break")]
     OpenQuote,
     /// Two columns that would be one metric, service or label.
-    #[error("the column `{name}` is there twice: give each of them a name of its own")]
+    #[error("the column `{name}` appears twice; give each column its own name")]
     Repeated {
         /// The name.
         name: String,
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(check("time,\"cpu"), Err(HeaderError::OpenQuote));
         assert_eq!(check("time,,Time,TimeStamp,cpu,CPU,"), Ok(()));
         let error = check("time,pod,cpu, cpu ").unwrap_err().to_string();
-        assert!(error.contains("the column `cpu` is there twice"), "{error}");
+        assert!(error.contains("the column `cpu` appears twice"), "{error}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum MetricsLongError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// No value.
-    #[error("metrics-long takes a time column and a column `value`, the columns are {}; try --format metrics-wide", found.join(", "))]
+    #[error("metrics-long needs a time column and a column `value`, but the columns are {}; try --format metrics-wide", found.join(", "))]
     Value {
         /// What there is.
         found: Vec<String>,
@@ -102,12 +102,12 @@ impl MetricsLong {
     pub fn description(&self) -> String {
         let of = |wanted: Role| self.roles.iter().any(|(_, role)| *role == wanted);
         let metric = if of(Role::Metric) {
-            "the metric has a column".to_owned()
+            "metric from a column".to_owned()
         } else {
             format!("metric `{}`", self.common.metric_name)
         };
         let service = if of(Role::Service) {
-            "the service has a column".to_owned()
+            "service from a column".to_owned()
         } else {
             format!("service `{}`", self.common.service_id)
         };
@@ -271,8 +271,8 @@ time,metric_name,type,service,unit,host,value
                 "missing field",
                 "unknown metric type",
                 "empty cell",
-                "no number",
-                "no time",
+                "invalid number",
+                "invalid time",
                 "missing field",
                 "wrong number of columns"
             ]
@@ -385,8 +385,8 @@ time,metric_name,type,service,unit,host,value
         assert_eq!(
             output.skips.iter().map(Skip::reason).collect::<Vec<_>>(),
             [
-                "no number",
-                "no time",
+                "invalid number",
+                "invalid time",
                 "wrong number of columns",
                 "wrong number of columns"
             ]

@@ -49,7 +49,7 @@ pub enum MetricsWideError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// Only times and names.
-    #[error("there is no column of numbers; they are read as 1234.5, and not as 1234,5, 1,234.5, 50% or true")]
+    #[error("there is no column of numbers; write them as 1234.5, not as 1234,5, 1,234.5, 50% or true")]
     NoSeries,
     /// The columns cannot be what the flags say.
     #[error("--metric names the metric of files whose columns are services: leave it out, or add --columns services")]
@@ -104,7 +104,7 @@ impl MetricsWide {
         let count = self.series.len();
         let has_service = self.roles.iter().any(|(_, role)| *role == Role::Service);
         let mut description = match self.columns {
-            Columns::Metrics if has_service => format!("metric columns: {count}, the service has a column"),
+            Columns::Metrics if has_service => format!("metric columns: {count}, service from a column"),
             Columns::Metrics => format!("metric columns: {count}, of service `{}`", self.common.service_id),
             Columns::Services => format!("service columns: {count}, of metric `{}`", self.common.metric_name),
         };
@@ -122,7 +122,7 @@ impl MetricsWide {
         }
         let nameless = self.header.cells.iter().filter(|name| name.is_empty()).count();
         if nameless > 0 {
-            description.push_str(&format!("; passed over, without a name: {nameless}"));
+            description.push_str(&format!("; unnamed columns ignored: {nameless}"));
         }
         description
     }

@@ -353,9 +353,9 @@ mod tests {
             (r#"{"metric_name":"m","action":"a"}"#, "unknown kind of record"),
             (r#"{"metric_name":"m","time":1}"#, "missing field"),
             (r#"{"metric_name":"m","time":1,"value":null}"#, "missing field"),
-            (r#"{"metric_name":"m","time":1,"value":"x"}"#, "no number"),
+            (r#"{"metric_name":"m","time":1,"value":"x"}"#, "invalid number"),
             (r#"{"metric_name":"m","value":1}"#, "missing field"),
-            (r#"{"metric_name":"m","value":1,"time":"noon"}"#, "no time"),
+            (r#"{"metric_name":"m","value":1,"time":"noon"}"#, "invalid time"),
             (r#"{"metric_name":"m","time":1,"value":1,"valeu":2}"#, "malformed JSON"),
             (r#"{"action":"a","occurred_at":1,"status":"odd"}"#, "malformed JSON"),
         ] {

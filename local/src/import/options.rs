@@ -17,27 +17,28 @@ use crate::stack::{Phase, StackState};
 /// Options of `horolog import`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A file may be plain or packed with gzip; - is the standard input. Times are RFC 3339 (without a zone: UTC; also 2024/05/01 10:00 and \
+A file may be plain or gzip-compressed; - is standard input. Times are RFC 3339 (without a zone: UTC; also 2024/05/01 10:00 and \
 20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds.
 
-Lines of CSV before the header that are empty or begin with # are passed over. A field in quotes cannot hold a line break: such a \
-line is skipped, and told. A file with two columns of one name is refused.
+In CSV, lines before the header that are empty or begin with # are ignored. A quoted field cannot contain a line break: such a \
+line is skipped and reported. A file with two columns of the same name is refused.
 
-Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or that of --service-column) every other column of numbers is a \
-metric of that service; without one, every column of numbers is a service, and the metric is named after the file; to say which, use \
---columns. A cell that is empty, N/A, NULL or the like is no sample. A column tenant or environment (also tenant_id, env) fills that \
-field, unless it holds a number that is not whole; so does a column plugin, user or team of text, and plugin_id, user_id or team_id also of whole \
-numbers. With --columns services columns of numbers are always services. Other columns of text become labels. The first 100 lines tell what a \
-column is, or the first value after them.
+Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or the one that --service-column names), \
+every other column of numbers is a metric of that service; without one, every column of numbers is a service, and the metric is \
+named after the file. Use --columns to choose. A cell that is empty, N/A, NULL or the like is not a sample. A column tenant or \
+environment (also tenant_id, env) fills that field, unless it holds a number that is not whole; so does a column plugin, user or \
+team of text, and plugin_id, user_id or team_id also of whole numbers. With --columns services, columns of numbers are always \
+services. Other columns of text become labels. The first 100 lines decide what a column is, or the first value after them.
 
-Files with a sample a line: these columns fill their fields, and so do metric, metric_type, service and unit; all others are labels.
+Files with one sample per line: these columns fill their fields, and so do metric, metric_type, service and unit; all others are \
+labels.
 
-The exit code is 0 when every file could be read to its end and at least one record was sent, also when single lines were \
-skipped: those are listed. It is 1 when a file could not be read, no line of a file is a record, nothing was sent, or Kafka \
-did not take a record. What the pipeline then refuses (NaN, a time before 2000 or more than a day ahead, …) goes to the table \
-rejected_records, and is told. Metrics are not recognised when they are imported again: they count twice. Audit events are, by \
-their ids; one whose id is missing or no UUID gets one made of its contents, and keeps its own as metadata event_id, or \
-event_id_of_source where it has an event_id there.")]
+The exit code is 0 when every file could be read to its end and at least one record was sent, even if single lines were \
+skipped: those are listed. It is 1 when a file could not be read, no line of a file could be read as a record, nothing was sent, \
+or Kafka did not accept a record. Records that the pipeline then rejects (NaN, a time before 2000 or more than a day ahead, …) go \
+to the table rejected_records, and are reported. Metrics are not recognised when they are imported again: they count twice. Audit \
+events are, by their ids; an event whose id is missing or not a UUID gets one made of its contents, and keeps its own as metadata \
+event_id, or event_id_of_source where it has an event_id there.")]
 pub struct ImportOptions {
     /// Files to import, in this order.
     #[arg(required = true, value_name = "FILE")]

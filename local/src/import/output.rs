@@ -22,7 +22,7 @@ pub enum Skip {
     #[error("empty cell")]
     EmptyCell,
     /// An event of Windows that is not of its audit trail: nothing is wrong with it.
-    #[error("event of the channel `{channel}`, which is not the audit trail")]
+    #[error("event from the channel `{channel}`, which is not the audit trail")]
     OtherChannel {
         /// The text as found, cut to a readable length.
         channel: String,
@@ -34,7 +34,7 @@ pub enum Skip {
         bytes_max: usize,
     },
     /// A record that Kafka's client does not send.
-    #[error("a record of {bytes} bytes is larger than message.max.bytes of the producer")]
+    #[error("a record of {bytes} bytes exceeds message.max.bytes of the producer")]
     RecordTooLarge {
         /// Its size.
         bytes: usize,
@@ -43,7 +43,7 @@ pub enum Skip {
     #[error("the line is not UTF-8")]
     NotUtf8,
     /// A field with a line break in it, or a quote that is never closed.
-    #[error("the line ends inside quotes, and a field cannot hold a line break")]
+    #[error("the line ends inside quotes; a field cannot contain a line break")]
     OpenQuote,
     /// Not as many cells as the header has.
     #[error("{found} columns instead of {expected}")]
@@ -54,13 +54,13 @@ pub enum Skip {
         found: usize,
     },
     /// A time in none of the forms that are read.
-    #[error("`{text}` is no time: 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970 is one")]
+    #[error("`{text}` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970")]
     Time {
         /// The text as found, cut to a readable length.
         text: String,
     },
     /// A value that is not a number.
-    #[error("`{text}` in column `{column}` is no number")]
+    #[error("`{text}` in column `{column}` is not a number")]
     Number {
         /// The column or field.
         column: String,
@@ -70,15 +70,15 @@ pub enum Skip {
     /// A number in a column that was empty in the first lines, so that the file was taken for one with one sample per
     /// line.
     #[error(
-        "column `{column}` has no value in the first lines, and a number here: say with --format metrics-wide that it is a \
-         series, with metrics-long that it is a label"
+        "column `{column}` is empty in the first lines but has a number here; use --format metrics-wide if it is a \
+         series, metrics-long if it is a label"
     )]
     LateNumber {
         /// The column.
         column: String,
     },
     /// An unknown metric type in the column for it.
-    #[error("`{text}` is no metric type: counter, gauge or histogram")]
+    #[error("`{text}` is not a metric type; use counter, gauge or histogram")]
     MetricType {
         /// The text as found, cut to a readable length.
         text: String,
@@ -113,15 +113,15 @@ impl Skip {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::EmptyCell => "empty cell",
-            Self::OtherChannel { .. } => "event of another channel than Security",
+            Self::OtherChannel { .. } => "event from a channel other than Security",
             Self::LineTooLong { .. } => "line too long",
             Self::RecordTooLarge { .. } => "record too large",
             Self::NotUtf8 => "not UTF-8",
-            Self::OpenQuote => "open quote",
+            Self::OpenQuote => "unclosed quote",
             Self::Columns { .. } => "wrong number of columns",
-            Self::Time { .. } => "no time",
-            Self::Number { .. } => "no number",
-            Self::LateNumber { .. } => "number in a column without one before",
+            Self::Time { .. } => "invalid time",
+            Self::Number { .. } => "invalid number",
+            Self::LateNumber { .. } => "number in a column that was empty before",
             Self::MetricType { .. } => "unknown metric type",
             Self::Json { .. } => "malformed JSON",
             Self::MissingField { .. } => "missing field",

@@ -34,8 +34,8 @@ impl Parser {
         match self {
             Self::MetricsLong(parser) => parser.description(),
             Self::MetricsWide(parser) => parser.description(),
-            Self::Cloudtrail | Self::WindowsEvents => "an event a line".to_owned(),
-            Self::Ndjson => "a record a line".to_owned(),
+            Self::Cloudtrail | Self::WindowsEvents => "one event per line".to_owned(),
+            Self::Ndjson => "one record per line".to_owned(),
         }
     }
 

@@ -264,15 +264,16 @@ fn warn_of_age(reports: &[FileReport], kept: &Retention) {
     let audits: u64 = reports.iter().map(|report| report.expired_audits).sum();
     if metrics > 0 {
         eprintln!(
-            "warning: {metrics} metric samples are older than {} days: this stack deletes them, and in the end their hours; \
-             for history start a new one with `horolog up --keep-all`, or import with --shift-to-now",
+            "warning: {metrics} metric samples are older than {} days: this stack deletes them and, later, their \
+             hourly aggregates; to keep history, start a new stack with `horolog up --keep-all`, or import with \
+             --shift-to-now",
             kept.metrics_days
         );
     }
     if audits > 0 {
         eprintln!(
-            "warning: {audits} audit events are older than {} days: this stack deletes them; for history start a new one with \
-             `horolog up --keep-all`",
+            "warning: {audits} audit events are older than {} days: this stack deletes them; to keep history, start a \
+             new stack with `horolog up --keep-all`",
             kept.audit_days
         );
     }
@@ -288,7 +289,7 @@ fn totals(reports: &[FileReport]) -> (u64, u64) {
 fn verdict(reports: &[FileReport], delivered: &Delivered) -> anyhow::Result<()> {
     if delivered.failed > 0 {
         let reason = delivered.first_error.as_deref().unwrap_or("unknown");
-        bail!("kafka did not take {} of the records: {reason}", delivered.failed);
+        bail!("kafka did not accept {} of the records: {reason}", delivered.failed);
     }
     let (metrics, audits) = totals(reports);
     assert_eq!(
@@ -306,6 +307,10 @@ fn verdict(reports: &[FileReport], delivered: &Delivered) -> anyhow::Result<()> 
     let barren: Vec<&str> = (reports.iter().filter(|report| report.is_barren()))
         .map(|report| report.name.as_str())
         .collect();
-    ensure!(barren.is_empty(), "no line is a record in {}", barren.join(", "));
+    ensure!(
+        barren.is_empty(),
+        "no line could be read as a record in {}",
+        barren.join(", ")
+    );
     Ok(())
 }

@@ -28,7 +28,7 @@ pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Resu
     for source in sources {
         if source.is_read_once() {
             bail!(
-                "--shift-to-now reads the files twice, which {} cannot be: save it to a file",
+                "--shift-to-now reads each file twice, which is impossible for {}: save it to a file",
                 source.display()
             );
         }
@@ -38,7 +38,7 @@ pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Resu
         if let Newest(Some(time)) = newest {
             ensure!(
                 time < now + MICROS_A_DAY && !ANOTHER_UNIT.contains(&time),
-                "--shift-to-now: the newest time of {} is {}; correct that line, or import without it",
+                "--shift-to-now: the newest time of {} is {}; correct that line, or leave out --shift-to-now",
                 source.display(),
                 DateTime::from_timestamp_micros(time).map_or_else(|| time.to_string(), |time| time.to_rfc3339()),
             );

@@ -223,7 +223,7 @@ mod tests {
         assert!(!other.is_malformed());
         assert_eq!(
             other.to_string(),
-            "event of the channel `System`, which is not the audit trail"
+            "event from the channel `System`, which is not the audit trail"
         );
         assert_eq!(
             event(r#""TimeCreated":"2022-08-18""#),

@@ -94,6 +94,6 @@ fn tarball(folder: &Path) -> std::io::Result<std::path::PathBuf> {
     }
     Err(std::io::Error::new(
         std::io::ErrorKind::NotFound,
-        "npm pack left no tarball",
+        "npm pack produced no tarball",
     ))
 }

@@ -41,11 +41,11 @@ pub enum SetupError {
     Artifact(#[from] artifact::ArtifactError),
     /// No engine for this processor.
     #[error(
-        "there is no embedded ClickHouse engine for {0}; use a ClickHouse server and the services one by one (see the README)"
+        "there is no embedded ClickHouse engine for {0}; run the services one by one with a ClickHouse server (see the README)"
     )]
     Architecture(&'static str),
     /// No place for the cache.
-    #[error("neither XDG_CACHE_HOME nor HOME is set: set one, it is where the broker and the engine are kept")]
+    #[error("neither XDG_CACHE_HOME nor HOME is set: set one, the broker and the engine are stored there")]
     NoCache,
 }
 

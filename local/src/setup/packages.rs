@@ -113,7 +113,7 @@ pub fn require(packages: &[Package]) -> Result<(), MissingPackages> {
     } else {
         Err(MissingPackages::failed(
             &still,
-            "apt-get installed them, but they are not found",
+            "apt-get installed them, but they are still not found",
         ))
     }
 }
@@ -127,7 +127,7 @@ fn install(missing: &[Package]) -> Result<(), MissingPackages> {
     };
     run(
         &mut apt(&["update"]),
-        &growth("reading the distribution's list of packages"),
+        &growth("updating the distribution's package lists"),
     )
     .map_err(failed)?;
     let names: Vec<&str> = missing.iter().map(|package| available(*package)).collect();

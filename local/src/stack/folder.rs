@@ -31,7 +31,7 @@ pub enum FolderError {
         source: std::io::Error,
     },
     /// Something else lives there.
-    #[error("--data {0}: the folder is not empty and was not made by horolog; name another")]
+    #[error("--data {0}: the folder is not empty and was not created by horolog; choose another")]
     Foreign(PathBuf),
     /// A stack runs on it.
     #[error("--data {0}: a stack is running on it")]

@@ -64,7 +64,7 @@ pub fn run(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result<()> {
     end_leftovers(&layout.folder);
     layout.ports.check()?;
     layout.folder.ensure_password()?;
-    log_files::begin(&layout.folder).context("cannot put the logs of the run before aside")?;
+    log_files::begin(&layout.folder).context("cannot move the logs of the previous run aside")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(layout, sample, watch))
 }
@@ -88,7 +88,7 @@ async fn supervise(layout: &Layout, sample: bool, watch: bool) -> anyhow::Result
             supervisor.all_ready();
             if watch {
                 eprintln!(
-                    "{}\nCtrl-C stops everything; the next `up` goes on from there.\n",
+                    "{}\nCtrl-C stops everything; the next `up` continues from there.\n",
                     welcome(supervisor.state())
                 );
                 if let Some(key) = layout.folder.key(ADMIN_KEY).filter(|_| !has_admin) {

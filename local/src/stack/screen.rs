@@ -51,7 +51,9 @@ Try (hourly rows follow their records after about ten seconds):
 
 /// What is shown once, when the key of the first administrator has just been made.
 pub fn first_admin(key: &str) -> String {
-    format!("The first administrator's key, which makes others at /v1/admin/keys; it is shown this once:\n  {key}\n")
+    format!(
+        "The first administrator's key, which can create others at /v1/admin/keys; it is shown only once:\n  {key}\n"
+    )
 }
 
 /// `1,203 records/s in, 1,198 stored, lag 340, complete through 2026-01-01T09:00:00Z`.

@@ -129,7 +129,9 @@ impl Supervisor {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => return Err(ended(task, status.to_string())),
                 None if stop.is_requested() => return Err(StartError::Interrupted),
-                None if begun.elapsed() > task.ready_deadline => return Err(late(task, "it still runs".to_owned())),
+                None if begun.elapsed() > task.ready_deadline => {
+                    return Err(late(task, "it is still running".to_owned()));
+                }
                 None => tokio::time::sleep(LOOK_INTERVAL).await,
             }
             self.tend(self.parts.len());
@@ -148,7 +150,7 @@ impl Supervisor {
         if self.probed.elapsed() >= PROBE_INTERVAL {
             self.probe_all().await;
             if let Err(error) = log_files::cut(&self.folder) {
-                say(&format!("cannot cut a log: {error}"));
+                say(&format!("cannot truncate a log: {error}"));
             }
             self.probed = Instant::now();
         }
@@ -184,7 +186,7 @@ impl Supervisor {
         }
         if process.exited().is_none() {
             say(&format!(
-                "{} did not stop in time and is killed",
+                "{} did not stop in time; killing it",
                 supervised.part.launch.name
             ));
             process.kill();

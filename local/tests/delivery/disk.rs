@@ -41,7 +41,7 @@ fn nothing_is_lost_and_nothing_doubled_when_the_disk_was_full() {
         disk.fill();
         stages.iter().all(|stage| {
             let (status, why) = bed.get(&format!("{}/readyz", stage.http()));
-            status == 503 && why.contains("clickhouse does not take batches")
+            status == 503 && why.contains("clickhouse does not accept batches")
         })
     });
     disk.empty();

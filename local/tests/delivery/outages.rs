@@ -85,7 +85,7 @@ fn waits_for_the_engine_and_the_broker_as_long_as_it_takes() {
     };
     let waits_for = |stage: &Proc, topic: &str| {
         let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
-        said.contains(&format!("clickhouse does not take batches, repeating: {topic}/")) && said.contains("Code: 60")
+        said.contains(&format!("clickhouse does not accept batches, retrying: {topic}/")) && said.contains("Code: 60")
     };
     rename("", "_away");
     flow.produce(1_000);

@@ -67,7 +67,7 @@ fn rejected_records_are_replayed_once_when_their_cause_is_mended() {
     assert_eq!(stored(&flow), (0, 0), "their schema is not known");
     let nothing = replay(&flow, none.path(), &[], &[]).unwrap();
     assert!(
-        nothing.contains("replayed 0 records") && nothing.contains(&format!("left {RECORDS} records")),
+        nothing.contains("replayed 0 records") && nothing.contains(&format!("left out {RECORDS} records")),
         "what would be rejected again is not sent: {nothing}"
     );
 
@@ -86,7 +86,7 @@ fn rejected_records_are_replayed_once_when_their_cause_is_mended() {
     let again = replay(&flow, schemas.path(), &[], &[]).unwrap();
     assert!(
         again.contains("replayed 0 records")
-            && again.contains("left 2 records that would be rejected again: unknown_framing"),
+            && again.contains("left out 2 records that would be rejected again: unknown_framing"),
         "{again}"
     );
 
@@ -117,7 +117,7 @@ fn what_aggregate_took_is_not_sent_to_be_counted_twice() {
     ingest.restart_with(&[("HOROLOG_INGEST__SOURCE__SCHEMA_FOLDER", folder)]);
     let said = replay(&flow, schemas.path(), &[], &[]).unwrap();
     assert!(
-        said.contains("replayed 0 records") && said.contains("left 10 records that may be in their hours"),
+        said.contains("replayed 0 records") && said.contains("left out 10 records that may be in their hours"),
         "{said}"
     );
     let said = replay(&flow, schemas.path(), &["--counted"], &[]).unwrap();

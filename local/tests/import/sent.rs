@@ -113,7 +113,7 @@ fn a_wide_file_keeps_tenants_and_environments_apart() {
     );
     let imported = place.import(&["--tenant", "acme"], &[&file]);
     assert_eq!(imported.code, Some(0), "{imported:?}");
-    let understood = "metric columns: 2, the service has a column; fields: tenant, environment";
+    let understood = "metric columns: 2, service from a column; fields: tenant, environment";
     assert!(imported.err.contains(understood), "{imported:?}");
     let mut found: Vec<String> = (place.samples().iter())
         .map(|s| {

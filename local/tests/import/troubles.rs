@@ -23,8 +23,8 @@ fn a_malformed_line_is_reported_with_its_place_and_stops_nothing() {
     let imported = place.import(&[], &[&csv, &trail]);
     assert_eq!(imported.code, Some(0), "{imported:?}");
     for complaint in [
-        "load.csv:3: `noon` is no time: 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970 is one",
-        "load.csv:4: `x` in column `value` is no number",
+        "load.csv:3: `noon` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970",
+        "load.csv:4: `x` in column `value` is not a number",
         "load.csv:5: the line is not UTF-8",
         "trail.ndjson:3: ",
         "trail.ndjson:4: ",
@@ -32,7 +32,9 @@ fn a_malformed_line_is_reported_with_its_place_and_stops_nothing() {
         assert!(imported.err.contains(complaint), "{complaint}: {imported:?}");
     }
     assert!(
-        imported.out.contains("skipped 3 (no number 1, no time 1, not UTF-8 1)"),
+        imported
+            .out
+            .contains("skipped 3 (invalid number 1, invalid time 1, not UTF-8 1)"),
         "{imported:?}"
     );
     assert!(imported.out.contains("skipped 2 (malformed JSON 2)"), "{imported:?}");
@@ -48,8 +50,8 @@ fn beyond_the_first_malformed_lines_they_are_only_counted() {
     );
     let imported = place.import(&[], &[&csv]);
     assert_eq!(imported.code, Some(0));
-    assert_eq!(imported.err.matches("is no time").count(), 20, "{imported:?}");
-    assert!(imported.out.contains("skipped 500 (no time 500)"), "{imported:?}");
+    assert_eq!(imported.err.matches("is not a time").count(), 20, "{imported:?}");
+    assert!(imported.out.contains("skipped 500 (invalid time 500)"), "{imported:?}");
 }
 
 #[test]
@@ -251,5 +253,5 @@ fn records_that_kafka_does_not_take_are_counted_and_fail_the_import() {
     drop(input);
     let imported: Imported = child.wait_with_output().unwrap().into();
     assert_eq!(imported.code, Some(1), "{imported:?}");
-    assert!(imported.err.contains("kafka did not take"), "{imported:?}");
+    assert!(imported.err.contains("kafka did not accept"), "{imported:?}");
 }

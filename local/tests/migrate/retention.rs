@@ -199,7 +199,7 @@ fn a_run_without_the_settings_of_the_installation_shortens_nothing() {
          audit_event_ids from 3712 days to 2617 days, \
          rejected_records from 13 months or 3650 days to 13 months or 2555 days, \
          batch_ledger from 3712 days to 2617 days, replayed_records from 3650 days to 2555 days; \
-         give the settings of the installation again",
+         use the settings of the installation again",
     );
     assert_eq!(target.migrate(&installation).done().lines(), ["nothing to do"]);
     let metrics_only = ["up", TIERED, "--set=retention.audit_days=3650", SHORTEN];

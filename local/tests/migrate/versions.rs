@@ -112,7 +112,7 @@ fn going_back_a_release_changes_nothing() {
     let said = target.migrate(&["up", "--set", "retention.metrics_days=40"]).done();
     assert_eq!(
         said.lines(),
-        ["nothing to do: a newer release was here (9999_later), which this one runs beside"]
+        ["nothing to do: a newer release has migrated the tables (9999_later); this release works with them"]
     );
     assert!(target.block_on(require_current(&target.client())).is_ok());
     target
@@ -150,7 +150,7 @@ fn what_cannot_work_is_one_line_that_names_what_to_change() {
         .refused("--to 99: the last migration is");
     target
         .migrate(&["up", "--set", "retention.audit_days=730"])
-        .refused("retention.audit_days = 730 is below its floor");
+        .refused("retention.audit_days = 730 is below its minimum");
     target
         .migrate(&["up", "--set", "tables.storage_policy=nowhere"])
         .refused("is tables.storage_policy right?");

@@ -115,7 +115,7 @@ fn a_batch_that_a_dead_stage_left_pending_is_waited_for() {
     });
     let mut rebuild = world.start(&command("rebuild", from, to, &[]), &[]);
     wait_until(DEADLINE, "the rebuild says what it waits for", || {
-        said(&rebuild).contains("has a pending batch, and no stage runs that would finish it")
+        said(&rebuild).contains("has a pending batch, but no stage is running to finish it")
     });
     world.aggregate.restart_without(&["HOROLOG_CRASH_AT"]);
     let status = rebuild.wait(DEADLINE);
@@ -148,7 +148,7 @@ fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_
     });
     rebuild.cont();
     let status = rebuild.wait(DEADLINE);
-    let told = format!("{}/{PARTITIONS} was added, made again", world.flow.topic);
+    let told = format!("{}/{PARTITIONS} was added, recreated", world.flow.topic);
     assert!(
         !status.success() && said(&rebuild).contains(&told),
         "{}",
@@ -256,7 +256,7 @@ fn a_batch_that_a_deployment_of_another_topic_has_begun_is_waited_for() {
     }
     let mut rebuild = world.start(&command("rebuild", from, from + 3_600, &[]), &[]);
     wait_until(DEADLINE, "the rebuild says what it waits for", || {
-        said(&rebuild).contains("pending/0 has a batch that was begun")
+        said(&rebuild).contains("pending/0 has an unfinished batch")
     });
     write_ledger(
         &world,
@@ -305,7 +305,7 @@ fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference(
         "'aggregate', 'resting', 0, 1, 100, 200, 'begun', map()",
         "10 minute",
     );
-    not_compared("a batch was begun and is not stored");
+    not_compared("a batch was begun but is not stored");
     world.assert_verified(from, from + 3_600);
 }
 

@@ -189,7 +189,8 @@ fn hours_whose_raw_rows_are_gone_are_refused_with_what_is_still_possible() {
     let refused = world.run(&command("rebuild", from, to, &[]));
     assert_eq!(refused.code, 1, "{}", refused.text);
     let said = format!(
-        "{} (72 records): what the hours have would be lost; still possible: --from {} --to {}, --from {} --to {}",
+        "{} (72 records): a rebuild would lose what these hours contain; these can be rebuilt: --from {} --to {}, \
+         --from {} --to {}",
         show(gone),
         show(gone + 3_600),
         show(to),
@@ -238,7 +239,7 @@ fn bad_arguments_name_what_to_change() {
         ),
         (
             &["rebuild", "--from", "2026-01-02", "--to", "2026-01-01"],
-            "--to has to be after --from",
+            "--to must be after --from",
         ),
         (&["rebuild", "--from", "2026-01-02"], "--to"),
         (&["verify", "--from", "tomorrow"], "--from"),

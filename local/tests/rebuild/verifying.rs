@@ -185,7 +185,7 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
     assert!(
         equal
             .text
-            .contains("1 hours compared with raw rows and ledger, 1 whose raw rows have expired"),
+            .contains("1 hours compared with raw rows and ledger, 1 with the ledger alone (raw rows expired)"),
         "{}",
         equal.text
     );

@@ -77,7 +77,7 @@ async fn make(server: &Server, scratch: &str) -> Result<BTreeMap<String, Definit
     let session = server.session_in(scratch);
     let made = async |statement: &str| {
         let done = session.execute(statement).await;
-        done.map_err(|source| MigrateError::server(format!("make the expected schema in {scratch}"), source))
+        done.map_err(|source| MigrateError::server(format!("create the expected schema in {scratch}"), source))
     };
     let steps = MIGRATIONS.iter().flat_map(|migration| migration.up());
     for statement in sql::statements(HISTORY).into_iter().chain(steps) {

@@ -136,7 +136,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             stop_on_signals()?;
             let command = format!("down --to {to}{}", if destroy_data { " --destroy-data" } else { "" });
             print_report(
-                "took back",
+                "reverted",
                 &down(&server, to, destroy_data, &options(&command, break_lock)).await?,
             );
         }
@@ -172,11 +172,11 @@ fn print_report(what: &str, report: &Report) {
         println!("set the retention of {table}");
     }
     if report.row_policies {
-        println!("made sure of roles and row policies");
+        println!("set up roles and row policies");
     }
     if !report.newer.is_empty() {
         println!(
-            "nothing to do: a newer release was here ({}), which this one runs beside",
+            "nothing to do: a newer release has migrated the tables ({}); this release works with them",
             report.newer.join(", ")
         );
     }

@@ -139,7 +139,7 @@ mod tests {
             .err()
             .unwrap()
             .to_string();
-        assert_eq!(error, "retention.hourly_months = 6 is below its floor of 13");
+        assert_eq!(error, "retention.hourly_months = 6 is below its minimum of 13");
     }
 
     #[test]

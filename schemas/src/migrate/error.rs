@@ -24,7 +24,9 @@ pub enum MigrateError {
         cause: ClientError,
     },
     /// Deduplication tokens, counts and read-backs assume one set of rows, which every server of the cluster has.
-    #[error("tables.cluster = {cluster}: it has {shards} shards; Horolog needs one, of as many replicas as you like")]
+    #[error(
+        "tables.cluster = {cluster}: it has {shards} shards; Horolog needs exactly one, with any number of replicas"
+    )]
     Shards {
         /// The cluster.
         cluster: String,
@@ -40,7 +42,7 @@ pub enum MigrateError {
         command: String,
     },
     /// Another runner broke the lock of this one.
-    #[error("the lock was taken away ({now}); stopped before the next step")]
+    #[error("this run lost the lock ({now}); stopped before the next step")]
     LockLost {
         /// Who holds it now.
         now: String,
@@ -68,15 +70,16 @@ pub enum MigrateError {
         last: u32,
     },
     /// Reverting a migration would delete rows.
-    #[error("refused to destroy data: {tables}; to do it all the same, add --destroy-data")]
+    #[error("refused to destroy data: {tables}; to do it anyway, add --destroy-data")]
     WouldDestroy {
         /// The tables with their row counts.
         tables: String,
     },
     /// A new TTL would delete rows sooner, or no longer move them.
     #[error(
-        "refused to shorten the retention: {tables}; give the settings of the installation again ([retention], \
-         tables.storage_policy; of a local stack that kept all `horolog up --keep-all`) or, to shorten it all the same, add --shorten-retention"
+        "refused to shorten the retention: {tables}; use the settings of the installation again ([retention], \
+         tables.storage_policy; for a local stack that kept everything, `horolog up --keep-all`) or, to shorten it \
+         anyway, add --shorten-retention"
     )]
     WouldShorten {
         /// The tables with what they would lose.
@@ -91,7 +94,7 @@ pub enum MigrateError {
         missing: Vec<String>,
     },
     /// Stopped by a signal.
-    #[error("interrupted: the steps before are done and recorded, run the same command again to go on")]
+    #[error("interrupted: the completed steps are recorded; run the same command again to continue")]
     Interrupted,
 }
 

@@ -70,16 +70,16 @@ pub enum LayoutError {
     #[error("{0} must be at least 1")]
     Zero(&'static str),
     /// Plain tables on several servers, each of which would have different rows.
-    #[error("tables.cluster = {0}: its servers have the same rows only with tables.engine=replicated")]
+    #[error("tables.cluster = {0}: its servers hold the same rows only with tables.engine=replicated")]
     PlainCluster(String),
     /// The existing tables are replicated: a plain layout would silently skip their other replicas, which share the
     /// history of migrations.
     #[error(
-        "tables.engine = plain: the tables there are replicated; give tables.engine and tables.cluster as at the installation"
+        "tables.engine = plain: the existing tables are replicated; set tables.engine and tables.cluster as at installation"
     )]
     ReplicatedThere,
     /// The existing tables have other replicas, which a statement without `on cluster` would skip.
-    #[error("tables.cluster is empty: the tables there are on {0} replicas; give it as at the installation")]
+    #[error("tables.cluster is empty: the existing tables have {0} replicas; set it as at installation")]
     OneOfReplicas(u32),
     /// An unknown token.
     #[error("unknown template token ${{{0}}}")]

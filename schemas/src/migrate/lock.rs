@@ -72,9 +72,7 @@ impl<'a> Lock<'a> {
         match server.session().execute(&create).await {
             Ok(()) => Ok(lock),
             Err(error) if code_of(&error) == Some(code::TABLE_ALREADY_EXISTS) => Err(MigrateError::Locked {
-                holder: holder(server)
-                    .await?
-                    .unwrap_or_else(|| "released this moment".to_owned()),
+                holder: holder(server).await?.unwrap_or_else(|| "released just now".to_owned()),
                 command: runner.command.clone(),
             }),
             Err(source) => Err(MigrateError::server("take the lock", source)),
@@ -86,7 +84,7 @@ impl<'a> Lock<'a> {
         match holder(self.server).await? {
             Some(holder) if holder == self.holder => Ok(()),
             now => Err(MigrateError::LockLost {
-                now: now.unwrap_or_else(|| "nobody has it now".to_owned()),
+                now: now.unwrap_or_else(|| "nobody holds it now".to_owned()),
             }),
         }
     }

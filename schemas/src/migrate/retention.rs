@@ -57,7 +57,7 @@ impl Default for Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RetentionError {
     /// Below its floor.
-    #[error("{setting} = {value} is below its floor of {floor}")]
+    #[error("{setting} = {value} is below its minimum of {floor}")]
     BelowFloor {
         /// The setting to change.
         setting: &'static str,
@@ -68,7 +68,7 @@ pub enum RetentionError {
     },
     /// Beyond what ClickHouse can compute.
     #[error(
-        "{setting} = {value} is above its ceiling of {ceiling} (50 years); retention.keep_all deletes nothing by age"
+        "{setting} = {value} is above its maximum of {ceiling} (50 years); to delete nothing by age, set retention.keep_all"
     )]
     AboveCeiling {
         /// The setting to change.
@@ -210,35 +210,37 @@ mod tests {
                     hourly_months: 12,
                     ..Retention::default()
                 },
-                "retention.hourly_months = 12 is below its floor of 13",
+                "retention.hourly_months = 12 is below its minimum of 13",
             ),
             (
                 Retention {
                     audit_days: 730,
                     ..Retention::default()
                 },
-                "retention.audit_days = 730 is below its floor of 731",
+                "retention.audit_days = 730 is below its minimum of 731",
             ),
             (
                 Retention {
                     metrics_days: 0,
                     ..Retention::default()
                 },
-                "retention.metrics_days = 0 is below its floor of 1",
+                "retention.metrics_days = 0 is below its minimum of 1",
             ),
             (
                 Retention {
                     audit_days: 18_251,
                     ..Retention::default()
                 },
-                "retention.audit_days = 18251 is above its ceiling of 18250 (50 years); retention.keep_all deletes nothing by age",
+                "retention.audit_days = 18251 is above its maximum of 18250 (50 years); to delete nothing by age, set \
+                 retention.keep_all",
             ),
             (
                 Retention {
                     hourly_months: 601,
                     ..Retention::default()
                 },
-                "retention.hourly_months = 601 is above its ceiling of 600 (50 years); retention.keep_all deletes nothing by age",
+                "retention.hourly_months = 601 is above its maximum of 600 (50 years); to delete nothing by age, set \
+                 retention.keep_all",
             ),
         ] {
             assert_eq!(retention.validate().unwrap_err().to_string(), message);

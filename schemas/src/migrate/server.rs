@@ -174,7 +174,7 @@ mod tests {
         let server = Server::new(Client::default(), "horolog", Layout::default(), retention);
         assert_eq!(
             server.err().unwrap().to_string(),
-            "retention.audit_days = 1 is below its floor of 731"
+            "retention.audit_days = 1 is below its minimum of 731"
         );
         let server = Server::new(Client::default(), "a;b", Layout::default(), Retention::default());
         assert!(server.err().unwrap().to_string().starts_with("clickhouse.database = "));

@@ -236,7 +236,7 @@ async fn apply_row_policies(server: &Server, lock: &Lock<'_>) -> Result<(), Migr
     for statement in access::statements(&server.database, &server.layout.on_cluster(), &there) {
         lock.confirm().await?;
         let done = server.session().execute(&statement).await;
-        done.map_err(|source| MigrateError::server("make roles and row policies", source))?;
+        done.map_err(|source| MigrateError::server("create roles and row policies", source))?;
     }
     Ok(())
 }

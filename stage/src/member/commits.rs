@@ -116,7 +116,7 @@ impl Member {
         if !foreign.is_empty() {
             tracing::warn!(
                 partitions = foreign.len(),
-                "somebody else committed further: looking at the partitions anew"
+                "another member committed further: checking the partitions again"
             );
             self.start_anew(&foreign);
         }

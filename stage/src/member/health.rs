@@ -34,7 +34,10 @@ impl Member {
         let (instant, wall_ms) = std::mem::replace(&mut self.clocks, (Instant::now(), now_ms()));
         let jumped_ms = now_ms() - wall_ms - instant.elapsed().as_millis() as i64;
         if jumped_ms < -CLOCK_SET_BACK_MS {
-            tracing::warn!(jumped_ms, "the clock was set back: what it led to is found out anew");
+            tracing::warn!(
+                jumped_ms,
+                "the clock was set back: determining again where partitions resume"
+            );
             let slots = self.group().assignments().slots();
             self.start_anew(&slots);
         }
@@ -83,29 +86,30 @@ impl Member {
         drop(assignments);
         if stopped > 0 {
             return Some(format!(
-                "{stopped} partitions are stopped by errors: see the log, mend the cause, then restart this process"
+                "{stopped} partitions are stopped by errors: see the log, fix the cause, then restart this process"
             ));
         }
         if outside >= OUTSIDE_MAX {
             return Some(format!(
-                "not in the consumer group for {} s: kafka is away, or does not let this member in: see the log",
+                "not in the consumer group for {} s: kafka is unreachable, or does not admit this member: see the log",
                 outside.as_secs()
             ));
         }
         if waiting > 0 {
             return Some(format!(
-                "{waiting} partitions do not find out where they go on: see the log"
+                "cannot determine where {waiting} partitions resume: see the log"
             ));
         }
         if let Some((partition, offset)) = stuck {
             return Some(format!(
-                "nothing comes from {partition} from offset {offset} on, though the log has more: see the log of this process and the broker's"
+                "no records arrive from {partition} from offset {offset} on, though it has more: see the logs of this \
+                 process and of the broker"
             ));
         }
         if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {
-            return Some(format!("kafka does not take commits of {topic}, repeating: {why}"));
+            return Some(format!("kafka does not accept commits of {topic}, retrying: {why}"));
         }
         let why = self.delivery.inserts.refused_for(REFUSED_MAX)?;
-        Some(format!("clickhouse does not take batches, repeating: {why}"))
+        Some(format!("clickhouse does not accept batches, retrying: {why}"))
     }
 }

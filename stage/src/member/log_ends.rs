@@ -96,7 +96,7 @@ impl Member {
                 tracing::warn!(partition = %partition.id, log_end = log_end.end, "the log is shorter than what was read");
             }
             Finding::Withheld => {
-                tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "nothing comes, though the log has more");
+                tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "no records arrive, though the log has more");
                 self.is_useless |= self.stuck.note(slot, next);
             }
             Finding::LaterLife(life) => {

@@ -327,7 +327,7 @@ impl Member {
             // Otherwise a pause from an earlier assignment of the partition to this process would persist.
             .and_then(|()| self.consumer.resume(&list));
         if let Err(error) = added {
-            tracing::error!(partition = %id, %error, "cannot fetch the partition, finding out again");
+            tracing::error!(partition = %id, %error, "cannot fetch the partition, determining again where it resumes");
             drop(assignments);
             self.group().resolve(slot);
             return;

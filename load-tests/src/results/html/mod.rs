@@ -83,13 +83,14 @@ fn head(results: &Results) -> String {
 
 fn method(results: &Results) -> String {
     format!(
-        "<section class=\"method\"><h2>How it was measured</h2><p>Open loop: each latency counts from the time at which the record \
-        was <em>meant</em> to be sent, so that a stall shows in all records that had to wait. The dashed curves show what a \
-        closed loop would have told of the same run: a tester that sends its next record when the last is answered, and so asks least \
-        when the system is slowest. <em>Stored</em> and <em>hourly</em> end when the ledger says that the batch is in its \
-        table, seen by a look every {look:.0} ms at the median ({look_p99:.0} ms at p99): they are upper bounds by that much. The tester's \
-        own lateness was {own:.1} ms at p99; it makes {generates} of these records a second. Histograms have three digits from \
-        1 µs to 1 h. {tool}.</p></section>",
+        "<section class=\"method\"><h2>How it was measured</h2><p>Open loop: each latency counts from the time at \
+         which the record was <em>meant</em> to be sent, so that a stall shows in all records that had to wait. The \
+         dashed curves show what a closed loop would have reported for the same run: a tester that sends its next \
+         record when the last is answered, and so sends least when the system is slowest. <em>Stored</em> and \
+         <em>hourly</em> end when the ledger says that the batch is in its table, seen by a check every {look:.0} ms \
+         at the median ({look_p99:.0} ms at p99): they are upper bounds by that much. The tester's own lateness was \
+         {own:.1} ms at p99; it makes {generates} of these records a second. Histograms have three digits from 1 µs to \
+         1 h. {tool}.</p></section>",
         look = results.tester.looks.p50_us as f64 / 1e3,
         look_p99 = results.tester.looks.p99_us as f64 / 1e3,
         own = results.tester.own_lateness.p99_us as f64 / 1e3,

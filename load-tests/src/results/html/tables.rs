@@ -39,7 +39,7 @@ pub(super) fn latencies(results: &Results) -> String {
         };
         row(measure.title(), "", &figures.open_loop);
         if let Some(closed) = &figures.closed_loop {
-            row("– a closed loop would have told", "closed", closed);
+            row("– a closed loop would have reported", "closed", closed);
         }
     }
     section(
@@ -83,9 +83,9 @@ pub(super) fn account(results: &Results) -> String {
         ("rejected", account.rejected, false),
         ("given up by the client, fate unknown", account.unknown, false),
         ("lost", account.lost, true),
-        ("there twice", account.doubled, true),
+        ("stored twice", account.doubled, true),
         (
-            "never acknowledged, and there",
+            "never acknowledged, but stored",
             account.foreign,
             account.foreign > account.unknown,
         ),
