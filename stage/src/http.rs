@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -13,28 +14,39 @@ use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-/// Whether a service is ready, and if not, why.
+/// A service that has not confirmed for this long that it is ready is not: the thread that would do so stands still.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(90);
+
+/// Whether a service is ready, and if not, why; and when that was said.
 #[derive(Clone)]
-pub struct Health(Arc<RwLock<Result<(), String>>>);
+pub struct Health(Arc<RwLock<(Result<(), String>, Instant)>>);
 
 impl Health {
     /// Not ready yet, because of `reason`.
     pub fn starting(reason: &str) -> Self {
-        Self(Arc::new(RwLock::new(Err(reason.to_owned()))))
+        Self(Arc::new(RwLock::new((Err(reason.to_owned()), Instant::now()))))
     }
 
     /// Says that the service does its work.
     pub fn ready(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Ok(());
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (Ok(()), Instant::now());
     }
 
     /// Says why it does not.
     pub fn not_ready(&self, reason: &str) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.to_owned());
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (Err(reason.to_owned()), Instant::now());
     }
 
     fn get(&self) -> Result<(), String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let (said, at) = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let age = at.elapsed();
+        if said.is_ok() && age > CONFIRMED_WITHIN {
+            return Err(format!(
+                "the thread that does the work has not reported for {} s: restart this process if that lasts",
+                age.as_secs()
+            ));
+        }
+        said
     }
 }
 

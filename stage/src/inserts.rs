@@ -204,7 +204,14 @@ impl Inserts {
             let outcome = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt()).await;
             let (class, error) = match outcome.unwrap_or_else(|_| Err(StoreError::no_answer())) {
                 Ok(done) => return Ok(done),
-                Err(StoreError::Content(message)) => return Err(Failed::Content(message)),
+                Err(StoreError::Content(message)) => {
+                    // A materialized view may fail after its table has stored the rows, so they are read back.
+                    if !batch.doubted.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(partition = %batch.range.id, start = batch.range.start, end = batch.range.end,
+                            %message, "clickhouse refuses content of the batch");
+                    }
+                    return Err(Failed::Content(message));
+                }
                 Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),
                 Err(error @ StoreError::Lease(_)) => ("lease", error),
                 Err(error @ StoreError::Unknown(_)) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::process::Signal;
+use crate::process::{Identity, Signal};
 use crate::stack::{DataFolder, PARTS_STOP, StackState};
 
 use super::data::DataOption;
@@ -34,26 +34,40 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
     if !folder.is_locked() {
         return Ok(false);
     }
-    let Some(state) = StackState::read(folder) else {
+    let Some(mut asked) = ask(folder) else {
         bail!(
             "the stack on {} is just starting; try again in a moment",
             folder.path().display()
         );
     };
-    state.supervisor.signal(Signal::SIGTERM);
-    if wait_until_unlocked(folder, STOP_DEADLINE) {
+    let end = Instant::now() + STOP_DEADLINE;
+    while folder.is_locked() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+        // A supervisor that has locked the folder but not yet written its state: the state read was of its predecessor.
+        if StackState::read(folder).is_some_and(|state| state.supervisor != asked) {
+            asked = ask(folder).unwrap_or(asked);
+        }
+    }
+    if !folder.is_locked() {
         return Ok(true);
     }
     eprintln!(
         "the supervisor (pid {}) did not stop within {} s; killing it",
-        state.supervisor.pid,
+        asked.pid,
         STOP_DEADLINE.as_secs()
     );
-    state.supervisor.signal(Signal::SIGKILL); // its processes end with it
+    asked.signal(Signal::SIGKILL); // its processes end with it
     if !wait_until_unlocked(folder, KILL_DEADLINE) {
-        bail!("the supervisor (pid {}) cannot be killed", state.supervisor.pid);
+        bail!("the supervisor (pid {}) cannot be killed", asked.pid);
     }
     Ok(true)
+}
+
+/// Asks the supervisor that the state file names to stop, and returns it.
+fn ask(folder: &DataFolder) -> Option<Identity> {
+    let supervisor = StackState::read(folder)?.supervisor;
+    supervisor.signal(Signal::SIGTERM);
+    Some(supervisor)
 }
 
 fn wait_until_unlocked(folder: &DataFolder, deadline: Duration) -> bool {

@@ -21,6 +21,9 @@ const STORAGE_POLICY: &str = "tiered";
 /// seconds.
 const LOCAL_REQUESTS_PER_HOUR: &str = "1000000";
 
+/// Maximum bytes of a batch, by the stages' own defaults.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
 /// Everything that is needed to start a part.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -109,12 +112,15 @@ impl Layout {
 
     /// Kafka to raw tables.
     pub fn ingest(&self) -> Launch {
-        self.stage("horolog-ingest", "INGEST", self.ports.ingest)
+        self.with_batches(self.stage("horolog-ingest", "INGEST", self.ports.ingest), "INGEST")
     }
 
     /// Kafka to hourly aggregates.
     pub fn aggregate(&self) -> Launch {
-        self.stage("horolog-aggregate", "AGGREGATE", self.ports.aggregate)
+        self.with_batches(
+            self.stage("horolog-aggregate", "AGGREGATE", self.ports.aggregate),
+            "AGGREGATE",
+        )
     }
 
     /// The HTTP API.
@@ -172,6 +178,17 @@ impl Layout {
             // Freed blocks of megabytes go back to the system at once; by default glibc keeps half as much again.
             .env("MALLOC_MMAP_THRESHOLD_", "262144")
             .env("MALLOC_ARENA_MAX", "2")
+    }
+
+    /// Limits batches to what the store has memory for: inserting one takes some five times its bytes, and a batch that
+    /// never fits is retried for ever, because once begun it cannot be made smaller.
+    fn with_batches(&self, launch: Launch, binary: &str) -> Launch {
+        let name = format!("HOROLOG_{binary}__BATCH__BYTES_MAX");
+        let bytes_max = (self.clickhouse_mib << 20) / 16;
+        match std::env::var_os(&name) {
+            None if bytes_max < BATCH_BYTES_MAX => launch.env(name, bytes_max.to_string()),
+            _ => launch,
+        }
     }
 
     fn with_clickhouse(&self, launch: Launch, binary: &str) -> Launch {

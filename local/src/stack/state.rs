@@ -120,6 +120,16 @@ pub struct StackState {
     pub processes: Vec<ProcessState>,
 }
 
+impl ProcessState {
+    /// The process, if it is recorded as running.
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity {
+            pid: self.pid?,
+            started: self.started?,
+        })
+    }
+}
+
 impl StackState {
     /// What was written last into this folder.
     pub fn read(folder: &DataFolder) -> Option<Self> {
@@ -136,6 +146,14 @@ impl StackState {
                 (process.state, process.pid, process.started) = (ProcessPhase::Stopped, None, None);
             }
         }
+        // On a full disk the supervisor cannot record what became of its processes.
+        for process in &mut state.processes {
+            let Some(identity) = process.identity() else { continue };
+            if !identity.is_alive() {
+                (process.state, process.pid, process.started) = (ProcessPhase::Restarting, None, None);
+                process.reason = Some("it has ended, but the state file does not say so: is the disk full?".to_owned());
+            }
+        }
         Some(state)
     }
 
@@ -148,11 +166,6 @@ impl StackState {
 
     /// The processes that are recorded as running.
     pub fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
-        self.processes.iter().filter_map(|process| {
-            Some(Identity {
-                pid: process.pid?,
-                started: process.started?,
-            })
-        })
+        self.processes.iter().filter_map(ProcessState::identity)
     }
 }

@@ -111,6 +111,22 @@ fn every_bad_record_is_kept_with_its_reason_and_no_neighbour_is_lost() {
     }
 }
 
+#[test]
+fn what_a_view_of_the_table_refuses_is_stored_once_all_the_same() {
+    // A bed of its own, because the view is on a table that all tests share.
+    let bed = Bed::start();
+    let flow = Flow::new(&bed, "viewed", 1);
+    bed.execute("create table seen (number UInt8) engine = Memory");
+    bed.execute("create materialized view refusing to seen as select toUInt8(metric_name) as number from metrics");
+    flow.produce(100);
+    let _stage = flow.ingest(&[]);
+    flow.wait_until_stage_stored("ingest");
+    flow.assert_rows(100);
+    flow.assert_ledger("ingest", 100);
+    let rejected: u64 = bed.one("select count() from rejected_records");
+    assert_eq!(rejected, 0, "the table has them");
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
