@@ -4,7 +4,6 @@
 //! `encrypt` it, and its `owner`; otherwise the build fails and names the field. Writes `field_classes.rs` (the
 //! constants behind `horolog_schemas::fields`) and `history.rs` (the superseded schemas of `avro/history/`, with which
 //! records in the log may have been written). Reads nothing but `avro/`.
-//! records in the log may still be written with). Reads nothing but `avro/`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

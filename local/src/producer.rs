@@ -48,6 +48,13 @@ const PROPERTIES: [(&str, &str); 8] = [
     ("message.timeout.ms", "0"),
 ];
 
+/// Other names under which librdkafka takes some of them.
+const ALIASES: [(&str, &str); 3] = [
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("compression.type", "compression.codec"),
+];
+
 /// The topics by kind of record.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Topics {
@@ -127,7 +134,9 @@ impl Producer {
     pub fn connect(kafka: &KafkaConfig, topics: Topics) -> Result<Self, ProduceError> {
         let mut properties = kafka.client_config();
         for (name, value) in PROPERTIES {
-            if properties.get(name).is_none() {
+            let alias = ALIASES.iter().find(|(known, _)| *known == name);
+            let is_set = |name: &str| properties.get(name).is_some();
+            if !is_set(name) && !alias.is_some_and(|(_, alias)| is_set(alias)) {
                 properties.set(name, value);
             }
         }

@@ -130,25 +130,6 @@ pub fn complete_through_ms(progress: &[PartitionProgress]) -> Option<i64> {
     watermarks_ms(progress).map(|(_, watermark_ms)| watermark_ms).min()?
 }
 
-/// The time through which the topic was stated to be complete before `partition` was added to it, ms since 1970; 0 if it
-/// was not added, or nothing was stated.
-///
-/// Rows from before the addition count fewer partitions. What they state applies to the new partition too: otherwise its
-/// late records would be on time there, and change hours that are complete.
-pub fn complete_before_ms(progress: &[PartitionProgress], partition: i32) -> i64 {
-    let counted = progress.iter().map(|row| row.partition_count).min();
-    let Some(before) = counted.filter(|before| (1..=partition).contains(before)) else {
-        return 0;
-    };
-    let watermark_ms = |of: i32| {
-        progress
-            .iter()
-            .find(|row| row.kafka_partition == of)
-            .map_or(0, |row| row.watermark_ms)
-    };
-    (0..before).map(watermark_ms).min().unwrap_or(0)
-}
-
 /// The end of the last complete hour, seconds since 1970; `None` while a partition has not reported.
 pub fn complete_hours_end(progress: &[PartitionProgress]) -> Option<u32> {
     let through_ms = complete_through_ms(progress)?;
@@ -169,25 +150,6 @@ mod tests {
             written_ms,
             ..PartitionProgress::default()
         }
-    }
-
-    #[test]
-    fn what_was_said_before_a_partition_was_added_holds_of_it_too() {
-        let before = [row(0, 2, 50, 1), row(1, 2, 40, 1)];
-        assert_eq!(complete_before_ms(&before, 2), 40);
-        assert_eq!(complete_before_ms(&before, 1), 0, "it was not added");
-        // One of the others has seen the new ones already.
-        assert_eq!(
-            complete_before_ms(&[row(0, 4, 50, 2), row(1, 2, 40, 1), row(2, 4, 45, 3)], 3),
-            40
-        );
-        assert_eq!(
-            complete_before_ms(&[row(1, 2, 40, 1)], 2),
-            0,
-            "nothing was said while 0 had not reported"
-        );
-        assert_eq!(complete_before_ms(&[row(0, 4, 50, 1)], 3), 0, "a topic that is new");
-        assert_eq!(complete_before_ms(&[], 3), 0);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
-use crate::completeness::{PROGRESS_SQL, PartitionProgress, complete_before_ms};
 use crate::facts::{FactsError, Questions, Stated, stated};
 use crate::incident::{Incident, Reason};
 use crate::ledger::{self, LedgerRow, StoredInGap};
@@ -156,12 +155,6 @@ impl Resolver {
         // A life that was taken over may not have stated anything itself yet.
         let begun_with_ms = ledger::read_beginning(&self.store, name, id, continued).await?;
         stated.watermark_ms = stated.watermark_ms.max(begun_with_ms);
-        // What was stated of the topic before this partition was added applies to it too.
-        if plan.beginning == Some(Beginning::First) && self.stage.has_epochs() {
-            let query = self.store.client.query(PROGRESS_SQL).param("topic", &*id.topic);
-            let progress: Vec<PartitionProgress> = query.fetch_all().await.map_err(StoreError::from)?;
-            stated.watermark_ms = stated.watermark_ms.max(complete_before_ms(&progress, id.partition));
-        }
         // A batch that froze less than what is stated later would add on time to hours that are complete.
         let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
         let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;

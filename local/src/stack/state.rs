@@ -151,7 +151,9 @@ impl StackState {
             let Some(identity) = process.identity() else { continue };
             if !identity.is_alive() {
                 (process.state, process.pid, process.started) = (ProcessPhase::Restarting, None, None);
-                process.reason = Some("it has ended, but the state file does not say so: is the disk full?".to_owned());
+                process.reason = Some(
+                    "it has ended, and the state file does not say so yet: if that lasts, is the disk full?".to_owned(),
+                );
             }
         }
         Some(state)

@@ -71,7 +71,10 @@ impl Listing<'_> {
             }
         }
         if more {
-            output.warn("there are more: raise --limit, or narrow the request");
+            output.warn(match self.take {
+                Take::Everything => "there are more, which the service does not list",
+                _ => "there are more: raise --limit, or narrow the request",
+            });
         }
         Ok(())
     }
