@@ -33,7 +33,7 @@ fn two_stages_cannot_be_in_one_group() {
     let group = format!("{}-ingest", flow.topic);
     let said = refusal(flow.aggregate(&[("HOROLOG_AGGREGATE__SOURCE__GROUP", &group)]));
     assert!(
-        said.contains(&format!("source.group: \"{group}\" has to contain \"aggregate\"")),
+        said.contains(&format!("source.group: \"{group}\" must contain \"aggregate\"")),
         "{said}"
     );
 }
