@@ -197,7 +197,7 @@ mod tests {
         assert!(check_group("horolog-aggregate", "aggregate").is_ok());
         let refused = check_group("horolog-ingest", "aggregate").unwrap_err().to_string();
         assert!(
-            refused.starts_with("source.group: \"horolog-ingest\" has to contain \"aggregate\""),
+            refused.starts_with("source.group: \"horolog-ingest\" must contain \"aggregate\""),
             "{refused}"
         );
     }
