@@ -121,8 +121,7 @@ impl<'a> Changes<'a> {
     async fn turn(&self, turns: &Places<String>) -> Result<Place, Problem> {
         let facts = self.actor.principal.as_ref().map(Principal::facts);
         let tenant = facts.map_or("", |facts| facts.tenant.as_str());
-        let turn = turns.take(tenant.to_owned()).await;
-        turn.map_err(|_| Problem::Internal)
+        turns.turn(tenant.to_owned()).await
     }
 
     /// Refuses tenants and teams that are not the actor's own; no teams means all of them.

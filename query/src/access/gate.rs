@@ -85,8 +85,7 @@ impl Gate {
 
     /// Goes through all keys without holding up other tasks, and one at a time per tenant: a tenant may have thousands.
     pub async fn look<T>(&self, seen_by: &TenantGrant, look: impl FnOnce() -> T) -> Result<T, Problem> {
-        let place = self.looks.take(seen_by.as_str().to_owned()).await;
-        let _place = place.map_err(|_| Problem::Internal)?;
+        let _turn = self.looks.turn(seen_by.as_str().to_owned()).await?;
         Ok(tokio::task::block_in_place(look))
     }
 

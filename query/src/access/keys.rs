@@ -65,7 +65,7 @@ impl Keys {
         {
             return Some(key.clone());
         }
-        let key: Arc<Key> = match serde_json::from_value(entry.value.as_ref().clone()) {
+        let key: Arc<Key> = match entry.parsed() {
             Ok(key) => Arc::new(key),
             Err(error) => {
                 tracing::error!(key = %id, %error, "the journal has a key that this release cannot read");
@@ -121,7 +121,7 @@ impl Keys {
         let name = name(id);
         let decide = move |view: &View| {
             let entry = view.get(&name).ok_or(Problem::NotFound)?;
-            let mut key: Key = serde_json::from_value(entry.value.as_ref().clone()).map_err(|_| Problem::Internal)?;
+            let mut key: Key = entry.parsed().map_err(|_| Problem::Internal)?;
             change(&mut key)?;
             let value = serde_json::to_value(&key).map_err(|_| Problem::Internal)?;
             Ok::<_, Problem>((vec![(name.clone(), Some(value))], key))

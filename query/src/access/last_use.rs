@@ -41,7 +41,7 @@ impl Use {
     }
 
     fn under(view: &View, name: &str) -> Option<Self> {
-        serde_json::from_value(view.get(name)?.value.as_ref().clone()).ok()
+        view.get(name)?.parsed().ok()
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::last_use::Use;
 use crate::access::{Facts, Principal, TenantGrant};
-use crate::journal::{Entry, View};
+use crate::journal::View;
 
 const PREFIX: &str = "subject/";
 /// A subject not seen for this long is forgotten. Days.
@@ -49,15 +49,14 @@ pub fn all(view: &View) -> Vec<Subject> {
     subjects(view).map(|(_, subject)| subject).collect()
 }
 
-/// Their names, each with the offset of its record.
+/// Their names without the common prefix, each with the offset of its record.
 pub fn versions(view: &View) -> Vec<(String, i64)> {
-    let entries = view.beginning(PREFIX);
-    entries.map(|(name, entry)| (name.to_owned(), entry.offset)).collect()
+    view.versions(PREFIX)
 }
 
-/// The subject with this name.
+/// The subject with this name, without the common prefix.
 pub fn find(view: &View, name: &str) -> Option<Subject> {
-    read(view.get(name)?)
+    view.get(&format!("{PREFIX}{name}"))?.parsed().ok()
 }
 
 /// The names of subjects not seen for long.
@@ -69,9 +68,5 @@ pub fn forgotten(view: &View, now: DateTime<Utc>) -> Vec<String> {
 
 fn subjects(view: &View) -> impl Iterator<Item = (&str, Subject)> {
     let entries = view.beginning(PREFIX);
-    entries.filter_map(|(name, entry)| Some((name, read(entry)?)))
-}
-
-fn read(entry: &Entry) -> Option<Subject> {
-    serde_json::from_value(entry.value.as_ref().clone()).ok()
+    entries.filter_map(|(name, entry)| Some((name, entry.parsed().ok()?)))
 }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use crate::api::Problem;
+
 /// A place, held until it is dropped.
 pub type Place = OwnedSemaphorePermit;
 
@@ -39,7 +41,12 @@ impl<K: Eq + Hash> Places<K> {
         self.take_of(key, self.each_max).await
     }
 
-    /// The same for a key that has fewer of them.
+    /// [`Self::take`] for those who wait as long as it takes.
+    pub async fn turn(&self, key: K) -> Result<Place, Problem> {
+        self.take(key).await.map_err(|_| Problem::Internal)
+    }
+
+    /// [`Self::take`] for a key that has fewer of them.
     pub async fn take_of(&self, key: K, places: usize) -> Result<Place, AcquireError> {
         self.of(key, places).acquire_owned().await
     }

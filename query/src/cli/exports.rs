@@ -14,7 +14,7 @@ use super::filter::{self, EventFilterArgs};
 use super::listing::Listing;
 use super::output::Output;
 use super::patience;
-use super::table::{self, Column, at, number, shown, text};
+use super::table::{self, Column, number, shown, text};
 use super::transfer::{self, Wanted};
 use crate::audit::exports::manifest;
 use crate::audit::exports::spec::{Compression, Format};
@@ -203,11 +203,7 @@ fn show(job: &Job, output: Output) -> Result<(), CliError> {
     if output.is_json() {
         return output.document(&job.json);
     }
-    let facts: Vec<(&str, String)> = JOB_FIELDS
-        .iter()
-        .map(|&path| (path, shown(at(&job.members, path))))
-        .collect();
-    output.line(&table::of_facts(&facts))?;
+    output.line(&table::of_members(&job.members, &JOB_FIELDS))?;
     match job.files() {
         [] => Ok(()),
         files => output.line(&format!("\n{}", table::of_rows(&FILES, files))),

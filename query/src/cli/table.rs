@@ -67,6 +67,12 @@ pub fn of_facts(facts: &[(&str, String)]) -> String {
     rendered(&table)
 }
 
+/// Members of a document by their paths, likewise.
+pub fn of_members(document: &Value, paths: &[&'static str]) -> String {
+    let facts = paths.iter().map(|&path| (path, shown(at(document, path))));
+    of_facts(&facts.collect::<Vec<_>>())
+}
+
 /// The member of a document at a path of names, `null` if there is none.
 pub fn at<'a>(document: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(document, |value, name| &value[name])

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::error::CliError;
 use super::output::Output;
-use super::table::{self, shown};
+use super::table;
 
 const PATH: &str = "/v1/whoami";
 /// Members of the answer, in the order in which they are shown.
@@ -27,5 +27,5 @@ pub async fn run(client: &Client, output: Output) -> Result<(), CliError> {
         return output.document(&answer);
     }
     let known: Value = client.parsed(PATH, &answer)?;
-    output.line(&table::of_facts(&FIELDS.map(|name| (name, shown(&known[name])))))
+    output.line(&table::of_members(&known, &FIELDS))
 }

@@ -23,7 +23,7 @@ use crate::api::Problem;
 
 pub use log::Change;
 use log::{Log, Polled, Reader, is_lost};
-pub use view::{Entry, View};
+pub use view::View;
 
 /// How long a fenced writer starts new attempts: a commit that the broker refuses can look like fencing.
 const PATIENCE: Duration = Duration::from_secs(30);

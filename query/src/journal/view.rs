@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// One record of the log.
@@ -28,6 +29,13 @@ pub struct Entry {
     pub offset: i64,
 }
 
+impl Entry {
+    /// The value as what it is of.
+    pub fn parsed<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        T::deserialize(self.value.as_ref())
+    }
+}
+
 /// The newest value of each key.
 #[derive(Debug, Default)]
 pub struct View {
@@ -47,6 +55,14 @@ impl View {
             .range(prefix.to_owned()..)
             .take_while(move |(key, _)| key.starts_with(prefix))
             .map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    /// The keys with this prefix, without it, each with the offset that wrote its value.
+    pub fn versions(&self, prefix: &str) -> Vec<(String, i64)> {
+        let entries = self.beginning(prefix);
+        entries
+            .map(|(key, entry)| (key[prefix.len()..].to_owned(), entry.offset))
+            .collect()
     }
 
     /// The offset after the last record seen.

@@ -245,8 +245,6 @@ async fn found<T: RowOwned + RowRead + Send>(
     limit: u32,
 ) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
-    let mut rows: Vec<T> = api.store.collect(request, &select.limit(limit + 1)).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let (rows, more) = api.store.collect_up_to::<T>(request, select, limit).await?;
     Ok((Extension(RowsReturned(rows.len())), Json(FoundAnswer { rows, more })))
 }

@@ -17,7 +17,7 @@ use crate::handler::Api;
 use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Maximum number of rows, one per service and environment; more would not be an overview.
-const ROWS_MAX: usize = 10_000;
+const ROWS_MAX: u32 = 10_000;
 const COLUMNS: &str = "toString(r.service_id) as service_id, toString(r.environment) as environment, toUInt32(r.hour) as hour, \
     r.latency_p50_s as latency_p50_s, r.latency_p99_s as latency_p99_s, r.requests as requests, r.errors as errors, \
     r.throughput_per_s as throughput_per_s, r.error_rate as error_rate, r.availability as availability, \
@@ -83,10 +83,7 @@ pub async fn health(
     let select = TenantSelect::new(&caller, Relation::ServiceHealth, COLUMNS)
         .and("r.kafka_topic = {topic:String}")
         .bind("topic", topic)
-        .then("order by service_id, environment")
-        .limit(ROWS_MAX as u32 + 1);
-    let mut rows: Vec<ServiceHealth> = api.store.collect(&request, &select).await?;
-    let more = rows.len() > ROWS_MAX;
-    rows.truncate(ROWS_MAX);
+        .then("order by service_id, environment");
+    let (rows, more) = api.store.collect_up_to(&request, select, ROWS_MAX).await?;
     Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows, more })))
 }

@@ -89,7 +89,7 @@ impl Registration {
 
     fn find(view: &View, id: &str) -> Option<Self> {
         let entry = view.get(&format!("{PREFIX}{id}"))?;
-        let parsed = serde_json::from_value(entry.value.as_ref().clone());
+        let parsed = entry.parsed();
         parsed
             .inspect_err(|error| tracing::error!(id, %error, "the journal has an export that this release cannot read"))
             .ok()
@@ -151,8 +151,7 @@ impl Register {
             Registration::find(view, &id.to_string())
                 .is_none_or(|known| known.removed_at.is_none() && known != *registration)
         };
-        let turn = self.turns.take(registration.spec.tenant_id.clone()).await;
-        let _turn = turn.map_err(|_| Problem::Internal)?;
+        let _turn = self.turns.turn(registration.spec.tenant_id.clone()).await?;
         if !self.journal.view(|view| is_due(view, &registration)) {
             return Ok(());
         }
@@ -232,12 +231,7 @@ impl Projected for Register {
     const TABLE: &'static str = "audit_exports";
 
     fn versions(&self) -> Vec<(String, i64)> {
-        self.journal.view(|view| {
-            let entries = view.beginning(PREFIX);
-            entries
-                .map(|(name, entry)| (name[PREFIX.len()..].to_owned(), entry.offset))
-                .collect()
-        })
+        self.journal.view(|view| view.versions(PREFIX))
     }
 
     fn row(&self, id: &str, version: i64) -> Option<AuditExport> {
