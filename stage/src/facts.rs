@@ -283,9 +283,9 @@ fn unknown_from(ledger_end: i64, committed: Option<i64>) -> BTreeSet<i64> {
     [Some(ledger_end), committed].into_iter().flatten().collect()
 }
 
-/// Reads what was stated.
-pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
-    store
+/// Reads what was stated. A life that was taken over may not have stated anything itself yet: what it began with counts.
+pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
+    let stated: Stated = store
         .client
         .query(
             "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
@@ -302,8 +302,12 @@ pub async fn stated(store: &Store, id: &PartitionId, log_epoch: u32) -> Result<S
         .bind(id.partition)
         .bind(&*id.topic)
         .fetch_one()
-        .await
-        .map_err(StoreError::from)
+        .await?;
+    let begun_with_ms = ledger::read_beginning(store, stage, id, log_epoch).await?;
+    Ok(Stated {
+        watermark_ms: stated.watermark_ms.max(begun_with_ms),
+        ..stated
+    })
 }
 
 #[cfg(test)]

@@ -151,10 +151,7 @@ impl Resolver {
             _ => plan.log_epoch,
         };
         let name = self.stage.name();
-        let mut stated = stated(&self.store, id, continued).await?;
-        // A life that was taken over may not have stated anything itself yet.
-        let begun_with_ms = ledger::read_beginning(&self.store, name, id, continued).await?;
-        stated.watermark_ms = stated.watermark_ms.max(begun_with_ms);
+        let stated = stated(&self.store, name, id, continued).await?;
         // A batch that froze less than what is stated later would add on time to hours that are complete.
         let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
         let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
