@@ -55,8 +55,8 @@ impl Default for Config {
             verify: VerifyConfig::default(),
             batch: BatchConfig {
                 rows_max: 500_000,
-                bytes_max: 64 << 20,
                 age_max_ms: 10_000,
+                ..BatchConfig::default()
             },
             delivery: DeliveryConfig::default(),
             upkeep: UpkeepConfig::default(),

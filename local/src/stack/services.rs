@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use horolog_schemas::migrate::{ConfigError, MigrateConfig, Retention};
+use horolog_stage::settings::BatchConfig;
 
 use crate::broker::Broker;
 use crate::process::Launch;
@@ -20,9 +21,6 @@ const STORAGE_POLICY: &str = "tiered";
 /// For each of the first keys: on one machine nobody else is disturbed, and the line about the flow asks every few
 /// seconds.
 const LOCAL_REQUESTS_PER_HOUR: &str = "1000000";
-
-/// Maximum bytes of a batch, by the stages' own defaults.
-const BATCH_BYTES_MAX: u64 = 64 << 20;
 
 /// Everything that is needed to start a part.
 #[derive(Debug, Clone)]
@@ -186,7 +184,7 @@ impl Layout {
         let name = format!("HOROLOG_{binary}__BATCH__BYTES_MAX");
         let bytes_max = (self.clickhouse_mib << 20) / 16;
         match std::env::var_os(&name) {
-            None if bytes_max < BATCH_BYTES_MAX => launch.env(name, bytes_max.to_string()),
+            None if bytes_max < BatchConfig::default().bytes_max as u64 => launch.env(name, bytes_max.to_string()),
             _ => launch,
         }
     }
