@@ -40,15 +40,13 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
             folder.path().display()
         );
     };
-    let end = Instant::now() + STOP_DEADLINE;
-    while folder.is_locked() && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(50));
+    let is_stopped = wait_until_unlocked(folder, STOP_DEADLINE, || {
         // A supervisor that has locked the folder but not yet written its state: the state read was of its predecessor.
         if StackState::read(folder).is_some_and(|state| state.supervisor != asked) {
             asked = ask(folder).unwrap_or(asked);
         }
-    }
-    if !folder.is_locked() {
+    });
+    if is_stopped {
         return Ok(true);
     }
     eprintln!(
@@ -57,7 +55,7 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
         STOP_DEADLINE.as_secs()
     );
     asked.signal(Signal::SIGKILL); // its processes end with it
-    if !wait_until_unlocked(folder, KILL_DEADLINE) {
+    if !wait_until_unlocked(folder, KILL_DEADLINE, || ()) {
         bail!("the supervisor (pid {}) cannot be killed", asked.pid);
     }
     Ok(true)
@@ -70,10 +68,11 @@ fn ask(folder: &DataFolder) -> Option<Identity> {
     Some(supervisor)
 }
 
-fn wait_until_unlocked(folder: &DataFolder, deadline: Duration) -> bool {
+fn wait_until_unlocked(folder: &DataFolder, deadline: Duration, mut meanwhile: impl FnMut()) -> bool {
     let end = Instant::now() + deadline;
     while folder.is_locked() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
+        meanwhile();
     }
     !folder.is_locked()
 }

@@ -80,17 +80,19 @@ pub(super) fn print(folder: &DataFolder, json: bool) -> anyhow::Result<ExitCode>
     } else {
         print_for_people(&report)?;
     }
-    let mut processes = report.stack.processes.iter();
-    let all_ready = ready && processes.all(|process| process.state == ProcessPhase::Ready);
-    Ok(ExitCode::from(if all_ready { 0 } else { NOT_READY }))
+    Ok(ExitCode::from(if is_ready(&report.stack) { 0 } else { NOT_READY }))
+}
+
+fn is_ready(stack: &StackState) -> bool {
+    let mut processes = stack.processes.iter();
+    stack.state == Phase::Ready && processes.all(|process| process.state == ProcessPhase::Ready)
 }
 
 fn print_for_people(report: &Report) -> anyhow::Result<()> {
     let phase = serde_json::to_value(report.stack.state)?;
-    let mut processes = report.stack.processes.iter();
-    let phase = match phase.as_str() {
-        Some("ready") if !processes.all(|process| process.state == ProcessPhase::Ready) => "not ready",
-        phase => phase.unwrap_or_default(),
+    let phase = match report.stack.state {
+        Phase::Ready if !is_ready(&report.stack) => "not ready",
+        _ => phase.as_str().unwrap_or_default(),
     };
     println!("{phase}  {}\n", report.stack.data.display());
     if let Some(reason) = &report.stack.reason {
