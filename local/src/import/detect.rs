@@ -4,12 +4,13 @@
 //! cannot be read. Looks at nothing but these bytes, the name and the flags, so the same file is always read the same
 //! way.
 
+use super::detect_error::DetectError;
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
 use super::header::{Header, HeaderError, Role, is_time_name};
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
-use super::metrics_long::{MetricsLong, MetricsLongError};
+use super::metrics_long::MetricsLong;
 use super::metrics_wide::{MetricsWide, MetricsWideError};
 use super::parser::{Parser, starts_with_field};
 
@@ -39,63 +40,6 @@ pub enum Shape {
     CloudtrailDocuments,
 }
 
-/// Why a file cannot be read at all.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DetectError {
-    /// Nothing in it.
-    #[error("it is empty")]
-    Empty,
-    /// Neither JSON nor a header.
-    #[error(
-        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or a JSON object"
-    )]
-    Unknown,
-    /// Columns, but not separated by commas.
-    #[error("its columns are separated by {0}; separate them with commas")]
-    Separator(&'static str),
-    /// JSON, but not one object per line.
-    #[error("its JSON is not one object per line; convert it with `jq -c .`, or an array with `jq -c '.[]'`")]
-    JsonOverLines,
-    /// CloudTrail events, each in a string within another event.
-    #[error(
-        "it is the output of `aws cloudtrail lookup-events`; extract the events with `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
-    )]
-    LookupEvents,
-    /// Events of Windows with the nesting of their XML, as `evtx_dump` writes them.
-    #[error(
-        "its Windows events nest their fields in Event.System and Event.EventData; flatten them with `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
-    )]
-    NestedWindowsEvents,
-    /// Another program must convert it to text first.
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
-    /// Lines end with a carriage return alone, as only old Macintosh programs write them.
-    #[error(
-        "its lines end with a carriage return alone; use `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder names"
-    )]
-    CarriageReturns,
-    /// The first line of a CSV file is not text.
-    #[error("its first line is longer than {LINE_BYTES_MAX} bytes")]
-    Header,
-    /// The first line of a CSV file is text of an older program, or none.
-    #[error(
-        "its first line is not UTF-8; if it is text, use `iconv -f WINDOWS-1252 -t UTF-8 FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder names"
-    )]
-    NotUtf8,
-    /// Not a file with one metric.
-    #[error("metrics-csv takes only a time column and a column `value`, but the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
-    SeveralMetrics {
-        /// The columns that there are.
-        found: Vec<String>,
-    },
-    /// Not a file with one sample per line.
-    #[error(transparent)]
-    MetricsLong(#[from] MetricsLongError),
-    /// Not a wide file.
-    #[error(transparent)]
-    MetricsWide(#[from] MetricsWideError),
-}
-
 /// Decides how to read a file that begins with `head`.
 pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan, DetectError> {
     if let Some(foreign) = Foreign::find(head) {
@@ -108,7 +52,7 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
     if starts_with_field(&head[first..], "Events") {
         return Err(DetectError::LookupEvents);
     }
-    if starts_with_field(&head[first..], "Event") && is_nested_event(&head[first..]) {
+    if is_nested_event(&head[first..]) {
         return Err(DetectError::NestedWindowsEvents);
     }
     let format = match mapping.format {
@@ -220,7 +164,7 @@ fn json_format(json: &[u8]) -> Format {
 /// Whether an object that begins with `Event` is a Windows event as `evtx_dump` writes it.
 fn is_nested_event(json: &[u8]) -> bool {
     let has = |name: &[u8]| json.windows(name.len()).any(|window| window == name);
-    has(b"\"System\"") && has(b"\"EventID\"")
+    starts_with_field(json, "Event") && has(b"\"System\"") && has(b"\"EventID\"")
 }
 
 /// Whether the JSON is a document over many lines or a delivered file, rather than one object per line.

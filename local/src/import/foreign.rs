@@ -25,6 +25,8 @@ macro_rules! converted_from {
     };
 }
 
+pub(super) use converted_from;
+
 /// First bytes, what they mean, and how to get text from such a file.
 const FOREIGN: [(&[u8], &str, &str); 8] = [
     (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: `zstd -d FILE`"),

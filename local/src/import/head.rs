@@ -2,7 +2,8 @@
 //!
 //! Enters: the first bytes of a file. Leaves: its header, and the lines after it by which columns are judged. Pure.
 
-use super::detect::{DetectError, HEAD_BYTES};
+use super::detect::HEAD_BYTES;
+use super::detect_error::DetectError;
 use super::header::Header;
 use super::lines::trim_line;
 use super::mapping::Mapping;

@@ -11,6 +11,7 @@
 
 mod cloudtrail;
 pub mod detect;
+mod detect_error;
 mod event_id;
 mod fields;
 mod foreign;

@@ -7,7 +7,8 @@ use std::io::BufRead;
 
 use indicatif::ProgressBar;
 
-use super::detect::{DetectError, Plan, Shape, plan};
+use super::detect::{Plan, Shape, plan};
+use super::detect_error::DetectError;
 use super::json_documents;
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use super::mapping::Mapping;

@@ -1,0 +1,64 @@
+//! Why a file cannot be read at all, and what to do with it.
+
+use super::foreign::{Foreign, converted_from};
+use super::lines::LINE_BYTES_MAX;
+use super::metrics_long::MetricsLongError;
+use super::metrics_wide::MetricsWideError;
+
+/// Why a file cannot be read at all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DetectError {
+    /// Nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// Neither JSON nor a header.
+    #[error(
+        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or a JSON object"
+    )]
+    Unknown,
+    /// Columns, but not separated by commas.
+    #[error("its columns are separated by {0}; separate them with commas")]
+    Separator(&'static str),
+    /// JSON, but not one object per line.
+    #[error("its JSON is not one object per line; convert it with `jq -c .`, or an array with `jq -c '.[]'`")]
+    JsonOverLines,
+    /// CloudTrail events, each in a string within another event.
+    #[error(
+        "it is the output of `aws cloudtrail lookup-events`; extract the events with `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"
+    )]
+    LookupEvents,
+    /// Events of Windows with the nesting of their XML, as `evtx_dump` writes them.
+    #[error(
+        "its Windows events nest their fields in Event.System and Event.EventData; flatten them with `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
+    )]
+    NestedWindowsEvents,
+    /// Another program must convert it to text first.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+    /// Lines end with a carriage return alone, as only old Macintosh programs write them.
+    #[error(
+        "its lines end with a carriage return alone; use `tr '\\r' '\\n' < FILE | horolog import … -`, for CSV with --metric and --service in place of the file and folder names"
+    )]
+    CarriageReturns,
+    /// The first line of a CSV file does not end within what is read at once.
+    #[error("its first line is longer than {LINE_BYTES_MAX} bytes")]
+    Header,
+    /// The first line of a CSV file is text in another encoding, or no text.
+    #[error(
+        "its first line is not UTF-8; if it is text, {}",
+        converted_from!("WINDOWS-1252")
+    )]
+    NotUtf8,
+    /// Not a file with one metric.
+    #[error("metrics-csv takes only a time column and a column `value`, but the columns are {}; try --format metrics-long or metrics-wide", found.join(", "))]
+    SeveralMetrics {
+        /// The columns that there are.
+        found: Vec<String>,
+    },
+    /// Not a file with one sample per line.
+    #[error(transparent)]
+    MetricsLong(#[from] MetricsLongError),
+    /// Not a wide file.
+    #[error(transparent)]
+    MetricsWide(#[from] MetricsWideError),
+}
