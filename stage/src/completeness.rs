@@ -3,7 +3,7 @@
 //! Enters: the newest progress of each partition, read by one of the statements here. Leaves: a moment before which no
 //! record on time will be added to the hours, or nothing while a partition has not reported. An hour is complete if it
 //! ends at or before that moment. Read the progress *before* the rows that it is about, so that the claim never exceeds
-//! what they hold. Pure.
+//! what they hold. Pure. How partitions that are added come to count: [`crate::growth`].
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub struct PartitionProgress {
     /// Life of its log, numbered per partition: one that never held a record stays at its first when the topic is
     /// recreated.
     pub log_epoch: u32,
-    /// Partitions of the topic, as the writer saw them.
+    /// Partitions of the topic that the writer counts.
     pub partition_count: i32,
     /// Everything before this offset is in the hours.
     pub aggregated_end: i64,
@@ -30,6 +30,13 @@ pub struct PartitionProgress {
     pub watermark_ms: i64,
     /// When the row was written, ms since 1970.
     pub written_ms: i64,
+}
+
+impl PartitionProgress {
+    /// Whether the partition is among those that its writer counts. Nothing has been read of one that is not.
+    pub fn counts_itself(&self) -> bool {
+        self.kafka_partition < self.partition_count
+    }
 }
 
 /// The common text of both statements about the current progress.
@@ -57,7 +64,7 @@ pub const PROGRESS_OF_ALL_SQL: &str = progress_sql!("");
 /// (microseconds since 1970), in the newest life of the log that had begun by then; and the smallest one after it, in
 /// that life or a later one, because what a later life adds on time is visible at every moment. Batches that are begun
 /// and not yet stored count, and so does the beginning of a life, with the watermark that it continues (0 for a
-/// recreated topic). Partitions that were not known by then are left out.
+/// recreated topic, and what the older partitions had stated for one that was added).
 pub const FROZEN_SQL: &str = "\
     with fromUnixTimestamp64Micro({as_of:Int64}, 'UTC') as as_of \
     select l.kafka_partition as kafka_partition, \
@@ -65,7 +72,7 @@ pub const FROZEN_SQL: &str = "\
     minOrNullIf(toUnixTimestamp64Milli(l.watermark), l.known_at > as_of) as after_ms \
     from (select kafka_partition, log_epoch, watermark, if(entry = 'epoch', inserted_at, closed_at) as known_at \
     from batch_ledger final where stage = 'aggregate' and kafka_topic = {topic:String} and entry != 'gap') as l \
-    group by l.kafka_partition having countIf(l.known_at <= as_of) > 0";
+    group by l.kafka_partition";
 
 /// A row of [`FROZEN_SQL`].
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -98,7 +105,7 @@ impl Frozen {
 
 /// The progress as it was at `as_of_ms`, from the current one and from the ledger, read in this order. A later call may
 /// prove more about a moment than an earlier one, and nothing once a log has begun anew after it. A partition that the
-/// ledger did not know by then has no watermark.
+/// ledger does not know has no watermark.
 pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i64) -> Vec<PartitionProgress> {
     let then = |row: PartitionProgress| {
         let frozen = ledger
@@ -110,19 +117,21 @@ pub fn progress_then(now: Vec<PartitionProgress>, ledger: &[Frozen], as_of_ms: i
     now.into_iter().map(then).collect()
 }
 
-/// Number of partitions of the topic, by the newest row: a topic recreated with fewer partitions leaves rows of the
-/// others.
+/// Number of partitions that all count which count themselves; 0 if there is none. A topic recreated with fewer
+/// partitions leaves rows of the others, which count more.
 pub fn partition_count(progress: &[PartitionProgress]) -> i32 {
-    let newest = progress.iter().max_by_key(|row| (row.written_ms, row.partition_count));
-    newest.map_or(0, |row| row.partition_count)
+    let counting = progress.iter().filter(|row| row.counts_itself());
+    counting.map(|row| row.partition_count).min().unwrap_or(0)
 }
 
-/// The watermark of each partition that the topic has now, ms since 1970; `None` if it has not reported.
+/// The watermark of each of those partitions, ms since 1970; `None` if it has not reported. Without one that does not
+/// count itself yet, which will begin with what is claimed without it.
 pub fn watermarks_ms(progress: &[PartitionProgress]) -> impl Iterator<Item = (i32, Option<i64>)> {
-    (0..partition_count(progress)).map(|partition| {
-        let row = progress.iter().find(|row| row.kafka_partition == partition);
-        (partition, row.map(|row| row.watermark_ms).filter(|&ms| ms > 0))
-    })
+    let row = |partition| progress.iter().find(move |row| row.kafka_partition == partition);
+    (0..partition_count(progress))
+        .map(move |partition| (partition, row(partition)))
+        .filter(|(_, row)| row.is_none_or(PartitionProgress::counts_itself))
+        .map(|(partition, row)| (partition, row.map(|row| row.watermark_ms).filter(|&ms| ms > 0)))
 }
 
 /// The moment through which a topic is complete, ms since 1970; `None` while a partition has no row or no watermark.
@@ -166,6 +175,22 @@ mod tests {
     fn partitions_of_a_topic_that_is_gone_do_not_count() {
         let progress = [row(0, 1, 9_000, 20), row(1, 2, 5_000, 10)];
         assert_eq!(complete_through_ms(&progress), Some(9_000));
+    }
+
+    #[test]
+    fn a_partition_that_is_added_counts_once_it_and_all_others_count_it() {
+        let announced = row(2, 2, 0, 5);
+        for (counted, own, through_ms) in [
+            ([2, 2], announced.clone(), 7_000),
+            ([3, 2], announced.clone(), 7_000),
+            ([3, 3], announced, 7_000),
+            ([3, 3], row(2, 3, 6_000, 9), 6_000),
+        ] {
+            let progress = [row(0, counted[0], 8_000, 1), row(1, counted[1], 7_000, 1), own];
+            assert_eq!(complete_through_ms(&progress), Some(through_ms), "{counted:?}");
+        }
+        let unreported = [row(0, 3, 8_000, 1), row(1, 3, 7_000, 1)];
+        assert_eq!(complete_through_ms(&unreported), None);
     }
 
     #[test]

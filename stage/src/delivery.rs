@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
 use crate::crash;
+use crate::growth::Growth;
 use crate::inserts::{Batch, DeliveryError, Inserts};
 use crate::intent::Intent;
 use crate::lease::Lease;
@@ -20,6 +21,7 @@ use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
+use crate::store::{Store, StoreError};
 use crate::turn::Turn;
 
 /// How a batch came to be.
@@ -43,8 +45,10 @@ pub struct Job {
     pub how: How,
     /// Renewed and revoked by the polling thread.
     pub lease: Lease,
-    /// Partitions of the topic, for the progress row.
-    pub partitions: i32,
+    /// What the progress row says of the topic's number of partitions.
+    pub growth: Growth,
+    /// What was stated when the batch began, ms since 1970; repeated while the topic grows.
+    pub stated_ms: i64,
     /// How far the watermark stays behind the newest record, ms.
     pub allowed_lateness_ms: i64,
 }
@@ -56,6 +60,8 @@ pub struct Delivered {
     pub end: i64,
     /// The partition's watermark after it, ms since 1970.
     pub watermark_ms: i64,
+    /// The watermark that was stated after it.
+    pub stated_ms: i64,
 }
 
 /// Where batches are delivered to.
@@ -98,7 +104,8 @@ impl Delivery {
             intent,
             how,
             lease,
-            partitions,
+            growth,
+            stated_ms,
             allowed_lateness_ms,
         } = job;
         let range = Arc::new(range);
@@ -124,13 +131,14 @@ impl Delivery {
         };
 
         let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
+        let stated_ms = if growth.is_whole { watermark_ms } else { stated_ms };
         if !lease.is_revoked() {
             let progress = Progress {
                 id: range.id.clone(),
                 log_epoch: range.log_epoch,
-                partitions,
+                partitions: growth.counted,
                 aggregated_end: range.end,
-                watermark_ms,
+                watermark_ms: stated_ms,
                 write_epoch: intent.write_epoch,
             };
             self.insert_progress(&progress, lease.confirmed_ms()).await;
@@ -139,6 +147,7 @@ impl Delivery {
         Ok(Delivered {
             end: range.end,
             watermark_ms,
+            stated_ms,
         })
     }
 
@@ -189,22 +198,13 @@ impl Delivery {
     /// it would take records as on time for hours that this row declares complete; so the row has a lease, like all
     /// rows. Returns whether the row is known to be stored.
     pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) -> bool {
-        let Some(block) = self.stage.progress(progress) else {
-            return false;
-        };
-        for piece in &block.pieces {
-            let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
-            if let Err(error) = self
-                .inserts
-                .store()
-                .insert(block.table, piece, &token, owned_at_ms)
-                .await
-            {
+        match insert_progress(&*self.stage, self.inserts.store(), progress, owned_at_ms).await {
+            Ok(is_stored) => is_stored,
+            Err(error) => {
                 tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
-                return false;
+                false
             }
         }
-        true
     }
 
     async fn prepare(&self, range: &Arc<Range>, intent: Intent) -> Result<Prepared, DeliveryError> {
@@ -253,6 +253,23 @@ impl Delivery {
             metrics.age_seconds.get_or_create(&topic).observe(age);
         }
     }
+}
+
+/// Writes the progress of a partition. Returns whether the stage has such rows.
+pub async fn insert_progress(
+    stage: &dyn Stage,
+    store: &Store,
+    progress: &Progress,
+    owned_at_ms: i64,
+) -> Result<bool, StoreError> {
+    let Some(block) = stage.progress(progress) else {
+        return Ok(false);
+    };
+    for piece in &block.pieces {
+        let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
+        store.insert(block.table, piece, &token, owned_at_ms).await?;
+    }
+    Ok(true)
 }
 
 /// The watermark after records up to `high_time_ms`: never ahead of the clock, and otherwise never behind `before_ms`,

@@ -12,19 +12,22 @@ use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
 use serde::Deserialize;
 
+use crate::completeness::{PROGRESS_SQL, PartitionProgress};
 use crate::ledger;
 use crate::lives;
 use crate::plan::{Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
 use crate::range::{PartitionId, RecordMark};
 use crate::read_back::{self, COORDINATES};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, answered};
 use crate::surviving_end::Search;
 
 /// Rows beyond what is known are looked for in windows of this many offsets, for as long as a window has any. The
 /// tables' index covers the offsets of all partitions together, so without a bound a partition with small offsets would
 /// read all rows of the others. At most one batch is unknown, and its rows are closer together than this.
 const WINDOW: i64 = 1 << 22;
+/// What the partitions have stated.
+const PROGRESS_TABLE: &str = "partition_progress";
 
 /// Why facts could not be had just now.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,12 @@ pub enum FactsError {
     /// yet; what the writer sent may still land.
     #[error("a previous writer may still hold a lease")]
     WriterMayLive,
+    /// The partition was added to the topic, and another one may still claim completeness without it.
+    #[error("the partition was added to the topic, and the owner of partition {older} has not counted it yet")]
+    NotCounted {
+        /// That partition.
+        older: i32,
+    },
     /// The group's commit or the ledger has changed since the facts were gathered.
     #[error("another owner has continued the partition meanwhile")]
     Changed,
@@ -75,7 +84,7 @@ impl Questions<'_> {
     /// and when the log was asked.
     pub async fn gather(&self) -> Result<(Facts, i32, Instant), FactsError> {
         self.store.catch_up(self.tables).await?;
-        self.store.catch_up(&[ledger::TABLE, "partition_progress"]).await?;
+        self.store.catch_up(&[ledger::TABLE, PROGRESS_TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
         let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
         let record = match ledger {
@@ -272,8 +281,6 @@ pub struct Stated {
     pub watermark_ever_ms: i64,
     /// Epoch of the partial aggregates.
     pub write_epoch: u32,
-    /// The largest number of partitions of the topic that any owner has seen.
-    pub partitions: i32,
 }
 
 /// Where rows may begin that nothing is known of: at the end of the ledger, and at a commit that is further. Not at a
@@ -291,7 +298,7 @@ pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32
             "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
              maxIf(p.aggregated_end, kafka_partition = ? and log_epoch = ?) as aggregated_end, \
              maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
-             maxIf(p.write_epoch, kafka_partition = ?) as write_epoch, max(p.partitions) as partitions \
+             maxIf(p.write_epoch, kafka_partition = ?) as write_epoch \
              from partition_progress as p where kafka_topic = ?",
         )
         .bind(id.partition)
@@ -308,6 +315,13 @@ pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32
         watermark_ms: stated.watermark_ms.max(begun_with_ms),
         ..stated
     })
+}
+
+/// Reads the newest progress of each partition of a topic.
+pub async fn topic_progress(store: &Store, topic: &str) -> Result<Vec<PartitionProgress>, StoreError> {
+    store.catch_up(&[PROGRESS_TABLE]).await?;
+    let query = store.client.query(PROGRESS_SQL).param("topic", topic);
+    answered(async { query.fetch_all().await.map_err(StoreError::from) }).await
 }
 
 #[cfg(test)]

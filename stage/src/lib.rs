@@ -18,6 +18,7 @@ pub mod crash;
 mod delivery;
 mod facts;
 mod group;
+mod growth;
 pub mod http;
 pub mod incident;
 mod inserts;

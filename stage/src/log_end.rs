@@ -1,5 +1,6 @@
 //! What the end of a log means for an active partition: a pure decision. [`crate::member`] asks for the end.
 
+use crate::growth::Growth;
 use crate::plan::Life;
 
 /// The end of a log, and what was known when it was asked for.
@@ -16,8 +17,8 @@ pub struct LogEnd {
     /// Whether nothing has arrived for long although the log has records from `next_offset` on, cannot be read there,
     /// or begins behind it.
     pub is_withheld: bool,
-    /// Partitions of the topic.
-    pub partitions: i32,
+    /// What the partition may state of the topic's number of partitions.
+    pub growth: Growth,
     /// When it was asked, ms since 1970.
     pub asked_at_ms: i64,
     /// The next offset to be read at that time.
@@ -83,7 +84,10 @@ mod tests {
         is_read: false,
         has_nothing: true,
         is_withheld: false,
-        partitions: 1,
+        growth: Growth {
+            counted: 1,
+            is_whole: true,
+        },
         asked_at_ms: 0,
         next_offset: 100,
         write_epoch: 0,

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
-use crate::facts::{FactsError, Questions, Stated, stated};
+use crate::delivery::insert_progress;
+use crate::facts::{FactsError, Questions, Stated, stated, topic_progress};
+use crate::growth::{self, Growth, Joining};
 use crate::incident::{Incident, Reason};
 use crate::ledger::{self, LedgerRow, StoredInGap};
 use crate::metrics::{Metrics, TopicLabel};
@@ -17,7 +19,7 @@ use crate::probe::Probe;
 use crate::range::PartitionId;
 use crate::read_back;
 use crate::retry::Backoff;
-use crate::stage::Stage;
+use crate::stage::{Progress, Stage};
 use crate::store::{Store, StoreError};
 use crate::write_epoch::WriteEpoch;
 
@@ -33,8 +35,8 @@ pub struct Resolved {
     pub watermark_ms: i64,
     /// Epoch of its partial aggregates.
     pub write_epoch: u32,
-    /// Partitions of its topic.
-    pub partitions: i32,
+    /// What it may state of its topic's number of partitions.
+    pub growth: Growth,
     /// When the log was asked; what happened to it since is not known.
     pub asked_at: Instant,
 }
@@ -74,6 +76,15 @@ fn beyond(known: Option<KnownLost>, log_epoch: u32, gap: Gap) -> u64 {
     let known = known.filter(|&(of, _)| of == log_epoch);
     let from = known.map_or(gap.start, |(_, end)| end.max(gap.start));
     gap.end.saturating_sub(from).max(0) as u64
+}
+
+/// A partition that was added has come to count.
+#[derive(Debug, Clone, Copy)]
+struct Joined {
+    /// The older partitions.
+    counted: i32,
+    /// What those had stated, ms since 1970.
+    stated_ms: i64,
 }
 
 /// What resolving a partition needs.
@@ -151,7 +162,9 @@ impl Resolver {
             _ => plan.log_epoch,
         };
         let name = self.stage.name();
-        let stated = stated(&self.store, name, id, continued).await?;
+        let (growth, joined) = self.join(id, &plan, continued, partitions).await?;
+        let mut stated = stated(&self.store, name, id, continued).await?;
+        stated.watermark_ms = stated.watermark_ms.max(joined.map_or(0, |joined| joined.stated_ms));
         // A batch that froze less than what is stated later would add on time to hours that are complete.
         let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
         let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
@@ -184,7 +197,7 @@ impl Resolver {
             }
         }
         self.write(&questions, &facts, rows, patience).await?;
-        self.tell_incidents(id, &plan, &stated, partitions).await;
+        self.tell_incidents(id, &plan, &stated, joined).await;
         let write_epoch = match self.stage.has_epochs() {
             true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
             false => 0,
@@ -194,9 +207,59 @@ impl Resolver {
             stated_ms: stated.watermark_ms,
             watermark_ms,
             write_epoch,
-            partitions,
+            growth,
             asked_at,
         })
+    }
+
+    /// Finds out what the partition may state of its topic's number of partitions. One that was added begins once all
+    /// older ones count it, with what they have stated by then: [`crate::growth`]. What it states here needs no lease:
+    /// it is never later than what the owner begins with.
+    async fn join(
+        &self,
+        id: &PartitionId,
+        plan: &Plan,
+        log_epoch: u32,
+        partitions: i32,
+    ) -> Result<(Growth, Option<Joined>), FactsError> {
+        if !self.stage.has_epochs() {
+            return Ok((Growth::at_start(id.partition, partitions, &[]), None));
+        }
+        let state = async |counted: i32, watermark_ms: i64| {
+            let progress = Progress {
+                id: id.clone(),
+                log_epoch,
+                partitions: counted,
+                aggregated_end: plan.start,
+                watermark_ms,
+                write_epoch: 0,
+            };
+            insert_progress(&*self.stage, &self.store, &progress, now_ms()).await
+        };
+        let progress = topic_progress(&self.store, &id.topic).await?;
+        let joining = match plan.beginning {
+            Some(_) => Joining::of(id.partition, &progress),
+            None => Joining::Counts,
+        };
+        match joining {
+            Joining::Counts => Ok((Growth::at_start(id.partition, partitions, &progress), None)),
+            Joining::Waits { counted, partition } => {
+                if !growth::is_announced(id.partition, &progress) {
+                    state(counted, 0).await?;
+                }
+                Err(FactsError::NotCounted { older: partition })
+            }
+            Joining::Joins { counted } => {
+                state(id.partition + 1, growth::stated_by(counted, &progress)).await?;
+                // What was claimed without it until then is at most what the others have stated now.
+                let progress = topic_progress(&self.store, &id.topic).await?;
+                let joined = Joined {
+                    counted,
+                    stated_ms: growth::stated_by(counted, &progress),
+                };
+                Ok((Growth::at_start(id.partition, partitions, &progress), Some(joined)))
+            }
+        }
     }
 
     /// Writes rows as of a moment at which nobody had gone on with the partition; if this process pauses after that
@@ -229,7 +292,7 @@ impl Resolver {
     }
 
     /// Reports what the assignment shows to have changed in the log.
-    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, partitions: i32) {
+    async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, joined: Option<Joined>) {
         let mut incidents = Vec::new();
         let what = match plan.beginning {
             Some(Beginning::NewLife) => Some("the topic was made again or lost its end"),
@@ -244,10 +307,8 @@ impl Resolver {
             let detail = "the watermark begins anew with the log: hours of before it stay as they are".to_owned();
             incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
         }
-        if self.stage.has_epochs() && stated.partitions > 0 && id.partition >= stated.partitions {
-            let before = stated.partitions;
-            let detail =
-                format!("the topic has {partitions} partitions, it had {before}: completeness waits for the new ones");
+        if let Some(Joined { counted, .. }) = joined {
+            let detail = format!("added to {counted} partitions: it begins with the watermark that those had stated");
             incidents.push((Reason::PartitionsChanged, now_ms(), detail));
         }
         for (reason, at_ms, detail) in incidents {

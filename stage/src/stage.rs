@@ -109,7 +109,7 @@ pub struct Progress {
     pub id: PartitionId,
     /// Life of the log.
     pub log_epoch: u32,
-    /// Partitions of the topic.
+    /// Partitions of the topic that its owner counts (ARCHITECTURE.md, "Added partitions").
     pub partitions: i32,
     /// Everything before this offset is stored.
     pub aggregated_end: i64,

@@ -2,7 +2,7 @@
 
 use horolog_local::broker::{self, Topic};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
 use super::{Bed, START_DEADLINE, wait_until};
@@ -16,6 +16,13 @@ impl Bed {
             START_DEADLINE,
         ))
         .unwrap();
+    }
+
+    /// Adds partitions to a topic, so that it has `partitions`.
+    pub fn add_partitions(&self, topic: &str, partitions: i32) {
+        let all = NewPartitions::new(topic, partitions as usize);
+        let added = self.block_on(self.admin().create_partitions([&all], &AdminOptions::new()));
+        added.unwrap().into_iter().for_each(|result| drop(result.unwrap()));
     }
 
     /// A client that changes topics and groups.

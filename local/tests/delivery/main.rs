@@ -3,6 +3,7 @@
 //! hours equal the raw rows.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod added;
 #[path = "../bed/mod.rs"]
 mod bed;
 mod crash_points;

@@ -159,7 +159,20 @@ fn complete_through_is_the_minimum_over_all_partitions_and_null_before() {
     report(0, 2, 2, "2026-01-01 04:00:00");
     assert_eq!(claim(), "2026-01-01T04:00:00Z");
     report(1, 1, 3, "2026-01-01 06:00:00");
-    assert_eq!(claim(), Value::Null, "partition 2 was added");
+    assert_eq!(
+        claim(),
+        "2026-01-01T04:00:00Z",
+        "not all count the partition that was added"
+    );
+    report(2, 1, 2, "1970-01-01 00:00:00");
+    report(0, 2, 3, "2026-01-01 04:00:00");
+    assert_eq!(claim(), "2026-01-01T04:00:00Z", "it is announced, and has read nothing");
+    report(2, 1, 3, "2026-01-01 03:30:00");
+    assert_eq!(claim(), "2026-01-01T03:30:00Z");
+    report(0, 2, 4, "2026-01-01 04:00:00");
+    report(1, 1, 4, "2026-01-01 06:00:00");
+    report(2, 1, 4, "2026-01-01 06:00:00");
+    assert_eq!(claim(), Value::Null, "partition 3 has not reported");
 }
 
 #[test]

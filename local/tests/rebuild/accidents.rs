@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminOptions, NewPartitions};
-
 use crate::bed::{Proc, Record, now_ms, wait_until};
 use crate::flow::Flow;
 use crate::world::{KEYS_MAX, PARTITIONS, World, command, show, world};
@@ -131,15 +129,7 @@ fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_
     let to = from + 6 * 3_600;
     let was = world.visible(from, to);
     let mut rebuild = paused_within(&world, from, to);
-    let partitions = NewPartitions::new(&world.flow.topic, PARTITIONS as usize + 1);
-    let added = world.flow.bed.block_on(
-        world
-            .flow
-            .bed
-            .admin()
-            .create_partitions([&partitions], &AdminOptions::new()),
-    );
-    added.unwrap().into_iter().for_each(|result| drop(result.unwrap()));
+    world.flow.bed.add_partitions(&world.flow.topic, PARTITIONS + 1);
     wait_until(DEADLINE, "the new partition has reported", || {
         world.count(&format!(
             "partition_progress where kafka_topic = '{}' and kafka_partition = {PARTITIONS}",

@@ -8,6 +8,8 @@ use rdkafka::consumer::Consumer;
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, Held, Slot};
 use crate::clock::now_ms;
+use crate::facts::topic_progress;
+use crate::growth::Growth;
 use crate::log_end::{Finding, LogEnd, Position};
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
@@ -39,6 +41,7 @@ impl Member {
                     next_offset: partition.next_offset(),
                     is_at_rest: partition.is_at_rest(),
                     silent: partition.silent(has_room, now),
+                    growth: partition.growth(),
                     write_epoch: self.options.write_epoch.get(),
                 })
             };
@@ -51,17 +54,29 @@ impl Member {
         let asking = Arc::new(());
         self.asking = Arc::downgrade(&asking);
         let (probe, events, wanted) = (self.probe.clone(), self.events.clone(), Arc::downgrade(&self.alive));
+        let (delivery, runtime) = (self.delivery.clone(), self.runtime.clone());
         self.runtime.spawn_blocking(move || {
             let of_topic = |a: &Question, b: &Question| a.id.topic == b.id.topic;
             for questions in questions.chunk_by(of_topic) {
                 let Ok(partitions) = probe.partition_count(&questions[0].id.topic) else {
                     break; // the broker is away, and each further question would time out as well
                 };
+                let grows = |question: &Question| !question.growth.is_all_of(partitions);
+                let progress = (delivery.stage.has_epochs() && questions.iter().any(grows))
+                    .then(|| runtime.block_on(topic_progress(delivery.inserts.store(), &questions[0].id.topic)));
+                if let Some(Err(error)) = &progress {
+                    tracing::warn!(%error, "cannot read the progress of the topic's partitions");
+                }
                 for question in questions {
                     if wanted.strong_count() == 0 {
                         return; // the process waits for this thread before it ends
                     }
-                    if let Ok(log_end) = question.ask(&probe, partitions) {
+                    let growth = match &progress {
+                        Some(Ok(progress)) => Growth::of(question.growth.counted, partitions, progress),
+                        Some(Err(_)) => question.growth.waiting(),
+                        None => question.growth,
+                    };
+                    if let Ok(log_end) = question.ask(&probe, growth) {
                         drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
                     }
                 }
@@ -118,7 +133,11 @@ impl Member {
 
     /// Updates a partition from an answer. Returns what it states if it is idle.
     fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) -> Option<Progress> {
-        partition.set_partitions(log_end.partitions);
+        if partition.growth() != log_end.growth {
+            let Growth { counted, is_whole } = log_end.growth;
+            tracing::info!(partition = %partition.id, counted, is_whole, "partitions are added to the topic: completeness stays where it is until all count");
+            partition.set_growth(log_end.growth);
+        }
         partition.set_write_epoch(log_end.write_epoch);
         let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
         let labels = PartitionLabels {
@@ -156,12 +175,13 @@ struct Question {
     is_at_rest: bool,
     /// For how long nothing has arrived, though there was room.
     silent: Duration,
+    growth: Growth,
     write_epoch: u32,
 }
 
 impl Question {
     /// Asks. Blocks.
-    fn ask(&self, probe: &Probe, partitions: i32) -> Result<LogEnd, ProbeError> {
+    fn ask(&self, probe: &Probe, growth: Growth) -> Result<LogEnd, ProbeError> {
         let asked_at_ms = now_ms();
         let bounds = probe.bounds(&self.id)?;
         let is_there = (bounds.start..bounds.stable_end).contains(&self.next_offset);
@@ -179,7 +199,7 @@ impl Question {
             has_nothing: has_none || self.next_offset >= bounds.stable_end,
             is_withheld: is_silent && is_kept_back,
             is_read: has_none && self.is_at_rest && bounds.stable_end == bounds.end,
-            partitions,
+            growth,
             asked_at_ms,
             next_offset: self.next_offset,
             write_epoch: self.write_epoch,

@@ -18,6 +18,7 @@ use horolog_schemas::{RULES_VERSION, RawRecord};
 pub use self::limits::Limits;
 use self::limits::QUIET;
 use crate::delivery::{Delivered, How, Job};
+use crate::growth::Growth;
 use crate::intent::{CommitMetadata, Intent};
 use crate::lease::Lease;
 use crate::plan::Recovery;
@@ -74,8 +75,7 @@ pub struct Wanted {
 pub struct Partition {
     /// Which.
     pub id: PartitionId,
-    /// Partitions of its topic.
-    pub partitions: i32,
+    growth: Growth,
     log_epoch: u32,
     committed: i64,
     /// The newest watermark that the tables have.
@@ -103,7 +103,7 @@ impl Partition {
         let plan = &resolved.plan;
         Self {
             id,
-            partitions: resolved.partitions,
+            growth: resolved.growth,
             log_epoch: plan.log_epoch,
             committed: plan.start,
             stated_ms: resolved.stated_ms,
@@ -258,14 +258,16 @@ impl Partition {
             intent,
             how: closed.how,
             lease,
-            partitions: self.partitions,
+            growth: self.growth,
+            stated_ms: self.stated_ms,
             allowed_lateness_ms: self.completeness.allowed_lateness_ms,
         })
     }
 
     /// The batch in progress is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
-        self.stated(delivered.watermark_ms);
+        self.stated(delivered.stated_ms);
+        self.watermark_ms = self.watermark_ms.max(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
     }
 
@@ -294,9 +296,14 @@ impl Partition {
         matches!(self.recovery, Some(Recovery::Repeat(_)))
     }
 
-    /// The topic has so many partitions now.
-    pub fn set_partitions(&mut self, partitions: i32) {
-        self.partitions = self.partitions.max(partitions);
+    /// What it states of its topic's number of partitions so far.
+    pub fn growth(&self) -> Growth {
+        self.growth
+    }
+
+    /// What it states of that from now on.
+    pub fn set_growth(&mut self, growth: Growth) {
+        self.growth = growth;
     }
 
     /// Partial aggregates carry this epoch from the next intent on. Epochs never fall.
@@ -358,25 +365,30 @@ impl Partition {
     /// The log ended at `log_end` at `asked_at_ms`: if everything before that is stored and the partition is idle, its
     /// watermark advances with the clock. The watermark counts as [stated](Self::stated) once the tables have it; that
     /// of a clock that is ahead they never accept. If the clock is behind what is stated, the stated watermark is
-    /// repeated, because a partition that reports nothing is taken to be gone.
+    /// repeated, because a partition that reports nothing is taken to be gone. So it is while the topic grows, at any
+    /// rest: others wait for the number of partitions in it.
     pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self
             .last_record
             .is_none_or(|last| now.saturating_duration_since(last) >= self.completeness.idle_after);
-        if !all_stored || !idle {
-            return None;
+        if self.growth.is_whole && all_stored && idle {
+            let reached_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
+            self.watermark_ms = reached_ms.max(self.stated_ms);
+            return Some(self.progress(self.watermark_ms));
         }
-        let reached_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
-        self.watermark_ms = reached_ms.max(self.stated_ms);
-        Some(Progress {
+        (!self.growth.is_whole && self.is_at_rest()).then(|| self.progress(self.stated_ms))
+    }
+
+    fn progress(&self, watermark_ms: i64) -> Progress {
+        Progress {
             id: self.id.clone(),
             log_epoch: self.log_epoch,
-            partitions: self.partitions,
+            partitions: self.growth.counted,
             aggregated_end: self.filling.next(),
-            watermark_ms: self.watermark_ms,
+            watermark_ms,
             write_epoch: self.write_epoch,
-        })
+        }
     }
 
     fn recovery_end(&self) -> Option<i64> {

@@ -4,6 +4,7 @@ use horolog_schemas::RawRecord;
 
 use super::{Batches, Completeness, Limits, Partition};
 use crate::delivery::Delivered;
+use crate::growth::Growth;
 use crate::plan::Plan;
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
@@ -41,7 +42,10 @@ fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
         stated_ms,
         watermark_ms,
         write_epoch: 0,
-        partitions: 1,
+        growth: Growth {
+            counted: 1,
+            is_whole: true,
+        },
         asked_at: Instant::now(),
     };
     let completeness = Completeness {
@@ -102,6 +106,7 @@ fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
     partition.delivered(&Delivered {
         end: 11,
         watermark_ms: NOW_MS - LATENESS_MS,
+        stated_ms: NOW_MS - LATENESS_MS,
     });
     let mut begun_ms = |now_ms| {
         let wanted = partition.wanted_commit(Batches::Begin, now_ms).unwrap();

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use super::world::{Content, World};
 use crate::delivery::{Delivered, How, Job};
+use crate::growth::Growth;
 use crate::partition::{Batches, Completeness, Limits, Partition, Wanted};
 use crate::plan::{Beginning, Recovery, decide};
 use crate::range::PartitionId;
@@ -59,7 +60,10 @@ impl Life {
             stated_ms: 0,
             watermark_ms: 0,
             write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
-            partitions: 1,
+            growth: Growth {
+                counted: 1,
+                is_whole: true,
+            },
             asked_at: Instant::now(),
         };
         let completeness = Completeness {
@@ -148,6 +152,7 @@ impl Life {
             let delivered = Delivered {
                 end: job.range.end,
                 watermark_ms: world.now_ms,
+                stated_ms: world.now_ms,
             };
             self.partition.delivered(&delivered);
             self.job = None;
