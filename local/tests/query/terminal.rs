@@ -67,6 +67,11 @@ fn hours_are_a_table_for_people_and_json_lines_for_programs() {
     );
     let rows = documents(&succeeds(&[&show[..], &SPAN, &["--json"]].concat()));
     assert_eq!(rows.len(), lines.len() - 1);
+    let before_the_command = ["--json", "--tenant", TENANT];
+    assert_eq!(
+        documents(&succeeds(&[&before_the_command[..], &show, &SPAN].concat())),
+        rows
+    );
     assert!(
         rows.iter()
             .all(|row| row["metric_name"] == "cpu" && row["service_id"] == "api")
