@@ -20,12 +20,25 @@ use crate::cli::{self, ClientArgs, ClientCommand};
 use crate::config::QueryConfig;
 use crate::service::server;
 
+/// The end of the help of the program.
+const AFTER_HELP: &str = "\
+metrics, audit, exports, system and whoami ask a running service, with the API key in HOROLOG_API_KEY or in the file that \
+--key-file names:
+
+  horolog-query metrics list
+  horolog-query metrics show http_request_duration --last 24h --group-by service_id
+  horolog-query audit search --status failure --last 7d
+
+Their exit code is 2 when the question has to be corrected, 3 when another key is needed, 4 when the same may work later.
+
+keys and access-review use the configuration of the service (--config, --set, HOROLOG_QUERY__…) instead of a key.";
+
 /// The heading of the client's options in the help of the program.
 const OF_CLIENT: &str = "Options of metrics, audit, exports, system and whoami, before or behind them";
 
 /// Metrics and audit events: the service, and a client for it. Without a command, serves.
 #[derive(Debug, Parser)]
-#[command(name = "horolog-query", version, about)]
+#[command(name = "horolog-query", version, about, after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
@@ -79,10 +92,10 @@ fn options_of_client() -> Vec<Arg> {
 enum Command {
     #[command(flatten)]
     Client(ClientCommand),
-    /// Manage API keys, as the operator of the service
+    /// Manage API keys, with the service's configuration instead of a key
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Show who may see what, and when they last did, as the operator of the service
+    /// Show who may see what, and when they last did, with the service's configuration instead of a key
     AccessReview {
         /// Print JSON
         #[arg(long)]

@@ -43,7 +43,7 @@ pub struct UpOptions {
     /// Java heap of the broker, for example 256M or 1G.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = mebibytes)]
     memory_kafka: u64,
-    /// Memory that ClickHouse may use.
+    /// Memory that ClickHouse may use, at least 256M; with less than 1G the stages send smaller batches.
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = mebibytes_of_engine)]
     memory_clickhouse: u64,
     /// Be the supervisor in the background: the second half of `--detach`.

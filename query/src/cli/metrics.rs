@@ -82,10 +82,10 @@ pub enum MetricsCommand {
         #[command(flatten)]
         series: SeriesArgs,
     },
-    /// List the values of a column: service_id, plugin_id, environment, team_id
+    /// List the values of a column, such as all services
     #[command(mut_arg("from", begins("seven days ago")))]
     Values {
-        /// Column
+        /// Column: service_id, plugin_id, environment or team_id
         column: String,
         /// Only values of this metric; can be repeated
         #[arg(long)]

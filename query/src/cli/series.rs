@@ -61,7 +61,7 @@ pub struct SeriesArgs {
     /// When
     #[command(flatten)]
     span: SpanArgs,
-    /// Resolution
+    /// What a row is: an hour, a day or a month
     #[arg(long, default_value = "hourly")]
     by: Resolution,
     /// Time zone of days and months, for example Europe/Berlin [default: UTC]
@@ -89,7 +89,7 @@ pub struct SeriesArgs {
     /// metric are merged]
     #[arg(long, value_delimiter = ',')]
     group_by: Vec<String>,
-    /// The state as of this time, without what arrived later
+    /// What was known at this time, without what arrived later: RFC 3339, a date, or seconds since 1970
     #[arg(long)]
     as_of: Option<String>,
     /// Maximum number of rows
