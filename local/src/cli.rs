@@ -20,15 +20,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Set up and run everything on this machine.
+    /// Set up and run everything on this machine, with a sample stream.
     Up(up::UpOptions),
     /// Stop everything; the data stays.
     Down(down::DownOptions),
     /// Stop everything and remove the data.
     Wipe(wipe::WipeOptions),
-    /// Show what runs, where, and how far behind it is.
+    /// Show what runs, where, and how far behind it is. The exit code is 0 when all of it is ready, otherwise 3.
     Status(status::StatusOptions),
-    /// Show the end of the logs.
+    /// Show the end of the logs, of all processes or of one.
     Logs(logs::LogsOptions),
     /// Set up and run every check and test of the sources.
     Test(test::TestOptions),

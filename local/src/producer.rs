@@ -22,8 +22,8 @@ use crate::broker::MESSAGE_BYTES_MAX;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait at a time for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(100);
-/// A full queue is reported when it has stayed full for this long.
-const WAITING_TOLD: Duration = Duration::from_secs(5);
+/// How often it is told that records wait for the broker: for a place in the queue, or at the end to be acknowledged.
+pub const WAITING_TOLD: Duration = Duration::from_secs(5);
 /// How long one poll serves delivery reports.
 const REPORTS_TIME: Duration = Duration::from_millis(1);
 /// Delivery reports are served once per this many records.

@@ -1,30 +1,89 @@
 //! What `horolog-query` does: serve, which is the default, or one of its commands.
 //!
 //! Enters: arguments. Leaves: an exit code. The client's commands do not read the service's configuration, so they run
-//! on a machine that has only a key.
+//! on a machine that has only a key. Its options may stand before its commands, too.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
 
 use crate::access::keys_command::{self, KeysCommand};
 use crate::audit::exports::verify;
-use crate::cli::{self, ClientCommand};
+use crate::cli::{self, ClientArgs, ClientCommand};
 use crate::config::QueryConfig;
 use crate::service::server;
 
+/// The end of the help of the program.
+const AFTER_HELP: &str = "\
+metrics, audit, exports, system and whoami ask a running service, with the API key in HOROLOG_API_KEY or in the file that \
+--key-file names:
+
+  horolog-query metrics list
+  horolog-query metrics show http_request_duration --last 24h --group-by service_id
+  horolog-query audit search --status failure --last 7d
+
+Their exit code is 2 when the question has to be corrected, 3 when another key is needed, 4 when the same may work later.
+
+keys and access-review use the configuration of the service (--config, --set, HOROLOG_QUERY__…) instead of a key.";
+
+/// The heading of the client's options in the help of the program.
+const OF_CLIENT: &str = "Options of metrics, audit, exports, system and whoami, before or behind them";
+
 /// Metrics and audit events: the service, and a client for it. Without a command, serves.
 #[derive(Debug, Parser)]
-#[command(name = "horolog-query", version, about)]
+#[command(name = "horolog-query", version, about, after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+impl Arguments {
+    /// From a command line.
+    ///
+    /// # Errors
+    /// What clap finds wrong with it, or an option of the client before what is no command of the client.
+    pub fn of<T>(line: impl IntoIterator<Item = T>) -> Result<Self, clap::Error>
+    where
+        T: Into<OsString> + Clone,
+    {
+        let mut command = whole_command();
+        let matches = command.try_get_matches_from_mut(line)?;
+        let arguments = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let is_typed = |option: &Arg| matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let is_of_client = matches!(arguments.command, Some(Command::Client(_)));
+        match options_of_client().into_iter().find(is_typed) {
+            Some(option) if !is_of_client => {
+                let name = option.get_long().unwrap_or_default();
+                let reason = format!("--{name} belongs to metrics, audit, exports, system or whoami");
+                Err(command.error(ErrorKind::ArgumentConflict, reason))
+            }
+            _ => Ok(arguments),
+        }
+    }
+}
+
+/// All that can be typed: also the client's options before its commands. Clap gives their values to the options of the
+/// same ids behind the commands, where those are not typed.
+fn whole_command() -> clap::Command {
+    Arguments::command().args(options_of_client())
+}
+
+/// Not global: commands of the operator have options of the same names that mean something else.
+fn options_of_client() -> Vec<Arg> {
+    let client = ClientArgs::augment_args(clap::Command::new("client"));
+    let options = client.get_arguments().cloned();
+    options
+        .map(|option| option.global(false).help_heading(OF_CLIENT))
+        .collect()
 }
 
 /// What to do instead of serving.
@@ -33,10 +92,10 @@ pub struct Arguments {
 enum Command {
     #[command(flatten)]
     Client(ClientCommand),
-    /// Manage API keys, as the operator of the service
+    /// Manage API keys, with the service's configuration instead of a key
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Show who may see what, and when they last did, as the operator of the service
+    /// Show who may see what, and when they last did, with the service's configuration instead of a key
     AccessReview {
         /// Print JSON
         #[arg(long)]
@@ -66,7 +125,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Some(Command::AccessReview { json }) => exit_code(review(json, &arguments.config).await),
         Some(Command::VerifyExport(export)) => verify::run(export, arguments.config).await,
         Some(Command::Completion { shell }) => {
-            clap_complete::generate(shell, &mut Arguments::command(), "horolog-query", &mut io::stdout());
+            clap_complete::generate(shell, &mut whole_command(), "horolog-query", &mut io::stdout());
             ExitCode::SUCCESS
         }
     }
@@ -104,24 +163,59 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+    fn parsed(line: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::of([&["horolog-query"][..], line].concat())
+    }
+
+    fn of_metrics(line: &[&str]) -> ClientArgs {
+        match parsed(line).unwrap().command {
+            Some(Command::Client(ClientCommand::Metrics { client, .. })) => client,
+            other => panic!("{line:?}: {other:?}"),
+        }
     }
 
     #[test]
-    fn options_of_the_client_may_stand_behind_its_commands() {
-        let line = [
-            "horolog-query",
-            "audit",
-            "search",
-            "--user",
-            "ann",
-            "--json",
-            "--url",
-            "http://[::1]:1",
-        ];
-        assert!(Arguments::try_parse_from(line).is_ok());
-        assert!(Arguments::try_parse_from(["horolog-query"]).unwrap().command.is_none());
+    fn the_arguments_are_consistent() {
+        whole_command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_the_client_stand_before_or_behind_its_commands() {
+        for line in [
+            ["--tenant", "acme", "--json", "metrics", "list"],
+            ["metrics", "--tenant", "acme", "--json", "list"],
+            ["metrics", "list", "--tenant", "acme", "--json"],
+            ["--json", "metrics", "--tenant", "acme", "list"],
+        ] {
+            let client = of_metrics(&line);
+            assert_eq!(
+                (client.json, client.connection.tenant.as_deref()),
+                (true, Some("acme")),
+                "{line:?}"
+            );
+        }
+        let twice = of_metrics(&["--url", "http://[::1]:1", "metrics", "list", "--url", "http://[::1]:2"]);
+        assert_eq!(twice.connection.url, "http://[::1]:2");
+        assert!(parsed(&[]).unwrap().command.is_none());
+    }
+
+    #[test]
+    fn an_option_of_the_client_is_refused_where_it_would_mean_nothing() {
+        for line in [
+            &["--tenant", "acme"][..],
+            &["--json", "keys", "list"],
+            &["--key-file", "key", "completion", "bash"],
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line:?}");
+            assert!(error.to_string().contains(line[0]), "{error}");
+        }
+        for line in [
+            &["keys", "create", "--name", "n", "--role", "admin", "--tenant", "acme"][..],
+            &["keys", "list", "--json"],
+            &["access-review", "--json"],
+        ] {
+            assert!(parsed(line).is_ok(), "{line:?}");
+        }
     }
 }

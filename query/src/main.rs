@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use horolog_query::command::{self, Arguments};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    command::run(Arguments::parse()).await
+    let arguments = Arguments::of(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    command::run(arguments).await
 }

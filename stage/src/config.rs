@@ -15,10 +15,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Where the configuration comes from; flatten it into a binary's arguments.
 #[derive(Debug, Default, Clone, clap::Args)]
 pub struct ConfigArgs {
-    /// TOML file with the configuration.
+    /// TOML file with the configuration of the service.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// One setting, as in the file: `--set clickhouse.url=http://127.0.0.1:8123`. Can be repeated.
+    /// One setting of the service, as in the file: `--set clickhouse.url=http://127.0.0.1:8123`. Can be repeated.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", global = true)]
     pub set: Vec<String>,
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod completeness;
 pub mod config;
 pub mod connection;
+mod constraint;
 pub mod crash;
 mod delivery;
 mod facts;

@@ -20,6 +20,7 @@ use horolog_schemas::migrate::stated::{DAYS_KEPT, MONTHS_KEPT};
 
 use crate::clock::now_ms;
 use crate::config::{ClickHouseConfig, ConfigError};
+use crate::constraint;
 use crate::retry::Backoff;
 
 /// Bytes of an Arrow stream that are handed to the connection at a time.
@@ -250,7 +251,11 @@ impl From<ClientError> for StoreError {
 /// ClickHouse's error codes, <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>.
 fn by_code(code: Option<u32>, message: String) -> StoreError {
     match code {
-        Some(469) => StoreError::Lease(message),
+        // A constraint that somebody added says of a row what its type could say.
+        Some(469) => match constraint::foreign(&message) {
+            Some(said) => StoreError::Content(said.to_owned()),
+            None => StoreError::Lease(message),
+        },
         // Values that cannot be parsed, converted or held.
         Some(
             6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691,
@@ -278,11 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn classes_follow_the_code_and_not_the_words() {
-        assert_eq!(
-            class("Code: 469. DB::Exception: Constraint `lease` … (VIOLATED_CONSTRAINT)"),
-            "lease"
-        );
+    fn classes_follow_the_code_and_not_the_words_except_whose_constraint_it_is() {
+        for (name, expected) in [("lease", "lease"), ("known", "content")] {
+            let violated =
+                format!("Code: 469. DB::Exception: Constraint `{name}` for table h.metrics is violated at row 1");
+            assert_eq!(class(&violated), expected);
+        }
+        assert_eq!(class("Code: 469. DB::Exception: Constraint"), "lease");
         assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "content");
         assert_eq!(class("Code: 16. DB::Exception: No such column"), "fatal");
         assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "unknown");

@@ -76,3 +76,63 @@ fn wait_until_unlocked(folder: &DataFolder, deadline: Duration, mut meanwhile: i
     }
     !folder.is_locked()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A process that holds the folder, as a supervisor does, until it is asked to stop.
+    fn holder(folder: &DataFolder) -> Child {
+        let holds = "import fcntl, sys, time
+lock = open(sys.argv[1], 'a')
+fcntl.flock(lock, fcntl.LOCK_EX)
+print('held', flush=True)
+time.sleep(600)";
+        let mut child = Command::new("python3")
+            .args(["-c", holds])
+            .arg(folder.path().join("lock"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0; 4]).unwrap();
+        child
+    }
+
+    fn identity(child: &Child) -> Identity {
+        Identity::of(child.id().cast_signed()).unwrap()
+    }
+
+    #[test]
+    fn who_holds_the_folder_is_stopped_though_the_state_was_still_that_of_another() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let mut predecessor = Command::new("sleep").arg("600").spawn().unwrap();
+        let mut supervisor = holder(&folder);
+        let write = |supervisor: &Child| {
+            let state = StackState::ready(&folder, identity(supervisor), &[]);
+            state.write(&folder).unwrap();
+        };
+        write(&predecessor);
+        let stopping = std::thread::spawn({
+            let folder = folder.clone();
+            move || stop(&folder)
+        });
+        predecessor.wait().unwrap(); // so the state of before was read
+        write(&supervisor);
+        assert!(stopping.join().unwrap().unwrap());
+        supervisor.wait().unwrap();
+        assert!(!stop(&folder).unwrap(), "nothing runs any more");
+    }
+
+    #[test]
+    fn who_holds_the_folder_and_has_not_said_who_it_is_is_left_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let _lock = folder.lock().unwrap();
+        let refused = stop(&folder).unwrap_err().to_string();
+        assert!(refused.contains("just starting"), "{refused}");
+    }
+}

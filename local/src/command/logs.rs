@@ -14,9 +14,9 @@ use super::data::DataOption;
 pub struct LogsOptions {
     #[command(flatten)]
     data: DataOption,
-    /// Which one: broker, clickhouse, horolog-ingest, … [default: all]
+    /// Which log: broker, clickhouse, horolog-ingest, … [default: all]
     name: Option<String>,
-    /// How many lines of each.
+    /// How many lines of each log.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
     lines: usize,
 }

@@ -138,7 +138,10 @@ fn flow(folder: &DataFolder, stack: &StackState) -> anyhow::Result<Option<(Flow,
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::process::Identity;
 
     #[test]
     fn what_nobody_answered_is_not_told_as_not_known_yet() {
@@ -148,5 +151,18 @@ mod tests {
         );
         assert_eq!(complete_in_words(None, true), "not known yet");
         assert!(complete_in_words(None, false).contains("query did not answer"));
+    }
+
+    #[test]
+    fn a_stack_is_ready_when_it_says_so_and_so_is_each_of_its_processes() {
+        let folder = DataFolder::at(Path::new("data")).unwrap();
+        let own = Identity::own().unwrap();
+        let stack = StackState::ready(&folder, own, &[("broker", own), ("clickhouse", own)]);
+        assert!(is_ready(&stack));
+        let mut stopping = stack.clone();
+        stopping.state = Phase::Stopping;
+        let mut restarting = stack;
+        restarting.processes[1].state = ProcessPhase::Restarting;
+        assert!(!is_ready(&stopping) && !is_ready(&restarting));
     }
 }

@@ -27,9 +27,9 @@ pub struct UpOptions {
     /// Return when everything is ready, and leave it running in the background.
     #[arg(long)]
     detach: bool,
-    /// Do not produce the live sample stream.
-    #[arg(long)]
-    no_sample: bool,
+    /// Do not produce the live sample stream. Remembered for this data folder until a start with `--no-sample=false`.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_sample: Option<bool>,
     /// Never delete by age; for historical data. Remembered for this data folder until a start with `--keep-all=false`
     /// has changed the tables.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -43,7 +43,7 @@ pub struct UpOptions {
     /// Java heap of the broker, for example 256M or 1G.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = mebibytes)]
     memory_kafka: u64,
-    /// Memory that ClickHouse may use.
+    /// Memory that ClickHouse may use, at least 256M; with less than 1G the stages send smaller batches.
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = mebibytes_of_engine)]
     memory_clickhouse: u64,
     /// Be the supervisor in the background: the second half of `--detach`.
@@ -70,16 +70,29 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
     if !options.in_background {
         stack::check(&folder, &options.ports)?;
     }
+    let sample = wants_sample(options, &folder)?;
     let layout = layout(options, folder)?;
     if options.in_background {
         nix::unistd::setsid().context("cannot leave the terminal's session")?;
-        stack::run(&layout, !options.no_sample, false)?;
+        stack::run(&layout, sample, false)?;
     } else if options.detach {
         detach(&layout.folder)?;
     } else {
-        stack::run(&layout, !options.no_sample, true)?;
+        stack::run(&layout, sample, true)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// As the options say, else as at the last start on this folder.
+fn wants_sample(options: &UpOptions, folder: &DataFolder) -> anyhow::Result<bool> {
+    if let Some(no_sample) = options.no_sample {
+        folder.remember_no_sample(no_sample)?;
+    }
+    let no_sample = folder.has_no_sample();
+    if no_sample && options.no_sample.is_none() && !options.in_background {
+        eprintln!("without the sample stream, as at the last start on this folder; --no-sample=false starts it");
+    }
+    Ok(!no_sample)
 }
 
 fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {

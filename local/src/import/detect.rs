@@ -7,12 +7,13 @@
 use super::detect_error::DetectError;
 use super::foreign::Foreign;
 use super::head::{Head, first_lines};
-use super::header::{Header, HeaderError, Role, is_time_name};
+use super::header::{Header, HeaderError, is_time_name};
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, SourceName};
 use super::metrics_long::MetricsLong;
 use super::metrics_wide::{MetricsWide, MetricsWideError};
 use super::parser::{Parser, starts_with_field};
+use super::role::Role;
 
 /// How many bytes of a file are looked at: as many as its first line may have.
 pub const HEAD_BYTES: usize = LINE_BYTES_MAX;

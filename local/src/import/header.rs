@@ -1,159 +1,17 @@
-//! What the header of a CSV file says: which columns are the time, the service, and other fields of a sample.
+//! What the header of a CSV file says: which columns are the time, the value and the service.
 //!
-//! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing. Pure.
+//! Enters: the cells of the first line. Leaves: indexes of columns, or what is missing; with the first lines behind it,
+//! what each column holds. Pure.
 
 use std::collections::HashSet;
 
-use horolog_schemas::MetricSample;
-
+use super::content::Content;
 use super::fields::{Fields, is_absent};
-use super::mapping::{ImportedType, Mapping};
+use super::mapping::ImportedType;
+use super::role::Role;
 
 /// Names of a time column, most trusted first: of `Time` and `TimeStamp`, `Time` is taken.
 const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
-/// Names of a service column, compared without `_`, `-` and spaces.
-const SERVICE_NAMES: [&str; 6] = [
-    "podname",
-    "pod",
-    "servicename",
-    "service",
-    "serviceid",
-    "serviceinstance",
-];
-
-/// Which field of a sample a text column fills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The tenant it belongs to.
-    Tenant,
-    /// What was measured.
-    Metric,
-    /// Counter, gauge or histogram.
-    Type,
-    /// The service that emitted it.
-    Service,
-    /// The plugin inside the service.
-    Plugin,
-    /// The user on whose behalf.
-    User,
-    /// The team of the service.
-    Team,
-    /// production, staging, …
-    Environment,
-    /// The unit of the value.
-    Unit,
-}
-
-impl Role {
-    /// The role of a column with this name, if it is the name of one of our fields or a usual alias.
-    pub fn of(cell: &str) -> Option<Self> {
-        Some(match bare(cell).as_str() {
-            "tenant" | "tenantid" => Self::Tenant,
-            "metric" | "metricname" => Self::Metric,
-            // Prometheus's name for it; a plain `name` could be the name of anything.
-            _ if cell == "__name__" => Self::Metric,
-            "metrictype" | "type" => Self::Type,
-            "plugin" | "pluginid" => Self::Plugin,
-            "user" | "userid" => Self::User,
-            "team" | "teamid" => Self::Team,
-            "environment" | "env" => Self::Environment,
-            "unit" => Self::Unit,
-            name if SERVICE_NAMES.contains(&name) => Self::Service,
-            _ => return None,
-        })
-    }
-
-    /// Which field a column fills in all samples of its line, in a file with many series. A column of numbers may be a
-    /// series instead: `user` is also a share of CPU time, and may be a service. Names may be whole numbers, but no
-    /// others.
-    pub fn of_line(cell: &str, content: Content) -> Option<Self> {
-        Self::of(cell).filter(|role| match role {
-            _ if content == Content::Numbers => false,
-            Self::Tenant | Self::Environment => true,
-            Self::Plugin | Self::User | Self::Team => content == Content::Text || bare(cell).ends_with("id"),
-            Self::Metric | Self::Type | Self::Service | Self::Unit => false,
-        })
-    }
-
-    /// Whether a flag sets it for all lines. The flags for tenant and environment apply only to lines that name none.
-    pub fn is_said(self, mapping: &Mapping) -> bool {
-        match self {
-            Self::Metric => mapping.metric.is_some(),
-            Self::Service => mapping.service.is_some(),
-            Self::Unit => mapping.unit.is_some(),
-            Self::Tenant | Self::Environment | Self::Type | Self::Plugin | Self::User | Self::Team => false,
-        }
-    }
-
-    /// The field that it fills; `None` for the type, which is not text.
-    pub fn field(self, sample: &mut MetricSample) -> Option<&mut String> {
-        Some(match self {
-            Self::Type => return None,
-            Self::Metric => &mut sample.metric_name,
-            Self::Service => &mut sample.service_id,
-            Self::Unit => &mut sample.unit,
-            Self::Environment => &mut sample.environment,
-            Self::Tenant => &mut sample.tenant_id,
-            Self::Plugin => &mut sample.plugin_id,
-            Self::User => &mut sample.user_id,
-            Self::Team => &mut sample.team_id,
-        })
-    }
-}
-
-/// Gives a column its role. Of two columns with the same role the first gets it; the other (`false`) keeps its own
-/// name.
-pub fn claim(roles: &mut Vec<(usize, Role)>, cell: usize, role: Role) -> bool {
-    let is_free = roles.iter().all(|(_, taken)| *taken != role);
-    if is_free {
-        roles.push((cell, role));
-    }
-    is_free
-}
-
-/// What a column holds in the first lines; a single number makes it a possible series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Content {
-    /// No value yet.
-    Empty,
-    /// Text and not a single number.
-    Text,
-    /// Numbers without sign or point, which may be names.
-    Whole,
-    /// Numbers.
-    Numbers,
-    /// Numbers and text: numbers with a malformed cell, or names of which one reads like a number (`12e7`).
-    Mixed,
-}
-
-impl Content {
-    /// The content of one cell. `NaN` and infinities prove nothing: they occur among numbers and, like any other word,
-    /// among names.
-    pub fn of(text: &str) -> Self {
-        if is_absent(text) {
-            return Self::Empty;
-        }
-        match text.parse::<f64>() {
-            Err(_) => Self::Text,
-            Ok(number) if !number.is_finite() => Self::Empty,
-            Ok(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Self::Whole,
-            Ok(_) => Self::Numbers,
-        }
-    }
-
-    /// The content of a column with both.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Text, number) | (number, Self::Text) if number.is_number() => Self::Mixed,
-            (one, other) => one.max(other),
-        }
-    }
-
-    /// Whether it may be a series.
-    pub fn is_number(self) -> bool {
-        self >= Self::Whole
-    }
-}
 
 /// The cells of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,10 +152,6 @@ impl Header {
     }
 }
 
-fn bare(cell: &str) -> String {
-    cell.replace(['_', '-', ' '], "").to_ascii_lowercase()
-}
-
 /// Whether a column is named like a time: a second one is no metric.
 pub fn is_time_name(cell: &str) -> bool {
     TIME_NAMES.iter().any(|name| cell.eq_ignore_ascii_case(name))
@@ -347,13 +201,6 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_prometheus_is_the_metric_and_any_other_name_is_not() {
-        assert_eq!(Role::of("__name__"), Some(Role::Metric));
-        assert_eq!(Role::of("name"), None);
-        assert_eq!(Role::of("_name_"), None);
-    }
-
-    #[test]
     fn one_number_makes_what_may_be_a_series_and_nan_does_not() {
         let lines = [",a,,a,nan,7", "1,,N/A,2,db-1,-0.5", ",,null,b,,8"];
         let (whole, numbers) = (Content::Whole, Content::Numbers);
@@ -368,15 +215,6 @@ mod tests {
                 numbers
             ]
         );
-    }
-
-    #[test]
-    fn names_of_which_one_reads_like_a_number_are_names() {
-        let contents = |cell: &str| Header::new("tenant").contents(["acme", cell, "globex"].into_iter())[0];
-        for cell in ["-1", "12345e67", "7"] {
-            assert_eq!(Role::of_line("tenant", contents(cell)), Some(Role::Tenant));
-            assert_eq!(Role::of_line("user_id", contents(cell)), Some(Role::User));
-        }
     }
 
     #[test]

@@ -95,18 +95,18 @@ pub struct Mapping {
     /// The tenant of the records; records that name a tenant keep theirs.
     #[arg(long, default_value = "demo", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub tenant: String,
-    /// service_id [default: the column of --service-column, a pod or service column, else the folder's name for CSV;
-    /// the AWS service for CloudTrail, the computer for events of Windows].
+    /// Service of the records (service_id) [default: the column of --service-column, a pod or service column, else the
+    /// folder's name for CSV; the AWS service for CloudTrail, the computer for events of Windows].
     #[arg(long)]
     pub service: Option<String>,
     /// Header of the column of CSV that says the service [default: a pod or service column].
     #[arg(long, conflicts_with = "service")]
     pub service_column: Option<String>,
-    /// environment of metrics that name none; those that name one keep theirs.
+    /// Environment of metrics that name none; those that name one keep theirs.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub environment: String,
-    /// metric_name [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for wide files, else
-    /// the file's name without its extension].
+    /// Name of the metric (metric_name) [default: a column `metric`, `metric_name` or `__name__`, the columns' headers for
+    /// wide files, else the file's name without its extension].
     #[arg(long)]
     pub metric: Option<String>,
     /// Unit of the values [default: for wide files what the column's header has in parentheses, otherwise none].

@@ -9,10 +9,12 @@
 
 use horolog_schemas::MetricSample;
 
+use super::content::Content;
 use super::fields::{Fields, is_absent};
-use super::header::{Content, Header, HeaderError, Role, claim, is_time_name};
-use super::mapping::{ImportedType, Mapping, SourceName};
+use super::header::{Header, HeaderError, is_time_name};
+use super::mapping::{Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
+use super::role::{Role, claim};
 use super::timestamp::time_of;
 
 /// Parses the lines of a file with one sample per line.
@@ -150,7 +152,7 @@ impl MetricsLong {
         for (cell, role) in &self.roles {
             let text = self.fields.get(*cell);
             if !is_absent(text) {
-                fill(&mut self.sample, *role, text)?;
+                role.fill(&mut self.sample, text)?;
             } else if *role == Role::Metric {
                 return Err(Skip::MissingField { field: "metric_name" });
             }
@@ -174,16 +176,6 @@ impl MetricsLong {
             .for_each(|(_, column)| drop(self.sample.labels.remove(column)));
         late.next().map(|(_, column)| column.clone())
     }
-}
-
-fn fill(sample: &mut MetricSample, role: Role, text: &str) -> Result<(), Skip> {
-    if let Some(field) = role.field(sample) {
-        text.clone_into(field);
-        return Ok(());
-    }
-    let known = ImportedType::read(text);
-    sample.metric_type = known.ok_or_else(|| Skip::MetricType { text: excerpt(text) })?.into();
-    Ok(())
 }
 
 #[cfg(test)]

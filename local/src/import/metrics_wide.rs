@@ -9,10 +9,12 @@
 
 use horolog_schemas::MetricSample;
 
+use super::content::Content;
 use super::fields::{Fields, is_absent};
-use super::header::{Content, Header, HeaderError, Role, claim};
+use super::header::{Header, HeaderError};
 use super::mapping::{Columns, Mapping, SourceName};
 use super::output::Output;
+use super::role::{Role, claim};
 use super::timestamp::time_of;
 use super::wide_columns::WideColumns;
 use super::wide_series::Series;

@@ -10,6 +10,7 @@
 //! the clock and Kafka.
 
 mod cloudtrail;
+mod content;
 pub mod detect;
 mod detect_error;
 mod event_id;
@@ -29,6 +30,7 @@ pub mod output;
 mod parser;
 mod reading;
 mod report;
+mod role;
 mod run;
 mod shift;
 mod source;

@@ -18,10 +18,7 @@ use super::reading::{Listener, read};
 use super::report::{FileReport, by_reason, sent};
 use super::shift::{MICROS_A_DAY, shift_to};
 use super::source::Source;
-use crate::producer::{Delivered, ProduceError, Producer};
-
-/// How often, at the end, the user is told that records are still in flight.
-const FINISH_ROUND: Duration = Duration::from_secs(5);
+use crate::producer::{Delivered, ProduceError, Producer, WAITING_TOLD};
 
 /// Runs the import to its end.
 pub fn run(options: ImportOptions) -> anyhow::Result<()> {
@@ -219,7 +216,7 @@ fn progress_bar(sources: &[Source]) -> ProgressBar {
 
 /// Waits until every record is acknowledged, or given up where the user's `message.timeout.ms` says so.
 fn finish(producer: &Producer, progress: &ProgressBar) -> Delivered {
-    while !producer.finish(FINISH_ROUND) {
+    while !producer.finish(WAITING_TOLD) {
         tell_of_waiting(progress, producer.in_flight());
     }
     producer.delivered()

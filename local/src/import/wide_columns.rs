@@ -4,8 +4,10 @@
 //! of the columns of each kind, in their order, with the service before the other fields. A column that is named like a
 //! field fills it; of the others, those with text and no number are labels, and the rest are series. Pure.
 
-use super::header::{Content, Header, Role, claim, is_time_name};
+use super::content::Content;
+use super::header::{Header, is_time_name};
 use super::mapping::{Columns, Mapping};
+use super::role::{Role, claim};
 
 /// The columns of a wide file, without time columns and columns without a name.
 #[derive(Debug, PartialEq, Eq)]

@@ -14,6 +14,9 @@ use rand::distr::{Alphanumeric, SampleString};
 const PASSWORD_CHARS: usize = 32;
 /// Written into the folder when it is made.
 const MARKER: &str = "horolog-data";
+/// Files that are there while what they are named after is remembered.
+const KEEP_ALL: &str = "keep-all";
+const NO_SAMPLE: &str = "no-sample";
 
 /// The data folder.
 #[derive(Debug, Clone)]
@@ -116,13 +119,27 @@ impl DataFolder {
 
     /// Whether nothing is to be deleted by age, as last remembered.
     pub fn keeps_all(&self) -> bool {
-        self.keep_all_file().exists()
+        self.0.join(KEEP_ALL).exists()
     }
 
     /// Remembers it for later starts: one that forgot it would delete the history that it was set for.
     pub fn remember_keep_all(&self, keep_all: bool) -> Result<(), FolderError> {
-        let path = self.keep_all_file();
-        let remembered = if keep_all {
+        self.remember(KEEP_ALL, keep_all)
+    }
+
+    /// Whether there is to be no sample stream, as last remembered.
+    pub fn has_no_sample(&self) -> bool {
+        self.0.join(NO_SAMPLE).exists()
+    }
+
+    /// Remembers it for later starts: one that forgot it would put samples among the user's own records, for good.
+    pub fn remember_no_sample(&self, no_sample: bool) -> Result<(), FolderError> {
+        self.remember(NO_SAMPLE, no_sample)
+    }
+
+    fn remember(&self, name: &str, is_so: bool) -> Result<(), FolderError> {
+        let path = self.0.join(name);
+        let remembered = if is_so {
             std::fs::write(&path, "")
         } else if path.exists() {
             std::fs::remove_file(&path)
@@ -165,10 +182,6 @@ impl DataFolder {
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
-    }
-
-    fn keep_all_file(&self) -> PathBuf {
-        self.0.join("keep-all")
     }
 
     /// The broker's records and configuration.
@@ -288,15 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn keep_all_is_remembered_until_it_is_ended() {
+    fn each_option_is_remembered_until_it_is_ended() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = DataFolder::at(temporary.path()).unwrap();
-        assert!(!folder.keeps_all());
+        assert!(!folder.keeps_all() && !folder.has_no_sample());
         let kept = [true, true, false, false].map(|keep_all| {
             folder.remember_keep_all(keep_all).unwrap();
-            folder.keeps_all()
+            folder.remember_no_sample(!keep_all).unwrap();
+            (folder.keeps_all(), folder.has_no_sample())
         });
-        assert_eq!(kept, [true, true, false, false]);
+        assert_eq!(kept, [(true, false), (true, false), (false, true), (false, true)]);
     }
 
     #[test]

@@ -206,3 +206,49 @@ fn loopback(port: u16) -> String {
 fn url(port: u16) -> String {
     format!("http://{}", loopback(port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the stages of a stack with a store of this size are told of the size of batches.
+    fn batch_bytes_max(clickhouse_mib: u64) -> [Option<String>; 2] {
+        let layout = Layout {
+            horolog: PathBuf::new(),
+            programs: PathBuf::new(),
+            kit: Kit {
+                java: PathBuf::new(),
+                kafka_jars: PathBuf::new(),
+                engine_library: PathBuf::new(),
+            },
+            folder: DataFolder::at(Path::new("data")).unwrap(),
+            ports: Ports {
+                kafka: 1,
+                kafka_controller: 2,
+                clickhouse: 3,
+                query: 4,
+                ingest: 5,
+                aggregate: 6,
+            },
+            kafka_mib: 256,
+            clickhouse_mib,
+            keep_all: false,
+            shorten_retention: false,
+        };
+        [(layout.ingest(), "INGEST"), (layout.aggregate(), "AGGREGATE")].map(|(launch, binary)| {
+            let name = format!("HOROLOG_{binary}__BATCH__BYTES_MAX");
+            let mut variables = launch.env.into_iter();
+            let (_, value) = variables.find(|(known, _)| *known == name)?;
+            value.into_string().ok()
+        })
+    }
+
+    #[test]
+    fn a_small_store_is_sent_small_batches_and_any_other_those_by_default() {
+        let mib = |size: u64| Some((size << 20).to_string());
+        assert_eq!(batch_bytes_max(256), [mib(16), mib(16)]);
+        assert_eq!(batch_bytes_max(512), [mib(32), mib(32)]);
+        assert_eq!(batch_bytes_max(1024), [None, None]);
+        assert_eq!(batch_bytes_max(4096), [None, None]);
+    }
+}

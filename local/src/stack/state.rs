@@ -171,3 +171,87 @@ impl StackState {
         self.processes.iter().filter_map(ProcessState::identity)
     }
 }
+
+#[cfg(test)]
+impl StackState {
+    /// A stack that was ready when it was written down.
+    pub(crate) fn ready(folder: &DataFolder, supervisor: Identity, processes: &[(&str, Identity)]) -> Self {
+        let process = |&(name, identity): &(&str, Identity)| ProcessState {
+            name: name.to_owned(),
+            pid: Some(identity.pid),
+            started: Some(identity.started),
+            state: ProcessPhase::Ready,
+            reason: None,
+            address: None,
+            restarts: 0,
+            log: folder.log(name),
+        };
+        Self {
+            state: Phase::Ready,
+            reason: None,
+            data: folder.path().to_owned(),
+            supervisor,
+            retention: Retention::default(),
+            query: QueryAddress {
+                url: String::new(),
+                keys: folder.keys(),
+            },
+            clickhouse: ClickHouseAddress {
+                url: String::new(),
+                user: String::new(),
+                database: String::new(),
+                password_file: folder.password_file(),
+            },
+            kafka: KafkaAddress {
+                bootstrap: String::new(),
+            },
+            processes: processes.iter().map(process).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This process, and an earlier one that had its id.
+    fn alive_and_gone() -> (Identity, Identity) {
+        let alive = Identity::own().unwrap();
+        let gone = Identity {
+            started: alive.started.wrapping_sub(1),
+            ..alive
+        };
+        (alive, gone)
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_not_ready_whatever_was_written_of_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        let (alive, gone) = alive_and_gone();
+        let written = StackState::ready(&folder, alive, &[("broker", alive), ("clickhouse", gone)]);
+        written.write(&folder).unwrap();
+        let _lock = folder.lock().unwrap();
+        let current = StackState::current(&folder).unwrap();
+        assert_eq!((current.state, current.processes.len()), (Phase::Ready, 2));
+        assert_eq!(current.processes[0], written.processes[0]);
+        let ended = &current.processes[1];
+        assert_eq!((ended.state, ended.identity()), (ProcessPhase::Restarting, None));
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("is the disk full?"), "{reason}");
+    }
+
+    #[test]
+    fn without_its_supervisor_a_stack_is_stopped_whatever_was_written_of_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = DataFolder::at(temporary.path()).unwrap();
+        assert_eq!(StackState::current(&folder), None);
+        let (alive, gone) = alive_and_gone();
+        let written = StackState::ready(&folder, gone, &[("broker", alive)]);
+        written.write(&folder).unwrap();
+        let current = StackState::current(&folder).unwrap();
+        assert_eq!(current.state, Phase::Stopped);
+        let broker = &current.processes[0];
+        assert_eq!((broker.state, broker.identity()), (ProcessPhase::Stopped, None));
+    }
+}

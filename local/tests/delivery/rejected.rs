@@ -126,6 +126,22 @@ fn what_a_view_of_the_table_refuses_is_stored_once_all_the_same() {
     flow.assert_ledger("ingest", 100);
 }
 
+#[test]
+fn what_a_constraint_of_somebody_else_refuses_is_rejected_and_holds_up_nothing() {
+    // A bed of its own, because the constraint is on a table that all tests share.
+    let bed = Bed::start();
+    let flow = Flow::new(&bed, "constrained", 1);
+    bed.execute("alter table metrics add constraint known check metric_name != 'metric_7'");
+    flow.produce(100);
+    let _stage = flow.ingest(&[]);
+    flow.wait_until_stage_stored("ingest");
+    let refused: Vec<i64> = bed
+        .sql("select kafka_offset from rejected_records where reason = 'refused_by_clickhouse' order by kafka_offset");
+    assert_eq!(refused, (7..100).step_by(10).collect::<Vec<i64>>());
+    flow.assert_rows(100);
+    flow.assert_ledger("ingest", 100);
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

@@ -52,6 +52,8 @@ const FILTERS: [(&str, &[&str]); 15] = [
             "é1",
             "THE É1",
             "a-b",
+            "ΟΔΟΣ",
+            "οδος",
         ],
     ),
     (
@@ -71,7 +73,7 @@ fn insert_events() {
          ['', 'p1'][1 + intDiv(h, 32) % 2], ['ui', 'api', 'system', 'webhook'][1 + intDiv(h, 64) % 4], \
          ['doc.read', 'doc.drop'][1 + intDiv(h, 256) % 2], ['doc', 'user'][1 + intDiv(h, 512) % 2], \
          concat('r', toString(intDiv(h, 1024) % 6)), \
-         ['Invoice 7', 'an_invoice', 'the é1', 'a-b', ''][1 + intDiv(h, 8192) % 5], \
+         ['Invoice 7', 'an_invoice', 'the é1', 'a-b', 'ΟΔΟΣ.ΑΒ', ''][1 + intDiv(h, 8192) % 6], \
          [concat('10.0.', toString(intDiv(h, 16) % 5), '.7'), 'host', '', '2001:db8::1'][1 + intDiv(h, 65536) % 4], \
          ['x1', 'x2', ''][1 + intDiv(h, 262144) % 3], concat('q', toString(intDiv(h, 1048576) % 5)), \
          ['success', 'failure', 'error'][1 + intDiv(h, 8388608) % 3], \
@@ -95,7 +97,8 @@ fn keeps(event: &Value, filter: &str, value: &str) -> bool {
         "text" => {
             let words = |text: &str| -> BTreeSet<String> {
                 let parts = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
-                parts.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+                let parts = parts.filter(|word| !word.is_empty());
+                parts.map(|word| word.to_lowercase().replace('ς', "σ")).collect()
             };
             let held = words(&format!("{} {}", field("resource_name"), field("error_message")));
             words(value).is_subset(&held)

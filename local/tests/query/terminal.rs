@@ -67,6 +67,11 @@ fn hours_are_a_table_for_people_and_json_lines_for_programs() {
     );
     let rows = documents(&succeeds(&[&show[..], &SPAN, &["--json"]].concat()));
     assert_eq!(rows.len(), lines.len() - 1);
+    let before_the_command = ["--json", "--tenant", TENANT];
+    assert_eq!(
+        documents(&succeeds(&[&before_the_command[..], &show, &SPAN].concat())),
+        rows
+    );
     assert!(
         rows.iter()
             .all(|row| row["metric_name"] == "cpu" && row["service_id"] == "api")
@@ -172,6 +177,15 @@ fn an_empty_answer_says_which_span_was_asked_for() {
         ),
         (&["metrics", "labels", "cpu"], "nothing in the last hour; try --from\n"),
         (&["metrics", "list", "--last", "12w"], "nothing matches\n"),
+        (
+            &["metrics", "show", "cpu"],
+            "nothing in the last 24 hours; try --last or --from\n",
+        ),
+        (
+            &["metrics", "rate", "cpu", "--by", "monthly"],
+            "nothing in the last 12 months; try --last or --from\n",
+        ),
+        (&["metrics", "show", "cpu", "--last", "12w"], "no values match\n"),
         (&["metrics", "list", "--json"], ""),
     ] {
         let output = command(asked).env("HOROLOG_TENANT", "terminal-empty").output().unwrap();

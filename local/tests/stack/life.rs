@@ -136,13 +136,13 @@ fn stops_and_goes_on(stack: &Stack) {
     let doubled =
         "select count() from (select 1 from metrics group by kafka_partition, kafka_offset having count() > 1)";
     assert_eq!(stack.sql(doubled), "0");
-    assert!(
-        stack.status()["processes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|process| process["name"] != "sample")
-    );
+    assert!(has_no_sample(stack));
+}
+
+fn has_no_sample(stack: &Stack) -> bool {
+    let status = stack.status();
+    let processes = status["processes"].as_array().unwrap();
+    processes.iter().all(|process| process["name"] != "sample")
 }
 
 fn is_wiped(stack: &Stack) {
@@ -165,6 +165,12 @@ fn nothing_survives_a_killed_supervisor_and_the_next_up_works() {
     identities.last().unwrap().signal(Signal::SIGKILL);
     all_end(&identities);
     assert_eq!(stack.status()["state"], "stopped");
-    succeeds(&stack.up(&["--no-sample"]));
+    let next = stack.up(&[]);
+    succeeds(&next);
     assert_eq!(stack.status()["state"], "ready");
+    assert!(
+        has_no_sample(&stack) && text(&next).contains("--no-sample=false"),
+        "{}",
+        text(&next)
+    );
 }

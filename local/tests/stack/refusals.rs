@@ -35,6 +35,7 @@ fn bad_arguments_are_refused_with_their_name() {
         ("--memory-kafka", "12"),
         ("--port-query", "70000"),
         ("--keep-all", "perhaps"),
+        ("--no-sample", "perhaps"),
     ] {
         let output = stack.up(&[&format!("{flag}={value}")]);
         assert!(!output.status.success());

@@ -22,7 +22,7 @@ pub const REQUESTS_PER_HOUR_MAX: u32 = 1_000_000;
 /// could not even be revoked.
 const SECRETS_MAX: usize = 16;
 
-/// Access that was not used for this long is pointed out in the review. Days.
+/// Access that was not used for this long is pointed out in the review, also in SQL: in the view `access_review`. Days.
 const UNUSED_DAYS: i64 = 90;
 const UNUSED: &str = "was not used for 90 days";
 
@@ -350,5 +350,18 @@ mod tests {
         let (mut key, _) = key();
         key.scopes = BTreeSet::from([Permission::ReadAudit, Permission::ManageKeys]);
         assert_eq!(key.permissions(), BTreeSet::from([Permission::ReadAudit]));
+    }
+
+    #[test]
+    fn the_review_in_sql_has_the_same_notes() {
+        let view = include_str!("../../../schemas/migrations/0033_access_review/up.sql");
+        assert!(view.contains(&format!("interval {UNUSED_DAYS} day, '{UNUSED}'")));
+        let (mut key, _) = key();
+        key.tenant = TenantGrant::Any;
+        let notes = key.notes(None, at(UNUSED_DAYS * 86_400 + 1));
+        assert_eq!(notes.len(), 4, "{notes:?}");
+        for note in notes {
+            assert!(view.contains(&format!("'{note}'")), "{note}");
+        }
     }
 }

@@ -79,7 +79,8 @@ pub struct CreateOptions {
     /// Team whose rows the key shows; can be repeated. Default: all teams.
     #[arg(long = "team")]
     teams: Vec<String>,
-    /// Permission that the key grants, out of those of its role; can be repeated. Default: all of them.
+    /// Permission that the key grants, such as metrics:read, out of those of its role; can be repeated. Default: all of
+    /// them.
     #[arg(long = "scope", value_parser = Permission::parse)]
     scopes: Vec<Permission>,
     /// Network that the key may be used from (CIDR); can be repeated. Default: any.
@@ -88,7 +89,7 @@ pub struct CreateOptions {
     /// Requests per hour.
     #[arg(long, default_value_t = REQUESTS_PER_HOUR_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_hour: u32,
-    /// When the key expires, as RFC 3339.
+    /// When the key expires, as RFC 3339. Default: never.
     #[arg(long)]
     expires_at: Option<DateTime<Utc>>,
     #[command(flatten, next_help_heading = "Limits lower than the service's")]

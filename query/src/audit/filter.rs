@@ -128,9 +128,9 @@ const IN_NETWORK: &str = "(r.ip_address = {ip_address:String} or \
 /// The expression must equal that of the table's index `words`; see its migration.
 const HAS_WORDS: &str = "hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words:Array(String)})";
 /// The same for words with letters beyond ASCII, which the index holds only in the recorded case; it is evaluated without
-/// the index.
+/// the index. A sigma is small in two ways: which one `lowerUTF8` makes depends on what stands behind the word.
 const HAS_WORDS_BEYOND_ASCII: &str = "(hasAllTokens(lower(concat(r.resource_name, ' ', r.error_message)), {words_beyond:Array(String)}) or \
-    hasAllTokens(lowerUTF8(concat(r.resource_name, ' ', r.error_message)), {words_folded:Array(String)}))";
+    hasAllTokens(replaceAll(lowerUTF8(concat(r.resource_name, ' ', r.error_message)), 'ς', 'σ'), {words_folded:Array(String)}))";
 const FROM: &str = "r.occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')";
 const TO: &str = "r.occurred_at < fromUnixTimestamp64Micro({to:Int64}, 'UTC')";
 /// Maximum words of a free-text search; more would be pasted text.
@@ -266,7 +266,7 @@ impl Conditions {
             select = select.and(HAS_WORDS).bind("words", Parameter::Texts(ascii));
         }
         if !beyond.is_empty() {
-            let folded = beyond.iter().map(|word| word.to_lowercase()).collect();
+            let folded = beyond.iter().map(|word| folded(word)).collect();
             select = select
                 .and(HAS_WORDS_BEYOND_ASCII)
                 .bind("words_beyond", Parameter::Texts(beyond))
@@ -288,6 +288,11 @@ fn words(text: &str) -> Vec<String> {
     let splits = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
     let words = text.split(splits).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect()
+}
+
+/// A word as [`HAS_WORDS_BEYOND_ASCII`] compares it.
+fn folded(word: &str) -> String {
+    word.to_lowercase().replace('ς', "σ")
 }
 
 #[cfg(test)]
@@ -313,5 +318,12 @@ mod tests {
     fn sources_and_statuses_are_those_of_the_records() {
         assert_eq!(choices::<Source>(), json!(AuditSource::ALL.map(AuditSource::as_str)));
         assert_eq!(choices::<Status>(), json!(AuditStatus::ALL.map(AuditStatus::as_str)));
+    }
+
+    #[test]
+    fn both_small_sigmas_are_one_letter() {
+        for word in ["ΟΔΟΣ", "οδος", "οδοσ"] {
+            assert_eq!(folded(word), "οδοσ");
+        }
     }
 }

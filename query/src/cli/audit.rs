@@ -79,10 +79,10 @@ pub enum AuditCommand {
         /// Id of the user
         #[arg(long, required_unless_present = "resource", conflicts_with = "resource")]
         user: Option<String>,
-        /// Id of the resource
+        /// Id of the resource; with --resource-type
         #[arg(long, requires = "resource_type")]
         resource: Option<String>,
-        /// Type of the resource
+        /// Type of the resource; with --resource
         #[arg(long, requires = "resource")]
         resource_type: Option<String>,
         /// When
@@ -100,7 +100,7 @@ pub enum AuditCommand {
         /// Which events
         #[command(flatten)]
         filter: EventFilterArgs,
-        /// Column to count by
+        /// Column to count by: action, user_id, service_id, resource_type, status, …
         #[arg(long, default_value = "action")]
         by: String,
         /// Size of the time buckets, in UTC

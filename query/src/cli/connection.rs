@@ -39,6 +39,13 @@ impl ConnectionArgs {
     pub fn key(&self, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Option<Secret>, CliError> {
         let given = |name| variable(name).filter(|value| !value.is_empty());
         let (name, key) = match (&self.key, &self.key_file, given(KEY_VARIABLE)) {
+            // One before the command and one behind it, which clap does not see together.
+            (Some(_), Some(_), _) => {
+                return Err(CliError::Argument {
+                    name: "--key-file",
+                    reason: "cannot be used with --key".to_owned(),
+                });
+            }
             (Some(key), ..) => ("--key", key.expose().to_owned()),
             (None, Some(path), _) => return read_key("--key-file", path).map(Some),
             (None, None, Some(key)) => (KEY_VARIABLE, key.to_string_lossy().into_owned()),
@@ -90,7 +97,7 @@ mod tests {
             std::fs::write(&path, format!("{name}\n")).unwrap();
             path
         });
-        let of = |key: Option<&str>, key_file: Option<&PathBuf>, variables: &[(&str, &str)]| {
+        let asked = |key: Option<&str>, key_file: Option<&PathBuf>, variables: &[(&str, &str)]| {
             let arguments = ConnectionArgs {
                 url: String::new(),
                 key: key.map(|key| key.to_owned().into()),
@@ -99,19 +106,20 @@ mod tests {
             };
             let variable = |name| variables.iter().find(|(known, _)| *known == name);
             let found = arguments.key(|name| variable(name).map(|(_, value)| OsString::from(value)));
-            found.unwrap().map(|key| key.expose().to_owned())
+            found.map(|key| key.map(|key| key.expose().to_owned()))
         };
         let file = (KEY_FILE_VARIABLE, of_variable.to_str().unwrap());
         let both = [(KEY_VARIABLE, "k"), file];
         for (found, expected) in [
-            (of(Some("a"), None, &both), Some("a")),
-            (of(None, Some(&typed), &both), Some("typed")),
-            (of(None, None, &both), Some("k")),
-            (of(None, None, &[(KEY_VARIABLE, ""), file]), Some("of-variable")),
-            (of(Some(" "), None, &both), None),
-            (of(None, None, &[]), None),
+            (asked(Some("a"), None, &both), Some("a")),
+            (asked(None, Some(&typed), &both), Some("typed")),
+            (asked(None, None, &both), Some("k")),
+            (asked(None, None, &[(KEY_VARIABLE, ""), file]), Some("of-variable")),
+            (asked(Some(" "), None, &both), None),
+            (asked(None, None, &[]), None),
         ] {
-            assert_eq!(found.as_deref(), expected);
+            assert_eq!(found.unwrap().as_deref(), expected);
         }
+        assert!(asked(Some("a"), Some(&typed), &[]).is_err());
     }
 }

@@ -51,7 +51,7 @@ pub struct EventFilterArgs {
     /// Id of the user who acted
     #[arg(long)]
     pub user: Option<String>,
-    /// Action
+    /// Action, by its whole name: user.sign_in
     #[arg(long)]
     pub action: Option<String>,
     /// Type of the resource
@@ -66,7 +66,7 @@ pub struct EventFilterArgs {
     /// Origin of the action
     #[arg(long)]
     pub source: Option<Source>,
-    /// Words in resource names and error messages
+    /// Words that have to be in the name of the resource or the error message, in any case
     #[arg(long)]
     pub text: Option<String>,
     /// IP address, or a network such as 10.0.0.0/8

@@ -53,6 +53,11 @@ struct Read {
 impl Listing<'_> {
     /// Sends the request and shows the rows.
     pub async fn show(&self, client: &Client, output: Output) -> Result<(), CliError> {
+        self.show_of(None, client, output).await
+    }
+
+    /// Likewise; `span` says of what time the rows are, if nobody asked for just that.
+    pub async fn show_of(&self, span: Option<&str>, client: &Client, output: Output) -> Result<(), CliError> {
         let Read {
             rows,
             complete_through,
@@ -63,6 +68,9 @@ impl Listing<'_> {
                 output.note(self.nothing);
             } else {
                 output.line(&table::of_rows(self.columns, &rows))?;
+                if let Some(span) = span {
+                    output.hint(span);
+                }
             }
             match complete_through {
                 Some(None) => output.hint("not complete: some partitions have not been heard from"),

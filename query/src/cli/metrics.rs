@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::filter::{SpanArgs, begins};
 use super::listing::Listing;
 use super::output::Output;
-use super::series::{self, MeasureArgs, SeriesArgs};
+use super::series::{self, MeasureArgs, NEWEST, SeriesArgs};
 use super::table::{Column, number, text};
 
 const NAMES: [Column; 3] = [
@@ -66,6 +66,7 @@ pub enum MetricsCommand {
         limit: u32,
     },
     /// Show one metric over time
+    #[command(mut_arg("from", begins(NEWEST)))]
     Show {
         /// Metric and span
         #[command(flatten)]
@@ -75,15 +76,16 @@ pub enum MetricsCommand {
         told: MeasureArgs,
     },
     /// Show the increase of a counter, and its rate per second
+    #[command(mut_arg("from", begins(NEWEST)))]
     Rate {
         /// Metric and span
         #[command(flatten)]
         series: SeriesArgs,
     },
-    /// List the values of a column: service_id, plugin_id, environment, team_id
+    /// List the values of a column, such as all services
     #[command(mut_arg("from", begins("seven days ago")))]
     Values {
-        /// Column
+        /// Column: service_id, plugin_id, environment or team_id
         column: String,
         /// Only values of this metric; can be repeated
         #[arg(long)]
@@ -211,6 +213,8 @@ mod tests {
             ("list", "seven days ago"),
             ("values", "seven days ago"),
             ("labels", "an hour ago"),
+            ("show", NEWEST),
+            ("rate", NEWEST),
         ] {
             let help = command.find_subcommand_mut(name).unwrap().render_help().to_string();
             let words = help.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -79,9 +79,10 @@ pub enum ClientCommand {
 pub struct ClientArgs {
     /// Print the JSON of the API, one document per line
     #[arg(long, global = true)]
-    json: bool,
+    pub json: bool,
+    /// Where to ask, and as whom
     #[command(flatten)]
-    connection: ConnectionArgs,
+    pub connection: ConnectionArgs,
 }
 
 /// Runs a command of the client.

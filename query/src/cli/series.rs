@@ -1,6 +1,8 @@
 //! `horolog-query metrics show` and `rate`: one metric by hours, days or months; for a counter, its increase and rate.
+//!
+//! Without a span they show the newest rows, as the page does: the API begins with the oldest.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::client::{Client, Parameters, Take};
@@ -9,6 +11,11 @@ use super::filter::{self, SpanArgs};
 use super::listing::Listing;
 use super::output::Output;
 use super::table::{Column, number, text};
+use crate::api::Instant;
+
+const MICROS_A_DAY: i64 = 86_400_000_000;
+/// Where a span begins by default, in the words of the help.
+pub const NEWEST: &str = "24 hours ago; with --by daily 30 days, with --by monthly 12 months";
 
 const POINTS: [Column; 21] = [
     text("START", "start"),
@@ -54,7 +61,7 @@ pub struct SeriesArgs {
     /// When
     #[command(flatten)]
     span: SpanArgs,
-    /// Resolution
+    /// What a row is: an hour, a day or a month
     #[arg(long, default_value = "hourly")]
     by: Resolution,
     /// Time zone of days and months, for example Europe/Berlin [default: UTC]
@@ -82,7 +89,7 @@ pub struct SeriesArgs {
     /// metric are merged]
     #[arg(long, value_delimiter = ',')]
     group_by: Vec<String>,
-    /// The state as of this time, without what arrived later
+    /// What was known at this time, without what arrived later: RFC 3339, a date, or seconds since 1970
     #[arg(long)]
     as_of: Option<String>,
     /// Maximum number of rows
@@ -91,7 +98,27 @@ pub struct SeriesArgs {
 }
 
 impl SeriesArgs {
-    fn parameters(self) -> Parameters {
+    /// If no span is given, that of the newest rows, and what to call it.
+    fn newest(&self, now: DateTime<Utc>) -> Option<(Parameters, String)> {
+        if self.span.is_given() {
+            return None;
+        }
+        let (days, name) = self.by.newest();
+        // If it is no time, the API says so.
+        let as_of = self.as_of.as_deref().and_then(|text| Instant::parse(text).ok());
+        let end = as_of.unwrap_or_else(|| Instant::from_millis(now.timestamp() * 1_000));
+        let start = Instant::from_micros(end.micros() - days * MICROS_A_DAY);
+        let from = ("from", start.to_rfc3339());
+        Some(match as_of {
+            None => (vec![from], format!("the last {name}")),
+            Some(_) => (
+                vec![from, ("to", end.to_rfc3339())],
+                format!("the {name} before {}", end.to_rfc3339()),
+            ),
+        })
+    }
+
+    fn parameters(self, now: DateTime<Utc>) -> Parameters {
         let filters = [
             ("metric_name", vec![self.metric]),
             ("service_id", self.service),
@@ -108,7 +135,7 @@ impl SeriesArgs {
         let given = filters
             .into_iter()
             .flat_map(|(name, values)| values.into_iter().map(move |value| (name, value)));
-        given.chain(self.span.parameters(Utc::now())).collect()
+        given.chain(self.span.parameters(now)).collect()
     }
 }
 
@@ -137,6 +164,17 @@ pub enum Resolution {
     Monthly,
 }
 
+impl Resolution {
+    /// How much to show if no span is given, in days and in words: what a reader can still take in.
+    fn newest(self) -> (i64, &'static str) {
+        match self {
+            Self::Hourly => (1, "24 hours"),
+            Self::Daily => (30, "30 days"),
+            Self::Monthly => (365, "12 months"),
+        }
+    }
+}
+
 /// One metric with its measures.
 pub async fn show(series: SeriesArgs, told: MeasureArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let path = format!("/v1/metrics/{}", filter::name(series.by));
@@ -161,15 +199,59 @@ async fn listed(
     client: &Client,
     output: Output,
 ) -> Result<(), CliError> {
-    let take = Take::Pages(series.limit);
-    let mut asked = series.parameters();
+    let (take, now) = (Take::Pages(series.limit), Utc::now());
+    let (newest, name) = series.newest(now).unzip();
+    let mut asked = series.parameters(now);
+    asked.extend(newest.into_iter().flatten());
     asked.extend(more);
+    let nothing = match &name {
+        None => "no values match".to_owned(),
+        Some(name) => format!("nothing in {name}; try --last or --from"),
+    };
+    let shown = name.map(|name| format!("{name}; --last and --from show others"));
     let listing = Listing {
         path,
         asked,
         take,
         columns,
-        nothing: "no values match",
+        nothing: &nothing,
     };
-    listing.show(client, output).await
+    listing.show_of(shown.as_deref(), client, output).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn series(line: &[&str]) -> SeriesArgs {
+        let command = SeriesArgs::augment_args(clap::Command::new("show"));
+        let matches = command.try_get_matches_from([&["show", "cpu"][..], line].concat());
+        SeriesArgs::from_arg_matches(&matches.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn without_a_span_the_newest_rows_are_shown() {
+        let now: DateTime<Utc> = "2026-03-01T12:00:00.5Z".parse().unwrap();
+        for (line, from, to, name) in [
+            (&[] as &[&str], "2026-02-28T12:00:00Z", None, "the last 24 hours"),
+            (&["--by", "daily"], "2026-01-30T12:00:00Z", None, "the last 30 days"),
+            (&["--by", "monthly"], "2025-03-01T12:00:00Z", None, "the last 12 months"),
+            (
+                &["--as-of", "2026-01-01"],
+                "2025-12-31T00:00:00Z",
+                Some("2026-01-01T00:00:00Z"),
+                "the 24 hours before 2026-01-01T00:00:00Z",
+            ),
+            (&["--as-of", "noon"], "2026-02-28T12:00:00Z", None, "the last 24 hours"),
+        ] {
+            let ends = [("from", Some(from)), ("to", to)].into_iter();
+            let ends: Parameters = ends.filter_map(|(end, at)| Some((end, at?.to_owned()))).collect();
+            assert_eq!(series(line).newest(now), Some((ends, name.to_owned())), "{line:?}");
+        }
+        for given in [["--last", "7d"], ["--from", "2026-01-01"], ["--to", "2026-01-01"]] {
+            assert_eq!(series(&given).newest(now), None, "{given:?}");
+        }
+    }
 }

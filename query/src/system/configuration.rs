@@ -51,7 +51,7 @@ fn settings(config: &QueryConfig) -> Vec<Setting> {
     let defaults = named(&QueryConfig::default());
     let setting = |(setting, value): (String, Value)| Setting {
         is_default: defaults.get(&setting) == Some(&value),
-        value: without_password(value),
+        value: without_secrets(value),
         setting,
     };
     named(config).into_iter().map(setting).collect()
@@ -78,16 +78,30 @@ fn enter(settings: &mut BTreeMap<String, Value>, name: String, value: Value) {
     }
 }
 
-/// A URL may contain a password.
-fn without_password(value: Value) -> Value {
-    let address = value.as_str().and_then(|text| Url::parse(text).ok());
-    let Some(mut address) = address.filter(|address| address.password().is_some()) else {
+/// A URL may contain a password: before its host, or as a parameter.
+fn without_secrets(value: Value) -> Value {
+    let Some(mut address) = value.as_str().and_then(|text| Url::parse(text).ok()) else {
         return value;
     };
-    match address.set_password(Some("***")) {
-        Ok(()) => json!(address.as_str()),
-        Err(()) => Value::Null,
+    let parameters = address.query().map(without_values);
+    let has_password = address.password().is_some();
+    if !has_password && parameters.is_none() {
+        return value;
     }
+    if has_password && address.set_password(Some("***")).is_err() {
+        return Value::Null;
+    }
+    address.set_query(parameters.as_deref());
+    json!(address.as_str())
+}
+
+/// The names of a URL's parameters. One without a value is not shown, because it may be a secret itself.
+fn without_values(query: &str) -> String {
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, _)) => format!("{name}=***"),
+        None => "***".to_owned(),
+    });
+    parameters.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
@@ -123,5 +137,23 @@ mod tests {
         assert_eq!(json!(set), expected);
         let by_default = |name: &str| rows.iter().any(|row| row.setting == name && row.is_default);
         assert!(by_default("http.listen") && by_default("exports.folder") && by_default("access.oidc.roles"));
+    }
+
+    #[test]
+    fn of_the_parameters_of_a_url_only_the_names_are_shown() {
+        for (given, shown) in [
+            (
+                "https://ch:8443/?password=hunter2&max_threads=4",
+                "https://ch:8443/?password=***&max_threads=***",
+            ),
+            ("https://ch:8443/?hunter2", "https://ch:8443/?***"),
+            ("https://ch:8443/?a=hunter2=&b=", "https://ch:8443/?a=***&b=***"),
+            ("https://ann:hunter2@ch/?user=ann", "https://ann:***@ch/?user=***"),
+            ("https://ch:8443", "https://ch:8443"),
+            ("broker1:9092,broker2:9092", "broker1:9092,broker2:9092"),
+            ("/etc/horolog/key?a=b", "/etc/horolog/key?a=b"),
+        ] {
+            assert_eq!(without_secrets(json!(given)), json!(shown));
+        }
     }
 }
