@@ -119,7 +119,9 @@ impl Delivery {
             attempts: &AtomicI64::new(0),
         };
 
-        let made = match self.store(&batch, &made, intent, how).await {
+        let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
+        let stated_ms = if growth.is_whole { watermark_ms } else { stated_ms };
+        let made = match self.store(&batch, &made, intent, stated_ms, how).await {
             Ok((rows, rejected)) => Prepared { rows, rejected, ..made },
             Err(error) => {
                 drop(turn);
@@ -130,8 +132,6 @@ impl Delivery {
             }
         };
 
-        let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
-        let stated_ms = if growth.is_whole { watermark_ms } else { stated_ms };
         if !lease.is_revoked() {
             let progress = Progress {
                 id: range.id.clone(),
@@ -151,13 +151,14 @@ impl Delivery {
         })
     }
 
-    /// Stores rows and rejected records, reads back, writes the ledger row. Returns the numbers of stored and of
-    /// rejected records.
+    /// Stores rows and rejected records, reads back, writes the ledger row, with the watermark that is stated next.
+    /// Returns the numbers of stored and of rejected records.
     async fn store(
         &self,
         batch: &Batch<'_>,
         made: &Prepared,
         intent: Intent,
+        reached_ms: i64,
         how: How,
     ) -> Result<(u64, u64), DeliveryError> {
         if self.stage.tables_by_offset(&batch.range.id.topic).is_empty() {
@@ -187,7 +188,7 @@ impl Delivery {
         } else {
             Entry::Recovered
         };
-        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, &intent, &made);
+        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, &intent, &made, reached_ms);
         self.inserts.insert_ledger_row(batch, row).await?;
         crash::point("after-ledger");
         Ok((rows, rejected))

@@ -45,8 +45,7 @@ pub enum FactsError {
         /// Its end by that answer.
         log_end: i64,
     },
-    /// A begun batch is not to be repeated as it was, or the watermark that follows from a stored one is not stated
-    /// yet; what the writer sent may still land.
+    /// A begun batch is not to be repeated as it was, and what its writer sent may still land.
     #[error("a previous writer may still hold a lease")]
     WriterMayLive,
     /// The partition was added to the topic, and another one may still claim completeness without it.
@@ -275,8 +274,6 @@ struct LastRow {
 pub struct Stated {
     /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
     pub watermark_ms: i64,
-    /// Offset before which the hours hold everything of this life; 0 if nothing was stated.
-    pub aggregated_end: i64,
     /// The largest watermark of all its lives.
     pub watermark_ever_ms: i64,
     /// Epoch of the partial aggregates.
@@ -296,13 +293,10 @@ pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32
         .client
         .query(
             "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
-             maxIf(p.aggregated_end, kafka_partition = ? and log_epoch = ?) as aggregated_end, \
              maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
              maxIf(p.write_epoch, kafka_partition = ?) as write_epoch \
              from partition_progress as p where kafka_topic = ?",
         )
-        .bind(id.partition)
-        .bind(log_epoch)
         .bind(id.partition)
         .bind(log_epoch)
         .bind(id.partition)

@@ -52,6 +52,7 @@ pub struct LedgerRow {
     hours: Vec<(u32, u64)>,
     rules_version: u32,
     watermark: i64,
+    reached: i64,
     closed_at: i64,
     write_epoch: u32,
     first_timestamp: i64,
@@ -63,8 +64,8 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
-    /// What became of `range`.
-    pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared) -> Self {
+    /// What became of `range`, and the watermark that is stated after it, ms since 1970.
+    pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared, reached_ms: i64) -> Self {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         Self {
             records: match entry {
@@ -81,6 +82,7 @@ impl LedgerRow {
             hours: made.hours.iter().map(|(&hour, &rows)| (hour, rows)).collect(),
             first_timestamp,
             last_timestamp,
+            reached: reached_ms,
             ..Self::frozen(stage, entry, range, intent)
         }
     }
@@ -180,19 +182,21 @@ pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Op
     let newest = store
         .client
         .query(
-            "select log_epoch, max(end_offset), toUnixTimestamp64Milli(max(watermark)) from batch_ledger final \
+            "select log_epoch, max(end_offset), toUnixTimestamp64Milli(max(watermark)), toUnixTimestamp64Milli(max(reached)) \
+             from batch_ledger final \
              where stage = ? and kafka_topic = ? and kafka_partition = ? and entry != 'begun' \
              group by log_epoch order by log_epoch desc limit 1",
         )
         .bind(stage)
         .bind(&*id.topic)
         .bind(id.partition)
-        .fetch_optional::<(u32, i64, i64)>()
+        .fetch_optional::<(u32, i64, i64, i64)>()
         .await?;
-    Ok(newest.map(|(log_epoch, end, watermark_ms)| LedgerEnd {
+    Ok(newest.map(|(log_epoch, end, watermark_ms, reached_ms)| LedgerEnd {
         log_epoch,
         end,
         watermark_ms,
+        reached_ms,
         tail_matches: None,
     }))
 }

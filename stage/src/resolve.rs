@@ -164,16 +164,13 @@ impl Resolver {
         let name = self.stage.name();
         let (growth, joined) = self.join(id, &plan, continued, partitions).await?;
         let mut stated = stated(&self.store, name, id, continued).await?;
-        stated.watermark_ms = stated.watermark_ms.max(joined.map_or(0, |joined| joined.stated_ms));
-        // A batch that froze less than what is stated later would add on time to hours that are complete.
-        let may_be_stated = self.stage.has_epochs() && continued == facts.known_epoch();
-        let is_unstated = |end: i64| may_be_stated && stated.aggregated_end < end;
-        if facts.uncommitted_end().is_some_and(is_unstated) && !patience.leases_are_over {
-            return Err(FactsError::WriterMayLive);
-        }
+        let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
+        // A batch that froze less than what an earlier owner may still state would add on time to complete hours.
+        let reached_ms = ledger.map_or(0, |ledger| ledger.reached_ms);
+        let joined_ms = joined.map_or(0, |joined| joined.stated_ms);
+        stated.watermark_ms = stated.watermark_ms.max(reached_ms).max(joined_ms);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
-        let frozen = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
-        let watermark_ms = frozen.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
+        let watermark_ms = ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
         let mut rows = Vec::new();
         if let Some(gap) = plan.left_behind {
             let stored = self.stored_in_gap(id, facts.known_epoch(), gap, &facts).await?;

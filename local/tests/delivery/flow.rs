@@ -217,21 +217,29 @@ impl<'a> Flow<'a> {
         assert_eq!((rows, offsets), (sent, sent), "rows and distinct offsets of {topic}");
     }
 
-    /// The ranges of a stage's ledger follow one another, and in each rows + rejected = records.
+    /// The ranges of a stage's ledger follow one another, in each rows + rejected = records, and none froze a watermark
+    /// behind what was to be stated after the one before.
     pub fn assert_ledger(&self, stage: &str, sent: u64) {
-        type Row = (i32, u32, i64, i64, u64, u64, u64);
+        type Row = (i32, u32, i64, i64, u64, u64, u64, i64, i64);
         let rows: Vec<Row> = self.bed.sql(&format!(
-            "select kafka_partition, log_epoch, start_offset, end_offset, records, rows, rejected from batch_ledger final \
+            "select kafka_partition, log_epoch, start_offset, end_offset, records, rows, rejected, \
+             toUnixTimestamp64Milli(watermark), toUnixTimestamp64Milli(reached) from batch_ledger final \
              where stage = '{stage}' and kafka_topic = '{}' and entry in ('batch', 'recovered') order by 1, 2, 3",
             self.topic
         ));
-        let mut ends: BTreeMap<(i32, u32), i64> = BTreeMap::new();
-        for &(partition, epoch, start, end, records, rows, rejected) in &rows {
-            let before = ends.insert((partition, epoch), end).unwrap_or(0);
+        let mut ends: BTreeMap<(i32, u32), (i64, i64)> = BTreeMap::new();
+        for &(partition, epoch, start, end, records, rows, rejected, watermark, reached) in &rows {
+            let before = ends.insert((partition, epoch), (end, reached)).unwrap_or_default();
             assert_eq!(
-                start, before,
+                start, before.0,
                 "{stage}: a hole or an overlap in the ledger of {}/{partition}",
                 self.topic
+            );
+            assert!(
+                watermark >= before.1,
+                "{stage}: {}/{partition} {start}-{end} froze {watermark}, and {} was stated",
+                self.topic,
+                before.1
             );
             assert_eq!(
                 rows + rejected,

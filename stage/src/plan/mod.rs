@@ -30,8 +30,10 @@ pub struct LedgerEnd {
     pub log_epoch: u32,
     /// Largest end offset of that life.
     pub end: i64,
-    /// Largest watermark in its rows, ms since 1970; 0 where the stage has none.
+    /// Largest watermark that its batches froze, ms since 1970; 0 where the stage has none.
     pub watermark_ms: i64,
+    /// Largest watermark that is stated after one of its batches, or may still be by an earlier owner.
+    pub reached_ms: i64,
     /// Whether the last record that was read before `end` is unchanged; `None` if that cannot be told (deleted by the
     /// topic's retention, or nothing was read yet).
     pub tail_matches: Option<bool>,
@@ -88,14 +90,6 @@ impl Facts {
         let (committed, _) = of_this_life(self);
         let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
         intent.or(self.begun.map(|begun| begun.intent))
-    }
-
-    /// The end of the last batch if it is stored and not committed: its writer may be about to state the watermark that
-    /// follows from it.
-    pub fn uncommitted_end(&self) -> Option<i64> {
-        let (committed, ledger) = of_this_life(self);
-        let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent)?;
-        ledger.map(|ledger| ledger.end).filter(|&end| end == intent.end)
     }
 
     /// The life of the log that the group's commit and the ledger know of.

@@ -149,6 +149,7 @@ impl World {
             log_epoch: 1,
             end,
             watermark_ms: 0,
+            reached_ms: 0,
             tail_matches: Some(true),
         });
         let from = [committed.map(|c| c.offset), end]

@@ -54,6 +54,7 @@ fn ledger_with(tail_matches: Option<bool>, log_epoch: u32, end: i64) -> Option<L
         log_epoch,
         end,
         watermark_ms: 0,
+        reached_ms: 0,
         tail_matches,
     })
 }
@@ -202,22 +203,6 @@ fn what_is_not_repeated_as_it_was_has_to_wait_for_its_writer() {
     ] {
         assert_eq!(decide(&facts).recovers_otherwise(&facts), waits, "{facts:?}");
     }
-}
-
-#[test]
-fn what_follows_from_a_batch_may_not_be_stated_while_its_end_is_not_committed() {
-    let uncommitted = Facts {
-        ledger: ledger(1, 150),
-        ..pending(100, 150)
-    };
-    assert_eq!(uncommitted.uncommitted_end(), Some(150));
-    assert_eq!(pending(100, 150).uncommitted_end(), None, "it is not stored");
-    assert_eq!(stored(150).uncommitted_end(), None);
-    let new_life = Facts {
-        committed: committed(100, 2, Some(150)),
-        ..uncommitted
-    };
-    assert_eq!(new_life.uncommitted_end(), None, "the ledger is of the life before");
 }
 
 #[test]
