@@ -9,8 +9,8 @@
 //! 1. The owner of the new partition *announces* it, by a row that counts only the older partitions.
 //! 2. An owner that knows of a partition that does not count itself yet states no later watermark ([`Growth::is_whole`]).
 //!    Once the new partition is announced, it counts it.
-//! 3. When all that count themselves count the new one too, nothing is claimed without it any more. It takes the smallest of
-//!    their watermarks, states that with a row that counts itself, and begins to read.
+//! 3. When all that count themselves count the new one too, nothing is claimed without it any more. It takes the
+//!    smallest watermark of the older ones, states that with a row that counts itself, and begins to read.
 
 use crate::completeness::{PartitionProgress, partition_count};
 

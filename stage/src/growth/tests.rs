@@ -1,6 +1,6 @@
 //! Seeded: owners that see the broker and the table late, that are replaced, and whose batches take their time, while
-//! partitions are added to a topic of which something was complete. Completeness never goes back, and whatever a partition reads is later than what was claimed
-//! before it began.
+//! partitions are added to a topic of which something was complete. Completeness never goes back, and whatever a
+//! partition reads is later than what was claimed before it began.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
