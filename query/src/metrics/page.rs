@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use clickhouse::{RowOwned, RowRead};
+
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Problem, RequestId};
@@ -13,7 +15,7 @@ use crate::handler::Api;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
 use crate::metrics::memory::{Known, KnownVersion, PartId, StoredPart};
-use crate::metrics::point::StoredPoint;
+use crate::metrics::point::{MergedPoint, StoredPoint};
 use crate::metrics::points::{Account, PointRows, Points, SeriesSet};
 use crate::metrics::question::{Question, Source};
 use crate::metrics::selection::{PointKey, Selection};
@@ -49,19 +51,20 @@ pub async fn page(
         None => None,
     };
     let select = question.select(end.as_ref(), tail);
-    let (points, next_cursor) = stored(api, request, &question.selection, &select).await?;
+    let (points, next_cursor) = stored::<MergedPoint>(api, request, &question.selection, &select).await?;
     Ok((points.into(), next_cursor))
 }
 
 /// The page that a statement returns, which must ask for one row more than the page has.
-pub async fn stored(
+pub async fn stored<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
     api: &Api,
     request: &RequestId,
     selection: &Selection,
     select: &TenantSelect,
 ) -> Result<(Points, Option<String>), Problem> {
     let mut page = Page::new(selection.limit(), api.config.limits.page_bytes_max);
-    let take = |point: StoredPoint| {
+    let take = |point: T| {
+        let point: StoredPoint = point.into();
         let bytes = point.bytes();
         page.push(point, bytes)
     };
@@ -287,13 +290,13 @@ impl Merging<'_> {
     async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
         let limit = self.question.selection.limit();
         let select = self.question.select_span(hull(spans), source).limit(limit + 1);
-        let rows: Vec<StoredPoint> = self.api.store.collect(self.request, &select).await?;
+        let rows: Vec<MergedPoint> = self.api.store.collect(self.request, &select).await?;
         if rows.len() > limit as usize {
             return Ok(None);
         }
         let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
         let mut points: Vec<Points> = spans.iter().map(|_| Points::default()).collect();
-        for row in rows {
+        for row in rows.into_iter().map(StoredPoint::from) {
             let start = Some(Instant::from_seconds(row.start_s()));
             let behind = spans.partition_point(|span| span.from <= start);
             match behind.checked_sub(1).filter(|&place| start < spans[place].to) {
