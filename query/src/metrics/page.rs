@@ -12,6 +12,8 @@ use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Problem, RequestId};
 use crate::handler::Api;
+use crate::metrics::completeness::Completeness;
+use crate::metrics::epochs::Epochs;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
 use crate::metrics::memory::{Known, KnownVersion, PartId, StoredPart};
@@ -85,7 +87,7 @@ struct Part {
     known: Option<Known>,
 }
 
-/// A part whose rows must be merged, and the version that they will have.
+/// A part whose rows must be merged, and the version that they will have, if it was asked for.
 type Hole<'a> = (&'a mut Part, KnownVersion);
 
 impl Part {
@@ -179,20 +181,47 @@ struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    /// Brings parts up to date: those whose version has not changed are kept, others are taken from the daily roll-ups
-    /// where these have all their samples, the rest is merged. False if that may be more than a page, or if days are
+    /// Brings parts up to date, in as few statements as can be. False if they may be more than a page, or if days are
     /// split differently.
     async fn complete(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let is_stale = |part: &Part| part.rows().is_none();
         let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
             return Ok(true);
         };
-        if first == last && parts.len() > 1 {
-            // The most common case: a single part is missing, mostly the newest, so there is nothing to ask before it
-            // is merged.
-            return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
-        }
+        let is_only_one_of_many = first == last && parts.len() > 1;
         let parts = &mut parts[first..=last];
+        // The most common case, where mostly the newest part is missing, and that of a new chart: there is nothing to
+        // ask before they are merged.
+        if is_only_one_of_many || self.is_all_unknown(parts) {
+            return self.merge(unasked(parts)).await;
+        }
+        match parts.split_at_mut(parts.len() - 1) {
+            (earlier, newest) if !earlier.is_empty() && self.is_open(newest) => {
+                let both = tokio::try_join!(self.compared(earlier), self.merge(unasked(newest)))?;
+                Ok(both == (true, true))
+            }
+            _ => self.compared(parts).await,
+        }
+    }
+
+    /// Whether versions and roll-ups would tell nothing of any of the parts, which are likely to be one page, and their
+    /// rows will tell their versions.
+    fn is_all_unknown(&self, parts: &[Part]) -> bool {
+        let selection = &self.question.selection;
+        let may_be = selection.steps.are_hours() && selection.is_one_page() && self.look.epochs() == Epochs::Unrebuilt;
+        may_be && parts.iter().all(|part| part.known.is_none())
+    }
+
+    /// Whether parts, of one page, are not over, so that they are not rolled up and probably have new samples.
+    fn is_open(&self, parts: &[Part]) -> bool {
+        let through = Completeness::of(&self.look.progress).through;
+        let is_open = |part: &Part| through.is_some() && part.span.to > through;
+        self.question.selection.is_one_page() && parts.iter().all(is_open)
+    }
+
+    /// Brings parts up to date: those whose version has not changed are kept, others are taken from the daily roll-ups
+    /// where these have all their samples, the rest is merged. False as for [`Self::complete`].
+    async fn compared(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let Some(rolled_up) = self.rolled_up(parts).await? else {
             return Ok(false);
         };
@@ -280,7 +309,12 @@ impl Merging<'_> {
         let Some(points) = self.points_of(&spans, Source::Hours(self.look.epochs())).await? else {
             return Ok(false);
         };
+        let is_unrebuilt = self.look.epochs() == Epochs::Unrebuilt;
         for ((part, version), points) in holes.into_iter().zip(points) {
+            let version = match version {
+                KnownVersion::NotAsked if is_unrebuilt => KnownVersion::of_unrebuilt(points.samples()),
+                known => known,
+            };
             part.learn(self.api, version, Arc::new(points));
         }
         Ok(true)
@@ -308,6 +342,11 @@ impl Merging<'_> {
         points.iter_mut().for_each(Points::shrink);
         Ok(Some(points))
     }
+}
+
+/// Parts to merge without asking for their versions.
+fn unasked(parts: &mut [Part]) -> Vec<Hole<'_>> {
+    parts.iter_mut().map(|part| (part, KnownVersion::NotAsked)).collect()
 }
 
 /// From the beginning of the first span to the end of the last one.
