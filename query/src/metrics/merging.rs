@@ -20,6 +20,10 @@ const CODES: &str = "arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(r.p
 const CODE_OFFSET: i32 = 100_000;
 /// Number of values in each of them.
 const WEIGHTS: &str = "arrayConcat(mapValues(r.positive), [toUInt64(r.zero_count)], mapValues(r.negative))";
+/// Samples of `hourly_totals as r` at or below `{threshold:Float64}`.
+const UNDER_OF_TOTALS: &str = "sum(arraySum((c, v) -> if(multiIf(c = 0, 0., c < 0, exp2((-100000 - c) / 64), \
+    -exp2((c - 100000) / 64)) * 2 / (1 + exp2(-1 / 64)) <= {threshold:Float64}, v, 0), r.codes, r.weights))";
+
 /// What a question needs of the distributions.
 #[derive(Debug, Clone, Copy)]
 pub struct Distribution<'a> {
@@ -66,6 +70,8 @@ impl Distribution<'_> {
 pub enum Layer {
     /// Partial aggregates of hours, or daily roll-ups, which have the same columns: the table `r`.
     Hours,
+    /// Hourly totals, which have codes and weights: the table `r`.
+    Totals,
     /// Partial aggregates of hours and of samples by key: the layer `i`.
     Both,
 }
@@ -73,7 +79,7 @@ pub enum Layer {
 impl Layer {
     fn name(self) -> &'static str {
         match self {
-            Self::Hours => "r",
+            Self::Hours | Self::Totals => "r",
             Self::Both => "i",
         }
     }
@@ -81,6 +87,7 @@ impl Layer {
     fn quantile_codes(self, distribution: Distribution<'_>) -> Option<Sql> {
         match self {
             Self::Hours => distribution.merged("", Sql::concat([CODES, ", ", WEIGHTS])),
+            Self::Totals => distribution.merged("", "r.codes, r.weights"),
             Self::Both => distribution.merged("Merge", "i.distribution"),
         }
     }
@@ -88,6 +95,7 @@ impl Layer {
     fn under(self) -> Sql {
         match self {
             Self::Hours => under_of_hours(),
+            Self::Totals => UNDER_OF_TOTALS.into(),
             Self::Both => "sum(i.under)".into(),
         }
     }
@@ -121,7 +129,7 @@ pub fn row(layer: Layer, start: Sql, groups: &[KeyColumn], distribution: Distrib
         .then(Sql::concat([" / sum(", of, ".count))"]))
     });
     let fresh = match layer {
-        Layer::Hours => "0".into(),
+        Layer::Hours | Layer::Totals => "0".into(),
         Layer::Both => merged("sum", "fresh_count"),
     };
     let counts = [merged("sum", "count"), merged("sum", "late_count"), fresh];

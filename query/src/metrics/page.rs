@@ -208,7 +208,8 @@ impl Merging<'_> {
     /// rows will tell their versions.
     fn is_all_unknown(&self, parts: &[Part]) -> bool {
         let selection = &self.question.selection;
-        let may_be = selection.steps.are_hours() && selection.is_one_page() && self.look.epochs() == Epochs::Unrebuilt;
+        let is_of_hours = selection.steps.are_hours() && self.question.rolled_up().is_none();
+        let may_be = is_of_hours && selection.is_one_page() && self.look.epochs() == Epochs::Unrebuilt;
         may_be && parts.iter().all(|part| part.known.is_none())
     }
 
@@ -287,18 +288,19 @@ impl Merging<'_> {
         Some(runs)
     }
 
-    /// Roll-ups of the parts of which nothing is known; empty if rows are not made of UTC days. `None` if they are more
-    /// than a page or likely to be.
+    /// Roll-ups of the parts of which nothing is known; empty if rows cannot be made of any. `None` if they are more than
+    /// a page or likely to be.
     async fn rolled_up(&self, parts: &[Part]) -> Result<Option<HashMap<Instant, Points>>, Problem> {
         let selection = &self.question.selection;
         let tenant = selection.caller.tenant();
         let may_be = |part: &&Part| part.known.is_none() && !self.look.is_rebuilt(tenant, part.span);
         let wanted: Vec<&Part> = parts.iter().filter(may_be).collect();
-        if wanted.is_empty() || !selection.steps.are_days_of_utc() || !selection.is_one_page() {
+        let source = self.question.rolled_up().filter(|_| selection.is_one_page());
+        let (Some(source), false) = (source, wanted.is_empty()) else {
             return Ok(Some(HashMap::new()));
-        }
+        };
         let spans: Vec<Span> = wanted.iter().map(|part| part.span).collect();
-        let points = self.points_of(&spans, Source::Days).await?;
+        let points = self.points_of(&spans, source).await?;
         Ok(points.map(|points| wanted.iter().map(|part| part.start).zip(points).collect()))
     }
 

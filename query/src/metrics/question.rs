@@ -53,6 +53,8 @@ pub enum Source {
     Hours(Epochs),
     /// Daily roll-ups in UTC.
     Days,
+    /// Hours over all series of a metric.
+    Totals,
 }
 
 /// Everything that distinguishes questions.
@@ -132,7 +134,10 @@ impl Question {
     pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
         let hour = HourColumn::OF_HOURS;
         let rows = match tail {
-            None => self.grouped(self.selection.within(self.hours(self.epochs()), hour, end)),
+            None => self.grouped(
+                self.selection.within(self.hours(self.epochs()), hour, end),
+                Layer::Hours,
+            ),
             Some(tail) => {
                 let page = |select, hour| {
                     let key = merging::key_names(&self.selection.groups);
@@ -158,11 +163,22 @@ impl Question {
 
     /// All rows of a part of the question's span.
     pub fn select_span(&self, span: Span, source: Source) -> TenantSelect {
-        let rows = match source {
-            Source::Hours(epochs) => self.hours(epochs),
-            Source::Days => self.rows_of(Relation::DailyRollups),
+        let (rows, layer) = match source {
+            Source::Hours(epochs) => (self.hours(epochs), Layer::Hours),
+            Source::Days => (self.rows_of(Relation::DailyRollups, Layer::Hours), Layer::Hours),
+            Source::Totals => (self.rows_of(Relation::HourlyTotals, Layer::Totals), Layer::Totals),
         };
-        self.finished(self.grouped(self.selection.within_span(rows, HourColumn::OF_HOURS, span)))
+        let rows = self.selection.within_span(rows, HourColumn::OF_HOURS, span);
+        self.finished(self.grouped(rows, layer))
+    }
+
+    /// From what the upkeep has made of complete days its rows can be merged, if anything.
+    pub fn rolled_up(&self) -> Option<Source> {
+        if self.selection.is_of_whole_metrics() {
+            Some(Source::Totals)
+        } else {
+            self.selection.steps.are_days_of_utc().then_some(Source::Days)
+        }
     }
 
     /// For each part within a span: how many samples were ever aggregated, in any epoch, which rebuilds are visible,
@@ -186,16 +202,16 @@ impl Question {
 
     /// The rows of the partial aggregates that count.
     fn hours(&self, epochs: Epochs) -> TenantSelect {
-        epochs::visible(self.rows_of(Relation::PartialHours), epochs)
+        epochs::visible(self.rows_of(Relation::PartialHours, Layer::Hours), epochs)
     }
 
-    fn rows_of(&self, relation: Relation) -> TenantSelect {
-        let row = merging::row(Layer::Hours, self.start(), &self.selection.groups, self.distribution());
+    fn rows_of(&self, relation: Relation, layer: Layer) -> TenantSelect {
+        let row = merging::row(layer, self.start(), &self.selection.groups, self.distribution());
         TenantSelect::new(&self.selection.caller, relation, row)
     }
 
-    fn grouped(&self, rows: TenantSelect) -> TenantSelect {
-        rows.then(merging::grouped(Layer::Hours, self.start(), &self.selection.groups))
+    fn grouped(&self, rows: TenantSelect, layer: Layer) -> TenantSelect {
+        rows.then(merging::grouped(layer, self.start(), &self.selection.groups))
     }
 
     fn start(&self) -> Sql {

@@ -73,6 +73,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0038_service_health_summary__units",
     "0039_access_subjects",
     "0040_audit_exports__teams",
+    "0041_hourly_totals",
 ];
 
 /// The table that records what was applied. It exists before the first migration, so it is not a migration itself.
