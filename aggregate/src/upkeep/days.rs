@@ -1,7 +1,7 @@
 //! Rolls up complete days of UTC, and again those that got late records.
 //!
-//! In: hours. Out: rows of `daily_rollups`, topic by topic. Each statement finds by counts which of its days need a
-//! roll-up, so one that was killed halfway, or run by two members at once, is corrected by the next: readers never take
+//! In: hours. Out: rows of `daily_rollups` and of `hourly_totals`, topic by topic. Each statement finds by counts which of
+//! its days need it, so one that was killed halfway, or run by two members at once, is corrected by the next: readers never take
 //! a day whose counts are not those of its hours.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,13 @@ use super::progress::TaskProgress;
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
-const TASK: &str = "days";
+/// Another name than that of releases without totals, so that days that they rolled up are gone through again.
+const TASK: &str = "days and totals";
+/// What is made of days, and what making it is called.
+const STATEMENTS: [(&str, &str); 2] = [
+    ("roll days up", include_str!("roll_up_days.sql")),
+    ("add hours up", include_str!("add_up_hours.sql")),
+];
 const DAY_S: u32 = 24 * HOUR_S;
 /// Revised days within the same period of so many days share a statement.
 const DAYS_A_STATEMENT: u32 = 31;
@@ -87,15 +93,18 @@ impl Days {
             true => tenants,
             false => &BTreeSet::new(),
         };
-        let query = self
-            .statements
-            .query(include_str!("roll_up_days.sql"))
-            .param("from", span.start)
-            .param("to", span.end)
-            .param("tenants", tenants)
-            // Rows come in the order of the first columns of the key, so that memory is bounded by one metric.
-            .with_setting("optimize_aggregation_in_order", "1");
-        self.statements.execute("roll days up", query).await
+        for (what, sql) in STATEMENTS {
+            let query = self
+                .statements
+                .query(sql)
+                .param("from", span.start)
+                .param("to", span.end)
+                .param("tenants", tenants)
+                // Rows come in the order of the first columns of the key, so that memory is bounded by one metric.
+                .with_setting("optimize_aggregation_in_order", "1");
+            self.statements.execute(what, query).await?;
+        }
+        Ok(())
     }
 }
 

@@ -152,6 +152,7 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
     let of_hours = [
         "metrics_hourly",
         "daily_rollups",
+        "hourly_totals",
         "counter_hourly",
         "counter_revisions",
         "hour_revisions",

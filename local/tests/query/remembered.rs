@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 use crate::client::{HOURS, get_at, pages, ready, rows};
-use crate::series::{DAYS, MONTHS, ON_TIME, insert, roll_up};
+use crate::series::{DAYS, MONTHS, ON_TIME, add_up, insert, roll_up};
 
 #[test]
 fn remembered_rows_are_the_rows_there_are() {
@@ -77,7 +77,7 @@ fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
         let of_days = [
             ("tenant_id", tenant),
             ("metric_name", "latency"),
-            ("group_by", ""),
+            ("group_by", "environment"),
             ("measures", "sum"),
             ("threshold", &threshold),
             ("from", "2026-01-01"),
@@ -122,6 +122,58 @@ fn days_of_utc_come_from_what_is_rolled_up_where_that_is_all_there_is() {
     }
 }
 
+#[test]
+fn charts_of_one_line_come_from_totals_where_those_are_all_there_is() {
+    const MORE: f64 = 1_000.0;
+    let tenant = "totals";
+    for hour in 0..48 {
+        insert(tenant, "api", hour, 1, 10.0, ON_TIME, 0);
+        insert(tenant, "web", hour, 1, 20.0, ON_TIME, 0);
+    }
+    // Each question is a new one, so that no answer comes from the cache.
+    let mut asked = 0;
+    let mut ask = |path: &str, more: &[(&str, &str)]| {
+        asked += 1;
+        let threshold = format!("15.{asked:02}");
+        let of_line = [
+            ("tenant_id", tenant),
+            ("metric_name", "latency"),
+            ("measures", "sum,p50,p99"),
+            ("threshold", &threshold),
+            ("from", "2026-01-01"),
+            ("to", "2026-01-03"),
+        ];
+        rows(path, &of_line.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let line = ("group_by", "");
+    let of_hours = [DAYS, HOURS].map(|path| ask(path, &[line]));
+    add_up(tenant, 0.0);
+    let of_totals = [DAYS, HOURS].map(|path| ask(path, &[line]));
+    assert_eq!(of_totals, of_hours, "quantiles and shares too");
+
+    add_up(tenant, MORE);
+    let mut sums = |path: &str, more: &[(&str, &str)]| {
+        let rows = ask(path, more);
+        rows.iter().map(|row| row["sum"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let hour = 30.0 + MORE;
+    assert_eq!(sums(DAYS, &[line]), [24.0 * hour; 2]);
+    assert_eq!(sums(HOURS, &[line]), [hour; 48]);
+    assert_eq!(sums(DAYS, &[line, ("zone", "Asia/Tokyo")]), [15.0 * hour, 24.0 * hour]);
+    assert_eq!(
+        sums(DAYS, &[line, ("service_id", "web")]),
+        [480.0; 2],
+        "not of all services"
+    );
+    assert_eq!(sums(DAYS, &[("group_by", "environment")]), [720.0; 2], "not one line");
+
+    insert(tenant, "api", 30, 1, 10.0, "2026-04-01 00:00:00", 0);
+    let late = [24.0 * hour, 730.0];
+    assert_eq!(sums(DAYS, &[line]), late, "a late sample makes its day one of hours");
+    add_up(tenant, MORE);
+    assert_eq!(sums(DAYS, &[line]), [24.0 * hour, 24.0 * hour + 10.0]);
+}
+
 /// The rows as a service without a cache answers them: pages of few rows are not cached.
 fn from_the_store(path: &str, asked: &[(&str, &str)]) -> Vec<Value> {
     pages(
@@ -160,6 +212,9 @@ fn whatever_comes_and_whatever_is_asked_what_is_remembered_is_what_is_stored() {
                 ["'api'", "'db', 'web'", "'api', 'db', 'web'"][random.random_range(0..3)],
                 0.0,
             );
+        }
+        if random.random_range(0..4) == 0 {
+            add_up(tenant, 0.0);
         }
         if random.random_range(0..5) == 0 {
             Bed::shared().execute("optimize table metrics_hourly partition 202603");

@@ -16,6 +16,7 @@ use crate::handler::{Api, Asking};
 use crate::metrics::completeness::Completeness;
 use crate::metrics::merging;
 use crate::metrics::page::stored;
+use crate::metrics::point::StoredPoint;
 use crate::metrics::selection::{HourColumn, KEY, Selection, SelectionParameters};
 use crate::metrics::series::{Known, SeriesAnswer, respond};
 use crate::metrics::step::Step;
@@ -139,7 +140,7 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
     let selection = Selection::new(&api.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
     let completeness = completeness(&api, &request, &selection).await?;
-    let (mut points, next_cursor) = stored(&api, &request, &selection, &select(&selection)).await?;
+    let (mut points, next_cursor) = stored::<StoredPoint>(&api, &request, &selection, &select(&selection)).await?;
     points.change_numbers(|start, numbers| {
         let end = selection.steps.end_of(start);
         rate(numbers, start, end, completeness.through);

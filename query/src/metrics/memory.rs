@@ -4,8 +4,9 @@
 //! the contents of its hours when they were read, from a look at the store that all requests share
 //! ([`crate::metrics::look`]), and with their version: how many samples the part's hours have in all epochs, and which
 //! rebuilds are visible. While the contents are the same, so are the rows. When they differ, the version tells whether
-//! this part changed: partial aggregates are only ever added, so rows change only together with it. Contents and
-//! version are read before the rows, so rows are never kept under anything newer than they are.
+//! this part changed: partial aggregates are only ever added, so rows change only together with it. Contents are read
+//! before the rows, and so is the version unless the rows themselves tell it, so rows are never kept under anything newer
+//! than they are.
 //!
 //! Guarantees: rows are found only by the whole statement that made them, including tenant, teams and filters; memory
 //! is bounded and the least recently used go first; of equal questions, one at a time merges. Never asks the store
@@ -90,13 +91,22 @@ pub struct PartVersion {
     rebuilds: u64,
 }
 
-/// What was known of a part before its rows were read.
+/// What is known of the version of a part's rows, which is never newer than they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownVersion {
     /// Its version; `None` if it is empty.
     Of(Option<PartVersion>),
     /// Unknown: its rows are valid only while its contents are the same.
     NotAsked,
+}
+
+impl KnownVersion {
+    /// That of rows merged where no rebuild is visible, by their own number of samples. A version that is asked for
+    /// later is of all epochs: if it is the same, nothing was added in any of them.
+    pub fn of_unrebuilt(samples: u64) -> Self {
+        let version = PartVersion { samples, rebuilds: 0 };
+        Self::Of((samples > 0).then_some(version))
+    }
 }
 
 /// The rows of a part, and what they were made of.

@@ -6,14 +6,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use clickhouse::{RowOwned, RowRead};
+
 use crate::api::instant::{Instant, Span};
 use crate::api::page::Page;
 use crate::api::{Problem, RequestId};
 use crate::handler::Api;
+use crate::metrics::completeness::Completeness;
+use crate::metrics::epochs::Epochs;
 use crate::metrics::fresh::RawTail;
 use crate::metrics::look::{Contents, Look};
 use crate::metrics::memory::{Known, KnownVersion, PartId, StoredPart};
-use crate::metrics::point::StoredPoint;
+use crate::metrics::point::{MergedPoint, StoredPoint};
 use crate::metrics::points::{Account, PointRows, Points, SeriesSet};
 use crate::metrics::question::{Question, Source};
 use crate::metrics::selection::{PointKey, Selection};
@@ -49,19 +53,20 @@ pub async fn page(
         None => None,
     };
     let select = question.select(end.as_ref(), tail);
-    let (points, next_cursor) = stored(api, request, &question.selection, &select).await?;
+    let (points, next_cursor) = stored::<MergedPoint>(api, request, &question.selection, &select).await?;
     Ok((points.into(), next_cursor))
 }
 
 /// The page that a statement returns, which must ask for one row more than the page has.
-pub async fn stored(
+pub async fn stored<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
     api: &Api,
     request: &RequestId,
     selection: &Selection,
     select: &TenantSelect,
 ) -> Result<(Points, Option<String>), Problem> {
     let mut page = Page::new(selection.limit(), api.config.limits.page_bytes_max);
-    let take = |point: StoredPoint| {
+    let take = |point: T| {
+        let point: StoredPoint = point.into();
         let bytes = point.bytes();
         page.push(point, bytes)
     };
@@ -82,7 +87,7 @@ struct Part {
     known: Option<Known>,
 }
 
-/// A part whose rows must be merged, and the version that they will have.
+/// A part whose rows must be merged, and the version that they will have, if it was asked for.
 type Hole<'a> = (&'a mut Part, KnownVersion);
 
 impl Part {
@@ -176,20 +181,48 @@ struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    /// Brings parts up to date: those whose version has not changed are kept, others are taken from the daily roll-ups
-    /// where these have all their samples, the rest is merged. False if that may be more than a page, or if days are
+    /// Brings parts up to date, in as few statements as can be. False if they may be more than a page, or if days are
     /// split differently.
     async fn complete(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let is_stale = |part: &Part| part.rows().is_none();
         let (Some(first), Some(last)) = (parts.iter().position(is_stale), parts.iter().rposition(is_stale)) else {
             return Ok(true);
         };
-        if first == last && parts.len() > 1 {
-            // The most common case: a single part is missing, mostly the newest, so there is nothing to ask before it
-            // is merged.
-            return self.merge(vec![(&mut parts[first], KnownVersion::NotAsked)]).await;
-        }
+        let is_only_one_of_many = first == last && parts.len() > 1;
         let parts = &mut parts[first..=last];
+        // The most common case, where mostly the newest part is missing, and that of a new chart: there is nothing to
+        // ask before they are merged.
+        if is_only_one_of_many || self.is_all_unknown(parts) {
+            return self.merge(unasked(parts)).await;
+        }
+        match parts.split_at_mut(parts.len() - 1) {
+            (earlier, newest) if !earlier.is_empty() && self.is_open(newest) => {
+                let both = tokio::try_join!(self.compared(earlier), self.merge(unasked(newest)))?;
+                Ok(both == (true, true))
+            }
+            _ => self.compared(parts).await,
+        }
+    }
+
+    /// Whether versions and roll-ups would tell nothing of any of the parts, which are likely to be one page, and their
+    /// rows will tell their versions.
+    fn is_all_unknown(&self, parts: &[Part]) -> bool {
+        let selection = &self.question.selection;
+        let is_of_hours = selection.steps.are_hours() && self.question.rolled_up().is_none();
+        let may_be = is_of_hours && selection.is_one_page() && self.look.epochs() == Epochs::Unrebuilt;
+        may_be && parts.iter().all(|part| part.known.is_none())
+    }
+
+    /// Whether parts, of one page, are not over, so that they are not rolled up and probably have new samples.
+    fn is_open(&self, parts: &[Part]) -> bool {
+        let through = Completeness::of(&self.look.progress).through;
+        let is_open = |part: &Part| through.is_some() && part.span.to > through;
+        self.question.selection.is_one_page() && parts.iter().all(is_open)
+    }
+
+    /// Brings parts up to date: those whose version has not changed are kept, others are taken from the daily roll-ups
+    /// where these have all their samples, the rest is merged. False as for [`Self::complete`].
+    async fn compared(&self, parts: &mut [Part]) -> Result<bool, Problem> {
         let Some(rolled_up) = self.rolled_up(parts).await? else {
             return Ok(false);
         };
@@ -255,18 +288,19 @@ impl Merging<'_> {
         Some(runs)
     }
 
-    /// Roll-ups of the parts of which nothing is known; empty if rows are not made of UTC days. `None` if they are more
-    /// than a page or likely to be.
+    /// Roll-ups of the parts of which nothing is known; empty if rows cannot be made of any. `None` if they are more than
+    /// a page or likely to be.
     async fn rolled_up(&self, parts: &[Part]) -> Result<Option<HashMap<Instant, Points>>, Problem> {
         let selection = &self.question.selection;
         let tenant = selection.caller.tenant();
         let may_be = |part: &&Part| part.known.is_none() && !self.look.is_rebuilt(tenant, part.span);
         let wanted: Vec<&Part> = parts.iter().filter(may_be).collect();
-        if wanted.is_empty() || !selection.steps.are_days_of_utc() || !selection.is_one_page() {
+        let source = self.question.rolled_up().filter(|_| selection.is_one_page());
+        let (Some(source), false) = (source, wanted.is_empty()) else {
             return Ok(Some(HashMap::new()));
-        }
+        };
         let spans: Vec<Span> = wanted.iter().map(|part| part.span).collect();
-        let points = self.points_of(&spans, Source::Days).await?;
+        let points = self.points_of(&spans, source).await?;
         Ok(points.map(|points| wanted.iter().map(|part| part.start).zip(points).collect()))
     }
 
@@ -277,7 +311,12 @@ impl Merging<'_> {
         let Some(points) = self.points_of(&spans, Source::Hours(self.look.epochs())).await? else {
             return Ok(false);
         };
+        let is_unrebuilt = self.look.epochs() == Epochs::Unrebuilt;
         for ((part, version), points) in holes.into_iter().zip(points) {
+            let version = match version {
+                KnownVersion::NotAsked if is_unrebuilt => KnownVersion::of_unrebuilt(points.samples()),
+                known => known,
+            };
             part.learn(self.api, version, Arc::new(points));
         }
         Ok(true)
@@ -287,13 +326,13 @@ impl Merging<'_> {
     async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
         let limit = self.question.selection.limit();
         let select = self.question.select_span(hull(spans), source).limit(limit + 1);
-        let rows: Vec<StoredPoint> = self.api.store.collect(self.request, &select).await?;
+        let rows: Vec<MergedPoint> = self.api.store.collect(self.request, &select).await?;
         if rows.len() > limit as usize {
             return Ok(None);
         }
         let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
         let mut points: Vec<Points> = spans.iter().map(|_| Points::default()).collect();
-        for row in rows {
+        for row in rows.into_iter().map(StoredPoint::from) {
             let start = Some(Instant::from_seconds(row.start_s()));
             let behind = spans.partition_point(|span| span.from <= start);
             match behind.checked_sub(1).filter(|&place| start < spans[place].to) {
@@ -305,6 +344,11 @@ impl Merging<'_> {
         points.iter_mut().for_each(Points::shrink);
         Ok(Some(points))
     }
+}
+
+/// Parts to merge without asking for their versions.
+fn unasked(parts: &mut [Part]) -> Vec<Hole<'_>> {
+    parts.iter_mut().map(|part| (part, KnownVersion::NotAsked)).collect()
 }
 
 /// From the beginning of the first span to the end of the last one.

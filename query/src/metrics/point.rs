@@ -5,10 +5,53 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Instant;
+use crate::metrics::merging::value_of;
 use crate::metrics::points::SeriesKey;
 use crate::metrics::selection::PointKey;
 
-/// A merged row.
+/// A row as [`crate::metrics::merging::row`] returns it.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub struct MergedPoint {
+    metric_name: String,
+    start: u32,
+    groups: Vec<String>,
+    metric_type: String,
+    unit: String,
+    counts: Vec<u64>,
+    numbers: Vec<f64>,
+    /// The smallest and the largest value; only with quantiles.
+    bounds: Vec<f64>,
+    /// The buckets of the quantiles.
+    quantile_codes: Vec<i32>,
+    /// The share at or below the threshold; only with a threshold.
+    shares: Vec<f64>,
+}
+
+impl From<MergedPoint> for StoredPoint {
+    fn from(merged: MergedPoint) -> Self {
+        let mut numbers = merged.numbers;
+        if let [min, max] = *merged.bounds {
+            // Exact if all values are equal.
+            let quantiles = merged
+                .quantile_codes
+                .into_iter()
+                .map(|code| value_of(code).min(max).max(min));
+            numbers.extend(quantiles);
+        }
+        numbers.extend(merged.shares);
+        Self {
+            metric_name: merged.metric_name,
+            start: merged.start,
+            groups: merged.groups,
+            metric_type: merged.metric_type,
+            unit: merged.unit,
+            counts: merged.counts,
+            numbers,
+        }
+    }
+}
+
+/// A row with its numbers in the order of their names.
 #[derive(Debug, Clone, Default, PartialEq, Row, Deserialize)]
 pub struct StoredPoint {
     metric_name: String,

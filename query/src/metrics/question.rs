@@ -16,7 +16,7 @@ use crate::metrics::column::{Measure, Words};
 use crate::metrics::epochs::{self, Epochs};
 use crate::metrics::fresh::RawTail;
 use crate::metrics::memory::QuestionId;
-use crate::metrics::merging::{self, Distribution};
+use crate::metrics::merging::{self, Distribution, Layer};
 use crate::metrics::selection::{HourColumn, KEY, PointKey, Selection, SelectionParameters};
 use crate::metrics::step::Step;
 use crate::store::{Parameter, Relation, Sql, TenantSelect};
@@ -53,6 +53,8 @@ pub enum Source {
     Hours(Epochs),
     /// Daily roll-ups in UTC.
     Days,
+    /// Hours over all series of a metric.
+    Totals,
 }
 
 /// Everything that distinguishes questions.
@@ -130,20 +132,28 @@ impl Question {
 
     /// The rows of the page, and one more if others follow.
     pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
-        let distribution = self.distribution(tail.is_some());
-        let page = |select, hour| self.grouped(self.selection.within(select, hour, end));
-        let hours = page(self.hours_of(distribution, self.epochs()), HourColumn::OF_HOURS);
-        let merged = match tail {
-            None => hours,
+        let hour = HourColumn::OF_HOURS;
+        let rows = match tail {
+            None => self.grouped(
+                self.selection.within(self.hours(self.epochs()), hour, end),
+                Layer::Hours,
+            ),
             Some(tail) => {
-                let samples = page(self.samples_of(tail, distribution), HourColumn::OF_SAMPLES);
-                let both = merging::of_both(&self.selection.groups, distribution);
-                self.grouped(hours.union_all(samples).outer(None, both))
+                let page = |select, hour| {
+                    let key = merging::key_names(&self.selection.groups);
+                    self.selection
+                        .within(select, hour, end)
+                        .then(Sql::from("group by ").then(key))
+                };
+                let hours = page(self.partial_hours(), hour);
+                let samples = page(self.partial_samples(tail), HourColumn::OF_SAMPLES);
+                let (layer, groups) = (Layer::Both, &self.selection.groups);
+                let row = merging::row(layer, "i.start".into(), groups, self.distribution());
+                let both = hours.union_all(samples).outer(None, row);
+                both.then(merging::grouped(layer, "i.start".into(), groups))
             }
         };
-        self.finished(merged)
-            .then(Sql::concat(["order by ", KEY]))
-            .limit(self.selection.limit() + 1)
+        self.finished(rows).limit(self.selection.limit() + 1)
     }
 
     /// Identifies its rows, regardless of the span.
@@ -153,12 +163,22 @@ impl Question {
 
     /// All rows of a part of the question's span.
     pub fn select_span(&self, span: Span, source: Source) -> TenantSelect {
-        let rows = match source {
-            Source::Hours(epochs) => self.hours_of(self.distribution(false), epochs),
-            Source::Days => self.merged_of(Relation::DailyRollups, self.distribution(false)),
+        let (rows, layer) = match source {
+            Source::Hours(epochs) => (self.hours(epochs), Layer::Hours),
+            Source::Days => (self.rows_of(Relation::DailyRollups, Layer::Hours), Layer::Hours),
+            Source::Totals => (self.rows_of(Relation::HourlyTotals, Layer::Totals), Layer::Totals),
         };
         let rows = self.selection.within_span(rows, HourColumn::OF_HOURS, span);
-        self.finished(self.grouped(rows)).then(Sql::concat(["order by ", KEY]))
+        self.finished(self.grouped(rows, layer))
+    }
+
+    /// From what the upkeep has made of complete days its rows can be merged, if anything.
+    pub fn rolled_up(&self) -> Option<Source> {
+        if self.selection.is_of_whole_metrics() {
+            Some(Source::Totals)
+        } else {
+            self.selection.steps.are_days_of_utc().then_some(Source::Days)
+        }
     }
 
     /// For each part within a span: how many samples were ever aggregated, in any epoch, which rebuilds are visible,
@@ -180,26 +200,40 @@ impl Question {
             .then("group by part")
     }
 
-    /// The partial aggregates that count.
-    fn hours_of(&self, distribution: Distribution<'_>, epochs: Epochs) -> TenantSelect {
-        epochs::visible(self.merged_of(Relation::PartialHours, distribution), epochs)
+    /// The rows of the partial aggregates that count.
+    fn hours(&self, epochs: Epochs) -> TenantSelect {
+        epochs::visible(self.rows_of(Relation::PartialHours, Layer::Hours), epochs)
     }
 
-    /// Partial aggregates, or daily roll-ups of them, which have the same columns.
-    fn merged_of(&self, relation: Relation, distribution: Distribution<'_>) -> TenantSelect {
+    fn rows_of(&self, relation: Relation, layer: Layer) -> TenantSelect {
+        let row = merging::row(layer, self.start(), &self.selection.groups, self.distribution());
+        TenantSelect::new(&self.selection.caller, relation, row)
+    }
+
+    fn grouped(&self, rows: TenantSelect, layer: Layer) -> TenantSelect {
+        rows.then(merging::grouped(layer, self.start(), &self.selection.groups))
+    }
+
+    fn start(&self) -> Sql {
+        self.selection.steps.start_sql(HourColumn::OF_HOURS.hour)
+    }
+
+    /// The partial aggregates that count, merged by key.
+    fn partial_hours(&self) -> TenantSelect {
         let columns = merging::key_columns(&self.selection.steps, HourColumn::OF_HOURS.hour, &self.selection.groups);
-        let columns = columns.then(merging::of_hours(distribution));
-        TenantSelect::new(&self.selection.caller, relation, columns)
+        let columns = columns.then(merging::of_hours(self.distribution()));
+        let select = TenantSelect::new(&self.selection.caller, Relation::PartialHours, columns);
+        epochs::visible(select, self.epochs())
     }
 
     /// Samples that are stored but not aggregated yet, as partial aggregates.
-    fn samples_of(&self, tail: &RawTail, distribution: Distribution<'_>) -> TenantSelect {
+    fn partial_samples(&self, tail: &RawTail) -> TenantSelect {
         let columns = merging::key_columns(
             &self.selection.steps,
             HourColumn::OF_SAMPLES.hour,
             &self.selection.groups,
         );
-        let columns = columns.then(merging::of_samples(distribution));
+        let columns = columns.then(merging::of_samples(self.distribution()));
         tail.only(TenantSelect::new(&self.selection.caller, Relation::Metrics, columns))
     }
 
@@ -207,28 +241,19 @@ impl Question {
         self.selection.as_of().map_or(Epochs::Now, Epochs::Then)
     }
 
-    fn grouped(&self, select: TenantSelect) -> TenantSelect {
-        select.then(Sql::from("group by ").then(merging::key_names(&self.selection.groups)))
-    }
-
-    /// The rows of the answer, from merged ones.
-    fn finished(&self, merged: TenantSelect) -> TenantSelect {
-        let distribution = self.distribution(false);
-        let row = merging::cursor_key("i", "i.start".into(), &self.selection.groups)
-            .then(", ")
-            .then(merging::numbers(distribution));
-        let select = merged.outer(merging::quantiles(distribution), row);
+    /// In the order of the answer, with the threshold.
+    fn finished(&self, rows: TenantSelect) -> TenantSelect {
+        let rows = rows.then(Sql::concat(["order by ", KEY]));
         match self.parameters.threshold {
-            None => select,
-            Some(threshold) => select.bind("threshold", Parameter::Number(threshold)),
+            None => rows,
+            Some(threshold) => rows.bind("threshold", Parameter::Number(threshold)),
         }
     }
 
-    fn distribution(&self, is_partial: bool) -> Distribution<'_> {
+    fn distribution(&self) -> Distribution<'_> {
         Distribution {
             measures: &self.measures,
             has_threshold: self.parameters.threshold.is_some(),
-            is_partial,
         }
     }
 }

@@ -245,6 +245,13 @@ impl Selection {
         steps.is_some_and(|steps| steps.saturating_mul(metrics).saturating_mul(series) <= self.limit().into())
     }
 
+    /// Whether each row is of all series of a metric that there are.
+    pub fn is_of_whole_metrics(&self) -> bool {
+        let asked = &self.parameters;
+        let filters = [&asked.service_id, &asked.plugin_id, &asked.environment, &asked.team_id];
+        self.groups.is_empty() && self.caller.teams().is_empty() && filters.iter().all(|values| values.is_empty())
+    }
+
     /// Restricts the statement to rows that match the filters.
     fn filtered(&self, select: TenantSelect) -> TenantSelect {
         let asked = &self.parameters;

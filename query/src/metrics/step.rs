@@ -109,6 +109,11 @@ impl Steps {
         Self { step, ..*self }
     }
 
+    /// Whether rows are hours.
+    pub fn are_hours(&self) -> bool {
+        self.step == Step::Hour
+    }
+
     /// Whether rows are made of whole UTC days.
     pub fn are_days_of_utc(&self) -> bool {
         self.step != Step::Hour && self.zone == Tz::UTC

@@ -18,6 +18,8 @@ pub enum Relation {
     PartialHours,
     /// Daily roll-ups of them in UTC; valid if their counts equal those of the hours.
     DailyRollups,
+    /// Hours over all series of a metric; valid under the same condition. They name no team.
+    HourlyTotals,
     /// What late records changed.
     HourRevisions,
     /// Increase of counters by series and hour, as known at `{known_at:String}`.
@@ -40,6 +42,7 @@ impl Relation {
         match self {
             Self::PartialHours => "metrics_hourly",
             Self::DailyRollups => "(select * from daily_rollups final)",
+            Self::HourlyTotals => "(select * from hourly_totals final)",
             Self::HourRevisions => "hour_revisions",
             Self::CounterHours => {
                 "(select *, 'counter' as metric_type from counter_hourly_as_of(as_of = {known_at:String}))"
@@ -56,7 +59,7 @@ impl Relation {
     fn teams(self) -> Teams {
         match self {
             Self::CounterDecisions | Self::AuditEventIds => Teams::OfNone,
-            Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
+            Self::HourlyTotals | Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
             Self::PartialHours | Self::DailyRollups | Self::CounterHours | Self::Metrics | Self::AuditLogs => {
                 Teams::Told
             }
@@ -70,6 +73,7 @@ impl Relation {
             Self::AuditLogs => Some(Kind::AuditEvent),
             Self::PartialHours
             | Self::DailyRollups
+            | Self::HourlyTotals
             | Self::HourRevisions
             | Self::CounterHours
             | Self::CounterDecisions

@@ -73,6 +73,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0038_service_health_summary__units",
     "0039_access_subjects",
     "0040_audit_exports__teams",
+    "0041_hourly_totals",
     "0042_batch_ledger__reached",
 ];
 

@@ -148,6 +148,7 @@ impl Retention {
             ("replayed_records", vec![], days("inserted_at", self.audit_days)),
             ("metrics_hourly", vec![], months("hour", of_hours)),
             ("daily_rollups", vec![], months("hour", rolled_up)),
+            ("hourly_totals", vec![], months("hour", rolled_up)),
             ("counter_hourly", vec![], months("hour", of_hours)),
             ("counter_revisions", vec![], months("hour", of_hours)),
             ("hour_revisions", vec![], months("hour", of_hours)),

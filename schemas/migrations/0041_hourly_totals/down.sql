@@ -1,0 +1,1 @@
+drop table if exists hourly_totals${on_cluster} sync
