@@ -1,8 +1,8 @@
 //! Rolls up complete days of UTC, and again those that got late records.
 //!
-//! In: hours. Out: rows of `daily_rollups` and of `hourly_totals`, topic by topic. Each statement finds by counts which of
-//! its days need it, so one that was killed halfway, or run by two members at once, is corrected by the next: readers never take
-//! a day whose counts are not those of its hours.
+//! In: hours. Out: rows of `daily_rollups` and of `hourly_totals`, topic by topic. Each statement finds by counts which
+//! of its days need it, so one that was killed halfway, or run by two members at once, is corrected by the next: readers
+//! never take a day whose counts are not those of its hours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
