@@ -224,11 +224,17 @@ fn a_moment_was_as_complete_as_what_came_after_it_proves() {
         "it may bring more"
     );
 
-    report(2, 3, "07:00:00");
+    for (partition, watermark) in [(0, "10:00:00"), (1, "08:00:00"), (2, "07:00:00")] {
+        report(partition, 3, watermark);
+    }
     assert_eq!(claim("2100-01-01T00:00:00Z"), Value::Null, "partition 2 was not known");
-    enter(2, 0, "epoch", "1970-01-01 00:00:00", "1970-01-01 00:00:00");
+    enter(2, 0, "epoch", "2026-01-01 05:00:00", "1970-01-01 00:00:00");
     assert_eq!(claim("2100-01-01T00:00:00Z"), "2026-01-01T07:00:00Z", "it is empty");
-    assert_eq!(claim("2026-01-01T06:00:00Z"), Value::Null);
+    assert_eq!(
+        claim("2026-01-01T06:00:00Z"),
+        "2026-01-01T05:00:00Z",
+        "it was added later, and began with that"
+    );
 
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     assert_eq!(claim(&now), "2026-01-01T07:00:00Z");
