@@ -52,6 +52,9 @@ pub const ATTEMPTS_MAX: usize = 8;
 /// default).
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
+/// How often a partition that was added looks whether all count it: others that were added wait for it in turn.
+const COUNTED_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What the attempts to resolve a partition have waited for and reported so far.
 #[derive(Debug, Default)]
 struct Patience {
@@ -63,6 +66,8 @@ struct Patience {
     counted: Option<KnownLost>,
     /// Up to where their incident is written.
     told: Option<KnownLost>,
+    /// The partition that is waited for to count this one, which was added.
+    uncounted_by: Option<i32>,
     /// The row of a gap was sent to the ledger, and whether it is stored is not known: if it is written again at once,
     /// the gap may be longer, and the two rows overlap.
     gap_is_unknown: bool,
@@ -120,6 +125,12 @@ impl Resolver {
                     tracing::info!(partition = %id, "waiting until the leases of previous writers have expired");
                     tokio::time::sleep(self.writing_life).await;
                     patience.leases_are_over = true;
+                }
+                Err(error @ FactsError::NotCounted { older }) => {
+                    if patience.uncounted_by.replace(older) != Some(older) {
+                        tracing::info!(partition = %id, reason = %error, "waiting");
+                    }
+                    tokio::time::sleep(COUNTED_INTERVAL).await;
                 }
                 Err(error) => {
                     let wait = match std::mem::take(&mut patience.gap_is_unknown) {
@@ -254,7 +265,12 @@ impl Resolver {
                     counted,
                     stated_ms: growth::stated_by(counted, &progress),
                 };
-                Ok((Growth::at_start(id.partition, partitions, &progress), Some(joined)))
+                let growth = Growth::at_start(id.partition, partitions, &progress);
+                if growth.counted > id.partition + 1 {
+                    // Others that were added at the same time wait for that.
+                    state(growth.counted, joined.stated_ms).await?;
+                }
+                Ok((growth, Some(joined)))
             }
         }
     }
