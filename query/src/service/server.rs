@@ -73,6 +73,8 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     .await?;
     let api = Api::new(config, store, gate.clone())?.with_exports(exports);
     let app = router(api, health, OverTls(certificate.is_some()));
+    // Before it serves: whoever sees that it is ready may tell it to stop.
+    let mut termination = Termination::listen()?;
     let mut listening = Listening::start(listener, app, certificate.as_ref(), &config.http)?;
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.follow(Duration::from_secs(config.http.tls_reload_interval_s)));
@@ -80,8 +82,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
     tokio::select! {
         ended = listening.ended() => ended?,
         lost = journal.lost() => return Err(lost.into()),
-        signal = told_to_stop() => {
-            signal?;
+        () = termination.requested() => {
             tracing::info!("stopping");
             listening.stop().await?;
         }
@@ -106,9 +107,4 @@ async fn watch(store: Store, journal: Journal, health: Health) {
             health.ready();
         }
     }
-}
-
-async fn told_to_stop() -> std::io::Result<()> {
-    Termination::listen()?.requested().await;
-    Ok(())
 }
