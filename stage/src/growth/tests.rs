@@ -119,8 +119,12 @@ impl Topic {
             self.seed,
             self.claimed_ms
         );
+        let growth = Growth::at_start(partition, self.partitions(), seen);
+        if joined.is_some() && growth.counted > partition + 1 {
+            self.state(partition, growth.counted, stated_ms);
+        }
         Owner::Active {
-            growth: Growth::at_start(partition, self.partitions(), seen),
+            growth,
             stated_ms,
             seen: None,
             batch: None,
