@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use horolog_stage::clock::now_ms;
-use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, complete_through_ms, watermarks_ms};
+use horolog_stage::completeness::{PartitionProgress, complete_through_ms, watermarks_ms};
 use horolog_stage::metrics::{TopicLabel, registered};
+use horolog_stage::progress;
 use horolog_stage::settings::CompletenessConfig;
-use horolog_stage::store::{StoreError, answered};
+use horolog_stage::store::StoreError;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -70,8 +71,7 @@ impl Stalls {
     }
 
     async fn look(&self) -> Result<Vec<PartitionProgress>, StoreError> {
-        let query = self.client.query(PROGRESS_SQL).param("topic", &self.topic);
-        answered(async { query.fetch_all().await.map_err(StoreError::from) }).await
+        progress::read(&self.client, &self.topic).await
     }
 
     fn tell(&mut self, progress: &[PartitionProgress], now_ms: i64) {

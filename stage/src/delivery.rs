@@ -19,9 +19,10 @@ use crate::intent::Intent;
 use crate::lease::Lease;
 use crate::ledger::{Entry, LedgerRow};
 use crate::metrics::{Metrics, TopicLabel};
+use crate::partition::Watermark;
+use crate::progress;
 use crate::range::Range;
 use crate::stage::{Prepared, Progress, Stage};
-use crate::store::{Store, StoreError};
 use crate::turn::Turn;
 
 /// How a batch came to be.
@@ -47,10 +48,8 @@ pub struct Job {
     pub lease: Lease,
     /// What the progress row says of the topic's number of partitions.
     pub growth: Growth,
-    /// What was stated when the batch began, ms since 1970; repeated while the topic grows.
-    pub stated_ms: i64,
-    /// How far the watermark stays behind the newest record, ms.
-    pub allowed_lateness_ms: i64,
+    /// The partition's watermark when the batch began. While the topic grows, what is stated of it is repeated.
+    pub watermark: Watermark,
 }
 
 /// A batch that is stored.
@@ -105,8 +104,7 @@ impl Delivery {
             how,
             lease,
             growth,
-            stated_ms,
-            allowed_lateness_ms,
+            watermark,
         } = job;
         let range = Arc::new(range);
         let made = self.prepare(&range, intent).await?;
@@ -119,8 +117,11 @@ impl Delivery {
             attempts: &AtomicI64::new(0),
         };
 
-        let watermark_ms = watermark_after(intent.watermark_ms, made.high_time_ms, now_ms(), allowed_lateness_ms);
-        let stated_ms = if growth.is_whole { watermark_ms } else { stated_ms };
+        let watermark_ms = watermark.after_ms(intent.watermark_ms, made.high_time_ms, now_ms());
+        let stated_ms = match growth.is_whole {
+            true => watermark_ms,
+            false => watermark.stated_ms(),
+        };
         let made = match self.store(&batch, &made, intent, stated_ms, how).await {
             Ok((rows, rejected)) => Prepared { rows, rejected, ..made },
             Err(error) => {
@@ -198,11 +199,11 @@ impl Delivery {
     /// statement stays true for ever, so losing it only delays completeness. But the next owner must have read it, or
     /// it would take records as on time for hours that this row declares complete; so the row has a lease, like all
     /// rows. Returns whether the row is known to be stored.
-    pub async fn insert_progress(&self, progress: &Progress, owned_at_ms: i64) -> bool {
-        match insert_progress(&*self.stage, self.inserts.store(), progress, owned_at_ms).await {
+    pub async fn insert_progress(&self, at: &Progress, owned_at_ms: i64) -> bool {
+        match progress::insert(&*self.stage, self.inserts.store(), at, owned_at_ms).await {
             Ok(is_stored) => is_stored,
             Err(error) => {
-                tracing::warn!(partition = %progress.id, %error, "cannot write the partition's progress");
+                tracing::warn!(partition = %at.id, %error, "cannot write the partition's progress");
                 false
             }
         }
@@ -252,49 +253,6 @@ impl Delivery {
         if let Some((oldest_ms, _)) = range.timestamps_ms() {
             let age = (now_ms() - oldest_ms).max(0) as f64 / 1000.0;
             metrics.age_seconds.get_or_create(&topic).observe(age);
-        }
-    }
-}
-
-/// Writes the progress of a partition. Returns whether the stage has such rows.
-pub async fn insert_progress(
-    stage: &dyn Stage,
-    store: &Store,
-    progress: &Progress,
-    owned_at_ms: i64,
-) -> Result<bool, StoreError> {
-    let Some(block) = stage.progress(progress) else {
-        return Ok(false);
-    };
-    for piece in &block.pieces {
-        let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
-        store.insert(block.table, piece, &token, owned_at_ms).await?;
-    }
-    Ok(true)
-}
-
-/// The watermark after records up to `high_time_ms`: never ahead of the clock, and otherwise never behind `before_ms`,
-/// which is ahead only if the clock has been set back since it was frozen.
-pub fn watermark_after(before_ms: i64, high_time_ms: Option<i64>, now_ms: i64, allowed_lateness_ms: i64) -> i64 {
-    let reached = high_time_ms.map_or(before_ms, |high| high - allowed_lateness_ms);
-    before_ms.max(reached).min(now_ms - allowed_lateness_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::watermark_after;
-
-    #[test]
-    fn a_watermark_goes_neither_back_nor_ahead_of_the_clock() {
-        for (before, high, now, after) in [
-            (100, None, 1_000, 100),
-            (100, Some(500), 1_000, 490),
-            (100, Some(90), 1_000, 100),
-            (100, Some(5_000), 1_000, 990),
-            // Frozen before the clock was set back.
-            (7_000, Some(500), 1_000, 990),
-        ] {
-            assert_eq!(watermark_after(before, high, now, 10), after, "{before} {high:?}");
         }
     }
 }

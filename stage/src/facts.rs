@@ -12,22 +12,20 @@ use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
 use serde::Deserialize;
 
-use crate::completeness::{PROGRESS_SQL, PartitionProgress};
 use crate::ledger;
 use crate::lives;
 use crate::plan::{Facts, LedgerEnd, known_epoch};
 use crate::probe::{LogBounds, Probe, ProbeError};
+use crate::progress;
 use crate::range::{PartitionId, RecordMark};
 use crate::read_back::{self, COORDINATES};
-use crate::store::{Store, StoreError, answered};
+use crate::store::{Store, StoreError};
 use crate::surviving_end::Search;
 
 /// Rows beyond what is known are looked for in windows of this many offsets, for as long as a window has any. The
 /// tables' index covers the offsets of all partitions together, so without a bound a partition with small offsets would
 /// read all rows of the others. At most one batch is unknown, and its rows are closer together than this.
 const WINDOW: i64 = 1 << 22;
-/// What the partitions have stated.
-const PROGRESS_TABLE: &str = "partition_progress";
 
 /// Why facts could not be had just now.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +81,7 @@ impl Questions<'_> {
     /// and when the log was asked.
     pub async fn gather(&self) -> Result<(Facts, i32, Instant), FactsError> {
         self.store.catch_up(self.tables).await?;
-        self.store.catch_up(&[ledger::TABLE, PROGRESS_TABLE]).await?;
+        self.store.catch_up(&[ledger::TABLE, progress::TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
         let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
         let record = match ledger {
@@ -309,13 +307,6 @@ pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32
         watermark_ms: stated.watermark_ms.max(begun_with_ms),
         ..stated
     })
-}
-
-/// Reads the newest progress of each partition of a topic.
-pub async fn topic_progress(store: &Store, topic: &str) -> Result<Vec<PartitionProgress>, StoreError> {
-    store.catch_up(&[PROGRESS_TABLE]).await?;
-    let query = store.client.query(PROGRESS_SQL).param("topic", topic);
-    answered(async { query.fetch_all().await.map_err(StoreError::from) }).await
 }
 
 #[cfg(test)]

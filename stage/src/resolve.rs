@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
-use crate::delivery::insert_progress;
-use crate::facts::{FactsError, Questions, Stated, stated, topic_progress};
-use crate::growth::{self, Growth, Joining};
+use crate::facts::{FactsError, Questions, Stated, stated};
+use crate::growth::Growth;
 use crate::incident::{Incident, Reason};
+use crate::join::{Joined, join};
 use crate::ledger::{self, LedgerRow, StoredInGap};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Facts, Gap, Plan, decide};
@@ -19,7 +19,7 @@ use crate::probe::Probe;
 use crate::range::PartitionId;
 use crate::read_back;
 use crate::retry::Backoff;
-use crate::stage::{Progress, Stage};
+use crate::stage::Stage;
 use crate::store::{Store, StoreError};
 use crate::write_epoch::WriteEpoch;
 
@@ -81,15 +81,6 @@ fn beyond(known: Option<KnownLost>, log_epoch: u32, gap: Gap) -> u64 {
     let known = known.filter(|&(of, _)| of == log_epoch);
     let from = known.map_or(gap.start, |(_, end)| end.max(gap.start));
     gap.end.saturating_sub(from).max(0) as u64
-}
-
-/// A partition that was added has come to count.
-#[derive(Debug, Clone, Copy)]
-struct Joined {
-    /// The older partitions.
-    counted: i32,
-    /// What those had stated, ms since 1970.
-    stated_ms: i64,
 }
 
 /// What resolving a partition needs.
@@ -173,7 +164,7 @@ impl Resolver {
             _ => plan.log_epoch,
         };
         let name = self.stage.name();
-        let (growth, joined) = self.join(id, &plan, continued, partitions).await?;
+        let (growth, joined) = join(&*self.stage, &self.store, id, &plan, continued, partitions).await?;
         let mut stated = stated(&self.store, name, id, continued).await?;
         let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
         // A batch that froze less than what an earlier owner may still state would add on time to complete hours.
@@ -218,61 +209,6 @@ impl Resolver {
             growth,
             asked_at,
         })
-    }
-
-    /// Finds out what the partition may state of its topic's number of partitions. One that was added begins once all
-    /// older ones count it, with what they have stated by then: [`crate::growth`]. What it states here needs no lease:
-    /// it is never later than what the owner begins with.
-    async fn join(
-        &self,
-        id: &PartitionId,
-        plan: &Plan,
-        log_epoch: u32,
-        partitions: i32,
-    ) -> Result<(Growth, Option<Joined>), FactsError> {
-        if !self.stage.has_epochs() {
-            return Ok((Growth::at_start(id.partition, partitions, &[]), None));
-        }
-        let state = async |counted: i32, watermark_ms: i64| {
-            let progress = Progress {
-                id: id.clone(),
-                log_epoch,
-                partitions: counted,
-                aggregated_end: plan.start,
-                watermark_ms,
-                write_epoch: 0,
-            };
-            insert_progress(&*self.stage, &self.store, &progress, now_ms()).await
-        };
-        let progress = topic_progress(&self.store, &id.topic).await?;
-        let joining = match plan.beginning {
-            Some(_) => Joining::of(id.partition, &progress),
-            None => Joining::Counts,
-        };
-        match joining {
-            Joining::Counts => Ok((Growth::at_start(id.partition, partitions, &progress), None)),
-            Joining::Waits { counted, partition } => {
-                if !growth::is_announced(id.partition, &progress) {
-                    state(counted, 0).await?;
-                }
-                Err(FactsError::NotCounted { older: partition })
-            }
-            Joining::Joins { counted } => {
-                state(id.partition + 1, growth::stated_by(counted, &progress)).await?;
-                // What was claimed without it until then is at most what the others have stated now.
-                let progress = topic_progress(&self.store, &id.topic).await?;
-                let joined = Joined {
-                    counted,
-                    stated_ms: growth::stated_by(counted, &progress),
-                };
-                let growth = Growth::at_start(id.partition, partitions, &progress);
-                if growth.counted > id.partition + 1 {
-                    // Others that were added at the same time wait for that.
-                    state(growth.counted, joined.stated_ms).await?;
-                }
-                Ok((growth, Some(joined)))
-            }
-        }
     }
 
     /// Writes rows as of a moment at which nobody had gone on with the partition; if this process pauses after that

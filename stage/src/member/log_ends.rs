@@ -8,12 +8,12 @@ use rdkafka::consumer::Consumer;
 use super::{AGE_A_PARTITION, Member};
 use crate::assignment::{AssignmentId, Event, Held, Slot};
 use crate::clock::now_ms;
-use crate::facts::topic_progress;
 use crate::growth::Growth;
 use crate::log_end::{Finding, LogEnd, Position};
 use crate::metrics::PartitionLabels;
 use crate::partition::Partition;
 use crate::probe::{Probe, ProbeError};
+use crate::progress;
 use crate::range::PartitionId;
 use crate::stage::Progress;
 
@@ -63,7 +63,7 @@ impl Member {
                 };
                 let grows = |question: &Question| !question.growth.is_all_of(partitions);
                 let progress = (delivery.stage.has_epochs() && questions.iter().any(grows))
-                    .then(|| runtime.block_on(topic_progress(delivery.inserts.store(), &questions[0].id.topic)));
+                    .then(|| runtime.block_on(progress::read_all(delivery.inserts.store(), &questions[0].id.topic)));
                 if let Some(Err(error)) = &progress {
                     tracing::warn!(%error, "cannot read the progress of the topic's partitions");
                 }

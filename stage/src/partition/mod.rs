@@ -9,6 +9,7 @@
 //! ```
 
 mod limits;
+mod watermark;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use horolog_schemas::{RULES_VERSION, RawRecord};
 
 pub use self::limits::Limits;
 use self::limits::QUIET;
+pub use self::watermark::{Completeness, Watermark};
 use crate::delivery::{Delivered, How, Job};
 use crate::growth::Growth;
 use crate::intent::{CommitMetadata, Intent};
@@ -25,16 +27,6 @@ use crate::plan::Recovery;
 use crate::range::{Filling, PartitionId, Range};
 use crate::resolve::Resolved;
 use crate::stage::Progress;
-
-/// When an hour is complete.
-#[derive(Debug, Clone, Copy)]
-pub struct Completeness {
-    /// How far the watermark stays behind the newest record, ms.
-    pub allowed_lateness_ms: i64,
-    /// A partition without a new record for so long, with everything stored, is complete up to now, less the allowed
-    /// lateness.
-    pub idle_after: Duration,
-}
 
 /// What may become of closed ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +70,9 @@ pub struct Partition {
     growth: Growth,
     log_epoch: u32,
     committed: i64,
-    /// The newest watermark that the tables have.
-    stated_ms: i64,
-    /// The newest watermark that they have or may have: what an idle partition states may be refused, or still be in
-    /// flight.
-    watermark_ms: i64,
-    completeness: Completeness,
+    watermark: Watermark,
+    /// See [`Completeness`].
+    idle_after: Duration,
     write_epoch: u32,
     filling: Filling,
     /// When the last record came.
@@ -101,14 +90,14 @@ impl Partition {
     /// A partition that continues where `plan` says.
     pub fn new(id: PartitionId, resolved: &Resolved, completeness: Completeness) -> Self {
         let plan = &resolved.plan;
+        let (stated_ms, reached_ms) = (resolved.stated_ms, resolved.watermark_ms);
         Self {
             id,
             growth: resolved.growth,
             log_epoch: plan.log_epoch,
             committed: plan.start,
-            stated_ms: resolved.stated_ms,
-            watermark_ms: resolved.watermark_ms,
-            completeness,
+            watermark: Watermark::new(stated_ms, reached_ms, completeness.allowed_lateness_ms),
+            idle_after: completeness.idle_after,
             write_epoch: resolved.write_epoch,
             filling: Filling::new(plan.start),
             last_record: None,
@@ -187,18 +176,15 @@ impl Partition {
 
     /// The commit it wants: the end of what is delivered, the next intent, or both.
     ///
-    /// No batch freezes a watermark that is ahead of the clock (which may have been set back since), nor one behind
-    /// what is stated: its records would be on time in hours that are complete. The time of a batch is that of its
-    /// intent, not of the closing of its range: the range may have waited for the batch before it for as long as
-    /// nothing could be inserted, and nobody knew its records meanwhile.
+    /// The time of a batch is that of its intent, not of the closing of its range: the range may have waited for the
+    /// batch before it for as long as nothing could be inserted, and nobody knew its records meanwhile.
     pub fn wanted_commit(&mut self, batches: Batches, now_ms: i64) -> Option<Wanted> {
         let offset = match self.phase {
             Phase::Idle => self.committed,
             Phase::Delivered { end } => end,
             Phase::Delivering { .. } | Phase::Stopped => return None,
         };
-        let reached_ms = self.watermark_ms.min(now_ms - self.completeness.allowed_lateness_ms);
-        let watermark_ms = reached_ms.max(self.stated_ms);
+        let watermark_ms = self.watermark.frozen_ms(now_ms);
         let write_epoch = self.write_epoch;
         let begins = batches == Batches::Begin && !self.is_ending;
         let intent = self.closed.front_mut().filter(|_| begins).map(|closed| {
@@ -259,22 +245,20 @@ impl Partition {
             how: closed.how,
             lease,
             growth: self.growth,
-            stated_ms: self.stated_ms,
-            allowed_lateness_ms: self.completeness.allowed_lateness_ms,
+            watermark: self.watermark,
         })
     }
 
     /// The batch in progress is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
-        self.stated(delivered.stated_ms);
-        self.watermark_ms = self.watermark_ms.max(delivered.watermark_ms);
+        self.watermark.stated(delivered.stated_ms);
+        self.watermark.reached(delivered.watermark_ms);
         self.phase = Phase::Delivered { end: delivered.end };
     }
 
     /// The tables have this watermark.
     pub fn stated(&mut self, watermark_ms: i64) {
-        self.stated_ms = self.stated_ms.max(watermark_ms);
-        self.watermark_ms = self.watermark_ms.max(watermark_ms);
+        self.watermark.stated(watermark_ms);
     }
 
     /// Nothing more can be done for it until an operator acts.
@@ -351,7 +335,7 @@ impl Partition {
 
     /// The watermark, ms since 1970.
     pub fn watermark_ms(&self) -> i64 {
-        self.watermark_ms
+        self.watermark.reached_ms()
     }
 
     /// Whether everything that was read is stored.
@@ -364,20 +348,20 @@ impl Partition {
 
     /// The log ended at `log_end` at `asked_at_ms`: if everything before that is stored and the partition is idle, its
     /// watermark advances with the clock. The watermark counts as [stated](Self::stated) once the tables have it; that
-    /// of a clock that is ahead they never accept. If the clock is behind what is stated, the stated watermark is
-    /// repeated, because a partition that reports nothing is taken to be gone. So it is while the topic grows, at any
-    /// rest: others wait for the number of partitions in it.
+    /// of a clock that is ahead they never accept. A stated one is repeated where it cannot advance, because a partition
+    /// that reports nothing is taken to be gone. So it is while the topic grows, at any rest: others wait for the number
+    /// of partitions in it.
     pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self
             .last_record
-            .is_none_or(|last| now.saturating_duration_since(last) >= self.completeness.idle_after);
+            .is_none_or(|last| now.saturating_duration_since(last) >= self.idle_after);
         if self.growth.is_whole && all_stored && idle {
-            let reached_ms = asked_at_ms - self.completeness.allowed_lateness_ms;
-            self.watermark_ms = reached_ms.max(self.stated_ms);
-            return Some(self.progress(self.watermark_ms));
+            let watermark_ms = self.watermark.advance(asked_at_ms);
+            return Some(self.progress(watermark_ms));
         }
-        (!self.growth.is_whole && self.is_at_rest()).then(|| self.progress(self.stated_ms))
+        let repeats = !self.growth.is_whole && self.is_at_rest();
+        repeats.then(|| self.progress(self.watermark.stated_ms()))
     }
 
     fn progress(&self, watermark_ms: i64) -> Progress {
