@@ -44,9 +44,7 @@ pub fn with_keys(events: TenantSelect, told_keys: TenantSelect) -> TenantSelect 
 /// several.
 pub fn only_later(events: TenantSelect, caller: &Caller, told_keys: TenantSelect) -> TenantSelect {
     let all = TenantSelect::new(caller, Relation::AuditLogs, RANKED);
-    let ranked = with_keys(all, told_keys).outer(
-        None,
-        "i.occurred_at, i.event_id, i.topic, i.log_epoch, i.partition, i.offset",
-    );
+    let ranked =
+        with_keys(all, told_keys).outer("i.occurred_at, i.event_id, i.topic, i.log_epoch, i.partition, i.offset");
     events.and_in(PLACE, ranked.then("where i.place > 1"))
 }

@@ -206,10 +206,7 @@ fn select(
     grouped("toInt64(count())")
         .then(GROUPS)
         .union_all(later.then(GROUPS))
-        .outer(
-            None,
-            "i.time as time, i.value as value, toUInt64(sum(i.number)) as count",
-        )
+        .outer("i.time as time, i.value as value, toUInt64(sum(i.number)) as count")
         .then("group by time, value having count > 0")
 }
 

@@ -170,7 +170,7 @@ fn select(selection: &Selection) -> TenantSelect {
         .then(Sql::from("group by ").then(merging::key_names(&selection.groups)));
     let row = merging::cursor_key("i", "i.start".into(), &selection.groups).then(ROW);
     merged
-        .outer(None, row)
+        .outer(row)
         .then(Sql::concat(["order by ", KEY]))
         .limit(selection.limit() + 1)
 }
@@ -196,11 +196,11 @@ async fn completeness(api: &Api, request: &RequestId, selection: &Selection) -> 
         let decided = decisions(DECIDED)
             .bind("as_of", Parameter::Integer(as_of.datetime64_bound()))
             .then("group by hour")
-            .outer(None, THROUGH_THEN);
+            .outer(THROUGH_THEN);
         let then: Option<Through> = api.store.first(request, &decided).await?;
         computed = computed.min(then.map_or(0, |row| row.through));
     } else {
-        let failed = decisions(FAILED).then("group by hour").outer(None, FAILED_FROM);
+        let failed = decisions(FAILED).then("group by hour").outer(FAILED_FROM);
         let failed: Option<Through> = api.store.first(request, &failed).await?;
         let failed = failed.map(|row| row.through).filter(|&hour| hour > 0);
         computed = computed.min(failed.unwrap_or(u32::MAX));

@@ -149,7 +149,7 @@ impl Question {
                 let samples = page(self.partial_samples(tail), HourColumn::OF_SAMPLES);
                 let (layer, groups) = (Layer::Both, &self.selection.groups);
                 let row = merging::row(layer, "i.start".into(), groups, self.distribution());
-                let both = hours.union_all(samples).outer(None, row);
+                let both = hours.union_all(samples).outer(row);
                 both.then(merging::grouped(layer, "i.start".into(), groups))
             }
         };

@@ -221,10 +221,9 @@ impl TenantSelect {
         self
     }
 
-    /// Columns of this select's result, referred to as `i`; optionally with named expressions.
-    pub fn outer(mut self, with: Option<Sql>, columns: impl Into<Sql>) -> Self {
-        let with = with.map(|with| format!("with {} ", with.as_str())).unwrap_or_default();
-        self.sql = format!("{with}select {} from ({}) as i", columns.into().as_str(), self.sql);
+    /// Columns of this select's result, referred to as `i`.
+    pub fn outer(mut self, columns: impl Into<Sql>) -> Self {
+        self.sql = format!("select {} from ({}) as i", columns.into().as_str(), self.sql);
         self
     }
 
@@ -291,7 +290,7 @@ mod tests {
         let side = |relation| TenantSelect::new(&caller(), relation, "r.unit as unit");
         let select = side(Relation::PartialHours)
             .union_all(side(Relation::Metrics))
-            .outer(None, "i.unit");
+            .outer("i.unit");
         assert_eq!(
             select.sql().matches("where (r.tenant_id = {tenant_id:String})").count(),
             2

@@ -58,7 +58,7 @@ pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -
     }
     let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));
     let copies = copies::with_keys(all(COPIES), keys);
-    copies.outer(None, LATER).then(IN_TABLE_ORDER)
+    copies.outer(LATER).then(IN_TABLE_ORDER)
 }
 
 /// Writes the files of an export.
