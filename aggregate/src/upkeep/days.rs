@@ -17,11 +17,13 @@ use crate::key::HOUR_S;
 
 /// Another name than that of releases without totals, so that days that they rolled up are gone through again.
 const TASK: &str = "days and totals";
-/// What is made of days, and what making it is called.
-const STATEMENTS: [(&str, &str); 2] = [
-    ("roll days up", include_str!("roll_up_days.sql")),
-    ("add hours up", include_str!("add_up_hours.sql")),
+/// The tables that are made of days, what making each is called, and its statement.
+const STATEMENTS: [(&str, &str, &str); 2] = [
+    ("daily_rollups", "roll days up", include_str!("roll_up_days.sql")),
+    ("hourly_totals", "add hours up", include_str!("add_up_hours.sql")),
 ];
+/// The part of both that says which hours: in a statement `${hours_to_make}`, in itself `${made}` is the table.
+const HOURS_TO_MAKE: &str = include_str!("hours_to_make.sql");
 const DAY_S: u32 = 24 * HOUR_S;
 /// Revised days within the same period of so many days share a statement.
 const DAYS_A_STATEMENT: u32 = 31;
@@ -93,10 +95,11 @@ impl Days {
             true => tenants,
             false => &BTreeSet::new(),
         };
-        for (what, sql) in STATEMENTS {
+        for (table, what, sql) in STATEMENTS {
+            let hours = HOURS_TO_MAKE.replace("${made}", table);
             let query = self
                 .statements
-                .query(sql)
+                .query(&sql.replace("${hours_to_make}", &hours))
                 .param("from", span.start)
                 .param("to", span.end)
                 .param("tenants", tenants)
