@@ -55,6 +55,13 @@ pub async fn run(
     let writing_life = 2 * require_lease(&store, &options).await?;
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
+    // Polled once, so that from here on a request to end is listened for, and what is begun is drained.
+    let mut shutdown = Box::pin(shutdown);
+    tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
 
     let metrics = Metrics::new(&mut registry);
     let lease_life = Duration::from_secs(options.delivery.lease_s);
@@ -229,8 +236,8 @@ fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crat
     })
 }
 
-/// Completes when the process is asked to end. Listens only once it is polled: before that, during the start, a signal
-/// ends the process.
+/// Completes when the process is asked to end. Listens once it is polled: before that, during the start, a signal ends
+/// the process.
 pub async fn terminated() {
     match Termination::listen() {
         Ok(mut termination) => termination.requested().await,
