@@ -42,7 +42,13 @@ fn schema_type_and_tables_agree() {
             .unwrap();
         made.up().join(" ")
     };
-    for table in ["metrics", "metrics_hourly", "daily_rollups", "hourly_totals"] {
+    for table in [
+        "metrics",
+        "metrics_hourly",
+        "daily_rollups",
+        "hourly_totals",
+        "daily_totals",
+    ] {
         assert!(up(table).contains(&column("metric_type", &metric_types)), "{table}");
     }
     assert!(up("audit_logs").contains(&column("source", &sources)));

@@ -1,6 +1,6 @@
 //! Rolls up complete days of UTC, and again those that got late records.
 //!
-//! In: hours. Out: rows of `daily_rollups` and of `hourly_totals`, topic by topic. Each statement finds by counts which
+//! In: hours. Out: rows of `daily_rollups`, `hourly_totals` and `daily_totals`, topic by topic. Each statement finds by counts which
 //! of its days need it, so one that was killed halfway, or run by two members at once, is corrected by the next: readers
 //! never take a day whose counts are not those of its hours.
 
@@ -15,14 +15,26 @@ use super::progress::TaskProgress;
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
-/// Another name than that of releases without totals, so that days that they rolled up are gone through again.
-const TASK: &str = "days and totals";
-/// The tables that are made of days, what making each is called, and its statement.
-const STATEMENTS: [(&str, &str, &str); 2] = [
-    ("daily_rollups", "roll days up", include_str!("roll_up_days.sql")),
-    ("hourly_totals", "add hours up", include_str!("add_up_hours.sql")),
+/// Another name than that of releases without some of the tables, so that days that they rolled up are gone through
+/// again.
+const TASK: &str = "days and totals by hour and day";
+/// The tables that are made of days: what making each is called, its statement, and the start of a row in it.
+const STATEMENTS: [(&str, &str, &str, &str); 3] = [
+    (
+        "daily_rollups",
+        "roll days up",
+        include_str!("roll_up_days.sql"),
+        "toStartOfDay(h.hour)",
+    ),
+    ("hourly_totals", "add hours up", include_str!("add_up.sql"), "h.hour"),
+    (
+        "daily_totals",
+        "add days up",
+        include_str!("add_up.sql"),
+        "toStartOfDay(h.hour)",
+    ),
 ];
-/// The part of both that says which hours: in a statement `${hours_to_make}`, in itself `${made}` is the table.
+/// The part of all that says which hours: in a statement `${hours_to_make}`. In both, `${made}` is the table.
 const HOURS_TO_MAKE: &str = include_str!("hours_to_make.sql");
 const DAY_S: u32 = 24 * HOUR_S;
 /// Revised days within the same period of so many days share a statement.
@@ -95,11 +107,14 @@ impl Days {
             true => tenants,
             false => &BTreeSet::new(),
         };
-        for (table, what, sql) in STATEMENTS {
-            let hours = HOURS_TO_MAKE.replace("${made}", table);
+        for (table, what, sql, start) in STATEMENTS {
+            let sql = sql
+                .replace("${hours_to_make}", HOURS_TO_MAKE)
+                .replace("${made}", table)
+                .replace("${start}", start);
             let query = self
                 .statements
-                .query(&sql.replace("${hours_to_make}", &hours))
+                .query(&sql)
                 .param("from", span.start)
                 .param("to", span.end)
                 .param("tenants", tenants)

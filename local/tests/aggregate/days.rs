@@ -25,19 +25,19 @@ fn rows(flow: &Flow<'_>, table: &str, end: i64) -> Vec<(u32, String, u64, String
     ))
 }
 
-/// Distributions of hours and of their totals, as maps of codes.
+/// Distributions of hours and of totals, as maps of codes.
 const HOURS_BUCKETS: &str = "arrayConcat(arrayMap((k, v) -> (-100000 - k, v), mapKeys(r.positive), mapValues(r.positive)), \
     arrayMap((k, v) -> (100000 + k, v), mapKeys(r.negative), mapValues(r.negative)), [(0, toUInt64(r.zero_count))])";
 const TOTALS_BUCKETS: &str = "arrayZip(r.codes, r.weights)";
 
-/// The hours before `end` (ms since 1970) over all series: what there is of each, as text.
-fn totals(flow: &Flow<'_>, table: &str, buckets: &str, end: i64) -> Vec<(u32, String, String)> {
+/// The hours or days before `end` (ms since 1970) over all series, by their `start`: what there is of each, as text.
+fn totals(flow: &Flow<'_>, table: &str, start: &str, buckets: &str, end: i64) -> Vec<(u32, String, String)> {
     flow.bed.sql(&format!(
-        "select toUInt32(r.hour) as hour_s, toString(r.metric_name) as metric, toString((any(r.metric_type), any(r.unit), \
+        "select toUInt32({start}) as start_s, toString(r.metric_name) as metric, toString((any(r.metric_type), any(r.unit), \
          any(r.kafka_topic), sum(r.count), sum(r.late_count), sum(r.sum), min(r.min), max(r.max), max(r.last), \
          sumMap(mapFromArrays(arrayMap(b -> toInt32(b.1), {buckets}), arrayMap(b -> toUInt64(b.2), {buckets}))))) \
          from {table} as r where r.tenant_id = '{}' and r.hour < toDateTime({}, 'UTC') \
-         group by r.hour, metric order by r.hour, metric",
+         group by start_s, metric order by start_s, metric",
         flow.topic,
         end / 1_000
     ))
@@ -49,8 +49,17 @@ fn wait_until_rolled_up(flow: &Flow<'_>, end: i64, samples: usize) {
         let rolled_up: u64 = days.iter().map(|day| day.2).sum();
         rolled_up == samples as u64
             && days == rows(flow, "metrics_hourly", end)
-            && totals(flow, "(select * from hourly_totals final)", TOTALS_BUCKETS, end)
-                == totals(flow, "metrics_hourly", HOURS_BUCKETS, end)
+            && [("hourly_totals", "r.hour"), ("daily_totals", "toStartOfDay(r.hour)")]
+                .iter()
+                .all(|(table, start)| {
+                    totals(
+                        flow,
+                        &format!("(select * from {table} final)"),
+                        "r.hour",
+                        TOTALS_BUCKETS,
+                        end,
+                    ) == totals(flow, "metrics_hourly", start, HOURS_BUCKETS, end)
+                })
     });
 }
 

@@ -153,6 +153,7 @@ fn a_changed_retention_is_applied_once_and_only_where_it_differs() {
         "metrics_hourly",
         "daily_rollups",
         "hourly_totals",
+        "daily_totals",
         "counter_hourly",
         "counter_revisions",
         "hour_revisions",

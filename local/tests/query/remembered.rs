@@ -156,8 +156,9 @@ fn charts_of_one_line_come_from_totals_where_those_are_all_there_is() {
         let rows = ask(path, more);
         rows.iter().map(|row| row["sum"].as_f64().unwrap()).collect::<Vec<_>>()
     };
-    let hour = 30.0 + MORE;
-    assert_eq!(sums(DAYS, &[line]), [24.0 * hour; 2]);
+    let (hour, day) = (30.0 + MORE, 720.0 + MORE);
+    assert_eq!(sums(DAYS, &[line]), [day; 2]);
+    assert_eq!(sums(MONTHS, &[line]), [1_440.0 + 2.0 * MORE]);
     assert_eq!(sums(HOURS, &[line]), [hour; 48]);
     assert_eq!(sums(DAYS, &[line, ("zone", "Asia/Tokyo")]), [15.0 * hour, 24.0 * hour]);
     assert_eq!(
@@ -168,10 +169,10 @@ fn charts_of_one_line_come_from_totals_where_those_are_all_there_is() {
     assert_eq!(sums(DAYS, &[("group_by", "environment")]), [720.0; 2], "not one line");
 
     insert(tenant, "api", 30, 1, 10.0, "2026-04-01 00:00:00", 0);
-    let late = [24.0 * hour, 730.0];
+    let late = [day, 730.0];
     assert_eq!(sums(DAYS, &[line]), late, "a late sample makes its day one of hours");
     add_up(tenant, MORE);
-    assert_eq!(sums(DAYS, &[line]), [24.0 * hour, 24.0 * hour + 10.0]);
+    assert_eq!(sums(DAYS, &[line]), [day, day + 10.0]);
 }
 
 /// The rows as a service without a cache answers them: pages of few rows are not cached.

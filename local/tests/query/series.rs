@@ -32,15 +32,18 @@ pub(crate) fn roll_up(tenant: &str, services: &str, more: f64) {
     ));
 }
 
-/// Adds the hours of all services up as the upkeep does, but makes the sum of each hour larger by `more`.
+/// Adds the hours of all services up as the upkeep does, by hour and by day, but makes the sum of each row larger by
+/// `more`.
 pub(crate) fn add_up(tenant: &str, more: f64) {
-    Bed::shared().execute(&format!(
-        "insert into hourly_totals with sumMap(h.positive) as positives select tenant_id, metric_name, h.hour, metric_type, unit, kafka_topic, \
-         sum(h.count), sum(h.late_count), sum(h.sum) + {more}, min(h.min), max(h.max), max(h.last), \
-         arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(positives)), [toInt32(0)]), \
-         arrayConcat(mapValues(positives), [sum(h.zero_count)]), now64(3) from metrics_hourly as h \
-         where tenant_id = '{tenant}' and epoch % 2 = 0 group by tenant_id, metric_name, h.hour, metric_type, unit, kafka_topic"
-    ));
+    for (table, start) in [("hourly_totals", "h.hour"), ("daily_totals", "toStartOfDay(h.hour)")] {
+        Bed::shared().execute(&format!(
+            "insert into {table} with sumMap(h.positive) as positives select tenant_id, metric_name, {start} as start, metric_type, unit, \
+             kafka_topic, sum(h.count), sum(h.late_count), sum(h.sum) + {more}, min(h.min), max(h.max), max(h.last), \
+             arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(positives)), [toInt32(0)]), \
+             arrayConcat(mapValues(positives), [sum(h.zero_count)]), now64(3) from metrics_hourly as h \
+             where tenant_id = '{tenant}' and epoch % 2 = 0 group by tenant_id, metric_name, start, metric_type, unit, kafka_topic"
+        ));
+    }
 }
 
 pub(crate) const ON_TIME: &str = "1970-01-01 00:00:00";

@@ -20,7 +20,7 @@ const CODES: &str = "arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(r.p
 const CODE_OFFSET: i32 = 100_000;
 /// Number of values in each of them.
 const WEIGHTS: &str = "arrayConcat(mapValues(r.positive), [toUInt64(r.zero_count)], mapValues(r.negative))";
-/// Samples of `hourly_totals as r` at or below `{threshold:Float64}`.
+/// Samples of totals as `r` at or below `{threshold:Float64}`.
 const UNDER_OF_TOTALS: &str = "sum(arraySum((c, v) -> if(multiIf(c = 0, 0., c < 0, exp2((-100000 - c) / 64), \
     -exp2((c - 100000) / 64)) * 2 / (1 + exp2(-1 / 64)) <= {threshold:Float64}, v, 0), r.codes, r.weights))";
 

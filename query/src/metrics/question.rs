@@ -54,7 +54,9 @@ pub enum Source {
     /// Daily roll-ups in UTC.
     Days,
     /// Hours over all series of a metric.
-    Totals,
+    HourlyTotals,
+    /// Days in UTC over all series of a metric.
+    DailyTotals,
 }
 
 /// Everything that distinguishes questions.
@@ -166,7 +168,8 @@ impl Question {
         let (rows, layer) = match source {
             Source::Hours(epochs) => (self.hours(epochs), Layer::Hours),
             Source::Days => (self.rows_of(Relation::DailyRollups, Layer::Hours), Layer::Hours),
-            Source::Totals => (self.rows_of(Relation::HourlyTotals, Layer::Totals), Layer::Totals),
+            Source::HourlyTotals => (self.rows_of(Relation::HourlyTotals, Layer::Totals), Layer::Totals),
+            Source::DailyTotals => (self.rows_of(Relation::DailyTotals, Layer::Totals), Layer::Totals),
         };
         let rows = self.selection.within_span(rows, HourColumn::OF_HOURS, span);
         self.finished(self.grouped(rows, layer))
@@ -174,10 +177,12 @@ impl Question {
 
     /// From what the upkeep has made of complete days its rows can be merged, if anything.
     pub fn rolled_up(&self) -> Option<Source> {
-        if self.selection.is_of_whole_metrics() {
-            Some(Source::Totals)
-        } else {
-            self.selection.steps.are_days_of_utc().then_some(Source::Days)
+        let is_whole = self.selection.is_of_whole_metrics();
+        match (is_whole, self.selection.steps.are_days_of_utc()) {
+            (true, true) => Some(Source::DailyTotals),
+            (true, false) => Some(Source::HourlyTotals),
+            (false, true) => Some(Source::Days),
+            (false, false) => None,
         }
     }
 

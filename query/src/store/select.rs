@@ -20,6 +20,8 @@ pub enum Relation {
     DailyRollups,
     /// Hours over all series of a metric; valid under the same condition. They name no team.
     HourlyTotals,
+    /// Days of them in UTC.
+    DailyTotals,
     /// What late records changed.
     HourRevisions,
     /// Increase of counters by series and hour, as known at `{known_at:String}`.
@@ -43,6 +45,7 @@ impl Relation {
             Self::PartialHours => "metrics_hourly",
             Self::DailyRollups => "(select * from daily_rollups final)",
             Self::HourlyTotals => "(select * from hourly_totals final)",
+            Self::DailyTotals => "(select * from daily_totals final)",
             Self::HourRevisions => "hour_revisions",
             Self::CounterHours => {
                 "(select *, 'counter' as metric_type from counter_hourly_as_of(as_of = {known_at:String}))"
@@ -59,7 +62,7 @@ impl Relation {
     fn teams(self) -> Teams {
         match self {
             Self::CounterDecisions | Self::AuditEventIds => Teams::OfNone,
-            Self::HourlyTotals | Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
+            Self::HourlyTotals | Self::DailyTotals | Self::HourRevisions | Self::ServiceHealth => Teams::NotTold,
             Self::PartialHours | Self::DailyRollups | Self::CounterHours | Self::Metrics | Self::AuditLogs => {
                 Teams::Told
             }
@@ -74,6 +77,7 @@ impl Relation {
             Self::PartialHours
             | Self::DailyRollups
             | Self::HourlyTotals
+            | Self::DailyTotals
             | Self::HourRevisions
             | Self::CounterHours
             | Self::CounterDecisions

@@ -75,6 +75,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "0040_audit_exports__teams",
     "0041_hourly_totals",
     "0042_batch_ledger__reached",
+    "0043_daily_totals",
 ];
 
 /// The table that records what was applied. It exists before the first migration, so it is not a migration itself.

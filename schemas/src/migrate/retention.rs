@@ -149,6 +149,7 @@ impl Retention {
             ("metrics_hourly", vec![], months("hour", of_hours)),
             ("daily_rollups", vec![], months("hour", rolled_up)),
             ("hourly_totals", vec![], months("hour", rolled_up)),
+            ("daily_totals", vec![], months("hour", rolled_up)),
             ("counter_hourly", vec![], months("hour", of_hours)),
             ("counter_revisions", vec![], months("hour", of_hours)),
             ("hour_revisions", vec![], months("hour", of_hours)),

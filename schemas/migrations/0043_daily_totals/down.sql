@@ -1,0 +1,1 @@
+drop table if exists daily_totals${on_cluster} sync
