@@ -153,13 +153,15 @@ impl Stage for Aggregation {
         Vec::new()
     }
 
-    fn has_epochs(&self) -> bool {
+    fn states_progress(&self) -> bool {
         true
     }
 
     fn progress(&self, at: &Progress) -> Option<Block> {
         self.duty.reported(at.id.partition);
-        partition_progress(at).ok()
+        let block = partition_progress(at);
+        let failed = |error: &_| tracing::error!(%error, partition = %at.id, "cannot state the progress");
+        block.inspect_err(failed).ok()
     }
 }
 

@@ -52,6 +52,9 @@ pub enum FactsError {
         /// That partition.
         older: i32,
     },
+    /// The broker that was asked does not know the topic.
+    #[error("the broker knows no partition of the topic")]
+    NoTopic,
     /// The group's commit or the ledger has changed since the facts were gathered.
     #[error("another owner has continued the partition meanwhile")]
     Changed,
@@ -70,6 +73,8 @@ pub struct Questions<'a> {
     pub stage: &'static str,
     /// The tables in which the partition's records can be found by offset, the rejected ones last.
     pub tables: &'a [&'static str],
+    /// Whether the stage states the progress of its partitions.
+    pub states_progress: bool,
     /// The partition.
     pub id: &'a PartitionId,
 }
@@ -77,9 +82,8 @@ pub struct Questions<'a> {
 impl Questions<'_> {
     /// Asks all sources, in the reverse of the order in which things become true: what is committed is in the ledger,
     /// what is in the ledger is in the tables, what is in the tables is in the log. So a pause between two questions
-    /// never makes a source look shorter than the ones before it. Also returns the number of partitions of the topic,
-    /// and when the log was asked.
-    pub async fn gather(&self) -> Result<(Facts, i32, Instant), FactsError> {
+    /// never makes a source look shorter than the ones before it. Also returns when the log was asked.
+    pub async fn gather(&self) -> Result<(Facts, Instant), FactsError> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, progress::TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
@@ -101,10 +105,14 @@ impl Questions<'_> {
             false => None,
         };
 
+        let announced_start = match self.states_progress && committed.is_none() && ledger.is_none() {
+            true => progress::aggregated_end(self.store, self.id, log_epoch).await?,
+            false => None,
+        };
+
         // Before the log: whatever made another stage begin a new life is then visible in it.
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
-        let partitions = self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await?;
         let asked_at = Instant::now();
         let (bounds, tail_matches) = self.ask(move |probe, id| of_log(probe, id, record)).await?;
         let mut facts = Facts {
@@ -116,6 +124,7 @@ impl Questions<'_> {
             rows_know_records: !self.tables.is_empty(),
             begun,
             pending_matches: None,
+            announced_start,
             others,
             surviving_end: None,
         };
@@ -123,7 +132,7 @@ impl Questions<'_> {
         if facts.is_new_life() {
             facts.surviving_end = self.surviving_end(&facts).await?;
         }
-        Ok((facts, partitions, asked_at))
+        Ok((facts, asked_at))
     }
 
     /// Whether the group's commit and the end of the ledger are unchanged: another owner of the partition changes one
@@ -219,6 +228,14 @@ impl Questions<'_> {
         let answer = tokio::task::spawn_blocking(move || question(&probe, &id)).await;
         let answer = answer.map_err(|panic| StoreError::Fatal(panic.to_string()))?;
         Ok(answer?)
+    }
+
+    /// Number of partitions of the topic, by the broker. A broker that has only just started may not know the topic yet.
+    pub async fn partitions(&self) -> Result<i32, FactsError> {
+        match self.ask(|probe, id| Ok(probe.partition_count(&id.topic)?)).await? {
+            0 => Err(FactsError::NoTopic),
+            partitions => Ok(partitions),
+        }
     }
 
     /// Up to where a log that lost its end is unchanged. What survives is a prefix, so the ledger's batches are

@@ -26,6 +26,7 @@ pub struct Growth {
 impl Growth {
     /// Of an owner that has counted so many partitions, when the broker has `partitions`.
     pub fn of(counted: i32, partitions: i32, progress: &[PartitionProgress]) -> Self {
+        let partitions = partitions.max(counted); // a broker that answers with fewer has yet to catch up
         let is_known = |partition: &i32| row(progress, *partition).is_some();
         let known = (counted..partitions).take_while(is_known).count();
         let counted = counted + known as i32;
@@ -49,11 +50,12 @@ impl Growth {
         }
     }
 
-    /// What the owner of `partition` begins with: what is stated of it, or what the broker has. A topic that was made
-    /// again may have fewer.
-    pub fn at_start(partition: i32, partitions: i32, progress: &[PartitionProgress]) -> Self {
-        let stated = row(progress, partition).filter(|row| row.counts_itself());
-        let counted = stated.map_or(partitions, |row| row.partition_count.min(partitions));
+    /// What the owner of `partition` begins with: what is stated in this life of its log, or what the broker has. A topic
+    /// that was recreated may have fewer.
+    pub fn at_start(partition: i32, log_epoch: u32, partitions: i32, progress: &[PartitionProgress]) -> Self {
+        let partitions = partitions.max(partition + 1);
+        let stated = row(progress, partition).filter(|row| row.counts_itself() && row.log_epoch == log_epoch);
+        let counted = stated.map_or(partitions, |row| row.partition_count);
         Self::of(counted, partitions, progress)
     }
 }
@@ -102,6 +104,13 @@ impl Joining {
 /// Whether the partition has a row.
 pub fn is_announced(partition: i32, progress: &[PartitionProgress]) -> bool {
     row(progress, partition).is_some()
+}
+
+/// The largest number of partitions that any counts which counts itself. One that joins counts as many, whatever the
+/// broker says: a partition that one of them does not count is not claimed for.
+pub fn counted_by_any(progress: &[PartitionProgress]) -> i32 {
+    let counting = progress.iter().filter(|row| row.counts_itself());
+    counting.map(|row| row.partition_count).max().unwrap_or(0)
 }
 
 /// The smallest watermark of those of the first `counted` partitions that count themselves, ms since 1970; 0 if one has

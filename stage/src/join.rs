@@ -1,13 +1,11 @@
 //! Makes a partition that was added to its topic count, step by step: [`crate::growth`] decides, this reads and states.
 
 use crate::clock::now_ms;
-use crate::facts::FactsError;
+use crate::facts::{FactsError, Questions};
 use crate::growth::{self, Growth, Joining};
 use crate::plan::Plan;
 use crate::progress;
-use crate::range::PartitionId;
 use crate::stage::{Progress, Stage};
-use crate::store::Store;
 
 /// A partition that was added has come to count.
 #[derive(Debug, Clone, Copy)]
@@ -18,26 +16,27 @@ pub struct Joined {
     pub stated_ms: i64,
 }
 
-/// Finds out what the owner of a partition may state of its topic's number of partitions, when the broker has
-/// `partitions`. One that was added begins once all older ones count it, with what they have stated by then. What is
-/// stated here, in this life of the log, needs no lease: it is never later than what the owner begins with.
+/// Finds out what the owner of a partition may state of its topic's number of partitions. One that was added begins once
+/// all older ones count it, with what they have stated by then. What is stated here, in this life of the log, needs no
+/// lease: it is never later than what the owner begins with.
 pub async fn join(
+    questions: &Questions<'_>,
     stage: &dyn Stage,
-    store: &Store,
-    id: &PartitionId,
     plan: &Plan,
     log_epoch: u32,
-    partitions: i32,
 ) -> Result<(Growth, Option<Joined>), FactsError> {
-    if !stage.has_epochs() {
-        return Ok((Growth::at_start(id.partition, partitions, &[]), None));
+    let (id, store) = (questions.id, questions.store);
+    let partitions = questions.partitions().await?;
+    if !stage.states_progress() {
+        return Ok((Growth::at_start(id.partition, log_epoch, partitions, &[]), None));
     }
     let state = async |counted: i32, watermark_ms: i64| {
         let at = Progress {
             id: id.clone(),
             log_epoch,
             partitions: counted,
-            aggregated_end: plan.start,
+            // What is deleted before it begins is a gap, also if this is read again by a later attempt.
+            aggregated_end: plan.gap.map_or(plan.start, |gap| gap.start),
             watermark_ms,
             write_epoch: 0,
         };
@@ -49,7 +48,7 @@ pub async fn join(
         None => Joining::Counts,
     };
     match joining {
-        Joining::Counts => Ok((Growth::at_start(id.partition, partitions, &stated), None)),
+        Joining::Counts => Ok((Growth::at_start(id.partition, log_epoch, partitions, &stated), None)),
         Joining::Waits { counted, partition } => {
             if !growth::is_announced(id.partition, &stated) {
                 state(counted, 0).await?;
@@ -57,15 +56,19 @@ pub async fn join(
             Err(FactsError::NotCounted { older: partition })
         }
         Joining::Joins { counted } => {
-            state(id.partition + 1, growth::stated_by(counted, &stated)).await?;
-            // What was claimed without it until then is at most what the others have stated now.
+            let counts = growth::counted_by_any(&stated).max(id.partition + 1);
+            state(counts, growth::stated_by(counted, &stated)).await?;
+            // What was claimed without it until then is at most what the others have stated now. Others that were added
+            // after the first question may count by now.
+            let partitions = questions.partitions().await?;
             let stated = progress::read_all(store, &id.topic).await?;
+            let partitions = partitions.max(growth::counted_by_any(&stated));
             let joined = Joined {
                 counted,
                 stated_ms: growth::stated_by(counted, &stated),
             };
-            let growth = Growth::at_start(id.partition, partitions, &stated);
-            if growth.counted > id.partition + 1 {
+            let growth = Growth::at_start(id.partition, log_epoch, partitions, &stated);
+            if growth.counted > counts {
                 // Others that were added at the same time wait for that.
                 state(growth.counted, joined.stated_ms).await?;
             }

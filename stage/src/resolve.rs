@@ -52,7 +52,7 @@ pub const ATTEMPTS_MAX: usize = 8;
 /// default).
 const SHORTER_FOR: Duration = Duration::from_secs(12);
 
-/// How often a partition that was added looks whether all count it: others that were added wait for it in turn.
+/// The shortest wait of a partition that was added before it looks again whether all count it.
 const COUNTED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the attempts to resolve a partition have waited for and reported so far.
@@ -68,9 +68,27 @@ struct Patience {
     told: Option<KnownLost>,
     /// The partition that is waited for to count this one, which was added.
     uncounted_by: Option<i32>,
+    /// It has come to count.
+    joined: Option<Joined>,
     /// The row of a gap was sent to the ledger, and whether it is stored is not known: if it is written again at once,
     /// the gap may be longer, and the two rows overlap.
     gap_is_unknown: bool,
+}
+
+impl Patience {
+    /// Fails if what the facts say has to be waited for.
+    fn require(&mut self, facts: &Facts, plan: &Plan) -> Result<(), FactsError> {
+        if !facts.is_merely_shorter() {
+            self.shorter_since = None;
+        } else if self.shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
+            let log_end = facts.log_end;
+            return Err(FactsError::Shorter { log_end });
+        }
+        match plan.recovers_otherwise(facts) && !self.leases_are_over {
+            true => Err(FactsError::WriterMayLive),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Life of the log, and offset up to which offsets are known to be lost.
@@ -120,8 +138,9 @@ impl Resolver {
                 Err(error @ FactsError::NotCounted { older }) => {
                     if patience.uncounted_by.replace(older) != Some(older) {
                         tracing::info!(partition = %id, reason = %error, "waiting");
+                        backoff = Backoff::default();
                     }
-                    tokio::time::sleep(COUNTED_INTERVAL).await;
+                    tokio::time::sleep(backoff.next_wait().max(COUNTED_INTERVAL)).await;
                 }
                 Err(error) => {
                     let wait = match std::mem::take(&mut patience.gap_is_unknown) {
@@ -143,28 +162,22 @@ impl Resolver {
             store: &self.store,
             stage: self.stage.name(),
             tables: &self.stage.tables_by_offset(&id.topic),
+            states_progress: self.stage.states_progress(),
             id,
         };
-        let (facts, partitions, asked_at) = questions.gather().await?;
-        if facts.is_merely_shorter() {
-            if patience.shorter_since.get_or_insert_with(Instant::now).elapsed() < SHORTER_FOR {
-                let log_end = facts.log_end;
-                return Err(FactsError::Shorter { log_end });
-            }
-        } else {
-            patience.shorter_since = None;
-        }
+        let (facts, asked_at) = questions.gather().await?;
         let plan = decide(&facts);
-        if plan.recovers_otherwise(&facts) && !patience.leases_are_over {
-            return Err(FactsError::WriterMayLive);
-        }
+        patience.require(&facts, &plan)?;
         // A life that is taken over is the same log, so its watermark continues.
         let continued = match plan.beginning {
             Some(Beginning::TakenOver) => facts.known_epoch(),
             _ => plan.log_epoch,
         };
         let name = self.stage.name();
-        let (growth, joined) = join(&*self.stage, &self.store, id, &plan, continued, partitions).await?;
+        let (growth, joined) = join(&questions, &*self.stage, &plan, continued).await?;
+        // An attempt that fails after it joined is repeated, and then counts.
+        patience.joined = joined.or(patience.joined);
+        let joined = patience.joined;
         let mut stated = stated(&self.store, name, id, continued).await?;
         let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
         // A batch that froze less than what an earlier owner may still state would add on time to complete hours.
@@ -173,32 +186,13 @@ impl Resolver {
         stated.watermark_ms = stated.watermark_ms.max(reached_ms).max(joined_ms);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
         let watermark_ms = ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
-        let mut rows = Vec::new();
-        if let Some(gap) = plan.left_behind {
-            let stored = self.stored_in_gap(id, facts.known_epoch(), gap, &facts).await?;
-            rows.push(LedgerRow::gap(name, id, facts.known_epoch(), gap, stored));
-        }
-        if plan.beginning.is_some() {
-            rows.push(LedgerRow::epoch(
-                name,
-                id,
-                plan.log_epoch,
-                plan.start,
-                stated.watermark_ms,
-            ));
-        }
-        if let Some(gap) = plan.gap {
-            let stored = self.stored_in_gap(id, plan.log_epoch, gap, &facts).await?;
-            self.tell_gap(id, plan.log_epoch, gap, &stored, patience).await;
-            // If it is part of a range that is repeated, the row of that range stands for it in the ledger.
-            if !plan.repeats_a_part() {
-                rows.push(LedgerRow::gap(name, id, plan.log_epoch, gap, stored));
-            }
-        }
+        let rows = self
+            .ledger_rows(id, &facts, &plan, stated.watermark_ms, patience)
+            .await?;
         self.write(&questions, &facts, rows, patience).await?;
         self.tell_incidents(id, &plan, &stated, joined).await;
-        let write_epoch = match self.stage.has_epochs() {
-            true => self.write_epoch.refresh(&self.store).await?.max(stated.write_epoch),
+        let write_epoch = match self.stage.states_progress() {
+            true => self.write_epoch.require(&self.store).await?.max(stated.write_epoch),
             false => 0,
         };
         Ok(Resolved {
@@ -209,6 +203,35 @@ impl Resolver {
             growth,
             asked_at,
         })
+    }
+
+    /// What the plan enters in the ledger: what a life leaves behind, how one begins, and what the log has lost.
+    async fn ledger_rows(
+        &self,
+        id: &PartitionId,
+        facts: &Facts,
+        plan: &Plan,
+        watermark_ms: i64,
+        patience: &mut Patience,
+    ) -> Result<Vec<LedgerRow>, FactsError> {
+        let name = self.stage.name();
+        let mut rows = Vec::new();
+        if let Some(gap) = plan.left_behind {
+            let stored = self.stored_in_gap(id, facts.known_epoch(), gap, facts).await?;
+            rows.push(LedgerRow::gap(name, id, facts.known_epoch(), gap, stored));
+        }
+        if plan.beginning.is_some() {
+            rows.push(LedgerRow::epoch(name, id, plan.log_epoch, plan.start, watermark_ms));
+        }
+        if let Some(gap) = plan.gap {
+            let stored = self.stored_in_gap(id, plan.log_epoch, gap, facts).await?;
+            self.tell_gap(id, plan.log_epoch, gap, &stored, patience).await;
+            // If it is part of a range that is repeated, the row of that range stands for it in the ledger.
+            if !plan.repeats_a_part() {
+                rows.push(LedgerRow::gap(name, id, plan.log_epoch, gap, stored));
+            }
+        }
+        Ok(rows)
     }
 
     /// Writes rows as of a moment at which nobody had gone on with the partition; if this process pauses after that
@@ -244,16 +267,16 @@ impl Resolver {
     async fn tell_incidents(&self, id: &PartitionId, plan: &Plan, stated: &Stated, joined: Option<Joined>) {
         let mut incidents = Vec::new();
         let what = match plan.beginning {
-            Some(Beginning::NewLife) => Some("the topic was made again or lost its end"),
-            Some(Beginning::TakenOver) => Some("another stage saw that the topic was made again or lost its end"),
+            Some(Beginning::NewLife) => Some("the topic was recreated or lost its end"),
+            Some(Beginning::TakenOver) => Some("another stage saw that the topic was recreated or lost its end"),
             Some(Beginning::First) | None => None,
         };
         if let Some(what) = what {
             let detail = format!("{what}: log epoch {} begins", plan.log_epoch);
             incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
         }
-        if self.stage.has_epochs() && stated.watermark_ms < stated.watermark_ever_ms {
-            let detail = "the watermark begins anew with the log: hours of before it stay as they are".to_owned();
+        if self.stage.states_progress() && stated.watermark_ms < stated.watermark_ever_ms {
+            let detail = "the watermark starts over with the new log: earlier hours stay as they are".to_owned();
             incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
         }
         if let Some(Joined { counted, .. }) = joined {

@@ -74,7 +74,7 @@ pub async fn run(
     let lives = Lives::default();
     let mut following = JoinSet::new();
     following.spawn(lives.clone().follow(store.clone(), stage.name()));
-    if stage.has_epochs() {
+    if stage.states_progress() {
         following.spawn(write_epoch.clone().follow(store.clone()));
     }
     let resolver = Arc::new(Resolver {

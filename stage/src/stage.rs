@@ -32,12 +32,13 @@ pub trait Stage: Send + Sync + 'static {
         None
     }
 
-    /// Whether its rows carry the epoch of the newest rebuild (see ARCHITECTURE.md, "Epochs").
-    fn has_epochs(&self) -> bool {
+    /// Whether it states the progress of its partitions: watermark, number of partitions, and epoch of the newest rebuild
+    /// (ARCHITECTURE.md, "Aggregates").
+    fn states_progress(&self) -> bool {
         false
     }
 
-    /// The row with the partition's progress, written after everything else. A stage that has such rows has watermarks.
+    /// The row with a partition's progress, made once for each that is about to be written, after everything else.
     fn progress(&self, _at: &Progress) -> Option<Block> {
         None
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::store::{Store, StoreError, answered};
 
+/// Table of the rebuilds.
+pub const TABLE: &str = "rebuilds";
 /// Time between two reads.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -22,9 +24,17 @@ impl WriteEpoch {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Reads it with all that was acknowledged, also where this replica lags behind.
+    pub async fn require(&self, store: &Store) -> Result<u32, StoreError> {
+        store.catch_up(&[TABLE]).await?;
+        self.refresh(store).await
+    }
+
     /// Reads it.
-    pub async fn refresh(&self, store: &Store) -> Result<u32, StoreError> {
-        let query = store.client.query("select toUInt32(2 * max(number)) from rebuilds");
+    async fn refresh(&self, store: &Store) -> Result<u32, StoreError> {
+        let query = store
+            .client
+            .query(&format!("select toUInt32(2 * max(number)) from {TABLE}"));
         let read = query.fetch_one::<u32>().await?;
         Ok(self.0.fetch_max(read, Ordering::AcqRel).max(read))
     }

@@ -1,6 +1,6 @@
-//! Seeded: owners that see the broker and the table late, that are replaced, and whose batches take their time, while
-//! partitions are added to a topic of which something was complete. Completeness never goes back, and whatever a
-//! partition reads is later than what was claimed before it began.
+//! Seeded: owners that see the table late, ask brokers that have yet to catch up, are replaced, and whose batches take
+//! their time, while partitions are added to a topic of which something was complete. Completeness never goes back, and
+//! whatever a partition reads is later than what was claimed before it began.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -16,6 +16,9 @@ const PARTITIONS_MAX: i32 = 7;
 enum Owner {
     /// It looks whether it may begin.
     Resolving {
+        /// Number of partitions by the broker.
+        partitions: Option<i32>,
+        /// The table, read after that.
         seen: Option<Vec<PartitionProgress>>,
         /// The older partitions, once it counts itself.
         joined: Option<i32>,
@@ -32,6 +35,8 @@ enum Owner {
 }
 
 struct Topic {
+    /// Number of partitions at the beginning.
+    initial: i32,
     owners: Vec<Owner>,
     rows: Vec<PartitionProgress>,
     now_ms: i64,
@@ -42,6 +47,7 @@ struct Topic {
 
 fn resolving() -> Owner {
     Owner::Resolving {
+        partitions: None,
         seen: None,
         joined: None,
     }
@@ -50,6 +56,7 @@ fn resolving() -> Owner {
 impl Topic {
     fn new(partitions: i32, seed: u64) -> Self {
         Self {
+            initial: partitions,
             owners: (0..partitions).map(|_| resolving()).collect(),
             rows: Vec::new(),
             now_ms: 1_000,
@@ -60,6 +67,14 @@ impl Topic {
 
     fn partitions(&self) -> i32 {
         self.owners.len() as i32
+    }
+
+    /// The number of partitions by a broker, which now and then has yet to catch up.
+    fn answer(&self, random: &mut StdRng) -> i32 {
+        match random.random_bool(0.1) {
+            true => random.random_range(self.initial..=self.partitions()),
+            false => self.partitions(),
+        }
     }
 
     fn step(&mut self, random: &mut StdRng, accidents: bool) {
@@ -74,14 +89,16 @@ impl Topic {
         let owner = std::mem::replace(&mut self.owners[place], resolving());
         self.owners[place] = match owner {
             _ if accidents && random.random_bool(0.01) => resolving(),
-            Owner::Resolving { seen: None, joined } => Owner::Resolving {
-                seen: Some(self.rows.clone()),
-                joined,
-            },
             Owner::Resolving {
+                partitions: Some(partitions),
                 seen: Some(seen),
                 joined,
-            } => self.resolve(partition, &seen, joined),
+            } => self.resolve(partition, partitions, &seen, joined),
+            Owner::Resolving { partitions, joined, .. } => Owner::Resolving {
+                partitions: partitions.or(Some(self.answer(random))),
+                seen: partitions.map(|_| self.rows.clone()),
+                joined,
+            },
             Owner::Active {
                 growth,
                 stated_ms,
@@ -92,7 +109,7 @@ impl Topic {
         self.claim();
     }
 
-    fn resolve(&mut self, partition: i32, seen: &[PartitionProgress], joined: Option<i32>) -> Owner {
+    fn resolve(&mut self, partition: i32, partitions: i32, seen: &[PartitionProgress], joined: Option<i32>) -> Owner {
         if joined.is_none() {
             match Joining::of(partition, seen) {
                 Joining::Counts => {}
@@ -103,8 +120,10 @@ impl Topic {
                     return resolving();
                 }
                 Joining::Joins { counted } => {
-                    self.state(partition, partition + 1, stated_by(counted, seen));
+                    let counts = counted_by_any(seen).max(partition + 1);
+                    self.state(partition, counts, stated_by(counted, seen));
                     return Owner::Resolving {
+                        partitions: None,
                         seen: None,
                         joined: Some(counted),
                     };
@@ -119,7 +138,11 @@ impl Topic {
             self.seed,
             self.claimed_ms
         );
-        let growth = Growth::at_start(partition, self.partitions(), seen);
+        let partitions = match joined {
+            Some(_) => partitions.max(counted_by_any(seen)),
+            None => partitions,
+        };
+        let growth = Growth::at_start(partition, 0, partitions, seen);
         if joined.is_some() && growth.counted > partition + 1 {
             self.state(partition, growth.counted, stated_ms);
         }
@@ -146,7 +169,7 @@ impl Topic {
         };
         let reached_ms = random.random_range(1..=self.now_ms);
         let (seen, batch) = match (seen, batch) {
-            (None, batch) if random.random_bool(0.3) => (Some((self.partitions(), self.rows.clone())), batch),
+            (None, batch) if random.random_bool(0.3) => (Some((self.answer(random), self.rows.clone())), batch),
             (Some((partitions, rows)), batch) if random.random_bool(0.3) => {
                 growth = Growth::of(growth.counted, partitions, &rows);
                 (None, batch)

@@ -58,12 +58,18 @@ impl Member {
         self.runtime.spawn_blocking(move || {
             let of_topic = |a: &Question, b: &Question| a.id.topic == b.id.topic;
             for questions in questions.chunk_by(of_topic) {
-                let Ok(partitions) = probe.partition_count(&questions[0].id.topic) else {
-                    break; // the broker is away, and each further question would time out as well
+                let topic = &questions[0].id.topic;
+                let partitions = match probe.partition_count(topic) {
+                    Ok(partitions) if partitions > 0 => partitions,
+                    Ok(_) => continue, // a broker that has only just started may not know the topic yet
+                    Err(error) => {
+                        tracing::warn!(%topic, %error, "cannot ask for the ends of the logs");
+                        break; // the broker is away, and each further question would time out as well
+                    }
                 };
                 let grows = |question: &Question| !question.growth.is_all_of(partitions);
-                let progress = (delivery.stage.has_epochs() && questions.iter().any(grows))
-                    .then(|| runtime.block_on(progress::read_all(delivery.inserts.store(), &questions[0].id.topic)));
+                let progress = (delivery.stage.states_progress() && questions.iter().any(grows))
+                    .then(|| runtime.block_on(progress::read_all(delivery.inserts.store(), topic)));
                 if let Some(Err(error)) = &progress {
                     tracing::warn!(%error, "cannot read the progress of the topic's partitions");
                 }
@@ -76,8 +82,11 @@ impl Member {
                         Some(Err(_)) => question.growth.waiting(),
                         None => question.growth,
                     };
-                    if let Ok(log_end) = question.ask(&probe, growth) {
-                        drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end)));
+                    match question.ask(&probe, growth) {
+                        Ok(log_end) => drop(events.send(Event::LogEnd(question.slot, question.assignment, log_end))),
+                        Err(error) => {
+                            tracing::warn!(partition = %question.id, %error, "cannot ask for the end of the log");
+                        }
                     }
                 }
             }

@@ -17,7 +17,7 @@
 //! | our own commit, but an empty ledger | the tables were lost | read all that the log has, insert only what is missing |
 //! | our own commit, and a ledger of an earlier life whose end the log still has | tables restored from a backup of that life | rewind to the ledger's end, insert only what is missing |
 //! | another stage has entered a later life, and all that we read is unchanged | the log lost its end behind what we had read, or before our time | that life, once nothing is pending and we have reached its start |
-//! | neither a commit nor a ledger | nothing was read yet | begin where the log begins, and say so in the ledger |
+//! | neither a commit nor a ledger | nothing was read yet | begin where the log begins, or began when the partition was announced, and say so in the ledger |
 //! | a commit without our metadata, and no ledger | an operator chose where to begin | begin there, and say so in the ledger |
 //! | the log starts behind where we continue | deleted before it was read | a gap: an incident and a ledger entry |
 
@@ -77,6 +77,8 @@ pub struct Facts {
     /// Whether the last record of the pending batch and that of the last row are unchanged; `None` if that cannot be
     /// told.
     pub pending_matches: Option<bool>,
+    /// Where the log began when the partition was announced, which was added to its topic and of which nothing was read.
+    pub announced_start: Option<i64>,
     /// The newest life of the log that other stages have entered.
     pub others: Option<Life>,
     /// If the log is not what is known of it: the end of the newest batch in the ledger whose last record the log still
@@ -218,7 +220,9 @@ pub fn decide(facts: &Facts) -> Plan {
 fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
     let (committed, ledger) = of_this_life(facts);
     let Some(known_end) = known_end(committed, ledger) else {
-        return first_life(log_epoch, facts.log_start, facts);
+        // What was deleted while it waited for the others to count it is a gap.
+        let announced = facts.announced_start.unwrap_or(facts.log_start);
+        return first_life(log_epoch, announced.min(facts.log_start), facts);
     };
     let rows_end = facts.rows_end;
     let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);

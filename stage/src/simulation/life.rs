@@ -59,7 +59,7 @@ impl Life {
             plan,
             stated_ms: 0,
             watermark_ms: 0,
-            write_epoch: world.write_epoch.max(world.epochs.values().max().copied().unwrap_or(0)),
+            write_epoch: world.write_epoch,
             growth: Growth {
                 counted: 1,
                 is_whole: true,

@@ -172,6 +172,7 @@ impl World {
             rows_know_records: self.by_offset,
             begun: begun.copied(),
             pending_matches: Some(true),
+            announced_start: None,
             others: None,
             surviving_end: None,
         }

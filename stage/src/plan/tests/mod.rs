@@ -14,6 +14,7 @@ const LOG: Facts = Facts {
     rows_know_records: true,
     begun: None,
     pending_matches: None,
+    announced_start: None,
     others: None,
     surviving_end: None,
 };
@@ -111,6 +112,16 @@ fn begins_at_the_start_of_an_unknown_log_and_knows_what_is_deleted_from_then_on(
         ..plain(60)
     };
     assert_eq!(decide(&deleted), lost);
+    let while_it_waited = Facts {
+        announced_start: Some(40),
+        log_start: 60,
+        ..LOG
+    };
+    let begins = Plan {
+        beginning: Some(Beginning::First),
+        ..lost
+    };
+    assert_eq!(decide(&while_it_waited), begins);
 }
 
 #[test]
