@@ -64,27 +64,28 @@ impl Asker {
         Ok(figures)
     }
 
-    /// Dashboards, one after the other, while batches land. A dashboard requests its charts concurrently and is
+    /// Dashboards, one after the other, while nothing lands. A dashboard requests its charts concurrently and is
     /// complete with the last of them.
-    pub async fn dashboards(&self, store: &Store, count: u32) -> anyhow::Result<Latencies> {
+    pub async fn dashboards_at_rest(&self, count: u32) -> anyhow::Result<Latencies> {
         let mut latencies = Latencies::new()?;
-        let looks = async {
-            for number in 0..count {
-                let begun = Instant::now();
-                let mut charts = JoinSet::new();
-                for chart in Chart::ALL {
-                    let asker = self.clone();
-                    charts.spawn(async move { asker.ask(chart, number % DASHBOARD_METRICS).await });
-                }
-                while let Some(asked) = charts.join_next().await {
-                    asked??;
-                }
-                latencies.record(begun.elapsed());
+        for number in 0..count {
+            let begun = Instant::now();
+            let mut charts = JoinSet::new();
+            for chart in Chart::ALL {
+                let asker = self.clone();
+                charts.spawn(async move { asker.ask(chart, number % DASHBOARD_METRICS).await });
             }
-            anyhow::Ok(())
-        };
-        self.while_batches_land(store, looks).await?;
+            while let Some(asked) = charts.join_next().await {
+                asked??;
+            }
+            latencies.record(begun.elapsed());
+        }
         Ok(latencies)
+    }
+
+    /// The same while batches land.
+    pub async fn dashboards(&self, store: &Store, count: u32) -> anyhow::Result<Latencies> {
+        self.while_batches_land(store, self.dashboards_at_rest(count)).await
     }
 
     /// Dashboard charts at a rate, while batches land.

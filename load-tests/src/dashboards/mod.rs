@@ -2,8 +2,8 @@
 //!
 //! Enters: the size of the history. Leaves: a table of latencies. The history is generated in the engine from a seed,
 //! as the partial aggregates that a year of records would have left. Measures in turn: every kind of chart, requested
-//! for the first time and again; a dashboard of six charts at once, while records arrive; requests at a rate, open
-//! loop. The stack is removed at the end, also on Ctrl-C.
+//! for the first time and again; a dashboard of six charts at once, while nothing and while records arrive; requests at
+//! a rate, open loop. The stack is removed at the end, also on Ctrl-C.
 
 mod ask;
 mod charts;
@@ -34,7 +34,7 @@ pub struct DashboardsOptions {
     /// Days of history.
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(31..=700))]
     days: u32,
-    /// Number of dashboards to request, one after the other.
+    /// Number of dashboards to request, one after the other, while nothing lands and again while batches land.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     dashboards: u32,
     /// Dashboard chart requests per second, while batches land.
@@ -95,6 +95,8 @@ async fn measure(options: &DashboardsOptions, running: &Running) -> anyhow::Resu
         charts.push(asker.first_and_again(chart).await?);
     }
     eprintln!("looking at {} dashboards", options.dashboards);
+    let dashboards_at_rest = asker.dashboards_at_rest(options.dashboards).await?;
+    eprintln!("looking at {} dashboards while batches land", options.dashboards);
     let dashboards = asker.dashboards(&running.store, options.dashboards).await?;
     eprintln!("{} requests a second", options.rate);
     let (rate, seconds) = (options.rate.get(), options.seconds);
@@ -105,6 +107,7 @@ async fn measure(options: &DashboardsOptions, running: &Running) -> anyhow::Resu
         rows: history.rows(),
         bytes: history.bytes(&running.store).await?,
         charts,
+        dashboards_at_rest,
         dashboards,
         while_landing,
         at_rest,
