@@ -9,7 +9,7 @@ use super::foreign::Foreign;
 use super::head::{Head, first_lines};
 use super::header::{Header, HeaderError, is_time_name};
 use super::lines::LINE_BYTES_MAX;
-use super::mapping::{Format, Mapping, SourceName};
+use super::mapping::{Format, Mapping, NdjsonKind, SourceName};
 use super::metrics_long::MetricsLong;
 use super::metrics_wide::{MetricsWide, MetricsWideError};
 use super::parser::{Parser, starts_with_field};
@@ -60,6 +60,7 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         Some(format) => format,
         None if head[first] == b'{' => json_format(&head[first..]),
         None if head[first] == b'[' => Format::Ndjson,
+        None if mapping.kind == Some(NdjsonKind::Audit) => return Err(DetectError::AuditCsv),
         None => csv_format(head, mapping)?,
     };
     let shape = match format {
@@ -330,6 +331,12 @@ mod tests {
                 assert_eq!(detect(text, flags), Err(DetectError::LookupEvents), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn audit_events_are_not_read_from_csv() {
+        let csv = "Event DateTime,User,Repeated Attempts\n2024-01-01T00:00:00Z,u,1\n";
+        assert_eq!(detect(csv, &["--kind", "audit"]), Err(DetectError::AuditCsv));
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub enum DetectError {
         "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or a JSON object"
     )]
     Unknown,
+    /// Audit events are not read from CSV: nothing says which column is which field.
+    #[error(
+        "it is not JSON, and audit events are only read from JSON; write an object a line with the fields of schemas/avro/audit_event.avsc, and at least `action` and a time"
+    )]
+    AuditCsv,
     /// Columns, but not separated by commas.
     #[error("its columns are separated by {0}; separate them with commas")]
     Separator(&'static str),

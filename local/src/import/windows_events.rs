@@ -25,12 +25,16 @@ const LEVEL_AUDIT_FAILURE: &str = "16";
 /// `WINEVENT_KEYWORD_AUDIT_FAILURE`; see Microsoft, "Event Schema", `SystemPropertiesType`.
 const AUDIT_FAILURE: u64 = 0x0010_0000_0000_0000;
 
-/// Fields that are elsewhere in the audit event or, like the message, are made of the others.
-const NOT_METADATA: [&str; 13] = [
+/// The times of an event, the preferred one first. NXLog's own `EventTime` has no zone, so a time that another program
+/// added is preferred.
+const TIMES: [&str; 4] = ["TimeCreated", "TimeGenerated", "@timestamp", "EventTime"];
+
+/// Fields that are elsewhere in the audit event or, like the message, are made of the others. So is the time that is
+/// used.
+const NOT_METADATA: [&str; 12] = [
     "@timestamp",
     "Channel",
     "EventID",
-    "EventTime",
     "Hostname",
     "IpAddress",
     "Keywords",
@@ -59,12 +63,14 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     if event.is_empty() {
         return Err(Skip::MissingField { field: "EventID" });
     }
-    // NXLog's own `EventTime` has no zone, so a time that another program added is preferred.
-    let time = first_not_empty(["TimeCreated", "TimeGenerated", "@timestamp", "EventTime"].map(field));
+    let time = TIMES
+        .into_iter()
+        .find(|name| !field(name).is_empty())
+        .unwrap_or(TIMES[0]);
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
-        occurred_at: time_of("TimeCreated", &time)?,
+        occurred_at: time_of("TimeCreated", &field(time))?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),
         team_id: String::new(),
         service_id: (mapping.service.clone()).unwrap_or_else(|| first_not_empty(["Hostname", "Computer"].map(field))),
@@ -72,8 +78,9 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         source: AuditSource::System,
         action: format!("event:{event}"),
         resource_type: "windows".to_owned(),
-        resource_id: field("ObjectName"),
-        resource_name: String::new(),
+        // Where an event is about an account, that is the target.
+        resource_id: first_not_empty(["ObjectName", "TargetSid", "TargetUserName"].map(field)),
+        resource_name: field("TargetUserName"),
         old_value: String::new(),
         new_value: String::new(),
         ip_address: field("IpAddress"),
@@ -82,7 +89,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         request_id: String::new(),
         status: status(&field("Keywords"), &field("Level")),
         error_message: String::new(),
-        metadata: metadata(&fields),
+        metadata: metadata(&fields, time),
     })
 }
 
@@ -99,9 +106,9 @@ fn status(keywords: &str, level: &str) -> AuditStatus {
     }
 }
 
-fn metadata(fields: &BTreeMap<String, &RawValue>) -> BTreeMap<String, String> {
+fn metadata(fields: &BTreeMap<String, &RawValue>, time: &str) -> BTreeMap<String, String> {
     let own = (fields.iter())
-        .filter(|(name, _)| !NOT_METADATA.contains(&name.as_str()))
+        .filter(|(name, _)| !NOT_METADATA.contains(&name.as_str()) && *name != time)
         .map(|(name, value)| (name.clone(), text(Some(value))));
     let error_code = ("error_code".to_owned(), text(fields.get("Status").copied()));
     own.chain([error_code]).filter(|(_, value)| !value.is_empty()).collect()
@@ -214,6 +221,26 @@ mod tests {
             let taken = event(&format!(r#""EventID":1,{times}"#)).map(|event| event.occurred_at);
             assert_eq!(taken, Ok(1_000_000), "{times}");
         }
+    }
+
+    #[test]
+    fn a_time_of_its_own_that_is_not_taken_stays_in_the_metadata() {
+        let event =
+            event(r#""EventID":1,"@timestamp":"1970-01-01T00:00:01Z","EventTime":"1970-01-01 05:00:00""#).unwrap();
+        assert_eq!(event.metadata["EventTime"], "1970-01-01 05:00:00");
+        assert_eq!(event.metadata.len(), 1);
+    }
+
+    #[test]
+    fn an_event_about_an_account_has_it_as_its_resource() {
+        let of = |fields: &str| {
+            let event = event(&format!(r#""EventID":4720,"TimeCreated":"2022-08-18",{fields}"#)).unwrap();
+            (event.resource_id, event.resource_name)
+        };
+        let made = of(r#""TargetSid":"S-1-5-21-1","TargetUserName":"backdoor""#);
+        assert_eq!(made, ("S-1-5-21-1".to_owned(), "backdoor".to_owned()));
+        assert_eq!(of(r#""TargetUserName":"N""#), ("N".to_owned(), "N".to_owned()));
+        assert_eq!(of(r#""ObjectName":"f","TargetSid":"S""#).0, "f");
     }
 
     #[test]

@@ -192,7 +192,33 @@ async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliErr
     for line in changes(&answer.difference) {
         output.line(&line)?;
     }
+    if let Some(line) = repeats(&answer) {
+        output.line(&line)?;
+    }
     Ok(())
+}
+
+/// How many later records have the event's id, and whether they say the same: the service takes the first one.
+fn repeats(answer: &Answer) -> Option<String> {
+    let content = |event: &Row| {
+        let mut members = event.0.as_object().cloned().unwrap_or_default();
+        members.retain(|name, _| name != "kafka" && name != "inserted_at");
+        members
+    };
+    let of_first = content(&answer.event);
+    let different = answer
+        .repeats
+        .iter()
+        .filter(|repeat| content(repeat) != of_first)
+        .count();
+    match (answer.repeats.len(), different) {
+        (0, _) => None,
+        (1, 0) => Some("1 later record repeats it".to_owned()),
+        (all, 0) => Some(format!("{all} later records repeat it")),
+        (all, different) => Some(format!(
+            "later records with this id: {all}, of which {different} say something else; --json shows them"
+        )),
+    }
 }
 
 /// The fields of the answer that are shown.
@@ -200,6 +226,7 @@ async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliErr
 struct Answer {
     event: Row,
     difference: Difference,
+    repeats: Vec<Row>,
 }
 
 /// What the event changed. Values stay as they were written: a number of thirty digits keeps them all.
