@@ -15,6 +15,7 @@ use arrow::array::{
 use arrow::datatypes::{Field, Int32Type};
 use arrow::error::ArrowError;
 use horolog_schemas::{PartitionKey, pieces};
+use horolog_stage::progress;
 use horolog_stage::stage::{Block, Progress};
 
 use crate::columns::{Maps, seconds};
@@ -28,8 +29,6 @@ use crate::time_frame::TimeFrame;
 pub const HOURLY_TABLE: &str = "metrics_hourly";
 /// It is partitioned by the month of its hours.
 pub const HOURLY_PARTITION: PartitionKey = PartitionKey::Month("hour");
-/// The table of the progress.
-const PROGRESS_TABLE: &str = "partition_progress";
 
 /// Why no block could be made: a bug.
 #[derive(Debug, thiserror::Error)]
@@ -223,7 +222,7 @@ pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
         ("write_epoch", Arc::new(UInt32Array::from_value(at.write_epoch, 1))),
     ];
     Ok(Block {
-        table: PROGRESS_TABLE,
+        table: progress::TABLE,
         pieces: vec![RecordBatch::try_from_iter(columns)?],
     })
 }

@@ -124,8 +124,8 @@ impl AggregateConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RebuildConfig {
-    /// Records of a part, the most that is done again after an interruption. An hour of raw rows, or a batch of the
-    /// log, is never divided.
+    /// Records of a part, the most that is done again after an interruption; of the log at most 250,000, which are held
+    /// in memory. An hour of raw rows, or a batch of the log, is never divided.
     pub part_records_max: u64,
 }
 

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
+use horolog_stage::LEDGER_TABLE;
 use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PROGRESS_OF_ALL_SQL, PartitionProgress, partition_count};
+use horolog_stage::progress;
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 use serde::Deserialize;
@@ -46,7 +48,7 @@ pub fn position_of(row: &PartitionProgress) -> Position {
 
 /// The newest progress of every log.
 pub async fn progress(store: &Store) -> Result<Vec<PartitionProgress>, ToolError> {
-    store.catch_up(&["partition_progress"]).await?;
+    store.catch_up(&[progress::TABLE]).await?;
     Ok(store.client.query(PROGRESS_OF_ALL_SQL).fetch_all().await?)
 }
 
@@ -71,7 +73,7 @@ pub async fn gone(
     let partitions = partition_count(&of_topic.cloned().collect::<Vec<_>>());
     let is_read = |log: &PartitionId| *log.topic == *topic && (partitions == 0 || log.partition < partitions);
     let mut newest_ms: BTreeMap<PartitionId, i64> = progress.iter().map(|row| (log_of(row), row.written_ms)).collect();
-    store.catch_up(&["batch_ledger"]).await?;
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let query =
         "select kafka_topic, kafka_partition, toUnixTimestamp64Milli(max(inserted_at)) from batch_ledger group by all";
     let written: Vec<(String, i32, i64)> = store.client.query(query).fetch_all().await?;
@@ -88,7 +90,7 @@ pub async fn gone(
 
 /// The end of a stage's ledger for every log. Without `final`: a rewritten row ends where it ended before.
 pub async fn stored_ends(store: &Store, stage: &str) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
-    store.catch_up(&["batch_ledger"]).await?;
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let rows: Vec<Place> = store
         .client
         .query(
@@ -112,7 +114,7 @@ pub async fn is_begun(store: &Store, log: &PartitionId, end: Position) -> Result
 
 /// Where, in every log, the first stored batch with at least this write epoch begins.
 pub async fn first_of_epoch(store: &Store, write_epoch: u32) -> Result<BTreeMap<PartitionId, Position>, ToolError> {
-    store.catch_up(&["batch_ledger"]).await?;
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let rows: Vec<Place> = store
         .client
         .query(&format!(
@@ -197,7 +199,7 @@ pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<Hour
 
 /// Hours with records of stored batches behind the cut: their rows may include more than the cut.
 pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
-    store.catch_up(&["batch_ledger"]).await?;
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let query = format!(
         "select distinct toUnixTimestamp(arrayJoin(mapKeys(hours))) as hour from batch_ledger final \
          where stage = 'aggregate' and {STORED} and not {} having hour >= {} and hour < {}",
@@ -212,7 +214,7 @@ pub async fn hours_since(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
 /// Batches behind the cut that were begun and are not known to be stored. Those left by logs that are `gone` never will
 /// be.
 pub async fn begun_since(store: &Store, cut: &Cut, gone: &BTreeSet<PartitionId>) -> Result<BTreeSet<Place>, ToolError> {
-    store.catch_up(&["batch_ledger"]).await?;
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, start_offset from batch_ledger final \
          where stage = 'aggregate' and entry = 'begun' and not {}",

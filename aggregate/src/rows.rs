@@ -11,11 +11,12 @@ use arrow::datatypes::{
     ArrowPrimitiveType, Float64Type, Int8Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
 };
 use arrow::error::ArrowError;
+use horolog_schemas::column;
 use horolog_stage::range::PartitionId;
 
 use crate::key::hour_of;
 use crate::late_batches::{LateBatches, revised_at};
-use crate::samples::{Samples, SamplesError, column, text};
+use crate::samples::{Samples, SamplesError, text};
 use crate::time_frame::TimeFrame;
 use crate::tool_error::ToolError;
 
@@ -163,15 +164,12 @@ impl Rows {
 
 fn numbers_array<'a, T: ArrowPrimitiveType>(
     columns: &'a RecordBatch,
-    name: &'static str,
-) -> Result<&'a arrow::array::PrimitiveArray<T>, SamplesError> {
+    name: &str,
+) -> Result<&'a arrow::array::PrimitiveArray<T>, ArrowError> {
     column(columns, name, |column| column.as_primitive_opt::<T>())
 }
 
-fn numbers<'a, T: ArrowPrimitiveType>(
-    columns: &'a RecordBatch,
-    name: &'static str,
-) -> Result<&'a [T::Native], SamplesError> {
+fn numbers<'a, T: ArrowPrimitiveType>(columns: &'a RecordBatch, name: &str) -> Result<&'a [T::Native], ArrowError> {
     numbers_array::<T>(columns, name).map(|array| &array.values()[..])
 }
 

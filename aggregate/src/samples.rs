@@ -4,9 +4,10 @@
 //! the hot loop has no cast and no error in it. Shares the columns' memory. Only ever holds records that passed
 //! validation.
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
-use horolog_schemas::{Decoded, MetricType, RawRecord};
+use arrow::error::ArrowError;
+use horolog_schemas::{Decoded, MetricType, RawRecord, column};
 
 use crate::key::type_number;
 use crate::time_frame::TimeFrame;
@@ -15,8 +16,8 @@ use crate::time_frame::TimeFrame;
 #[derive(Debug, thiserror::Error)]
 pub enum SamplesError {
     /// A column is missing or of another type.
-    #[error("the decoded samples have no column {0} of the expected type")]
-    Column(&'static str),
+    #[error("the decoded samples are not as expected: {0}")]
+    Columns(#[from] ArrowError),
     /// The schema has a symbol that the table does not know.
     #[error("the metric type {0:?} is not one of the table's")]
     MetricType(String),
@@ -100,38 +101,28 @@ impl Samples {
     }
 }
 
-/// A column as `cast` proves it to be.
-pub(crate) fn column<'a, T>(
-    columns: &'a RecordBatch,
-    name: &'static str,
-    cast: impl Fn(&'a dyn Array) -> Option<&'a T>,
-) -> Result<&'a T, SamplesError> {
-    columns
-        .column_by_name(name)
-        .and_then(|column| cast(column.as_ref()))
-        .ok_or(SamplesError::Column(name))
-}
-
 /// A column of texts; shares its memory.
-pub(crate) fn text(columns: &RecordBatch, name: &'static str) -> Result<StringArray, SamplesError> {
+pub(crate) fn text(columns: &RecordBatch, name: &str) -> Result<StringArray, ArrowError> {
     column(columns, name, |column| column.as_string_opt::<i32>()).cloned()
 }
 
 /// By row: the number of its metric type. The names are looked up once, in the dictionary.
 fn metric_type(columns: &RecordBatch) -> Result<Vec<u8>, SamplesError> {
-    const NAME: &str = "metric_type";
-    let dictionary = column(columns, NAME, |column| column.as_dictionary_opt::<Int32Type>())?;
-    let symbols = dictionary
-        .values()
-        .as_string_opt::<i32>()
-        .ok_or(SamplesError::Column(NAME))?;
+    let dictionary = column(columns, "metric_type", |column| column.as_dictionary_opt::<Int32Type>())?;
+    let symbols = dictionary.downcast_dict::<StringArray>();
+    let symbols = symbols.ok_or_else(|| ArrowError::SchemaError("metric_type is not a column of texts".to_owned()))?;
     let number = |symbol: &str| {
         let known = MetricType::ALL.into_iter().find(|known| known.as_str() == symbol);
         known
             .map(type_number)
             .ok_or_else(|| SamplesError::MetricType(symbol.to_owned()))
     };
-    let numbers = symbols.iter().flatten().map(number).collect::<Result<Vec<_>, _>>()?;
+    let numbers = symbols
+        .values()
+        .iter()
+        .flatten()
+        .map(number)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(dictionary
         .keys()
         .values()

@@ -126,7 +126,7 @@ impl Default for LimitsConfig {
     }
 }
 
-/// `[source]`: as for `horolog-aggregate`.
+/// `[source]`: as for `horolog-ingest`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceConfig {

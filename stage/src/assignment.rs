@@ -176,10 +176,10 @@ impl Assignments {
     }
 
     /// The active partitions.
-    pub fn active_mut(&mut self) -> impl Iterator<Item = (Slot, AssignmentId, &mut Partition)> {
+    pub fn active_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Partition)> {
         self.held
             .iter_mut()
-            .filter_map(|(&slot, held)| held.active.as_mut().map(|active| (slot, held.assignment, active)))
+            .filter_map(|(&slot, held)| held.active.as_mut().map(|active| (slot, active)))
     }
 
     /// The number of partitions that have been resolving for at least this long.
@@ -252,7 +252,7 @@ impl Assignments {
     }
 
     /// Whether a batch of any of `slots` is in progress.
-    pub fn is_any_delivering(&self, slots: &[Slot]) -> bool {
+    fn is_any_delivering(&self, slots: &[Slot]) -> bool {
         slots
             .iter()
             .filter_map(|slot| self.held.get(slot)?.active.as_ref())

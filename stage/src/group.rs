@@ -15,7 +15,6 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::{AssignmentId, Assignments, Slot};
-use crate::clock::now_ms;
 use crate::partition::Wanted;
 use crate::range::PartitionId;
 
@@ -106,11 +105,10 @@ impl Group {
         active
     }
 
-    /// Synchronously commits what partitions of one topic want; returns the time before the request was sent.
-    pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<i64> {
-        let sent_ms = now_ms();
+    /// Synchronously commits what partitions of one topic want.
+    pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<()> {
         if wanted.is_empty() {
-            return Ok(sent_ms);
+            return Ok(());
         }
         if consumer.assignment_lost() {
             return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
@@ -122,8 +120,7 @@ impl Group {
             element.set_offset(Offset::Offset(wanted.offset))?;
             element.set_metadata(wanted.metadata.encode());
         }
-        consumer.commit(&list, CommitMode::Sync)?;
-        Ok(sent_ms)
+        consumer.commit(&list, CommitMode::Sync)
     }
 }
 

@@ -37,7 +37,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    TopicRecreated "topic_recreated" "The topic was deleted and made again, or lost its end.",
+    TopicRecreated "topic_recreated" "The topic was deleted and recreated, or lost its end.",
     OffsetsLost "offsets_lost" "The log lost records before they were read.",
     ClockJumped "clock_jumped" "The clock of this host jumped.",
     WatermarkRegressed "watermark_regressed" "The watermark of a partition begins anew, behind what was stated.",

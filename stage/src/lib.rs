@@ -53,5 +53,6 @@ pub mod telemetry;
 mod turn;
 mod write_epoch;
 
+pub use ledger::TABLE as LEDGER_TABLE;
 pub use run::{run, terminated};
 pub use run_options::{RunError, RunOptions};

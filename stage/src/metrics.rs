@@ -173,7 +173,7 @@ impl Metrics {
             resolving_partitions: registered(
                 r,
                 "partitions_resolving",
-                "Partitions that are not fetched yet, because where they go on is being found out",
+                "Partitions that are not fetched yet, because it is not known yet where they resume",
             ),
             assigned_partitions: registered(r, "partitions_assigned", "Partitions held"),
         }

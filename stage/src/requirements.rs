@@ -13,7 +13,7 @@ use crate::cleanup_policy::{self, CLEANUP_POLICY, COMPACT};
 use crate::ledger;
 use crate::probe::Probe;
 use crate::run_options::{RunError, RunOptions};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, answered};
 
 /// Checks that the tables agree with the settings; returns the life of a lease by their constraints.
 pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
@@ -21,12 +21,14 @@ pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Durati
         url: options.clickhouse.url.clone(),
         reason,
     };
-    match store.quorum_fits().await {
+    match answered(store.quorum_fits()).await {
         Ok(true) => (),
         Ok(false) => return Err(RunError::Quorum),
         Err(error) => return Err(refused(error.to_string())),
     }
-    let lease_s = store.lease_s().await.map_err(|error| refused(error.to_string()))?;
+    let lease_s = answered(store.lease_s())
+        .await
+        .map_err(|error| refused(error.to_string()))?;
     options.delivery.check_lease(lease_s)?;
     Ok(Duration::from_secs(lease_s))
 }

@@ -134,7 +134,8 @@ impl Store {
 
     async fn stated(&self, table: &str, kept: &str) -> Result<Option<u32>, StoreError> {
         let query = format!("select {kept} from system.tables where database = currentDatabase() and name = ?");
-        let kept = self.client.query(&query).bind(table).fetch_optional::<u32>().await?;
+        let kept = self.client.query(&query).bind(table).fetch_optional::<u32>();
+        let kept = answered(async { kept.await.map_err(StoreError::from) }).await?;
         let kept = kept.ok_or_else(|| StoreError::Unknown(format!("the table {table} is missing")))?;
         Ok(Some(kept).filter(|&kept| kept > 0))
     }

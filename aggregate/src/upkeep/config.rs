@@ -3,7 +3,7 @@
 use horolog_stage::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-/// `[upkeep]`: counters by series and hour, and daily roll-ups. The member of the group that holds partition 0 does it.
+/// `[upkeep]`: counters by series and hour, daily roll-ups and totals. The member of the group that holds partition 0 does it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpkeepConfig {

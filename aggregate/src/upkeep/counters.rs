@@ -124,7 +124,7 @@ impl Counters {
             match counts.decide(lost.get(&counts.key()).copied()) {
                 Decision::Nothing => {}
                 // The tenant's name is too long for a statement, so nothing can be computed.
-                _ if counts.has_endless_name() => left.failed.push(counts),
+                _ if counts.name_is_too_long() => left.failed.push(counts),
                 Decision::Compute => due.push(counts),
                 Decision::Expired(hourly_samples) => {
                     let known = HourCounts {

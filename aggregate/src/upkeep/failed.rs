@@ -121,8 +121,8 @@ impl Failed {
                 .insert("leave hours that failed", "counter_revisions", &marks)
                 .await?;
         }
-        self.unnameable += new.iter().filter(|hour| hour.has_endless_name()).count();
-        let tried_again = failed.iter().filter(|hour| !hour.has_endless_name());
+        self.unnameable += new.iter().filter(|hour| hour.name_is_too_long()).count();
+        let tried_again = failed.iter().filter(|hour| !hour.name_is_too_long());
         known.extend(tried_again.map(|hour| (hour.key(), hour.hourly_samples)));
         Ok(())
     }

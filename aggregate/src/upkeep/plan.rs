@@ -46,7 +46,7 @@ impl HourCounts {
     }
 
     /// Whether the tenant's name is too long for a statement.
-    pub fn has_endless_name(&self) -> bool {
+    pub fn name_is_too_long(&self) -> bool {
         self.tenant_id.len() > NAMES_BYTES_MAX
     }
 

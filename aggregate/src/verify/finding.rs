@@ -197,3 +197,59 @@ fn spans(f: &mut std::fmt::Formatter<'_>, spans: &[Span]) -> std::fmt::Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_check_is_a_label_and_is_called_the_same_in_json() {
+        let offsets = Span {
+            log: String::new(),
+            log_epoch: 0,
+            start: 0,
+            end: 0,
+            ledger: None,
+            raw: 0,
+        };
+        let findings = [
+            Finding::HourAgainstRaw {
+                hour: 0,
+                key: Vec::new(),
+                count: (0, 0),
+                sum: (0.0, 0.0),
+                values_differ: false,
+                offsets: Vec::new(),
+            },
+            Finding::HourAgainstLedger {
+                hour: 0,
+                count: (0, 0),
+                late: (0, 0),
+                offsets: Vec::new(),
+            },
+            Finding::RawAgainstLedger {
+                hour: 0,
+                count: (0, 0),
+                offsets: Vec::new(),
+            },
+            Finding::RawDoubled {
+                hour: 0,
+                offsets: Vec::new(),
+            },
+            Finding::Ledger {
+                stage: String::new(),
+                what: "gap",
+                offsets,
+            },
+            Finding::Log {
+                stage: String::new(),
+                log: String::new(),
+                what: String::new(),
+            },
+        ];
+        assert_eq!(findings.each_ref().map(Finding::check), CHECKS);
+        for finding in findings {
+            assert_eq!(serde_json::to_value(&finding).unwrap()["check"], finding.check());
+        }
+    }
+}

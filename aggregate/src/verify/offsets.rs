@@ -32,23 +32,23 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         kafka_partition: i32,
         log_epoch: u32,
         start_offset: i64,
-        reached: i64,
+        covered_to: i64,
     }
     let topics: Vec<String> = topics.iter().copied().map(client_literal).collect();
     let query = format!(
-        "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, reached from ( \
+        "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, covered_to from ( \
            select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
-             max(end_offset) over w as reached, count() over w + 1 as number \
+             max(end_offset) over w as covered_to, count() over w + 1 as number \
            from batch_ledger final where entry in ('batch', 'recovered', 'gap', 'epoch') and kafka_topic in [{}] \
            window w as (partition by stage, kafka_topic, kafka_partition, log_epoch order by start_offset, end_offset \
              rows between unbounded preceding and 1 preceding)) \
-         where number > 1 and start_offset != reached order by all limit {TOLD_MAX}",
+         where number > 1 and start_offset != covered_to order by all limit {TOLD_MAX}",
         topics.join(", ")
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let finding = |row: Found| Finding::Ledger {
         stage: row.stage,
-        what: if row.start_offset > row.reached {
+        what: if row.start_offset > row.covered_to {
             "gap"
         } else {
             "overlap"
@@ -56,8 +56,8 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         offsets: Span {
             log: format!("{}/{}", row.kafka_topic, row.kafka_partition),
             log_epoch: row.log_epoch,
-            start: row.start_offset.min(row.reached),
-            end: row.start_offset.max(row.reached),
+            start: row.start_offset.min(row.covered_to),
+            end: row.start_offset.max(row.covered_to),
             ledger: None,
             raw: 0,
         },
@@ -167,7 +167,7 @@ fn log_and_ledger(log_start: i64, log_end: i64, start: Option<Position>, end: Op
     if let Some(end) = end {
         if end.offset > log_end {
             wrong.push(format!(
-                "its ledger ends at offset {}, the log at {log_end}: was the topic made again?",
+                "its ledger ends at offset {}, the log at {log_end}: was the topic recreated?",
                 end.offset
             ));
         }

@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 
+use horolog_stage::LEDGER_TABLE;
 use horolog_stage::store::Store;
 
 use super::rejected::{Candidate, Places};
@@ -46,7 +47,7 @@ pub struct Hours {
 impl Hours {
     /// `None` if no aggregate stage reads the topic, so that none of its records are in any hour.
     pub async fn of(store: Store, topic: &str) -> Result<Option<Self>, ReplayError> {
-        store.catch_up(&["batch_ledger"]).await?;
+        store.catch_up(&[LEDGER_TABLE]).await?;
         let query = store.client.query(AGGREGATED_SQL).param("topic", topic);
         let are_made: bool = query.fetch_one().await?;
         Ok(are_made.then(|| Self {

@@ -47,7 +47,7 @@ const LOOKS_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How often rows are merged for one answer.
 const ANSWERS_MAX: usize = 3;
-/// Longer than a writer's lease: an older batch is not being stored but was abandoned, and waits for its next owner.
+/// The default lease of a writer: an older batch is not being stored but was abandoned, and waits for its next owner.
 const STORED_WITHIN_MS: i64 = 60_000;
 
 /// The newest batch of a partition in the ledger beyond some offset.

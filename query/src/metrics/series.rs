@@ -32,7 +32,7 @@ pub struct SeriesAnswer<P> {
     /// The partitions of the topic that limit it.
     held_back_by: Vec<LaggingPartition>,
     /// Only with `fresh`: partitions of which samples may have been counted both as aggregated and as fresh, or not at
-    /// all. Storing a batch took too long, or the log was made again or truncated, and not all stages have noticed yet.
+    /// all. Storing a batch took too long, or the log was recreated or truncated, and not all stages have noticed yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     in_motion: Vec<i32>,

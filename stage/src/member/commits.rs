@@ -56,7 +56,7 @@ impl Member {
         }
         let sent_ms = now_ms();
         match self.group().commit(&self.consumer, &wanted) {
-            Ok(sent_ms) => {
+            Ok(()) => {
                 self.doubts.remove(&topic);
                 self.accepted(&wanted, sent_ms);
             }
@@ -78,7 +78,7 @@ impl Member {
         let mut assignments = self.group().assignments();
         assignments
             .active_mut()
-            .filter_map(|(slot, _, partition)| {
+            .filter_map(|(slot, partition)| {
                 partition.set_write_epoch(write_epoch);
                 let wanted = partition
                     .renewal(now_ms, renewal_age_ms)

@@ -29,10 +29,7 @@ impl Member {
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
         {
             let mut assignments = self.consumer.context().assignments();
-            let bytes: usize = assignments
-                .active_mut()
-                .map(|(_, _, partition)| partition.bytes())
-                .sum();
+            let bytes: usize = assignments.active_mut().map(|(_, partition)| partition.bytes()).sum();
             self.metrics.buffered_bytes.set(bytes as i64);
             let exempt = exempt(&mut self.exempt, &mut assignments, Instant::now());
             let is_exempt = |partition: &Partition| exempt.as_ref() == Some(&partition.id);
@@ -91,9 +88,9 @@ fn exempt(
 ) -> Option<PartitionId> {
     let repeating = assignments
         .active_mut()
-        .filter(|(_, _, partition)| partition.is_repeating());
+        .filter(|(_, partition)| partition.is_repeating());
     let mut repeating: Vec<_> = repeating
-        .map(|(_, _, partition)| {
+        .map(|(_, partition)| {
             (
                 partition.id.clone(),
                 partition.had_record_within(EXEMPT_SILENT_MAX, now),

@@ -45,7 +45,7 @@ impl Member {
             return;
         }
         let mut assignments = self.group().assignments();
-        let Some((_, _, partition)) = assignments.active_mut().next() else {
+        let Some((_, partition)) = assignments.active_mut().next() else {
             return;
         };
         let (stage, id) = (self.delivery.stage.name(), partition.id.clone());
@@ -71,7 +71,7 @@ impl Member {
         let mut assignments = self.group().assignments();
         let stopped = assignments
             .active_mut()
-            .filter(|(_, _, partition)| partition.is_stopped())
+            .filter(|(_, partition)| partition.is_stopped())
             .count();
         self.metrics.stopped_partitions.set(stopped as i64);
         let resolving = assignments.resolving_for(Duration::ZERO);

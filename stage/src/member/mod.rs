@@ -341,10 +341,10 @@ impl Member {
         let mut assignments = self.group().assignments();
         // Partitions that have had no record for a while do not make the others wait.
         let mut busy: BTreeMap<usize, u32> = BTreeMap::new();
-        for ((topic, _), _, partition) in assignments.active_mut() {
+        for ((topic, _), partition) in assignments.active_mut() {
             *busy.entry(topic).or_default() += u32::from(partition.had_record_within(AGE_BOUNDS.1, now));
         }
-        for ((topic, _), _, partition) in assignments.active_mut() {
+        for ((topic, _), partition) in assignments.active_mut() {
             partition.close_if_due(&self.limits(busy[&topic]), now);
         }
     }
