@@ -96,6 +96,41 @@ fn records_that_are_deleted_before_the_very_first_batch_are_told_too() {
     flow.assert_rows(70);
 }
 
+#[test]
+fn records_that_are_deleted_while_an_added_partition_waits_for_the_others_are_told_too() {
+    let flow = Flow::new(Bed::shared(), "waiting-unread", 1);
+    let mut stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.produce(100);
+    flow.wait_until_stored();
+    for stage in &mut stages {
+        stage.kill9();
+    }
+    flow.bed.add_partitions(&flow.topic, 2);
+    // As an owner announced it that died before the other partition counted it.
+    flow.bed.execute(&format!(
+        "insert into partition_progress (kafka_topic, kafka_partition, log_epoch, partitions, aggregated_end, inserted_at) \
+         values ('{}', 1, 1, 1, 0, now64(3))",
+        flow.topic
+    ));
+    let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
+    flow.bed.produce(&flow.topic, 1, &records);
+    flow.count_sent(100);
+    delete_before(&flow, 1, 30);
+    let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
+    flow.wait_until_records("aggregate", &flow.topic, 170);
+    let lost: Vec<(i64, i64)> = flow.bed.sql(&format!(
+        "select start_offset, end_offset from batch_ledger final \
+         where stage = 'aggregate' and kafka_topic = '{}' and kafka_partition = 1 and entry = 'gap'",
+        flow.topic
+    ));
+    assert_eq!(lost, [(0, 30)]);
+    let told: u64 = flow.bed.one(&format!(
+        "select max(records) from incidents where stage = 'aggregate' and kafka_topic = '{}' and reason = 'offsets_lost'",
+        flow.topic
+    ));
+    assert_eq!(told, 30);
+}
+
 /// librdkafka reports only once that a partition's next record is gone, and then stops fetching the partition.
 #[test]
 fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
