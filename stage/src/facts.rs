@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clickhouse::Row;
 use horolog_schemas::held_timestamp_ms;
-use serde::Deserialize;
 
 use crate::ledger;
 use crate::lives;
@@ -284,46 +282,11 @@ struct LastRow {
     timestamp_ms: i64,
 }
 
-/// What was stated about a partition's progress, by this owner or an earlier one.
-#[derive(Debug, Clone, Copy, Default, Row, Deserialize)]
-pub struct Stated {
-    /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
-    pub watermark_ms: i64,
-    /// The largest watermark of all its lives.
-    pub watermark_ever_ms: i64,
-    /// Epoch of the partial aggregates.
-    pub write_epoch: u32,
-}
-
 /// Where rows may begin that nothing is known of: at the end of the ledger, and at a commit that is further. Not at a
 /// commit that an operator set back: all rows between it and the ledger's end are known.
 fn unknown_from(ledger_end: i64, committed: Option<i64>) -> BTreeSet<i64> {
     let committed = committed.filter(|&committed| committed > ledger_end);
     [Some(ledger_end), committed].into_iter().flatten().collect()
-}
-
-/// Reads what was stated. A life that was taken over may not have stated anything itself yet: what it began with counts.
-pub async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
-    let stated: Stated = store
-        .client
-        .query(
-            "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
-             maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
-             maxIf(p.write_epoch, kafka_partition = ?) as write_epoch \
-             from partition_progress as p where kafka_topic = ?",
-        )
-        .bind(id.partition)
-        .bind(log_epoch)
-        .bind(id.partition)
-        .bind(id.partition)
-        .bind(&*id.topic)
-        .fetch_one()
-        .await?;
-    let begun_with_ms = ledger::read_beginning(store, stage, id, log_epoch).await?;
-    Ok(Stated {
-        watermark_ms: stated.watermark_ms.max(begun_with_ms),
-        ..stated
-    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What the owners of partitions state of their progress, in ClickHouse: written and read.
 
-use clickhouse::Client;
+use clickhouse::{Client, Row};
+use serde::Deserialize;
 
 use crate::clock::now_ms;
 use crate::completeness::{PROGRESS_SQL, PartitionProgress};
+use crate::ledger;
 use crate::range::PartitionId;
 use crate::stage::{Progress, Stage};
 use crate::store::{Store, StoreError, answered};
@@ -21,6 +23,41 @@ pub async fn read(client: &Client, topic: &str) -> Result<Vec<PartitionProgress>
 pub(crate) async fn read_all(store: &Store, topic: &str) -> Result<Vec<PartitionProgress>, StoreError> {
     store.catch_up(&[TABLE]).await?;
     read(&store.client, topic).await
+}
+
+/// What was stated about a partition's progress, by this owner or an earlier one.
+#[derive(Debug, Clone, Copy, Default, Row, Deserialize)]
+pub(crate) struct Stated {
+    /// Largest watermark of this life of the log, ms since 1970; 0 where there is none.
+    pub watermark_ms: i64,
+    /// The largest watermark of all its lives.
+    pub watermark_ever_ms: i64,
+    /// Epoch of the partial aggregates.
+    pub write_epoch: u32,
+}
+
+/// Reads what was stated. A life that was taken over may not have stated anything itself yet: what it began with counts.
+pub(crate) async fn stated(store: &Store, stage: &str, id: &PartitionId, log_epoch: u32) -> Result<Stated, StoreError> {
+    let stated: Stated = store
+        .client
+        .query(
+            "select maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ? and log_epoch = ?) as watermark_ms, \
+             maxIf(toUnixTimestamp64Milli(watermark), kafka_partition = ?) as watermark_ever_ms, \
+             maxIf(p.write_epoch, kafka_partition = ?) as write_epoch \
+             from partition_progress as p where kafka_topic = ?",
+        )
+        .bind(id.partition)
+        .bind(log_epoch)
+        .bind(id.partition)
+        .bind(id.partition)
+        .bind(&*id.topic)
+        .fetch_one()
+        .await?;
+    let begun_with_ms = ledger::read_beginning(store, stage, id, log_epoch).await?;
+    Ok(Stated {
+        watermark_ms: stated.watermark_ms.max(begun_with_ms),
+        ..stated
+    })
 }
 
 /// Before which offset everything is in the hours of this life of the partition's log, as was stated; `None` where

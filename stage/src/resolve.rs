@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::clock::now_ms;
-use crate::facts::{FactsError, Questions, Stated, stated};
+use crate::facts::{FactsError, Questions};
 use crate::growth::Growth;
 use crate::incident::{Incident, Reason};
 use crate::join::{Joined, join};
@@ -16,6 +16,7 @@ use crate::ledger::{self, LedgerRow, StoredInGap};
 use crate::metrics::{Metrics, TopicLabel};
 use crate::plan::{Beginning, Facts, Gap, Plan, decide};
 use crate::probe::Probe;
+use crate::progress::{Stated, stated};
 use crate::range::PartitionId;
 use crate::read_back;
 use crate::retry::Backoff;

@@ -4,6 +4,7 @@ use chrono::Utc;
 use clap::Subcommand;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::client::{Client, Parameters, Take};
 use super::error::CliError;
@@ -72,7 +73,7 @@ pub enum AuditCommand {
     /// Show one event and what it changed
     Show {
         /// Id of the event
-        event: String,
+        event: Uuid,
     },
     /// List what a user did, or what was done to a resource, newest first
     Timeline {
@@ -138,7 +139,7 @@ pub async fn run(command: AuditCommand, client: &Client, output: Output) -> Resu
             asked.extend(order(oldest));
             events(asked, limit, client, output).await
         }
-        AuditCommand::Show { event } => show(&event, client, output).await,
+        AuditCommand::Show { event } => show(event, client, output).await,
         AuditCommand::Counts {
             filter,
             by,
@@ -176,8 +177,7 @@ async fn events(asked: Parameters, limit: u32, client: &Client, output: Output) 
     listing.show(client, output).await
 }
 
-async fn show(event: &str, client: &Client, output: Output) -> Result<(), CliError> {
-    let event = percent_encoding::utf8_percent_encode(event, percent_encoding::NON_ALPHANUMERIC);
+async fn show(event: Uuid, client: &Client, output: Output) -> Result<(), CliError> {
     let path = format!("{EVENTS_PATH}/{event}");
     let json = client.text(&path, &[]).await?;
     if output.is_json() {
