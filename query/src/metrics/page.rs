@@ -213,10 +213,12 @@ impl Merging<'_> {
         may_be && parts.iter().all(|part| part.known.is_none())
     }
 
-    /// Whether parts, of one page, are not over, so that they are not rolled up and probably have new samples.
+    /// Whether parts, of one page, are not over, so that they are not rolled up and probably have new samples. The span
+    /// may end earlier.
     fn is_open(&self, parts: &[Part]) -> bool {
         let through = Completeness::of(&self.look.progress).through;
-        let is_open = |part: &Part| through.is_some() && part.span.to > through;
+        let whole = self.question.selection.steps.parts();
+        let is_open = |part: &Part| through.is_some() && Some(whole.end_of(part.start)) > through;
         self.question.selection.is_one_page() && parts.iter().all(is_open)
     }
 
