@@ -58,6 +58,11 @@ impl Growth {
         let counted = stated.map_or(partitions, |row| row.partition_count);
         Self::of(counted, partitions, progress)
     }
+
+    /// The same of one that has just joined: it counts as many as any other, whatever the broker says.
+    pub fn at_join(partition: i32, log_epoch: u32, partitions: i32, progress: &[PartitionProgress]) -> Self {
+        Self::at_start(partition, log_epoch, partitions.max(counted_by_any(progress)), progress)
+    }
 }
 
 /// Where a partition stands of which nothing has been read.
@@ -76,6 +81,8 @@ pub enum Joining {
     Joins {
         /// The older partitions.
         counted: i32,
+        /// How many it counts, itself among them.
+        counts: i32,
     },
 }
 
@@ -96,7 +103,10 @@ impl Joining {
         let unknown = (0..counted).find(|&older| !is_announced(older, progress));
         match without.or(unknown) {
             Some(partition) => Self::Waits { counted, partition },
-            None => Self::Joins { counted },
+            None => Self::Joins {
+                counted,
+                counts: counted_by_any(progress).max(partition + 1),
+            },
         }
     }
 }
@@ -106,9 +116,9 @@ pub fn is_announced(partition: i32, progress: &[PartitionProgress]) -> bool {
     row(progress, partition).is_some()
 }
 
-/// The largest number of partitions that any counts which counts itself. One that joins counts as many, whatever the
-/// broker says: a partition that one of them does not count is not claimed for.
-pub fn counted_by_any(progress: &[PartitionProgress]) -> i32 {
+/// The largest number of partitions that any counts which counts itself. If one that joins counted fewer, nothing would
+/// be claimed with the others.
+fn counted_by_any(progress: &[PartitionProgress]) -> i32 {
     let counting = progress.iter().filter(|row| row.counts_itself());
     counting.map(|row| row.partition_count).max().unwrap_or(0)
 }

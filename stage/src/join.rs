@@ -55,19 +55,17 @@ pub async fn join(
             }
             Err(FactsError::NotCounted { older: partition })
         }
-        Joining::Joins { counted } => {
-            let counts = growth::counted_by_any(&stated).max(id.partition + 1);
+        Joining::Joins { counted, counts } => {
             state(counts, growth::stated_by(counted, &stated)).await?;
             // What was claimed without it until then is at most what the others have stated now. Others that were added
             // after the first question may count by now.
             let partitions = questions.partitions().await?;
             let stated = progress::read_all(store, &id.topic).await?;
-            let partitions = partitions.max(growth::counted_by_any(&stated));
             let joined = Joined {
                 counted,
                 stated_ms: growth::stated_by(counted, &stated),
             };
-            let growth = Growth::at_start(id.partition, log_epoch, partitions, &stated);
+            let growth = Growth::at_join(id.partition, log_epoch, partitions, &stated);
             if growth.counted > counts {
                 // Others that were added at the same time wait for that.
                 state(growth.counted, joined.stated_ms).await?;

@@ -119,8 +119,7 @@ impl Topic {
                     }
                     return resolving();
                 }
-                Joining::Joins { counted } => {
-                    let counts = counted_by_any(seen).max(partition + 1);
+                Joining::Joins { counted, counts } => {
                     self.state(partition, counts, stated_by(counted, seen));
                     return Owner::Resolving {
                         partitions: None,
@@ -138,11 +137,10 @@ impl Topic {
             self.seed,
             self.claimed_ms
         );
-        let partitions = match joined {
-            Some(_) => partitions.max(counted_by_any(seen)),
-            None => partitions,
+        let growth = match joined {
+            Some(_) => Growth::at_join(partition, 0, partitions, seen),
+            None => Growth::at_start(partition, 0, partitions, seen),
         };
-        let growth = Growth::at_start(partition, 0, partitions, seen);
         if joined.is_some() && growth.counted > partition + 1 {
             self.state(partition, growth.counted, stated_ms);
         }
