@@ -18,23 +18,39 @@ use crate::key::HOUR_S;
 /// Another name than that of releases without some of the tables, so that days that they rolled up are gone through
 /// again.
 const TASK: &str = "days and totals by hour and day";
-/// The tables that are made of days: what making each is called, its statement, and the start of a row in it.
-const STATEMENTS: [(&str, &str, &str, &str); 3] = [
-    (
-        "daily_rollups",
-        "roll days up",
-        include_str!("roll_up_days.sql"),
-        "toStartOfDay(h.hour)",
-    ),
-    ("hourly_totals", "add hours up", include_str!("add_up.sql"), "h.hour"),
-    (
-        "daily_totals",
-        "add days up",
-        include_str!("add_up.sql"),
-        "toStartOfDay(h.hour)",
-    ),
+/// What is made of days.
+struct Made {
+    table: &'static str,
+    /// What making it is called.
+    what: &'static str,
+    /// The statement; `${hours_to_make}`, `${made}` and `${start}` stand for the following, the table, and `start`.
+    sql: &'static str,
+    /// SQL for the start of a row.
+    start: &'static str,
+}
+
+const DAY: &str = "toStartOfDay(h.hour)";
+const MADE: [Made; 3] = [
+    Made {
+        table: "daily_rollups",
+        what: "roll days up",
+        sql: include_str!("roll_up_days.sql"),
+        start: DAY,
+    },
+    Made {
+        table: "hourly_totals",
+        what: "add hours up",
+        sql: include_str!("add_up.sql"),
+        start: "h.hour",
+    },
+    Made {
+        table: "daily_totals",
+        what: "add days up",
+        sql: include_str!("add_up.sql"),
+        start: DAY,
+    },
 ];
-/// The part of all that says which hours: in a statement `${hours_to_make}`. In both, `${made}` is the table.
+/// The part of all statements that says which hours.
 const HOURS_TO_MAKE: &str = include_str!("hours_to_make.sql");
 const DAY_S: u32 = 24 * HOUR_S;
 /// Revised days within the same period of so many days share a statement.
@@ -107,11 +123,12 @@ impl Days {
             true => tenants,
             false => &BTreeSet::new(),
         };
-        for (table, what, sql, start) in STATEMENTS {
-            let sql = sql
+        for made in MADE {
+            let sql = made
+                .sql
                 .replace("${hours_to_make}", HOURS_TO_MAKE)
-                .replace("${made}", table)
-                .replace("${start}", start);
+                .replace("${made}", made.table)
+                .replace("${start}", made.start);
             let query = self
                 .statements
                 .query(&sql)
@@ -120,7 +137,7 @@ impl Days {
                 .param("tenants", tenants)
                 // Rows come in the order of the first columns of the key, so that memory is bounded by one metric.
                 .with_setting("optimize_aggregation_in_order", "1");
-            self.statements.execute(what, query).await?;
+            self.statements.execute(made.what, query).await?;
         }
         Ok(())
     }
