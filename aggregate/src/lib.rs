@@ -2,8 +2,8 @@
 //!
 //! The path of a batch: [`stage`] cuts a range of records into chunks; [`workers`] spread them over the workers of the
 //! dataflow, which decode them to [`samples`], sum them up to [`partial`]s by [`key`] and combine those to [`hours`];
-//! [`block`] makes rows of them. Besides, `upkeep` derives counters, days and totals
-//! from complete hours; `rebuild` makes hours anew, `verify` compares them with what they are made of.
+//! [`block`] makes rows of them. Besides, `upkeep` derives counters, days and totals from complete hours; `rebuild` makes
+//! hours anew, `verify` compares them with what they are made of.
 
 pub mod block;
 mod broker;
