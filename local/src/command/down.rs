@@ -97,7 +97,8 @@ time.sleep(600)";
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdout.take().unwrap().read_exact(&mut [0; 4]).unwrap();
+        // Its pipe stays open: a holder that cannot end its line would end itself.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
         child
     }
 
