@@ -62,6 +62,7 @@ impl Args {
 }
 
 async fn run_stage(config: &Config) -> anyhow::Result<()> {
+    config.check()?;
     let schemas = WriterSchemas::load(Kind::MetricSample, config.source.schema_folder.as_deref())?;
     let store = Store::with_current_tables(&config.clickhouse).await?;
     let months_kept = store.months_kept(HOURLY_TABLE).await?;

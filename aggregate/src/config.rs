@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use horolog_schemas::Kind;
+use horolog_schemas::{Kind, PIECE_ROWS_MAX};
 use horolog_stage::RunOptions;
-use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
+use horolog_stage::config::{ClickHouseConfig, ConfigError, HttpConfig, KafkaConfig, TelemetryConfig};
 use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,19 @@ impl Default for RebuildConfig {
 }
 
 impl Config {
+    /// Refuses batches that may have more keys than fit into one block: a batch of several, repeated with another
+    /// `aggregate.keys_per_tenant_max`, would be cut elsewhere, and what is stored of it would not be found again.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.batch.rows_max <= PIECE_ROWS_MAX {
+            return Ok(());
+        }
+        let reason = format!(
+            "{} is more than the {PIECE_ROWS_MAX} rows of a block",
+            self.batch.rows_max
+        );
+        Err(ConfigError::invalid("batch.rows_max", reason))
+    }
+
     /// The options that the stage runs with.
     pub fn run_options(&self) -> RunOptions {
         RunOptions {

@@ -35,7 +35,7 @@ pub use field_class::{Class, FieldClass, fields};
 pub use framing::RECORD_BYTES_MAX;
 pub use kind::Kind;
 pub use metric_sample::{MetricSample, MetricType};
-pub use pieces::{PartitionKey, pieces};
+pub use pieces::{PIECE_ROWS_MAX, PartitionKey, pieces};
 pub use raw_record::{Origin, RawRecord};
 pub use reject::{Reason, Rejected, Step};
 pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};

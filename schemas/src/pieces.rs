@@ -16,7 +16,7 @@ use chrono::{DateTime, Datelike};
 use crate::Kind;
 
 /// Maximum rows of a piece. ClickHouse splits more than 1,048,449 rows into several parts, and only a part is atomic.
-const PIECE_ROWS_MAX: usize = 500_000;
+pub const PIECE_ROWS_MAX: usize = 500_000;
 /// Maximum table partitions of a piece. ClickHouse refuses more than 100 (error 252), however often it is retried.
 const PIECE_PARTITIONS_MAX: usize = 50;
 

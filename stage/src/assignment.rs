@@ -31,8 +31,9 @@ pub enum Event {
     Resolved(Slot, AssignmentId, Box<Resolved>),
     /// A batch is stored, or not.
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
-    /// The tables have stored a watermark of an idle partition, ms since 1970.
-    Stated(Slot, AssignmentId, i64),
+    /// The statement of an idle partition has ended: the tables have this watermark, ms since 1970, or that is not
+    /// known.
+    Stated(Slot, AssignmentId, Option<i64>),
     /// An answer about the end of a log.
     LogEnd(Slot, AssignmentId, LogEnd),
 }
@@ -63,6 +64,9 @@ pub struct Held {
 pub struct Assignments {
     topics: Vec<Arc<str>>,
     held: HashMap<Slot, Held>,
+    /// Alive while the tables are told the watermark of an idle partition, also beyond its assignment: whoever goes on
+    /// with it must know that watermark.
+    statements: HashMap<Slot, Weak<()>>,
     last_assignment: u64,
     /// Since when this member has had no assignment from the group, not even an empty one.
     outside_since: Option<Instant>,
@@ -78,6 +82,7 @@ impl Assignments {
         Self {
             topics,
             held: HashMap::new(),
+            statements: HashMap::new(),
             last_assignment: 0,
             outside_since: Some(Instant::now()),
             events,
@@ -219,22 +224,35 @@ impl Assignments {
         }
     }
 
-    /// The tables have stored a watermark of an idle partition.
-    pub fn stated(&mut self, slot: Slot, assignment: AssignmentId, watermark_ms: i64) {
+    /// The statement of an idle partition, which is under way for as long as this can be upgraded.
+    pub fn statement(&self, slot: Slot) -> Weak<()> {
+        self.statements.get(&slot).cloned().unwrap_or_default()
+    }
+
+    /// A statement of an idle partition begins; it ends when what this returns is dropped.
+    pub fn begin_statement(&mut self, slot: Slot) -> Arc<()> {
+        let under_way = Arc::new(());
+        self.statements.insert(slot, Arc::downgrade(&under_way));
+        under_way
+    }
+
+    /// The statement of an idle partition has ended.
+    pub fn stated(&mut self, slot: Slot, assignment: AssignmentId, watermark_ms: Option<i64>) {
         let held = self.held.get_mut(&slot).filter(|held| held.assignment == assignment);
-        if let Some(active) = held.and_then(|held| held.active.as_mut()) {
+        if let (Some(active), Some(watermark_ms)) = (held.and_then(|held| held.active.as_mut()), watermark_ms) {
             active.stated(watermark_ms);
         }
     }
 
-    /// Waits until no batch of `slots` is in progress, at most until `deadline`.
+    /// Waits until no batch and no statement of `slots` is in progress, at most until `deadline`.
     pub fn settle(&mut self, slots: &[Slot], deadline: Instant) {
-        while self.is_any_delivering(slots) {
+        while self.is_any_busy(slots) {
             match self
                 .events
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(Event::Delivered(slot, assignment, outcome)) => self.delivered(slot, assignment, outcome),
+                Ok(Event::Stated(slot, assignment, watermark_ms)) => self.stated(slot, assignment, watermark_ms),
                 Ok(other) => self.deferred.push_back(other),
                 Err(_) => break,
             }
@@ -251,12 +269,12 @@ impl Assignments {
         slots.iter().filter_map(wanted).collect()
     }
 
-    /// Whether a batch of any of `slots` is in progress.
-    fn is_any_delivering(&self, slots: &[Slot]) -> bool {
+    /// Whether a batch or a statement of any of `slots` is in progress.
+    fn is_any_busy(&self, slots: &[Slot]) -> bool {
+        let active = |slot| self.held.get(slot)?.active.as_ref();
         slots
             .iter()
-            .filter_map(|slot| self.held.get(slot)?.active.as_ref())
-            .any(Partition::is_delivering)
+            .any(|slot| active(slot).is_some_and(Partition::is_delivering) || self.statement(*slot).strong_count() > 0)
     }
 
     /// The slots whose partitions are active.

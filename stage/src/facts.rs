@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use horolog_schemas::held_timestamp_ms;
 
+use crate::clock::now_ms;
 use crate::ledger;
 use crate::lives;
 use crate::plan::{Facts, LedgerEnd, known_epoch};
@@ -73,6 +74,8 @@ pub struct Questions<'a> {
     pub tables: &'a [&'static str],
     /// Whether the stage states the progress of its partitions.
     pub states_progress: bool,
+    /// How far apart two clocks may be by which rows are accepted, the writer's and ours.
+    pub clocks_apart: Duration,
     /// The partition.
     pub id: &'a PartitionId,
 }
@@ -85,6 +88,9 @@ impl Questions<'_> {
         self.store.catch_up(self.tables).await?;
         self.store.catch_up(&[ledger::TABLE, progress::TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
+        let ahead_max_ms = now_ms() + self.clocks_apart.as_millis() as i64;
+        let pending = committed.and_then(|committed| committed.intent());
+        let is_refused = pending.is_some_and(|intent| intent.at_ms > ahead_max_ms);
         let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
         let record = match ledger {
             Some(ledger) => ledger::read_mark(self.store, self.stage, self.id, ledger.end).await?,
@@ -119,6 +125,7 @@ impl Questions<'_> {
             log_start: bounds.start,
             log_end: bounds.end,
             rows_end: last_row.map(|row| row.offset + 1),
+            is_refused,
             rows_know_records: !self.tables.is_empty(),
             begun,
             pending_matches: None,

@@ -18,8 +18,9 @@ use crate::assignment::{AssignmentId, Assignments, Slot};
 use crate::partition::Wanted;
 use crate::range::PartitionId;
 
-/// Starts to resolve a partition; given up once the last argument cannot be upgraded any more.
-pub type StartResolving = Box<dyn Fn(Slot, AssignmentId, PartitionId, Weak<()>) + Send + Sync>;
+/// Starts to resolve a partition, once what it stated before is not under way any more; given up once the last argument
+/// cannot be upgraded any more.
+pub type StartResolving = Box<dyn Fn(Slot, AssignmentId, PartitionId, Weak<()>, Weak<()>) + Send + Sync>;
 
 /// The state that the polling loop and the callback share.
 pub struct Group {
@@ -48,7 +49,8 @@ impl Group {
     pub fn resolve(&self, slot: Slot) {
         let mut assignments = self.assignments();
         let (assignment, wanted) = assignments.assign(slot);
-        (self.start_resolving)(slot, assignment, assignments.id(slot), wanted);
+        let (id, statement) = (assignments.id(slot), assignments.statement(slot));
+        (self.start_resolving)(slot, assignment, id, statement, wanted);
     }
 
     fn slots(&self, list: &TopicPartitionList) -> Vec<Slot> {

@@ -61,6 +61,25 @@ pub struct Committed {
     pub metadata: Option<CommitMetadata>,
 }
 
+impl Committed {
+    /// As if no batch were in progress.
+    pub fn without_intent(self) -> Self {
+        let without = |metadata| CommitMetadata {
+            intent: None,
+            ..metadata
+        };
+        Self {
+            metadata: self.metadata.map(without),
+            ..self
+        }
+    }
+
+    /// The batch in progress.
+    pub fn intent(&self) -> Option<Intent> {
+        self.metadata?.intent
+    }
+}
+
 /// The metadata is not ours, or of a newer version.
 #[derive(Debug, thiserror::Error)]
 #[error("the commit's metadata {0:?} is not horolog's: is another consumer using the group of source.group?")]

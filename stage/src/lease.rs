@@ -3,6 +3,10 @@
 //! The polling thread renews it with each commit that the broker accepts; the delivery writes it into every row and
 //! stops inserting when it is about to expire. It holds the time *before* the commit was sent, so a process that was
 //! paused at any point wakes up with an old lease.
+//!
+//! What a batch froze in its intent (the watermark, its time) is by the clock of that moment. If that was ahead and has
+//! been set back since, the tables would take the rows under a lease of the right clock, so the lease is then no use:
+//! nothing of such a batch is ever stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,20 +14,27 @@ use std::time::Duration;
 
 use crate::clock::now_ms;
 
+/// How far a clock may be behind an earlier moment of its own and count as slewed; further back it was set.
+pub const CLOCK_SET_BACK_MS: i64 = 1_000;
+
 /// Shared between the polling thread and the delivery of one batch.
 #[derive(Debug, Clone)]
 pub struct Lease(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    /// The earliest confirmation that counts, ms since 1970.
+    not_before_ms: i64,
     confirmed_ms: AtomicI64,
     revoked: AtomicBool,
 }
 
 impl Lease {
-    /// A lease that was confirmed by a commit sent at `sent_ms`.
-    pub fn new(sent_ms: i64) -> Self {
+    /// A lease that was confirmed by a commit sent at `sent_ms`, of a batch that froze at `frozen_ms` what it is made
+    /// with; `None` if that was by another host's clock.
+    pub fn new(sent_ms: i64, frozen_ms: Option<i64>) -> Self {
         Self(Arc::new(State {
+            not_before_ms: frozen_ms.map_or(i64::MIN, |frozen_ms| frozen_ms - CLOCK_SET_BACK_MS),
             confirmed_ms: AtomicI64::new(sent_ms),
             revoked: AtomicBool::new(false),
         }))
@@ -32,7 +43,9 @@ impl Lease {
     /// A commit sent at `sent_ms` was accepted. The last one counts, even if the clock was set back since the one
     /// before.
     pub fn renew(&self, sent_ms: i64) {
-        self.0.confirmed_ms.store(sent_ms, Ordering::Release);
+        if sent_ms >= self.0.not_before_ms {
+            self.0.confirmed_ms.store(sent_ms, Ordering::Release);
+        }
     }
 
     /// The partition is not ours any more.
@@ -52,11 +65,32 @@ impl Lease {
 
     /// Whether at least half of its life is left, so that an insert begun now is accepted.
     pub fn is_fresh(&self, life: Duration) -> bool {
-        self.age_ms(now_ms()) < life.as_millis() as u64 / 2
+        self.confirmed_ms() >= self.0.not_before_ms && self.age_ms(now_ms()) < life.as_millis() as u64 / 2
     }
 
     /// Distance of its time from `now_ms`, ms: a clock that was set back ages it just as one that moved on.
     pub fn age_ms(&self, now_ms: i64) -> u64 {
         now_ms.abs_diff(self.confirmed_ms())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_lease_is_no_use_to_a_batch_that_was_frozen_by_a_clock_that_has_been_set_back_since() {
+        let (now_ms, hours) = (now_ms(), 5 * 3_600_000);
+        let frozen_ahead = Lease::new(now_ms + hours, Some(now_ms + hours));
+        frozen_ahead.renew(now_ms);
+        assert_eq!(frozen_ahead.confirmed_ms(), now_ms + hours, "the tables refuse that");
+        let accepted_later = Lease::new(now_ms, Some(now_ms + hours));
+        accepted_later.renew(now_ms);
+        assert!(!accepted_later.is_fresh(LIFE));
+        for frozen_ms in [None, Some(now_ms), Some(now_ms + CLOCK_SET_BACK_MS)] {
+            assert!(Lease::new(now_ms, frozen_ms).is_fresh(LIFE), "{frozen_ms:?}");
+        }
     }
 }

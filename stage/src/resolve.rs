@@ -164,6 +164,7 @@ impl Resolver {
             stage: self.stage.name(),
             tables: &self.stage.tables_by_offset(&id.topic),
             states_progress: self.stage.states_progress(),
+            clocks_apart: self.writing_life,
             id,
         };
         let (facts, asked_at) = questions.gather().await?;

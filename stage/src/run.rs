@@ -32,6 +32,8 @@ use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
 
+/// Time between two looks whether what a partition stated before is still under way.
+const STATEMENT_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a partition may wait for its start beyond the leases of dead writers.
 const RESOLVING_MAX: Duration = Duration::from_secs(30);
 
@@ -225,9 +227,12 @@ fn member_options(
 
 fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crate::group::StartResolving {
     let runtime = tokio::runtime::Handle::current();
-    Box::new(move |slot, assignment, id, wanted| {
+    Box::new(move |slot, assignment, id, statement, wanted| {
         let (resolver, events) = (resolver.clone(), events.clone());
         runtime.spawn(async move {
+            while statement.strong_count() > 0 {
+                tokio::time::sleep(STATEMENT_INTERVAL).await;
+            }
             let still_wanted = || wanted.strong_count() > 0;
             if let Some(resolved) = resolver.resolve(&id, still_wanted).await {
                 drop(events.send(Event::Resolved(slot, assignment, Box::new(resolved))));

@@ -74,11 +74,16 @@ impl Log {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, COMMITTED_PARTITION);
         let asked = self.consumer.committed_offsets(list, REQUEST_TIMEOUT);
-        let list = asked.map_err(|source| ReplayError::Kafka {
+        let failed = |source| ReplayError::Kafka {
             what: "ask for the last replay",
             source,
-        })?;
+        };
+        let list = asked.map_err(failed)?;
         let element = list.find_partition(&self.topic, COMMITTED_PARTITION);
+        element
+            .as_ref()
+            .map_or(Ok(()), |element| element.error())
+            .map_err(failed)?;
         let metadata = element.map(|element| element.metadata().to_owned());
         Ok(metadata.filter(|metadata| !metadata.is_empty()))
     }

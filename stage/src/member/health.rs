@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Member;
 use crate::clock::now_ms;
 use crate::incident::{Incident, Reason};
+use crate::lease::CLOCK_SET_BACK_MS;
 
 /// Time between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -14,9 +15,6 @@ const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// How long a rebalance may take before the member is not ready: Kafka may be away, or refuse this member. librdkafka
 /// does not report that a member without partitions is outside the group.
 const OUTSIDE_MAX: Duration = Duration::from_secs(30);
-/// A slewed clock deviates by less; only a step back deviates by more.
-const CLOCK_SET_BACK_MS: i64 = 1_000;
-
 impl Member {
     /// Checks itself periodically, whatever else is away.
     pub(super) fn watch_health(&mut self) {

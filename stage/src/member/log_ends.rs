@@ -97,6 +97,7 @@ impl Member {
     /// Takes an answer; [`LogEnd::finding`] decides what it means.
     pub(super) fn take_log_end(&mut self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
         let mut assignments = self.consumer.context().assignments();
+        let is_stating = assignments.statement(slot).strong_count() > 0;
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
             return;
         };
@@ -130,8 +131,13 @@ impl Member {
                 tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
             }
             Finding::Whole { end } => {
-                if let Some(progress) = self.go_on(partition, end, log_end) {
-                    self.state(slot, assignment, progress, log_end.asked_at_ms);
+                self.go_on(partition, end, log_end);
+                if is_stating {
+                    return; // one at a time: the tables are slow
+                }
+                if let Some(progress) = partition.at_log_end(end, log_end.asked_at_ms, Instant::now()) {
+                    let under_way = assignments.begin_statement(slot);
+                    self.state(slot, assignment, progress, log_end.asked_at_ms, under_way);
                 }
                 return;
             }
@@ -140,15 +146,14 @@ impl Member {
         self.start_anew(&[slot]);
     }
 
-    /// Updates a partition from an answer. Returns what it states if it is idle.
-    fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) -> Option<Progress> {
+    /// Updates a partition from an answer.
+    fn go_on(&self, partition: &mut Partition, end: i64, log_end: &LogEnd) {
         if partition.growth() != log_end.growth {
             let Growth { counted, is_whole } = log_end.growth;
             tracing::info!(partition = %partition.id, counted, is_whole, "partitions are added to the topic: completeness stays where it is until all count");
             partition.set_growth(log_end.growth);
         }
         partition.set_write_epoch(log_end.write_epoch);
-        let progress = partition.at_log_end(end, log_end.asked_at_ms, Instant::now());
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
             partition: partition.id.partition,
@@ -161,16 +166,19 @@ impl Member {
             .watermark_seconds
             .get_or_create(&labels)
             .set(partition.watermark_ms() / 1000);
-        progress
     }
 
-    /// Writes what an idle partition states, and reports back once the tables have it.
-    fn state(&self, slot: Slot, assignment: AssignmentId, progress: Progress, owned_at_ms: i64) {
+    /// Writes what an idle partition states, and reports back whether the tables have it.
+    fn state(&self, slot: Slot, assignment: AssignmentId, progress: Progress, owned_at_ms: i64, under_way: Arc<()>) {
         let (delivery, events) = (self.delivery.clone(), self.events.clone());
         self.runtime.spawn(async move {
-            if delivery.insert_progress(&progress, owned_at_ms).await {
-                drop(events.send(Event::Stated(slot, assignment, progress.watermark_ms)));
-            }
+            let is_stored = delivery.insert_progress(&progress, owned_at_ms).await;
+            drop(under_way); // before the event, which wakes who waits for the end of the statement
+            drop(events.send(Event::Stated(
+                slot,
+                assignment,
+                is_stored.then_some(progress.watermark_ms),
+            )));
         });
     }
 }

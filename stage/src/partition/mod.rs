@@ -233,7 +233,9 @@ impl Partition {
             Some(intent),
             "invariant: the intent that was accepted is that of the next batch"
         );
-        let lease = Lease::new(sent_ms);
+        // A batch that is repeated has the time of its writer's clock.
+        let frozen_ms = (closed.how != How::Repeat).then_some(intent.at_ms);
+        let lease = Lease::new(sent_ms, frozen_ms);
         self.phase = Phase::Delivering {
             intent,
             lease: lease.clone(),

@@ -96,6 +96,18 @@ fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
 }
 
 #[test]
+fn a_batch_that_a_clock_froze_which_was_set_back_since_is_not_stored() {
+    let mut partition = partition();
+    partition.push(&record(10), &LIMITS, Instant::now());
+    let ahead_ms = NOW_MS + 7_200_000;
+    let wanted = partition.wanted_commit(Batches::Begin, ahead_ms).unwrap();
+    let job = partition.accepted(&wanted, ahead_ms).unwrap();
+    let renewal = partition.renewal(NOW_MS, 15_000).unwrap();
+    assert!(partition.accepted(&renewal, NOW_MS).is_none());
+    assert_eq!(job.lease.confirmed_ms(), ahead_ms, "no table accepts that");
+}
+
+#[test]
 fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
     let mut partition = partition();
     for offset in [10, 11] {

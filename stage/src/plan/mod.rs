@@ -11,6 +11,7 @@
 //! | ledger ahead of the commit | crash between ledger and commit, or an operator's offset reset | continue at the ledger's end |
 //! | no commit, but a ledger | the commit expired (7 idle days) | continue at the ledger's end |
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
+//! | pending intent of a clock that was further ahead than the tables allow | nothing of that batch is stored | no intent |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
 //! | the log is shorter than what we know of it | it lost its end (a power cut, an unclean election) | a new log epoch, from the last batch that is unchanged |
 //! | the last record of the ledger, of the pending batch or of the rows is a different one now | the log lost its end and was written on, or the topic was deleted and recreated | the same; if no batch is unchanged, from the log's start |
@@ -70,6 +71,9 @@ pub struct Facts {
     pub log_end: i64,
     /// Offset after the last row of the known log epoch in the stage's tables, if there is one.
     pub rows_end: Option<i64>,
+    /// Whether the tables refuse whatever the writer of the commit's intent sends of that batch, because its clock was
+    /// ahead. What it froze by that clock must come into no table.
+    pub is_refused: bool,
     /// Whether rows know which records they are made of.
     pub rows_know_records: bool,
     /// The batch of the known log epoch that was begun at or behind the ledger's end.
@@ -90,7 +94,7 @@ impl Facts {
     /// The batch that was begun and is not known to be stored.
     pub fn pending(&self) -> Option<Intent> {
         let (committed, _) = of_this_life(self);
-        let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
+        let intent = committed.and_then(|committed| committed.intent());
         intent.or(self.begun.map(|begun| begun.intent))
     }
 
@@ -225,7 +229,7 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
         return first_life(log_epoch, announced.min(facts.log_start), facts);
     };
     let rows_end = facts.rows_end;
-    let intent = committed.and_then(|c| c.metadata).and_then(|m| m.intent);
+    let intent = committed.and_then(|committed| committed.intent());
     match (committed, ledger) {
         // The tables know less than the group: they were restored from a backup.
         (Some(committed), Some(ledger)) if committed.offset > ledger.end => {
@@ -297,7 +301,11 @@ fn of_this_life(facts: &Facts) -> (Option<Committed>, Option<LedgerEnd>) {
     let committed = facts
         .committed
         .filter(is_current)
-        .filter(|committed| !is_beyond(committed, facts));
+        .filter(|committed| !is_beyond(committed, facts))
+        .map(|committed| match facts.is_refused {
+            true => committed.without_intent(),
+            false => committed,
+        });
     (committed, facts.ledger.filter(|ledger| ledger.log_epoch == log_epoch))
 }
 

@@ -169,6 +169,7 @@ impl World {
             log_start: self.log_start,
             log_end: self.log_end(),
             rows_end: rows_end.filter(|_| self.by_offset),
+            is_refused: false,
             rows_know_records: self.by_offset,
             begun: begun.copied(),
             pending_matches: Some(true),

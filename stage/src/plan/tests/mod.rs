@@ -11,6 +11,7 @@ const LOG: Facts = Facts {
     log_start: 0,
     log_end: 1000,
     rows_end: None,
+    is_refused: false,
     rows_know_records: true,
     begun: None,
     pending_matches: None,
@@ -142,6 +143,28 @@ fn repeats_the_pending_batch_after_a_crash() {
             ..plain(100)
         }
     );
+}
+
+#[test]
+fn a_pending_batch_of_a_clock_that_was_ahead_is_not_repeated() {
+    let refused = Facts {
+        is_refused: true,
+        ..pending(100, 150)
+    };
+    assert_eq!(decide(&refused), plain(100));
+    assert!(!decide(&refused).recovers_otherwise(&refused), "nothing of it can land");
+    // The tables know better.
+    let has_rows = Facts {
+        rows_end: Some(150),
+        ..refused
+    };
+    assert_eq!(decide(&has_rows).recovery, Some(Recovery::Fill { end: 150 }));
+    let begun = Facts {
+        begun: begun(100, 150),
+        rows_know_records: false,
+        ..refused
+    };
+    assert_eq!(decide(&begun).recovery, Some(Recovery::Repeat(intent(150))));
 }
 
 #[test]
