@@ -158,6 +158,12 @@ fn a_repeated_event_is_exported_once_and_what_the_ledger_does_not_vouch_for_not_
     assert!(read_back(&folder).iter().all(|row| row["user_id"] != "again"));
     let said = assert_verifies(&folder, &[]);
     assert!(said.contains("3 later copies of events were left out"), "{said}");
+    // Two of them are copies of one event.
+    assert_eq!((&all["repeats"], &all["differing"]), (&json!(3), &json!(3)));
+    assert!(
+        said.contains("3 of the later copies SAY SOMETHING ELSE") && said.contains("the manifest names 2:"),
+        "{said}"
+    );
     let (none, folder) = export(&service, "repeated", &json!({"filter": {"user_id": "again"}}));
     assert_eq!((&none["rows"], &none["files"]), (&json!(0), &json!([])));
     assert_verifies(&folder, &[]);
@@ -174,6 +180,8 @@ fn a_history_that_was_imported_twice_is_exported_once() {
     assert!(rows.iter().all(|row| row["kafka_offset"].as_i64().unwrap() < 2_400));
     let said = assert_verifies(&folder, &[]);
     assert!(said.contains("2400 later copies of events were left out"), "{said}");
+    assert_eq!((&made["repeats"], &made["differing"]), (&json!(2_400), &json!(0)));
+    assert!(!said.contains("SAY SOMETHING ELSE"), "{said}");
 }
 
 /// More rows match than are looked up one by one: then copies are looked for among all the tenant's events.

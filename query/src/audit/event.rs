@@ -81,6 +81,15 @@ impl StoredEvent {
         Sql::join(Self::columns().map(Self::selected), ", ")
     }
 
+    /// A hash of what the record says: copies of an event with different hashes say different things.
+    pub fn said() -> Sql {
+        let fields = fields(Kind::AuditEvent).iter().map(|field| match field.name {
+            "metadata" => Sql::from("mapSort(r.metadata)"),
+            name => Sql::concat(["r.", name]),
+        });
+        Sql::join([Sql::from("sipHash128("), Sql::join(fields, ", "), Sql::from(")")], "")
+    }
+
     /// The select expression of one column.
     pub fn selected(column: &'static str) -> Sql {
         match column {

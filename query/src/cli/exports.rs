@@ -38,7 +38,7 @@ const FILES: [Column; 4] = [
     number("BYTES", "bytes"),
     text("SHA-256", "sha256"),
 ];
-const JOB_FIELDS: [&str; 14] = [
+const JOB_FIELDS: [&str; 16] = [
     "id",
     "state",
     "error",
@@ -50,6 +50,8 @@ const JOB_FIELDS: [&str; 14] = [
     "requested_at",
     "finished_at",
     "rows",
+    "repeats",
+    "differing",
     "bytes",
     "location",
     "digest",

@@ -23,6 +23,13 @@ export function progress(job) {
   return [h("span", { class: "small" }, words), bar];
 }
 
+/** Later copies of events, which are not in the files; nothing if there are none. */
+export function repeats(job) {
+  if (!job.repeats) return null;
+  const left = `${count(job.repeats)} later ${job.repeats === 1 ? "copy" : "copies"} of events left out`;
+  return job.differing ? [`${left}, of which `, tag(`${count(job.differing)} with another content`, "warn"), " (the manifest names their events)"] : left;
+}
+
 /** The request in one line. */
 export function filterText(job) {
   const { from, to, ...rest } = job.filter;

@@ -233,13 +233,14 @@ await run({
   "an export that runs is looked at again, also after the service was busy": async (visit) => {
     const { page } = visit;
     for (const status of [429, 503]) visit.expectRefusal(status);
-    const job = { id: "3", state: "running", rows: 5, rows_planned: 10, bytes: 0, files: [], filter: {}, format: "csv", compression: "none", requested_at: "2026-01-01T00:00:00Z", requested_by: "somebody" };
+    const job = { id: "3", state: "running", rows: 5, rows_planned: 10, repeats: 3, differing: 1, bytes: 0, files: [], filter: {}, format: "csv", compression: "none", requested_at: "2026-01-01T00:00:00Z", requested_by: "somebody" };
     const problem = (status) => ({ status, headers: { "retry-after": "1" }, contentType: "application/problem+json", body: JSON.stringify({ title: "no", status, detail: "not now" }) });
     const answers = [{ json: job }, problem(503), problem(429), { json: { ...job, state: "cancelled" } }];
     let looks = 0;
     await page.route("**/v1/audit/exports/3?*", (route) => route.fulfill(answers[Math.min(looks++, answers.length - 1)]));
     await visit.open("#/exports/3");
     await page.getByText("5 of 10", { exact: true }).waitFor();
+    check((await visit.text()).includes("3 later copies of events left out, of which 1 with another content"), "copies are counted", await visit.text());
     await page.getByText("what is shown is out of date").waitFor();
     check((await visit.text()).includes("5 of 10"), "what was known stays");
     await visit.judge();

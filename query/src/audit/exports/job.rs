@@ -59,6 +59,9 @@ pub struct Key {
     pub offset: i64,
 }
 
+/// How many events with copies that say something else are named.
+const DIFFERING_EVENTS_MAX: usize = 20;
+
 /// Rows of one partition in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRows {
@@ -70,10 +73,26 @@ pub struct PartitionRows {
     pub rows: u64,
     /// Later copies of events that were read and left out.
     pub repeats: u64,
+    /// Of these, copies that say something else than the first. Earlier releases did not compare them.
+    #[serde(default)]
+    pub differing: u64,
+    /// Ids of their events, at most twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differing_events: Vec<Uuid>,
     /// Smallest offset written; 0 if no row was.
     pub first_offset: i64,
     /// Largest offset written; 0 if no row was.
     pub last_offset: i64,
+}
+
+impl PartitionRows {
+    /// Names an event of which a copy says something else, while there is room.
+    pub fn name_differing(&mut self, event_id: Uuid) {
+        let names = &mut self.differing_events;
+        if names.len() < DIFFERING_EVENTS_MAX && !names.contains(&event_id) {
+            names.push(event_id);
+        }
+    }
 }
 
 /// A finished file.
@@ -136,9 +155,10 @@ pub struct Job {
     pub snapshot: Option<Snapshot>,
     /// The rows to read, once counted.
     pub plan: Option<Vec<Count>>,
-    /// Whether later copies of events were searched for; an export begun by an earlier release searches again.
+    /// Whether later copies of events were searched for, and compared with the first; an export begun by an earlier
+    /// release searches again.
     #[serde(default)]
-    pub copies_found: bool,
+    pub copies_compared: bool,
     /// Finished files.
     pub files: Vec<FileEntry>,
     /// Later copies after the last row of a month's last file, by month. A month is done when it has an entry.
@@ -177,7 +197,7 @@ impl Job {
             error: None,
             snapshot: None,
             plan: None,
-            copies_found: false,
+            copies_compared: false,
             files: Vec::new(),
             months_done: BTreeMap::new(),
             finished_at: None,
@@ -194,7 +214,7 @@ impl Job {
 
     /// The number of completed steps; never decreases.
     pub fn steps_done(&self) -> usize {
-        let questions = [self.snapshot.is_some(), self.plan.is_some(), self.copies_found];
+        let questions = [self.snapshot.is_some(), self.plan.is_some(), self.copies_compared];
         let answered = questions.into_iter().filter(|is_answered| *is_answered).count();
         answered + self.files.len() + self.months_done.len()
     }
@@ -243,6 +263,15 @@ impl Job {
         months
     }
 
+    /// Later copies left out, and those of them that say something else than the first.
+    pub fn repeats(&self) -> [u64; 2] {
+        let of_files = self.files.iter().flat_map(|file| &file.partitions);
+        let all = of_files.chain(self.months_done.values().flatten());
+        all.fold([0, 0], |[repeats, differing], rows| {
+            [repeats + rows.repeats, differing + rows.differing]
+        })
+    }
+
     /// Rows and copies of a month by partition, as far as written.
     pub fn month_partitions(&self, month: u32) -> BTreeMap<(u32, i32), (u64, u64)> {
         let mut sums = BTreeMap::new();
@@ -269,6 +298,7 @@ impl Job {
 
     /// As shown in lists.
     pub fn summary(&self, rows_now: u64) -> Summary {
+        let [repeats, differing] = self.repeats();
         Summary {
             id: self.id,
             state: self.state,
@@ -280,6 +310,8 @@ impl Job {
             finished_at: self.finished_at.map(Instant::from_millis),
             rows: self.rows().max(rows_now),
             rows_planned: self.rows_planned(),
+            repeats,
+            differing,
             bytes: self.bytes(),
             file_count: self.files.len(),
             location: self.location(),
@@ -324,6 +356,10 @@ pub struct Summary {
     pub rows: u64,
     /// Rows to read; repeated events are read more than once and written once.
     pub rows_planned: Option<u64>,
+    /// Later copies of events that were left out so far.
+    pub repeats: u64,
+    /// Of these, copies that say something else than the first; the manifest names their events.
+    pub differing: u64,
     /// Bytes of finished files.
     pub bytes: u64,
     /// Number of finished files.

@@ -71,6 +71,10 @@ pub struct Manifest {
     pub rows: u64,
     /// Later copies of events that were read and left out.
     pub repeats: u64,
+    /// Of these, copies that say something else than the first; `months` names their events. Earlier releases did not
+    /// compare them.
+    #[serde(default)]
+    pub differing: u64,
     /// Bytes of all files.
     pub bytes: u64,
     /// The files, in order.
@@ -116,6 +120,7 @@ impl Manifest {
     /// For a job whose months are all written.
     pub fn of(job: &Job, finished_at: i64) -> Option<Self> {
         let (months, schema) = (months(job), job.schema().ok()?);
+        let [repeats, differing] = job.repeats();
         let ledger = job.snapshot.clone()?;
         Some(Self {
             format_version: VERSION,
@@ -141,11 +146,8 @@ impl Manifest {
             .map(str::to_owned)
             .into(),
             rows: job.rows(),
-            repeats: months
-                .iter()
-                .flat_map(|month| &month.written)
-                .map(|entry| entry.repeats)
-                .sum(),
+            repeats,
+            differing,
             bytes: job.bytes(),
             files: job.files.clone(),
             months,
@@ -210,6 +212,10 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
             }
             sum.rows += rows.rows;
             sum.repeats += rows.repeats;
+            sum.differing += rows.differing;
+            rows.differing_events
+                .iter()
+                .for_each(|&event| sum.name_differing(event));
         }
     }
 }
@@ -217,7 +223,13 @@ pub fn add(sums: &mut Vec<PartitionRows>, rows: &PartitionRows) {
 /// The rows written, without those left out.
 pub fn written(all: &[PartitionRows]) -> Vec<PartitionRows> {
     let written = all.iter().filter(|rows| rows.rows > 0).cloned();
-    written.map(|rows| PartitionRows { repeats: 0, ..rows }).collect()
+    let alone = |rows| PartitionRows {
+        repeats: 0,
+        differing: 0,
+        differing_events: Vec::new(),
+        ..rows
+    };
+    written.map(alone).collect()
 }
 
 /// Writes it beside the files. After a crash between the manifest and the job's state it is written again, with a later

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::encode::{EncodeError, Encoder};
 use super::job::{FileEntry, Job, Key, PartitionRows};
-use super::run::rows::Rows;
+use super::repeats::Repeat;
+use super::run::rows::{Place, Rows};
 use super::shelf::Shelf;
 use super::sink::Sink;
 use crate::digest::hex;
@@ -31,13 +32,15 @@ impl Tally {
             partition,
             rows: 0,
             repeats: 0,
+            differing: 0,
+            differing_events: Vec::new(),
             first_offset: 0,
             last_offset: 0,
         })
     }
 
     /// Counts a row that is written.
-    pub fn row(&mut self, log_epoch: u32, partition: i32, offset: i64) {
+    pub fn row(&mut self, (log_epoch, partition, offset): Place) {
         let entry = self.entry(log_epoch, partition);
         if entry.rows == 0 {
             (entry.first_offset, entry.last_offset) = (offset, offset);
@@ -47,9 +50,14 @@ impl Tally {
         entry.last_offset = entry.last_offset.max(offset);
     }
 
-    /// Counts a copy that is left out.
-    pub fn repeat(&mut self, log_epoch: u32, partition: i32) {
-        self.entry(log_epoch, partition).repeats += 1;
+    /// Counts a copy of an event that is left out.
+    pub fn repeat(&mut self, (log_epoch, partition, _): Place, repeat: Repeat) {
+        let entry = self.entry(log_epoch, partition);
+        entry.repeats += 1;
+        if let Repeat::Different(event_id) = repeat {
+            entry.differing += 1;
+            entry.name_differing(event_id);
+        }
     }
 
     /// The counts, in order.

@@ -1,12 +1,13 @@
 //! Later copies of events: an event that was sent again is exported once, as its first copy.
 //!
-//! Enters: all later copies of events that were sent more than once, in the order of the table. Leaves: a file per
-//! month with the positions of those to leave out, read alongside the rows of the month, which have the same order: so
-//! memory holds one of them, however many there are. Copies may claim different times, and a filter may match only a
-//! later copy, so copies are searched for among all events of the tenant.
+//! Enters: all later copies of events that were sent more than once, in the order of the table, and whether they say
+//! what the first copy says. Leaves: a file per month with the positions of those to leave out, read alongside the rows
+//! of the month, which have the same order: so memory holds one of them, however many there are. Copies may claim
+//! different times, and a filter may match only a later copy, so copies are searched for among all events of the
+//! tenant.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clickhouse::Row;
@@ -17,17 +18,20 @@ use super::run::rows::{Rows, Standing};
 use super::snapshot::Snapshot;
 use crate::access::Caller;
 use crate::audit::copies;
+use crate::audit::event::StoredEvent;
 use crate::audit::filter::Conditions;
-use crate::store::{Relation, TenantSelect};
+use crate::store::{Relation, Sql, TenantSelect};
 
-/// Every copy, with the position of the first copy of its event.
+/// Every copy, before the hash of what it says.
 const COPIES: &str = "toUnixTimestamp64Micro(r.occurred_at) as at, toYYYYMM(r.occurred_at) as month, r.event_id as id, \
-    r.log_epoch as epoch, r.kafka_partition as part, r.kafka_offset as place, \
-    min((r.log_epoch, r.kafka_partition, r.kafka_offset)) over (partition by r.event_id) as first_copy";
-const LATER: &str = "i.at as at, i.month as month, i.id as id, i.epoch as epoch, i.part as part, i.place as place";
+    r.log_epoch as epoch, r.kafka_partition as part, r.kafka_offset as place, ";
+/// The position of the first copy of its event, and the hash of what that says.
+const FIRST: &str = " as said, min((epoch, part, place, said)) over (partition by id) as first_copy";
+const LATER: &str = "i.at as at, i.month as month, i.id as id, i.epoch as epoch, i.part as part, i.place as place, \
+    i.said != i.first_copy.4 as differs";
 /// A duplicate of the very same record is left out when it is read: its position is that of the first copy, too.
-const IN_TABLE_ORDER: &str =
-    "where (i.epoch, i.part, i.place) != i.first_copy order by i.at, i.id, i.epoch, i.part, i.place";
+const IN_TABLE_ORDER: &str = "where (i.epoch, i.part, i.place) != (i.first_copy.1, i.first_copy.2, i.first_copy.3) \
+    order by i.at, i.id, i.epoch, i.part, i.place";
 
 /// A later copy of an event.
 #[derive(Debug, Clone, Copy, Row, Deserialize)]
@@ -39,25 +43,53 @@ pub struct LaterCopy {
     epoch: u32,
     part: i32,
     place: i64,
+    differs: bool,
 }
 
+/// A row to leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It says what the first copy says.
+    Same,
+    /// It has the id of this event and says something else.
+    Different(Uuid),
+}
+
+/// A row to leave out, and where it stands.
+type Entry = (Standing, Repeat);
+
+/// Length of an entry in a file.
+const ENTRY_BYTES: u64 = Standing::BYTES + 1;
+
 impl LaterCopy {
-    fn standing(&self) -> Standing {
-        Standing::new(self.at, self.id, (self.epoch, self.part, self.place))
+    fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        Standing::new(self.at, self.id, (self.epoch, self.part, self.place)).write(to)?;
+        to.write_all(&[self.differs.into()])
     }
+}
+
+fn read(from: &mut impl Read) -> io::Result<Entry> {
+    let (standing, mut differs) = (Standing::read(from)?, [0]);
+    from.read_exact(&mut differs)?;
+    let repeat = match differs {
+        [0] => Repeat::Same,
+        _ => Repeat::Different(standing.event_id()),
+    };
+    Ok((standing, repeat))
 }
 
 /// The statement whose rows are [`LaterCopy`]s, for events that may have several. `only` narrows it to the rows that
 /// match, if they are few enough to look up each; else it covers the whole tenant, because the matching ids would be
 /// held in memory. It narrows the events that are considered, never their copies.
 pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -> TenantSelect {
-    let all = |columns| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
+    let all = |columns: Sql| snapshot.apply(TenantSelect::new(caller, Relation::AuditLogs, columns));
     let mut ids = copies::told(caller, copies::ID);
     if let Some(filter) = only {
-        ids = ids.and_in("r.event_id", filter.apply(all(copies::ID)));
+        ids = ids.and_in("r.event_id", filter.apply(all(copies::ID.into())));
     }
     let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));
-    let copies = copies::with_keys(all(COPIES), keys);
+    let columns = Sql::join([COPIES.into(), StoredEvent::said(), FIRST.into()], "");
+    let copies = copies::with_keys(all(columns), keys);
     copies.outer(LATER).then(IN_TABLE_ORDER)
 }
 
@@ -85,7 +117,7 @@ impl Finder {
                 BufWriter::new(File::create(path(&self.folder, copy.month))?)
             }
         };
-        copy.standing().write(&mut file)?;
+        copy.write(&mut file)?;
         self.month = Some((copy.month, file));
         Ok(())
     }
@@ -107,7 +139,7 @@ fn end(month: Option<(u32, BufWriter<File>)>) -> io::Result<()> {
 pub struct LeftOut {
     file: Option<BufReader<File>>,
     left: u64,
-    next: Option<Standing>,
+    next: Option<Entry>,
 }
 
 impl LeftOut {
@@ -120,7 +152,7 @@ impl LeftOut {
         };
         match File::open(path(folder, month)) {
             Ok(file) => {
-                left_out.left = file.metadata()?.len() / Standing::BYTES;
+                left_out.left = file.metadata()?.len() / ENTRY_BYTES;
                 left_out.file = Some(BufReader::new(file));
                 left_out.advance()?;
                 Ok(left_out)
@@ -130,28 +162,31 @@ impl LeftOut {
         }
     }
 
-    /// Whether to leave out a row. Rows must come in order; when an export resumes in the middle of a month, the first
-    /// row skips all positions before it.
-    pub fn has(&mut self, rows: &Rows<'_>, row: usize) -> io::Result<bool> {
+    /// What a row repeats, if it is to be left out. Rows must come in order; when an export resumes in the middle of a
+    /// month, the first row skips all positions before it.
+    pub fn repeat(&mut self, rows: &Rows<'_>, row: usize) -> io::Result<Option<Repeat>> {
         // For most rows the time alone decides, without parsing an id.
         if self
             .next
-            .is_none_or(|next| rows.occurred_at.value(row) < next.occurred_at)
+            .is_none_or(|(next, _)| rows.occurred_at.value(row) < next.occurred_at)
         {
-            return Ok(false);
+            return Ok(None);
         }
         let standing = rows.standing(row).map_err(io::Error::other)?;
-        while self.next.is_some_and(|next| next < standing) {
+        while self.next.is_some_and(|(next, _)| next < standing) {
             self.advance()?;
         }
-        Ok(self.next == Some(standing))
+        Ok(self
+            .next
+            .filter(|(next, _)| *next == standing)
+            .map(|(_, repeat)| repeat))
     }
 
     fn advance(&mut self) -> io::Result<()> {
         self.next = match &mut self.file {
             Some(file) if self.left > 0 => {
                 self.left -= 1;
-                Some(Standing::read(file)?)
+                Some(read(file)?)
             }
             _ => None,
         };
@@ -160,7 +195,7 @@ impl LeftOut {
 }
 
 fn path(folder: &Path, month: u32) -> PathBuf {
-    folder.join(format!("repeats-{month}"))
+    folder.join(format!("copies-{month}"))
 }
 
 #[cfg(test)]
@@ -173,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// A copy with this time, event id and offset.
+    /// A copy with this time, event id and offset; those of an odd id say something else.
     fn copy(month: u32, (at, id, place): (i64, u128, i64)) -> LaterCopy {
         LaterCopy {
             at,
@@ -182,6 +217,7 @@ mod tests {
             epoch: 1,
             part: 2,
             place,
+            differs: id % 2 == 1,
         }
     }
 
@@ -237,10 +273,12 @@ mod tests {
         let rows = Rows::of(&batch).unwrap();
         for first in [0, 3] {
             let mut left_out = LeftOut::open(folder.path(), 202601).unwrap();
-            let found: Vec<bool> = (first..6).map(|row| left_out.has(&rows, row).unwrap()).collect();
-            assert_eq!(found, [false, true, true, true, false, true][first..]);
+            let found: Vec<_> = (first..6).map(|row| left_out.repeat(&rows, row).unwrap()).collect();
+            let (same, different) = (Some(Repeat::Same), Some(Repeat::Different(Uuid::from_u128(early))));
+            assert_eq!(found, [None, different, different, same, None, different][first..]);
         }
         assert!(LeftOut::open(folder.path(), 202603).unwrap().next.is_some());
-        assert!(!LeftOut::open(folder.path(), 202602).unwrap().has(&rows, 0).unwrap());
+        let mut without = LeftOut::open(folder.path(), 202602).unwrap();
+        assert_eq!(without.repeat(&rows, 0).unwrap(), None);
     }
 }

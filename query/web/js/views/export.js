@@ -64,6 +64,7 @@ function draw(job, place, view, signal) {
       facts([
         ["State", words.stateTag(job)],
         ["Progress", words.progress(job)],
+        ["Sent again", words.repeats(job)],
         ["Filter", words.filterText(job)],
         ["Format", `${job.format}, compression ${job.compression}`],
         ["Requested (UTC)", `${time(job.requested_at)} by ${job.requested_by}`],

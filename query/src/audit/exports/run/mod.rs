@@ -150,7 +150,7 @@ impl Run<'_> {
 
     async fn find_repeats(&self, snapshot: &Snapshot, only: Option<&Conditions>) -> Result<(), ExportError> {
         let job = self.export.job();
-        if job.copies_found {
+        if job.copies_compared {
             return Ok(());
         }
         let select = repeats::select(&self.caller, only, snapshot);
@@ -167,7 +167,7 @@ impl Run<'_> {
         self.exports.store.rows(self.export.label(), &select, take).await?;
         written?;
         finder.finish()?;
-        self.save(|job| job.copies_found = true).await
+        self.save(|job| job.copies_compared = true).await
     }
 
     /// Writes the remaining months, each in blocks that fit the memory of a statement, and of the server at the time.

@@ -22,7 +22,7 @@ use crate::audit::exports::error::ExportError;
 use crate::audit::exports::export::Signals;
 use crate::audit::exports::job::{FileEntry, Job, PartitionRows};
 use crate::audit::exports::part::{Part, Tally};
-use crate::audit::exports::repeats::LeftOut;
+use crate::audit::exports::repeats::{LeftOut, Repeat};
 use crate::audit::exports::shelf::Shelf;
 use crate::store::StoreError;
 
@@ -130,16 +130,19 @@ impl<'a> MonthWriter<'a> {
             }
             let place = rows.place(row);
             let again = self.last.replace((place, rows.occurred_at.value(row)));
-            let keep = again != self.last && !self.left_out.has(&rows, row)?;
-            match keep {
-                true => {
+            let repeat = match again == self.last {
+                true => Some(Repeat::Same), // the very same record
+                false => self.left_out.repeat(&rows, row)?,
+            };
+            match repeat {
+                None => {
                     self.part_rows += 1;
-                    self.tally.row(place.0, place.1, place.2);
+                    self.tally.row(place);
                 }
-                false => self.tally.repeat(place.0, place.1),
+                Some(repeat) => self.tally.repeat(place, repeat),
             }
-            all &= keep;
-            kept.push(keep);
+            all &= repeat.is_none();
+            kept.push(repeat.is_none());
         }
         Ok((kept.len(), (!all).then(|| BooleanArray::from(kept))))
     }

@@ -35,6 +35,11 @@ impl Standing {
         }
     }
 
+    /// The event.
+    pub fn event_id(&self) -> Uuid {
+        Uuid::from_u64_pair(self.id.1, self.id.0)
+    }
+
     /// Writes it with a fixed length.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(&self.occurred_at.to_le_bytes())?;

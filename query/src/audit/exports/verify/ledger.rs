@@ -9,10 +9,14 @@ use crate::audit::exports::completeness::Completeness;
 use crate::audit::exports::manifest::{self, Manifest};
 use crate::audit::exports::snapshot::{Log, Snapshot};
 
+/// How many ids a note names.
+const NAMED_MAX: usize = 5;
+
 /// Adds what holds and what does not.
 pub fn check(report: &mut Report, manifest: &Manifest) {
     sums(report, manifest);
     months(report, manifest);
+    repeats(report, manifest);
     logs(report, &manifest.ledger);
     stored::check(report, &manifest.filter, &manifest.ledger);
     span(report, manifest);
@@ -95,22 +99,34 @@ fn months(report: &mut Report, manifest: &Manifest) {
             )
         },
     );
-    let repeats: u64 = manifest
-        .months
-        .iter()
-        .flat_map(|month| &month.written)
-        .map(|rows| rows.repeats)
-        .sum();
+}
+
+/// The copies left out are those of all months; those that say something else than the event are named.
+fn repeats(report: &mut Report, manifest: &Manifest) {
+    let written = || manifest.months.iter().flat_map(|month| &month.written);
+    let repeats: u64 = written().map(|rows| rows.repeats).sum();
+    let differing: u64 = written().map(|rows| rows.differing).sum();
     report.claim(
-        repeats == manifest.repeats,
+        [repeats, differing] == [manifest.repeats, manifest.differing],
         format!("{repeats} later copies of events were left out"),
         || {
             format!(
-                "{repeats} later copies were left out, but the manifest says {}",
-                manifest.repeats
+                "{repeats} later copies were left out, {differing} of which say something else than the first, but the manifest says {} and {}",
+                manifest.repeats, manifest.differing
             )
         },
     );
+    if differing > 0 {
+        let events: BTreeSet<_> = written().flat_map(|rows| &rows.differing_events).collect();
+        let named: Vec<String> = events.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        report.noted.push(format!(
+            "{differing} of the later copies SAY SOMETHING ELSE than the first copy of their event, which alone is in the files. \
+             What they say is stored; ask for each event by its id, of which the manifest names {}: {}{}",
+            events.len(),
+            named.join(", "),
+            if events.len() > NAMED_MAX { ", …" } else { "" }
+        ));
+    }
 }
 
 /// Consistency of the ledger with the log.

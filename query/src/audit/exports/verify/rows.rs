@@ -95,7 +95,7 @@ impl<'a> Checked<'a> {
                 *wrong += u64::from(is_wrong);
             }
             self.last = Some(standing);
-            self.tally.row(log_epoch, partition, offset);
+            self.tally.row((log_epoch, partition, offset));
             self.identities.push(rows.event_id.value(row))?;
         }
         self.file_rows += batch.num_rows() as u64;
