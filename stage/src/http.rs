@@ -11,14 +11,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 /// A service that has not confirmed for this long that it is ready is not: the thread that would do so stands still.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(90);
 
 /// Whether a service is ready, and if not, why; and when that was said.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Health(Arc<RwLock<(Result<(), String>, Instant)>>);
 
 impl Health {
@@ -50,13 +53,27 @@ impl Health {
     }
 }
 
+/// The metric `horolog_ready`: what `/readyz` answers, for alarms.
+impl Collector for Health {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let ready = ConstGauge::new(i64::from(self.get().is_ok()));
+        let help = "Whether the process does its work; /readyz says why not";
+        ready.encode(encoder.encode_descriptor("horolog_ready", help, None, ready.metric_type())?)
+    }
+}
+
 /// The routes, to be merged into a service's own.
-pub fn routes(health: Health, registry: Arc<Registry>) -> Router {
+pub fn routes(health: Health, mut registry: Registry) -> Router {
+    registry.register_collector(Box::new(health.clone()));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(health)
-        .merge(Router::new().route("/metrics", get(metrics)).with_state(registry))
+        .merge(
+            Router::new()
+                .route("/metrics", get(metrics))
+                .with_state(Arc::new(registry)),
+        )
 }
 
 /// Binds `listen`; the error names the setting to change.

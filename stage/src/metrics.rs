@@ -46,6 +46,9 @@ pub struct ClassLabel {
     pub class: &'static str,
 }
 
+/// The classes of failed attempts to insert that are repeated.
+const INSERT_FAILURES: [&str; 2] = ["lease", "unknown"];
+
 type ByTopic = Family<TopicLabel, Counter>;
 
 /// The metrics of a stage.
@@ -118,8 +121,22 @@ fn lateness() -> Histogram {
 }
 
 impl Metrics {
-    /// Registers all of them.
-    pub fn new(registry: &mut Registry) -> Self {
+    /// Registers all of them. Counters of what alarms are about begin at 0 for each of the topics: to `increase()`, a
+    /// counter that appears with its first accident never rose.
+    pub fn new<'a>(registry: &mut Registry, topics: impl Iterator<Item = &'a str>) -> Self {
+        let metrics = Self::registered(registry);
+        for topic in topics.map(TopicLabel::of) {
+            for counter in [&metrics.rejected, &metrics.lost_offsets] {
+                drop(counter.get_or_create(&topic));
+            }
+        }
+        for class in INSERT_FAILURES {
+            drop(metrics.insert_failures.get_or_create(&ClassLabel { class }));
+        }
+        metrics
+    }
+
+    fn registered(registry: &mut Registry) -> Self {
         let r = registry.sub_registry_with_prefix("horolog");
         Self {
             consumed: registered(r, "records_consumed", "Records polled from the broker"),

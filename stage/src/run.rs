@@ -65,12 +65,19 @@ pub async fn run(
         () = std::future::ready(()) => {}
     }
 
-    let metrics = Metrics::new(&mut registry);
+    let topics = || options.topics.iter().map(|(topic, _)| topic.as_str());
+    let metrics = Metrics::new(&mut registry, topics());
     let lease_life = Duration::from_secs(options.delivery.lease_s);
     let concurrency = options.delivery.concurrency;
     let inserts = Inserts::new(store.clone(), lease_life, metrics.clone());
-    let topics = options.topics.iter().map(|(topic, _)| topic.as_str());
-    let delivery = Delivery::new(stage.clone(), inserts, cluster_id, metrics.clone(), topics, concurrency);
+    let delivery = Delivery::new(
+        stage.clone(),
+        inserts,
+        cluster_id,
+        metrics.clone(),
+        topics(),
+        concurrency,
+    );
     let delivery = Arc::new(delivery);
     let write_epoch = WriteEpoch::default();
     let lives = Lives::default();
@@ -99,7 +106,7 @@ pub async fn run(
         metrics,
         health: health.clone(),
     };
-    let app = http::routes(health, Arc::new(registry));
+    let app = http::routes(health, registry);
     serve_and_poll(seat, listener, app, shutdown)
         .await?
         .map_err(kafka_error)

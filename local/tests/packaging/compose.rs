@@ -7,19 +7,12 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use crate::tools::{output, read, run, tools, workspace};
+use crate::tools::{output, read, tools, workspace, yaml};
 
 /// compose.yaml with its anchors resolved.
 pub(crate) fn compose() -> &'static Value {
     static COMPOSE: OnceLock<Value> = OnceLock::new();
-    COMPOSE.get_or_init(|| {
-        let script = "import json, sys, ruamel.yaml\n\
-                      print(json.dumps(ruamel.yaml.YAML(typ='safe').load(open(sys.argv[1]))))";
-        let json = run(Command::new(tools().join("python"))
-            .args(["-c", script])
-            .arg(workspace().join("compose.yaml")));
-        serde_json::from_str(&json).unwrap()
-    })
+    COMPOSE.get_or_init(|| yaml("compose.yaml"))
 }
 
 pub(crate) fn services() -> &'static Map<String, Value> {

@@ -31,6 +31,16 @@ pub(crate) fn run(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
+/// What a YAML file says.
+pub(crate) fn yaml(path: &str) -> serde_json::Value {
+    let script = "import json, sys, ruamel.yaml\n\
+                  print(json.dumps(ruamel.yaml.YAML(typ='safe').load(open(sys.argv[1]))))";
+    let json = run(Command::new(tools().join("python"))
+        .args(["-c", script])
+        .arg(workspace().join(path)));
+    serde_json::from_str(&json).unwrap()
+}
+
 /// The folder with the tools, made once and kept with the build.
 pub(crate) fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();

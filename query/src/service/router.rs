@@ -45,7 +45,7 @@ pub fn router(api: Api, health: Health, over_tls: OverTls) -> Router {
     resources
         .with_state(api)
         .merge(files.layer(map_response(of_program)))
-        .merge(http::routes(health, Arc::new(registry)))
+        .merge(http::routes(health, registry))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(from_fn_with_state(caching, tag_and_compress))
