@@ -140,6 +140,26 @@ pub async fn hour_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTre
     Ok(rows.into_iter().collect())
 }
 
+/// Records by hour, at most, in the batches before the cut that Kafka had deleted when ingest came to them: so many are
+/// in the hours and not among the raw rows.
+pub async fn unread_by_ingest(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+    let query = format!(
+        "select toUnixTimestamp(entry_hour.1) as hour, sum(least(entry_hour.2, toUInt64(lost))) as records from ( \
+           select arrayJoin({}) as entry_hour, least(end_offset, lost_to) - greatest(start_offset, lost_from) as lost \
+           from batch_ledger final inner join ( \
+             select kafka_topic as topic, kafka_partition as partition, log_epoch as life, start_offset as lost_from, \
+               end_offset as lost_to \
+             from batch_ledger final where stage = 'ingest' and entry = 'gap') as gaps \
+           on kafka_topic = topic and kafka_partition = partition and log_epoch = life \
+           where stage = 'aggregate' and {STORED} and {} and start_offset < lost_to and end_offset > lost_from) \
+         group by hour",
+        scope.ledger_hours(),
+        cut.condition("start_offset"),
+    );
+    let rows: Vec<(u32, u64)> = store.client.query(&query).fetch_all().await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Raw rows by hour before the cut; all tenants and metrics, or those of the scope.
 pub async fn raw_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
     let query = format!(

@@ -173,7 +173,8 @@ impl Outcome {
             println!("not compared: {failure}");
         }
         println!(
-            "{scope}: {} hours compared with raw rows and ledger, {} with the ledger alone (raw rows expired), {} not \
+            "{scope}: {} hours compared with raw rows and ledger, {} with the ledger alone (raw rows expired, or \
+             deleted from Kafka before ingest read them), {} not \
              compared; {} differences",
             self.hours.len(),
             self.hours_by_ledger.len(),

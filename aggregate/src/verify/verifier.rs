@@ -54,7 +54,7 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Hours that were compared with their raw rows.
     pub hours: BTreeSet<u32>,
-    /// Hours whose raw rows have expired, compared with the ledger alone.
+    /// Hours some of whose raw rows have expired, or were never there, compared with the ledger alone.
     pub hours_by_ledger: BTreeSet<u32>,
     /// Hours that could not be compared, and why.
     pub not_compared: BTreeMap<u32, &'static str>,
@@ -89,12 +89,16 @@ impl Verifier {
             let progress = ledger::progress(&self.store).await?;
             let cut = ledger::aggregated(&progress);
             let gone = ledger::gone(&self.store, &progress, &self.topic).await?;
-            let behind = self.hours_ingest_lacks(scope, &cut.without(&gone)).await?;
+            let missing = Missing {
+                kept: &kept,
+                behind: self.hours_ingest_lacks(scope, &cut.without(&gone)).await?,
+                unread: ledger::unread_by_ingest(&self.store, scope, &cut).await?,
+            };
             let totals = totals::read(&self.store, scope, &cut).await?;
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
-            let round = self.round(scope, &cut, &totals, &skip, &behind, &kept).await?;
+            let round = self.round(scope, &cut, &totals, &skip, &missing).await?;
             let moved = self.moved(scope, &cut, &gone).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
@@ -122,14 +126,13 @@ impl Verifier {
         cut: &Cut,
         totals: &BTreeMap<u32, Total>,
         skip: &BTreeSet<u32>,
-        behind: &BTreeSet<u32>,
-        kept: &Kept,
+        missing: &Missing<'_>,
     ) -> Result<Outcome, ToolError> {
         let now = Utc::now();
         let mut outcome = Outcome::default();
         let mut with_raw = BTreeMap::new();
         for (&hour, &total) in totals.iter().filter(|(hour, _)| !skip.contains(hour)) {
-            if total.hours < total.ledger && kept.has_expired(hour, now) {
+            if total.hours < total.ledger && missing.kept.has_expired(hour, now) {
                 outcome.not_compared.insert(hour, "its aggregates have expired");
                 continue;
             }
@@ -138,11 +141,11 @@ impl Verifier {
                     .findings
                     .push(totals::hour_culprits(&self.store, hour, total, cut).await?);
             }
-            if behind.contains(&hour) {
+            if missing.behind.contains(&hour) {
                 outcome
                     .not_compared
                     .insert(hour, "ingest has not stored all of its raw rows: is it running?");
-            } else if total.raw < total.ledger && kept.has_lost_raw_rows(hour, now) {
+            } else if total.raw < total.ledger && missing.accounts_for(hour, total.ledger - total.raw, now) {
                 outcome.hours_by_ledger.insert(hour);
             } else {
                 if total.raw != total.ledger {
@@ -240,6 +243,22 @@ fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u
         Place::Offsets(..) => None,
     };
     parts.into_iter().filter_map(run).collect()
+}
+
+/// Why an hour may have fewer raw rows than records.
+struct Missing<'a> {
+    kept: &'a Kept,
+    /// Hours of which ingest has not stored all that is aggregated.
+    behind: BTreeSet<u32>,
+    /// Records by hour, at most, that Kafka deleted before ingest read them.
+    unread: BTreeMap<u32, u64>,
+}
+
+impl Missing<'_> {
+    /// Whether so many raw rows of an hour may be gone for good.
+    fn accounts_for(&self, hour: u32, rows: u64, now: DateTime<Utc>) -> bool {
+        self.kept.has_lost_raw_rows(hour, now) || self.unread.get(&hour).is_some_and(|unread| rows <= *unread)
+    }
 }
 
 /// How long the tables keep what is compared; `None` if nothing is deleted by age.

@@ -79,6 +79,16 @@ impl<'a> Flow<'a> {
         self.bed.remake_topic(&self.topic, self.partitions);
     }
 
+    /// Deletes the records of a partition before an offset, as the topic's retention does.
+    pub fn delete_before(&self, partition: i32, offset: i64) {
+        let mut list = rdkafka::TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, rdkafka::Offset::Offset(offset))
+            .unwrap();
+        let options = rdkafka::admin::AdminOptions::new();
+        let deleted = self.bed.block_on(self.bed.admin().delete_records(&list, &options));
+        deleted.unwrap();
+    }
+
     /// Produces `records` records round robin over the partitions: samples of the last three hours, one in fifty not Avro.
     pub fn produce(&self, records: u64) {
         let first = self.sent.fetch_add(records, Ordering::SeqCst);

@@ -3,8 +3,6 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rdkafka::admin::AdminOptions;
-
 use crate::bed::{Bed, BedOptions, Record, now_ms, wait_until};
 use crate::flow::{Flow, STORED_DEADLINE};
 
@@ -21,17 +19,6 @@ fn short_leases() -> &'static Bed {
     })
 }
 
-/// Deletes the records of a partition before an offset, as the topic's retention does.
-fn delete_before(flow: &Flow<'_>, partition: i32, offset: i64) {
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(&flow.topic, partition, rdkafka::Offset::Offset(offset))
-        .unwrap();
-    let deleted = flow
-        .bed
-        .block_on(flow.bed.admin().delete_records(&list, &AdminOptions::new()));
-    deleted.unwrap();
-}
-
 #[test]
 fn records_that_retention_deletes_unread_are_counted_and_told() {
     let flow = Flow::new(Bed::shared(), "unread", 2);
@@ -42,7 +29,7 @@ fn records_that_retention_deletes_unread_are_counted_and_told() {
         stage.kill9();
     }
     flow.produce(400);
-    delete_before(&flow, 0, 250);
+    flow.delete_before(0, 250);
     let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
     for stage in ["ingest", "aggregate"] {
         flow.wait_until_records(stage, &flow.topic, 750);
@@ -83,7 +70,7 @@ fn records_that_are_deleted_before_the_very_first_batch_are_told_too() {
         stage.kill9();
     }
     flow.produce(100);
-    delete_before(&flow, 0, 30);
+    flow.delete_before(0, 30);
     let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
     for stage in ["ingest", "aggregate"] {
         flow.wait_until_records(stage, &flow.topic, 70);
@@ -115,7 +102,7 @@ fn records_that_are_deleted_while_an_added_partition_waits_for_the_others_are_to
     let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
     flow.bed.produce(&flow.topic, 1, &records);
     flow.count_sent(100);
-    delete_before(&flow, 1, 30);
+    flow.delete_before(1, 30);
     let _stages = [flow.ingest(&[]), flow.aggregate(&[])];
     flow.wait_until_records("aggregate", &flow.topic, 170);
     let lost: Vec<(i64, i64)> = flow.bed.sql(&format!(
@@ -144,7 +131,7 @@ fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {
         std::thread::sleep(Duration::from_secs(2));
         let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
         flow.bed.produce(&flow.topic, partition, &records);
-        delete_before(&flow, partition, 100);
+        flow.delete_before(partition, 100);
         ingest.cont();
         wait_until(
             STORED_DEADLINE,
@@ -188,7 +175,7 @@ fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its
     wait_until(STORED_DEADLINE, "it dies with its rows stored", || {
         dying.exited().is_some()
     });
-    delete_before(&flow, 0, stored_end(&flow) - 10);
+    flow.delete_before(0, stored_end(&flow) - 10);
     // It is stopped for seconds again and again, and keeps its place in the group.
     let patient = r#"{"session.timeout.ms"="30000","heartbeat.interval.ms"="1000"}"#;
     let mut ingest = flow.ingest(&[lease, ("HOROLOG_INGEST__KAFKA__PROPERTIES", patient)]);
@@ -203,7 +190,7 @@ fn a_partition_that_loses_records_again_and_again_does_not_keep_another_from_its
         let records: Vec<Record> = (0..100).map(|number| flow.sample(number, now_ms())).collect();
         flow.bed.produce(&flow.topic, 1, &records);
         lost += 100;
-        delete_before(&flow, 1, lost);
+        flow.delete_before(1, lost);
         ingest.cont();
         std::thread::sleep(Duration::from_secs(1)); // until it has seen that they are gone
         ledger_end(&flow, 0) == 400
@@ -220,7 +207,7 @@ fn a_pending_batch_of_which_retention_deletes_a_part_is_stored_as_far_as_the_log
         dying.exited().is_some()
     });
     flow.wait_until_stage_stored("aggregate");
-    delete_before(&flow, 0, stored_end(&flow) - 10);
+    flow.delete_before(0, stored_end(&flow) - 10);
     let _ingest = flow.ingest(&[INGEST_LEASE]);
     flow.produce(100);
     // The rejected ones among the lost records had not been stored when it died.

@@ -173,13 +173,13 @@ fn a_topic_made_again_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives
     let mut world = world();
     let flow = Flow::new(world.flow.bed, "made-again", 1);
     // They are kept running, since later rebuilds wait for every stage that has reported.
-    world.others = vec![
+    world.others.extend([
         flow.ingest(&[]),
         flow.aggregate(&[
             ("HOROLOG_AGGREGATE__COMPLETENESS__IDLE_AFTER_S", "1"),
             ("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "0"),
         ]),
-    ];
+    ]);
     flow.produce(200);
     flow.wait_until_stored();
     let hour = |back: i64| ((now_ms() / HOUR_MS - back) * 3_600) as u32;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::bed::wait_until;
-use crate::world::{World, show, world};
+use crate::flow::Flow;
+use crate::world::{World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 /// The stage's metric for differences between hours and raw rows.
@@ -33,10 +34,7 @@ fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
     let mut world = world();
     let from = world.take_hours(2);
     world.assert_verified(from, from + 2 * 3_600);
-    let mut command = world.start(
-        &crate::world::command("verify", from, from + 2 * 3_600, &["--json"]),
-        &[],
-    );
+    let mut command = world.start(&command("verify", from, from + 2 * 3_600, &["--json"]), &[]);
     while command.exited().is_none() {
         world.send(from, 2);
     }
@@ -179,13 +177,13 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
     world.flow.bed.execute(&format!(
         "delete from metrics where kafka_topic = '{topic}' and toStartOfHour(time) = toDateTime({from}, 'UTC')"
     ));
-    let verify = |world: &crate::world::World| world.run(&crate::world::command("verify", from, from + 2 * 3_600, &[]));
+    let verify = |world: &World| world.run(&command("verify", from, from + 2 * 3_600, &[]));
     let equal = verify(&world);
     assert_eq!(equal.code, 0, "{}", equal.text);
     assert!(
-        equal
-            .text
-            .contains("1 hours compared with raw rows and ledger, 1 with the ledger alone (raw rows expired)"),
+        equal.text.contains(
+            "1 hours compared with raw rows and ledger, 1 with the ledger alone (raw rows expired, or deleted"
+        ),
         "{}",
         equal.text
     );
@@ -201,6 +199,43 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
         "{}",
         found.text
     );
+}
+
+#[test]
+fn hours_with_records_that_kafka_deleted_before_ingest_read_them_are_compared_with_the_ledger() {
+    let mut world = world();
+    let flow = Flow::new(world.flow.bed, "deleted-unread", 1);
+    let mut ingest = flow.ingest(&[]);
+    let aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "0")]);
+    let hour = world.newest_hour() - 50 * 3_600;
+    let times = |seconds: std::ops::Range<i64>| seconds.map(|second| (i64::from(hour) + second) * 1_000);
+    flow.produce_at(times(0..60));
+    flow.wait_until_stored();
+    ingest.kill9();
+    flow.produce_at(times(60..100));
+    flow.wait_until_records("aggregate", &flow.topic, 100);
+    flow.delete_before(0, 75);
+    ingest.restart();
+    flow.wait_until_records("ingest", &flow.topic, 85);
+    let group = format!("{}-aggregate", flow.topic);
+    let on_topic = [
+        ("HOROLOG_AGGREGATE__SOURCE__METRICS_TOPIC", flow.topic.as_str()),
+        ("HOROLOG_AGGREGATE__SOURCE__GROUP", group.as_str()),
+    ];
+    let verify = || world.run_with(&command("verify", hour, hour + 3_600, &[]), &on_topic);
+    let equal = verify();
+    assert_eq!(equal.code, 0, "{}", equal.text);
+    let alone = "0 hours compared with raw rows and ledger, 1 with the ledger alone";
+    assert!(equal.text.contains(alone), "{}", equal.text);
+    // One more than Kafka deleted.
+    let row = format!("kafka_topic = '{}' and kafka_offset = 7", flow.topic);
+    flow.bed.execute(&format!("delete from metrics where {row}"));
+    let found = verify();
+    assert_eq!(found.code, 1, "{}", found.text);
+    let said = format!("differs: {}: raw rows 84, ledger 100", show(hour));
+    assert!(found.text.contains(&said), "{}", found.text);
+    // Kept running, since later rebuilds wait for every stage that has reported.
+    world.others.extend([ingest, aggregate]);
 }
 
 #[test]
