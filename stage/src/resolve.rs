@@ -38,6 +38,8 @@ pub struct Resolved {
     pub write_epoch: u32,
     /// What it may state of its topic's number of partitions.
     pub growth: Growth,
+    /// How far apart two clocks may be by which rows are accepted, ms.
+    pub clocks_apart_ms: i64,
     /// When the log was asked; what happened to it since is not known.
     pub asked_at: Instant,
 }
@@ -203,6 +205,7 @@ impl Resolver {
             watermark_ms,
             write_epoch,
             growth,
+            clocks_apart_ms: self.writing_life.as_millis() as i64,
             asked_at,
         })
     }

@@ -22,7 +22,7 @@ pub use self::watermark::{Completeness, Watermark};
 use crate::delivery::{Delivered, How, Job};
 use crate::growth::Growth;
 use crate::intent::{CommitMetadata, Intent};
-use crate::lease::Lease;
+use crate::lease::{CLOCK_SET_BACK_MS, Lease};
 use crate::plan::Recovery;
 use crate::range::{Filling, PartitionId, Range};
 use crate::resolve::Resolved;
@@ -73,6 +73,8 @@ pub struct Partition {
     watermark: Watermark,
     /// See [`Completeness`].
     idle_after: Duration,
+    /// See [`Resolved`].
+    clocks_apart_ms: i64,
     write_epoch: u32,
     filling: Filling,
     /// When the last record came.
@@ -98,6 +100,7 @@ impl Partition {
             committed: plan.start,
             watermark: Watermark::new(stated_ms, reached_ms, completeness.allowed_lateness_ms),
             idle_after: completeness.idle_after,
+            clocks_apart_ms: resolved.clocks_apart_ms,
             write_epoch: resolved.write_epoch,
             filling: Filling::new(plan.start),
             last_record: None,
@@ -233,9 +236,11 @@ impl Partition {
             Some(intent),
             "invariant: the intent that was accepted is that of the next batch"
         );
-        // A batch that is repeated has the time of its writer's clock.
-        let frozen_ms = (closed.how != How::Repeat).then_some(intent.at_ms);
-        let lease = Lease::new(sent_ms, frozen_ms);
+        let slack_ms = match closed.how {
+            How::Fresh | How::Fill => CLOCK_SET_BACK_MS,
+            How::Repeat => self.clocks_apart_ms, // frozen by the clock of its writer
+        };
+        let lease = Lease::new(sent_ms, intent.at_ms - slack_ms);
         self.phase = Phase::Delivering {
             intent,
             lease: lease.clone(),

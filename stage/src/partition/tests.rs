@@ -46,6 +46,7 @@ fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
             counted: 1,
             is_whole: true,
         },
+        clocks_apart_ms: 120_000,
         asked_at: Instant::now(),
     };
     let completeness = Completeness {

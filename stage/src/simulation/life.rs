@@ -6,7 +6,7 @@ use horolog_schemas::RawRecord;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::world::{Content, World};
+use super::world::{Content, LEASE_MS, World};
 use crate::delivery::{Delivered, How, Job};
 use crate::growth::Growth;
 use crate::partition::{Batches, Completeness, Limits, Partition, Wanted};
@@ -20,13 +20,19 @@ pub(super) struct Life {
     fetched: i64,
     pub(super) job: Option<Job>,
     limits: Limits,
+    /// How far its clock is ahead of that of the tables, ms.
+    ahead_ms: i64,
 }
+
+const LATENESS_MS: i64 = 5;
+const AHEAD_MS: i64 = 5 * 3_600_000;
 
 impl Life {
     /// What dead writers sent can land until their leases are over, which is waited for if their batch is not repeated
     /// as it was.
     pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Self {
-        let mut facts = world.facts();
+        let ahead_ms = if random.random_bool(0.1) { AHEAD_MS } else { 0 };
+        let mut facts = world.facts(world.now_ms + ahead_ms);
         let mut plan = decide(&facts);
         if plan.recovers_otherwise(&facts) {
             for writer in dead_writers.drain(..) {
@@ -34,7 +40,7 @@ impl Life {
                     writer.land(world);
                 }
             }
-            facts = world.facts();
+            facts = world.facts(world.now_ms + ahead_ms);
             plan = decide(&facts);
         }
         assert!(
@@ -55,19 +61,21 @@ impl Life {
             dead_writers.drain(..).for_each(|writer| writer.land(world));
         }
         let id = PartitionId::new("metrics", 0);
+        let stated_ms = facts.ledger.map_or(0, |ledger| ledger.reached_ms).max(world.stated_ms);
         let resolved = Resolved {
             plan,
-            stated_ms: 0,
-            watermark_ms: 0,
+            stated_ms,
+            watermark_ms: facts.ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated_ms),
             write_epoch: world.write_epoch,
             growth: Growth {
                 counted: 1,
                 is_whole: true,
             },
+            clocks_apart_ms: 2 * LEASE_MS,
             asked_at: Instant::now(),
         };
         let completeness = Completeness {
-            allowed_lateness_ms: 0,
+            allowed_lateness_ms: LATENESS_MS,
             idle_after: Duration::ZERO,
         };
         Self {
@@ -80,6 +88,36 @@ impl Life {
                 age_max: Duration::ZERO,
                 age_min: Duration::ZERO,
             },
+            ahead_ms,
+        }
+    }
+
+    fn clock_ms(&self, world: &World) -> i64 {
+        world.now_ms + self.ahead_ms
+    }
+
+    /// Whether its clock is one of which the tables take nothing.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead_ms > 0
+    }
+
+    /// Its clock is set right. Whether it notices before its next step is a matter of chance.
+    pub(super) fn set_clock(&mut self) {
+        self.ahead_ms = 0;
+    }
+
+    /// States its watermark if it is idle. The answer may be lost.
+    pub(super) fn state(&mut self, world: &mut World, random: &mut StdRng) {
+        let clock_ms = self.clock_ms(world);
+        let log_end = world.log_end();
+        let Some(progress) = self.partition.at_log_end(log_end, clock_ms, Instant::now()) else {
+            return;
+        };
+        if world.accepts(clock_ms) && random.random_bool(0.9) {
+            world.state(progress.watermark_ms);
+            if random.random_bool(0.9) {
+                self.partition.stated(progress.watermark_ms);
+            }
         }
     }
 
@@ -112,34 +150,38 @@ impl Life {
         if random.random_bool(0.5) {
             self.partition.set_write_epoch(world.write_epoch);
         }
+        let clock_ms = self.clock_ms(world);
         let wanted = self
             .partition
-            .renewal(i64::MAX / 2, 0)
-            .or_else(|| self.partition.wanted_commit(Batches::Begin, world.now_ms));
+            .renewal(clock_ms, 0)
+            .or_else(|| self.partition.wanted_commit(Batches::Begin, clock_ms));
         let Some(wanted) = wanted else { return };
         let reaches_the_broker = random.random_bool(0.9);
         if reaches_the_broker {
             world.commit(wanted.offset, wanted.metadata.encode());
         }
         if reaches_the_broker && random.random_bool(0.9) {
-            self.accepted(&wanted);
+            self.accepted(&wanted, clock_ms);
         }
         // Otherwise the answer is lost: the identical commit is repeated at a later step.
     }
 
-    fn accepted(&mut self, wanted: &Wanted) {
-        if let Some(job) = self.partition.accepted(wanted, 0) {
+    fn accepted(&mut self, wanted: &Wanted, sent_ms: i64) {
+        if let Some(job) = self.partition.accepted(wanted, sent_ms) {
             self.job = Some(job);
         }
     }
 
     /// Completes a random part of a delivery; steps that were done are done again at the next attempt.
     pub(super) fn deliver(&mut self, world: &mut World, random: &mut StdRng) {
-        let Some(job) = &self.job else { return };
+        let clock_ms = self.clock_ms(world);
+        let Some(job) = self.job.as_ref().filter(|job| is_taken(world, job)) else {
+            return; // repeated until the lease is one
+        };
         let parts_done = random.random_range(0..=4);
         world.begin(job);
-        let mut requests = requests(world, job);
-        let row = requests.split_off(requests.len() - 1);
+        let mut requests = requests(world, job, clock_ms);
+        let row = requests.split_off(requests.len() - 2);
         if parts_done < 4 {
             requests.truncate(parts_done);
         }
@@ -149,15 +191,26 @@ impl Life {
                 world.read_back(&offsets(job));
             }
             land(world, row);
+            let watermark_ms = reached_ms(job, clock_ms);
             let delivered = Delivered {
                 end: job.range.end,
-                watermark_ms: world.now_ms,
-                stated_ms: world.now_ms,
+                watermark_ms,
+                stated_ms: watermark_ms,
             };
             self.partition.delivered(&delivered);
             self.job = None;
         }
     }
+}
+
+/// Whether the tables take rows under the lease of a batch.
+fn is_taken(world: &World, job: &Job) -> bool {
+    job.lease.counts() && world.accepts(job.lease.confirmed_ms())
+}
+
+/// What is stated after a batch.
+fn reached_ms(job: &Job, clock_ms: i64) -> i64 {
+    job.watermark.after_ms(job.intent.watermark_ms, None, clock_ms)
 }
 
 fn offsets(job: &Job) -> Vec<i64> {
@@ -176,13 +229,16 @@ enum Request {
         start: i64,
         end: i64,
         write_epoch: u32,
+        /// What the batch froze, and what is stated after it.
+        watermarks: (i64, i64),
     },
+    Statement(i64),
 }
 
 /// The requests of a delivery that begins now, in pieces of three records.
-fn requests(world: &World, job: &Job) -> Vec<Request> {
+fn requests(world: &World, job: &Job, clock_ms: i64) -> Vec<Request> {
     let is_whole = job.range.start >= world.log_start;
-    let offsets = offsets(job);
+    let (offsets, reached_ms) = (offsets(job), reached_ms(job, clock_ms));
     let pieces = offsets.chunks(3).enumerate().map(|(number, piece)| {
         let range = format!("{}-{}/{number}", job.range.start, job.range.end);
         let (token, content) = match job.how {
@@ -207,8 +263,9 @@ fn requests(world: &World, job: &Job) -> Vec<Request> {
         start: job.range.start,
         end: job.range.end,
         write_epoch: job.intent.write_epoch,
+        watermarks: (job.intent.watermark_ms, reached_ms),
     };
-    pieces.chain([row]).collect()
+    pieces.chain([row, Request::Statement(reached_ms)]).collect()
 }
 
 /// The engine does what it was asked to.
@@ -224,10 +281,12 @@ fn land(world: &mut World, requests: impl IntoIterator<Item = Request>) {
                 start,
                 end,
                 write_epoch,
+                watermarks,
             } => {
-                world.enter((start, end));
+                world.enter((start, end), watermarks);
                 world.epochs.insert(start, write_epoch);
             }
+            Request::Statement(watermark_ms) => world.state(watermark_ms),
         }
     }
 }
@@ -238,9 +297,12 @@ pub(super) struct DeadWriter(Vec<Request>);
 impl DeadWriter {
     /// Dies at some point of a delivery. Its last requests are still in flight.
     pub(super) fn of(world: &mut World, job: &Job, random: &mut StdRng) -> Self {
+        if !is_taken(world, job) {
+            return Self(Vec::new());
+        }
         world.begin(job);
-        let mut requests = requests(world, job);
-        let pieces = requests.len() - 1;
+        let mut requests = requests(world, job, world.now_ms);
+        let pieces = requests.len() - 2;
         let landed = random.random_range(0..=pieces);
         let mut late = requests.split_off(landed);
         land(world, requests);
@@ -249,7 +311,7 @@ impl DeadWriter {
             match landed == pieces {
                 true if world.by_offset => world.read_back(&offsets(job)),
                 true => (),
-                false => drop(late.pop()),
+                false => late.truncate(late.len() - 2),
             }
         }
         late.truncate(random.random_range(1..=3));

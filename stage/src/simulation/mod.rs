@@ -3,11 +3,13 @@
 //!
 //! Between any two steps there may be crashes, lost answers, late requests of dead writers (rows and ledger rows),
 //! commits that expire, are reset or are overwritten by stale ones, rebuilds that are registered, records that
-//! retention deletes unread, and tables restored from a backup; each life of the member has its own limits. One half of
+//! retention deletes unread, and tables restored from a backup; each life of the member has its own limits, and some
+//! have a clock that is hours ahead until it is set right. One half of
 //! the schedules is for a stage whose rows know their records; the other for one whose rows do not, so that nothing can
 //! be repaired, and whose log is kept for long enough.
 //!
-//! Afterwards each record is stored once, or was reported as lost; the ledger covers the log without a hole, no token
+//! Nothing that a clock which was ahead froze is ever stored, and no batch freezes less than what was stated before it
+//! was begun. Afterwards each record is stored once, or was reported as lost; the ledger covers the log without a hole, no token
 //! was used for two contents, and epochs only rise along the log.
 
 mod life;
@@ -61,10 +63,22 @@ fn run(seed: u64) {
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
             _ if world.by_offset && !world.ledger.is_empty() && random.random_bool(0.01) => world.retain(random),
+            _ if life.is_ahead() && random.random_bool(0.1) => {
+                life.set_clock();
+                if random.random_bool(0.5) {
+                    life.commit(&mut world, random);
+                    life.deliver(&mut world, random);
+                }
+                if let Some(job) = life.job.take() {
+                    dead_writers.push(DeadWriter::of(&mut world, &job, random));
+                }
+                life = Life::begin(&mut world, &mut dead_writers, random);
+            }
             _ if life.is_out_of_range(&world) => life = Life::begin(&mut world, &mut dead_writers, random),
             0..30 => world.append(random),
             30..60 => life.fetch(&world),
-            60..65 => life.close_if_due(),
+            60..63 => life.close_if_due(),
+            63..65 => life.state(&mut world, random),
             65..80 => life.commit(&mut world, random),
             80..92 => life.deliver(&mut world, random),
             92..97 => {
@@ -114,6 +128,11 @@ fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, r
 /// Without further accidents, everything that was produced gets stored.
 fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
     world.append(random); // a record behind a recovered range, whose last records may be holes
+    if life.is_ahead() {
+        life.set_clock();
+        *life = Life::begin(world, &mut Vec::new(), random);
+        life.set_clock();
+    }
     for _ in 0..10_000 {
         if life.is_out_of_range(world) {
             *life = Life::begin(world, &mut Vec::new(), random);

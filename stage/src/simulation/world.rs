@@ -10,6 +10,9 @@ use crate::delivery::Job;
 use crate::intent::{CommitMetadata, Committed};
 use crate::plan::{Begun, Facts, Gap, LedgerEnd};
 
+/// How far a writer's clock may be from that of the tables, in both directions, ms.
+pub(super) const LEASE_MS: i64 = 60_000;
+
 /// A stale commit is at most this many commits old.
 const STALE_MAX: usize = 4;
 
@@ -40,8 +43,14 @@ pub(super) struct World {
     pub(super) begun: Vec<Begun>,
     /// The epoch of new batches.
     pub(super) write_epoch: u32,
-    /// Steps so far: the clock.
+    /// Steps so far: the clock of the tables.
     pub(super) now_ms: i64,
+    /// The largest watermark that the tables have.
+    pub(super) stated_ms: i64,
+    /// By the end of a batch in the ledger: what it froze, and what was stated after it.
+    watermarks: BTreeMap<i64, (i64, i64)>,
+    /// By the time of a batch, what was stated before it was begun: its records are on time for no hour before that.
+    floors: HashMap<i64, i64>,
 }
 
 impl World {
@@ -68,8 +77,19 @@ impl World {
         self.produced.iter().copied().find(|&produced| produced >= from)
     }
 
+    /// Whether the tables take what was confirmed then.
+    pub(super) fn accepts(&self, confirmed_ms: i64) -> bool {
+        (confirmed_ms - self.now_ms).abs() <= LEASE_MS
+    }
+
     /// A member commits.
     pub(super) fn commit(&mut self, offset: i64, metadata: String) {
+        if let Some(intent) = CommitMetadata::decode(&metadata)
+            .unwrap()
+            .and_then(|metadata| metadata.intent)
+        {
+            self.floors.entry(intent.at_ms).or_insert(self.stated_ms);
+        }
         self.commits.push((offset, metadata.clone()));
         self.committed = Some((offset, metadata));
     }
@@ -98,6 +118,7 @@ impl World {
         match self.tokens.get(&token) {
             Some(known) => assert!(!is_whole || *known == content, "{token} was used for two contents"),
             None => {
+                self.check_watermark(&token, &content);
                 for &offset in &content.0 {
                     *self.rows.entry(offset).or_default() += 1;
                 }
@@ -106,11 +127,32 @@ impl World {
         }
     }
 
+    /// The watermark of rows is of no clock that was ahead, and nothing was stated beyond it before they were begun.
+    fn check_watermark(&self, token: &str, (_, watermark_ms, at_ms, _): &Content) {
+        let latest_ms = self.now_ms + 2 * LEASE_MS;
+        assert!(*at_ms <= latest_ms, "{token} is of a clock that was ahead");
+        assert!(
+            *watermark_ms <= latest_ms,
+            "{token} froze the watermark of a clock that was ahead"
+        );
+        let floor_ms = self.floors.get(at_ms).copied().unwrap_or(0);
+        assert!(
+            *watermark_ms >= floor_ms,
+            "{token} froze {watermark_ms}, though {floor_ms} was stated"
+        );
+    }
+
     /// A row of the ledger; copies of it replace one another.
-    pub(super) fn enter(&mut self, batch: (i64, i64)) {
+    pub(super) fn enter(&mut self, batch: (i64, i64), watermarks: (i64, i64)) {
         if !self.ledger.contains(&batch) {
             self.ledger.push(batch);
         }
+        self.watermarks.insert(batch.1, watermarks);
+    }
+
+    /// The tables are told a watermark.
+    pub(super) fn state(&mut self, watermark_ms: i64) {
+        self.stated_ms = self.stated_ms.max(watermark_ms);
     }
 
     /// Restores the tables as they were after so many batches; tokens are forgotten.
@@ -120,6 +162,13 @@ impl World {
         self.rows.retain(|&offset, _| offset < end);
         self.epochs.retain(|&start, _| start < end);
         self.begun.retain(|begun| begun.start < end);
+        self.watermarks.retain(|&of, _| of <= end);
+        self.stated_ms = self
+            .watermarks
+            .values()
+            .map(|(_, reached_ms)| *reached_ms)
+            .max()
+            .unwrap_or(0);
         self.tokens.clear();
         self.commits.clear();
     }
@@ -139,7 +188,8 @@ impl World {
         self.rows.extend(offsets.iter().map(|&offset| (offset, 1)));
     }
 
-    pub(super) fn facts(&self) -> Facts {
+    /// What whoever has this clock finds out.
+    pub(super) fn facts(&self, clock_ms: i64) -> Facts {
         let committed = self.committed.as_ref().map(|(offset, metadata)| Committed {
             offset: *offset,
             metadata: CommitMetadata::decode(metadata).unwrap(),
@@ -148,8 +198,18 @@ impl World {
         let ledger = end.map(|end| LedgerEnd {
             log_epoch: 1,
             end,
-            watermark_ms: 0,
-            reached_ms: 0,
+            watermark_ms: self
+                .watermarks
+                .values()
+                .map(|(frozen_ms, _)| *frozen_ms)
+                .max()
+                .unwrap_or(0),
+            reached_ms: self
+                .watermarks
+                .values()
+                .map(|(_, reached_ms)| *reached_ms)
+                .max()
+                .unwrap_or(0),
             tail_matches: Some(true),
         });
         let from = [committed.map(|c| c.offset), end]
@@ -169,7 +229,9 @@ impl World {
             log_start: self.log_start,
             log_end: self.log_end(),
             rows_end: rows_end.filter(|_| self.by_offset),
-            is_refused: false,
+            is_refused: committed
+                .and_then(|committed| committed.intent())
+                .is_some_and(|intent| intent.at_ms > clock_ms + 2 * LEASE_MS),
             rows_know_records: self.by_offset,
             begun: begun.copied(),
             pending_matches: Some(true),
