@@ -21,6 +21,7 @@ use flate2::write::GzEncoder;
 
 use crate::access::Principal;
 use crate::api::Problem;
+use crate::api::accept::weighted;
 use crate::api::outgoing::Outgoing;
 
 /// Compressing smaller bodies does not pay.
@@ -49,32 +50,16 @@ impl Encoding {
 
     /// The encoding that `Accept-Encoding` prefers; among equals zstd, then gzip, then none.
     fn negotiate(headers: &HeaderMap) -> Self {
-        let accepted: Vec<&str> = headers
-            .get_all(header::ACCEPT_ENCODING)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        let accepted = accepted.join(",");
-        let weight = |encoding: Self| -> f32 {
-            let mut any = 0.0;
-            for item in accepted.split(',') {
-                let mut parts = item.split(';').map(str::trim);
-                let name = parts.next().unwrap_or_default();
-                let weight = parts
-                    .find_map(|part| part.strip_prefix("q="))
-                    .map_or(1.0, |q| q.parse().unwrap_or(0.0));
-                match name {
-                    _ if name.eq_ignore_ascii_case(encoding.name()) => return weight,
-                    "*" => any = weight,
-                    _ => {}
-                }
-            }
-            any
+        let accepted = weighted(headers, header::ACCEPT_ENCODING);
+        let of = |name: &str| {
+            let mut items = accepted.iter();
+            items.find(|item| item.0.eq_ignore_ascii_case(name)).map(|item| item.1)
         };
+        let weight = |encoding: Self| of(encoding.name()).or_else(|| of("*")).unwrap_or(0);
         let [zstd, gzip] = [Self::Zstd, Self::Gzip].map(weight);
         match () {
-            () if zstd > 0.0 && zstd >= gzip => Self::Zstd,
-            () if gzip > 0.0 => Self::Gzip,
+            () if zstd > 0 && zstd >= gzip => Self::Zstd,
+            () if gzip > 0 => Self::Gzip,
             () => Self::Identity,
         }
     }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::accept::weighted;
 use crate::api::observe::RowsReturned;
 use crate::api::{Instant, Problem};
 
@@ -49,15 +50,10 @@ impl Format {
         if let Some(format) = parameter {
             return Ok(format);
         }
-        let accepted: Vec<&str> = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let accepted = weighted(headers, header::ACCEPT);
         if accepted.is_empty() {
             return Ok(Self::Json);
         }
-        let accepted = accepted.join(",");
         let weight = |format: &Self| preference(&accepted, format.media_type());
         // Among equals the first: JSON for `*/*`.
         let best = Self::ALL
@@ -72,21 +68,16 @@ impl Format {
 }
 
 /// The weight of a media type, in thousandths; the most specific range decides.
-fn preference(accepted: &str, media_type: &str) -> u32 {
+fn preference(accepted: &[(&str, u32)], media_type: &str) -> u32 {
     let kind = media_type.split('/').next().unwrap_or_default();
-    let weights = accepted.split(',').filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let name = parts.next()?;
-        let specific = match name.split_once('/')? {
-            _ if name.eq_ignore_ascii_case(media_type) => 2,
+    let weights = accepted.iter().filter_map(|(range, weight)| {
+        let specific = match range.split_once('/')? {
+            _ if range.eq_ignore_ascii_case(media_type) => 2,
             (of, "*") if of.eq_ignore_ascii_case(kind) => 1,
             ("*", "*") => 0,
             _ => return None,
         };
-        let weight = parts
-            .find_map(|part| part.strip_prefix("q="))
-            .map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
-        Some((specific, (weight.clamp(0.0, 1.0) * 1_000.0) as u32))
+        Some((specific, *weight))
     });
     weights.max().map_or(0, |(_, weight)| weight)
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows no resource: [`crate::service`] puts them together, and [`crate::handler`] is what handlers use.
 
+pub mod accept;
 pub mod admission;
 pub mod body;
 pub mod caching;
