@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -142,22 +143,9 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
         false => Encoding::Identity,
     };
     let tag = tag(&bytes, encoding);
-    let headers = &mut parts.headers;
-    headers.append(
-        header::VARY,
-        HeaderValue::from_static("accept, accept-encoding, authorization, cookie"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("private, no-cache"));
-    if let Ok(value) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, value);
-    }
+    label(&mut parts.headers, &tag);
     if is_known(&asked, &tag) {
-        parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(header::CONTENT_LENGTH);
-        parts.headers.remove(header::CONTENT_TYPE);
-        return Response::from_parts(parts, Body::empty());
+        return not_modified(parts);
     }
     let make = move || encode(encoding, bytes);
     let made = match parts.extensions.get::<OfProgram>() {
@@ -181,6 +169,27 @@ pub async fn tag_and_compress(State(caching): State<Caching>, request: Request, 
         Ok(held) => Response::from_parts(parts, held.into()),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// What caches need to know, with any status.
+fn label(headers: &mut HeaderMap, tag: &str) {
+    headers.append(
+        header::VARY,
+        HeaderValue::from_static("accept, accept-encoding, authorization, cookie"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("private, no-cache"));
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, value);
+    }
+}
+
+fn not_modified(mut parts: Parts) -> Response {
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    Response::from_parts(parts, Body::empty())
 }
 
 /// Runs on a blocking thread: encoding a large page takes milliseconds.
