@@ -5,12 +5,13 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use crate::span;
 
 /// How many bytes to add to each record, drawn uniformly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteRange {
     /// Least.
     pub min: usize,
@@ -22,7 +23,7 @@ pub struct ByteRange {
 const EXTRA_BYTES_MAX: usize = 900_000;
 
 /// The properties of the records.
-#[derive(Debug, Clone, PartialEq, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Parser, Serialize, Deserialize)]
 #[command(next_help_heading = "Records")]
 pub struct Mix {
     /// Share of audit events; the rest are metric samples.
@@ -59,19 +60,9 @@ pub struct Mix {
 }
 
 impl Default for Mix {
+    /// The defaults of the command line.
     fn default() -> Self {
-        Self {
-            audit: 0.0,
-            series: NonZeroUsize::MIN.saturating_add(699),
-            tenants: NonZeroUsize::MIN,
-            keys: None,
-            labels: 2,
-            extra_bytes: ByteRange::default(),
-            disorder: 0.0,
-            disorder_max: Duration::from_secs(600),
-            duplicates: 0.0,
-            bad: 0.0,
-        }
+        Self::parse_from([""])
     }
 }
 

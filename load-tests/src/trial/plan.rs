@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clap::Parser;
 
 use crate::results::Objective;
 use crate::schedule::{Schedule, Shape, read_times};
@@ -20,7 +21,7 @@ const GENERATED: u32 = 200_000;
 const GENERATOR_SHARE: f64 = 0.5;
 
 /// How records are sent, and the objectives.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Parser)]
 pub struct PlanOptions {
     /// Mean rate.
     #[arg(long, value_name = "RECORDS/S", default_value_t = 20_000.0, value_parser = rate)]
@@ -66,21 +67,7 @@ pub struct PlanOptions {
 impl Default for PlanOptions {
     /// The defaults of the command line.
     fn default() -> Self {
-        Self {
-            rate: 20_000.0,
-            schedule: "constant".to_owned(),
-            duration: Duration::from_secs(30),
-            warm_up: Duration::ZERO,
-            seed: 1,
-            label: String::new(),
-            objectives: Vec::new(),
-            queries: 1.0,
-            look: Duration::from_millis(50),
-            late_after: Duration::from_millis(100),
-            late_share: 0.01,
-            drain: Duration::from_secs(90),
-            mix: Mix::default(),
-        }
+        Self::parse_from([""])
     }
 }
 
