@@ -9,10 +9,10 @@ use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int8Array, Int32Array, Int64Array, MapArray, RecordBatch, StringArray, StringBuilder,
-    StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    ArrayRef, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder, StructArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{Field, Int32Type};
+use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use horolog_schemas::{PartitionKey, pieces};
 use horolog_stage::progress;
@@ -21,7 +21,7 @@ use horolog_stage::stage::{Block, Progress};
 use crate::columns::{Maps, seconds};
 use crate::histogram::Side;
 use crate::hours::Hours;
-use crate::key::Key;
+use crate::key::{Key, Keys};
 use crate::summary::Summary;
 use crate::time_frame::TimeFrame;
 
@@ -52,16 +52,39 @@ pub struct BatchOrigin<'a> {
     pub write_epoch: u32,
 }
 
+/// A column and its name.
+type Column = (&'static str, ArrayRef);
+
 /// The block of `metrics_hourly`, and the records in it by hour (seconds since 1970 of its start).
 pub fn metrics_hourly(
     hours: &Hours,
     origin: BatchOrigin<'_>,
     frame: TimeFrame,
 ) -> Result<(Block, BTreeMap<u32, u64>), BlockError> {
-    let mut texts: [StringBuilder; 7] = Default::default();
-    let (mut starts, mut types) = (Vec::with_capacity(hours.len()), Vec::with_capacity(hours.len()));
+    let (keys, starts) = key_columns(&hours.keys)?;
     let mut records = BTreeMap::new();
-    for (key, summary) in hours.keys.iter().zip(&hours.summaries) {
+    for (start, summary) in starts.iter().zip(&hours.summaries) {
+        *records.entry(*start).or_default() += summary.count;
+    }
+    let columns = RecordBatch::try_from_iter(
+        keys.into_iter()
+            .chain(write_columns(&starts, origin, frame))
+            .chain(summary_columns(&hours.summaries, &starts, frame))
+            .chain([("last", last(&hours.summaries, origin.partition)?)])
+            .chain(distribution_columns(hours)?),
+    )?;
+    let block = Block {
+        table: HOURLY_TABLE,
+        pieces: pieces(HOURLY_PARTITION, &columns)?,
+    };
+    Ok((block, records))
+}
+
+/// What is aggregated; and the hour of each row.
+fn key_columns(keys: &Keys) -> Result<([Column; 9], Vec<u32>), BlockError> {
+    let mut texts: [StringBuilder; 7] = Default::default();
+    let (mut starts, mut types) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    for key in keys.iter() {
         let key = Key::decode(key).ok_or(BlockError::Key)?;
         let columns = [
             &key.tenant_id,
@@ -77,7 +100,6 @@ pub fn metrics_hourly(
         }
         starts.push(key.hour);
         types.push(key.metric_type as i8);
-        *records.entry(key.hour).or_default() += summary.count;
     }
     let [
         tenant_id,
@@ -88,17 +110,7 @@ pub fn metrics_hourly(
         team_id,
         unit,
     ] = texts.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
-    let late_counts = starts
-        .iter()
-        .zip(&hours.summaries)
-        .map(|(hour, s)| if frame.is_late(*hour) { s.count } else { 0 });
-    let values = |of: fn(&Summary) -> f64| Arc::new(Float64Array::from_iter_values(hours.summaries.iter().map(of)));
-    let DistributionColumns {
-        positive,
-        negative,
-        zero_count,
-    } = DistributionColumns::of(hours)?;
-    let columns = RecordBatch::try_from_iter([
+    let columns: [Column; 9] = [
         ("tenant_id", tenant_id),
         ("metric_name", metric_name),
         ("hour", seconds(starts.iter().map(|hour| i64::from(*hour)))),
@@ -108,45 +120,45 @@ pub fn metrics_hourly(
         ("team_id", team_id),
         ("metric_type", Arc::new(Int8Array::from(types))),
         ("unit", unit),
+    ];
+    Ok((columns, starts))
+}
+
+/// Which batch wrote the rows, and whether they revise complete hours.
+fn write_columns(starts: &[u32], origin: BatchOrigin<'_>, frame: TimeFrame) -> [Column; 3] {
+    let rows = starts.len();
+    [
         ("revised_at", seconds(starts.iter().map(|hour| frame.revised_at(*hour)))),
-        (
-            "epoch",
-            Arc::new(UInt32Array::from_value(origin.write_epoch, hours.len())),
-        ),
+        ("epoch", Arc::new(UInt32Array::from_value(origin.write_epoch, rows))),
         (
             "kafka_topic",
-            Arc::new(StringArray::from_iter_values(repeat_n(origin.topic, hours.len()))),
+            Arc::new(StringArray::from_iter_values(repeat_n(origin.topic, rows))),
         ),
-        (
-            "count",
-            Arc::new(UInt64Array::from_iter_values(
-                hours.summaries.iter().map(|summary| summary.count),
-            )),
-        ),
+    ]
+}
+
+fn summary_columns(summaries: &[Summary], starts: &[u32], frame: TimeFrame) -> [Column; 5] {
+    let counts = summaries.iter().map(|summary| summary.count);
+    let late_counts = summaries
+        .iter()
+        .zip(starts)
+        .map(|(summary, hour)| if frame.is_late(*hour) { summary.count } else { 0 });
+    let values = |of: fn(&Summary) -> f64| Arc::new(Float64Array::from_iter_values(summaries.iter().map(of)));
+    [
+        ("count", Arc::new(UInt64Array::from_iter_values(counts))),
         ("late_count", Arc::new(UInt64Array::from_iter_values(late_counts))),
         ("sum", values(|summary| summary.sum)),
         ("min", values(|summary| summary.min)),
         ("max", values(|summary| summary.max)),
-        ("last", Arc::new(last(&hours.summaries, origin.partition)?)),
-        ("positive", Arc::new(positive)),
-        ("negative", Arc::new(negative)),
-        ("zero_count", Arc::new(zero_count)),
-    ])?;
-    Ok((
-        Block {
-            table: HOURLY_TABLE,
-            pieces: pieces(HOURLY_PARTITION, &columns)?,
-        },
-        records,
-    ))
+    ]
 }
 
 /// The tuples of `last`, which compare by time, then by place in the log.
-fn last(summaries: &[Summary], partition: i32) -> Result<StructArray, ArrowError> {
+fn last(summaries: &[Summary], partition: i32) -> Result<ArrayRef, ArrowError> {
     let last = || summaries.iter().map(|summary| summary.last);
     let times = TimestampMicrosecondArray::from_iter_values(last().map(|last| last.time_us)).with_timezone("UTC");
-    let columns: [(&str, ArrayRef); 4] = [
-        ("time", Arc::new(times)),
+    let tuples = RecordBatch::try_from_iter([
+        ("time", Arc::new(times) as ArrayRef),
         (
             "kafka_partition",
             Arc::new(Int32Array::from_value(partition, summaries.len())),
@@ -159,57 +171,43 @@ fn last(summaries: &[Summary], partition: i32) -> Result<StructArray, ArrowError
             "value",
             Arc::new(Float64Array::from_iter_values(last().map(|last| last.value))),
         ),
-    ];
-    let (names, arrays): (Vec<&str>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    let fields = names
-        .iter()
-        .zip(&arrays)
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false));
-    StructArray::try_new(fields.collect(), arrays, None)
+    ])?;
+    Ok(Arc::new(StructArray::from(tuples)))
 }
 
-/// The columns of the distribution.
-struct DistributionColumns {
-    positive: MapArray,
-    negative: MapArray,
-    zero_count: UInt64Array,
-}
-
-impl DistributionColumns {
-    fn of(hours: &Hours) -> Result<Self, ArrowError> {
-        let (mut positive, mut negative) = (Maps::<Int32Type>::default(), Maps::<Int32Type>::default());
-        let mut zero_counts = Vec::with_capacity(hours.len());
-        for position in 0..hours.len() {
-            let buckets = hours.buckets(position);
-            let mut zero_count = 0;
-            for (bucket, count) in buckets {
-                match bucket.side() {
-                    Side::Positive(index) => positive.push(index, *count),
-                    Side::Zero => zero_count += count,
-                    Side::Negative(_) => {}
-                }
+fn distribution_columns(hours: &Hours) -> Result<[Column; 3], ArrowError> {
+    let (mut positive, mut negative) = (Maps::<Int32Type>::default(), Maps::<Int32Type>::default());
+    let mut zero_counts = Vec::with_capacity(hours.len());
+    for position in 0..hours.len() {
+        let buckets = hours.buckets(position);
+        let mut zero_count = 0;
+        for (bucket, count) in buckets {
+            match bucket.side() {
+                Side::Positive(index) => positive.push(index, *count),
+                Side::Zero => zero_count += count,
+                Side::Negative(_) => {}
             }
-            // Negative buckets come in falling order of index; maps are written in rising order.
-            for (bucket, count) in buckets.iter().rev() {
-                if let Side::Negative(index) = bucket.side() {
-                    negative.push(index, *count);
-                }
-            }
-            positive.end_row();
-            negative.end_row();
-            zero_counts.push(zero_count);
         }
-        Ok(Self {
-            positive: positive.finish()?,
-            negative: negative.finish()?,
-            zero_count: zero_counts.into(),
-        })
+        // Negative buckets come in falling order of index; maps are written in rising order.
+        for (bucket, count) in buckets.iter().rev() {
+            if let Side::Negative(index) = bucket.side() {
+                negative.push(index, *count);
+            }
+        }
+        positive.end_row();
+        negative.end_row();
+        zero_counts.push(zero_count);
     }
+    Ok([
+        ("positive", Arc::new(positive.finish()?)),
+        ("negative", Arc::new(negative.finish()?)),
+        ("zero_count", Arc::new(UInt64Array::from(zero_counts))),
+    ])
 }
 
 /// The block of `partition_progress`: one row.
 pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
-    let columns: [(&str, ArrayRef); 7] = [
+    let columns: [Column; 7] = [
         ("kafka_topic", Arc::new(StringArray::from_iter_values([&*at.id.topic]))),
         ("kafka_partition", Arc::new(Int32Array::from_value(at.id.partition, 1))),
         ("log_epoch", Arc::new(UInt32Array::from_value(at.log_epoch, 1))),
