@@ -118,7 +118,7 @@ pub(crate) fn gather<'scope>(
                 && !frontier.less_equal(first.key())
             {
                 let (batch, runs) = first.remove_entry();
-                deliver(batch, Hours::merge(runs));
+                deliver(batch, Hours::fold(runs));
             }
         },
     );

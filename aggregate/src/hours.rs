@@ -1,8 +1,8 @@
 //! The hourly aggregates of a whole batch, made from the partials of its chunks.
 //!
 //! In: the partials of one worker's keys, in any order. Out: each key once, sorted, with summary and distribution; then
-//! the same for several workers with distinct keys, merged into one. Folds in chunk order, so that neither the number
-//! of workers nor their timing changes a bit of the result.
+//! the same for several workers, folded into one. Folds in chunk order, so that neither the number of workers nor their
+//! timing changes a bit of the result.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -86,11 +86,15 @@ impl Hours {
         hours
     }
 
-    /// From several batches, which may have keys in common. Sums add up in the order of the batches.
-    pub fn fold(runs: Vec<Self>) -> Self {
+    /// From several workers, or several batches, which may have keys in common. Sums add up in the order of the runs.
+    pub fn fold(mut runs: Vec<Self>) -> Self {
+        if runs.len() < 2 {
+            return runs.pop().unwrap_or_default();
+        }
         let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
         let key = |&(run, position): &(usize, usize)| runs[run].keys.get(position);
         let mut order: Vec<(usize, usize)> = (0..runs.len()).flat_map(positions).collect();
+        // The stable sort detects the sorted runs and merges them.
         order.sort_by(|a, b| key(a).cmp(key(b)));
 
         let mut folded = Self::default();
@@ -113,31 +117,6 @@ impl Hours {
             folded.tally.add(&run.tally);
         }
         folded
-    }
-
-    /// From several workers, no two of which have a key in common.
-    pub fn merge(mut runs: Vec<Self>) -> Self {
-        if runs.len() < 2 {
-            return runs.pop().unwrap_or_default();
-        }
-        let positions = |run: usize| (0..runs[run].len()).map(move |position| (run, position));
-        let mut order: Vec<(usize, usize)> = (0..runs.len()).flat_map(positions).collect();
-        // The stable sort detects the sorted runs and merges them.
-        order.sort_by(|a, b| runs[a.0].keys.get(a.1).cmp(runs[b.0].keys.get(b.1)));
-
-        let mut merged = Self::default();
-        for (run, position) in order {
-            let run = &runs[run];
-            merged.push(
-                run.keys.get(position),
-                run.summaries[position],
-                run.buckets(position).iter().copied(),
-            );
-        }
-        for run in &runs {
-            merged.tally.add(&run.tally);
-        }
-        merged
     }
 }
 
