@@ -16,6 +16,7 @@ mod recompute;
 mod register;
 mod run;
 mod switch;
+mod waiting;
 
 pub use recompute::{Recomputation, Recomputed};
 pub use register::Source;

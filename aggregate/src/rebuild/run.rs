@@ -1,8 +1,9 @@
 //! The steps of a rebuild, in order. What is done with one part is in [`super::part`].
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::crash;
@@ -17,6 +18,7 @@ use super::reading::Reader;
 use super::recompute::Recomputation;
 use super::register::{self, Rebuild, Source};
 use super::switch::Switch;
+use super::waiting::{say, wait_until};
 use super::{Args, parts, possible};
 use crate::broker::Broker;
 use crate::config::Config;
@@ -27,10 +29,6 @@ use crate::tool_error::ToolError;
 
 /// Maximum number of records of the log held in memory.
 const RANGE_RECORDS_MAX: u64 = 250_000;
-/// Time between two checks of what ingest has stored.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Time between two messages about what is awaited.
-const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The outcome of a rebuild.
 #[derive(Debug, Serialize)]
@@ -112,7 +110,7 @@ impl Work {
             if resumed { "continued" } else { "begun" }
         ));
         crash::point("rebuild-registered");
-        let cut = self.switch.wait(rebuild.write_epoch(), |waiting| say(&waiting)).await?;
+        let cut = self.switch.wait(rebuild.write_epoch()).await?;
         // A batch stored meanwhile may have folded keys.
         let folded = possible::refuse_folded(&self.store, &self.scope, rebuild.epoch()).await;
         self.or_abandon(&rebuild, folded).await?;
@@ -233,31 +231,22 @@ impl Work {
         if self.source == Source::Kafka {
             return Ok(());
         }
-        let mut told: Option<Instant> = None;
-        let mut waited = self.of_logs_that_are_read(cut).await?;
-        loop {
+        wait_until(async || {
+            let progress = ledger::progress(&self.store).await?;
+            let gone = ledger::gone(&self.store, &progress, &self.switch.topic).await?;
+            let awaited = cut.without(&gone);
             let stored = ledger::stored_ends(&self.store, "ingest").await?;
-            let mut behind = waited.behind(&stored);
-            let Some((log, end)) = behind.next() else {
-                return Ok(());
-            };
-            if told.is_none_or(|at| at.elapsed() > TELL_INTERVAL) {
-                told = Some(Instant::now());
-                say(&format!(
-                    "waiting for ingest: it has not yet stored {log} up to offset {}, nor {} more partitions; is it \
-                     running?",
+            let mut behind = awaited.behind(&stored);
+            Ok(match behind.next() {
+                None => ControlFlow::Break(()),
+                Some((log, end)) => ControlFlow::Continue(format!(
+                    "ingest: it has not yet stored {log} up to offset {}, nor {} more partitions; is it running?",
                     end.offset,
                     behind.count()
-                ));
-                waited = self.of_logs_that_are_read(cut).await?;
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-    }
-
-    async fn of_logs_that_are_read(&self, cut: &Cut) -> Result<Cut, ToolError> {
-        let progress = ledger::progress(&self.store).await?;
-        Ok(cut.without(&ledger::gone(&self.store, &progress, &self.switch.topic).await?))
+                )),
+            })
+        })
+        .await
     }
 }
 
@@ -279,9 +268,4 @@ fn bar(records: u64, done: u64) -> ProgressBar {
     }
     bar.set_position(done);
     bar
-}
-
-/// Tells the operator something beside the progress bar; standard output is for the result.
-fn say(message: &str) {
-    eprintln!("{message}");
 }

@@ -6,23 +6,20 @@
 //! under an older epoch belongs to neither side, so it must be finished first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::PartitionProgress;
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
+use super::waiting::wait_until;
 use crate::broker::Broker;
 use crate::cut::{Cut, Position};
 use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
-/// Time between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Time between two messages about what is awaited.
-const TELL_INTERVAL: Duration = Duration::from_secs(10);
 /// A stage of another topic counts as stopped if it has not reported for so long. If it returns, it reads the table of
 /// rebuilds first.
 const RESTING_AFTER_MS: i64 = 300_000;
@@ -47,19 +44,15 @@ struct Look {
 
 impl Switch {
     /// The cut of a rebuild for which the stage writes `write_epoch`; waits until each partition has one.
-    pub async fn wait(&self, write_epoch: u32, tell: impl Fn(String)) -> Result<Cut, ToolError> {
-        let mut told: Option<Instant> = None;
-        loop {
+    pub async fn wait(&self, write_epoch: u32) -> Result<Cut, ToolError> {
+        wait_until(async || {
             let look = self.look(write_epoch).await?;
-            if look.missing.is_empty() {
-                return Ok(look.cut);
-            }
-            if told.is_none_or(|at| at.elapsed() > TELL_INTERVAL) {
-                told = Some(Instant::now());
-                tell(format!("waiting for the aggregate stage: {}", say(&look.missing)));
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
+            Ok(match look.missing.is_empty() {
+                true => ControlFlow::Break(look.cut),
+                false => ControlFlow::Continue(format!("the aggregate stage: {}", in_words(&look.missing))),
+            })
+        })
+        .await
     }
 
     /// Checks that the cut is still where the rebuild ends.
@@ -170,7 +163,7 @@ const NOTHING_READ: Position = Position {
     offset: 0,
 };
 
-fn say(missing: &BTreeMap<PartitionId, &'static str>) -> String {
+fn in_words(missing: &BTreeMap<PartitionId, &'static str>) -> String {
     let mut words: Vec<String> = missing
         .iter()
         .take(3)
