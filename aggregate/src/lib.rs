@@ -14,6 +14,7 @@ mod cut;
 mod dataflow;
 mod fingerprint;
 pub mod histogram;
+mod hour_runs;
 pub mod hours;
 mod incidents;
 pub mod key;

@@ -9,7 +9,7 @@
 mod difference;
 mod part;
 mod parts;
-pub(crate) mod plan;
+mod plan;
 mod possible;
 mod reading;
 mod recompute;

@@ -4,13 +4,13 @@
 //! parts, so an interrupted rebuild continues under the same tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use horolog_stage::range::PartitionId;
 
 use crate::cut::Position;
-use crate::key::HOUR_S;
+use crate::hour_runs::hour_runs;
 use crate::ledger::HourBatch;
-use crate::scope::Scope;
 
 /// A part of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,32 +46,12 @@ impl Part {
 }
 
 /// Runs of hours with at most so many raw rows each, unless a single hour has more; without the hours that are done.
-pub fn hours(scope: &Scope, counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, records_max: u64) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    for (&hour, &records) in counts
-        .iter()
-        .filter(|(hour, _)| scope.has_hour(**hour) && !done.contains(hour))
-    {
-        let fits = |part: &&mut Part| part.records() + records <= records_max;
-        // Hours between two that have records have none themselves, unless they are done already.
-        let adjoins = |part: &&mut Part| match part.place {
-            Place::Hours(_, end) => done.range(end..hour).next().is_none(),
-            Place::Offsets(..) => false,
-        };
-        match parts.last_mut().filter(fits).filter(adjoins) {
-            Some(part) => {
-                if let Place::Hours(_, to) = &mut part.place {
-                    *to = hour + HOUR_S;
-                }
-                part.expected.insert(hour, records);
-            }
-            None => parts.push(Part {
-                place: Place::Hours(hour, hour + HOUR_S),
-                expected: BTreeMap::from([(hour, records)]),
-            }),
-        }
-    }
-    parts
+pub fn hours(counts: &BTreeMap<u32, u64>, done: &BTreeSet<u32>, records_max: u64) -> Vec<Part> {
+    let part = |run: Range<u32>| Part {
+        place: Place::Hours(run.start, run.end),
+        expected: counts.range(run).map(|(hour, records)| (*hour, *records)).collect(),
+    };
+    hour_runs(counts, done, records_max).into_iter().map(part).collect()
 }
 
 /// Ranges of offsets that hold these batches, with at most so many records each, unless a single batch has more.
@@ -103,8 +83,7 @@ pub fn offsets(batches: &[HourBatch], records_max: u64) -> Vec<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SCOPE: Scope = Scope::all(0, 100 * HOUR_S);
+    use crate::key::HOUR_S;
 
     fn names(parts: &[Part]) -> Vec<String> {
         parts.iter().map(Part::name).collect()
@@ -113,7 +92,7 @@ mod tests {
     #[test]
     fn an_interrupted_rebuild_goes_on_with_the_part_it_was_at() {
         let counts: BTreeMap<u32, u64> = (0..10).map(|hour| (hour * HOUR_S, 700_000)).collect();
-        let all = hours(&SCOPE, &counts, &BTreeSet::new(), 2_000_000);
+        let all = hours(&counts, &BTreeSet::new(), 2_000_000);
         assert_eq!(names(&all)[..2], ["hours/0-7200", "hours/7200-14400"]);
         assert_eq!(all.iter().map(Part::records).sum::<u64>(), 7_000_000);
         for done in 0..all.len() {
@@ -121,14 +100,14 @@ mod tests {
                 .iter()
                 .flat_map(|part| part.expected.keys().copied())
                 .collect();
-            assert_eq!(hours(&SCOPE, &counts, &hours_done, 2_000_000), all[done..]);
+            assert_eq!(hours(&counts, &hours_done, 2_000_000), all[done..]);
         }
     }
 
     #[test]
     fn an_hour_is_never_divided_and_none_is_done_twice() {
         let counts = BTreeMap::from([(0, 5_000_000), (HOUR_S, 1), (2 * HOUR_S, 1), (3 * HOUR_S, 1)]);
-        let parts = hours(&SCOPE, &counts, &BTreeSet::from([2 * HOUR_S]), 2_000_000);
+        let parts = hours(&counts, &BTreeSet::from([2 * HOUR_S]), 2_000_000);
         assert_eq!(names(&parts), ["hours/0-3600", "hours/3600-7200", "hours/10800-14400"]);
     }
 

@@ -206,7 +206,7 @@ impl Work {
                 }
                 let counts = ledger::raw_counts(&self.store, &self.scope, cut).await?;
                 let hours: BTreeSet<u32> = done.hours.keys().copied().collect();
-                Ok(plan::hours(&self.scope, &counts, &hours, self.part_records_max))
+                Ok(plan::hours(&counts, &hours, self.part_records_max))
             }
             Source::Kafka => {
                 let batches = ledger::batches(&self.store, &self.scope, cut).await?;

@@ -5,6 +5,7 @@
 //! is reported as not compared. Differences are only reported for hours that did not change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use super::{keys, offsets};
 use crate::block::HOURLY_TABLE;
 use crate::broker::Broker;
 use crate::cut::{Cut, Position};
+use crate::hour_runs::hour_runs;
 use crate::ledger;
-use crate::rebuild::plan::{self, Place};
 use crate::retention::has_expired;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
@@ -157,10 +158,9 @@ impl Verifier {
                 with_raw.insert(hour, total.raw.max(total.hours));
             }
         }
-        for (from, to) in runs(scope, totals, &with_raw) {
-            outcome
-                .findings
-                .extend(keys::compare(&self.store, &scope.in_hours(from, to), cut).await?);
+        for run in runs(totals, &with_raw) {
+            let hours = scope.in_hours(run.start, run.end);
+            outcome.findings.extend(keys::compare(&self.store, &hours, cut).await?);
         }
         Ok(outcome)
     }
@@ -235,14 +235,9 @@ impl Verifier {
 /// Runs of hours to compare with their raw rows, each by one statement. A run ends before an hour that is known and not
 /// compared; it continues across hours that no source knows, which cannot differ: years of daily samples are a few
 /// runs.
-fn runs(scope: &Scope, totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u64>) -> Vec<(u32, u32)> {
+fn runs(totals: &BTreeMap<u32, Total>, with_raw: &BTreeMap<u32, u64>) -> Vec<Range<u32>> {
     let left_out = totals.keys().copied().filter(|hour| !with_raw.contains_key(hour));
-    let parts = plan::hours(scope, with_raw, &left_out.collect(), RUN_ROWS_MAX);
-    let run = |part: plan::Part| match part.place {
-        Place::Hours(from, to) => Some((from, to)),
-        Place::Offsets(..) => None,
-    };
-    parts.into_iter().filter_map(run).collect()
+    hour_runs(with_raw, &left_out.collect(), RUN_ROWS_MAX)
 }
 
 /// Why an hour may have fewer raw rows than records.
@@ -311,16 +306,15 @@ mod tests {
         let noon = |day: u32| (day * 24 + 12) * HOUR_S;
         let totals = (0..DAYS).map(|day| (noon(day), Total::default())).collect();
         let with_raw = (0..DAYS).map(|day| (noon(day), 1)).collect();
-        let scope = Scope::all(0, DAYS * 24 * HOUR_S);
-        assert_eq!(runs(&scope, &totals, &with_raw), [(noon(0), noon(DAYS - 1) + HOUR_S)]);
+        let all = noon(0)..noon(DAYS - 1) + HOUR_S;
+        assert_eq!(runs(&totals, &with_raw), [all]);
     }
 
     #[test]
     fn hours_that_are_known_and_not_compared_are_in_no_run() {
         let totals = [0, 2, 5, 6, 9].map(|hour| (hour * HOUR_S, Total::default())).into();
         let with_raw = [0, 2, 6, 9].map(|hour| (hour * HOUR_S, 1)).into();
-        let hours = runs(&Scope::all(0, 100 * HOUR_S), &totals, &with_raw);
-        assert_eq!(hours, [(0, 3 * HOUR_S), (6 * HOUR_S, 10 * HOUR_S)]);
+        assert_eq!(runs(&totals, &with_raw), [0..3 * HOUR_S, 6 * HOUR_S..10 * HOUR_S]);
     }
 
     #[test]
@@ -347,7 +341,6 @@ mod tests {
     fn a_run_has_a_bound_of_rows() {
         let totals = [0, 2, 5].map(|hour| (hour * HOUR_S, Total::default())).into();
         let with_raw = [0, 2, 5].map(|hour| (hour * HOUR_S, RUN_ROWS_MAX / 2)).into();
-        let hours = runs(&Scope::all(0, 100 * HOUR_S), &totals, &with_raw);
-        assert_eq!(hours, [(0, 3 * HOUR_S), (5 * HOUR_S, 6 * HOUR_S)]);
+        assert_eq!(runs(&totals, &with_raw), [0..3 * HOUR_S, 5 * HOUR_S..6 * HOUR_S]);
     }
 }
