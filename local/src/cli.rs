@@ -10,7 +10,7 @@ use crate::command::{down, logs, status, test, up, wipe};
 use crate::process::hold;
 use crate::{engine, import, sample};
 
-/// The hour log on one machine: real Kafka, the embedded ClickHouse engine, all the stages.
+/// The hour log on one machine: real Kafka, the embedded ClickHouse engine, all the services.
 #[derive(Debug, Parser)]
 #[command(name = "horolog", version, about, max_term_width = 100)]
 pub struct Cli {

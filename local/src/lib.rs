@@ -1,4 +1,4 @@
-//! Horolog on one machine: a real broker, the embedded ClickHouse engine and all the stages behind one command.
+//! Horolog on one machine: a real broker, the embedded ClickHouse engine and all the services behind one command.
 //!
 //! Modules by what they do: [`cli`] parses the command line; `command` holds the subcommands
 //! about a whole stack; [`setup`] finds or fetches what the machine needs; [`process`]

@@ -1,4 +1,4 @@
-//! A local stack: broker, store, migrations, stages and sample stream as supervised processes on loopback.
+//! A local stack: broker, store, migrations, services and sample stream as supervised processes on loopback.
 //!
 //! [`run()`] is a stack's whole life; [`StackState`] is what it says about itself to others; [`Layout`] says how each part is
 //! started, for the supervisor and for tests.

@@ -41,15 +41,15 @@ pub const READING_KEY: &str = "demo-analyst";
 const SAMPLE_HISTORY_HOURS: &str = "24";
 /// How often a line about what flows is printed.
 const FLOW_INTERVAL: Duration = Duration::from_secs(5);
-/// How long these may take to stop: the sample stream, each of the stages, broker and store.
+/// How long these may take to stop: the sample stream, each of the services, broker and store.
 const SAMPLE_STOP: Duration = Duration::from_secs(10);
-/// Longer than the stages' own deadline for draining what is in flight.
-const STAGE_STOP: Duration = Duration::from_secs(40);
+/// Longer than the services' own deadlines for draining what is in flight.
+const SERVICE_STOP: Duration = Duration::from_secs(40);
 const STORE_STOP: Duration = Duration::from_secs(30);
-const STAGES: u32 = 3;
+const SERVICES: u32 = 3;
 /// How long all of them may take together, since they stop one after the other.
 pub const PARTS_STOP: Duration = SAMPLE_STOP
-    .saturating_add(STAGE_STOP.saturating_mul(STAGES))
+    .saturating_add(SERVICE_STOP.saturating_mul(SERVICES))
     .saturating_add(STORE_STOP.saturating_mul(2));
 /// How long creating the topics may take once the broker answers, then the migrations, then the keys.
 const TOPICS_DEADLINE: Duration = Duration::from_secs(60);
@@ -132,7 +132,7 @@ async fn start_all(
     let keys = task(layout.keys(&FIRST_KEYS), KEYS_DEADLINE);
     supervisor.complete(&keys, stop).await?;
     say("starting ingest, aggregate and query");
-    supervisor.start(stages(layout).into(), stop).await?;
+    supervisor.start(services(layout).into(), stop).await?;
     if sample {
         supervisor.start(vec![sample_stream(layout)], stop).await?;
     }
@@ -250,13 +250,13 @@ fn task(launch: Launch, ready_deadline: Duration) -> Part {
     }
 }
 
-fn stages(layout: &Layout) -> [Part; STAGES as usize] {
+fn services(layout: &Layout) -> [Part; SERVICES as usize] {
     let service = |launch, port: u16| Part {
         launch,
         address: Some(format!("http://127.0.0.1:{port}")),
         readiness: Readiness::Http(format!("http://127.0.0.1:{port}/readyz")),
         ready_deadline: Duration::from_secs(90),
-        stop_deadline: STAGE_STOP,
+        stop_deadline: SERVICE_STOP,
     };
     [
         service(layout.ingest(), layout.ports.ingest),

@@ -1,7 +1,7 @@
 //! How each part of a local stack is started: its program, its arguments, its environment.
 //!
-//! Configuration reaches the stages as environment variables, exactly as an operator would set them elsewhere. What the user
-//! has set in the environment stays, except for the addresses, which are the stack's.
+//! Configuration reaches the services as environment variables, exactly as an operator would set them elsewhere. What
+//! the user has set in the environment stays, except for the addresses, which are the stack's.
 
 use std::path::{Path, PathBuf};
 
@@ -84,7 +84,7 @@ impl Layout {
             .arg((self.clickhouse_mib << 20).to_string())
     }
 
-    /// The migrations, run to their end before the stages start.
+    /// The migrations, run to their end before the services start.
     pub fn migrate(&self) -> Launch {
         let mut launch = self
             .with_clickhouse(self.program("horolog-migrate"), "MIGRATE")
@@ -110,20 +110,17 @@ impl Layout {
 
     /// Kafka to raw tables.
     pub fn ingest(&self) -> Launch {
-        self.with_batches(self.stage("horolog-ingest", "INGEST", self.ports.ingest), "INGEST")
+        self.stage("horolog-ingest", "INGEST", self.ports.ingest)
     }
 
     /// Kafka to hourly aggregates.
     pub fn aggregate(&self) -> Launch {
-        self.with_batches(
-            self.stage("horolog-aggregate", "AGGREGATE", self.ports.aggregate),
-            "AGGREGATE",
-        )
+        self.stage("horolog-aggregate", "AGGREGATE", self.ports.aggregate)
     }
 
     /// The HTTP API.
     pub fn query(&self) -> Launch {
-        self.stage("horolog-query", "QUERY", self.ports.query)
+        self.service("horolog-query", "QUERY", self.ports.query)
             .env("HOROLOG_QUERY__EXPORTS__FOLDER", self.folder.exports())
     }
 
@@ -168,7 +165,7 @@ impl Layout {
             .find(|path| !Path::exists(path))
     }
 
-    fn stage(&self, name: &str, binary: &str, port: u16) -> Launch {
+    fn service(&self, name: &str, binary: &str, port: u16) -> Launch {
         self.with_clickhouse(self.program(name), binary)
             .env(format!("HOROLOG_{binary}__KAFKA__BOOTSTRAP"), self.broker().bootstrap())
             .env(format!("HOROLOG_{binary}__HTTP__LISTEN"), loopback(port))
@@ -178,9 +175,10 @@ impl Layout {
             .env("MALLOC_ARENA_MAX", "2")
     }
 
-    /// Limits batches to what the store has memory for: inserting one takes some five times its bytes, and a batch that
-    /// never fits is retried for ever, because once begun it cannot be made smaller.
-    fn with_batches(&self, launch: Launch, binary: &str) -> Launch {
+    /// A service that stores batches. Limits them to what the store has memory for: inserting one takes some five times
+    /// its bytes, and a batch that never fits is retried for ever, because once begun it cannot be made smaller.
+    fn stage(&self, name: &str, binary: &str, port: u16) -> Launch {
+        let launch = self.service(name, binary, port);
         let name = format!("HOROLOG_{binary}__BATCH__BYTES_MAX");
         let bytes_max = (self.clickhouse_mib << 20) / 16;
         match std::env::var_os(&name) {
