@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::key::HOUR_S;
 
-/// Runs with at most `records_max` of these records each, unless a single hour has more. A run goes on across hours that
-/// have none, and ends before those to leave out.
+/// Runs with at most `records_max` of these records each, unless a single hour has more. A run goes on across hours
+/// that have none, and ends before those to leave out.
 pub fn hour_runs(records: &BTreeMap<u32, u64>, left_out: &BTreeSet<u32>, records_max: u64) -> Vec<Range<u32>> {
     let mut runs: Vec<Range<u32>> = Vec::new();
     let mut in_last = 0;

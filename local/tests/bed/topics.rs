@@ -1,4 +1,4 @@
-//! Topics of the bed's broker: made, set, deleted and made again.
+//! Topics of the bed's broker: made, set, deleted and recreated.
 
 use horolog_local::broker::{self, Topic};
 use rdkafka::ClientConfig;
@@ -50,8 +50,8 @@ impl Bed {
         });
     }
 
-    /// Deletes a topic and makes it again.
-    pub fn remake_topic(&self, name: &str, partitions: i32) {
+    /// Deletes and recreates a topic.
+    pub fn recreate_topic(&self, name: &str, partitions: i32) {
         let admin = self.admin();
         let deleted = self
             .block_on(admin.delete_topics(&[name], &AdminOptions::new()))
@@ -64,7 +64,7 @@ impl Bed {
             metadata.is_ok_and(|metadata| metadata.topics().iter().all(|topic| topic.name() != name))
         });
         // The name is free again only when the broker has released it.
-        wait_until(START_DEADLINE, "the topic can be made again", || {
+        wait_until(START_DEADLINE, "the topic can be recreated", || {
             let made = std::panic::AssertUnwindSafe(|| self.topic(name, partitions));
             std::panic::catch_unwind(made).is_ok()
         });

@@ -74,9 +74,9 @@ impl<'a> Flow<'a> {
         assert!(stage.wait(STORED_DEADLINE).success(), "{}", stage.log_tail());
     }
 
-    /// Deletes the topic and makes it again.
+    /// Deletes and recreates the topic.
     pub fn recreate(&self) {
-        self.bed.remake_topic(&self.topic, self.partitions);
+        self.bed.recreate_topic(&self.topic, self.partitions);
     }
 
     /// Deletes the records of a partition before an offset, as the topic's retention does.

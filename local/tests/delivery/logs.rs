@@ -1,4 +1,4 @@
-//! What can happen to the log itself: it is made again, its commits are forgotten, a long history comes at once, it is
+//! What can happen to the log itself: it is recreated, its commits are forgotten, a long history comes at once, it is
 //! drained.
 
 use rdkafka::admin::AdminOptions;
@@ -26,7 +26,7 @@ fn forget_commits(flow: &Flow<'_>, stages: &[&str]) {
 }
 
 #[test]
-fn a_topic_made_again_is_a_new_log() {
+fn a_recreated_topic_is_a_new_log() {
     let flow = Flow::new(Bed::shared(), "again", 2);
     let stages = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.produce(1_000);
@@ -40,7 +40,7 @@ fn a_topic_made_again_is_a_new_log() {
 }
 
 #[test]
-fn a_topic_made_again_under_running_stages_is_a_new_log() {
+fn a_recreated_topic_under_running_stages_is_a_new_log() {
     let flow = Flow::new(Bed::shared(), "again-live", 2);
     let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.produce(1_000);

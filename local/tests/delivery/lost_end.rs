@@ -11,7 +11,7 @@ fn samples(flow: &Flow<'_>, numbers: std::ops::Range<u64>) -> Vec<Record> {
     numbers.map(sample).collect()
 }
 
-/// Makes the topic again with only the first `kept` of its `records`, followed by `others`.
+/// Recreates the topic with only the first `kept` of its `records`, followed by `others`.
 fn lose_the_end(flow: &Flow<'_>, records: &[Record], kept: usize, others: &[Record]) {
     flow.recreate();
     let log: Vec<Record> = records[..kept].iter().chain(others).cloned().collect();

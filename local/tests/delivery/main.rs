@@ -1,5 +1,5 @@
 //! Exactly once, proven on the real broker, the real engine and the real binaries: whatever dies, is suspended,
-//! restarts, moves or is made again, afterwards every produced record is stored once, by offset; the ledger adds up;
+//! restarts, moves or is recreated, afterwards every produced record is stored once, by offset; the ledger adds up;
 //! hours equal the raw rows.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 

@@ -175,10 +175,10 @@ fn a_sleeper_past_the_deduplication_window_is_refused_by_its_lease() {
     flow.assert_exactly_once();
 }
 
-/// librdkafka keeps the leader epoch of a partition, which a restart of its broker raises and a topic that is made
-/// again resets.
+/// librdkafka keeps the leader epoch of a partition, which a restart of its broker raises and a recreated topic
+/// resets.
 #[test]
-fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_on() {
+fn a_topic_recreated_after_a_restart_of_the_broker_is_read_by_stages_that_went_on() {
     let bed = Bed::start();
     let flow = Flow::new(&bed, "again-restarted", 2);
     let _stages = (flow.ingest(&[]), flow.aggregate(&[]));
@@ -195,18 +195,18 @@ fn a_topic_made_again_after_a_restart_of_the_broker_is_read_by_stages_that_went_
 
 /// Likewise, but neither the ledger nor the log shows that it is another topic.
 #[test]
-fn a_topic_made_again_after_a_restart_of_the_broker_is_read_though_nothing_was_read_of_the_first() {
+fn a_topic_recreated_after_a_restart_of_the_broker_is_read_though_nothing_was_read_of_the_first() {
     let bed = Bed::start();
     // A client that refreshes its metadata just while the topic is missing notices by itself, and goes on.
     let mut topics = ["again-unread", "again-unread-2", "again-unread-3"].into_iter();
     assert!(
-        topics.any(|topic| reads_with_new_clients_what_is_made_again_unread(&bed, topic)),
+        topics.any(|topic| reads_with_new_clients_what_is_recreated_unread(&bed, topic)),
         "the clients before were of use, each time"
     );
 }
 
 /// Whether a stage needed a new client for it.
-fn reads_with_new_clients_what_is_made_again_unread(bed: &Bed, topic: &str) -> bool {
+fn reads_with_new_clients_what_is_recreated_unread(bed: &Bed, topic: &str) -> bool {
     let flow = Flow::new(bed, topic, 2);
     let stages = [(flow.ingest(&[]), 3), (flow.aggregate(&[]), 2)]; // ingest has the events' topic too
     let wait_until_fetching = || {

@@ -31,7 +31,7 @@ fn watermark_ms(flow: &Flow<'_>, partition: i32) -> i64 {
 }
 
 #[test]
-fn a_topic_made_again_is_a_new_log_also_where_a_marker_is_at_the_last_offset_that_was_read() {
+fn a_recreated_topic_is_a_new_log_also_where_a_marker_is_at_the_last_offset_that_was_read() {
     let flow = Flow::new(Bed::shared(), "again-marker", 1);
     let stages = (flow.ingest(&[]), flow.aggregate(&[]));
     flow.produce(100);

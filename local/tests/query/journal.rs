@@ -1,4 +1,4 @@
-//! The journal's topic: one that deletes records, and one that is made again or becomes unreachable under a running
+//! The journal's topic: one that deletes records, and one that is recreated or becomes unreachable under a running
 //! service.
 
 use reqwest::Method;
@@ -49,8 +49,8 @@ fn a_journal_that_forgets_by_age_is_refused() {
 }
 
 #[test]
-fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_starts_with_what_is_there() {
-    let (bed, topic) = (Bed::shared(), "remade-journal");
+fn a_recreated_journal_takes_no_change_and_ends_the_service_which_starts_with_what_is_there() {
+    let (bed, topic) = (Bed::shared(), "recreated-journal");
     let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", topic)];
     let admin = first_admin(bed, &settings);
     let mut service = ready(bed, &settings);
@@ -59,7 +59,7 @@ fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_start
     let status = |service: &Proc| call_at(service, &key.token, Method::GET, HOURS, None).status;
     assert_eq!(status(&service), 200);
 
-    bed.remake_topic(topic, 1);
+    bed.recreate_topic(topic, 1);
     let revoked = post_at(&service, &admin, &format!("{KEYS}/{}/revoke", key.id));
     assert!(revoked.is_none_or(|status| status == 503), "{revoked:?}");
     assert_ends(&mut service, topic);
@@ -71,12 +71,12 @@ fn a_journal_that_is_made_again_takes_no_change_and_ends_the_service_which_start
 }
 
 #[test]
-fn a_journal_that_is_made_again_ends_a_service_that_nobody_asks_for_anything() {
-    let (bed, topic) = (Bed::shared(), "quietly-remade-journal");
+fn a_recreated_journal_ends_a_service_that_nobody_asks_for_anything() {
+    let (bed, topic) = (Bed::shared(), "quietly-recreated-journal");
     let settings = [("HOROLOG_QUERY__ACCESS__JOURNAL_TOPIC", topic)];
     first_admin(bed, &settings);
     let mut service = ready(bed, &settings);
-    bed.remake_topic(topic, 1);
+    bed.recreate_topic(topic, 1);
     assert_ends(&mut service, topic);
 }
 

@@ -169,7 +169,7 @@ fn paused_within(world: &World, from: u32, to: u32) -> Proc {
 }
 
 #[test]
-fn a_topic_made_again_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives() {
+fn a_topic_recreated_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives() {
     let mut world = world();
     let flow = Flow::new(world.flow.bed, "made-again", 1);
     // They are kept running, since later rebuilds wait for every stage that has reported.

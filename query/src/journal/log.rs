@@ -150,7 +150,7 @@ impl Log {
     }
 }
 
-/// Whether the log no longer has records that it had: it was made again, or lost its end.
+/// Whether the log no longer has records that it had: it was recreated, or lost its end.
 pub(super) fn is_lost(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
     matches!(error.rdkafka_error_code(), Some(AutoOffsetReset | OffsetOutOfRange))

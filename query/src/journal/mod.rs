@@ -168,7 +168,7 @@ impl Journal {
         confirmed.elapsed()
     }
 
-    /// Returns once the topic is no longer the one that was read: made again, or truncated. The view keeps what it has.
+    /// Returns once the topic is no longer the one that was read: recreated, or truncated. The view keeps what it has.
     pub async fn lost(&self) -> JournalError {
         // Cannot fail: the sender lives as long as the journal.
         let _ = self.0.lost.subscribe().wait_for(|lost| *lost).await;

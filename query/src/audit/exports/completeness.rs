@@ -180,7 +180,7 @@ mod tests {
             Some(false),
             "what was sent to partition 3 may be of the span"
         );
-        // The other partition's log was not made again: it is still in its first life.
+        // The other partition's log was not recreated: it is still in its first life.
         let mut snapshot = snapshot();
         snapshot.logs.push(log(1, 2, 5, 0));
         let all = Completeness::of(&BTreeMap::new(), &snapshot);
