@@ -18,7 +18,7 @@ use horolog_schemas::{PartitionKey, pieces};
 use horolog_stage::progress;
 use horolog_stage::stage::{Block, Progress};
 
-use crate::columns::{Maps, seconds};
+use crate::columns::{maps, push, seconds};
 use crate::histogram::Side;
 use crate::hours::Hours;
 use crate::key::{Key, Keys};
@@ -176,14 +176,14 @@ fn last(summaries: &[Summary], partition: i32) -> Result<ArrayRef, ArrowError> {
 }
 
 fn distribution_columns(hours: &Hours) -> Result<[Column; 3], ArrowError> {
-    let (mut positive, mut negative) = (Maps::<Int32Type>::default(), Maps::<Int32Type>::default());
+    let (mut positive, mut negative) = (maps::<Int32Type>(), maps::<Int32Type>());
     let mut zero_counts = Vec::with_capacity(hours.len());
     for position in 0..hours.len() {
         let buckets = hours.buckets(position);
         let mut zero_count = 0;
         for (bucket, count) in buckets {
             match bucket.side() {
-                Side::Positive(index) => positive.push(index, *count),
+                Side::Positive(index) => push(&mut positive, index, *count),
                 Side::Zero => zero_count += count,
                 Side::Negative(_) => {}
             }
@@ -191,16 +191,16 @@ fn distribution_columns(hours: &Hours) -> Result<[Column; 3], ArrowError> {
         // Negative buckets come in falling order of index; maps are written in rising order.
         for (bucket, count) in buckets.iter().rev() {
             if let Side::Negative(index) = bucket.side() {
-                negative.push(index, *count);
+                push(&mut negative, index, *count);
             }
         }
-        positive.end_row();
-        negative.end_row();
+        positive.append(true)?;
+        negative.append(true)?;
         zero_counts.push(zero_count);
     }
     Ok([
-        ("positive", Arc::new(positive.finish()?)),
-        ("negative", Arc::new(negative.finish()?)),
+        ("positive", Arc::new(positive.finish())),
+        ("negative", Arc::new(negative.finish())),
         ("zero_count", Arc::new(UInt64Array::from(zero_counts))),
     ])
 }

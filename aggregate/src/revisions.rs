@@ -11,7 +11,7 @@ use horolog_stage::range::Range;
 use horolog_stage::stage::Block;
 
 use crate::block::BlockError;
-use crate::columns::{Maps, seconds};
+use crate::columns::{maps, push, seconds};
 use crate::late::{LateHours, LateRecords};
 use crate::time_frame::TimeFrame;
 
@@ -24,12 +24,12 @@ pub fn hour_revisions(range: &Range, late: &LateHours, frame: TimeFrame) -> Resu
     if late.is_empty() {
         return Ok(None);
     }
-    let mut lateness = Maps::<UInt8Type>::default();
+    let mut lateness = maps::<UInt8Type>();
     for records in late.values() {
         for (class, records) in &records.classes {
-            lateness.push(*class, *records);
+            push(&mut lateness, *class, *records);
         }
-        lateness.end_row();
+        lateness.append(true)?;
     }
     let offsets = |of: fn(&LateRecords) -> i64| Arc::new(Int64Array::from_iter_values(late.values().map(of)));
     let mut columns: Vec<(&str, ArrayRef)> = vec![
@@ -54,7 +54,7 @@ pub fn hour_revisions(range: &Range, late: &LateHours, frame: TimeFrame) -> Resu
                 late.values().map(|late| late.lateness_max_s),
             )),
         ),
-        ("lateness", Arc::new(lateness.finish()?)),
+        ("lateness", Arc::new(lateness.finish())),
     ];
     columns.extend(coordinates(range, late.len()));
     Ok(Some(Block {
