@@ -3,14 +3,12 @@
 //! Enters: the operator's selection. Leaves: places, one page at a time, and on request the records with their bytes,
 //! so that memory is bounded by what one transaction sends.
 
-use std::fmt;
-
 use clickhouse::Row;
 use clickhouse::query::Query;
 use horolog_schemas::KAFKA_TIMESTAMP_END_MS;
 use horolog_stage::clock::now_ms;
 use horolog_stage::store::Store;
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde_bytes::ByteBuf;
 
 use super::{Args, Place, ReplayError};
 
@@ -61,8 +59,9 @@ pub struct Record {
     kafka_partition: i32,
     log_epoch: u32,
     kafka_offset: i64,
-    record_key: Bytes,
-    payload: Bytes,
+    // Neither need be UTF-8.
+    record_key: ByteBuf,
+    payload: ByteBuf,
 }
 
 impl RejectedRecords {
@@ -157,37 +156,11 @@ impl Record {
 
     /// Its key; empty if it had none.
     pub fn key(&self) -> &[u8] {
-        &self.record_key.0
+        &self.record_key
     }
 
     /// Its payload; empty if it had none.
     pub fn payload(&self) -> &[u8] {
-        &self.payload.0
-    }
-}
-
-/// Text that need not be UTF-8.
-#[derive(Debug)]
-struct Bytes(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Copying;
-        impl Visitor<'_> for Copying {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_owned()))
-            }
-
-            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-                Ok(Bytes(bytes))
-            }
-        }
-        deserializer.deserialize_byte_buf(Copying)
+        &self.payload
     }
 }
