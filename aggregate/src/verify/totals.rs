@@ -13,7 +13,7 @@ use super::finding::{Finding, Span};
 use crate::block::HOURLY_TABLE;
 use crate::cut::Cut;
 use crate::key::HOUR_S;
-use crate::ledger::{self, STORED};
+use crate::ledger::{self, HourBatch, STORED};
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
@@ -72,67 +72,66 @@ struct Counted {
     kafka_partition: i32,
     log_epoch: u32,
     batch_start: i64,
-    batch_end: i64,
     in_batch: u64,
     offsets: u64,
     first: i64,
     last: i64,
 }
 
+impl Counted {
+    /// These rows as if no batch of the ledger had them.
+    fn span(&self) -> Span {
+        Span {
+            log: format!("{}/{}", self.kafka_topic, self.kafka_partition),
+            log_epoch: self.log_epoch,
+            start: self.first,
+            end: self.last + 1,
+            ledger: Some(0),
+            raw: self.in_batch,
+        }
+    }
+}
+
+impl Span {
+    /// A batch of the ledger, whose raw rows are not counted yet.
+    fn of(batch: &HourBatch) -> Self {
+        Self {
+            log: batch.log.to_string(),
+            log_epoch: batch.start.log_epoch,
+            start: batch.start.offset,
+            end: batch.end,
+            ledger: Some(batch.hours.values().sum()),
+            raw: 0,
+        }
+    }
+}
+
 /// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, duplicate offsets,
 /// rows in no batch.
 pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
-    let mut ledger = BTreeMap::new();
-    for batch in ledger::batches(store, &scope, cut).await? {
-        let records: u64 = batch.hours.values().sum();
-        ledger.insert(
-            (batch.log.to_string(), batch.start.log_epoch, batch.start.offset),
-            (batch.end, records),
-        );
-    }
+    let batches = ledger::batches(store, &scope, cut).await?;
+    let mut without_rows: BTreeMap<(String, u32, i64), Span> = batches
+        .iter()
+        .map(Span::of)
+        .map(|span| ((span.log.clone(), span.log_epoch, span.start), span))
+        .collect();
     let (mut differing, mut doubled) = (Vec::new(), Vec::new());
     for counted in raw_by_batch(store, &scope, cut).await? {
-        let log = format!("{}/{}", counted.kafka_topic, counted.kafka_partition);
-        let batch = ledger.remove(&(log.clone(), counted.log_epoch, counted.batch_start));
-        let span = Span {
-            log,
-            log_epoch: counted.log_epoch,
-            start: if batch.is_some() {
-                counted.batch_start
-            } else {
-                counted.first
-            },
-            end: if batch.is_some() {
-                counted.batch_end
-            } else {
-                counted.last + 1
-            },
-            ledger: Some(batch.map_or(0, |(_, records)| records)),
-            raw: counted.in_batch,
-        };
+        let rows = counted.span();
+        let batch = without_rows.remove(&(rows.log.clone(), rows.log_epoch, counted.batch_start));
+        let span = batch.map_or_else(|| rows.clone(), |batch| Span { raw: rows.raw, ..batch });
         if counted.offsets < counted.in_batch {
             doubled.push(Span {
-                start: counted.first,
-                end: counted.last + 1,
-                ..span.clone()
+                ledger: span.ledger,
+                ..rows
             });
         }
         if span.ledger != Some(span.raw) {
             differing.push(span);
         }
     }
-    let without_rows = ledger
-        .into_iter()
-        .map(|((log, log_epoch, start), (end, records))| Span {
-            log,
-            log_epoch,
-            start,
-            end,
-            ledger: Some(records),
-            raw: 0,
-        });
-    differing.extend(without_rows);
+    differing.extend(without_rows.into_values());
     differing.truncate(SPANS_MAX);
     doubled.truncate(SPANS_MAX);
     let mut findings = Vec::new();
@@ -153,13 +152,13 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
 /// and `last` are those of the duplicates if there are any.
 async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Counted>, ToolError> {
     let query = format!(
-        "select kafka_topic, kafka_partition, log_epoch, covered as batch_start, max(if(covered < 0, 0, end_offset)) as batch_end, \
+        "select kafka_topic, kafka_partition, log_epoch, covered as batch_start, \
            sum(copies) as in_batch, count() as offsets, \
            if(in_batch > offsets, minIf(kafka_offset, copies > 1), min(kafka_offset)) as first, \
            if(in_batch > offsets, maxIf(kafka_offset, copies > 1), max(kafka_offset)) as last \
          from ( \
            select r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, \
-             r.kafka_offset as kafka_offset, r.copies as copies, b.end_offset as end_offset, \
+             r.kafka_offset as kafka_offset, r.copies as copies, \
              if(r.kafka_offset < b.end_offset, b.start_offset, toInt64(-1)) as covered \
            from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, count() as copies from metrics \
                  where {raw} and {before_raw} group by kafka_topic, kafka_partition, log_epoch, kafka_offset) as r \
@@ -179,27 +178,18 @@ async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Coun
 pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Finding, ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
     let mut spans: Vec<Span> = Vec::new();
-    for batch in ledger::batches(store, &scope, cut).await? {
-        let (log, records) = (batch.log.to_string(), batch.hours.values().sum::<u64>());
+    for batch in ledger::batches(store, &scope, cut).await?.iter().map(Span::of) {
         match spans.last_mut() {
-            Some(span) if span.log == log && span.log_epoch == batch.start.log_epoch => {
+            Some(span) if (&span.log, span.log_epoch) == (&batch.log, batch.log_epoch) => {
                 span.end = batch.end;
-                span.ledger = span.ledger.map(|known| known + records);
+                span.ledger = span.ledger.zip(batch.ledger).map(|(known, more)| known + more);
             }
-            _ => spans.push(Span {
-                log,
-                log_epoch: batch.start.log_epoch,
-                start: batch.start.offset,
-                end: batch.end,
-                ledger: Some(records),
-                raw: 0,
-            }),
+            _ => spans.push(batch),
         }
     }
     let mut raw: BTreeMap<(String, u32), u64> = BTreeMap::new();
-    for counted in raw_by_batch(store, &scope, cut).await? {
-        let log = format!("{}/{}", counted.kafka_topic, counted.kafka_partition);
-        *raw.entry((log, counted.log_epoch)).or_default() += counted.in_batch;
+    for rows in raw_by_batch(store, &scope, cut).await?.iter().map(Counted::span) {
+        *raw.entry((rows.log, rows.log_epoch)).or_default() += rows.raw;
     }
     for span in &mut spans {
         span.raw = raw.get(&(span.log.clone(), span.log_epoch)).copied().unwrap_or(0);
