@@ -39,18 +39,14 @@ const KEY: [&str; 8] = [
     "metric_type",
     "unit",
 ];
+/// Position of the metric in it, which is empty if the tenant's hour is compared as a whole.
+const METRIC: usize = 1;
 
 #[derive(Debug, Row, Deserialize)]
 struct Differing {
     start: u32,
-    key_tenant_id: String,
-    key_metric_name: String,
-    key_service_id: String,
-    key_plugin_id: String,
-    key_environment: String,
-    key_team_id: String,
-    key_metric_type: String,
-    key_unit: String,
+    /// By [`KEY`].
+    of_key: Vec<String>,
     hour_count: u64,
     raw_count: u64,
     hour_sum: f64,
@@ -60,23 +56,45 @@ struct Differing {
 
 /// The keys of some hours for which the aggregates and the raw rows differ; raw rows before the cut.
 pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
-    let (mut key, mut key_out) = (Vec::new(), Vec::new());
-    for column in KEY {
-        let folded = if column == "metric_type" { "'gauge'" } else { "''" };
-        let whole = format!("if(folded, {folded}, toString({column}))");
-        // The tenant stays, because folding is per tenant and hour.
-        key.push(if column == "tenant_id" {
-            column.to_owned()
+    let query = store
+        .client
+        .query(&differing_sql(hours, cut))
+        .with_setting("max_bytes_before_external_group_by", GROUP_BYTES_MAX.to_string());
+    let rows: Vec<Differing> = query.fetch_all().await?;
+    let mut findings: Vec<Finding> = Vec::new();
+    for row in rows {
+        let is_hour_told = findings.last().and_then(Finding::hour) == Some(row.start);
+        if is_hour_told && findings.len() >= TOLD_MAX {
+            continue;
+        }
+        let offsets = if findings.len() < LOOKED_UP_MAX {
+            offsets(store, &row, cut).await?
         } else {
-            whole
+            Vec::new()
+        };
+        findings.push(Finding::HourAgainstRaw {
+            hour: row.start,
+            key: row.of_key,
+            count: (row.hour_count, row.raw_count),
+            sum: (row.hour_sum, row.raw_sum),
+            values_differ: row.values_differ != 0,
+            offsets,
         });
-        key_out.push(format!("{} as key_{column}", key[key.len() - 1]));
     }
-    let columns = KEY.join(", ");
-    let query = format!(
+    Ok(findings)
+}
+
+fn differing_sql(hours: &Scope, cut: &Cut) -> String {
+    let key = KEY.map(|column| match column {
+        // The tenant stays, because folding is per tenant and hour.
+        "tenant_id" => column.to_owned(),
+        "metric_type" => format!("if(folded, 'gauge', toString({column}))"),
+        _ => format!("if(folded, '', toString({column}))"),
+    });
+    format!(
         "with (tenant_id, hour) in ( \
            select tenant_id, hour from visible_partials as h where {hourly} and metric_name = '{OVERFLOW_METRIC}') as folded \
-         select toUnixTimestamp(hour) as start, {key_out}, \
+         select toUnixTimestamp(hour) as start, [{key}]::Array(String) as of_key, \
            sumIf(n, side = 0) as hour_count, sumIf(n, side = 1) as raw_count, \
            sumIf(total, side = 0) as hour_sum, sumIf(total, side = 1) as raw_sum, \
            minIf(smallest, side = 0) != minIf(smallest, side = 1) or maxIf(largest, side = 0) != maxIf(largest, side = 1) \
@@ -95,77 +113,30 @@ pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Find
          having hour_count != raw_count or values_differ or abs(hour_sum - raw_sum) > 1e-9 * sum(magnitude) \
          order by all limit {TOLD_AN_HOUR_MAX} by start",
         key = key.join(", "),
-        key_out = key_out.join(", "),
+        columns = KEY.join(", "),
         of_hour = fingerprint::of_hour_sql(),
         of_value = fingerprint::of_value_sql("value"),
         hourly = hours.hourly_condition(),
         raw = hours.raw_condition(),
         before = cut.condition("kafka_offset"),
-    );
-    let query = store
-        .client
-        .query(&query)
-        .with_setting("max_bytes_before_external_group_by", GROUP_BYTES_MAX.to_string());
-    let rows: Vec<Differing> = query.fetch_all().await?;
-    let mut findings: Vec<Finding> = Vec::new();
-    for row in rows {
-        let is_hour_told = findings.last().and_then(Finding::hour) == Some(row.start);
-        if is_hour_told && findings.len() >= TOLD_MAX {
-            continue;
-        }
-        let offsets = if findings.len() < LOOKED_UP_MAX {
-            offsets(store, &row, cut).await?
-        } else {
-            Vec::new()
-        };
-        findings.push(finding(row, offsets));
-    }
-    Ok(findings)
+    )
 }
 
 const LAST: &str = "Tuple(DateTime64(6, 'UTC'), Int32, Int64, Float64)";
 
-fn finding(row: Differing, offsets: Vec<Span>) -> Finding {
-    Finding::HourAgainstRaw {
-        hour: row.start,
-        key: vec![
-            row.key_tenant_id,
-            row.key_metric_name,
-            row.key_service_id,
-            row.key_plugin_id,
-            row.key_environment,
-            row.key_team_id,
-            row.key_metric_type,
-            row.key_unit,
-        ],
-        count: (row.hour_count, row.raw_count),
-        sum: (row.hour_sum, row.raw_sum),
-        values_differ: row.values_differ != 0,
-        offsets,
-    }
-}
-
 /// Where the raw rows of a key come from.
 async fn offsets(store: &Store, row: &Differing, cut: &Cut) -> Result<Vec<Span>, ToolError> {
-    if row.key_metric_name.is_empty() {
-        return Ok(Vec::new()); // the whole hour of a tenant
+    if row.of_key[METRIC].is_empty() {
+        return Ok(Vec::new());
     }
-    let equal = |column: &str, text: &str| format!("{column} = {}", client_literal(text));
-    let conditions = [
-        equal("tenant_id", &row.key_tenant_id),
-        equal("metric_name", &row.key_metric_name),
-        equal("service_id", &row.key_service_id),
-        equal("plugin_id", &row.key_plugin_id),
-        equal("environment", &row.key_environment),
-        equal("team_id", &row.key_team_id),
-        equal("unit", &row.key_unit),
-        equal("metric_type", &row.key_metric_type),
-        format!("toStartOfHour(time) = toDateTime({}, 'UTC')", row.start),
-    ];
+    let equals = |(column, text): (&&str, &String)| format!("{column} = {}", client_literal(text));
+    let key: Vec<String> = KEY.iter().zip(&row.of_key).map(equals).collect();
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, min(kafka_offset), max(kafka_offset) + 1, count() from metrics \
-         where {} and {} group by kafka_topic, kafka_partition, log_epoch order by all",
-        conditions.join(" and "),
+         where {} and toStartOfHour(time) = toDateTime({}, 'UTC') and {} \
+         group by kafka_topic, kafka_partition, log_epoch order by all",
+        key.join(" and "),
+        row.start,
         cut.condition("kafka_offset")
     );
     let rows: Vec<(String, i32, u32, i64, i64, u64)> = store.client.query(&query).fetch_all().await?;
