@@ -117,11 +117,10 @@ impl Rows {
         if kept.len() == self.len() {
             return Ok(self);
         }
-        let pick = |of: &[i32]| kept.iter().map(|row| of[*row as usize]).collect();
         Ok(Self {
-            topic: pick(&self.topic),
-            partition: pick(&self.partition),
-            log_epoch: kept.iter().map(|row| self.log_epoch[*row as usize]).collect(),
+            topic: pick(&self.topic, &kept),
+            partition: pick(&self.partition, &kept),
+            log_epoch: pick(&self.log_epoch, &kept),
             samples: select(&self.samples, &kept)?,
         })
     }
@@ -173,16 +172,19 @@ fn numbers<'a, T: ArrowPrimitiveType>(columns: &'a RecordBatch, name: &str) -> R
     numbers_array::<T>(columns, name).map(|array| &array.values()[..])
 }
 
+fn pick<T: Copy>(of: &[T], rows: &[u32]) -> Vec<T> {
+    rows.iter().map(|row| of[*row as usize]).collect()
+}
+
 fn select(samples: &Samples, rows: &[u32]) -> Result<Samples, ArrowError> {
     let indices = UInt32Array::from(rows.to_vec());
     let texts = |column: &StringArray| Ok::<_, ArrowError>(take(column, &indices, None)?.as_string::<i32>().clone());
-    let pick = |of: &[i64]| rows.iter().map(|row| of[*row as usize]).collect();
     let time: TimestampMicrosecondArray = take(&samples.time, &indices, None)?.as_primitive().clone();
     let value: Float64Array = take(&samples.value, &indices, None)?.as_primitive().clone();
     Ok(Samples {
         tenant_id: texts(&samples.tenant_id)?,
         metric_name: texts(&samples.metric_name)?,
-        metric_type: rows.iter().map(|row| samples.metric_type[*row as usize]).collect(),
+        metric_type: pick(&samples.metric_type, rows),
         service_id: texts(&samples.service_id)?,
         plugin_id: texts(&samples.plugin_id)?,
         team_id: texts(&samples.team_id)?,
@@ -190,8 +192,8 @@ fn select(samples: &Samples, rows: &[u32]) -> Result<Samples, ArrowError> {
         unit: texts(&samples.unit)?,
         time,
         value,
-        offset: pick(&samples.offset),
-        timestamp_ms: pick(&samples.timestamp_ms),
+        offset: pick(&samples.offset, rows),
+        timestamp_ms: pick(&samples.timestamp_ms, rows),
         rejected: samples.rejected,
         frame: samples.frame,
     })
