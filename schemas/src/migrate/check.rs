@@ -65,8 +65,8 @@ async fn expected(server: &Server) -> Result<BTreeMap<String, Definition>, Migra
     drop_abandoned(server, Utc::now()).await?;
     let scratch = format!("{}{}", scratch_prefix(server), Uuid::new_v4().simple());
     let create = format!("create database `{scratch}` comment '{}'", Utc::now().timestamp());
-    let created = server.root().execute(&create).await;
-    created.map_err(|source| MigrateError::server(format!("create the scratch database {scratch}"), source))?;
+    let doing = format!("create the scratch database {scratch}");
+    server.root().execute(doing, &create).await?;
     let definitions = make(server, &scratch).await;
     let dropped = drop_database(server, &scratch).await;
     let definitions = definitions?;
@@ -75,10 +75,8 @@ async fn expected(server: &Server) -> Result<BTreeMap<String, Definition>, Migra
 
 async fn make(server: &Server, scratch: &str) -> Result<BTreeMap<String, Definition>, MigrateError> {
     let session = server.session_in(scratch);
-    let made = async |statement: &str| {
-        let done = session.execute(statement).await;
-        done.map_err(|source| MigrateError::server(format!("create the expected schema in {scratch}"), source))
-    };
+    let doing = format!("create the expected schema in {scratch}");
+    let made = async |statement: &str| session.execute(doing.as_str(), statement).await;
     let steps = MIGRATIONS.iter().flat_map(|migration| migration.up());
     for statement in sql::statements(HISTORY).into_iter().chain(steps) {
         made(&server.layout.render_model(&statement)?).await?;
@@ -111,17 +109,15 @@ async fn drop_abandoned(server: &Server, now: DateTime<Utc>) -> Result<(), Migra
         "select name from system.databases where startsWith(name, {}) and toInt64OrZero(comment) between 1 and {before}",
         sql::literal(&scratch_prefix(server))
     );
-    let names = server.root().rows::<String>(&sql).await;
-    for name in names.map_err(|source| MigrateError::server("look for old scratch databases", source))? {
+    let doing = "look for old scratch databases";
+    for name in server.root().rows::<String>(doing, &sql).await? {
         drop_database(server, &name).await?;
     }
     Ok(())
 }
 
 async fn drop_database(server: &Server, name: &str) -> Result<(), MigrateError> {
-    let dropped = server
-        .root()
-        .execute(&format!("drop database if exists `{name}` sync"))
-        .await;
-    dropped.map_err(|source| MigrateError::server(format!("drop the scratch database {name}"), source))
+    let doing = format!("drop the scratch database {name}");
+    let drop = format!("drop database if exists `{name}` sync");
+    server.root().execute(doing, &drop).await
 }

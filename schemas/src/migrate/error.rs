@@ -106,6 +106,14 @@ impl MigrateError {
             cause,
         }
     }
+
+    /// The error code in the server's response.
+    pub(super) fn code(&self) -> Option<u32> {
+        match self {
+            Self::Server { cause, .. } => code_of(cause),
+            _ => None,
+        }
+    }
 }
 
 /// The client's message, with the setting to check.

@@ -14,7 +14,7 @@ use super::catalog::{HISTORY, MIGRATIONS, Migration};
 use super::error::MigrateError;
 use super::layout::Engine;
 use super::lock::Runner;
-use super::server::{Server, Session, code, code_of};
+use super::server::{Server, Session, code};
 use super::sql;
 
 /// The table.
@@ -137,17 +137,17 @@ impl History {
 /// Creates the table if it does not exist.
 pub(super) async fn create(server: &Server) -> Result<(), MigrateError> {
     for statement in sql::statements(HISTORY) {
-        let created = server.session().execute(&server.layout.render(&statement)?).await;
-        created.map_err(|source| MigrateError::server(format!("create {TABLE}"), source))?;
+        let statement = server.layout.render(&statement)?;
+        server.session().execute(format!("create {TABLE}"), &statement).await?;
     }
     Ok(())
 }
 
 /// Reads the table. If it or its database does not exist, nothing is applied.
 pub(super) async fn read(session: &Session) -> Result<History, MigrateError> {
-    let applied = match session.rows::<Applied>(APPLIED).await {
-        Err(error) if matches!(code_of(&error), Some(code::UNKNOWN_TABLE | code::UNKNOWN_DATABASE)) => Vec::new(),
-        rows => rows.map_err(|source| MigrateError::server(format!("read {TABLE}"), source))?,
+    let applied = match session.rows::<Applied>(format!("read {TABLE}"), APPLIED).await {
+        Err(error) if matches!(error.code(), Some(code::UNKNOWN_TABLE | code::UNKNOWN_DATABASE)) => Vec::new(),
+        rows => rows?,
     };
     Ok(History::compare(applied, MIGRATIONS))
 }
@@ -155,8 +155,11 @@ pub(super) async fn read(session: &Session) -> Result<History, MigrateError> {
 /// Reads the table under the lock, once this server has replicated what others recorded.
 pub(super) async fn read_latest(server: &Server) -> Result<History, MigrateError> {
     if server.layout.engine == Engine::Replicated {
-        let caught_up = server.session().execute(&format!("system sync replica {TABLE}")).await;
-        caught_up.map_err(|source| MigrateError::server(format!("catch up with {TABLE}"), source))?;
+        let catch_up = format!("system sync replica {TABLE}");
+        server
+            .session()
+            .execute(format!("catch up with {TABLE}"), &catch_up)
+            .await?;
     }
     read(&server.session()).await
 }
@@ -178,8 +181,8 @@ pub(super) async fn record(
         now.timestamp_millis(),
         sql::literal(&runner.name)
     );
-    let recorded = server.session().execute(&insert).await;
-    recorded.map_err(|source| MigrateError::server(format!("record {action} of {}", migration.id), source))
+    let doing = format!("record {action} of {}", migration.id);
+    server.session().execute(doing, &insert).await
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::error::MigrateError;
-use super::server::{Server, code, code_of};
+use super::server::{Server, code};
 use super::sql;
 
 /// The table that acts as the lock.
@@ -69,13 +69,13 @@ impl<'a> Lock<'a> {
         let on_cluster = server.layout.on_cluster();
         let comment = sql::literal(&lock.holder);
         let create = format!("create table {TABLE}{on_cluster} (holder String) engine = Memory comment {comment}");
-        match server.session().execute(&create).await {
+        match server.session().execute("take the lock", &create).await {
             Ok(()) => Ok(lock),
-            Err(error) if code_of(&error) == Some(code::TABLE_ALREADY_EXISTS) => Err(MigrateError::Locked {
+            Err(error) if error.code() == Some(code::TABLE_ALREADY_EXISTS) => Err(MigrateError::Locked {
                 holder: holder(server).await?.unwrap_or_else(|| "released just now".to_owned()),
                 command: runner.command.clone(),
             }),
-            Err(source) => Err(MigrateError::server("take the lock", source)),
+            Err(error) => Err(error),
         }
     }
 
@@ -100,8 +100,7 @@ impl<'a> Lock<'a> {
 
     async fn drop_table(&self) -> Result<(), MigrateError> {
         let drop = format!("drop table if exists {TABLE}{} sync", self.server.layout.on_cluster());
-        let dropped = self.server.session().execute(&drop).await;
-        dropped.map_err(|source| MigrateError::server("release the lock", source))
+        self.server.session().execute("release the lock", &drop).await
     }
 }
 
@@ -111,8 +110,5 @@ pub(super) async fn holder(server: &Server) -> Result<Option<String>, MigrateErr
         "select comment from system.tables where database = {} and name = '{TABLE}'",
         sql::literal(&server.database)
     );
-    let rows = server.root().rows::<String>(&sql).await;
-    Ok(rows
-        .map_err(|source| MigrateError::server("read the lock", source))?
-        .pop())
+    Ok(server.root().rows("read the lock", &sql).await?.pop())
 }

@@ -136,21 +136,29 @@ impl Session {
         Self(client)
     }
 
-    /// Runs a statement to completion.
-    pub async fn execute(&self, sql: &str) -> Result<(), ClientError> {
-        let statement = self.0.query_raw(sql).execute();
-        tokio::time::timeout(STATEMENT_TIMEOUT, statement)
-            .await
-            .unwrap_or(Err(ClientError::TimedOut))
+    /// Runs a statement to completion; an error says what was being done.
+    pub async fn execute(&self, doing: impl Into<String>, sql: &str) -> Result<(), MigrateError> {
+        in_time(doing, self.0.query_raw(sql).execute()).await
     }
 
-    /// Reads all rows.
-    pub async fn rows<T: RowOwned + RowRead>(&self, sql: &str) -> Result<Vec<T>, ClientError> {
-        let rows = self.0.query_raw(sql).fetch_all::<T>();
-        tokio::time::timeout(STATEMENT_TIMEOUT, rows)
-            .await
-            .unwrap_or(Err(ClientError::TimedOut))
+    /// Reads all rows; an error says what was being done.
+    pub async fn rows<T: RowOwned + RowRead>(
+        &self,
+        doing: impl Into<String>,
+        sql: &str,
+    ) -> Result<Vec<T>, MigrateError> {
+        in_time(doing, self.0.query_raw(sql).fetch_all()).await
     }
+}
+
+async fn in_time<T>(
+    doing: impl Into<String>,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, MigrateError> {
+    let answer = tokio::time::timeout(STATEMENT_TIMEOUT, answer).await;
+    answer
+        .unwrap_or(Err(ClientError::TimedOut))
+        .map_err(|cause| MigrateError::server(doing, cause))
 }
 
 /// The error code in a response of the server.

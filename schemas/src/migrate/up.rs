@@ -59,8 +59,8 @@ pub async fn up(
         server.database,
         server.layout.on_cluster()
     );
-    let created = server.root().execute(&create).await;
-    created.map_err(|source| MigrateError::server(format!("create database {}", server.database), source))?;
+    let doing = format!("create database {}", server.database);
+    server.root().execute(doing, &create).await?;
     history::create(server).await?;
     locked(server, options, async |lock| {
         let history = history::read_latest(server).await?;
@@ -173,8 +173,9 @@ async fn run(
             return Err(MigrateError::Interrupted);
         }
         lock.confirm().await?;
-        let done = server.session().execute(&server.layout.render(&statement)?).await;
-        done.map_err(|source| MigrateError::server(format!("apply {action} of {}", migration.id), source))?;
+        let doing = format!("apply {action} of {}", migration.id);
+        let statement = server.layout.render(&statement)?;
+        server.session().execute(doing, &statement).await?;
     }
     history::record(server, migration, action, &options.runner, Utc::now()).await
 }
@@ -189,8 +190,8 @@ async fn apply_retention(server: &Server, lock: &Lock<'_>) -> Result<Vec<&'stati
         }
         lock.confirm().await?;
         let alter = alter_ttl(table, &server.layout.on_cluster(), ttl.as_deref());
-        let altered = server.session().execute(&alter).await;
-        altered.map_err(|source| MigrateError::server(format!("set the retention of {table}"), source))?;
+        let doing = format!("set the retention of {table}");
+        server.session().execute(doing, &alter).await?;
         changed.push(table);
     }
     Ok(changed)
@@ -235,8 +236,8 @@ async fn apply_row_policies(server: &Server, lock: &Lock<'_>) -> Result<(), Migr
     let there = definitions.keys().map(String::as_str).collect();
     for statement in access::statements(&server.database, &server.layout.on_cluster(), &there) {
         lock.confirm().await?;
-        let done = server.session().execute(&statement).await;
-        done.map_err(|source| MigrateError::server("create roles and row policies", source))?;
+        let doing = "create roles and row policies";
+        server.session().execute(doing, &statement).await?;
     }
     Ok(())
 }
@@ -253,13 +254,8 @@ pub(super) fn alter_ttl(table: &str, on_cluster: &str, ttl: Option<&str>) -> Str
 async fn formatted(server: &Server, ttl: Option<&str>) -> Result<Option<String>, MigrateError> {
     let Some(ttl) = ttl else { return Ok(None) };
     let statement = sql::literal(&alter_ttl("t", "", Some(ttl)));
-    let rows = server
-        .root()
-        .rows::<String>(&format!("select formatQuerySingleLine({statement})"))
-        .await;
-    Ok(rows
-        .map_err(|source| MigrateError::server("format a ttl", source))?
-        .pop())
+    let format = format!("select formatQuerySingleLine({statement})");
+    Ok(server.root().rows("format a ttl", &format).await?.pop())
 }
 
 /// Refuses if a table with rows would be dropped or lose a column.
@@ -297,12 +293,7 @@ async fn count(server: &Server, table: &str) -> Result<u64, MigrateError> {
             server.database
         )
     };
-    let rows = server
-        .session()
-        .rows::<u64>(&format!("select count() from {source}"))
-        .await;
-    Ok(rows
-        .map_err(|source| MigrateError::server(format!("count the rows of {table}"), source))?
-        .pop()
-        .unwrap_or(0))
+    let doing = format!("count the rows of {table}");
+    let count = format!("select count() from {source}");
+    Ok(server.session().rows(doing, &count).await?.pop().unwrap_or(0))
 }
