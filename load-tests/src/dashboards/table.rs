@@ -56,32 +56,7 @@ pub struct OpenLoop {
 
 /// The whole text.
 pub fn text(figures: &Figures) -> String {
-    let mut text = format!(
-        "{} hours of keys, {:.1} GB; latencies in ms\n\n{:<40} {:>7} {:>7} {:>7}  {:>7} {:>7}  promised\n",
-        thousands(figures.rows),
-        figures.bytes as f64 / 1e9,
-        "chart",
-        "kB",
-        "first",
-        "p99",
-        "again",
-        "p99",
-    );
-    for chart in &figures.charts {
-        let again = [chart.again.quantile(0.5), chart.again.quantile(0.99)];
-        let first = [chart.first.quantile(0.5), chart.first.quantile(0.99)];
-        let _ = writeln!(
-            text,
-            "{:<40} {:>7} {:>7.1} {:>7.1}  {:>7.1} {:>7.1}  {}",
-            chart.chart.name(),
-            chart.bytes / 1_000,
-            ms(first[0]),
-            ms(first[1]),
-            ms(again[0]),
-            ms(again[1]),
-            verdict(first[0], CHART_MAX),
-        );
-    }
+    let mut text = charts(figures);
     text.push('\n');
     for (when, dashboards) in [
         ("nothing new", &figures.dashboards_at_rest),
@@ -113,6 +88,36 @@ pub fn text(figures: &Figures) -> String {
             ms(latencies.quantile(0.5)),
             ms(latencies.quantile(0.99)),
             ms(latencies.max()),
+        );
+    }
+    text
+}
+
+fn charts(figures: &Figures) -> String {
+    let mut text = format!(
+        "{} hours of keys, {:.1} GB; latencies in ms\n\n{:<40} {:>7} {:>7} {:>7}  {:>7} {:>7}  promised\n",
+        thousands(figures.rows),
+        figures.bytes as f64 / 1e9,
+        "chart",
+        "kB",
+        "first",
+        "p99",
+        "again",
+        "p99",
+    );
+    for chart in &figures.charts {
+        let again = [chart.again.quantile(0.5), chart.again.quantile(0.99)];
+        let first = [chart.first.quantile(0.5), chart.first.quantile(0.99)];
+        let _ = writeln!(
+            text,
+            "{:<40} {:>7} {:>7.1} {:>7.1}  {:>7.1} {:>7.1}  {}",
+            chart.chart.name(),
+            chart.bytes / 1_000,
+            ms(first[0]),
+            ms(first[1]),
+            ms(again[0]),
+            ms(again[1]),
+            verdict(first[0], CHART_MAX),
         );
     }
     text

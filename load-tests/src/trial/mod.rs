@@ -26,7 +26,7 @@ use crate::live::Live;
 use crate::machine::CpuTime;
 use crate::process::Process;
 use crate::producer::Producer;
-use crate::recorder::{Event, Measure};
+use crate::recorder::{Event, Measure, Recorder};
 use crate::results::{Disturbance, ProcessFigures, Results, ResultsError, ResultsFolder, TableFigures};
 use crate::schedule::{Schedule, Shape};
 use crate::stop::Stop;
@@ -38,6 +38,7 @@ use crate::watch::{processes, tables};
 pub use plan::{Content, Plan, PlanOptions, new_prefix};
 pub use recording::Snapshot;
 use sending::RunClock;
+use summing::Ended;
 
 /// Capacity of the channel to the recorder; when it is full, senders wait.
 const EVENTS_MAX: usize = 4_096;
@@ -131,33 +132,35 @@ pub async fn run(
     sending.await??;
     let sending_s = begun.at.elapsed().as_secs_f64();
     drop(events);
-    let settled = drain::wait(snapshot, plan.drain, stop).await;
+    let is_settled = drain::wait(snapshot, plan.drain, stop).await;
     let total_s = begun.at.elapsed().as_secs_f64();
     let watched = watching.finish().await;
     let recorded = recording.finish().await?;
     live.finish();
 
-    let interrupted = stop.is_requested();
-    let account = if interrupted {
-        None
-    } else {
-        let (tally, counts) = (recorded.recorder.tally(), recorded.recorder.counts());
-        let topic_of = |kind: Kind| target.kafka.topic(kind).to_owned();
-        Some(Account::take(&target.store, tally, &counts, topic_of, &plan.prefix_of_tenants()).await?)
-    };
-    let times = summing::Times {
+    let ended = Ended {
         started_at: begun.time,
         sending_s: sending_s.min(plan.schedule.length().as_secs_f64().max(0.001)),
         total_s,
+        account: match stop.is_requested() {
+            true => None,
+            false => Some(account(target, plan, &recorded.recorder).await?),
+        },
+        is_settled,
     };
-    let (results, totals, folder) =
-        summing::sum(target, plan, recorded, watched, account, times, (interrupted, settled))?;
+    let (results, totals, folder) = summing::sum(target, plan, recorded, watched, ended)?;
     Ok(Measured {
         results,
         totals,
         folder,
         warm_up,
     })
+}
+
+async fn account(target: &Target, plan: &Plan, recorder: &Recorder) -> anyhow::Result<Account> {
+    let topic_of = |kind: Kind| target.kafka.topic(kind).to_owned();
+    let (tally, prefix) = (recorder.tally(), plan.prefix_of_tenants());
+    Ok(Account::take(&target.store, tally, &recorder.counts(), topic_of, &prefix).await?)
 }
 
 impl Watching {

@@ -15,11 +15,15 @@ use super::Watched;
 use super::plan::Plan;
 use super::recording::Recorded;
 
-/// When the run took place and how long it took.
-pub(super) struct Times {
+/// When the run took place, how long it took, and how it ended.
+pub(super) struct Ended {
     pub started_at: DateTime<Utc>,
     pub sending_s: f64,
     pub total_s: f64,
+    /// `None` if it was interrupted.
+    pub account: Option<Account>,
+    /// Whether all records were seen.
+    pub is_settled: bool,
 }
 
 type Totals = BTreeMap<Measure, Latencies>;
@@ -30,9 +34,7 @@ pub(super) fn sum(
     plan: &Plan,
     recorded: Recorded,
     watched: Watched,
-    account: Option<Account>,
-    times: Times,
-    (interrupted, settled): (bool, bool),
+    ended: Ended,
 ) -> anyhow::Result<(Results, Totals, Option<ResultsFolder>)> {
     let Recorded {
         recorder,
@@ -40,6 +42,7 @@ pub(super) fn sum(
         points,
         folder,
     } = recorded;
+    let is_interrupted = ended.account.is_none();
     let counts = recorder.counts();
     let totals = totals(&recorder);
     let measures = measures(&recorder, &totals, points);
@@ -51,16 +54,16 @@ pub(super) fn sum(
         format: Results::FORMAT,
         tool: format!("horolog-load {}", env!("CARGO_PKG_VERSION")),
         mode: plan.mode.to_owned(),
-        started_at: times.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        started_at: ended.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         settings: settings(target, plan),
         machine: Machine::this()?,
         others_cpu_share: watched.others_cpu_share,
-        sending_s: times.sending_s,
-        total_s: times.total_s,
+        sending_s: ended.sending_s,
+        total_s: ended.total_s,
         sent: counts.sent,
         answered: counts.answered,
         unanswered: counts.unanswered,
-        account,
+        account: ended.account,
         objectives: plan
             .objectives
             .iter()
@@ -77,12 +80,12 @@ pub(super) fn sum(
             reasons: Vec::new(),
         },
     };
-    let unseen = if settled {
+    let unseen = if ended.is_settled {
         0
     } else {
         (counts.acknowledged - counts.stored).max(counts.to_aggregate - counts.aggregated)
     };
-    results.verdict = Verdict::of(&results, interrupted, unseen);
+    results.verdict = Verdict::of(&results, is_interrupted, unseen);
     Ok((results, totals, folder))
 }
 
