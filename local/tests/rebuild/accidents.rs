@@ -1,5 +1,5 @@
-//! What can happen during a rebuild: keys that are folded, a paused stage, partitions that are added, a topic made
-//! again.
+//! What can happen during a rebuild: keys that are folded, a paused stage, partitions that are added, a recreated
+//! topic.
 
 use std::time::Duration;
 

@@ -220,8 +220,7 @@ impl Shared {
     }
 
     /// Fetches what comes next, including the end, with a new client if the previous one got no answer. That one may
-    /// never get one: librdkafka keeps the leader epoch of a partition, which starts again in a topic that is made
-    /// again.
+    /// never get one: librdkafka keeps the leader epoch of a partition, which starts again in a recreated topic.
     fn ask(&self, reader: &mut Reader, is_answered: bool) -> KafkaResult<()> {
         if is_answered {
             return reader.start(self.next());
