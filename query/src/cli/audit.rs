@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::filter::{self, EventFilterArgs, SpanArgs};
 use super::listing::{Listing, Row};
 use super::output::Output;
-use super::table::{self, Column, at, number, plain, shown, text};
+use super::table::{self, Column, number, plain, text};
 use crate::audit::counts::Bucket;
 
 const EVENTS_PATH: &str = "/v1/audit/events";
@@ -184,11 +184,7 @@ async fn show(event: Uuid, client: &Client, output: Output) -> Result<(), CliErr
         return output.document(&json);
     }
     let answer: Answer = client.parsed(&path, &json)?;
-    let facts: Vec<(&str, String)> = EVENT_FIELDS
-        .iter()
-        .map(|&path| (path, shown(at(&answer.event.0, path))))
-        .collect();
-    output.line(&table::of_facts(&facts))?;
+    output.line(&table::of_members(&answer.event.0, &EVENT_FIELDS))?;
     for line in changes(&answer.difference) {
         output.line(&line)?;
     }

@@ -58,23 +58,20 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     rendered(&table)
 }
 
-/// Names and values, one per line; empty values are left out.
-pub fn of_facts(facts: &[(&str, String)]) -> String {
+/// Members of a document by their paths, one per line; empty ones are left out.
+pub fn of_members(document: &Value, paths: &[&'static str]) -> String {
     let mut table = empty();
-    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        table.add_row([plain(name), plain(value)]);
+    for &path in paths {
+        let value = shown(at(document, path));
+        if !value.is_empty() {
+            table.add_row([path.to_owned(), value]);
+        }
     }
     rendered(&table)
 }
 
-/// Members of a document by their paths, likewise.
-pub fn of_members(document: &Value, paths: &[&'static str]) -> String {
-    let facts = paths.iter().map(|&path| (path, shown(at(document, path))));
-    of_facts(&facts.collect::<Vec<_>>())
-}
-
 /// The member of a document at a path of names, `null` if there is none.
-pub fn at<'a>(document: &'a Value, path: &str) -> &'a Value {
+fn at<'a>(document: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(document, |value, name| &value[name])
 }
 
