@@ -15,6 +15,11 @@ pub fn in_words(error: &(dyn Error + 'static)) -> String {
     words
 }
 
+/// The innermost cause, which is the only informative part of "network error: client error: …".
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

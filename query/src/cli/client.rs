@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use horolog_schemas::configuration::Secret;
+use horolog_schemas::errors::innermost;
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -221,15 +222,10 @@ impl Client {
         response.text().await.map_err(|error| self.unreached(&error))
     }
 
-    /// The innermost reason: the outer ones only say that sending a request failed.
     pub(super) fn unreached(&self, error: &reqwest::Error) -> CliError {
-        let mut reason: &dyn std::error::Error = error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
         CliError::Unreached {
             url: self.url.clone(),
-            reason: reason.to_string(),
+            reason: innermost(error),
         }
     }
 }

@@ -5,6 +5,7 @@ use clickhouse::error::Error as ClientError;
 use super::layout::LayoutError;
 use super::retention::RetentionError;
 use super::server::code_of;
+use crate::errors::innermost;
 
 /// Why migrations could not be read, applied or reverted.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +135,4 @@ fn explain(error: &ClientError) -> String {
         (_, Some(UNKNOWN_POLICY)) => format!("{error}; is tables.storage_policy right?"),
         _ => error.to_string(),
     }
-}
-
-/// The innermost cause of "network error: client error: …", which is the only informative part.
-fn innermost(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), innermost)
 }
