@@ -13,7 +13,6 @@ mod audit;
 mod cli;
 pub mod command;
 mod config;
-mod digest;
 mod handler;
 mod journal;
 mod loopback;

@@ -12,6 +12,7 @@ mod datum;
 mod datum_shape;
 mod decode;
 mod dictionary;
+pub mod digest;
 pub mod epochs;
 pub mod errors;
 mod field_class;

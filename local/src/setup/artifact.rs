@@ -4,18 +4,15 @@
 //! The checksums are computed at the first installation; later runs compare names and sizes only.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use horolog_schemas::digest;
 
 use super::SetupError;
 use super::fetch::FetchError;
 
 /// Attempts before a fetch is given up: a hiccup of a registry must not fail the set-up.
 const ATTEMPTS: u32 = 3;
-/// How much of a file is read at a time.
-const READ_BYTES: usize = 1 << 20;
 /// Written last into the folder: names and sizes of what was verified.
 const MANIFEST: &str = "verified";
 
@@ -135,7 +132,7 @@ impl Artifact {
         let mut manifest = String::new();
         for pin in &self.pins {
             let path = folder.join(&pin.name);
-            let (found, size) = sha256(&path).map_err(io(&path))?;
+            let (size, found) = digest::of_file(&path).map_err(io(&path))?;
             if found != pin.sha256 {
                 let (name, expected) = (pin.name.clone(), pin.sha256.clone());
                 return Err(ArtifactError::Checksum {
@@ -180,24 +177,6 @@ impl Artifact {
             expected: list(missing),
         })
     }
-}
-
-/// Checksum and size of a file.
-pub(super) fn sha256(path: &Path) -> std::io::Result<(String, u64)> {
-    let (mut file, mut hasher, mut size) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        size += read as u64;
-    }
-    Ok((
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-        size,
-    ))
 }
 
 fn remove(folder: &Path) -> Result<(), ArtifactError> {

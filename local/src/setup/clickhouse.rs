@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use horolog_schemas::digest;
+
 use super::SetupError;
-use super::artifact::{Artifact, Pin, sha256};
+use super::artifact::{Artifact, Pin};
 use super::fetch::{FetchError, Growth, run};
 
 /// The library's file name.
@@ -58,7 +60,7 @@ pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
         },
     )?;
     let tarball = tarball(work.path()).map_err(io)?;
-    let (found, _) = sha256(&tarball).map_err(io)?;
+    let (_, found) = digest::of_file(&tarball).map_err(io)?;
     if found != TARBALL_SHA256 {
         return Err(FetchError::Checksum {
             path: tarball,

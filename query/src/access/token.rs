@@ -6,12 +6,11 @@
 
 use std::fmt;
 
+use horolog_schemas::digest::hex;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::digest::hex;
 
 const PREFIX: &str = "hlg_";
 const ID_CHARS: usize = 12;

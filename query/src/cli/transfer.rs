@@ -8,12 +8,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use horolog_schemas::digest;
 use indicatif::ProgressBar;
 use reqwest::StatusCode;
 
 use super::client::Client;
 use super::error::CliError;
-use crate::digest;
 
 /// A file to fetch.
 #[derive(Debug, Clone)]

@@ -69,10 +69,10 @@ fn content_type(path: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
+    use horolog_schemas::digest::hex;
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::digest::hex;
 
     fn text(path: &str) -> String {
         let file = Files::get(path).unwrap_or_else(|| panic!("{path} is not embedded"));

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::{fragments, sql};
+use crate::digest;
 
 /// A numbered change of the schema, and its reversal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +111,7 @@ impl Migration {
     /// parameters of an installation do not count: comments may be improved later, and parameters are not part of the
     /// migration.
     pub fn checksum(&self) -> String {
-        let digest = Sha256::digest(self.up().join(";\n"));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::hex(&Sha256::digest(self.up().join(";\n")))
     }
 }
 

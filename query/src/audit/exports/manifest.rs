@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use horolog_schemas::digest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -24,7 +25,6 @@ use super::signature::Signer;
 use super::snapshot::Snapshot;
 use super::spec::{Compression, Format};
 use crate::api::Instant;
-use crate::digest::hex;
 
 /// File name of the manifest.
 pub const NAME: &str = "manifest.json";

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use horolog_schemas::digest::hex;
 use sha2::{Digest, Sha256};
 
 use super::encode::{EncodeError, Encoder};
@@ -16,7 +17,6 @@ use super::repeats::Repeat;
 use super::run::rows::{Place, Rows};
 use super::shelf::Shelf;
 use super::sink::Sink;
-use crate::digest::hex;
 
 /// Output is buffered up to this size.
 const BUFFER_BYTES: usize = 1 << 20;

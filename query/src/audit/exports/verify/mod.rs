@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use arrow::datatypes::SchemaRef;
+use horolog_schemas::digest::{self, hex};
 use horolog_schemas::errors::in_words;
 use horolog_stage::config::ConfigArgs;
 use sha2::{Digest, Sha256};
@@ -32,7 +33,6 @@ use self::told::Told;
 use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
 use super::signature::PublicKey;
 use crate::config::QueryConfig;
-use crate::digest::{self, hex};
 use crate::steering::steers;
 
 /// What the reader knows from elsewhere.
