@@ -189,67 +189,87 @@ impl QueryConfig {
     /// Loads and validates it.
     pub fn load(args: &ConfigArgs) -> Result<Self, ConfigError> {
         let config: Self = config::load("query", args)?;
-        config.check()?;
+        config.http.check()?;
+        config.access.check()?;
+        config.limits.check()?;
+        config.exports.check()?;
         Ok(config)
     }
+}
 
+impl HttpConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        let invalid = |setting: &str, reason: &str| Err(ConfigError::invalid(setting, reason));
-        let http = &self.http;
-        let over_tls = http.tls_certificate_file.is_some();
-        if over_tls != http.tls_key_file.is_some() {
+        let over_tls = self.tls_certificate_file.is_some();
+        if over_tls != self.tls_key_file.is_some() {
             let missing = if over_tls {
                 "http.tls_key_file"
             } else {
                 "http.tls_certificate_file"
             };
-            return invalid(missing, "must be set as well: a certificate and its key go together");
+            let reason = "must be set as well: a certificate and its key go together";
+            return Err(ConfigError::invalid(missing, reason));
         }
-        if !http.listen.ip().to_canonical().is_loopback() && !over_tls && !http.allow_insecure_listen {
-            return invalid(
+        if !self.listen.ip().to_canonical().is_loopback() && !over_tls && !self.allow_insecure_listen {
+            return Err(ConfigError::invalid(
                 "http.listen",
                 "must be a loopback address, because keys and answers would travel in the clear: set http.tls_certificate_file, \
                  or http.allow_insecure_listen behind a proxy that terminates TLS",
-            );
+            ));
         }
-        self.access.oidc.check()?;
-        if self.access.platform_tenant.is_empty() {
-            return invalid("access.platform_tenant", "must be a name");
+        at_least_one([
+            ("http.tls_reload_interval_s", self.tls_reload_interval_s),
+            ("http.idle_timeout_s", self.idle_timeout_s),
+            ("http.connections_max", self.connections_max as u64),
+        ])
+    }
+}
+
+impl AccessConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        self.oidc.check()?;
+        if self.platform_tenant.is_empty() {
+            return Err(ConfigError::invalid("access.platform_tenant", "must be a name"));
         }
-        let limits = &self.limits;
-        for (setting, value) in [
-            ("access.last_use_interval_s", self.access.last_use_interval_s),
-            ("access.keys_per_tenant_max", self.access.keys_per_tenant_max as u64),
-            ("http.tls_reload_interval_s", http.tls_reload_interval_s),
-            ("http.idle_timeout_s", http.idle_timeout_s),
-            ("http.connections_max", http.connections_max as u64),
-            ("limits.statement_timeout_s", limits.statement_timeout_s),
-            ("limits.statement_memory_bytes_max", limits.statement_memory_bytes_max),
-            ("limits.statement_read_bytes_max", limits.statement_read_bytes_max),
-            ("limits.statement_result_rows_max", limits.statement_result_rows_max),
-            ("limits.request_timeout_s", limits.request_timeout_s),
-            ("limits.concurrent_requests_max", limits.concurrent_requests_max as u64),
+        at_least_one([
+            ("access.last_use_interval_s", self.last_use_interval_s),
+            ("access.keys_per_tenant_max", self.keys_per_tenant_max as u64),
+        ])
+    }
+}
+
+impl LimitsConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        at_least_one([
+            ("limits.statement_timeout_s", self.statement_timeout_s),
+            ("limits.statement_memory_bytes_max", self.statement_memory_bytes_max),
+            ("limits.statement_read_bytes_max", self.statement_read_bytes_max),
+            ("limits.statement_result_rows_max", self.statement_result_rows_max),
+            ("limits.request_timeout_s", self.request_timeout_s),
+            ("limits.concurrent_requests_max", self.concurrent_requests_max as u64),
             (
                 "limits.concurrent_requests_per_caller_max",
-                limits.concurrent_requests_per_caller_max as u64,
+                self.concurrent_requests_per_caller_max as u64,
             ),
             (
                 "limits.waiting_requests_per_caller_max",
-                limits.waiting_requests_per_caller_max as u64,
+                self.waiting_requests_per_caller_max as u64,
             ),
-        ] {
-            if value == 0 {
-                return invalid(setting, "must be at least 1");
-            }
-        }
-        if limits.answers_bytes_max / 2 < limits.page_bytes_max {
-            return invalid(
+        ])?;
+        if self.answers_bytes_max / 2 < self.page_bytes_max {
+            return Err(ConfigError::invalid(
                 "limits.answers_bytes_max",
                 "must be at least twice limits.page_bytes_max",
-            );
+            ));
         }
-        self.exports.check()?;
         Ok(())
+    }
+}
+
+/// Refuses settings that let nothing through.
+pub fn at_least_one<const N: usize>(settings: [(&str, u64); N]) -> Result<(), ConfigError> {
+    match settings.into_iter().find(|(_, value)| *value == 0) {
+        Some((setting, _)) => Err(ConfigError::invalid(setting, "must be at least 1")),
+        None => Ok(()),
     }
 }
 

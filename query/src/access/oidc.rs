@@ -17,6 +17,7 @@ use crate::access::key::REQUESTS_PER_HOUR_DEFAULT;
 use crate::access::provider_keys::ProviderKeys;
 use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
+use crate::config::at_least_one;
 use crate::loopback::is_loopback;
 
 /// Tolerated clock skew. Seconds.
@@ -93,15 +94,11 @@ impl OidcConfig {
         if !is_safe(&self.jwks_url) {
             return invalid("jwks_url", "must be an https:// address, or a loopback address");
         }
-        for (setting, value) in [
-            ("requests_per_hour", u64::from(self.requests_per_hour)),
-            ("keys_age_max_s", self.keys_age_max_s),
-            ("keys_age_min_s", self.keys_age_min_s),
-        ] {
-            if value == 0 {
-                return invalid(setting, "must be at least 1");
-            }
-        }
+        at_least_one([
+            ("access.oidc.requests_per_hour", u64::from(self.requests_per_hour)),
+            ("access.oidc.keys_age_max_s", self.keys_age_max_s),
+            ("access.oidc.keys_age_min_s", self.keys_age_min_s),
+        ])?;
         let shared = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
         if self.algorithms.is_empty() || self.algorithms.iter().any(|algorithm| shared.contains(algorithm)) {
             return invalid(

@@ -6,6 +6,7 @@ use horolog_stage::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::config::S3Config;
+use crate::config::at_least_one;
 
 /// `[exports]`: audit exports, written in the background.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,18 +56,14 @@ impl Default for ExportsConfig {
 impl ExportsConfig {
     /// Refuses limits that would let nothing through.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (setting, value) in [
+        at_least_one([
             ("exports.rows_per_file", self.rows_per_file),
             ("exports.concurrent_max", self.concurrent_max as u64),
             ("exports.waiting_max", self.waiting_max as u64),
             ("exports.tenant_waiting_max", self.tenant_waiting_max as u64),
             ("exports.statement_timeout_s", self.statement_timeout_s),
             ("exports.statement_memory_bytes_max", self.statement_memory_bytes_max),
-        ] {
-            if value == 0 {
-                return Err(ConfigError::invalid(setting, "must be at least 1"));
-            }
-        }
+        ])?;
         self.s3.check()
     }
 }

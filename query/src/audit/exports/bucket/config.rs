@@ -11,6 +11,7 @@ use horolog_stage::config::ConfigError;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use crate::config::at_least_one;
 use crate::loopback::is_loopback;
 
 /// The smallest part that S3 accepts, except for the last.
@@ -109,10 +110,7 @@ impl S3Config {
         if !(1..=PARTS_IN_FLIGHT_MAX).contains(&self.parts_in_flight_max) {
             return invalid("parts_in_flight_max", "must be between 1 and 16");
         }
-        if self.request_timeout_s == 0 {
-            return invalid("request_timeout_s", "must be at least 1");
-        }
-        Ok(())
+        at_least_one([("exports.s3.request_timeout_s", self.request_timeout_s)])
     }
 
     fn check_endpoint(&self) -> Result<(), ConfigError> {
