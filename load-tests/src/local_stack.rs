@@ -18,6 +18,7 @@ use tokio::process::Command;
 use crate::exposition::Exposition;
 use crate::http;
 use crate::process::Process;
+use crate::stop::Stop;
 use crate::store::Store;
 
 /// Below the ports that the system uses for outgoing connections.
@@ -105,6 +106,27 @@ struct Part {
 }
 
 impl Status {
+    /// The processes, the supervisor first. An error for each one that does not run.
+    fn processes(&self) -> impl Iterator<Item = anyhow::Result<Process>> {
+        let Supervisor { pid, started } = self.supervisor;
+        let supervisor = Process {
+            name: SUPERVISOR.to_owned(),
+            pid,
+            started,
+        };
+        let parts = self.processes.iter().map(|part| {
+            let (Some(pid), Some(started)) = (part.pid, part.started) else {
+                bail!("{} is not running", part.name)
+            };
+            Ok(Process {
+                name: part.name.clone(),
+                pid,
+                started,
+            })
+        });
+        std::iter::once(Ok(supervisor)).chain(parts)
+    }
+
     /// The store's HTTP address.
     pub fn clickhouse_url(&self) -> String {
         self.clickhouse.url.clone()
@@ -169,6 +191,27 @@ impl LocalStack {
         self.running().await
     }
 
+    /// Starts it, works with it and removes it, whatever the outcome. `None` if a stop is requested meanwhile.
+    pub async fn during<T>(
+        &self,
+        stop: &Stop,
+        work: impl AsyncFnOnce(Running) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        // In a task of its own, so that an interruption waits for `up`: a stack can only be stopped once it runs.
+        let stack = self.clone();
+        let mut starting = tokio::spawn(async move { stack.up().await });
+        let outcome = tokio::select! {
+            outcome = async { work((&mut starting).await??).await } => Some(outcome),
+            () = stop.requested() => None,
+        };
+        if !starting.is_finished() {
+            // The outcome no longer matters.
+            let _ = starting.await;
+        }
+        self.remove().await;
+        outcome.transpose()
+    }
+
     /// The stack that runs in the folder.
     pub async fn running(&self) -> anyhow::Result<Running> {
         let status = self.status().await?;
@@ -186,20 +229,7 @@ impl LocalStack {
     /// The processes that run at this moment, the supervisor first. A process that is being restarted is not included.
     pub async fn running_processes(&self) -> anyhow::Result<Vec<Process>> {
         let status = self.status().await?;
-        let Supervisor { pid, started } = status.supervisor;
-        let supervisor = Process {
-            name: SUPERVISOR.to_owned(),
-            pid,
-            started,
-        };
-        let parts = status.processes.into_iter().filter_map(|part| {
-            Some(Process {
-                name: part.name,
-                pid: part.pid?,
-                started: part.started?,
-            })
-        });
-        Ok(std::iter::once(supervisor).chain(parts).collect())
+        Ok(status.processes().flatten().collect())
     }
 
     async fn status(&self) -> anyhow::Result<Status> {
@@ -213,8 +243,15 @@ impl LocalStack {
             .with_context(|| format!("no stack runs in {}; `horolog up` starts one", self.data.display()))
     }
 
-    /// Stops it and, unless it is to be kept, removes its data.
-    pub async fn remove(&self) -> anyhow::Result<()> {
+    /// Stops it and, unless it is to be kept, removes its data. Reports an error only to the user: the outcome of the
+    /// measurement matters more.
+    pub async fn remove(&self) {
+        if let Err(error) = self.try_remove().await {
+            eprintln!("{} is still there: {error:#}", self.data.display());
+        }
+    }
+
+    async fn try_remove(&self) -> anyhow::Result<()> {
         if !self.data.exists() {
             return Ok(());
         }
@@ -239,11 +276,6 @@ impl LocalStack {
         Ok(())
     }
 
-    /// Its data folder.
-    pub fn data(&self) -> &Path {
-        &self.data
-    }
-
     fn horolog(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.horolog);
         // A process group of its own: Ctrl-C reaches only this program, which then stops the stack in order.
@@ -261,23 +293,7 @@ impl LocalStack {
 impl Running {
     /// All of its processes, the supervisor first. Fails if one does not run.
     pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
-        let Supervisor { pid, started } = self.status.supervisor;
-        let supervisor = Process {
-            name: SUPERVISOR.to_owned(),
-            pid,
-            started,
-        };
-        let parts = self.status.processes.iter().map(|part| {
-            let (Some(pid), Some(started)) = (part.pid, part.started) else {
-                bail!("{} is not running", part.name)
-            };
-            Ok(Process {
-                name: part.name.clone(),
-                pid,
-                started,
-            })
-        });
-        std::iter::once(Ok(supervisor)).chain(parts).collect()
+        self.status.processes().collect()
     }
 
     /// The query API key that the stack provides for load tests.

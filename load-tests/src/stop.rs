@@ -16,7 +16,7 @@ impl Stop {
         let (wish, stop) = watch::channel(false);
         tokio::spawn(async move {
             termination.requested().await;
-            eprintln!("interrupted, writing the results so far");
+            eprintln!("interrupted, stopping");
             // The sender is kept for the lifetime of the program; dropping it would look like a request.
             let _ = wish.send(true);
             std::future::pending::<()>().await;

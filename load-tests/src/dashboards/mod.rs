@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use crate::local_stack::{LocalStack, Running};
 use crate::mode::with_runtime;
+use crate::results::Outcome;
 
 use ask::Asker;
 use charts::Chart;
@@ -61,21 +62,9 @@ pub struct DashboardsOptions {
 pub fn run(options: &DashboardsOptions) -> anyhow::Result<ExitCode> {
     let stack = LocalStack::new(options.horolog.clone(), options.data.clone(), false)?;
     with_runtime(async |stop| {
-        // In a task of its own, so that an interruption waits for `up`: a stack can only be stopped once it runs.
-        let starting = tokio::spawn({
-            let stack = stack.clone();
-            async move { stack.up().await }
-        });
-        let measured = async { measure(options, &starting.await??).await };
-        let outcome = tokio::select! {
-            outcome = measured => Some(outcome),
-            () = stop.requested() => None,
-        };
-        if let Err(error) = stack.remove().await {
-            eprintln!("{} is still there: {error:#}", stack.data().display());
-        }
-        let Some(figures) = outcome.transpose()? else {
-            return Ok(ExitCode::from(130));
+        let measured = stack.during(&stop, async |running| measure(options, &running).await);
+        let Some(figures) = measured.await? else {
+            return Ok(ExitCode::from(Outcome::Interrupted.exit_code()));
         };
         print!("{}", table::text(&figures));
         Ok(ExitCode::SUCCESS)

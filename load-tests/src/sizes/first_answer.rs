@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use horolog_schemas::Kind;
 use serde::Serialize;
 
-use crate::local_stack::{LocalStack, Running};
+use crate::local_stack::Running;
 use crate::producer::{KafkaAddress, Producer};
 use crate::sender::Stamp;
 use crate::traffic::{Fleet, Outgoing};
@@ -26,16 +26,6 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A stack that is up.
-pub struct Up {
-    /// The stack.
-    pub running: Running,
-    /// When the start was requested.
-    pub begun: Instant,
-    /// How long it took until it was ready.
-    pub ready: Duration,
-}
-
 /// How long a user waits.
 #[derive(Debug, Clone, Serialize)]
 pub struct FirstAnswer {
@@ -47,17 +37,8 @@ pub struct FirstAnswer {
     pub records: u64,
 }
 
-/// Starts the stack.
-pub async fn up(stack: &LocalStack) -> anyhow::Result<Up> {
-    let begun = Instant::now();
-    let running = stack.up().await?;
-    let ready = begun.elapsed();
-    Ok(Up { running, begun, ready })
-}
-
-/// Sends some records and waits for their hour.
-pub async fn measure(up: &Up) -> anyhow::Result<FirstAnswer> {
-    let Up { running, begun, ready } = up;
+/// Sends some records and waits for their hour. The start was requested at `begun` and took until `ready`.
+pub async fn measure(running: &Running, begun: Instant, ready: Duration) -> anyhow::Result<FirstAnswer> {
     let bootstrap = running.status.kafka.bootstrap.clone();
     let records = tokio::task::spawn_blocking(move || send(&bootstrap)).await??;
     let deadline = Instant::now() + DEADLINE;

@@ -19,15 +19,14 @@ mod table;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use horolog_schemas::Termination;
-use nix::libc;
 
-use crate::local_stack::LocalStack;
+use crate::local_stack::{LocalStack, Running};
 use crate::machine::Machine;
-use crate::results::thousands;
+use crate::mode::with_runtime;
+use crate::results::{Outcome, thousands};
 
 pub use account::WholeAccount;
 use memory::Watch;
@@ -37,8 +36,6 @@ pub use report::Report;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 const INGEST: &str = "horolog-ingest";
 const AGGREGATE: &str = "horolog-aggregate";
-/// As a shell reports a program that was ended by Ctrl-C.
-const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
 
 /// Options of `horolog-load sizes`.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,50 +76,27 @@ pub fn run(options: &SizesOptions) -> anyhow::Result<ExitCode> {
     if let Some(json) = &options.json {
         ensure_writable(json)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(run_and_remove(options, &stack));
-    // Do not wait for a thread that still tries to reach a lost broker.
-    runtime.shutdown_background();
-    outcome
-}
-
-async fn run_and_remove(options: &SizesOptions, stack: &LocalStack) -> anyhow::Result<ExitCode> {
-    let mut termination = Termination::listen()?;
-    // In a task of its own, so that an interruption waits for `up`: a stack can only be stopped once it runs.
-    let starting = stack.clone();
-    let mut starting = tokio::spawn(async move { first_answer::up(&starting).await });
-    let outcome = tokio::select! {
-        outcome = measure(options, stack, &mut starting) => Some(outcome),
-        () = termination.requested() => None,
-    };
-    if outcome.is_none() {
-        eprintln!("interrupted, stopping the stack");
-        if !starting.is_finished() {
-            // The outcome no longer matters.
-            let _ = starting.await;
+    with_runtime(async |stop| {
+        say("starting a stack");
+        let begun = Instant::now();
+        let measured = stack.during(&stop, async |running| measure(options, &stack, &running, begun).await);
+        match measured.await? {
+            None => Ok(ExitCode::from(Outcome::Interrupted.exit_code())),
+            Some(report) => conclude(&report, options.json.as_deref()),
         }
-    }
-    if let Err(error) = stack.remove().await {
-        eprintln!("{} is still there: {error:#}", stack.data().display());
-    }
-    match outcome {
-        None => Ok(ExitCode::from(INTERRUPTED)),
-        Some(report) => conclude(&report?, options.json.as_deref()),
-    }
+    })
 }
 
-type Starting = tokio::task::JoinHandle<anyhow::Result<first_answer::Up>>;
-
-async fn measure(options: &SizesOptions, stack: &LocalStack, starting: &mut Starting) -> anyhow::Result<Report> {
+async fn measure(
+    options: &SizesOptions,
+    stack: &LocalStack,
+    running: &Running,
+    begun: Instant,
+) -> anyhow::Result<Report> {
+    let ready = begun.elapsed();
     let machine = Machine::this()?;
-    say("starting a stack");
-    let up = starting.await??;
-    let running = &up.running;
     let memory = Watch::start(running.processes()?);
-    let first_answer = first_answer::measure(&up).await?;
+    let first_answer = first_answer::measure(running, begun, ready).await?;
 
     say(&format!("writing a backlog of {} records", thousands(options.records)));
     let pause_max = if options.preload {

@@ -92,8 +92,7 @@ impl Target {
             match stack.up().await {
                 Ok(running) => running,
                 Err(error) => {
-                    // If the cleanup fails too, the first error is the one to report.
-                    let _ = stack.remove().await;
+                    stack.remove().await;
                     return Err(error);
                 }
             }
@@ -179,9 +178,8 @@ impl Target {
 
     /// Removes the stack if it was started for this measurement.
     pub async fn leave(&self) {
-        let Some(stack) = &self.own else { return };
-        if let Err(error) = stack.remove().await {
-            eprintln!("{} is still there: {error:#}", stack.data().display());
+        if let Some(stack) = &self.own {
+            stack.remove().await;
         }
     }
 }
