@@ -131,32 +131,33 @@ impl Account {
 
     /// The faults, one per line; empty if every record is in its place exactly once.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut unless = |right: bool, fault: String| {
-            if !right {
-                faults.push(fault);
-            }
-        };
-        unless(
-            self.lost == 0,
-            format!("{} records were acknowledged but are not where they belong", self.lost),
-        );
-        unless(self.doubled == 0, format!("{} rows are stored twice", self.doubled));
-        unless(
-            self.foreign <= self.unknown,
-            format!("{} rows belong to records that were never acknowledged", self.foreign),
-        );
         let aggregated = self.to_aggregate..=self.to_aggregate + self.unknown;
-        unless(
-            aggregated.contains(&self.aggregated),
-            format!("the hours count {} records of {}", self.aggregated, self.to_aggregate),
-        );
-        unless(
-            self.hours_that_differ == 0,
-            format!("{} hours of a series differ from the raw rows", self.hours_that_differ),
-        );
-        faults
+        unmet([
+            (
+                self.lost == 0,
+                format!("{} records were acknowledged but are not where they belong", self.lost),
+            ),
+            (self.doubled == 0, format!("{} rows are stored twice", self.doubled)),
+            (
+                self.foreign <= self.unknown,
+                format!("{} rows belong to records that were never acknowledged", self.foreign),
+            ),
+            (
+                aggregated.contains(&self.aggregated),
+                format!("the hours count {} records of {}", self.aggregated, self.to_aggregate),
+            ),
+            (
+                self.hours_that_differ == 0,
+                format!("{} hours of a series differ from the raw rows", self.hours_that_differ),
+            ),
+        ])
     }
+}
+
+/// The faults whose condition is not met.
+pub fn unmet<const N: usize>(conditions: [(bool, String); N]) -> Vec<String> {
+    let unmet = conditions.into_iter().filter(|(met, _)| !met);
+    unmet.map(|(_, fault)| fault).collect()
 }
 
 fn samples(buckets: &Buckets) -> u64 {

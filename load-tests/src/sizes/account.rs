@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use crate::books::unmet;
 use crate::store::Store;
 
 /// Where the records ended up.
@@ -47,52 +48,49 @@ impl WholeAccount {
 
     /// The faults, one per line; empty if every record is in its place exactly once.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut unless = |right: bool, fault: String| {
-            if !right {
-                faults.push(fault);
-            }
-        };
         let Self {
             sent,
             stored,
             different,
             ..
         } = *self;
-        unless(
-            different >= sent,
-            format!("{} records are not stored", sent.saturating_sub(different)),
-        );
-        unless(
-            different <= sent,
-            format!(
-                "{} records are stored that were not sent",
-                different.saturating_sub(sent)
-            ),
-        );
-        unless(
-            stored == different,
-            format!("{} rows are stored twice", stored.saturating_sub(different)),
-        );
-        unless(
-            self.rejected == 0,
-            format!("{} good records are rejected", self.rejected),
-        );
-        unless(
-            self.aggregated == sent,
-            format!("the hours count {} records of {sent}", self.aggregated),
-        );
-        unless(
-            self.hours_that_differ == 0,
-            format!("{} hours differ from the raw rows", self.hours_that_differ),
-        );
-        for (stage, records) in [("ingest", self.ingest_ledger), ("aggregate", self.aggregate_ledger)] {
-            unless(
+        let in_ledger = |stage, records| {
+            (
                 records == sent,
                 format!("the ledger of {stage} counts {records} records of {sent}"),
-            );
-        }
-        faults
+            )
+        };
+        unmet([
+            (
+                different >= sent,
+                format!("{} records are not stored", sent.saturating_sub(different)),
+            ),
+            (
+                different <= sent,
+                format!(
+                    "{} records are stored that were not sent",
+                    different.saturating_sub(sent)
+                ),
+            ),
+            (
+                stored == different,
+                format!("{} rows are stored twice", stored.saturating_sub(different)),
+            ),
+            (
+                self.rejected == 0,
+                format!("{} good records are rejected", self.rejected),
+            ),
+            (
+                self.aggregated == sent,
+                format!("the hours count {} records of {sent}", self.aggregated),
+            ),
+            (
+                self.hours_that_differ == 0,
+                format!("{} hours differ from the raw rows", self.hours_that_differ),
+            ),
+            in_ledger("ingest", self.ingest_ledger),
+            in_ledger("aggregate", self.aggregate_ledger),
+        ])
     }
 }
 
