@@ -4,13 +4,13 @@
 //! record that was accepted is counted once: as delivered or as failed. Its queue is bounded; when it is full,
 //! `send` waits for the broker. Never creates a topic.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::connection::Connection;
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -281,11 +281,10 @@ struct Deliveries {
 
 impl Deliveries {
     fn so_far(&self) -> Delivered {
-        let first_error = self.first_error.lock().map(|error| error.clone()).unwrap_or_default();
         Delivered {
             delivered: self.delivered.load(Relaxed),
             failed: self.failed.load(Relaxed),
-            first_error,
+            first_error: self.first_error.lock().clone(),
         }
     }
 }
@@ -305,8 +304,6 @@ impl ProducerContext for Deliveries {
             return;
         };
         self.failed.fetch_add(1, Relaxed);
-        if let Ok(mut first) = self.first_error.lock() {
-            first.get_or_insert_with(|| error.to_string());
-        }
+        self.first_error.lock().get_or_insert_with(|| error.to_string());
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use horolog_schemas::migrate::literal;
+use parking_lot::Mutex;
 
 use super::exception::Exception;
 use super::ffi::{Connection, Library};
@@ -61,7 +61,7 @@ impl Pool {
 
     /// A connection with this database and these settings.
     pub fn lease(&self, key: Key) -> Result<Lease<'_>, Exception> {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         let found = idle
             .iter()
             .rposition(|session| session.key == key)
@@ -90,7 +90,7 @@ impl Pool {
 
     /// Runs a statement of the front's own.
     pub fn control(&self, sql: &str, format: &str) -> Result<Vec<u8>, Exception> {
-        match &*lock(&self.control) {
+        match &*self.control.lock() {
             Some(connection) => Ok(connection.query(sql.as_bytes(), format, &[])?.as_ref().to_vec()),
             None => Ok(Vec::new()),
         }
@@ -105,8 +105,8 @@ impl Pool {
     /// Closes all connections and, with the last one, the engine. Once tables were used, some of its threads stay until
     /// the process ends, so whether `shutdown` joined them says nothing about the data.
     pub fn close(&self) {
-        lock(&self.idle).clear();
-        lock(&self.control).take();
+        self.idle.lock().clear();
+        self.control.lock().take();
         let threads_joined = self.library.shutdown();
         tracing::debug!(threads_joined, "connections closed");
     }
@@ -132,7 +132,7 @@ impl Lease<'_> {
         {
             return;
         }
-        let mut idle = lock(&self.pool.idle);
+        let mut idle = self.pool.idle.lock();
         idle.push_back(self.session);
         let evicted = if idle.len() > IDLE_MAX { idle.pop_front() } else { None };
         drop(idle);
@@ -146,12 +146,6 @@ impl Deref for Lease<'_> {
     fn deref(&self) -> &Connection {
         &self.session.connection
     }
-}
-
-/// What the front's locks guard is valid between any two statements of the code, so poisoning by a panic can be
-/// ignored.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn identifier(name: &str) -> String {

@@ -5,11 +5,13 @@
 //! in ClickHouse: its outcome is unknown to the client either way, and half of it would be worse than all of it. Writes
 //! are stopped only when the process ends; a streamed insert also stops when its body breaks off.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pool::{Pool, lock};
+use parking_lot::{Condvar, Mutex};
+
+use super::pool::Pool;
 
 /// A kill is repeated at this interval, since a statement that has not started yet does not notice it.
 const KILL_INTERVAL: Duration = Duration::from_millis(100);
@@ -46,7 +48,7 @@ impl Running {
     /// Registers a statement.
     pub fn begin(self: &Arc<Self>) -> (Work, Interest) {
         let statement = Arc::new(Statement::default());
-        lock(&self.statements).push(Arc::clone(&statement));
+        self.statements.lock().push(Arc::clone(&statement));
         let work = Work {
             running: Arc::clone(self),
             statement: Arc::clone(&statement),
@@ -62,12 +64,12 @@ impl Running {
 
     /// How many statements run.
     pub fn count(&self) -> usize {
-        lock(&self.statements).len()
+        self.statements.lock().len()
     }
 
     /// Stops all, reads and writes.
     pub fn abort_all(&self) {
-        for statement in lock(&self.statements).iter() {
+        for statement in self.statements.lock().iter() {
             statement.aborted.store(true, Ordering::Release);
         }
         self.changed.notify_all();
@@ -76,9 +78,9 @@ impl Running {
     /// Kills abandoned statements for as long as the process lives: the body of one thread.
     pub fn reap(&self, pool: &Pool) {
         loop {
-            let mut statements = lock(&self.statements);
+            let mut statements = self.statements.lock();
             while !statements.iter().any(|statement| statement.to_kill().is_some()) {
-                statements = self.changed.wait(statements).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut statements);
             }
             let tags: Vec<String> = statements.iter().filter_map(|statement| statement.to_kill()).collect();
             drop(statements);
@@ -94,7 +96,7 @@ impl Running {
 
 impl Statement {
     fn to_kill(&self) -> Option<String> {
-        let (tag, read_only) = lock(&self.engine).clone()?;
+        let (tag, read_only) = self.engine.lock().clone()?;
         let wanted = if read_only {
             self.stopped()
         } else {
@@ -111,8 +113,8 @@ impl Statement {
 impl Work {
     /// The statement now runs under this tag; `read_only` ones are killed when nobody waits for them.
     pub fn runs_as(&self, tag: &str, read_only: bool) {
-        let statements = lock(&self.running.statements);
-        *lock(&self.statement.engine) = Some((tag.to_owned(), read_only));
+        let statements = self.running.statements.lock();
+        *self.statement.engine.lock() = Some((tag.to_owned(), read_only));
         drop(statements);
         self.running.changed.notify_all();
     }
@@ -120,8 +122,8 @@ impl Work {
     /// The statement has ended: nothing is killed under its tag from here on. True if nothing was killed before either,
     /// so that the connection may serve another statement.
     pub fn ended(&self) -> bool {
-        let statements = lock(&self.running.statements);
-        *lock(&self.statement.engine) = None;
+        let statements = self.running.statements.lock();
+        *self.statement.engine.lock() = None;
         let untouched = !self.statement.stopped();
         drop(statements);
         untouched
@@ -140,7 +142,10 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        lock(&self.running.statements).retain(|statement| !Arc::ptr_eq(statement, &self.statement));
+        self.running
+            .statements
+            .lock()
+            .retain(|statement| !Arc::ptr_eq(statement, &self.statement));
     }
 }
 
@@ -148,7 +153,7 @@ impl Drop for Interest {
     fn drop(&mut self) {
         self.statement.abandoned.store(true, Ordering::Release);
         // Under the lock, or the reaper could miss the change between its look and its wait.
-        drop(lock(&self.running.statements));
+        drop(self.running.statements.lock());
         self.running.changed.notify_all();
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::fetch::{Growth, run};
 use super::programs;
@@ -98,7 +99,7 @@ impl MissingPackages {
 pub fn require(packages: &[Package]) -> Result<(), MissingPackages> {
     // The distribution's installer refuses to run twice at a time.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = ONE_AT_A_TIME.lock();
     let missing: Vec<Package> = packages.iter().copied().filter(|package| !package.is_there()).collect();
     if missing.is_empty() {
         return Ok(());

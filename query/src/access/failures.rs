@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How often to check what is due.
@@ -29,7 +31,7 @@ pub struct Failures(Arc<Mutex<HashMap<Option<IpAddr>, Seen>>>);
 impl Failures {
     /// Counts one. Returns whether to record it now; otherwise it becomes [`Self::due`] later.
     pub fn note(&self, from: IpAddr, now: Instant) -> bool {
-        let mut table = self.table();
+        let mut table = self.0.lock();
         let is_known = table.contains_key(&Some(from)) || table.len() < ADDRESSES_MAX;
         match table.entry(is_known.then_some(from)) {
             Entry::Vacant(entry) => {
@@ -49,7 +51,7 @@ impl Failures {
     /// What is to be recorded now: counts since the last record, by address; no address for those beyond the bound.
     pub fn due(&self, now: Instant) -> Vec<(Option<IpAddr>, u64)> {
         let mut due = Vec::new();
-        self.table().retain(|address, seen| {
+        self.0.lock().retain(|address, seen| {
             if now.duration_since(seen.since) < INTERVAL {
                 return true;
             }
@@ -65,25 +67,18 @@ impl Failures {
 
     /// Everything not yet recorded, for when the service stops.
     pub fn rest(&self) -> Vec<(Option<IpAddr>, u64)> {
-        let all = self
-            .table()
-            .drain()
-            .map(|(address, seen)| (address, seen.unrecorded))
-            .collect::<Vec<_>>();
-        all.into_iter().filter(|(_, unrecorded)| *unrecorded > 0).collect()
+        let all = std::mem::take(&mut *self.0.lock()).into_iter();
+        let counts = all.map(|(address, seen)| (address, seen.unrecorded));
+        counts.filter(|(_, unrecorded)| *unrecorded > 0).collect()
     }
 
     /// Takes back a count that was due and could not be recorded.
     pub fn keep(&self, address: Option<IpAddr>, unrecorded: u64) {
-        let mut table = self.table();
+        let mut table = self.0.lock();
         let address = address.filter(|_| table.contains_key(&address));
         if let Some(seen) = table.get_mut(&address) {
             seen.unrecorded += unrecorded;
         }
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<Option<IpAddr>, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,7 +124,7 @@ mod tests {
             10_000 - ADDRESSES_MAX as u64 - 1
         );
         assert_eq!(failures.due(start + 2 * INTERVAL), []);
-        assert!(failures.table().is_empty());
+        assert!(failures.0.lock().is_empty());
         assert_eq!(
             recorded(10_000, start + 2 * INTERVAL),
             ADDRESSES_MAX + 1,

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
 
 use crate::access::Principal;
 use crate::access::key::Key;
@@ -60,7 +61,7 @@ impl Keys {
     /// One key.
     pub fn get(&self, id: &KeyId) -> Option<Arc<Key>> {
         let entry = self.journal.view(|view| view.get(&name(id)).cloned())?;
-        if let Some((offset, key)) = self.parsed.read().unwrap_or_else(PoisonError::into_inner).get(id)
+        if let Some((offset, key)) = self.parsed.read().get(id)
             && *offset == entry.offset
         {
             return Some(key.clone());
@@ -72,7 +73,7 @@ impl Keys {
                 return None;
             }
         };
-        let mut parsed = self.parsed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut parsed = self.parsed.write();
         parsed.insert(id.clone(), (entry.offset, key.clone()));
         Some(key)
     }

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -78,7 +79,7 @@ impl LastUses {
             Identity::Subject(id) => subject::name(&by.facts().tenant, id),
         };
         let noted = Noted { by: by.clone(), used };
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uses = self.0.lock();
         uses.insert(name, noted);
     }
 
@@ -92,7 +93,7 @@ impl LastUses {
 
     /// Writes them. What cannot be written is kept for the next attempt.
     pub async fn write(&self, keys: &Keys) {
-        let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let uses = std::mem::take(&mut *self.0.lock());
         if uses.is_empty() {
             return;
         }
@@ -101,7 +102,7 @@ impl LastUses {
             .journal()
             .update(move |view| Ok::<_, Problem>((newer(view, &noted), ())));
         if written.await.map_err(Problem::from).is_err() {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.0.lock();
             for (name, one) in uses {
                 kept.entry(name).or_insert(one);
             }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,6 +14,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
 
 use crate::access::{Identity, Principal};
 use crate::api::Problem;
@@ -53,7 +54,7 @@ impl Limits {
     /// Takes one request from the caller's bucket.
     pub fn take(&self, principal: &Principal) -> Result<Left, Problem> {
         let facts = principal.facts();
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.0.lock();
         if buckets.len() >= CALLERS_MAX && !buckets.contains_key(&facts.identity) {
             buckets.retain(|_, bucket| bucket.used.elapsed() < Duration::from_secs(HOUR_S.into()));
             if buckets.len() >= CALLERS_MAX {

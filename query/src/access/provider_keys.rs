@@ -6,11 +6,12 @@
 //! While the provider is unavailable, cached keys stay in use, and it is asked again after a short delay.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::api::Problem;
@@ -61,14 +62,14 @@ impl ProviderKeys {
         if let Some(mut fetched) = self.to_wait_for(id) {
             let _ = fetched.changed().await;
         }
-        let state = self.0.state();
+        let state = self.0.state.lock();
         let (_, keys) = state.fetched.as_ref().ok_or(Problem::ProviderUnavailable)?;
         Ok(keys.get(id).cloned())
     }
 
     /// The fetch that may bring this key, started if none is in progress.
     fn to_wait_for(&self, id: &str) -> Option<watch::Receiver<()>> {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         let is_known = state.knows(id);
         let age = state.fetched.as_ref().map(|(at, _)| at.elapsed());
         let age_allowed = if is_known { self.0.age_max } else { self.0.age_min };
@@ -95,15 +96,11 @@ impl State {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn fetch_in_background(self: Arc<Self>) -> watch::Receiver<()> {
         let (ended, waiting) = watch::channel(());
         tokio::spawn(async move {
             let answer = self.fetch().await;
-            let mut state = self.state();
+            let mut state = self.state.lock();
             match answer {
                 Ok(keys) => {
                     state.fetched = Some((Instant::now(), keys));

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::write::GzEncoder;
+use parking_lot::Mutex;
 
 use crate::access::Principal;
 use crate::api::Problem;
@@ -107,7 +108,7 @@ impl Caching {
 
     /// An encoded file, made once: otherwise callers without a key could have megabytes encoded as often as they like.
     fn file(&self, tag: &str, make: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
-        let files = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = || self.files.lock();
         let known = files().get(tag).cloned();
         if let Some(known) = known {
             return Ok(known);

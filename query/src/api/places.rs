@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::api::Problem;
@@ -67,7 +68,7 @@ impl<K: Eq + Hash> Places<K> {
     }
 
     fn of(&self, key: K, places: usize) -> Arc<Semaphore> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.lock();
         keys.retain(|_, places| places.strong_count() > 0);
         let known = keys.get(&key).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
@@ -107,6 +108,6 @@ mod tests {
         drop(second);
         assert!(matches!(third.now_or_never(), Some(Ok(_))));
         assert!(places.try_take("c").is_some());
-        assert_eq!(places.keys.lock().unwrap().len(), 1, "nothing is kept of the others");
+        assert_eq!(places.keys.lock().len(), 1, "nothing is kept of the others");
     }
 }

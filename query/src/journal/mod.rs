@@ -10,12 +10,13 @@ mod log;
 pub mod projection;
 mod view;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use horolog_stage::cleanup_policy::COMPACT;
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::retry::Backoff;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::watch;
 
@@ -154,7 +155,7 @@ impl Journal {
 
     /// Reads the current view.
     pub fn view<T>(&self, look: impl FnOnce(&View) -> T) -> T {
-        look(&self.0.view.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.0.view.read())
     }
 
     /// Changes with the view: the offset after the last record seen.
@@ -164,7 +165,7 @@ impl Journal {
 
     /// How long ago the end of the topic was seen. Changes since then may not be known here.
     pub fn unconfirmed_for(&self) -> Duration {
-        let confirmed = self.0.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let confirmed = self.0.confirmed.lock();
         confirmed.elapsed()
     }
 
@@ -200,7 +201,7 @@ impl Journal {
 
 impl Shared {
     fn apply(&self, record: view::Record) {
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut view = self.view.write();
         if view.apply(record) {
             let next = view.next();
             drop(view);
@@ -209,7 +210,7 @@ impl Shared {
     }
 
     fn confirm(&self) {
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.confirmed.lock() = Instant::now();
     }
 
     fn failed(&self, source: KafkaError) -> JournalError {
@@ -230,7 +231,7 @@ impl Shared {
     }
 
     fn next(&self) -> i64 {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).next()
+        self.view.read().next()
     }
 
     fn update<T, E>(&self, decide: &impl Fn(&View) -> Result<(Vec<Change>, T), E>) -> Result<T, UpdateError<E>> {
@@ -259,7 +260,7 @@ impl Shared {
         let writer = self.log.writer()?;
         reader.start(self.next())?;
         reader.read_to_end(|record| self.apply(record))?;
-        let decided = decide(&self.view.read().unwrap_or_else(PoisonError::into_inner));
+        let decided = decide(&self.view.read());
         let (changes, result) = match decided {
             Ok(decided) => decided,
             Err(refused) => return Ok(Err(refused)),

@@ -3,10 +3,11 @@
 //! Enters: changes, one at a time. Leaves: the state as it is on disk. Guarantees: readers never wait for the disk.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -38,7 +39,7 @@ impl Export {
 
     /// Its current state.
     pub fn job(&self) -> Arc<Job> {
-        Arc::clone(&lock(&self.job))
+        Arc::clone(&self.job.lock())
     }
 
     /// The id of its statements in the engine.
@@ -48,17 +49,17 @@ impl Export {
 
     /// Changes its state, on disk first. Blocks.
     pub fn change(&self, shelf: &Shelf, change: impl FnOnce(&mut Job)) -> io::Result<()> {
-        let _changing = lock(&self.changing);
+        let _changing = self.changing.lock();
         let mut changed = Job::clone(&self.job());
         change(&mut changed);
         shelf.save(&changed)?;
-        *lock(&self.job) = Arc::new(changed);
+        *self.job.lock() = Arc::new(changed);
         Ok(())
     }
 
     /// Changes its state in memory only, when the disk cannot be written.
     pub fn tell(&self, change: impl FnOnce(&mut Job)) {
-        change(Arc::make_mut(&mut lock(&self.job)));
+        change(Arc::make_mut(&mut self.job.lock()));
     }
 
     /// Whether the caller may see everything that its requester saw.
@@ -106,9 +107,4 @@ impl Signals {
     pub async fn pause(&self, time: Duration) {
         let _ = timeout(time, self.stopped()).await; // either ends the pause
     }
-}
-
-/// Also if a thread that held it panicked.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use horolog_schemas::digest::hex;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::encode::{EncodeError, Encoder};
@@ -144,13 +145,13 @@ impl Failure {
     /// Keeps an error and returns one with the same text.
     fn keep(&self, error: io::Error) -> io::Error {
         let text = io::Error::new(error.kind(), error.to_string());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
         text
     }
 
     /// The I/O error behind an encoder's error.
     fn behind(&self, said: EncodeError) -> EncodeError {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self.0.lock().take();
         kept.map_or(said, EncodeError::Io)
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use horolog_stage::clock::now_ms;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use super::bucket::{Bucket, BucketError};
 use super::config::ExportsConfig;
 use super::error::ExportError;
-use super::export::{Export, lock};
+use super::export::Export;
 use super::job::{Job, Position, Shown, State, Summary};
 use super::patience::{Patience, RETRY_AFTER};
 use super::register::Register;
@@ -119,7 +120,7 @@ impl Exports {
         // Runs to its end even if the caller disconnects meanwhile.
         let entered = tokio::spawn(async move {
             if let Err(problem) = exports.enter(&export).await {
-                lock(&exports.known).remove(&export.job().id);
+                exports.known.lock().remove(&export.job().id);
                 exports.finish_removal(export.job());
                 return Err(problem);
             }
@@ -173,7 +174,7 @@ impl Exports {
         let bucket = self.shelf.bucket_url().map(str::to_owned);
         let rows_per_file = self.config.rows_per_file;
         let job = Job::new(id, spec, caller, request, bucket, rows_per_file, now_ms());
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let waiting = || {
             known
                 .values()
@@ -194,7 +195,7 @@ impl Exports {
 
     /// Adds the exports that the caller may see to a page, newest first, starting after `after`.
     pub fn list(&self, caller: &Caller, after: Option<Position>, page: &mut Page<Summary>) {
-        let known: Vec<_> = lock(&self.known).values().cloned().collect();
+        let known: Vec<_> = self.known.lock().values().cloned().collect();
         let mut found: Vec<_> = known
             .iter()
             .filter(|export| export.is_for(caller))
@@ -241,7 +242,7 @@ impl Exports {
             ));
         }
         self.register.remove(&job, now_ms()).await?;
-        lock(&self.known).remove(&id);
+        self.known.lock().remove(&id);
         if let Err(error) = self.shelf.remove(&job).await {
             tracing::warn!(%id, %error, "files of a removed export are left; removing them is retried");
             self.finish_removal(job);
@@ -250,7 +251,7 @@ impl Exports {
     }
 
     fn export(&self, caller: &Caller, id: Uuid) -> Result<Arc<Export>, Problem> {
-        let export = lock(&self.known).get(&id).cloned();
+        let export = self.known.lock().get(&id).cloned();
         export.filter(|export| export.is_for(caller)).ok_or(Problem::NotFound)
     }
 
