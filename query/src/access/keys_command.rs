@@ -12,7 +12,6 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
-use clap::ValueEnum;
 use ipnet::IpNet;
 
 use crate::access::changes::{Changes, OVERLAP_DEFAULT_S, operator};
@@ -115,7 +114,7 @@ impl FromStr for Wanted {
                 !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             is_file_name.then_some(Self {
                 name: name.to_owned(),
-                role: Role::from_str(role, false).ok()?,
+                role: Role::parse(role)?,
                 tenant: TenantGrant::parse(tenant)?,
             })
         };

@@ -40,14 +40,13 @@ impl Mask {
 
 /// The mask of one field for one caller.
 pub fn mask(principal: &Principal, field: &FieldClass) -> Mask {
-    let reads_events = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
     let sees_persons = principal.facts().role.sees_persons();
     let is_address = field.name == "ip_address";
     match field.class {
         Class::Public | Class::Internal if !field.personal => Mask::Clear,
         Class::Restricted if sees_persons && principal.may(Permission::ReadRestricted) => Mask::Clear,
         Class::Restricted => Mask::Hidden,
-        _ if !reads_events => Mask::Hidden,
+        _ if !principal.reads_events() => Mask::Hidden,
         _ if !field.personal || sees_persons => Mask::Clear,
         _ if is_address => Mask::Partial,
         _ => Mask::KeyedHash,

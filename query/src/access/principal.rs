@@ -128,6 +128,11 @@ impl Principal {
         self.0.permissions.contains(&permission)
     }
 
+    /// Whether it sees audit events, on pages or in exports.
+    pub fn reads_events(&self) -> bool {
+        self.may(Permission::ReadAudit) || self.may(Permission::ExportAudit)
+    }
+
     /// Refuses a principal without this permission.
     pub fn require(&self, permission: Permission) -> Result<(), Problem> {
         match self.may(permission) {

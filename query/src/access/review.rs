@@ -119,8 +119,7 @@ fn subject_row(subject: Subject, now: DateTime<Utc>) -> SubjectRow {
 
 /// Empty if the principal cannot see events.
 pub fn masked_for(principal: &Principal) -> BTreeMap<&'static str, Mask> {
-    let reads = principal.may(Permission::ReadAudit) || principal.may(Permission::ExportAudit);
-    match reads {
+    match principal.reads_events() {
         true => masked(principal, Kind::AuditEvent).into_iter().collect(),
         false => BTreeMap::new(),
     }
