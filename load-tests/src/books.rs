@@ -129,6 +129,11 @@ impl Account {
         }
     }
 
+    /// Whether every record is in its place exactly once.
+    pub fn is_sound(&self) -> bool {
+        self.faults().is_empty()
+    }
+
     /// The faults, one per line; empty if every record is in its place exactly once.
     pub fn faults(&self) -> Vec<String> {
         let aggregated = self.to_aggregate..=self.to_aggregate + self.unknown;

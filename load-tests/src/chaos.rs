@@ -144,14 +144,7 @@ pub async fn disturb(plan: Disturb, stack: LocalStack, begun: Instant, mut over:
             lasted_s: begun.elapsed().saturating_sub(at).as_secs_f64(),
             failure: failure.map(|error| format!("{error:#}")),
         };
-        let said = disturbance
-            .failure
-            .clone()
-            .unwrap_or_else(|| format!("back after {:.1} s", disturbance.lasted_s));
-        eprintln!(
-            "{:.1} s: {} {}: {said}",
-            disturbance.at_s, disturbance.action, disturbance.process
-        );
+        eprintln!("{:.1} s: {}", disturbance.at_s, disturbance.text());
         done.push(disturbance);
     }
     done

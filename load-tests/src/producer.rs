@@ -148,9 +148,9 @@ impl Producer {
         self.client.context().inbox().begun = Some(begun);
     }
 
-    /// Queues a record; waits for space if the queue is full.
-    pub fn send(&mut self, stamp: Stamp, record: Outgoing<'_>) -> Result<(), ProduceError> {
-        while !self.offer(stamp, record)? {
+    /// Queues a record that no schedule has; waits for space if the queue is full.
+    pub fn send(&mut self, record: Outgoing<'_>) -> Result<(), ProduceError> {
+        while !self.offer(Stamp::of(record, Duration::ZERO), record)? {
             self.client.poll(QUEUE_WAIT);
         }
         Ok(())

@@ -32,6 +32,17 @@ pub struct Stamp {
     pub bad: bool,
 }
 
+impl Stamp {
+    /// Of this record.
+    pub fn of(record: Outgoing<'_>, intended: Duration) -> Self {
+        Self {
+            intended,
+            kind: record.kind,
+            bad: record.bad,
+        }
+    }
+}
+
 /// Where and when a record was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -157,11 +168,7 @@ impl<S: Source, O: Outlet, C: Clock> Sender<'_, S, O, C> {
         turn: &mut Turn,
     ) -> Result<Option<Handed>, O::Error> {
         let record = self.source.next(self.begun_us + intended.as_micros() as i64);
-        let stamp = Stamp {
-            intended,
-            kind: record.kind,
-            bad: record.bad,
-        };
+        let stamp = Stamp::of(record, intended);
         let mut refused_at = None;
         while !self.outlet.offer(stamp, record)? {
             refused_at.get_or_insert_with(|| self.clock.now());

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::books::Account;
 use crate::latencies::Summary;
 use crate::recorder::Measure;
 use crate::results::{Outcome, Results};
@@ -80,13 +81,8 @@ fn run_both(options: &CompareOptions) -> anyhow::Result<ExitCode> {
         let text = text(&a, &b);
         print!("{text}");
         std::fs::write(path.join("compare.txt"), text).context("compare.txt")?;
-        let unsound = |results: &Results| {
-            results
-                .account
-                .as_ref()
-                .is_none_or(|account| !account.faults().is_empty())
-        };
-        let failed = a.iter().chain(&b).any(unsound);
+        let is_sound = |results: &Results| results.account.as_ref().is_some_and(Account::is_sound);
+        let failed = !a.iter().chain(&b).all(is_sound);
         let outcome = if failed { Outcome::Failed } else { Outcome::Passed };
         Ok(ExitCode::from(outcome.exit_code()))
     })

@@ -158,10 +158,7 @@ async fn search(
         eprintln!("  {}", step.line());
         let held = step.held;
         steps.push(step);
-        let unsound = results
-            .account
-            .as_ref()
-            .is_some_and(|account| !account.faults().is_empty());
+        let unsound = results.account.as_ref().is_some_and(|account| !account.is_sound());
         outcome = match results.verdict.outcome {
             Outcome::Failed if unsound => Outcome::Failed,
             Outcome::Passed | Outcome::Failed => Outcome::Passed,

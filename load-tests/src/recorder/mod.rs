@@ -228,7 +228,7 @@ impl Recorder {
         let latency = at.saturating_sub(intended);
         self.record(measure, intended, latency);
         if in_closed_loop
-            && intended >= self.warm_up
+            && self.is_measured(intended)
             && let Some(closed) = self.closed.get_mut(&measure)
         {
             closed.record(latency);

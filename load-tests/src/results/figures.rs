@@ -225,6 +225,17 @@ pub struct Disturbance {
     pub failure: Option<String>,
 }
 
+impl Disturbance {
+    /// What was done, and how it ended.
+    pub fn text(&self) -> String {
+        let Self { action, process, .. } = self;
+        match &self.failure {
+            Some(failure) => format!("{action} {process}: {failure}"),
+            None => format!("{action} {process}: back after {:.1} s", self.lasted_s),
+        }
+    }
+}
+
 impl Point {
     /// Of an interval.
     pub fn of(interval: &Interval) -> Self {

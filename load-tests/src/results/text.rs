@@ -117,15 +117,7 @@ fn tables(results: &Results) -> String {
 fn end(results: &Results) -> String {
     let mut text = String::new();
     for disturbance in &results.disturbances {
-        let outcome = match &disturbance.failure {
-            Some(failure) => failure.clone(),
-            None => format!("back after {:.1} s", disturbance.lasted_s),
-        };
-        let _ = writeln!(
-            text,
-            "{:>7.1} s  {} {}: {outcome}",
-            disturbance.at_s, disturbance.action, disturbance.process
-        );
+        let _ = writeln!(text, "{:>7.1} s  {}", disturbance.at_s, disturbance.text());
     }
     for objective in &results.objectives {
         let found = objective
@@ -138,7 +130,7 @@ fn end(results: &Results) -> String {
             if objective.held { "held" } else { "MISSED" }
         );
     }
-    if let Some(account) = results.account.as_ref().filter(|account| account.faults().is_empty()) {
+    if let Some(account) = results.account.as_ref().filter(|account| account.is_sound()) {
         let _ = writeln!(
             text,
             "{} records acknowledged, each in its place exactly once ({} rejected, as they should be)",

@@ -6,21 +6,13 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
-use horolog_schemas::Kind;
 
 use crate::producer::{KafkaAddress, Producer};
-use crate::sender::Stamp;
 use crate::traffic::{Fleet, Outgoing};
 
 use super::SETTLE_DEADLINE;
 
 const MINUTES_A_DAY: u64 = 24 * 60;
-/// Only the number of these records matters, not their times.
-const STAMP: Stamp = Stamp {
-    intended: Duration::ZERO,
-    kind: Kind::MetricSample,
-    bad: false,
-};
 const MICROS_A_MINUTE: i64 = 60_000_000;
 
 /// Some records of a day.
@@ -74,7 +66,7 @@ impl Day {
         let mut producer = Producer::connect(&KafkaAddress::at(bootstrap))?;
         let begun = Instant::now();
         self.records(self.records, |_, key, payload| {
-            producer.send(STAMP, Outgoing::metric(key, payload))
+            producer.send(Outgoing::metric(key, payload))
         })?;
         producer.settle_all(SETTLE_DEADLINE)?;
         Ok(begun.elapsed())

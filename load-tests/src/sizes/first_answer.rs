@@ -6,12 +6,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use horolog_schemas::Kind;
 use serde::Serialize;
 
 use crate::local_stack::Running;
 use crate::producer::{KafkaAddress, Producer};
-use crate::sender::Stamp;
 use crate::traffic::{Fleet, Outgoing};
 
 use super::SETTLE_DEADLINE;
@@ -74,14 +72,9 @@ async fn has_hours(running: &Running) -> anyhow::Result<bool> {
 fn send(bootstrap: &str) -> anyhow::Result<u64> {
     let mut producer = Producer::connect(&KafkaAddress::at(bootstrap))?;
     let (mut fleet, mut payload) = (Fleet::new(TENANT, SERIES, 0), Vec::new());
-    let stamp = Stamp {
-        intended: Duration::ZERO,
-        kind: Kind::MetricSample,
-        bad: false,
-    };
     for _ in 0..RECORDS {
         let key = fleet.record(chrono::Utc::now().timestamp_micros(), &mut payload);
-        producer.send(stamp, Outgoing::metric(key, &payload))?;
+        producer.send(Outgoing::metric(key, &payload))?;
     }
     Ok(producer.settle_all(SETTLE_DEADLINE)?)
 }

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use uuid::Builder;
 
 use super::mix::{ByteRange, Mix};
-use super::series::{SERIES_A_KEY, random_text};
+use super::series::{keys, random_text};
 
 const ACTIONS: [(&str, &str, AuditSource); 6] = [
     ("user.sign_in", "user", AuditSource::Ui),
@@ -39,9 +39,7 @@ impl Events {
         let metadata = (0..mix.labels).map(|number| (format!("field_{number}"), format!("value-{number}")));
         Self {
             tenants: tenants.to_vec(),
-            resources: mix
-                .keys
-                .map_or_else(|| mix.series.get().div_ceil(SERIES_A_KEY), std::num::NonZeroUsize::get),
+            resources: keys(mix),
             extra: mix.extra_bytes,
             event: AuditEvent {
                 user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::mix::{ByteRange, Mix};
 
 /// Metrics per service, unless the number of keys is set.
-pub(super) const SERIES_A_KEY: usize = METRICS.len();
+const SERIES_A_KEY: usize = METRICS.len();
 const METRICS: [(&str, MetricType, &str); 12] = [
     ("cpu_utilization", MetricType::Gauge, "%"),
     ("memory_used", MetricType::Gauge, "MiB"),
@@ -64,9 +64,7 @@ impl Fleet {
     /// The series that the mix asks for, of these tenants.
     pub(super) fn of(mix: &Mix, tenants: &[String], seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let services = mix
-            .keys
-            .map_or_else(|| mix.series.get().div_ceil(SERIES_A_KEY), NonZeroUsize::get);
+        let services = keys(mix);
         let series = (0..mix.series.get())
             .map(|number| {
                 // Each service has its metrics in turn and belongs to one tenant.
@@ -110,6 +108,12 @@ impl Fleet {
         series.sample.encode_single_object(payload);
         &series.key
     }
+}
+
+/// The number of keys, of services or resources.
+pub(super) fn keys(mix: &Mix) -> usize {
+    mix.keys
+        .map_or_else(|| mix.series.get().div_ceil(SERIES_A_KEY), NonZeroUsize::get)
 }
 
 fn sample(tenant: &str, service: usize, metric: usize, labels: usize) -> MetricSample {

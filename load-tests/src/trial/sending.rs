@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use horolog_schemas::Kind;
 use tokio::sync::mpsc::Sender as Events;
 use tokio::task::JoinHandle;
 
 use crate::producer::{ProduceError, Producer};
 use crate::recorder::Event;
-use crate::sender::{Clock, Sender, Stamp, Turn};
+use crate::sender::{Clock, Sender, Turn};
 use crate::stop::Stop;
 use crate::traffic::{Mix, Source, Traffic};
 
@@ -42,13 +41,8 @@ impl Clock for RunClock {
 /// Sends some records of a tenant that is not the run's, so that the client is connected when the run starts.
 pub(super) fn warm_up(mut producer: Producer, prefix: &str) -> Result<(Producer, u64), ProduceError> {
     let mut traffic = Traffic::new(&Mix::default(), &format!("{prefix}.warm-up"), 0);
-    let stamp = Stamp {
-        intended: Duration::ZERO,
-        kind: Kind::MetricSample,
-        bad: false,
-    };
     for _ in 0..FIRST_RECORDS {
-        producer.send(stamp, traffic.next(Utc::now().timestamp_micros()))?;
+        producer.send(traffic.next(Utc::now().timestamp_micros()))?;
     }
     let sent = producer.settle_all(SETTLE_DEADLINE_STOPPED * 12)?;
     Ok((producer, sent))
