@@ -152,11 +152,15 @@ impl Job {
             read_bytes: counters.written_bytes,
             ..counters
         };
-        Ok(self.reply.begin(Head {
-            format: None,
+        Ok(self.begin(None, counters, started)?)
+    }
+
+    fn begin(&mut self, format: Option<&str>, counters: Counters, started: Instant) -> Result<(), ClientGone> {
+        self.reply.begin(Head {
+            format: format.map(str::to_owned),
             counters,
             elapsed: started.elapsed(),
-        })?)
+        })
     }
 
     fn statement(&mut self, text: &[u8], started: Instant) -> Result<(), Stop> {
@@ -197,33 +201,17 @@ impl Job {
             counters = counters + chunk.counters();
             let length = header_length.unwrap_or(0);
             header_length.get_or_insert_with(|| header.length(chunk.as_ref()));
-            let end = chunk.as_ref().len()
-                - if chunk.as_ref().ends_with(trailer) {
-                    trailer.len()
-                } else {
-                    0
-                };
+            let end = chunk.as_ref().strip_suffix(trailer).unwrap_or(chunk.as_ref()).len();
             let piece = Bytes::from_owner(chunk).slice(length.min(end)..end);
             if self.request.wait_end_of_query {
                 held.push(piece)?;
             } else {
-                if !self.reply.has_begun() {
-                    let head = Head {
-                        format: Some(format.to_owned()),
-                        counters,
-                        elapsed: started.elapsed(),
-                    };
-                    self.reply.begin(head)?;
-                }
+                self.begin(Some(format), counters, started)?;
                 self.reply.send(piece)?;
             }
         }
         drop(select);
-        self.reply.begin(Head {
-            format: Some(format.to_owned()),
-            counters,
-            elapsed: started.elapsed(),
-        })?;
+        self.begin(Some(format), counters, started)?;
         for piece in held.pieces {
             self.reply.send(piece)?;
         }
@@ -239,11 +227,7 @@ impl Job {
         let counters = chunk.counters();
         let mut held = Held::default();
         held.push(Bytes::from_owner(chunk))?;
-        self.reply.begin(Head {
-            format: Some(format.to_owned()),
-            counters,
-            elapsed: started.elapsed(),
-        })?;
+        self.begin(Some(format), counters, started)?;
         for mut piece in held.pieces {
             while !piece.is_empty() {
                 self.reply.send(piece.split_to(piece.len().min(PIECE_BYTES)))?;

@@ -145,7 +145,7 @@ pub fn channel(request: &Request, headers: &HeaderMap, identity: Identity) -> Re
 }
 
 impl Reply {
-    /// Sends the head: from here on the status is 200.
+    /// Sends the head, unless it is out: from here on the status is 200.
     pub fn begin(&mut self, head: Head) -> Result<(), ClientGone> {
         match self.head.take() {
             Some(sender) => sender.send(Ok(head)).map_err(|_| ClientGone),
@@ -156,11 +156,6 @@ impl Reply {
     /// What the client and the log call the statement.
     pub fn query_id(&self) -> &str {
         &self.identity.query_id
-    }
-
-    /// True once the head is out.
-    pub fn has_begun(&self) -> bool {
-        self.head.is_none()
     }
 
     /// Sends a piece of the body; waits while the client is behind.
