@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::job::{Job, Shown};
+use super::job::Job;
 use super::shelf::Shelf;
+use super::shown::Shown;
 use crate::access::Caller;
 use crate::api::RequestId;
 

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::download;
-use super::job::{Shown, Summary};
+use super::shown::{Shown, Summary};
 use super::spec::{NewExport, Spec};
 use crate::access::Caller;
 use crate::access::trail::{Act, Actor, Recorded};

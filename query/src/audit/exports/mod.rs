@@ -3,8 +3,9 @@
 //! The path of an export: [`spec`] is the request; [`queue`] runs it in the background, with [`patience`] and again
 //! after a crash; [`run`] freezes a [`snapshot`] of the ledger, counts by [`plan`], finds the [`repeats`], streams each
 //! month in order as Arrow, [`encode`]s it into [`part`]s, and writes the [`manifest`]. [`shelf`] stores it in a folder
-//! or a [`bucket`], [`job`] is its stored state, [`export`] the same in memory, [`register`] what remains known after
-//! its removal. [`verify`] checks a folder without any of this running. HTTP is in [`handlers`] and [`download`].
+//! or a [`bucket`], [`job`] is its stored state, [`export`] the same in memory, [`shown`] the same to callers,
+//! [`register`] what remains known after its removal. [`verify`] checks a folder without any of this running. HTTP is
+//! in [`handlers`] and [`download`].
 //!
 //! Guarantees: the files hold exactly what the ledger names up to stated offsets, each event once, in a fixed order; a
 //! repetition over the same snapshot gives the same bytes; a finished file is never written again; memory does not grow
@@ -30,6 +31,7 @@ pub mod register;
 pub mod repeats;
 pub mod run;
 pub mod shelf;
+pub mod shown;
 pub mod signature;
 pub mod sink;
 pub mod snapshot;
