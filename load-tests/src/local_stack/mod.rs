@@ -4,6 +4,8 @@
 //! ports. Guarantees: [`LocalStack::remove`] leaves no process and, unless it is to be kept, no folder. Never touches a
 //! folder that existed before.
 
+mod status;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
@@ -12,7 +14,6 @@ use std::process::Stdio;
 
 use anyhow::{Context, bail};
 use rand::RngExt;
-use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::exposition::Exposition;
@@ -20,6 +21,8 @@ use crate::http;
 use crate::process::Process;
 use crate::stop::Stop;
 use crate::store::Store;
+
+pub use status::Status;
 
 /// Below the ports that the system uses for outgoing connections.
 const FREE_PORTS: RangeInclusive<u16> = 15_000..=30_000;
@@ -31,9 +34,6 @@ const PORT_FLAGS: [&str; 6] = [
     "--port-ingest",
     "--port-aggregate",
 ];
-
-/// The name of the process that starts the others.
-pub const SUPERVISOR: &str = "supervisor";
 
 /// The program that starts a stack, and the folder of its data.
 #[derive(Debug, Clone)]
@@ -53,91 +53,6 @@ pub struct Running {
     pub store: Store,
     /// An HTTP client for its addresses.
     pub http: reqwest::Client,
-}
-
-/// The output of `horolog status --json`.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Status {
-    supervisor: Supervisor,
-    /// The query API.
-    pub query: Query,
-    clickhouse: ClickHouse,
-    /// The broker.
-    pub kafka: Kafka,
-    processes: Vec<Part>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Supervisor {
-    pid: i32,
-    started: u64,
-}
-
-/// The query API.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Query {
-    /// `http://host:port`.
-    pub url: String,
-    /// Folder with the initial keys, one file per key name.
-    pub keys: PathBuf,
-}
-
-/// The broker's address.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Kafka {
-    /// `host:port`.
-    pub bootstrap: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct ClickHouse {
-    url: String,
-    user: String,
-    database: String,
-    password_file: PathBuf,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Part {
-    name: String,
-    pid: Option<i32>,
-    started: Option<u64>,
-    address: Option<String>,
-}
-
-impl Status {
-    /// The processes, the supervisor first. An error for each one that does not run.
-    fn processes(&self) -> impl Iterator<Item = anyhow::Result<Process>> {
-        let Supervisor { pid, started } = self.supervisor;
-        let supervisor = Process {
-            name: SUPERVISOR.to_owned(),
-            pid,
-            started,
-        };
-        let parts = self.processes.iter().map(|part| {
-            let (Some(pid), Some(started)) = (part.pid, part.started) else {
-                bail!("{} is not running", part.name)
-            };
-            Ok(Process {
-                name: part.name.clone(),
-                pid,
-                started,
-            })
-        });
-        std::iter::once(Ok(supervisor)).chain(parts)
-    }
-
-    /// The store's HTTP address.
-    pub fn clickhouse_url(&self) -> String {
-        self.clickhouse.url.clone()
-    }
-
-    /// The store's password.
-    pub fn clickhouse_password(&self) -> anyhow::Result<String> {
-        let file = &self.clickhouse.password_file;
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(text.trim_end().to_owned())
-    }
 }
 
 impl LocalStack {
@@ -215,13 +130,9 @@ impl LocalStack {
     /// The stack that runs in the folder.
     pub async fn running(&self) -> anyhow::Result<Running> {
         let status = self.status().await?;
-        let ClickHouse {
-            url, user, database, ..
-        } = &status.clickhouse;
-        let store = Store::new(url, user, &status.clickhouse_password()?, database);
         Ok(Running {
+            store: status.store()?,
             status,
-            store,
             http: http::builder().build()?,
         })
     }
@@ -310,12 +221,9 @@ impl Running {
 
     /// A stage's `/metrics`.
     pub async fn exposition(&self, name: &str) -> anyhow::Result<Exposition> {
-        let part = self.status.processes.iter().find(|part| part.name == name);
-        let address = part.and_then(|part| part.address.as_ref());
-        let address = address.with_context(|| format!("`horolog status` lists no address of {name}"))?;
         let page = self
             .http
-            .get(format!("{address}/metrics"))
+            .get(format!("{}/metrics", self.status.address(name)?))
             .send()
             .await?
             .error_for_status()?;
