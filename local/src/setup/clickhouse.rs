@@ -7,7 +7,7 @@ use horolog_schemas::digest;
 
 use super::SetupError;
 use super::artifact::{Artifact, Pin};
-use super::fetch::{FetchError, Growth, run};
+use super::fetch::{FetchError, Growth, beside, run};
 
 /// The library's file name.
 pub(super) const LIBRARY: &str = "libchdb.so";
@@ -36,14 +36,8 @@ pub(super) fn artifact(cache: &Path) -> Result<Artifact, SetupError> {
 
 /// Fills the folder with the library.
 pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
-    let io = |source| FetchError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    let work = tempfile::Builder::new()
-        .prefix("engine-fetch")
-        .tempdir_in(folder.parent().unwrap_or(folder))
-        .map_err(io)?;
+    let io = FetchError::io(folder);
+    let work = beside(folder, "engine-fetch")?;
     let mut pack = Command::new("npm");
     // npm writes to its cache as bytes arrive, so a cache of its own shows the progress.
     pack.args(["pack", PACKAGE, "--loglevel=error", "--pack-destination"])

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
 
 /// How often the folder is measured.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
@@ -56,6 +57,23 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// Of the file system, at this path.
+    pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy {
+        |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// A temporary folder beside another, on the same disk.
+pub(super) fn beside(folder: &Path, prefix: &str) -> Result<TempDir, FetchError> {
+    let mut builder = tempfile::Builder::new();
+    let made = builder.prefix(prefix).tempdir_in(folder.parent().unwrap_or(folder));
+    made.map_err(FetchError::io(folder))
+}
+
 /// Something that takes a while: what it is, where it shows, how much it will be.
 pub(super) struct Growth<'a> {
     /// What the bar says.
@@ -69,10 +87,7 @@ pub(super) struct Growth<'a> {
 /// Runs the command to its end under a progress bar.
 pub(super) fn run(command: &mut Command, growth: &Growth<'_>) -> Result<(), FetchError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let io = |source| FetchError::Io {
-        path: growth.path.to_owned(),
-        source,
-    };
+    let io = FetchError::io(growth.path);
     let output = tempfile::tempfile().map_err(io)?;
     let (stdout, stderr) = (output.try_clone().map_err(io)?, output.try_clone().map_err(io)?);
     let mut child = command

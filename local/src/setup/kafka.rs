@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::artifact::{Artifact, Pin};
-use super::fetch::{FetchError, Growth, run};
+use super::fetch::{FetchError, Growth, beside, run};
 
 const POM: &str = include_str!("kafka-pom.xml");
 const JARS: &str = include_str!("kafka-jars.sha256");
@@ -31,14 +31,8 @@ pub(super) fn artifact(cache: &Path) -> Artifact {
 
 /// Fills the folder with the jars.
 pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
-    let io = |source| FetchError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    let work = tempfile::Builder::new()
-        .prefix("kafka-fetch")
-        .tempdir_in(folder.parent().unwrap_or(folder))
-        .map_err(io)?;
+    let io = FetchError::io(folder);
+    let work = beside(folder, "kafka-fetch")?;
     let pom = work.path().join("pom.xml");
     std::fs::write(&pom, POM).map_err(io)?;
     // A repository of its own, so that its growth is the progress, and the user's stays as it is.
