@@ -54,37 +54,7 @@ impl Bucket {
     pub fn new(config: &S3Config) -> Result<Option<Self>, ConfigError> {
         config.check()?;
         let Some(bucket) = &config.bucket else { return Ok(None) };
-        let mut options = ClientOptions::new()
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_allow_http(config.is_plain());
-        if config.is_of_this_machine() {
-            // A proxy of the environment would resolve the address on its own host. The library cannot disable it, so
-            // set one that is used for nothing.
-            options = options
-                .with_proxy_url("http://127.0.0.1")
-                .with_proxy_excludes("*,0.0.0.0/0,::/0");
-        }
-        if let Some(pem) = config.ca()? {
-            let Ok(certificates) = Certificate::from_pem_bundle(pem.as_bytes()) else {
-                return invalid("ca_file", "must hold certificates in PEM");
-            };
-            options = certificates
-                .into_iter()
-                .fold(options, ClientOptions::with_root_certificate);
-        }
-        let mut builder = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_virtual_hosted_style_request(config.virtual_hosted)
-            .with_disable_bulk_delete(true);
-        if let Some(endpoint) = &config.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(region) = &config.region {
-            builder = builder.with_region(region);
-        }
-        if let Some(id) = &config.access_key_id {
-            builder = builder.with_access_key_id(id).with_secret_access_key(config.secret()?);
-        }
+        let (options, builder) = (client_options(config)?, builder(config, bucket)?);
         let built = |options, retry_timeout| {
             let retry = RetryConfig {
                 backoff: BackoffConfig::default(),
@@ -200,4 +170,45 @@ impl Bucket {
     fn key(&self, folder: &str, name: &str) -> Path {
         Path::from(format!("{}/{folder}/{name}", self.prefix))
     }
+}
+
+/// How to connect.
+fn client_options(config: &S3Config) -> Result<ClientOptions, ConfigError> {
+    let mut options = ClientOptions::new()
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_allow_http(config.is_plain());
+    if config.is_of_this_machine() {
+        // A proxy of the environment would resolve the address on its own host. The library cannot disable it, so
+        // set one that is used for nothing.
+        options = options
+            .with_proxy_url("http://127.0.0.1")
+            .with_proxy_excludes("*,0.0.0.0/0,::/0");
+    }
+    if let Some(pem) = config.ca()? {
+        let Ok(certificates) = Certificate::from_pem_bundle(pem.as_bytes()) else {
+            return invalid("ca_file", "must hold certificates in PEM");
+        };
+        options = certificates
+            .into_iter()
+            .fold(options, ClientOptions::with_root_certificate);
+    }
+    Ok(options)
+}
+
+/// What to connect to, and as whom.
+fn builder(config: &S3Config, bucket: &str) -> Result<AmazonS3Builder, ConfigError> {
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_virtual_hosted_style_request(config.virtual_hosted)
+        .with_disable_bulk_delete(true);
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &config.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(id) = &config.access_key_id {
+        builder = builder.with_access_key_id(id).with_secret_access_key(config.secret()?);
+    }
+    Ok(builder)
 }
