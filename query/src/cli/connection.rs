@@ -60,10 +60,7 @@ impl ConnectionArgs {
 }
 
 fn read_key(name: &'static str, path: &Path) -> Result<Secret, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(CliError::file(path))?;
     match text.trim() {
         "" => Err(CliError::Argument {
             name,

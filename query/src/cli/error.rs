@@ -1,6 +1,6 @@
 //! Why a command failed, and the exit code that tells a script how to react.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -111,6 +111,14 @@ impl std::fmt::Display for ProblemDetails {
 }
 
 impl CliError {
+    /// Of the operating system, about this file.
+    pub(super) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// 1: the command failed. 2: arguments or question are invalid (as for clap). 3: the key is missing, unknown or
     /// lacks a permission. 4: not found, or not available now; it may be later.
     pub fn exit_code(&self) -> u8 {

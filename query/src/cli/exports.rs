@@ -258,26 +258,8 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
     if job.state() != "complete" {
         return Err(job.ended());
     }
-    std::fs::create_dir_all(folder).map_err(|source| CliError::File {
-        path: folder.to_owned(),
-        source,
-    })?;
-    let manifest = Wanted {
-        name: manifest::NAME.to_owned(),
-        sha256: Some(shown(&job.members["digest"])),
-        bytes: None,
-    };
-    let files = job.files().iter().map(|file| Wanted {
-        name: shown(&file["name"]),
-        sha256: Some(shown(&file["sha256"])),
-        bytes: file["bytes"].as_u64(),
-    });
-    let beside = BESIDE.map(|name| Wanted {
-        name: name.to_owned(),
-        sha256: None,
-        bytes: None,
-    });
-    let wanted: Vec<Wanted> = files.chain([manifest]).chain(beside).collect();
+    std::fs::create_dir_all(folder).map_err(CliError::file(folder))?;
+    let wanted = wanted(&job);
     let bar = bar(
         "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {eta} left",
         output,
@@ -306,6 +288,26 @@ async fn download(export: &str, folder: &Path, client: &Client, output: Output) 
         folder.display()
     ));
     Ok(())
+}
+
+/// The files of a finished export, and what lies beside them.
+fn wanted(job: &Job) -> Vec<Wanted> {
+    let manifest = Wanted {
+        name: manifest::NAME.to_owned(),
+        sha256: Some(shown(&job.members["digest"])),
+        bytes: None,
+    };
+    let files = job.files().iter().map(|file| Wanted {
+        name: shown(&file["name"]),
+        sha256: Some(shown(&file["sha256"])),
+        bytes: file["bytes"].as_u64(),
+    });
+    let beside = BESIDE.map(|name| Wanted {
+        name: name.to_owned(),
+        sha256: None,
+        bytes: None,
+    });
+    files.chain([manifest]).chain(beside).collect()
 }
 
 /// A progress bar on standard error, only on a terminal.

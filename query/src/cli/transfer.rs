@@ -5,8 +5,8 @@
 //! out of the folder.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use horolog_schemas::digest;
 use indicatif::ProgressBar;
@@ -60,7 +60,7 @@ pub async fn fetch(
     if let Some(expected) = &wanted.sha256 {
         let found = sha256(&part)?;
         if found != *expected {
-            fs::remove_file(&part).map_err(failed(&part))?;
+            fs::remove_file(&part).map_err(CliError::file(&part))?;
             return Err(CliError::Checksum {
                 path: target,
                 found,
@@ -68,7 +68,7 @@ pub async fn fetch(
             });
         }
     }
-    fs::rename(&part, &target).map_err(failed(&target))
+    fs::rename(&part, &target).map_err(CliError::file(&target))
 }
 
 /// Downloads the missing rest of an unfinished file.
@@ -88,26 +88,18 @@ async fn append(client: &Client, path: &str, wanted: &Wanted, part: &Path, bar: 
     let continues = from > 0 && response.status() == StatusCode::PARTIAL_CONTENT;
     let mut options = OpenOptions::new();
     options.create(true).write(true).append(continues).truncate(!continues);
-    let mut file = options.open(part).map_err(failed(part))?;
+    let mut file = options.open(part).map_err(CliError::file(part))?;
     bar.inc(if continues { from } else { 0 });
     while let Some(chunk) = response.chunk().await.map_err(|error| client.unreached(&error))? {
-        file.write_all(&chunk).map_err(failed(part))?;
+        file.write_all(&chunk).map_err(CliError::file(part))?;
         bar.inc(chunk.len() as u64);
     }
-    file.sync_all().map_err(failed(part))
+    file.sync_all().map_err(CliError::file(part))
 }
 
 fn sha256(path: &Path) -> Result<String, CliError> {
-    let (_, sha256) = digest::of_file(path).map_err(failed(path))?;
+    let (_, sha256) = digest::of_file(path).map_err(CliError::file(path))?;
     Ok(sha256)
-}
-
-fn failed(path: &Path) -> impl Fn(io::Error) -> CliError + use<> {
-    let path: PathBuf = path.to_owned();
-    move |source| CliError::File {
-        path: path.clone(),
-        source,
-    }
 }
 
 #[cfg(test)]
