@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Sums of the same values in different orders may differ by this share of the sum of magnitudes.
+pub const SUM_TOLERANCE: f64 = 1e-9;
+
 /// Count, sum, extremes and last of at least one value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {

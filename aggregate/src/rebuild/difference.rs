@@ -1,7 +1,7 @@
 //! What a rebuild would change, by hour, tenant and metric: the dry run.
 //!
 //! Compares the recomputed hours with the visible ones: counts, late counts, extremes and distributions exactly, sums
-//! to 1e-9 of the sum of magnitudes, which the distributions bound. Distributions are compared by their
+//! to a [`SUM_TOLERANCE`] of the sum of magnitudes, which the distributions bound. Distributions are compared by their
 //! [`fingerprint`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +14,8 @@ use super::recompute::Recomputed;
 use crate::fingerprint;
 use crate::key::Key;
 use crate::scope::{Scope, show_hour};
+use crate::summary::SUM_TOLERANCE;
 use crate::tool_error::ToolError;
-
-/// Tolerance for sums, relative to the sum of magnitudes.
-pub const SUM_TOLERANCE: f64 = 1e-9;
 
 /// A metric in an hour: hour, tenant, metric.
 type MetricHour = (u32, String, String);

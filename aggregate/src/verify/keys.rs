@@ -17,6 +17,7 @@ use crate::cut::{Cut, client_literal};
 use crate::fingerprint;
 use crate::overflow::OVERFLOW_METRIC;
 use crate::scope::Scope;
+use crate::summary::SUM_TOLERANCE;
 use crate::tool_error::ToolError;
 
 /// Maximum number of differing keys reported per hour.
@@ -110,7 +111,7 @@ fn differing_sql(hours: &Scope, cut: &Cut) -> String {
              {of_value} as buckets \
            from metrics where {raw} and {before}) \
          group by hour, {key} \
-         having hour_count != raw_count or values_differ or abs(hour_sum - raw_sum) > 1e-9 * sum(magnitude) \
+         having hour_count != raw_count or values_differ or abs(hour_sum - raw_sum) > {SUM_TOLERANCE} * sum(magnitude) \
          order by all limit {TOLD_AN_HOUR_MAX} by start",
         key = key.join(", "),
         columns = KEY.join(", "),
