@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use indicatif::HumanCount;
+
 use crate::latencies::Summary;
 use crate::recorder::Measure;
 
@@ -147,14 +149,7 @@ fn end(results: &Results) -> String {
 
 /// `1,234,567`.
 pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]
