@@ -29,7 +29,7 @@ pub mod schedule;
 pub mod sender;
 mod sizes;
 mod span;
-mod stop;
+pub mod stop;
 mod store;
 mod target;
 pub mod traffic;

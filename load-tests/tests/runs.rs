@@ -58,9 +58,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        if let Err(error) = self.runtime.block_on(self.stack.remove()) {
-            eprintln!("{}: {error:#}", self.stack.data().display());
-        }
+        self.runtime.block_on(self.stack.remove());
     }
 }
 

@@ -20,6 +20,7 @@ use anyhow::Context;
 use clap::Parser;
 use horolog_load::local_stack::{LocalStack, Running};
 use horolog_load::machine::{CpuTime, Machine};
+use horolog_load::stop::Stop;
 
 use crate::history::History;
 
@@ -52,20 +53,16 @@ async fn main() -> anyhow::Result<()> {
         .and_then(|examples| examples.parent())
         .context("not in a target folder")?;
     let stack = LocalStack::new(Some(release.join("horolog")), options.data.clone(), options.keep)?;
-    let measured = tokio::select! {
-        measured = measure(&stack, &options) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    stack.remove().await?;
-    measured
+    let stop = Stop::on_signals()?;
+    let measured = stack.during(&stop, async |running| measure(&running, &options).await);
+    measured.await?.context("interrupted")
 }
 
-async fn measure(stack: &LocalStack, options: &Options) -> anyhow::Result<()> {
-    let running = stack.up().await?;
+async fn measure(running: &Running, options: &Options) -> anyhow::Result<()> {
     let machine = Machine::this()?;
     println!("{} cores, {} GiB", machine.cores, machine.memory_bytes >> 30);
     let (begun, cpu) = (Instant::now(), CpuTime::now()?);
-    let history = History::write(&running, options.events).await?;
+    let history = History::write(running, options.events).await?;
     println!(
         "{} events over {} months, {:.1} bytes each in {} parts, made in {:.0} s",
         options.events,
@@ -74,12 +71,12 @@ async fn measure(stack: &LocalStack, options: &Options) -> anyhow::Result<()> {
         history.parts,
         begun.elapsed().as_secs_f64()
     );
-    let asker = Asker::new(&running)?;
+    let asker = Asker::new(running)?;
     search::measure(&asker, options.requests).await?;
     for export in &options.exports {
-        export::measure(&asker, &running, export).await?;
+        export::measure(&asker, running, export).await?;
     }
-    let share = CpuTime::now()?.share_of_others(&cpu, used_s(&running)?);
+    let share = CpuTime::now()?.share_of_others(&cpu, used_s(running)?);
     println!("others used {:.0} % of the CPU", share * 100.0);
     Ok(())
 }

@@ -187,6 +187,11 @@ impl LocalStack {
         Ok(())
     }
 
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     fn horolog(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.horolog);
         // A process group of its own: Ctrl-C reaches only this program, which then stops the stack in order.
