@@ -2,7 +2,7 @@
 //!
 //! Enters: JSON, borrowed. Leaves: each field as raw JSON, so that no field's type can fail an event.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::import::json_text::{first_not_empty, text};
@@ -23,6 +23,7 @@ pub(super) struct Event<'a> {
     pub(super) event_id: Option<&'a RawValue>,
     #[serde(rename = "requestID")]
     pub(super) request_id: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "identity")]
     pub(super) user_identity: Option<Identity<'a>>,
     #[serde(rename = "sourceIPAddress")]
     pub(super) source_ip_address: Option<&'a RawValue>,
@@ -31,7 +32,8 @@ pub(super) struct Event<'a> {
     pub(super) error_message: Option<&'a RawValue>,
     pub(super) request_parameters: Option<&'a RawValue>,
     pub(super) response_elements: Option<&'a RawValue>,
-    pub(super) resources: Option<Vec<Resource<'a>>>,
+    #[serde(default, rename = "resources", deserialize_with = "first_resource")]
+    pub(super) resource: Option<Resource<'a>>,
     pub(super) session_credential_from_console: Option<&'a RawValue>,
     pub(super) aws_region: Option<&'a RawValue>,
     pub(super) recipient_account_id: Option<&'a RawValue>,
@@ -57,6 +59,30 @@ pub(super) struct Resource<'a> {
     pub(super) kind: Option<&'a RawValue>,
     #[serde(rename = "ARN")]
     pub(super) arn: Option<&'a RawValue>,
+}
+
+/// Some collectors write a name in place of the object.
+fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Identity<'de>>, D::Error> {
+    let identity = Option::<&'de RawValue>::deserialize(deserializer)?;
+    let named = |name| Identity {
+        user_name: Some(name),
+        ..Identity::default()
+    };
+    Ok(identity.map(|identity| serde_json::from_str(identity.get()).unwrap_or_else(|_| named(identity))))
+}
+
+/// The first of them that says anything. Some collectors write the ARN in place of the object, or one in place of many.
+fn first_resource<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Resource<'de>>, D::Error> {
+    let Some(resources) = Option::<&'de RawValue>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let all: Vec<&'de RawValue> = serde_json::from_str(resources.get()).unwrap_or_else(|_| vec![resources]);
+    let first = all.into_iter().find(|resource| !text(Some(resource)).is_empty());
+    let of_arn = |arn| Resource {
+        kind: None,
+        arn: Some(arn),
+    };
+    Ok(first.map(|resource| serde_json::from_str(resource.get()).unwrap_or_else(|_| of_arn(resource))))
 }
 
 impl Identity<'_> {

@@ -53,7 +53,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     )?;
     let event_source = text(event.event_source);
     let aws_service = event_source.split('.').next().unwrap_or_default();
-    let resource = event.resources.as_ref().and_then(|resources| resources.first());
+    let resource = event.resource.as_ref();
     let identity = event.user_identity.as_ref();
     Ok(AuditEvent {
         event_id: id(&event, json)?,
@@ -228,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_or_a_user_that_is_no_object_is_taken_for_its_name() {
+        let resource = |resources: &str| {
+            let event = event(&format!(r#","resources":{resources}"#));
+            (event.resource_type, event.resource_id)
+        };
+        let of = |kind: &str, arn: &str| (kind.to_owned(), arn.to_owned());
+        assert_eq!(resource(r#"["arn:a",{"ARN":"arn:b"}]"#), of("ec2", "arn:a"));
+        assert_eq!(resource(r#"[null,"",{"type":"T","ARN":"arn:b"}]"#), of("T", "arn:b"));
+        assert_eq!(resource(r#"{"type":"T","ARN":"arn:b"}"#), of("T", "arn:b"));
+        assert_eq!(resource(r#""arn:a""#), of("ec2", "arn:a"));
+        assert_eq!(resource("[]"), of("ec2", ""));
+        let event = event(r#","userIdentity":"root","resources":["arn:a",{"ARN":"arn:b"}]"#);
+        assert_eq!(event.user_id, "root");
+        assert_eq!(
+            event.metadata["resources"], r#"["arn:a",{"ARN":"arn:b"}]"#,
+            "nothing is lost"
+        );
+    }
+
+    #[test]
     fn an_id_that_is_missing_or_no_uuid_is_derived_and_the_same_again() {
         let derived = event("").event_id;
         assert_eq!(Uuid::parse_str(&derived).unwrap().get_version_num(), 5);
@@ -243,7 +263,7 @@ mod tests {
             Skip::MissingField { field: "eventName" }
         );
         assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::MissingField { field: "eventTime" });
-        for json in ["", "{", "[]", "7", r#"{"eventName":"N","userIdentity":7}"#] {
+        for json in ["", "{", "[]", "7"] {
             assert_eq!(skip(json).reason(), "malformed JSON", "{json}");
         }
     }
