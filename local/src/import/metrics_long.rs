@@ -22,6 +22,7 @@ use super::timestamp::time_of;
 pub struct MetricsLong {
     cells: usize,
     time: usize,
+    time_column: String,
     value: usize,
     roles: Vec<(usize, Role)>,
     /// Cells that are labels, and their names.
@@ -90,6 +91,7 @@ impl MetricsLong {
         Ok(Self {
             cells: header.cells.len(),
             time,
+            time_column: header.cells[time].clone(),
             value,
             roles,
             labels,
@@ -144,7 +146,7 @@ impl MetricsLong {
         if !self.roles.is_empty() || !self.labels.is_empty() {
             self.sample.clone_from(&self.common);
         }
-        self.sample.time = time_of("time", time)?;
+        self.sample.time = time_of(&self.time_column, time)?;
         self.sample.value = value.parse().map_err(|_| Skip::Number {
             column: "value".to_owned(),
             text: excerpt(value),
@@ -154,7 +156,7 @@ impl MetricsLong {
             if !is_absent(text) {
                 role.fill(&mut self.sample, text)?;
             } else if *role == Role::Metric {
-                return Err(Skip::MissingField { field: "metric_name" });
+                return Err(Skip::missing("metric_name"));
             }
         }
         for (cell, name) in &self.labels {

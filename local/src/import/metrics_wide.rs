@@ -134,7 +134,7 @@ impl MetricsWide {
         if let Err(skip) = self.fields.split_row(line, self.header.cells.len()) {
             return output.skip(skip);
         }
-        let time = match time_of("time", self.fields.get(self.time)) {
+        let time = match time_of(&self.header.cells[self.time], self.fields.get(self.time)) {
             Ok(time) => time,
             Err(skip) => return output.skip(skip),
         };
@@ -373,7 +373,10 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
             [
                 number,
                 Skip::Columns { expected: 4, found: 3 },
-                Skip::Time { text: "noon".into() }
+                Skip::Time {
+                    field: "time".into(),
+                    text: "noon".into()
+                }
             ]
         );
     }

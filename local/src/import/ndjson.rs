@@ -133,7 +133,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
         time: time_of("time", &text(line.time))?,
-        metric_name: line.metric_name.ok_or(Skip::MissingField { field: "metric_name" })?,
+        metric_name: line.metric_name.ok_or_else(|| Skip::missing("metric_name"))?,
         metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
         plugin_id: line.plugin_id,
@@ -141,7 +141,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
         team_id: line.team_id,
         environment: or_flag(line.environment, Some(&mapping.environment)),
         value: match value.as_str() {
-            "" => return Err(Skip::MissingField { field: "value" }),
+            "" => return Err(Skip::missing("value")),
             // JSON has no other way to write NaN and infinities than as text.
             number => number.trim().parse().map_err(|_| Skip::Number {
                 column: "value".to_owned(),
@@ -174,7 +174,7 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
         plugin_id: line.plugin_id,
         source: line.source,
-        action: line.action.ok_or(Skip::MissingField { field: "action" })?,
+        action: line.action.ok_or_else(|| Skip::missing("action"))?,
         resource_type: line.resource_type,
         resource_id: line.resource_id,
         resource_name: line.resource_name,
@@ -361,8 +361,10 @@ mod tests {
         ] {
             assert_eq!(read(json, &[]).skips.first().map(Skip::reason), Some(reason), "{json}");
         }
-        let missing = Skip::MissingField { field: "action" };
-        assert_eq!(read(r#"{"occurred_at":1}"#, &["--kind", "audit"]).skips, [missing]);
+        assert_eq!(
+            read(r#"{"occurred_at":1}"#, &["--kind", "audit"]).skips,
+            [Skip::missing("action")]
+        );
     }
 
     proptest! {

@@ -54,8 +54,10 @@ pub enum Skip {
         found: usize,
     },
     /// A time in none of the forms that are read.
-    #[error("`{text}` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970")]
+    #[error("`{text}` in `{field}` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970")]
     Time {
+        /// The column or field.
+        field: String,
         /// The text as found, cut to a readable length.
         text: String,
     },
@@ -93,7 +95,7 @@ pub enum Skip {
     #[error("the field `{field}` is missing")]
     MissingField {
         /// Its name.
-        field: &'static str,
+        field: String,
     },
     /// An object that is neither a metric sample nor an audit event.
     #[error("neither a metric sample (metric_name) nor an audit event (action)")]
@@ -109,6 +111,12 @@ impl From<serde_json::Error> for Skip {
 }
 
 impl Skip {
+    /// A record without this field.
+    pub fn missing(field: &str) -> Self {
+        let field = field.to_owned();
+        Self::MissingField { field }
+    }
+
     /// The reason by which skips are counted.
     pub fn reason(&self) -> &'static str {
         match self {

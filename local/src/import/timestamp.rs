@@ -14,11 +14,14 @@ use super::output::{Skip, excerpt};
 const SECONDS_MAX: f64 = 1e11;
 
 /// Reads the time of a record from this field.
-pub fn time_of(field: &'static str, text: &str) -> Result<i64, Skip> {
+pub fn time_of(field: &str, text: &str) -> Result<i64, Skip> {
     if text.trim().is_empty() {
-        return Err(Skip::MissingField { field });
+        return Err(Skip::missing(field));
     }
-    parse_micros(text).ok_or_else(|| Skip::Time { text: excerpt(text) })
+    parse_micros(text).ok_or_else(|| Skip::Time {
+        field: field.to_owned(),
+        text: excerpt(text),
+    })
 }
 
 /// Reads a time.

@@ -52,7 +52,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let field = |name: &str| text(fields.get(name).copied());
     let channel = field("Channel");
     if channel.is_empty() {
-        return Err(Skip::MissingField { field: "Channel" });
+        return Err(Skip::missing("Channel"));
     }
     if channel.to_lowercase() != CHANNEL {
         return Err(Skip::OtherChannel {
@@ -61,7 +61,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     }
     let event = field("EventID");
     if event.is_empty() {
-        return Err(Skip::MissingField { field: "EventID" });
+        return Err(Skip::missing("EventID"));
     }
     let time = TIMES
         .into_iter()
@@ -70,7 +70,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
-        occurred_at: time_of("TimeCreated", &field(time))?,
+        occurred_at: time_of(time, &field(time))?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),
         team_id: String::new(),
         service_id: (mapping.service.clone()).unwrap_or_else(|| first_not_empty(["Hostname", "Computer"].map(field))),
@@ -246,16 +246,12 @@ mod tests {
             other.to_string(),
             "event from the channel `System`, which is not the audit trail"
         );
-        assert_eq!(
-            event(r#""TimeCreated":"2022-08-18""#),
-            Err(Skip::MissingField { field: "EventID" })
-        );
-        assert_eq!(
-            event(r#""EventID":1"#),
-            Err(Skip::MissingField { field: "TimeCreated" })
-        );
+        assert_eq!(event(r#""TimeCreated":"2022-08-18""#), Err(Skip::missing("EventID")));
+        assert_eq!(event(r#""EventID":1"#), Err(Skip::missing("TimeCreated")));
+        let noon = event(r#""EventID":1,"EventTime":"noon""#).unwrap_err().to_string();
+        assert!(noon.starts_with("`noon` in `EventTime` is not a time"), "{noon}");
         assert_eq!(skip("[]").reason(), "malformed JSON");
         let nested = skip(r#"{"Event":{"System":{"EventID":7,"Channel":"Security"}}}"#);
-        assert_eq!(nested, Skip::MissingField { field: "Channel" });
+        assert_eq!(nested, Skip::missing("Channel"));
     }
 }

@@ -23,7 +23,7 @@ fn a_malformed_line_is_reported_with_its_place_and_stops_nothing() {
     let imported = place.import(&[], &[&csv, &trail]);
     assert_eq!(imported.code, Some(0), "{imported:?}");
     for complaint in [
-        "load.csv:3: `noon` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970",
+        "load.csv:3: `noon` in `time` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970",
         "load.csv:4: `x` in column `value` is not a number",
         "load.csv:5: the line is not UTF-8",
         "trail.ndjson:3: ",

@@ -85,6 +85,16 @@ fn first_resource<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<R
     Ok(first.map(|resource| serde_json::from_str(resource.get()).unwrap_or_else(|_| of_arn(resource))))
 }
 
+impl Event<'_> {
+    /// The field that has its time, and what it says.
+    pub(super) fn time(&self) -> (&'static str, String) {
+        match (text(self.event_time), text(self.timestamp)) {
+            (own, renamed) if own.is_empty() && !renamed.is_empty() => ("@timestamp", renamed),
+            (own, _) => ("eventTime", own),
+        }
+    }
+}
+
 impl Identity<'_> {
     /// The most specific name there is.
     pub(super) fn user(&self) -> String {

@@ -45,12 +45,10 @@ const IN_COLUMNS: [&str; 14] = [
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let event: Event<'_> = serde_json::from_str(json)?;
     if event.event_name.is_none() {
-        return Err(Skip::MissingField { field: "eventName" });
+        return Err(Skip::missing("eventName"));
     }
-    let occurred_at = time_of(
-        "eventTime",
-        &first_not_empty([event.event_time, event.timestamp].map(text)),
-    )?;
+    let (time_field, time) = event.time();
+    let occurred_at = time_of(time_field, &time)?;
     let event_source = text(event.event_source);
     let aws_service = event_source.split('.').next().unwrap_or_default();
     let resource = event.resource.as_ref();
@@ -260,9 +258,11 @@ mod tests {
         let skip = |json| audit_event(json, &mapping(&[])).unwrap_err();
         assert_eq!(
             skip(r#"{"eventTime":"2023-07-10T11:42:44Z"}"#),
-            Skip::MissingField { field: "eventName" }
+            Skip::missing("eventName")
         );
-        assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::MissingField { field: "eventTime" });
+        assert_eq!(skip(r#"{"eventName":"N"}"#), Skip::missing("eventTime"));
+        let noon = skip(r#"{"eventName":"N","@timestamp":"noon"}"#).to_string();
+        assert!(noon.starts_with("`noon` in `@timestamp` is not a time"), "{noon}");
         for json in ["", "{", "[]", "7"] {
             assert_eq!(skip(json).reason(), "malformed JSON", "{json}");
         }
