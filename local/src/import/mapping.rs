@@ -9,6 +9,8 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use horolog_schemas::{MetricSample, MetricType};
 
+use super::times::Times;
+
 /// How records are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -21,7 +23,7 @@ pub enum Format {
     /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
     Cloudtrail,
     /// The Windows event log, channel Security: one flat JSON object per line, as NXLog writes it or Sentinel exports
-    /// it. Times without a zone are read as UTC.
+    /// it.
     WindowsEvents,
     /// One JSON object a line, with the field names of Horolog's own records.
     Ndjson,
@@ -118,6 +120,8 @@ pub struct Mapping {
     /// Header of the time column [default: the first of time, timestamp, datetime, date, @timestamp, in any case].
     #[arg(long)]
     pub time_column: Option<String>,
+    #[command(flatten)]
+    pub times: Times,
     /// What the columns of a wide file are [default: metrics where there is a pod or service column or --service is given,
     /// otherwise services].
     #[arg(long, value_enum)]

@@ -15,6 +15,7 @@ use super::header::{Header, HeaderError, is_time_name};
 use super::mapping::{Mapping, SourceName};
 use super::output::{Output, Skip, excerpt};
 use super::role::{Role, claim};
+use super::times::Times;
 use super::timestamp::time_of;
 
 /// Parses the lines of a file with one sample per line.
@@ -23,6 +24,7 @@ pub struct MetricsLong {
     cells: usize,
     time: usize,
     time_column: String,
+    times: Times,
     value: usize,
     roles: Vec<(usize, Role)>,
     /// Cells that are labels, and their names.
@@ -92,6 +94,7 @@ impl MetricsLong {
             cells: header.cells.len(),
             time,
             time_column: header.cells[time].clone(),
+            times: mapping.times.clone(),
             value,
             roles,
             labels,
@@ -146,7 +149,7 @@ impl MetricsLong {
         if !self.roles.is_empty() || !self.labels.is_empty() {
             self.sample.clone_from(&self.common);
         }
-        self.sample.time = time_of(&self.time_column, time)?;
+        self.sample.time = time_of(&self.time_column, time, &self.times)?;
         self.sample.value = value.parse().map_err(|_| Skip::Number {
             column: "value".to_owned(),
             text: excerpt(value),

@@ -15,6 +15,7 @@ use super::header::{Header, HeaderError};
 use super::mapping::{Columns, Mapping, SourceName};
 use super::output::Output;
 use super::role::{Role, claim};
+use super::times::Times;
 use super::timestamp::time_of;
 use super::wide_columns::WideColumns;
 use super::wide_series::Series;
@@ -24,6 +25,7 @@ use super::wide_series::Series;
 pub struct MetricsWide {
     header: Header,
     time: usize,
+    times: Times,
     columns: Columns,
     series: Vec<Series>,
     /// Cells of series without a value so far.
@@ -91,6 +93,7 @@ impl MetricsWide {
         Ok(Self {
             header: header.clone(),
             time,
+            times: mapping.times.clone(),
             columns,
             series,
             undecided: found.undecided,
@@ -134,7 +137,7 @@ impl MetricsWide {
         if let Err(skip) = self.fields.split_row(line, self.header.cells.len()) {
             return output.skip(skip);
         }
-        let time = match time_of(&self.header.cells[self.time], self.fields.get(self.time)) {
+        let time = match time_of(&self.header.cells[self.time], self.fields.get(self.time), &self.times) {
             Ok(time) => time,
             Err(skip) => return output.skip(skip),
         };
@@ -375,7 +378,8 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
                 Skip::Columns { expected: 4, found: 3 },
                 Skip::Time {
                     field: "time".into(),
-                    text: "noon".into()
+                    text: "noon".into(),
+                    format: None
                 }
             ]
         );

@@ -36,6 +36,7 @@ mod shift;
 mod source;
 #[cfg(test)]
 mod testing;
+mod times;
 mod timestamp;
 mod wide_columns;
 mod wide_series;

@@ -132,7 +132,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
     let value = text(line.value);
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        time: time_of("time", &text(line.time))?,
+        time: time_of("time", &text(line.time), &mapping.times)?,
         metric_name: line.metric_name.ok_or_else(|| Skip::missing("metric_name"))?,
         metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
@@ -168,7 +168,7 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     Ok(AuditEvent {
         event_id,
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        occurred_at: time_of("occurred_at", &text(line.occurred_at))?,
+        occurred_at: time_of("occurred_at", &text(line.occurred_at), &mapping.times)?,
         user_id: line.user_id,
         team_id: line.team_id,
         service_id: or_flag(line.service_id, mapping.service.as_ref()),

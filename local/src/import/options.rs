@@ -17,8 +17,9 @@ use crate::stack::{Phase, StackState};
 /// Options of `horolog import`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A file may be plain or gzip-compressed; - is standard input. Times are RFC 3339 (without a zone: UTC; also 2024/05/01 10:00 and \
-20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds.
+A file may be plain or gzip-compressed; - is standard input. Times are RFC 3339 (without an offset: of --time-zone; also 2024/05/01 \
+10:00 and 20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, unless --time-format says \
+otherwise.
 
 In CSV, lines before the header that are empty or begin with # are ignored. A quoted field cannot contain a line break: such a \
 line is skipped and reported. A file with two columns of the same name is refused.

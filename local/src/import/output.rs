@@ -54,12 +54,14 @@ pub enum Skip {
         found: usize,
     },
     /// A time in none of the forms that are read.
-    #[error("`{text}` in `{field}` is not a time; use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970")]
+    #[error("`{text}` in `{field}` is not a time; {}", how_to_write_times(.format.as_deref()))]
     Time {
         /// The column or field.
         field: String,
         /// The text as found, cut to a readable length.
         text: String,
+        /// The form that the user demanded.
+        format: Option<String>,
     },
     /// A value that is not a number.
     #[error("`{text}` in column `{column}` is not a number")]
@@ -140,6 +142,15 @@ impl Skip {
     /// Whether the input is at fault. Such skips are reported with their line; the others are only counted.
     pub fn is_malformed(&self) -> bool {
         !matches!(self, Self::EmptyCell | Self::OtherChannel { .. })
+    }
+}
+
+fn how_to_write_times(format: Option<&str>) -> String {
+    match format {
+        Some(format) => format!("it is not written as --time-format says: {format}"),
+        None => "use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970, or say how it is written, as in \
+                 --time-format '%d.%m.%Y %H:%M:%S'"
+            .to_owned(),
     }
 }
 

@@ -1,79 +1,82 @@
 //! Times as people write them, to microseconds since 1970.
 //!
 //! Enters: text. Leaves: UTC microseconds, or nothing where it is no time. Accepted are RFC 3339 (`T` or a space, any
-//! fraction, no seconds, `Z`, an offset, or no zone, which means UTC), a bare date, both also without separators or
-//! with slashes in the date, Go's printed form with its zone name and monotonic clock, and numbers since 1970 in
-//! seconds, milliseconds, microseconds or nanoseconds, told apart by their size. Never guesses a local zone or a
-//! day/month order.
+//! fraction, no seconds, `Z`, an offset, or no zone, which means that of [`Times`]), a bare date, both also without
+//! separators or with slashes in the date, Go's printed form with its zone name and monotonic clock, and numbers since
+//! 1970 in seconds, milliseconds, microseconds or nanoseconds, told apart by their size. Never guesses a local zone or
+//! a day/month order: the user says them.
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime};
 
 use super::output::{Skip, excerpt};
+use super::times::Times;
 
 /// Numbers up to here are seconds (the year 5138); a thousand times as many are milliseconds, and so on.
 const SECONDS_MAX: f64 = 1e11;
 
 /// Reads the time of a record from this field.
-pub fn time_of(field: &str, text: &str) -> Result<i64, Skip> {
+pub fn time_of(field: &str, text: &str, times: &Times) -> Result<i64, Skip> {
     if text.trim().is_empty() {
         return Err(Skip::missing(field));
     }
-    parse_micros(text).ok_or_else(|| Skip::Time {
+    parse_micros(text, times).ok_or_else(|| Skip::Time {
         field: field.to_owned(),
         text: excerpt(text),
+        format: times.time_format.clone(),
     })
 }
 
 /// Reads a time.
-pub fn parse_micros(text: &str) -> Option<i64> {
+pub fn parse_micros(text: &str, times: &Times) -> Option<i64> {
     let text = text.trim();
+    if let Some(format) = &times.time_format {
+        return times.of_format(format, text);
+    }
     match text.as_bytes() {
-        [_, _, _, _, b'-', ..] => date_and_time(text),
-        [_, _, _, _, b'/', _, _, b'/', ..] => date_and_time(&text.replacen('/', "-", 2)),
-        [_, _, _, _, _, _, _, _, b'T', ..] => read(text, ["%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"]),
+        [_, _, _, _, b'-', ..] => date_and_time(text, times),
+        [_, _, _, _, b'/', _, _, b'/', ..] => date_and_time(&text.replacen('/', "-", 2), times),
+        [_, _, _, _, _, _, _, _, b'T', ..] => read(text, ["%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"], times),
         // A year, rather than one of the first seconds of 1970.
         [b'1' | b'2', _, _, _] if text.bytes().all(|byte| byte.is_ascii_digit()) => None,
         // Read as numbers, today's dates would be times of 1970, 1976 and 2611, of which nobody has samples.
-        [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text).or_else(|| since_1970(text)),
+        [b'1' | b'2', ..] if matches!(text.len(), 8 | 12 | 14) => basic(text, times).or_else(|| since_1970(text)),
         _ => since_1970(text),
     }
 }
 
-fn date_and_time(text: &str) -> Option<i64> {
+fn date_and_time(text: &str, times: &Times) -> Option<i64> {
     if text.len() == 10 {
-        let date = text.parse::<NaiveDate>().ok()?;
-        return Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros());
+        return times.at(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?);
     }
     match text.as_bytes().get(10)? {
-        b' ' => read(text, ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]),
-        b'T' => read(text, ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]),
+        b' ' => read(text, ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"], times),
+        b'T' => read(text, ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"], times),
         _ => None,
     }
 }
 
 /// A date and a time of day in the first of the forms that fits, and a zone.
-fn read(text: &str, formats: [&str; 2]) -> Option<i64> {
+fn read(text: &str, formats: [&str; 2], times: &Times) -> Option<i64> {
     let parse = |format| NaiveDateTime::parse_and_remainder(text, format).ok();
     let (local, zone) = formats.into_iter().find_map(parse)?;
-    local
-        .and_utc()
-        .timestamp_micros()
-        .checked_sub(offset_micros(zone.trim())?)
+    match zone.trim() {
+        "" => times.at(local),
+        zone => (local.and_utc().timestamp_micros()).checked_sub(offset_micros(zone)?),
+    }
 }
 
 /// `20240501`, `202405011530` or `20240501153059`.
-fn basic(text: &str) -> Option<i64> {
+fn basic(text: &str, times: &Times) -> Option<i64> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let digits = format!("{text:0<14}");
-    let time = NaiveDateTime::parse_from_str(&digits, "%Y%m%d%H%M%S").ok()?;
-    Some(time.and_utc().timestamp_micros())
+    times.at(NaiveDateTime::parse_from_str(&digits, "%Y%m%d%H%M%S").ok()?)
 }
 
-/// The offset of a zone: nothing, `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
+/// The offset of a zone: `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, PostgreSQL's `+02`, or Go's `+0000 UTC m=+0.113`.
 fn offset_micros(zone: &str) -> Option<i64> {
-    if zone.is_empty() || zone.eq_ignore_ascii_case("z") || zone == "UTC" || zone == "GMT" {
+    if zone.eq_ignore_ascii_case("z") || zone == "UTC" || zone == "GMT" {
         return Some(0);
     }
     let mut words = zone.split_ascii_whitespace();
@@ -117,6 +120,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::import::testing::mapping;
+
+    fn parse_micros(text: &str) -> Option<i64> {
+        super::parse_micros(text, &mapping(&[]).times)
+    }
 
     /// 2022-08-22 03:51:19 UTC, in seconds.
     const SECOND: i64 = 1_661_140_279;

@@ -70,7 +70,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     Ok(AuditEvent {
         event_id: event_id::derive(json)?.to_string(),
         tenant_id: mapping.tenant.clone(),
-        occurred_at: time_of(time, &field(time))?,
+        occurred_at: time_of(time, &field(time), &mapping.times)?,
         user_id: first_not_empty(["SubjectUserSid", "TargetUserSid", "SubjectUserName"].map(field)),
         team_id: String::new(),
         service_id: (mapping.service.clone()).unwrap_or_else(|| first_not_empty(["Hostname", "Computer"].map(field))),

@@ -48,7 +48,7 @@ pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         return Err(Skip::missing("eventName"));
     }
     let (time_field, time) = event.time();
-    let occurred_at = time_of(time_field, &time)?;
+    let occurred_at = time_of(time_field, &time, &mapping.times)?;
     let event_source = text(event.event_source);
     let aws_service = event_source.split('.').next().unwrap_or_default();
     let resource = event.resource.as_ref();
