@@ -19,6 +19,7 @@ mod foreign;
 mod head;
 mod header;
 mod json_documents;
+mod json_fields;
 mod json_text;
 mod lines;
 mod mapping;

@@ -1,19 +1,20 @@
 //! Horolog's own records as JSON, one object a line.
 //!
 //! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing
-//! or null is the empty string; times may have any form that the importer reads; an audit event whose event_id is
+//! or null is the empty string, and a number is text as it is written; times may have any form that the importer reads; an audit event whose event_id is
 //! missing or no UUID gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source`
 //! if it has an `event_id` there. Unknown fields are refused: they would be lost silently.
 
 use std::collections::BTreeMap;
 
 use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, MetricSample, MetricType};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::event_id;
+use super::json_fields::{Text, read};
 use super::json_text::{embedded_document, text};
 use super::mapping::{Mapping, NdjsonKind};
 use super::output::{Output, Skip, excerpt};
@@ -22,23 +23,19 @@ use super::timestamp::time_of;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct MetricLine<'a> {
-    tenant_id: Option<String>,
+    tenant_id: Option<Text>,
     #[serde(borrow)]
     time: Option<&'a RawValue>,
-    metric_name: Option<String>,
+    metric_name: Option<Text>,
     metric_type: Option<MetricType>,
-    service_id: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    plugin_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    user_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    team_id: String,
-    environment: Option<String>,
+    service_id: Option<Text>,
+    plugin_id: Option<Text>,
+    user_id: Option<Text>,
+    team_id: Option<Text>,
+    environment: Option<Text>,
     value: Option<&'a RawValue>,
-    unit: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    labels: BTreeMap<String, &'a RawValue>,
+    unit: Option<Text>,
+    labels: Option<BTreeMap<String, &'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -46,59 +43,36 @@ struct MetricLine<'a> {
 struct AuditLine<'a> {
     #[serde(borrow)]
     event_id: Option<&'a RawValue>,
-    tenant_id: Option<String>,
+    tenant_id: Option<Text>,
     occurred_at: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "or_default")]
-    user_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    team_id: String,
-    service_id: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    plugin_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    source: AuditSource,
-    action: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    resource_type: String,
-    #[serde(default, deserialize_with = "or_default")]
-    resource_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    resource_name: String,
+    user_id: Option<Text>,
+    team_id: Option<Text>,
+    service_id: Option<Text>,
+    plugin_id: Option<Text>,
+    source: Option<AuditSource>,
+    action: Option<Text>,
+    resource_type: Option<Text>,
+    resource_id: Option<Text>,
+    resource_name: Option<Text>,
     old_value: Option<&'a RawValue>,
     new_value: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "or_default")]
-    ip_address: String,
-    #[serde(default, deserialize_with = "or_default")]
-    user_agent: String,
-    #[serde(default, deserialize_with = "or_default")]
-    session_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    request_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    status: AuditStatus,
-    #[serde(default, deserialize_with = "or_default")]
-    error_message: String,
-    #[serde(default, deserialize_with = "or_default")]
-    metadata: BTreeMap<String, &'a RawValue>,
-}
-
-/// `null` counts as missing.
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    ip_address: Option<Text>,
+    user_agent: Option<Text>,
+    session_id: Option<Text>,
+    request_id: Option<Text>,
+    status: Option<AuditStatus>,
+    error_message: Option<Text>,
+    metadata: Option<BTreeMap<String, &'a RawValue>>,
 }
 
 /// Reads one line.
 pub fn line(line: &str, mapping: &Mapping, output: &mut dyn Output) {
-    let read = match kind(line, mapping) {
+    let result = match kind(line, mapping) {
         Ok(NdjsonKind::Metric) => metric_sample(line, mapping).map(|sample| output.metric(&sample)),
         Ok(NdjsonKind::Audit) => audit_event(line, mapping).map(|event| output.audit(&event)),
         Err(skip) => Err(skip),
     };
-    if let Err(skip) = read {
+    if let Err(skip) = result {
         output.skip(skip);
     }
 }
@@ -114,7 +88,7 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
     if let Some(kind) = mapping.kind {
         return Ok(kind);
     }
-    match serde_json::from_str(line)? {
+    match read(line)? {
         Shown {
             metric_name: Some(_),
             action: None,
@@ -128,17 +102,17 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
 }
 
 fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
-    let line: MetricLine<'_> = serde_json::from_str(line)?;
+    let line: MetricLine<'_> = read(line)?;
     let value = text(line.value);
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
         time: time_of("time", &text(line.time), &mapping.times)?,
-        metric_name: line.metric_name.ok_or_else(|| Skip::missing("metric_name"))?,
+        metric_name: line.metric_name.ok_or_else(|| Skip::missing("metric_name"))?.into(),
         metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
-        plugin_id: line.plugin_id,
-        user_id: line.user_id,
-        team_id: line.team_id,
+        plugin_id: or_empty(line.plugin_id),
+        user_id: or_empty(line.user_id),
+        team_id: or_empty(line.team_id),
         environment: or_flag(line.environment, Some(&mapping.environment)),
         value: match value.as_str() {
             "" => return Err(Skip::missing("value")),
@@ -154,7 +128,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
 }
 
 fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let line: AuditLine<'_> = serde_json::from_str(json)?;
+    let line: AuditLine<'_> = read(json)?;
     let mut metadata = texts(line.metadata);
     let mut event_id = text(line.event_id);
     if Uuid::parse_str(&event_id).is_err() {
@@ -169,38 +143,44 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         event_id,
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
         occurred_at: time_of("occurred_at", &text(line.occurred_at), &mapping.times)?,
-        user_id: line.user_id,
-        team_id: line.team_id,
+        user_id: or_empty(line.user_id),
+        team_id: or_empty(line.team_id),
         service_id: or_flag(line.service_id, mapping.service.as_ref()),
-        plugin_id: line.plugin_id,
-        source: line.source,
-        action: line.action.ok_or_else(|| Skip::missing("action"))?,
-        resource_type: line.resource_type,
-        resource_id: line.resource_id,
-        resource_name: line.resource_name,
+        plugin_id: or_empty(line.plugin_id),
+        source: line.source.unwrap_or_default(),
+        action: line.action.ok_or_else(|| Skip::missing("action"))?.into(),
+        resource_type: or_empty(line.resource_type),
+        resource_id: or_empty(line.resource_id),
+        resource_name: or_empty(line.resource_name),
         // JSON as such, or within a string as in the schema. Other text becomes a JSON string, since only JSON is
         // stored.
         old_value: embedded_document(line.old_value),
         new_value: embedded_document(line.new_value),
-        ip_address: line.ip_address,
-        user_agent: line.user_agent,
-        session_id: line.session_id,
-        request_id: line.request_id,
-        status: line.status,
-        error_message: line.error_message,
+        ip_address: or_empty(line.ip_address),
+        user_agent: or_empty(line.user_agent),
+        session_id: or_empty(line.session_id),
+        request_id: or_empty(line.request_id),
+        status: line.status.unwrap_or_default(),
+        error_message: or_empty(line.error_message),
         metadata,
     })
 }
 
 /// The record's value, else the flag's. The empty string counts as missing, like an empty CSV cell.
-fn or_flag(own: Option<String>, flag: Option<&String>) -> String {
-    (own.filter(|own| !own.is_empty()))
+fn or_flag(own: Option<Text>, flag: Option<&String>) -> String {
+    (own.map(String::from).filter(|own| !own.is_empty()))
         .or_else(|| flag.cloned())
         .unwrap_or_default()
 }
 
-fn texts(map: BTreeMap<String, &RawValue>) -> BTreeMap<String, String> {
-    map.into_iter().map(|(name, value)| (name, text(Some(value)))).collect()
+fn or_empty(text: Option<Text>) -> String {
+    text.map(String::from).unwrap_or_default()
+}
+
+fn texts(map: Option<BTreeMap<String, &RawValue>>) -> BTreeMap<String, String> {
+    (map.into_iter().flatten())
+        .map(|(name, value)| (name, text(Some(value))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -314,6 +294,24 @@ mod tests {
         let event = read(json, &[]).audits.remove(0);
         assert_eq!((event.status, event.ip_address.as_str()), (AuditStatus::Success, ""));
         assert!(!event.event_id.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_field_and_a_number_is_as_good_as_text() {
+        let said = |json: &str| read(json, &[]).skips[0].to_string();
+        let status = said(r#"{"action":"a","occurred_at":1,"status":"odd"}"#);
+        assert!(
+            status.starts_with("`status`: unknown variant `odd`, expected one of `success`"),
+            "{status}"
+        );
+        let user = said(r#"{"action":"a","occurred_at":1,"user_id":{"name":"ann"}}"#);
+        assert_eq!(user, "`user_id`: expected text, found an object");
+        let time = said(r#"{"action":"a","occurred_at":"noon"}"#);
+        assert!(time.starts_with("`noon` in `occurred_at` is not a time"), "{time}");
+        let event = read(r#"{"action":"a","occurred_at":1,"user_id":1001}"#, &[])
+            .audits
+            .remove(0);
+        assert_eq!(event.user_id, "1001");
     }
 
     #[test]

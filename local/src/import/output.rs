@@ -90,7 +90,7 @@ pub enum Skip {
     /// JSON that does not parse, or not to this kind of record.
     #[error("{detail}")]
     Json {
-        /// The parser's words.
+        /// What is wrong, and with which field.
         detail: String,
     },
     /// A field that a record cannot be without.
@@ -102,14 +102,6 @@ pub enum Skip {
     /// An object that is neither a metric sample nor an audit event.
     #[error("neither a metric sample (metric_name) nor an audit event (action)")]
     UnknownKind,
-}
-
-impl From<serde_json::Error> for Skip {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Json {
-            detail: error.to_string(),
-        }
-    }
 }
 
 impl Skip {

@@ -11,6 +11,7 @@ use horolog_schemas::{AuditEvent, AuditSource, AuditStatus};
 use serde_json::value::RawValue;
 
 use super::event_id;
+use super::json_fields::read;
 use super::json_text::{first_not_empty, text};
 use super::mapping::Mapping;
 use super::output::{Skip, excerpt};
@@ -48,7 +49,7 @@ const NOT_METADATA: [&str; 12] = [
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
+    let fields: BTreeMap<String, &RawValue> = read(json)?;
     let field = |name: &str| text(fields.get(name).copied());
     let channel = field("Channel");
     if channel.is_empty() {

@@ -9,7 +9,7 @@ use crate::import::json_text::{first_not_empty, text};
 
 /// The fields of an event that are mapped; see AWS, "CloudTrail record contents".
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a JSON object")]
 pub(super) struct Event<'a> {
     #[serde(borrow)]
     pub(super) event_time: Option<&'a RawValue>,

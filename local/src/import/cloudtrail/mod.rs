@@ -17,6 +17,7 @@ use uuid::Uuid;
 use self::event::{Event, Identity};
 use self::outcome::{source, status};
 use super::event_id;
+use super::json_fields::read;
 use super::json_text::{document, first_not_empty, text};
 use super::mapping::Mapping;
 use super::output::Skip;
@@ -43,7 +44,7 @@ const IN_COLUMNS: [&str; 14] = [
 
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let event: Event<'_> = serde_json::from_str(json)?;
+    let event: Event<'_> = read(json)?;
     if event.event_name.is_none() {
         return Err(Skip::missing("eventName"));
     }
