@@ -13,7 +13,7 @@ pub enum DetectError {
     Empty,
     /// Neither JSON nor a header.
     #[error(
-        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or a JSON object"
+        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or JSON objects"
     )]
     Unknown,
     /// Audit events are not read from CSV: nothing says which column is which field.
@@ -24,9 +24,6 @@ pub enum DetectError {
     /// Columns, but not separated by commas.
     #[error("its columns are separated by {0}; separate them with commas")]
     Separator(&'static str),
-    /// JSON, but not one object per line.
-    #[error("its JSON is not one object per line; convert it with `jq -c .`, or an array with `jq -c '.[]'`")]
-    JsonOverLines,
     /// CloudTrail events, each in a string within another event.
     #[error(
         "it is the output of `aws cloudtrail lookup-events`; extract the events with `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"

@@ -1,6 +1,7 @@
-//! JSON documents that are not one per line: CloudTrail's files as delivered (`{"Records": […]}`) and printed objects.
+//! JSON documents that are not one per line: arrays, answers of APIs (`{"value": […]}`), CloudTrail's files as delivered
+//! (`{"Records": […]}`) and printed objects.
 //!
-//! Enters: a reader with one document or several after each other. Leaves: the raw text of each record, with the line on
+//! Enters: a reader with one document or several after each other, and which field of them holds the records. Leaves: the raw text of each record, with the line on
 //! which it ends, one at a time: a file of any size is read in the memory of its largest record, which has a bound.
 //! A syntax error ends the file, since nobody can know where the next record begins.
 
@@ -17,7 +18,11 @@ use serde_json::value::RawValue;
 pub const RECORD_BYTES_MAX: u64 = 16 << 20;
 
 /// Gives every record of the documents to `each`, which says whether it wants more.
-pub fn read(reader: impl Read, mut each: impl FnMut(u64, &str) -> bool) -> Result<(), serde_json::Error> {
+pub fn read(
+    reader: impl Read,
+    envelope: Option<&str>,
+    mut each: impl FnMut(u64, &str) -> bool,
+) -> Result<(), serde_json::Error> {
     let place = Rc::new(Place {
         line: Cell::new(1),
         bytes_left: Cell::new(RECORD_BYTES_MAX),
@@ -34,11 +39,15 @@ pub fn read(reader: impl Read, mut each: impl FnMut(u64, &str) -> bool) -> Resul
     };
     // `end` succeeds when nothing but spaces is left.
     while documents.end().is_err() {
-        let document = Document { records: &mut records }.deserialize(&mut documents);
+        let document = Document {
+            envelope,
+            records: &mut records,
+        };
+        let read = document.deserialize(&mut documents);
         if place.stopped.get() {
             return Ok(());
         }
-        document?;
+        read?;
         place.bytes_left.set(RECORD_BYTES_MAX);
     }
     Ok(())
@@ -91,8 +100,9 @@ impl<F: FnMut(u64, &str) -> bool> Records<'_, F> {
     }
 }
 
-/// One document: an object whose field `Records` is walked through, or an object that is a record itself.
+/// One document: an array, an object whose envelope is walked through, or an object that is a record itself.
 struct Document<'r, 'a, F> {
+    envelope: Option<&'r str>,
     records: &'r mut Records<'a, F>,
 }
 
@@ -100,7 +110,7 @@ impl<'de, F: FnMut(u64, &str) -> bool> DeserializeSeed<'de> for Document<'_, '_,
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -108,7 +118,11 @@ impl<'de, F: FnMut(u64, &str) -> bool> Visitor<'de> for Document<'_, '_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with `Records`, or an event")
+        f.write_str("an object or an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.records.visit_seq(items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
@@ -116,7 +130,7 @@ impl<'de, F: FnMut(u64, &str) -> bool> Visitor<'de> for Document<'_, '_, F> {
         let mut own = String::from("{");
         let mut has_records = false;
         while let Some(key) = fields.next_key::<String>()? {
-            if key == "Records" {
+            if Some(key.as_str()) == self.envelope {
                 has_records = true;
                 fields.next_value_seed(&mut *self.records)?;
             } else if has_records {
@@ -144,7 +158,7 @@ impl<'de, F: FnMut(u64, &str) -> bool> Visitor<'de> for &mut Records<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of events")
+        f.write_str("an array of records")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
@@ -163,7 +177,7 @@ mod tests {
 
     fn all(json: &[u8]) -> (Vec<(u64, String)>, Option<String>) {
         let mut found = Vec::new();
-        let result = read(json, |line, record| {
+        let result = read(json, Some("Records"), |line, record| {
             found.push((line, record.to_owned()));
             true
         });
@@ -189,6 +203,29 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_walked_through_and_more_may_follow() {
+        let (found, error) = all(b"[{\"a\":1},\n {\"b\":[{}]} ]\n[{\"c\":2}]");
+        let expected = [(1, "{\"a\":1}"), (2, "{\"b\":[{}]}"), (3, "{\"c\":2}")];
+        assert_eq!(found, expected.map(|(line, json)| (line, json.to_owned())));
+        assert_eq!(error, None);
+        let (found, error) = all(b"[{\"a\":1}, 7\n");
+        assert_eq!(found.len(), 2, "what is no object is for the format to refuse");
+        assert!(error.is_some(), "the array is cut off");
+    }
+
+    #[test]
+    fn an_envelope_of_another_name_is_a_record() {
+        let mut found = Vec::new();
+        let json = &b"{\"Records\": [1], \"items\": [{\"a\":1}]}{\"b\":2}"[..];
+        read(json, Some("items"), |_, record| {
+            found.push(record.to_owned());
+            true
+        })
+        .unwrap();
+        assert_eq!(found, ["{\"a\":1}", "{\"b\":2}"]);
+    }
+
+    #[test]
     fn a_syntax_error_ends_the_file_after_the_records_before_it() {
         let (found, error) = all(b"{\"Records\":[{\"a\":1},\n{\"b\":]}");
         assert_eq!(found.len(), 1);
@@ -198,19 +235,21 @@ mod tests {
     #[test]
     fn a_record_beyond_the_bound_is_refused_without_being_held() {
         let endless = io::repeat(b'x');
-        let error = read(b"{\"Records\":[\"".chain(endless), |_, _| true).unwrap_err();
+        let error = read(b"{\"Records\":[\"".chain(endless), Some("Records"), |_, _| true).unwrap_err();
         assert!(error.to_string().contains("larger than"), "{error}");
     }
 
     #[test]
     fn stops_when_told_to() {
-        let mut count = 0;
-        read(&b"{\"Records\":[1,2,3]}"[..], |_, _| {
-            count += 1;
-            count < 2
-        })
-        .unwrap();
-        assert_eq!(count, 2);
+        for json in ["{\"Records\":[1,2,3]}", "[1,2,3]"] {
+            let mut count = 0;
+            read(json.as_bytes(), Some("Records"), |_, _| {
+                count += 1;
+                count < 2
+            })
+            .unwrap();
+            assert_eq!(count, 2, "{json}");
+        }
     }
 
     proptest! {

@@ -20,12 +20,12 @@ pub enum Format {
     MetricsLong,
     /// A header with a time column; every other column of numbers is a series.
     MetricsWide,
-    /// AWS CloudTrail: files as delivered ({"Records": […]}), or one event a line.
+    /// AWS CloudTrail: files as delivered ({"Records": […]}), an array of events, or one event a line.
     Cloudtrail,
-    /// The Windows event log, channel Security: one flat JSON object per line, as NXLog writes it or Sentinel exports
+    /// The Windows event log, channel Security: flat JSON objects, one a line or in an array, as NXLog writes it or Sentinel exports
     /// it.
     WindowsEvents,
-    /// One JSON object a line, with the field names of Horolog's own records.
+    /// JSON objects with the field names of Horolog's own records: one a line, or in arrays.
     Ndjson,
 }
 

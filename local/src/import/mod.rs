@@ -1,7 +1,7 @@
 //! `horolog import`: existing data, through Kafka like everything else.
 //!
 //! Enters: files of metrics (CSV with one metric, with a sample a line, or wide), AWS CloudTrail events, events of the
-//! Windows event log, or Horolog's own records as NDJSON; plain or gzip. Leaves: Kafka records, and an account of what
+//! Windows event log, or Horolog's own records as JSON; plain or gzip. Leaves: Kafka records, and an account of what
 //! was sent and what was skipped and why. Guarantees: a malformed line costs no other line; a file of any size is read
 //! in bounded memory; audit events keep or get ids by which a second import is recognised. Never does: write to a
 //! table, or hold back records that the pipeline will reject: they are reported here and counted there.
@@ -11,6 +11,7 @@
 
 mod cloudtrail;
 mod content;
+mod csv_format;
 pub mod detect;
 mod detect_error;
 mod event_id;
@@ -20,6 +21,8 @@ mod head;
 mod header;
 mod json_documents;
 mod json_fields;
+mod json_format;
+mod json_layout;
 mod json_text;
 mod lines;
 mod mapping;

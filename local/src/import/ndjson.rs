@@ -1,6 +1,6 @@
-//! Horolog's own records as JSON, one object a line.
+//! Horolog's own records as JSON.
 //!
-//! Enters: a line. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing
+//! Enters: an object. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing
 //! or null is the empty string, and a number is text as it is written; times may have any form that the importer reads; an audit event whose event_id is
 //! missing or no UUID gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source`
 //! if it has an `event_id` there. Unknown fields are refused: they would be lost silently.

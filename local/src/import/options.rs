@@ -21,6 +21,9 @@ A file may be plain or gzip-compressed; - is standard input. Times are RFC 3339 
 10:00 and 20240501T100000Z) or numbers since 1970 in seconds, milliseconds, microseconds or nanoseconds, unless --time-format says \
 otherwise.
 
+JSON may be one object a line, objects over several lines, arrays of objects, or documents with such an array in a field \
+Records, records, value, events or items.
+
 In CSV, lines before the header that are empty or begin with # are ignored. A quoted field cannot contain a line break: such a \
 line is skipped and reported. A file with two columns of the same name is refused.
 

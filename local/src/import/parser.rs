@@ -1,4 +1,4 @@
-//! One line of a file, or one document of CloudTrail, to records.
+//! One line of a file, or one record of its documents, to records of ours.
 //!
 //! Enters: lines of any format. Leaves: what the parser of that format finds. Blank lines are ignored.
 
@@ -20,11 +20,11 @@ pub enum Parser {
     MetricsLong(Box<MetricsLong>),
     /// See [`MetricsWide`].
     MetricsWide(Box<MetricsWide>),
-    /// One CloudTrail event, or one delivered document, a line.
+    /// CloudTrail events; a line may also be a delivered document.
     Cloudtrail,
-    /// One event of Windows a line.
+    /// Events of Windows.
     WindowsEvents,
-    /// One record a line.
+    /// Horolog's own records.
     Ndjson,
 }
 
@@ -39,7 +39,7 @@ impl Parser {
         }
     }
 
-    /// Reads one line. Blank lines are ignored.
+    /// Reads one line, or one record of a document. Blank lines are ignored.
     pub fn line(&mut self, line: &[u8], mapping: &Mapping, output: &mut dyn Output) {
         let Ok(line) = std::str::from_utf8(line) else {
             return output.skip(Skip::NotUtf8);
@@ -52,17 +52,12 @@ impl Parser {
             Self::MetricsWide(parser) => parser.line(line, output),
             Self::Ndjson => ndjson::line(line, mapping, output),
             Self::WindowsEvents => audit_event(windows_events::audit_event(line, mapping), output),
-            Self::Cloudtrail if starts_with_field(line.trim_start().as_bytes(), "Records") => {
+            Self::Cloudtrail if first_field(line.trim_start().as_bytes()) == Some(b"Records") => {
                 cloudtrail_document(line, mapping, output)
             }
-            Self::Cloudtrail => cloudtrail_event(line, mapping, output),
+            Self::Cloudtrail => audit_event(cloudtrail::audit_event(line, mapping), output),
         }
     }
-}
-
-/// Passes one CloudTrail event to the output, or the reason why it is none.
-pub fn cloudtrail_event(json: &str, mapping: &Mapping, output: &mut dyn Output) {
-    audit_event(cloudtrail::audit_event(json, mapping), output);
 }
 
 fn audit_event(read: Result<AuditEvent, Skip>, output: &mut dyn Output) {
@@ -74,8 +69,8 @@ fn audit_event(read: Result<AuditEvent, Skip>, output: &mut dyn Output) {
 
 /// A whole delivered document on one line of a file of events.
 fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
-    let read = json_documents::read(line.as_bytes(), |_, json| {
-        cloudtrail_event(json, mapping, output);
+    let read = json_documents::read(line.as_bytes(), Some("Records"), |_, json| {
+        audit_event(cloudtrail::audit_event(json, mapping), output);
         true
     });
     if let Err(error) = read {
@@ -83,9 +78,9 @@ fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     }
 }
 
-/// `{"NAME"`, with spaces anywhere.
-pub fn starts_with_field(json: &[u8], name: &str) -> bool {
-    let field = json.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    let after = field.and_then(|field| field.strip_prefix(b"\"")?.strip_prefix(name.as_bytes()));
-    after.is_some_and(|rest| rest.starts_with(b"\""))
+/// The name of the first field of an object, as it is written.
+pub fn first_field(json: &[u8]) -> Option<&[u8]> {
+    let name = json.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = name.iter().position(|&byte| byte == b'"')?;
+    Some(&name[..end])
 }

@@ -13,7 +13,6 @@ use super::json_documents;
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use super::mapping::Mapping;
 use super::output::{Output, Skip};
-use super::parser::cloudtrail_event;
 use super::source::Source;
 
 /// An output that is told its place in the file, and can stop the reading.
@@ -36,7 +35,7 @@ pub enum ReadError {
     #[error(transparent)]
     Detect(#[from] DetectError),
     /// The JSON is broken, and with it everything after it.
-    #[error(transparent)]
+    #[error("its JSON is broken, and nothing after that can be read: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -52,7 +51,14 @@ pub fn read(
     drop(opened.head);
     listener.understood(&plan);
     match plan.shape {
-        Shape::CloudtrailDocuments => read_documents(opened.reader, mapping, listener),
+        Shape::Documents { envelope, mut parser } => {
+            json_documents::read(opened.reader, envelope, |line, json| {
+                listener.at_line(line);
+                parser.line(json.as_bytes(), mapping, listener);
+                listener.wants_more()
+            })?;
+            Ok(())
+        }
         Shape::Lines {
             header_lines,
             mut parser,
@@ -76,13 +82,4 @@ pub fn read(
             Ok(())
         }
     }
-}
-
-fn read_documents(reader: impl BufRead, mapping: &Mapping, listener: &mut dyn Listener) -> Result<(), ReadError> {
-    json_documents::read(reader, |line, json| {
-        listener.at_line(line);
-        cloudtrail_event(json, mapping, listener);
-        listener.wants_more()
-    })?;
-    Ok(())
 }

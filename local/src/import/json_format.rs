@@ -1,0 +1,108 @@
+//! Which format the records of a JSON file are of, by the first of them.
+//!
+//! Enters: a file of which the layout is known. Leaves: the format, or what to do first. Pure.
+
+use super::detect_error::DetectError;
+use super::json_layout::{Json, Layout};
+use super::mapping::Format;
+
+/// CloudTrail is recognised by its wrapper or two of its fields, the Windows event log by two of its own; everything
+/// else is taken for Horolog's records.
+pub fn of(json: &Json<'_>) -> Format {
+    let envelope = Some("Records");
+    if json.layout == (Layout::Documents { envelope }) || (json.has("\"eventSource\"") && json.has("\"eventName\"")) {
+        Format::Cloudtrail
+    } else if json.has("\"EventID\"") && json.has("\"Channel\"") {
+        Format::WindowsEvents
+    } else {
+        Format::Ndjson
+    }
+}
+
+/// Refuses records that have to be taken out of others first.
+pub fn refuse(json: &Json<'_>) -> Result<(), DetectError> {
+    if json.begins_with("Events") {
+        return Err(DetectError::LookupEvents);
+    }
+    if json.begins_with("Event") && json.has("\"System\"") && json.has("\"EventID\"") {
+        return Err(DetectError::NestedWindowsEvents);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::detect::plan;
+    use crate::import::testing::{mapping, source};
+
+    fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
+        plan(head.as_bytes(), &source("web/events.json"), &mapping(flags)).map(|plan| plan.description())
+    }
+
+    #[test]
+    fn json_may_be_an_array_or_lie_in_a_field_or_over_several_lines() {
+        let event = r#"{"eventName": "x", "eventSource": "s"}"#;
+        for (head, description) in [
+            (
+                r#"{"Records":[{"a":1}]}"#.to_owned(),
+                "cloudtrail, documents with `Records`",
+            ),
+            (
+                " { \"Records\" : [\n".to_owned(),
+                "cloudtrail, documents with `Records`",
+            ),
+            ("{\n\"Records\": [".to_owned(), "cloudtrail, documents with `Records`"),
+            (format!("{{\n{}", &event[1..]), "cloudtrail, objects or arrays of them"),
+            (
+                format!("[\n{event},\n{event}]"),
+                "cloudtrail, objects or arrays of them",
+            ),
+            (
+                format!(r#"{{"nextToken":null,"events":[{event}]}}"#),
+                "cloudtrail, documents with `events`",
+            ),
+            (
+                r#"[{"Channel":"Security","EventID":1}]"#.to_owned(),
+                "windows-events, objects or arrays of them",
+            ),
+            (
+                r#"{"value":[{"Channel":"Security","EventID":1}]}"#.to_owned(),
+                "windows-events, documents with `value`",
+            ),
+            (
+                r#"[{"metric_name":"m"}]"#.to_owned(),
+                "ndjson, objects or arrays of them",
+            ),
+            (
+                "{\n \"metric_name\": \"m\"\n}".to_owned(),
+                "ndjson, objects or arrays of them",
+            ),
+        ] {
+            assert_eq!(detect(&head, &[]).as_deref(), Ok(description), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_the_command_of_aws_prints_is_known() {
+        let looked_up = r#"{ "Events": [ { "EventId": "1", "CloudTrailEvent": "{\"eventVersion\":\"1.08\"}" } ] }"#;
+        for text in [looked_up, &looked_up.replace(' ', "\n")] {
+            for flags in [&[][..], &["--format", "cloudtrail"]] {
+                assert_eq!(detect(text, flags), Err(DetectError::LookupEvents), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn events_of_windows_one_within_the_other_are_known() {
+        let nested = r#"{"Event":{"System":{"EventID":4625,"Channel":"Security"},"EventData":{}}}"#;
+        for flags in [&[][..], &["--format", "windows-events"]] {
+            let error = detect(nested, flags).unwrap_err();
+            assert_eq!(error, DetectError::NestedWindowsEvents);
+            assert!(
+                error.to_string().contains("then .\"#text\" else . end), Computer"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! How the records lie in a file of JSON, and where the first of them begins.
+//!
+//! Enters: the first bytes of a file, from its first bracket. Leaves: whether it is read line by line or as documents,
+//! and what begins with the first record, by which the format is told. Pure.
+
+use super::parser::first_field;
+
+/// Fields in which a document holds its records: of CloudTrail and Azure's event hubs, of the APIs of Azure and
+/// Microsoft, and of Kubernetes.
+const ENVELOPES: [&str; 5] = ["Records", "records", "value", "events", "items"];
+
+/// How records lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One on each line.
+    Lines,
+    /// Over any lines: one after the other, in arrays, or in arrays within a field of this name.
+    Documents {
+        /// The field.
+        envelope: Option<&'static str>,
+    },
+}
+
+/// A file of JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json<'a> {
+    /// How its records lie in it.
+    pub layout: Layout,
+    /// The first record, and in documents what comes after it.
+    pub first: &'a [u8],
+}
+
+impl<'a> Json<'a> {
+    /// Looks at the first bytes; `None` if they begin neither an object nor an array of objects.
+    pub fn of(head: &'a [u8]) -> Option<Self> {
+        if let Some(first) = objects_in_array(head) {
+            let layout = Layout::Documents { envelope: None };
+            return Some(Self { layout, first });
+        }
+        if !head.starts_with(b"{") {
+            return None;
+        }
+        if let Some((name, first)) = envelope(head) {
+            let layout = Layout::Documents { envelope: Some(name) };
+            return Some(Self { layout, first });
+        }
+        let line = head.split(|&byte| byte == b'\n').next().unwrap_or(head);
+        Some(if line.trim_ascii() == b"{" {
+            let layout = Layout::Documents { envelope: None };
+            Self { layout, first: head }
+        } else {
+            let layout = Layout::Lines;
+            Self { layout, first: line }
+        })
+    }
+
+    /// Whether the first record, or what is seen of it, has this text.
+    pub fn has(&self, text: &str) -> bool {
+        self.first.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// Whether the first record begins with this field.
+    pub fn begins_with(&self, name: &str) -> bool {
+        first_field(self.first) == Some(name.as_bytes())
+    }
+}
+
+/// The field of an object that is called like an envelope and is an array of objects, and its content.
+fn envelope(object: &[u8]) -> Option<(&'static str, &[u8])> {
+    let mut depth = 0_u32;
+    let mut rest = object;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            // Only the first object counts; what is no JSON may close more than it opens.
+            b'}' | b']' if depth <= 1 => return None,
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                let end = end_of_string(after)?;
+                rest = &after[end + 1..];
+                let name = ENVELOPES.iter().find(|name| name.as_bytes() == &after[..end]);
+                let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+                if let (1, Some(name), Some(objects)) = (depth, name, value.and_then(objects_in_array)) {
+                    return Some((name, objects));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What follows the bracket of an array that is empty, or whose first item is an object.
+fn objects_in_array(json: &[u8]) -> Option<&[u8]> {
+    let items = json.strip_prefix(b"[")?.trim_ascii_start();
+    matches!(items, [] | [b'{' | b']', ..]).then_some(items)
+}
+
+/// Where the quote is that ends a string.
+fn end_of_string(text: &[u8]) -> Option<usize> {
+    let mut is_escaped = false;
+    text.iter().position(|&byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layout(json: &str) -> Option<(Layout, &str)> {
+        Json::of(json.as_bytes()).map(|found| (found.layout, std::str::from_utf8(found.first).unwrap()))
+    }
+
+    #[test]
+    fn records_lie_on_lines_in_arrays_and_in_fields_of_documents() {
+        let documents = |envelope| Layout::Documents { envelope };
+        for (json, is) in [
+            ("{\"a\":1}\n{\"a\":2}\n", (Layout::Lines, "{\"a\":1}")),
+            ("{\n \"a\": 1\n}\n", (documents(None), "{\n \"a\": 1\n}\n")),
+            ("[\n {\"a\":1}]", (documents(None), "{\"a\":1}]")),
+            ("[]", (documents(None), "]")),
+            ("{\"Records\":[{\"a\":1}]}", (documents(Some("Records")), "{\"a\":1}]}")),
+            ("{ \"Records\" : [\n", (documents(Some("Records")), "")),
+            (
+                "{\"kind\":\"EventList\",\"metadata\":{\"items\":[{}]},\n\"items\":[{\"a\":1}]}",
+                (documents(Some("items")), "{\"a\":1}]}"),
+            ),
+        ] {
+            assert_eq!(layout(json), Some(is), "{json}");
+        }
+        for json in ["", "time,value", "[1,2]", "[Wed Oct 11 14:32:52 2000]"] {
+            assert_eq!(layout(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_record_with_such_a_field_is_no_envelope() {
+        for json in [
+            "{\"metric_name\":\"m\",\"value\":1}",
+            "{\"value\":[1,2]}",
+            "{\"kind\":\"items\",\"a\":[{}]}",
+            "{\"a\":\"\\\"value\\\":[{\"}",
+            "{\"a\":1}{\"items\":[{}]}",
+        ] {
+            assert_eq!(layout(json), Some((Layout::Lines, json)), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(json in "[\\[{\"\\\\:, \n\\]}a]{0,40}") {
+            let _ = layout(&json);
+            let _ = layout(&format!("{{\"items\":{json}"));
+        }
+    }
+}
