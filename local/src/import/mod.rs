@@ -15,6 +15,7 @@ mod csv_format;
 pub mod detect;
 mod detect_error;
 mod event_id;
+mod event_ids;
 mod fields;
 mod foreign;
 mod head;
@@ -36,6 +37,7 @@ mod reading;
 mod report;
 mod role;
 mod run;
+mod sending;
 mod shift;
 mod source;
 #[cfg(test)]

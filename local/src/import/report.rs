@@ -22,6 +22,10 @@ pub struct FileReport {
     pub metrics: u64,
     /// Audit events given to Kafka.
     pub audits: u64,
+    /// Audit events that say what an earlier event of their id said.
+    pub copies: u64,
+    /// Audit events that have the id of an earlier event and say something else.
+    pub hidden: u64,
     /// Metric samples older than what is kept.
     pub expired_metrics: u64,
     /// Audit events older than what is kept.
@@ -79,6 +83,15 @@ impl FileReport {
         if expired > 0 {
             summary.push_str(&format!(" ({expired} too old to be kept)"));
         }
+        if self.copies > 0 {
+            summary.push_str(&format!(" ({} repeat an earlier one and count once)", self.copies));
+        }
+        if self.hidden > 0 {
+            summary.push_str(&format!(
+                " ({} have the id of an earlier one that says something else)",
+                self.hidden
+            ));
+        }
         if !self.rejections.is_empty() {
             summary.push_str(&format!(" (to be rejected: {})", by_reason(&self.rejections)));
         }
@@ -133,6 +146,17 @@ mod tests {
             report.summary(),
             "a.csv: sent 4 metric samples (2 too old to be kept) (to be rejected: time_too_early 1, value_not_finite 1), \
              skipped 3 (empty cell 2, not UTF-8 1)"
+        );
+    }
+
+    #[test]
+    fn events_that_share_an_id_are_told() {
+        let mut report = FileReport::new("a.json".to_owned());
+        (report.audits, report.copies, report.hidden) = (9, 2, 3);
+        assert_eq!(
+            report.summary(),
+            "a.json: sent 9 audit events (2 repeat an earlier one and count once) (3 have the id of an earlier one that \
+             says something else)"
         );
     }
 

@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use horolog_schemas::migrate::Retention;
-use horolog_schemas::{AuditEvent, MetricSample, RECORD_BYTES_MAX, Reason};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::detect::Plan;
+use super::event_ids::{COMPARED_MAX, EventIds};
 use super::options::ImportOptions;
-use super::output::{Output, Skip};
-use super::reading::{Listener, read};
+use super::reading::read;
 use super::report::{FileReport, by_reason, sent};
+use super::sending::{KeptSince, Sending};
 use super::shift::{MICROS_A_DAY, shift_to};
 use super::source::Source;
-use crate::producer::{Delivered, ProduceError, Producer, WAITING_TOLD};
+use crate::producer::{Delivered, Producer, WAITING_TOLD};
 
 /// Runs the import to its end.
 pub fn run(options: ImportOptions) -> anyhow::Result<()> {
@@ -46,10 +45,11 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
         move |in_flight| tell_of_waiting(&progress, in_flight)
     });
     let started = Instant::now();
+    let mut ids = EventIds::default();
     let mut reports = Vec::new();
     let mut refused = None;
     for source in &sources {
-        let mut sending = Sending::new(&mut producer, shift, kept_since, source, &progress);
+        let mut sending = Sending::new(&mut producer, &mut ids, shift, kept_since, source, &progress);
         let result = read(source, &options.mapping, &progress, &mut sending);
         let report;
         (report, refused) = sending.close(result.err().map(|error| error.to_string()));
@@ -62,6 +62,7 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
     progress.finish_and_clear();
     summarize(&reports, &kafka.bootstrap, started.elapsed());
     warn_of_rejection(&reports);
+    warn_of_ids(&reports, &ids);
     if let Some(kept) = kept {
         warn_of_age(&reports, &kept);
     }
@@ -69,137 +70,6 @@ pub fn run(options: ImportOptions) -> anyhow::Result<()> {
         return Err(error.into());
     }
     verdict(&reports, &delivered)
-}
-
-/// Earlier records are deleted soon. Microseconds since 1970.
-#[derive(Debug, Clone, Copy)]
-struct KeptSince {
-    metrics: i64,
-    audits: i64,
-}
-
-/// A file on its way to Kafka.
-struct Sending<'a> {
-    producer: &'a mut Producer,
-    /// Microseconds that metrics are moved by.
-    shift: i64,
-    kept_since: KeptSince,
-    shifted: MetricSample,
-    report: FileReport,
-    line: u64,
-    progress: &'a ProgressBar,
-    refused: Option<ProduceError>,
-}
-
-impl<'a> Sending<'a> {
-    fn new(
-        producer: &'a mut Producer,
-        shift: i64,
-        kept_since: KeptSince,
-        source: &Source,
-        progress: &'a ProgressBar,
-    ) -> Self {
-        let report = FileReport::new(source.display());
-        Self {
-            producer,
-            shift,
-            kept_since,
-            shifted: MetricSample::default(),
-            report,
-            line: 0,
-            progress,
-            refused: None,
-        }
-    }
-
-    fn close(mut self, failure: Option<String>) -> (FileReport, Option<ProduceError>) {
-        self.report.failure = failure;
-        (self.report, self.refused)
-    }
-
-    /// Counts a record that was sent, and whether it is too old, in the counters for its kind.
-    fn count(
-        &mut self,
-        sent: Result<usize, ProduceError>,
-        broken: Option<Reason>,
-        is_expired: bool,
-        counts: fn(&mut FileReport) -> (&mut u64, &mut u64),
-    ) {
-        let bytes = match sent {
-            Ok(bytes) => bytes,
-            Err(error) => return self.not_sent(error),
-        };
-        let (count, expired) = counts(&mut self.report);
-        *count += 1;
-        match too_large(bytes).or(broken) {
-            Some(reason) => self.report.rejection(reason),
-            None => *expired += u64::from(is_expired),
-        }
-    }
-
-    /// A record that is too large affects no other; any other error ends the import.
-    fn not_sent(&mut self, error: ProduceError) {
-        match error {
-            ProduceError::TooLarge { bytes } => self.skip(Skip::RecordTooLarge { bytes }),
-            error => self.refused = Some(error),
-        }
-    }
-}
-
-impl Output for Sending<'_> {
-    fn metric(&mut self, sample: &MetricSample) {
-        let sample = if self.shift == 0 {
-            sample
-        } else {
-            self.shifted.clone_from(sample);
-            self.shifted.time = sample.time.saturating_add(self.shift);
-            &self.shifted
-        };
-        let is_expired = sample.time < self.kept_since.metrics;
-        let broken = sample.broken_rule(now_ms());
-        let sent = self.producer.metric(sample);
-        self.count(sent, broken, is_expired, |report| {
-            (&mut report.metrics, &mut report.expired_metrics)
-        });
-    }
-
-    fn audit(&mut self, event: &AuditEvent) {
-        let is_expired = event.occurred_at < self.kept_since.audits;
-        let broken = event.broken_rule(now_ms());
-        let sent = self.producer.audit(event);
-        self.count(sent, broken, is_expired, |report| {
-            (&mut report.audits, &mut report.expired_audits)
-        });
-    }
-
-    fn skip(&mut self, skip: Skip) {
-        self.report.skip(self.line, &skip, self.progress);
-    }
-}
-
-/// The broker may accept larger records than the pipeline does.
-fn too_large(payload_bytes: usize) -> Option<Reason> {
-    (payload_bytes > RECORD_BYTES_MAX).then_some(Reason::RecordTooLarge)
-}
-
-/// Approximately the Kafka timestamp of a record that is sent now, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}
-
-impl Listener for Sending<'_> {
-    fn understood(&mut self, plan: &Plan) {
-        self.progress
-            .suspend(|| eprintln!("{}: {}", self.report.name, plan.description()));
-    }
-
-    fn at_line(&mut self, line: u64) {
-        self.line = line;
-    }
-
-    fn wants_more(&self) -> bool {
-        self.refused.is_none()
-    }
 }
 
 /// Counts the bytes of all files; a spinner where the size of one is unknown.
@@ -251,6 +121,24 @@ fn warn_of_rejection(reports: &[FileReport]) {
             "warning: {} records will be rejected ({}): they go to the table rejected_records",
             rejections.values().sum::<u64>(),
             by_reason(&rejections)
+        );
+    }
+}
+
+/// Of the events of one id only one is shown.
+fn warn_of_ids(reports: &[FileReport], ids: &EventIds) {
+    let hidden: u64 = reports.iter().map(|report| report.hidden).sum();
+    if hidden > 0 {
+        eprintln!(
+            "warning: {hidden} audit events have the id of an earlier one that says something else, and of the events of \
+             one id only one is shown: the id probably names a request or a session; put it into `request_id` or \
+             `session_id`, and leave `event_id` out, so that each event gets an id made of its contents"
+        );
+    }
+    if ids.not_remembered > 0 {
+        eprintln!(
+            "warning: {} audit events were compared with the first {COMPARED_MAX} ids only; others may share an id",
+            ids.not_remembered
         );
     }
 }

@@ -183,10 +183,7 @@ fn a_second_import_of_the_same_events_has_the_same_ids() {
         "b/delivered.json",
         format!("{{\n\"Records\": [\n{}]}}", EVENTS.trim().replace("}\n", "},\n")),
     );
-    let array = place.file(
-        "c/events.json",
-        format!("[{}]", EVENTS.trim().replace("}\n", "},\n")),
-    );
+    let array = place.file("c/events.json", format!("[{}]", EVENTS.trim().replace("}\n", "},\n")));
     assert_eq!(place.import(&[], &[&lines]).code, Some(0));
     assert_eq!(place.import(&[], &[&document]).code, Some(0));
     assert_eq!(place.import(&[], &[&array]).code, Some(0));

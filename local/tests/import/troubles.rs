@@ -156,6 +156,32 @@ fn what_will_be_rejected_for_anything_else_is_told_too_and_ids_and_tenants_are_m
 }
 
 #[test]
+fn events_that_share_an_id_with_others_are_told_across_files() {
+    let place = Place::new("shared");
+    let event = |stage: &str| {
+        let id = "3c856bc0-1a07-4c18-89d9-4d9205856714";
+        format!(r#"{{"action":"get","occurred_at":1661140279,"event_id":"{id}","metadata":{{"stage":"{stage}"}}}}"#)
+    };
+    let first = place.file("a.ndjson", format!("{0}\n{0}\n", event("RequestReceived")));
+    let second = place.file("b.ndjson", event("ResponseComplete"));
+    let imported = place.import(&[], &[&first, &second]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    for told in [
+        "a.ndjson: sent 2 audit events (1 repeat an earlier one and count once)",
+        "b.ndjson: sent 1 audit events (1 have the id of an earlier one that says something else)",
+    ] {
+        assert!(imported.out.contains(told), "{told}: {imported:?}");
+    }
+    assert!(
+        imported
+            .err
+            .contains("warning: 1 audit events have the id of an earlier one")
+            && imported.err.contains("`request_id`"),
+        "{imported:?}"
+    );
+}
+
+#[test]
 fn a_missing_topic_is_named_with_the_flag_that_changes_it_and_not_created() {
     let place = Place::new("topics");
     let csv = place.file("web/load.csv", "time,value\n1661140279,1\n");
