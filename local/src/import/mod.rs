@@ -17,6 +17,7 @@ mod detect_error;
 mod event_id;
 mod event_ids;
 mod fields;
+mod folder;
 mod foreign;
 mod head;
 mod header;

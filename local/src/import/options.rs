@@ -44,7 +44,7 @@ to the table rejected_records, and are reported. Metrics are not recognised when
 events are, by their ids; an event whose id is missing or not a UUID gets one made of its contents, and keeps its own as metadata \
 event_id, or event_id_of_source where it has an event_id there.")]
 pub struct ImportOptions {
-    /// Files to import, in this order.
+    /// Files to import, in this order. A folder stands for the files in it and in its folders, by name, but hidden ones.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]

@@ -11,6 +11,7 @@ use horolog_schemas::migrate::Retention;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::event_ids::{COMPARED_MAX, EventIds};
+use super::folder::sources;
 use super::options::ImportOptions;
 use super::reading::read;
 use super::report::{FileReport, by_reason, sent};
@@ -21,7 +22,7 @@ use crate::producer::{Delivered, Producer, WAITING_TOLD};
 
 /// Runs the import to its end.
 pub fn run(options: ImportOptions) -> anyhow::Result<()> {
-    let sources: Vec<Source> = options.files.iter().map(|path| Source::new(path)).collect();
+    let sources = sources(&options.files)?;
     let kafka = options.target.kafka()?;
     let mut producer = Producer::connect(&kafka, options.topics)?;
     let now = chrono::Utc::now().timestamp_micros();

@@ -28,7 +28,8 @@ pub fn shift_to(now: i64, sources: &[Source], mapping: &Mapping) -> anyhow::Resu
     for source in sources {
         if source.is_read_once() {
             bail!(
-                "--shift-to-now reads each file twice, which is impossible for {}: save it to a file",
+                "--shift-to-now reads each file twice, which is impossible for {}: save what it gives to a file, and \
+                 import that",
                 source.display()
             );
         }

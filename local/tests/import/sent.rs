@@ -165,9 +165,10 @@ fn shifted_metrics_end_now_and_keep_their_differences_across_files() {
         "web/a.csv",
         "time,value\n2014-02-14 14:30:00,1\n2014-02-14 14:35:00,2\n",
     );
-    let second = place.file("web/b.csv", "time,value\n2014-02-14 14:40:00,3\n");
+    let folder = place.file("others/b.csv", "time,value\n2014-02-14 14:40:00,3\n");
+    let folder = folder.parent().unwrap();
     let before = bed::now_ms() * 1000;
-    assert_eq!(place.import(&["--shift-to-now"], &[&first, &second]).code, Some(0));
+    assert_eq!(place.import(&["--shift-to-now"], &[&first, folder]).code, Some(0));
     let after = bed::now_ms() * 1000 + 1000;
     let mut times: Vec<i64> = place.samples().iter().map(|sample| sample.time).collect();
     times.sort_unstable();
