@@ -1,6 +1,7 @@
 //! Why a file cannot be read at all, and what to do with it.
 
 use super::foreign::{Foreign, converted_from};
+use super::json_recipes::Recipe;
 use super::lines::LINE_BYTES_MAX;
 use super::metrics_long::MetricsLongError;
 use super::metrics_wide::MetricsWideError;
@@ -34,6 +35,9 @@ pub enum DetectError {
         "its Windows events nest their fields in Event.System and Event.EventData; flatten them with `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
     )]
     NestedWindowsEvents,
+    /// JSON of others, which jq makes ours.
+    #[error(transparent)]
+    Recipe(#[from] Recipe),
     /// Another program must convert it to text first.
     #[error(transparent)]
     Foreign(#[from] Foreign),

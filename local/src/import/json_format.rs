@@ -3,31 +3,33 @@
 //! Enters: a file of which the layout is known. Leaves: the format, or what to do first. Pure.
 
 use super::detect_error::DetectError;
-use super::json_layout::{Json, Layout};
+use super::json_layout::{Json, Layout, fields};
+use super::json_recipes::Recipe;
 use super::mapping::Format;
 
 /// CloudTrail is recognised by its wrapper or two of its fields, the Windows event log by two of its own; everything
 /// else is taken for Horolog's records.
 pub fn of(json: &Json<'_>) -> Format {
     let envelope = Some("Records");
-    if json.layout == (Layout::Documents { envelope }) || (json.has("\"eventSource\"") && json.has("\"eventName\"")) {
+    if json.layout == (Layout::Documents { envelope }) || json.has(&["eventSource", "eventName"]) {
         Format::Cloudtrail
-    } else if json.has("\"EventID\"") && json.has("\"Channel\"") {
+    } else if json.has(&["EventID", "Channel"]) {
         Format::WindowsEvents
     } else {
         Format::Ndjson
     }
 }
 
-/// Refuses records that have to be taken out of others first.
+/// Refuses records that another program has to convert first.
 pub fn refuse(json: &Json<'_>) -> Result<(), DetectError> {
-    if json.begins_with("Events") {
+    if json.begins_with("Events").is_some() {
         return Err(DetectError::LookupEvents);
     }
-    if json.begins_with("Event") && json.has("\"System\"") && json.has("\"EventID\"") {
+    let has_system = |event| fields(event).any(|(name, _)| name == b"System");
+    if json.begins_with("Event").is_some_and(has_system) {
         return Err(DetectError::NestedWindowsEvents);
     }
-    Ok(())
+    Recipe::find(json).map_or(Ok(()), |recipe| Err(recipe.into()))
 }
 
 #[cfg(test)]

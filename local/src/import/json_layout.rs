@@ -3,8 +3,6 @@
 //! Enters: the first bytes of a file, from its first bracket. Leaves: whether it is read line by line or as documents,
 //! and what begins with the first record, by which the format is told. Pure.
 
-use super::parser::first_field;
-
 /// Fields in which a document holds its records: of CloudTrail and Azure's event hubs, of the APIs of Azure and
 /// Microsoft, and of Kubernetes.
 const ENVELOPES: [&str; 5] = ["Records", "records", "value", "events", "items"];
@@ -54,41 +52,51 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// Whether the first record, or what is seen of it, has this text.
-    pub fn has(&self, text: &str) -> bool {
-        self.first.windows(text.len()).any(|window| window == text.as_bytes())
+    /// Whether the first record has fields of these names.
+    pub fn has(&self, names: &[&str]) -> bool {
+        (names.iter()).all(|name| fields(self.first).any(|(field, _)| field == name.as_bytes()))
     }
 
-    /// Whether the first record begins with this field.
-    pub fn begins_with(&self, name: &str) -> bool {
-        first_field(self.first) == Some(name.as_bytes())
+    /// Whether the first record begins with this field, and what is in it.
+    pub fn begins_with(&self, name: &str) -> Option<&'a [u8]> {
+        let (first, value) = fields(self.first).next()?;
+        (first == name.as_bytes()).then_some(value)
     }
 }
 
 /// The field of an object that is called like an envelope and is an array of objects, and its content.
 fn envelope(object: &[u8]) -> Option<(&'static str, &[u8])> {
+    fields(object).find_map(|(name, value)| {
+        let envelope = ENVELOPES.iter().find(|envelope| envelope.as_bytes() == name)?;
+        Some((*envelope, objects_in_array(value)?))
+    })
+}
+
+/// The names of the fields of an object, as they are written, each with what comes after its colon. Ends where the
+/// object does, or is no object.
+pub fn fields(object: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = if object.starts_with(b"{") { object } else { &[] };
     let mut depth = 0_u32;
-    let mut rest = object;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match byte {
-            b'{' | b'[' => depth += 1,
-            // Only the first object counts; what is no JSON may close more than it opens.
-            b'}' | b']' if depth <= 1 => return None,
-            b'}' | b']' => depth -= 1,
-            b'"' => {
-                let end = end_of_string(after)?;
-                rest = &after[end + 1..];
-                let name = ENVELOPES.iter().find(|name| name.as_bytes() == &after[..end]);
-                let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-                if let (1, Some(name), Some(objects)) = (depth, name, value.and_then(objects_in_array)) {
-                    return Some((name, objects));
+    std::iter::from_fn(move || {
+        while let [byte, after @ ..] = rest {
+            rest = after;
+            match byte {
+                b'{' | b'[' => depth += 1,
+                // What is no JSON may close more than it opens.
+                b'}' | b']' => depth = depth.checked_sub(1).filter(|depth| *depth > 0)?,
+                b'"' => {
+                    let end = end_of_string(after)?;
+                    rest = &after[end + 1..];
+                    if let (1, Some(value)) = (depth, rest.trim_ascii_start().strip_prefix(b":")) {
+                        return Some((&after[..end], value.trim_ascii_start()));
+                    }
                 }
+                _ => {}
             }
-            _ => {}
         }
-    }
-    None
+        None
+    })
+    .fuse()
 }
 
 /// What follows the bracket of an array that is empty, or whose first item is an object.
@@ -137,6 +145,14 @@ mod tests {
         for json in ["", "time,value", "[1,2]", "[Wed Oct 11 14:32:52 2000]"] {
             assert_eq!(layout(json), None, "{json}");
         }
+    }
+
+    #[test]
+    fn fields_are_those_of_the_object_and_not_of_what_is_in_it() {
+        let json = br#" {"a" : {"b":["c"]},"d\"":"e","f":[{"g":1}]}{"h":1}"#.trim_ascii_start();
+        let names: Vec<&[u8]> = fields(json).map(|(name, _)| name).collect();
+        assert_eq!(names, [&b"a"[..], b"d\\\"", b"f"]);
+        assert_eq!(fields(b"[\"a\":1").count() + fields(b"}\"a\":1").count(), 0);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod json_documents;
 mod json_fields;
 mod json_format;
 mod json_layout;
+mod json_recipes;
 mod json_text;
 mod lines;
 mod mapping;

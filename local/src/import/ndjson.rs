@@ -15,10 +15,14 @@ use uuid::Uuid;
 
 use super::event_id;
 use super::json_fields::{Text, read};
+use super::json_layout::fields;
 use super::json_text::{embedded_document, text};
 use super::mapping::{Mapping, NdjsonKind};
 use super::output::{Output, Skip, excerpt};
 use super::timestamp::time_of;
+
+/// How many fields of an object that is no record of ours are told.
+const FIELDS_TOLD_MAX: usize = 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
@@ -97,12 +101,20 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
             metric_name: None,
             action: Some(_),
         } => Ok(NdjsonKind::Audit),
-        _ => Err(Skip::UnknownKind),
+        Shown {
+            metric_name: Some(_),
+            action: Some(_),
+        } => Err(Skip::BothKinds),
+        _ => {
+            let names = fields(line.trim_start().as_bytes()).map(|(name, _)| excerpt(&String::from_utf8_lossy(name)));
+            let found = names.take(FIELDS_TOLD_MAX).collect();
+            Err(Skip::UnknownKind { found })
+        }
     }
 }
 
 fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
-    let line: MetricLine<'_> = read(line)?;
+    let line: MetricLine<'_> = read(line).map_err(|skip| with_place(skip, "labels"))?;
     let value = text(line.value);
     Ok(MetricSample {
         tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
@@ -128,7 +140,7 @@ fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
 }
 
 fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let line: AuditLine<'_> = read(json)?;
+    let line: AuditLine<'_> = read(json).map_err(|skip| with_place(skip, "metadata"))?;
     let mut metadata = texts(line.metadata);
     let mut event_id = text(line.event_id);
     if Uuid::parse_str(&event_id).is_err() {
@@ -164,6 +176,16 @@ fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
         error_message: or_empty(line.error_message),
         metadata,
     })
+}
+
+/// Tells where a field belongs that records do not have.
+fn with_place(skip: Skip, place: &str) -> Skip {
+    match skip {
+        Skip::Json { detail } if detail.starts_with("unknown field") => Skip::Json {
+            detail: format!("{detail}; what has no field of its own goes into `{place}`"),
+        },
+        skip => skip,
+    }
 }
 
 /// The record's value, else the flag's. The empty string counts as missing, like an empty CSV cell.
@@ -312,6 +334,23 @@ mod tests {
             .audits
             .remove(0);
         assert_eq!(event.user_id, "1001");
+    }
+
+    #[test]
+    fn what_others_write_is_told_with_how_to_make_it_ours() {
+        let said = |json: &str| read(json, &[]).skips[0].to_string();
+        let nginx = said(r#"{"time":"2024-05-01T10:00:00Z","remote_addr":"1.2.3.4","status":200}"#);
+        assert!(
+            nginx.contains("its fields are time, remote_addr, status; give them our names"),
+            "{nginx}"
+        );
+        let unknown = said(r#"{"action":"a","occurred_at":1,"actor":"ann"}"#);
+        assert!(unknown.starts_with("unknown field `actor`"), "{unknown}");
+        assert!(
+            unknown.ends_with("what has no field of its own goes into `metadata`"),
+            "{unknown}"
+        );
+        assert!(said(r#"{"metric_name":"m","action":"a"}"#).contains("--kind"));
     }
 
     #[test]

@@ -100,8 +100,14 @@ pub enum Skip {
         field: String,
     },
     /// An object that is neither a metric sample nor an audit event.
-    #[error("neither a metric sample (metric_name) nor an audit event (action)")]
-    UnknownKind,
+    #[error("{}", not_ours(.found))]
+    UnknownKind {
+        /// Its fields, as far as they are told.
+        found: Vec<String>,
+    },
+    /// An object that is both.
+    #[error("it has metric_name and action; say with --kind metric or --kind audit which record it is")]
+    BothKinds,
 }
 
 impl Skip {
@@ -127,7 +133,7 @@ impl Skip {
             Self::MetricType { .. } => "unknown metric type",
             Self::Json { .. } => "malformed JSON",
             Self::MissingField { .. } => "missing field",
-            Self::UnknownKind => "unknown kind of record",
+            Self::UnknownKind { .. } | Self::BothKinds => "unknown kind of record",
         }
     }
 
@@ -144,6 +150,17 @@ fn how_to_write_times(format: Option<&str>) -> String {
                  --time-format '%d.%m.%Y %H:%M:%S'"
             .to_owned(),
     }
+}
+
+fn not_ours(found: &[String]) -> String {
+    let fields = match found {
+        [] => "it has no fields".to_owned(),
+        found => format!("its fields are {}", found.join(", ")),
+    };
+    format!(
+        "neither a metric sample (metric_name) nor an audit event (action): {fields}; give them our names with jq, as in \
+         `jq -c '{{occurred_at: .WHEN, action: .WHAT, user_id: .WHO, metadata: .}}' FILE`"
+    )
 }
 
 /// Foreign text as it goes into a message: on one line, and short.

@@ -6,6 +6,7 @@ use horolog_schemas::AuditEvent;
 
 use super::cloudtrail;
 use super::json_documents;
+use super::json_layout::fields;
 use super::mapping::Mapping;
 use super::metrics_long::MetricsLong;
 use super::metrics_wide::MetricsWide;
@@ -52,9 +53,7 @@ impl Parser {
             Self::MetricsWide(parser) => parser.line(line, output),
             Self::Ndjson => ndjson::line(line, mapping, output),
             Self::WindowsEvents => audit_event(windows_events::audit_event(line, mapping), output),
-            Self::Cloudtrail if first_field(line.trim_start().as_bytes()) == Some(b"Records") => {
-                cloudtrail_document(line, mapping, output)
-            }
+            Self::Cloudtrail if is_delivered(line) => cloudtrail_document(line, mapping, output),
             Self::Cloudtrail => audit_event(cloudtrail::audit_event(line, mapping), output),
         }
     }
@@ -67,6 +66,12 @@ fn audit_event(read: Result<AuditEvent, Skip>, output: &mut dyn Output) {
     }
 }
 
+fn is_delivered(line: &str) -> bool {
+    fields(line.trim_start().as_bytes())
+        .next()
+        .is_some_and(|(name, _)| name == b"Records")
+}
+
 /// A whole delivered document on one line of a file of events.
 fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     let read = json_documents::read(line.as_bytes(), Some("Records"), |_, json| {
@@ -76,11 +81,4 @@ fn cloudtrail_document(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     if let Err(error) = read {
         output.skip(error.into());
     }
-}
-
-/// The name of the first field of an object, as it is written.
-pub fn first_field(json: &[u8]) -> Option<&[u8]> {
-    let name = json.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
-    let end = name.iter().position(|&byte| byte == b'"')?;
-    Some(&name[..end])
 }
