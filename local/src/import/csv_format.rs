@@ -7,6 +7,7 @@ use super::head::{Head, first_lines};
 use super::header::{Header, HeaderError, is_time_name};
 use super::mapping::{Format, Mapping};
 use super::metrics_wide::MetricsWideError;
+use super::output::excerpt;
 use super::role::Role;
 
 /// Decides how to read a CSV file that begins with `head`.
@@ -15,8 +16,7 @@ pub fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError>
     let time = match header.time(mapping.time_column.as_deref()) {
         Ok(time) if header.cells.len() > 1 => time,
         Err(error @ HeaderError::Named { .. }) => return Err(MetricsWideError::from(error).into()),
-        Err(no_time) if header.cells.len() > 1 => return Err(MetricsWideError::from(no_time).into()),
-        _ => return Err(separator(&header).map_or(DetectError::Unknown, DetectError::Separator)),
+        other => return Err(no_table(&header, rest, other.err())),
     };
     Ok(match header.value() {
         Some(_) if header.cells.len() == 2 => Format::MetricsCsv,
@@ -40,13 +40,34 @@ fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Ma
             .all(|(_, (_, content))| !content.is_number())
 }
 
-/// What separates the columns of a header with a time column, if not commas.
-fn separator(header: &Header) -> Option<&'static str> {
-    let [line] = &header.cells[..] else { return None };
-    let cut_by = |by: char| line.contains(by) && line.split(by).any(|cell| is_time_name(cell.trim_matches([' ', '"'])));
-    [(';', "semicolons"), ('\t', "tabs"), ('|', "vertical bars")]
-        .into_iter()
-        .find_map(|(by, name)| cut_by(by).then_some(name))
+/// What is wrong with a header of one column or without a time.
+fn no_table(header: &Header, rest: &[u8], no_time: Option<HeaderError>) -> DetectError {
+    let has = |name: &str| header.cells.iter().any(|cell| cell == name);
+    let line = header.cells.join(",");
+    match (separator(&line, rest), no_time) {
+        (Some(error), _) => error,
+        (None, _) if has("_time") && has("_value") => DetectError::Influx,
+        (None, Some(no_time)) if header.cells.len() > 1 => MetricsWideError::from(no_time).into(),
+        _ => DetectError::Unknown { line: excerpt(&line) },
+    }
+}
+
+/// What separates the columns, if not commas: it is beside a time column, or as often in the next line.
+fn separator(line: &str, rest: &[u8]) -> Option<DetectError> {
+    let next = first_lines(rest).find(|line| !line.trim().is_empty());
+    let is_it = |by: char| {
+        let is_time = |cell: &str| is_time_name(cell.trim_matches([' ', '"']));
+        let times = |text: &str| text.matches(by).count();
+        times(line) > 0 && (line.split(by).any(is_time) || next.is_some_and(|next| times(next) == times(line)))
+    };
+    [
+        (';', "semicolons", ";"),
+        ('\t', "tabs", "\\t"),
+        ('|', "vertical bars", "|"),
+    ]
+    .into_iter()
+    .find(|(by, ..)| is_it(*by))
+    .map(|(_, name, character)| DetectError::Separator { name, character })
 }
 
 #[cfg(test)]
@@ -73,6 +94,56 @@ mod tests {
         assert_eq!(
             detect(text, &[]).unwrap(),
             "metrics-wide, metric columns: 1, service from a column; labels: zone"
+        );
+    }
+
+    #[test]
+    fn columns_that_are_not_separated_by_commas_are_told_with_the_command_that_does_it() {
+        for (text, said) in [
+            (
+                "time;value\n",
+                "semicolons; write commas, and points in numbers: `tr ',;' '.,' < FILE > NEW.csv`",
+            ),
+            ("Datum;Temperatur, innen\n31.12.2024;1,5\n", "semicolons"),
+            (
+                "Datum\tWert\n\n31.12.2024\t1,5\n",
+                "tabs; write commas, and points in numbers: `tr ',\\t' '.,' <",
+            ),
+            ("at|value|x\n1|2|3\n", "vertical bars"),
+        ] {
+            let error = detect(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        let sentence = detect("Hello; this is a text\nof two lines\n", &[]).unwrap_err();
+        assert!(matches!(sentence, DetectError::Unknown { .. }), "{sentence}");
+    }
+
+    #[test]
+    fn an_answer_of_influxdb_is_told_how_to_ask_for_it() {
+        let text = "#datatype,string,long,dateTime:RFC3339,double,string\n,result,table,_time,_value,_field\n,,0,2024-05-01T00:00:00Z,1,a\n";
+        assert_eq!(detect(text, &[]), Err(DetectError::Influx));
+        let asked = text
+            .replace("_time", "time")
+            .replace("_value", "value")
+            .replace("_field", "metric");
+        assert!(
+            detect(&asked, &[])
+                .unwrap()
+                .starts_with("metrics-long, metric from a column")
+        );
+    }
+
+    #[test]
+    fn a_line_for_excel_before_the_header_is_passed_over() {
+        assert_eq!(
+            detect("sep=,\ntime,value\n1,2\n", &[]).unwrap(),
+            "metrics-csv, metric `cpu`, service `web`"
+        );
+        assert!(
+            detect("sep=;\ntime;value\n1;2\n", &[])
+                .unwrap_err()
+                .to_string()
+                .contains("semicolons")
         );
     }
 }

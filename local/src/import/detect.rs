@@ -7,6 +7,7 @@
 use super::csv_format::csv_format;
 use super::detect_error::DetectError;
 use super::foreign::Foreign;
+use super::foreign_text;
 use super::head::{Head, first_lines};
 use super::json_format;
 use super::json_layout::{Json, Layout};
@@ -49,7 +50,7 @@ pub enum Shape {
 
 /// Decides how to read a file that begins with `head`.
 pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan, DetectError> {
-    if let Some(foreign) = Foreign::find(head) {
+    if let Some(foreign) = Foreign::find(head).or_else(|| foreign_text::find(head)) {
         return Err(foreign.into());
     }
     let first = head
@@ -184,7 +185,8 @@ mod tests {
     fn says_what_to_do_with_what_it_does_not_know() {
         assert_eq!(detect("", &[]), Err(DetectError::Empty));
         assert_eq!(detect("\n\n", &[]), Err(DetectError::Empty));
-        assert_eq!(detect("some words\n", &[]), Err(DetectError::Unknown));
+        let error = detect("some words\nmore\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("the first line, `some words`; expected"), "{error}");
         let error = detect("_time,value\n", &[]).unwrap_err().to_string();
         assert_eq!(
             error,
@@ -192,10 +194,6 @@ mod tests {
         );
         let packed = plan(b"\x28\xb5\x2f\xfdxyz", &source("a/b"), &mapping(&[])).unwrap_err();
         assert!(packed.to_string().contains("zstd -d"), "{packed}");
-        assert_eq!(
-            detect("time;value\n1;2\n", &[]),
-            Err(DetectError::Separator("semicolons"))
-        );
         assert!(
             detect("time,a\n", &["--time-column", "at"])
                 .unwrap_err()

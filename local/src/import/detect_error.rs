@@ -14,17 +14,32 @@ pub enum DetectError {
     Empty,
     /// Neither JSON nor a header.
     #[error(
-        "cannot detect the format from the first line; expected a comma-separated CSV header with a time column, or JSON objects"
+        "cannot detect the format from the first line, `{line}`; expected a comma-separated CSV header with a time column, or JSON objects; lines of a log can be made JSON with `jq -cR 'capture(\"…\")'`"
     )]
-    Unknown,
+    Unknown {
+        /// Cut to a readable length.
+        line: String,
+    },
     /// Audit events are not read from CSV: nothing says which column is which field.
     #[error(
         "it is not JSON, and audit events are only read from JSON; write an object a line with the fields of schemas/avro/audit_event.avsc, and at least `action` and a time"
     )]
     AuditCsv,
     /// Columns, but not separated by commas.
-    #[error("its columns are separated by {0}; separate them with commas")]
-    Separator(&'static str),
+    #[error(
+        "its columns are separated by {name}; write commas, and points in numbers: `tr ',{character}' '.,' < FILE > NEW.csv`"
+    )]
+    Separator {
+        /// In words.
+        name: &'static str,
+        /// As `tr` takes it.
+        character: &'static str,
+    },
+    /// Columns as InfluxDB names them, with several tables in one file.
+    #[error(
+        "it is an answer of InfluxDB; add `|> group() |> rename(columns: {{_time: \"time\", _value: \"value\", _field: \"metric\"}}) |> drop(columns: [\"_start\", \"_stop\"])` to the query"
+    )]
+    Influx,
     /// CloudTrail events, each in a string within another event.
     #[error(
         "it is the output of `aws cloudtrail lookup-events`; extract the events with `jq -c '.Events[].CloudTrailEvent | fromjson' FILE`"

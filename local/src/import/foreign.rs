@@ -8,9 +8,9 @@
 #[error("it is {what}; {remedy}")]
 pub struct Foreign {
     /// What it is.
-    what: &'static str,
+    pub(super) what: &'static str,
     /// What to do.
-    remedy: &'static str,
+    pub(super) remedy: &'static str,
 }
 
 /// Text in another encoding goes through a pipe, so the names that would come from the file must be given.

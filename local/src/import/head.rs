@@ -25,7 +25,8 @@ impl<'a> Head<'a> {
     /// Finds the header: the first line that is neither empty nor a comment (`# Data source: …`).
     pub fn read(head: &'a [u8], mapping: &Mapping) -> Result<Self, DetectError> {
         let is_named = |line: &str| mapping.time_column.as_ref().is_some_and(|name| line.starts_with(name));
-        let is_passed_over = |line: &str| line.trim().is_empty() || (line.starts_with('#') && !is_named(line));
+        let is_comment = |line: &str| line.starts_with('#') && !is_named(line);
+        let is_passed_over = |line: &str| line.trim().is_empty() || is_comment(line) || is_for_excel(line);
         let (mut lines, mut rest) = (1, head);
         loop {
             let (line, after) = first_line(rest, head.len())?;
@@ -40,6 +41,11 @@ impl<'a> Head<'a> {
             (lines, rest) = (lines + 1, after);
         }
     }
+}
+
+/// `sep=,`, by which Excel splits the lines: Grafana writes it.
+fn is_for_excel(line: &str) -> bool {
+    line.strip_prefix("sep=").is_some_and(|by| by.trim_end().len() <= 1)
 }
 
 /// The first line of the rest of a head with this many bytes, and what follows it.

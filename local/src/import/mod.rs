@@ -19,6 +19,7 @@ mod event_ids;
 mod fields;
 mod folder;
 mod foreign;
+mod foreign_text;
 mod head;
 mod header;
 mod json_documents;

@@ -64,7 +64,7 @@ pub enum Skip {
         format: Option<String>,
     },
     /// A value that is not a number.
-    #[error("`{text}` in column `{column}` is not a number")]
+    #[error("`{text}` in column `{column}` is not a number; write it as 1234.5")]
     Number {
         /// The column or field.
         column: String,
