@@ -11,7 +11,10 @@ use super::mapping::Format;
 /// else is taken for Horolog's records.
 pub fn of(json: &Json<'_>) -> Format {
     let envelope = Some("Records");
-    if json.layout == (Layout::Documents { envelope }) || json.has(&["eventSource", "eventName"]) {
+    if json.layout == (Layout::Documents { envelope })
+        || json.has(&["eventSource", "eventName"])
+        || json.has(&["CloudTrailEvent"])
+    {
         Format::Cloudtrail
     } else if json.has(&["EventID", "Channel"]) {
         Format::WindowsEvents
@@ -22,9 +25,6 @@ pub fn of(json: &Json<'_>) -> Format {
 
 /// Refuses records that another program has to convert first.
 pub fn refuse(json: &Json<'_>) -> Result<(), DetectError> {
-    if json.begins_with("Events").is_some() {
-        return Err(DetectError::LookupEvents);
-    }
     let has_system = |event| fields(event).any(|(name, _)| name == b"System");
     if json.begins_with("Event").is_some_and(has_system) {
         return Err(DetectError::NestedWindowsEvents);
@@ -89,9 +89,11 @@ mod tests {
     fn what_the_command_of_aws_prints_is_known() {
         let looked_up = r#"{ "Events": [ { "EventId": "1", "CloudTrailEvent": "{\"eventVersion\":\"1.08\"}" } ] }"#;
         for text in [looked_up, &looked_up.replace(' ', "\n")] {
-            for flags in [&[][..], &["--format", "cloudtrail"]] {
-                assert_eq!(detect(text, flags), Err(DetectError::LookupEvents), "{text}");
-            }
+            assert_eq!(
+                detect(text, &[]).as_deref(),
+                Ok("cloudtrail, documents with `Events`"),
+                "{text}"
+            );
         }
     }
 

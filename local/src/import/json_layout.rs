@@ -3,9 +3,9 @@
 //! Enters: the first bytes of a file, from its first bracket. Leaves: whether it is read line by line or as documents,
 //! and what begins with the first record, by which the format is told. Pure.
 
-/// Fields in which a document holds its records: of CloudTrail and Azure's event hubs, of the APIs of Azure and
-/// Microsoft, and of Kubernetes.
-const ENVELOPES: [&str; 5] = ["Records", "records", "value", "events", "items"];
+/// Fields in which a document holds its records: of CloudTrail and Azure's event hubs, of the command of AWS, of the APIs
+/// of Azure and Microsoft, and of Kubernetes.
+const ENVELOPES: [&str; 6] = ["Records", "records", "Events", "events", "value", "items"];
 
 /// How records lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

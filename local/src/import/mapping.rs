@@ -20,7 +20,7 @@ pub enum Format {
     MetricsLong,
     /// A header with a time column; every other column of numbers is a series.
     MetricsWide,
-    /// AWS CloudTrail: files as delivered ({"Records": […]}), an array of events, or one event a line.
+    /// AWS CloudTrail: files as delivered ({"Records": […]}), what `aws cloudtrail lookup-events` prints, or events as such.
     Cloudtrail,
     /// The Windows event log, channel Security: flat JSON objects, one a line or in an array, as NXLog writes it or Sentinel exports
     /// it.

@@ -22,7 +22,7 @@ A file may be plain or gzip-compressed; - is standard input. Times are RFC 3339 
 otherwise.
 
 JSON may be one object a line, objects over several lines, arrays of objects, or documents with such an array in a field \
-Records, records, value, events or items.
+Records, records, Events, events, value or items.
 
 In CSV, lines before the header that are empty or begin with # are ignored. A quoted field cannot contain a line break: such a \
 line is skipped and reported. A file with two columns of the same name is refused.

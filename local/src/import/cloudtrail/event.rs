@@ -38,6 +38,9 @@ pub(super) struct Event<'a> {
     pub(super) aws_region: Option<&'a RawValue>,
     pub(super) recipient_account_id: Option<&'a RawValue>,
     pub(super) read_only: Option<&'a RawValue>,
+    /// The event itself, in a string, where `aws cloudtrail lookup-events` prints it.
+    #[serde(rename = "CloudTrailEvent")]
+    pub(super) looked_up: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]

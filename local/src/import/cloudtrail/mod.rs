@@ -45,6 +45,9 @@ const IN_COLUMNS: [&str; 14] = [
 /// Reads one event.
 pub fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
     let event: Event<'_> = read(json)?;
+    if event.looked_up.is_some() {
+        return audit_event(&text(event.looked_up), mapping);
+    }
     if event.event_name.is_none() {
         return Err(Skip::missing("eventName"));
     }
@@ -215,6 +218,12 @@ mod tests {
             time(r#""@timestamp":"1970-01-01T00:00:01Z","eventTime":"1970-01-01T00:00:02Z""#),
             2_000_000
         );
+    }
+
+    #[test]
+    fn an_event_as_the_command_of_aws_prints_it_is_the_one_within() {
+        let looked_up = serde_json::json!({"EventId": "1", "EventTime": "t", "CloudTrailEvent": EVENT});
+        assert_eq!(read(&looked_up.to_string()), read(EVENT));
     }
 
     #[test]
