@@ -22,7 +22,7 @@ pub enum DetectError {
     },
     /// Audit events are not read from CSV: nothing says which column is which field.
     #[error(
-        "it is not JSON, and audit events are only read from JSON; write an object a line with the fields of schemas/avro/audit_event.avsc, and at least `action` and a time"
+        "it is not JSON, and audit events are only read from JSON; say which column is which field with `python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin)]' < FILE | jq -c '{{occurred_at: .WHEN, action: .WHAT, user_id: .WHO, metadata: .}}' > NEW.ndjson`, and import that; all fields are in schemas/avro/audit_event.avsc"
     )]
     AuditCsv,
     /// Columns, but not separated by commas.

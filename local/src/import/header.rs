@@ -11,7 +11,15 @@ use super::mapping::ImportedType;
 use super::role::Role;
 
 /// Names of a time column, most trusted first: of `Time` and `TimeStamp`, `Time` is taken.
-const TIME_NAMES: [&str; 5] = ["time", "timestamp", "datetime", "date", "@timestamp"];
+const TIME_NAMES: [&str; 7] = [
+    "time",
+    "timestamp",
+    "datetime",
+    "date time",
+    "date_time",
+    "date",
+    "@timestamp",
+];
 
 /// The cells of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]

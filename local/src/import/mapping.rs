@@ -117,7 +117,8 @@ pub struct Mapping {
     /// Type of the metrics that name none.
     #[arg(long, value_enum, default_value_t = ImportedType::Gauge)]
     pub metric_type: ImportedType,
-    /// Header of the time column [default: the first of time, timestamp, datetime, date, @timestamp, in any case].
+    /// Header of the time column [default: the first of time, timestamp, datetime, date time, date_time, date,
+    /// @timestamp, in any case].
     #[arg(long)]
     pub time_column: Option<String>,
     #[command(flatten)]

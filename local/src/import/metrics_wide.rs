@@ -53,7 +53,10 @@ pub enum MetricsWideError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// Only times and names.
-    #[error("there is no column of numbers; write them as 1234.5, not as 1234,5, 1,234.5, 50% or true")]
+    #[error(
+        "there is no column of numbers; write them as 1234.5, not as 1234,5, 1,234.5, 50% or true; if the lines are audit events, \
+         --kind audit tells how to import them"
+    )]
     NoSeries,
     /// The columns cannot be what the flags say.
     #[error("--metric names the metric of files whose columns are services: leave it out, or add --columns services")]

@@ -54,7 +54,7 @@ pub enum Skip {
         found: usize,
     },
     /// A time in none of the forms that are read.
-    #[error("`{text}` in `{field}` is not a time; {}", how_to_write_times(.format.as_deref()))]
+    #[error("`{text}` in `{field}` is not a time; {}", how_to_write_times(.text, .format.as_deref()))]
     Time {
         /// The column or field.
         field: String,
@@ -143,8 +143,14 @@ impl Skip {
     }
 }
 
-fn how_to_write_times(format: Option<&str>) -> String {
+fn how_to_write_times(text: &str, format: Option<&str>) -> String {
+    let is_of_day = text.len() <= "10:00:00.123456 AM".len() && text.contains(':') && !text.contains(['-', '/', 'T']);
     match format {
+        _ if is_of_day => {
+            "it has no date; if the column before it has, join them with `sed 's/,/ /' FILE > NEW.csv`, which \
+                           does so for the first two columns"
+                .to_owned()
+        }
         Some(format) => format!("it is not written as --time-format says: {format}"),
         None => "use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970, or say how it is written, as in \
                  --time-format '%d.%m.%Y %H:%M:%S'"

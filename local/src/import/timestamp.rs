@@ -201,6 +201,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_time_of_day_is_told_from_other_texts() {
+        let said = |text: &str, flags: &[&str]| time_of("Time", text, &mapping(flags).times).unwrap_err().to_string();
+        let format = ["--time-format", "%d.%m.%Y"];
+        assert!(said("18:00:00", &[]).contains("`18:00:00` in `Time` is not a time; it has no date"));
+        assert!(said("6:00 PM", &format).contains("it has no date"));
+        assert!(said("31/12/2024 18:00", &[]).contains("--time-format '%d.%m.%Y %H:%M:%S'"));
+        assert!(said("2024-12-31", &format).ends_with("it is not written as --time-format says: %d.%m.%Y"));
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in "\\PC{0,40}") {
