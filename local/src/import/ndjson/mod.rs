@@ -1,79 +1,32 @@
 //! Horolog's own records as JSON.
 //!
 //! Enters: an object. Leaves: a metric sample or an audit event with the fields of the Avro schemas. Text that is missing
-//! or null is the empty string, and a number is text as it is written; times may have any form that the importer reads; an audit event whose event_id is
-//! missing or no UUID gets one derived from the line, and keeps its own as metadata `event_id`, or `event_id_of_source`
-//! if it has an `event_id` there. Unknown fields are refused: they would be lost silently.
+//! or null is the empty string, and a number is text as it is written; times may have any form that the importer reads.
+//! Unknown fields are refused: they would be lost silently.
+
+mod audit;
+mod metric;
 
 use std::collections::BTreeMap;
 
-use horolog_schemas::{AuditEvent, AuditSource, AuditStatus, MetricSample, MetricType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::event_id;
 use super::json_fields::{Text, read};
 use super::json_layout::fields;
-use super::json_text::{embedded_document, text};
+use super::json_text::text;
 use super::mapping::{Mapping, NdjsonKind};
 use super::output::{Output, Skip, excerpt};
-use super::timestamp::time_of;
 
 /// How many fields of an object that is no record of ours are told.
 const FIELDS_TOLD_MAX: usize = 10;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-struct MetricLine<'a> {
-    tenant_id: Option<Text>,
-    #[serde(borrow)]
-    time: Option<&'a RawValue>,
-    metric_name: Option<Text>,
-    metric_type: Option<MetricType>,
-    service_id: Option<Text>,
-    plugin_id: Option<Text>,
-    user_id: Option<Text>,
-    team_id: Option<Text>,
-    environment: Option<Text>,
-    value: Option<&'a RawValue>,
-    unit: Option<Text>,
-    labels: Option<BTreeMap<String, &'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-struct AuditLine<'a> {
-    #[serde(borrow)]
-    event_id: Option<&'a RawValue>,
-    tenant_id: Option<Text>,
-    occurred_at: Option<&'a RawValue>,
-    user_id: Option<Text>,
-    team_id: Option<Text>,
-    service_id: Option<Text>,
-    plugin_id: Option<Text>,
-    source: Option<AuditSource>,
-    action: Option<Text>,
-    resource_type: Option<Text>,
-    resource_id: Option<Text>,
-    resource_name: Option<Text>,
-    old_value: Option<&'a RawValue>,
-    new_value: Option<&'a RawValue>,
-    ip_address: Option<Text>,
-    user_agent: Option<Text>,
-    session_id: Option<Text>,
-    request_id: Option<Text>,
-    status: Option<AuditStatus>,
-    error_message: Option<Text>,
-    metadata: Option<BTreeMap<String, &'a RawValue>>,
-}
-
 /// Reads one line.
 pub fn line(line: &str, mapping: &Mapping, output: &mut dyn Output) {
     let result = match kind(line, mapping) {
-        Ok(NdjsonKind::Metric) => metric_sample(line, mapping).map(|sample| output.metric(&sample)),
-        Ok(NdjsonKind::Audit) => audit_event(line, mapping).map(|event| output.audit(&event)),
+        Ok(NdjsonKind::Metric) => metric::sample(line, mapping).map(|sample| output.metric(&sample)),
+        Ok(NdjsonKind::Audit) => audit::event(line, mapping).map(|event| output.audit(&event)),
         Err(skip) => Err(skip),
     };
     if let Err(skip) = result {
@@ -113,71 +66,6 @@ fn kind(line: &str, mapping: &Mapping) -> Result<NdjsonKind, Skip> {
     }
 }
 
-fn metric_sample(line: &str, mapping: &Mapping) -> Result<MetricSample, Skip> {
-    let line: MetricLine<'_> = read(line).map_err(|skip| with_place(skip, "labels"))?;
-    let value = text(line.value);
-    Ok(MetricSample {
-        tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        time: time_of("time", &text(line.time), &mapping.times)?,
-        metric_name: line.metric_name.ok_or_else(|| Skip::missing("metric_name"))?.into(),
-        metric_type: line.metric_type.unwrap_or(mapping.metric_type.into()),
-        service_id: or_flag(line.service_id, mapping.service.as_ref()),
-        plugin_id: or_empty(line.plugin_id),
-        user_id: or_empty(line.user_id),
-        team_id: or_empty(line.team_id),
-        environment: or_flag(line.environment, Some(&mapping.environment)),
-        value: match value.as_str() {
-            "" => return Err(Skip::missing("value")),
-            // JSON has no other way to write NaN and infinities than as text.
-            number => number.trim().parse().map_err(|_| Skip::Number {
-                column: "value".to_owned(),
-                text: excerpt(number),
-            })?,
-        },
-        unit: or_flag(line.unit, mapping.unit.as_ref()),
-        labels: texts(line.labels),
-    })
-}
-
-fn audit_event(json: &str, mapping: &Mapping) -> Result<AuditEvent, Skip> {
-    let line: AuditLine<'_> = read(json).map_err(|skip| with_place(skip, "metadata"))?;
-    let mut metadata = texts(line.metadata);
-    let mut event_id = text(line.event_id);
-    if Uuid::parse_str(&event_id).is_err() {
-        let own = std::mem::replace(&mut event_id, event_id::derive(json)?.to_string());
-        if !own.is_empty() {
-            let has_one = metadata.contains_key("event_id");
-            let name = if has_one { "event_id_of_source" } else { "event_id" };
-            metadata.insert(name.to_owned(), own);
-        }
-    }
-    Ok(AuditEvent {
-        event_id,
-        tenant_id: or_flag(line.tenant_id, Some(&mapping.tenant)),
-        occurred_at: time_of("occurred_at", &text(line.occurred_at), &mapping.times)?,
-        user_id: or_empty(line.user_id),
-        team_id: or_empty(line.team_id),
-        service_id: or_flag(line.service_id, mapping.service.as_ref()),
-        plugin_id: or_empty(line.plugin_id),
-        source: line.source.unwrap_or_default(),
-        action: line.action.ok_or_else(|| Skip::missing("action"))?.into(),
-        resource_type: or_empty(line.resource_type),
-        resource_id: or_empty(line.resource_id),
-        resource_name: or_empty(line.resource_name),
-        // JSON as such, or within a string as in the schema. Other text becomes a JSON string, since only JSON is
-        // stored.
-        old_value: embedded_document(line.old_value),
-        new_value: embedded_document(line.new_value),
-        ip_address: or_empty(line.ip_address),
-        user_agent: or_empty(line.user_agent),
-        session_id: or_empty(line.session_id),
-        request_id: or_empty(line.request_id),
-        status: line.status.unwrap_or_default(),
-        error_message: or_empty(line.error_message),
-        metadata,
-    })
-}
-
 /// Tells where a field belongs that records do not have.
 fn with_place(skip: Skip, place: &str) -> Skip {
     match skip {
@@ -207,7 +95,9 @@ fn texts(map: Option<BTreeMap<String, &RawValue>>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use horolog_schemas::{AuditSource, AuditStatus, MetricType};
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
     use crate::import::output::Collected;
