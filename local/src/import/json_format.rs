@@ -3,7 +3,7 @@
 //! Enters: a file of which the layout is known. Leaves: the format, or what to do first. Pure.
 
 use super::detect_error::DetectError;
-use super::json_layout::{Json, Layout, fields};
+use super::json_layout::{Json, Layout};
 use super::json_recipes::Recipe;
 use super::mapping::Format;
 
@@ -25,8 +25,7 @@ pub fn of(json: &Json<'_>) -> Format {
 
 /// Refuses records that another program has to convert first.
 pub fn refuse(json: &Json<'_>) -> Result<(), DetectError> {
-    let has_system = |event| fields(event).any(|(name, _)| name == b"System");
-    if json.begins_with("Event").is_some_and(has_system) {
+    if json.has(&["Event.System"]) {
         return Err(DetectError::NestedWindowsEvents);
     }
     Recipe::find(json).map_or(Ok(()), |recipe| Err(recipe.into()))

@@ -52,16 +52,16 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// Whether the first record has fields of these names.
-    pub fn has(&self, names: &[&str]) -> bool {
-        (names.iter()).all(|name| fields(self.first).any(|(field, _)| field == name.as_bytes()))
+    /// Whether the first record has all of these fields; one within another is written `outer.inner`.
+    pub fn has(&self, paths: &[&str]) -> bool {
+        paths.iter().all(|path| has(self.first, path))
     }
+}
 
-    /// Whether the first record begins with this field, and what is in it.
-    pub fn begins_with(&self, name: &str) -> Option<&'a [u8]> {
-        let (first, value) = fields(self.first).next()?;
-        (first == name.as_bytes()).then_some(value)
-    }
+fn has(object: &[u8], path: &str) -> bool {
+    let (outer, inner) = path.split_once('.').unwrap_or((path, ""));
+    let mut found = fields(object).filter(|(name, _)| *name == outer.as_bytes());
+    found.any(|(_, value)| inner.is_empty() || has(value, inner))
 }
 
 /// The field of an object that is called like an envelope and is an array of objects, and its content.
@@ -152,6 +152,8 @@ mod tests {
         let json = br#" {"a" : {"b":["c"]},"d\"":"e","f":[{"g":1}]}{"h":1}"#.trim_ascii_start();
         let names: Vec<&[u8]> = fields(json).map(|(name, _)| name).collect();
         assert_eq!(names, [&b"a"[..], b"d\\\"", b"f"]);
+        let json = Json::of(json).unwrap();
+        assert!(json.has(&["a.b", "f"]) && !json.has(&["f", "b"]) && !json.has(&["f.g"]));
         assert_eq!(fields(b"[\"a\":1").count() + fields(b"}\"a\":1").count(), 0);
     }
 

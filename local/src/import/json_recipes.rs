@@ -43,7 +43,7 @@ const KINDS: [(&str, &[&str], &str); 7] = [
     ),
     (
         "a resource log of Azure",
-        &["time", "operationName", "correlationId"],
+        &["time", "resourceId", "operationName", "correlationId"],
         r#"{occurred_at: .time, action: .operationName, user_id: (.identity | if type == "object" then (.claims // {} | .name // .appid) else . end), service_id: "azure", resource_id: .resourceId, ip_address: .callerIpAddress, request_id: .correlationId, status: (if .resultType | tostring | test("^Fail") then "error" else "success" end), metadata: .}"#,
     ),
     (
@@ -58,12 +58,12 @@ const KINDS: [(&str, &[&str], &str); 7] = [
     ),
     (
         "an audit log of Google Cloud",
-        &["protoPayload", "insertId"],
+        &["protoPayload.methodName", "insertId"],
         r#".protoPayload as $call | {occurred_at: .timestamp, action: $call.methodName, user_id: $call.authenticationInfo.principalEmail, service_id: $call.serviceName, resource_type: .resource.type, resource_id: $call.resourceName, new_value: $call.request, ip_address: $call.requestMetadata.callerIp, user_agent: $call.requestMetadata.callerSuppliedUserAgent, request_id: .operation.id, status: (($call.status.code // 0) as $code | if $code == 0 then "success" elif $code == 7 or $code == 16 then "failure" else "error" end), error_message: $call.status.message, metadata: .}"#,
     ),
     (
         "an answer of Prometheus",
-        &["status", "data"],
+        &["status", "data.resultType"],
         r#".data.result[] | .metric as $labels | (.values // [.value])[] | {metric_name: ($labels.__name__ // "NAME"), service_id: $labels.job, time: .[0], value: .[1], labels: ($labels | del(.__name__))}"#,
     ),
 ];
@@ -93,6 +93,10 @@ mod tests {
                 r#"{"value":[{"eventDataId":"e","eventTimestamp":"t","correlationId":"c"}]}"#.to_owned(),
                 "`jq -c '.value[] | {event_id: .eventDataId, ",
             ),
+            (
+                r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_owned(),
+                "it is an answer of Prometheus; convert it with `jq -c '.data.result[] | ",
+            ),
         ] {
             let found = words(&json).unwrap();
             assert!(found.contains(said), "{found}");
@@ -115,6 +119,7 @@ mod tests {
         for json in [
             r#"{"occurred_at":"t","action":"a","metadata":{"auditID":"a","stage":"s"}}"#,
             r#"{"metric_name":"m","value":1}"#,
+            r#"{"status":"success","data":{"user":"ann"}}"#,
             r#"{"eventSource":"s3","eventName":"x"}"#,
         ] {
             assert_eq!(words(json), None, "{json}");
