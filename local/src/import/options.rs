@@ -42,7 +42,8 @@ skipped: those are listed. It is 1 when a file could not be read, no line of a f
 or Kafka did not accept a record. Records that the pipeline then rejects (NaN, a time before 2000 or more than a day ahead, …) go \
 to the table rejected_records, and are reported. Metrics are not recognised when they are imported again: they count twice. Audit \
 events are, by their ids; an event whose id is missing or not a UUID gets one made of its contents, and keeps its own as metadata \
-event_id, or event_id_of_source where it has an event_id there.")]
+event_id, or event_id_of_source where it has an event_id there. Of events that share an id only one is shown: how many say something \
+else is told at the end.")]
 pub struct ImportOptions {
     /// Files to import, in this order. A folder stands for the files in it and in its folders, by name, but hidden ones.
     #[arg(required = true, value_name = "FILE")]

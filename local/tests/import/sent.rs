@@ -177,6 +177,20 @@ fn shifted_metrics_end_now_and_keep_their_differences_across_files() {
 }
 
 #[test]
+fn times_without_an_offset_are_those_of_the_zone_that_is_named() {
+    let place = Place::new("zones");
+    let csv = place.file("web/a.csv", "time,value\n2024-07-15 10:00,1\n2024-07-15T10:00Z,2\n");
+    let imported = place.import(&["--time-zone", "Europe/Berlin"], &[&csv]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    let mut times: Vec<i64> = place.samples().iter().map(|sample| sample.time).collect();
+    times.sort_unstable();
+    assert_eq!(times, [1_721_030_400_000_000, 1_721_037_600_000_000]);
+    let imported = place.import(&["--time-zone", "berlin"], &[&csv]);
+    assert_eq!(imported.code, Some(2), "{imported:?}");
+    assert!(imported.err.contains("did you mean Europe/Berlin?"), "{imported:?}");
+}
+
+#[test]
 fn a_second_import_of_the_same_events_has_the_same_ids() {
     let place = Place::new("again");
     let lines = place.file("a/trail.ndjson", EVENTS);
