@@ -11,6 +11,7 @@ use super::foreign_text;
 use super::head::{Head, first_lines};
 use super::json_format;
 use super::json_layout::{Json, Layout};
+use super::json_recipes::Recipe;
 use super::lines::LINE_BYTES_MAX;
 use super::mapping::{Format, Mapping, NdjsonKind, SourceName};
 use super::metrics_long::MetricsLong;
@@ -58,8 +59,8 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         .position(|byte| !byte.is_ascii_whitespace())
         .ok_or(DetectError::Empty)?;
     let json = Json::of(&head[first..]);
-    if let Some(json) = &json {
-        json_format::refuse(json)?;
+    if let Some(recipe) = json.as_ref().and_then(Recipe::find) {
+        return Err(recipe.into());
     }
     let format = match (mapping.format, &json) {
         (Some(format), _) => format,

@@ -40,11 +40,6 @@ pub enum DetectError {
         "it is an answer of InfluxDB; add `|> group() |> rename(columns: {{_time: \"time\", _value: \"value\", _field: \"metric\"}}) |> drop(columns: [\"_start\", \"_stop\"])` to the query"
     )]
     Influx,
-    /// Events of Windows with the nesting of their XML, as `evtx_dump` writes them.
-    #[error(
-        "its Windows events nest their fields in Event.System and Event.EventData; flatten them with `jq -c '.Event | (.System | {{Channel, EventID: (.EventID | if type == \"object\" then .\"#text\" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated.\"#attributes\".SystemTime}}) + (.EventData // {{}})' FILE`"
-    )]
-    NestedWindowsEvents,
     /// JSON of others, which jq makes ours.
     #[error(transparent)]
     Recipe(#[from] Recipe),

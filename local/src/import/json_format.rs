@@ -1,10 +1,8 @@
 //! Which format the records of a JSON file are of, by the first of them.
 //!
-//! Enters: a file of which the layout is known. Leaves: the format, or what to do first. Pure.
+//! Enters: a file of which the layout is known. Leaves: the format. Pure.
 
-use super::detect_error::DetectError;
 use super::json_layout::{Json, Layout};
-use super::json_recipes::Recipe;
 use super::mapping::Format;
 
 /// CloudTrail is recognised by its wrapper or two of its fields, the Windows event log by two of its own; everything
@@ -23,18 +21,10 @@ pub fn of(json: &Json<'_>) -> Format {
     }
 }
 
-/// Refuses records that another program has to convert first.
-pub fn refuse(json: &Json<'_>) -> Result<(), DetectError> {
-    if json.has(&["Event.System"]) {
-        return Err(DetectError::NestedWindowsEvents);
-    }
-    Recipe::find(json).map_or(Ok(()), |recipe| Err(recipe.into()))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::import::detect::plan;
+    use crate::import::detect_error::DetectError;
     use crate::import::testing::{mapping, source};
 
     fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
@@ -92,19 +82,6 @@ mod tests {
                 detect(text, &[]).as_deref(),
                 Ok("cloudtrail, documents with `Events`"),
                 "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn events_of_windows_one_within_the_other_are_known() {
-        let nested = r#"{"Event":{"System":{"EventID":4625,"Channel":"Security"},"EventData":{}}}"#;
-        for flags in [&[][..], &["--format", "windows-events"]] {
-            let error = detect(nested, flags).unwrap_err();
-            assert_eq!(error, DetectError::NestedWindowsEvents);
-            assert!(
-                error.to_string().contains("then .\"#text\" else . end), Computer"),
-                "{error}"
             );
         }
     }

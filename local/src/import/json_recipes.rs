@@ -30,7 +30,12 @@ impl Recipe {
 }
 
 /// What it is, fields by which it is known, and the program.
-const KINDS: [(&str, &[&str], &str); 7] = [
+const KINDS: [(&str, &[&str], &str); 8] = [
+    (
+        "events of Windows with the nesting of their XML",
+        &["Event.System"],
+        r##".Event | (.System | {Channel, EventID: (.EventID | if type == "object" then ."#text" else . end), Computer, Level, Keywords, TimeCreated: .TimeCreated."#attributes".SystemTime}) + (.EventData // {})"##,
+    ),
     (
         "an audit log of Kubernetes",
         &["auditID", "stage"],
@@ -96,6 +101,10 @@ mod tests {
             (
                 r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#.to_owned(),
                 "it is an answer of Prometheus; convert it with `jq -c '.data.result[] | ",
+            ),
+            (
+                r#"{"Event":{"System":{"EventID":4625,"Channel":"Security"},"EventData":{}}}"#.to_owned(),
+                "`jq -c '.Event | (.System | {Channel, EventID: (.EventID | if type",
             ),
         ] {
             let found = words(&json).unwrap();
