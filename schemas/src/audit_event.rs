@@ -71,7 +71,7 @@ impl AuditStatus {
 }
 
 /// Who did what to which resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
     /// UUID of the event, in text form.
     pub event_id: String,

@@ -50,7 +50,8 @@ impl EventIds {
         // An id is the same in capital letters.
         let uuid = Uuid::parse_str(&event.event_id).unwrap_or_default();
         let id = self.hasher.hash_one((&event.tenant_id, uuid));
-        let contents = self.hasher.hash_one(event);
+        // Text and numbers can always be written as JSON.
+        let contents = self.hasher.hash_one(serde_json::to_vec(event).unwrap_or_default());
         if let Some(first) = self.events.get(&id) {
             return Some(if *first == contents {
                 Repeat::Copy

@@ -4,28 +4,35 @@
 
 use super::foreign::Foreign;
 
-/// What it is, how its first line is known, and what to do.
-const KINDS: [(&str, fn(&str) -> bool, &str); 4] = [
-    (
-        "what a program shows to Prometheus: values of one moment",
-        |line| line.starts_with("# HELP ") || line.starts_with("# TYPE "),
-        PROMETHEUS,
-    ),
-    (
-        "a dump of Prometheus",
-        |line| line.starts_with("{__name__="),
-        PROMETHEUS,
-    ),
-    (
-        "InfluxDB's line protocol",
-        is_line_protocol,
-        r##"convert it with `jq -cR 'split(" ") as [$key, $fields, $time] | ($key / ",") as $key | ($fields / ",")[] / "=" | {metric_name: "\($key[0])_\(.[0])", time: $time, value: (.[1] | rtrimstr("i")), labels: ($key[1:] | map(. / "=" | {(.[0]): .[1]}) | add)}' FILE > NEW.ndjson`, which takes no text with spaces or commas, and import that"##,
-    ),
-    (
-        "a log of auditd",
-        |line| line.contains("type=") && line.contains("msg=audit("),
-        r##"convert it with `jq -cR 'capture("type=(?<type>[^ ]+) msg=audit\\((?<time>[0-9.]+):(?<serial>[0-9]+)\\): *(?<text>.*)") | {occurred_at: .time, action: .type, user_id: (.text | capture("(^| )auid=(?<id>[^ ]+)").id // null), service_id: "auditd", source: "system", request_id: .serial, status: (if .text | test("success=no|res=(failed|0)") then "failure" else "success" end), metadata: {text: .text}}' FILE > NEW.ndjson`, and import that"##,
-    ),
+/// A kind of text.
+struct Kind {
+    what: &'static str,
+    /// Whether its first line may be this.
+    begins: fn(&str) -> bool,
+    remedy: &'static str,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        what: "what a program shows to Prometheus: values of one moment",
+        begins: |line| line.starts_with("# HELP ") || line.starts_with("# TYPE "),
+        remedy: PROMETHEUS,
+    },
+    Kind {
+        what: "a dump of Prometheus",
+        begins: |line| line.starts_with("{__name__="),
+        remedy: PROMETHEUS,
+    },
+    Kind {
+        what: "InfluxDB's line protocol",
+        begins: is_line_protocol,
+        remedy: r##"convert it with `jq -cR 'split(" ") as [$key, $fields, $time] | ($key / ",") as $key | ($fields / ",")[] / "=" | {metric_name: "\($key[0])_\(.[0])", time: $time, value: (.[1] | rtrimstr("i")), labels: ($key[1:] | map(. / "=" | {(.[0]): .[1]}) | add)}' FILE > NEW.ndjson`, which takes no text with spaces or commas, and import that"##,
+    },
+    Kind {
+        what: "a log of auditd",
+        begins: |line| line.contains("type=") && line.contains("msg=audit("),
+        remedy: r##"convert it with `jq -cR 'capture("type=(?<type>[^ ]+) msg=audit\\((?<time>[0-9.]+):(?<serial>[0-9]+)\\): *(?<text>.*)") | {occurred_at: .time, action: .type, user_id: (.text | capture("(^| )auid=(?<id>[^ ]+)").id // null), service_id: "auditd", source: "system", request_id: .serial, status: (if .text | test("success=no|res=(failed|0)") then "failure" else "success" end), metadata: {text: .text}}' FILE > NEW.ndjson`, and import that"##,
+    },
 ];
 
 const PROMETHEUS: &str = "get the history from Prometheus with `curl 'http://PROMETHEUS:9090/api/v1/query_range?query=NAME&start=\
@@ -36,7 +43,7 @@ const PROMETHEUS: &str = "get the history from Prometheus with `curl 'http://PRO
 pub fn find(head: &[u8]) -> Option<Foreign> {
     let line = (head.split(|&byte| byte == b'\n')).find(|line| !line.trim_ascii().is_empty())?;
     let line = std::str::from_utf8(line).ok()?.trim();
-    let (what, _, remedy) = KINDS.iter().find(|(_, is_this, _)| is_this(line))?;
+    let Kind { what, remedy, .. } = KINDS.into_iter().find(|kind| (kind.begins)(line))?;
     Some(Foreign { what, remedy })
 }
 

@@ -115,6 +115,9 @@ mod tests {
             read::<Fields<'_>>(&json).unwrap().name.map(String::from)
         });
         let some = |name: &str| Some(name.to_owned());
+        let fields: Fields<'_> = read(r#"{"raw":[ 1],"labels":{"a":1.0}}"#).unwrap();
+        assert_eq!(fields.raw.map(RawValue::get), Some("[ 1]"));
+        assert_eq!(fields.labels.map(|labels| labels.len()), Some(1));
         assert_eq!(names, [some("1.50"), some("true"), some("1.50"), None]);
     }
 }

@@ -3,8 +3,6 @@
 //! Enters: a source. Leaves: what its parser finds, each with its line. Guarantees bounded memory. An error ends this
 //! file only; the listener has received everything before it.
 
-use std::io::BufRead;
-
 use indicatif::ProgressBar;
 
 use super::detect::{Plan, Shape, plan};
