@@ -31,7 +31,8 @@ impl Life {
     /// What dead writers sent can land until their leases are over, which is waited for if their batch is not repeated
     /// as it was.
     pub(super) fn begin(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Self {
-        let ahead_ms = if random.random_bool(0.1) { AHEAD_MS } else { 0 };
+        let is_ahead = random.random_bool(0.1) && !world.is_calm;
+        let ahead_ms = if is_ahead { AHEAD_MS } else { 0 };
         let mut facts = world.facts(world.now_ms + ahead_ms);
         let mut plan = decide(&facts);
         if plan.recovers_otherwise(&facts) {

@@ -128,10 +128,9 @@ fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, r
 /// Without further accidents, everything that was produced gets stored.
 fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
     world.append(random); // a record behind a recovered range, whose last records may be holes
+    world.is_calm = true;
     if life.is_ahead() {
-        life.set_clock();
         *life = Life::begin(world, &mut Vec::new(), random);
-        life.set_clock();
     }
     for _ in 0..10_000 {
         if life.is_out_of_range(world) {

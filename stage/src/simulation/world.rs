@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) write_epoch: u32,
     /// Steps so far: the clock of the tables.
     pub(super) now_ms: i64,
+    /// Whether clocks are right from now on.
+    pub(super) is_calm: bool,
     /// The largest watermark that the tables have.
     pub(super) stated_ms: i64,
     /// By the end of a batch in the ledger: what it froze, and what was stated after it.
