@@ -32,11 +32,9 @@ pub(crate) fn announce(partition: i32) {
 
 /// Repeats those events of a partition for which a condition holds, behind its `rows` rows.
 pub(crate) fn insert_again(partition: i32, rows: u32, which: &str) {
-    let columns = "event_id, tenant_id, occurred_at, user_id, source, action, status, kafka_topic, kafka_partition, kafka_timestamp, \
-                   log_epoch";
     Bed::shared().execute(&format!(
-        "insert into audit_logs ({columns}, kafka_offset, inserted_at) \
-         select {columns}, kafka_offset + {rows}, now64(3) from audit_logs where kafka_partition = {partition} and {which}"
+        "insert into audit_logs select * replace (kafka_offset + {rows} as kafka_offset, now64(3) as inserted_at) \
+         from audit_logs where kafka_partition = {partition} and {which}"
     ));
     vouch(partition, rows.into());
     announce(partition);
