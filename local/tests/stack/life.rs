@@ -91,8 +91,7 @@ fn exposes_what_the_alarms_are_about(stack: &Stack) {
         let status = stack.status();
         let pages = ["horolog-ingest", "horolog-aggregate", "horolog-query"].map(|name| {
             let address = process(&status, name)["address"].as_str().unwrap();
-            block_on(async { reqwest::get(format!("http://{address}/metrics")).await?.text().await })
-                .unwrap_or_default()
+            block_on(async { reqwest::get(format!("{address}/metrics")).await?.text().await }).unwrap_or_default()
         });
         let exposed = |metric: &&str| {
             pages

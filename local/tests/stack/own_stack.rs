@@ -38,6 +38,7 @@ impl Stack {
             .args(args)
             .arg("--data")
             .arg(self.data())
+            .env("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "5")
             .env("http_proxy", "http://127.0.0.1:1"); // a company's proxy, say: the stack is not reached through it
         command
     }

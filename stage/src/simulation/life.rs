@@ -20,6 +20,8 @@ pub(super) struct Life {
     fetched: i64,
     pub(super) job: Option<Job>,
     limits: Limits,
+    /// The time of the batch that it repeats first.
+    pub(super) repeats_ms: Option<i64>,
     /// How far its clock is ahead of that of the tables, ms.
     ahead_ms: i64,
 }
@@ -88,6 +90,10 @@ impl Life {
                 bytes_max: usize::MAX,
                 age_max: Duration::ZERO,
                 age_min: Duration::ZERO,
+            },
+            repeats_ms: match plan.recovery {
+                Some(Recovery::Repeat(intent)) => Some(intent.at_ms),
+                Some(Recovery::Fill { .. }) | None => None,
             },
             ahead_ms,
         }
@@ -250,7 +256,10 @@ fn requests(world: &World, job: &Job, clock_ms: i64) -> Vec<Request> {
             }
             How::Fresh | How::Repeat | How::Fill => {
                 let frozen = job.intent;
-                let content = (piece.to_vec(), frozen.watermark_ms, frozen.at_ms, frozen.write_epoch);
+                let content = match world.by_offset {
+                    true => (piece.to_vec(), 0, 0, 0), // such rows have nothing of what is frozen
+                    false => (piece.to_vec(), frozen.watermark_ms, frozen.at_ms, frozen.write_epoch),
+                };
                 (range, content)
             }
         };
@@ -293,13 +302,20 @@ fn land(world: &mut World, requests: impl IntoIterator<Item = Request>) {
 }
 
 /// A writer that was killed or is paused: what it had sent, or sends once it wakes up, lands later or never.
-pub(super) struct DeadWriter(Vec<Request>);
+pub(super) struct DeadWriter {
+    /// The time of its batch.
+    pub(super) at_ms: i64,
+    requests: Vec<Request>,
+}
 
 impl DeadWriter {
     /// Dies at some point of a delivery. Its last requests are still in flight.
     pub(super) fn of(world: &mut World, job: &Job, random: &mut StdRng) -> Self {
         if !is_taken(world, job) {
-            return Self(Vec::new());
+            return Self {
+                at_ms: job.intent.at_ms,
+                requests: Vec::new(),
+            };
         }
         world.begin(job);
         let mut requests = requests(world, job, world.now_ms);
@@ -316,10 +332,13 @@ impl DeadWriter {
             }
         }
         late.truncate(random.random_range(1..=3));
-        Self(late)
+        Self {
+            at_ms: job.intent.at_ms,
+            requests: late,
+        }
     }
 
     pub(super) fn land(self, world: &mut World) {
-        land(world, self.0);
+        land(world, self.requests);
     }
 }

@@ -115,15 +115,14 @@ fn run(seed: u64) {
     check(&world, seed);
 }
 
-/// Begins after the intent of dead writers' batches was overwritten. If no row shows them, nobody can know of them:
-/// then their leases are assumed to be over. Whose clock is ahead would repeat what it later finds to be nothing.
+/// Begins after the intent of dead writers' batches was overwritten. If no row shows them, nobody can know of those that
+/// are not repeated: then their leases are assumed to be over. Whose clock is ahead would repeat what it later finds to
+/// be nothing.
 fn begin_without_intent(world: &mut World, dead_writers: &mut Vec<DeadWriter>, random: &mut StdRng) -> Life {
     world.is_calm = true;
     let life = Life::begin(world, dead_writers, random);
     world.is_calm = false;
-    if !life.partition.is_repeating() {
-        dead_writers.clear();
-    }
+    dead_writers.retain(|writer| Some(writer.at_ms) == life.repeats_ms);
     life
 }
 
