@@ -34,7 +34,7 @@ pub(crate) fn announce(partition: i32) {
 pub(crate) fn insert_again(partition: i32, rows: u32, which: &str) {
     Bed::shared().execute(&format!(
         "insert into audit_logs select * replace (kafka_offset + {rows} as kafka_offset, now64(3) as inserted_at) \
-         from audit_logs where kafka_partition = {partition} and {which}"
+         from (select * from audit_logs where kafka_partition = {partition} and {which})"
     ));
     vouch(partition, rows.into());
     announce(partition);
