@@ -73,11 +73,10 @@ fn separator(line: &str, rest: &[u8]) -> Option<DetectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::detect::plan;
-    use crate::import::testing::{mapping, source};
+    use crate::import::testing::detected;
 
     fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
-        plan(head.as_bytes(), &source("web/cpu.csv"), &mapping(flags)).map(|plan| plan.description())
+        detected("web/cpu.csv", head, flags)
     }
 
     #[test]

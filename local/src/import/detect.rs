@@ -124,10 +124,10 @@ mod tests {
 
     use super::*;
     use crate::import::output::Collected;
-    use crate::import::testing::{mapping, source};
+    use crate::import::testing::{detected, mapping, source};
 
     fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
-        plan(head.as_bytes(), &source("web/cpu.csv"), &mapping(flags)).map(|plan| plan.description())
+        detected("web/cpu.csv", head, flags)
     }
 
     #[test]

@@ -23,12 +23,11 @@ pub fn of(json: &Json<'_>) -> Format {
 
 #[cfg(test)]
 mod tests {
-    use crate::import::detect::plan;
     use crate::import::detect_error::DetectError;
-    use crate::import::testing::{mapping, source};
+    use crate::import::testing::detected;
 
     fn detect(head: &str, flags: &[&str]) -> Result<String, DetectError> {
-        plan(head.as_bytes(), &source("web/events.json"), &mapping(flags)).map(|plan| plan.description())
+        detected("web/events.json", head, flags)
     }
 
     #[test]
