@@ -90,12 +90,17 @@ impl Verifier {
             let progress = ledger::progress(&self.store).await?;
             let cut = ledger::aggregated(&progress);
             let gone = ledger::gone(&self.store, &progress, &self.topic).await?;
+            let behind = self.hours_ingest_lacks(scope, &cut.without(&gone)).await?;
+            let totals = totals::read(&self.store, scope, &cut).await?;
+            let unread = match totals.values().any(|total| total.raw < total.ledger) {
+                true => ledger::unread_by_ingest(&self.store, scope, &cut).await?,
+                false => BTreeMap::new(),
+            };
             let missing = Missing {
                 kept: &kept,
-                behind: self.hours_ingest_lacks(scope, &cut.without(&gone)).await?,
-                unread: ledger::unread_by_ingest(&self.store, scope, &cut).await?,
+                behind,
+                unread,
             };
-            let totals = totals::read(&self.store, scope, &cut).await?;
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
