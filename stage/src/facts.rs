@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use horolog_schemas::held_timestamp_ms;
 
 use crate::clock::now_ms;
+use crate::intent::Committed;
 use crate::ledger;
 use crate::lives;
 use crate::plan::{Facts, LedgerEnd, known_epoch};
@@ -89,7 +90,7 @@ impl Questions<'_> {
         self.store.catch_up(&[ledger::TABLE, progress::TABLE]).await?;
         let committed = self.ask(|probe, id| probe.committed(id)).await?;
         let ahead_max_ms = now_ms() + self.clocks_apart.as_millis() as i64;
-        let pending = committed.and_then(|committed| committed.intent());
+        let pending = committed.and_then(Committed::intent);
         let is_refused = pending.is_some_and(|intent| intent.at_ms > ahead_max_ms);
         let ledger = ledger::read_end(self.store, self.stage, self.id).await?;
         let record = match ledger {

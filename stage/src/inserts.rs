@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 
 use crate::lease::Lease;
 use crate::ledger::{self, LedgerRow};
-use crate::metrics::{ClassLabel, Metrics, TableLabel};
+use crate::metrics::{ClassLabel, LEASE_OVER, Metrics, OUTCOME_UNKNOWN, TableLabel};
 use crate::range::Range;
 use crate::retry::Backoff;
 use crate::store::{Store, StoreError};
@@ -213,10 +213,10 @@ impl Inserts {
                     return Err(Failed::Content(message));
                 }
                 Err(StoreError::Fatal(message)) => return Err(Failed::Fatal(message)),
-                Err(error @ StoreError::Lease(_)) => ("lease", error),
+                Err(error @ StoreError::Lease(_)) => (LEASE_OVER, error),
                 Err(error @ StoreError::Unknown(_)) => {
                     batch.doubted.store(true, Ordering::Relaxed);
-                    ("unknown", error)
+                    (OUTCOME_UNKNOWN, error)
                 }
             };
             self.metrics.insert_failures.get_or_create(&ClassLabel { class }).inc();

@@ -75,7 +75,7 @@ impl Committed {
     }
 
     /// The batch in progress.
-    pub fn intent(&self) -> Option<Intent> {
+    pub fn intent(self) -> Option<Intent> {
         self.metadata?.intent
     }
 }

@@ -46,8 +46,10 @@ pub struct ClassLabel {
     pub class: &'static str,
 }
 
-/// The classes of failed attempts to insert that are repeated.
-const INSERT_FAILURES: [&str; 2] = ["lease", "unknown"];
+/// An attempt to insert that was refused because its lease was over.
+pub const LEASE_OVER: &str = "lease";
+/// An attempt to insert whose outcome is unknown.
+pub const OUTCOME_UNKNOWN: &str = "unknown";
 
 type ByTopic = Family<TopicLabel, Counter>;
 
@@ -130,7 +132,7 @@ impl Metrics {
                 drop(counter.get_or_create(&topic));
             }
         }
-        for class in INSERT_FAILURES {
+        for class in [LEASE_OVER, OUTCOME_UNKNOWN] {
             drop(metrics.insert_failures.get_or_create(&ClassLabel { class }));
         }
         metrics

@@ -94,7 +94,7 @@ impl Facts {
     /// The batch that was begun and is not known to be stored.
     pub fn pending(&self) -> Option<Intent> {
         let (committed, _) = of_this_life(self);
-        let intent = committed.and_then(|committed| committed.intent());
+        let intent = committed.and_then(Committed::intent);
         intent.or(self.begun.map(|begun| begun.intent))
     }
 
@@ -229,7 +229,7 @@ fn in_this_life(facts: &Facts, log_epoch: u32) -> Plan {
         return first_life(log_epoch, announced.min(facts.log_start), facts);
     };
     let rows_end = facts.rows_end;
-    let intent = committed.and_then(|committed| committed.intent());
+    let intent = committed.and_then(Committed::intent);
     match (committed, ledger) {
         // The tables know less than the group: they were restored from a backup.
         (Some(committed), Some(ledger)) if committed.offset > ledger.end => {

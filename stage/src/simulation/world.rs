@@ -232,7 +232,7 @@ impl World {
             log_end: self.log_end(),
             rows_end: rows_end.filter(|_| self.by_offset),
             is_refused: committed
-                .and_then(|committed| committed.intent())
+                .and_then(Committed::intent)
                 .is_some_and(|intent| intent.at_ms > clock_ms + 2 * LEASE_MS),
             rows_know_records: self.by_offset,
             begun: begun.copied(),
