@@ -3,6 +3,7 @@
 //! Enters: cells. Leaves: what the column may be, a series or names. Pure.
 
 use super::fields::is_absent;
+use super::numbers::Numbers;
 
 /// What a column holds in the first lines; a single number makes it a possible series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,15 +23,15 @@ pub enum Content {
 impl Content {
     /// The content of one cell. `NaN` and infinities prove nothing: they occur among numbers and, like any other word,
     /// among names.
-    pub fn of(text: &str) -> Self {
+    pub fn of(text: &str, numbers: Numbers) -> Self {
         if is_absent(text) {
             return Self::Empty;
         }
-        match text.parse::<f64>() {
-            Err(_) => Self::Text,
-            Ok(number) if !number.is_finite() => Self::Empty,
-            Ok(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Self::Whole,
-            Ok(_) => Self::Numbers,
+        match numbers.read(text) {
+            None => Self::Text,
+            Some(number) if !number.is_finite() => Self::Empty,
+            Some(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Self::Whole,
+            Some(_) => Self::Numbers,
         }
     }
 

@@ -13,26 +13,28 @@ use super::role::Role;
 /// Decides how to read a CSV file that begins with `head`.
 pub fn csv_format(head: &[u8], mapping: &Mapping) -> Result<Format, DetectError> {
     let Head { header, rest, .. } = Head::read(head, mapping)?;
-    let time = match header.time(mapping.time_column.as_deref()) {
-        Ok(time) if header.cells.len() > 1 => time,
+    let time = match header.time(&mapping.time_column) {
+        Ok(time) if header.cells.len() > time.len() => time,
         Err(error @ HeaderError::Named { .. }) => return Err(MetricsWideError::from(error).into()),
-        other => return Err(no_table(&header, rest, other.err())),
+        other => return Err(no_table(&header, other.err())),
     };
     Ok(match header.value() {
         Some(_) if header.cells.len() == 2 => Format::MetricsCsv,
-        Some(value) if mapping.columns.is_none() && is_long(&header, rest, time, value, mapping) => Format::MetricsLong,
+        Some(value) if mapping.columns.is_none() && is_long(&header, rest, &time, value, mapping) => {
+            Format::MetricsLong
+        }
         _ => Format::MetricsWide,
     })
 }
 
 /// Whether the columns beside time and value describe the value: one names the metric, or none of them holds a number.
 /// A column that is empty in the first lines may be a label that few samples have.
-fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Mapping) -> bool {
-    let contents = header.contents(first_lines(rest));
+fn is_long(header: &Header, rest: &[u8], time: &[usize], value: usize, mapping: &Mapping) -> bool {
+    let contents = header.contents(first_lines(rest), mapping.numbers);
     let is_service = |name: &str| mapping.service_column.as_deref() == Some(name);
     let is_other = |cell: usize, name: &str| {
         let is_known = is_time_name(name) || is_service(name) || Role::of_line(name, contents[cell]).is_some();
-        cell != time && cell != value && !is_known
+        !time.contains(&cell) && cell != value && !is_known
     };
     header.has_metric()
         || (header.cells.iter().zip(&contents).enumerate())
@@ -40,34 +42,16 @@ fn is_long(header: &Header, rest: &[u8], time: usize, value: usize, mapping: &Ma
             .all(|(_, (_, content))| !content.is_number())
 }
 
-/// What is wrong with a header of one column or without a time.
-fn no_table(header: &Header, rest: &[u8], no_time: Option<HeaderError>) -> DetectError {
+/// What is wrong with a header of no more columns than the time has, or without a time.
+fn no_table(header: &Header, no_time: Option<HeaderError>) -> DetectError {
     let has = |name: &str| header.cells.iter().any(|cell| cell == name);
-    let line = header.cells.join(",");
-    match (separator(&line, rest), no_time) {
-        (Some(error), _) => error,
-        (None, _) if has("_time") && has("_value") => DetectError::Influx,
-        (None, Some(no_time)) if header.cells.len() > 1 => MetricsWideError::from(no_time).into(),
-        _ => DetectError::Unknown { line: excerpt(&line) },
+    match no_time {
+        _ if has("_time") && has("_value") => DetectError::Influx,
+        Some(no_time) if header.cells.len() > 1 => MetricsWideError::from(no_time).into(),
+        _ => DetectError::Unknown {
+            line: excerpt(&header.cells.join(",")),
+        },
     }
-}
-
-/// What separates the columns, if not commas: it is beside a time column, or as often in the next line.
-fn separator(line: &str, rest: &[u8]) -> Option<DetectError> {
-    let next = first_lines(rest).find(|line| !line.trim().is_empty());
-    let is_it = |by: char| {
-        let is_time = |cell: &str| is_time_name(cell.trim_matches([' ', '"']));
-        let times = |text: &str| text.matches(by).count();
-        times(line) > 0 && (line.split(by).any(is_time) || next.is_some_and(|next| times(next) == times(line)))
-    };
-    [
-        (';', "semicolons", ";"),
-        ('\t', "tabs", "\\t"),
-        ('|', "vertical bars", "|"),
-    ]
-    .into_iter()
-    .find(|(by, ..)| is_it(*by))
-    .map(|(_, name, character)| DetectError::Separator { name, character })
 }
 
 #[cfg(test)]
@@ -97,22 +81,31 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_not_separated_by_commas_are_told_with_the_command_that_does_it() {
-        for (text, said) in [
-            (
-                "time;value\n",
-                "semicolons; write commas, and points in numbers: `tr ',;' '.,' < FILE > NEW.csv`",
-            ),
-            ("Datum;Temperatur, innen\n31.12.2024;1,5\n", "semicolons"),
-            (
-                "Datum\tWert\n\n31.12.2024\t1,5\n",
-                "tabs; write commas, and points in numbers: `tr ',\\t' '.,' <",
-            ),
-            ("at|value|x\n1|2|3\n", "vertical bars"),
-        ] {
-            let error = detect(text, &[]).unwrap_err().to_string();
-            assert!(error.contains(said), "{text}: {error}");
+    fn columns_that_are_separated_by_others_than_commas_are_read_as_well() {
+        let one = "metrics-csv, metric `cpu`, service `web`";
+        for text in ["time;value\n1;2\n", "Time\tValue\n1\t2.5\n", "sep=;\ntime;value\n1;2\n"] {
+            assert_eq!(detect(text, &[]).unwrap(), one, "{text}");
         }
+        let air = "Date;Time;CO(GT);T;;\n10/03/2004;18.00.00;2,6;13,6;;\n";
+        let said = detect(air, &[]).unwrap_err().to_string();
+        assert!(
+            said.starts_with("`2,6` in column `CO(GT)` may be a number with a decimal comma"),
+            "{said}"
+        );
+        assert_eq!(
+            detect(air, &["--decimal", "comma"]).unwrap(),
+            "metrics-wide, service columns: 2, of metric `cpu`; unnamed columns ignored: 2"
+        );
+        let text = "time;a;b\n1;1,5;2\n";
+        assert_eq!(
+            detect(text, &["--decimal", "point"]).unwrap(),
+            "metrics-wide, service columns: 1, of metric `cpu`; labels: a"
+        );
+        let error = detect("Datum;Temperatur, innen\n31.12.2024;1,5\n", &[]).unwrap_err();
+        assert!(
+            error.to_string().ends_with("the columns are Datum, Temperatur, innen"),
+            "{error}"
+        );
         let sentence = detect("Hello; this is a text\nof two lines\n", &[]).unwrap_err();
         assert!(matches!(sentence, DetectError::Unknown { .. }), "{sentence}");
     }
@@ -137,12 +130,6 @@ mod tests {
         assert_eq!(
             detect("sep=,\ntime,value\n1,2\n", &[]).unwrap(),
             "metrics-csv, metric `cpu`, service `web`"
-        );
-        assert!(
-            detect("sep=;\ntime;value\n1;2\n", &[])
-                .unwrap_err()
-                .to_string()
-                .contains("semicolons")
         );
     }
 }

@@ -73,19 +73,23 @@ pub fn plan(head: &[u8], source: &SourceName, mapping: &Mapping) -> Result<Plan,
         Format::Cloudtrail => Shape::json(layout, Parser::Cloudtrail),
         Format::WindowsEvents => Shape::json(layout, Parser::WindowsEvents),
         Format::Ndjson => Shape::json(layout, Parser::Ndjson),
-        Format::MetricsCsv | Format::MetricsLong => {
-            let head = Head::read(head, mapping)?;
-            let header = head.header;
-            if format == Format::MetricsCsv && !(header.cells.len() == 2 && header.value().is_some()) {
-                return Err(DetectError::SeveralMetrics { found: header.cells });
-            }
-            let parser = MetricsLong::new(&header, first_lines(head.rest), source, mapping)?;
-            Shape::lines(head.lines, Parser::MetricsLong(Box::new(parser)))
-        }
-        Format::MetricsWide => {
-            let head = Head::read(head, mapping)?;
-            let parser = MetricsWide::new(&head.header, first_lines(head.rest), source, mapping)?;
-            Shape::lines(head.lines, Parser::MetricsWide(Box::new(parser)))
+        Format::MetricsCsv | Format::MetricsLong | Format::MetricsWide => {
+            let Head { header, lines, rest } = Head::read(head, mapping)?;
+            mapping.numbers.check(&header, first_lines(rest))?;
+            let parser = match format {
+                Format::MetricsCsv if header.cells.len() != 2 || header.value().is_none() => {
+                    return Err(DetectError::SeveralMetrics { found: header.cells });
+                }
+                Format::MetricsWide => {
+                    let parser = MetricsWide::new(&header, first_lines(rest), source, mapping)?;
+                    Parser::MetricsWide(Box::new(parser))
+                }
+                _ => {
+                    let parser = MetricsLong::new(&header, first_lines(rest), source, mapping)?;
+                    Parser::MetricsLong(Box::new(parser))
+                }
+            };
+            Shape::lines(lines, parser)
         }
     };
     Ok(Plan { format, shape })

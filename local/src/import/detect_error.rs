@@ -14,7 +14,7 @@ pub enum DetectError {
     Empty,
     /// Neither JSON nor a header.
     #[error(
-        "cannot detect the format from the first line, `{line}`; expected a comma-separated CSV header with a time column, or JSON objects; lines of a log can be made JSON with `jq -cR 'capture(\"…\")'`"
+        "cannot detect the format from the first line, `{line}`; expected a CSV header with a time column, or JSON objects; lines of a log can be made JSON with `jq -cR 'capture(\"…\")'`"
     )]
     Unknown {
         /// Cut to a readable length.
@@ -25,15 +25,15 @@ pub enum DetectError {
         "it is not JSON, and audit events are only read from JSON; say which column is which field with `python3 -c 'import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(sys.stdin)]' < FILE | jq -c '{{occurred_at: .WHEN, action: .WHAT, user_id: .WHO, metadata: .}}' > NEW.ndjson`, and import that; all fields are in schemas/avro/audit_event.avsc"
     )]
     AuditCsv,
-    /// Columns, but not separated by commas.
+    /// A number with a comma that may be its decimal sign or part of thousands.
     #[error(
-        "its columns are separated by {name}; write commas, and points in numbers: `tr ',{character}' '.,' < FILE > NEW.csv`"
+        "`{text}` in column `{column}` may be a number with a decimal comma; say --decimal comma if it is, --decimal point if commas are text"
     )]
-    Separator {
-        /// In words.
-        name: &'static str,
-        /// As `tr` takes it.
-        character: &'static str,
+    Decimal {
+        /// The column.
+        column: String,
+        /// The text as found.
+        text: String,
     },
     /// Columns as InfluxDB names them, with several tables in one file.
     #[error(

@@ -19,24 +19,24 @@ pub struct Fields {
     is_open: bool,
 }
 
-impl Default for Fields {
-    fn default() -> Self {
-        // Not `Reader::default()`, whose transition tables are empty.
+impl Fields {
+    /// Splits at this character.
+    pub fn new(delimiter: u8) -> Self {
+        let mut reader = ReaderBuilder::new();
+        reader.delimiter(delimiter).terminator(Terminator::Any(b'\n'));
         Self {
-            reader: ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build(),
+            reader: reader.build(),
             text: Vec::new(),
             ends: Vec::new(),
             count: 0,
             is_open: false,
         }
     }
-}
 
-impl Fields {
     /// Splits the next line, replacing the previous one.
     pub fn split(&mut self, line: &str) {
         self.reader.reset();
-        // Unquoting only shortens, and each field but the last costs a comma: neither buffer can be too small.
+        // Unquoting only shortens, and each field but the last costs a delimiter: neither buffer can be too small.
         self.text.resize(line.len() + 2, 0);
         self.ends.resize(line.len() + 2, 0);
         let mut written = 0;
@@ -55,7 +55,8 @@ impl Fields {
         }
     }
 
-    /// Splits the next line, which must have as many fields as the header.
+    /// Splits the next line, which must have as many fields as the header. One whose fields are all empty, as
+    /// spreadsheets write them, says nothing.
     pub fn split_row(&mut self, line: &str, expected: usize) -> Result<(), Skip> {
         self.split(line);
         if self.is_open {
@@ -66,6 +67,9 @@ impl Fields {
                 expected,
                 found: self.count,
             });
+        }
+        if self.iter().all(str::is_empty) {
+            return Err(Skip::EmptyCell);
         }
         Ok(())
     }
@@ -95,8 +99,8 @@ impl Fields {
 /// Whether a cell says that there is no value, or holds what a spreadsheet writes in place of one. `NaN` is not among
 /// these words: it was measured as such.
 pub fn is_absent(text: &str) -> bool {
-    const WORDS: [&str; 15] = [
-        "-", "n/a", "na", "<na>", "nil", "none", "null", "\\n", "#n/a", "#div/0!", "#name?", "#null!", "#num!",
+    const WORDS: [&str; 16] = [
+        "-", "?", "n/a", "na", "<na>", "nil", "none", "null", "\\n", "#n/a", "#div/0!", "#name?", "#null!", "#num!",
         "#ref!", "#value!",
     ];
     text.is_empty() || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
@@ -107,9 +111,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::import::delimiter::COMMA;
 
     fn split(line: &str) -> Vec<String> {
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(COMMA);
         fields.split("what,was,there,before");
         fields.split(line);
         fields.iter().map(str::to_owned).collect()
@@ -127,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_line_that_ends_inside_quotes_is_none_and_spoils_no_other() {
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(COMMA);
         for open in ["1,\"2,3", "1,\"", "\"", "1,\"2\"\"", "1,\"2\"\"\"\""] {
             assert_eq!(fields.split_row(open, 2), Err(Skip::OpenQuote), "{open}");
             assert_eq!(fields.split_row("1,2,3", 3), Ok(()));
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_databases_write_for_no_value_is_none() {
-        assert!(["", "-", "N/A", "NULL", "None", "\\N"].into_iter().all(is_absent));
+        assert!(["", "-", "?", "N/A", "NULL", "None", "\\N"].into_iter().all(is_absent));
         assert!(!["0", "NaN", "-1", "nothing"].into_iter().any(is_absent));
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Enters: the first bytes of a file. Leaves: its header, and the lines after it by which columns are judged. Pure.
 
+use super::delimiter::delimiter;
 use super::detect::HEAD_BYTES;
 use super::detect_error::DetectError;
 use super::header::Header;
@@ -24,28 +25,32 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// Finds the header: the first line that is neither empty nor a comment (`# Data source: …`).
     pub fn read(head: &'a [u8], mapping: &Mapping) -> Result<Self, DetectError> {
-        let is_named = |line: &str| mapping.time_column.as_ref().is_some_and(|name| line.starts_with(name));
+        let is_named = |line: &str| mapping.time_column.iter().any(|name| line.starts_with(name));
         let is_comment = |line: &str| line.starts_with('#') && !is_named(line);
-        let is_passed_over = |line: &str| line.trim().is_empty() || is_comment(line) || is_for_excel(line);
-        let (mut lines, mut rest) = (1, head);
+        let is_passed_over = |line: &str| line.trim().is_empty() || is_comment(line) || for_excel(line).is_some();
+        let (mut lines, mut rest, mut said) = (1, head, None);
         loop {
             let (line, after) = first_line(rest, head.len())?;
             if after.is_empty() || !is_passed_over(line) {
-                let header = Header::new(line);
+                let by = said.unwrap_or_else(|| delimiter(line, after, mapping));
                 return Ok(Self {
-                    header,
+                    header: Header::new(line, by),
                     lines,
                     rest: after,
                 });
             }
+            said = said.or_else(|| for_excel(line));
             (lines, rest) = (lines + 1, after);
         }
     }
 }
 
-/// `sep=,`, by which Excel splits the lines: Grafana writes it.
-fn is_for_excel(line: &str) -> bool {
-    line.strip_prefix("sep=").is_some_and(|by| by.trim_end().len() <= 1)
+/// What separates the columns as told to Excel in a line of its own, such as `sep=;`. Grafana writes it.
+fn for_excel(line: &str) -> Option<u8> {
+    match line.strip_prefix("sep=")?.as_bytes() {
+        [by] => Some(*by),
+        _ => None,
+    }
 }
 
 /// The first line of the rest of a head with this many bytes, and what follows it.

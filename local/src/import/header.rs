@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::content::Content;
 use super::fields::{Fields, is_absent};
 use super::mapping::ImportedType;
+use super::numbers::Numbers;
 use super::role::Role;
 
 /// Names of a time column, most trusted first: of `Time` and `TimeStamp`, `Time` is taken.
@@ -26,6 +27,8 @@ const TIME_NAMES: [&str; 7] = [
 pub struct Header {
     /// The cells, as written.
     pub cells: Vec<String>,
+    /// What separates them.
+    pub delimiter: u8,
     /// Whether the line ends inside quotes.
     is_open: bool,
 }
@@ -62,11 +65,12 @@ pub enum HeaderError {
 
 impl Header {
     /// Takes the first line.
-    pub fn new(line: &str) -> Self {
-        let mut fields = Fields::default();
+    pub fn new(line: &str, delimiter: u8) -> Self {
+        let mut fields = Fields::new(delimiter);
         fields.split(line);
         Self {
             cells: fields.iter().map(str::to_owned).collect(),
+            delimiter,
             is_open: fields.is_open(),
         }
     }
@@ -83,22 +87,30 @@ impl Header {
         }
     }
 
-    /// The index of the time column.
-    pub fn time(&self, named: Option<&str>) -> Result<usize, HeaderError> {
-        if let Some(wanted) = named {
-            return self.named("--time-column", wanted);
+    /// Splits the lines that follow.
+    pub fn fields(&self) -> Fields {
+        Fields::new(self.delimiter)
+    }
+
+    /// The indexes of the time columns: those that the flag names, which must exist, else the one with the usual name.
+    pub fn time(&self, named: &[String]) -> Result<Vec<usize>, HeaderError> {
+        if !named.is_empty() {
+            return named.iter().map(|wanted| self.named("--time-column", wanted)).collect();
         }
-        TIME_NAMES
-            .iter()
-            .find_map(|name| self.cells.iter().position(|cell| cell.eq_ignore_ascii_case(name)))
-            .ok_or_else(|| HeaderError::Time {
-                found: self.cells.clone(),
-            })
+        let usual = TIME_NAMES.iter().find_map(|name| self.position(name));
+        usual.map(|time| vec![time]).ok_or_else(|| HeaderError::Time {
+            found: self.cells.clone(),
+        })
+    }
+
+    /// The index of the column `date`.
+    pub fn date(&self) -> Option<usize> {
+        self.position("date")
     }
 
     /// The index of the column `value`.
     pub fn value(&self) -> Option<usize> {
-        self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("value"))
+        self.position("value")
     }
 
     /// The index of the service column: the one that the flag names, which must exist, else one with a usual name, if
@@ -108,6 +120,11 @@ impl Header {
             Some(wanted) => self.named("--service-column", wanted).map(Some),
             None => Ok((self.cells.iter()).position(|cell| Role::of(cell) == Some(Role::Service))),
         }
+    }
+
+    /// The index of the column of this name, in any case.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.cells.iter().position(|cell| cell.eq_ignore_ascii_case(name))
     }
 
     fn named(&self, flag: &'static str, wanted: &str) -> Result<usize, HeaderError> {
@@ -122,8 +139,8 @@ impl Header {
     /// The index of a column `type` that is not the type of metrics: it has values in the first lines, and none of them
     /// is a metric type.
     pub fn other_type<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Option<usize> {
-        let cell = self.cells.iter().position(|cell| cell.eq_ignore_ascii_case("type"))?;
-        let (mut fields, mut has_values) = (Fields::default(), false);
+        let cell = self.position("type")?;
+        let (mut fields, mut has_values) = (self.fields(), false);
         for line in first_lines {
             if fields.split_row(line, self.cells.len()).is_err() {
                 continue;
@@ -138,8 +155,8 @@ impl Header {
     }
 
     /// What each column holds in the first lines.
-    pub fn contents<'a>(&self, first_lines: impl Iterator<Item = &'a str>) -> Vec<Content> {
-        let mut fields = Fields::default();
+    pub fn contents<'a>(&self, first_lines: impl Iterator<Item = &'a str>, numbers: Numbers) -> Vec<Content> {
+        let mut fields = self.fields();
         let mut contents = vec![Content::Empty; self.cells.len()];
         for line in first_lines {
             // Lines that are no rows say nothing about the columns: the rest of a text with a line break would count
@@ -148,7 +165,7 @@ impl Header {
                 continue;
             }
             for (content, text) in contents.iter_mut().zip(fields.iter()) {
-                *content = content.and(Content::of(text));
+                *content = content.and(Content::of(text, numbers));
             }
         }
         contents
@@ -168,12 +185,13 @@ pub fn is_time_name(cell: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::delimiter::COMMA;
 
     #[test]
     fn finds_time_value_and_service_in_any_case() {
-        let header = Header::new("TimeStamp,Time,pod_name,VALUE");
-        assert_eq!(header.time(None), Ok(1));
-        assert_eq!(header.time(Some("TimeStamp")), Ok(0));
+        let header = Header::new("TimeStamp,Time,pod_name,VALUE", COMMA);
+        assert_eq!(header.time(&[]), Ok(vec![1]));
+        assert_eq!(header.time(&["TimeStamp".to_owned()]), Ok(vec![0]));
         assert_eq!(header.service(None), Ok(Some(2)));
         assert_eq!(header.service(Some("VALUE")), Ok(Some(3)));
         assert_eq!(header.value(), Some(3));
@@ -181,16 +199,19 @@ mod tests {
 
     #[test]
     fn a_column_type_is_that_of_metrics_unless_its_values_are_others() {
-        let header = Header::new("time,Type,value");
+        let header = Header::new("time,Type,value", COMMA);
         assert_eq!(header.other_type(["1,,1", "2,disk,1", "3"].into_iter()), Some(1));
         assert_eq!(header.other_type(["1,disk,1", "2,Gauge,1"].into_iter()), None);
         assert_eq!(header.other_type(["1,,1", "2,N/A,1"].into_iter()), None);
-        assert_eq!(Header::new("time,metric_type").other_type(["1,disk"].into_iter()), None);
+        assert_eq!(
+            Header::new("time,metric_type", COMMA).other_type(["1,disk"].into_iter()),
+            None
+        );
     }
 
     #[test]
     fn the_name_of_a_column_is_whole_and_its_own() {
-        let check = |line: &str| Header::new(line).check();
+        let check = |line: &str| Header::new(line, COMMA).check();
         assert_eq!(check("time,\"cpu, all\""), Ok(()));
         assert_eq!(check("time,\"cpu"), Err(HeaderError::OpenQuote));
         assert_eq!(check("time,,Time,TimeStamp,cpu,CPU,"), Ok(()));
@@ -200,10 +221,10 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_rows_say_nothing_of_the_columns() {
-        let header = Header::new("time,host,text");
+        let header = Header::new("time,host,text", COMMA);
         let lines = ["1,web,\"Traceback", "at line, 3", "called by,7,8,9\"", "2,db,ok"];
         assert_eq!(
-            header.contents(lines.into_iter()),
+            header.contents(lines.into_iter(), Numbers::default()),
             [Content::Whole, Content::Text, Content::Text]
         );
     }
@@ -213,7 +234,7 @@ mod tests {
         let lines = [",a,,a,nan,7", "1,,N/A,2,db-1,-0.5", ",,null,b,,8"];
         let (whole, numbers) = (Content::Whole, Content::Numbers);
         assert_eq!(
-            Header::new("a,b,c,d,e,f").contents(lines.into_iter()),
+            Header::new("a,b,c,d,e,f", COMMA).contents(lines.into_iter(), Numbers::default()),
             [
                 whole,
                 Content::Text,
@@ -227,17 +248,17 @@ mod tests {
 
     #[test]
     fn names_the_columns_when_there_is_no_time() {
-        let header = Header::new("Source,Target");
+        let header = Header::new("Source,Target", COMMA);
         assert!(
             header
-                .time(None)
+                .time(&[])
                 .unwrap_err()
                 .to_string()
                 .contains("--time-column: the columns are Source, Target")
         );
         assert!(
             header
-                .time(Some("ts"))
+                .time(&["ts".to_owned()])
                 .unwrap_err()
                 .to_string()
                 .contains("`ts` (--time-column)")

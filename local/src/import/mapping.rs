@@ -9,6 +9,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use horolog_schemas::{MetricSample, MetricType};
 
+use super::numbers::Numbers;
 use super::times::Times;
 
 /// How records are written in a file.
@@ -117,12 +118,15 @@ pub struct Mapping {
     /// Type of the metrics that name none.
     #[arg(long, value_enum, default_value_t = ImportedType::Gauge)]
     pub metric_type: ImportedType,
-    /// Header of the time column [default: the first of time, timestamp, datetime, date time, date_time, date,
-    /// @timestamp, in any case].
+    /// Header of the time column. Where the date and the time of day stand in two, give it for each, the date first
+    /// [default: the first of time, timestamp, datetime, date time, date_time, date, @timestamp, in any case; of date
+    /// and time both, if the second holds no date].
     #[arg(long)]
-    pub time_column: Option<String>,
+    pub time_column: Vec<String>,
     #[command(flatten)]
     pub times: Times,
+    #[command(flatten)]
+    pub numbers: Numbers,
     /// What the columns of a wide file are [default: metrics where there is a pod or service column or --service is given,
     /// otherwise services].
     #[arg(long, value_enum)]

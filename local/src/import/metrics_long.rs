@@ -13,19 +13,18 @@ use super::content::Content;
 use super::fields::{Fields, is_absent};
 use super::header::{Header, HeaderError, is_time_name};
 use super::mapping::{Mapping, SourceName};
+use super::numbers::Numbers;
 use super::output::{Output, Skip, excerpt};
 use super::role::{Role, claim};
-use super::times::Times;
-use super::timestamp::time_of;
+use super::time_columns::TimeColumns;
 
 /// Parses the lines of a file with one sample per line.
 #[derive(Debug)]
 pub struct MetricsLong {
     cells: usize,
-    time: usize,
-    time_column: String,
-    times: Times,
+    time: TimeColumns,
     value: usize,
+    numbers: Numbers,
     roles: Vec<(usize, Role)>,
     /// Cells that are labels, and their names.
     labels: Vec<(usize, String)>,
@@ -60,10 +59,10 @@ impl MetricsLong {
         source: &SourceName,
         mapping: &Mapping,
     ) -> Result<Self, MetricsLongError> {
-        let time = header.time(mapping.time_column.as_deref())?;
+        let time = TimeColumns::of(header, first_lines.clone(), mapping)?;
         header.check()?;
         let found = || header.cells.clone();
-        let value = (header.value().filter(|&value| value != time))
+        let value = (header.value().filter(|&value| !time.contains(value)))
             .ok_or_else(|| MetricsLongError::Value { found: found() })?;
         let service = header.service(mapping.service_column.as_deref())?;
         let other_type = header.other_type(first_lines.clone());
@@ -75,7 +74,7 @@ impl MetricsLong {
         let mut roles: Vec<(usize, Role)> = Vec::new();
         let mut labels = Vec::new();
         for (cell, name) in header.cells.iter().enumerate() {
-            if cell == time || cell == value || is_time_name(name) {
+            if time.contains(cell) || cell == value || is_time_name(name) {
                 continue;
             }
             match role(cell, name) {
@@ -87,19 +86,18 @@ impl MetricsLong {
         roles.retain(|(_, role)| !role.is_said(mapping));
         let mut undecided = labels.clone();
         let is_told = mapping.format.is_some() || header.has_metric();
-        let contents = header.contents(first_lines);
+        let contents = header.contents(first_lines, mapping.numbers);
         undecided.retain(|(cell, _)| !is_told && contents[*cell] == Content::Empty);
         let common = mapping.sample(source);
         Ok(Self {
             cells: header.cells.len(),
             time,
-            time_column: header.cells[time].clone(),
-            times: mapping.times.clone(),
             value,
+            numbers: mapping.numbers,
             roles,
             labels,
             undecided,
-            fields: Fields::default(),
+            fields: header.fields(),
             sample: common.clone(),
             common,
         })
@@ -142,15 +140,15 @@ impl MetricsLong {
 
     fn parse(&mut self, line: &str) -> Result<(), Skip> {
         self.fields.split_row(line, self.cells)?;
-        let (time, value) = (self.fields.get(self.time), self.fields.get(self.value));
+        let value = self.fields.get(self.value);
         if is_absent(value) {
             return Err(Skip::EmptyCell);
         }
         if !self.roles.is_empty() || !self.labels.is_empty() {
             self.sample.clone_from(&self.common);
         }
-        self.sample.time = time_of(&self.time_column, time, &self.times)?;
-        self.sample.value = value.parse().map_err(|_| Skip::Number {
+        self.sample.time = self.time.read(&self.fields)?;
+        self.sample.value = self.numbers.read(value).ok_or_else(|| Skip::Number {
             column: "value".to_owned(),
             text: excerpt(value),
         })?;
@@ -174,7 +172,7 @@ impl MetricsLong {
     /// A column that was empty at first is a label if its first value is text. A number makes it a series of a wide
     /// file instead: it is removed from the sample's labels, and its name returned.
     fn late_number(&mut self) -> Option<String> {
-        let content = |cell: usize| Content::of(self.fields.get(cell));
+        let content = |cell: usize| Content::of(self.fields.get(cell), self.numbers);
         self.undecided.retain(|(cell, _)| content(*cell) != Content::Text);
         let mut late = self.undecided.iter().filter(|(cell, _)| content(*cell).is_number());
         late.clone()
@@ -189,12 +187,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::import::delimiter::COMMA;
     use crate::import::output::Collected;
     use crate::import::testing::{mapping, source};
 
     fn read(text: &str, flags: &[&str]) -> Collected {
         let mut lines = text.lines();
-        let header = Header::new(lines.next().unwrap());
+        let header = Header::new(lines.next().unwrap(), COMMA);
         let first_lines = lines.clone().take(100);
         let mut parser = MetricsLong::new(&header, first_lines, &source("web/export.csv"), &mapping(flags)).unwrap();
         let mut output = Collected::default();
@@ -322,7 +321,7 @@ time,metric_name,type,service,unit,host,value
 
     #[test]
     fn a_header_without_a_value_says_so() {
-        let header = Header::new("time,metric");
+        let header = Header::new("time,metric", COMMA);
         let error = MetricsLong::new(&header, [].into_iter(), &source("a/b.csv"), &mapping(&[])).unwrap_err();
         assert!(error.to_string().contains("a column `value`"), "{error}");
     }

@@ -13,10 +13,10 @@ use super::content::Content;
 use super::fields::{Fields, is_absent};
 use super::header::{Header, HeaderError};
 use super::mapping::{Columns, Mapping, SourceName};
+use super::numbers::Numbers;
 use super::output::Output;
 use super::role::{Role, claim};
-use super::times::Times;
-use super::timestamp::time_of;
+use super::time_columns::TimeColumns;
 use super::wide_columns::WideColumns;
 use super::wide_series::Series;
 
@@ -24,8 +24,8 @@ use super::wide_series::Series;
 #[derive(Debug)]
 pub struct MetricsWide {
     header: Header,
-    time: usize,
-    times: Times,
+    time: TimeColumns,
+    numbers: Numbers,
     columns: Columns,
     series: Vec<Series>,
     /// Cells of series without a value so far.
@@ -54,7 +54,7 @@ pub enum MetricsWideError {
     Header(#[from] HeaderError),
     /// Only times and names.
     #[error(
-        "there is no column of numbers; write them as 1234.5, not as 1234,5, 1,234.5, 50% or true; if the lines are audit events, \
+        "there is no column of numbers; write them as 1234.5, not as 1,234.5, 50% or true, or say --decimal comma for 1234,5; if the lines are audit events, \
          --kind audit tells how to import them"
     )]
     NoSeries,
@@ -70,15 +70,15 @@ impl MetricsWide {
     /// Reads the header, and learns from the first lines which columns hold numbers.
     pub fn new<'a>(
         header: &Header,
-        first_lines: impl Iterator<Item = &'a str>,
+        first_lines: impl Iterator<Item = &'a str> + Clone,
         source: &SourceName,
         mapping: &Mapping,
     ) -> Result<Self, MetricsWideError> {
-        let time = header.time(mapping.time_column.as_deref())?;
+        let time = TimeColumns::of(header, first_lines.clone(), mapping)?;
         header.check()?;
-        let service = (header.service(mapping.service_column.as_deref())?).filter(|&cell| cell != time);
+        let service = (header.service(mapping.service_column.as_deref())?).filter(|&cell| !time.contains(cell));
         let columns = columns(service.is_some(), mapping)?;
-        let found = WideColumns::of(header, first_lines, time, service, mapping);
+        let found = WideColumns::of(header, first_lines, &time, service, mapping);
         if found.series.is_empty() {
             return Err(MetricsWideError::NoSeries);
         }
@@ -96,13 +96,13 @@ impl MetricsWide {
         Ok(Self {
             header: header.clone(),
             time,
-            times: mapping.times.clone(),
+            numbers: mapping.numbers,
             columns,
             series,
             undecided: found.undecided,
             roles,
             labels,
-            fields: Fields::default(),
+            fields: header.fields(),
             common,
         })
     }
@@ -140,7 +140,7 @@ impl MetricsWide {
         if let Err(skip) = self.fields.split_row(line, self.header.cells.len()) {
             return output.skip(skip);
         }
-        let time = match time_of(&self.header.cells[self.time], self.fields.get(self.time), &self.times) {
+        let time = match self.time.read(&self.fields) {
             Ok(time) => time,
             Err(skip) => return output.skip(skip),
         };
@@ -156,7 +156,7 @@ impl MetricsWide {
                 series.label(&self.header.cells[label.cell], text);
             }
             let name = &self.header.cells[series.cell];
-            match series.read(name, self.fields.get(series.cell), time) {
+            match series.read(name, self.fields.get(series.cell), self.numbers, time) {
                 Ok(()) => output.metric(&series.sample),
                 Err(skip) => output.skip(skip),
             }
@@ -167,7 +167,7 @@ impl MetricsWide {
     /// series.
     fn decide(&mut self) {
         self.undecided.retain(|&cell| {
-            let content = Content::of(self.fields.get(cell));
+            let content = Content::of(self.fields.get(cell), self.numbers);
             if content == Content::Text {
                 self.series.retain(|series| series.cell != cell);
                 let role = Role::of_line(&self.header.cells[cell], content);
@@ -207,12 +207,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::import::delimiter::COMMA;
     use crate::import::output::{Collected, Skip};
     use crate::import::testing::{mapping, source};
 
     fn read(text: &str, mapping: &Mapping) -> Collected {
         let mut lines = text.lines();
-        let header = Header::new(lines.next().unwrap());
+        let header = Header::new(lines.next().unwrap(), COMMA);
         let first_lines = lines.clone().take(100);
         let mut parser = MetricsWide::new(&header, first_lines, &source("shop/p90.csv"), mapping).unwrap();
         let mut output = Collected::default();
@@ -345,7 +346,7 @@ Time,TimeStamp,PodName,CpuUsage(m),Syscalls,Zone
     fn flags_that_contradict_the_columns_are_refused() {
         let new = |header: &str, flags: &[&str]| {
             MetricsWide::new(
-                &Header::new(header),
+                &Header::new(header, COMMA),
                 ["1,a,2"].into_iter(),
                 &source("a/b.csv"),
                 &mapping(flags),

@@ -12,6 +12,7 @@
 mod cloudtrail;
 mod content;
 mod csv_format;
+mod delimiter;
 pub mod detect;
 mod detect_error;
 mod event_id;
@@ -33,6 +34,7 @@ mod mapping;
 mod metrics_long;
 mod metrics_wide;
 mod ndjson;
+mod numbers;
 mod options;
 pub mod output;
 mod parser;
@@ -45,6 +47,7 @@ mod shift;
 mod source;
 #[cfg(test)]
 mod testing;
+mod time_columns;
 mod times;
 mod timestamp;
 mod wide_columns;

@@ -24,12 +24,13 @@ otherwise.
 JSON may be one object a line, objects over several lines, arrays of objects, or documents with such an array in a field \
 Records, records, Events, events, value or items.
 
-In CSV, lines before the header that are empty or begin with # are ignored. A quoted field cannot contain a line break: such a \
+Columns of CSV are separated by commas, semicolons, tabs or vertical bars, as the header shows. Lines before it that are empty or \
+begin with # are ignored. A quoted field cannot contain a line break: such a \
 line is skipped and reported. A file with two columns of the same name is refused.
 
 Wide files: with a pod or service column (PodName, ServiceName, pod, service, service_id, or the one that --service-column names), \
 every other column of numbers is a metric of that service; without one, every column of numbers is a service, and the metric is \
-named after the file. Use --columns to choose. A cell that is empty, N/A, NULL or the like is not a sample. A column tenant or \
+named after the file. Use --columns to choose. A cell that is empty, N/A, NULL, ? or the like is not a sample. A column tenant or \
 environment (also tenant_id, env) fills that field, unless it holds a number that is not whole; so does a column plugin, user or \
 team of text, and plugin_id, user_id or team_id also of whole numbers. With --columns services, columns of numbers are always \
 services. Other columns of text become labels. The first 100 lines decide what a column is, or the first value after them.

@@ -5,6 +5,8 @@
 
 use horolog_schemas::{AuditEvent, MetricSample};
 
+use super::numbers::has_decimal_comma;
+
 /// The receiver of everything that a parser finds. The records are borrowed: a parser fills the same one again and again.
 pub trait Output {
     /// A metric sample was read.
@@ -64,7 +66,7 @@ pub enum Skip {
         format: Option<String>,
     },
     /// A value that is not a number.
-    #[error("`{text}` in column `{column}` is not a number; write it as 1234.5")]
+    #[error("`{text}` in column `{column}` is not a number; {}", how_to_write_numbers(.text))]
     Number {
         /// The column or field.
         column: String,
@@ -147,14 +149,20 @@ fn how_to_write_times(text: &str, format: Option<&str>) -> String {
     let is_of_day = text.len() <= "10:00:00.123456 AM".len() && text.contains(':') && !text.contains(['-', '/', 'T']);
     match format {
         _ if is_of_day => {
-            "it has no date; if the column before it has, join them with `sed 's/,/ /' FILE > NEW.csv`, which \
-                           does so for the first two columns"
-                .to_owned()
+            "it has no date; name the column of its date as well: --time-column DATE --time-column TIME".to_owned()
         }
         Some(format) => format!("it is not written as --time-format says: {format}"),
         None => "use 2024-05-01, 2024-05-01 10:00, RFC 3339 or a number since 1970, or say how it is written, as in \
                  --time-format '%d.%m.%Y %H:%M:%S'"
             .to_owned(),
+    }
+}
+
+fn how_to_write_numbers(text: &str) -> &'static str {
+    if has_decimal_comma(text) {
+        "say --decimal comma if its comma is the decimal sign"
+    } else {
+        "write it as 1234.5"
     }
 }
 

@@ -127,7 +127,9 @@ fn bare(cell: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::delimiter::COMMA;
     use crate::import::header::Header;
+    use crate::import::numbers::Numbers;
 
     #[test]
     fn the_name_of_prometheus_is_the_metric_and_any_other_name_is_not() {
@@ -138,7 +140,9 @@ mod tests {
 
     #[test]
     fn names_of_which_one_reads_like_a_number_are_names() {
-        let contents = |cell: &str| Header::new("tenant").contents(["acme", cell, "globex"].into_iter())[0];
+        let contents = |cell: &str| {
+            Header::new("tenant", COMMA).contents(["acme", cell, "globex"].into_iter(), Numbers::default())[0]
+        };
         for cell in ["-1", "12345e67", "7"] {
             assert_eq!(Role::of_line("tenant", contents(cell)), Some(Role::Tenant));
             assert_eq!(Role::of_line("user_id", contents(cell)), Some(Role::User));

@@ -8,6 +8,7 @@ use super::content::Content;
 use super::header::{Header, is_time_name};
 use super::mapping::{Columns, Mapping};
 use super::role::{Role, claim};
+use super::time_columns::TimeColumns;
 
 /// The columns of a wide file, without time columns and columns without a name.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,15 +28,15 @@ impl WideColumns {
     pub fn of<'a>(
         header: &Header,
         first_lines: impl Iterator<Item = &'a str>,
-        time: usize,
+        time: &TimeColumns,
         service: Option<usize>,
         mapping: &Mapping,
     ) -> Self {
-        let contents = header.contents(first_lines);
+        let contents = header.contents(first_lines, mapping.numbers);
         let mut fields: Vec<(usize, Role)> = service.map(|cell| (cell, Role::Service)).into_iter().collect();
         let (mut labels, mut series) = (Vec::new(), Vec::new());
         for (cell, name) in header.cells.iter().enumerate() {
-            if cell == time || Some(cell) == service || is_time_name(name) || name.is_empty() {
+            if time.contains(cell) || Some(cell) == service || is_time_name(name) || name.is_empty() {
                 continue;
             }
             // Where the user says that columns are services, a numeric `tenant` column is one too.
@@ -60,6 +61,7 @@ impl WideColumns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::delimiter::COMMA;
     use crate::import::testing::mapping;
 
     fn columns(header: &str, line: &str, service: Option<usize>) -> WideColumns {
@@ -67,8 +69,9 @@ mod tests {
     }
 
     fn columns_with(flags: &[&str], header: &str, line: &str, service: Option<usize>) -> WideColumns {
-        let first_lines = std::iter::once(line);
-        WideColumns::of(&Header::new(header), first_lines, 0, service, &mapping(flags))
+        let (header, first_lines, mapping) = (Header::new(header, COMMA), std::iter::once(line), mapping(flags));
+        let time = TimeColumns::of(&header, first_lines.clone(), &mapping).unwrap();
+        WideColumns::of(&header, first_lines, &time, service, &mapping)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use horolog_schemas::MetricSample;
 
 use super::fields::is_absent;
 use super::mapping::{Columns, Mapping};
+use super::numbers::Numbers;
 use super::output::{Skip, excerpt};
 
 /// A column of numbers.
@@ -43,15 +44,15 @@ impl Series {
     }
 
     /// Reads the value from this cell, in the column of this name.
-    pub fn read(&mut self, name: &str, cell: &str, time: i64) -> Result<(), Skip> {
+    pub fn read(&mut self, name: &str, cell: &str, numbers: Numbers, time: i64) -> Result<(), Skip> {
         if is_absent(cell) {
             return Err(Skip::EmptyCell);
         }
-        let not_a_number = |_| Skip::Number {
+        let not_a_number = || Skip::Number {
             column: name.to_owned(),
             text: excerpt(cell),
         };
-        self.sample.value = cell.parse().map_err(not_a_number)?;
+        self.sample.value = numbers.read(cell).ok_or_else(not_a_number)?;
         self.sample.time = time;
         Ok(())
     }

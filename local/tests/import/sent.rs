@@ -191,6 +191,32 @@ fn times_without_an_offset_are_those_of_the_zone_that_is_named() {
 }
 
 #[test]
+fn a_spreadsheet_with_semicolons_decimal_commas_and_a_column_of_dates_is_read_as_it_is() {
+    let place = Place::new("spreadsheet");
+    let text = "Date;Time;CO(mg);T;;\n10/03/2004;18.00.00;2,6;13,6;;\n10/03/2004;19.00.00;?;13,25;;\n;;;;;\n";
+    let csv = place.file("air/quality.csv", text);
+    let format = ["--service", "station", "--time-format", "%d/%m/%Y %H.%M.%S"];
+    let imported = place.import(&format, &[&csv]);
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(imported.out.contains("say --decimal comma if it is"), "{imported:?}");
+    let imported = place.import(&[&format[..], &["--decimal", "comma"]].concat(), &[&csv]);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    let skipped = "quality.csv: sent 3 metric samples, skipped 2 (empty cell 2)";
+    assert!(imported.out.contains(skipped), "{imported:?}");
+    let mut said: Vec<_> = (place.samples().iter())
+        .map(|s| (s.time / 1_000_000, s.metric_name.clone(), s.unit.clone(), s.value))
+        .collect();
+    said.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    let sample = |time, name: &str, unit: &str, value| (time, name.to_owned(), unit.to_owned(), value);
+    let expected = [
+        sample(1_078_941_600, "CO(mg)", "mg", 2.6),
+        sample(1_078_941_600, "T", "", 13.6),
+        sample(1_078_945_200, "T", "", 13.25),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn a_second_import_of_the_same_events_has_the_same_ids() {
     let place = Place::new("again");
     let lines = place.file("a/trail.ndjson", EVENTS);
