@@ -11,7 +11,7 @@ pub struct UpkeepConfig {
     pub enabled: bool,
     /// How often it looks for complete and revised hours and days, seconds.
     pub interval_s: u64,
-    /// How often hours with late samples are recomputed, seconds: the first ones at once, later ones after this time.
+    /// How often an hour with late samples is recomputed, seconds: at once, and after this time if more have come since.
     /// Each recomputation is a copy of the hour's series, since what was known before is kept.
     pub revise_interval_s: u64,
     /// Approximate number of label sets of a tenant's counters in an hour that get a series each; those beyond are

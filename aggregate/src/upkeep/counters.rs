@@ -86,8 +86,8 @@ pub struct Left {
     pub short: SamplesByHour,
     /// Hours that could not be computed.
     pub failed: Vec<HourCounts>,
-    /// How many were.
-    pub computed: usize,
+    /// Tenants and hours that were.
+    pub computed: Vec<(String, u32)>,
 }
 
 impl Left {
@@ -95,7 +95,7 @@ impl Left {
     pub fn add(&mut self, mut other: Self) {
         self.short.append(&mut other.short);
         self.failed.append(&mut other.failed);
-        self.computed += other.computed;
+        self.computed.append(&mut other.computed);
     }
 }
 
@@ -141,7 +141,7 @@ impl Counters {
             // The hours of a tenant are computed in order.
             if !not_now.contains(&job.tenant_id) && failed.last() != Some(&job.tenant_id) {
                 let Err(error) = self.compute_with_followers(&job).await else {
-                    left.computed += job.hours.len();
+                    left.computed.extend(job.hours.iter().map(HourCounts::key));
                     continue;
                 };
                 if failed.len() == FAILED_TENANTS_MAX {

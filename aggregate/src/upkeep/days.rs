@@ -111,7 +111,7 @@ impl Days {
             }
             self.roll_up(span, &tenants).await?;
         }
-        if progress.have_seen(&revised) {
+        if progress.have_seen(&revised, Duration::ZERO) {
             progress.save(&self.statements, TASK).await?;
         }
         Ok(())

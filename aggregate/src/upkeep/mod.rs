@@ -14,6 +14,7 @@ mod failed;
 mod metrics;
 mod plan;
 mod progress;
+mod resting;
 mod rounds;
 mod statements;
 

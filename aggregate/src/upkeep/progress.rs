@@ -2,6 +2,8 @@
 //!
 //! In: the name of the task. Out: rows of `upkeep_progress`, of which the newest counts, and of `hour_revisions`.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use horolog_schemas::migrate::stated::LEASE_S;
 use serde::Deserialize;
@@ -81,11 +83,15 @@ impl TaskProgress {
         })
     }
 
-    /// Marks them as looked at. Those of the last moments, with any that are stored among them later, will be looked at
-    /// again. Returns whether anything has changed.
-    pub fn have_seen(&mut self, revisions: &Revisions) -> bool {
+    /// Marks them as looked at, but for those of the time that is still unseen. Those of the last moments, with any that
+    /// are stored among them later, will be looked at again. Returns whether anything has changed.
+    pub fn have_seen(&mut self, revisions: &Revisions, unseen: Duration) -> bool {
         let before = self.revisions_seen_ms;
-        self.revisions_seen_ms = revisions.until_ms.unwrap_or_default().max(before);
+        let seen_ms = revisions
+            .until_ms
+            .unwrap_or_default()
+            .saturating_sub(unseen.as_millis() as i64);
+        self.revisions_seen_ms = seen_ms.max(before);
         self.revisions_seen_ms > before
     }
 }

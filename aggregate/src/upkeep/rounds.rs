@@ -13,7 +13,8 @@ use super::awaited::{Awaited, SamplesByHour, ingest_is_behind};
 use super::counters::{Counters, Left, TenantHours};
 use super::duty::Duty;
 use super::failed::Failed;
-use super::progress::TaskProgress;
+use super::progress::{Revised, TaskProgress};
+use super::resting::Resting;
 use super::statements::UpkeepError;
 use crate::key::HOUR_S;
 
@@ -29,20 +30,21 @@ pub struct CounterRounds {
     awaited_complete: Awaited,
     awaited_revised: Awaited,
     failed: Failed,
-    /// When hours with late records were last recomputed.
-    revised_at: Option<Instant>,
+    /// Hours with late records that were recomputed a short time ago.
+    resting: Resting,
     duty: Duty,
 }
 
 impl CounterRounds {
     /// Before the first round.
     pub fn new(counters: Counters, duty: Duty) -> Self {
+        let rest = Duration::from_secs(counters.config.revise_interval_s);
         Self {
             counters,
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),
             failed: Failed::default(),
-            revised_at: None,
+            resting: Resting::new(rest),
             duty,
         }
     }
@@ -129,29 +131,25 @@ impl CounterRounds {
         Ok(())
     }
 
-    /// Hours that got late records since the last time. Each is recomputed as a whole, and the old revision is kept, so
-    /// this is not done at each wake-up while samples keep arriving late.
+    /// Hours that got late records since the last time, but for those that rest.
     async fn revised_hours(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
-        let interval = Duration::from_secs(self.counters.config.revise_interval_s);
-        if self
-            .revised_at
-            .is_some_and(|revised_at| revised_at.elapsed() < interval)
-        {
-            return Ok(());
-        }
         let statements = self.counters.statements.clone();
         let revised = progress.revised(&statements).await?;
+        let now = Instant::now();
+        self.resting.wake(now);
+        let age = |hour: &Revised| self.resting.age(&hour.tenant_id, hour.hour, now);
+        let (resting, due): (Vec<_>, Vec<_>) = revised.hours.iter().partition(|hour| age(hour).is_some());
+        // What came to one that rests since it was computed is still to be looked at.
+        let unseen = resting.into_iter().filter_map(age).max().unwrap_or_default();
         // Asked once for all parts: the mark that one part waits for must not be used up by another.
         let lost = self.awaited_revised.lost(&statements).await?;
         let mut left = Left::default();
-        let hours = revised.hours.iter();
-        for due in TenantHours::parts(hours.map(|revised| (revised.tenant_id.as_str(), revised.hour))) {
+        let due = due.into_iter().map(|hour| (hour.tenant_id.as_str(), hour.hour));
+        for due in TenantHours::parts(due) {
             left.add(self.bring_up_to_date(&due, &lost).await?);
         }
-        if left.computed > 0 {
-            self.revised_at = Some(Instant::now());
-        }
-        if left.short.is_empty() && left.failed.is_empty() && progress.have_seen(&revised) {
+        self.resting.add(left.computed, now);
+        if left.short.is_empty() && left.failed.is_empty() && progress.have_seen(&revised, unseen) {
             progress.save(&statements, TASK).await?;
         }
         self.awaited_revised.wait_for(left.short, &statements).await?;

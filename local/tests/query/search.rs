@@ -221,9 +221,9 @@ fn a_time_line_is_read_once_and_whole_while_events_arrive() {
 /// or a group.
 fn insert_copies(tenant: &str) {
     let at = |month: u32| format!("toDateTime64('2026-{month:02}-01 00:00:00', 6, 'UTC')");
-    let mut offset = 0;
+    let mut offset = 1_000;
     let mut insert = |number: u32, month: u32, user: &str, status: &str| {
-        offset += 1;
+        offset -= 1; // the copy that is stored first is the event, wherever it stands in the log
         let (offset, at) = (offset.to_string(), at(month));
         let [user, status] = [user, status].map(|text| format!("'{text}'"));
         let set = [

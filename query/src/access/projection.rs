@@ -3,13 +3,11 @@
 
 use chrono::{DateTime, Utc};
 use clickhouse::Row;
-use horolog_schemas::Kind;
 use serde::Serialize;
 
 use crate::access::key::Key;
 use crate::access::keys::Keys;
 use crate::access::last_use::Use;
-use crate::access::mask::masked;
 use crate::access::review::masked_for;
 use crate::access::subject::{self, Subject};
 use crate::access::token::KeyId;
@@ -50,7 +48,7 @@ impl AccessKey {
             teams: key.teams.clone(),
             permissions: key.permissions().into_iter().map(|one| one.as_str()).collect(),
             addresses: key.addresses.iter().map(ToString::to_string).collect(),
-            masked: masked(&principal, Kind::AuditEvent)
+            masked: masked_for(&principal)
                 .into_iter()
                 .map(|(column, mask)| (column, mask.as_str()))
                 .collect(),

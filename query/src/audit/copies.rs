@@ -4,7 +4,7 @@
 //! Pure.
 
 use crate::access::Caller;
-use crate::store::{Relation, TenantSelect};
+use crate::store::{Relation, Sql, TenantSelect};
 
 /// The ids of events.
 pub const ID: &str = "r.event_id as event_id";
@@ -12,12 +12,21 @@ pub const ID: &str = "r.event_id as event_id";
 pub const KEY: &str = "r.occurred_at, r.event_id";
 const IS_KEY: &str = "(r.occurred_at, r.event_id)";
 const SEVERAL: &str = "order by r.event_id limit 1 offset 1 by r.event_id";
-/// The position of a copy; the copy with the smallest one is the event.
+/// The coordinates of a copy.
+pub const COORDINATES: &str = "(toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)";
+/// The order of copies, of which the first is the event: as they were stored, because whoever sends one chooses its time,
+/// its partition and the timestamp of its record, but not that. Those of one moment are in the order of their coordinates.
+pub const ORDER: &str = "(r.inserted_at, toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)";
 const PLACE: &str =
     "(r.occurred_at, r.event_id, toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)";
-const RANKED: &str = "r.occurred_at as occurred_at, r.event_id as event_id, toString(r.kafka_topic) as topic, \
-    r.log_epoch as log_epoch, r.kafka_partition as partition, r.kafka_offset as offset, \
-    rank() over (partition by r.event_id order by toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset) as place";
+const WITH_FIRST: [&str; 5] = [
+    "r.occurred_at as occurred_at, r.event_id as event_id, ",
+    COORDINATES,
+    " as coordinates, argMin(coordinates, ",
+    ORDER,
+    ") over (partition by event_id) as first_coordinates",
+];
+const LATER: &str = "i.occurred_at, i.event_id, i.coordinates.1, i.coordinates.2, i.coordinates.3, i.coordinates.4";
 
 /// If at most this many rows match, each id is looked up; if more, all ids of the tenant are read in order. For 50,000
 /// of 10,000,000 both take the same time, and the ids looked up are held in memory.
@@ -43,8 +52,7 @@ pub fn with_keys(events: TenantSelect, told_keys: TenantSelect) -> TenantSelect 
 /// Only copies of events that are not the first. `told_keys` are the keys of all copies of the events that may have
 /// several.
 pub fn only_later(events: TenantSelect, caller: &Caller, told_keys: TenantSelect) -> TenantSelect {
-    let all = TenantSelect::new(caller, Relation::AuditLogs, RANKED);
-    let ranked =
-        with_keys(all, told_keys).outer("i.occurred_at, i.event_id, i.topic, i.log_epoch, i.partition, i.offset");
-    events.and_in(PLACE, ranked.then("where i.place > 1"))
+    let all = TenantSelect::new(caller, Relation::AuditLogs, Sql::concat(WITH_FIRST));
+    let compared = with_keys(all, told_keys).outer(LATER);
+    events.and_in(PLACE, compared.then("where i.coordinates != i.first_coordinates"))
 }

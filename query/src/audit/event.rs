@@ -16,7 +16,7 @@ use crate::api::Instant;
 use crate::audit::difference::Difference;
 use crate::store::Sql;
 
-/// Kafka coordinates: topic, log epoch, partition, offset. Copies of an event are ranked in this order.
+/// Kafka coordinates: topic, log epoch, partition, offset.
 pub type Coordinates = (String, u32, i32, i64);
 
 /// Columns of `audit_logs` that are not fields of the record.

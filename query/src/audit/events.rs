@@ -1,6 +1,6 @@
 //! `GET /v1/audit/events`: audit events of one tenant in full, newest or oldest first.
 //!
-//! A repeated (tenant_id, event_id) is shown once: the copy with the smallest Kafka coordinates. For each event of a
+//! A repeated (tenant_id, event_id) is shown once: the copy that was stored first. For each event of a
 //! page these are queried, and copies that are not the first are dropped from the page, even if the copies claim
 //! different times or the filters match only a later copy. So a page may hold fewer events than `limit`: the end is
 //! where `next_cursor` is null.

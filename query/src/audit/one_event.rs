@@ -21,7 +21,6 @@ use crate::store::{Parameter, Relation, TenantSelect};
 
 /// Maximum number of copies that are returned.
 const COPIES_MAX: u32 = 100;
-const FIRST_COPY_FIRST: &str = "order by r.kafka_topic, r.log_epoch, r.kafka_partition, r.kafka_offset";
 
 /// An event, and what it changed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,7 +53,10 @@ pub async fn one_event(
         .and("r.event_id = {event_id:UUID}")
         .bind("event_id", Parameter::Text(event_id.to_string()));
     let events = TenantSelect::new(&caller, Relation::AuditLogs, StoredEvent::select());
-    let select = copies::with_keys(events, keys).then(FIRST_COPY_FIRST).limit(COPIES_MAX);
+    let select = copies::with_keys(events, keys)
+        .then("order by")
+        .then(copies::ORDER)
+        .limit(COPIES_MAX);
     let (mut copies, mut bytes) = (Vec::new(), 0);
     let take = |stored: StoredEvent| {
         bytes += stored.bytes();

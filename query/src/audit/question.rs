@@ -20,7 +20,7 @@ use crate::audit::event::{Coordinates, StoredEvent};
 use crate::audit::filter::{Conditions, EventFilter};
 use crate::audit::months::MonthRows;
 use crate::audit::stretches::stretches;
-use crate::store::{Parameter, Relation, TenantSelect};
+use crate::store::{Parameter, Relation, Sql as Columns, TenantSelect};
 
 const RESOURCE: &str = "audit/events";
 
@@ -71,8 +71,13 @@ const OLDEST_FIRST: Sql = Sql {
 const COPY: &str = "r.occurred_at = fromUnixTimestamp64Micro({at:Int64}, 'UTC') and r.event_id = {event_id:UUID} and \
     r.kafka_topic = {topic:String} and r.log_epoch = {log_epoch:UInt32} and r.kafka_partition = {partition:Int32} and \
     r.kafka_offset = {offset:Int64}";
-const FIRST_COPY: &str = "r.event_id as event_id, \
-    min((toString(r.kafka_topic), r.log_epoch, r.kafka_partition, r.kafka_offset)) as coordinates";
+const FIRST_COPY: [&str; 5] = [
+    "r.event_id as event_id, argMin(",
+    copies::COORDINATES,
+    ", ",
+    copies::ORDER,
+    ") as coordinates",
+];
 
 /// A search for events.
 #[derive(Debug)]
@@ -115,7 +120,7 @@ pub struct FirstCopy {
     /// The event.
     #[serde(with = "clickhouse::serde::uuid")]
     pub event_id: Uuid,
-    /// The smallest coordinates of all its copies.
+    /// Its coordinates.
     pub coordinates: Coordinates,
 }
 
@@ -180,7 +185,7 @@ impl Question {
     /// The first copy of each of these.
     pub fn select_first_copies(&self, events: &[SentAgain]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string());
-        let all = TenantSelect::new(&self.caller, Relation::AuditLogs, FIRST_COPY);
+        let all = TenantSelect::new(&self.caller, Relation::AuditLogs, Columns::concat(FIRST_COPY));
         copies::with_keys(all, self.told(copies::KEY, ids.collect())).then("group by r.event_id")
     }
 

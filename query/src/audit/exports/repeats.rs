@@ -26,7 +26,11 @@ use crate::store::{Relation, Sql, TenantSelect};
 const COPIES: &str = "toUnixTimestamp64Micro(r.occurred_at) as at, toYYYYMM(r.occurred_at) as month, r.event_id as id, \
     r.log_epoch as epoch, r.kafka_partition as part, r.kafka_offset as place, ";
 /// The position of the first copy of its event, and the hash of what that says.
-const FIRST: &str = " as said, min((epoch, part, place, said)) over (partition by id) as first_copy";
+const FIRST: [&str; 3] = [
+    " as said, argMin((epoch, part, place, said), ",
+    copies::ORDER,
+    ") over (partition by id) as first_copy",
+];
 const LATER: &str = "i.at as at, i.month as month, i.id as id, i.epoch as epoch, i.part as part, i.place as place, \
     i.said != i.first_copy.4 as differs";
 /// A duplicate of the very same record is left out when it is read: its position is that of the first copy, too.
@@ -88,7 +92,7 @@ pub fn select(caller: &Caller, only: Option<&Conditions>, snapshot: &Snapshot) -
         ids = ids.and_in("r.event_id", filter.apply(all(copies::ID.into())));
     }
     let keys = copies::told(caller, copies::KEY).and_in("r.event_id", copies::sent_again(ids));
-    let columns = Sql::join([COPIES.into(), StoredEvent::said(), FIRST.into()], "");
+    let columns = Sql::join([COPIES.into(), StoredEvent::said(), Sql::concat(FIRST)], "");
     let copies = copies::with_keys(all(columns), keys);
     copies.outer(LATER).then(IN_TABLE_ORDER)
 }
