@@ -11,15 +11,17 @@ use std::collections::BTreeSet;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::awaited::SamplesByHour;
 use super::plan::HourCounts;
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
+
+/// Tenants, each with an hour.
+type TenantHours = BTreeSet<(String, u32)>;
 
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
 pub struct Failed {
-    /// With the samples that they had; 0 if unknown. `None`: the tables were not asked yet.
-    hours: Option<SamplesByHour>,
+    /// Tenants and hours. `None`: the tables were not asked yet.
+    hours: Option<TenantHours>,
     /// Number of hours of tenants whose names are too long for a statement.
     unnameable: usize,
     last_tried: String,
@@ -84,7 +86,7 @@ impl Failed {
         let all = found.len();
         found.retain(|hour| !hour.tenant_id.is_empty());
         self.unnameable = all - found.len();
-        let hours = found.into_iter().map(|hour| ((hour.tenant_id, hour.hour), 0));
+        let hours = found.into_iter().map(|hour| (hour.tenant_id, hour.hour));
         self.hours = Some(hours.collect());
         Ok(())
     }
@@ -96,19 +98,19 @@ impl Failed {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.hours.as_ref().map_or(0, SamplesByHour::len) + self.unnameable
+        self.hours.as_ref().map_or(0, TenantHours::len) + self.unnameable
     }
 
     /// Whose hours they are.
     pub fn tenants(&self) -> BTreeSet<String> {
-        let tenants = self.hours.iter().flatten().map(|((tenant, _), _)| tenant.clone());
+        let tenants = self.hours.iter().flatten().map(|(tenant, _)| tenant.clone());
         tenants.collect()
     }
 
     /// Adds some, and marks in the tables those that were never decided on.
     pub async fn add(&mut self, failed: &[HourCounts], statements: &Statements) -> Result<(), UpkeepError> {
         let known = self.hours.get_or_insert_default();
-        let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains_key(&hour.key());
+        let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains(&hour.key());
         let new: Vec<&HourCounts> = failed.iter().filter(is_new).collect();
         if !new.is_empty() {
             // Not by this host's clock: the next decision is dated by the server's, and the newest of both counts.
@@ -123,27 +125,26 @@ impl Failed {
         }
         self.unnameable += new.iter().filter(|hour| hour.name_is_too_long()).count();
         let tried_again = failed.iter().filter(|hour| !hour.name_is_too_long());
-        known.extend(tried_again.map(|hour| (hour.key(), hour.hourly_samples)));
+        known.extend(tried_again.map(HourCounts::key));
         Ok(())
     }
 
     /// The hours of the next tenant to be tried again.
-    pub fn next(&mut self) -> SamplesByHour {
+    pub fn next(&mut self) -> TenantHours {
         let tenants = self.tenants();
         let next = tenants.iter().find(|tenant| **tenant > self.last_tried);
         let Some(tenant) = next.or(tenants.first()) else {
-            return SamplesByHour::new();
+            return TenantHours::new();
         };
         self.last_tried.clone_from(tenant);
         let hours = self.hours.iter().flatten();
-        let its = hours.filter(|((of, _), _)| of == tenant);
-        its.map(|(key, samples)| (key.clone(), *samples)).collect()
+        hours.filter(|(of, _)| of == tenant).cloned().collect()
     }
 
     /// Those hours were tried again; some are left.
-    pub fn tried(&mut self, hours: &SamplesByHour, left: impl IntoIterator<Item = ((String, u32), u64)>) {
+    pub fn tried(&mut self, hours: &TenantHours, left: impl IntoIterator<Item = (String, u32)>) {
         let known = self.hours.get_or_insert_default();
-        known.retain(|key, _| !hours.contains_key(key));
+        known.retain(|hour| !hours.contains(hour));
         known.extend(left);
     }
 }
@@ -158,18 +159,18 @@ mod tests {
 
     #[test]
     fn tenants_take_turns_until_nothing_of_them_is_left() {
-        let hours = [(hour("a", 1), 5), (hour("a", 2), 6), (hour("b", 1), 0)];
+        let hours = [hour("a", 1), hour("a", 2), hour("b", 1)];
         let mut failed = Failed {
             hours: Some(hours.into_iter().collect()),
             ..Failed::default()
         };
         let of_a = failed.next();
-        assert_eq!(of_a.keys().cloned().collect::<Vec<_>>(), [hour("a", 1), hour("a", 2)]);
-        failed.tried(&of_a, [(hour("a", 2), 6)]);
+        assert_eq!(of_a, TenantHours::from([hour("a", 1), hour("a", 2)]));
+        failed.tried(&of_a, [hour("a", 2)]);
         let of_b = failed.next();
-        assert_eq!(of_b, SamplesByHour::from([(hour("b", 1), 0)]));
+        assert_eq!(of_b, TenantHours::from([hour("b", 1)]));
         failed.tried(&of_b, []);
-        assert_eq!(failed.next(), SamplesByHour::from([(hour("a", 2), 6)]));
+        assert_eq!(failed.next(), TenantHours::from([hour("a", 2)]));
         assert_eq!(
             (failed.count(), failed.tenants()),
             (1, BTreeSet::from(["a".to_owned()]))

@@ -13,6 +13,7 @@ use super::awaited::{Awaited, SamplesByHour, ingest_is_behind};
 use super::counters::{Counters, Left, TenantHours};
 use super::duty::Duty;
 use super::failed::Failed;
+use super::plan::HourCounts;
 use super::progress::{Revised, TaskProgress};
 use super::resting::Resting;
 use super::statements::UpkeepError;
@@ -26,10 +27,13 @@ const TASK: &str = "counters";
 /// Brings counters up to date, round by round.
 pub struct CounterRounds {
     counters: Counters,
-    /// What newly complete hours wait for, and what revised ones do.
+    /// What newly complete hours wait for, what revised ones do, and what failed ones do.
     awaited_complete: Awaited,
     awaited_revised: Awaited,
+    awaited_failed: Awaited,
     failed: Failed,
+    /// Failed hours for which no more raw rows will come, until it is their turn.
+    lost_failed: SamplesByHour,
     /// Hours with late records that were recomputed a short time ago.
     resting: Resting,
     duty: Duty,
@@ -43,7 +47,9 @@ impl CounterRounds {
             counters,
             awaited_complete: Awaited::default(),
             awaited_revised: Awaited::default(),
+            awaited_failed: Awaited::default(),
             failed: Failed::default(),
+            lost_failed: SamplesByHour::default(),
             resting: Resting::new(rest),
             duty,
         }
@@ -115,20 +121,25 @@ impl CounterRounds {
     /// Another member does the upkeep now.
     pub fn forget(&mut self) {
         self.failed.forget();
+        self.lost_failed.clear();
     }
 
-    /// Tries the failed hours of one tenant again. Their raw rows had been there, so any that are missing now are gone.
+    /// Tries the failed hours of one tenant again.
     async fn failed_hours(&mut self) -> Result<(), UpkeepError> {
+        let statements = self.counters.statements.clone();
         let hours = self.failed.next();
+        self.lost_failed
+            .append(&mut self.awaited_failed.lost(&statements).await?);
         let mut left = Left::default();
-        for due in TenantHours::parts(hours.keys().map(|(tenant, hour)| (tenant.as_str(), *hour))) {
+        for due in TenantHours::parts(hours.iter().map(|(tenant, hour)| (tenant.as_str(), *hour))) {
             self.counters
-                .bring_up_to_date(&due, &hours, &BTreeSet::new(), &mut left)
+                .bring_up_to_date(&due, &self.lost_failed, &BTreeSet::new(), &mut left)
                 .await?;
         }
-        let failed = left.failed.iter().map(|hour| (hour.key(), hour.hourly_samples));
-        self.failed.tried(&hours, failed.chain(left.short));
-        Ok(())
+        self.lost_failed.retain(|hour, _| !hours.contains(hour));
+        let failed = left.failed.iter().map(HourCounts::key);
+        self.failed.tried(&hours, failed.chain(left.short.keys().cloned()));
+        self.awaited_failed.wait_for(left.short, &statements).await
     }
 
     /// Hours that got late records since the last time, but for those that rest.

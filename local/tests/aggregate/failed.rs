@@ -120,3 +120,52 @@ fn a_tenant_whose_counters_cannot_be_computed_holds_nobody_back_and_is_known_to_
         is_counted(&aggregate)
     });
 }
+
+/// An hour fails for want of memory; then aggregate is ahead of ingest in it, which is no loss.
+#[test]
+fn hours_that_failed_are_computed_at_last_also_if_ingest_was_behind_meanwhile() {
+    const SAMPLES: i64 = 400_000;
+    let flow = upkeep::flow("failing-behind", 1);
+    let mut ingest = flow.ingest(&[]);
+    let memory = ("HOROLOG_AGGREGATE__UPKEEP__STATEMENT_MEMORY_BYTES_MAX", "67108864");
+    let mut aggregate = flow.aggregate(&[&AT_ONCE[..], &[memory]].concat());
+    let this_hour = now_ms() / HOUR_MS * HOUR_MS;
+    let samples = |from: i64, to: i64| -> Vec<MetricSample> {
+        let sample = |at| {
+            counter(
+                &flow,
+                "requests",
+                0,
+                this_hour - HOUR_MS + at * HOUR_MS / (SAMPLES + 20),
+                at as f64,
+            )
+        };
+        (from..to).map(sample).collect()
+    };
+    produce(&flow, 0, &samples(0, SAMPLES));
+    produce(&flow, 0, &[counter(&flow, "other", 0, now_ms(), 1.0)]);
+    let url = format!("{}/metrics", aggregate.http());
+    let metrics = || {
+        flow.bed
+            .try_get(&url)
+            .map_or_else(|_| String::new(), |(_, metrics)| metrics)
+    };
+    wait_until(STORED_DEADLINE, "the hour fails", || {
+        metrics().contains("horolog_upkeep_counter_hours_failed 1")
+    });
+    ingest.stop();
+    produce(&flow, 0, &samples(SAMPLES, SAMPLES + 10));
+    flow.wait_until_stage_stored("aggregate");
+    std::thread::sleep(std::time::Duration::from_secs(6)); // some rounds, in which it is tried again
+    ingest.cont();
+    flow.wait_until_stage_stored("ingest");
+    aggregate.restart_with(&[("HOROLOG_AGGREGATE__UPKEEP__STATEMENT_MEMORY_BYTES_MAX", "1073741824")]);
+    wait_until(STORED_DEADLINE, "the hour is computed, with what came late", || {
+        let before: (u64, f64) = flow.bed.one(&format!(
+            "select sum(samples), sum(increase) from counter_hourly_view where tenant_id = '{}' and hour < toDateTime({})",
+            flow.topic,
+            this_hour / 1_000
+        ));
+        before == ((SAMPLES + 10) as u64, (SAMPLES + 9) as f64)
+    });
+}
