@@ -1,7 +1,9 @@
 //! SQL text that contains nothing a caller sent.
 //!
-//! It is built only from texts of this program (`&'static str`), and no function takes anything else: what a caller
-//! sent can only be a bound parameter. Pure.
+//! It is built only from texts of this program (`&'static str`) and from numbers, and no function takes anything else:
+//! what a caller sent can only be a bound parameter. Pure.
+
+use std::ops::Range;
 
 /// A piece of a statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +44,14 @@ impl Sql {
         Self(format!(
             "sipHash64(arraySort(({rebuilds}) as visible_rebuilds)) * notEmpty(visible_rebuilds)"
         ))
+    }
+
+    /// An array of the numbers from the start to the end of each of these ranges, in steps.
+    pub fn stepped(ranges: &[Range<i64>], step: i64) -> Self {
+        let ranges: Vec<String> = (ranges.iter())
+            .map(|range| format!("range({}, {}, {step})", range.start, range.end))
+            .collect();
+        Self(format!("arrayConcat({})", ranges.join(", ")))
     }
 
     /// Appends a piece.
