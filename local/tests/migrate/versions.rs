@@ -75,6 +75,28 @@ fn a_step_that_was_done_but_not_recorded_is_done_again() {
 }
 
 #[test]
+fn a_way_back_that_was_interrupted_is_ended_by_going_on_and_by_going_forth() {
+    let target = Target::migrated();
+    let (newest, before) = (MIGRATIONS.len(), MIGRATIONS.len() - 1);
+    let id = ids()[before];
+    let begin = || {
+        target.execute(&format!(
+            "insert into schema_migrations select (select max(sequence) from schema_migrations) + 1, version, name, 'down', checksum, \
+             recorded_at, recorded_by from schema_migrations where version = {newest} limit 1"
+        ));
+    };
+    begin();
+    target.execute(&format!("drop table {}", &id[5..]));
+    assert_eq!(target.migrate(&["up"]).done().lines()[0], format!("applied {id}"));
+    assert_eq!(target.check(), [""; 0]);
+    begin();
+    let back = || target.migrate(&["down", "--to", &before.to_string()]).done();
+    assert_eq!(back().lines(), [format!("reverted {id}")]);
+    assert!(!target.tables().contains(&id[5..].to_owned()));
+    assert_eq!(back().lines(), ["nothing to do"]);
+}
+
+#[test]
 fn down_refuses_to_drop_rows_and_names_table_and_count() {
     let target = Target::migrated();
     target.execute(ONE_SAMPLE);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{HISTORY, MIGRATIONS, Migration};
@@ -24,6 +24,16 @@ pub(super) const TABLE: &str = "schema_migrations";
 const APPLIED: &str = "select version, argMax(name, sequence) as name, argMax(checksum, sequence) as checksum, \
      toUnixTimestamp64Milli(argMax(recorded_at, sequence)) as applied_at_ms from schema_migrations \
      group by version having argMax(action, sequence) = 'up' order by version";
+
+/// The newest rows, the last one first.
+const NEWEST: &str = "select version, action = 'down' as is_down from schema_migrations order by sequence desc limit 2";
+
+/// A row, as far as it tells whether a migration was reverted to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+struct Newest {
+    version: u32,
+    is_down: bool,
+}
 
 /// An applied migration, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -145,11 +155,18 @@ pub(super) async fn create(server: &Server) -> Result<(), MigrateError> {
 
 /// Reads the table. If it or its database does not exist, nothing is applied.
 pub(super) async fn read(session: &Session) -> Result<History, MigrateError> {
-    let applied = match session.rows::<Applied>(format!("read {TABLE}"), APPLIED).await {
-        Err(error) if matches!(error.code(), Some(code::UNKNOWN_TABLE | code::UNKNOWN_DATABASE)) => Vec::new(),
-        rows => rows?,
-    };
-    Ok(History::compare(applied, MIGRATIONS))
+    Ok(History::compare(rows(session, APPLIED).await?, MIGRATIONS))
+}
+
+/// Rows of the table; none if it or its database does not exist.
+async fn rows<T>(session: &Session, query: &str) -> Result<Vec<T>, MigrateError>
+where
+    T: RowOwned + RowRead,
+{
+    match session.rows(format!("read {TABLE}"), query).await {
+        Err(error) if matches!(error.code(), Some(code::UNKNOWN_TABLE | code::UNKNOWN_DATABASE)) => Ok(Vec::new()),
+        rows => rows,
+    }
 }
 
 /// Reads the table under the lock, once this server has replicated what others recorded.
@@ -164,7 +181,17 @@ pub(super) async fn read_latest(server: &Server) -> Result<History, MigrateError
     read(&server.session()).await
 }
 
-/// Records that a migration was applied (`up`) or reverted (`down`).
+/// The migration that may have been reverted in part: it is recorded before its statements run, and again after them.
+/// So `up` applies it anew after a run that was interrupted in between, and `down` reverts it once more.
+pub(super) async fn half_reverted(session: &Session) -> Result<Option<u32>, MigrateError> {
+    let newest: Vec<Newest> = rows(session, NEWEST).await?;
+    Ok(match &newest[..] {
+        [last, before @ ..] if last.is_down && before.first() != Some(last) => Some(last.version),
+        _ => None,
+    })
+}
+
+/// Records that a migration was applied (`up`) or is reverted (`down`).
 pub(super) async fn record(
     server: &Server,
     migration: &Migration,

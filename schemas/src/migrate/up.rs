@@ -1,7 +1,7 @@
 //! `up` and `down`: apply pending migrations, revert surplus ones.
 //!
-//! DDL has no transactions. So each step is idempotent and recorded after it is done, and a run that was interrupted
-//! anywhere is completed by running it again. Guarantees: one runner at a time; nothing runs if an applied migration
+//! DDL has no transactions. So each step is idempotent and recorded after it is done (on the way back also before it), and
+//! a run that was interrupted anywhere is completed by running it again. Guarantees: one runner at a time; nothing runs if an applied migration
 //! was changed; `down` checks all tables before it drops the first, and `up` before it changes anything. Never does:
 //! destroy rows, or let them be deleted sooner, unless told to.
 
@@ -12,7 +12,7 @@ use chrono::Utc;
 use super::access;
 use super::catalog::{MIGRATIONS, Migration, objects};
 use super::error::MigrateError;
-use super::history::{self, History};
+use super::history;
 use super::lock::{Lock, Runner};
 use super::retention::TableTtl;
 use super::server::Server;
@@ -80,6 +80,7 @@ pub async fn up(
             .filter(|m| m.version() <= to && !history.is_applied(m.version()))
         {
             run(server, migration, "up", migration.up(), lock, options).await?;
+            history::record(server, migration, "up", &options.runner, Utc::now()).await?;
             report.migrations.push(migration.id);
         }
         report.retention = apply_retention(server, lock).await?;
@@ -100,24 +101,28 @@ pub async fn down(
     options: &RunOptions<'_>,
 ) -> Result<Report, MigrateError> {
     let to = version(to)?;
-    if history::read(&server.session())
-        .await?
-        .entries
-        .iter()
-        .all(|entry| entry.applied_at.is_none())
-    {
+    let session = server.session();
+    let is_none_applied = (history::read(&session).await?.entries.iter()).all(|entry| entry.applied_at.is_none());
+    if is_none_applied && history::half_reverted(&session).await?.is_none() {
         return Ok(Report::default()); // there may not even be a database to hold the lock
     }
     locked(server, options, async |lock| {
         let history = history::read_latest(server).await?;
         history.verify()?;
-        let undone = undone(&history, to);
+        let half_reverted = history::half_reverted(&session).await?;
+        let undone = undone(
+            |version| history.is_applied(version) || half_reverted == Some(version),
+            to,
+        );
         if !destroy_data {
             refuse_to_destroy(server, &undone).await?;
         }
         let mut report = Report::default();
         for migration in undone {
+            let record = async || history::record(server, migration, "down", &options.runner, Utc::now()).await;
+            record().await?;
             run(server, migration, "down", migration.down(), lock, options).await?;
+            record().await?;
             report.migrations.push(migration.id);
         }
         Ok(report)
@@ -137,11 +142,11 @@ fn version(to: u32) -> Result<u32, MigrateError> {
     }
 }
 
-fn undone(history: &History, to: u32) -> Vec<&'static Migration> {
+fn undone(is_there: impl Fn(u32) -> bool, to: u32) -> Vec<&'static Migration> {
     MIGRATIONS
         .iter()
         .rev()
-        .filter(|m| m.version() > to && history.is_applied(m.version()))
+        .filter(|m| m.version() > to && is_there(m.version()))
         .collect()
 }
 
@@ -177,7 +182,7 @@ async fn run(
         let statement = server.layout.render(&statement)?;
         server.session().execute(doing, &statement).await?;
     }
-    history::record(server, migration, action, &options.runner, Utc::now()).await
+    Ok(())
 }
 
 /// Sets the TTL of every table that does not have the configured one. Equal ones are skipped, because setting a TTL
