@@ -29,7 +29,7 @@ pub struct NamesParameters {
     contains: Option<String>,
     /// Only metrics of these services.
     service_id: Vec<String>,
-    /// Start of the span, inclusive. Default: seven days ago.
+    /// Start of the span, inclusive. Default: seven days ago, or any time if there is an end.
     from: Option<Instant>,
     /// End of the span, exclusive.
     to: Option<Instant>,
@@ -50,7 +50,7 @@ pub struct ValuesParameters {
     metric_name: Vec<String>,
     /// Only values that contain this text, ignoring case.
     contains: Option<String>,
-    /// Start of the span, inclusive. Default: seven days ago.
+    /// Start of the span, inclusive. Default: seven days ago, or any time if there is an end.
     from: Option<Instant>,
     /// End of the span, exclusive.
     to: Option<Instant>,
@@ -68,7 +68,7 @@ pub struct LabelsParameters {
     metric_name: String,
     /// Label whose values to list. Without it, the names of the labels are listed.
     label: Option<String>,
-    /// Start of the span, inclusive. Default: an hour ago.
+    /// Start of the span, inclusive. Default: an hour ago, or any time if there is an end.
     from: Option<Instant>,
     /// End of the span, exclusive.
     to: Option<Instant>,
@@ -192,19 +192,19 @@ pub async fn labels(
 
 /// The span's conditions for one table.
 struct SpanSql {
-    /// Time covered by a row of the table. Seconds.
-    row_s: u32,
+    /// Time covered by a row of the table. Microseconds.
+    row_us: i64,
     recent: &'static str,
     column: HourColumn,
 }
 
 const HOURS: SpanSql = SpanSql {
-    row_s: 3_600,
+    row_us: 3_600_000_000,
     recent: "r.hour >= now('UTC') - interval 7 day",
     column: HourColumn::OF_HOURS,
 };
 const SAMPLES: SpanSql = SpanSql {
-    row_s: 1,
+    row_us: 1,
     recent: "r.time >= now('UTC') - interval 1 hour",
     column: HourColumn::OF_SAMPLES,
 };
@@ -220,8 +220,8 @@ fn within(
         return Ok(select.and(sql.recent));
     }
     // A row that began before the span may contain samples of it.
-    let begun = |from: u32| Instant::from_seconds(from - from % sql.row_s);
-    let from = from.map(|from| begun(from.datetime_bound()));
+    let begun = |from: i64| Instant::from_micros(from - from.rem_euclid(sql.row_us));
+    let from = from.map(|from| begun(from.micros()));
     Ok(sql.column.between(select, Span { from, to }))
 }
 

@@ -94,6 +94,7 @@ pub struct HourColumn {
     column: &'static str,
     from: &'static str,
     to: &'static str,
+    bound: fn(Instant) -> i64,
 }
 
 impl HourColumn {
@@ -103,18 +104,20 @@ impl HourColumn {
         column: "r.hour",
         from: "r.hour >= toDateTime({from:UInt32}, 'UTC')",
         to: "r.hour < toDateTime({to:UInt32}, 'UTC')",
+        bound: |edge| edge.datetime_bound().into(),
     };
     /// For raw samples.
     pub const OF_SAMPLES: Self = Self {
         hour: "toStartOfHour(toDateTime(r.time, 'UTC'))",
         column: "r.time",
-        from: "r.time >= toDateTime64({from:UInt32}, 6, 'UTC')",
-        to: "r.time < toDateTime64({to:UInt32}, 6, 'UTC')",
+        from: "r.time >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')",
+        to: "r.time < fromUnixTimestamp64Micro({to:Int64}, 'UTC')",
+        bound: Instant::datetime64_bound,
     };
 
     /// Restricts the statement to a span.
     pub fn between(self, select: TenantSelect, span: Span) -> TenantSelect {
-        let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer(edge.datetime_bound().into()));
+        let bound = |edge: Option<Instant>| edge.map(|edge| Parameter::Integer((self.bound)(edge)));
         select
             .and_if(self.from, "from", bound(span.from))
             .and_if(self.to, "to", bound(span.to))

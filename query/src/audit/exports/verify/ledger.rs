@@ -145,6 +145,21 @@ fn logs(report: &mut Report, ledger: &Snapshot) {
             )
         },
     );
+    let has_too_many = |log: &&Log| i128::from(log.records) > i128::from(log.end_offset) - i128::from(log.start_offset);
+    let too_many: Vec<String> = (ledger.logs.iter())
+        .filter(|log| log.contiguous && has_too_many(log))
+        .map(|log| format!("{} of log epoch {}", log.partition, log.log_epoch))
+        .collect();
+    report.claim(
+        too_many.is_empty(),
+        "in the ledger, no partition has more records than offsets",
+        || {
+            format!(
+                "in the ledger, there are more records than offsets in partitions {}",
+                too_many.join(", ")
+            )
+        },
+    );
     let (whole, lossy): (Vec<&Log>, Vec<&Log>) = ledger.logs.iter().partition(|log| log.gap_offsets == 0);
     let unbalanced = |logs: &[&Log]| -> Vec<String> {
         let unbalanced = logs.iter().filter(|log| log.rows + log.rejected != log.records);
@@ -312,6 +327,15 @@ mod tests {
             (report.noted.join("\n"), report.broken.join("\n"))
         };
         let differs = "rows and rejected records do not add up to the records of partitions";
+        let shorter = Log {
+            end_offset: 9,
+            ..log(4, 0)
+        };
+        assert!(
+            said(shorter)
+                .1
+                .contains("more records than offsets in partitions 4 of log epoch 1")
+        );
         let (noted, broken) = said(log(7, 3));
         assert!(
             broken.is_empty() && noted.contains(&format!("{differs} that lost some: 7 of log epoch 1")),
