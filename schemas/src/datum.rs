@@ -61,6 +61,10 @@ impl<'a> Walk<'a> {
     fn pass(&mut self, shape: &Shape) -> Result<(), Flaw> {
         match shape {
             Shape::Null => Ok(()),
+            Shape::Unset => Err(Flaw::Other(
+                Reason::Undecodable,
+                "it is null, which it cannot be here: write a value, for texts the empty one",
+            )),
             Shape::Boolean => match self.take(1)? {
                 [0 | 1] => Ok(()),
                 _ => Err(Flaw::Other(Reason::MalformedNumber, "a boolean is neither 0 nor 1")),

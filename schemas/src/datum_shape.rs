@@ -20,6 +20,8 @@ pub(crate) struct DatumShape {
 #[derive(Debug)]
 pub(crate) enum Shape {
     Null,
+    /// A null where the reader takes none.
+    Unset,
     Boolean,
     Int,
     Long,
@@ -124,7 +126,10 @@ impl Names<'_> {
                 Shape::Map(Box::new(nested(&map.types, values)?))
             }
             Schema::Union(union) => {
-                let branch = |branch| nested(branch, reader);
+                let branch = |branch: &Schema| match (branch, reader) {
+                    (Schema::Null, Some(ours)) if !takes_null(ours) => Ok(Shape::Unset),
+                    _ => nested(branch, reader),
+                };
                 Shape::Union(union.variants().iter().map(branch).collect::<Result<_, _>>()?)
             }
             Schema::Record(record) => {
@@ -136,6 +141,14 @@ impl Names<'_> {
                 nested(target.ok_or_else(|| format!("the type {name} is not defined"))?, reader)?
             }
         })
+    }
+}
+
+fn takes_null(reader: &Schema) -> bool {
+    match reader {
+        Schema::Null => true,
+        Schema::Union(union) => union.variants().contains(&Schema::Null),
+        _ => false,
     }
 }
 

@@ -16,6 +16,8 @@ use apache_avro::schema_compatibility::SchemaCompatibility;
 use arrow::datatypes::{Field, FieldRef, Schema as ColumnSchema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm};
+use serde_json::Value;
+use sha2::Digest;
 
 use crate::Kind;
 use crate::datum_shape::DatumShape;
@@ -23,6 +25,8 @@ use crate::decode::arrow_decoder;
 use crate::framing::SchemaReference;
 use crate::reject::{Fault, Reason};
 
+/// The namespace of our schemas.
+const NAMESPACE: &str = "horolog";
 /// Superseded schemas: (kind, schema).
 const HISTORY: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/history.rs"));
 
@@ -43,7 +47,7 @@ pub enum SchemaError {
         /// The file.
         path: PathBuf,
     },
-    /// A file is not an Avro schema.
+    /// A file is not JSON.
     #[error("{path} is not an avro schema: {message}")]
     Parse {
         /// The file.
@@ -82,7 +86,8 @@ pub struct WriterSchemas {
 
 impl WriterSchemas {
     /// The built-in schemas of `kind` and, if given, those of a folder of `<id>.avsc` files. The folder may hold
-    /// schemas of other kinds: these do not fail the load; records that reference them are rejected.
+    /// schemas of other kinds, and such that other parsers take and ours does not: these do not fail the load; records
+    /// that reference them are rejected.
     pub fn load(kind: Kind, folder: Option<&Path>) -> Result<Self, SchemaError> {
         let built_in = |message: String| SchemaError::BuiltIn {
             kind: kind.name(),
@@ -168,14 +173,27 @@ impl WriterSchemas {
             path: path.to_owned(),
             message,
         };
-        let schema = Schema::parse_str(&json).map_err(|error| failed(error.to_string()))?;
-        let fingerprints = fingerprints(&json, &schema).map_err(|error| failed(error.to_string()))?;
+        serde_json::from_str::<Value>(&json).map_err(|error| failed(error.to_string()))?;
+        let parsed = Schema::parse_str(&json).map_err(|error| error.to_string());
+        let fingerprinted = parsed.and_then(|schema| match fingerprints(&json, &schema) {
+            Ok(fingerprints) => Ok((schema, fingerprints)),
+            Err(error) => Err(error.to_string()),
+        });
+        let (schema, fingerprints) = match fingerprinted {
+            Ok(known) => known,
+            // Other parsers may take it, so records may come of it; nothing but these depends on it.
+            Err(message) => {
+                tracing::warn!(path = %path.display(), message, "records of this schema will be rejected");
+                self.known.insert(SchemaReference::Id(id), Err(message));
+                return Ok(());
+            }
+        };
         let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
             // A fingerprint does not cover logical types, so a known schema with this fingerprint may use another unit
             // of time.
             Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
             Some(Err(_)) | None => {
-                let writer = self.add(&schema, json);
+                let writer = self.add_by_unqualified_names(&schema, json);
                 (writer.clone(), writer)
             }
         };
@@ -184,6 +202,18 @@ impl WriterSchemas {
         }
         self.known.insert(SchemaReference::Id(id), by_id);
         Ok(())
+    }
+
+    /// Adds a writer as it is, or with all names in our namespace: names are matched without their namespaces
+    /// ([Avro 1.12, Schema Resolution](https://avro.apache.org/docs/1.12.0/specification/#schema-resolution)), but
+    /// apache-avro and arrow-avro compare them whole.
+    fn add_by_unqualified_names(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
+        let renamed = renamed(&json);
+        self.add(schema, json).or_else(|error| {
+            let json = renamed.ok_or_else(|| error.clone())?;
+            let schema = Schema::parse_str(&json).map_err(|_| error.clone())?;
+            self.add(&schema, json).map_err(|_| error)
+        })
     }
 
     /// Adds a writer if the kind's current schema can read what it writes.
@@ -198,6 +228,29 @@ impl WriterSchemas {
     }
 }
 
+/// A schema with its names in the namespace of ours.
+fn renamed(json: &str) -> Option<String> {
+    let mut schema: Value = serde_json::from_str(json).ok()?;
+    unqualify(&mut schema);
+    schema.as_object_mut()?.insert("namespace".to_owned(), NAMESPACE.into());
+    Some(schema.to_string())
+}
+
+/// Takes the namespaces from the names of types, where they are defined and where they are used.
+fn unqualify(schema: &mut Value) {
+    match schema {
+        Value::String(name) => *name = name.rsplit('.').next().unwrap_or_default().to_owned(),
+        Value::Array(all) => all.iter_mut().for_each(unqualify),
+        Value::Object(object) => {
+            object.remove("namespace");
+            for part in ["name", "type", "items", "values", "fields"] {
+                object.get_mut(part).map(unqualify);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The columns that arrow-avro produces for `writer`, without its metadata on where each came from.
 fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
     let columns = arrow_decoder(writer, kind)?.schema();
@@ -209,18 +262,68 @@ fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
 
 /// The fingerprints that producers compute for a schema. The first follows the specification, as in Java, fastavro and
 /// arrow-avro. The second is that of apache-avro for Rust and Python, which leave `{"type":"long"}` where a logical
-/// type was stripped, instead of `"long"`.
-fn fingerprints(json: &str, schema: &Schema) -> Result<[SchemaReference; 2], ArrowError> {
+/// type was stripped, instead of `"long"`. The third is that of hamba/avro for Go, which strips no logical types.
+fn fingerprints(json: &str, schema: &Schema) -> Result<[SchemaReference; 3], ArrowError> {
     let specified = match AvroSchema::new(json.to_owned()).fingerprint(FingerprintAlgorithm::Rabin)? {
         Fingerprint::Rabin(fingerprint) => fingerprint,
         other => return Err(ArrowError::AvroError(format!("{other:?} is not a rabin fingerprint"))),
     };
-    let mut apache = [0; 8];
-    apache.copy_from_slice(&schema.fingerprint::<Rabin>().bytes[..8]);
-    Ok([
-        SchemaReference::Fingerprint(specified),
-        SchemaReference::Fingerprint(u64::from_le_bytes(apache)),
-    ])
+    let apache = schema.canonical_form();
+    let hamba = with_logical_types(&apache, schema);
+    let [apache, hamba] = [apache, hamba].map(|text| SchemaReference::Fingerprint(rabin(&text)));
+    Ok([SchemaReference::Fingerprint(specified), apache, hamba])
+}
+
+fn rabin(text: &str) -> u64 {
+    u64::from_le_bytes(Rabin::digest(text).into())
+}
+
+/// apache-avro's canonical form with the logical types that it stripped from primitive types.
+fn with_logical_types(canonical: &str, schema: &Schema) -> String {
+    let mut stripped = Vec::new();
+    if let Ok(schema) = serde_json::to_value(schema) {
+        logical_types(&schema, &mut stripped);
+    }
+    let (mut text, mut rest) = (String::new(), canonical);
+    for (primitive, logical) in stripped {
+        let place = format!(r#"{{"type":"{primitive}"}}"#);
+        let Some((before, after)) = rest.split_once(&place) else {
+            continue;
+        };
+        text.push_str(before);
+        text.push_str(&format!(r#"{{"type":"{primitive}",{logical}}}"#));
+        rest = after;
+    }
+    text + rest
+}
+
+/// The primitive types with a logical one, in the order of the schema: each with what hamba/avro writes of it.
+fn logical_types(schema: &Value, found: &mut Vec<(String, String)>) {
+    match schema {
+        Value::Array(all) => all.iter().for_each(|one| logical_types(one, found)),
+        Value::Object(object) => {
+            if let (Some(Value::String(primitive)), Some(logical)) = (object.get("type"), object.get("logicalType")) {
+                let mut parts = vec![format!(r#""logicalType":{logical}"#)];
+                let is_said = |value: &&Value| **value != Value::from(0);
+                for part in ["precision", "scale"] {
+                    parts.extend(
+                        object
+                            .get(part)
+                            .filter(is_said)
+                            .map(|value| format!(r#""{part}":{value}"#)),
+                    );
+                }
+                found.push((primitive.clone(), parts.join(",")));
+            }
+            for part in ["type", "items", "values", "fields"] {
+                object
+                    .get(part)
+                    .into_iter()
+                    .for_each(|nested| logical_types(nested, found));
+            }
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -236,9 +339,17 @@ mod tests {
             (Kind::MetricSample, metric_sample::FINGERPRINT),
             (Kind::AuditEvent, audit_event::FINGERPRINT),
         ] {
-            let [current, _] =
+            let [current, ..] =
                 fingerprints(kind.avro_schema(), &Schema::parse_str(kind.avro_schema()).unwrap()).unwrap();
             assert_eq!(current, SchemaReference::Fingerprint(written), "{current}");
         }
+    }
+
+    /// As `FingerprintUsing(avro.CRC64Avro)` of github.com/hamba/avro/v2 2.31 gave them.
+    #[test]
+    fn go_s_hamba_avro_keeps_logical_types_in_what_it_hashes() {
+        let hamba = |json: &str| fingerprints(json, &Schema::parse_str(json).unwrap()).unwrap()[2];
+        let expected = SchemaReference::Fingerprint(0xf3bb_33fc_cbed_296f);
+        assert_eq!(hamba(Kind::MetricSample.avro_schema()), expected);
     }
 }

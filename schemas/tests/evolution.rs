@@ -229,8 +229,7 @@ fn symbols_are_matched_by_name_and_unknown_ones_are_rejected() {
     );
 }
 
-/// A writer's optional field can be read as long as it is set: apache-avro calls that partially compatible. arrow-avro
-/// only notices while decoding, and its decoder is unusable afterwards.
+/// A writer's optional field can be read as long as it is set: apache-avro calls that partially compatible.
 #[test]
 fn an_optional_field_of_a_writer_is_read_where_it_is_there_and_rejected_where_it_is_null() {
     let schema = changed(Kind::MetricSample, |fields| {
@@ -263,6 +262,34 @@ fn an_optional_field_of_a_writer_is_read_where_it_is_there_and_rejected_where_it
         .map(|rejected| (rejected.position, rejected.reason))
         .collect();
     assert_eq!(reasons, [(1, Reason::Undecodable), (4, Reason::Undecodable)]);
+    let detail = &decoded.rejected[0].detail;
+    assert!(detail.starts_with("field unit, byte "), "{detail}");
+    assert!(detail.contains("it is null, which it cannot be here"), "{detail}");
+}
+
+/// Names are matched without their namespaces (Avro 1.12, "Schema Resolution").
+#[test]
+fn a_writer_may_have_another_namespace_or_none() {
+    for namespace in [None, Some("com.acme.telemetry")] {
+        let mut schema: Json = serde_json::from_str(Kind::MetricSample.avro_schema()).unwrap();
+        match namespace {
+            None => drop(schema.as_object_mut().unwrap().remove("namespace")),
+            Some(name) => schema["namespace"] = json!(name),
+        }
+        let type_of = |schema: &mut Json| {
+            let fields = schema["fields"].as_array_mut().unwrap();
+            let field = fields.iter_mut().find(|field| field["name"] == "metric_type").unwrap();
+            field["type"]["namespace"] = json!("com.acme.enums");
+        };
+        type_of(&mut schema);
+        let schema = schema.to_string();
+        let payload = written(&schema, 0, &golden_sample(), &[]);
+        let decoded = decoder_with(Kind::MetricSample, &[schema])
+            .decode(&raw(&[&payload]))
+            .unwrap();
+        assert!(decoded.rejected.is_empty(), "{:?}", decoded.rejected);
+        assert_eq!(samples(&decoded.columns), [golden_sample()]);
+    }
 }
 
 #[test]
@@ -317,7 +344,7 @@ fn a_folder_that_cannot_be_used_is_named() {
         "{error}"
     );
 
-    fs::write(folder.path().join("7.avsc"), "{\"type\": \"recor\"}").unwrap();
+    fs::write(folder.path().join("7.avsc"), "{\"type\": ").unwrap();
     let error = WriterSchemas::load(Kind::MetricSample, Some(folder.path())).unwrap_err();
     assert!(matches!(error, SchemaError::Parse { .. }), "{error}");
 
@@ -327,6 +354,24 @@ fn a_folder_that_cannot_be_used_is_named() {
 
     fs::rename(folder.path().join("seven.avsc"), folder.path().join("README")).unwrap();
     assert!(WriterSchemas::load(Kind::MetricSample, Some(folder.path())).is_ok());
+}
+
+/// As Java takes one: a default that is no UUID.
+#[test]
+fn a_schema_that_our_parser_refuses_rejects_its_records_only() {
+    let schema = changed(Kind::MetricSample, |fields| {
+        fields.push(json!({"name": "trace", "type": {"type": "string", "logicalType": "uuid"}, "default": ""}));
+    });
+    let current = Kind::MetricSample.avro_schema().to_owned();
+    let payloads = [
+        [&[0][..], &0u32.to_be_bytes(), &[0]].concat(),
+        written(&current, 1, &golden_sample(), &[]),
+    ];
+    let decoded = decoder_with(Kind::MetricSample, &[schema, current])
+        .decode(&raw(&payloads))
+        .unwrap();
+    assert_eq!(samples(&decoded.columns), [golden_sample()]);
+    assert_eq!(decoded.rejected[0].reason, Reason::IncompatibleSchema);
 }
 
 #[test]
