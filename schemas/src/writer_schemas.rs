@@ -189,15 +189,17 @@ impl WriterSchemas {
             }
         };
         let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
-            // A fingerprint does not cover logical types, so a known schema with this fingerprint may use another unit
-            // of time.
+            // These fingerprints do not cover logical types, so a known schema with one of them may use another unit of
+            // time. Hamba's does.
             Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
             Some(Err(_)) | None => {
                 let writer = self.add_by_unqualified_names(&schema, json);
                 (writer.clone(), writer)
             }
         };
-        for fingerprint in fingerprints {
+        let [specified, apache, hamba] = fingerprints;
+        self.known.insert(hamba, by_id.clone());
+        for fingerprint in [specified, apache] {
             self.known.insert(fingerprint, by_fingerprint.clone());
         }
         self.known.insert(SchemaReference::Id(id), by_id);
@@ -349,7 +351,11 @@ mod tests {
     #[test]
     fn go_s_hamba_avro_keeps_logical_types_in_what_it_hashes() {
         let hamba = |json: &str| fingerprints(json, &Schema::parse_str(json).unwrap()).unwrap()[2];
-        let expected = SchemaReference::Fingerprint(0xf3bb_33fc_cbed_296f);
-        assert_eq!(hamba(Kind::MetricSample.avro_schema()), expected);
+        for (kind, expected) in [
+            (Kind::MetricSample, 0xf3bb_33fc_cbed_296f),
+            (Kind::AuditEvent, 0x07ea_deac_1b12_87e2),
+        ] {
+            assert_eq!(hamba(kind.avro_schema()), SchemaReference::Fingerprint(expected));
+        }
     }
 }
