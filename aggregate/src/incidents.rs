@@ -1,4 +1,4 @@
-//! What is wrong in a batch, as rows of `incidents`: clocks that are ahead, tenants with too many keys.
+//! What is wrong in a batch, as rows of `incidents`: times that are ahead, tenants with too many keys.
 //!
 //! The block is inserted with the batch, under its token. Pure; no block if nothing is wrong.
 
@@ -81,7 +81,9 @@ fn clock_ahead(ahead: Ahead) -> BatchIncident {
         offsets: (ahead.first_offset, ahead.last_offset + 1),
         records: ahead.records,
         detail: format!(
-            "the clocks of {} records are ahead, the furthest says {}: they are counted in their hours and do not move the watermark",
+            "the times of {} records are ahead of most of their batch or of the clock, the furthest is {}: they are counted \
+             in their hours and do not move the watermark; either their clocks are ahead, or most records carry old Kafka \
+             timestamps (leave those to the Kafka client, or set message.timestamp.type=LogAppendTime)",
             ahead.records,
             latest.to_rfc3339(),
         ),

@@ -8,6 +8,8 @@
 //! time is not ahead of its Kafka timestamp, and its Kafka timestamp not ahead of its neighbours' nor of our clock, by
 //! more than the tolerated skew. Neighbours extend upwards from the median of the batch's timestamps, as long as each
 //! step is no larger than the skew. A batch of a backlog spans hours in small steps; a fast clock has a gap before it.
+//! Where most records carry old Kafka timestamps (a relay that sets them to the events' times), the others have that gap
+//! before them, and nothing here can tell the two apart.
 
 use std::collections::BTreeMap;
 

@@ -42,7 +42,7 @@ reasons! {
     ClockJumped "clock_jumped" "The clock of this host jumped.",
     WatermarkRegressed "watermark_regressed" "The watermark of a partition begins anew, behind what was stated.",
     PartitionsChanged "partitions_changed" "The topic has more partitions than before.",
-    ClockAhead "clock_ahead" "Records of a batch are ahead of the clock: they do not move the watermark.",
+    ClockAhead "clock_ahead" "Records are ahead of most of their batch or of the clock: they do not move the watermark.",
     KeysOverflowed "keys_overflowed" "A tenant's hour has more keys in a batch than it may: those beyond are added up.",
     MetricTypeChanged "metric_type_changed" "A metric has samples of several types.",
     CounterResetTwice "counter_reset_twice" "A counter fell more than once within an hour.",

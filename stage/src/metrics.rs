@@ -149,7 +149,7 @@ impl Metrics {
             ahead: registered(
                 r,
                 "records_ahead",
-                "Records whose clock was ahead: they do not move the watermark",
+                "Records ahead of most of their batch or of the clock: they do not move the watermark",
             ),
             lateness_seconds: registered_as(
                 r,
