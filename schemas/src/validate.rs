@@ -146,7 +146,12 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
                 Reason::KafkaTimestampOutOfRange => {
                     format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099")
                 }
-                Reason::TimeTooEarly => format!("{name} is {}, before 2000-01-01", in_words(time_us)),
+                Reason::TimeTooEarly => {
+                    let hint =
+                        unit_meant(time_us, timestamp_ms).map(|unit| format!(": {unit} instead of microseconds?"));
+                    let time = in_words(time_us);
+                    format!("{name} is {time}, before 2000-01-01{}", hint.unwrap_or_default())
+                }
                 _ => {
                     let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
                     format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}")
@@ -167,6 +172,19 @@ fn time(time_us: i64, timestamp_ms: i64) -> Option<Reason> {
     } else {
         None
     }
+}
+
+/// The unit in which a time that is too early would be one that is accepted.
+fn unit_meant(time_us: i64, timestamp_ms: i64) -> Option<&'static str> {
+    let is_accepted = |factor: i64| {
+        let meant_us = time_us.checked_mul(factor);
+        meant_us.is_some_and(|meant_us| time(meant_us, timestamp_ms).is_none())
+    };
+    let units = [("milliseconds", 1_000), ("seconds", 1_000_000)];
+    units
+        .into_iter()
+        .find(|(_, factor)| is_accepted(*factor))
+        .map(|(unit, _)| unit)
 }
 
 fn in_words(time_us: i64) -> String {

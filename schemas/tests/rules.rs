@@ -299,6 +299,29 @@ fn the_first_broken_rule_is_the_reason() {
 }
 
 #[test]
+fn a_time_in_another_unit_is_told_with_that_unit() {
+    let rejected = |time| {
+        let sample = MetricSample {
+            time,
+            ..golden_sample()
+        };
+        verdict(Kind::MetricSample, &encoded_sample(&sample), TIMESTAMP_MS).unwrap()
+    };
+    for (time, unit) in [(TIMESTAMP_MS, "milliseconds"), (TIMESTAMP_MS / 1_000, "seconds")] {
+        let (reason, detail) = rejected(time);
+        assert_eq!(reason, Reason::TimeTooEarly);
+        assert!(
+            detail.ends_with(&format!("before 2000-01-01: {unit} instead of microseconds?")),
+            "{detail}"
+        );
+    }
+    for time in [i64::MIN, -TIMESTAMP_MS, 0, YEAR_2000_US - 1] {
+        let (_, detail) = rejected(time);
+        assert!(detail.ends_with("before 2000-01-01"), "{detail}");
+    }
+}
+
+#[test]
 fn a_detail_does_not_quote_the_record() {
     let secret = "hunter2";
     for event in [
