@@ -74,8 +74,7 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
     let stage = Aggregation::start(config.aggregate.worker_count(), Arc::new(schemas), limits)?
         .with_months_kept(months_kept)
         .with_duty(duty.clone());
-    let (client, topic) = (config.clickhouse.client()?, &config.source.metrics_topic);
-    let stalls = Stalls::new(client, topic, &config.completeness, &mut registry);
+    let stalls = Stalls::new(config.clickhouse.client()?, config, &mut registry);
     let verification = ContinuousVerification::new(config, duty.clone(), &mut registry)?;
     let upkeep = Upkeep::new(config, duty, &mut registry)?;
     let beside = [

@@ -1,8 +1,8 @@
 //! Watches which partitions hold completeness back, and names them in the log and in metrics.
 //!
 //! Enters: the rows of `partition_progress` for all partitions of the topic, whoever holds them, read periodically.
-//! Leaves: a warning when a partition stalls or never reports, a message when it continues, and gauges. Changes
-//! nothing.
+//! Leaves: a warning when a partition stalls or never reports, with the transaction if one is open there, a message
+//! when it continues, and gauges. Changes nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,20 +10,35 @@ use std::time::Duration;
 use clickhouse::Client;
 use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PartitionProgress, complete_through_ms, watermarks_ms};
+use horolog_stage::config::KafkaConfig;
 use horolog_stage::metrics::{TopicLabel, registered};
+use horolog_stage::probe::{Probe, ProbeError};
 use horolog_stage::progress;
-use horolog_stage::settings::CompletenessConfig;
+use horolog_stage::range::PartitionId;
 use horolog_stage::store::StoreError;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::config::Config;
+
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// A partition that has just stalled.
+#[derive(Debug, PartialEq, Eq)]
+struct Stalled {
+    id: PartitionId,
+    behind_ms: i64,
+    /// Everything before this offset is in the hours.
+    aggregated_end: i64,
+}
 
 /// The watch over one topic.
 pub struct Stalls {
     client: Client,
+    kafka: KafkaConfig,
+    group: String,
     topic: String,
     stalled_after_ms: i64,
     /// Since when this watches, ms since 1970: a partition that never reported is behind by the time since.
@@ -34,13 +49,15 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    /// A watch that reports to `registry`.
-    pub fn new(client: Client, topic: &str, config: &CompletenessConfig, registry: &mut Registry) -> Self {
+    /// A watch over the topic of metrics that reports to `registry`.
+    pub fn new(client: Client, config: &Config, registry: &mut Registry) -> Self {
         let r = registry.sub_registry_with_prefix("horolog");
         Self {
             client,
-            topic: topic.to_owned(),
-            stalled_after_ms: config.stalled_after_ms(),
+            kafka: config.kafka.clone(),
+            group: config.source.group.clone(),
+            topic: config.source.metrics_topic.clone(),
+            stalled_after_ms: config.completeness.stalled_after_ms(),
             watched_since_ms: now_ms(),
             stalled: BTreeSet::new(),
             stalled_partitions: registered(
@@ -65,7 +82,10 @@ impl Stalls {
                 Ok(seen) => progress = seen,
                 Err(error) => tracing::warn!(%error, "cannot read the progress of the partitions"),
             }
-            self.tell(&progress, now_ms());
+            let stalled = self.tell(&progress, now_ms());
+            if !stalled.is_empty() {
+                self.warn(stalled).await;
+            }
             tokio::time::sleep(INTERVAL).await;
         }
     }
@@ -74,22 +94,26 @@ impl Stalls {
         progress::read(&self.client, &self.topic).await
     }
 
-    fn tell(&mut self, progress: &[PartitionProgress], now_ms: i64) {
-        let mut stalled = BTreeSet::new();
+    /// Returns the partitions that have stalled since the last look.
+    fn tell(&mut self, progress: &[PartitionProgress], now_ms: i64) -> Vec<Stalled> {
+        let (mut stalled, mut new) = (BTreeSet::new(), Vec::new());
         for (number, watermark_ms) in watermarks_ms(progress) {
-            let partition = format!("{}/{number}", self.topic);
+            let id = PartitionId::new(self.topic.as_str(), number);
             let behind_ms = now_ms - watermark_ms.unwrap_or(self.watched_since_ms);
             let is_stalled = behind_ms > self.stalled_after_ms;
             if is_stalled {
                 stalled.insert(number);
             }
             match (self.stalled.contains(&number), is_stalled) {
-                (false, true) => tracing::warn!(
-                    partition,
-                    behind_s = behind_ms / 1_000,
-                    "the partition holds completeness back: is a member of the group missing?"
-                ),
-                (true, false) => tracing::info!(partition, "the partition no longer holds completeness back"),
+                (false, true) => {
+                    let row = progress.iter().find(|row| row.kafka_partition == number);
+                    new.push(Stalled {
+                        id,
+                        behind_ms,
+                        aggregated_end: row.map_or(0, |row| row.aggregated_end),
+                    });
+                }
+                (true, false) => tracing::info!(partition = %id, "the partition no longer holds completeness back"),
                 _ => (),
             }
         }
@@ -100,6 +124,47 @@ impl Stalls {
             .get_or_create(&label)
             .set(through_ms / 1_000);
         self.stalled = stalled;
+        new
+    }
+
+    /// Says of each that it has stalled, and why if its log tells.
+    async fn warn(&self, stalled: Vec<Stalled>) {
+        let (kafka, group) = (self.kafka.clone(), self.group.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            let mut probe = Probe::new(&kafka, &group).ok();
+            for stalled in stalled {
+                let asked = probe.as_ref().map(|probe| stalled.transaction(probe)).transpose();
+                if asked.is_err() {
+                    probe = None; // the broker is away, and each further question would time out as well
+                }
+                stalled.warn(asked.ok().flatten().flatten());
+            }
+        });
+        drop(told.await);
+    }
+}
+
+impl Stalled {
+    /// Where the transaction begins behind which nothing can be read. Blocks.
+    fn transaction(&self, probe: &Probe) -> Result<Option<i64>, ProbeError> {
+        probe.open_transaction(&self.id, self.aggregated_end)
+    }
+
+    fn warn(&self, transaction: Option<i64>) {
+        let (partition, behind_s) = (&self.id, self.behind_ms / 1_000);
+        match transaction {
+            Some(offset) => tracing::warn!(
+                %partition,
+                behind_s,
+                transaction_offset = offset,
+                "the partition holds completeness back: a transaction is open since that offset; if its producer is gone, `kafka-transactions.sh abort` ends it"
+            ),
+            None => tracing::warn!(
+                %partition,
+                behind_s,
+                "the partition holds completeness back: is a member of the group missing?"
+            ),
+        }
     }
 }
 
@@ -109,28 +174,36 @@ mod tests {
 
     #[test]
     fn a_partition_is_stalled_until_it_has_caught_up() {
-        let (config, mut registry) = (CompletenessConfig::default(), Registry::default());
-        let mut stalls = Stalls::new(Client::default(), "metrics", &config, &mut registry);
-        let limit_ms = config.stalled_after_ms();
+        let (config, mut registry) = (Config::default(), Registry::default());
+        let mut stalls = Stalls::new(Client::default(), &config, &mut registry);
+        let limit_ms = config.completeness.stalled_after_ms();
         let row = |partition: i32, behind_ms: i64| PartitionProgress {
             kafka_partition: partition,
             partition_count: 2,
+            aggregated_end: 7,
             watermark_ms: 10_000_000 - behind_ms,
             written_ms: 1,
             ..PartitionProgress::default()
         };
-        for (behind_ms, stalled) in [
-            ([0, limit_ms], BTreeSet::new()),
-            ([0, limit_ms + 1], BTreeSet::from([1])),
-            ([0, 0], BTreeSet::new()),
+        let told = |behind_ms, aggregated_end| Stalled {
+            id: PartitionId::new("metrics", 1),
+            behind_ms,
+            aggregated_end,
+        };
+        for (behind_ms, stalled, new) in [
+            ([0, limit_ms], BTreeSet::new(), vec![]),
+            ([0, limit_ms + 1], BTreeSet::from([1]), vec![told(limit_ms + 1, 7)]),
+            ([0, limit_ms + 2], BTreeSet::from([1]), vec![]),
+            ([0, 0], BTreeSet::new(), vec![]),
         ] {
-            stalls.tell(&[row(0, behind_ms[0]), row(1, behind_ms[1])], 10_000_000);
+            let rows = [row(0, behind_ms[0]), row(1, behind_ms[1])];
+            assert_eq!(stalls.tell(&rows, 10_000_000), new, "a stall is told once");
             assert_eq!(stalls.stalled, stalled);
         }
         stalls.watched_since_ms = 10_000_000 - limit_ms;
         stalls.tell(&[row(0, 0)], 10_000_000);
         assert_eq!(stalls.stalled, BTreeSet::new(), "partition 1 may still report");
-        stalls.tell(&[row(0, -1)], 10_000_001);
-        assert_eq!(stalls.stalled, BTreeSet::from([1]), "partition 1 never reported");
+        let new = stalls.tell(&[row(0, -1)], 10_000_001);
+        assert_eq!(new, [told(limit_ms + 1, 0)], "partition 1 never reported");
     }
 }

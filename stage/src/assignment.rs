@@ -163,6 +163,7 @@ impl Assignments {
             partition: slot.1,
         };
         self.metrics.lag.remove(&labels);
+        self.metrics.unstable.remove(&labels);
         self.metrics.watermark_seconds.remove(&labels);
         if let Some(active) = &held.active {
             active.revoke();

@@ -10,6 +10,8 @@ pub struct LogEnd {
     pub start: i64,
     /// Offset after the last record, or after the transaction markers behind it; records of open transactions count.
     pub end: i64,
+    /// How many offsets of it are not stable: they are in an open transaction, or behind one.
+    pub unstable: i64,
     /// Whether there are only such markers from `next_offset` on.
     pub is_read: bool,
     /// Whether the log hands out nothing from `next_offset` on: for readers of committed records it ends there.
@@ -81,6 +83,7 @@ mod tests {
     const READ: LogEnd = LogEnd {
         start: 0,
         end: 100,
+        unstable: 0,
         is_read: false,
         has_nothing: true,
         is_withheld: false,

@@ -88,6 +88,8 @@ pub struct Metrics {
     pub age_seconds: Family<TopicLabel, Histogram, fn() -> Histogram>,
     /// Records behind the end of the log.
     pub lag: Family<PartitionLabels, Gauge>,
+    /// Offsets from the start of an open transaction on.
+    pub unstable: Family<PartitionLabels, Gauge>,
     /// Watermark of a partition, seconds since 1970.
     pub watermark_seconds: Family<PartitionLabels, Gauge>,
     /// Memory of records that are not stored yet.
@@ -185,6 +187,11 @@ impl Metrics {
                 Family::new_with_constructor(seconds),
             ),
             lag: registered(r, "lag_records", "Records behind the end of the log"),
+            unstable: registered(
+                r,
+                "open_transaction_offsets",
+                "Offsets of the log from the start of an open transaction on; for a moment also those that are just written",
+            ),
             watermark_seconds: registered(r, "watermark_timestamp_seconds", "Watermark of a partition"),
             buffered_bytes: registered(r, "buffered_bytes", "Memory of records that are not stored yet"),
             batches_in_flight: registered(r, "batches_in_flight", "Batches under way"),

@@ -125,6 +125,19 @@ impl Probe {
         Ok(LogBounds { start, stable_end, end })
     }
 
+    /// Where the earliest open transaction begins, if it is all that keeps a reader who is at `offset` from going on.
+    pub fn open_transaction(&self, id: &PartitionId, offset: i64) -> Result<Option<i64>, ProbeError> {
+        let earlier = self.bounds(id)?;
+        // What was there at the earlier look and is not stable yet is in a transaction, or behind one; records that come
+        // between the two answers of a single look are not.
+        let bounds = self.bounds(id)?;
+        if bounds.stable_end >= earlier.end {
+            return Ok(None);
+        }
+        let can_go_on = offset < bounds.stable_end && self.has_record_from(id, offset.max(bounds.start))?;
+        Ok((!can_go_on).then_some(bounds.stable_end))
+    }
+
     /// The group's commit.
     pub fn committed(&self, id: &PartitionId) -> Result<Option<Committed>, ProbeError> {
         let mut list = TopicPartitionList::new();

@@ -1,5 +1,8 @@
 //! Records of transactions, and the markers that follow them.
 
+use horolog_stage::config::KafkaConfig;
+use horolog_stage::probe::Probe;
+use horolog_stage::range::PartitionId;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::bed::{Bed, now_ms, wait_until};
@@ -112,10 +115,22 @@ fn a_partition_with_an_open_transaction_is_not_complete_and_shows_its_lag() {
     let (_, metrics) = flow.bed.get(&format!("{}/metrics", aggregate.http()));
     let lag = format!("horolog_lag_records{{topic=\"{}\",partition=\"0\"}} 2", flow.topic);
     assert!(metrics.contains(&lag), "{lag} in {metrics}");
+    assert!(
+        metrics.contains(&lag.replace("lag_records", "open_transaction_offsets")),
+        "{metrics}"
+    );
+    let kafka = KafkaConfig {
+        bootstrap: flow.bed.kafka(),
+        ..KafkaConfig::default()
+    };
+    let probe = Probe::new(&kafka, "horolog-aggregate-probe").unwrap();
+    let id = PartitionId::new(flow.topic.as_str(), 0);
+    assert_eq!(probe.open_transaction(&id, 0).unwrap(), Some(0));
     producer.commit_transaction(STORED_DEADLINE).unwrap();
     flow.count_sent(1);
     flow.wait_until_stored();
     flow.assert_exactly_once();
+    assert_eq!(probe.open_transaction(&id, 0).unwrap(), None);
     let late: u64 = flow.bed.one(&format!(
         "select sum(late) from batch_ledger final where stage = 'aggregate' and kafka_topic = '{}'",
         flow.topic

@@ -163,6 +163,10 @@ impl Member {
             .get_or_create(&labels)
             .set((end - partition.committed()).max(0));
         self.metrics
+            .unstable
+            .get_or_create(&labels)
+            .set(log_end.unstable.max(0));
+        self.metrics
             .watermark_seconds
             .get_or_create(&labels)
             .set(partition.watermark_ms() / 1000);
@@ -213,6 +217,7 @@ impl Question {
         Ok(LogEnd {
             start: bounds.start,
             end: bounds.end,
+            unstable: bounds.end - bounds.stable_end,
             has_nothing: has_none || self.next_offset >= bounds.stable_end,
             is_withheld: is_silent && is_kept_back,
             is_read: has_none && self.is_at_rest && bounds.stable_end == bounds.end,
