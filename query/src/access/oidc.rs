@@ -50,8 +50,8 @@ pub struct OidcConfig {
     pub teams_claim: String,
     /// Requests per hour of each subject.
     pub requests_per_hour: u32,
-    /// How often the provider's keys are fetched again, which is also how long a withdrawn key may still be accepted.
-    /// Seconds.
+    /// How often the provider's keys are fetched again, which is also how long a withdrawn key may still be accepted, but
+    /// for when the provider is not reachable: then it is as long as that, and the log says so. Seconds.
     pub keys_age_max_s: u64,
     /// A token that names an unknown key triggers a fetch, but at most one in this time. Seconds.
     pub keys_age_min_s: u64,

@@ -27,7 +27,9 @@ use crate::store::{Parameter, Relation, Sql, TenantSelect};
 #[serde(default)]
 pub struct MeasureParameters {
     /// Measures of the samples, comma-separated: `sum`, `avg`, `min`, `max`, `last`, `p50`, `p90`, `p95`, `p99`,
-    /// `p999`. `count` and `late_count` are always included. The fewer, the faster: quantiles need the distributions.
+    /// `p999`. Default: all but `p90` and `p999`. `count` and `late_count` are always included. The fewer, the faster:
+    /// quantiles need the distributions. Sums are added in any order, so their last digits may differ from one answer to
+    /// the next.
     #[param(value_type = Option<String>, example = "avg,p99")]
     pub measures: Option<Words<Measure>>,
     /// Include the share of samples at or below this value (`share_under`). Samples within 1 % of it may be counted on
