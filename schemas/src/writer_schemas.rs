@@ -306,7 +306,7 @@ fn logical_types(schema: &Value, found: &mut Vec<(String, String)>) {
         Value::Object(object) => {
             if let (Some(Value::String(primitive)), Some(logical)) = (object.get("type"), object.get("logicalType")) {
                 let mut parts = vec![format!(r#""logicalType":{logical}"#)];
-                let is_said = |value: &&Value| **value != Value::from(0);
+                let is_said = |value: &&Value| value.as_u64() != Some(0);
                 for part in ["precision", "scale"] {
                     parts.extend(
                         object
