@@ -49,6 +49,21 @@ fn what_there_is_can_be_found() {
         labels(&[("label", "zone")]),
         [json!({"value": "a", "samples": 2}), json!({"value": "b", "samples": 1})]
     );
+    let within = |path: &str, from: &str, to: &str| {
+        let [from, to] = [from, to].map(|time| format!("2026-01-01T{time}Z"));
+        let metric = ("metric_name", "latency");
+        rows(path, &[("tenant_id", "found"), metric, ("from", &from), ("to", &to)]).len()
+    };
+    for (from, to, found) in [
+        ("00:09:59.9", "00:10:00.000001", 1),
+        ("00:09:59.9", "00:10:00", 0),
+        ("00:10:00.000001", "00:11:00", 0),
+    ] {
+        let labels = within("/v1/metrics/labels", from, to);
+        assert_eq!(labels, found, "samples from {from} to {to}");
+    }
+    let hour = "/v1/metrics/values?column=service_id";
+    assert_eq!(within(hour, "01:59:59.5", "02:00:00"), 1, "the hour has begun before");
     assert_eq!(
         get("/v1/metrics/labels", &[("tenant_id", "found")]).refused_parameter(),
         "metric_name"
