@@ -12,7 +12,7 @@ use horolog_stage::clock::now_ms;
 use horolog_stage::completeness::{PartitionProgress, complete_through_ms, watermarks_ms};
 use horolog_stage::config::KafkaConfig;
 use horolog_stage::metrics::{TopicLabel, registered};
-use horolog_stage::probe::{Probe, ProbeError};
+use horolog_stage::probe::Probe;
 use horolog_stage::progress;
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::StoreError;
@@ -133,7 +133,8 @@ impl Stalls {
         let told = tokio::task::spawn_blocking(move || {
             let mut probe = Probe::new(&kafka, &group).ok();
             for stalled in stalled {
-                let asked = probe.as_ref().map(|probe| stalled.transaction(probe)).transpose();
+                let ask = |probe: &Probe| probe.open_transaction(&stalled.id, stalled.aggregated_end);
+                let asked = probe.as_ref().map(ask).transpose();
                 if asked.is_err() {
                     probe = None; // the broker is away, and each further question would time out as well
                 }
@@ -145,11 +146,6 @@ impl Stalls {
 }
 
 impl Stalled {
-    /// Where the transaction begins behind which nothing can be read. Blocks.
-    fn transaction(&self, probe: &Probe) -> Result<Option<i64>, ProbeError> {
-        probe.open_transaction(&self.id, self.aggregated_end)
-    }
-
     fn warn(&self, transaction: Option<i64>) {
         let (partition, behind_s) = (&self.id, self.behind_ms / 1_000);
         match transaction {

@@ -16,6 +16,7 @@ pub mod digest;
 pub mod epochs;
 pub mod errors;
 mod field_class;
+mod fingerprints;
 mod framing;
 mod kind;
 mod metric_sample;

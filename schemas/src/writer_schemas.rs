@@ -11,17 +11,15 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use arrow::datatypes::{Field, FieldRef, Schema as ColumnSchema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm};
 use serde_json::Value;
-use sha2::Digest;
 
 use crate::Kind;
 use crate::datum_shape::DatumShape;
 use crate::decode::arrow_decoder;
+use crate::fingerprints::fingerprints;
 use crate::framing::SchemaReference;
 use crate::reject::{Fault, Reason};
 
@@ -108,7 +106,7 @@ impl WriterSchemas {
             .map(|(_, json)| *json);
         for json in history.chain([kind.avro_schema()]) {
             let schema = Schema::parse_str(json).map_err(|error| built_in(error.to_string()))?;
-            let writer = schemas.add(&schema, json.to_owned()).map_err(built_in)?;
+            let writer = schemas.add(&schema, json).map_err(built_in)?;
             for fingerprint in fingerprints(json, &schema).map_err(|error| built_in(error.to_string()))? {
                 schemas.known.insert(fingerprint, Ok(writer));
             }
@@ -174,12 +172,7 @@ impl WriterSchemas {
             message,
         };
         serde_json::from_str::<Value>(&json).map_err(|error| failed(error.to_string()))?;
-        let parsed = Schema::parse_str(&json).map_err(|error| error.to_string());
-        let fingerprinted = parsed.and_then(|schema| match fingerprints(&json, &schema) {
-            Ok(fingerprints) => Ok((schema, fingerprints)),
-            Err(error) => Err(error.to_string()),
-        });
-        let (schema, fingerprints) = match fingerprinted {
+        let (schema, fingerprints) = match parsed(&json) {
             Ok(known) => known,
             // Other parsers may take it, so records may come of it; nothing but these depends on it.
             Err(message) => {
@@ -193,7 +186,7 @@ impl WriterSchemas {
             // time. Hamba's does.
             Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
             Some(Err(_)) | None => {
-                let writer = self.add_by_unqualified_names(&schema, json);
+                let writer = self.add_by_unqualified_names(&schema, &json);
                 (writer.clone(), writer)
             }
         };
@@ -209,25 +202,33 @@ impl WriterSchemas {
     /// Adds a writer as it is, or with all names in our namespace: names are matched without their namespaces
     /// ([Avro 1.12, Schema Resolution](https://avro.apache.org/docs/1.12.0/specification/#schema-resolution)), but
     /// apache-avro and arrow-avro compare them whole.
-    fn add_by_unqualified_names(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
-        let renamed = renamed(&json);
+    fn add_by_unqualified_names(&mut self, schema: &Schema, json: &str) -> Result<usize, String> {
         self.add(schema, json).or_else(|error| {
-            let json = renamed.ok_or_else(|| error.clone())?;
+            let json = renamed(json).ok_or_else(|| error.clone())?;
             let schema = Schema::parse_str(&json).map_err(|_| error.clone())?;
-            self.add(&schema, json).map_err(|_| error)
+            self.add(&schema, &json).map_err(|_| error)
         })
     }
 
     /// Adds a writer if the kind's current schema can read what it writes.
-    fn add(&mut self, schema: &Schema, json: String) -> Result<usize, String> {
+    fn add(&mut self, schema: &Schema, json: &str) -> Result<usize, String> {
         SchemaCompatibility::can_read(schema, &self.reader).map_err(|error| error.to_string())?;
         let shape = DatumShape::new(schema, &self.reader)?;
-        if columns_of(&json, self.kind).map_err(|error| error.to_string())? != self.columns {
+        if columns_of(json, self.kind).map_err(|error| error.to_string())? != self.columns {
             return Err("its fields would be decoded to other types of columns".into());
         }
-        self.writers.push(Writer { schema: json, shape });
+        self.writers.push(Writer {
+            schema: json.to_owned(),
+            shape,
+        });
         Ok(self.writers.len() - 1)
     }
+}
+
+fn parsed(json: &str) -> Result<(Schema, [SchemaReference; 3]), String> {
+    let schema = Schema::parse_str(json).map_err(|error| error.to_string())?;
+    let fingerprints = fingerprints(json, &schema).map_err(|error| error.to_string())?;
+    Ok((schema, fingerprints))
 }
 
 /// A schema with its names in the namespace of ours.
@@ -260,102 +261,4 @@ fn columns_of(writer: &str, kind: Kind) -> Result<SchemaRef, ArrowError> {
     Ok(Arc::new(ColumnSchema::new(
         columns.fields().iter().map(plain).collect::<Vec<Field>>(),
     )))
-}
-
-/// The fingerprints that producers compute for a schema. The first follows the specification, as in Java, fastavro and
-/// arrow-avro. The second is that of apache-avro for Rust and Python, which leave `{"type":"long"}` where a logical
-/// type was stripped, instead of `"long"`. The third is that of hamba/avro for Go, which strips no logical types.
-fn fingerprints(json: &str, schema: &Schema) -> Result<[SchemaReference; 3], ArrowError> {
-    let specified = match AvroSchema::new(json.to_owned()).fingerprint(FingerprintAlgorithm::Rabin)? {
-        Fingerprint::Rabin(fingerprint) => fingerprint,
-        other => return Err(ArrowError::AvroError(format!("{other:?} is not a rabin fingerprint"))),
-    };
-    let apache = schema.canonical_form();
-    let hamba = with_logical_types(&apache, schema);
-    let [apache, hamba] = [apache, hamba].map(|text| SchemaReference::Fingerprint(rabin(&text)));
-    Ok([SchemaReference::Fingerprint(specified), apache, hamba])
-}
-
-fn rabin(text: &str) -> u64 {
-    u64::from_le_bytes(Rabin::digest(text).into())
-}
-
-/// apache-avro's canonical form with the logical types that it stripped from primitive types.
-fn with_logical_types(canonical: &str, schema: &Schema) -> String {
-    let mut stripped = Vec::new();
-    if let Ok(schema) = serde_json::to_value(schema) {
-        logical_types(&schema, &mut stripped);
-    }
-    let (mut text, mut rest) = (String::new(), canonical);
-    for (primitive, logical) in stripped {
-        let place = format!(r#"{{"type":"{primitive}"}}"#);
-        let Some((before, after)) = rest.split_once(&place) else {
-            continue;
-        };
-        text.push_str(before);
-        text.push_str(&format!(r#"{{"type":"{primitive}",{logical}}}"#));
-        rest = after;
-    }
-    text + rest
-}
-
-/// The primitive types with a logical one, in the order of the schema: each with what hamba/avro writes of it.
-fn logical_types(schema: &Value, found: &mut Vec<(String, String)>) {
-    match schema {
-        Value::Array(all) => all.iter().for_each(|one| logical_types(one, found)),
-        Value::Object(object) => {
-            if let (Some(Value::String(primitive)), Some(logical)) = (object.get("type"), object.get("logicalType")) {
-                let mut parts = vec![format!(r#""logicalType":{logical}"#)];
-                let is_said = |value: &&Value| value.as_u64() != Some(0);
-                for part in ["precision", "scale"] {
-                    parts.extend(
-                        object
-                            .get(part)
-                            .filter(is_said)
-                            .map(|value| format!(r#""{part}":{value}"#)),
-                    );
-                }
-                found.push((primitive.clone(), parts.join(",")));
-            }
-            for part in ["type", "items", "values", "fields"] {
-                object
-                    .get(part)
-                    .into_iter()
-                    .for_each(|nested| logical_types(nested, found));
-            }
-        }
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{audit_event, metric_sample};
-
-    /// Fails when a schema was changed. Then move the old schema to `avro/history/<kind>.<version>.avsc`, because the
-    /// log still has records of it, and put the new fingerprint beside the producer's type.
-    #[test]
-    fn producers_name_the_current_schemas() {
-        for (kind, written) in [
-            (Kind::MetricSample, metric_sample::FINGERPRINT),
-            (Kind::AuditEvent, audit_event::FINGERPRINT),
-        ] {
-            let [current, ..] =
-                fingerprints(kind.avro_schema(), &Schema::parse_str(kind.avro_schema()).unwrap()).unwrap();
-            assert_eq!(current, SchemaReference::Fingerprint(written), "{current}");
-        }
-    }
-
-    /// As `FingerprintUsing(avro.CRC64Avro)` of github.com/hamba/avro/v2 2.31 gave them.
-    #[test]
-    fn go_s_hamba_avro_keeps_logical_types_in_what_it_hashes() {
-        let hamba = |json: &str| fingerprints(json, &Schema::parse_str(json).unwrap()).unwrap()[2];
-        for (kind, expected) in [
-            (Kind::MetricSample, 0xf3bb_33fc_cbed_296f),
-            (Kind::AuditEvent, 0x07ea_deac_1b12_87e2),
-        ] {
-            assert_eq!(hamba(kind.avro_schema()), SchemaReference::Fingerprint(expected));
-        }
-    }
 }

@@ -276,12 +276,7 @@ fn a_writer_may_have_another_namespace_or_none() {
             None => drop(schema.as_object_mut().unwrap().remove("namespace")),
             Some(name) => schema["namespace"] = json!(name),
         }
-        let type_of = |schema: &mut Json| {
-            let fields = schema["fields"].as_array_mut().unwrap();
-            let field = fields.iter_mut().find(|field| field["name"] == "metric_type").unwrap();
-            field["type"]["namespace"] = json!("com.acme.enums");
-        };
-        type_of(&mut schema);
+        field(schema["fields"].as_array_mut().unwrap(), "metric_type")["type"]["namespace"] = json!("com.acme.enums");
         let schema = schema.to_string();
         let payload = written(&schema, 0, &golden_sample(), &[]);
         let decoded = decoder_with(Kind::MetricSample, &[schema])

@@ -20,7 +20,7 @@ use crate::audit::event::{Coordinates, StoredEvent};
 use crate::audit::filter::{Conditions, EventFilter};
 use crate::audit::months::MonthRows;
 use crate::audit::stretches::stretches;
-use crate::store::{Parameter, Relation, Sql as Columns, TenantSelect};
+use crate::store::{Parameter, Relation, Sql, TenantSelect};
 
 const RESOURCE: &str = "audit/events";
 
@@ -53,17 +53,17 @@ pub enum Order {
 
 /// The condition and clause of one order. The comparison is spelled out, because the engine does not use its primary
 /// key for comparisons of tuples; its first part is implied by the second.
-struct Sql {
+struct OrderSql {
     after: &'static str,
     order: &'static str,
 }
 
-const NEWEST_FIRST: Sql = Sql {
+const NEWEST_FIRST: OrderSql = OrderSql {
     after: "r.occurred_at <= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
         (r.occurred_at < fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id < {after_id:UUID})",
     order: "order by r.occurred_at desc, r.event_id desc",
 };
-const OLDEST_FIRST: Sql = Sql {
+const OLDEST_FIRST: OrderSql = OrderSql {
     after: "r.occurred_at >= fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') and \
         (r.occurred_at > fromUnixTimestamp64Micro({after_time:Int64}, 'UTC') or r.event_id > {after_id:UUID})",
     order: "order by r.occurred_at, r.event_id",
@@ -185,7 +185,7 @@ impl Question {
     /// The first copy of each of these.
     pub fn select_first_copies(&self, events: &[SentAgain]) -> TenantSelect {
         let ids = events.iter().map(|event| event.event_id.to_string());
-        let all = TenantSelect::new(&self.caller, Relation::AuditLogs, Columns::concat(FIRST_COPY));
+        let all = TenantSelect::new(&self.caller, Relation::AuditLogs, Sql::concat(FIRST_COPY));
         copies::with_keys(all, self.told(copies::KEY, ids.collect())).then("group by r.event_id")
     }
 
@@ -200,7 +200,7 @@ impl Question {
         self.cursors.after(key)
     }
 
-    fn sql(&self) -> &'static Sql {
+    fn sql(&self) -> &'static OrderSql {
         match self.paging.order {
             Order::Newest => &NEWEST_FIRST,
             Order::Oldest => &OLDEST_FIRST,

@@ -1,10 +1,10 @@
 //! The time that a row of an answer covers: an hour, or a day or month of a time zone.
 //!
-//! Enters: a step, a zone and the requested span. Leaves: the span in whole steps, the end of each row, and the SQL of
-//! its start. Hours are stored in UTC: a zone whose offset has a fraction of an hour anywhere in the span is refused,
-//! because its days are not made of whole hours. Pure.
+//! Enters: a step, a zone and the requested span. Leaves: the span in whole steps, the end of each row, and ([`starts`])
+//! the SQL of its start. Hours are stored in UTC: a zone whose offset has a fraction of an hour anywhere in the span is
+//! refused, because its days are not made of whole hours. Pure.
 
-use std::ops::Range;
+mod starts;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::api::Problem;
 use crate::api::instant::{Edge, Instant, Span};
-use crate::store::Sql;
 
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 24 * HOUR_S;
@@ -83,56 +82,6 @@ impl Steps {
         let steps = Self { span, ..steps };
         steps.check_offsets()?;
         Ok(steps)
-    }
-
-    /// SQL for the start of the row that an hour belongs to, as a `DateTime`; `hour` is the SQL for the hour.
-    ///
-    /// The engine is never told a zone: it builds a table of 5 MB for each that it is asked about, and keeps them all.
-    pub fn start_sql(&self, hour: &'static str) -> Sql {
-        match self.step {
-            Step::Hour => hour.into(),
-            Step::Day if self.zone == Tz::UTC => Sql::concat(["toStartOfDay(", hour, ", 'UTC')"]),
-            Step::Month if self.zone == Tz::UTC => {
-                Sql::concat(["toDateTime(toStartOfMonth(", hour, ", 'UTC'), 'UTC')"])
-            }
-            Step::Day | Step::Month => Sql::concat(["toDateTime(roundDown(toUInt32(", hour, "), "])
-                .then(Sql::stepped(&self.starts(), DAY_S))
-                .then("), 'UTC')"),
-        }
-    }
-
-    /// The starts of all rows of the span, in ranges of starts that are 24 hours apart; seconds since 1970.
-    fn starts(&self) -> Vec<Range<i64>> {
-        let second = |moment: Instant| moment.micros().div_euclid(1_000_000);
-        let bound = |edge: Option<Instant>, open: i64| edge.map_or(open, second).clamp(OLDEST_S, MOMENTS_S.1);
-        let (from, to) = (bound(self.span.from, OLDEST_S), bound(self.span.to, MOMENTS_S.1));
-        let mut start = second(self.start_of(Instant::from_micros(from * 1_000_000)));
-        let mut ranges: Vec<Range<i64>> = Vec::new();
-        loop {
-            let days = match self.step {
-                Step::Day if self.is_regular(start) => LOOK_AT_OFFSET_EVERY_DAYS,
-                _ => 1,
-            };
-            let end = start + (days - 1) * DAY_S + 1;
-            match ranges.last_mut() {
-                Some(range) if range.end - 1 + DAY_S == start => range.end = end,
-                _ => ranges.push(start..end),
-            }
-            let last = Instant::from_micros((end - 1) * 1_000_000);
-            let next = second(self.end_of(last));
-            if next >= to || next <= start {
-                return ranges;
-            }
-            start = next;
-        }
-    }
-
-    /// Whether some days from the one that starts at this second on have 24 hours. A day whose clocks are put forward at
-    /// midnight starts with the offset of the next ones, and has less.
-    fn is_regular(&self, start: i64) -> bool {
-        let moment = |second: i64| Instant::from_micros(second * 1_000_000);
-        let end = start + LOOK_AT_OFFSET_EVERY_DAYS * DAY_S;
-        offset_s(self.zone, start) == offset_s(self.zone, end) && self.end_of(moment(start)) == moment(start + DAY_S)
     }
 
     /// The parts by which rows are cached: days for rows by hour and day, months for rows by month. Mostly only the
@@ -218,18 +167,23 @@ impl Steps {
         }
     }
 
-    /// Refuses offsets with a fraction of an hour: their days cannot be made of UTC hours.
-    fn check_offsets(&self) -> Result<(), Problem> {
-        if self.step == Step::Hour || self.zone == Tz::UTC {
-            return Ok(());
-        }
+    /// The span in seconds since 1970, where there may be samples.
+    fn bounds_s(&self) -> (i64, i64) {
         let bound = |edge: Option<Instant>, open: i64| {
             edge.map_or(open, |edge| {
                 edge.micros().div_euclid(1_000_000).clamp(OLDEST_S, MOMENTS_S.1)
             })
         };
-        let (from, to) = (bound(self.span.from, OLDEST_S), bound(self.span.to, MOMENTS_S.1));
-        let step = (LOOK_AT_OFFSET_EVERY_DAYS * 24 * HOUR_S) as usize;
+        (bound(self.span.from, OLDEST_S), bound(self.span.to, MOMENTS_S.1))
+    }
+
+    /// Refuses offsets with a fraction of an hour: their days cannot be made of UTC hours.
+    fn check_offsets(&self) -> Result<(), Problem> {
+        if self.step == Step::Hour || self.zone == Tz::UTC {
+            return Ok(());
+        }
+        let (from, to) = self.bounds_s();
+        let step = (LOOK_AT_OFFSET_EVERY_DAYS * DAY_S) as usize;
         let off = |second: &i64| offset_s(self.zone, *second) % HOUR_S != 0;
         match (from..to).step_by(step).chain([to]).find(off) {
             None => Ok(()),
@@ -276,19 +230,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// With clocks that change at midnight, at an hour before it, and never.
-    const ZONES: [&str; 9] = [
-        "Europe/Berlin",
-        "America/New_York",
-        "America/Sao_Paulo",
-        "America/Havana",
-        "Africa/Cairo",
-        "Asia/Beirut",
-        "America/Santiago",
-        "Pacific/Apia",
-        "Asia/Tokyo",
-    ];
 
     fn edge(text: &str) -> Option<Edge> {
         Some(Edge::parse(text).unwrap())
@@ -389,29 +330,6 @@ mod tests {
             for pair in parts.windows(2) {
                 prop_assert_eq!(pair[0].1.to, pair[1].1.from);
                 prop_assert_eq!(Some(pair[1].0), pair[1].1.from);
-            }
-        }
-
-        #[test]
-        fn every_hour_is_of_the_last_start_before_it(
-            from in 11_000i64..30_000,
-            days in 1i64..1_500,
-            zone in prop::sample::select(ZONES.to_vec()),
-            month: bool,
-            is_open: bool,
-        ) {
-            let step = if month { Step::Month } else { Step::Day };
-            let day = |day: i64| Some(Instant::from_micros(day * DAY_S * 1_000_000));
-            let zoned = Steps { step, zone: zone.parse().unwrap(), span: Span::default() };
-            let (from, to) = (day(from).map(|from| zoned.start_of(from)), day(from + days));
-            let steps = Steps { span: Span { from, to: to.filter(|_| !is_open) }, ..zoned };
-            let starts: Vec<i64> = steps.starts().into_iter().flat_map(|range| range.step_by(DAY_S as usize)).collect();
-            prop_assert!(starts.is_sorted_by(|one, next| one < next));
-            let (from_s, to_s) = (from.unwrap().micros() / 1_000_000, to.unwrap().micros() / 1_000_000);
-            for hour in (from_s..to_s).step_by(3_600) {
-                let start = starts[starts.partition_point(|start| *start <= hour) - 1];
-                let expected = steps.start_of(Instant::from_micros(hour * 1_000_000)).micros() / 1_000_000;
-                prop_assert_eq!(start, expected, "{} in {}", hour, zone);
             }
         }
 

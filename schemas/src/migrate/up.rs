@@ -1,9 +1,9 @@
 //! `up` and `down`: apply pending migrations, revert surplus ones.
 //!
-//! DDL has no transactions. So each step is idempotent and recorded after it is done (on the way back also before it), and
-//! a run that was interrupted anywhere is completed by running it again. Guarantees: one runner at a time; nothing runs if an applied migration
-//! was changed; `down` checks all tables before it drops the first, and `up` before it changes anything. Never does:
-//! destroy rows, or let them be deleted sooner, unless told to.
+//! DDL has no transactions. So each step is idempotent and recorded after it is done (on the way back also before it),
+//! and a run that was interrupted anywhere is completed by running it again. Guarantees: one runner at a time; nothing
+//! runs if an applied migration was changed; `down` checks all tables before it drops the first, and `up` before it
+//! changes anything. Never does: destroy rows, or let them be deleted sooner, unless told to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
