@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::asking::{call_at, get_as, make_key};
 use crate::bed::{Bed, Proc, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
-use crate::rows::{insert_event, insert_hours};
+use crate::rows::{insert_event, insert_hours, insert_rejected};
 use crate::slow;
 
 #[test]
@@ -134,6 +134,22 @@ fn the_operators_see_how_the_system_is() {
     );
     ask("/v1/system/ledger");
     ask("/v1/system/progress");
+    insert_rejected("stored", 0, "validate", "time_too_early");
+    insert_rejected("stored", 1, "insert", "refused_by_clickhouse");
+    insert_rejected("stored", 2, "validate", "time_too_early");
+    let rejections: Vec<_> = ask("/v1/system/rejections")
+        .into_iter()
+        .filter(|row| row["topic"] == "stored")
+        .collect();
+    let expected = json!([
+        {"topic": "stored", "step": "validate", "reason": "time_too_early", "records": 2,
+         "first_at": "2026-01-01T00:00:00Z", "newest_at": "2026-01-01T00:00:02Z", "newest_partition": 0, "newest_offset": 2,
+         "newest_detail": "in words, of 2"},
+        {"topic": "stored", "step": "insert", "reason": "refused_by_clickhouse", "records": 1,
+         "first_at": "2026-01-01T00:00:01Z", "newest_at": "2026-01-01T00:00:01Z", "newest_partition": 0, "newest_offset": 1,
+         "newest_detail": null},
+    ]);
+    assert_eq!(json!(rejections), expected, "ClickHouse may quote a row that it refuses");
     let settings = ask("/v1/system/configuration");
     let url = settings.iter().find(|row| row["setting"] == "clickhouse.url").unwrap();
     assert_eq!(url["is_default"], false, "it was set: {url}");

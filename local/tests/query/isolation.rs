@@ -21,7 +21,7 @@ const ROLES: [&str; 4] = ["analyst", "auditor", "admin", "service"];
 type Line = (&'static str, &'static str, &'static str, [u16; 4]);
 
 #[rustfmt::skip]
-const TABLE: [Line; 32] = [
+const TABLE: [Line; 33] = [
     ("GET",    "/v1/metrics/hourly",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/daily",                   "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/monthly",                 "",                          [200, 200, 403, 200]),
@@ -43,6 +43,7 @@ const TABLE: [Line; 32] = [
     ("DELETE", "/v1/audit/exports/{id}",              "",                          [403, 204, 403, 403]),
     ("GET",    "/v1/system/progress",                 "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/system/ledger",                   "",                          [403, 403, 403, 403]),
+    ("GET",    "/v1/system/rejections",               "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/system/storage",                  "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/system/configuration",            "",                          [403, 403, 403, 403]),
     ("GET",    "/v1/admin/keys",                      "",                          [403, 403, 200, 403]),

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::asking::make_key;
 use crate::bed::Bed;
 use crate::client::service;
-use crate::rows::{decide_counter_hour, insert_counter_hour, insert_event, insert_hours, vouch_for_events};
+use crate::rows::{decide_counter_hour, insert_counter_hour, insert_event, insert_hours, insert_rejected, vouch_for_events};
 
 const TENANT: &str = "page";
 
@@ -58,6 +58,7 @@ fn drive(script: &str) {
 /// A day of two metrics, one event that changed something, and more events than a page holds.
 fn records() {
     insert_hours(TENANT, 24);
+    insert_rejected(TENANT, 0, "validate", "time_too_early");
     insert_counter_hour(TENANT, 3, "api", "", 1, 60, 7_200.0);
     decide_counter_hour(TENANT, 3, 1, 1);
     vouch_for_events();

@@ -50,6 +50,15 @@ pub(crate) fn decide_counter_hour_of(topic: &str, tenant: &str, hour: u32, revis
     ));
 }
 
+/// Inserts a record of `topic` that was rejected at `step` for `reason`, a second after the one before it.
+pub(crate) fn insert_rejected(topic: &str, offset: u32, step: &str, reason: &str) {
+    Bed::shared().execute(&format!(
+        "insert into rejected_records (kafka_topic, kafka_partition, kafka_offset, kafka_timestamp, log_epoch, kind, step, reason, \
+         detail, inserted_at) values ('{topic}', 0, {offset}, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + {offset}, 1, \
+         'metric_sample', '{step}', '{reason}', 'in words, of {offset}', now64(3))"
+    ));
+}
+
 /// One event for a tenant; `number` gives its id, time and coordinates apart from the columns in `set`.
 pub(crate) fn insert_event(tenant: &str, number: u32, set: &[(&str, &str)]) {
     let id = format!("toUUID('00000000-0000-4000-8000-{number:012}')");

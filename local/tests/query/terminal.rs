@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::asking::{get_as, make_key};
 use crate::bed::{Bed, HOROLOG};
 use crate::client::service;
-use crate::rows::{insert_event, insert_hours, vouch_for_events};
+use crate::rows::{insert_event, insert_hours, insert_rejected, vouch_for_events};
 
 const TENANT: &str = "terminal";
 const SPAN: [&str; 4] = ["--from", "2026-01-01", "--to", "2026-01-02"];
@@ -200,9 +200,11 @@ fn an_empty_answer_says_which_span_was_asked_for() {
 #[test]
 fn the_system_is_told_to_whoever_may_ask() {
     vouch_for_events();
+    insert_rejected(TENANT, 0, "validate", "time_too_early");
     for (what, told) in [
         ("progress", "audit-events"),
         ("ledger", "BALANCED"),
+        ("rejections", "time_too_early"),
         ("storage", "audit_logs"),
         ("configuration", "limits.request_timeout_s"),
     ] {

@@ -59,6 +59,11 @@ pub enum Edge {
 }
 
 impl Edge {
+    /// Serializes fields that hold milliseconds since 1970 as moments.
+    pub fn serialize_millis<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&Self::from_millis(*millis), serializer)
+    }
+
     /// Parses one of the three formats.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
         match text.parse() {

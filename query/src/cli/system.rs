@@ -1,5 +1,5 @@
-//! `horolog-query system`: progress of the stages, whether every record is accounted for, use of storage,
-//! configuration.
+//! `horolog-query system`: progress of the stages, whether every record is accounted for, why records were
+//! rejected, use of storage, configuration.
 
 use clap::Subcommand;
 
@@ -33,6 +33,17 @@ const ACCOUNTS: [Column; 12] = [
     number("LOST", "lost_offsets"),
     text("BALANCED", "balanced"),
 ];
+const REASONS: [Column; 9] = [
+    text("TOPIC", "topic"),
+    text("STEP", "step"),
+    text("REASON", "reason"),
+    number("RECORDS", "records"),
+    text("FIRST", "first_at"),
+    text("NEWEST", "newest_at"),
+    number("PARTITION", "newest_partition"),
+    number("OFFSET", "newest_offset"),
+    text("DETAIL", "newest_detail"),
+];
 const TABLES: [Column; 7] = [
     text("TABLE", "table"),
     text("DISK", "disk"),
@@ -55,6 +66,8 @@ pub enum SystemCommand {
     Progress,
     /// Show whether every record is accounted for
     Ledger,
+    /// Show why records were rejected
+    Rejections,
     /// Show the use of storage
     Storage,
     /// Show the configuration of the service
@@ -66,6 +79,7 @@ pub async fn run(command: SystemCommand, client: &Client, output: Output) -> Res
     let (path, columns): (_, &[Column]) = match command {
         SystemCommand::Progress => ("/v1/system/progress", &PARTITIONS),
         SystemCommand::Ledger => ("/v1/system/ledger", &ACCOUNTS),
+        SystemCommand::Rejections => ("/v1/system/rejections", &REASONS),
         SystemCommand::Storage => ("/v1/system/storage", &TABLES),
         SystemCommand::Configuration => ("/v1/system/configuration", &SETTINGS),
     };

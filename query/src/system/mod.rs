@@ -1,5 +1,5 @@
-//! The state of the system: progress of the stages, whether every record is accounted for, use of storage,
-//! configuration.
+//! The state of the system: progress of the stages, whether every record is accounted for, why records were
+//! rejected, use of storage, configuration.
 //!
 //! All of it spans all tenants, so it is only for callers who may see any tenant
 //! ([`crate::access::Permission::ReadSystem`]).
@@ -7,6 +7,7 @@
 mod configuration;
 mod ledger;
 mod progress;
+mod rejections;
 mod storage;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +20,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(progress::progress))
         .routes(routes!(ledger::ledger))
+        .routes(routes!(rejections::rejections))
         .routes(routes!(storage::storage))
         .routes(routes!(configuration::configuration))
 }

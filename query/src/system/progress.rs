@@ -35,11 +35,11 @@ pub struct PartitionState {
     /// Offset up to which records are stored; exclusive.
     end_offset: i64,
     /// Kafka timestamp of the last stored record.
-    #[serde(serialize_with = "moment")]
+    #[serde(serialize_with = "Instant::serialize_millis")]
     #[schema(value_type = Instant)]
     last_record_at: i64,
     /// When the last batch was stored.
-    #[serde(serialize_with = "moment")]
+    #[serde(serialize_with = "Instant::serialize_millis")]
     #[schema(value_type = Instant)]
     last_batch_at: i64,
     /// Age of the last stored record, which is the lag if records keep coming. Seconds.
@@ -75,8 +75,4 @@ pub async fn progress(
         held_back_by: completeness.held_back_by,
         rows: api.store.system(&request, &principal.facts().limits, SQL).await?,
     }))
-}
-
-fn moment<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-    Instant::from_millis(*millis).serialize(serializer)
 }

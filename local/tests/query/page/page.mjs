@@ -252,9 +252,11 @@ await run({
   "the system is shown to whoever may see it": async (visit) => {
     const { page } = visit;
     await visit.open("#/system", "admin");
-    for (const heading of ["Services", "Ledger", "Partitions", "Storage", "Configuration"]) await page.getByRole("heading", { name: heading }).waitFor();
+    for (const heading of ["Services", "Ledger", "Rejected records", "Partitions", "Storage", "Configuration"]) await page.getByRole("heading", { name: heading }).waitFor();
     check((await page.getByRole("rowheader", { name: "audit_logs" }).count()) > 0, "tables are listed");
     check((await page.getByRole("rowheader", { name: "clickhouse.url" }).count()) === 1, "what is set is shown");
+    const reasons = await page.getByRole("region", { name: "Why records were rejected" }).innerText();
+    check(/time_too_early\s+1/.test(reasons) && reasons.includes("in words"), "a reason has its newest record", reasons);
     const services = await page.getByRole("region", { name: "Stages by topic" }).innerText();
     check(/ingest\s+audit-events/.test(services), "a service has its newest batch and its age", services);
     await visit.judge();

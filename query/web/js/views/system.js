@@ -1,5 +1,5 @@
-// The system: health of the stages, whether every record is accounted for, progress by partition, use of storage,
-// configuration. All of it spans all tenants.
+// The system: health of the stages, whether every record is accounted for, why some were rejected, progress by
+// partition, use of storage, configuration. All of it spans all tenants.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -12,7 +12,7 @@ import { figures, table, tag } from "../table.js";
 
 export const title = "System";
 
-/** Refresh interval: three requests each time, of the thousand an hour that a key has. Milliseconds. */
+/** Refresh interval: four requests each time, of the thousand an hour that a key has. Milliseconds. */
 const LOOK_INTERVAL = 30_000;
 /** From this lag on it is pointed out: the allowed lateness is five minutes. Seconds. */
 const BEHIND_WORTH_A_WORD = 900;
@@ -27,16 +27,18 @@ export async function mount(container, { signal }) {
   if (who && !mayView(who, "system")) return container.append(h("div", { class: "panel" }, empty("Your key may not see this", "The state of the system covers all tenants: sign in with an administrator's key for any tenant.")));
   const part = (what, path, draw) => filled({ what, signal, load: (abort) => get(path, {}, abort), draw, every: [LOOK_INTERVAL, LOOK_INTERVAL] });
   const ledger = part("the ledger", "/v1/system/ledger", drawLedger);
+  const rejections = part("the rejected records", "/v1/system/rejections", drawRejections);
   const progress = part("the partitions", "/v1/system/progress", drawProgress);
   const storage = part("storage", "/v1/system/storage", drawStorage);
   const configuration = filled({ what: "the configuration", signal, load: (abort) => get("/v1/system/configuration", {}, abort), draw: drawConfiguration });
   container.append(
     progress.place,
     section("Ledger", ledger.place),
+    section("Rejected records", rejections.place),
     section("Storage", storage.place),
     section("Configuration", configuration.place),
   );
-  await Promise.all([ledger.refresh(), progress.refresh(), storage.refresh(), configuration.refresh()]);
+  await Promise.all([ledger.refresh(), rejections.refresh(), progress.refresh(), storage.refresh(), configuration.refresh()]);
 }
 
 const section = (heading, place) => h("section", { class: "panel" }, h("h2", {}, heading), place);
@@ -52,7 +54,7 @@ function drawLedger({ rows }) {
     figures([
       ["Records read", count(sum(ingest, "records")), "by ingest, from all topics"],
       ["Accounted for", balanced ? tag("all of them", "good") : tag("not all", "bad"), "rows and rejected records add up to the records, in every batch"],
-      ["Rejected", count(sum(ingest, "rejected")), "set aside with a reason"],
+      ["Rejected", count(sum(ingest, "rejected")), "set aside with a reason, below"],
       ["Gaps", lost === 0 ? tag("none", "good") : tag(plural(lost, "offset"), "bad"), "deleted from the log before they were read"],
     ]),
     table({
@@ -73,6 +75,24 @@ function drawLedger({ rows }) {
       ],
     }),
   ];
+}
+
+function drawRejections({ rows }) {
+  if (rows.length === 0) return empty("No rejected records", "None of the records that are kept was set aside.");
+  return table({
+    caption: "Why records were rejected, with the newest of each reason",
+    rows,
+    columns: [
+      { title: "Topic", head: true, value: (row) => row.topic },
+      { title: "Reason", value: (row) => h("code", {}, row.reason) },
+      { title: "Records", num: true, value: (row) => count(row.records) },
+      { title: "First (UTC)", time: true, value: (row) => time(row.first_at) },
+      { title: "Newest (UTC)", time: true, value: (row) => time(row.newest_at) },
+      { title: "Partition", num: true, value: (row) => row.newest_partition },
+      { title: "Offset", num: true, value: (row) => count(row.newest_offset) },
+      { title: "What is wrong with it", value: (row) => row.newest_detail ?? "ClickHouse refused the row; what it said is in the table rejected_records" },
+    ],
+  });
 }
 
 function drawProgress(answer) {
