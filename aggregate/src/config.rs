@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use horolog_schemas::{Kind, PIECE_ROWS_MAX};
 use horolog_stage::RunOptions;
-use horolog_stage::config::{ClickHouseConfig, ConfigError, HttpConfig, KafkaConfig, TelemetryConfig};
+use horolog_stage::config::{
+    ClickHouseConfig, ConfigError, HttpConfig, KafkaConfig, SchemaRegistryConfig, TelemetryConfig,
+};
 use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// What to read from Kafka.
     pub source: SourceConfig,
+    /// Where schemas are asked for that are not known.
+    pub schema_registry: SchemaRegistryConfig,
     /// How to aggregate it.
     pub aggregate: AggregateConfig,
     /// When an hour is complete.
@@ -48,6 +52,7 @@ impl Default for Config {
         Self {
             kafka: KafkaConfig::default(),
             source: SourceConfig::default(),
+            schema_registry: SchemaRegistryConfig::default(),
             aggregate: AggregateConfig::default(),
             completeness: CompletenessConfig::default(),
             clickhouse: ClickHouseConfig::default(),
@@ -156,6 +161,7 @@ impl Config {
         RunOptions {
             kafka: self.kafka.clone(),
             clickhouse: self.clickhouse.clone(),
+            schema_registry: self.schema_registry.clone(),
             listen: self.http.listen,
             group: self.source.group.clone(),
             topics: vec![(self.source.metrics_topic.clone(), "source.metrics_topic")],

@@ -37,6 +37,7 @@ struct Chunk {
 /// The aggregate stage.
 pub struct Aggregation {
     workers: Workers<Chunk>,
+    schemas: Arc<WriterSchemas>,
     /// How long `metrics_hourly` keeps an hour; `None` if nothing is deleted by age.
     kept: Option<Months>,
     limits: Limits,
@@ -58,12 +59,14 @@ impl Aggregation {
     /// Starts the dataflow with this number of workers, for samples written with these schemas. A sample whose clock is
     /// ahead by more than the skew is aggregated all the same, and counted.
     pub fn start(workers: usize, schemas: Arc<WriterSchemas>, limits: Limits) -> Result<Self, WorkersError> {
+        let of_workers = Arc::clone(&schemas);
         let decoder = move || {
-            let mut decoder = Decoder::new(Arc::clone(&schemas));
+            let mut decoder = Decoder::new(Arc::clone(&of_workers));
             move |chunk: Chunk| decode(&mut decoder, &chunk)
         };
         Ok(Self {
             workers: Workers::start(workers, decoder)?,
+            schemas,
             kept: None,
             limits,
             duty: Duty::default(),
@@ -105,6 +108,10 @@ fn chunks(range: &Range, frame: TimeFrame) -> impl Iterator<Item = Chunk> {
 impl Stage for Aggregation {
     fn name(&self) -> &'static str {
         "aggregate"
+    }
+
+    fn schemas(&self, _topic: &str) -> Option<&WriterSchemas> {
+        Some(&self.schemas)
     }
 
     fn prepare(&self, range: &Range, intent: &Intent) -> Result<Prepared, PrepareError> {

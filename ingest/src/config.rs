@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use horolog_schemas::Kind;
 use horolog_stage::RunOptions;
-use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, TelemetryConfig};
+use horolog_stage::config::{ClickHouseConfig, HttpConfig, KafkaConfig, SchemaRegistryConfig, TelemetryConfig};
 use horolog_stage::settings::{BatchConfig, CompletenessConfig, DeliveryConfig};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// What to read from Kafka.
     pub source: SourceConfig,
+    /// Where schemas are asked for that are not known.
+    pub schema_registry: SchemaRegistryConfig,
     /// ClickHouse.
     pub clickhouse: ClickHouseConfig,
     /// When a batch is closed.
@@ -34,6 +36,7 @@ impl Default for Config {
         Self {
             kafka: KafkaConfig::default(),
             source: SourceConfig::default(),
+            schema_registry: SchemaRegistryConfig::default(),
             clickhouse: ClickHouseConfig::default(),
             batch: BatchConfig::default(),
             delivery: DeliveryConfig::default(),
@@ -100,6 +103,7 @@ impl Config {
         RunOptions {
             kafka: self.kafka.clone(),
             clickhouse: self.clickhouse.clone(),
+            schema_registry: self.schema_registry.clone(),
             listen: self.http.listen,
             group: self.source.group.clone(),
             topics: self

@@ -128,6 +128,10 @@ impl Stage for Ingest {
         "ingest"
     }
 
+    fn schemas(&self, topic: &str) -> Option<&WriterSchemas> {
+        self.source(topic).map(|source| &*source.schemas)
+    }
+
     fn prepare(&self, range: &Range, intent: &Intent) -> Result<Prepared, PrepareError> {
         if intent.rules_version != RULES_VERSION {
             return Err(PrepareError::Rules(intent.rules_version));

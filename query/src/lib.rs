@@ -15,7 +15,6 @@ pub mod command;
 mod config;
 mod handler;
 mod journal;
-mod loopback;
 mod metrics;
 mod service;
 mod steering;

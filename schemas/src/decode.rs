@@ -17,6 +17,7 @@ use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaSt
 use crate::framing::{SchemaReference, split};
 use crate::reject::{Fault, Reason, Rejected};
 use crate::validate::validate;
+use crate::writer_schemas::Known;
 use crate::{Kind, RawRecord, WriterSchemas};
 
 /// Maximum payload bytes in one batch: Arrow's strings have 32-bit offsets.
@@ -51,6 +52,8 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     schemas: Arc<WriterSchemas>,
+    /// Those of them that were known when the batch began.
+    known: Arc<Known>,
     /// One per writer; created when first needed.
     decoders: Vec<Option<ArrowDecoder>>,
 }
@@ -65,13 +68,17 @@ struct Group<'a> {
 impl Decoder {
     /// A decoder for records that were written with these schemas.
     pub fn new(schemas: Arc<WriterSchemas>) -> Self {
-        let decoders = schemas.writers().iter().map(|_| None).collect();
-        Self { schemas, decoders }
+        let known = schemas.known();
+        Self {
+            schemas,
+            known,
+            decoders: Vec::new(),
+        }
     }
 
     /// The kind of its records.
     pub fn kind(&self) -> Kind {
-        self.schemas.kind()
+        self.known.kind
     }
 
     /// Decodes and validates a batch. Fails only if the batch as a whole cannot be held, never because of a single
@@ -85,6 +92,8 @@ impl Decoder {
         if bytes > BATCH_BYTES_MAX {
             return Err(DecodeError::BatchTooLarge { bytes });
         }
+        self.known = self.schemas.known();
+        self.decoders.resize_with(self.known.writers.len(), || None);
         let mut rejected = Vec::new();
         let groups = self.sort_out(records, &mut rejected);
         let mut parts = Vec::with_capacity(groups.len());
@@ -116,7 +125,7 @@ impl Decoder {
                 let group = match last {
                     Some((same, group)) if same == reference => group,
                     _ => {
-                        let writer = self.schemas.find(reference)?;
+                        let writer = self.known.find(reference)?;
                         let group = groups
                             .iter()
                             .position(|group| group.writer == writer)
@@ -133,7 +142,7 @@ impl Decoder {
                     }
                 };
                 let group = &mut groups[group];
-                self.schemas.writers()[group.writer].shape.check(datum)?;
+                self.known.writers[group.writer].shape.check(datum)?;
                 group.positions.push(position);
                 group.datums.push(datum);
                 Ok(())
@@ -173,7 +182,7 @@ impl Decoder {
     fn decode_all(&mut self, writer: usize, datums: &[&[u8]]) -> Result<RecordBatch, ArrowError> {
         let mut decoder = match self.decoders[writer].take() {
             Some(decoder) => decoder,
-            None => arrow_decoder(&self.schemas.writers()[writer].schema, self.schemas.kind())?,
+            None => arrow_decoder(&self.known.writers[writer].schema, self.known.kind)?,
         };
         for datum in datums {
             let consumed = decoder.decode(datum)?;
@@ -182,7 +191,7 @@ impl Decoder {
                 return Err(ArrowError::AvroError(message));
             }
         }
-        let schema = Arc::clone(self.schemas.columns());
+        let schema = Arc::clone(&self.known.columns);
         let columns = match decoder.flush()? {
             Some(decoded) => RecordBatch::try_new(schema, decoded.columns().to_vec())?,
             None => RecordBatch::new_empty(schema),
@@ -199,7 +208,7 @@ impl Decoder {
         if parts.len() < 2 {
             return match parts.pop() {
                 Some(only) => Ok(only),
-                None => Ok((RecordBatch::new_empty(Arc::clone(self.schemas.columns())), Vec::new())),
+                None => Ok((RecordBatch::new_empty(Arc::clone(&self.known.columns)), Vec::new())),
             };
         }
         let mut order: Vec<(u32, (usize, usize))> = Vec::new();
@@ -229,7 +238,7 @@ impl Decoder {
             .iter()
             .map(|&position| records[position as usize].timestamp_ms)
             .collect();
-        let faults = validate(self.schemas.kind(), &columns, &timestamps)?;
+        let faults = validate(self.known.kind, &columns, &timestamps)?;
         if faults.is_empty() {
             return Ok((columns, positions));
         }

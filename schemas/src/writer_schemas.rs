@@ -1,13 +1,13 @@
 //! The schemas with which the records of a kind may have been written.
 //!
-//! In: the built-in schemas (the current one and `avro/history/`) and a folder of `<id>.avsc` files, which takes the
-//! place of a schema registry: the file stem is the id in Confluent's framing. Out: for a reference in a payload, the
-//! writer's schema, or why it cannot be read. A schema of the folder is also found by its fingerprint. Read once at the
-//! start: the same schemas must be present when a batch is replayed.
+//! In: the built-in schemas (the current one and `avro/history/`); a folder of `<id>.avsc` files, where the file stem is
+//! the id in Confluent's framing; what a schema registry says of further ids, while the stage runs. Out: for a reference
+//! in a payload, the writer's schema, or why it cannot be read. A schema of the folder is also found by its fingerprint.
+//! The same schemas must be known when a batch is replayed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::{fs, io};
 
 use apache_avro::Schema;
@@ -20,7 +20,7 @@ use crate::Kind;
 use crate::datum_shape::DatumShape;
 use crate::decode::arrow_decoder;
 use crate::fingerprints::fingerprints;
-use crate::framing::SchemaReference;
+use crate::framing::{SchemaReference, split};
 use crate::reject::{Fault, Reason};
 
 /// The namespace of our schemas.
@@ -70,16 +70,20 @@ pub(crate) struct Writer {
     pub(crate) shape: DatumShape,
 }
 
-/// The known writer schemas of a kind.
+/// The writer schemas of a kind. They only become more.
 #[derive(Debug)]
-pub struct WriterSchemas {
-    kind: Kind,
-    reader: Schema,
+pub struct WriterSchemas(RwLock<Arc<Known>>);
+
+/// Those that are known at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) kind: Kind,
+    reader: Arc<Schema>,
     /// The columns that records are decoded to, whatever their writer.
-    columns: SchemaRef,
-    writers: Vec<Writer>,
+    pub(crate) columns: SchemaRef,
+    pub(crate) writers: Vec<Arc<Writer>>,
     /// Index of the writer, or why its schema cannot be read as this kind.
-    known: HashMap<SchemaReference, Result<usize, String>>,
+    by_reference: HashMap<SchemaReference, Result<usize, String>>,
 }
 
 impl WriterSchemas {
@@ -93,12 +97,12 @@ impl WriterSchemas {
         };
         let reader = Schema::parse_str(kind.avro_schema()).map_err(|error| built_in(error.to_string()))?;
         let columns = columns_of(kind.avro_schema(), kind).map_err(|error| built_in(error.to_string()))?;
-        let mut schemas = Self {
+        let mut known = Known {
             kind,
-            reader,
+            reader: Arc::new(reader),
             columns,
             writers: Vec::new(),
-            known: HashMap::new(),
+            by_reference: HashMap::new(),
         };
         let history = HISTORY
             .iter()
@@ -106,34 +110,54 @@ impl WriterSchemas {
             .map(|(_, json)| *json);
         for json in history.chain([kind.avro_schema()]) {
             let schema = Schema::parse_str(json).map_err(|error| built_in(error.to_string()))?;
-            let writer = schemas.add(&schema, json).map_err(built_in)?;
+            let writer = known.add(&schema, json).map_err(built_in)?;
             for fingerprint in fingerprints(json, &schema).map_err(|error| built_in(error.to_string()))? {
-                schemas.known.insert(fingerprint, Ok(writer));
+                known.by_reference.insert(fingerprint, Ok(writer));
             }
         }
         if let Some(folder) = folder {
-            schemas.add_folder(folder)?;
+            known.add_folder(folder)?;
         }
-        Ok(schemas)
+        Ok(Self(RwLock::new(Arc::new(known))))
     }
 
-    /// The kind whose records they write.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// Ids in the payloads (of Confluent's framing) that are not known, those of the most records first.
+    pub fn unknown_ids<'a>(&self, payloads: impl Iterator<Item = Option<&'a [u8]>>) -> Vec<u32> {
+        let known = self.known();
+        let mut records: HashMap<u32, usize> = HashMap::new();
+        for payload in payloads {
+            if let Ok((reference @ SchemaReference::Id(id), _)) = split(payload)
+                && !known.by_reference.contains_key(&reference)
+            {
+                *records.entry(id).or_default() += 1;
+            }
+        }
+        let mut ids: Vec<u32> = records.keys().copied().collect();
+        ids.sort_unstable_by_key(|id| (std::cmp::Reverse(records[id]), *id));
+        ids
     }
 
-    /// The columns that records are decoded to.
-    pub fn columns(&self) -> &SchemaRef {
-        &self.columns
+    /// Takes what a registry says of an id: a schema, or why records of it cannot be read. An id that is known stays as it
+    /// is.
+    pub fn learn(&self, id: u32, schema: Result<&str, String>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let reference = SchemaReference::Id(id);
+        if !known.by_reference.contains_key(&reference) {
+            let known = Arc::make_mut(&mut known);
+            let writer = schema.and_then(|json| known.add_by_unqualified_names(&parsed(json)?.0, json));
+            known.by_reference.insert(reference, writer);
+        }
     }
 
-    pub(crate) fn writers(&self) -> &[Writer] {
-        &self.writers
+    pub(crate) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
+impl Known {
     /// The index of the writer that a payload names.
     pub(crate) fn find(&self, reference: SchemaReference) -> Result<usize, Fault> {
-        match self.known.get(&reference) {
+        match self.by_reference.get(&reference) {
             Some(Ok(writer)) => Ok(*writer),
             Some(Err(message)) => {
                 let detail = format!("{reference} cannot be read as {}: {message}", self.kind.name());
@@ -177,11 +201,11 @@ impl WriterSchemas {
             // Other parsers may take it, so records may come of it; nothing but these depends on it.
             Err(message) => {
                 tracing::warn!(path = %path.display(), message, "records of this schema will be rejected");
-                self.known.insert(SchemaReference::Id(id), Err(message));
+                self.by_reference.insert(SchemaReference::Id(id), Err(message));
                 return Ok(());
             }
         };
-        let (by_fingerprint, by_id) = match self.known.get(&fingerprints[0]) {
+        let (by_fingerprint, by_id) = match self.by_reference.get(&fingerprints[0]) {
             // These fingerprints do not cover logical types, so a known schema with one of them may use another unit of
             // time. Hamba's does.
             Some(Ok(known)) => (Ok(*known), DatumShape::new(&schema, &self.reader).map(|_| *known)),
@@ -191,11 +215,11 @@ impl WriterSchemas {
             }
         };
         let [specified, apache, hamba] = fingerprints;
-        self.known.insert(hamba, by_id.clone());
+        self.by_reference.insert(hamba, by_id.clone());
         for fingerprint in [specified, apache] {
-            self.known.insert(fingerprint, by_fingerprint.clone());
+            self.by_reference.insert(fingerprint, by_fingerprint.clone());
         }
-        self.known.insert(SchemaReference::Id(id), by_id);
+        self.by_reference.insert(SchemaReference::Id(id), by_id);
         Ok(())
     }
 
@@ -217,10 +241,10 @@ impl WriterSchemas {
         if columns_of(json, self.kind).map_err(|error| error.to_string())? != self.columns {
             return Err("its fields would be decoded to other types of columns".into());
         }
-        self.writers.push(Writer {
+        self.writers.push(Arc::new(Writer {
             schema: json.to_owned(),
             shape,
-        });
+        }));
         Ok(self.writers.len() - 1)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use horolog_schemas::configuration::{self, LoadError, Secret};
@@ -200,10 +200,11 @@ impl ClickHouseConfig {
 
     /// The password, read from its file where there is one.
     pub fn read_password(&self) -> Result<String, ConfigError> {
-        match &self.password_file {
-            Some(path) => Ok(configuration::read_secret("clickhouse.password_file", path)?),
-            None => Ok(self.password.expose().to_owned()),
-        }
+        read_password(
+            "clickhouse.password_file",
+            self.password_file.as_deref(),
+            &self.password,
+        )
     }
 
     /// [`Self::send_timeout_s`].
@@ -214,6 +215,40 @@ impl ClickHouseConfig {
     /// [`Self::insert_timeout_s`].
     pub fn insert_timeout(&self) -> Duration {
         Duration::from_secs(self.insert_timeout_s)
+    }
+}
+
+fn read_password(setting: &'static str, file: Option<&Path>, password: &Secret) -> Result<String, ConfigError> {
+    match file {
+        Some(path) => Ok(configuration::read_secret(setting, path)?),
+        None => Ok(password.expose().to_owned()),
+    }
+}
+
+/// `[schema_registry]`: where the schemas of records in Confluent's framing are, besides `source.schema_folder`. Both
+/// stages need the same one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchemaRegistryConfig {
+    /// Address of a registry with Confluent's API, with the path before `/schemas` if there is one. Without it none is
+    /// asked.
+    pub url: Option<String>,
+    /// User name; empty for none.
+    pub user: String,
+    /// Password; better given as `password_file` or in the environment.
+    pub password: Secret,
+    /// File that holds the password; read at start, wins over `password`.
+    pub password_file: Option<PathBuf>,
+}
+
+impl SchemaRegistryConfig {
+    /// The password, read from its file where there is one.
+    pub fn read_password(&self) -> Result<String, ConfigError> {
+        read_password(
+            "schema_registry.password_file",
+            self.password_file.as_deref(),
+            &self.password,
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! The delivery of one batch: prepare, insert block by block under tokens, read back if it was recovered or in doubt,
+//! The delivery of one batch: ask about unknown schemas, prepare, insert block by block under tokens, read back if it was recovered or in doubt,
 //! write the ledger row.
 //!
 //! Enters: a [`Job`] whose intent is committed. Leaves: [`Delivered`], after which the end of the range may be
@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, TopicLabel};
 use crate::partition::Watermark;
 use crate::progress;
 use crate::range::Range;
+use crate::schema_registry::SchemaRegistry;
 use crate::stage::{Prepared, Progress, Stage};
 use crate::turn::Turn;
 
@@ -68,6 +69,7 @@ pub struct Delivery {
     pub(crate) stage: Arc<dyn Stage>,
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
+    pub(crate) schema_registry: Option<SchemaRegistry>,
     cluster_id: String,
     turns: HashMap<String, Arc<Semaphore>>,
 }
@@ -88,8 +90,17 @@ impl Delivery {
             stage,
             inserts,
             metrics,
+            schema_registry: None,
             cluster_id,
             turns: topics.map(turns).collect(),
+        }
+    }
+
+    /// Asks this registry about schemas that are not known.
+    pub fn with_schema_registry(self, schema_registry: Option<SchemaRegistry>) -> Self {
+        Self {
+            schema_registry,
+            ..self
         }
     }
 
@@ -97,6 +108,7 @@ impl Delivery {
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
         let unknown_topic = || DeliveryError::Stopped(format!("{} is not a topic of this stage", job.range.id.topic));
         let turns = self.turns.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
+        self.ask_about_schemas(&job.range, &job.lease).await?;
         let turn = Turn::take(turns.clone()).await;
         let Job {
             range,
@@ -206,6 +218,20 @@ impl Delivery {
                 tracing::warn!(partition = %at.id, %error, "cannot write the partition's progress");
                 false
             }
+        }
+    }
+
+    async fn ask_about_schemas(&self, range: &Range, lease: &Lease) -> Result<(), DeliveryError> {
+        let Some(registry) = &self.schema_registry else {
+            return Ok(());
+        };
+        if let Some(schemas) = self.stage.schemas(&range.id.topic) {
+            let payloads = range.each_payload();
+            registry.complete(schemas, payloads, || lease.is_revoked()).await;
+        }
+        match lease.is_revoked() {
+            true => Err(DeliveryError::Revoked),
+            false => Ok(()),
         }
     }
 

@@ -29,6 +29,7 @@ mod lease;
 mod ledger;
 mod lives;
 mod log_end;
+pub mod loopback;
 mod member;
 pub mod metrics;
 mod partition;
@@ -43,6 +44,7 @@ mod resolve;
 pub mod retry;
 mod run;
 mod run_options;
+pub mod schema_registry;
 pub mod settings;
 #[cfg(test)]
 mod simulation;

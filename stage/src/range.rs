@@ -239,6 +239,11 @@ impl Range {
         last.map(|record| RecordMark::of(&record))
     }
 
+    /// The payload of each record.
+    pub fn each_payload(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.records.entries.iter().map(|entry| self.records.get(entry).payload)
+    }
+
     /// The Kafka timestamp of each record, ms since 1970.
     pub fn each_timestamp_ms(&self) -> impl Iterator<Item = i64> {
         self.records.entries.iter().map(|entry| entry.timestamp_ms)

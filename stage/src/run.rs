@@ -28,6 +28,7 @@ use crate::probe::Probe;
 use crate::requirements::{require_lease, require_topics};
 use crate::resolve::{ATTEMPTS_MAX, Resolver};
 use crate::run_options::{RunError, RunOptions};
+use crate::schema_registry::SchemaRegistry;
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
@@ -47,6 +48,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     options.check(stage.name())?;
+    let schema_registry = SchemaRegistry::new(&options.schema_registry)?;
     let kafka_error = |error: KafkaError| RunError::Kafka {
         bootstrap: options.kafka.bootstrap.clone(),
         why: error.to_string(),
@@ -78,7 +80,7 @@ pub async fn run(
         topics(),
         concurrency,
     );
-    let delivery = Arc::new(delivery);
+    let delivery = Arc::new(delivery.with_schema_registry(schema_registry));
     let write_epoch = WriteEpoch::default();
     let lives = Lives::default();
     let mut following = JoinSet::new();

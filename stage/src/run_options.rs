@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig};
+use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig, SchemaRegistryConfig};
 use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig, check_group};
 
 /// What a stage runs with.
@@ -12,6 +12,8 @@ pub struct RunOptions {
     pub kafka: KafkaConfig,
     /// The store.
     pub clickhouse: ClickHouseConfig,
+    /// Where schemas are asked for that are not known.
+    pub schema_registry: SchemaRegistryConfig,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
     /// Consumer group, `source.group`.

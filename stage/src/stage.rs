@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use horolog_schemas::WriterSchemas;
 
 use crate::intent::Intent;
 use crate::range::{PartitionId, Range};
@@ -11,6 +12,9 @@ use crate::range::{PartitionId, Range};
 pub trait Stage: Send + Sync + 'static {
     /// Its name in tokens, in the ledger and in metrics.
     fn name(&self) -> &'static str;
+
+    /// The schemas by which the records of a topic are read. They may learn more before a range is prepared.
+    fn schemas(&self, topic: &str) -> Option<&WriterSchemas>;
 
     /// What to insert for `range`. Pure: called again after a crash with the same range and intent, it returns the same
     /// pieces. May block; called for several partitions at a time.

@@ -9,6 +9,7 @@ use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use horolog_schemas::{Decoder, WriterSchemas};
 use horolog_stage::range::PartitionId;
+use horolog_stage::schema_registry::SchemaRegistry;
 use horolog_stage::store::Store;
 use tokio::sync::mpsc;
 
@@ -48,6 +49,8 @@ pub struct Reader {
     pub broker: Arc<Broker>,
     /// The writer schemas of its records.
     pub schemas: Arc<WriterSchemas>,
+    /// What is asked about those that are not known.
+    pub schema_registry: Option<Arc<SchemaRegistry>>,
     /// The selected samples.
     pub scope: Scope,
     /// The position before which they are read.
@@ -145,6 +148,10 @@ impl Reader {
             .position(|topic| **topic == *log.topic)
             .map_or(-1, |position| position as i32);
         let range = self.broker.read(log, start, end)?;
+        if let Some(registry) = &self.schema_registry {
+            let learned = registry.complete(&self.schemas, range.each_payload(), || to.is_closed());
+            tokio::runtime::Handle::current().block_on(learned);
+        }
         let mut decoder = Decoder::new(Arc::clone(&self.schemas));
         let mut seen = BTreeMap::new();
         let mut batch = Vec::new();

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use horolog_schemas::{Kind, WriterSchemas};
 use horolog_stage::crash;
+use horolog_stage::schema_registry::SchemaRegistry;
 use horolog_stage::store::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -60,6 +61,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ToolError> {
         },
         store,
         schemas: Arc::new(schemas),
+        schema_registry: SchemaRegistry::new(&config.schema_registry)?.map(Arc::new),
         workers: config.aggregate.worker_count(),
         part_records_max: config.rebuild.part_records_max,
         scope,
@@ -86,6 +88,7 @@ pub(super) struct Work {
     pub(super) store: Store,
     switch: Switch,
     schemas: Arc<WriterSchemas>,
+    schema_registry: Option<Arc<SchemaRegistry>>,
     workers: usize,
     part_records_max: u64,
     pub(super) scope: Scope,
@@ -191,6 +194,7 @@ impl Work {
             store: self.store.clone(),
             broker: self.switch.broker.clone(),
             schemas: self.schemas.clone(),
+            schema_registry: self.schema_registry.clone(),
             scope: self.scope.clone(),
             cut,
         }

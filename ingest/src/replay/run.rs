@@ -6,6 +6,8 @@ use std::sync::Arc;
 use horolog_schemas::RawRecord;
 use horolog_stage::clock::now_ms;
 use horolog_stage::crash;
+use horolog_stage::schema_registry::SchemaRegistry;
+use horolog_stage::stage::Stage;
 use horolog_stage::store::Store;
 
 use super::counted::Hours;
@@ -37,6 +39,7 @@ struct Tally {
 /// Everything a replay needs.
 struct Replays {
     ingest: Ingest,
+    schema_registry: Option<SchemaRegistry>,
     topic: String,
     /// `None` in a dry run, which changes nothing.
     log: Option<Arc<Log>>,
@@ -60,6 +63,7 @@ pub async fn run(config: &Config, args: &Args) -> Result<(), ReplayError> {
     let store = Store::with_current_tables(&config.clickhouse).await?;
     let replays = Replays {
         ingest: Ingest::new(source)?,
+        schema_registry: SchemaRegistry::new(&config.schema_registry)?,
         topic: args.topic.clone(),
         log: match args.dry_run {
             true => None,
@@ -122,7 +126,7 @@ impl Replays {
     /// Replays one portion in a transaction, leaving out records that would be rejected again or may be aggregated
     /// already.
     async fn replay(&self, some: &[Candidate], tally: &mut Tally) -> Result<(), ReplayError> {
-        let mut records = self.judge(self.rejected.records(some).await?, tally)?;
+        let mut records = self.judge(self.rejected.records(some).await?, tally).await?;
         if let Some(hours) = self.hours.as_ref().filter(|_| !records.is_empty()) {
             let lacking = hours.lack(some).await?;
             let judged = records.len();
@@ -149,7 +153,7 @@ impl Replays {
 
     /// Leaves out records that would be rejected again. They are judged with the current time, which will be their
     /// Kafka timestamp.
-    fn judge(&self, records: Vec<Record>, tally: &mut Tally) -> Result<Vec<Record>, ReplayError> {
+    async fn judge(&self, records: Vec<Record>, tally: &mut Tally) -> Result<Vec<Record>, ReplayError> {
         let timestamp_ms = now_ms();
         let raw: Vec<RawRecord<'_>> = records
             .iter()
@@ -160,6 +164,11 @@ impl Replays {
                 payload: Some(record.payload()),
             })
             .collect();
+        if let (Some(registry), Some(schemas)) = (&self.schema_registry, self.ingest.schemas(&self.topic)) {
+            registry
+                .complete(schemas, raw.iter().map(|record| record.payload), || false)
+                .await;
+        }
         let judged = self.ingest.decode(&self.topic, &raw)?;
         for rejected in &judged.rejected {
             *tally.refused.entry(rejected.reason.as_str()).or_default() += 1;

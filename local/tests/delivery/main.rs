@@ -21,6 +21,7 @@ mod outages;
 mod refused;
 mod rejected;
 mod replay;
+mod schema_registry;
 mod secured;
 mod transactions;
 mod unread;

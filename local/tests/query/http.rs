@@ -149,7 +149,11 @@ fn the_operators_see_how_the_system_is() {
          "first_at": "2026-01-01T00:00:01Z", "newest_at": "2026-01-01T00:00:01Z", "newest_partition": 0, "newest_offset": 1,
          "newest_detail": null},
     ]);
-    assert_eq!(json!(rejections), expected, "ClickHouse may quote a row that it refuses");
+    assert_eq!(
+        json!(rejections),
+        expected,
+        "ClickHouse may quote a row that it refuses"
+    );
     let settings = ask("/v1/system/configuration");
     let url = settings.iter().find(|row| row["setting"] == "clickhouse.url").unwrap();
     assert_eq!(url["is_default"], false, "it was set: {url}");

@@ -13,7 +13,9 @@ use serde_json::json;
 use crate::asking::make_key;
 use crate::bed::Bed;
 use crate::client::service;
-use crate::rows::{decide_counter_hour, insert_counter_hour, insert_event, insert_hours, insert_rejected, vouch_for_events};
+use crate::rows::{
+    decide_counter_hour, insert_counter_hour, insert_event, insert_hours, insert_rejected, vouch_for_events,
+};
 
 const TENANT: &str = "page";
 

@@ -18,7 +18,7 @@ use crate::access::provider_keys::ProviderKeys;
 use crate::access::{Facts, Identity, KeyLimits, Principal, Role, TenantGrant};
 use crate::api::Problem;
 use crate::config::at_least_one;
-use crate::loopback::is_loopback;
+use horolog_stage::loopback::is_loopback;
 
 /// Tolerated clock skew. Seconds.
 const LEEWAY_S: u64 = 30;

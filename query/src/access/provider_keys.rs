@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::api::Problem;
-use crate::loopback;
+use horolog_stage::loopback;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before asking again a provider that did not answer.

@@ -59,11 +59,6 @@ pub enum Edge {
 }
 
 impl Edge {
-    /// Serializes fields that hold milliseconds since 1970 as moments.
-    pub fn serialize_millis<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-        serde::Serialize::serialize(&Self::from_millis(*millis), serializer)
-    }
-
     /// Parses one of the three formats.
     pub fn parse(text: &str) -> Result<Self, InstantError> {
         match text.parse() {
@@ -115,6 +110,11 @@ impl Instant {
         Self {
             micros: i64::from(seconds) * MICROS_A_SECOND,
         }
+    }
+
+    /// Serializes fields that hold milliseconds since 1970 as moments.
+    pub fn serialize_millis<S: serde::Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&Self::from_millis(*millis), serializer)
     }
 
     /// Serializes fields that hold seconds since 1970 as moments.

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::connection::ConnectionArgs;
 use super::error::{CliError, ProblemDetails};
 use super::patience;
-use crate::loopback;
+use horolog_stage::loopback;
 
 /// Timeout for connecting. The request itself is bounded by the service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

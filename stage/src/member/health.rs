@@ -107,6 +107,10 @@ impl Member {
         if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {
             return Some(format!("kafka does not accept commits of {topic}, retrying: {why}"));
         }
+        let registry = self.delivery.schema_registry.as_ref();
+        if let Some(why) = registry.and_then(|registry| registry.failing_for(REFUSED_MAX)) {
+            return Some(format!("the schema registry does not answer, retrying: {why}"));
+        }
         let why = self.delivery.inserts.refused_for(REFUSED_MAX)?;
         Some(format!("clickhouse does not accept batches, retrying: {why}"))
     }

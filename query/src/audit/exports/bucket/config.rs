@@ -12,7 +12,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::config::at_least_one;
-use crate::loopback::is_loopback;
+use horolog_stage::loopback::is_loopback;
 
 /// The smallest part that S3 accepts, except for the last.
 const PART_BYTES_MIN: u64 = 5 << 20;
