@@ -100,8 +100,10 @@ enum AskError {
     Http(#[from] reqwest::Error),
     #[error("it refuses schema_registry.user and its password ({0})")]
     Credentials(StatusCode),
-    #[error("it answers {0}: is it the address of a schema registry?")]
+    #[error("it answers {0}")]
     Status(StatusCode),
+    #[error("it answers {0}, and not as a schema registry does: is the address right?")]
+    NoRegistry(StatusCode),
 }
 
 impl SchemaRegistry {
@@ -197,6 +199,8 @@ impl SchemaRegistry {
                 }
             }
         }
+        // Whoever else waits says so again.
+        self.note(None);
         None
     }
 
@@ -211,7 +215,7 @@ impl SchemaRegistry {
             StatusCode::OK => Ok(Some(answer.json().await?)),
             StatusCode::NOT_FOUND => match answer.json::<Refusal>().await {
                 Ok(refusal) if refusal.error_code == NO_SUCH_SCHEMA => Ok(None),
-                _ => Err(AskError::Status(StatusCode::NOT_FOUND)),
+                _ => Err(AskError::NoRegistry(StatusCode::NOT_FOUND)),
             },
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(AskError::Credentials(status)),
             status => Err(AskError::Status(status)),
