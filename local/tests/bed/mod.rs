@@ -19,7 +19,7 @@ mod wait;
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use horolog_local::broker;
@@ -53,6 +53,14 @@ const START_DEADLINE: Duration = Duration::from_secs(240);
 
 /// How long an answer may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The client of all requests: to make one is to read the certificates of the system, which takes longer than most
+/// requests. It keeps no connection, which would be of the runtime of one bed.
+pub fn http() -> &'static reqwest::Client {
+    static HTTP: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+    &HTTP
+}
 
 /// What a bed can differ in.
 #[derive(Debug, Clone)]
@@ -192,7 +200,7 @@ impl Bed {
     /// Status and body of a GET request, or why there is none.
     pub fn try_get(&self, url: &str) -> reqwest::Result<(u16, String)> {
         self.block_on(async {
-            let response = reqwest::Client::new().get(url).timeout(REQUEST_DEADLINE).send().await?;
+            let response = http().get(url).timeout(REQUEST_DEADLINE).send().await?;
             Ok((response.status().as_u16(), response.text().await?))
         })
     }

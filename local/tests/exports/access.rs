@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::asking::{KEYS, administer, call, make_key};
-use crate::bed::Bed;
+use crate::bed::{Bed, http};
 use crate::client::{Answer, assert_is_problem, ready, send, service};
 use crate::history::{insert_history, insert_large_events};
 use crate::requester::{EXPORTS, ask, ended, export, look, of};
@@ -19,7 +19,7 @@ fn a_file_can_be_fetched_whole_and_in_ranges() {
     let bytes = std::fs::read_to_string(folder.join(name)).unwrap();
     let ranged = |range: &str| {
         let url = format!("{}{EXPORTS}{path}?tenant_id=ranges", service.http());
-        send(Bed::shared(), reqwest::Client::new().get(url).header("range", range))
+        send(Bed::shared(), http().get(url).header("range", range))
     };
     let whole: Answer = look(&service, "ranges", &path);
     assert_eq!((whole.status, whole.text.as_str()), (200, bytes.as_str()));
@@ -51,7 +51,7 @@ fn a_download_is_cut_off_when_its_key_is_revoked() {
     let (id, name, bytes) = (&export["id"], &file["name"], file["bytes"].as_u64().unwrap());
     let path = format!("{EXPORTS}/{}/files/{}", id.as_str().unwrap(), name.as_str().unwrap());
     let fetch = || {
-        reqwest::Client::new()
+        http()
             .get(format!("{}{path}", service().http()))
             .bearer_auth(&key.token)
             .send()

@@ -7,7 +7,7 @@ use horolog_local::stack::Ports;
 use reqwest::header;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, http, wait_until};
 use crate::client::{Answer, ready, send, wait_until_ready};
 use crate::history::{insert_history, insert_wide_history};
 use crate::requester::{
@@ -76,9 +76,7 @@ fn an_export_in_a_bucket_has_the_bytes_of_one_in_the_folder() {
             let url = format!("{}{EXPORTS}{path}?tenant_id=shelved", in_bucket.http());
             let request = headers
                 .iter()
-                .fold(reqwest::Client::new().get(url), |request, (name, value)| {
-                    request.header(name, *value)
-                });
+                .fold(http().get(url), |request, (name, value)| request.header(name, *value));
             send(Bed::shared(), request)
         };
         let whole: Answer = ask(&[]);

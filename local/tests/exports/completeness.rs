@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::bed::{Bed, BedOptions, wait_until};
+use crate::bed::{Bed, BedOptions, http, wait_until};
 use crate::client::{ready, send};
 use crate::history::{insert_again, insert_history};
 use crate::requester::{DEADLINE, EXPORTS, assert_broken, assert_verifies, export, folder_in, manifest_of, of};
@@ -126,10 +126,10 @@ fn from_when_on_events_are_kept_is_in_the_manifest_and_a_table_that_was_emptied_
     );
     let service = ready(&bed, &[]);
     let url = |path: &str| format!("{}{EXPORTS}{path}?tenant_id=kept", service.http());
-    let asked = send(&bed, reqwest::Client::new().post(url("")).json(&of("csv", "none")));
+    let asked = send(&bed, http().post(url("")).json(&of("csv", "none")));
     assert_eq!(asked.status, 202, "{}", asked.text);
     let id = asked.json()["id"].as_str().unwrap().to_owned();
-    let get = |path: &str| send(&bed, reqwest::Client::new().get(url(path)));
+    let get = |path: &str| send(&bed, http().get(url(path)));
     wait_until(DEADLINE, "the export is complete", || {
         get(&format!("/{id}")).json()["state"] == "complete"
     });

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, python};
+use crate::bed::{Bed, http, python};
 use crate::client::ready;
 use crate::history::{announce, insert_again, insert_history, insert_large_events_from, vouch};
 use crate::requester::{assert_verifies, export, of};
@@ -21,7 +21,7 @@ fn stored(tenant: &str) -> Vec<Value> {
          settings output_format_json_quote_64bit_integers = 0"
     );
     let bed = Bed::shared();
-    let request = reqwest::Client::new()
+    let request = http()
         .post(format!("{}/?database=horolog", bed.layout().clickhouse_url()))
         .basic_auth("default", Some(bed.password()))
         .body(sql);

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use horolog_local::stack::Ports;
-use reqwest::Client;
 use serde_json::json;
 
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{assert_is_problem, ready, send, wait_until_ready};
 use crate::history::insert_history;
 use crate::requester::{DEADLINE, EXPORTS, export, look};
@@ -53,7 +52,7 @@ fn who_took_what_stays_known_when_the_files_are_removed_and_a_restored_folder_do
     copy(&folder, &kept.path().join("files"));
     copy(&work, &kept.path().join("work"));
     let url = format!("{}{EXPORTS}/{id}?tenant_id=registered", service.http());
-    assert_eq!(send(Bed::shared(), Client::new().delete(url)).status, 204);
+    assert_eq!(send(Bed::shared(), http().delete(url)).status, 204);
     assert!(!folder.exists() && !work.exists());
     let removed = || registered(&id, &format!("{columns}, removed_at is not null"));
     wait_until(DEADLINE, "its removal is in the table", || {
@@ -85,13 +84,8 @@ fn an_export_that_the_journal_does_not_take_is_not_made() {
     let bed = Bed::start();
     let service = ready(&bed, &[]);
     let url = format!("{}{EXPORTS}?tenant_id=unregistered", service.http());
-    let ask = || send(&bed, Client::new().post(&url).json(&json!({})));
-    let list = || {
-        send(&bed, Client::new().get(&url)).json()["rows"]
-            .as_array()
-            .unwrap()
-            .len()
-    };
+    let ask = || send(&bed, http().post(&url).json(&json!({})));
+    let list = || send(&bed, http().get(&url)).json()["rows"].as_array().unwrap().len();
     take_bytes(&bed, "100");
     let refused = ask();
     assert_eq!(refused.status, 503, "{}", refused.text);
@@ -110,12 +104,12 @@ fn an_export_that_was_not_accepted_and_cannot_be_removed_does_not_run_after_the_
     let mut service = ready(&bed, &settings_at(&nobody, "unaccepted"));
     let url = |service: &Proc| format!("{}{EXPORTS}?tenant_id=unaccepted", service.http());
     take_bytes(&bed, "100");
-    let refused = send(&bed, Client::new().post(url(&service)).json(&json!({})));
+    let refused = send(&bed, http().post(url(&service)).json(&json!({})));
     assert_eq!(refused.status, 503, "{}", refused.text);
     service.kill9();
     service.restart();
     wait_until_ready(&bed, &mut service);
-    let listed = send(&bed, Client::new().get(url(&service))).json();
+    let listed = send(&bed, http().get(url(&service))).json();
     let states: Vec<_> = listed["rows"]
         .as_array()
         .unwrap()

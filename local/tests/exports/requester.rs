@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, HOROLOG, Proc, wait_until};
+use crate::bed::{Bed, HOROLOG, Proc, http, wait_until};
 use crate::client::{Answer, send};
 
 pub(crate) const EXPORTS: &str = "/v1/audit/exports";
@@ -15,19 +15,19 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 pub(crate) fn ask(service: &Proc, tenant: &str, body: &Value) -> Answer {
     let url = format!("{}{EXPORTS}?tenant_id={tenant}", service.http());
-    send(Bed::shared(), reqwest::Client::new().post(url).json(body))
+    send(Bed::shared(), http().post(url).json(body))
 }
 
 pub(crate) fn look(service: &Proc, tenant: &str, path: &str) -> Answer {
     let url = format!("{}{EXPORTS}{path}?tenant_id={tenant}", service.http());
-    send(Bed::shared(), reqwest::Client::new().get(url))
+    send(Bed::shared(), http().get(url))
 }
 
 /// Cancels or removes an export, which is answered with this status.
 #[track_caller]
 pub(crate) fn delete(service: &Proc, tenant: &str, id: &str, status: u16) {
     let url = format!("{}{EXPORTS}/{id}?tenant_id={tenant}", service.http());
-    let answer = send(Bed::shared(), reqwest::Client::new().delete(url));
+    let answer = send(Bed::shared(), http().delete(url));
     assert_eq!(answer.status, status, "{}\n{}", answer.text, service.log_tail());
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use horolog_local::process::{Launch, Process, Signal};
 use horolog_local::stack::Ports;
 
-use crate::bed::{Bed, python, wait_until};
+use crate::bed::{Bed, http, python, wait_until};
 use crate::requester::DEADLINE;
 
 const PACKAGES: &str = "moto[s3]==5.2.5\nflask==3.1.3\nflask-cors==6.0.5\n";
@@ -112,7 +112,7 @@ impl S3 {
 
     fn ask(&self, method: &str, path: &str, body: &str) -> String {
         let url = format!("{}/{path}", self.url);
-        let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+        let request = http().request(method.parse().unwrap(), url);
         let request = request
             .header("content-type", "application/octet-stream")
             .body(body.to_owned());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::asking::{call, make_key};
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{ready, service};
 use crate::history::{insert_history, insert_large_events};
 use crate::requester::{
@@ -37,7 +37,7 @@ fn download(service: &Proc, tenant: &str, export: &Value, beside: &[&str]) -> te
         let path = format!("/{}/files/{name}", export["id"].as_str().unwrap());
         let url = format!("{}{EXPORTS}{path}?tenant_id={tenant}", service.http());
         let bed = Bed::shared();
-        let request = reqwest::Client::new().get(url).bearer_auth(bed.key("auditor"));
+        let request = http().get(url).bearer_auth(bed.key("auditor"));
         let bytes = bed.block_on(async { request.send().await.unwrap().error_for_status().unwrap().bytes().await });
         fs::write(folder.path().join(name), bytes.unwrap()).unwrap();
     }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{Answer, DEADLINE, send_as, service};
 
 pub(crate) const KEYS: &str = "/v1/admin/keys";
@@ -22,7 +22,7 @@ pub(crate) fn call(token: &str, method: Method, path: &str, body: Option<&Value>
 
 /// Any request to a service.
 pub(crate) fn call_at(service: &Proc, token: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
-    let request = reqwest::Client::new().request(method, format!("{}{path}", service.http()));
+    let request = http().request(method, format!("{}{path}", service.http()));
     let request = match body {
         Some(body) => request.json(body),
         None => request,

@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 
 /// How long anything may take on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
@@ -79,7 +79,7 @@ pub(crate) fn send_as(bed: &Bed, key: &str, request: reqwest::RequestBuilder) ->
 
 pub(crate) fn get_at(bed: &Bed, service: &Proc, path: &str, parameters: &[(&str, &str)]) -> Answer {
     let url = Url::parse_with_params(&format!("{}{path}", service.http()), parameters).unwrap();
-    send(bed, reqwest::Client::new().get(url))
+    send(bed, http().get(url))
 }
 
 pub(crate) fn get(path: &str, parameters: &[(&str, &str)]) -> Answer {

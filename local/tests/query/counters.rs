@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, http};
 use crate::client::{get_at, pages, ready, rows, send_as, service};
 use crate::rows::{decide_counter_hour, decide_counter_hour_of, insert_counter_hour};
 
@@ -189,11 +189,7 @@ fn pages_and_teams_are_those_of_the_selection() {
         "{}{HOURS}?tenant_id=rise-paged&format=csv&group_by=&limit=1",
         service().http()
     );
-    let csv = send_as(
-        Bed::shared(),
-        &Bed::shared().key("analyst"),
-        reqwest::Client::new().get(csv),
-    );
+    let csv = send_as(Bed::shared(), &Bed::shared().key("analyst"), http().get(csv));
     assert_eq!(
         csv.text,
         "start,end,complete,metric_name,metric_type,unit,count,resets,increase,rate\n\

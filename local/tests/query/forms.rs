@@ -1,12 +1,12 @@
 //! Answers about metrics as CSV and Arrow.
 
-use crate::bed::Bed;
+use crate::bed::{Bed, http};
 use crate::client::{Answer, HOURS, send, service};
 use crate::series::{ON_TIME, insert};
 
 fn ask_as(accept: &str, more: &[(&str, &str)]) -> Answer {
     let url = url::Url::parse_with_params(&format!("{}{HOURS}?tenant_id=forms", service().http()), more).unwrap();
-    send(Bed::shared(), reqwest::Client::new().get(url).header("accept", accept))
+    send(Bed::shared(), http().get(url).header("accept", accept))
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn arrow_is_read_by_others_as_what_it_is() {
     let url = format!("{}{HOURS}?tenant_id=arrow&format=arrow&measures=avg", service().http());
     let key = Bed::shared().key("auditor");
     let bytes = Bed::shared().block_on(async {
-        reqwest::Client::new()
+        http()
             .get(url)
             .bearer_auth(key)
             .send()

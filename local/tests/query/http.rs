@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::asking::{call_at, get_as, make_key};
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::{insert_event, insert_hours, insert_rejected};
 use crate::slow;
@@ -17,10 +17,7 @@ fn an_answer_that_the_caller_has_is_not_sent_again() {
     insert_hours("tagged", 1);
     let ask = |known: &str| {
         let url = format!("{}{HOURS}?tenant_id=tagged", service().http());
-        send(
-            Bed::shared(),
-            reqwest::Client::new().get(url).header("if-none-match", known),
-        )
+        send(Bed::shared(), http().get(url).header("if-none-match", known))
     };
     let first = ask("\"none\"");
     assert_eq!(first.status, 200);
@@ -44,10 +41,7 @@ fn large_answers_are_compressed_for_those_who_take_it() {
     insert_hours("compressed", 40);
     let ask = |encoding: &str| {
         let url = format!("{}{HOURS}?tenant_id=compressed", service().http());
-        send(
-            Bed::shared(),
-            reqwest::Client::new().get(url).header("accept-encoding", encoding),
-        )
+        send(Bed::shared(), http().get(url).header("accept-encoding", encoding))
     };
     let plain = ask("identity");
     assert_eq!(plain.header("content-encoding"), "");
@@ -67,10 +61,7 @@ fn large_answers_are_compressed_for_those_who_take_it() {
 fn a_file_of_the_program_comes_in_the_encoding_that_is_taken_every_time() {
     let ask = |encoding: &str| {
         let url = format!("{}/docs/swagger-ui-bundle.js", service().http());
-        send(
-            Bed::shared(),
-            reqwest::Client::new().get(url).header("accept-encoding", encoding),
-        )
+        send(Bed::shared(), http().get(url).header("accept-encoding", encoding))
     };
     let plain = ask("identity");
     assert_eq!((plain.status, plain.header("content-encoding")), (200, ""));
@@ -122,7 +113,7 @@ fn the_operators_see_how_the_system_is() {
     insert_hours("stored", 1);
     let ask = |path: &str| {
         let url = format!("{}{path}", service().http());
-        let answer = send_as(bed, &bed.key("admin"), reqwest::Client::new().get(url));
+        let answer = send_as(bed, &bed.key("admin"), http().get(url));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         answer.json()["rows"].as_array().unwrap().clone()
     };

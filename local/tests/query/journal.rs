@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::asking::{KEYS, call_at, made};
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{DEADLINE, HOURS, get_at, ready, wait_until_ready};
 use crate::keys_command::{creating, token_of};
 
@@ -18,7 +18,7 @@ fn first_admin(bed: &Bed, settings: &[(&str, &str)]) -> String {
 
 /// The status of a request that posts nothing; `None` where the service ended before it answered.
 fn post_at(service: &Proc, token: &str, path: &str) -> Option<u16> {
-    let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
+    let request = http().post(format!("{}{path}", service.http()));
     let request = request.bearer_auth(token).json(&json!({})).timeout(DEADLINE);
     // Created within the runtime too, since its time-out needs one.
     let answer = Bed::shared().block_on(async { request.send().await });

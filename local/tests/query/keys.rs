@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::asking::{KEYS, administer, call_at, get_as, made, make_key};
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, http, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready, service};
 
 #[test]
@@ -71,7 +71,7 @@ fn a_key_does_what_its_scopes_say_from_where_and_until_when_they_say() {
         401
     );
     // Only a trusted proxy may name the client's address.
-    let request = reqwest::Client::new().get(format!("{}{EVENTS}", service().http()));
+    let request = http().get(format!("{}{EVENTS}", service().http()));
     let token = make_key("auditor", "scoped", elsewhere).token;
     let answer = crate::client::send_as(Bed::shared(), &token, request.header("x-forwarded-for", "10.1.1.1"));
     assert_eq!(answer.status, 401);

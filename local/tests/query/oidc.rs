@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::asking::{call_at, get_as, make_key};
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
 use crate::rows::{event_numbers, insert_event};
 
@@ -294,7 +294,7 @@ fn a_caller_who_asks_for_an_unknown_key_and_leaves_keeps_nobody_out() {
     let service = provider.service_with(&[SELDOM]);
     provider.is(Mood::Silent);
     let token = unknown.token(&claims(&json!({})));
-    let request = reqwest::Client::new().get(format!("{}{EVENTS}", service.http()));
+    let request = http().get(format!("{}{EVENTS}", service.http()));
     let left = Bed::shared().block_on(async {
         let leaves = tokio::spawn(request.bearer_auth(token).send());
         let is_asked = async {

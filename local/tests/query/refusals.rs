@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use url::Url;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, http};
 use crate::client::{EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, send_as, service};
 use crate::rows::insert_hours;
 
@@ -52,7 +52,7 @@ fn no_route_ignores_a_parameter_that_it_does_not_have() {
                 false => "auditor",
             };
             let url = format!("{}{path}?userid=ann", service().http());
-            let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+            let request = http().request(method.parse().unwrap(), url);
             let request = if method == "POST" {
                 request.json(&json!({}))
             } else {
@@ -64,7 +64,7 @@ fn no_route_ignores_a_parameter_that_it_does_not_have() {
         }
     }
     assert!(asked > 20, "{asked}");
-    let head = reqwest::Client::new().head(format!("{}{EVENTS}?tenant_id=a&userid=ann", service().http()));
+    let head = http().head(format!("{}{EVENTS}?tenant_id=a&userid=ann", service().http()));
     assert_eq!(send(bed, head).status, 400);
 }
 
@@ -80,7 +80,7 @@ fn what_is_not_there_is_a_problem_too() {
         (reqwest::Method::DELETE, "/v1/audit/exports/%ff?tenant_id=a", 404),
         (reqwest::Method::GET, "/v1/audit/exports/%ff/files/%ff?tenant_id=a", 404),
     ] {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", service().http()));
+        let request = http().request(method, format!("{}{path}", service().http()));
         let answer = send(Bed::shared(), request);
         assert_eq!(answer.status, status, "{path}");
         assert_is_problem(&answer);
@@ -160,7 +160,7 @@ proptest! {
     fn any_query_string_is_answered_or_refused(raw in any_question()) {
         for path in PATHS {
             let Ok(url) = Url::parse(&format!("{}{path}?{raw}", service().http())) else { continue };
-            let answer = send(Bed::shared(), reqwest::Client::new().get(url));
+            let answer = send(Bed::shared(), http().get(url));
             prop_assert!([200, 400].contains(&answer.status), "{path}?{raw} {}: {}", answer.status, answer.text);
             if answer.status == 400 {
                 assert_is_problem(&answer);
@@ -172,7 +172,7 @@ proptest! {
     #[test]
     fn any_header_is_borne(name in prop::sample::select(vec!["accept", "accept-encoding", "if-none-match", "x-request-id", "range", "content-type"]), value in "[ -~]{0,80}") {
         let url = format!("{}{HOURS}?tenant_id=random", service().http());
-        let answer = send(Bed::shared(), reqwest::Client::new().get(url).header(name, value.trim()));
+        let answer = send(Bed::shared(), http().get(url).header(name, value.trim()));
         prop_assert!([200, 304, 406].contains(&answer.status), "{}: {}", answer.status, answer.text);
     }
 }

@@ -1,6 +1,6 @@
 //! The service as its operator sees it: start, ids, metrics, an unreachable ClickHouse, shutdown.
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, http, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, get, get_at, ready, send, service};
 use crate::rows::insert_hours;
 
@@ -8,10 +8,7 @@ use crate::rows::insert_hours;
 fn a_request_id_comes_back_and_one_is_made_where_there_is_none() {
     let ask = |id: &str| {
         let url = format!("{}{HOURS}?tenant_id=a", service().http());
-        let answer = send(
-            Bed::shared(),
-            reqwest::Client::new().get(url).header("x-request-id", id),
-        );
+        let answer = send(Bed::shared(), http().get(url).header("x-request-id", id));
         assert_eq!(answer.status, 200);
         answer.header("x-request-id").to_owned()
     };

@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use tokio::task::AbortHandle;
 
-use crate::bed::{Bed, Proc, wait_until};
+use crate::bed::{Bed, Proc, http, wait_until};
 use crate::client::{DEADLINE, ready};
 
 /// The tenant that it is about; also the name of the database.
@@ -41,7 +41,7 @@ pub(crate) fn service() -> Proc {
 
 /// Asks it, and returns while its statement runs. Aborted, its caller has left.
 pub(crate) fn ask(service: &Proc, token: &str, request_id: &str) -> AbortHandle {
-    let request = reqwest::Client::new()
+    let request = http()
         .get(format!("{}{QUESTION}", service.http()))
         .bearer_auth(token)
         .header("x-request-id", request_id.to_owned());

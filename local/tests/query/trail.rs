@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::asking::{KEYS, call_at, make_key};
-use crate::bed::{Bed, Proc, TRAIL_SETTING, wait_until};
+use crate::bed::{Bed, Proc, TRAIL_SETTING, http, wait_until};
 use crate::client::{DEADLINE, EVENTS, HOURS, assert_is_problem, ready};
 use crate::rows::{insert_event, insert_hours};
 
@@ -108,7 +108,7 @@ fn every_access_to_audit_data_is_an_audit_event_of_its_tenant() {
 
 /// Posts nothing, and does not wait for the answer.
 fn post_and_leave(service: &Proc, token: &str, path: &str) {
-    let request = reqwest::Client::new().post(format!("{}{path}", service.http()));
+    let request = http().post(format!("{}{path}", service.http()));
     let request = request.bearer_auth(token).json(&json!({})).timeout(PATIENCE);
     // Created within the runtime too, since its time-out needs one.
     let _ = Bed::shared().block_on(async { request.send().await });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use horolog_local::process::{Identity, Signal};
 use serde_json::Value;
 
-use crate::bed::wait_until;
+use crate::bed::{http, wait_until};
 use crate::own_stack::{Stack, block_on, identity, process, succeeds, text};
 
 const PROCESSES: [&str; 6] = [
@@ -39,7 +39,7 @@ fn answers_with_hourly_rows(stack: &Stack) {
     wait_until(RECOVERY, "an hourly row of the sample stream", || {
         block_on(async {
             let key = std::fs::read_to_string(stack.data().join("keys/demo-analyst")).unwrap();
-            let request = reqwest::Client::new().get(&url).bearer_auth(key.trim());
+            let request = http().get(&url).bearer_auth(key.trim());
             let Ok(response) = request.send().await else {
                 return false;
             };

@@ -7,7 +7,7 @@ use horolog_local::process::Identity;
 use horolog_local::stack::Ports;
 use serde_json::Value;
 
-use crate::bed::HOROLOG;
+use crate::bed::{HOROLOG, http};
 
 /// A stack of its own for one test, gone at the end.
 pub(crate) struct Stack {
@@ -68,7 +68,7 @@ impl Stack {
         let password = std::fs::read_to_string(self.data().join("clickhouse-password")).unwrap();
         let url = format!("http://127.0.0.1:{}/?database=horolog", self.ports.clickhouse);
         block_on(async {
-            let request = reqwest::Client::new()
+            let request = http()
                 .post(url)
                 .basic_auth("default", Some(password))
                 .body(query.to_owned());
