@@ -26,6 +26,8 @@ use horolog_local::broker;
 use horolog_local::process::{Launch, Process};
 use horolog_local::setup::Kit;
 use horolog_local::stack::{DataFolder, Layout, Ports};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 
 pub use horolog_stage::clock::now_ms;
 pub use proc::Proc;
@@ -156,7 +158,11 @@ impl Bed {
 
     /// A client of the engine, for the database `horolog`.
     pub fn clickhouse(&self) -> clickhouse::Client {
-        clickhouse::Client::default()
+        // Without TLS, for which the system's certificates would be read each time.
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(HttpConnector::new());
+        clickhouse::Client::with_http_client(http)
             .with_url(self.layout.clickhouse_url())
             .with_user("default")
             .with_password(self.password())
