@@ -7,13 +7,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{DataType, Int32Type};
 use arrow::error::ArrowError;
 use arrow_avro::codec::Tz;
 use arrow_avro::reader::{Decoder as ArrowDecoder, DecoderMode, ReaderBuilder};
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 
+use crate::dictionary::dictionary;
 use crate::framing::{SchemaReference, split};
 use crate::reject::{Fault, Reason, Rejected};
 use crate::validate::validate;
@@ -223,7 +225,10 @@ impl Decoder {
         order.sort_unstable();
         let (positions, rows): (Vec<u32>, Vec<(usize, usize)>) = order.into_iter().unzip();
         let batches: Vec<&RecordBatch> = parts.iter().map(|(columns, _)| columns).collect();
-        Ok((interleave_record_batch(&batches, &rows)?, positions))
+        Ok((
+            with_symbols_once(&interleave_record_batch(&batches, &rows)?)?,
+            positions,
+        ))
     }
 
     /// Applies the validation rules.
@@ -252,6 +257,20 @@ impl Decoder {
         positions.retain(|_| keep.next() == Some(true));
         Ok((columns, positions))
     }
+}
+
+/// The same rows, where each enum has its symbols once: interleaving repeats those of each part, and ClickHouse refuses a
+/// dictionary with a value twice.
+fn with_symbols_once(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let once = |column: &ArrayRef| match column.as_dictionary_opt::<Int32Type>() {
+        Some(symbols) => {
+            let symbols = cast(symbols, &DataType::Utf8)?;
+            Ok(Arc::new(dictionary(symbols.as_string())?) as ArrayRef)
+        }
+        None => Ok(Arc::clone(column)),
+    };
+    let columns = rows.columns().iter().map(once).collect::<Result<_, ArrowError>>()?;
+    RecordBatch::try_new(rows.schema(), columns)
 }
 
 /// arrow-avro's decoder for bare datums, written with `writer` and read as the kind's current schema.

@@ -7,12 +7,15 @@
 
 mod batch;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use apache_avro::types::{Record, Value};
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, to_value};
+use arrow::array::AsArray;
+use arrow::datatypes::Int32Type;
 use batch::{decode, decoder_with, encoded_sample, golden_event, golden_sample, raw, samples};
 use horolog_schemas::{AuditEvent, Kind, MetricSample, MetricType, Reason, SchemaError, WriterSchemas};
 use serde_json::{Value as Json, json};
@@ -310,6 +313,43 @@ fn numbers_and_bytes_are_promoted_and_bytes_must_still_be_utf8() {
         }]
     );
     assert_eq!(decoded.rejected[0].reason, Reason::NotUtf8);
+}
+
+/// ClickHouse refuses a dictionary that has a value twice.
+#[test]
+fn the_symbols_of_an_enum_are_there_once_when_writers_take_turns() {
+    for (kind, name) in [
+        (Kind::MetricSample, "metric_type"),
+        (Kind::AuditEvent, "status"),
+        (Kind::AuditEvent, "source"),
+    ] {
+        let newer = changed(kind, |fields| {
+            fields.push(json!({"name": "trace_id", "type": "string", "default": ""}));
+        });
+        let extra = [("trace_id", Value::String("abc".to_owned()))];
+        let (current, extra) = (kind.avro_schema().to_owned(), &extra[..]);
+        let by_both = |_: usize| match kind {
+            Kind::MetricSample => [
+                written(&newer, 0, &golden_sample(), extra),
+                written(&current, 1, &golden_sample(), &[]),
+            ],
+            Kind::AuditEvent => [
+                written(&newer, 0, &golden_event(), extra),
+                written(&current, 1, &golden_event(), &[]),
+            ],
+        };
+        let payloads: Vec<Vec<u8>> = (0..20).flat_map(by_both).collect();
+        let mut decoder = decoder_with(kind, &[newer.clone(), current.clone()]);
+        let decoded = decoder.decode(&raw(&payloads)).unwrap();
+        assert_eq!(decoded.columns.num_rows(), payloads.len());
+        let symbols = decoded.columns[name].as_dictionary::<Int32Type>();
+        let values: Vec<_> = symbols.values().as_string::<i32>().iter().collect();
+        assert_eq!(
+            values.len(),
+            values.iter().collect::<BTreeSet<_>>().len(),
+            "{name}: {values:?}"
+        );
+    }
 }
 
 #[test]

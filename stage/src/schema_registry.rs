@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use horolog_schemas::WriterSchemas;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::config::{ConfigError, SchemaRegistryConfig};
 use crate::loopback;
@@ -25,9 +25,11 @@ const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json, application/js
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The code of the answer that there is no such schema. Any other "not found" is of a wrong address.
 const NO_SUCH_SCHEMA: u32 = 40_403;
-/// Ids of one batch that are asked about. Services that share a topic use a few; random bytes that begin like
-/// Confluent's framing name another one in each record.
-const IDS_MAX: usize = 256;
+/// Ids of one batch that are asked about, those of the most records first. Services that share a topic use a few; random
+/// bytes that begin like Confluent's framing name another one in each record.
+const IDS_MAX: usize = 4_096;
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// For so long the registry is asked again about an id that it does not know: a service registers its schema before its
 /// first record, but the replica that answers here may lag.
 const LAG_MAX: Duration = Duration::from_secs(5);
@@ -143,6 +145,13 @@ impl SchemaRegistry {
         let mut ids = schemas.unknown_ids(payloads);
         let is_open = |unknown: &Unknown| unknown.may_lag() || unknown.is_due();
         ids.retain(|id| self.unknown().get(id).is_none_or(is_open));
+        if ids.len() > IDS_MAX {
+            let ids = ids.len();
+            tracing::warn!(
+                ids,
+                "a batch names more than {IDS_MAX} ids of schemas that are not known: the others are taken for random bytes"
+            );
+        }
         ids.truncate(IDS_MAX);
         while let Some(lagging) = self.teach(schemas, ids, &is_over).await
             && !lagging.is_empty()
@@ -212,10 +221,10 @@ impl SchemaRegistry {
         }
         let answer = request.header("accept", MEDIA_TYPE).send().await?;
         match answer.status() {
-            StatusCode::OK => Ok(Some(answer.json().await?)),
-            StatusCode::NOT_FOUND => match answer.json::<Refusal>().await {
-                Ok(refusal) if refusal.error_code == NO_SUCH_SCHEMA => Ok(None),
-                _ => Err(AskError::NoRegistry(StatusCode::NOT_FOUND)),
+            status @ StatusCode::OK => Ok(Some(read(answer).await?.ok_or(AskError::NoRegistry(status))?)),
+            status @ StatusCode::NOT_FOUND => match read::<Refusal>(answer).await? {
+                Some(refusal) if refusal.error_code == NO_SUCH_SCHEMA => Ok(None),
+                _ => Err(AskError::NoRegistry(status)),
             },
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(AskError::Credentials(status)),
             status => Err(AskError::Status(status)),
@@ -245,4 +254,16 @@ impl SchemaRegistry {
     fn unknown(&self) -> MutexGuard<'_, HashMap<u32, Unknown>> {
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The body of an answer; `None` if it is something else, or too long.
+async fn read<T: DeserializeOwned>(mut answer: Response) -> reqwest::Result<Option<T>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Ok(None);
+        }
+    }
+    Ok(serde_json::from_slice(&body).ok())
 }

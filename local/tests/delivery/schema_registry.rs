@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use horolog_schemas::Kind;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Proc, Record, wait_until};
+use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 use crate::flow::Flow;
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -113,7 +113,7 @@ fn newer_schema() -> Value {
 /// Records of the flow in Confluent's framing with this id; `rest` is what the newer schema has behind the current one.
 fn framed(flow: &Flow<'_>, id: u32, numbers: std::ops::Range<u64>, rest: &[u8]) -> Vec<Record> {
     let framed = |number| {
-        let record = flow.sample(number, crate::bed::now_ms());
+        let record = flow.sample(number, now_ms());
         let datum = &record.payload.as_ref().unwrap()[10..];
         Record::of([&[0][..], &id.to_be_bytes(), datum, rest].concat())
     };
@@ -132,19 +132,19 @@ fn records_wait_for_a_registry_that_is_away_and_only_those_that_it_does_not_know
     );
     let mut stages = registry.stages(&flow);
 
-    flow.bed.produce(&flow.topic, 0, &framed(&flow, 7, 0..40, b"\x06abc"));
+    // Records of two writers in turn, as while services are upgraded.
+    let of_both = framed(&flow, 7, 0..40, b"\x06abc")
+        .into_iter()
+        .zip((80..120).map(|number| flow.sample(number, now_ms())));
+    let of_both: Vec<Record> = of_both.flat_map(|(newer, current)| [newer, current]).collect();
+    flow.bed.produce(&flow.topic, 0, &of_both);
     let unknown = [8, 9, 10]
         .into_iter()
         .flat_map(|id| framed(&flow, id, 40..50, b"\x06abc"));
     flow.bed.produce(&flow.topic, 0, &unknown.collect::<Vec<_>>());
-    flow.bed.produce(
-        &flow.topic,
-        1,
-        &(70..80)
-            .map(|number| flow.sample(number, crate::bed::now_ms()))
-            .collect::<Vec<_>>(),
-    );
-    flow.count_sent(80);
+    let known: Vec<Record> = (70..80).map(|number| flow.sample(number, now_ms())).collect();
+    flow.bed.produce(&flow.topic, 1, &known);
+    flow.count_sent(120);
     flow.wait_until_records("ingest", &flow.topic, 10);
     for stage in &stages {
         wait_until(DEADLINE, "the stage says what it waits for", || {
@@ -207,7 +207,7 @@ fn records_wait_for_a_registry_that_is_away_and_only_those_that_it_does_not_know
         "select count() from metrics where kafka_topic = '{}'",
         flow.topic
     ));
-    assert_eq!(stored, 60);
+    assert_eq!(stored, 100);
 }
 
 #[test]
