@@ -1,6 +1,6 @@
 //! A test bed: the real broker and the real engine on free ports in a folder of their own, with all migrations applied.
 //!
-//! Enters: [`Bed::start`] (3–6 s; the tests of one file share one through [`Bed::shared`]). Leaves: clients, topics,
+//! Enters: [`Bed::start`] (3–6 s; the tests of one program share one through [`Bed::shared`]). Leaves: clients, topics,
 //! and the real binaries as processes that can be killed, paused and restarted. Guarantees: no process outlives the
 //! test run, even when a test panics or is killed; a failing test prints where the logs are. Never does: anything a
 //! stack does not do; broker, engine and stages are started by the code that `horolog up` uses.
@@ -99,7 +99,7 @@ impl Bed {
         Self::start_with(&BedOptions::default())
     }
 
-    /// The bed that all tests of a file share. Its processes end with the test run.
+    /// The bed that all tests of a program share. Its processes end with the test run.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Bed> = OnceLock::new();
         SHARED.get_or_init(Self::start)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How often the condition is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Returns when the condition holds; panics with `what` when it does not within the deadline. The condition is checked
 /// once more after the deadline, so that a stalled machine does not fail the test.

@@ -9,8 +9,10 @@ const DISK_KIB: u32 = 192 << 10;
 /// Whether an insert failed since the stage was started.
 fn was_refused(bed: &Bed, stage: &Proc) -> bool {
     let page = bed.get(&format!("{}/metrics", stage.http())).1;
-    page.lines()
-        .any(|line| line.starts_with("horolog_insert_failures_total{class=\"unknown\"}"))
+    let failures = page
+        .lines()
+        .find_map(|line| line.strip_prefix("horolog_insert_failures_total{class=\"unknown\"} "));
+    failures.is_some_and(|failures| failures != "0")
 }
 
 #[test]
