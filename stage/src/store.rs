@@ -258,14 +258,15 @@ fn by_code(code: Option<u32>, message: String) -> StoreError {
             None => StoreError::Lease(message),
         },
         // Values that cannot be parsed, converted or held.
-        Some(
-            6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 169 | 321 | 349 | 376 | 441 | 675 | 676 | 691,
-        ) => StoreError::Content(message),
-        // What only another release can fix: unknown column, setting, function; syntax.
-        Some(10 | 16 | 47 | 62 | 115 | 452) => StoreError::Fatal(message),
-        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, a table that is away, a password
-        // or permission that is being changed, unknown codes: they pass, or an operator fixes them, and repeating an
-        // insert under the same token does no harm.
+        Some(6 | 26 | 27 | 38 | 41 | 69 | 72 | 131 | 321 | 349 | 376 | 441 | 675 | 676 | 691) => {
+            StoreError::Content(message)
+        }
+        // What only another release or table can fix: unknown column, setting, function; syntax; a stream that cannot be
+        // read (117); types that no value would fit (53, 70, 169). No record is at fault, so none is rejected.
+        Some(10 | 16 | 47 | 53 | 62 | 70 | 115 | 117 | 169 | 452) => StoreError::Fatal(message),
+        // Overload, memory, too many parts, a full disk, Keeper, replicas, shutdown, a stream that was cut (33), a table
+        // that is away, a password or permission that is being changed, unknown codes: they pass, or an operator fixes
+        // them, and repeating an insert under the same token does no harm.
         _ => StoreError::Unknown(message),
     }
 }
@@ -291,8 +292,10 @@ mod tests {
             assert_eq!(class(&violated), expected);
         }
         assert_eq!(class("Code: 469. DB::Exception: Constraint"), "lease");
-        assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "content");
+        assert_eq!(class("Code: 27. DB::Exception: Cannot parse input"), "content");
+        assert_eq!(class("Code: 117. DB::Exception: Incorrect data"), "fatal");
         assert_eq!(class("Code: 16. DB::Exception: No such column"), "fatal");
+        assert_eq!(class("Code: 33. DB::Exception: Cannot read all data"), "unknown");
         assert_eq!(class("Code: 60. DB::Exception: Unknown table"), "unknown");
         assert_eq!(class("Code: 252. DB::Exception: Too many parts"), "unknown");
         assert_eq!(class("502 Bad Gateway"), "unknown");
