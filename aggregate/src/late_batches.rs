@@ -42,11 +42,6 @@ impl LateBatches {
         Self { logs }
     }
 
-    /// Whether all records were on time.
-    pub fn is_empty(&self) -> bool {
-        self.logs.is_empty()
-    }
-
     /// The batches of one life of a log.
     pub fn of(&self, log: &PartitionId, log_epoch: u32) -> &[Batch] {
         self.logs.get(&(log.clone(), log_epoch)).map_or(&[], Vec::as_slice)

@@ -78,11 +78,6 @@ impl Decoder {
         }
     }
 
-    /// The kind of its records.
-    pub fn kind(&self) -> Kind {
-        self.known.kind
-    }
-
     /// Decodes and validates a batch. Fails only if the batch as a whole cannot be held, never because of a single
     /// record.
     pub fn decode(&mut self, records: &[RawRecord<'_>]) -> Result<Decoded, DecodeError> {

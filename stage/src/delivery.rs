@@ -1,5 +1,5 @@
-//! The delivery of one batch: ask about unknown schemas, prepare, insert block by block under tokens, read back if it was recovered or in doubt,
-//! write the ledger row.
+//! The delivery of one batch: ask about unknown schemas, prepare, insert block by block under tokens, read back if it
+//! was recovered or in doubt, write the ledger row.
 //!
 //! Enters: a [`Job`] whose intent is committed. Leaves: [`Delivered`], after which the end of the range may be
 //! committed. Attempts with an unknown outcome are repeated for as long as it takes, under the same tokens; it stops at

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn whatever_a_reader_may_read_with_a_tenant_has_a_policy() {
-        let has_tenants = |migration: &&super::super::Migration| {
+        let has_tenants = |migration: &&super::super::catalog::Migration| {
             let up = migration.up().join(" ");
             !up.contains(" view ")
                 && [" tenant_id LowCardinality(String)", " tenant_id String"]

@@ -203,7 +203,7 @@ fn print_status(status: &Status) {
     }
 }
 
-fn print_differences(differences: &[super::Difference], json: bool) -> anyhow::Result<ExitCode> {
+fn print_differences(differences: &[super::diff::Difference], json: bool) -> anyhow::Result<ExitCode> {
     if json {
         println!("{}", serde_json::to_string_pretty(differences)?);
     } else if differences.is_empty() {

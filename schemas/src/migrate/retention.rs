@@ -195,7 +195,8 @@ mod tests {
         let ttls = Retention::default().ttls(false).into_iter();
         let mut said: Vec<&str> = ttls.map(|ttl| ttl.table).chain(KEPT_FOR_EVER).collect();
         said.sort_unstable();
-        let makes_table = |migration: &&super::super::Migration| migration.up()[0].starts_with("create table ");
+        let makes_table =
+            |migration: &&super::super::catalog::Migration| migration.up()[0].starts_with("create table ");
         assert_eq!(said, Vec::from_iter(objects(MIGRATIONS.iter().filter(makes_table))));
     }
 

@@ -15,6 +15,7 @@ const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// How long a rebalance may take before the member is not ready: Kafka may be away, or refuse this member. librdkafka
 /// does not report that a member without partitions is outside the group.
 const OUTSIDE_MAX: Duration = Duration::from_secs(30);
+
 impl Member {
     /// Checks itself periodically, whatever else is away.
     pub(super) fn watch_health(&mut self) {
