@@ -5,7 +5,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use horolog_load::latencies::Summary;
 use horolog_load::local_stack::{LocalStack, Running};
@@ -71,15 +70,8 @@ fn text(output: &Output) -> String {
     format!("{stdout}{stderr}")
 }
 
-/// Serialises the tests: a stack takes a gigabyte and both cores.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn a_real_stack_is_measured_disturbed_and_left_alone() {
-    let _alone = alone();
     let stack = Stack::up();
     every_record_of_a_mixed_run_is_accounted_for(&stack);
     no_record_is_lost_when_processes_are_killed_and_paused(&stack);
@@ -251,7 +243,6 @@ fn what_cannot_be_measured_is_refused(stack: &Stack) {
 
 #[test]
 fn two_configurations_are_run_on_stacks_of_their_own_and_compared() {
-    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let common = "rate = 400\nduration = '3s'\nqueries = 0\nlate-share = 1\ndrain = '10m'\n[environment]\n";
     for (name, age_ms) in [("slow", 2_000), ("fast", 500)] {

@@ -4,7 +4,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,12 +14,6 @@ const LOAD: &str = env!("CARGO_BIN_EXE_horolog-load");
 const SMALL: [&str; 7] = ["sizes", "--records", "20000", "--rate", "2000", "--seconds", "3"];
 /// How long a process of the stack may take to disappear.
 const GONE_DEADLINE: Duration = Duration::from_secs(120);
-
-/// Serialises the tests: a stack takes a gigabyte and both cores.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn sizes(data: &Path) -> Command {
     let mut command = Command::new(LOAD);
@@ -65,7 +58,6 @@ fn assert_nothing_is_left(data: &Path) {
 
 #[test]
 fn every_figure_is_given_and_every_record_accounted_for() {
-    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (data, json) = (folder.path().join("data"), folder.path().join("sizes.json"));
     let output = sizes(&data).arg("--json").arg(&json).output().unwrap();
@@ -115,7 +107,6 @@ fn every_figure_is_given_and_every_record_accounted_for() {
 
 #[test]
 fn one_doubled_row_fails_the_run() {
-    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut child = sizes(&data)
@@ -158,7 +149,6 @@ fn double_a_row(data: &Path) {
 
 #[test]
 fn an_interrupted_run_leaves_nothing() {
-    let _alone = alone();
     for moment in ["starting a stack", "writing a backlog"] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");

@@ -83,10 +83,11 @@ pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
 fn steps(args: &[OsString]) -> Vec<Vec<OsString>> {
     let cargo = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
     // The black-box tests drive the programs that `cargo build` leaves, so they are built first.
-    let build = cargo("build --release --locked --workspace");
+    let build = cargo("build --release --locked --workspace --bins --example producer");
     let mut test = cargo("test --release --locked");
     if args.is_empty() {
-        test.extend(["--workspace".into(), "--no-fail-fast".into()]);
+        // Without `--tests`, all examples would be compiled, which the lints check.
+        test.extend(["--workspace".into(), "--tests".into(), "--no-fail-fast".into()]);
         let lint = cargo("clippy --release --locked --workspace --all-targets -- -D warnings");
         return vec![cargo("fmt --all --check"), build, lint, test];
     }

@@ -25,8 +25,9 @@ async fn a_running_insert_is_finished_and_new_statements_are_refused() {
     engine
         .sql("create table t (x UInt64) engine = MergeTree order by x")
         .await;
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
-    let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
+    let received = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+    let body = reqwest::Body::wrap_stream(received);
     let insert = tokio::spawn(
         engine
             .request(Method::POST, &[("query", "insert into t format TSV")])
