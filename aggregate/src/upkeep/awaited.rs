@@ -25,7 +25,13 @@ impl Awaited {
     /// The hours that will stay short, once ingest has passed the mark; empty before. Call it before counting their raw
     /// rows again.
     pub async fn lost(&mut self, statements: &Statements) -> Result<SamplesByHour, UpkeepError> {
-        if self.samples.is_empty() || !is_passed(&self.ends, &statements.ends("ingest").await?) {
+        if self.samples.is_empty() {
+            return Ok(SamplesByHour::new());
+        }
+        // A topic may have been recreated with fewer partitions.
+        let partitions = statements.partitions().await?;
+        self.ends.retain(|&partition, _| partition < partitions);
+        if !is_passed(&self.ends, &statements.ends("ingest").await?) {
             return Ok(SamplesByHour::new());
         }
         Ok(std::mem::take(&mut self.samples))

@@ -165,9 +165,14 @@ impl Statements {
         Ok(next.filter(|&hour| hour >= after.max(1)))
     }
 
+    /// The number of partitions that the topic has now.
+    pub async fn partitions(&self) -> Result<i32, UpkeepError> {
+        Ok(partition_count(&self.progress().await?))
+    }
+
     /// How far a stage is in each partition that the topic has now. Reads the ledger, so call it only when needed.
     pub async fn ends(&self, stage: &str) -> Result<BTreeMap<i32, End>, UpkeepError> {
-        let partitions = partition_count(&self.progress().await?);
+        let partitions = self.partitions().await?;
         let query = self.query(ENDS).param("stage", stage);
         let ends: Vec<(i32, u32, i64)> = self.rows("ask how far the stages are", query).await?;
         let ends = ends.into_iter().filter(|(partition, ..)| *partition < partitions);
