@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use horolog_stage::completeness::partition_count;
+
 use super::statements::{End, Statements, UpkeepError};
 
 /// Number of samples that had been aggregated, by tenant and hour.
@@ -25,13 +27,7 @@ impl Awaited {
     /// The hours that will stay short, once ingest has passed the mark; empty before. Call it before counting their raw
     /// rows again.
     pub async fn lost(&mut self, statements: &Statements) -> Result<SamplesByHour, UpkeepError> {
-        if self.samples.is_empty() {
-            return Ok(SamplesByHour::new());
-        }
-        // A topic may have been recreated with fewer partitions.
-        let partitions = statements.partitions().await?;
-        self.ends.retain(|&partition, _| partition < partitions);
-        if !is_passed(&self.ends, &statements.ends("ingest").await?) {
+        if self.samples.is_empty() || !is_passed_by_ingest(&self.ends, statements).await? {
             return Ok(SamplesByHour::new());
         }
         Ok(std::mem::take(&mut self.samples))
@@ -50,13 +46,19 @@ impl Awaited {
 /// Whether there may be aggregates whose raw rows are still to come.
 pub async fn ingest_is_behind(statements: &Statements) -> Result<bool, UpkeepError> {
     let aggregated = statements.ends("aggregate").await?;
-    Ok(!is_passed(&aggregated, &statements.ends("ingest").await?))
+    Ok(!is_passed_by_ingest(&aggregated, statements).await?)
 }
 
 /// Whether ingest has stored all that had been aggregated.
-fn is_passed(aggregated: &BTreeMap<i32, End>, stored: &BTreeMap<i32, End>) -> bool {
+async fn is_passed_by_ingest(aggregated: &BTreeMap<i32, End>, statements: &Statements) -> Result<bool, UpkeepError> {
+    let partitions = partition_count(&statements.progress().await?);
+    Ok(is_passed(aggregated, &statements.ends("ingest").await?, partitions))
+}
+
+/// The same of the partitions that the topic has now: it may have had more before it was recreated.
+fn is_passed(aggregated: &BTreeMap<i32, End>, stored: &BTreeMap<i32, End>, partitions: i32) -> bool {
     let has_passed = |(partition, end)| stored.get(partition).is_some_and(|stored| stored >= end);
-    aggregated.iter().all(has_passed)
+    aggregated.range(..partitions).all(has_passed)
 }
 
 #[cfg(test)]
@@ -74,8 +76,12 @@ mod tests {
             (&[(0, (1, 100)), (1, (1, 900))], false),
             (&[(0, (1, 100))], false),
         ] {
-            assert_eq!(is_passed(&mark, &ends(stored)), passed, "{stored:?}");
+            assert_eq!(is_passed(&mark, &ends(stored), 2), passed, "{stored:?}");
         }
-        assert!(is_passed(&ends(&[]), &ends(&[])));
+        assert!(
+            is_passed(&mark, &ends(&[(0, (2, 0))]), 1),
+            "the topic has no partition 1 any more"
+        );
+        assert!(is_passed(&ends(&[]), &ends(&[]), 2));
     }
 }

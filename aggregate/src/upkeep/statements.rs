@@ -10,7 +10,7 @@ use std::time::Duration;
 use clickhouse::query::Query;
 use clickhouse::{Client, RowOwned, RowRead, RowWrite};
 use horolog_schemas::migrate::expand;
-use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress, partition_count};
+use horolog_stage::completeness::{PROGRESS_SQL, PartitionProgress};
 use horolog_stage::config::{ClickHouseConfig, ConfigError};
 use horolog_stage::incident::Reason;
 
@@ -165,18 +165,12 @@ impl Statements {
         Ok(next.filter(|&hour| hour >= after.max(1)))
     }
 
-    /// The number of partitions that the topic has now.
-    pub async fn partitions(&self) -> Result<i32, UpkeepError> {
-        Ok(partition_count(&self.progress().await?))
-    }
-
-    /// How far a stage is in each partition that the topic has now. Reads the ledger, so call it only when needed.
+    /// How far a stage is in each partition that the topic has had. Reads the ledger, so call it only when needed.
     pub async fn ends(&self, stage: &str) -> Result<BTreeMap<i32, End>, UpkeepError> {
-        let partitions = self.partitions().await?;
         let query = self.query(ENDS).param("stage", stage);
         let ends: Vec<(i32, u32, i64)> = self.rows("ask how far the stages are", query).await?;
-        let ends = ends.into_iter().filter(|(partition, ..)| *partition < partitions);
-        Ok(ends.map(|(partition, life, end)| (partition, (life, end))).collect())
+        let ends = ends.into_iter().map(|(partition, life, end)| (partition, (life, end)));
+        Ok(ends.collect())
     }
 
     async fn in_time<T>(

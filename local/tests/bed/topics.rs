@@ -1,6 +1,8 @@
 //! Topics of the bed's broker: made, set, deleted and recreated.
 
 use horolog_local::broker::{self, Topic};
+use horolog_stage::config::KafkaConfig;
+use horolog_stage::probe::Probe;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -30,6 +32,15 @@ impl Bed {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.kafka());
         config.create().unwrap()
+    }
+
+    /// A client that asks about the logs and about the commits of a group.
+    pub fn probe(&self, group: &str) -> Probe {
+        let kafka = KafkaConfig {
+            bootstrap: self.kafka(),
+            ..KafkaConfig::default()
+        };
+        Probe::new(&kafka, group).unwrap()
     }
 
     /// Gives a topic these settings and otherwise the broker's defaults, and waits until the broker applies them.

@@ -1,7 +1,5 @@
 //! Records of transactions, and the markers that follow them.
 
-use horolog_stage::config::KafkaConfig;
-use horolog_stage::probe::Probe;
 use horolog_stage::range::PartitionId;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -119,11 +117,7 @@ fn a_partition_with_an_open_transaction_is_not_complete_and_shows_its_lag() {
         metrics.contains(&lag.replace("lag_records", "open_transaction_offsets")),
         "{metrics}"
     );
-    let kafka = KafkaConfig {
-        bootstrap: flow.bed.kafka(),
-        ..KafkaConfig::default()
-    };
-    let probe = Probe::new(&kafka, "horolog-aggregate-probe").unwrap();
+    let probe = flow.bed.probe("horolog-aggregate-probe");
     let id = PartitionId::new(flow.topic.as_str(), 0);
     assert_eq!(probe.open_transaction(&id, 0).unwrap(), Some(0));
     producer.commit_transaction(STORED_DEADLINE).unwrap();

@@ -99,7 +99,7 @@ pub fn statements(database: &str, on_cluster: &str, there: &BTreeSet<&str>) -> V
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::{MIGRATIONS, objects};
+    use super::super::catalog::{MIGRATIONS, Migration, objects};
     use super::*;
 
     /// Readable in SQL by operators only: data of the whole log, bytes of any tenant, API keys, or data that must not
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn whatever_a_reader_may_read_with_a_tenant_has_a_policy() {
-        let has_tenants = |migration: &&super::super::catalog::Migration| {
+        let has_tenants = |migration: &&Migration| {
             let up = migration.up().join(" ");
             !up.contains(" view ")
                 && [" tenant_id LowCardinality(String)", " tenant_id String"]

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::check::check;
 use super::config::MigrateConfig;
+use super::diff::Difference;
 use super::history::State;
 use super::lock::Runner;
 use super::server::Server;
@@ -203,7 +204,7 @@ fn print_status(status: &Status) {
     }
 }
 
-fn print_differences(differences: &[super::diff::Difference], json: bool) -> anyhow::Result<ExitCode> {
+fn print_differences(differences: &[Difference], json: bool) -> anyhow::Result<ExitCode> {
     if json {
         println!("{}", serde_json::to_string_pretty(differences)?);
     } else if differences.is_empty() {

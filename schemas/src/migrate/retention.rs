@@ -169,7 +169,7 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::{MIGRATIONS, objects};
+    use super::super::catalog::{MIGRATIONS, Migration, objects};
     use super::*;
 
     /// Tables from which nothing is deleted by age: they are small, and their rows stay valid until replaced.
@@ -195,8 +195,7 @@ mod tests {
         let ttls = Retention::default().ttls(false).into_iter();
         let mut said: Vec<&str> = ttls.map(|ttl| ttl.table).chain(KEPT_FOR_EVER).collect();
         said.sort_unstable();
-        let makes_table =
-            |migration: &&super::super::catalog::Migration| migration.up()[0].starts_with("create table ");
+        let makes_table = |migration: &&Migration| migration.up()[0].starts_with("create table ");
         assert_eq!(said, Vec::from_iter(objects(MIGRATIONS.iter().filter(makes_table))));
     }
 
