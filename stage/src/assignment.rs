@@ -4,12 +4,15 @@
 //! A partition is first *resolving* (its start is not known yet, nothing is fetched), then *active*. Each assignment
 //! has a number, by which events of an earlier assignment of the same partition are recognised and dropped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaResult;
+
 use crate::clock::now_ms;
+use crate::committer::Commit;
 use crate::delivery::Delivered;
 use crate::inserts::DeliveryError;
 use crate::log_end::LogEnd;
@@ -31,6 +34,8 @@ pub enum Event {
     Resolved(Slot, AssignmentId, Box<Resolved>),
     /// A batch is stored, or not.
     Delivered(Slot, AssignmentId, Result<Delivered, DeliveryError>),
+    /// The answer to a commit.
+    Committed(Commit, KafkaResult<()>),
     /// The statement of an idle partition has ended: the tables have this watermark, ms since 1970, or that is not
     /// known.
     Stated(Slot, AssignmentId, Option<i64>),
@@ -57,7 +62,7 @@ pub struct Held {
     pub paused: Option<Paused>,
     since: Instant,
     /// Lives as long as the assignment.
-    _alive: Arc<()>,
+    alive: Arc<()>,
 }
 
 /// The partitions of a member.
@@ -67,6 +72,8 @@ pub struct Assignments {
     /// Alive while the tables are told the watermark of an idle partition, also beyond its assignment: whoever goes on
     /// with it must know that watermark.
     statements: HashMap<Slot, Weak<()>>,
+    /// The commits that are not answered yet, by topic: since when, and what lives as long.
+    commits: HashMap<usize, (Instant, Arc<()>)>,
     last_assignment: u64,
     /// Since when this member has had no assignment from the group, not even an empty one.
     outside_since: Option<Instant>,
@@ -83,6 +90,7 @@ impl Assignments {
             topics,
             held: HashMap::new(),
             statements: HashMap::new(),
+            commits: HashMap::new(),
             last_assignment: 0,
             outside_since: Some(Instant::now()),
             events,
@@ -137,7 +145,7 @@ impl Assignments {
                 active: None,
                 paused: None,
                 since: Instant::now(),
-                _alive: alive,
+                alive,
             },
         );
         self.metrics.assigned_partitions.set(self.held.len() as i64);
@@ -201,12 +209,28 @@ impl Assignments {
 
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.deferred.pop_front().or_else(|| self.events.try_recv().ok())
+        if let Some(deferred) = self.deferred.pop_front() {
+            return Some(deferred);
+        }
+        let event = self.events.try_recv().ok()?;
+        self.note_answer(&event);
+        Some(event)
     }
 
-    /// Waits for an event, at most for `timeout`.
-    pub fn wait_for_event(&mut self, timeout: Duration) {
-        self.deferred.extend(self.events.recv_timeout(timeout));
+    /// Waits for an event, at most for `timeout`; returns whether there was one, which is the next then.
+    pub fn wait_for_event(&mut self, timeout: Duration) -> bool {
+        let Ok(event) = self.events.recv_timeout(timeout) else {
+            return false;
+        };
+        self.note_answer(&event);
+        self.deferred.push_back(event);
+        true
+    }
+
+    fn note_answer(&mut self, event: &Event) {
+        if let Event::Committed(commit, _) = event {
+            self.commits.remove(&commit.topic);
+        }
     }
 
     /// Takes the outcome of a batch.
@@ -225,9 +249,49 @@ impl Assignments {
         }
     }
 
-    /// The statement of an idle partition, which is under way for as long as this can be upgraded.
-    pub fn statement(&self, slot: Slot) -> Weak<()> {
-        self.statements.get(&slot).cloned().unwrap_or_default()
+    /// Whether the statement of an idle partition is under way.
+    pub fn is_stating(&self, slot: Slot) -> bool {
+        self.statements
+            .get(&slot)
+            .is_some_and(|statement| statement.strong_count() > 0)
+    }
+
+    /// What is under way for a partition, also from earlier assignments, for as long as any of these can be upgraded:
+    /// the statement of its watermark, and a commit.
+    pub fn under_way(&self, slot: Slot) -> [Weak<()>; 2] {
+        let statement = self.statements.get(&slot).cloned();
+        let commit = self.commits.get(&slot.0).map(|(_, alive)| Arc::downgrade(alive));
+        [statement, commit].map(Option::unwrap_or_default)
+    }
+
+    /// A commit begins; it ends when its answer is received.
+    pub fn begin_commit(&mut self, topic: usize, wanted: Vec<(Slot, Wanted)>) -> Commit {
+        let held = |(slot, wanted)| Some((slot, Arc::downgrade(&self.held.get(&slot)?.alive), wanted));
+        let wanted = wanted.into_iter().filter_map(held).collect();
+        self.commits.insert(topic, (Instant::now(), Arc::default()));
+        Commit {
+            topic,
+            name: self.topics[topic].clone(),
+            wanted,
+            sent_ms: now_ms(),
+        }
+    }
+
+    /// Whether a commit of the topic is not answered yet.
+    pub fn is_committing(&self, topic: usize) -> bool {
+        self.commits.contains_key(&topic)
+    }
+
+    /// The topics of which a commit is not answered yet.
+    pub fn committing(&self) -> BTreeSet<usize> {
+        self.commits.keys().copied().collect()
+    }
+
+    /// The topic whose commit has not been answered for longest, if for at least `time`.
+    pub fn unanswered_for(&self, time: Duration) -> Option<(&str, Duration)> {
+        let (&topic, (since, _)) = self.commits.iter().min_by_key(|(_, (since, _))| *since)?;
+        let waited = since.elapsed();
+        (waited >= time).then(|| (&*self.topics[topic], waited))
     }
 
     /// A statement of an idle partition begins; it ends when what this returns is dropped.
@@ -245,43 +309,42 @@ impl Assignments {
         }
     }
 
-    /// Waits until no batch and no statement of `slots` is in progress, at most until `deadline`.
+    /// Waits until no batch, no statement and no commit of `slots` is in progress, at most until `deadline`.
     pub fn settle(&mut self, slots: &[Slot], deadline: Instant) {
         while self.is_any_busy(slots) {
-            match self
-                .events
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(Event::Delivered(slot, assignment, outcome)) => self.delivered(slot, assignment, outcome),
-                Ok(Event::Stated(slot, assignment, watermark_ms)) => self.stated(slot, assignment, watermark_ms),
-                Ok(other) => self.deferred.push_back(other),
-                Err(_) => break,
+            if !self.wait_for_event(deadline.saturating_duration_since(Instant::now())) {
+                break;
+            }
+            match self.deferred.pop_back() {
+                Some(Event::Delivered(slot, assignment, outcome)) => self.delivered(slot, assignment, outcome),
+                Some(Event::Stated(slot, assignment, watermark_ms)) => self.stated(slot, assignment, watermark_ms),
+                other => self.deferred.extend(other),
             }
         }
     }
 
-    /// The commits that `slots` want, without beginning new batches.
+    /// The commits that `slots` want, without beginning new batches. None of a topic whose last commit is not answered.
     pub fn final_commits(&mut self, slots: &[Slot]) -> Vec<(Slot, Wanted)> {
         let now_ms = now_ms();
         let wanted = |slot: &Slot| {
-            let active = self.held.get_mut(slot)?.active.as_mut()?;
+            let is_committing = self.commits.contains_key(&slot.0);
+            let active = self.held.get_mut(slot)?.active.as_mut().filter(|_| !is_committing)?;
             Some((*slot, active.wanted_commit(Batches::OnlyFinish, now_ms)?))
         };
         slots.iter().filter_map(wanted).collect()
     }
 
-    /// Whether a batch or a statement of any of `slots` is in progress.
-    fn is_any_busy(&self, slots: &[Slot]) -> bool {
-        let active = |slot| self.held.get(slot)?.active.as_ref();
+    /// Whether a batch, a statement or a commit of any of `slots` is in progress.
+    pub fn is_any_busy(&self, slots: &[Slot]) -> bool {
+        let is_delivering = |slot| {
+            self.held
+                .get(slot)
+                .and_then(|held| held.active.as_ref())
+                .is_some_and(Partition::is_delivering)
+        };
         slots
             .iter()
-            .any(|slot| active(slot).is_some_and(Partition::is_delivering) || self.statement(*slot).strong_count() > 0)
-    }
-
-    /// The slots whose partitions are active.
-    pub fn active_slots(&self) -> Vec<Slot> {
-        let active = self.held.iter().filter(|(_, held)| held.active.is_some());
-        active.map(|(&slot, _)| slot).collect()
+            .any(|slot| is_delivering(slot) || self.is_stating(*slot) || self.is_committing(slot.0))
     }
 
     /// The slots held.

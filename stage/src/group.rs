@@ -5,37 +5,63 @@
 //! partition finishes its batch in progress and commits it, or gives it up, before the callback returns.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::assignment::{AssignmentId, Assignments, Slot};
+use crate::committer::Commit;
 use crate::partition::Wanted;
 use crate::range::PartitionId;
 
-/// Starts to resolve a partition, once what it stated before is not under way any more; given up once the last argument
-/// cannot be upgraded any more.
-pub type StartResolving = Box<dyn Fn(Slot, AssignmentId, PartitionId, Weak<()>, Weak<()>) + Send + Sync>;
+/// How long to wait for the answer to the last commit of revoked partitions.
+const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
+
+/// A partition whose start must be determined.
+pub struct Unresolved {
+    /// Which.
+    pub slot: Slot,
+    /// For which assignment.
+    pub assignment: AssignmentId,
+    /// Its name.
+    pub id: PartitionId,
+    /// What was stated or committed of it before is under way while any of these can be upgraded: it has to be waited
+    /// for.
+    pub under_way: [Weak<()>; 2],
+    /// Nobody waits for it any more if this cannot be upgraded.
+    pub wanted: Weak<()>,
+}
+
+/// Starts to resolve a partition.
+pub type StartResolving = Box<dyn Fn(Unresolved) + Send + Sync>;
 
 /// The state that the polling loop and the callback share.
 pub struct Group {
     assignments: Mutex<Assignments>,
     start_resolving: StartResolving,
+    commits: Sender<Commit>,
     /// How long to wait for a batch in progress when its partition is revoked.
     revoke_deadline: Duration,
 }
 
 impl Group {
     /// A group that holds nothing yet.
-    pub fn new(assignments: Assignments, start_resolving: StartResolving, revoke_deadline: Duration) -> Self {
+    pub fn new(
+        assignments: Assignments,
+        start_resolving: StartResolving,
+        commits: Sender<Commit>,
+        revoke_deadline: Duration,
+    ) -> Self {
         Self {
             assignments: Mutex::new(assignments),
             start_resolving,
+            commits,
             revoke_deadline,
         }
     }
@@ -49,8 +75,13 @@ impl Group {
     pub fn resolve(&self, slot: Slot) {
         let mut assignments = self.assignments();
         let (assignment, wanted) = assignments.assign(slot);
-        let (id, statement) = (assignments.id(slot), assignments.statement(slot));
-        (self.start_resolving)(slot, assignment, id, statement, wanted);
+        (self.start_resolving)(Unresolved {
+            slot,
+            assignment,
+            id: assignments.id(slot),
+            under_way: assignments.under_way(slot),
+            wanted,
+        });
     }
 
     fn slots(&self, list: &TopicPartitionList) -> Vec<Slot> {
@@ -77,21 +108,27 @@ impl Group {
         tracing::info!(partitions = slots.len(), lost, "partitions revoked");
         self.assignments().left();
         if !lost {
-            let commits = {
-                let mut assignments = self.assignments();
-                assignments.settle(&slots, Instant::now() + self.revoke_deadline);
-                assignments.final_commits(&slots)
-            };
-            for (_, commits) in by_topic(commits) {
-                if let Err(error) = self.commit(consumer, &commits) {
-                    tracing::warn!(%error, "the last commit of revoked partitions has an unknown outcome: their next owner will determine it");
-                }
-            }
+            self.finish(&slots);
         }
         let active = self.drop_slots(&slots);
         if let Err(error) = consumer.incremental_unassign(&active) {
             tracing::error!(%error, "cannot release revoked partitions");
         }
+    }
+
+    /// Waits for what is in progress and commits it. A last commit whose outcome stays unknown is for the next owner to
+    /// determine.
+    fn finish(&self, slots: &[Slot]) {
+        let commits = {
+            let mut assignments = self.assignments();
+            assignments.settle(slots, Instant::now() + self.revoke_deadline);
+            by_topic(assignments.final_commits(slots))
+        };
+        let committed: Vec<Slot> = commits.values().flatten().map(|(slot, _)| *slot).collect();
+        for (topic, wanted) in commits {
+            self.commit(topic, wanted);
+        }
+        self.assignments().settle(&committed, Instant::now() + LAST_COMMIT_MAX);
     }
 
     /// Forgets partitions; returns those that are being fetched.
@@ -107,22 +144,10 @@ impl Group {
         active
     }
 
-    /// Synchronously commits what partitions of one topic want.
-    pub fn commit(&self, consumer: &BaseConsumer<Self>, wanted: &[(Slot, Wanted)]) -> KafkaResult<()> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        if consumer.assignment_lost() {
-            return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
-        }
-        let mut list = TopicPartitionList::new();
-        for (slot, wanted) in wanted {
-            let id = self.assignments().id(*slot);
-            let mut element = list.add_partition(&id.topic, id.partition);
-            element.set_offset(Offset::Offset(wanted.offset))?;
-            element.set_metadata(wanted.metadata.encode());
-        }
-        consumer.commit(&list, CommitMode::Sync)
+    /// Begins to commit what partitions of a topic want; the answer is an event.
+    pub fn commit(&self, topic: usize, wanted: Vec<(Slot, Wanted)>) {
+        let commit = self.assignments().begin_commit(topic, wanted);
+        drop(self.commits.send(commit)); // the receiver lives as long as the client, whose context this is
     }
 }
 

@@ -11,6 +11,7 @@ mod assignment;
 mod blocks;
 pub mod cleanup_policy;
 pub mod clock;
+mod committer;
 pub mod completeness;
 pub mod config;
 pub mod connection;

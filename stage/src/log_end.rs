@@ -19,6 +19,8 @@ pub struct LogEnd {
     /// Whether nothing has arrived for long although the log has records from `next_offset` on, cannot be read there,
     /// or begins behind it.
     pub is_withheld: bool,
+    /// Whether the partition was suspected when it was asked.
+    pub is_suspected: bool,
     /// What the partition may state of the topic's number of partitions.
     pub growth: Growth,
     /// When it was asked, ms since 1970.
@@ -47,6 +49,10 @@ pub enum Finding {
     Cut,
     /// Nothing arrives, though the log has more.
     Withheld,
+    /// The log has deleted records that are not known to be stored, and what comes next may not arrive.
+    Overtaken,
+    /// The log still has everything that is not known to be stored; it may be another one.
+    Suspected,
     /// Another stage has entered a later life of the log, and the partition has reached the start of that life.
     LaterLife(Life),
     /// The partition continues.
@@ -60,13 +66,18 @@ impl LogEnd {
     /// What the answer means for a partition that is at `at` now; `others` is the newest life of the other stages.
     pub fn finding(&self, at: &Position, others: Option<Life>) -> Finding {
         let is_still_there = at.next_offset == self.next_offset;
+        let is_overtaken = at.committed < self.start;
         let has_come_to = |life: &Life| life.log_epoch > at.log_epoch && at.committed >= life.start;
         if self.next_offset > self.end {
             Finding::Cut
-        } else if is_still_there && self.is_withheld {
+        } else if is_still_there && self.is_withheld && !is_overtaken {
             Finding::Withheld
         } else if let Some(life) = others.filter(has_come_to) {
             Finding::LaterLife(life)
+        } else if is_overtaken && (self.is_suspected || (is_still_there && self.is_withheld)) {
+            Finding::Overtaken
+        } else if self.is_suspected {
+            Finding::Suspected
         } else if is_still_there && self.is_read {
             Finding::Whole { end: at.next_offset }
         } else {
@@ -87,6 +98,7 @@ mod tests {
         is_read: false,
         has_nothing: true,
         is_withheld: false,
+        is_suspected: false,
         growth: Growth {
             counted: 1,
             is_whole: true,
@@ -124,6 +136,36 @@ mod tests {
         };
         assert_eq!(withheld.finding(&AT, None), Finding::Withheld);
         assert_eq!(withheld.finding(&ON, None), Finding::Whole { end: 200 });
+    }
+
+    #[test]
+    fn what_is_held_and_deleted_is_stored_before_a_suspected_partition_begins_anew() {
+        let suspected = LogEnd {
+            end: 200,
+            is_suspected: true,
+            ..READ
+        };
+        assert_eq!(suspected.finding(&AT, None), Finding::Suspected);
+        let to = |start| LogEnd { start, ..suspected };
+        assert_eq!(
+            to(80).finding(&AT, None),
+            Finding::Suspected,
+            "the log has all that is held"
+        );
+        assert_eq!(to(81).finding(&AT, None), Finding::Overtaken);
+        let withheld = LogEnd {
+            is_suspected: false,
+            is_withheld: true,
+            ..to(81)
+        };
+        assert_eq!(withheld.finding(&AT, None), Finding::Overtaken);
+        assert_eq!(withheld.finding(&ON, None), Finding::Whole { end: 200 });
+        let cut = LogEnd { end: 99, ..to(81) };
+        assert_eq!(
+            cut.finding(&AT, None),
+            Finding::Cut,
+            "what is held may not be what the log had"
+        );
     }
 
     #[test]

@@ -16,8 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::assignment::{Assignments, Event};
+use crate::committer;
 use crate::delivery::Delivery;
-use crate::group::Group;
+use crate::group::{Group, Unresolved};
 use crate::http::{self, Health};
 use crate::inserts::Inserts;
 use crate::lives::Lives;
@@ -33,8 +34,8 @@ use crate::stage::Stage;
 use crate::store::Store;
 use crate::write_epoch::WriteEpoch;
 
-/// Time between two looks whether what a partition stated before is still under way.
-const STATEMENT_INTERVAL: Duration = Duration::from_millis(20);
+/// Time between two looks whether what a partition stated or committed before is still under way.
+const UNDER_WAY_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a partition may wait for its start beyond the leases of dead writers.
 const RESOLVING_MAX: Duration = Duration::from_secs(30);
 
@@ -142,9 +143,12 @@ impl Seat {
         let topics = names.iter().map(|&topic| topic.into()).collect();
         let assignments = Assignments::new(topics, received, self.metrics.clone());
         let resolving = start_resolving(self.resolver.clone(), events.clone());
-        let group = Group::new(assignments, resolving, self.member.drain_deadline);
+        let (commits, requests) = mpsc::channel();
+        let group = Group::new(assignments, resolving, commits, self.member.drain_deadline);
         let consumer: BaseConsumer<Group> = member_config(&self.options).create_with_context(group)?;
         consumer.subscribe(&names)?;
+        let consumer = Arc::new(consumer);
+        committer::start(&consumer, requests, events.clone());
         Ok(Member::new(
             consumer,
             self.delivery.clone(),
@@ -236,15 +240,15 @@ fn member_options(
 
 fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crate::group::StartResolving {
     let runtime = tokio::runtime::Handle::current();
-    Box::new(move |slot, assignment, id, statement, wanted| {
+    Box::new(move |of: Unresolved| {
         let (resolver, events) = (resolver.clone(), events.clone());
         runtime.spawn(async move {
-            while statement.strong_count() > 0 {
-                tokio::time::sleep(STATEMENT_INTERVAL).await;
+            let still_wanted = || of.wanted.strong_count() > 0;
+            while still_wanted() && of.under_way.iter().any(|what| what.strong_count() > 0) {
+                tokio::time::sleep(UNDER_WAY_INTERVAL).await;
             }
-            let still_wanted = || wanted.strong_count() > 0;
-            if let Some(resolved) = resolver.resolve(&id, still_wanted).await {
-                drop(events.send(Event::Resolved(slot, assignment, Box::new(resolved))));
+            if let Some(resolved) = resolver.resolve(&of.id, still_wanted).await {
+                drop(events.send(Event::Resolved(of.slot, of.assignment, Box::new(resolved))));
             }
         });
     })

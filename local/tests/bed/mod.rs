@@ -23,7 +23,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use horolog_local::broker;
-use horolog_local::process::{Launch, Process};
+use horolog_local::process::{Launch, Process, Signal};
 use horolog_local::setup::Kit;
 use horolog_local::stack::{DataFolder, Layout, Ports};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -273,6 +273,11 @@ impl Bed {
     /// Kills the broker.
     pub fn kill_broker(&self) {
         lock(&self.broker).kill();
+    }
+
+    /// Suspends the broker.
+    pub fn stop_broker(&self) {
+        lock(&self.broker).signal(Signal::SIGSTOP);
     }
 
     /// Starts a broker that was killed; returns when it answers.

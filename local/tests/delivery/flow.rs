@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use horolog_schemas::{MetricSample, MetricType};
-use horolog_stage::range::PartitionId;
 
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 
@@ -164,23 +163,6 @@ impl<'a> Flow<'a> {
     pub fn wait_until_stored(&self) {
         for stage in ["ingest", "aggregate"] {
             self.wait_until_stage_stored(stage);
-        }
-    }
-
-    /// Waits until the groups of both stages have committed everything.
-    pub fn wait_until_committed(&self) {
-        let sent = self.sent.load(Ordering::SeqCst) as i64;
-        for stage in ["ingest", "aggregate"] {
-            let probe = self.bed.probe(&format!("{}-{stage}", self.topic));
-            let committed = |partition| {
-                let committed = probe
-                    .committed(&PartitionId::new(self.topic.as_str(), partition))
-                    .unwrap();
-                committed.map_or(0, |committed| committed.offset)
-            };
-            wait_until(STORED_DEADLINE, &format!("{stage} has committed everything"), || {
-                (0..self.partitions).map(committed).sum::<i64>() == sent
-            });
         }
     }
 

@@ -118,6 +118,41 @@ fn records_that_are_deleted_while_an_added_partition_waits_for_the_others_are_to
     assert_eq!(told, 30);
 }
 
+#[test]
+fn what_retention_deletes_while_nothing_can_be_stored_is_stored_as_far_as_it_was_read() {
+    const BATCHES: (&str, &str) = ("HOROLOG_INGEST__BATCH__ROWS_MAX", "100");
+    let bed = Bed::start(); // others must not see its engine die
+    let flow = Flow::new(&bed, "overtaken", 1);
+    let ingest = flow.ingest(&[BATCHES]);
+    let aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__BATCH__ROWS_MAX", "100")]);
+    flow.produce(100);
+    flow.wait_until_stored();
+    bed.kill_engine();
+    // Two batches and a half: the first waits for the engine, so the partition is not fetched any more.
+    flow.produce(250);
+    for stage in [&ingest, &aggregate] {
+        wait_until(STORED_DEADLINE, "the stage says that it waits", || {
+            let (_, said) = bed.get(&format!("{}/readyz", stage.http()));
+            said.contains("clickhouse does not accept batches")
+        });
+    }
+    flow.produce(1_000);
+    flow.delete_before(0, 1_350);
+    flow.produce(100);
+    bed.start_engine();
+    for stage in ["ingest", "aggregate"] {
+        flow.wait_until_records(stage, &flow.topic, 450);
+        let gaps: Vec<(i64, i64)> = bed.sql(&format!(
+            "select start_offset, end_offset from batch_ledger final \
+             where stage = '{stage}' and kafka_topic = '{}' and entry = 'gap'",
+            flow.topic
+        ));
+        assert_eq!(gaps, [(350, 1_350)], "{stage}");
+    }
+    flow.assert_rows(450);
+    flow.assert_hours();
+}
+
 /// librdkafka reports only once that a partition's next record is gone, and then stops fetching the partition.
 #[test]
 fn a_partition_that_loses_records_soon_after_another_is_noticed_too() {

@@ -1,17 +1,18 @@
-//! What the polling thread commits, and what follows from acceptance: the accepted intent of a batch starts its
-//! delivery.
+//! What a member commits, and what follows from acceptance: the accepted intent of a batch starts its delivery.
 //!
 //! A commit with an unknown outcome is never followed by another one before the committed offset has been read.
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::Member;
 use crate::assignment::{AssignmentId, Event, Slot};
 use crate::clock::now_ms;
+use crate::committer::Commit;
 use crate::crash;
 use crate::delivery::Job;
 use crate::group::by_topic;
@@ -33,11 +34,14 @@ pub(super) struct Doubt {
 }
 
 impl Member {
-    /// Commits what is wanted, in one request per topic, and starts the delivery of the batches whose intents were
-    /// accepted by it.
-    pub(super) fn commit_and_deliver(&mut self, batches: Batches) {
+    /// Begins to commit what is wanted, in one request per topic. Answers have to be taken first: what they acknowledge
+    /// must not be committed again.
+    pub(super) fn commit(&mut self, batches: Batches) {
         let wanted = by_topic(self.wanted_commits(batches));
-        self.doubts.retain(|topic, _| wanted.contains_key(topic));
+        let assignments = self.consumer.context().assignments();
+        self.doubts
+            .retain(|topic, _| wanted.contains_key(topic) || assignments.is_committing(*topic));
+        drop(assignments);
         for (topic, wanted) in wanted {
             self.commit_topic(topic, wanted);
         }
@@ -54,14 +58,34 @@ impl Member {
                 Err(error) => return self.commit_failed(topic, &error, sent_ms),
             }
         }
-        let sent_ms = now_ms();
-        match self.group().commit(&self.consumer, &wanted) {
+        match wanted.is_empty() {
+            true => drop(self.doubts.remove(&topic)),
+            false => self.group().commit(topic, wanted),
+        }
+    }
+
+    /// Takes the answer to a commit, and starts the delivery of the batches whose intents it accepts. It means nothing
+    /// to partitions that were taken away or begun anew since: they have read what is committed, or their next owner
+    /// does.
+    pub(super) fn take_commit(&mut self, commit: Commit, outcome: &KafkaResult<()>) {
+        let Commit { topic, sent_ms, .. } = commit;
+        let is_ours =
+            |(slot, assignment, wanted): (Slot, Weak<()>, Wanted)| assignment.upgrade().map(|_| (slot, wanted));
+        let wanted: Vec<(Slot, Wanted)> = commit.wanted.into_iter().filter_map(is_ours).collect();
+        match outcome {
+            _ if wanted.is_empty() => {}
             Ok(()) => {
                 self.doubts.remove(&topic);
                 self.accepted(&wanted, sent_ms);
             }
-            Err(error) => self.commit_failed(topic, &error, sent_ms),
+            Err(error) => self.commit_failed(topic, error, sent_ms),
         }
+    }
+
+    /// Whether commits of a topic have had unknown outcomes for at least `time`.
+    pub(super) fn is_doubted(&self, topic: usize, time: Duration) -> bool {
+        let doubt = self.doubts.get(&topic);
+        doubt.is_some_and(|doubt| doubt.since.elapsed() >= time)
     }
 
     /// A topic whose commits have had unknown outcomes for at least `time`, and why.
@@ -71,13 +95,16 @@ impl Member {
         Some((id.topic.to_string(), &doubt.why))
     }
 
-    pub(super) fn wanted_commits(&self, batches: Batches) -> Vec<(Slot, Wanted)> {
+    /// None of a topic whose last commit is not answered.
+    fn wanted_commits(&self, batches: Batches) -> Vec<(Slot, Wanted)> {
         let renewal_age_ms = self.options.lease_life.as_millis() as u64 / 4;
         let now_ms = now_ms();
         let write_epoch = self.options.write_epoch.get();
         let mut assignments = self.group().assignments();
+        let committing = assignments.committing();
         assignments
             .active_mut()
+            .filter(|(slot, _)| !committing.contains(&slot.0))
             .filter_map(|(slot, partition)| {
                 partition.set_write_epoch(write_epoch);
                 let wanted = partition

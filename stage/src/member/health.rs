@@ -82,6 +82,8 @@ impl Member {
             .hopeless()
             .find(|(slot, _)| assignments.get_mut(*slot).is_some());
         let stuck = stuck.map(|(slot, offset)| (assignments.id(slot), offset));
+        let unanswered = assignments.unanswered_for(REFUSED_MAX);
+        let unanswered = unanswered.map(|(topic, waited)| (topic.to_owned(), waited));
         drop(assignments);
         if stopped > 0 {
             return Some(format!(
@@ -103,6 +105,12 @@ impl Member {
             return Some(format!(
                 "no records arrive from {partition} from offset {offset} on, though it has more: see the logs of this \
                  process and of the broker"
+            ));
+        }
+        if let Some((topic, waited)) = unanswered {
+            return Some(format!(
+                "kafka has not answered a commit of {topic} for {} s: is it reachable?",
+                waited.as_secs()
             ));
         }
         if let Some((topic, why)) = self.doubted_for(REFUSED_MAX) {

@@ -11,7 +11,7 @@ use crate::clock::now_ms;
 use crate::growth::Growth;
 use crate::log_end::{Finding, LogEnd, Position};
 use crate::metrics::PartitionLabels;
-use crate::partition::Partition;
+use crate::partition::{Course, Partition};
 use crate::probe::{Probe, ProbeError};
 use crate::progress;
 use crate::range::PartitionId;
@@ -40,6 +40,7 @@ impl Member {
                     id: partition.id.clone(),
                     next_offset: partition.next_offset(),
                     is_at_rest: partition.is_at_rest(),
+                    is_suspended: matches!(partition.course(), Course::Suspended(_)),
                     silent: partition.silent(has_room, now),
                     growth: partition.growth(),
                     write_epoch: self.options.write_epoch.get(),
@@ -97,7 +98,7 @@ impl Member {
     /// Takes an answer; [`LogEnd::finding`] decides what it means.
     pub(super) fn take_log_end(&mut self, slot: Slot, assignment: AssignmentId, log_end: &LogEnd) {
         let mut assignments = self.consumer.context().assignments();
-        let is_stating = assignments.statement(slot).strong_count() > 0;
+        let (is_stating, is_committing) = (assignments.is_stating(slot), assignments.is_committing(slot.0));
         let Some(held) = assignments.get_mut(slot).filter(|held| held.assignment == assignment) else {
             return;
         };
@@ -112,7 +113,7 @@ impl Member {
         if matches!(finding, Finding::LaterLife(_) | Finding::Whole { .. }) {
             self.stuck.has_come_to(slot, next, log_end.end);
             if next == log_end.next_offset && log_end.has_nothing {
-                partition.has_all();
+                partition.has_all(log_end.end - log_end.unstable);
                 self.stuck.forget(slot);
             }
         }
@@ -124,9 +125,16 @@ impl Member {
                 tracing::warn!(partition = %partition.id, next, log_start = log_end.start, log_end = log_end.end, "no records arrive, though the log has more");
                 self.is_useless |= self.stuck.note(slot, next);
             }
-            Finding::LaterLife(life) => {
-                if !partition.end_life() {
+            Finding::Suspected => {}
+            Finding::Overtaken => {
+                if partition.finish() {
+                    tracing::warn!(partition = %partition.id, committed = at.committed, log_start = log_end.start, "the log has deleted records that are not stored: storing those that are here");
                     return;
+                }
+            }
+            Finding::LaterLife(life) => {
+                if !partition.end_life() || is_committing {
+                    return; // or the intent of a batch may be on its way
                 }
                 tracing::warn!(partition = %partition.id, ?life, "another stage counts a later life of the log");
             }
@@ -135,7 +143,9 @@ impl Member {
                 if is_stating {
                     return; // one at a time: the tables are slow
                 }
-                if let Some(progress) = partition.at_log_end(end, log_end.asked_at_ms, Instant::now()) {
+                if let Some(progress) =
+                    partition.at_log_end(end, log_end.asked_at_ms, log_end.write_epoch, Instant::now())
+                {
                     let under_way = assignments.begin_statement(slot);
                     self.state(slot, assignment, progress, log_end.asked_at_ms, under_way);
                 }
@@ -153,7 +163,6 @@ impl Member {
             tracing::info!(partition = %partition.id, counted, is_whole, "partitions are added to the topic: completeness stays where it is until all count");
             partition.set_growth(log_end.growth);
         }
-        partition.set_write_epoch(log_end.write_epoch);
         let labels = PartitionLabels {
             topic: partition.id.topic.to_string(),
             partition: partition.id.partition,
@@ -194,6 +203,7 @@ struct Question {
     id: PartitionId,
     next_offset: i64,
     is_at_rest: bool,
+    is_suspended: bool,
     /// For how long nothing has arrived, though there was room.
     silent: Duration,
     growth: Growth,
@@ -220,6 +230,7 @@ impl Question {
             unstable: bounds.end - bounds.stable_end,
             has_nothing: has_none || self.next_offset >= bounds.stable_end,
             is_withheld: is_silent && is_kept_back,
+            is_suspected: self.is_suspended,
             is_read: has_none && self.is_at_rest && bounds.stable_end == bounds.end,
             growth,
             asked_at_ms,

@@ -1,15 +1,16 @@
-//! The polling thread: one member of the consumer group, and the only place that polls and commits.
+//! The polling thread: one member of the consumer group, and the only place that polls and says what is committed.
 //!
 //! Each turn it polls some records into the ranges of their partitions, takes events from elsewhere (resolved starts,
-//! stored batches), commits what is due for all partitions of a topic in one request, and hands the batches whose
-//! intents were accepted to the delivery. A partition that has as much in progress as it may is paused; nothing is ever
-//! dropped.
+//! stored batches, accepted commits), commits what is due for all partitions of a topic in one request, and hands the
+//! batches whose intents were accepted to the delivery. A partition that has as much in progress as it may is paused;
+//! nothing is ever dropped.
 
 mod commits;
 mod flow_control;
 mod health;
 mod log_ends;
 mod stuck;
+mod suspicion;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,9 +44,6 @@ use crate::write_epoch::WriteEpoch;
 const RECORDS_A_TURN: usize = 2048;
 /// Records taken under one lock and one clock reading, which for each record would cost as much as everything else.
 const RECORDS_AT_A_TIME: usize = 256;
-/// Partitions are resolved anew on suspicion at most this often: a broken topic must not keep healthy ones from their
-/// work.
-const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a turn waits for a record when there is none.
 const IDLE_WAIT: Duration = Duration::from_millis(10);
 /// Age of a batch for each partition of its topic that has records.
@@ -89,7 +87,7 @@ pub enum Ended {
 
 /// A member of the group.
 pub struct Member {
-    consumer: BaseConsumer<Group>,
+    consumer: Arc<BaseConsumer<Group>>,
     delivery: Arc<Delivery>,
     probe: Arc<Probe>,
     runtime: Handle,
@@ -124,7 +122,7 @@ pub struct Member {
 impl Member {
     /// A member that has subscribed. Panics outside of a tokio runtime.
     pub fn new(
-        consumer: BaseConsumer<Group>,
+        consumer: Arc<BaseConsumer<Group>>,
         delivery: Arc<Delivery>,
         probe: Arc<Probe>,
         events: Sender<Event>,
@@ -166,7 +164,7 @@ impl Member {
             self.follow_suspicion();
             self.take_events();
             self.close_due_ranges();
-            self.commit_and_deliver(Batches::Begin);
+            self.commit(Batches::Begin);
             self.hold_back();
             self.watch_health();
             self.watch_log_ends();
@@ -258,22 +256,6 @@ impl Member {
         self.suspects |= suspicious;
     }
 
-    /// Resolves every fetched partition anew if a log may have been recreated or cut, at limited intervals. librdkafka
-    /// reports such a thing once and then stops fetching the partition, so a suspicion that comes too early is kept for
-    /// later.
-    fn follow_suspicion(&mut self) {
-        let is_due = |last: Instant| last.elapsed() >= SUSPICION_INTERVAL;
-        if !self.suspects || !self.last_suspicion.is_none_or(is_due) {
-            return;
-        }
-        self.suspects = false;
-        self.last_suspicion = Some(Instant::now());
-        // Partitions that are resolving carry on: otherwise each suspicion about another one would restart what they
-        // wait for.
-        let slots = self.group().assignments().active_slots();
-        self.start_anew(&slots);
-    }
-
     /// Gives up what is known of partitions and resolves them anew; their batches in progress end as if the partitions
     /// had been revoked.
     fn start_anew(&self, slots: &[Slot]) {
@@ -295,6 +277,7 @@ impl Member {
                 Some(Event::Delivered(slot, assignment, outcome)) => {
                     self.group().assignments().delivered(slot, assignment, outcome);
                 }
+                Some(Event::Committed(commit, outcome)) => self.take_commit(commit, &outcome),
                 Some(Event::Stated(slot, assignment, watermark_ms)) => {
                     self.group().assignments().stated(slot, assignment, watermark_ms);
                 }
@@ -364,12 +347,14 @@ impl Member {
     fn drain(&mut self) {
         let deadline = Instant::now() + self.options.drain_deadline;
         let slots = self.group().assignments().slots();
-        self.group().assignments().settle(&slots, deadline);
-        while !self.wanted_commits(Batches::OnlyFinish).is_empty() && Instant::now() < deadline {
-            self.commit_and_deliver(Batches::OnlyFinish);
-            if !self.doubts.is_empty() {
-                std::thread::sleep(IDLE_WAIT);
+        loop {
+            self.take_events();
+            self.commit(Batches::OnlyFinish);
+            let is_done = self.doubts.is_empty() && !self.group().assignments().is_any_busy(&slots);
+            if is_done || Instant::now() >= deadline {
+                break;
             }
+            self.group().assignments().wait_for_event(IDLE_WAIT);
         }
         self.consumer.unsubscribe();
         while !self.group().assignments().slots().is_empty() && Instant::now() < deadline {

@@ -84,8 +84,20 @@ pub struct Partition {
     phase: Phase,
     /// The next offset to arrive, and since when there has been room for it.
     silent_since: Option<(i64, Instant)>,
-    /// Another life of the log is about to begin: no further batch of this one does.
-    is_ending: bool,
+    course: Course,
+}
+
+/// What a partition does with records that it has not begun to store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// It takes and stores them.
+    GoesOn,
+    /// It begins no batch: another life of the log is about to begin.
+    Ends,
+    /// It takes none and begins no batch since then: what happened to its log is not known.
+    Suspended(Instant),
+    /// It takes none, and stores what it holds, which its log has not any more.
+    Finishes,
 }
 
 impl Partition {
@@ -108,7 +120,7 @@ impl Partition {
             recovery: plan.recovery,
             phase: Phase::Idle,
             silent_since: None,
-            is_ending: false,
+            course: Course::GoesOn,
         }
     }
 
@@ -121,13 +133,51 @@ impl Partition {
     /// progress: then the partition can be resolved anew without leaving a batch to be recovered in this life.
     pub fn end_life(&mut self) -> bool {
         let is_recovering = self.recovery.is_some() || self.closed.iter().any(|closed| closed.how != How::Fresh);
-        self.is_ending = !is_recovering;
-        self.is_ending && matches!(self.phase, Phase::Idle)
+        if is_recovering || self.course == Course::Finishes {
+            return false;
+        }
+        if self.course == Course::GoesOn {
+            self.course = Course::Ends;
+        }
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// What it does with records that it has not begun to store.
+    pub fn course(&self) -> Course {
+        self.course
+    }
+
+    /// Takes no more records and begins no batch, unless it [finishes](Self::finish).
+    pub fn suspend(&mut self, now: Instant) {
+        if matches!(self.course, Course::GoesOn | Course::Ends) {
+            self.course = Course::Suspended(now);
+        }
+    }
+
+    /// Takes no more records, and stores what it holds; returns whether that is anything. What it holds of a batch that
+    /// is to be repeated as it was is dropped: its end cannot be fetched any more.
+    pub fn finish(&mut self) -> bool {
+        if self.course != Course::Finishes {
+            self.course = Course::Finishes;
+            if !self.is_repeating() && !self.filling.is_empty() {
+                self.close(self.filling.next());
+            }
+        }
+        self.holds_records()
+    }
+
+    /// Whether it holds ranges that are not stored and committed.
+    pub fn holds_records(&self) -> bool {
+        !self.closed.is_empty() || matches!(self.phase, Phase::Delivering { .. } | Phase::Delivered { .. })
+    }
+
+    fn takes_records(&self) -> bool {
+        !self.is_stopped() && matches!(self.course, Course::GoesOn | Course::Ends)
     }
 
     /// Takes the next record.
     pub fn push(&mut self, record: &RawRecord<'_>, limits: &Limits, now: Instant) {
-        if self.is_stopped() {
+        if !self.takes_records() {
             return; // its records stay in the log
         }
         if let Some(end) = self.recovery_end()
@@ -162,9 +212,9 @@ impl Partition {
     /// Whether it has as much in progress as it may.
     pub fn is_full(&self) -> bool {
         match self.phase {
-            Phase::Stopped => true,
+            _ if !self.takes_records() => true,
             Phase::Delivering { .. } => !self.closed.is_empty(),
-            Phase::Idle | Phase::Delivered { .. } => self.closed.len() > 1, // the broker does not take our commits
+            Phase::Idle | Phase::Delivered { .. } | Phase::Stopped => self.closed.len() > 1, // the broker does not take our commits
         }
     }
 
@@ -189,7 +239,7 @@ impl Partition {
         };
         let watermark_ms = self.watermark.frozen_ms(now_ms);
         let write_epoch = self.write_epoch;
-        let begins = batches == Batches::Begin && !self.is_ending;
+        let begins = batches == Batches::Begin && matches!(self.course, Course::GoesOn | Course::Finishes);
         let intent = self.closed.front_mut().filter(|_| begins).map(|closed| {
             *closed.intent.get_or_insert(Intent {
                 end: closed.range.end,
@@ -223,9 +273,11 @@ impl Partition {
 
     /// The broker accepted `wanted`, sent at `sent_ms`; returns the batch that can be delivered now, if any.
     pub fn accepted(&mut self, wanted: &Wanted, sent_ms: i64) -> Option<Job> {
-        if let Phase::Delivering { lease, .. } = &self.phase {
-            lease.renew(sent_ms);
-            return None;
+        if wanted.renews {
+            if let Phase::Delivering { lease, .. } = &self.phase {
+                lease.renew(sent_ms);
+            }
+            return None; // or its batch was stored meanwhile
         }
         self.committed = wanted.offset;
         self.phase = Phase::Idle;
@@ -315,9 +367,13 @@ impl Partition {
         now.saturating_duration_since(since)
     }
 
-    /// The log has nothing more for it, so there is no silence to measure.
-    pub fn has_all(&mut self) {
+    /// The log, which can be read up to `stable_end`, has nothing more for it: there is no silence to measure, and a
+    /// recovered range ends there, even if the next record may be long in coming.
+    pub fn has_all(&mut self, stable_end: i64) {
         self.silent_since = None;
+        if let Some(end) = self.recovery_end().filter(|&end| end <= stable_end) {
+            self.close(end);
+        }
     }
 
     /// Whether a batch is in progress.
@@ -358,7 +414,13 @@ impl Partition {
     /// of a clock that is ahead they never accept. A stated one is repeated where it cannot advance, because a partition
     /// that reports nothing is taken to be gone. So it is while the topic grows, at any rest: others wait for the number
     /// of partitions in it.
-    pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, now: Instant) -> Option<Progress> {
+    ///
+    /// `write_epoch` was the newest when the log was asked. If there is a newer one now, nothing is stated: an owner that
+    /// was paused meanwhile must not say of it where it begins.
+    pub fn at_log_end(&mut self, log_end: i64, asked_at_ms: i64, write_epoch: u32, now: Instant) -> Option<Progress> {
+        if write_epoch < self.write_epoch {
+            return None;
+        }
         let all_stored = self.is_at_rest() && self.filling.next() >= log_end;
         let idle = self
             .last_record

@@ -5,7 +5,7 @@ use horolog_schemas::RawRecord;
 use super::{Batches, Completeness, Limits, Partition};
 use crate::delivery::Delivered;
 use crate::growth::Growth;
-use crate::plan::Plan;
+use crate::plan::{Plan, Recovery};
 use crate::range::PartitionId;
 use crate::resolve::Resolved;
 
@@ -28,6 +28,10 @@ fn partition_stated(stated_ms: i64) -> Partition {
 }
 
 fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
+    partition_that_recovers(None, stated_ms, watermark_ms)
+}
+
+fn partition_that_recovers(recovery: Option<Recovery>, stated_ms: i64, watermark_ms: i64) -> Partition {
     let plan = Plan {
         log_epoch: 1,
         beginning: None,
@@ -35,7 +39,7 @@ fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
         fetch_from: 10,
         gap: None,
         left_behind: None,
-        recovery: None,
+        recovery,
     };
     let resolved = Resolved {
         plan,
@@ -76,7 +80,7 @@ fn record(offset: i64) -> RawRecord<'static> {
 fn a_batch_never_freezes_a_watermark_that_was_made_by_a_clock_set_back_since() {
     let mut partition = partition();
     let ahead_ms = NOW_MS + 7_200_000;
-    let progress = partition.at_log_end(10, ahead_ms, Instant::now()).unwrap();
+    let progress = partition.at_log_end(10, ahead_ms, 0, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, ahead_ms - LATENESS_MS);
     assert_eq!(frozen_ms(partition), NOW_MS - LATENESS_MS);
 }
@@ -86,12 +90,12 @@ fn a_batch_never_freezes_a_watermark_before_the_one_that_is_stated() {
     // With a smaller allowed lateness, before the restart.
     let stated_ms = NOW_MS - LATENESS_MS / 2;
     let mut partition = partition_stated(stated_ms);
-    let again = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    let again = partition.at_log_end(10, NOW_MS, 0, Instant::now()).unwrap();
     assert_eq!(again.watermark_ms, stated_ms, "who is idle says so all the same");
     assert_eq!(frozen_ms(partition), stated_ms);
     // By a clock that was a little ahead, and accepted.
     let mut partition = partition_stated(0);
-    let progress = partition.at_log_end(10, NOW_MS + 30_000, Instant::now()).unwrap();
+    let progress = partition.at_log_end(10, NOW_MS + 30_000, 0, Instant::now()).unwrap();
     partition.stated(progress.watermark_ms);
     assert_eq!(frozen_ms(partition), NOW_MS + 30_000 - LATENESS_MS);
 }
@@ -132,17 +136,80 @@ fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
 #[test]
 fn an_idle_partition_goes_on_with_a_clock_that_was_ahead_for_a_moment() {
     let mut partition = partition();
-    assert!(partition.at_log_end(10, NOW_MS + 7_200_000, Instant::now()).is_some());
+    assert!(
+        partition
+            .at_log_end(10, NOW_MS + 7_200_000, 0, Instant::now())
+            .is_some()
+    );
     // No table took that.
-    let progress = partition.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    let progress = partition.at_log_end(10, NOW_MS, 0, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, NOW_MS - LATENESS_MS);
 }
 
 #[test]
 fn an_idle_partition_is_not_complete_while_its_log_goes_on() {
     let mut partition = partition();
-    assert!(partition.at_log_end(11, NOW_MS, Instant::now()).is_none());
-    assert!(partition.at_log_end(10, NOW_MS, Instant::now()).is_some());
+    assert!(partition.at_log_end(11, NOW_MS, 0, Instant::now()).is_none());
+    assert!(partition.at_log_end(10, NOW_MS, 0, Instant::now()).is_some());
+}
+
+#[test]
+fn a_range_to_fill_up_that_ends_with_a_marker_is_closed_when_the_log_has_no_more() {
+    let mut partition = partition_that_recovers(Some(Recovery::Fill { end: 12 }), 0, 0);
+    let limits = Limits { rows_max: 9, ..LIMITS };
+    partition.push(&record(10), &limits, Instant::now());
+    partition.has_all(11);
+    assert!(
+        partition.wanted_commit(Batches::Begin, NOW_MS).is_none(),
+        "more may come of it"
+    );
+    partition.has_all(12);
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    assert_eq!(wanted.metadata.intent.unwrap().end, 12);
+}
+
+#[test]
+fn a_partition_states_nothing_under_an_epoch_that_came_since_its_log_was_asked() {
+    let mut partition = partition();
+    partition.set_write_epoch(3);
+    assert!(partition.at_log_end(10, NOW_MS, 2, Instant::now()).is_none());
+    let progress = partition.at_log_end(10, NOW_MS, 3, Instant::now()).unwrap();
+    assert_eq!(progress.write_epoch, 3);
+}
+
+#[test]
+fn a_lease_that_is_renewed_after_its_batch_was_stored_changes_nothing() {
+    let mut partition = partition();
+    partition.push(&record(10), &LIMITS, Instant::now());
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    assert!(partition.accepted(&wanted, NOW_MS).is_some());
+    let renewal = partition.renewal(NOW_MS + 20_000, 10_000).unwrap();
+    partition.delivered(&Delivered {
+        end: 11,
+        watermark_ms: 0,
+        stated_ms: 0,
+    });
+    assert!(partition.accepted(&renewal, NOW_MS + 20_000).is_none());
+    let wanted = partition.wanted_commit(Batches::OnlyFinish, NOW_MS).unwrap();
+    assert_eq!(wanted.offset, 11, "the batch is still to be committed");
+}
+
+#[test]
+fn a_partition_that_finishes_stores_what_it_holds_and_takes_no_more() {
+    let mut partition = partition();
+    let limits = Limits { rows_max: 9, ..LIMITS };
+    partition.push(&record(10), &limits, Instant::now());
+    partition.suspend(Instant::now());
+    partition.push(&record(11), &limits, Instant::now());
+    assert!(
+        partition.wanted_commit(Batches::Begin, NOW_MS).is_none(),
+        "nothing is known of its log"
+    );
+    assert!(partition.finish());
+    let wanted = partition.wanted_commit(Batches::Begin, NOW_MS).unwrap();
+    assert_eq!(wanted.metadata.intent.unwrap().end, 11);
+    let mut repeating = partition_that_recovers(Some(Recovery::Repeat(wanted.metadata.intent.unwrap())), 0, 0);
+    assert!(!repeating.finish(), "it holds nothing yet");
 }
 
 #[test]
@@ -166,7 +233,7 @@ fn a_partition_is_silent_while_it_has_room_and_the_same_offset_is_next() {
         "and counts anew"
     );
     assert_eq!(partition.silent(true, begun + 4 * wait), wait);
-    partition.has_all();
+    partition.has_all(11);
     let after = partition.silent(true, begun + 5 * wait);
     assert_eq!(after, Duration::ZERO, "there was nothing to come");
     for offset in [11, 12] {
@@ -183,6 +250,6 @@ fn a_watermark_that_a_clock_which_was_ahead_froze_is_not_one_that_is_stated() {
     let stated_ms = NOW_MS - 3_600_000;
     assert_eq!(frozen_ms(partition_of(stated_ms, ahead_ms)), NOW_MS - LATENESS_MS);
     let mut idle = partition_of(stated_ms, ahead_ms);
-    let progress = idle.at_log_end(10, NOW_MS, Instant::now()).unwrap();
+    let progress = idle.at_log_end(10, NOW_MS, 0, Instant::now()).unwrap();
     assert_eq!(progress.watermark_ms, NOW_MS - LATENESS_MS);
 }

@@ -117,7 +117,10 @@ impl Life {
     pub(super) fn state(&mut self, world: &mut World, random: &mut StdRng) {
         let clock_ms = self.clock_ms(world);
         let log_end = world.log_end();
-        let Some(progress) = self.partition.at_log_end(log_end, clock_ms, Instant::now()) else {
+        let Some(progress) = self
+            .partition
+            .at_log_end(log_end, clock_ms, world.write_epoch, Instant::now())
+        else {
             return;
         };
         if world.accepts(clock_ms) && random.random_bool(0.9) {
@@ -131,6 +134,11 @@ impl Life {
     /// Whether the next offset to fetch is no longer in the log: then the partition must be resolved anew.
     pub(super) fn is_out_of_range(&self, world: &World) -> bool {
         self.fetched < world.log_start
+    }
+
+    /// Whether it stores what it holds before it begins anew; it may give that up at any time.
+    pub(super) fn finishes(&mut self, random: &mut StdRng) -> bool {
+        self.partition.finish() && random.random_bool(0.9)
     }
 
     pub(super) fn fetch(&mut self, world: &World) {

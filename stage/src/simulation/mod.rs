@@ -3,7 +3,7 @@
 //!
 //! Between any two steps there may be crashes, lost answers, late requests of dead writers (rows and ledger rows),
 //! commits that expire, are reset or are overwritten by stale ones, rebuilds that are registered, records that
-//! retention deletes unread, and tables restored from a backup; each life of the member has its own limits, and some
+//! retention deletes unread or before they are stored, and tables restored from a backup; each life of the member has its own limits, and some
 //! have a clock that is hours ahead until it is set right. One half of the schedules is for a stage whose rows know
 //! their records; the other for one whose rows do not, so that nothing can be repaired, and whose log is kept for long
 //! enough.
@@ -74,7 +74,9 @@ fn run(seed: u64) {
                 }
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
-            _ if life.is_out_of_range(&world) => life = Life::begin(&mut world, &mut dead_writers, random),
+            _ if life.is_out_of_range(&world) && !life.finishes(random) => {
+                life = Life::begin(&mut world, &mut dead_writers, random);
+            }
             0..30 => world.append(random),
             30..60 => life.fetch(&world),
             60..63 => life.close_if_due(),
@@ -134,7 +136,7 @@ fn finish(world: &mut World, life: &mut Life, random: &mut StdRng) {
         *life = Life::begin(world, &mut Vec::new(), random);
     }
     for _ in 0..10_000 {
-        if life.is_out_of_range(world) {
+        if life.is_out_of_range(world) && !life.finishes(random) {
             *life = Life::begin(world, &mut Vec::new(), random);
         }
         life.fetch(world);
