@@ -108,6 +108,27 @@ fn an_administrator_with_bounds_hands_out_what_is_bounded_likewise_and_ends_anyt
 }
 
 #[test]
+fn an_administrator_lets_no_key_end_later_than_their_own_and_any_of_theirs_earlier() {
+    let bounds = json!({"expires_at": "2100-01-01T00:00:00Z", "addresses": ["127.0.0.0/8"]});
+    let admin = make_key("admin", "ending", bounds.clone());
+    let expire = |id: &str, end: Value| {
+        let path = format!("{KEYS}/{id}/expire");
+        call(&admin.token, Method::POST, &path, Some(&json!({"expires_at": end}))).status
+    };
+    let bounded = make_key("auditor", "ending", bounds.clone()).id;
+    for id in [&bounded, &admin.id] {
+        assert_eq!(expire(id, Value::Null), 403);
+        assert_eq!(expire(id, json!("2100-01-01T00:00:01Z")), 403);
+        assert_eq!(expire(id, json!("2099-01-01T00:00:00Z")), 200);
+    }
+    let unbounded = make_key("auditor", "ending", json!({})).id;
+    assert_eq!(expire(&unbounded, json!("2101-01-01T00:00:00Z")), 200, "it ended never");
+    assert_eq!(expire(&unbounded, json!("2102-01-01T00:00:00Z")), 403);
+    let other = make_key("auditor", "not-ending", json!({})).id;
+    assert_eq!(expire(&other, json!("2099-01-01T00:00:00Z")), 404);
+}
+
+#[test]
 fn an_administrator_hands_out_no_scope_that_was_taken_from_them() {
     let scopes = json!({"scopes": ["keys:manage"]});
     let admin = make_key("admin", "*", scopes.clone()).token;

@@ -21,7 +21,7 @@ const ROLES: [&str; 4] = ["analyst", "auditor", "admin", "service"];
 type Line = (&'static str, &'static str, &'static str, [u16; 4]);
 
 #[rustfmt::skip]
-const TABLE: [Line; 33] = [
+const TABLE: [Line; 34] = [
     ("GET",    "/v1/metrics/hourly",                  "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/daily",                   "",                          [200, 200, 403, 200]),
     ("GET",    "/v1/metrics/monthly",                 "",                          [200, 200, 403, 200]),
@@ -50,6 +50,7 @@ const TABLE: [Line; 33] = [
     ("POST",   "/v1/admin/keys",                      "",                          [403, 403, 201, 403]),
     ("GET",    "/v1/admin/keys/{id}",                 "",                          [403, 403, 200, 403]),
     ("POST",   "/v1/admin/keys/{id}/rotate",          "",                          [403, 403, 200, 403]),
+    ("POST",   "/v1/admin/keys/{id}/expire",          "",                          [403, 403, 200, 403]),
     ("POST",   "/v1/admin/keys/{id}/revoke",          "",                          [403, 403, 200, 403]),
     ("GET",    "/v1/admin/access-review",             "",                          [403, 403, 200, 403]),
     ("GET",    "/v1/whoami",                          "",                          [200, 200, 200, 200]),
@@ -115,6 +116,7 @@ impl Tenant {
     fn body(&self, method: &str, route: &str) -> Option<Value> {
         (method == "POST").then(|| match route {
             KEYS => json!({"name": "n", "role": "analyst", "tenant": self.name}),
+            "/v1/admin/keys/{id}/expire" => json!({"expires_at": "2100-01-01T00:00:00Z"}),
             _ => json!({}),
         })
     }

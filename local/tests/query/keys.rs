@@ -30,6 +30,29 @@ fn a_key_is_made_used_rotated_and_revoked() {
 }
 
 #[test]
+fn a_key_is_given_another_end() {
+    let key = make_key("auditor", "ends", json!({"expires_at": "2100-01-01T00:00:00Z"}));
+    let expire = format!("{KEYS}/{}/expire", key.id);
+    for (body, named) in [
+        (json!({"expires_at": "2020-01-01T00:00:00Z"}), "expires_at"),
+        (json!({"expires_at": "soon"}), "expires_at"),
+        (json!({}), "expires_at"),
+    ] {
+        let refused = administer(&expire, &body);
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+        assert!(refused.text.contains(named), "{body}: {}", refused.text);
+    }
+    let end = |body: &Value| administer(&expire, body).json()["expires_at"].clone();
+    assert_eq!(end(&json!({"expires_at": null})), Value::Null);
+    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
+    assert_eq!(get_as(&key.token, EVENTS).status, 200);
+    assert_ne!(end(&json!({"expires_at": soon})), Value::Null);
+    wait_until(DEADLINE, "it has ended", || get_as(&key.token, EVENTS).status == 401);
+    let late = administer(&expire, &json!({"expires_at": null}));
+    assert_eq!(late.status, 409, "nothing brings it back: {}", late.text);
+}
+
+#[test]
 fn what_is_shown_of_keys_holds_no_secret() {
     let key = make_key(
         "analyst",

@@ -39,10 +39,15 @@ fn whoever_runs_the_service_makes_and_ends_keys_in_a_terminal() {
         get_as(&next, EVENTS).status == 200
     });
     assert_eq!(get_as(&token, EVENTS).status, 401);
+    let (done, output) = run(&["keys", "expire", id, "--at", "2099-12-31T00:00:00Z"]);
+    assert!(done, "{output}");
     let (done, output) = run(&["keys", "list"]);
     let row = output.lines().find(|line| line.contains(id)).unwrap_or_default();
     assert!(
-        done && row.contains("auditor") && row.contains("54321") && !output.contains(&next[20..]),
+        done && row.contains("auditor")
+            && row.contains("2099-12-31")
+            && row.contains("54321")
+            && !output.contains(&next[20..]),
         "{output}"
     );
     let (done, output) = run(&["access-review", "--json"]);

@@ -1,4 +1,4 @@
-//! `/v1/admin/keys`: creates, lists, rotates and revokes keys.
+//! `/v1/admin/keys`: creates, lists, rotates, ends and revokes keys.
 //!
 //! Enters: an administrator and their request. Leaves: keys without their secrets; the token of a new secret, once.
 //! Guarantees: the administrator of one tenant sees and creates keys of that tenant only, and gets the same answer for
@@ -37,6 +37,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list, create))
         .routes(routes!(show))
         .routes(routes!(rotate))
+        .routes(routes!(expire))
         .routes(routes!(revoke))
         .routes(routes!(review::review))
 }
@@ -48,6 +49,16 @@ pub struct Rotation {
     /// How long the previous secret stays valid, in seconds. Default: one day.
     #[schema(maximum = 2592000)]
     overlap_s: Option<u32>,
+}
+
+/// Another end of a key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expiry {
+    /// When the key expires; null: never.
+    #[serde(deserialize_with = "Option::deserialize")] // must be there, or it would be taken for null
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    expires_at: Option<DateTime<Utc>>,
 }
 
 /// A key without its secrets.
@@ -184,6 +195,25 @@ pub async fn rotate(
     let overlap_s = rotation.overlap_s.unwrap_or(OVERLAP_DEFAULT_S);
     let (key, token) = Changes::new(&api.gate, &actor).rotate(&key, overlap_s).await?;
     Ok(Json(answer(&key, &token)))
+}
+
+/// Gives a key that is in force another end.
+#[utoipa::path(
+    post,
+    path = "/v1/admin/keys/{id}/expire",
+    tag = "admin",
+    params(("id" = String, Path, description = "The key.")),
+    request_body = Expiry,
+    responses((status = 200, description = "The key.", body = KeyView))
+)]
+pub async fn expire(
+    State(api): State<Api>,
+    actor: Actor,
+    VisibleKey(key): VisibleKey,
+    JsonBody(expiry): JsonBody<Expiry>,
+) -> Result<Json<KeyView>, Problem> {
+    let key = Changes::new(&api.gate, &actor).expire(&key, expiry.expires_at).await?;
+    Ok(Json(KeyView::with_last_use(&key, &api.gate)))
 }
 
 /// Revokes a key, immediately and permanently.

@@ -1,4 +1,4 @@
-//! Changes of keys: create, rotate, revoke; the same over HTTP and on the command line.
+//! Changes of keys: create, rotate, give another end, revoke; the same over HTTP and on the command line.
 //!
 //! Enters: who makes the change, and the change. Leaves: a change in the journal, which running processes follow, and
 //! its audit event. Guarantees: no secret is handed out without a record, since the trail is written first; a leaked
@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::access::delegation;
 use crate::access::gate::Gate;
@@ -82,6 +82,28 @@ impl<'a> Changes<'a> {
         let hash = token.hash();
         let change = move |key: &mut Key| key.rotate(hash, now, TimeDelta::seconds(overlap_s.into()));
         Ok((self.gate.keys.change(&key.id, change).await?, token))
+    }
+
+    /// Gives a key another end, or none. An earlier one hands out nothing, so it is not bounded by the actor's own key.
+    pub async fn expire(&self, key: &Key, end: Option<DateTime<Utc>>) -> Result<Key, Problem> {
+        let now = Utc::now();
+        if end.is_some_and(|end| end <= now) {
+            return Err(Problem::parameter(
+                "expires_at",
+                "is in the past; to end a key now, revoke it",
+            ));
+        }
+        let (known, mut wanted) = (key.expires_at, key.clone());
+        wanted.expires_at = end;
+        let is_earlier = end.is_some_and(|end| known.is_none_or(|known| end <= known));
+        let _turn = self.turn(&self.gate.turns).await?;
+        match is_earlier {
+            true => self.require(key)?,
+            false => self.require_within(&wanted)?,
+        }
+        self.record("key.expire", &wanted).await?;
+        let change = move |key: &mut Key| key.expire(known, end, now);
+        self.gate.keys.change(&key.id, change).await
     }
 
     /// Revokes a key, immediately and permanently, even if the caller disconnects meanwhile.
@@ -164,8 +186,12 @@ impl<'a> Changes<'a> {
     }
 
     async fn record(&self, action: &'static str, key: &Key) -> Result<(), Problem> {
+        let end = key
+            .expires_at
+            .map_or_else(|| "never".to_owned(), |end| end.to_rfc3339());
         let facts = BTreeMap::from([
             ("caller".to_owned(), self.by.clone()),
+            ("expires_at".to_owned(), end),
             ("name".to_owned(), key.name.clone()),
             ("key_role".to_owned(), key.role.to_string()),
             ("key_tenant".to_owned(), key.tenant.as_str().to_owned()),

@@ -181,6 +181,27 @@ impl Key {
         Ok(())
     }
 
+    /// Gives it another end, or none, unless its end is no longer the one that was known when that was decided.
+    pub fn expire(
+        &mut self,
+        known: Option<DateTime<Utc>>,
+        end: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        if !self.is_in_force(now) {
+            return Err(Problem::Conflict(
+                "an expired or revoked key is given no other end; create a new one",
+            ));
+        }
+        if self.expires_at != known {
+            return Err(Problem::Conflict(
+                "this key was given another end meanwhile; look at it again",
+            ));
+        }
+        self.expires_at = end;
+        Ok(())
+    }
+
     /// Why it should be reviewed.
     pub fn notes(&self, last_used: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<&'static str> {
         let unused = unused_note(last_used.unwrap_or(self.created_at), now);
@@ -260,6 +281,22 @@ mod tests {
             assert!(key.admit(&token.hash(), HOME, at(9)).is_some());
             assert!(key.admit(&token.hash(), HOME, at(10)).is_none());
         }
+    }
+
+    #[test]
+    fn is_given_another_end_while_it_is_in_force_by_whoever_knows_its_end() {
+        let (mut key, token) = key();
+        let taken = |key: &Key, seconds| key.admit(&token.hash(), HOME, at(seconds)).is_some();
+        assert_eq!(key.expire(None, Some(at(10)), at(1)), Ok(()));
+        assert_eq!([taken(&key, 9), taken(&key, 10)], [true, false]);
+        assert!(matches!(
+            key.expire(None, Some(at(20)), at(1)),
+            Err(Problem::Conflict(_))
+        ));
+        assert_eq!(key.expire(Some(at(10)), Some(at(20)), at(1)), Ok(()));
+        assert!(taken(&key, 19));
+        let over = key.expire(Some(at(20)), None, at(20));
+        assert!(matches!(over, Err(Problem::Conflict(_))), "nothing brings it back");
     }
 
     #[test]

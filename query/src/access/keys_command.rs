@@ -56,6 +56,17 @@ pub enum KeysCommand {
         #[arg(long, default_value_t = OVERLAP_DEFAULT_S)]
         overlap_s: u32,
     },
+    /// Give a key another end.
+    Expire {
+        /// Id of the key.
+        id: String,
+        /// When it expires, as RFC 3339.
+        #[arg(long, required_unless_present = "never")]
+        at: Option<DateTime<Utc>>,
+        /// It does not expire.
+        #[arg(long, conflicts_with = "at")]
+        never: bool,
+    },
     /// Revoke a key, immediately and permanently.
     Revoke {
         /// Id of the key.
@@ -143,6 +154,10 @@ pub async fn run(command: &KeysCommand, config: &QueryConfig) -> anyhow::Result<
         KeysCommand::Rotate { id, overlap_s } => {
             let (_, token) = changes.rotate(&known(&gate, id)?, *overlap_s).await.map_err(named)?;
             println!("{}", token.expose());
+            Ok(())
+        }
+        KeysCommand::Expire { id, at, never: _ } => {
+            changes.expire(&known(&gate, id)?, *at).await.map_err(named)?;
             Ok(())
         }
         KeysCommand::Revoke { id } => {
