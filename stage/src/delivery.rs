@@ -1,5 +1,6 @@
-//! The delivery of one batch: ask about unknown schemas, prepare, insert block by block under tokens, read back if it
-//! was recovered or in doubt, write the ledger row.
+//! The delivery of one batch: enter it in the ledger as begun where its rows do not know their records, ask about
+//! unknown schemas, prepare, insert block by block under tokens, read back if it was recovered or in doubt, write the
+//! ledger row.
 //!
 //! Enters: a [`Job`] whose intent is committed. Leaves: [`Delivered`], after which the end of the range may be
 //! committed. Attempts with an unknown outcome are repeated for as long as it takes, under the same tokens; it stops at
@@ -108,6 +109,7 @@ impl Delivery {
     pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
         let unknown_topic = || DeliveryError::Stopped(format!("{} is not a topic of this stage", job.range.id.topic));
         let turns = self.turns.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
+        self.begin(&job, turns).await?;
         self.ask_about_schemas(&job.range, &job.lease).await?;
         let turn = Turn::take(turns.clone()).await;
         let Job {
@@ -174,13 +176,6 @@ impl Delivery {
         reached_ms: i64,
         how: How,
     ) -> Result<(u64, u64), DeliveryError> {
-        if self.stage.tables_by_offset(&batch.range.id.topic).is_empty() {
-            // If the intent is lost, such rows cannot be found again by their records: enter the batch in the ledger
-            // first.
-            let row = LedgerRow::begun(self.stage.name(), batch.range, &intent);
-            self.inserts.insert_ledger_row(batch, row).await?;
-            crash::point("after-begun");
-        }
         let counts = match how {
             How::Fill => self.fill(batch, made, 0).await?,
             How::Fresh | How::Repeat => self.insert_all(batch, made).await?,
@@ -219,6 +214,30 @@ impl Delivery {
                 false
             }
         }
+    }
+
+    /// If the intent is lost, rows that do not know their records cannot be found again by them: their batch is entered
+    /// in the ledger first. A rebuild of another topic does not see the intent either, and must not take the stage to be
+    /// at rest while the batch waits for a registry; so nothing is asked before.
+    async fn begin(&self, job: &Job, turns: &Arc<Semaphore>) -> Result<(), DeliveryError> {
+        let Job {
+            range, intent, lease, ..
+        } = job;
+        if !self.stage.tables_by_offset(&range.id.topic).is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            token: self.token(range),
+            range,
+            lease,
+            doubted: &AtomicBool::new(false),
+            turn: &Turn::take(turns.clone()).await,
+            attempts: &AtomicI64::new(0),
+        };
+        let row = LedgerRow::begun(self.stage.name(), range, intent);
+        self.inserts.insert_ledger_row(&batch, row).await?;
+        crash::point("after-begun");
+        Ok(())
     }
 
     async fn ask_about_schemas(&self, range: &Range, lease: &Lease) -> Result<(), DeliveryError> {

@@ -21,6 +21,7 @@ use crate::range::{PartitionId, RecordMark};
 use crate::read_back::{self, COORDINATES};
 use crate::store::{Store, StoreError};
 use crate::surviving_end::Search;
+use crate::write_epoch::WriteEpoch;
 
 /// Rows beyond what is known are looked for in windows of this many offsets, for as long as a window has any. The
 /// tables' index covers the offsets of all partitions together, so without a bound a partition with small offsets would
@@ -75,6 +76,8 @@ pub struct Questions<'a> {
     pub tables: &'a [&'static str],
     /// Whether the stage states the progress of its partitions.
     pub states_progress: bool,
+    /// Epoch of new batches.
+    pub write_epoch: &'a WriteEpoch,
     /// How far apart two clocks may be by which rows are accepted, the writer's and ours.
     pub clocks_apart: Duration,
     /// The partition.
@@ -118,6 +121,11 @@ impl Questions<'_> {
         // Before the log: whatever made another stage begin a new life is then visible in it.
         let others = lives::of_others(self.store, self.stage, self.id).await?;
 
+        let write_epoch = match self.states_progress {
+            true => self.write_epoch.require(self.store).await?,
+            false => 0,
+        };
+
         let asked_at = Instant::now();
         let (bounds, tail_matches) = self.ask(move |probe, id| of_log(probe, id, record)).await?;
         let mut facts = Facts {
@@ -129,6 +137,7 @@ impl Questions<'_> {
             is_refused,
             rows_know_records: !self.tables.is_empty(),
             begun,
+            write_epoch,
             pending_matches: None,
             announced_start,
             others,

@@ -166,6 +166,7 @@ impl Resolver {
             stage: self.stage.name(),
             tables: &self.stage.tables_by_offset(&id.topic),
             states_progress: self.stage.states_progress(),
+            write_epoch: &self.write_epoch,
             clocks_apart: self.writing_life,
             id,
         };

@@ -20,8 +20,8 @@ use crate::cut::{Cut, Position};
 use crate::ledger::{self, log_of, position_of};
 use crate::tool_error::ToolError;
 
-/// A stage of another topic counts as stopped if it has not reported for so long. If it returns, it reads the table of
-/// rebuilds first.
+/// A stage of another topic counts as stopped if it has not reported for so long, or, where it never has, written to
+/// its ledger. If it returns, it reads the table of rebuilds first, and makes anew what it had not begun.
 const RESTING_AFTER_MS: i64 = 300_000;
 
 /// Finds out where a rebuild ends.
@@ -80,23 +80,32 @@ impl Switch {
         let progress = ledger::progress(&self.store).await?;
         let first = ledger::first_of_epoch(&self.store, write_epoch).await?;
         let stored = ledger::stored_ends(&self.store, "aggregate").await?;
+        let written = ledger::newest_ms(&self.store, "aggregate").await?;
         let (count, stopped) = self.ask_broker().await?;
         let mut look = Look::default();
         let own = (0..count).map(|partition| PartitionId::new(self.topic.as_str(), partition));
         let reported: BTreeMap<PartitionId, &PartitionProgress> =
             progress.iter().map(|row| (log_of(row), row)).collect();
-        let logs: BTreeSet<PartitionId> = own.chain(reported.keys().cloned()).collect();
+        // A stage may have died before it reported anything of a log, which may hold records all the same.
+        let known = reported.keys().chain(written.keys()).cloned();
+        let logs: BTreeSet<PartitionId> = own.chain(known).collect();
         for log in logs {
             let row = reported.get(&log).copied();
             let by_progress = row.filter(|row| row.write_epoch >= write_epoch).map(position_of);
             let switched = first.get(&log).copied().into_iter().chain(by_progress).min();
+            let newest_ms = row.map(|row| row.written_ms).or(written.get(&log).copied());
+            let is_silent = newest_ms.is_none_or(|newest_ms| now_ms() - newest_ms > RESTING_AFTER_MS);
             let is_read = *log.topic == *self.topic && log.partition < count;
             let position = match (switched, row) {
                 (Some(position), _) => Ok(position),
                 (None, _) if is_read && stopped => self.of_stopped(&log, stored.get(&log).copied()).await?,
-                (None, Some(row)) if !is_read && now_ms() - row.written_ms > RESTING_AFTER_MS => {
+                (None, row) if !is_read && is_silent => {
                     // The ledger may be ahead of the progress if a stage died between the two.
-                    let end = stored.get(&log).copied().unwrap_or(NOTHING_READ).max(position_of(row));
+                    let end = stored
+                        .get(&log)
+                        .copied()
+                        .max(row.map(position_of))
+                        .unwrap_or(NOTHING_READ);
                     self.of_resting(&log, end, &progress).await?
                 }
                 _ => Err("has not switched yet"),

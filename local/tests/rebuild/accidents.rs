@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use crate::bed::{Proc, Record, now_ms, wait_until};
+use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 use crate::flow::Flow;
 use crate::world::{KEYS_MAX, PARTITIONS, World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
+/// As the tables are made by default.
+const LEASE_S: u32 = 60;
 
 /// Sends samples of as many metrics as there are records, of a tenant of their own, in one hour.
 fn send_many_keys(world: &mut World, tenant: &str, hour: u32, keys: u64) {
@@ -262,6 +264,39 @@ fn a_batch_that_a_deployment_of_another_topic_has_begun_is_waited_for() {
 }
 
 #[test]
+fn what_a_deployment_that_never_reported_has_begun_and_stored_is_not_left_out() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let hours = format!("map(toDateTime({from}, 'UTC'), toUInt64(100))");
+    for row in [
+        format!("'ingest', 'silent', 0, 1, 0, 100, 'batch', {hours}"),
+        "'aggregate', 'silent', 0, 1, 0, 100, 'begun', map()".to_owned(),
+    ] {
+        write_ledger(&world, &row, "10 minute");
+    }
+    let mut rebuild = world.start(&command("rebuild", from, from + 3_600, &[]), &[]);
+    wait_until(DEADLINE, "the rebuild says what it waits for", || {
+        said(&rebuild).contains("silent/0 has an unfinished batch")
+    });
+    // Its rows were there before those of the rebuild, which knows none of its records.
+    let stored = format!("'aggregate', 'silent', 0, 1, 0, 100, 'batch', {hours}");
+    write_ledger(&world, &stored, "10 minute");
+    let status = rebuild.wait(DEADLINE);
+    world
+        .flow
+        .bed
+        .execute("delete from batch_ledger where kafka_topic = 'silent'");
+    let refused = format!("raw rows have expired or are missing of {} (100 records)", show(from));
+    assert!(
+        !status.success() && said(&rebuild).contains(&refused),
+        "{}",
+        said(&rebuild)
+    );
+    let number: u32 = world.flow.bed.one("select max(number) from rebuilds");
+    assert_eq!(world.run(&["rebuild", "--abandon", &number.to_string()]).code, 0);
+}
+
+#[test]
 fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference() {
     let mut world = world();
     let from = world.take_hours(1);
@@ -302,7 +337,7 @@ fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference(
 /// Records that a topic of one partition was aggregated up to offset 100, `age` ago.
 fn write_progress(world: &World, topic: &str, age: &str) {
     let row = format!("select '{topic}', 0, 1, 1, 100, now64(3), 0, now64(3) - interval {age}");
-    insert_old(world, "partition_progress", &row);
+    insert_old(world.flow.bed, "partition_progress", &row, LEASE_S);
 }
 
 /// Adds a row of the ledger that was written `age` ago.
@@ -311,18 +346,20 @@ fn write_ledger(world: &World, row: &str, age: &str) {
         "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, hours, inserted_at) \
          select {row}, now64(3) - interval {age}"
     );
-    insert_old(world, "batch_ledger", &row);
+    insert_old(world.flow.bed, "batch_ledger", &row, LEASE_S);
 }
 
 /// Inserts a row that is too old for the table's lease constraint.
-fn insert_old(world: &World, table: &str, row: &str) {
-    let lease = "inserted_at > now64(3) - interval 60 second and inserted_at < now64(3) + interval 60 second";
+pub fn insert_old(bed: &Bed, table: &str, row: &str, lease_s: u32) {
+    let lease = format!(
+        "inserted_at > now64(3) - interval {lease_s} second and inserted_at < now64(3) + interval {lease_s} second"
+    );
     for statement in [
         format!("alter table {table} drop constraint lease"),
         format!("insert into {table} {row}"),
         format!("alter table {table} add constraint lease check {lease}"),
     ] {
-        world.flow.bed.execute(&statement);
+        bed.execute(&statement);
     }
 }
 

@@ -9,6 +9,7 @@ mod bed;
 #[allow(dead_code)] // used by other test files
 #[path = "../delivery/flow.rs"]
 mod flow;
+mod intended;
 mod rebuilding;
 mod verifying;
 mod world;

@@ -12,6 +12,7 @@
 //! | no commit, but a ledger | the commit expired (7 idle days) | continue at the ledger's end |
 //! | commit ahead of the ledger | tables restored from a backup | rewind to the ledger's end, insert only what is missing |
 //! | pending intent of a clock that was further ahead than the tables allow | nothing of that batch is stored | no intent |
+//! | pending intent of an epoch that a rebuild has left behind, and no batch was begun | once its writer's lease is over, nothing of that batch is stored nor ever will be | other batches, of the present epoch |
 //! | rows beyond the commit without an intent | a stale commit overwrote the intent | recover up to the last row, insert only what is missing |
 //! | the log is shorter than what we know of it | it lost its end (a power cut, an unclean election) | a new log epoch, from the last batch that is unchanged |
 //! | the last record of the ledger, of the pending batch or of the rows is a different one now | the log lost its end and was written on, or the topic was deleted and recreated | the same; if no batch is unchanged, from the log's start |
@@ -78,6 +79,8 @@ pub struct Facts {
     pub rows_know_records: bool,
     /// The batch of the known log epoch that was begun at or behind the ledger's end.
     pub begun: Option<Begun>,
+    /// Epoch of new batches; 0 for a stage without epochs.
+    pub write_epoch: u32,
     /// Whether the last record of the pending batch and that of the last row are unchanged; `None` if that cannot be
     /// told.
     pub pending_matches: Option<bool>,
@@ -341,7 +344,9 @@ fn recovery(start: i64, intent: Option<Intent>, facts: &Facts) -> Option<Recover
     if let Some(begun) = begun_at(start, facts) {
         return Some(begun);
     }
-    let intent = intent.filter(|intent| intent.end > start);
+    // A rebuild that did not know of a batch would hide what is stored of it under an older epoch.
+    let is_hidden = |intent: &Intent| intent.write_epoch < facts.write_epoch;
+    let intent = intent.filter(|intent| intent.end > start && !is_hidden(intent));
     let rows_end = facts.rows_end.filter(|&end| end > start);
     match (intent, rows_end) {
         (Some(intent), Some(end)) if end > intent.end => Some(Recovery::Fill { end }),

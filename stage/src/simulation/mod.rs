@@ -2,15 +2,15 @@
 //! Kafka's offset commit and of ClickHouse's tokens.
 //!
 //! Between any two steps there may be crashes, lost answers, late requests of dead writers (rows and ledger rows),
-//! commits that expire, are reset or are overwritten by stale ones, rebuilds that are registered, records that
-//! retention deletes unread or before they are stored, and tables restored from a backup; each life of the member has its own limits, and some
-//! have a clock that is hours ahead until it is set right. One half of the schedules is for a stage whose rows know
-//! their records; the other for one whose rows do not, so that nothing can be repaired, and whose log is kept for long
-//! enough.
+//! commits that expire, are reset or are overwritten by stale ones, rebuilds that are registered, also while the stage
+//! is down, records that retention deletes unread or before they are stored, and tables restored from a backup; each life
+//! of the member has its own limits, and some have a clock that is hours ahead until it is set right. One half of the
+//! schedules is for a stage whose rows know their records; the other for one whose rows do not, so that nothing can be
+//! repaired, and whose log is kept for long enough.
 //!
 //! Nothing that a clock which was ahead froze is ever stored, and no batch freezes less than what was stated before it
 //! was begun. Afterwards each record is stored once, or was reported as lost; the ledger covers the log without a hole,
-//! no token was used for two contents, and epochs only rise along the log.
+//! no token was used for two contents, epochs only rise along the log, and no rebuild hides what it did not know of.
 
 mod life;
 mod world;
@@ -60,6 +60,21 @@ fn run(seed: u64) {
                 let least = usize::from(world.log_start > 0).min(world.ledger.len());
                 world.restore(random.random_range(least..=world.ledger.len()));
                 dead_writers.clear();
+                life = Life::begin(&mut world, &mut dead_writers, random);
+            }
+            // The stage is down for longer than a lease, and a rebuild is made meanwhile. Of what had an intent, a batch
+            // may have been begun.
+            _ if !world.by_offset && random.random_bool(0.01) => {
+                let begun = life.job.take().filter(|_| random.random_bool(0.5));
+                if let Some(job) = begun {
+                    dead_writers.push(DeadWriter::of(&mut world, &job, random));
+                }
+                for writer in dead_writers.drain(..) {
+                    if random.random_bool(0.5) {
+                        writer.land(&mut world);
+                    }
+                }
+                world.rebuild();
                 life = Life::begin(&mut world, &mut dead_writers, random);
             }
             _ if world.by_offset && !world.ledger.is_empty() && random.random_bool(0.01) => world.retain(random),
@@ -178,6 +193,13 @@ fn check(world: &World, seed: u64) {
         "seed {seed}: an epoch fell: {:?}",
         world.epochs
     );
+    for (end, write_epoch) in &world.rebuilt {
+        assert!(
+            world.epochs.range(end..).all(|(_, of_batch)| of_batch >= write_epoch),
+            "seed {seed}: a rebuild hides what was stored behind {end} before epoch {write_epoch}: {:?}",
+            world.epochs
+        );
+    }
 }
 
 #[test]

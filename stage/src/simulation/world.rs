@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) lost: Vec<Gap>,
     /// Epoch of each batch of the ledger.
     pub(super) epochs: BTreeMap<i64, u32>,
+    /// Rebuilds that found nobody at work: where the ledger ended, and their epoch of what is stored from there on.
+    pub(super) rebuilt: Vec<(i64, u32)>,
     /// Whether rows know their records.
     pub(super) by_offset: bool,
     pub(super) begun: Vec<Begun>,
@@ -163,6 +165,7 @@ impl World {
         let end = self.ledger.last().map_or(0, |&(_, end)| end);
         self.rows.retain(|&offset, _| offset < end);
         self.epochs.retain(|&start, _| start < end);
+        self.rebuilt.retain(|&(of, _)| of <= end);
         self.begun.retain(|begun| begun.start < end);
         self.watermarks.retain(|&of, _| of <= end);
         self.stated_ms = self
@@ -182,6 +185,16 @@ impl World {
                 start: job.range.start,
                 intent: job.intent,
             });
+        }
+    }
+
+    /// A rebuild is registered and becomes visible while nobody works. For a batch that was begun it would wait.
+    pub(super) fn rebuild(&mut self) {
+        self.write_epoch += 2;
+        let facts = self.facts(self.now_ms);
+        if facts.begun.is_none() {
+            let end = facts.ledger.map_or(0, |ledger| ledger.end);
+            self.rebuilt.push((end, self.write_epoch));
         }
     }
 
@@ -236,6 +249,7 @@ impl World {
                 .is_some_and(|intent| intent.at_ms > clock_ms + 2 * LEASE_MS),
             rows_know_records: self.by_offset,
             begun: begun.copied(),
+            write_epoch: if self.by_offset { 0 } else { self.write_epoch },
             pending_matches: Some(true),
             announced_start: None,
             others: None,

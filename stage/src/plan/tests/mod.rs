@@ -14,6 +14,7 @@ const LOG: Facts = Facts {
     is_refused: false,
     rows_know_records: true,
     begun: None,
+    write_epoch: 0,
     pending_matches: None,
     announced_start: None,
     others: None,
@@ -340,6 +341,33 @@ fn repeats_a_batch_that_was_begun_when_its_intent_is_lost() {
         ..repeated(0, 50)
     };
     assert_eq!(decide(&first), begins, "before any commit");
+}
+
+#[test]
+fn a_batch_that_a_rebuild_does_not_know_is_made_anew_once_its_writer_is_fenced() {
+    let at_epoch = |write_epoch| Facts {
+        rows_know_records: false,
+        write_epoch,
+        ..pending(100, 150)
+    };
+    let repeated = Plan {
+        recovery: Some(Recovery::Repeat(intent(150))),
+        ..plain(100)
+    };
+    let present = at_epoch(4);
+    assert_eq!(decide(&present), repeated);
+    assert!(!repeated.recovers_otherwise(&present));
+
+    let hidden = at_epoch(6);
+    assert_eq!(decide(&hidden), plain(100));
+    assert!(plain(100).recovers_otherwise(&hidden), "its writer may still begin it");
+
+    let begun = Facts {
+        begun: begun(100, 150),
+        ..hidden
+    };
+    assert_eq!(decide(&begun), repeated, "the rebuild waits for it");
+    assert!(!repeated.recovers_otherwise(&begun));
 }
 
 #[test]
