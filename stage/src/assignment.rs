@@ -334,17 +334,14 @@ impl Assignments {
         slots.iter().filter_map(wanted).collect()
     }
 
-    /// Whether a batch, a statement or a commit of any of `slots` is in progress.
+    /// Whether a batch, a statement or a commit of any of `slots` that are held is in progress.
     pub fn is_any_busy(&self, slots: &[Slot]) -> bool {
-        let is_delivering = |slot| {
-            self.held
-                .get(slot)
-                .and_then(|held| held.active.as_ref())
-                .is_some_and(Partition::is_delivering)
+        let is_busy = |slot: &Slot| {
+            let is_delivering = |held: &Held| held.active.as_ref().is_some_and(Partition::is_delivering);
+            let held = self.held.get(slot);
+            held.is_some_and(|held| is_delivering(held) || self.is_stating(*slot) || self.is_committing(slot.0))
         };
-        slots
-            .iter()
-            .any(|slot| is_delivering(slot) || self.is_stating(*slot) || self.is_committing(slot.0))
+        slots.iter().any(is_busy)
     }
 
     /// The slots held.

@@ -1,8 +1,8 @@
 //! Commits, on a thread of its own: librdkafka waits without end for the answer to a synchronous commit that is under way
 //! when its broker dies. The polling thread must go on meanwhile, or nobody would hear that it is outside of the group.
 //!
-//! An answer comes at last, when there is a broker again or the client is closed. Until then nothing else is committed for
-//! the partitions of that topic, so no commit can overtake a later one.
+//! An answer comes when there is a broker again. Until then the client is not closed, and nothing else is committed for the
+//! partitions of that topic, so no commit can overtake a later one.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};

@@ -360,5 +360,8 @@ impl Member {
         while !self.group().assignments().slots().is_empty() && Instant::now() < deadline {
             drop(self.consumer.poll(IDLE_WAIT));
         }
+        // A commit that is not answered may keep the client for long: what it held is to end all the same.
+        let left = self.group().assignments().slots();
+        self.group().drop_slots(&left);
     }
 }

@@ -12,8 +12,11 @@ use crate::assignment::Slot;
 use crate::partition::{Course, Partition};
 
 /// Partitions are resolved anew on suspicion at most this often: a broken topic must not keep healthy ones from their
-/// work. After so long, one of whose log nothing is heard is resolved anew as well.
+/// work.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// A suspected partition of whose log nothing is heard for so long is resolved anew as well. A round of questions may be
+/// under way already.
+const UNHEARD_MAX: Duration = Duration::from_secs(30);
 
 impl Member {
     /// Suspects every fetched partition if a log may have been recreated or cut, at limited intervals. librdkafka reports
@@ -38,10 +41,12 @@ impl Member {
     fn leave_suspected(&self) {
         let slots: Vec<Slot> = {
             let mut assignments = self.group().assignments();
-            let active = assignments.active_mut();
+            let active = assignments
+                .active_mut()
+                .filter(|(_, partition)| !partition.is_stopped());
             let is_over = |(slot, partition): &(Slot, &mut Partition)| match partition.course() {
                 Course::GoesOn | Course::Ends => false,
-                Course::Suspended(since) => since.elapsed() >= INTERVAL,
+                Course::Suspended(since) => since.elapsed() >= UNHEARD_MAX,
                 Course::Finishes => !partition.holds_records() || self.is_doubted(slot.0, self.options.lease_life),
             };
             active.filter(is_over).map(|(slot, _)| slot).collect()

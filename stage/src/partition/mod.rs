@@ -149,7 +149,7 @@ impl Partition {
 
     /// Takes no more records and begins no batch, unless it [finishes](Self::finish).
     pub fn suspend(&mut self, now: Instant) {
-        if matches!(self.course, Course::GoesOn | Course::Ends) {
+        if self.takes_records() {
             self.course = Course::Suspended(now);
         }
     }
