@@ -73,11 +73,9 @@ pub async fn gone(
     let partitions = partition_count(&of_topic.cloned().collect::<Vec<_>>());
     let is_read = |log: &PartitionId| *log.topic == *topic && (partitions == 0 || log.partition < partitions);
     let mut newest_ms: BTreeMap<PartitionId, i64> = progress.iter().map(|row| (log_of(row), row.written_ms)).collect();
-    for stage in ["ingest", "aggregate"] {
-        for (log, written_ms) in self::newest_ms(store, stage).await? {
-            let newest_ms = newest_ms.entry(log).or_default();
-            *newest_ms = (*newest_ms).max(written_ms);
-        }
+    for (log, written_ms) in written_ms(store, &["ingest", "aggregate"]).await? {
+        let newest_ms = newest_ms.entry(log).or_default();
+        *newest_ms = (*newest_ms).max(written_ms);
     }
     let since_ms = now_ms() - GONE_AFTER_MS;
     let gone = newest_ms
@@ -86,12 +84,12 @@ pub async fn gone(
     Ok(gone.map(|(log, _)| log).collect())
 }
 
-/// When a stage last wrote to its ledger, for every log; ms since 1970.
-pub async fn newest_ms(store: &Store, stage: &str) -> Result<BTreeMap<PartitionId, i64>, ToolError> {
+/// When any of these stages last wrote to its ledger, for every log; ms since 1970.
+pub async fn written_ms(store: &Store, stages: &[&str]) -> Result<BTreeMap<PartitionId, i64>, ToolError> {
     store.catch_up(&[LEDGER_TABLE]).await?;
     let query = "select kafka_topic, kafka_partition, toUnixTimestamp64Milli(max(inserted_at)) from batch_ledger \
-         where stage = ? group by kafka_topic, kafka_partition";
-    let rows: Vec<(String, i32, i64)> = store.client.query(query).bind(stage).fetch_all().await?;
+         where has(?, stage) group by kafka_topic, kafka_partition";
+    let rows: Vec<(String, i32, i64)> = store.client.query(query).bind(stages).fetch_all().await?;
     let written = |(topic, partition, written_ms)| (PartitionId::new(topic, partition), written_ms);
     Ok(rows.into_iter().map(written).collect())
 }

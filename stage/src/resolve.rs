@@ -197,7 +197,7 @@ impl Resolver {
         self.write(&questions, &facts, rows, patience).await?;
         self.tell_incidents(id, &plan, &stated, joined).await;
         let write_epoch = match self.stage.states_progress() {
-            true => self.write_epoch.require(&self.store).await?.max(stated.write_epoch),
+            true => facts.write_epoch.max(stated.write_epoch),
             false => 0,
         };
         Ok(Resolved {

@@ -80,7 +80,7 @@ impl Switch {
         let progress = ledger::progress(&self.store).await?;
         let first = ledger::first_of_epoch(&self.store, write_epoch).await?;
         let stored = ledger::stored_ends(&self.store, "aggregate").await?;
-        let written = ledger::newest_ms(&self.store, "aggregate").await?;
+        let written = ledger::written_ms(&self.store, &["aggregate"]).await?;
         let (count, stopped) = self.ask_broker().await?;
         let mut look = Look::default();
         let own = (0..count).map(|partition| PartitionId::new(self.topic.as_str(), partition));
