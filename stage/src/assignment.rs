@@ -327,7 +327,7 @@ impl Assignments {
     pub fn final_commits(&mut self, slots: &[Slot]) -> Vec<(Slot, Wanted)> {
         let now_ms = now_ms();
         let wanted = |slot: &Slot| {
-            let is_committing = self.commits.contains_key(&slot.0);
+            let is_committing = self.is_committing(slot.0);
             let active = self.held.get_mut(slot)?.active.as_mut().filter(|_| !is_committing)?;
             Some((*slot, active.wanted_commit(Batches::OnlyFinish, now_ms)?))
         };

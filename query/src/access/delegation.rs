@@ -20,7 +20,8 @@ use crate::api::Problem;
 pub fn require_within(own: &Key, secret_expires_at: Option<DateTime<Utc>>, other: &Key) -> Result<(), Problem> {
     if secret_expires_at.is_some() && own.id == other.id {
         return Err(Problem::forbidden(
-            "a secret that has been replaced cannot rotate its own key, or let it end later: use the newest secret, or another key",
+            "a secret that has been replaced cannot rotate its own key, or let it end later: use the newest secret, or \
+             another key",
         ));
     }
     let ends_later = |end| other.expires_at.is_none_or(|other| other > end);

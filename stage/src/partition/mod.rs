@@ -8,6 +8,7 @@
 //!    └──────────────────────────────────────────────────────────────────────────────────┘ with the next intent: Delivering
 //! ```
 
+mod course;
 mod limits;
 mod watermark;
 
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use horolog_schemas::{RULES_VERSION, RawRecord};
 
+pub use self::course::Course;
 pub use self::limits::Limits;
 use self::limits::QUIET;
 pub use self::watermark::{Completeness, Watermark};
@@ -87,19 +89,6 @@ pub struct Partition {
     course: Course,
 }
 
-/// What a partition does with records that it has not begun to store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Course {
-    /// It takes and stores them.
-    GoesOn,
-    /// It begins no batch: another life of the log is about to begin.
-    Ends,
-    /// It takes none and begins no batch since then: what happened to its log is not known.
-    Suspended(Instant),
-    /// It takes none, and stores what it holds, which its log has not any more.
-    Finishes,
-}
-
 impl Partition {
     /// A partition that continues where `plan` says.
     pub fn new(id: PartitionId, resolved: &Resolved, completeness: Completeness) -> Self {
@@ -127,52 +116,6 @@ impl Partition {
     /// Life of its log.
     pub fn log_epoch(&self) -> u32 {
         self.log_epoch
-    }
-
-    /// Begins no further batch, once everything to be recovered has been begun. Returns true if no batch is in
-    /// progress: then the partition can be resolved anew without leaving a batch to be recovered in this life.
-    pub fn end_life(&mut self) -> bool {
-        let is_recovering = self.recovery.is_some() || self.closed.iter().any(|closed| closed.how != How::Fresh);
-        if is_recovering || self.course == Course::Finishes {
-            return false;
-        }
-        if self.course == Course::GoesOn {
-            self.course = Course::Ends;
-        }
-        matches!(self.phase, Phase::Idle)
-    }
-
-    /// What it does with records that it has not begun to store.
-    pub fn course(&self) -> Course {
-        self.course
-    }
-
-    /// Takes no more records and begins no batch, unless it [finishes](Self::finish).
-    pub fn suspend(&mut self, now: Instant) {
-        if self.takes_records() {
-            self.course = Course::Suspended(now);
-        }
-    }
-
-    /// Takes no more records, and stores what it holds; returns whether that is anything. What it holds of a batch that
-    /// is to be repeated as it was is dropped: its end cannot be fetched any more.
-    pub fn finish(&mut self) -> bool {
-        if self.course != Course::Finishes {
-            self.course = Course::Finishes;
-            if !self.is_repeating() && !self.filling.is_empty() {
-                self.close(self.filling.next());
-            }
-        }
-        self.holds_records()
-    }
-
-    /// Whether it holds ranges that are not stored and committed.
-    pub fn holds_records(&self) -> bool {
-        !self.closed.is_empty() || matches!(self.phase, Phase::Delivering { .. } | Phase::Delivered { .. })
-    }
-
-    fn takes_records(&self) -> bool {
-        !self.is_stopped() && matches!(self.course, Course::GoesOn | Course::Ends)
     }
 
     /// Takes the next record.
