@@ -2,7 +2,7 @@
 //! keep arriving.
 //!
 //! A rebuild is registered ([`register`]), waits until the stage writes with its epoch ([`switch`]), checks that
-//! everything it needs is still there ([`possible`]), recomputes part by part ([`plan`], [`part`], [`reading`],
+//! everything it needs is still there ([`possible`], [`raw_rows`]), recomputes part by part ([`plan`], [`part`], [`reading`],
 //! [`recompute`], [`parts`]) and becomes visible by one row. If it is killed, the same command continues it without
 //! repeating finished parts. An incomplete rebuild is never visible. See ARCHITECTURE.md, "Epochs" and "Rebuilds".
 
@@ -11,6 +11,7 @@ mod part;
 mod parts;
 mod plan;
 mod possible;
+mod raw_rows;
 mod reading;
 mod recompute;
 mod register;

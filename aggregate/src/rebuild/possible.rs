@@ -10,9 +10,11 @@ use horolog_stage::incident::{Incident, Reason};
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
 
+use super::raw_rows::{self, RawRows};
 use super::register::Source;
 use crate::broker::Broker;
 use crate::cut::Cut;
+use crate::hour_runs::hour_runs;
 use crate::key::HOUR_S;
 use crate::ledger::{self, HourBatch};
 use crate::overflow::OVERFLOW_METRIC;
@@ -21,22 +23,27 @@ use crate::tool_error::ToolError;
 
 /// Maximum number of hours to name.
 const TOLD_MAX: usize = 8;
+/// Raw rows that one statement compares with the ledger, unless a single hour has more.
+const COMPARED_ROWS_MAX: u64 = 10_000_000;
 
-/// Missing records by hour; empty if all are there. Duplicate raw rows are refused as well.
+/// Missing records by hour; empty if all are there. Duplicate raw rows are refused, and rows that the aggregate stage
+/// never saw are welcome, but neither of them stands for a row that is missing.
 pub async fn missing_raw(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
     let everything = Scope::all(scope.from, scope.to);
-    let counted = ledger::hour_counts(store, &everything, cut).await?;
-    let stored = ledger::raw_counts(store, &everything, cut).await?;
-    for (hour, rows) in &stored {
-        if *rows > counted.get(hour).copied().unwrap_or(0) {
-            refuse_doubles(store, &everything.in_hours(*hour, hour + HOUR_S), cut).await?;
-        }
+    let mut counts = ledger::hour_counts(store, &everything, cut).await?;
+    for (hour, rows) in ledger::raw_counts(store, &everything, cut).await? {
+        let count = counts.entry(hour).or_default();
+        *count = rows.max(*count);
     }
-    let missing = |(hour, records): (u32, u64)| {
-        let missing = records.saturating_sub(stored.get(&hour).copied().unwrap_or(0));
-        (missing > 0).then_some((hour, missing))
-    };
-    Ok(counted.into_iter().filter_map(missing).collect())
+    let mut missing = BTreeMap::new();
+    for run in hour_runs(&counts, &BTreeSet::new(), COMPARED_ROWS_MAX) {
+        let hours = everything.in_hours(run.start, run.end);
+        let batches = ledger::batches(store, &hours, cut).await?;
+        let rows = raw_rows::read(store, &hours, cut).await?;
+        refuse_doubles(&rows)?;
+        missing.extend(raw_rows::lacking(&batches, &rows));
+    }
+    Ok(missing)
 }
 
 /// Refuses to rebuild one metric alone if keys of a tenant's hour were folded into the overflow key: its records would
@@ -67,26 +74,20 @@ pub async fn refuse_folded(store: &Store, scope: &Scope, epoch: u32) -> Result<(
     }
 }
 
-/// Called when there are more raw rows than the ledger counts: records that the aggregate stage never saw are welcome,
-/// duplicates are not.
-async fn refuse_doubles(store: &Store, hour: &Scope, cut: &Cut) -> Result<(), ToolError> {
-    let query = format!(
-        "select kafka_topic, kafka_partition, kafka_offset from metrics where {} and {} \
-         group by kafka_topic, kafka_partition, log_epoch, kafka_offset having count() > 1 order by all limit 1",
-        hour.raw_condition(),
-        cut.condition("kafka_offset")
-    );
-    match store
-        .client
-        .query(&query)
-        .fetch_optional::<(String, i32, i64)>()
-        .await?
+fn refuse_doubles(rows: &[RawRows]) -> Result<(), ToolError> {
+    match rows
+        .iter()
+        .filter(|rows| rows.has_doubles())
+        .min_by_key(|rows| rows.hour)
     {
         None => Ok(()),
-        Some((topic, partition, offset)) => Err(ToolError::Refused(format!(
-            "raw rows of {} are stored more than once, first {topic}/{partition} offset {offset}: `horolog-aggregate \
-             verify` lists them; rebuild with --source kafka, or remove the copies",
-            show_hour(hour.from)
+        Some(doubled) => Err(ToolError::Refused(format!(
+            "raw rows of {} are stored more than once, first in {} among offsets {}-{}: `horolog-aggregate verify` lists \
+             them; rebuild with --source kafka, or remove the copies",
+            show_hour(doubled.hour),
+            doubled.log(),
+            doubled.first,
+            doubled.last + 1
         ))),
     }
 }

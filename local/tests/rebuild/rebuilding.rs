@@ -210,6 +210,78 @@ fn hours_whose_raw_rows_are_gone_are_refused_with_what_is_still_possible() {
 }
 
 #[test]
+fn a_missing_raw_row_is_not_made_up_for_by_one_that_is_stored_twice_or_was_never_aggregated() {
+    let mut world = world();
+    let from = world.take_hours(4);
+    let [doubled, replaced, more, other] = [0, 1, 2, 3].map(|hour| from + hour * 3_600);
+    // Batches of their own, with no record of the hours before.
+    world.send(other, 20);
+    world.flow.wait_until_stored();
+    let topic = world.flow.topic.clone();
+    let was = world.visible(from, other);
+    let in_hour = |hour: u32| format!("kafka_topic = '{topic}' and toStartOfHour(time) = toDateTime({hour}, 'UTC')");
+    let place = |hour: u32, order: &str| -> (i32, i64) {
+        world.flow.bed.one(&format!(
+            "select kafka_partition, kafka_offset from metrics where {} order by kafka_partition, kafka_offset {order} limit 1",
+            in_hour(hour)
+        ))
+    };
+    let at = |(partition, offset)| format!("kafka_partition = {partition} and kafka_offset = {offset}");
+    let delete = |hour: u32, row: (i32, i64)| {
+        let statement = format!("delete from metrics where {} and {}", in_hour(hour), at(row));
+        world.flow.bed.execute(&statement);
+    };
+    let copy = |hour: u32, row: (i32, i64), offset: i64| {
+        world.flow.bed.execute(&format!(
+            "insert into metrics select * replace (toInt64({offset}) as kafka_offset, now64(3) as inserted_at) \
+             from (select * from metrics where {} and {})",
+            in_hour(hour),
+            at(row)
+        ));
+    };
+
+    let (first, last) = (place(doubled, "asc"), place(doubled, "desc"));
+    delete(doubled, last);
+    copy(doubled, first, first.1);
+    // Of the newest batch of the partition of the first row.
+    let never_seen: i64 = world.flow.bed.one(&format!(
+        "select max(kafka_offset) from metrics where {} and kafka_partition = {}",
+        in_hour(other),
+        first.0
+    ));
+    let row = place(replaced, "asc");
+    copy(replaced, row, never_seen);
+    delete(replaced, row);
+    let (row, at_most) = (place(more, "asc"), never_seen - 1);
+    copy(more, row, at_most);
+    for hour in [doubled, replaced] {
+        let rows = world.count(&format!("metrics where {}", in_hour(hour)));
+        assert_eq!(rows, 72, "as many as the ledger counts");
+    }
+
+    let refusal = |hour: u32| world.run(&command("rebuild", hour, hour + 3_600, &[]));
+    let refused = refusal(doubled);
+    let said = format!(
+        "raw rows of {} are stored more than once, first in {topic}/{}",
+        show(doubled),
+        first.0
+    );
+    assert!(refused.code == 1 && refused.text.contains(&said), "{}", refused.text);
+    let refused = refusal(replaced);
+    let said = format!("raw rows have expired or are missing of {} (1 records)", show(replaced));
+    assert!(refused.code == 1 && refused.text.contains(&said), "{}", refused.text);
+    world.assert_visible(from, other, &was);
+
+    let rebuilt = world.rebuild(more, more + 3_600, &[]);
+    assert!(
+        rebuilt.contains(" 73 records"),
+        "what was never aggregated is welcome: {rebuilt}"
+    );
+    world.rebuild(from, other, &["--source", "kafka"]);
+    world.assert_visible(from, other, &was);
+}
+
+#[test]
 fn an_unfinished_rebuild_can_be_given_up() {
     let mut world = world();
     let from = world.take_hours(1);

@@ -13,7 +13,7 @@ const HOUR_MS: i64 = 3_600_000;
 const NOTICES: &str =
     r#"{"session.timeout.ms"="6000","heartbeat.interval.ms"="1000","topic.metadata.refresh.interval.ms"="1000"}"#;
 /// Hours with records.
-const HOURS: u32 = 44;
+const HOURS: u32 = 48;
 /// Records of each hour that are on time, and that are late.
 const ON_TIME: u64 = 60;
 const LATE: u64 = 12;
