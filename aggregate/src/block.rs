@@ -1,4 +1,4 @@
-//! Aggregates to rows of `metrics_hourly`, and progress to a row of `partition_progress`.
+//! Aggregates to rows of `metrics_hourly`.
 //!
 //! In: the aggregates of a batch and what its intent froze. Out: Arrow columns named and typed as ClickHouse takes them
 //! in an Arrow stream; all columns of the table except `inserted_at`, which the delivery adds. Pure, so a batch that is
@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder, StructArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use horolog_schemas::{PartitionKey, pieces};
-use horolog_stage::progress;
-use horolog_stage::stage::{Block, Progress};
+use horolog_stage::stage::Block;
 
 use crate::columns::{maps, push, seconds};
 use crate::histogram::Side;
@@ -203,24 +202,4 @@ fn distribution_columns(hours: &Hours) -> Result<[Column; 3], ArrowError> {
         ("negative", Arc::new(negative.finish())),
         ("zero_count", Arc::new(UInt64Array::from(zero_counts))),
     ])
-}
-
-/// The block of `partition_progress`: one row.
-pub fn partition_progress(at: &Progress) -> Result<Block, BlockError> {
-    let columns: [Column; 7] = [
-        ("kafka_topic", Arc::new(StringArray::from_iter_values([&*at.id.topic]))),
-        ("kafka_partition", Arc::new(Int32Array::from_value(at.id.partition, 1))),
-        ("log_epoch", Arc::new(UInt32Array::from_value(at.log_epoch, 1))),
-        ("partitions", Arc::new(Int32Array::from_value(at.partitions, 1))),
-        ("aggregated_end", Arc::new(Int64Array::from_value(at.aggregated_end, 1))),
-        (
-            "watermark",
-            Arc::new(TimestampMillisecondArray::from_value(at.watermark_ms, 1).with_timezone("UTC")),
-        ),
-        ("write_epoch", Arc::new(UInt32Array::from_value(at.write_epoch, 1))),
-    ];
-    Ok(Block {
-        table: progress::TABLE,
-        pieces: vec![RecordBatch::try_from_iter(columns)?],
-    })
 }

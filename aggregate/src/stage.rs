@@ -1,8 +1,9 @@
 //! The stage as the delivery sees it: from a range of metric samples to a block of partial hourly aggregates.
 //!
-//! In: a range and its intent. Out: the block, and the counts for the ledger. Pure: the range is cut into chunks by a
-//! fixed rule, so that sums add up in the same order each time it is made. Rejected records are counted, not stored:
-//! ingest stores them. Rows here do not know their records, so exactly-once rests on the tokens alone.
+//! In: a range and its intent. Out: the blocks, and the counts for the ledger; the same each time they are made, because
+//! the range is cut into chunks by a fixed rule, so that sums add up in the same order. Rejected records are counted, not
+//! stored: ingest stores them. Rows here do not know their records, so exactly-once rests on tokens, leases and the
+//! `begun` row of the ledger.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Months};
 use horolog_schemas::{Decoder, RULES_VERSION, WriterSchemas};
 use horolog_stage::intent::Intent;
-use horolog_stage::range::Range;
-use horolog_stage::stage::{Block, PrepareError, Prepared, Progress, Stage};
+use horolog_stage::range::{PartitionId, Range};
+use horolog_stage::stage::{PrepareError, Prepared, Stage};
 
-use crate::block::{BatchOrigin, metrics_hourly, partition_progress};
+use crate::block::{BatchOrigin, metrics_hourly};
 use crate::incidents::incidents;
 use crate::late::LateHours;
 use crate::overflow::limit_keys;
@@ -164,11 +165,8 @@ impl Stage for Aggregation {
         true
     }
 
-    fn progress(&self, at: &Progress) -> Option<Block> {
-        self.duty.reported(at.id.partition);
-        let block = partition_progress(at);
-        let failed = |error: &_| tracing::error!(%error, partition = %at.id, "cannot state the progress");
-        block.inspect_err(failed).ok()
+    fn holds(&self, id: &PartitionId) {
+        self.duty.reported(id.partition);
     }
 }
 

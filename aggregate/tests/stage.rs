@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{
-    Float64Type, Int32Type, Int64Type, TimestampMillisecondType, TimestampSecondType, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampSecondType, UInt32Type, UInt64Type};
 use horolog_aggregate::stage::{Aggregation, CHUNK_RECORDS, Limits};
 use horolog_schemas::{Kind, MetricSample, RULES_VERSION, RawRecord, WriterSchemas};
 use horolog_stage::intent::Intent;
 use horolog_stage::range::{Filling, PartitionId, Range};
-use horolog_stage::stage::{PrepareError, Prepared, Progress, Stage};
+use horolog_stage::stage::{PrepareError, Prepared, Stage};
 
 /// 2023-11-14 22:00:00.
 const HOUR: u32 = 1_699_999_200;
@@ -325,25 +323,4 @@ fn rules_of_another_release_are_refused() {
     };
     let refused = stage(1).prepare(&range([], 0), &intent);
     assert!(matches!(refused, Err(PrepareError::Rules(version)) if version == RULES_VERSION + 1));
-}
-
-#[test]
-fn progress_is_one_row() {
-    let at = Progress {
-        id: partition(),
-        log_epoch: 2,
-        partitions: 12,
-        aggregated_end: 77,
-        watermark_ms: 1_234,
-        write_epoch: 6,
-    };
-    let block = stage(1).progress(&at).unwrap();
-    let [row] = &block.pieces[..] else { panic!("one piece") };
-    assert_eq!((block.table, row.num_rows()), ("partition_progress", 1));
-    assert_eq!(row["aggregated_end"].as_primitive::<Int64Type>().value(0), 77);
-    assert_eq!(
-        row["watermark"].as_primitive::<TimestampMillisecondType>().value(0),
-        1_234
-    );
-    assert_eq!(row["kafka_topic"].as_string::<i32>().value(0), "metrics");
 }

@@ -147,7 +147,7 @@ impl Delivery {
             }
         };
 
-        if !lease.is_revoked() {
+        if self.stage.states_progress() && !lease.is_revoked() {
             let progress = Progress {
                 id: range.id.clone(),
                 log_epoch: range.log_epoch,
@@ -207,13 +207,11 @@ impl Delivery {
     /// it would take records as on time for hours that this row declares complete; so the row has a lease, like all
     /// rows. Returns whether the row is known to be stored.
     pub async fn insert_progress(&self, at: &Progress, owned_at_ms: i64) -> bool {
-        match progress::insert(&*self.stage, self.inserts.store(), at, owned_at_ms).await {
-            Ok(is_stored) => is_stored,
-            Err(error) => {
-                tracing::warn!(partition = %at.id, %error, "cannot write the partition's progress");
-                false
-            }
+        let written = progress::insert(&*self.stage, self.inserts.store(), at, owned_at_ms).await;
+        if let Err(error) = &written {
+            tracing::warn!(partition = %at.id, %error, "cannot write the partition's progress");
         }
+        written.is_ok()
     }
 
     /// If the intent is lost, rows that do not know their records cannot be found again by them: their batch is entered

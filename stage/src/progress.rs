@@ -1,7 +1,7 @@
 //! What the owners of partitions state of their progress, in ClickHouse: written and read.
 
 use clickhouse::{Client, Row};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
 use crate::completeness::{PROGRESS_SQL, PartitionProgress};
@@ -68,19 +68,38 @@ pub(crate) async fn aggregated_end(store: &Store, id: &PartitionId, log_epoch: u
     Ok(stated.iter().find(own).map(|row| row.aggregated_end))
 }
 
-/// Writes the progress of a partition, on behalf of its owner at `owned_at_ms`. Returns whether the stage has such rows.
+/// A row, as the table has it; times are ms since 1970.
+#[derive(Debug, Row, Serialize)]
+struct ProgressRow {
+    kafka_topic: String,
+    kafka_partition: i32,
+    log_epoch: u32,
+    partitions: i32,
+    aggregated_end: i64,
+    watermark: i64,
+    write_epoch: u32,
+    inserted_at: i64,
+}
+
+/// Writes the progress of a partition, on behalf of its owner at `owned_at_ms`, for a stage that states it.
 pub(crate) async fn insert(
     stage: &dyn Stage,
     store: &Store,
     progress: &Progress,
     owned_at_ms: i64,
-) -> Result<bool, StoreError> {
-    let Some(block) = stage.progress(progress) else {
-        return Ok(false);
+) -> Result<(), StoreError> {
+    let Progress { id, aggregated_end, .. } = progress;
+    stage.holds(id);
+    let row = ProgressRow {
+        kafka_topic: id.topic.to_string(),
+        kafka_partition: id.partition,
+        log_epoch: progress.log_epoch,
+        partitions: progress.partitions,
+        aggregated_end: *aggregated_end,
+        watermark: progress.watermark_ms,
+        write_epoch: progress.write_epoch,
+        inserted_at: owned_at_ms,
     };
-    for piece in &block.pieces {
-        let token = format!("{}/progress/{}/{}", progress.id, progress.aggregated_end, now_ms());
-        store.insert(block.table, piece, &token, owned_at_ms).await?;
-    }
-    Ok(true)
+    let token = format!("{id}/progress/{aggregated_end}/{}", now_ms());
+    store.insert_row(TABLE, &row, &token).await
 }

@@ -183,8 +183,14 @@ impl Resolver {
         // An attempt that fails after it joined is repeated, and then counts.
         patience.joined = joined.or(patience.joined);
         let joined = patience.joined;
-        let mut stated = stated(&self.store, name, id, continued).await?;
-        let ledger = facts.ledger.filter(|ledger| ledger.log_epoch == continued);
+        let states_progress = self.stage.states_progress();
+        let mut stated = match states_progress {
+            true => stated(&self.store, name, id, continued).await?,
+            false => Stated::default(),
+        };
+        let ledger = facts
+            .ledger
+            .filter(|ledger| states_progress && ledger.log_epoch == continued);
         // A batch that froze less than what an earlier owner may still state would add on time to complete hours.
         let reached_ms = ledger.map_or(0, |ledger| ledger.reached_ms);
         let joined_ms = joined.map_or(0, |joined| joined.stated_ms);
@@ -196,15 +202,11 @@ impl Resolver {
             .await?;
         self.write(&questions, &facts, rows, patience).await?;
         self.tell_incidents(id, &plan, &stated, joined).await;
-        let write_epoch = match self.stage.states_progress() {
-            true => facts.write_epoch.max(stated.write_epoch),
-            false => 0,
-        };
         Ok(Resolved {
             plan,
             stated_ms: stated.watermark_ms,
             watermark_ms,
-            write_epoch,
+            write_epoch: facts.write_epoch.max(stated.write_epoch),
             growth,
             clocks_apart_ms: self.writing_life.as_millis() as i64,
             asked_at,
@@ -281,7 +283,7 @@ impl Resolver {
             let detail = format!("{what}: log epoch {} begins", plan.log_epoch);
             incidents.push((Reason::TopicRecreated, stated.watermark_ever_ms, detail));
         }
-        if self.stage.states_progress() && stated.watermark_ms < stated.watermark_ever_ms {
+        if stated.watermark_ms < stated.watermark_ever_ms {
             let detail = "the watermark starts over with the new log: earlier hours stay as they are".to_owned();
             incidents.push((Reason::WatermarkRegressed, stated.watermark_ever_ms, detail));
         }

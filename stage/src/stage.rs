@@ -42,10 +42,8 @@ pub trait Stage: Send + Sync + 'static {
         false
     }
 
-    /// The row with a partition's progress, made once for each that is about to be written, after everything else.
-    fn progress(&self, _at: &Progress) -> Option<Block> {
-        None
-    }
+    /// The progress of this partition is about to be stated: it is this member's.
+    fn holds(&self, _id: &PartitionId) {}
 }
 
 /// Why a range cannot be prepared. This stops the partition; a bad record is not an error but a rejected record.

@@ -140,7 +140,7 @@ impl Member {
             }
             Finding::Whole { end } => {
                 self.go_on(partition, end, log_end);
-                if is_stating {
+                if is_stating || !self.delivery.stage.states_progress() {
                     return; // one at a time: the tables are slow
                 }
                 if let Some(progress) =
@@ -175,10 +175,10 @@ impl Member {
             .unstable
             .get_or_create(&labels)
             .set(log_end.unstable.max(0));
-        self.metrics
-            .watermark_seconds
-            .get_or_create(&labels)
-            .set(partition.watermark_ms() / 1000);
+        if self.delivery.stage.states_progress() {
+            let watermark_seconds = self.metrics.watermark_seconds.get_or_create(&labels);
+            watermark_seconds.set(partition.watermark_ms() / 1000);
+        }
     }
 
     /// Writes what an idle partition states, and reports back whether the tables have it.
