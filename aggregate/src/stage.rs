@@ -157,10 +157,6 @@ impl Stage for Aggregation {
         })
     }
 
-    fn tables_by_offset(&self, _topic: &str) -> Vec<&'static str> {
-        Vec::new()
-    }
-
     fn states_progress(&self) -> bool {
         true
     }

@@ -15,7 +15,7 @@ use horolog_schemas::{
 };
 use horolog_stage::intent::Intent;
 use horolog_stage::range::Range;
-use horolog_stage::stage::{Block, PrepareError, Prepared, Stage};
+use horolog_stage::stage::{Block, PrepareError, Prepared, Stage, Tables};
 use horolog_stage::store::{Store, StoreError};
 
 use crate::config::{SourceConfig, Topic};
@@ -155,17 +155,16 @@ impl Stage for Ingest {
         })
     }
 
-    fn tables_by_offset(&self, topic: &str) -> Vec<&'static str> {
-        let source = self.source(topic);
-        source.map_or_else(Vec::new, |source| vec![source.kind.table(), REJECTED_TABLE])
+    fn tables(&self, topic: &str) -> Option<Tables> {
+        self.source(topic).map(|source| Tables {
+            rows: source.kind.table(),
+            time_column: source.kind.time_column(),
+            rejected: REJECTED_TABLE,
+        })
     }
 
-    fn time_column(&self, topic: &str) -> Option<&'static str> {
-        self.source(topic).map(|source| source.kind.time_column())
-    }
-
-    fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Option<Block> {
-        let kind = self.source(&range.id.topic)?.kind;
+    fn refused(&self, range: &Range, refused: &[(i64, String)]) -> Result<Block, PrepareError> {
+        let kind = self.required(&range.id.topic)?.kind;
         let records = range.records();
         let reject = |(offset, message): &(i64, String)| {
             let position = records.binary_search_by_key(offset, |record| record.offset).ok()?;
@@ -176,10 +175,10 @@ impl Stage for Ingest {
             ))
         };
         let rejected: Vec<Rejected> = refused.iter().filter_map(reject).collect();
-        let rows = rejected_rows(kind, &rejected, &records, &origin(range)).ok()?;
-        Some(Block {
+        let rows = rejected_rows(kind, &rejected, &records, &origin(range)).map_err(bug)?;
+        Ok(Block {
             table: REJECTED_TABLE,
-            pieces: pieces(PartitionKey::REJECTED, &rows).ok()?,
+            pieces: pieces(PartitionKey::REJECTED, &rows).map_err(bug)?,
         })
     }
 }

@@ -52,9 +52,8 @@ impl Delivery {
         if refused.is_empty() {
             return Ok(());
         }
-        let block = self.stage.refused(batch.range, refused).ok_or_else(|| {
-            DeliveryError::Stopped(format!("clickhouse refuses the stage's own rows: {}", refused[0].1))
-        })?;
+        let block = self.stage.refused(batch.range, refused);
+        let block = block.map_err(|error| DeliveryError::Stopped(error.to_string()))?;
         for (number, piece) in block.pieces.iter().enumerate() {
             let token = format!("{}/{}/refused/{number}", batch.token, block.table);
             self.inserts.insert(batch, block.table, piece, &token).await?;
@@ -78,8 +77,8 @@ impl Delivery {
                 Err(Failed::Content(message)) => message,
                 Err(other) => return Err(other.into()),
             };
-            let of_records = self.stage.tables_by_offset(&batch.range.id.topic).contains(&table);
-            if !of_records || table == horolog_schemas::REJECTED_TABLE {
+            let tables = self.stage.tables(&batch.range.id.topic);
+            if tables.is_none_or(|tables| tables.rows != table) {
                 return Err(DeliveryError::Stopped(format!("clickhouse refuses {table}: {message}")));
             }
             if rows.num_rows() == 1 {

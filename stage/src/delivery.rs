@@ -221,7 +221,7 @@ impl Delivery {
         let Job {
             range, intent, lease, ..
         } = job;
-        if !self.stage.tables_by_offset(&range.id.topic).is_empty() {
+        if self.stage.tables(&range.id.topic).is_some() {
             return Ok(());
         }
         let batch = Batch {

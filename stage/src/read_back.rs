@@ -16,6 +16,7 @@ use horolog_schemas::column;
 use serde::Deserialize;
 
 use crate::range::{PartitionId, Range};
+use crate::stage::Tables;
 use crate::store::{Store, StoreError};
 
 /// The name of the column that every raw row has.
@@ -74,18 +75,17 @@ pub async fn read(store: &Store, tables: &[&'static str], range: &Range) -> Resu
     Ok(stored)
 }
 
-/// Number of distinct `offsets` that have rows in `table`, by the hour of the row's time, seconds since 1970.
+/// Number of distinct `offsets` of accepted records, by the hour of the row's time, seconds since 1970.
 pub async fn hours(
     store: &Store,
-    table: &str,
-    time_column: &str,
+    Tables { rows, time_column, .. }: Tables,
     id: &PartitionId,
     log_epoch: u32,
     offsets: ops::Range<i64>,
 ) -> Result<Vec<(u32, u64)>, StoreError> {
     let hour = format!("toUnixTimestamp(toStartOfHour({time_column}))");
     let query = store.client.query(&format!(
-        "select {hour} as hour, uniqExact(kafka_offset) from {table} where {COORDINATES} group by hour order by hour"
+        "select {hour} as hour, uniqExact(kafka_offset) from {rows} where {COORDINATES} group by hour order by hour"
     ));
     at(query, id, log_epoch, &offsets)
         .fetch_all()

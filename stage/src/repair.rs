@@ -13,7 +13,7 @@ use crate::inserts::{Batch, DeliveryError, fatal};
 use crate::metrics::ClassLabel;
 use crate::range::Range;
 use crate::read_back;
-use crate::stage::{Block, Prepared};
+use crate::stage::{Block, Prepared, Tables};
 use crate::store::StoreError;
 
 /// Read-backs of one range before the partition is stopped; each but the last repairs what it finds.
@@ -24,11 +24,10 @@ const LOOK_AFTER_TIMEOUT: Duration = Duration::from_secs(180);
 impl Delivery {
     /// Inserts the rows that the tables lack. Each fill within one delivery has a different `round`.
     pub async fn fill(&self, batch: &Batch<'_>, made: &Prepared, round: usize) -> Result<(u64, u64), DeliveryError> {
-        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
-        if tables.is_empty() {
+        let Some(tables) = self.stage.tables(&batch.range.id.topic) else {
             return self.insert_all(batch, made).await; // rows that do not know their records cannot be compared
-        }
-        let stored = self.read_back(batch, &tables).await?;
+        };
+        let stored = self.read_back(batch, &tables.names()).await?;
         let missing = Prepared {
             blocks: missing_blocks(&made.blocks, &stored).map_err(fatal)?,
             ..made.clone()
@@ -52,13 +51,13 @@ impl Delivery {
     /// Reads a recovered range back and repairs it until each of its records is stored once. Returns the numbers of
     /// rows and of rejected records stored; `None` if rows do not know their records.
     pub async fn repair(&self, batch: &Batch<'_>, made: &Prepared) -> Result<Option<(u64, u64)>, DeliveryError> {
-        let tables = self.stage.tables_by_offset(&batch.range.id.topic);
-        if tables.is_empty() {
+        let Some(of_records) = self.stage.tables(&batch.range.id.topic) else {
             return Ok(None);
-        }
+        };
+        let tables = of_records.names();
         for round in 1..=READ_BACKS_MAX {
             let stored = self.read_back(batch, &tables).await?;
-            let expired = self.expired(batch, made).await?;
+            let expired = self.expired(batch, made, of_records).await?;
             let is_there = |offset: i64| stored.has(offset) || expired.contains(&offset);
             let complete = batch.range.records().iter().all(|record| is_there(record.offset));
             if stored.doubled.is_empty() && complete {
@@ -108,28 +107,24 @@ impl Delivery {
             end,
             ..
         } = batch.range;
-        let tables = self.stage.tables_by_offset(&id.topic);
-        let (Some(column), Some(table)) = (self.stage.time_column(&id.topic), tables.first()) else {
+        let is_as_prepared = stored == (made.rows, made.rejected);
+        let Some(tables) = self.stage.tables(&id.topic).filter(|_| !is_as_prepared) else {
             return Ok(made.hours.clone());
         };
-        if stored == (made.rows, made.rejected) {
-            return Ok(made.hours.clone());
-        }
-        let store = self.inserts.store();
-        self.inserts.patiently(batch, || store.catch_up(&tables)).await?;
-        let read = || read_back::hours(store, table, column, id, *log_epoch, *start..*end);
+        let (store, names) = (self.inserts.store(), tables.names());
+        self.inserts.patiently(batch, || store.catch_up(&names)).await?;
+        let read = || read_back::hours(store, tables, id, *log_epoch, *start..*end);
         Ok(self.inserts.patiently(batch, read).await?.into_iter().collect())
     }
 
     /// The offsets whose rows may have been deleted by age already, according to the table itself.
-    async fn expired(&self, batch: &Batch<'_>, made: &Prepared) -> Result<HashSet<i64>, DeliveryError> {
-        let time_column = self.stage.time_column(&batch.range.id.topic);
-        let Some((time_column, block)) = time_column.zip(made.blocks.first()) else {
+    async fn expired(&self, batch: &Batch<'_>, made: &Prepared, tables: Tables) -> Result<HashSet<i64>, DeliveryError> {
+        let Some(block) = made.blocks.iter().find(|block| block.table == tables.rows) else {
             return Ok(HashSet::new());
         };
         let store = self.inserts.store();
-        let days = self.inserts.patiently(batch, || store.days_kept(block.table)).await?;
-        let expired = days.map(|days| read_back::expired(&block.pieces, time_column, days, now_ms()));
+        let days = self.inserts.patiently(batch, || store.days_kept(tables.rows)).await?;
+        let expired = days.map(|days| read_back::expired(&block.pieces, tables.time_column, days, now_ms()));
         expired.transpose().map(Option::unwrap_or_default).map_err(fatal)
     }
 
@@ -152,7 +147,8 @@ impl Delivery {
     }
 
     async fn leave_one_copy(&self, range: &Range) {
-        for table in self.stage.tables_by_offset(&range.id.topic) {
+        let tables = self.stage.tables(&range.id.topic).map(Tables::names);
+        for table in tables.into_iter().flatten() {
             let outcome = match read_back::read(self.inserts.store(), &[table], range).await {
                 Ok(stored) if stored.doubled.is_empty() => continue,
                 Ok(_) => read_back::remove_doubles(self.inserts.store(), &[table], table, range).await,

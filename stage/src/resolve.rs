@@ -20,7 +20,7 @@ use crate::progress::{Stated, stated};
 use crate::range::PartitionId;
 use crate::read_back;
 use crate::retry::Backoff;
-use crate::stage::Stage;
+use crate::stage::{Stage, Tables};
 use crate::store::{Store, StoreError};
 use crate::write_epoch::WriteEpoch;
 
@@ -160,11 +160,12 @@ impl Resolver {
     }
 
     async fn attempt(&self, id: &PartitionId, patience: &mut Patience) -> Result<Resolved, FactsError> {
+        let tables = self.stage.tables(&id.topic).map(Tables::names);
         let questions = Questions {
             probe: &self.probe,
             store: &self.store,
             stage: self.stage.name(),
-            tables: &self.stage.tables_by_offset(&id.topic),
+            tables: tables.as_ref().map_or(&[], |names| &names[..]),
             states_progress: self.stage.states_progress(),
             write_epoch: &self.write_epoch,
             clocks_apart: self.writing_life,
@@ -346,13 +347,12 @@ impl Resolver {
         if offsets.is_empty() {
             return Ok(StoredInGap::default());
         }
-        let tables = self.stage.tables_by_offset(&id.topic);
-        let (Some(column), [table, rejected]) = (self.stage.time_column(&id.topic), &tables[..]) else {
+        let Some(tables) = self.stage.tables(&id.topic) else {
             return Ok(StoredInGap::default());
         };
         Ok(StoredInGap {
-            hours: read_back::hours(&self.store, table, column, id, log_epoch, offsets.clone()).await?,
-            rejected: read_back::count(&self.store, rejected, id, log_epoch, offsets).await?,
+            hours: read_back::hours(&self.store, tables, id, log_epoch, offsets.clone()).await?,
+            rejected: read_back::count(&self.store, tables.rejected, id, log_epoch, offsets).await?,
         })
     }
 }

@@ -20,20 +20,15 @@ pub trait Stage: Send + Sync + 'static {
     /// pieces. May block; called for several partitions at a time.
     fn prepare(&self, range: &Range, intent: &Intent) -> Result<Prepared, PrepareError>;
 
-    /// The tables in which each record of a topic can be found by its offset, the rejected ones last; empty for a stage
-    /// whose rows do not know their records.
-    fn tables_by_offset(&self, topic: &str) -> Vec<&'static str>;
-
-    /// The column with the time of a row of a topic's table, µs since 1970, by which the table may delete it; `None` if
-    /// the stage's rows are never looked up again.
-    fn time_column(&self, _topic: &str) -> Option<&'static str> {
+    /// Where each record of a topic can be found by its offset; `None` for a stage whose rows do not know their records.
+    fn tables(&self, _topic: &str) -> Option<Tables> {
         None
     }
 
-    /// Rejected rows for records that ClickHouse refused for their content, by offset and with its message. `None` if a
-    /// refusal cannot be a record's fault.
-    fn refused(&self, _range: &Range, _refused: &[(i64, String)]) -> Option<Block> {
-        None
+    /// Rejected rows for records that ClickHouse refused for their content, by offset and with its message. Only asked
+    /// about rows in [`Tables::rows`].
+    fn refused(&self, _range: &Range, _refused: &[(i64, String)]) -> Result<Block, PrepareError> {
+        Err(PrepareError::Bug("its rows do not know their records".to_owned()))
     }
 
     /// Whether it states the progress of its partitions: watermark, number of partitions, and epoch of the newest rebuild
@@ -44,6 +39,24 @@ pub trait Stage: Send + Sync + 'static {
 
     /// The progress of this partition is about to be stated: it is this member's.
     fn holds(&self, _id: &PartitionId) {}
+}
+
+/// The tables with the records of a topic, each at its offset.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables {
+    /// The accepted ones.
+    pub rows: &'static str,
+    /// Its column with the time of a row, µs since 1970, by which it may delete the row.
+    pub time_column: &'static str,
+    /// The rejected ones.
+    pub rejected: &'static str,
+}
+
+impl Tables {
+    /// Both, the rejected ones last.
+    pub fn names(self) -> [&'static str; 2] {
+        [self.rows, self.rejected]
+    }
 }
 
 /// Why a range cannot be prepared. This stops the partition; a bad record is not an error but a rejected record.
