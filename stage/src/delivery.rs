@@ -106,12 +106,7 @@ impl Delivery {
     }
 
     /// Delivers a batch.
-    pub async fn deliver(self: &Arc<Self>, job: Job) -> Result<Delivered, DeliveryError> {
-        let unknown_topic = || DeliveryError::Stopped(format!("{} is not a topic of this stage", job.range.id.topic));
-        let turns = self.turns.get(&*job.range.id.topic).ok_or_else(unknown_topic)?;
-        self.begin(&job, turns).await?;
-        self.ask_about_schemas(&job.range, &job.lease).await?;
-        let turn = Turn::take(turns.clone()).await;
+    pub async fn deliver(&self, job: Job) -> Result<Delivered, DeliveryError> {
         let Job {
             range,
             intent,
@@ -120,8 +115,9 @@ impl Delivery {
             growth,
             watermark,
         } = job;
-        let range = Arc::new(range);
-        let made = self.prepare(&range, intent).await?;
+        let unknown_topic = || DeliveryError::Stopped(format!("{} is not a topic of this stage", range.id.topic));
+        let turns = self.turns.get(&*range.id.topic).ok_or_else(unknown_topic)?;
+        let turn = Turn::new(turns.clone());
         let batch = Batch {
             token: self.token(&range),
             range: &range,
@@ -130,6 +126,10 @@ impl Delivery {
             turn: &turn,
             attempts: &AtomicI64::new(0),
         };
+        self.begin(&batch, &intent).await?;
+        self.ask_about_schemas(&range, &lease).await?;
+        turn.take().await;
+        let made = self.prepare(&range, intent).await?;
 
         let watermark_ms = watermark.after_ms(intent.watermark_ms, made.high_time_ms, now_ms());
         let stated_ms = match growth.is_whole {
@@ -139,7 +139,7 @@ impl Delivery {
         let made = match self.store(&batch, &made, intent, stated_ms, how).await {
             Ok((rows, rejected)) => Prepared { rows, rejected, ..made },
             Err(error) => {
-                drop(turn);
+                turn.leave();
                 if matches!(error, DeliveryError::Revoked) {
                     self.look_after(&range).await;
                 }
@@ -217,23 +217,14 @@ impl Delivery {
     /// If the intent is lost, rows that do not know their records cannot be found again by them: their batch is entered
     /// in the ledger first. A rebuild of another topic does not see the intent either, and must not take the stage to be
     /// at rest while the batch waits for a registry; so nothing is asked before.
-    async fn begin(&self, job: &Job, turns: &Arc<Semaphore>) -> Result<(), DeliveryError> {
-        let Job {
-            range, intent, lease, ..
-        } = job;
-        if self.stage.tables(&range.id.topic).is_some() {
+    async fn begin(&self, batch: &Batch<'_>, intent: &Intent) -> Result<(), DeliveryError> {
+        if self.stage.tables(&batch.range.id.topic).is_some() {
             return Ok(());
         }
-        let batch = Batch {
-            token: self.token(range),
-            range,
-            lease,
-            doubted: &AtomicBool::new(false),
-            turn: &Turn::take(turns.clone()).await,
-            attempts: &AtomicI64::new(0),
-        };
-        let row = LedgerRow::begun(self.stage.name(), range, intent);
-        self.inserts.insert_ledger_row(&batch, row).await?;
+        batch.turn.take().await;
+        let row = LedgerRow::begun(self.stage.name(), batch.range, intent);
+        self.inserts.insert_ledger_row(batch, row).await?;
+        batch.turn.leave();
         crash::point("after-begun");
         Ok(())
     }
@@ -252,7 +243,7 @@ impl Delivery {
         }
     }
 
-    async fn prepare(&self, range: &Arc<Range>, intent: Intent) -> Result<Prepared, DeliveryError> {
+    async fn prepare(&self, range: &Range, intent: Intent) -> Result<Prepared, DeliveryError> {
         let (stage, range) = (self.stage.clone(), range.clone());
         match tokio::task::spawn_blocking(move || stage.prepare(&range, &intent)).await {
             Ok(made) => made.map_err(|error| DeliveryError::Stopped(error.to_string())),

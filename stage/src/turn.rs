@@ -8,33 +8,37 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The turn of one batch, until it is dropped.
+/// The turn of one batch: waited for when it is taken, and held until it is left or dropped.
 pub struct Turn {
     turns: Arc<Semaphore>,
     held: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Turn {
-    /// Waits for a turn.
-    pub async fn take(turns: Arc<Semaphore>) -> Self {
-        let turn = Self {
+    /// Not taken yet.
+    pub fn new(turns: Arc<Semaphore>) -> Self {
+        Self {
             turns,
             held: Mutex::default(),
-        };
-        turn.hold().await;
-        turn
+        }
+    }
+
+    /// Waits for it.
+    pub async fn take(&self) {
+        // The semaphore is never closed.
+        drop(self.put(Arc::clone(&self.turns).acquire_owned().await.ok()));
+    }
+
+    /// Leaves it to others.
+    pub fn leave(&self) {
+        drop(self.put(None));
     }
 
     /// Lets others go first for so long.
     pub async fn rest(&self, time: Duration) {
-        drop(self.put(None));
+        self.leave();
         tokio::time::sleep(time).await;
-        self.hold().await;
-    }
-
-    async fn hold(&self) {
-        // The semaphore is never closed.
-        drop(self.put(Arc::clone(&self.turns).acquire_owned().await.ok()));
+        self.take().await;
     }
 
     fn put(&self, permit: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
@@ -52,11 +56,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_leaves_the_turn_to_others() {
         let turns = Arc::new(Semaphore::new(1));
-        let stuck = Turn::take(turns.clone()).await;
+        let stuck = Turn::new(turns.clone());
+        stuck.take().await;
         let done = AtomicU32::new(0);
         let others = async {
             for _ in 0..100 {
-                let _turn = Turn::take(turns.clone()).await;
+                let turn = Turn::new(turns.clone());
+                turn.take().await;
                 done.fetch_add(1, Ordering::Relaxed);
             }
         };
