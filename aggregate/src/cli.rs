@@ -83,7 +83,7 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
         tokio::spawn(upkeep.run()),
     ];
     let options = config.run_options();
-    let ended = horolog_stage::run(Arc::new(stage), store, options, registry, horolog_stage::terminated()).await;
+    let ended = horolog_stage::run(Arc::new(stage), store, options, registry).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended?;
     Ok(())

@@ -160,7 +160,7 @@ impl Config {
     pub fn run_options(&self) -> RunOptions {
         RunOptions {
             kafka: self.kafka.clone(),
-            clickhouse: self.clickhouse.clone(),
+            clickhouse_url: self.clickhouse.url.clone(),
             schema_registry: self.schema_registry.clone(),
             listen: self.http.listen,
             group: self.source.group.clone(),

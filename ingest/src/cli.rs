@@ -47,6 +47,6 @@ async fn run_stage(config: &Config) -> anyhow::Result<()> {
     let store = Store::with_current_tables(&config.clickhouse).await?;
     let stage = stage.with_retention(&store).await?;
     let (options, registry) = (config.run_options(), Registry::default());
-    horolog_stage::run(Arc::new(stage), store, options, registry, horolog_stage::terminated()).await?;
+    horolog_stage::run(Arc::new(stage), store, options, registry).await?;
     Ok(())
 }

@@ -70,6 +70,7 @@ pub struct Delivery {
     pub(crate) stage: Arc<dyn Stage>,
     pub(crate) inserts: Inserts,
     pub(crate) metrics: Metrics,
+    /// Is asked about schemas that are not known.
     pub(crate) schema_registry: Option<SchemaRegistry>,
     cluster_id: String,
     turns: HashMap<String, Arc<Semaphore>>,
@@ -83,6 +84,7 @@ impl Delivery {
         inserts: Inserts,
         cluster_id: String,
         metrics: Metrics,
+        schema_registry: Option<SchemaRegistry>,
         topics: impl Iterator<Item = &'a str>,
         concurrency: usize,
     ) -> Self {
@@ -91,17 +93,9 @@ impl Delivery {
             stage,
             inserts,
             metrics,
-            schema_registry: None,
+            schema_registry,
             cluster_id,
             turns: topics.map(turns).collect(),
-        }
-    }
-
-    /// Asks this registry about schemas that are not known.
-    pub fn with_schema_registry(self, schema_registry: Option<SchemaRegistry>) -> Self {
-        Self {
-            schema_registry,
-            ..self
         }
     }
 

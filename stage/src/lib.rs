@@ -57,5 +57,5 @@ mod turn;
 mod write_epoch;
 
 pub use ledger::TABLE as LEDGER_TABLE;
-pub use run::{run, terminated};
+pub use run::run;
 pub use run_options::{RunError, RunOptions};

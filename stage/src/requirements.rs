@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError, answered};
 /// Checks that the tables agree with the settings; returns the life of a lease by their constraints.
 pub async fn require_lease(store: &Store, options: &RunOptions) -> Result<Duration, RunError> {
     let refused = |reason: String| RunError::ClickHouse {
-        url: options.clickhouse.url.clone(),
+        url: options.clickhouse_url.clone(),
         reason,
     };
     match answered(store.quorum_fits()).await {

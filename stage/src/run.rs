@@ -39,14 +39,13 @@ const UNDER_WAY_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a partition may wait for its start beyond the leases of dead writers.
 const RESOLVING_MAX: Duration = Duration::from_secs(30);
 
-/// Runs `stage` until `shutdown` completes and everything in progress is stored. Serves the metrics in `registry`
+/// Runs `stage` until the process is asked to end and everything in progress is stored. Serves the metrics in `registry`
 /// besides those of every stage. The tables of `store` must be of this release.
 pub async fn run(
     stage: Arc<dyn Stage>,
     store: Store,
     options: RunOptions,
     mut registry: Registry,
-    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     options.check(stage.name())?;
     let schema_registry = SchemaRegistry::new(&options.schema_registry)?;
@@ -61,7 +60,7 @@ pub async fn run(
     let cluster_id = require_topics(probe.clone(), &options).await?;
     let listener = http::bind(options.listen).await?;
     // Polled once, so that from here on a request to end is listened for, and what is begun is drained.
-    let mut shutdown = Box::pin(shutdown);
+    let mut shutdown = Box::pin(terminated());
     tokio::select! {
         biased;
         () = &mut shutdown => return Ok(()),
@@ -78,10 +77,11 @@ pub async fn run(
         inserts,
         cluster_id,
         metrics.clone(),
+        schema_registry,
         topics(),
         concurrency,
     );
-    let delivery = Arc::new(delivery.with_schema_registry(schema_registry));
+    let delivery = Arc::new(delivery);
     let write_epoch = WriteEpoch::default();
     let lives = Lives::default();
     let mut following = JoinSet::new();
@@ -256,7 +256,7 @@ fn start_resolving(resolver: Arc<Resolver>, events: mpsc::Sender<Event>) -> crat
 
 /// Completes when the process is asked to end. Listens once it is polled: before that, during the start, a signal ends
 /// the process.
-pub async fn terminated() {
+async fn terminated() {
     match Termination::listen() {
         Ok(mut termination) => termination.requested().await,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{ClickHouseConfig, ConfigError, KafkaConfig, SchemaRegistryConfig};
+use crate::config::{ConfigError, KafkaConfig, SchemaRegistryConfig};
 use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig, check_group};
 
 /// What a stage runs with.
@@ -10,8 +10,8 @@ use crate::settings::{BatchConfig, CompletenessConfig, DeliveryConfig, check_gro
 pub struct RunOptions {
     /// The log.
     pub kafka: KafkaConfig,
-    /// The store.
-    pub clickhouse: ClickHouseConfig,
+    /// `clickhouse.url`, for errors.
+    pub clickhouse_url: String,
     /// Where schemas are asked for that are not known.
     pub schema_registry: SchemaRegistryConfig,
     /// Where health and metrics are served.
