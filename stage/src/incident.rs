@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::clock::now_ms;
 use crate::range::PartitionId;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Name of the table.
 pub const TABLE: &str = "incidents";
@@ -137,15 +137,11 @@ impl Incident {
             ..
         } = &self;
         tracing::warn!(reason, partition = %format_args!("{kafka_topic}/{kafka_partition}"), "{detail}");
-        let written = self.insert(store).await;
-        if let Err(error) = &written {
-            tracing::warn!(reason, %error, "cannot record the incident");
-        }
-        written.is_ok()
+        self.record(store).await
     }
 
-    /// Stores it; the same row sent twice is stored once.
-    pub async fn insert(&self, store: &Store) -> Result<(), StoreError> {
+    /// Stores it, and logs if that fails. Returns whether it is stored; the same row sent twice is stored once.
+    pub async fn record(&self, store: &Store) -> bool {
         let Self {
             reason,
             kafka_topic,
@@ -156,7 +152,11 @@ impl Incident {
             ..
         } = self;
         let token = format!("incident/{reason}/{kafka_topic}/{kafka_partition}/{hour}/{inserted_at}/{detail}");
-        store.insert_row(TABLE, self, &token).await
+        let written = store.insert_row(TABLE, self, &token).await;
+        if let Err(error) = &written {
+            tracing::warn!(reason, %error, "cannot record the incident");
+        }
+        written.is_ok()
     }
 }
 

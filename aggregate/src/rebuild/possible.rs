@@ -121,9 +121,7 @@ pub async fn refuse(store: &Store, scope: &Scope, source: Source, missing: &BTre
         Source::Raw => "raw rows have expired or are missing",
         Source::Kafka => "the log no longer has records",
     };
-    if let Err(error) = write_incidents(store, scope, what, missing).await {
-        tracing::warn!(%error, "cannot record the incident");
-    }
+    record_incidents(store, scope, what, missing).await;
     let mut hours: Vec<String> = missing
         .iter()
         .take(TOLD_MAX)
@@ -162,12 +160,7 @@ fn still_possible(scope: &Scope, missing: &BTreeMap<u32, u64>) -> String {
     }
 }
 
-async fn write_incidents(
-    store: &Store,
-    scope: &Scope,
-    what: &str,
-    missing: &BTreeMap<u32, u64>,
-) -> Result<(), ToolError> {
+async fn record_incidents(store: &Store, scope: &Scope, what: &str, missing: &BTreeMap<u32, u64>) {
     for (hour, records) in missing.iter().rev().take(TOLD_MAX) {
         let detail = format!("a rebuild was refused: {what}");
         let incident = Incident {
@@ -176,9 +169,10 @@ async fn write_incidents(
             records: *records,
             ..Incident::of_hour("aggregate", Reason::RawExpired, *hour, detail)
         };
-        incident.insert(store).await?;
+        if !incident.record(store).await {
+            return;
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -288,9 +288,7 @@ impl ContinuousVerification {
                 "the hours, the raw rows, the ledger and the log do not agree"
             );
             let incident = Incident::of_hour("aggregate", Reason::HoursDiffer, finding.hour().unwrap_or(0), what);
-            if let Err(error) = incident.insert(&self.verifier.store).await {
-                tracing::warn!(%error, "cannot record the incident");
-            }
+            incident.record(&self.verifier.store).await;
         }
     }
 }
