@@ -60,7 +60,7 @@ pub struct Delivered {
     /// Its range's end.
     pub end: i64,
     /// The partition's watermark after it, ms since 1970.
-    pub watermark_ms: i64,
+    pub reached_ms: i64,
     /// The watermark that was stated after it.
     pub stated_ms: i64,
 }
@@ -125,9 +125,9 @@ impl Delivery {
         turn.take().await;
         let made = self.prepare(&range, intent).await?;
 
-        let watermark_ms = watermark.after_ms(intent.watermark_ms, made.high_time_ms, now_ms());
+        let reached_ms = watermark.after_ms(intent.watermark_ms, made.high_time_ms, now_ms());
         let stated_ms = match growth.is_whole {
-            true => watermark_ms,
+            true => reached_ms,
             false => watermark.stated_ms(),
         };
         let made = match self.store(&batch, &made, intent, stated_ms, how).await {
@@ -155,7 +155,7 @@ impl Delivery {
         self.count(&range, &made, how);
         Ok(Delivered {
             end: range.end,
-            watermark_ms,
+            reached_ms,
             stated_ms,
         })
     }
@@ -167,7 +167,7 @@ impl Delivery {
         batch: &Batch<'_>,
         made: &Prepared,
         intent: Intent,
-        reached_ms: i64,
+        stated_ms: i64,
         how: How,
     ) -> Result<(u64, u64), DeliveryError> {
         let counts = match how {
@@ -190,7 +190,7 @@ impl Delivery {
         } else {
             Entry::Recovered
         };
-        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, &intent, &made, reached_ms);
+        let row = LedgerRow::batch(self.stage.name(), entry, batch.range, &intent, &made, stated_ms);
         self.inserts.insert_ledger_row(batch, row).await?;
         crash::point("after-ledger");
         Ok((rows, rejected))

@@ -65,7 +65,7 @@ pub struct LedgerRow {
 
 impl LedgerRow {
     /// What became of `range`, and the watermark that is stated after it, ms since 1970.
-    pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared, reached_ms: i64) -> Self {
+    pub fn batch(stage: &str, entry: Entry, range: &Range, intent: &Intent, made: &Prepared, stated_ms: i64) -> Self {
         let (first_timestamp, last_timestamp) = range.timestamps_ms().unwrap_or_default();
         Self {
             records: match entry {
@@ -82,7 +82,7 @@ impl LedgerRow {
             hours: made.hours.iter().map(|(&hour, &rows)| (hour, rows)).collect(),
             first_timestamp,
             last_timestamp,
-            reached: reached_ms,
+            reached: stated_ms,
             ..Self::frozen(stage, entry, range, intent)
         }
     }
@@ -192,11 +192,11 @@ pub async fn read_end(store: &Store, stage: &str, id: &PartitionId) -> Result<Op
         .bind(id.partition)
         .fetch_optional::<(u32, i64, i64, i64)>()
         .await?;
-    Ok(newest.map(|(log_epoch, end, watermark_ms, reached_ms)| LedgerEnd {
+    Ok(newest.map(|(log_epoch, end, watermark_ms, stated_ms)| LedgerEnd {
         log_epoch,
         end,
         watermark_ms,
-        reached_ms,
+        stated_ms,
         tail_matches: None,
     }))
 }

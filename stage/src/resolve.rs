@@ -33,7 +33,7 @@ pub struct Resolved {
     pub stated_ms: i64,
     /// The newest watermark that is stated or that a batch froze, including one of a clock that was ahead; ms since
     /// 1970.
-    pub watermark_ms: i64,
+    pub reached_ms: i64,
     /// Epoch of its partial aggregates.
     pub write_epoch: u32,
     /// What it may state of its topic's number of partitions.
@@ -193,11 +193,11 @@ impl Resolver {
             .ledger
             .filter(|ledger| states_progress && ledger.log_epoch == continued);
         // A batch that froze less than what an earlier owner may still state would add on time to complete hours.
-        let reached_ms = ledger.map_or(0, |ledger| ledger.reached_ms);
+        let by_ledger_ms = ledger.map_or(0, |ledger| ledger.stated_ms);
         let joined_ms = joined.map_or(0, |joined| joined.stated_ms);
-        stated.watermark_ms = stated.watermark_ms.max(reached_ms).max(joined_ms);
+        stated.watermark_ms = stated.watermark_ms.max(by_ledger_ms).max(joined_ms);
         tracing::info!(partition = %id, ?facts, ?plan, "partition assigned");
-        let watermark_ms = ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
+        let reached_ms = ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated.watermark_ms);
         let rows = self
             .ledger_rows(id, &facts, &plan, stated.watermark_ms, patience)
             .await?;
@@ -206,7 +206,7 @@ impl Resolver {
         Ok(Resolved {
             plan,
             stated_ms: stated.watermark_ms,
-            watermark_ms,
+            reached_ms,
             write_epoch: facts.write_epoch.max(stated.write_epoch),
             growth,
             clocks_apart_ms: self.writing_life.as_millis() as i64,

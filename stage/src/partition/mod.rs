@@ -93,13 +93,16 @@ impl Partition {
     /// A partition that continues where `plan` says.
     pub fn new(id: PartitionId, resolved: &Resolved, completeness: Completeness) -> Self {
         let plan = &resolved.plan;
-        let (stated_ms, reached_ms) = (resolved.stated_ms, resolved.watermark_ms);
         Self {
             id,
             growth: resolved.growth,
             log_epoch: plan.log_epoch,
             committed: plan.start,
-            watermark: Watermark::new(stated_ms, reached_ms, completeness.allowed_lateness_ms),
+            watermark: Watermark::new(
+                resolved.stated_ms,
+                resolved.reached_ms,
+                completeness.allowed_lateness_ms,
+            ),
             idle_after: completeness.idle_after,
             clocks_apart_ms: resolved.clocks_apart_ms,
             write_epoch: resolved.write_epoch,
@@ -254,7 +257,7 @@ impl Partition {
     /// The batch in progress is stored.
     pub fn delivered(&mut self, delivered: &Delivered) {
         self.watermark.stated(delivered.stated_ms);
-        self.watermark.reached(delivered.watermark_ms);
+        self.watermark.reached(delivered.reached_ms);
         self.phase = Phase::Delivered { end: delivered.end };
     }
 

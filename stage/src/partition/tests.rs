@@ -27,11 +27,11 @@ fn partition_stated(stated_ms: i64) -> Partition {
     partition_of(stated_ms, stated_ms)
 }
 
-fn partition_of(stated_ms: i64, watermark_ms: i64) -> Partition {
-    partition_that_recovers(None, stated_ms, watermark_ms)
+fn partition_of(stated_ms: i64, reached_ms: i64) -> Partition {
+    partition_that_recovers(None, stated_ms, reached_ms)
 }
 
-fn partition_that_recovers(recovery: Option<Recovery>, stated_ms: i64, watermark_ms: i64) -> Partition {
+fn partition_that_recovers(recovery: Option<Recovery>, stated_ms: i64, reached_ms: i64) -> Partition {
     let plan = Plan {
         log_epoch: 1,
         beginning: None,
@@ -44,7 +44,7 @@ fn partition_that_recovers(recovery: Option<Recovery>, stated_ms: i64, watermark
     let resolved = Resolved {
         plan,
         stated_ms,
-        watermark_ms,
+        reached_ms,
         write_epoch: 0,
         growth: Growth {
             counted: 1,
@@ -122,7 +122,7 @@ fn a_batch_that_waited_for_the_one_before_is_of_the_time_at_which_it_begins() {
     assert!(partition.accepted(&first, NOW_MS).is_some());
     partition.delivered(&Delivered {
         end: 11,
-        watermark_ms: NOW_MS - LATENESS_MS,
+        reached_ms: NOW_MS - LATENESS_MS,
         stated_ms: NOW_MS - LATENESS_MS,
     });
     let mut begun_ms = |now_ms| {
@@ -186,7 +186,7 @@ fn a_lease_that_is_renewed_after_its_batch_was_stored_changes_nothing() {
     let renewal = partition.renewal(NOW_MS + 20_000, 10_000).unwrap();
     partition.delivered(&Delivered {
         end: 11,
-        watermark_ms: 0,
+        reached_ms: 0,
         stated_ms: 0,
     });
     assert!(partition.accepted(&renewal, NOW_MS + 20_000).is_none());

@@ -35,7 +35,7 @@ pub struct LedgerEnd {
     /// Largest watermark that its batches froze, ms since 1970; 0 where the stage has none.
     pub watermark_ms: i64,
     /// Largest watermark that is stated after one of its batches, or may still be by an earlier owner.
-    pub reached_ms: i64,
+    pub stated_ms: i64,
     /// Whether the last record that was read before `end` is unchanged; `None` if that cannot be told (deleted by the
     /// topic's retention, or nothing was read yet).
     pub tail_matches: Option<bool>,

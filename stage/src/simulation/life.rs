@@ -64,11 +64,11 @@ impl Life {
             dead_writers.drain(..).for_each(|writer| writer.land(world));
         }
         let id = PartitionId::new("metrics", 0);
-        let stated_ms = facts.ledger.map_or(0, |ledger| ledger.reached_ms).max(world.stated_ms);
+        let stated_ms = facts.ledger.map_or(0, |ledger| ledger.stated_ms).max(world.stated_ms);
         let resolved = Resolved {
             plan,
             stated_ms,
-            watermark_ms: facts.ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated_ms),
+            reached_ms: facts.ledger.map_or(0, |ledger| ledger.watermark_ms).max(stated_ms),
             write_epoch: world.write_epoch,
             growth: Growth {
                 counted: 1,
@@ -206,11 +206,11 @@ impl Life {
                 world.read_back(&offsets(job));
             }
             land(world, row);
-            let watermark_ms = reached_ms(job, clock_ms);
+            let reached_ms = reached_ms(job, clock_ms);
             let delivered = Delivered {
                 end: job.range.end,
-                watermark_ms,
-                stated_ms: watermark_ms,
+                reached_ms,
+                stated_ms: reached_ms,
             };
             self.partition.delivered(&delivered);
             self.job = None;

@@ -219,7 +219,7 @@ impl World {
                 .map(|(frozen_ms, _)| *frozen_ms)
                 .max()
                 .unwrap_or(0),
-            reached_ms: self
+            stated_ms: self
                 .watermarks
                 .values()
                 .map(|(_, reached_ms)| *reached_ms)

@@ -57,7 +57,7 @@ fn ledger_with(tail_matches: Option<bool>, log_epoch: u32, end: i64) -> Option<L
         log_epoch,
         end,
         watermark_ms: 0,
-        reached_ms: 0,
+        stated_ms: 0,
         tail_matches,
     })
 }
