@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use horolog_stage::completeness::partition_count;
 
+use super::plan::TenantHour;
 use super::statements::{End, Statements, UpkeepError};
 
 /// Number of samples that had been aggregated, by tenant and hour.
-pub type SamplesByHour = BTreeMap<(String, u32), u64>;
+pub type SamplesByHour = BTreeMap<TenantHour, u64>;
 
 /// Hours that wait for raw rows; empty to begin with.
 #[derive(Debug, Default)]

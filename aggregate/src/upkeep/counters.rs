@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::awaited::SamplesByHour;
 use super::config::UpkeepConfig;
 use super::metrics::UpkeepMetrics;
-use super::plan::{Decision, HourCounts, Job, cutoff, jobs};
+use super::plan::{Decision, HourCounts, Job, TenantHour, cutoff, jobs};
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 use crate::key::HOUR_S;
 
@@ -87,7 +87,7 @@ pub struct Left {
     /// Hours that could not be computed.
     pub failed: Vec<HourCounts>,
     /// Tenants and hours that were.
-    pub computed: Vec<(String, u32)>,
+    pub computed: Vec<TenantHour>,
 }
 
 impl Left {

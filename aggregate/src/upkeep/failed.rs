@@ -11,17 +11,14 @@ use std::collections::BTreeSet;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::plan::HourCounts;
+use super::plan::{HourCounts, TenantHour};
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
-
-/// Tenants, each with an hour.
-type TenantHours = BTreeSet<(String, u32)>;
 
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
 pub struct Failed {
     /// Tenants and hours. `None`: the tables were not asked yet.
-    hours: Option<TenantHours>,
+    hours: Option<BTreeSet<TenantHour>>,
     /// Number of hours of tenants whose names are too long for a statement.
     unnameable: usize,
     last_tried: String,
@@ -98,7 +95,7 @@ impl Failed {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.hours.as_ref().map_or(0, TenantHours::len) + self.unnameable
+        self.hours.as_ref().map_or(0, BTreeSet::len) + self.unnameable
     }
 
     /// Whose hours they are.
@@ -130,11 +127,11 @@ impl Failed {
     }
 
     /// The hours of the next tenant to be tried again.
-    pub fn next(&mut self) -> TenantHours {
+    pub fn next(&mut self) -> BTreeSet<TenantHour> {
         let tenants = self.tenants();
         let next = tenants.iter().find(|tenant| **tenant > self.last_tried);
         let Some(tenant) = next.or(tenants.first()) else {
-            return TenantHours::new();
+            return BTreeSet::new();
         };
         self.last_tried.clone_from(tenant);
         let hours = self.hours.iter().flatten();
@@ -142,7 +139,7 @@ impl Failed {
     }
 
     /// Those hours were tried again; some are left.
-    pub fn tried(&mut self, hours: &TenantHours, left: impl IntoIterator<Item = (String, u32)>) {
+    pub fn tried(&mut self, hours: &BTreeSet<TenantHour>, left: impl IntoIterator<Item = TenantHour>) {
         let known = self.hours.get_or_insert_default();
         known.retain(|hour| !hours.contains(hour));
         known.extend(left);
@@ -153,7 +150,7 @@ impl Failed {
 mod tests {
     use super::*;
 
-    fn hour(tenant: &str, hour: u32) -> (String, u32) {
+    fn hour(tenant: &str, hour: u32) -> TenantHour {
         (tenant.to_owned(), hour)
     }
 
@@ -165,12 +162,12 @@ mod tests {
             ..Failed::default()
         };
         let of_a = failed.next();
-        assert_eq!(of_a, TenantHours::from([hour("a", 1), hour("a", 2)]));
+        assert_eq!(of_a, BTreeSet::from([hour("a", 1), hour("a", 2)]));
         failed.tried(&of_a, [hour("a", 2)]);
         let of_b = failed.next();
-        assert_eq!(of_b, TenantHours::from([hour("b", 1)]));
+        assert_eq!(of_b, BTreeSet::from([hour("b", 1)]));
         failed.tried(&of_b, []);
-        assert_eq!(failed.next(), TenantHours::from([hour("a", 2)]));
+        assert_eq!(failed.next(), BTreeSet::from([hour("a", 2)]));
         assert_eq!(
             (failed.count(), failed.tenants()),
             (1, BTreeSet::from(["a".to_owned()]))

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::statements::NAMES_BYTES_MAX;
 use crate::key::HOUR_S;
 
+/// A tenant, and the start of an hour, seconds since 1970.
+pub type TenantHour = (String, u32);
+
 /// What is known of an hour of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct HourCounts {
@@ -41,7 +44,7 @@ pub enum Decision {
 
 impl HourCounts {
     /// Which hour it is.
-    pub fn key(&self) -> (String, u32) {
+    pub fn key(&self) -> TenantHour {
         (self.tenant_id.clone(), self.hour)
     }
 

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::plan::TenantHour;
+
 /// Hours of tenants that rest.
 #[derive(Debug)]
 pub struct Resting {
     interval: Duration,
-    since: HashMap<(String, u32), Instant>,
+    since: HashMap<TenantHour, Instant>,
 }
 
 impl Resting {
@@ -23,7 +25,7 @@ impl Resting {
     }
 
     /// These were computed now.
-    pub fn add(&mut self, computed: Vec<(String, u32)>, now: Instant) {
+    pub fn add(&mut self, computed: Vec<TenantHour>, now: Instant) {
         self.since.extend(computed.into_iter().map(|hour| (hour, now)));
     }
 
