@@ -6,6 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// The program of an environment that has what `requirements` lists, one a line as in pip's files.
 pub fn python(name: &str, requirements: &str) -> PathBuf {
+    python_with(name, requirements, &[])
+}
+
+/// Likewise, installed with these options of pip.
+pub fn python_with(name: &str, requirements: &str, options: &[&str]) -> PathBuf {
     // Tests run in parallel: one makes it, the others wait.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -21,7 +26,9 @@ pub fn python(name: &str, requirements: &str) -> PathBuf {
     std::fs::write(&list, requirements).unwrap();
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(["--retries", "10", "--timeout", "180", "-r"])
+        .args(["--retries", "10", "--timeout", "180"])
+        .args(options)
+        .arg("-r")
         .arg(list));
     // Written last: an environment that was cut off half-way is made again.
     std::fs::write(complete, requirements).unwrap();

@@ -8,5 +8,8 @@ mod alarms;
 mod compose;
 mod image;
 mod licences;
+#[path = "../bed/python.rs"]
+#[allow(dead_code, unreachable_pub)] // a part of it is used here
+mod python;
 mod services;
 mod tools;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use crate::python::python_with;
+
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
@@ -45,31 +47,8 @@ pub(crate) fn yaml(path: &str) -> serde_json::Value {
 pub(crate) fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let wanted = read("local/tests/packaging/requirements.txt");
-        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packaging-python");
-        // Written last: an environment that was cut off half-way is made again.
-        let complete = environment.join("complete");
-        if !std::fs::read_to_string(&complete).is_ok_and(|installed| installed == wanted) {
-            run(Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&environment));
-            run(Command::new(environment.join("bin/python"))
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--no-deps",
-                    "--retries",
-                    "10",
-                    "--timeout",
-                    "180",
-                ])
-                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
-                .arg(workspace().join("local/tests/packaging/requirements.txt")));
-            std::fs::write(complete, wanted).unwrap();
-        }
-        environment.join("bin")
+        let options = ["--no-deps", "--only-binary", ":all:", "--require-hashes"];
+        let python = python_with("packaging", include_str!("requirements.txt"), &options);
+        python.parent().unwrap().to_owned()
     })
 }
