@@ -1,9 +1,9 @@
 //! Avro's binary encoding of the few types that our records use, appended to a buffer.
 //!
 //! In: values. Out: bytes appended to the buffer. Never fails and knows no schema: the caller is responsible for the
-//! order of the fields. Hand-written because a load generator must encode faster than the pipeline decodes:
-//! `examples/decode_speed.rs` compares it with apache-avro's serializer, and tests check it against the output of
-//! fastavro and apache-avro.
+//! order of the fields. Hand-written because a load generator must encode faster than the pipeline decodes: the benchmark
+//! `hot_path` of load-tests compares it with apache-avro's serializer, and tests check it against the output of fastavro
+//! and apache-avro.
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,8 @@ pub struct Step {
 type Make = fn() -> Step;
 
 /// All steps, in the order in which a record passes them. `bool`: whether everything runs on the calling thread.
-pub const STEPS: [(&str, bool, Make); 17] = [
+pub const STEPS: [(&str, bool, Make); 19] = [
+    ("encode", true, storing::encode),
     ("take into a range", true, storing::take),
     ("decode to Arrow and validate", true, storing::decode),
     ("rows with dictionaries", true, storing::rows_of),
@@ -33,6 +34,7 @@ pub const STEPS: [(&str, bool, Make); 17] = [
     ("LZ4 of it", true, storing::lz4),
     ("decode to wire, all of these", true, storing::to_wire),
     ("ledger", true, storing::ledger),
+    ("apache-avro encode", true, the_obvious_way::encode),
     ("apache-avro values", true, the_obvious_way::values),
     ("apache-avro values to RowBinary", true, the_obvious_way::row_binary),
     ("histogram, record", true, aggregating::record),
@@ -70,6 +72,11 @@ pub fn sample(number: usize, series: usize) -> MetricSample {
         .into(),
         ..MetricSample::default()
     }
+}
+
+/// A batch of such records.
+fn samples(series: usize) -> Vec<MetricSample> {
+    (0..BATCH).map(|number| sample(number, series)).collect()
 }
 
 /// The payloads of such records.

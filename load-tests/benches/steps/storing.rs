@@ -9,7 +9,7 @@ use arrow::ipc::writer::StreamWriter;
 use horolog_schemas::{Decoded, Decoder, Kind, Origin, PartitionKey, WriterSchemas, pieces, rows};
 use horolog_stage::range::{Filling, PartitionId, Range, RecordMark};
 
-use super::{BATCH, Step, payloads, records};
+use super::{BATCH, Step, payloads, records, samples};
 
 const KIND: Kind = Kind::MetricSample;
 const SERIES: usize = 2_000;
@@ -57,6 +57,18 @@ fn fill(payloads: &[Vec<u8>]) -> Range {
         partition: 0,
     };
     filling.close(&id, 0, payloads.len() as i64)
+}
+
+/// What a producer does.
+pub fn encode() -> Step {
+    let (samples, mut buffer) = (samples(SERIES), Vec::new());
+    step(move || {
+        for sample in &samples {
+            buffer.clear();
+            sample.encode_single_object(&mut buffer);
+            black_box(&buffer);
+        }
+    })
 }
 
 pub fn take() -> Step {

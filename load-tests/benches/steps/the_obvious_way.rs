@@ -5,9 +5,10 @@ use std::hint::black_box;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use horolog_schemas::Kind;
 
-use super::{BATCH, Step, payloads};
+use super::{BATCH, Step, payloads, samples};
 
 /// Bytes of the single-object header.
 const HEADER: usize = 10;
@@ -21,6 +22,23 @@ fn step(mut each: impl FnMut(&Value) + 'static) -> Step {
         let reader = GenericDatumReader::builder(&schema).build().unwrap();
         for payload in &payloads {
             each(&reader.read_value(&mut &payload[HEADER..]).unwrap());
+        }
+    };
+    Step {
+        records: BATCH,
+        run: Box::new(run),
+    }
+}
+
+pub fn encode() -> Step {
+    let (samples, mut buffer) = (samples(2_000), Vec::new());
+    let schema = Schema::parse_str(Kind::MetricSample.avro_schema()).unwrap();
+    let run = move || {
+        let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+        for sample in &samples {
+            buffer.clear();
+            writer.write_ser(&mut buffer, sample).unwrap();
+            black_box(&buffer);
         }
     };
     Step {
