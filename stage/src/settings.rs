@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use horolog_schemas::BATCH_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 
-/// Arrow text columns have 31-bit offsets: a batch, with the record that fills it, stays well below.
-const BATCH_BYTES_MAX: u64 = 1 << 29;
+/// Half of what can be decoded at once: a batch, with the record that fills it, stays well below.
+const BYTES_MAX: u64 = BATCH_BYTES_MAX as u64 / 2;
 /// A paused writer is shut out after so long, and the servers must remember tokens for longer.
 const LEASE_S: RangeInclusive<u64> = 1..=3_600;
 /// The broker considers a member dead that does not poll for five minutes.
@@ -43,7 +44,7 @@ impl BatchConfig {
     /// Refuses what no batch can be made with.
     pub fn check(&self) -> Result<(), ConfigError> {
         require("batch.rows_max", self.rows_max as u64, 1..=u64::from(u32::MAX))?;
-        require("batch.bytes_max", self.bytes_max as u64, 1..=BATCH_BYTES_MAX)
+        require("batch.bytes_max", self.bytes_max as u64, 1..=BYTES_MAX)
     }
 }
 

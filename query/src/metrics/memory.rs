@@ -15,9 +15,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use clickhouse::Row;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -179,7 +180,7 @@ impl Memory {
 
     /// What is cached of parts, in their order.
     pub fn get<'a>(&self, ids: impl IntoIterator<Item = &'a PartId>) -> Vec<Option<Known>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         ids.into_iter().map(|id| kept.touch(id)).collect()
     }
 
@@ -189,7 +190,7 @@ impl Memory {
         if bytes > self.bytes_max {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         kept.remove(&id);
         let room = |kept: &Kept| {
             let all = kept
