@@ -20,7 +20,7 @@ use crate::audit::exports::config::ExportsConfig;
 pub struct QueryConfig {
     /// HTTP server.
     pub http: HttpConfig,
-    /// The store. Only settings for reading are used.
+    /// The store. The timeouts of inserts are not used.
     pub clickhouse: ClickHouseConfig,
     /// The log, where keys are kept and accesses are recorded.
     pub kafka: KafkaConfig,

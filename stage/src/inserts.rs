@@ -1,6 +1,6 @@
 //! One insert, repeated until its outcome is known, as long as the lease allows it.
 //!
-//! Never gives up on errors that may pass, never continues without a lease, never changes the token.
+//! Never gives up on errors that may pass, never continues without a lease, never changes the token of a block.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

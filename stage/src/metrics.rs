@@ -56,7 +56,7 @@ type ByTopic = Family<TopicLabel, Counter>;
 /// The metrics of a stage.
 #[derive(Clone)]
 pub struct Metrics {
-    /// Records polled.
+    /// Records of batches that were begun; those of a repeated batch count again.
     pub consumed: ByTopic,
     /// Records that became rows, in the ledger.
     pub stored: ByTopic,
@@ -143,7 +143,7 @@ impl Metrics {
     fn registered(registry: &mut Registry) -> Self {
         let r = registry.sub_registry_with_prefix("horolog");
         Self {
-            consumed: registered(r, "records_consumed", "Records polled from the broker"),
+            consumed: registered(r, "records_consumed", "Records of batches that were begun"),
             stored: registered(r, "records_stored", "Records stored as rows, by the ledger"),
             rejected: registered(r, "records_rejected", "Records rejected, by the ledger"),
             recovered: registered(r, "records_recovered", "Records of batches repeated after a crash"),

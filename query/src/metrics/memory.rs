@@ -14,8 +14,8 @@
 //! needs `clickhouse.quorum`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use clickhouse::Row;
 use parking_lot::Mutex;

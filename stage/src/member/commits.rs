@@ -1,6 +1,7 @@
 //! What a member commits, and what follows from acceptance: the accepted intent of a batch starts its delivery.
 //!
-//! A commit with an unknown outcome is never followed by another one before the committed offset has been read.
+//! A commit with an unknown outcome is never followed by another one before the committed offset has been read, except by
+//! the last one of a revoked partition (`Group::finish`), which is the same.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};

@@ -141,7 +141,7 @@ impl Member {
             Finding::Whole { end } => {
                 self.go_on(partition, end, log_end);
                 if is_stating || !self.delivery.stage.states_progress() {
-                    return; // one at a time: the tables are slow
+                    return; // one at a time: the tables are slow; and some stages state nothing
                 }
                 if let Some(progress) =
                     partition.at_log_end(end, log_end.asked_at_ms, log_end.write_epoch, Instant::now())
