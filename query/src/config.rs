@@ -156,8 +156,8 @@ pub struct AccessConfig {
     pub audit_topic: String,
     /// The operator's tenant, in which events that concern no other tenant are recorded.
     pub platform_tenant: String,
-    /// File with the secret for pseudonyms, at least 32 bytes, the same for all processes. Without it the secret is
-    /// derived from the store's password, and pseudonyms change when that does.
+    /// File with the secret for pseudonyms and cursors, at least 32 bytes, the same for all processes. Without it the
+    /// secret is derived from the store's password, and pseudonyms change when that does.
     pub pseudonym_key_file: Option<PathBuf>,
     /// Networks of proxies whose `x-forwarded-for` is trusted, for allowed addresses and the audit trail. All others
     /// are ignored.

@@ -20,6 +20,7 @@ fn insert(tenant: &str, number: u32) {
             ("old_value", "'{\"diagnosis\":\"x1\"}'"),
             ("new_value", "'{\"diagnosis\":\"x2\"}'"),
             ("ip_address", "'10.1.2.3'"),
+            ("user_agent", "'ann@example.org'"),
             ("session_id", "'s-77'"),
             ("error_message", "'denied for ann'"),
             ("metadata", "map('reason', 'sick leave')"),
@@ -70,6 +71,12 @@ fn a_program_sees_pseudonyms_where_an_auditor_sees_people() {
         rows(&other, EVENTS)[0]["user_id"],
         pseudonym,
         "pseudonyms of two tenants cannot be joined"
+    );
+    let agent = masked["user_agent"].as_str().unwrap();
+    assert_eq!(agent.len(), 32, "{agent}");
+    assert_ne!(
+        agent, pseudonym,
+        "nor those of two columns: callers choose their user agent, which is in the trail"
     );
 
     // Filters and counts see what the caller sees: nobody can guess a value by asking for it.

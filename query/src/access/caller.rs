@@ -131,7 +131,7 @@ impl Caller {
         Self {
             principal,
             tenant,
-            mask_key: MaskKey::derive(b"test"),
+            mask_key: MaskKey::of(&crate::access::shared_secret::SharedSecret::named("test")),
         }
     }
 }
@@ -151,10 +151,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 mod tests {
     use super::*;
     use crate::access::Role;
+    use crate::access::shared_secret::SharedSecret;
 
     fn caller(grant: &str, named: Option<&str>) -> Result<Caller, Problem> {
         let principal = Principal::of(Role::Analyst, TenantGrant::parse(grant).unwrap());
-        Caller::new(principal, named.map(str::to_owned), MaskKey::derive(b"test"))
+        Caller::new(
+            principal,
+            named.map(str::to_owned),
+            MaskKey::of(&SharedSecret::named("test")),
+        )
     }
 
     #[test]
@@ -177,7 +182,7 @@ mod tests {
             if !restricted {
                 facts.permissions.remove(&crate::access::Permission::ReadRestricted);
             }
-            Caller::new(Principal::new(facts), None, MaskKey::derive(b"test")).unwrap()
+            Caller::new(Principal::new(facts), None, MaskKey::of(&SharedSecret::named("test"))).unwrap()
         };
         let whole = of("red", &[], true);
         for (other, covers, is_covered) in [

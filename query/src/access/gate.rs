@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use chrono::Utc;
 
 use crate::access::client_address::TrustedProxies;
@@ -13,15 +13,14 @@ use crate::access::last_use::LastUses;
 use crate::access::limit::Limits;
 use crate::access::mask::MaskKey;
 use crate::access::oidc::Oidc;
+use crate::access::shared_secret::SharedSecret;
 use crate::access::trail::Trail;
 use crate::access::{TenantGrant, TenantId};
 use crate::api::Problem;
+use crate::api::cursor::CursorKey;
 use crate::api::places::Places;
 use crate::config::QueryConfig;
 use crate::journal::Journal;
-
-/// A shorter secret could be found by brute force.
-const SECRET_BYTES_MIN: usize = 32;
 
 /// Keys, limits, trail.
 #[derive(Clone)]
@@ -46,8 +45,10 @@ pub struct Gate {
     pub failures: Failures,
     /// The audit trail of accesses.
     pub trail: Trail,
-    /// The secret from which pseudonyms are made.
+    /// The key from which pseudonyms are made.
     pub mask_key: MaskKey,
+    /// The key that seals cursors.
+    pub cursor_key: CursorKey,
     /// The proxies whose `x-forwarded-for` counts.
     pub proxies: Arc<TrustedProxies>,
     /// The operator's tenant: events that concern no tenant are recorded there.
@@ -61,6 +62,7 @@ impl Gate {
         let journal = journal.with_context(|| format!("kafka.bootstrap = {}", config.kafka.bootstrap))?;
         let platform = TenantId::new(&config.access.platform_tenant).context("access.platform_tenant: is empty")?;
         let trail = Trail::new(&config.kafka, &config.access.audit_topic).context("kafka")?;
+        let secret = SharedSecret::read(config)?;
         Ok(Self {
             keys: Keys::new(journal),
             keys_per_tenant_max: config.access.keys_per_tenant_max,
@@ -72,7 +74,8 @@ impl Gate {
             uses: LastUses::default(),
             failures: Failures::default(),
             trail,
-            mask_key: mask_key(config)?,
+            mask_key: MaskKey::of(&secret),
+            cursor_key: CursorKey::of(&secret),
             proxies: Arc::new(TrustedProxies::new(config.access.trusted_proxies.clone())),
             platform,
         })
@@ -111,16 +114,4 @@ impl Gate {
             _ => tracing::info!(keys = keys.len(), in_force, "keys are known"),
         }
     }
-}
-
-fn mask_key(config: &QueryConfig) -> anyhow::Result<MaskKey> {
-    let Some(path) = &config.access.pseudonym_key_file else {
-        return Ok(MaskKey::derive(config.clickhouse.read_password()?.as_bytes()));
-    };
-    let named = || format!("access.pseudonym_key_file = {}", path.display());
-    let secret = std::fs::read(path).with_context(named)?;
-    if secret.len() < SECRET_BYTES_MIN {
-        bail!("{}: is shorter than {SECRET_BYTES_MIN} bytes", named());
-    }
-    Ok(MaskKey::derive(&secret))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use crate::access::shared_secret::SharedSecret;
 use crate::access::{Permission, Principal, TenantId};
 
 /// How a value is masked.
@@ -20,7 +21,9 @@ pub enum Mask {
     Clear,
     /// An address without the part that identifies a single device (the last 8 bits of IPv4, the last 80 of IPv6).
     Partial,
-    /// A pseudonym: SipHash-2-4-128 under a key of the tenant. Within a tenant, equal values have equal pseudonyms.
+    /// A pseudonym: SipHash-2-4-128 under a key of the tenant, over the name of the column and the value. Within a column
+    /// of a tenant, equal values have equal pseudonyms. Callers choose what is in some columns, as their own user agent in
+    /// the trail: if its pseudonym were the same in all columns, they could look for any value in the others.
     KeyedHash,
     /// Replaced by the empty value.
     Hidden,
@@ -62,15 +65,14 @@ pub fn masked(principal: &Principal, kind: Kind) -> Vec<(&'static str, Mask)> {
         .collect()
 }
 
-/// The secret from which the keys of pseudonyms are derived.
+/// The key from which the keys of pseudonyms are derived.
 #[derive(Clone)]
 pub struct MaskKey([u8; 32]);
 
 impl MaskKey {
-    /// Derived from a secret that all processes share.
-    pub fn derive(secret: &[u8]) -> Self {
-        let digest = Sha256::new().chain_update("horolog mask\0").chain_update(secret);
-        Self(digest.finalize().into())
+    /// The same for all processes.
+    pub fn of(secret: &SharedSecret) -> Self {
+        Self(secret.key_for("mask"))
     }
 
     /// The halves of one tenant's key; each tenant has its own, so that pseudonyms of two tenants cannot be joined.
@@ -102,7 +104,8 @@ pub fn expression(column: &'static str, mask: Mask) -> String {
         Mask::Hidden if column == "metadata" => "cast(map(), 'Map(LowCardinality(String), String)')".to_owned(),
         Mask::Hidden => "''".to_owned(),
         Mask::KeyedHash => format!(
-            "if({column} = '', '', lower(hex(sipHash128Keyed(({{mask_key_0:UInt64}}, {{mask_key_1:UInt64}}), {column}))))"
+            "if({column} = '', '', lower(hex(sipHash128Keyed(({{mask_key_0:UInt64}}, {{mask_key_1:UInt64}}), \
+             concat('{column}', char(0), {column})))))"
         ),
         Mask::Partial => format!(
             "multiIf(isIPv4String({column}), \
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn pseudonyms_of_two_tenants_have_different_keys() {
-        let key = MaskKey::derive(b"secret");
+        let key = MaskKey::of(&SharedSecret::named("secret"));
         let of = |name| key.of_tenant(&TenantId::new(name).unwrap());
         assert_ne!(of("red"), of("blue"));
         assert_eq!(of("red"), of("red"));

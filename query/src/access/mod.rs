@@ -31,6 +31,7 @@ pub mod review;
 mod review_table;
 mod role;
 pub mod rules;
+pub mod shared_secret;
 pub mod subject;
 mod tenant;
 pub mod token;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::access::Caller;
+use crate::access::shared_secret::SharedSecret;
 use crate::api::Problem;
 
 const VERSION: u8 = 2;
@@ -29,15 +30,9 @@ const NO_FILTERS: [&str; 2] = ["limit", "cursor"];
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// Derived from a secret that all processes share.
-    pub fn derive(secret: &str) -> Self {
-        Self(
-            Sha256::new()
-                .chain_update("horolog cursor\0")
-                .chain_update(secret)
-                .finalize()
-                .into(),
-        )
+    /// The same for all processes.
+    pub fn of(secret: &SharedSecret) -> Self {
+        Self(secret.key_for("cursor"))
     }
 
     /// The cursors of one question: a resource, a caller, and all parameters except those of paging.
@@ -125,7 +120,9 @@ mod tests {
 
     fn cursors(secret: &str, tenant: &str, filters: &[Option<String>]) -> Cursors {
         let caller = Caller::of(TenantId::new(tenant).unwrap());
-        CursorKey::derive(secret).bind("metrics", &caller, &filters).unwrap()
+        CursorKey::of(&SharedSecret::named(secret))
+            .bind("metrics", &caller, &filters)
+            .unwrap()
     }
 
     proptest! {

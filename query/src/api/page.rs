@@ -94,6 +94,11 @@ impl<T> Page<T> {
         ControlFlow::Continue(())
     }
 
+    /// Whether others follow.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
+
     /// The last row, if others follow: the next page starts after it.
     pub fn continues_after(&self) -> Option<&T> {
         self.rows.last().filter(|_| self.more)

@@ -103,7 +103,7 @@ pub enum Bucket {
 pub struct CountsAnswer {
     /// One row per group.
     rows: Vec<Count>,
-    /// Whether there are more groups than `limit`.
+    /// Whether there are more groups, beyond `limit` or the size of an answer.
     truncated: bool,
 }
 
@@ -166,20 +166,16 @@ pub async fn counts(
         None => "order by count desc, value",
         Some(_) => "order by time, count desc, value",
     };
-    let mut stored: Vec<StoredCount> = api
-        .store
-        .collect(&request, &select.then(ordered).limit(limit.rows() + 1))
-        .await?;
-    let truncated = stored.len() > limit.rows() as usize;
-    stored.truncate(limit.rows() as usize);
+    let bytes = |row: &StoredCount| size_of::<StoredCount>() + row.value.len();
+    let page = api.page(&request, select.then(ordered), limit.rows(), bytes).await?;
     let shown = |row: StoredCount| Count {
         time: bucket.map(|_| Instant::from_seconds(row.time)),
         value: by.map(|_| row.value),
         count: row.count,
     };
     Ok(Json(CountsAnswer {
-        rows: stored.into_iter().map(shown).collect(),
-        truncated,
+        truncated: page.has_more(),
+        rows: page.into_rows().into_iter().map(shown).collect(),
     }))
 }
 

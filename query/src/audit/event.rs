@@ -108,9 +108,19 @@ impl StoredEvent {
         )
     }
 
-    /// Approximate size in memory; fields that are not counted are short.
+    /// Approximate size in memory.
     pub fn bytes(&self) -> usize {
-        let long = [
+        let texts = [
+            &self.tenant_id,
+            &self.user_id,
+            &self.team_id,
+            &self.service_id,
+            &self.plugin_id,
+            &self.action,
+            &self.resource_type,
+            &self.ip_address,
+            &self.session_id,
+            &self.request_id,
             &self.resource_id,
             &self.resource_name,
             &self.old_value,
@@ -122,7 +132,7 @@ impl StoredEvent {
             .metadata
             .iter()
             .map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len());
-        size_of::<Self>() + long.iter().map(|text| text.len()).sum::<usize>() + metadata.sum::<usize>()
+        size_of::<Self>() + texts.iter().map(|text| text.len()).sum::<usize>() + metadata.sum::<usize>()
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn events(
     asked: Both<EventFilter, Paging>,
 ) -> Result<(Extension<RowsReturned>, Json<EventsAnswer>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
-    let question = Question::new(&api.cursor_key, caller, asked)?;
+    let question = Question::new(&api.gate.cursor_key, caller, asked)?;
     let page = page(&api, &request, &question).await?;
     let last = page.continues_after().map(Key::from);
     let next_cursor = last.as_ref().map(|last| question.cursor_after(last)).transpose()?;

@@ -225,11 +225,12 @@ mod tests {
 
     use super::*;
     use crate::access::TenantId;
+    use crate::access::shared_secret::SharedSecret;
     use crate::api::parameters::{any_query_string, parse_both};
 
     fn question(raw: &str) -> Result<Question, Problem> {
         let caller = Caller::of(TenantId::new("a").unwrap());
-        Question::new(&CursorKey::derive(""), caller, parse_both(raw)?)
+        Question::new(&CursorKey::of(&SharedSecret::named("")), caller, parse_both(raw)?)
     }
 
     fn is_scoped(select: &TenantSelect) -> bool {

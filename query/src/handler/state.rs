@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use horolog_stage::config::ConfigError;
+use clickhouse::{RowOwned, RowRead};
 
 use crate::access::Principal;
 use crate::access::gate::Gate;
 use crate::api::admission::{Admission, Admitted};
-use crate::api::cursor::CursorKey;
+use crate::api::page::Page;
 use crate::api::places::Place;
 use crate::api::{Problem, RequestId};
 use crate::audit::exports::queue::Exports;
@@ -15,15 +15,13 @@ use crate::audit::months::Months;
 use crate::config::QueryConfig;
 use crate::metrics::look::{Look, Looks};
 use crate::metrics::memory::Memory;
-use crate::store::Store;
+use crate::store::{Store, StoreError, TenantSelect};
 
 /// The service as a handler sees it.
 #[derive(Clone)]
 pub struct Api {
     /// ClickHouse.
     pub store: Store,
-    /// The key that seals cursors.
-    pub cursor_key: CursorKey,
     /// Cache of merged metrics rows.
     pub memory: Memory,
     /// How many audit events each month has.
@@ -39,18 +37,17 @@ pub struct Api {
 
 impl Api {
     /// According to the configuration.
-    pub fn new(config: &QueryConfig, store: Store, gate: Gate) -> Result<Self, ConfigError> {
-        Ok(Self {
+    pub fn new(config: &QueryConfig, store: Store, gate: Gate) -> Self {
+        Self {
             store,
             gate,
             memory: Memory::new(config.limits.remembered_bytes_max),
-            cursor_key: CursorKey::derive(&config.clickhouse.read_password()?),
             audit_months: Months::default(),
             looks: Looks::default(),
             admission: Admission::new(&config.limits),
             exports: None,
             config: Arc::new(config.clone()),
-        })
+        }
     }
 
     /// With exports, if they are configured.
@@ -70,6 +67,23 @@ impl Api {
         self.looks
             .now(&self.store, request, &self.config.source.metrics_topic)
             .await
+    }
+
+    /// The first `limit` rows of a statement, or fewer if they are large: `bytes` is the size of one in memory.
+    pub async fn page<T: RowOwned + RowRead + Send>(
+        &self,
+        request: &RequestId,
+        select: TenantSelect,
+        limit: u32,
+        bytes: impl Fn(&T) -> usize + Send + Sync,
+    ) -> Result<Page<T>, StoreError> {
+        let mut page = Page::new(limit, self.config.limits.page_bytes_max);
+        let take = |row: T| {
+            let bytes = bytes(&row);
+            page.push(row, bytes)
+        };
+        self.store.rows(request, &select.limit(limit + 1), take).await?;
+        Ok(page)
     }
 
     /// A place among the requests that are answered at the same time, held until it is dropped.

@@ -137,7 +137,7 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
     } = asking;
     let _admitted = api.admit(caller.principal()).await?;
     let resource = format!("/v1/metrics/counters/{}", step.name());
-    let selection = Selection::new(&api.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
+    let selection = Selection::new(&api.gate.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
     let completeness = completeness(&api, &request, &selection).await?;
     let (mut points, next_cursor) = stored::<StoredPoint>(&api, &request, &selection, &select(&selection)).await?;

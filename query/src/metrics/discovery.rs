@@ -98,12 +98,31 @@ pub struct FoundValue {
     samples: u64,
 }
 
+/// What is listed.
+trait Found: RowOwned + RowRead + Send {
+    /// Size in memory.
+    fn bytes(&self) -> usize;
+}
+
+impl Found for MetricName {
+    fn bytes(&self) -> usize {
+        let texts = [&self.metric_name, &self.metric_type, &self.unit];
+        size_of::<Self>() + texts.map(String::len).iter().sum::<usize>()
+    }
+}
+
+impl Found for FoundValue {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.value.len()
+    }
+}
+
 /// A list of what was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FoundAnswer<T> {
     /// In alphabetical order.
     rows: Vec<T>,
-    /// Whether there are more than `limit`; narrow the query to see them.
+    /// Whether there are more, beyond `limit` or the size of an answer; narrow the query to see them.
     more: bool,
 }
 
@@ -237,7 +256,7 @@ fn like_pattern(text: &str) -> Parameter {
     Parameter::Text(pattern)
 }
 
-async fn found<T: RowOwned + RowRead + Send>(
+async fn found<T: Found>(
     api: &Api,
     caller: &Caller,
     request: &RequestId,
@@ -245,6 +264,7 @@ async fn found<T: RowOwned + RowRead + Send>(
     limit: u32,
 ) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
-    let (rows, more) = api.store.collect_up_to::<T>(request, select, limit).await?;
+    let page = api.page(request, select, limit, T::bytes).await?;
+    let (more, rows) = (page.has_more(), page.into_rows());
     Ok((Extension(RowsReturned(rows.len())), Json(FoundAnswer { rows, more })))
 }

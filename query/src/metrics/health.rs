@@ -59,7 +59,7 @@ pub struct ServiceHealth {
 pub struct HealthAnswer {
     /// Ordered by service and environment.
     rows: Vec<ServiceHealth>,
-    /// Whether there are more than 10,000 rows.
+    /// Whether there are more, beyond 10,000 rows or the size of an answer.
     more: bool,
 }
 
@@ -84,6 +84,8 @@ pub async fn health(
         .and("r.kafka_topic = {topic:String}")
         .bind("topic", topic)
         .then("order by service_id, environment");
-    let (rows, more) = api.store.collect_up_to(&request, select, ROWS_MAX).await?;
+    let bytes = |row: &ServiceHealth| size_of::<ServiceHealth>() + row.service_id.len() + row.environment.len();
+    let page = api.page(&request, select, ROWS_MAX, bytes).await?;
+    let (more, rows) = (page.has_more(), page.into_rows());
     Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows, more })))
 }

@@ -285,7 +285,7 @@ mod tests {
     fn what_was_not_used_for_longest_goes_first() {
         let measure = Memory::new(1 << 20);
         measure.put(part("a", 0), known(&measure, 10));
-        let one = measure.kept.lock().unwrap().bytes + measure.series.load(Ordering::Relaxed);
+        let one = measure.kept.lock().bytes + measure.series.load(Ordering::Relaxed);
         let memory = Memory::new(3 * one + one / 2);
         for tenant in ["a", "b", "c"] {
             memory.put(part(tenant, 0), known(&memory, 10));
@@ -302,7 +302,7 @@ mod tests {
             let memory = Memory::new(20_000);
             for (day, count) in puts {
                 memory.put(part("red", day), known(&memory, count));
-                let kept = memory.kept.lock().unwrap();
+                let kept = memory.kept.lock();
                 prop_assert!(kept.bytes + memory.series.load(Ordering::Relaxed) <= 20_000);
                 prop_assert_eq!(kept.bytes, kept.parts.values().map(|part| part.bytes).sum::<usize>());
                 prop_assert_eq!(kept.order.len(), kept.parts.len());

@@ -64,17 +64,28 @@ pub async fn stored<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
     selection: &Selection,
     select: &TenantSelect,
 ) -> Result<(Points, Option<String>), Problem> {
-    let mut page = Page::new(selection.limit(), api.config.limits.page_bytes_max);
+    let page = page_of::<T>(api, request, selection.limit(), select).await?;
+    let last = page.continues_after().map(|point| point.key());
+    let next_cursor = last.map(|key| selection.cursor_after(&key)).transpose()?;
+    let mut series = SeriesSet::new(selection.group_names(), Account::default());
+    Ok((Points::new(page.into_rows(), &mut series), next_cursor))
+}
+
+/// As many of the rows as a page may have.
+async fn page_of<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
+    api: &Api,
+    request: &RequestId,
+    limit: u32,
+    select: &TenantSelect,
+) -> Result<Page<StoredPoint>, Problem> {
+    let mut page = Page::new(limit, api.config.limits.page_bytes_max);
     let take = |point: T| {
         let point: StoredPoint = point.into();
         let bytes = point.bytes();
         page.push(point, bytes)
     };
     api.store.rows(request, select, take).await?;
-    let last = page.continues_after().map(|point| point.key());
-    let next_cursor = last.map(|key| selection.cursor_after(&key)).transpose()?;
-    let mut series = SeriesSet::new(selection.group_names(), Account::default());
-    Ok((Points::new(page.into_rows(), &mut series), next_cursor))
+    Ok(page)
 }
 
 /// A part of the span.
@@ -328,13 +339,13 @@ impl Merging<'_> {
     async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
         let limit = self.question.selection.limit();
         let select = self.question.select_span(hull(spans), source).limit(limit + 1);
-        let rows: Vec<MergedPoint> = self.api.store.collect(self.request, &select).await?;
-        if rows.len() > limit as usize {
+        let page = page_of::<MergedPoint>(self.api, self.request, limit, &select).await?;
+        if page.has_more() {
             return Ok(None);
         }
         let mut series = SeriesSet::new(self.question.selection.group_names(), self.api.memory.series_account());
         let mut points: Vec<Points> = spans.iter().map(|_| Points::default()).collect();
-        for row in rows.into_iter().map(StoredPoint::from) {
+        for row in page.into_rows() {
             let start = Some(Instant::from_seconds(row.start_s()));
             let behind = spans.partition_point(|span| span.from <= start);
             match behind.checked_sub(1).filter(|&place| start < spans[place].to) {

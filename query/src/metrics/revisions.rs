@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Caller;
 use crate::api::instant::{Instant, Span};
 use crate::api::observe::RowsReturned;
-use crate::api::page::{Limit, Page};
+use crate::api::page::Limit;
 use crate::api::{Asked, Problem, RequestId};
 use crate::handler::Api;
 use crate::metrics::selection::HourColumn;
@@ -99,7 +99,7 @@ pub async fn revisions(
             "revisions cover a whole tenant, but this key sees only some of its teams",
         ));
     }
-    let cursors = api.cursor_key.bind("metrics/revisions", &caller, &asked)?;
+    let cursors = api.gate.cursor_key.bind("metrics/revisions", &caller, &asked)?;
     let span = Span::new(asked.from, asked.to)?;
     let revised_from = asked
         .revised_from
@@ -119,10 +119,10 @@ pub async fn revisions(
             .bind("after_partition", Parameter::Integer(partition.into()))
             .bind("after_offset", Parameter::Integer(offset));
     }
-    let mut page = Page::new(asked.limit.rows(), api.config.limits.page_bytes_max);
-    let select = select.then(ORDER).limit(asked.limit.rows() + 1);
-    let take = |row: Revision| page.push(row, size_of::<Revision>());
-    api.store.rows(&request, &select, take).await?;
+    let bytes = |row: &Revision| size_of::<Revision>() + row.kafka_topic.len();
+    let page = api
+        .page(&request, select.then(ORDER), asked.limit.rows(), bytes)
+        .await?;
     let next_cursor = page
         .continues_after()
         .map(|row| cursors.after(&row.place()))

@@ -104,7 +104,7 @@ async fn answer(asking: Asking, step: Step, Both(selection, measured): Parameter
         headers,
     } = asking;
     let _admitted = api.admit(caller.principal()).await?;
-    let question = Question::new(&api.cursor_key, caller, step, selection, measured)?;
+    let question = Question::new(&api.gate.cursor_key, caller, step, selection, measured)?;
     let selection = &question.selection;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
     let (completeness, rows, in_motion) = match selection.as_of() {

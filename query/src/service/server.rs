@@ -71,7 +71,7 @@ pub async fn run(config: &QueryConfig) -> anyhow::Result<()> {
         register,
     )
     .await?;
-    let api = Api::new(config, store, gate.clone())?.with_exports(exports);
+    let api = Api::new(config, store, gate.clone()).with_exports(exports);
     let app = router(api, health, OverTls(certificate.is_some()));
     // Before it serves: whoever sees that it is ready may tell it to stop.
     let mut termination = Termination::listen()?;

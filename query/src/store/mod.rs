@@ -164,19 +164,6 @@ impl Store {
         self.all(request, query, bounds).await
     }
 
-    /// [`Self::collect`], up to `limit` rows; and whether there are more.
-    pub async fn collect_up_to<T: RowOwned + RowRead + Send>(
-        &self,
-        request: &RequestId,
-        select: TenantSelect,
-        limit: u32,
-    ) -> Result<(Vec<T>, bool), StoreError> {
-        let mut rows = self.collect(request, &select.limit(limit + 1)).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        Ok((rows, more))
-    }
-
     /// The rows of a statement about the log or about tables as a whole, which names no tenant and returns only counts
     /// and hashes.
     pub async fn log_rows<T: RowOwned + RowRead + Send>(

@@ -93,7 +93,7 @@ pub async fn list(
     caller: Caller,
     Asked(asked): Asked<ExportsParameters>,
 ) -> Result<Json<ExportsAnswer>, Problem> {
-    let cursors = api.cursor_key.bind("audit/exports", &caller, &asked)?;
+    let cursors = api.gate.cursor_key.bind("audit/exports", &caller, &asked)?;
     let after = cursors.key(asked.cursor.as_deref())?;
     let mut page = Page::new(asked.limit.rows(), api.config.limits.page_bytes_max);
     api.exports()?.list(&caller, after, &mut page);
