@@ -76,11 +76,13 @@ impl<'a> Changes<'a> {
             ));
         }
         let _turn = self.turn(&self.gate.turns).await?;
-        self.require_within(key)?;
-        self.record("key.rotate", key).await?;
+        // As it is now: it may have been given another end since the request began.
+        let key = self.gate.keys.get(&key.id).ok_or(Problem::NotFound)?;
+        self.require_within(&key)?;
+        self.record("key.rotate", &key).await?;
         let (token, now) = (Token::random(&key.id), Utc::now());
-        let hash = token.hash();
-        let change = move |key: &mut Key| key.rotate(hash, now, TimeDelta::seconds(overlap_s.into()));
+        let (hash, known) = (token.hash(), key.expires_at);
+        let change = move |key: &mut Key| key.rotate(hash, known, now, TimeDelta::seconds(overlap_s.into()));
         Ok((self.gate.keys.change(&key.id, change).await?, token))
     }
 

@@ -3,7 +3,7 @@
 //! Enters: the address of the connection, and `x-forwarded-for`. Leaves: the address of the nearest host that is not a
 //! trusted proxy. Guarantees: only what trusted proxies say counts, so a caller cannot make up an address. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -22,13 +22,11 @@ impl TrustedProxies {
 
     /// The address that a request came from.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let said = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        // By bytes: what is unreadable in the line of a caller must not hide what a proxy appended to it.
+        let said = headers.get_all(FORWARDED_FOR).iter();
         let hops: Vec<Option<IpAddr>> = said
-            .flat_map(|value| value.split(','))
-            .map(|hop| hop.trim().parse().ok())
+            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+            .map(|hop| address(str::from_utf8(hop).ok()?.trim()))
             .collect();
         let mut client = peer.to_canonical();
         // From nearest to farthest: each entry is only as trustworthy as the host that added it.
@@ -44,6 +42,12 @@ impl TrustedProxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// An address, which some proxies write with its port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse().map(|hop: SocketAddr| hop.ip());
+    hop.parse().or_else(|_| with_port()).ok()
 }
 
 #[cfg(test)]
@@ -76,11 +80,14 @@ mod tests {
             ("10.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),
             ("10.0.0.1", "198.51.100.7, 203.0.113.9, 10.2.3.4", "203.0.113.9"),
             ("10.0.0.1", "203.0.113.9, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "\u{ff}, 203.0.113.9", "203.0.113.9"),
+            ("10.0.0.1", "203.0.113.9:52344", "203.0.113.9"),
+            ("10.0.0.1", "[2001:db8::1]:52344", "2001:db8::1"),
             ("::ffff:10.0.0.1", "2001:db8::1", "2001:db8::1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(FORWARDED_FOR, HeaderValue::from_static(said));
+            headers.insert(FORWARDED_FOR, HeaderValue::from_bytes(said.as_bytes()).unwrap());
             let client = proxies.client(peer.parse().unwrap(), &headers);
             assert_eq!(client.to_string(), expected, "{peer} said {said}");
         }

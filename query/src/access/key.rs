@@ -133,10 +133,10 @@ impl Key {
         }
     }
 
-    /// Whether it is valid.
+    /// Whether it is valid. One that was revoked is not, whatever the clock of whoever revoked it said.
     pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
-        let is_over = |end: Option<DateTime<Utc>>| end.is_some_and(|end| end <= now);
-        !is_over(self.expires_at) && !is_over(self.revoked_at) && self.secrets_in_force(now) > 0
+        let is_over = self.revoked_at.is_some() || self.expires_at.is_some_and(|end| end <= now);
+        !is_over && self.secrets_in_force(now) > 0
     }
 
     /// How many of its secrets are valid.
@@ -156,13 +156,21 @@ impl Key {
         ends?.into_iter().max()
     }
 
-    /// Adds a new secret; the previous ones stay valid for a while, and expired ones are dropped.
-    pub fn rotate(&mut self, sha256: TokenHash, now: DateTime<Utc>, overlap: TimeDelta) -> Result<(), Problem> {
+    /// Adds a new secret, unless its end is no longer the one that was known when that was decided. The previous ones
+    /// stay valid for a while, and expired ones are dropped.
+    pub fn rotate(
+        &mut self,
+        sha256: TokenHash,
+        known: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        overlap: TimeDelta,
+    ) -> Result<(), Problem> {
         if !self.is_in_force(now) {
             return Err(Problem::Conflict(
                 "an expired or revoked key cannot be rotated; create a new one",
             ));
         }
+        self.require_end(known)?;
         let end = now + overlap;
         for secret in &mut self.secrets {
             secret.expires_at = Some(secret.expires_at.map_or(end, |known| known.min(end)));
@@ -193,11 +201,7 @@ impl Key {
                 "an expired or revoked key is given no other end; create a new one",
             ));
         }
-        if self.expires_at != known {
-            return Err(Problem::Conflict(
-                "this key was given another end meanwhile; look at it again",
-            ));
-        }
+        self.require_end(known)?;
         self.expires_at = end;
         Ok(())
     }
@@ -216,6 +220,15 @@ impl Key {
             .into_iter()
             .filter_map(|(is_true, note)| is_true.then_some(note))
             .collect()
+    }
+
+    fn require_end(&self, known: Option<DateTime<Utc>>) -> Result<(), Problem> {
+        match self.expires_at == known {
+            true => Ok(()),
+            false => Err(Problem::Conflict(
+                "this key was given another end meanwhile; look at it again",
+            )),
+        }
     }
 
     fn is_allowed_from(&self, from: IpAddr) -> bool {
@@ -271,15 +284,17 @@ mod tests {
     }
 
     #[test]
-    fn ends_when_it_expires_and_when_it_is_revoked() {
-        for set in [
-            |key: &mut Key| key.expires_at = Some(at(10)),
-            |key: &mut Key| key.revoked_at = Some(at(10)),
-        ] {
-            let (mut key, token) = key();
-            set(&mut key);
-            assert!(key.admit(&token.hash(), HOME, at(9)).is_some());
-            assert!(key.admit(&token.hash(), HOME, at(10)).is_none());
+    fn ends_when_it_expires_and_once_it_is_revoked() {
+        let (mut expiring, token) = key();
+        expiring.expires_at = Some(at(10));
+        assert!(expiring.admit(&token.hash(), HOME, at(9)).is_some());
+        assert!(expiring.admit(&token.hash(), HOME, at(10)).is_none());
+
+        let (mut revoked, token) = key();
+        revoked.revoked_at = Some(at(10));
+        for seconds in [9, 10] {
+            let admitted = revoked.admit(&token.hash(), HOME, at(seconds));
+            assert!(admitted.is_none(), "also by a clock that is behind");
         }
     }
 
@@ -303,7 +318,7 @@ mod tests {
     fn a_rotated_key_has_two_secrets_for_a_while() {
         let (mut key, old) = key();
         let new = Token::random(&key.id);
-        key.rotate(new.hash(), at(100), TimeDelta::seconds(50)).unwrap();
+        key.rotate(new.hash(), None, at(100), TimeDelta::seconds(50)).unwrap();
         let taken = |token: &Token, seconds| key.admit(&token.hash(), HOME, at(seconds)).is_some();
         assert_eq!(
             [taken(&old, 149), taken(&new, 149), taken(&old, 150), taken(&new, 150)],
@@ -324,7 +339,7 @@ mod tests {
         let (mut key, _) = key();
         let mut rotate = |overlap_s| {
             let hash = Token::random(&key.id).hash();
-            let rotated = key.rotate(hash, at(10), TimeDelta::seconds(overlap_s));
+            let rotated = key.rotate(hash, None, at(10), TimeDelta::seconds(overlap_s));
             rotated.map(|()| key.secrets_in_force(at(10)))
         };
         for secrets in 2..=SECRETS_MAX {
@@ -339,7 +354,7 @@ mod tests {
         let (mut key, _) = key();
         key.revoked_at = Some(at(10));
         let new = Token::random(&key.id);
-        assert!(key.rotate(new.hash(), at(10), TimeDelta::zero()).is_err());
+        assert!(key.rotate(new.hash(), None, at(10), TimeDelta::zero()).is_err());
         assert!(key.admit(&new.hash(), HOME, at(11)).is_none());
     }
 

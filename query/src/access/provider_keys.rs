@@ -132,7 +132,11 @@ impl Shared {
             .filter_map(|key| Some((key.common.key_id.clone()?, key)));
         let keys: HashMap<_, _> = named.collect();
         if keys.is_empty() {
-            bail!("none of its keys has a kid");
+            // It may have withdrawn them all: those before must not stay in use.
+            tracing::error!(
+                url = self.url,
+                "the provider has no key with a kid: all of its tokens are refused"
+            );
         }
         Ok(keys)
     }

@@ -3,7 +3,7 @@
 //! Enters: the name of a file of an export of the caller's tenant. Leaves: its bytes, from folder or bucket. Only names
 //! that the export lists are looked up, so path traversal is impossible; a finished file is available while others are
 //! still being written. Its tag is its SHA-256, so a download that is resumed later continues with the same file. It is
-//! cut off if the caller's key is revoked meanwhile.
+//! cut off if the caller's key, or their secret of it, ends meanwhile.
 
 use std::io;
 
@@ -20,8 +20,9 @@ use super::job::Job;
 use super::manifest::{DIGEST_NAME, NAME, SIGNATURE_NAME};
 use super::ranges::{Wanted, wanted};
 use super::shelf::Shelf;
+use crate::access::key::Key;
 use crate::access::keys::Keys;
-use crate::access::{Caller, Identity};
+use crate::access::{Caller, Facts, Identity};
 use crate::api::caching::is_known;
 use crate::api::{Named, Problem};
 use crate::handler::Api;
@@ -82,10 +83,10 @@ pub async fn download(
     say(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
     let place = api.admit_download(caller.principal()).await?;
     let content = exports.shelf.read(&job, &name, range).await.map_err(unreadable)?;
-    let (keys, identity) = (api.gate.keys.clone(), caller.principal().facts().identity.clone());
+    let (keys, facts) = (api.gate.keys.clone(), caller.principal().facts().clone());
     let content = content.map(move |chunk| {
         _ = &place; // held until the last byte is sent
-        match is_let_in(&keys, &identity) {
+        match is_let_in(&keys, &facts) {
             true => chunk,
             false => Err(io::Error::other("the key is no longer in force")),
         }
@@ -93,11 +94,16 @@ pub async fn download(
     Ok((status, answer, Body::from_stream(content)).into_response())
 }
 
-/// Whether a caller is still authorized: a download may take hours. Tokens of an identity provider are not checked
-/// again: they cannot be revoked.
-fn is_let_in(keys: &Keys, identity: &Identity) -> bool {
-    match identity {
-        Identity::Key(id) => keys.get(id).is_some_and(|key| key.is_in_force(Utc::now())),
+/// Whether a caller is still authorized, with the secret that they used: a download may take hours. Tokens of an
+/// identity provider are not checked again: they cannot be revoked.
+fn is_let_in(keys: &Keys, facts: &Facts) -> bool {
+    let now = Utc::now();
+    let is_taken = |key: &Key| {
+        let made_at = facts.secret_created_at;
+        key.is_in_force(now) && made_at.is_none_or(|made_at| key.secret_in_force(made_at, now).is_some())
+    };
+    match &facts.identity {
+        Identity::Key(id) => keys.get(id).is_some_and(|key| is_taken(&key)),
         Identity::Subject(_) => true,
     }
 }

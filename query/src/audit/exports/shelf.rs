@@ -5,9 +5,10 @@
 //! complete and durable; one process per folder; an upload that a crash interrupted is aborted. Never writes outside
 //! folder and prefix.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, SeekFrom};
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -45,8 +46,10 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// Opens a folder, creating it if necessary. Fails while another process uses it.
+    /// Opens a folder, creating it if necessary, for this user alone. Fails while another process uses it.
     pub fn open(root: &Path, bucket: Option<Bucket>) -> io::Result<Self> {
+        // Its files hold what people may see only through this service.
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         fs::create_dir_all(root.join(JOBS))?;
         let lock = File::options().create(true).append(true).open(root.join(".lock"))?;
         lock.try_lock()
