@@ -44,11 +44,20 @@ export async function get(path, parameters, signal) {
   return json(await request("GET", path, { parameters, signal }));
 }
 
-/** The JSON at a path; a number that JavaScript would round or format differently is kept as it was written. */
+/**
+ * The JSON at a path; a number that JavaScript would round or format differently is kept as it was written, unless values
+ * are nested too deeply for a reviver, which is called recursively.
+ */
 export async function getAsWritten(path, parameters, signal) {
   const response = await request("GET", path, { parameters, signal });
   const kept = (_, value, { source } = {}) => (typeof value === "number" && source && JSON.rawJSON && String(value) !== source ? JSON.rawJSON(source) : value);
-  return JSON.parse(await response.text(), kept);
+  const text = await response.text();
+  try {
+    return JSON.parse(text, kept);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return JSON.parse(text);
+  }
 }
 
 /** Sends JSON; returns JSON or nothing. */

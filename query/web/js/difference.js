@@ -3,6 +3,8 @@
 // The server reports changes by JSON Pointer. A value that was added or removed as a whole is split here, so that each
 // of its fields has a line of its own.
 
+/** Values are split down to this depth, as deep as the server compares them. */
+const DEPTH_MAX = 64;
 const KINDS = { add: "added", remove: "removed", replace: "changed" };
 
 /** `{ path, kind: "added" | "removed" | "changed", before, after }` for each leaf that differs. */
@@ -18,7 +20,17 @@ export function changesOf(difference) {
 /** A JSON value as one line; a string as its text. */
 export function shown(value) {
   if (value === undefined) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : asJson(value);
+}
+
+/** A value as JSON, or why it has none: the engine of the browser writes it recursively. */
+export function asJson(value, indent) {
+  try {
+    return JSON.stringify(value, null, indent);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return "nested too deeply to be shown here; the API and exports have it";
+  }
 }
 
 /** The parts of two texts: their common prefix and suffix, and what differs between. */
@@ -33,11 +45,11 @@ export function parts(before, after) {
 }
 
 /** The leaves of a value, each with its path. A number kept as it was written is a leaf. */
-function leaves(value, path) {
-  const isBranch = typeof value === "object" && value !== null && !JSON.isRawJSON?.(value) && Object.keys(value).length > 0;
+function leaves(value, path, depth = 0) {
+  const isBranch = depth < DEPTH_MAX && typeof value === "object" && value !== null && !JSON.isRawJSON?.(value) && Object.keys(value).length > 0;
   if (!isBranch) return [{ path, value }];
   const escaped = (name) => name.replaceAll("~", "~0").replaceAll("/", "~1");
-  return Object.entries(value).flatMap(([name, one]) => leaves(one, `${path}/${escaped(name)}`));
+  return Object.entries(value).flatMap(([name, one]) => leaves(one, `${path}/${escaped(name)}`, depth + 1));
 }
 
 /** A JSON Pointer (RFC 6901) as people write paths: `owner.name`, `limits[2]`, `["a b"]`. */

@@ -1,7 +1,7 @@
 // One audit event: who did what, the values before and after side by side, and the Kafka coordinates of the record.
 
 import { getAsWritten } from "../api.js";
-import { changesOf, parts, shown } from "../difference.js";
+import { asJson, changesOf, parts, shown } from "../difference.js";
 import { h } from "../dom.js";
 import { time } from "../format.js";
 import { filled } from "../panel.js";
@@ -53,7 +53,7 @@ function draw({ event, difference, repeats }) {
         ["Sent again", repeats.length > 0 && repeats.map(({ kafka }) => `partition ${kafka.partition}, offset ${kafka.offset}`).join("; ")],
       ]),
     ),
-    h("details", { class: "panel" }, h("summary", {}, "The event as JSON"), h("pre", { class: "json", tabindex: "0" }, JSON.stringify(event, null, 2))),
+    h("details", { class: "panel" }, h("summary", {}, "The event as JSON"), h("pre", { class: "json", tabindex: "0" }, asJson(event, 2))),
   ];
 }
 
