@@ -14,7 +14,7 @@ use crate::store::Sql;
 /// The value that represents a bucket `k` of positive values.
 const REPRESENTATIVE: &str = "exp2(k / 64) * 2 / (1 + exp2(-1 / 64))";
 /// Buckets as codes that decrease as the values increase: negative for positive values, zero, positive for negative
-/// values. Bucket indices are below [`CODE_OFFSET`]: those of doubles end at 65,536 above and 68,736 below.
+/// values. Bucket indices are smaller than [`CODE_OFFSET`]: those of doubles are -68,737 to 65,535.
 const CODES: &str = "arrayConcat(arrayMap(k -> toInt32(-100000 - k), mapKeys(r.positive)), [toInt32(0)], \
     arrayMap(k -> toInt32(100000 + k), mapKeys(r.negative)))";
 const CODE_OFFSET: i32 = 100_000;

@@ -1,5 +1,9 @@
 //! Metrics of one tenant: by hour, day and month, what can be queried, what late records changed, and through when they
 //! are complete.
+//!
+//! The path of a question: `question` and `selection` make statements of its parameters, with the columns of
+//! `merging` and the partial aggregates that `epochs` lets count; `page` answers from `memory`, which `look`
+//! keeps valid, or from the store; `points` hold the rows, and `written` writes them.
 
 pub mod column;
 pub mod completeness;
