@@ -57,7 +57,8 @@ impl Stalls {
             kafka: config.kafka.clone(),
             group: config.source.group.clone(),
             topic: config.source.metrics_topic.clone(),
-            stalled_after_ms: config.completeness.stalled_after_ms(),
+            // No watermark is less than the allowed lateness behind the clock.
+            stalled_after_ms: config.completeness.allowed_lateness_ms() + config.completeness.stalled_after_ms(),
             watched_since_ms: now_ms(),
             stalled: BTreeSet::new(),
             stalled_partitions: registered(
@@ -170,9 +171,10 @@ mod tests {
 
     #[test]
     fn a_partition_is_stalled_until_it_has_caught_up() {
-        let (config, mut registry) = (Config::default(), Registry::default());
+        let (mut config, mut registry) = (Config::default(), Registry::default());
+        (config.completeness.allowed_lateness_s, config.completeness.stalled_after_s) = (700, 600);
         let mut stalls = Stalls::new(Client::default(), &config, &mut registry);
-        let limit_ms = config.completeness.stalled_after_ms();
+        let limit_ms = 1_300_000;
         let row = |partition: i32, behind_ms: i64| PartitionProgress {
             kafka_partition: partition,
             partition_count: 2,

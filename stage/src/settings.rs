@@ -137,8 +137,8 @@ pub struct CompletenessConfig {
     /// further ahead of its neighbours' or of our clock, seconds. The record is counted, and does not move the
     /// watermark.
     pub max_clock_skew_s: u64,
-    /// A partition that is further behind our clock than this is named in the log and in metrics, because it holds
-    /// completeness back. Seconds.
+    /// A partition that is further behind our clock than the allowed lateness by more than this is named in the log and
+    /// in metrics, because it holds completeness back. Seconds.
     pub stalled_after_s: u64,
 }
 

@@ -27,7 +27,7 @@ const TOLD_MAX: usize = 100;
 /// Differing keys of a run of hours whose offsets are looked up, the first ones.
 const LOOKED_UP_MAX: usize = 20;
 /// Above this much memory the engine groups on disk, bytes.
-const GROUP_BYTES_MAX: u64 = 256 << 20;
+pub(super) const GROUP_BYTES_MAX: u64 = 256 << 20;
 
 /// The columns of a key besides the hour.
 const KEY: [&str; 8] = [
