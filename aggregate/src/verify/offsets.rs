@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clickhouse::Row;
+use horolog_stage::LEDGER_TABLE;
 use horolog_stage::intent::Committed;
 use horolog_stage::range::PartitionId;
 use horolog_stage::store::Store;
@@ -23,7 +24,7 @@ const TOLD_MAX: usize = 100;
 /// The stages that read the topic.
 const STAGES: [&str; 2] = ["aggregate", "ingest"];
 
-/// Holes and overlaps in the ledgers of these topics.
+/// Holes and overlaps in the ledgers of these topics. Two rows of one gap, of which one is longer, are neither.
 pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, ToolError> {
     #[derive(Row, Deserialize)]
     struct Found {
@@ -34,16 +35,29 @@ pub async fn contiguous(store: &Store, topics: &[&str]) -> Result<Vec<Finding>, 
         start_offset: i64,
         covered_to: i64,
     }
+    store.catch_up(&[LEDGER_TABLE]).await?;
     let topics: Vec<String> = topics.iter().copied().map(client_literal).collect();
+    let named = format!(
+        "entry in ('batch', 'recovered', 'gap', 'epoch') and kafka_topic in [{}]",
+        topics.join(", ")
+    );
+    // Only logs that have holes or overlaps are sorted. Ranges go forward, so they are one path exactly if their starts
+    // without the first are their ends without the last. The empty one that begins a life is both, and is looked for.
     let query = format!(
         "select stage, kafka_topic, kafka_partition, log_epoch, start_offset, covered_to from ( \
-           select stage, kafka_topic, kafka_partition, log_epoch, start_offset, \
-             max(end_offset) over w as covered_to, count() over w + 1 as number \
-           from batch_ledger final where entry in ('batch', 'recovered', 'gap', 'epoch') and kafka_topic in [{}] \
+           select stage, kafka_topic, kafka_partition, log_epoch, start_offset, entry = 'gap' as is_gap, \
+             max(end_offset) over w as covered_to, maxIf(end_offset, entry != 'gap') over w as stored_to, \
+             count() over w + 1 as number \
+           from batch_ledger final where {named} and (stage, kafka_topic, kafka_partition, log_epoch) in ( \
+             select stage, kafka_topic, kafka_partition, log_epoch from batch_ledger final where {named} \
+             group by stage, kafka_topic, kafka_partition, log_epoch \
+             having sum(intHash64(start_offset)) - intHash64(min(start_offset)) \
+                 != sum(intHash64(end_offset)) - intHash64(max(end_offset)) \
+               or maxIf(start_offset, entry = 'epoch') > min(start_offset)) \
            window w as (partition by stage, kafka_topic, kafka_partition, log_epoch order by start_offset, end_offset \
              rows between unbounded preceding and 1 preceding)) \
-         where number > 1 and start_offset != covered_to order by all limit {TOLD_MAX}",
-        topics.join(", ")
+         where number > 1 and (start_offset > covered_to \
+           or start_offset < covered_to and not (is_gap and start_offset >= stored_to)) order by all limit {TOLD_MAX}"
     );
     let rows: Vec<Found> = store.client.query(&query).fetch_all().await?;
     let finding = |row: Found| Finding::Ledger {
@@ -81,6 +95,10 @@ async fn raw_rows(store: &Store, span: &Span) -> Result<u64, ToolError> {
 /// The ends of the ledgers against the group's commits and the log, for every partition that the topic has now.
 pub async fn against_log(store: &Store, broker: &Arc<Broker>, topic: &str) -> Result<Vec<Finding>, ToolError> {
     let commits = commits(broker, topic).await?;
+    if commits.is_empty() {
+        let missing = format!("Kafka has no topic {topic}: is source.metrics_topic right?");
+        return Err(ToolError::Refused(missing));
+    }
     let progress = ledger::aggregated(&ledger::progress(store).await?);
     let mut findings = Vec::new();
     for stage in STAGES {
