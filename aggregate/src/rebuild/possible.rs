@@ -23,8 +23,9 @@ use crate::tool_error::ToolError;
 
 /// Maximum number of hours to name.
 const TOLD_MAX: usize = 8;
-/// Raw rows that one statement compares with the ledger, unless a single hour has more.
-const COMPARED_ROWS_MAX: u64 = 10_000_000;
+/// Raw rows that one statement compares with the ledger, unless a single hour has more. For each run the whole ledger is
+/// read twice.
+const COMPARED_ROWS_MAX: u64 = 50_000_000;
 
 /// Missing records by hour; empty if all are there. Duplicate raw rows are refused, and rows that the aggregate stage
 /// never saw are welcome, but neither of them stands for a row that is missing.
