@@ -1,7 +1,7 @@
 //! A position in every log: records before it are included, those from it on are not.
 //!
 //! A rebuild and a verification compare tables that different processes write at different speeds; a cut decides on
-//! which side of it a record is, in Rust and as a condition in SQL. Partitions that the cut does not know are behind
+//! which side of it a record is, as a condition in SQL. Partitions that the cut does not know are behind
 //! it: nothing of them has been aggregated.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,11 +52,6 @@ impl Cut {
         topics
     }
 
-    /// Whether a position lies before the cut.
-    pub fn is_before(&self, log: &PartitionId, position: Position) -> bool {
-        self.get(log).is_some_and(|cut| position < cut)
-    }
-
     /// The logs, with the cut's positions, in which `stored` has not reached the cut.
     pub fn behind(&self, stored: &BTreeMap<PartitionId, Position>) -> impl Iterator<Item = (&PartitionId, Position)> {
         self.iter()
@@ -69,13 +64,13 @@ impl Cut {
     pub fn condition(&self, offset: &str) -> String {
         let of_topic = |topic: &str| {
             let logs: Vec<_> = self.0.iter().filter(|(log, _)| *log.topic == *topic).collect();
-            let list = |of: &dyn Fn(&PartitionId, &Position) -> String| {
-                let items: Vec<String> = logs.iter().map(|(log, position)| of(log, position)).collect();
-                format!("[{}]", items.join(", "))
+            let list = |of: &dyn Fn(&PartitionId, &Position) -> i64, item: &str| {
+                let items: Vec<String> = logs.iter().map(|(log, at)| of(log, at).to_string()).collect();
+                format!("[{}]::Array({item})", items.join(", "))
             };
-            let partitions = list(&|log, _| format!("toInt32({})", log.partition));
-            let epochs = list(&|_, position| format!("toUInt32({})", position.log_epoch));
-            let ends = list(&|_, position| format!("toInt64({})", position.offset));
+            let partitions = list(&|log, _| i64::from(log.partition), "Int32");
+            let epochs = list(&|_, position| i64::from(position.log_epoch), "UInt32");
+            let ends = list(&|_, position| position.offset, "Int64");
             let epoch = format!("transform(kafka_partition, {partitions}, {epochs}, toUInt32(0))");
             format!(
                 "(kafka_topic = {topic} and (log_epoch < {epoch} or (log_epoch = {epoch} \
@@ -108,13 +103,17 @@ mod tests {
     #[test]
     fn earlier_lives_of_a_log_are_before_the_cut_and_unknown_partitions_behind_it() {
         let mut cut = Cut::default();
-        let at = |log_epoch, offset| Position { log_epoch, offset };
-        cut.set(log(0), at(2, 100));
-        assert!(cut.is_before(&log(0), at(1, 5_000)));
-        assert!(cut.is_before(&log(0), at(2, 99)));
-        assert!(!cut.is_before(&log(0), at(2, 100)));
-        assert!(!cut.is_before(&log(0), at(3, 0)));
-        assert!(!cut.is_before(&log(1), at(1, 0)));
+        for (partition, offset) in [(0, 100), (1, 7)] {
+            cut.set(log(partition), Position { log_epoch: 2, offset });
+        }
+        let epoch = "transform(kafka_partition, [0, 1]::Array(Int32), [2, 2]::Array(UInt32), toUInt32(0))";
+        assert_eq!(
+            cut.condition("start_offset"),
+            format!(
+                "((kafka_topic = 'metrics' and (log_epoch < {epoch} or (log_epoch = {epoch} and start_offset < \
+                 transform(kafka_partition, [0, 1]::Array(Int32), [100, 7]::Array(Int64), toInt64(0))))))"
+            )
+        );
     }
 
     #[test]

@@ -61,6 +61,25 @@ pub fn aggregated(progress: &[PartitionProgress]) -> Cut {
     cut
 }
 
+/// Likewise; of logs that are `gone` and have no progress, which somebody may have deleted, up to the end of the ledger.
+pub async fn aggregated_or_gone(
+    store: &Store,
+    progress: &[PartitionProgress],
+    gone: &BTreeSet<PartitionId>,
+) -> Result<Cut, ToolError> {
+    let mut cut = aggregated(progress);
+    let unknown: Vec<_> = gone.iter().filter(|log| cut.get(log).is_none()).collect();
+    if !unknown.is_empty() {
+        let ends = stored_ends(store, "aggregate").await?;
+        for log in unknown {
+            if let Some(end) = ends.get(log) {
+                cut.set(log.clone(), *end);
+            }
+        }
+    }
+    Ok(cut)
+}
+
 /// Logs that nobody reads any more: those of another topic, or partitions that the topic no longer has, if neither the
 /// progress nor the ledger has got a row for so long. A ledger row of any stage counts: one stage may be away while the
 /// other catches up, or have died before it wrote any progress.
@@ -168,6 +187,7 @@ pub async fn unread_by_ingest(store: &Store, scope: &Scope, cut: &Cut) -> Result
 
 /// Raw rows by hour before the cut; all tenants and metrics, or those of the scope.
 pub async fn raw_counts(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u32, u64>, ToolError> {
+    store.catch_up(&["metrics"]).await?;
     let query = format!(
         "select toUnixTimestamp(toStartOfHour(time)) as hour, count() as records from metrics \
          where {} and {} group by hour",
@@ -221,6 +241,19 @@ pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<Hour
         hours: row.in_scope.into_iter().collect(),
     };
     Ok(rows.into_iter().map(batch).collect())
+}
+
+/// Hours of the stage's batches before the cut that have offsets at or behind `reached`.
+pub async fn hours_between(store: &Store, scope: &Scope, reached: &Cut, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
+    let query = format!(
+        "select distinct toUnixTimestamp(arrayJoin({}).1) as hour from batch_ledger final \
+         where stage = 'aggregate' and {STORED} and {} and not {}",
+        scope.ledger_hours(),
+        cut.condition("start_offset"),
+        reached.condition("end_offset - 1"),
+    );
+    let hours: Vec<u32> = store.client.query(&query).fetch_all().await?;
+    Ok(hours.into_iter().collect())
 }
 
 /// Hours with records of stored batches behind the cut: their rows may include more than the cut.

@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn a_partition_is_stalled_until_it_has_caught_up() {
         let (mut config, mut registry) = (Config::default(), Registry::default());
-        (config.completeness.allowed_lateness_s, config.completeness.stalled_after_s) = (700, 600);
+        (
+            config.completeness.allowed_lateness_s,
+            config.completeness.stalled_after_s,
+        ) = (700, 600);
         let mut stalls = Stalls::new(Client::default(), &config, &mut registry);
         let limit_ms = 1_300_000;
         let row = |partition: i32, behind_ms: i64| PartitionProgress {

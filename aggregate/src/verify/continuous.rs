@@ -2,8 +2,8 @@
 //! loudly.
 //!
 //! The member of the group that does the upkeep does it. A round begins at the first of the newest hours that was not
-//! equal yet or for which the ledger counts another number of records since. Hours that differ are compared again even
-//! when they are no longer among the newest ([`DifferingHours`]). If hours become complete faster than they are
+//! equal yet or for which the ledger counts another number of records since. Hours that differ, or for which records
+//! keep arriving, are compared again even when they are no longer among the newest ([`DifferingHours`]). If hours become complete faster than they are
 //! compared, as after a partition that stood still, it continues where it was. Never repairs: an operator decides what
 //! to rebuild.
 
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::complete_hours_end_of;
 use super::differing::DifferingHours;
 use super::finding::{CHECKS, Finding};
-use super::verifier::{Outcome, Verifier};
+use super::verifier::{MOVING, Outcome, Verifier};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::key::HOUR_S;
@@ -123,11 +123,11 @@ pub struct ContinuousVerification {
     metrics: Metrics,
     /// The ledger's counts for hours that were equal.
     equal: BTreeMap<u32, u64>,
-    /// Hours that differ.
+    /// Hours that differ or for which records keep arriving.
     differing: DifferingHours,
     /// When they may be compared again.
     again_at: Instant,
-    /// What was logged already.
+    /// What was logged already, without sums.
     told: BTreeSet<String>,
 }
 
@@ -204,7 +204,7 @@ impl ContinuousVerification {
         self.take_equal(newest.from, &scope, &outcome, &counts);
         self.metrics.last_seconds.set(begun.elapsed().as_secs_f64());
         self.tell(&outcome).await;
-        let through = outcome.not_compared.keys().next().copied().unwrap_or(end);
+        let through = through(&outcome, end);
         if compared.through < through {
             compared.through = through;
             compared.save(&self.statements, TASK).await?;
@@ -275,13 +275,16 @@ impl ContinuousVerification {
         for failure in &outcome.failures {
             tracing::warn!(failure, "not verified");
         }
-        let words: BTreeSet<String> = findings.iter().map(|finding| finding.to_string()).collect();
+        let words: BTreeSet<String> = findings
+            .iter()
+            .map(|finding| finding.without_sums().to_string())
+            .collect();
         self.told.retain(|what| words.contains(what));
         for finding in findings.iter().take(TOLD_MAX) {
-            let what = finding.to_string();
-            if !self.told.insert(what.clone()) {
+            if !self.told.insert(finding.without_sums().to_string()) {
                 continue;
             }
+            let what = finding.to_string();
             tracing::error!(
                 check = finding.check(),
                 what,
@@ -290,5 +293,26 @@ impl ContinuousVerification {
             let incident = Incident::of_hour("aggregate", Reason::HoursDiffer, finding.hour().unwrap_or(0), what);
             incident.record(&self.verifier.store).await;
         }
+    }
+}
+
+/// Up to where hours need not be verified again, or are kept to be compared again.
+fn through(outcome: &Outcome, end: u32) -> u32 {
+    let mut left = outcome.not_compared.iter().filter(|(_, why)| **why != MOVING);
+    left.next().map_or(end, |(hour, _)| *hour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_for_which_records_keep_arriving_holds_nothing_back() {
+        let not_compared = |hours: &[(u32, &'static str)]| Outcome {
+            not_compared: hours.iter().copied().collect(),
+            ..Outcome::default()
+        };
+        assert_eq!(through(&not_compared(&[(1, MOVING), (2, MOVING)]), 9), 9);
+        assert_eq!(through(&not_compared(&[(1, MOVING), (2, "ingest is behind")]), 9), 2);
     }
 }

@@ -1,4 +1,5 @@
-//! Hours that differ, which the running stage compares again until they are equal, however long ago they were.
+//! Hours that differ, or could not be compared because records kept arriving for them, which the running stage compares
+//! again until they are equal, however long ago they were.
 //!
 //! In: what verifications found. Out: spans of hours to compare again, and the differences as of the last comparison of
 //! each hour. Pure.
@@ -6,19 +7,20 @@
 use std::collections::BTreeMap;
 
 use super::finding::Finding;
-use super::verifier::Outcome;
+use super::verifier::{MOVING, Outcome};
 use crate::key::HOUR_S;
 use crate::scope::Scope;
 
-/// Maximum number of hours kept beyond the newest ones: each may cost several statements every time.
+/// Maximum number of hours of either kind kept beyond the newest ones: each may cost several statements every time.
 const HOURS_MAX: usize = 24;
 
-/// Hours that differ, with their findings.
+/// Hours that differ, with their findings; those for which records kept arriving may have none.
 #[derive(Debug, Default)]
 pub struct DifferingHours(BTreeMap<u32, Vec<Finding>>);
 
 impl DifferingHours {
-    /// Takes what a verification of these hours found. An hour that could not be compared stays as it was.
+    /// Takes what a verification of these hours found. An hour that could not be compared stays as it was, and is added
+    /// if records kept arriving for it: it may have to be passed by.
     pub fn take(&mut self, scope: &Scope, outcome: &Outcome) {
         self.0
             .retain(|hour, _| !scope.has_hour(*hour) || outcome.not_compared.contains_key(hour));
@@ -29,13 +31,21 @@ impl DifferingHours {
             }
         }
         self.0.extend(found);
+        for (&hour, _) in outcome.not_compared.iter().filter(|(_, why)| **why == MOVING) {
+            self.0.entry(hour).or_default();
+        }
     }
 
-    /// Forgets hours before `oldest`, and of those before `newest` all but the last [`HOURS_MAX`].
+    /// Forgets hours before `oldest`, and of those before `newest` all but the last [`HOURS_MAX`] that differ and as many
+    /// that do not.
     pub fn forget(&mut self, oldest: u32, newest: u32) {
-        let last = self.0.range(..newest).rev().nth(HOURS_MAX - 1);
-        let first = last.map_or(oldest, |(hour, _)| oldest.max(*hour));
-        self.0 = self.0.split_off(&first);
+        for differs in [true, false] {
+            let alike = |findings: &Vec<Finding>| differs != findings.is_empty();
+            let mut hours = self.0.range(..newest).rev().filter(|(_, findings)| alike(findings));
+            let last = hours.nth(HOURS_MAX - 1);
+            let first = last.map_or(oldest, |(hour, _)| oldest.max(*hour));
+            self.0.retain(|hour, findings| *hour >= first || !alike(findings));
+        }
     }
 
     /// Whether an hour is one of them.
@@ -92,7 +102,7 @@ mod tests {
         assert_eq!(differing.spans_before(3 * HOUR_S), [(HOUR_S, 3 * HOUR_S)]);
 
         let unknown = Outcome {
-            not_compared: BTreeMap::from([(2 * HOUR_S, "records keep arriving for it")]),
+            not_compared: BTreeMap::from([(2 * HOUR_S, MOVING)]),
             ..found([differs(1, 8)])
         };
         differing.take(&hours(1, 4), &unknown);
@@ -101,6 +111,37 @@ mod tests {
         differing.forget(2 * HOUR_S, 8 * HOUR_S);
         assert_eq!(differing.spans_before(u32::MAX), [(2 * HOUR_S, 3 * HOUR_S)]);
         assert!(differing.has_hour(2 * HOUR_S) && !differing.has_hour(HOUR_S));
+    }
+
+    fn not_compared(hours: impl IntoIterator<Item = u32>, why: &'static str) -> Outcome {
+        Outcome {
+            not_compared: hours.into_iter().map(|hour| (hour * HOUR_S, why)).collect(),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn an_hour_for_which_records_keep_arriving_is_compared_again_without_a_finding() {
+        let mut differing = DifferingHours::default();
+        differing.take(&hours(0, 4), &not_compared([1], MOVING));
+        differing.take(&hours(0, 4), &not_compared([1, 2], "ingest is behind"));
+        assert_eq!(differing.spans_before(u32::MAX), [(HOUR_S, 2 * HOUR_S)]);
+        assert_eq!(differing.findings().count(), 0);
+        differing.take(&hours(0, 4), &found([]));
+        assert_eq!(differing.spans_before(u32::MAX), []);
+    }
+
+    #[test]
+    fn hours_for_which_records_keep_arriving_drive_out_none_that_differs() {
+        let mut differing = DifferingHours::default();
+        let many = HOURS_MAX as u32 + 5;
+        differing.take(&hours(0, 1), &found([differs(0, 9)]));
+        differing.take(&hours(1, many), &not_compared(1..many, MOVING));
+        differing.forget(0, many * HOUR_S);
+        assert_eq!(
+            differing.spans_before(u32::MAX),
+            [(0, HOUR_S), (5 * HOUR_S, many * HOUR_S)]
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
+use super::verifier::looked_up;
 use crate::cut::{Cut, client_literal};
 use crate::fingerprint;
 use crate::overflow::OVERFLOW_METRIC;
@@ -26,6 +27,8 @@ pub(super) const TOLD_AN_HOUR_MAX: usize = 10;
 const TOLD_MAX: usize = 100;
 /// Differing keys of a run of hours whose offsets are looked up, the first ones.
 const LOOKED_UP_MAX: usize = 20;
+/// A key whose names are longer together, bytes, is not looked up: the statement would be too long for the engine.
+const NAMES_BYTES_MAX: usize = 64_000;
 /// Above this much memory the engine groups on disk, bytes.
 pub(super) const GROUP_BYTES_MAX: u64 = 256 << 20;
 
@@ -69,7 +72,7 @@ pub async fn compare(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<Find
             continue;
         }
         let offsets = if findings.len() < LOOKED_UP_MAX {
-            offsets(store, &row, cut).await?
+            looked_up(offsets(store, &row, cut).await)
         } else {
             Vec::new()
         };
@@ -127,7 +130,8 @@ const LAST: &str = "Tuple(DateTime64(6, 'UTC'), Int32, Int64, Float64)";
 
 /// Where the raw rows of a key come from.
 async fn offsets(store: &Store, row: &Differing, cut: &Cut) -> Result<Vec<Span>, ToolError> {
-    if row.of_key[METRIC].is_empty() {
+    let names_bytes: usize = row.of_key.iter().map(String::len).sum();
+    if row.of_key[METRIC].is_empty() || names_bytes > NAMES_BYTES_MAX {
         return Ok(Vec::new());
     }
     let equals = |(column, text): (&&str, &String)| format!("{column} = {}", client_literal(text));

@@ -161,7 +161,11 @@ impl Outcome {
             println!("differs: {finding}");
         }
         if !self.findings.is_empty() {
-            println!("at most {} differing keys are listed per hour", keys::TOLD_AN_HOUR_MAX);
+            println!(
+                "at most {} differing keys are listed per hour, where many hours differ one of each, and offsets of the \
+                 first hours",
+                keys::TOLD_AN_HOUR_MAX
+            );
         }
         for (hour, why) in self.not_compared.iter().take(TOLD_MAX) {
             println!("not compared: {}: {why}", show_hour(*hour));

@@ -10,6 +10,7 @@ use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use super::finding::{Finding, Span};
+use super::keys::GROUP_BYTES_MAX;
 use crate::block::HOURLY_TABLE;
 use crate::cut::Cut;
 use crate::key::HOUR_S;
@@ -66,6 +67,27 @@ pub async fn read(store: &Store, scope: &Scope, cut: &Cut) -> Result<BTreeMap<u3
     Ok(totals)
 }
 
+impl Total {
+    /// An hour whose visible count is not the ledger's.
+    pub fn hour_against_ledger(&self, hour: u32, offsets: Vec<Span>) -> Finding {
+        Finding::HourAgainstLedger {
+            hour,
+            count: (self.hours, self.ledger),
+            late: (self.late, self.ledger_late),
+            offsets,
+        }
+    }
+
+    /// An hour that has not as many raw rows as the ledger counts.
+    pub fn raw_against_ledger(&self, hour: u32, offsets: Vec<Span>) -> Finding {
+        Finding::RawAgainstLedger {
+            hour,
+            count: (self.raw, self.ledger),
+            offsets,
+        }
+    }
+}
+
 #[derive(Debug, Row, Deserialize)]
 struct Counted {
     kafka_topic: String,
@@ -106,9 +128,9 @@ impl Span {
     }
 }
 
-/// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many, duplicate offsets,
-/// rows in no batch.
-pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Vec<Finding>, ToolError> {
+/// Why the raw rows of an hour are not what the ledger counts: batches with too few or too many and rows in no batch;
+/// and duplicate offsets.
+pub async fn raw_culprits(store: &Store, hour: u32, cut: &Cut) -> Result<(Vec<Span>, Vec<Span>), ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
     let batches = ledger::batches(store, &scope, cut).await?;
     let mut without_rows: BTreeMap<(String, u32, i64), Span> = batches
@@ -134,18 +156,7 @@ pub async fn raw_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> 
     differing.extend(without_rows.into_values());
     differing.truncate(SPANS_MAX);
     doubled.truncate(SPANS_MAX);
-    let mut findings = Vec::new();
-    if total.raw != total.ledger || !differing.is_empty() {
-        findings.push(Finding::RawAgainstLedger {
-            hour,
-            count: (total.raw, total.ledger),
-            offsets: differing,
-        });
-    }
-    if !doubled.is_empty() {
-        findings.push(Finding::RawDoubled { hour, offsets: doubled });
-    }
-    Ok(findings)
+    Ok((differing, doubled))
 }
 
 /// Raw rows of an hour by the batch of the aggregate stage that covers them; those in no batch have offset -1. `first`
@@ -163,19 +174,24 @@ async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Coun
            from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, count() as copies from metrics \
                  where {raw} and {before_raw} group by kafka_topic, kafka_partition, log_epoch, kafka_offset) as r \
            asof left join (select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset from batch_ledger final \
-                 where stage = 'aggregate' and {STORED} and {before_batch}) as b \
+                 where stage = 'aggregate' and {STORED} and {before_batch} and notEmpty({in_scope})) as b \
            on r.kafka_topic = b.kafka_topic and r.kafka_partition = b.kafka_partition and r.log_epoch = b.log_epoch \
              and r.kafka_offset >= b.start_offset) \
          group by kafka_topic, kafka_partition, log_epoch, covered order by all",
         raw = hour.raw_condition(),
         before_raw = cut.condition("kafka_offset"),
         before_batch = cut.condition("start_offset"),
+        in_scope = hour.ledger_hours(),
     );
-    Ok(store.client.query(&query).fetch_all().await?)
+    let query = store
+        .client
+        .query(&query)
+        .with_setting("max_bytes_before_external_group_by", GROUP_BYTES_MAX.to_string());
+    Ok(query.fetch_all().await?)
 }
 
-/// An hour whose visible count is not the ledger's, with the batches that it is made of.
-pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) -> Result<Finding, ToolError> {
+/// The batches that an hour is made of, and how many raw rows it has in each log.
+pub async fn hour_culprits(store: &Store, hour: u32, cut: &Cut) -> Result<Vec<Span>, ToolError> {
     let scope = Scope::all(hour, hour + HOUR_S);
     let mut spans: Vec<Span> = Vec::new();
     for batch in ledger::batches(store, &scope, cut).await?.iter().map(Span::of) {
@@ -195,10 +211,5 @@ pub async fn hour_culprits(store: &Store, hour: u32, total: Total, cut: &Cut) ->
         span.raw = raw.get(&(span.log.clone(), span.log_epoch)).copied().unwrap_or(0);
     }
     spans.truncate(SPANS_MAX);
-    Ok(Finding::HourAgainstLedger {
-        hour,
-        count: (total.hours, total.ledger),
-        late: (total.late, total.ledger_late),
-        offsets: spans,
-    })
+    Ok(spans)
 }

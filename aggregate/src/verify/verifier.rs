@@ -18,19 +18,26 @@ use super::totals::{self, Total};
 use super::{keys, offsets};
 use crate::block::HOURLY_TABLE;
 use crate::broker::Broker;
-use crate::cut::{Cut, Position};
+use crate::cut::Cut;
 use crate::hour_runs::hour_runs;
+use crate::key::HOUR_S;
 use crate::ledger;
 use crate::retention::has_expired;
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
+/// Why an hour that kept changing was not compared.
+pub(super) const MOVING: &str = "records keep arriving for it";
 /// How often an hour that changes is compared again.
 const ROUNDS_MAX: usize = 4;
 /// Time between two checks of what is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Time between two looks at how far ingest is, each of which reads its ledger.
+const INGEST_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a batch that was begun may take to be stored.
 const BEGUN_DEADLINE: Duration = Duration::from_secs(15);
+/// How often offsets of differing hours are looked up, the first ones, at most twice an hour.
+const LOOK_UPS_MAX: usize = 40;
 /// Raw rows that the engine compares at a time, unless a single hour has more.
 const RUN_ROWS_MAX: u64 = 5_000_000;
 const DAY_S: i64 = 86_400;
@@ -84,16 +91,17 @@ impl Verifier {
     /// Compares hours.
     pub async fn hours(&self, scope: &Scope, outcome: &mut Outcome) -> Result<(), ToolError> {
         let kept = self.kept().await?;
+        let mut scope = scope.clone();
         let mut skip = BTreeSet::new();
         let mut again: Option<BTreeSet<u32>> = None;
         for _ in 0..ROUNDS_MAX {
             let progress = ledger::progress(&self.store).await?;
-            let cut = ledger::aggregated(&progress);
             let gone = ledger::gone(&self.store, &progress, &self.topic).await?;
-            let behind = self.hours_ingest_lacks(scope, &cut.without(&gone)).await?;
-            let totals = totals::read(&self.store, scope, &cut).await?;
+            let cut = ledger::aggregated_or_gone(&self.store, &progress, &gone).await?;
+            let behind = self.hours_ingest_lacks(&scope, &cut.without(&gone)).await?;
+            let totals = totals::read(&self.store, &scope, &cut).await?;
             let unread = match totals.values().any(|total| total.raw < total.ledger) {
-                true => ledger::unread_by_ingest(&self.store, scope, &cut).await?,
+                true => ledger::unread_by_ingest(&self.store, &scope, &cut).await?,
                 false => BTreeMap::new(),
             };
             let missing = Missing {
@@ -104,8 +112,8 @@ impl Verifier {
             if let Some(again) = &again {
                 skip = totals.keys().copied().filter(|hour| !again.contains(hour)).collect();
             }
-            let round = self.round(scope, &cut, &totals, &skip, &missing).await?;
-            let moved = self.moved(scope, &cut, &gone).await?;
+            let round = self.round(&scope, &cut, &totals, &skip, &missing).await?;
+            let moved = self.moved(&scope, &cut, &gone).await?;
             let looked_at = totals.keys().copied().filter(|hour| !skip.contains(hour));
             let Some(moved) = moved else {
                 let reason = "a batch was begun but is not stored: is the aggregate stage running?";
@@ -114,13 +122,14 @@ impl Verifier {
             };
             outcome.take(round, &moved);
             let moving: BTreeSet<u32> = looked_at.filter(|hour| moved.contains(hour)).collect();
-            if moving.is_empty() {
+            let (Some(first), Some(last)) = (moving.first(), moving.last()) else {
                 return Ok(());
-            }
+            };
+            scope = scope.in_hours(*first, last + HOUR_S);
             again = Some(moving);
         }
         for hour in again.unwrap_or_default() {
-            outcome.not_compared.insert(hour, "records keep arriving for it");
+            outcome.not_compared.insert(hour, MOVING);
         }
         Ok(())
     }
@@ -137,15 +146,18 @@ impl Verifier {
         let now = Utc::now();
         let mut outcome = Outcome::default();
         let mut with_raw = BTreeMap::new();
+        let mut look_ups = 0..LOOK_UPS_MAX;
         for (&hour, &total) in totals.iter().filter(|(hour, _)| !skip.contains(hour)) {
             if total.hours < total.ledger && missing.kept.has_expired(hour, now) {
                 outcome.not_compared.insert(hour, "its aggregates have expired");
                 continue;
             }
             if (total.hours, total.late) != (total.ledger, total.ledger_late) {
-                outcome
-                    .findings
-                    .push(totals::hour_culprits(&self.store, hour, total, cut).await?);
+                let offsets = match look_ups.next() {
+                    Some(_) => looked_up(totals::hour_culprits(&self.store, hour, cut).await),
+                    None => Vec::new(),
+                };
+                outcome.findings.push(total.hour_against_ledger(hour, offsets));
             }
             if missing.behind.contains(&hour) {
                 outcome
@@ -155,9 +167,14 @@ impl Verifier {
                 outcome.hours_by_ledger.insert(hour);
             } else {
                 if total.raw != total.ledger {
-                    outcome
-                        .findings
-                        .extend(totals::raw_culprits(&self.store, hour, total, cut).await?);
+                    let (offsets, doubled) = match look_ups.next() {
+                        Some(_) => looked_up(totals::raw_culprits(&self.store, hour, cut).await),
+                        None => Default::default(),
+                    };
+                    outcome.findings.push(total.raw_against_ledger(hour, offsets));
+                    if !doubled.is_empty() {
+                        outcome.findings.push(Finding::RawDoubled { hour, offsets: doubled });
+                    }
                 }
                 outcome.hours.insert(hour);
                 with_raw.insert(hour, total.raw.max(total.hours));
@@ -205,21 +222,9 @@ impl Verifier {
                         reached.set(log.clone(), end.min(*at));
                     }
                 }
-                let batches = ledger::batches(&self.store, scope, waited).await?;
-                let lacks = |batch: &ledger::HourBatch| {
-                    let end = Position {
-                        offset: batch.end - 1,
-                        ..batch.start
-                    };
-                    !reached.is_before(&batch.log, end)
-                };
-                return Ok(batches
-                    .iter()
-                    .filter(|batch| lacks(batch))
-                    .flat_map(|batch| batch.hours.keys().copied())
-                    .collect());
+                return ledger::hours_between(&self.store, scope, &reached, waited).await;
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(INGEST_INTERVAL).await;
         }
     }
 
@@ -235,6 +240,14 @@ impl Verifier {
     pub(super) async fn raw_days(&self) -> Result<Option<u32>, ToolError> {
         Ok(self.store.days_kept("metrics").await?)
     }
+}
+
+/// Where a difference is, or nothing if that cannot be looked up: it is told all the same.
+pub(super) fn looked_up<T: Default>(asked: Result<T, ToolError>) -> T {
+    asked.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot look up the offsets of a difference");
+        T::default()
+    })
 }
 
 /// Runs of hours to compare with their raw rows, each by one statement. A run ends before an hour that is known and not
@@ -303,7 +316,6 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::HOUR_S;
 
     #[test]
     fn years_of_one_sample_a_day_are_one_run() {

@@ -341,7 +341,7 @@ fn write_progress(world: &World, topic: &str, age: &str) {
 }
 
 /// Adds a row of the ledger that was written `age` ago.
-fn write_ledger(world: &World, row: &str, age: &str) {
+pub fn write_ledger(world: &World, row: &str, age: &str) {
     let row = format!(
         "(stage, kafka_topic, kafka_partition, log_epoch, start_offset, end_offset, entry, hours, inserted_at) \
          select {row}, now64(3) - interval {age}"

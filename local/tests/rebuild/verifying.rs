@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accidents::write_ledger;
 use crate::bed::wait_until;
 use crate::flow::Flow;
 use crate::world::{World, command, show, world};
@@ -159,6 +160,69 @@ fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
 }
 
 #[test]
+fn two_rows_of_one_gap_are_right_and_a_batch_that_others_overlap_is_not() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let topic = world.flow.topic.clone();
+    // Partitions that the topic does not have.
+    for (partition, start, end, entry) in [
+        (70, 5, 5, "epoch"),
+        (70, 5, 100, "batch"),
+        (70, 100, 200, "gap"),
+        (70, 100, 250, "gap"),
+        (70, 250, 300, "batch"),
+        (71, 0, 100, "gap"),
+        (71, 50, 100, "batch"),
+        (72, 0, 100, "batch"),
+        (72, 90, 120, "gap"),
+        (73, 0, 100, "batch"),
+        (73, 100, 200, "batch"),
+        (73, 150, 150, "epoch"),
+        (74, 0, 100, "batch"),
+        (74, 120, 200, "gap"),
+    ] {
+        let row = format!("'ingest', '{topic}', {partition}, 1, {start}, {end}, '{entry}', map()");
+        write_ledger(&world, &row, "0 day");
+    }
+    let found = world.verify(from, from + 3_600);
+    world
+        .flow
+        .bed
+        .execute("delete from batch_ledger where kafka_partition >= 70");
+    assert_eq!(found.code, 1, "{}", found.text);
+    let told = |line: &&str| line.starts_with("differs: the ledger of ingest");
+    let told: Vec<&str> = found.text.lines().filter(told).collect();
+    let expected = [
+        "overlap: 71 offsets 50-100",
+        "overlap: 72 offsets 90-100",
+        "overlap: 73 offsets 150-200",
+        "gap: 74 offsets 100-120",
+    ]
+    .map(|what| {
+        let what = what.replace(": ", &format!(": {topic}/"));
+        format!("differs: the ledger of ingest has a {what} (raw rows 0)")
+    });
+    assert_eq!(told, expected, "{}", found.text);
+    world.assert_verified(from, from + 3_600);
+}
+
+#[test]
+fn a_log_that_nobody_reads_and_whose_progress_was_deleted_holds_no_hour_back() {
+    let mut world = world();
+    let from = world.take_hours(1);
+    let topic = world.flow.topic.clone();
+    let hours = format!("map(toDateTime({from}, 'UTC'), toUInt64(0))");
+    let row = format!("'aggregate', '{topic}', 70, 1, 0, 100, 'batch', {hours}");
+    write_ledger(&world, &row, "2 day");
+    let equal = world.verify(from, from + 3_600);
+    world
+        .flow
+        .bed
+        .execute("delete from batch_ledger where kafka_partition = 70");
+    assert_eq!(equal.code, 0, "{}", equal.text);
+}
+
+#[test]
 fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
     let mut world = world();
     // Older than the hours of all other tests, and than the retention set below; TTL merges are stopped, so that only
@@ -266,6 +330,9 @@ fn what_cannot_be_compared_is_no_difference_and_no_success() {
     let world = world();
     let hours = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--set"];
     let run = |set: &'static str| world.run(&[&hours[..], &[set]].concat());
+    let ended = run("source.metrics_topic=nowhere");
+    let said = "not compared: the log: Kafka has no topic nowhere: is source.metrics_topic right?";
+    assert!(ended.code == 2 && ended.text.contains(said), "{}", ended.text);
     let ended = run("clickhouse.url=http://127.0.0.1:1");
     assert_eq!(ended.code, 2, "{}", ended.text);
     let ended = run("kafka.bootstrap=127.0.0.1:1");
