@@ -1,8 +1,8 @@
 //! A position in every log: records before it are included, those from it on are not.
 //!
 //! A rebuild and a verification compare tables that different processes write at different speeds; a cut decides on
-//! which side of it a record is, as a condition in SQL. Partitions that the cut does not know are behind
-//! it: nothing of them has been aggregated.
+//! which side of it a record is, as a condition in SQL. Partitions that the cut does not know are behind it: nothing of
+//! them has been aggregated.
 
 use std::collections::{BTreeMap, BTreeSet};
 

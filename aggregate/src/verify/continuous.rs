@@ -3,9 +3,9 @@
 //!
 //! The member of the group that does the upkeep does it. A round begins at the first of the newest hours that was not
 //! equal yet or for which the ledger counts another number of records since. Hours that differ, or for which records
-//! keep arriving, are compared again even when they are no longer among the newest ([`DifferingHours`]). If hours become complete faster than they are
-//! compared, as after a partition that stood still, it continues where it was. Never repairs: an operator decides what
-//! to rebuild.
+//! keep arriving, are compared again even when they are no longer among the newest ([`DifferingHours`]). If hours become
+//! complete faster than they are compared, as after a partition that stood still, it continues where it was. Never
+//! repairs: an operator decides what to rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
