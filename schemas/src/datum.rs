@@ -65,6 +65,10 @@ impl<'a> Walk<'a> {
                 Reason::Undecodable,
                 "it is null, which it cannot be here: write a value, for texts the empty one",
             )),
+            Shape::Foreign => Err(Flaw::Other(
+                Reason::Undecodable,
+                "its value is of a type of the union that cannot be read here: write one of the other types",
+            )),
             Shape::Boolean => match self.take(1)? {
                 [0 | 1] => Ok(()),
                 _ => Err(Flaw::Other(Reason::MalformedNumber, "a boolean is neither 0 nor 1")),

@@ -18,8 +18,10 @@ use crate::reject::{Fault, Reason};
 use crate::{AuditEvent, Kind, MetricSample};
 
 /// Version of the validation rules; part of a batch's intent, and stored with every rejected record.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
+/// What Kafka's clients have as the timestamp of a record without one.
+const NO_TIMESTAMP: i64 = -1;
 /// 2000-01-01, microseconds: an earlier time comes from a clock that was never set.
 pub const TIME_MIN_US: i64 = 946_684_800_000_000;
 /// How far a time may be ahead of its Kafka timestamp, microseconds: clocks differ, by hours if a time zone is wrong.
@@ -143,6 +145,9 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
     for (row, (&time_us, &timestamp_ms)) in times.values().iter().zip(timestamps_ms).enumerate() {
         if let Some(reason) = time(time_us, timestamp_ms) {
             faults.add(row, reason, || match reason {
+                Reason::KafkaTimestampOutOfRange if timestamp_ms == NO_TIMESTAMP => {
+                    "the record has no kafka timestamp: its producer or the topic has to set one".to_owned()
+                }
                 Reason::KafkaTimestampOutOfRange => {
                     format!("kafka's timestamp is {timestamp_ms} ms, which is not from 1970 to 2099")
                 }
@@ -154,7 +159,11 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
                 }
                 _ => {
                     let (time, timestamp) = (in_words(time_us), in_words(timestamp_ms * 1000));
-                    format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}")
+                    let hint = match self::time(time_us / 1_000, timestamp_ms) {
+                        None => ": nanoseconds instead of microseconds?",
+                        Some(_) => "",
+                    };
+                    format!("{name} is {time}, more than a day after kafka's timestamp {timestamp}{hint}")
                 }
             });
         }

@@ -144,7 +144,10 @@ impl WriterSchemas {
         let reference = SchemaReference::Id(id);
         if !known.by_reference.contains_key(&reference) {
             let known = Arc::make_mut(&mut known);
-            let writer = schema.and_then(|json| known.add_by_unqualified_names(&parsed(json)?.0, json));
+            let writer = schema.and_then(|json| {
+                let json = bare(json);
+                known.add_by_unqualified_names(&parsed(&json)?.0, &json)
+            });
             known.by_reference.insert(reference, writer);
         }
     }
@@ -196,6 +199,7 @@ impl Known {
             message,
         };
         serde_json::from_str::<Value>(&json).map_err(|error| failed(error.to_string()))?;
+        let json = bare(&json);
         let (schema, fingerprints) = match parsed(&json) {
             Ok(known) => known,
             // Other parsers may take it, so records may come of it; nothing but these depends on it.
@@ -246,6 +250,31 @@ impl Known {
             shape,
         }));
         Ok(self.writers.len() - 1)
+    }
+}
+
+/// A writer's schema without defaults and aliases, which count on the reader's side alone
+/// ([Avro 1.12, Schema Resolution](https://avro.apache.org/docs/1.12.0/specification/#schema-resolution)): apache-avro refuses some
+/// defaults, and arrow-avro follows a writer's aliases. Fingerprints are of schemas without them.
+fn bare(json: &str) -> String {
+    let Ok(mut schema) = serde_json::from_str(json) else {
+        return json.to_owned(); // the parser says what is wrong
+    };
+    strip(&mut schema);
+    schema.to_string()
+}
+
+fn strip(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(strip),
+        Value::Object(object) => {
+            object.remove("default");
+            object.remove("aliases");
+            for part in ["type", "items", "values", "fields"] {
+                object.get_mut(part).map(strip);
+            }
+        }
+        _ => {}
     }
 }
 
