@@ -53,8 +53,10 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 message.max.bytes={MESSAGE_BYTES_MAX}
 replica.fetch.max.bytes={MESSAGE_BYTES_MAX}
 log.retention.hours={RETENTION_HOURS}
-# One copy: a power cut loses what was not flushed, at the most this many ms of records.
-log.flush.interval.ms=1000
+# One copy: a power cut loses what was not flushed, at the most a second of records. Without the second setting Kafka
+# looks at the first only once, soon after its start.
+log.flush.interval.ms=500
+log.flush.scheduler.interval.ms=500
 
 # A small machine.
 num.network.threads=2
