@@ -271,7 +271,8 @@ fn hours_with_records_that_kafka_deleted_before_ingest_read_them_are_compared_wi
     let flow = Flow::new(world.flow.bed, "deleted-unread", 1);
     let mut ingest = flow.ingest(&[]);
     let aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "0")]);
-    let hour = world.newest_hour() - 70 * 3_600;
+    // Before the hours of the other tests, and within the retention that one of them sets.
+    let hour = world.newest_hour() - 60 * 3_600;
     let times = |seconds: std::ops::Range<i64>| seconds.map(|second| (i64::from(hour) + second) * 1_000);
     flow.produce_at(times(0..60));
     flow.wait_until_stored();
