@@ -243,6 +243,27 @@ pub async fn batches(store: &Store, scope: &Scope, cut: &Cut) -> Result<Vec<Hour
     Ok(rows.into_iter().map(batch).collect())
 }
 
+/// SQL of a table: the raw rows before the cut with their coordinates, a further column (its name, and its expression in
+/// `metrics`), grouped by `grouping` if that is not empty, and `batch_start`: the first offset of the stage's batch that
+/// has their offset, -1 where none has.
+pub fn raw_by_batch(hours: &Scope, cut: &Cut, [column, expression]: [&str; 2], grouping: &str) -> String {
+    format!(
+        "select r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, \
+           r.kafka_offset as kafka_offset, r.{column} as {column}, \
+           if(r.kafka_offset < b.end_offset, b.start_offset, toInt64(-1)) as batch_start \
+         from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, {expression} as {column} from metrics \
+               where {raw} and {before_raw} {grouping}) as r \
+         asof left join (select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset from batch_ledger final \
+               where stage = 'aggregate' and {STORED} and {before_batch} and notEmpty({in_scope})) as b \
+         on r.kafka_topic = b.kafka_topic and r.kafka_partition = b.kafka_partition and r.log_epoch = b.log_epoch \
+           and r.kafka_offset >= b.start_offset",
+        raw = hours.raw_condition(),
+        before_raw = cut.condition("kafka_offset"),
+        before_batch = cut.condition("start_offset"),
+        in_scope = hours.ledger_hours(),
+    )
+}
+
 /// Hours of the stage's batches before the cut that have offsets at or behind `reached`.
 pub async fn hours_between(store: &Store, scope: &Scope, reached: &Cut, cut: &Cut) -> Result<BTreeSet<u32>, ToolError> {
     let query = format!(

@@ -11,7 +11,7 @@ use horolog_stage::store::Store;
 use serde::Deserialize;
 
 use crate::cut::{Cut, Position};
-use crate::ledger::{HourBatch, STORED};
+use crate::ledger::{self, HourBatch};
 use crate::scope::Scope;
 use crate::tool_error::ToolError;
 
@@ -52,21 +52,8 @@ pub async fn read(store: &Store, hours: &Scope, cut: &Cut) -> Result<Vec<RawRows
     let query = format!(
         "select kafka_topic, kafka_partition, log_epoch, batch_start, toUnixTimestamp(start) as hour, count() as rows, \
            groupBitmap(toUInt64(kafka_offset)) as offsets, min(kafka_offset) as first, max(kafka_offset) as last \
-         from ( \
-           select r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, \
-             r.kafka_offset as kafka_offset, r.start as start, \
-             if(r.kafka_offset < b.end_offset, b.start_offset, toInt64(-1)) as batch_start \
-           from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, toStartOfHour(time) as start from metrics \
-                 where {raw} and {before_raw}) as r \
-           asof left join (select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset from batch_ledger final \
-                 where stage = 'aggregate' and {STORED} and {before_batch} and notEmpty({in_scope})) as b \
-           on r.kafka_topic = b.kafka_topic and r.kafka_partition = b.kafka_partition and r.log_epoch = b.log_epoch \
-             and r.kafka_offset >= b.start_offset) \
-         group by kafka_topic, kafka_partition, log_epoch, batch_start, start order by all",
-        raw = hours.raw_condition(),
-        before_raw = cut.condition("kafka_offset"),
-        before_batch = cut.condition("start_offset"),
-        in_scope = hours.ledger_hours(),
+         from ({}) group by kafka_topic, kafka_partition, log_epoch, batch_start, start order by all",
+        ledger::raw_by_batch(hours, cut, ["start", "toStartOfHour(time)"], "")
     );
     Ok(store.client.query(&query).fetch_all().await?)
 }

@@ -163,25 +163,16 @@ pub async fn raw_culprits(store: &Store, hour: u32, cut: &Cut) -> Result<(Vec<Sp
 /// and `last` are those of the duplicates if there are any.
 async fn raw_by_batch(store: &Store, hour: &Scope, cut: &Cut) -> Result<Vec<Counted>, ToolError> {
     let query = format!(
-        "select kafka_topic, kafka_partition, log_epoch, covered as batch_start, \
-           sum(copies) as in_batch, count() as offsets, \
+        "select kafka_topic, kafka_partition, log_epoch, batch_start, sum(copies) as in_batch, count() as offsets, \
            if(in_batch > offsets, minIf(kafka_offset, copies > 1), min(kafka_offset)) as first, \
            if(in_batch > offsets, maxIf(kafka_offset, copies > 1), max(kafka_offset)) as last \
-         from ( \
-           select r.kafka_topic as kafka_topic, r.kafka_partition as kafka_partition, r.log_epoch as log_epoch, \
-             r.kafka_offset as kafka_offset, r.copies as copies, \
-             if(r.kafka_offset < b.end_offset, b.start_offset, toInt64(-1)) as covered \
-           from (select kafka_topic, kafka_partition, log_epoch, kafka_offset, count() as copies from metrics \
-                 where {raw} and {before_raw} group by kafka_topic, kafka_partition, log_epoch, kafka_offset) as r \
-           asof left join (select kafka_topic, kafka_partition, log_epoch, start_offset, end_offset from batch_ledger final \
-                 where stage = 'aggregate' and {STORED} and {before_batch} and notEmpty({in_scope})) as b \
-           on r.kafka_topic = b.kafka_topic and r.kafka_partition = b.kafka_partition and r.log_epoch = b.log_epoch \
-             and r.kafka_offset >= b.start_offset) \
-         group by kafka_topic, kafka_partition, log_epoch, covered order by all",
-        raw = hour.raw_condition(),
-        before_raw = cut.condition("kafka_offset"),
-        before_batch = cut.condition("start_offset"),
-        in_scope = hour.ledger_hours(),
+         from ({}) group by kafka_topic, kafka_partition, log_epoch, batch_start order by all",
+        ledger::raw_by_batch(
+            hour,
+            cut,
+            ["copies", "count()"],
+            "group by kafka_topic, kafka_partition, log_epoch, kafka_offset"
+        )
     );
     let query = store
         .client
