@@ -167,7 +167,9 @@ pub async fn counts(
         Some(_) => "order by time, count desc, value",
     };
     let bytes = |row: &StoredCount| size_of::<StoredCount>() + row.value.len();
-    let page = api.page(&request, select.then(ordered), limit.rows(), bytes).await?;
+    let page = api
+        .page::<StoredCount, _>(&request, select.then(ordered), limit.rows(), bytes)
+        .await?;
     let shown = |row: StoredCount| Count {
         time: bucket.map(|_| Instant::from_seconds(row.time)),
         value: by.map(|_| row.value),

@@ -69,8 +69,9 @@ impl Api {
             .await
     }
 
-    /// The first `limit` rows of a statement, or fewer if they are large: `bytes` is the size of one in memory.
-    pub async fn page<T: RowOwned + RowRead + Send>(
+    /// The first `limit` rows of a statement, or fewer if they are large: `bytes` is the size of one in memory. The store
+    /// returns them as `S`.
+    pub async fn page<S: RowOwned + RowRead + Into<T> + Send, T: Send>(
         &self,
         request: &RequestId,
         select: TenantSelect,
@@ -78,7 +79,8 @@ impl Api {
         bytes: impl Fn(&T) -> usize + Send + Sync,
     ) -> Result<Page<T>, StoreError> {
         let mut page = Page::new(limit, self.config.limits.page_bytes_max);
-        let take = |row: T| {
+        let take = |row: S| {
+            let row = row.into();
             let bytes = bytes(&row);
             page.push(row, bytes)
         };

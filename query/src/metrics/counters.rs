@@ -140,7 +140,7 @@ async fn answer(asking: Asking, step: Step, asked: SelectionParameters) -> Resul
     let selection = Selection::new(&api.gate.cursor_key, caller, step, asked.clone(), (&resource, &asked))?;
     let format = Format::negotiate(selection.parameters.format, &headers)?;
     let completeness = completeness(&api, &request, &selection).await?;
-    let (mut points, next_cursor) = stored::<StoredPoint>(&api, &request, &selection, &select(&selection)).await?;
+    let (mut points, next_cursor) = stored::<StoredPoint>(&api, &request, &selection, select(&selection)).await?;
     points.change_numbers(|start, numbers| {
         let end = selection.steps.end_of(start);
         rate(numbers, start, end, completeness.through);
@@ -169,10 +169,7 @@ fn select(selection: &Selection) -> TenantSelect {
         .within(hours, HourColumn::OF_HOURS, None)
         .then(Sql::from("group by ").then(merging::key_names(&selection.groups)));
     let row = merging::cursor_key("i", "i.start".into(), &selection.groups).then(ROW);
-    merged
-        .outer(row)
-        .then(Sql::concat(["order by ", KEY]))
-        .limit(selection.limit() + 1)
+    merged.outer(row).then(Sql::concat(["order by ", KEY]))
 }
 
 /// Through when counters are computed: no later than the topic is complete, than the upkeep has computed, and than the

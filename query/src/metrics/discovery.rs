@@ -264,7 +264,7 @@ async fn found<T: Found>(
     limit: u32,
 ) -> Result<(Extension<RowsReturned>, Json<FoundAnswer<T>>), Problem> {
     let _admitted = api.admit(caller.principal()).await?;
-    let page = api.page(request, select, limit, T::bytes).await?;
+    let page = api.page::<T, _>(request, select, limit, T::bytes).await?;
     let (more, rows) = (page.has_more(), page.into_rows());
     Ok((Extension(RowsReturned(rows.len())), Json(FoundAnswer { rows, more })))
 }

@@ -85,7 +85,7 @@ pub async fn health(
         .bind("topic", topic)
         .then("order by service_id, environment");
     let bytes = |row: &ServiceHealth| size_of::<ServiceHealth>() + row.service_id.len() + row.environment.len();
-    let page = api.page(&request, select, ROWS_MAX, bytes).await?;
+    let page = api.page::<ServiceHealth, _>(&request, select, ROWS_MAX, bytes).await?;
     let (more, rows) = (page.has_more(), page.into_rows());
     Ok((Extension(RowsReturned(rows.len())), Json(HealthAnswer { rows, more })))
 }

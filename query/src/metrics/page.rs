@@ -9,7 +9,6 @@ use std::sync::Arc;
 use clickhouse::{RowOwned, RowRead};
 
 use crate::api::instant::{Instant, Span};
-use crate::api::page::Page;
 use crate::api::{Problem, RequestId};
 use crate::handler::Api;
 use crate::metrics::completeness::Completeness;
@@ -53,39 +52,24 @@ pub async fn page(
         None => None,
     };
     let select = question.select(end.as_ref(), tail);
-    let (points, next_cursor) = stored::<MergedPoint>(api, request, &question.selection, &select).await?;
+    let (points, next_cursor) = stored::<MergedPoint>(api, request, &question.selection, select).await?;
     Ok((points.into(), next_cursor))
 }
 
-/// The page that a statement returns, which must ask for one row more than the page has.
-pub async fn stored<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
+/// The page that a statement returns.
+pub async fn stored<S: RowOwned + RowRead + Into<StoredPoint> + Send>(
     api: &Api,
     request: &RequestId,
     selection: &Selection,
-    select: &TenantSelect,
+    select: TenantSelect,
 ) -> Result<(Points, Option<String>), Problem> {
-    let page = page_of::<T>(api, request, selection.limit(), select).await?;
+    let page = api
+        .page::<S, _>(request, select, selection.limit(), StoredPoint::bytes)
+        .await?;
     let last = page.continues_after().map(|point| point.key());
     let next_cursor = last.map(|key| selection.cursor_after(&key)).transpose()?;
     let mut series = SeriesSet::new(selection.group_names(), Account::default());
     Ok((Points::new(page.into_rows(), &mut series), next_cursor))
-}
-
-/// As many of the rows as a page may have.
-async fn page_of<T: RowOwned + RowRead + Into<StoredPoint> + Send>(
-    api: &Api,
-    request: &RequestId,
-    limit: u32,
-    select: &TenantSelect,
-) -> Result<Page<StoredPoint>, Problem> {
-    let mut page = Page::new(limit, api.config.limits.page_bytes_max);
-    let take = |point: T| {
-        let point: StoredPoint = point.into();
-        let bytes = point.bytes();
-        page.push(point, bytes)
-    };
-    api.store.rows(request, select, take).await?;
-    Ok(page)
 }
 
 /// A part of the span.
@@ -338,8 +322,11 @@ impl Merging<'_> {
     /// The rows of each span in order of time, from one statement over all of them.
     async fn points_of(&self, spans: &[Span], source: Source) -> Result<Option<Vec<Points>>, Problem> {
         let limit = self.question.selection.limit();
-        let select = self.question.select_span(hull(spans), source).limit(limit + 1);
-        let page = page_of::<MergedPoint>(self.api, self.request, limit, &select).await?;
+        let select = self.question.select_span(hull(spans), source);
+        let page = self
+            .api
+            .page::<MergedPoint, _>(self.request, select, limit, StoredPoint::bytes)
+            .await?;
         if page.has_more() {
             return Ok(None);
         }

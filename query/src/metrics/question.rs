@@ -134,7 +134,7 @@ impl Question {
         Some(grouped.only(self.selection.limit()))
     }
 
-    /// The rows of the page, and one more if others follow.
+    /// The rows from the cursor to `end`.
     pub fn select(&self, end: Option<&PointKey>, tail: Option<&RawTail>) -> TenantSelect {
         let hour = HourColumn::OF_HOURS;
         let rows = match tail {
@@ -157,7 +157,7 @@ impl Question {
                 both.then(merging::grouped(layer, "i.start".into(), groups))
             }
         };
-        self.finished(rows).limit(self.selection.limit() + 1)
+        self.finished(rows)
     }
 
     /// Identifies its rows, regardless of the span.

@@ -121,7 +121,7 @@ pub async fn revisions(
     }
     let bytes = |row: &Revision| size_of::<Revision>() + row.kafka_topic.len();
     let page = api
-        .page(&request, select.then(ORDER), asked.limit.rows(), bytes)
+        .page::<Revision, _>(&request, select.then(ORDER), asked.limit.rows(), bytes)
         .await?;
     let next_cursor = page
         .continues_after()
