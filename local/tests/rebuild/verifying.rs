@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::accidents::write_ledger;
 use crate::bed::wait_until;
 use crate::flow::Flow;
-use crate::world::{World, command, show, world};
+use crate::world::{Ended, World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 /// The stage's metric for differences between hours and raw rows.
@@ -159,13 +159,23 @@ fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
     world.assert_verified(from, from + 3_600);
 }
 
+/// Verifies an hour while the ledger has these rows, written `age` ago, of partitions from 70 on, which no topic has.
+fn verified_beside(world: &World, from: u32, rows: &[String], age: &str) -> Ended {
+    for row in rows {
+        write_ledger(world, row, age);
+    }
+    let ended = world.verify(from, from + 3_600);
+    let bed = world.flow.bed;
+    bed.execute("delete from batch_ledger where kafka_partition >= 70");
+    ended
+}
+
 #[test]
 fn two_rows_of_one_gap_are_right_and_a_batch_that_others_overlap_is_not() {
     let mut world = world();
     let from = world.take_hours(1);
     let topic = world.flow.topic.clone();
-    // Partitions that the topic does not have.
-    for (partition, start, end, entry) in [
+    let rows = [
         (70, 5, 5, "epoch"),
         (70, 5, 100, "batch"),
         (70, 100, 200, "gap"),
@@ -180,15 +190,11 @@ fn two_rows_of_one_gap_are_right_and_a_batch_that_others_overlap_is_not() {
         (73, 150, 150, "epoch"),
         (74, 0, 100, "batch"),
         (74, 120, 200, "gap"),
-    ] {
-        let row = format!("'ingest', '{topic}', {partition}, 1, {start}, {end}, '{entry}', map()");
-        write_ledger(&world, &row, "0 day");
-    }
-    let found = world.verify(from, from + 3_600);
-    world
-        .flow
-        .bed
-        .execute("delete from batch_ledger where kafka_partition >= 70");
+    ]
+    .map(|(partition, start, end, entry)| {
+        format!("'ingest', '{topic}', {partition}, 1, {start}, {end}, '{entry}', map()")
+    });
+    let found = verified_beside(&world, from, &rows, "0 day");
     assert_eq!(found.code, 1, "{}", found.text);
     let told = |line: &&str| line.starts_with("differs: the ledger of ingest");
     let told: Vec<&str> = found.text.lines().filter(told).collect();
@@ -213,12 +219,7 @@ fn a_log_that_nobody_reads_and_whose_progress_was_deleted_holds_no_hour_back() {
     let topic = world.flow.topic.clone();
     let hours = format!("map(toDateTime({from}, 'UTC'), toUInt64(0))");
     let row = format!("'aggregate', '{topic}', 70, 1, 0, 100, 'batch', {hours}");
-    write_ledger(&world, &row, "2 day");
-    let equal = world.verify(from, from + 3_600);
-    world
-        .flow
-        .bed
-        .execute("delete from batch_ledger where kafka_partition = 70");
+    let equal = verified_beside(&world, from, &[row], "2 day");
     assert_eq!(equal.code, 0, "{}", equal.text);
 }
 
