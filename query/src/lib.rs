@@ -17,7 +17,6 @@ mod handler;
 mod journal;
 mod metrics;
 mod service;
-mod steering;
 mod store;
 mod system;
 mod web;

@@ -50,6 +50,7 @@ pub mod settings;
 #[cfg(test)]
 mod simulation;
 pub mod stage;
+pub mod steering;
 pub mod store;
 mod surviving_end;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! What a verification finds, and how it is reported: a line each to people, JSON to programs.
 
+use horolog_stage::steering::steers;
 use serde::Serialize;
 
 use crate::scope::show_hour;
@@ -200,12 +201,11 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Names without control characters: they come from whoever writes to the topic, and could forge a line or steer the
-/// terminal.
+/// Names without characters that steer the terminal: they come from whoever writes to the topic, and could forge a line.
 fn shown(names: &str) -> String {
     let mut shown = String::new();
     for c in names.chars() {
-        match c.is_control() {
+        match steers(c) {
             true => shown.extend(c.escape_debug()),
             false => shown.push(c),
         }

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use super::error::CliError;
-use crate::steering::steers;
+use horolog_stage::steering::steers;
 
 /// Standard output.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde_json::Value;
 
-use crate::steering::steers;
+use horolog_stage::steering::steers;
 
 /// Significant digits of a measurement in a table.
 const SIGNIFICANT_DIGITS: i32 = 6;

@@ -33,7 +33,7 @@ use self::told::Told;
 use super::manifest::{self, DIGEST_NAME, Manifest, NAME, SIGNATURE_NAME};
 use super::signature::PublicKey;
 use crate::config::QueryConfig;
-use crate::steering::steers;
+use horolog_stage::steering::steers;
 
 /// What the reader knows from elsewhere.
 #[derive(Debug, Default, clap::Args)]
