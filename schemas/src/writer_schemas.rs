@@ -254,8 +254,8 @@ impl Known {
 }
 
 /// A writer's schema without defaults and aliases, which count on the reader's side alone
-/// ([Avro 1.12, Schema Resolution](https://avro.apache.org/docs/1.12.0/specification/#schema-resolution)): apache-avro refuses some
-/// defaults, and arrow-avro follows a writer's aliases. Fingerprints are of schemas without them.
+/// ([Avro 1.12, Schema Resolution](https://avro.apache.org/docs/1.12.0/specification/#schema-resolution)):
+/// apache-avro refuses some defaults, and arrow-avro follows a writer's aliases. Fingerprints are of schemas without them.
 fn bare(json: &str) -> String {
     let Ok(mut schema) = serde_json::from_str(json) else {
         return json.to_owned(); // the parser says what is wrong
