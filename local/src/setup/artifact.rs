@@ -1,6 +1,7 @@
 //! A pinned artifact: a folder in the cache whose files are exactly those with the checked-in checksums.
 //!
 //! It is fetched into a temporary folder, verified, and renamed into place, so that the folder is either absent or whole.
+//! What a set-up that was killed left is removed by the next.
 //! The checksums are computed at the first installation; later runs compare names and sizes only.
 
 use std::fs::File;
@@ -86,8 +87,9 @@ impl Artifact {
         })
     }
 
-    /// Puts it in place with the help of `fetch`, which fills an empty folder. Returns the folder.
-    pub fn install(&self, fetch: impl Fn(&Path) -> Result<(), FetchError>) -> Result<PathBuf, SetupError> {
+    /// Puts it in place with the help of `fetch`, which fills an empty folder and has another to work in. Returns the
+    /// folder.
+    pub fn install(&self, fetch: impl Fn(&Path, &Path) -> Result<(), FetchError>) -> Result<PathBuf, SetupError> {
         if self.is_installed() {
             return Ok(self.folder.clone());
         }
@@ -101,21 +103,26 @@ impl Artifact {
             return Ok(self.folder.clone());
         }
         let temporary = self.folder.with_added_extension("incoming");
-        self.fetch_verified(&temporary, fetch)?;
+        let work = self.folder.with_added_extension("work");
+        let fetched = self.fetch_verified(&temporary, || {
+            for folder in [&temporary, &work] {
+                remove(folder)?;
+                std::fs::create_dir_all(folder).map_err(io(folder))?;
+            }
+            Ok(fetch(&temporary, &work)?)
+        });
+        remove(&work)?;
+        fetched?;
         remove(&self.folder)?;
         std::fs::rename(&temporary, &self.folder).map_err(io(&self.folder))?;
         eprintln!("{}: verified, in {}", self.title, self.folder.display());
         Ok(self.folder.clone())
     }
 
-    fn fetch_verified(&self, folder: &Path, fetch: impl Fn(&Path) -> Result<(), FetchError>) -> Result<(), SetupError> {
+    fn fetch_verified(&self, folder: &Path, fetch: impl Fn() -> Result<(), SetupError>) -> Result<(), SetupError> {
         let mut attempt = 1;
         loop {
-            remove(folder)?;
-            std::fs::create_dir_all(folder).map_err(io(folder))?;
-            let outcome = fetch(folder)
-                .map_err(SetupError::from)
-                .and_then(|()| self.verify(folder).map_err(SetupError::from));
+            let outcome = fetch().and_then(|()| self.verify(folder).map_err(SetupError::from));
             match outcome {
                 Err(error) if attempt < ATTEMPTS => {
                     eprintln!("{error}; attempt {} of {ATTEMPTS}", attempt + 1);
@@ -209,7 +216,7 @@ mod tests {
         }
     }
 
-    fn fetch_empty(folder: &Path) -> Result<(), FetchError> {
+    fn fetch_empty(folder: &Path, _: &Path) -> Result<(), FetchError> {
         std::fs::write(folder.join("a"), "").unwrap();
         Ok(())
     }
@@ -219,7 +226,29 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let artifact = artifact(cache.path());
         artifact.install(fetch_empty).unwrap();
-        artifact.install(|_| panic!("fetched again")).unwrap();
+        artifact.install(|_, _| panic!("fetched again")).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_set_up_left_is_neither_used_nor_kept() {
+        let cache = tempfile::tempdir().unwrap();
+        let artifact = artifact(cache.path());
+        for left in ["thing-1.2.3.incoming", "thing-1.2.3.work"] {
+            std::fs::create_dir(cache.path().join(left)).unwrap();
+            std::fs::write(cache.path().join(left).join("half"), "x").unwrap();
+        }
+        let fetch = |folder: &Path, work: &Path| {
+            assert_eq!(std::fs::read_dir(work).unwrap().count(), 0);
+            std::fs::write(work.join("archive"), "").unwrap();
+            fetch_empty(folder, work)
+        };
+        artifact.install(fetch).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(cache.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["thing-1.2.3", "thing-1.2.3.lock"]);
     }
 
     #[test]

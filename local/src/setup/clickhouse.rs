@@ -7,7 +7,7 @@ use horolog_schemas::digest;
 
 use super::SetupError;
 use super::artifact::{Artifact, Pin};
-use super::fetch::{FetchError, Growth, beside, run};
+use super::fetch::{FetchError, Growth, run};
 
 /// The library's file name.
 pub(super) const LIBRARY: &str = "libchdb.so";
@@ -35,25 +35,22 @@ pub(super) fn artifact(cache: &Path) -> Result<Artifact, SetupError> {
 }
 
 /// Fills the folder with the library.
-pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
-    let io = FetchError::io(folder);
-    let work = beside(folder, "engine-fetch")?;
+pub(super) fn fetch(folder: &Path, work: &Path) -> Result<(), FetchError> {
+    let io = FetchError::io(work);
     let mut pack = Command::new("npm");
     // npm writes to its cache as bytes arrive, so a cache of its own shows the progress.
     pack.args(["pack", PACKAGE, "--loglevel=error", "--pack-destination"])
-        .arg(work.path());
-    pack.arg("--cache")
-        .arg(work.path().join("cache"))
-        .current_dir(work.path());
+        .arg(work);
+    pack.arg("--cache").arg(work.join("cache")).current_dir(work);
     run(
         &mut pack,
         &Growth {
             title: "fetching the ClickHouse engine",
-            path: work.path(),
+            path: work,
             bytes: TARBALL_BYTES,
         },
     )?;
-    let tarball = tarball(work.path()).map_err(io)?;
+    let tarball = tarball(work).map_err(io)?;
     let (_, found) = digest::of_file(&tarball).map_err(io)?;
     if found != TARBALL_SHA256 {
         return Err(FetchError::Checksum {

@@ -9,7 +9,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tempfile::TempDir;
 
 /// How often the folder is measured.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
@@ -65,13 +64,6 @@ impl FetchError {
             source,
         }
     }
-}
-
-/// A temporary folder beside another, on the same disk.
-pub(super) fn beside(folder: &Path, prefix: &str) -> Result<TempDir, FetchError> {
-    let mut builder = tempfile::Builder::new();
-    let made = builder.prefix(prefix).tempdir_in(folder.parent().unwrap_or(folder));
-    made.map_err(FetchError::io(folder))
 }
 
 /// Something that takes a while: what it is, where it shows, how much it will be.

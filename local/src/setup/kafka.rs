@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::artifact::{Artifact, Pin};
-use super::fetch::{FetchError, Growth, beside, run};
+use super::fetch::{FetchError, Growth, run};
 
 const POM: &str = include_str!("kafka-pom.xml");
 const JARS: &str = include_str!("kafka-jars.sha256");
@@ -30,13 +30,11 @@ pub(super) fn artifact(cache: &Path) -> Artifact {
 }
 
 /// Fills the folder with the jars.
-pub(super) fn fetch(folder: &Path) -> Result<(), FetchError> {
-    let io = FetchError::io(folder);
-    let work = beside(folder, "kafka-fetch")?;
-    let pom = work.path().join("pom.xml");
-    std::fs::write(&pom, POM).map_err(io)?;
+pub(super) fn fetch(folder: &Path, work: &Path) -> Result<(), FetchError> {
+    let pom = work.join("pom.xml");
+    std::fs::write(&pom, POM).map_err(FetchError::io(&pom))?;
     // A repository of its own, so that its growth is the progress, and the user's stays as it is.
-    let repository = work.path().join("repository");
+    let repository = work.join("repository");
     let mut command = Command::new("mvn");
     command
         .args(["--batch-mode", "--quiet", "--file"])
