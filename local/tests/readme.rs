@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use horolog_local::stack::DataFolder;
+
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -35,10 +37,6 @@ fn bash(script: &str) -> Output {
     output.expect("bash can be started")
 }
 
-fn is_running() -> bool {
-    bash("./horolog status").status.success()
-}
-
 /// Stops what the README started, however the test ends.
 struct Stop {
     wipe: bool,
@@ -60,7 +58,7 @@ fn every_command_of_the_readme_works_as_written() {
     let blocks = shell_blocks(&readme);
     assert!(blocks.len() >= 6, "the README has {} blocks of commands", blocks.len());
     assert!(
-        !is_running(),
+        !DataFolder::at(&home().join(".horolog")).unwrap().is_locked(),
         "a stack runs in this clone: stop it with ./horolog down, the README is tried on its ports"
     );
     let _stop = Stop {

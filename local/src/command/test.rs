@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::setup::{ENGINE_LIBRARY_VARIABLE, KAFKA_LIBS_VARIABLE, Kit, Package, require};
+use crate::stack::DataFolder;
 
 use super::data::home;
 
@@ -42,6 +43,14 @@ pub fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
             "{} is not Horolog's source folder; run ./horolog test in that folder",
             home.display()
         );
+    }
+    if options.args.is_empty() {
+        // Better now than after half an hour: one of the tests starts a stack as the README does.
+        let folder = DataFolder::at(&home.join(".horolog"))?;
+        if folder.is_locked() {
+            let path = folder.path().display();
+            bail!("a stack runs on {path}, where the README's commands are tried: stop it with ./horolog down");
+        }
     }
     // Tests make virtual environments for what they need from PyPI.
     require(&[Package::Python])?;
