@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::process::{Identity, Signal};
 use crate::stack::{DataFolder, PARTS_STOP, StackState};
@@ -34,7 +34,7 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
     if !folder.is_locked() {
         return Ok(false);
     }
-    let Some(mut asked) = ask(folder) else {
+    let Some(mut asked) = ask(folder)? else {
         bail!(
             "the stack on {} is just starting; try again in a moment",
             folder.path().display()
@@ -43,9 +43,10 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
     let is_stopped = wait_until_unlocked(folder, STOP_DEADLINE, || {
         // A supervisor that has locked the folder but not yet written its state: the state read was of its predecessor.
         if StackState::read(folder).is_some_and(|state| state.supervisor != asked) {
-            asked = ask(folder).unwrap_or(asked);
+            asked = ask(folder)?.unwrap_or(asked);
         }
-    });
+        Ok(())
+    })?;
     if is_stopped {
         return Ok(true);
     }
@@ -54,27 +55,43 @@ pub(super) fn stop(folder: &DataFolder) -> anyhow::Result<bool> {
         asked.pid,
         STOP_DEADLINE.as_secs()
     );
-    asked.signal(Signal::SIGKILL); // its processes end with it
-    if !wait_until_unlocked(folder, KILL_DEADLINE, || ()) {
+    signal(asked, Signal::SIGKILL)?; // its processes end with it
+    if !wait_until_unlocked(folder, KILL_DEADLINE, || Ok(()))? {
         bail!("the supervisor (pid {}) cannot be killed", asked.pid);
     }
     Ok(true)
 }
 
 /// Asks the supervisor that the state file names to stop, and returns it.
-fn ask(folder: &DataFolder) -> Option<Identity> {
-    let supervisor = StackState::read(folder)?.supervisor;
-    supervisor.signal(Signal::SIGTERM);
-    Some(supervisor)
+fn ask(folder: &DataFolder) -> anyhow::Result<Option<Identity>> {
+    let Some(state) = StackState::read(folder) else {
+        return Ok(None);
+    };
+    signal(state.supervisor, Signal::SIGTERM)?;
+    Ok(Some(state.supervisor))
 }
 
-fn wait_until_unlocked(folder: &DataFolder, deadline: Duration, mut meanwhile: impl FnMut()) -> bool {
+fn signal(supervisor: Identity, signal: Signal) -> anyhow::Result<()> {
+    let sent = supervisor.signal(signal);
+    sent.with_context(|| {
+        format!(
+            "the supervisor (pid {}) cannot be stopped; run this as the user who started it",
+            supervisor.pid
+        )
+    })
+}
+
+fn wait_until_unlocked(
+    folder: &DataFolder,
+    deadline: Duration,
+    mut meanwhile: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
     let end = Instant::now() + deadline;
     while folder.is_locked() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
-        meanwhile();
+        meanwhile()?;
     }
-    !folder.is_locked()
+    Ok(!folder.is_locked())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `horolog up`: set-up, then the stack, in the foreground or in a session of its own.
 //!
-//! Guarantees: when it returns from `--detach` with success, everything is ready; when it fails, nothing is left running.
+//! Guarantees: when it returns from `--detach` with success, everything is ready; when it fails or is asked to stop,
+//! nothing is left running.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -10,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::process::{Identity, Signal};
 use crate::setup::Kit;
-use crate::stack::{self, DataFolder, Layout, Phase, Ports, SUPERVISOR, StackState, screen};
+use crate::stack::{self, DataFolder, Layout, Phase, Ports, SUPERVISOR, StackState, StopRequest, screen};
 
 use super::data::DataOption;
 use super::status;
@@ -126,6 +128,11 @@ fn layout(options: &UpOptions, folder: DataFolder) -> anyhow::Result<Layout> {
 
 /// Starts this program again in the background, with the same arguments, and waits until its stack is ready.
 fn detach(folder: &DataFolder) -> anyhow::Result<()> {
+    // Signals are counted by a thread of its own, since this one waits for files and a process.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build()?;
+    let stop = runtime.block_on(async { StopRequest::listen() });
+    let stop = stop.context("cannot listen for signals")?;
     let log = folder.log(SUPERVISOR);
     std::fs::create_dir_all(folder.logs()).with_context(|| format!("cannot make {}", folder.logs().display()))?;
     // Append: of two supervisors that start at once, the second must not truncate the output of the first.
@@ -141,7 +148,7 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
         .stderr(output)
         .spawn()
         .context("cannot start the supervisor")?;
-    let state = wait_until_ready(folder, &mut child, begins_at)?;
+    let state = wait_until_ready(folder, &mut child, begins_at, &stop)?;
     println!(
         "running in the background; `horolog status` shows it, `horolog down` stops it\n{}",
         screen::welcome(&state)
@@ -152,17 +159,29 @@ fn detach(folder: &DataFolder) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Meanwhile shows the supervisor's progress, which is in its log from this byte on.
-fn wait_until_ready(folder: &DataFolder, child: &mut Child, begins_at: u64) -> anyhow::Result<StackState> {
+/// Meanwhile shows the supervisor's progress, which is in its log from this byte on, and hands on a request to stop: the
+/// supervisor is in a session of its own, which Ctrl-C does not reach.
+fn wait_until_ready(
+    folder: &DataFolder,
+    child: &mut Child,
+    begins_at: u64,
+    stop: &StopRequest,
+) -> anyhow::Result<StackState> {
     let pid = child.id().cast_signed();
     let mut log = File::open(folder.log(SUPERVISOR))?;
     log.seek(SeekFrom::Start(begins_at))?;
+    let mut handed_on = 0;
     loop {
         std::io::copy(&mut log, &mut std::io::stderr())?;
         let ended = child.try_wait()?;
+        for _ in handed_on..stop.requests() {
+            handed_on += 1;
+            Identity::of(pid).map_or(Ok(()), |supervisor| supervisor.signal(Signal::SIGTERM))?;
+        }
         let state = StackState::read(folder).filter(|state| state.supervisor.pid == pid);
         match (state, ended) {
-            (Some(state), None) if state.state == Phase::Ready => return Ok(state),
+            (Some(state), None) if state.state == Phase::Ready && handed_on == 0 => return Ok(state),
+            (_, Some(_)) if handed_on > 0 => bail!("stopped before the stack was ready"),
             (_, Some(_)) => bail!("the stack did not start; its logs are in {}", folder.logs().display()),
             _ => std::thread::sleep(Duration::from_millis(100)),
         }

@@ -2,6 +2,7 @@
 
 use std::process::Child;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -49,10 +50,14 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
-    /// Sends a signal, if that very process still runs.
-    pub fn signal(self, signal: Signal) {
-        if self.is_alive() {
-            let _ = kill(Pid::from_raw(self.pid), signal);
+    /// Sends a signal, if that very process still runs. Fails if that is not allowed.
+    pub fn signal(self, signal: Signal) -> nix::Result<()> {
+        if !self.is_alive() {
+            return Ok(());
+        }
+        match kill(Pid::from_raw(self.pid), signal) {
+            Err(Errno::ESRCH) => Ok(()), // it has ended meanwhile
+            sent => sent,
         }
     }
 }

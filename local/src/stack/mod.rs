@@ -23,6 +23,7 @@ pub use ports::{PortError, Ports};
 pub use run::{ADMIN_KEY, PARTS_STOP, READING_KEY, check, run};
 pub use services::Layout;
 pub use state::{ClickHouseAddress, KafkaAddress, Phase, ProcessPhase, ProcessState, QueryAddress, StackState};
+pub use stop::StopRequest;
 pub use supervisor::StartError;
 
 /// Name of the supervisor's log when it runs in the background.

@@ -209,7 +209,7 @@ fn end_leftovers(folder: &DataFolder) {
         .flat_map(StackState::identities)
         .collect();
     for leftover in &leftovers {
-        leftover.signal(Signal::SIGKILL);
+        let _ = leftover.signal(Signal::SIGKILL); // another user's keeps its ports, which are looked at next
     }
     let end = Instant::now() + LEFTOVERS_DEADLINE;
     while leftovers.iter().any(|leftover| leftover.is_alive()) && Instant::now() < end {

@@ -19,14 +19,19 @@ impl StopRequest {
         Ok(Self(requests))
     }
 
+    /// How often somebody has asked.
+    pub fn requests(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Asked once.
     pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.requests() > 0
     }
 
     /// Asked again.
     pub fn is_urgent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
+        self.requests() > 1
     }
 }
 

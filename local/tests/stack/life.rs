@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use horolog_local::process::{Identity, Signal};
@@ -119,7 +120,7 @@ fn restarts_whatever_is_killed(stack: &Stack) {
         let status = settled(stack);
         let before = process(&status, name);
         let (killed, restarts_before) = (identity(before).unwrap(), restarts(before));
-        killed.signal(Signal::SIGKILL);
+        killed.signal(Signal::SIGKILL).unwrap();
         wait_until(RECOVERY, &format!("{name} is restarted and ready"), || {
             let status = stack.status();
             let process = process(&status, name);
@@ -183,12 +184,36 @@ fn is_wiped(stack: &Stack) {
 }
 
 #[test]
+fn ctrl_c_ends_a_start_in_the_background_with_all_that_it_began() {
+    let stack = Stack::new();
+    let mut up = stack.command(&["up", "--detach"]);
+    let up = up
+        .args(stack.port_flags())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let up = up.spawn().unwrap();
+    wait_until(RECOVERY, "the broker is being started", || {
+        stack.status()["processes"]
+            .as_array()
+            .is_some_and(|processes| !processes.is_empty())
+    });
+    let identities = stack.identities();
+    let asked = Identity::of(up.id().cast_signed()).unwrap();
+    asked.signal(Signal::SIGINT).unwrap();
+    let output = up.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("stopped before"), "{}", text(&output));
+    all_end(&identities);
+    assert_eq!(stack.status()["state"], "stopped");
+}
+
+#[test]
 fn nothing_survives_a_killed_supervisor_and_the_next_up_works() {
     let stack = Stack::new();
     succeeds(&stack.up(&["--no-sample"]));
     settled(&stack);
     let identities = stack.identities();
-    identities.last().unwrap().signal(Signal::SIGKILL);
+    identities.last().unwrap().signal(Signal::SIGKILL).unwrap();
     all_end(&identities);
     assert_eq!(stack.status()["state"], "stopped");
     let next = stack.up(&[]);
