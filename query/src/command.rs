@@ -4,7 +4,7 @@
 //! on a machine that has only a key. Its options may stand before its commands, too.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -125,8 +125,12 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Some(Command::AccessReview { json }) => exit_code(review(json, &arguments.config).await),
         Some(Command::VerifyExport(export)) => verify::run(export, arguments.config).await,
         Some(Command::Completion { shell }) => {
-            clap_complete::generate(shell, &mut whole_command(), "horolog-query", &mut io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut whole_command(), "horolog-query", &mut script);
+            match io::stdout().write_all(&script) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => exit_code(Err(error.into())),
+                _ => ExitCode::SUCCESS,
+            }
         }
     }
 }

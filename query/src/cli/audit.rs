@@ -14,7 +14,7 @@ use super::output::Output;
 use super::table::{self, Column, number, plain, text};
 use crate::audit::counts::Bucket;
 
-const EVENTS_PATH: &str = "/v1/audit/events";
+pub(super) const EVENTS_PATH: &str = "/v1/audit/events";
 const NO_EVENTS: &str = "no events match";
 const COUNTS: [Column; 3] = [text("TIME", "time"), text("VALUE", "value"), number("EVENTS", "count")];
 const EVENTS: [Column; 8] = [
@@ -252,7 +252,11 @@ fn changes(difference: &Difference) -> Vec<String> {
     let mut lines = vec![String::new()];
     for change in &difference.changes {
         let value = |side: &Option<Box<RawValue>>| side.as_ref().map_or_else(String::new, |json| plain(json.get()));
-        let (path, old, new) = (plain(&change.path), value(&change.old), value(&change.new));
+        let (path, old, new) = (
+            plain(&change.path).replace('\n', "\u{fffd}"),
+            value(&change.old),
+            value(&change.new),
+        );
         lines.push(match change.op.as_str() {
             "add" => format!("+ {path}: {new}"),
             "remove" => format!("- {path}: {old}"),

@@ -81,7 +81,8 @@ impl Client {
             })?,
             url: arguments.url.trim_end_matches('/').to_owned(),
             key,
-            tenant: arguments.tenant.clone(),
+            // As an empty key: set to nothing.
+            tenant: arguments.tenant.clone().filter(|tenant| !tenant.is_empty()),
         })
     }
 
@@ -223,6 +224,12 @@ impl Client {
     }
 
     pub(super) fn unreached(&self, error: &reqwest::Error) -> CliError {
+        if error.is_builder() {
+            return CliError::Argument {
+                name: "--url or HOROLOG_QUERY_URL",
+                reason: format!("{:?} is not the address of a service: {}", self.url, innermost(error)),
+            };
+        }
         CliError::Unreached {
             url: self.url.clone(),
             reason: innermost(error),

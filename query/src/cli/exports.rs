@@ -125,6 +125,8 @@ pub async fn run(command: ExportsCommand, client: &Client, output: Output) -> Re
             });
             let job = Job::parse(client, client.post(PATH, &body).await?)?;
             let job = if watch {
+                // Whoever stops to watch looks for it by its id.
+                output.hint(&format!("export {}", job.id()));
                 watched(job, client, output).await?
             } else {
                 job

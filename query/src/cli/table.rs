@@ -1,7 +1,8 @@
 //! Rows of an answer as an aligned table, and one document as names and values.
 //!
 //! Enters: JSON and columns. Leaves: text in which terminal control characters are replaced, so that a record cannot
-//! steer the reader's terminal. On a terminal a wide cell is wrapped to fit; in a pipe each row stays one line.
+//! steer the reader's terminal. Rows that a terminal is too narrow for are lists of names and values; in a pipe each row
+//! stays one line.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
@@ -38,7 +39,8 @@ pub const fn number(title: &'static str, path: &'static str) -> Column {
     }
 }
 
-/// Rows with a header. Columns that are empty in every row are left out.
+/// Rows with a header. Columns that are empty in every row are left out. If a terminal is too narrow for them, each row
+/// is a list of names and values: in cells of a few characters nobody reads a number, or copies an id.
 pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     let used = |column: &&Column| rows.iter().any(|row| !shown(at(row, column.path)).is_empty());
     let columns: Vec<&Column> = columns.iter().filter(used).collect();
@@ -53,9 +55,43 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
     let mut table = empty();
     table.set_header(columns.iter().map(|column| cell(column, column.title.to_owned())));
     for row in rows {
-        table.add_row(columns.iter().map(|column| cell(column, shown(at(row, column.path)))));
+        table.add_row(
+            columns
+                .iter()
+                .map(|column| cell(column, one_line(at(row, column.path)))),
+        );
+    }
+    let (needed, width) = (width(&mut table), table.width());
+    if table.is_tty() && width.is_some_and(|width| width > 0 && needed > usize::from(width)) {
+        return listed(&columns, rows);
     }
     rendered(&table)
+}
+
+/// How wide a table is whose cells are not wrapped, which it is left as.
+fn width(table: &mut comfy_table::Table) -> usize {
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let columns = table.column_max_content_widths();
+    columns.iter().map(|width| usize::from(*width) + 2).sum()
+}
+
+fn listed(columns: &[&Column], rows: &[Value]) -> String {
+    let one = |row: &Value| {
+        let mut table = empty();
+        for column in columns {
+            let value = shown(at(row, column.path));
+            if !value.is_empty() {
+                table.add_row([column.title.to_owned(), value]);
+            }
+        }
+        rendered(&table)
+    };
+    rows.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+/// A value in a cell of a table, of which each row is one line.
+fn one_line(value: &Value) -> String {
+    shown(value).replace('\n', "\u{fffd}")
 }
 
 /// Members of a document by their paths, one per line; empty ones are left out.
@@ -121,7 +157,8 @@ fn rounded(value: f64) -> String {
 fn empty() -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(NOTHING);
-    let arrangement = if table.is_tty() {
+    // A terminal that does not say how wide it is has no columns.
+    let arrangement = if table.is_tty() && table.width() != Some(0) {
         ContentArrangement::Dynamic
     } else {
         ContentArrangement::Disabled
@@ -157,6 +194,13 @@ mod tests {
             of_rows(&columns, &rows),
             " NAME       N  OFFSET\n x          1       7\n long  1234.5      12"
         );
+    }
+
+    #[test]
+    fn a_row_is_one_line() {
+        let rows = [json!({"a": "x\ny", "n": 1})];
+        let columns = [text("NAME", "a"), number("N", "n")];
+        assert_eq!(of_rows(&columns, &rows), " NAME  N\n x\u{fffd}y   1");
     }
 
     #[test]

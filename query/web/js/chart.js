@@ -4,7 +4,7 @@
 // numbers are in a table beside it. From `incompleteFrom` on the plot is hatched, and a text says so.
 
 import { h } from "./dom.js";
-import { minute, shortNumber } from "./format.js";
+import { minute, shortNumber, ticksText } from "./format.js";
 
 const HEIGHT = 250;
 const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
@@ -53,7 +53,7 @@ export function chart({ title, times, series, bands = [], incompleteFrom, span, 
   const line = (one) => {
     const stroke = resolved(colour(one.index ?? 0));
     const shape = { label: one.label ?? "", stroke, width: one.width ?? 1.75, dash: one.dash ?? DASHES[Math.floor((one.index ?? 0) / COLOURS) % DASHES.length], points: { show: true, size: 5, filter: () => lonely(one.values) }, spanGaps: false };
-    if (one.bars) return { ...shape, width: 0, fill: resolved(colour(one.index ?? 0)), paths: window.uPlot.paths.bars({ size: [0.8, 60], align: 1 }), points: { show: false } };
+    if (one.bars) return { ...shape, width: 0, fill: resolved(colour(one.index ?? 0)), paths: window.uPlot.paths.bars({ size: [0.8], align: 1 }), points: { show: false } };
     return shape;
   };
   const draw = () => {
@@ -102,7 +102,7 @@ function axes(unit, height) {
   const axis = { stroke: resolved("var(--muted)"), grid: { stroke: resolved("var(--line)"), width: 1 }, ticks: { stroke: resolved("var(--line)"), width: 1, size: 5 }, font: "12px system-ui, sans-serif" };
   return [
     { ...axis, space: 62, values: (_, ticks, __, ___, step) => moments(ticks, step) },
-    { ...axis, size: 62, space: height < HEIGHT ? 20 : 34, values: (_, ticks) => ticks.map((tick) => shortNumber(tick)), label: unit || undefined, labelSize: 16, labelFont: "12px system-ui, sans-serif" },
+    { ...axis, size: (_, texts) => Math.max(62, 14 + 7 * Math.max(0, ...(texts ?? []).map((text) => text.length))), space: height < HEIGHT ? 20 : 34, values: (_, ticks) => ticksText(ticks), label: unit || undefined, labelSize: 16, labelFont: "12px system-ui, sans-serif" },
   ];
 }
 

@@ -17,10 +17,15 @@ export function changesOf(difference) {
   });
 }
 
-/** A JSON value as one line; a string as its text. */
+/** A JSON value as one line; a string as its text, unless that is blank or reads as another value would. */
 export function shown(value) {
   if (value === undefined) return "";
-  return typeof value === "string" ? value : asJson(value);
+  return typeof value === "string" && isPlain(value) ? value : asJson(value);
+}
+
+/** Quotes tell a text from a number, and say where blanks begin and end. */
+function isPlain(text) {
+  return text !== "" && text === text.trim() && !/^(?:null|true|false|-?\d[\d.eE+-]*|[[{"].*)$/s.test(text);
 }
 
 /** A value as JSON, or why it has none: the engine of the browser writes it recursively. */
@@ -38,11 +43,16 @@ export function parts(before, after) {
   const shortest = Math.min(before.length, after.length);
   let head = 0;
   while (head < shortest && before[head] === after[head]) head += 1;
+  if (isHalf(before, head) || isHalf(after, head)) head -= 1;
   let tail = 0;
   while (tail < shortest - head && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
+  if (isHalf(before, before.length - tail) || isHalf(after, after.length - tail)) tail -= 1;
   const cut = (text) => ({ head: text.slice(0, head), middle: text.slice(head, text.length - tail), tail: text.slice(text.length - tail) });
   return { before: cut(before), after: cut(after) };
 }
+
+/** Whether a place is within a character that takes two units of UTF-16. */
+const isHalf = (text, at) => at > 0 && text.codePointAt(at - 1) > 0xffff;
 
 /** The leaves of a value, each with its path. A number kept as it was written is a leaf. */
 function leaves(value, path, depth = 0) {

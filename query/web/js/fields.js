@@ -48,6 +48,9 @@ export function segmented({ label, name, value, options }) {
 export function form(label, onSubmit, ...children) {
   const submit = (event) => {
     event.preventDefault();
+    // A date that is typed in part has an empty value, which would mean that nothing was asked for.
+    const partial = [...event.currentTarget.elements].find((control) => control.validity?.badInput && !control.closest("[hidden]"));
+    if (partial) return markInvalid(event.currentTarget, partial.name, "give the whole date and time, or clear it");
     onSubmit(values(event.currentTarget), event.submitter);
   };
   return h("form", { "aria-label": label, novalidate: true, onsubmit: submit }, children);

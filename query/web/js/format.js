@@ -2,24 +2,32 @@
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+/** The prefixes of the SI: beside a unit, "B" reads as bytes. */
+const PREFIXES = { K: "k", B: "G" };
 
 /** A count: 1,234,567. */
 export const count = (value) => (value === null || value === undefined ? "–" : NUMBER.format(value));
 
-/** A measurement: at most five significant digits; very large and very small ones in scientific notation. */
+/** A measurement: five significant digits or all those of the whole part; very large and very small ones in scientific notation. */
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e15 || size < 1e-4)) return value.toExponential(3);
-  return new Intl.NumberFormat("en", { maximumSignificantDigits: size >= 1e5 ? 7 : 5 }).format(value);
+  return new Intl.NumberFormat("en", size >= 1e4 ? { maximumFractionDigits: size >= 1e6 ? 0 : 1 } : { maximumSignificantDigits: 5 }).format(value);
 }
 
-/** A compact measurement: 1.2M. */
+/** A compact measurement: 1.2M, 3.4G. */
 export function shortNumber(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);
-  if (size >= 1e4 && size < 1e15) return COMPACT.format(value);
+  if (size >= 1e4 && size < 1e15) return COMPACT.format(value).replace(/[KB]$/, (prefix) => PREFIXES[prefix]);
   return number(value);
+}
+
+/** Values along an axis: as short as they can be told apart. */
+export function ticksText(ticks) {
+  const short = ticks.map(shortNumber);
+  return new Set(short).size === ticks.length ? short : ticks.map((tick) => (Math.abs(tick) < 1e15 ? tick.toLocaleString("en", { maximumFractionDigits: 12 }) : String(tick)));
 }
 
 /** Bytes: 12.3 MB. */
@@ -38,11 +46,12 @@ export function bytes(value) {
 /** A duration in seconds: 2 h 5 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  const size = Math.abs(seconds);
-  if (size < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (size < 60) return `${Math.round(seconds)} s`;
-  if (size < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  if (size < 172800) return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 2880) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   return `${Math.round(seconds / 86400)} days`;
 }
 

@@ -3,6 +3,7 @@
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { count, minute, number, plural, seconds } from "./format.js";
+import { everyStep } from "./steps.js";
 import { table } from "./table.js";
 
 /** The charts that can be drawn. `lines` are columns; a band is between two of them. */
@@ -27,11 +28,15 @@ const KEYS = ["service_id", "plugin_id", "environment", "team_id", "metric_type"
 export function drawSeries({ answer, asked, span, step }) {
   const groups = grouped(answer.rows);
   const measure = MEASURES[asked.show] ?? MEASURES.bands;
-  const times = everyStep(answer.rows, step, span);
+  const times = everyStep([...new Set(answer.rows.map((row) => seconds(startOf(row))))].sort((one, other) => one - other), step);
   const incompleteFrom = firstIncomplete(answer, step);
-  const shared = { times, span: [Math.min(span[0], times[0]), Math.max(span[1], times[0] + step)], incompleteFrom, unit: unitOf(answer.rows[0], measure), step };
+  const shared = { times, span: [Math.min(span[0], times[0]), Math.max(span[1], times[0] + step)], incompleteFrom, step };
   const drawn = groups.slice(0, GROUPS_MAX);
-  const figures = measure.lines.length === 1 ? [together(drawn, measure.lines[0], shared)] : drawn.map((group) => banded(group, measure, shared, groups.length > 1));
+  // What has another unit has another axis.
+  const byUnit = [...Map.groupBy(drawn, (group) => group.rows[0].unit).values()];
+  const figures = measure.lines.length === 1
+    ? byUnit.map((of) => together(of, measure.lines[0], { ...shared, unit: unitOf(of[0].rows[0], measure) }))
+    : drawn.map((group) => banded(group, measure, { ...shared, unit: unitOf(group.rows[0], measure) }, groups.length > 1));
   return [
     h(
       "section",
@@ -44,10 +49,14 @@ export function drawSeries({ answer, asked, span, step }) {
   ];
 }
 
-/** The unit of a chart: a rate is per second. */
+/** The unit of a chart: a rate is per second, a count has none. */
 function unitOf({ unit }, { lines }) {
-  return lines[0] === "rate" ? `${unit ?? ""}/s` : (unit ?? "");
+  if (lines[0] === "count") return "";
+  return lines[0] === "rate" ? `${unitText(unit) || "1"}/s` : unitText(unit);
 }
+
+/** `1` says that there is no unit. */
+export const unitText = (unit) => (unit === "1" ? "" : (unit ?? ""));
 
 /** Start of a row. */
 export const startOf = (row) => row.start;
@@ -58,18 +67,6 @@ function grouped(rows) {
   const name = (row) => varying.map((key) => row[key] || `no ${key.replace("_id", "")}`).join(" · ");
   const groups = [...Map.groupBy(rows, name)].map(([label, members]) => ({ label, rows: members, records: members.reduce((sum, row) => sum + row.count, 0) }));
   return groups.sort((one, other) => other.records - one.records);
-}
-
-/** All times of the rows, and those missing in between, so that gaps are visible. */
-function everyStep(rows, step) {
-  const known = [...new Set(rows.map((row) => seconds(startOf(row))))].sort((one, other) => one - other);
-  if (step > 86400) return known;
-  const times = [];
-  for (const time of known) {
-    while (times.length > 0 && times.at(-1) + step < time && times.length < 50_000) times.push(times.at(-1) + step);
-    times.push(time);
-  }
-  return times;
 }
 
 function valuesAt(times, rows, column) {

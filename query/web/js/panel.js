@@ -60,7 +60,11 @@ export function filled({ what, load, draw, signal, onFailure, every, until = () 
 
 /** Replaces content. A focused control keeps its focus in the new content, or else its beginning gets it. */
 function replace(place, content, back) {
+  const tables = () => place.querySelectorAll(".table-wrap");
+  const scrolled = new Map([...tables()].map((wrap) => [wrap.getAttribute("aria-label"), [wrap.scrollLeft, wrap.scrollTop]]));
   place.replaceChildren(...[content].flat(Infinity).filter(Boolean));
+  // Who has scrolled a table reads on where they were.
+  for (const wrap of tables()) wrap.scrollTo(...(scrolled.get(wrap.getAttribute("aria-label")) ?? [0, 0]));
   if (back()) return;
   place.setAttribute("tabindex", "-1");
   settle(place, place);

@@ -22,7 +22,12 @@ const RANGE_NAMES = ["24h", "7d", "30d", "90d", "1y", "2y", "all"];
 const RANGE_DEFAULT = "30d";
 const PAGE_ROWS = 100;
 
+/** The newest search in this tab, to which its events lead back. */
+let newest = href(["audit"]);
+export const back = () => newest;
+
 export function mount(container, { parameters, signal }) {
+  newest = href(["audit"], parameters);
   const asked = Object.fromEntries(parameters);
   const range = asked.range ?? (asked.from || asked.to ? CUSTOM : RANGE_DEFAULT);
   const { from, to } = span(range, asked.from, asked.to);
@@ -35,7 +40,7 @@ export function mount(container, { parameters, signal }) {
     what: "counts",
     signal,
     load: (abort) => get("/v1/audit/counts", { ...question, to: apiMoment(to), bucket: bucket(from, to), by: "status", limit: 10_000 }, abort),
-    draw: (answer) => drawCounts(answer, from, to),
+    draw: (answer) => drawCounts(answer, from, to, STEPS[bucket(from, to)]),
     // Counts are secondary to a search, which continues without them.
     onFailure: (error) => error.status !== 401,
   });
@@ -151,9 +156,12 @@ function bucket(from, to) {
   return days <= 120 ? "day" : "month";
 }
 
+/** Seconds; of a month, about. */
+const STEPS = { hour: 3600, day: 86400, month: 30 * 86400 };
+
 const SERIES = { success: 2, failure: 1, error: 4 };
 
-function drawCounts(answer, from, to) {
+function drawCounts(answer, from, to, step) {
   const statuses = Object.keys(SERIES).filter((status) => answer.rows.some((row) => row.value === status));
   if (statuses.length === 0) return null;
   const total = answer.rows.reduce((sum, row) => sum + row.count, 0);
@@ -164,5 +172,6 @@ function drawCounts(answer, from, to) {
     kind: (row) => row.value,
     kinds: statuses.map((status) => ({ name: status, colour: SERIES[status] })),
     span: [from, to ?? Date.now() / 1000],
+    step,
   }));
 }

@@ -2,13 +2,14 @@
 
 import { getAsWritten } from "../api.js";
 import { asJson, changesOf, parts, shown } from "../difference.js";
-import { h } from "../dom.js";
+import { h, visible } from "../dom.js";
 import { time } from "../format.js";
 import { filled } from "../panel.js";
 import { href } from "../router.js";
 import { scoped } from "../scope.js";
 import { facts, table } from "../table.js";
 import * as words from "../audit_words.js";
+import { back } from "./audit.js";
 
 export const title = "Audit event";
 
@@ -19,12 +20,12 @@ export function mount(container, { path, signal }) {
     signal,
     load: (abort) => getAsWritten(`/v1/audit/events/${encodeURIComponent(path[2])}`, scoped(), abort),
     draw: (answer) => {
-      heading.textContent = words.headline(answer.event);
+      heading.textContent = visible(words.headline(answer.event));
       return draw(answer);
     },
   });
   container.append(
-    h("nav", { "aria-label": "Back" }, h("a", { href: "#/audit" }, "← Audit search")),
+    h("nav", { "aria-label": "Back" }, h("a", { href: back() }, "← Audit search")),
     h("div", { class: "view-head" }, heading),
     view.place,
   );

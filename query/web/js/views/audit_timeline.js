@@ -9,6 +9,7 @@ import { filled } from "../panel.js";
 import { href, navigate } from "../router.js";
 import { scoped } from "../scope.js";
 import * as words from "../audit_words.js";
+import { back } from "./audit.js";
 
 export const title = "Timeline";
 
@@ -17,7 +18,8 @@ const PAGE_ROWS = 200;
 export function mount(container, { parameters, signal }) {
   const asked = Object.fromEntries(parameters);
   const ofUser = Boolean(asked.user_id);
-  const subject = ofUser ? `user ${asked.user_id}` : asked.resource_id ? `${asked.resource_type ?? "resource"} ${asked.resource_id}` : "";
+  const resource = asked.resource_id ? `${asked.resource_type ?? "resource"} ${asked.resource_id}` : ofUser && asked.resource_type;
+  const subject = [ofUser && `user ${asked.user_id}`, resource].filter(Boolean).join(" and ");
   const heading = h("h1", { tabindex: "-1", class: "break" }, subject ? `Timeline of ${subject}` : "Timeline");
   const fields = form(
     "Whose timeline",
@@ -27,13 +29,13 @@ export function mount(container, { parameters, signal }) {
       { class: "fields" },
       input({ label: "User", name: "user_id", value: asked.user_id ?? "" }),
       input({ label: "Resource type", name: "resource_type", value: asked.resource_type ?? "" }),
-      input({ label: "or resource id", name: "resource_id", value: asked.resource_id ?? "" }),
+      input({ label: "Resource id", name: "resource_id", value: asked.resource_id ?? "" }),
       select({ label: "Order", name: "order", value: asked.order ?? "newest", options: [["newest", "Newest first"], ["oldest", "Oldest first"]] }),
     ),
     h("div", { class: "form-end" }, h("button", { class: "primary" }, "Show"), h("a", { href: href(["audit"], { ...asked, range: "all" }) }, "Show as a search")),
   );
   container.append(
-    h("nav", { "aria-label": "Back" }, h("a", { href: "#/audit" }, "← Audit search")),
+    h("nav", { "aria-label": "Back" }, h("a", { href: back() }, "← Audit search")),
     h("div", { class: "view-head" }, heading),
     h("section", { class: "panel", "aria-label": "Subject" }, fields),
   );
@@ -41,7 +43,7 @@ export function mount(container, { parameters, signal }) {
     container.append(h("div", { class: "panel" }, empty("Whose timeline?", "Enter a user, or the type and id of a resource.")));
     return null;
   }
-  const question = scoped(ofUser ? { user_id: asked.user_id } : { resource_type: asked.resource_type, resource_id: asked.resource_id });
+  const question = scoped({ user_id: asked.user_id, resource_type: asked.resource_type, resource_id: asked.resource_id });
   const rows = [];
   let cursor;
   const view = filled({

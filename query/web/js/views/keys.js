@@ -16,6 +16,8 @@ const ROLES = [["analyst", "analyst: metrics and counts"], ["auditor", "auditor:
 
 export function mount(container, { signal }) {
   const outcome = h("div", {});
+  // A secret is shown once, so the next action must not remove it.
+  const secrets = h("div", { class: "stack" });
   const list = filled({
     what: "keys",
     signal,
@@ -31,7 +33,7 @@ export function mount(container, { signal }) {
     try {
       const answer = await send("POST", path, body);
       announce(said);
-      if (answer.token) outcome.replaceChildren(shown(answer));
+      if (answer.token) secrets.prepend(shown(answer));
       await list.refresh({ quiet: true });
     } catch (error) {
       if (error.status === 401) return signedOut(error);
@@ -41,6 +43,7 @@ export function mount(container, { signal }) {
   container.append(
     h("div", { class: "view-head" }, h("h1", { tabindex: "-1" }, "Keys"), h("p", {}, "Who may see what, and when they last did. Every change is an audit event.")),
     h("details", { class: "panel" }, h("summary", {}, "New key"), creationForm(act)),
+    secrets,
     outcome,
     list.place,
   );
@@ -97,15 +100,17 @@ function subjectTable(rows) {
 /** Names, or what an empty list means. */
 const listed = (names, none) => names.join(", ") || none;
 
-/** A token, which is shown only once. */
+/** A token, which is shown only once, until the reader has it. */
 function shown({ key, token }) {
-  return h(
+  const place = h(
     "div",
     { class: "notice", role: "status" },
     h("h2", {}, `The secret of “${key.name}”`),
     h("p", {}, h("code", { class: "break" }, token)),
     h("p", { class: "small muted" }, "It is shown only this once and stored nowhere."),
+    h("p", {}, h("button", { type: "button", "aria-label": `Hide the secret of ${key.name}`, onclick: () => place.remove() }, "I have it: hide it")),
   );
+  return place;
 }
 
 function creationForm(act) {

@@ -12,7 +12,7 @@ import { CUSTOM, moment, span } from "../ranges.js";
 import { href, navigate } from "../router.js";
 import { scoped } from "../scope.js";
 import { figures } from "../table.js";
-import { drawSeries, MEASURES, startOf } from "../metric_charts.js";
+import { drawSeries, MEASURES, startOf, unitText } from "../metric_charts.js";
 
 export const title = "Metrics";
 
@@ -41,6 +41,7 @@ export async function mount(container, { parameters, signal }) {
   const waiting = loading("metrics");
   container.append(heading, waiting);
   const known = await knownMetrics(asked, signal).finally(() => waiting.remove());
+  if (known.error && !asked.metric_name) throw known.error;
   const { names } = known;
   asked.show ??= names.find((row) => row.metric_name === asked.metric_name)?.metric_type === "counter" ? "rate" : "bands";
   const question = explorerForm(asked, names);
@@ -92,8 +93,8 @@ async function knownMetrics(asked, signal) {
   const isRecent = (name) => recent.some((row) => row.metric_name === name);
   // Imported history may have no recent data.
   const ofAllTime = asked.names === "all" || recent.length === 0 || (asked.metric_name && !isRecent(asked.metric_name));
-  const { rows: names, more } = ofAllTime ? await metricNames(signal, BEGINNING) : answer;
-  return { names, more, isRecent, ofAllTime };
+  const { rows: names, more, error } = ofAllTime && !answer.error ? await metricNames(signal, BEGINNING) : answer;
+  return { names, more, error, isRecent, ofAllTime };
 }
 
 /** Names to suggest: those of the last days, or since a given day. Without them any name can still be typed. */
@@ -102,7 +103,7 @@ async function metricNames(signal, from) {
     return await get("/v1/metrics/names", scoped({ from, limit: NAMES_MAX }), signal);
   } catch (error) {
     if (signal.aborted || [401, 403].includes(error.status)) throw error;
-    return { rows: [], more: false };
+    return { rows: [], more: false, error };
   }
 }
 
@@ -137,7 +138,7 @@ function explorerForm(asked, names) {
 function start({ names, more, isRecent, ofAllTime }) {
   if (names.length === 0) return h("div", { class: "panel" }, empty("No metrics yet", "Metrics appear here a few seconds after their first records."));
   const place = (name) => href(["metrics"], { metric_name: name, range: isRecent(name) ? "" : "all" });
-  const link = (row) => h("li", {}, h("a", { href: place(row.metric_name) }, row.metric_name), row.unit && h("span", { class: "muted" }, ` ${row.unit}`));
+  const link = (row) => h("li", {}, h("a", { href: place(row.metric_name) }, row.metric_name), unitText(row.unit) && h("span", { class: "muted" }, ` ${row.unit}`));
   return h(
     "section",
     { class: "panel" },
@@ -176,7 +177,7 @@ function completeness(answer, asked) {
     figures([
       ["Complete through", through ? minute(through) : "not known", through ? `${duration(Math.max(behind, 0))} before this answer` : "some partitions have not been heard from"],
       ["As of", time(answer.as_of ?? now), source(asked)],
-      ["Rows", plural(answer.rows.length, "row"), kind(answer.rows[0])],
+      ["Rows", plural(answer.rows.length, "row"), kind(answer.rows)],
     ]),
     lagging.length > 0 && (through === null || behind > HELD_BACK_WORTH_A_WORD + (ofCounters(asked) ? HOUR : 0)) && h("p", { class: "notice warn" }, heldBack(lagging)),
   ];
@@ -196,8 +197,8 @@ function heldBack(lagging) {
   return `Held back by ${lagging.length === 1 ? "partition" : "partitions"} ${names}: ${reason}.`;
 }
 
-/** The type and unit, if all rows have the same. */
-const kind = (row) => row && [row.metric_type, row.unit].filter(Boolean).join(", ");
+/** The types and units of the rows. */
+const kind = (rows) => ["metric_type", "unit"].flatMap((name) => [...new Set(rows.map((row) => row[name]))]).map(unitText).filter(Boolean).join(", ");
 
 function downloads(asked) {
   const outcome = h("div", {});

@@ -92,7 +92,17 @@ impl Source {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"));
         }
         match self {
-            Self::Folder(folder) => Ok(Local::There(folder.join(name))),
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                // A pipe or a device has no end, and what a link names may be elsewhere tomorrow.
+                if !fs::symlink_metadata(&path)?.is_file() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "not a file but a link, a folder or a device",
+                    ));
+                }
+                Ok(Local::There(path))
+            }
             Self::Bucket(bucket, id, runtime) => {
                 let mut file = NamedTempFile::new()?;
                 runtime.block_on(fetch(bucket, id, name, file.as_file_mut()))?;
