@@ -1,5 +1,5 @@
-//! What the tests share: a bed, a topic with both stages running, and two days of hours, some of whose records came
-//! late. Each test has hours of its own; one test at a time, since there is one rebuild at a time.
+//! What tests share: a bed, a topic with both stages running, and two days of hours, some of whose records came late.
+//! Each test has hours of its own. In a world there is one test at a time, since there is one rebuild at a time.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -39,18 +39,28 @@ pub struct Ended {
     pub text: String,
 }
 
-/// The world, for one test at a time.
-pub fn world() -> MutexGuard<'static, World> {
-    static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
-    WORLD
-        .get_or_init(|| Mutex::new(World::begin()))
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+/// The world of the tests that rebuild hours.
+pub static REBUILDING: SharedWorld = SharedWorld(OnceLock::new());
+/// The world of those that verify hours, beside it.
+pub static VERIFYING: SharedWorld = SharedWorld(OnceLock::new());
+
+/// A world that begins with its first test.
+pub struct SharedWorld(OnceLock<Mutex<World>>);
+
+impl SharedWorld {
+    /// The world, for one test at a time.
+    pub fn enter(&self) -> MutexGuard<'_, World> {
+        self.0
+            .get_or_init(|| Mutex::new(World::begin()))
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl World {
     fn begin() -> Self {
-        let flow = Flow::new(Bed::shared(), "rebuild", PARTITIONS);
+        let bed: &'static Bed = Box::leak(Box::new(Bed::start()));
+        let flow = Flow::new(bed, "rebuild", PARTITIONS);
         let (ingest, aggregate) = (
             flow.ingest(&[]),
             flow.aggregate(&[
