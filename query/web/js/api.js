@@ -155,5 +155,7 @@ async function problemOf(response) {
   } catch {
     problem = { title: response.statusText || "the request failed", detail: "" };
   }
+  // What the API says to programs is no help to whoever pasted a key.
+  if (response.status === 401) problem.detail = "this key is not in force: it is mistyped, has expired or was revoked";
   return new ApiError(response.status, problem, problem.request_id ?? id, Number.isNaN(retryAfter) ? null : retryAfter);
 }

@@ -53,7 +53,7 @@ export function chart({ title, times, series, bands = [], incompleteFrom, span, 
   const line = (one) => {
     const stroke = resolved(colour(one.index ?? 0));
     const shape = { label: one.label ?? "", stroke, width: one.width ?? 1.75, dash: one.dash ?? DASHES[Math.floor((one.index ?? 0) / COLOURS) % DASHES.length], points: { show: true, size: 5, filter: () => lonely(one.values) }, spanGaps: false };
-    if (one.bars) return { ...shape, width: 0, fill: resolved(colour(one.index ?? 0)), paths: window.uPlot.paths.bars({ size: [0.8], align: 1 }), points: { show: false } };
+    if (one.bars) return { ...shape, width: 0, fill: resolved(colour(one.index ?? 0)), paths: window.uPlot.paths.bars({ size: [0.8, times.length > 1 ? Infinity : 60], align: 1 }), points: { show: false } };
     return shape;
   };
   const draw = () => {

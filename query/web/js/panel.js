@@ -50,12 +50,19 @@ export function filled({ what, load, draw, signal, onFailure, every, until = () 
       const passes = every && PASSING.has(error.status);
       if (passes) again((error.retryAfterSeconds ?? 0) * 1000);
       if (passes && quiet && hasAnswer) stale(place, error);
+      else if (PASSING.has(error.status) && quiet && hasAnswer) unfinished(place, failure(error, () => refresh({ quiet: true })));
       else replace(place, onFailure?.(error) ? null : failure(error, () => refresh()), quiet ? standing(place) : back);
     } finally {
       if (mine === asking) place.removeAttribute("aria-busy");
     }
   };
   return { place, refresh };
+}
+
+/** Keeps the content, with why there is no more below it. */
+function unfinished(place, why) {
+  place.querySelector(":scope > .notice.bad")?.remove();
+  place.append(why);
 }
 
 /** Replaces content. A focused control keeps its focus in the new content, or else its beginning gets it. */

@@ -23,6 +23,7 @@ export const choices = (names) => [...names.map((name) => [name, RANGES[name].te
 
 /**
  * `{ from, to }` in seconds, for a named span or given ends. `step` widens it to whole steps. An open end is `null`.
+ * A link can be mistyped: throws if an end is no time, since without it more would be asked for than was meant.
  */
 export function span(name, from, to, step = 1, now = Date.now() / 1000) {
   if (name === "all") return { from: null, to: null };
@@ -30,14 +31,16 @@ export function span(name, from, to, step = 1, now = Date.now() / 1000) {
     const end = Math.ceil(now / step) * step;
     return { from: Math.floor((end - RANGES[name].seconds) / step) * step, to: end };
   }
-  return { from: parsed(from), to: parsed(to) };
+  return { from: parsed("from", from), to: parsed("to", to) };
 }
 
 /** Seconds as a time for the API; an open end is `undefined`. */
 export const moment = (seconds) => (seconds === null ? undefined : new Date(seconds * 1000).toISOString().replace(".000Z", "Z"));
 
-/** A URL can be mistyped; an invalid time is no bound. */
-function parsed(text) {
-  const time = Date.parse(text ?? "");
-  return Number.isNaN(time) ? null : time / 1000;
+function parsed(parameter, text) {
+  if (!text) return null;
+  const time = Date.parse(text);
+  if (!Number.isNaN(time)) return time / 1000;
+  const detail = `“${text}” is no time: write one such as 2026-12-03T14:00Z`;
+  throw Object.assign(new Error(detail), { status: 400, problem: { parameter, detail } });
 }

@@ -136,6 +136,42 @@ await run({
     await page.getByRole("alert").waitFor();
     check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "to", "the field that is wrong is marked");
     await visit.judge();
+    for (const view of ["#/metrics?metric_name=cpu&range=custom&from=2026-13-45", "#/audit?range=custom&from=2026-13-45"]) {
+      await visit.open(view);
+      check((await page.getByRole("alert").innerText()).includes("2026-13-45"), "a mistyped time is not all time", view);
+    }
+    await visit.open("#/audit?range=custom");
+    await page.getByLabel("From (UTC)").pressSequentially("12022026");
+    await page.getByRole("button", { name: "Search", exact: true }).click();
+    check((await page.locator("[aria-invalid=true]").getAttribute("name")) === "from", "nor is one that was typed in part");
+  },
+
+  "what looks alike is told apart": async (visit) => {
+    await visit.open("#/metrics");
+    const found = await visit.page.evaluate(async () => {
+      const module = (name) => import(`/ui/js/${name}.js`);
+      const [{ shown, parts }, { visible }, { everyStep }, { duration, number, ticksText }] = await Promise.all(["difference", "dom", "steps", "format"].map(module));
+      const month = (of) => Date.UTC(2026, of) / 1000;
+      return {
+        values: ["1", 1, "", " a", "a", null, "null"].map(shown),
+        emoji: parts("a😀", "a😁").before.middle,
+        turned: visible("a\u202eb\u200bc\n"),
+        months: everyStep([month(0), month(2)], 30 * 86400).indexOf(month(1)),
+        numbers: [1_234_567_891, 12.345678].map(number),
+        ticks: new Set(ticksText([8_235_000_000, 8_235_000_100])).size,
+        durations: [7_190, 3_599.6, 0.5].map(duration),
+      };
+    });
+    const expected = {
+      values: ['"1"', "1", '""', '" a"', "a", "null", '"null"'],
+      emoji: "😀",
+      turned: "a⟨U+202E⟩b⟨U+200B⟩c\n",
+      months: 1,
+      numbers: ["1,234,567,891", "12.346"],
+      ticks: 2,
+      durations: ["2 h 0 min", "1 h 0 min", "500 ms"],
+    };
+    check(JSON.stringify(found) === JSON.stringify(expected), "each is its own text", JSON.stringify(found));
   },
 
   "metrics are downloaded as CSV": async (visit) => {
@@ -295,6 +331,9 @@ await run({
     check((await page.getByRole("row", { name: /from the page/ }).innerText()).includes("127.0.0.0/8"), "it is said from where a key is taken");
     await page.getByRole("button", { name: /^Revoke from the page/ }).click();
     await page.getByRole("row", { name: /from the page/ }).getByText("ended").waitFor();
+    check(/hlg_\w{59}/.test(await visit.text()), "the secret stays until it is hidden");
+    await page.getByRole("button", { name: "Hide the secret of from the page" }).click();
+    check(!/hlg_\w{59}/.test(await visit.text()), "and is gone then");
     visit.expectRefusal(403);
     await visit.open("#/keys", "auditor");
     await page.getByText("Your key may not see this").first().waitFor();
