@@ -3,8 +3,8 @@
 //! In: the aggregates of a batch. Out: the same with a limited number of keys per tenant and hour, and what was folded.
 //! No record is lost: the overflow key has the counts, sums and distributions of the folded keys. A pure function of
 //! the aggregates: the keys with the most records stay, among equals those with the smallest hash, so that batch after
-//! batch keeps the same ones. A label with exploding cardinality makes keys of one record each; the series that people
-//! look at have more.
+//! batch, and hour after hour, keeps the same ones. A label with exploding cardinality makes keys of one record each; the
+//! series that people look at have more.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -70,10 +70,14 @@ pub fn limit_keys(hours: Hours, keys_max: usize) -> (Hours, Overflow) {
     (merged(&hours, &folded, added), overflow)
 }
 
-/// Most records first, then by hash.
+/// Most records first, then by the hash of the key without its hour.
 fn rank(hours: &Hours, position: usize) -> (std::cmp::Reverse<u64>, u64) {
+    let mut bytes = Vec::new();
+    if let Some(key) = Key::decode(hours.keys.get(position)) {
+        Key { hour: 0, ..key }.encode(&mut bytes);
+    }
     let mut hasher = FixedState::default().build_hasher();
-    hasher.write(hours.keys.get(position));
+    hasher.write(&bytes);
     (std::cmp::Reverse(hours.summaries[position].count), hasher.finish())
 }
 

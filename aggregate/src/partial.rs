@@ -2,19 +2,25 @@
 //!
 //! In: samples in offset order. Out: one part per worker, with the keys that hash to it. Worker 0 gets a part of every
 //! chunk, even without keys, since that part carries the tally. A pure function of the samples and the number of
-//! workers. Keeps its tables between chunks, but no value.
+//! workers, but for which worker a key hashes to. Keeps its tables between chunks, but no value.
 
-use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
-use std::hash::{BuildHasher, Hasher};
 
 use crate::histogram::Bucket;
 use crate::key::{Key, Keys, hour_of};
 use crate::late::{LateHours, LateRecords, add_hours};
 use crate::samples::Samples;
 use crate::summary::{Observation, Summary};
+
+/// Hashes keys: seeded by each process, because with a seed that is known anybody who writes samples can give all keys of
+/// a batch one hash, so that it takes an hour. One for all workers, which compare hashes. No result depends on it.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 /// What one chunk adds to the keys of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -128,7 +134,6 @@ struct Late {
 #[derive(Debug)]
 pub struct Preaggregation {
     workers: u64,
-    hasher: FixedState,
     /// Positions in `keys`, by hash.
     table: HashTable<u32>,
     keys: Keys,
@@ -147,7 +152,6 @@ impl Preaggregation {
     pub fn new(workers: usize) -> Self {
         Self {
             workers: workers.max(1) as u64,
-            hasher: FixedState::default(),
             table: HashTable::new(),
             keys: Keys::default(),
             hashes: Vec::new(),
@@ -244,7 +248,7 @@ impl Preaggregation {
         };
         self.encoded.clear();
         key.encode(&mut self.encoded);
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = HASHER.build_hasher();
         hasher.write(&self.encoded);
         let hash = hasher.finish();
         let same = |position: &u32| self.keys.get(*position as usize) == self.encoded;

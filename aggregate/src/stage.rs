@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Months};
-use horolog_schemas::{Decoder, RULES_VERSION, WriterSchemas};
+use horolog_schemas::{Decoder, KAFKA_TIMESTAMP_END_MS, RULES_VERSION, WriterSchemas};
 use horolog_stage::intent::Intent;
 use horolog_stage::range::{PartitionId, Range};
 use horolog_stage::stage::{PrepareError, Prepared, Stage};
@@ -120,8 +120,13 @@ impl Stage for Aggregation {
             return Err(PrepareError::Rules(intent.rules_version));
         }
         let bug = |error: &dyn std::error::Error| PrepareError::Bug(error.to_string());
+        // A record with another one is rejected for it, and says nothing about the clocks of those beside it.
+        let timestamps_ms = || {
+            let all = range.each_timestamp_ms();
+            all.filter(|timestamp_ms| (0..KAFKA_TIMESTAMP_END_MS).contains(timestamp_ms))
+        };
         let frame = TimeFrame::new(
-            range.each_timestamp_ms(),
+            timestamps_ms(),
             intent.watermark_ms,
             intent.at_ms,
             self.limits.max_clock_skew_ms,
@@ -141,6 +146,12 @@ impl Stage for Aggregation {
         let mut blocks = vec![block];
         blocks.extend(hour_revisions(range, &tally.late, frame).map_err(|error| bug(&error))?);
         blocks.extend(incidents(range, tally.ahead, &overflow).map_err(|error| bug(&error))?);
+        // Where all records are rejected, their Kafka timestamps say how far the log has come: while such records keep
+        // arriving the partition is not idle, and nothing else would move its watermark.
+        let high_time_ms = match hours.is_empty() {
+            true => timestamps_ms().filter(|&at_ms| frame.testifies(at_ms, at_ms)).max(),
+            false => tally.high_time_ms,
+        };
         let begun_at = DateTime::from_timestamp_millis(intent.at_ms).unwrap_or_default();
         let is_expired = |hour| self.kept.is_some_and(|months| has_expired(hour, months, begun_at));
         Ok(Prepared {
@@ -153,7 +164,7 @@ impl Stage for Aggregation {
             lateness: lateness(&tally.late),
             expired: count(&hours, is_expired),
             hours,
-            high_time_ms: tally.high_time_ms,
+            high_time_ms,
         })
     }
 

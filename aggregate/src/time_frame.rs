@@ -7,9 +7,10 @@
 //! One record in the far future must not declare hours complete. So a record may move the watermark only if its own
 //! time is not ahead of its Kafka timestamp, and its Kafka timestamp not ahead of its neighbours' nor of our clock, by
 //! more than the tolerated skew. Neighbours extend upwards from the median of the batch's timestamps, as long as each
-//! step is no larger than the skew. A batch of a backlog spans hours in small steps; a fast clock has a gap before it.
-//! Where most records carry old Kafka timestamps (a relay that sets them to the events' times), the others have that gap
-//! before them, and nothing here can tell the two apart.
+//! step is no larger than the skew or, where that is shorter, a minute: nobody's traffic is without pauses. A batch of a
+//! backlog spans hours in small steps; a fast clock has a gap before it. Where most records carry old Kafka timestamps
+//! (a relay that sets them to the events' times), the others have that gap before them, and nothing here can tell the two
+//! apart.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ impl TimeFrame {
         watermark_ms: 0,
         begun_at_ms: 0,
         believed_until_ms: i64::MAX,
-        max_clock_skew_ms: 0,
+        max_clock_skew_ms: i64::MAX,
     };
 
     /// The frame of a batch with these Kafka timestamps, ms since 1970.
@@ -46,8 +47,8 @@ impl TimeFrame {
         begun_at_ms: i64,
         max_clock_skew_ms: i64,
     ) -> Self {
-        // Counted in steps of the skew: timestamps in two neighbouring steps are at most two skews apart.
-        let step_ms = max_clock_skew_ms.max(1);
+        // Counted in steps of that size: timestamps in two neighbouring ones are at most two of them apart.
+        let step_ms = max_clock_skew_ms.max(MINUTE_MS);
         let mut steps: BTreeMap<i64, u64> = BTreeMap::new();
         let mut last: Option<(i64, u64)> = None;
         for timestamp_ms in timestamps_ms {

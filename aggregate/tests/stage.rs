@@ -258,10 +258,46 @@ fn a_range_without_a_good_record_has_no_piece() {
     let prepared = stage(2)
         .prepare(&range(&[b"not avro".to_vec()], HOUR_MS), &intent(0, HOUR_MS))
         .unwrap();
-    assert_eq!((prepared.rows, prepared.rejected, prepared.high_time_ms), (0, 1, None));
+    assert_eq!((prepared.rows, prepared.rejected), (0, 1));
     assert!(pieces(&prepared).is_empty());
+    assert_eq!(prepared.high_time_ms, Some(HOUR_MS), "the log has come so far");
     let prepared = stage(2).prepare(&range([], HOUR_MS), &intent(0, HOUR_MS)).unwrap();
     assert_eq!((prepared.rows, prepared.rejected), (0, 0));
+}
+
+#[test]
+fn records_without_a_kafka_timestamp_say_nothing_about_the_clocks_of_others() {
+    let (good, at_ms) = (payload(&sample(HOUR_MS, 1.0)), HOUR_MS + 10);
+    let mut filling = Filling::new(0);
+    for (offset, timestamp_ms) in (0..).zip([at_ms, -1, -1]) {
+        let record = RawRecord {
+            offset,
+            timestamp_ms,
+            key: None,
+            payload: Some(&good),
+        };
+        filling.push(&record, Instant::now());
+    }
+    let prepared = stage(1)
+        .prepare(&filling.close(&partition(), 1, 3), &intent(0, at_ms))
+        .unwrap();
+    assert_eq!((prepared.rows, prepared.rejected, prepared.ahead), (1, 2, 0));
+    assert_eq!(prepared.high_time_ms, Some(HOUR_MS));
+}
+
+#[test]
+fn the_same_keys_stay_hour_after_hour() {
+    let stayed = |at_ms: i64| -> Vec<String> {
+        let with_service = |service: u32| MetricSample {
+            service_id: format!("service-{service}"),
+            ..sample(at_ms, 1.0)
+        };
+        let samples: Vec<_> = (0..1_500).map(|service| payload(&with_service(service))).collect();
+        let prepared = stage(1).prepare(&range(&samples, at_ms), &intent(0, at_ms)).unwrap();
+        let services = pieces(&prepared)[0]["service_id"].as_string::<i32>();
+        services.iter().flatten().map(str::to_owned).collect()
+    };
+    assert_eq!(stayed(HOUR_MS), stayed(HOUR_MS + 3_600_000));
 }
 
 #[test]

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayBuilder, DictionaryArray, Int32Array, StringArray, StringBuilder};
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 /// The dictionary of a column without nulls.
 pub(crate) fn dictionary(texts: &StringArray) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-    let (hasher, mut table) = (FixedState::default(), HashTable::<(i32, usize)>::new());
+    // Of a seed of its own: with one that is known, whoever writes records can give all texts of a block the same hash.
+    let (hasher, mut table) = (RandomState::default(), HashTable::<(i32, usize)>::new());
     let (mut values, mut keys) = (StringBuilder::new(), Vec::with_capacity(texts.len()));
     let hash = |row: usize| hasher.hash_one(texts.value(row).as_bytes());
     // Key and row of the previous string: records of a service come in runs.

@@ -114,7 +114,8 @@ pub struct Prepared {
     pub lateness: BTreeMap<u8, u64>,
     /// Accepted records by hour of their time: seconds since 1970 of its start.
     pub hours: BTreeMap<u32, u64>,
-    /// Largest min(event time, Kafka timestamp) of the accepted records whose clock was not ahead, ms since 1970.
+    /// Largest min(event time, Kafka timestamp) of the accepted records whose clock was not ahead, ms since 1970; where
+    /// none was accepted, largest Kafka timestamp of the rejected ones.
     pub high_time_ms: Option<i64>,
 }
 
