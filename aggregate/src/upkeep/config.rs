@@ -12,7 +12,8 @@ pub struct UpkeepConfig {
     /// How often it looks for complete and revised hours and days, seconds.
     pub interval_s: u64,
     /// How often an hour with late samples is recomputed, seconds: at once, and after this time if more have come since.
-    /// Each recomputation is a copy of the hour's series, since what was known before is kept.
+    /// Each recomputation is a copy of the hour's series, since what was known before is kept. Days with late samples are
+    /// rolled up as often.
     pub revise_interval_s: u64,
     /// Approximate number of label sets of a tenant's counters in an hour that get a series each; those beyond are
     /// added up by metric, service, team and unit in a series labelled `otel.metric.overflow`.

@@ -19,6 +19,8 @@ use crate::key::HOUR_S;
 
 /// This many tenants may fail in a round without stopping the others; if more fail, the server is to blame.
 const FAILED_TENANTS_MAX: usize = 3;
+/// After this many jobs of a tenant that failed, its others wait for the next turn.
+const FAILED_JOBS_MAX: usize = 3;
 /// Maximum number of hours of named tenants in one statement.
 const NAMED_HOURS_MAX: usize = 200;
 
@@ -110,13 +112,14 @@ struct LabelSets {
 }
 
 impl Counters {
-    /// Brings hours up to date. For hours in `lost` no more raw rows will come; tenants in `not_now` are not computed.
-    /// Adds what cannot be done now to `left`.
+    /// Brings hours up to date, in jobs of at most `rows_max` raw samples or one hour. For hours in `lost` no more raw
+    /// rows will come; tenants in `not_now` are not computed. Adds what cannot be done now to `left`.
     pub async fn bring_up_to_date(
         &mut self,
         of: &TenantHours,
         lost: &SamplesByHour,
         not_now: &BTreeSet<String>,
+        rows_max: u64,
         left: &mut Left,
     ) -> Result<(), UpkeepError> {
         let mut due = Vec::new();
@@ -136,20 +139,20 @@ impl Counters {
                 Decision::Wait => drop(left.short.insert(counts.key(), counts.hourly_samples)),
             }
         }
-        let mut failed: Vec<String> = Vec::new();
-        for job in jobs(due, self.config.slice_rows_max) {
-            // The hours of a tenant are computed in order.
-            if !not_now.contains(&job.tenant_id) && failed.last() != Some(&job.tenant_id) {
+        let mut failed: BTreeMap<String, usize> = BTreeMap::new();
+        for job in jobs(due, rows_max) {
+            let jobs_failed = failed.get(&job.tenant_id).copied().unwrap_or_default();
+            if !not_now.contains(&job.tenant_id) && jobs_failed < FAILED_JOBS_MAX {
                 let Err(error) = self.compute_with_followers(&job).await else {
                     left.computed.extend(job.hours.iter().map(HourCounts::key));
                     continue;
                 };
-                if failed.len() == FAILED_TENANTS_MAX {
+                if jobs_failed == 0 && failed.len() == FAILED_TENANTS_MAX {
                     return Err(error);
                 }
                 tracing::warn!(tenant = job.tenant_id, from = job.from(), %error, "the counters of a tenant cannot be computed, trying again");
                 self.metrics.failures.inc();
-                failed.push(job.tenant_id.clone());
+                failed.insert(job.tenant_id.clone(), jobs_failed + 1);
             }
             left.failed.extend(job.hours);
         }

@@ -66,11 +66,15 @@ pub struct Days {
     pub(super) duty: Duty,
     /// Days before this are rolled up, seconds since 1970.
     pub(super) through_seconds: Gauge,
+    /// For how long revised days rest once some were rolled up: each time all series of a metric are written anew.
+    /// Meanwhile readers take such days from the hours.
+    pub(super) rest: Duration,
+    pub(super) rest_until: Instant,
 }
 
 impl Days {
     /// Does everything that is due now; hours before `hours_end`, seconds since 1970, are complete.
-    pub async fn round(&self, hours_end: u32) -> Result<(), UpkeepError> {
+    pub async fn round(&mut self, hours_end: u32) -> Result<(), UpkeepError> {
         let mut progress = TaskProgress::read(&self.statements, TASK).await?;
         let revised = self.revised_days(&mut progress).await;
         let complete = self.complete_days(&mut progress, start_of_day(hours_end)).await;
@@ -93,7 +97,10 @@ impl Days {
         Ok(())
     }
 
-    async fn revised_days(&self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
+    async fn revised_days(&mut self, progress: &mut TaskProgress) -> Result<(), UpkeepError> {
+        if Instant::now() < self.rest_until {
+            return Ok(());
+        }
         let revised = progress.revised(&self.statements).await?;
         let mut spans: BTreeMap<u32, (Range<u32>, BTreeSet<&str>)> = BTreeMap::new();
         // Incomplete days are rolled up once they are complete.
@@ -104,6 +111,9 @@ impl Days {
                 .or_insert_with(|| (day..day, BTreeSet::new()));
             span.end = day.saturating_add(DAY_S);
             tenants.insert(&hour.tenant_id);
+        }
+        if !spans.is_empty() {
+            self.rest_until = Instant::now() + self.rest;
         }
         for (span, tenants) in spans.into_values() {
             if !self.duty.is_ours() {

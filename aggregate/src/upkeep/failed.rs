@@ -7,6 +7,7 @@
 //! are marked and never tried again, so they are counted and not kept.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,15 @@ use serde::{Deserialize, Serialize};
 use super::plan::{HourCounts, TenantHour};
 use super::statements::{NAMES_BYTES_MAX, Statements, UpkeepError};
 
+/// How often the tables are asked: another member that overlaps with this one may mark an hour after it was computed.
+const ASKED_EVERY: Duration = Duration::from_secs(600);
+
 /// Hours that could not be computed.
 #[derive(Debug, Default)]
 pub struct Failed {
     /// Tenants and hours. `None`: the tables were not asked yet.
     hours: Option<BTreeSet<TenantHour>>,
+    asked_at: Option<Instant>,
     /// Number of hours of tenants whose names are too long for a statement.
     unnameable: usize,
     last_tried: String,
@@ -45,12 +50,12 @@ struct Mark {
 const COMPUTED: i8 = 1;
 
 impl Mark {
-    fn of(hour: &HourCounts, topic: &str, now_ms: i64) -> Self {
+    fn of(hour: &HourCounts, topic: &str, counted_ms: i64, now_ms: i64) -> Self {
         Self {
             tenant_id: hour.tenant_id.clone(),
             hour: hour.hour,
             kafka_topic: topic.to_owned(),
-            decided_at: now_ms,
+            decided_at: counted_ms,
             revision: 0,
             outcome: COMPUTED,
             hourly_samples: 0,
@@ -69,9 +74,9 @@ struct Undecided {
 }
 
 impl Failed {
-    /// Reads what the tables say, unless that is known.
+    /// Reads what the tables say, unless that was done a short time ago.
     pub async fn find(&mut self, statements: &Statements) -> Result<(), UpkeepError> {
-        if self.hours.is_some() {
+        if self.asked_at.is_some_and(|asked_at| asked_at.elapsed() < ASKED_EVERY) {
             return Ok(());
         }
         // A name that is too long for a statement is read as an empty one, which no tenant has.
@@ -84,13 +89,14 @@ impl Failed {
         found.retain(|hour| !hour.tenant_id.is_empty());
         self.unnameable = all - found.len();
         let hours = found.into_iter().map(|hour| (hour.tenant_id, hour.hour));
-        self.hours = Some(hours.collect());
+        self.hours.get_or_insert_default().extend(hours);
+        self.asked_at = Some(Instant::now());
         Ok(())
     }
 
     /// Another member does the upkeep now.
     pub fn forget(&mut self) {
-        (self.hours, self.unnameable) = (None, 0);
+        (self.hours, self.asked_at, self.unnameable) = (None, None, 0);
     }
 
     /// How many there are.
@@ -104,8 +110,14 @@ impl Failed {
         tenants.collect()
     }
 
-    /// Adds some, and marks in the tables those that were never decided on.
-    pub async fn add(&mut self, failed: &[HourCounts], statements: &Statements) -> Result<(), UpkeepError> {
+    /// Adds some, and marks in the tables those that were never decided on. The marks are dated by when the hours were
+    /// counted: what another member has decided since, while this one slept, stands.
+    pub async fn add(
+        &mut self,
+        failed: &[HourCounts],
+        counted_ms: i64,
+        statements: &Statements,
+    ) -> Result<(), UpkeepError> {
         let known = self.hours.get_or_insert_default();
         let is_new = |hour: &&HourCounts| hour.known_samples == 0 && !known.contains(&hour.key());
         let new: Vec<&HourCounts> = failed.iter().filter(is_new).collect();
@@ -114,7 +126,7 @@ impl Failed {
             let now_ms = statements.now_ms().await?;
             let marks: Vec<Mark> = new
                 .iter()
-                .map(|hour| Mark::of(hour, &statements.topic, now_ms))
+                .map(|hour| Mark::of(hour, &statements.topic, counted_ms, now_ms))
                 .collect();
             statements
                 .insert("leave hours that failed", "counter_revisions", &marks)

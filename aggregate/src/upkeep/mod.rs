@@ -19,7 +19,7 @@ mod rounds;
 mod statements;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use horolog_stage::completeness::complete_hours_end;
 use horolog_stage::config::ConfigError;
@@ -66,6 +66,8 @@ impl Upkeep {
                 statements: statements.clone(),
                 duty: duty.clone(),
                 through_seconds: metrics.days_through_seconds.clone(),
+                rest: Duration::from_secs(upkeep.revise_interval_s),
+                rest_until: Instant::now(),
             },
             statements,
             duty,

@@ -60,6 +60,9 @@ impl HourCounts {
             Decision::Nothing
         } else if self.raw_samples >= self.hourly_samples {
             Decision::Compute
+        } else if self.raw_samples < self.known_samples {
+            // Even of what was decided on, raw rows are gone: nothing that is waited for makes the hour whole.
+            Decision::Expired(self.hourly_samples)
         } else {
             match lost {
                 Some(aggregated) if self.raw_samples < aggregated => Decision::Expired(aggregated),
@@ -154,6 +157,15 @@ mod tests {
             ..hour("a", 1, 9)
         };
         assert_eq!(known.decide(Some(10)), Decision::Nothing);
+        let late = HourCounts {
+            known_samples: 8,
+            ..hour("a", 1, 7)
+        };
+        assert_eq!(
+            late.decide(None),
+            Decision::Expired(10),
+            "its raw rows have been deleted"
+        );
     }
 
     #[test]

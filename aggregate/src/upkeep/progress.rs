@@ -66,13 +66,15 @@ impl TaskProgress {
     /// The hours that got late records since.
     pub async fn revised(self, statements: &Statements) -> Result<Revisions, UpkeepError> {
         // A row is dated by its batch's lease, so it may be stored up to a table's lease later, and become visible a
-        // moment after that.
+        // moment after that. Those of the last moments are always looked at: if the server's clock was set back, all that
+        // come now are dated before what was seen.
         let query = format!(
-            "select tenant_id, toUInt32(r.hour) as hour, \
-             toUnixTimestamp64Milli(now64(3)) - 2000 * toInt64(assumeNotNull(( \
-               select {LEASE_S} from system.tables where database = currentDatabase() and name = 'hour_revisions'))) as until_ms \
+            "with (select toUnixTimestamp64Milli(now64(3)) - 2000 * toInt64({LEASE_S}) \
+               from system.tables where database = currentDatabase() and name = 'hour_revisions') as until \
+             select tenant_id, toUInt32(r.hour) as hour, \
+             assumeNotNull(until) as until_ms \
              from hour_revisions as r \
-             where r.kafka_topic = {{topic:String}} and r.inserted_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') \
+             where r.kafka_topic = {{topic:String}} and r.inserted_at > fromUnixTimestamp64Milli(least({{since:Int64}}, assumeNotNull(until)), 'UTC') \
              group by tenant_id, hour order by hour, tenant_id"
         );
         let query = statements.query(&query).param("since", self.revisions_seen_ms);

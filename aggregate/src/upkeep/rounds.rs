@@ -21,6 +21,10 @@ use crate::key::HOUR_S;
 
 /// Maximum number of hours looked at in one statement.
 const HOURS_A_ROUND: u32 = 24;
+/// For each second that a retry of failed hours took, there is none for so many.
+const RETRY_REST: u32 = 9;
+/// No further hours are begun in a round after this time, so that the rest of the upkeep need not wait for a history.
+const ROUND_MAX: Duration = Duration::from_secs(60);
 /// The name of the task in `upkeep_progress`.
 const TASK: &str = "counters";
 
@@ -32,6 +36,8 @@ pub struct CounterRounds {
     awaited_revised: Awaited,
     awaited_failed: Awaited,
     failed: Failed,
+    /// When the next of them are tried again.
+    retry_at: Instant,
     /// Failed hours for which no more raw rows will come, until it is their turn.
     lost_failed: SamplesByHour,
     /// Hours with late records that were recomputed a short time ago.
@@ -49,6 +55,7 @@ impl CounterRounds {
             awaited_revised: Awaited::default(),
             awaited_failed: Awaited::default(),
             failed: Failed::default(),
+            retry_at: Instant::now(),
             lost_failed: SamplesByHour::default(),
             resting: Resting::new(rest),
             duty,
@@ -72,7 +79,8 @@ impl CounterRounds {
         let statements = self.counters.statements.clone();
         let mut lost = self.awaited_complete.lost(&statements).await?;
         let mut judged_at = None;
-        while progress.through < end && self.duty.is_ours() {
+        let deadline = Instant::now() + ROUND_MAX;
+        while progress.through < end && self.duty.is_ours() && Instant::now() < deadline {
             let from = self.next_hour(progress.through, end).await?;
             let to = end.min(from.saturating_add(HOURS_A_ROUND * HOUR_S));
             let due = TenantHours {
@@ -106,14 +114,29 @@ impl CounterRounds {
     async fn bring_up_to_date(&mut self, due: &TenantHours, lost: &SamplesByHour) -> Result<Left, UpkeepError> {
         let mut left = Left::default();
         let not_now = self.failed.tenants();
-        let outcome = self.counters.bring_up_to_date(due, lost, &not_now, &mut left).await;
-        self.failed.add(&left.failed, &self.counters.statements).await?;
+        let rows_max = self.counters.config.slice_rows_max;
+        let counted_ms = self.counters.statements.now_ms().await?;
+        let outcome = self
+            .counters
+            .bring_up_to_date(due, lost, &not_now, rows_max, &mut left)
+            .await;
+        self.failed
+            .add(&left.failed, counted_ms, &self.counters.statements)
+            .await?;
         outcome.map(|()| left)
     }
 
-    /// Tries again what could not be computed before, for one tenant.
+    /// Tries again what could not be computed before, for one tenant. What fails once more gets a tenth of the time,
+    /// because the next round waits for it, and each attempt leaves the rows that it stored until it failed.
     pub async fn retry(&mut self) -> Result<(), UpkeepError> {
-        let outcome = self.failed_hours().await;
+        let (begun, before) = (Instant::now(), self.failed.count());
+        let mut outcome = Ok(());
+        if begun >= self.retry_at {
+            outcome = self.failed_hours().await;
+            if outcome.is_err() || self.failed.count() >= before {
+                self.retry_at = Instant::now() + begun.elapsed() * RETRY_REST;
+            }
+        }
         self.counters.metrics.failed_hours.set(self.failed.count() as i64);
         outcome
     }
@@ -132,8 +155,9 @@ impl CounterRounds {
             .append(&mut self.awaited_failed.lost(&statements).await?);
         let mut left = Left::default();
         for due in TenantHours::parts(hours.iter().map(|(tenant, hour)| (tenant.as_str(), *hour))) {
+            // Hour by hour, so that one which fails again keeps no other from being computed.
             self.counters
-                .bring_up_to_date(&due, &self.lost_failed, &BTreeSet::new(), &mut left)
+                .bring_up_to_date(&due, &self.lost_failed, &BTreeSet::new(), 0, &mut left)
                 .await?;
         }
         self.lost_failed.retain(|hour, _| !hours.contains(hour));
@@ -149,7 +173,9 @@ impl CounterRounds {
         let now = Instant::now();
         self.resting.wake(now);
         let age = |hour: &Revised| self.resting.age(&hour.tenant_id, hour.hour, now);
-        let (resting, due): (Vec<_>, Vec<_>) = revised.hours.iter().partition(|hour| age(hour).is_some());
+        // Incomplete hours are computed once they are complete.
+        let complete = revised.hours.iter().filter(|hour| hour.hour < progress.through);
+        let (resting, due): (Vec<_>, Vec<_>) = complete.partition(|hour| age(hour).is_some());
         // What came to one that rests since it was computed is still to be looked at.
         let unseen = resting.into_iter().filter_map(age).max().unwrap_or_default();
         // Asked once for all parts: the mark that one part waits for must not be used up by another.

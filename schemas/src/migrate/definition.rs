@@ -55,12 +55,19 @@ impl Definition {
     /// Parses `system.tables.create_table_query`. The name of its own database is removed, so that tables of two
     /// databases can be compared.
     pub fn parse(create_table_query: &str, database: &str) -> Self {
-        let own = format!("{database}.");
-        let tokens: Vec<Token<'_>> = tokens(create_table_query)
-            .into_iter()
-            .map(|token| Token {
-                text: token.text.strip_prefix(&own).unwrap_or(token.text),
-                ..token
+        let (own, own_quoted) = (format!("{database}."), format!("`{database}`"));
+        let all = tokens(create_table_query);
+        // The server quotes a name with `-`, which leaves `.table` as the next word.
+        let is_own = |at: usize| {
+            let next = all.get(at + 1).is_some_and(|next| next.text.starts_with('.'));
+            next && all.get(at).is_some_and(|token| token.text == own_quoted)
+        };
+        let kept = (0..all.len()).filter(|&at| !is_own(at));
+        let tokens: Vec<Token<'_>> = kept
+            .map(|at| {
+                let prefix = if at > 0 && is_own(at - 1) { "." } else { own.as_str() };
+                let text = all[at].text.strip_prefix(prefix).unwrap_or(all[at].text);
+                Token { text, ..all[at] }
             })
             .collect();
         let mut definition = Self::default();
@@ -348,6 +355,11 @@ mod tests {
             [("is", "view"), ("query", "SELECT a, b FROM t ORDER BY a")]
         );
         assert_eq!(view.columns, ["a", "b"]);
+        let quoted = Definition::parse(
+            "CREATE VIEW `h-x`.v (`a` UInt8, `b` String) AS SELECT a, b FROM `h-x`.t ORDER BY a",
+            "h-x",
+        );
+        assert_eq!(quoted, view);
         let materialized = "CREATE MATERIALIZED VIEW h.m TO h.t (`a` UInt8) AS SELECT 1 AS a";
         assert_eq!(
             Definition::parse(materialized, "h").pieces["is"],
