@@ -148,6 +148,14 @@ impl Account {
                 format!("{} rows belong to records that were never acknowledged", self.foreign),
             ),
             (
+                // A record that is there in place of a lost one hides it. If all are there, none is in place of another.
+                self.foreign == 0 || self.foreign >= self.unknown,
+                format!(
+                    "up to {} lost records cannot be told from those of unknown fate",
+                    self.unknown.saturating_sub(self.foreign)
+                ),
+            ),
+            (
                 aggregated.contains(&self.aggregated),
                 format!("the hours count {} records of {}", self.aggregated, self.to_aggregate),
             ),
@@ -255,6 +263,17 @@ mod tests {
         };
         assert_eq!(there.faults(), Vec::<String>::new());
         assert_eq!(Account { unknown: 0, ..there }.faults().len(), 2);
+    }
+
+    #[test]
+    fn a_lost_record_does_not_hide_behind_those_of_unknown_fate() {
+        // Acknowledged: 1, 2, 3; given up, but in the log: 4, 5. Record 3 is lost.
+        let account = Account {
+            unknown: 2,
+            ..account(&[1, 2, 3], &[1, 2, 4, 5])
+        };
+        assert_eq!(wrong(&account), (0, 0, 1));
+        assert_eq!(account.faults().len(), 1);
     }
 
     #[test]

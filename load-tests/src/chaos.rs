@@ -131,12 +131,16 @@ impl Step {
 pub async fn disturb(plan: Disturb, stack: LocalStack, begun: Instant, mut over: Receiver<bool>) -> Vec<Disturbance> {
     let mut done = Vec::new();
     for step in plan.0 {
-        tokio::select! {
-            () = tokio::time::sleep_until((begun + step.at).into()) => {}
-            _ = over.wait_for(|over| *over) => return done,
-        }
+        let is_over = tokio::select! {
+            biased;
+            _ = over.wait_for(|over| *over) => true,
+            () = tokio::time::sleep_until((begun + step.at).into()) => false,
+        };
         let at = begun.elapsed();
-        let failure = carry_out(&step, &stack, &mut over).await.err();
+        let failure = match is_over {
+            true => Some(anyhow::anyhow!("the run was over before its turn")),
+            false => carry_out(&step, &stack, &mut over).await.err(),
+        };
         let disturbance = Disturbance {
             at_s: at.as_secs_f64(),
             action: step.action.name().to_owned(),

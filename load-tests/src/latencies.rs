@@ -38,6 +38,25 @@ pub struct Summary {
     pub max_us: u64,
 }
 
+impl Summary {
+    /// Of two summaries whose histograms are not at hand: percentiles do not add up, so each is the larger one, which is
+    /// no less than that of both together.
+    pub fn worst_of(&self, other: &Self) -> Self {
+        let records = self.records + other.records;
+        let sum_us = self.mean_us * self.records as f64 + other.mean_us * other.records as f64;
+        Self {
+            records,
+            mean_us: sum_us / records.max(1) as f64,
+            p50_us: self.p50_us.max(other.p50_us),
+            p90_us: self.p90_us.max(other.p90_us),
+            p99_us: self.p99_us.max(other.p99_us),
+            p999_us: self.p999_us.max(other.p999_us),
+            p9999_us: self.p9999_us.max(other.p9999_us),
+            max_us: self.max_us.max(other.max_us),
+        }
+    }
+}
+
 impl Serialize for Latencies {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.summary().serialize(serializer)

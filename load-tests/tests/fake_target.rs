@@ -120,6 +120,7 @@ fn run_warm(in_stall: InStall, oversleeps: Duration, warm_up: Duration) -> (Reco
     clock.sleep(STALL.end);
     target.collect(false, &mut last);
     recorder.take(Event::Turn(last));
+    recorder.take(Event::SentAll);
     (recorder, target.taken)
 }
 

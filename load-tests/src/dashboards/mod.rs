@@ -67,7 +67,11 @@ pub fn run(options: &DashboardsOptions) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(Outcome::Interrupted.exit_code()));
         };
         print!("{}", table::text(&figures));
-        Ok(ExitCode::SUCCESS)
+        let outcome = match figures.while_landing.refused + figures.at_rest.refused {
+            0 => Outcome::Passed,
+            _ => Outcome::Failed,
+        };
+        Ok(ExitCode::from(outcome.exit_code()))
     })
 }
 

@@ -3,7 +3,8 @@
 //! Results are folders, each holding one run or a folder per repetition. Configurations are TOML files; their runs
 //! alternate (A B, B A, …), each on a new local stack, so that other load on the machine affects both equally. Leaves:
 //! each figure, the ratio of B to A, and the spread of that ratio over the repetitions. A ratio whose spread includes 1
-//! is no difference.
+//! is no difference. One whose spread does not may still be chance: of two equal sides, all of `n` ratios are on the
+//! same side of 1 with a probability of 2/2^n, a quarter for three and 3 % for six.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,14 +12,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::books::Account;
 use crate::latencies::Summary;
 use crate::recorder::Measure;
-use crate::results::{Outcome, Results};
+use crate::results::{Outcome, Results, Verdict};
 use crate::stop::Stop;
 use crate::trial::{Plan, new_prefix};
 
 use super::configuration::Configuration;
+use super::merge::worst;
 use super::{refuse_existing, results_path, run, with_runtime};
 
 /// Options of `horolog-load compare`.
@@ -43,7 +44,7 @@ pub fn run(options: &CompareOptions) -> anyhow::Result<ExitCode> {
         (false, false) => {
             let (a, b) = (repetitions(&options.a)?, repetitions(&options.b)?);
             print!("{}", text(&a, &b));
-            Ok(ExitCode::SUCCESS)
+            Ok(ExitCode::from(outcome(&a, &b).exit_code()))
         }
         (true, true) => run_both(options),
         _ => bail!("compare two results folders or two configurations (.toml), not one of each"),
@@ -81,10 +82,7 @@ fn run_both(options: &CompareOptions) -> anyhow::Result<ExitCode> {
         let text = text(&a, &b);
         print!("{text}");
         std::fs::write(path.join("compare.txt"), text).context("compare.txt")?;
-        let is_sound = |results: &Results| results.account.as_ref().is_some_and(Account::is_sound);
-        let failed = !a.iter().chain(&b).all(is_sound);
-        let outcome = if failed { Outcome::Failed } else { Outcome::Passed };
-        Ok(ExitCode::from(outcome.exit_code()))
+        Ok(ExitCode::from(outcome(&a, &b).exit_code()))
     })
 }
 
@@ -93,6 +91,12 @@ async fn one(configuration: &Configuration, folder: &Path, stop: &Stop) -> anyho
     let environment = &configuration.environment;
     let measured = run::one(&configuration.options, folder, plan, None, environment, stop).await?;
     Ok(measured.results)
+}
+
+/// The worst outcome of all runs: figures of a run without a sound verdict are no figures.
+fn outcome(a: &[Results], b: &[Results]) -> Outcome {
+    let outcomes = a.iter().chain(b).map(|results| results.verdict.outcome);
+    outcomes.fold(Outcome::Passed, worst)
 }
 
 /// The results of a folder: one run, or every folder in it.
@@ -178,12 +182,33 @@ fn text(a: &[Results], b: &[Results]) -> String {
         let (Some(median_a), Some(median_b)) = (median(&of_a), median(&of_b)) else {
             continue;
         };
-        let ratio = Ratio::of(&of_a, &of_b);
+        let pairs = a.iter().zip(b);
+        let pairs: Vec<(f64, f64)> = pairs.filter_map(|(a, b)| Some((figure(a)?, figure(b)?))).collect();
+        let (paired_a, paired_b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        let ratio = Ratio::of(&paired_a, &paired_b);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<34} {median_a:>12.2} {median_b:>12.2} {ratio}");
     }
+    for (side, results) in [("A", a), ("B", b)] {
+        let unsound = results
+            .iter()
+            .filter(|results| results.verdict.outcome != Outcome::Passed);
+        for results in unsound {
+            let Verdict { outcome, reasons } = &results.verdict;
+            let _ = writeln!(
+                text,
+                "{side} {} {}: {}",
+                results.started_at,
+                outcome.name(),
+                reasons.join("; ")
+            );
+        }
+    }
     text
 }
+
+/// With fewer repetitions, all ratios on one side of 1 are no evidence of a difference.
+const TELLING: usize = 6;
 
 /// The ratios of B to A, by repetition.
 struct Ratio(Vec<f64>);
@@ -201,12 +226,12 @@ impl std::fmt::Display for Ratio {
         if self.0.len() > 1 {
             let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
             let most = self.0.iter().copied().fold(0.0, f64::max);
-            let same = if (least..=most).contains(&1.0) {
-                "  no difference"
-            } else {
-                ""
+            let said = match (least..=most).contains(&1.0) {
+                true => "  no difference",
+                false if self.0.len() < TELLING => "  too few to tell (--repeat)",
+                false => "",
             };
-            write!(f, "   {least:.3} to {most:.3}{same}")?;
+            write!(f, "   {least:.3} to {most:.3}{said}")?;
         }
         Ok(())
     }

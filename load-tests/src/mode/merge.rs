@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+
 use crate::latencies::Latencies;
 use crate::recorder::{Interval, Measure};
-use crate::results::{MeasureFigures, Outcome, Results, Second, read_latencies, table};
+use crate::results::{MeasureFigures, Outcome, Results, Second, TESTER, read_latencies, table};
 
 use super::create;
 
@@ -26,12 +29,23 @@ pub struct MergeOptions {
 
 /// Runs the subcommand.
 pub fn run(options: &MergeOptions) -> anyhow::Result<ExitCode> {
-    let mut all = Vec::new();
+    let mut all: Vec<(Results, BTreeMap<Measure, Latencies>)> = Vec::new();
     for path in &options.from {
-        all.push((Results::read(path)?, read_latencies(path)?));
+        let results = Results::read(path)?;
+        let prefix = &results.settings.tenant_prefix;
+        if all.iter().any(|(known, _)| known.settings.tenant_prefix == *prefix) {
+            bail!("{}: the results of {prefix} are named twice", path.display());
+        }
+        all.push((results, read_latencies(path)?));
     }
     let mut totals: BTreeMap<Measure, Latencies> = BTreeMap::new();
     let mut folder = create(&options.into)?;
+    let started = all
+        .iter()
+        .map(|(results, _)| results.started_at.parse::<DateTime<Utc>>());
+    if let Some(first) = started.collect::<Result<Vec<_>, _>>()?.into_iter().min() {
+        folder.begin(first.into());
+    }
     for (results, measures) in &all {
         for (measure, latencies) in measures {
             folder.log(
@@ -51,25 +65,24 @@ pub fn run(options: &MergeOptions) -> anyhow::Result<ExitCode> {
         }
     }
     let mut results = all.into_iter().map(|(results, _)| results);
-    if let Some(mut merged) = results.next() {
-        for other in results {
-            add(&mut merged, other);
-        }
-        merged.mode = "merge".to_owned();
-        merged.measures = totals
-            .iter()
-            .map(|(measure, latencies)| {
-                let figures = MeasureFigures {
-                    open_loop: latencies.summary(),
-                    ..MeasureFigures::default()
-                };
-                (*measure, figures)
-            })
-            .collect();
-        folder.complete(&merged, &totals)?;
-        print!("{}", table(&merged));
+    let mut merged = results.next().context("name the results to merge")?;
+    for other in results {
+        add(&mut merged, other);
     }
-    Ok(ExitCode::SUCCESS)
+    merged.mode = "merge".to_owned();
+    merged.measures = totals
+        .iter()
+        .map(|(measure, latencies)| {
+            let figures = MeasureFigures {
+                open_loop: latencies.summary(),
+                ..MeasureFigures::default()
+            };
+            (*measure, figures)
+        })
+        .collect();
+    folder.complete(&merged, &totals)?;
+    print!("{}", table(&merged));
+    Ok(ExitCode::from(merged.verdict.outcome.exit_code()))
 }
 
 /// Adds another tester's results.
@@ -81,7 +94,7 @@ fn add(to: &mut Results, other: Results) {
     to.total_s = to.total_s.max(other.total_s);
     to.sending_s = to.sending_s.max(other.sending_s);
     to.tester.late += other.tester.late;
-    to.tester.own_lateness.records += other.tester.own_lateness.records;
+    to.tester.own_lateness = to.tester.own_lateness.worst_of(&other.tester.own_lateness);
     to.account = match (to.account.take(), other.account) {
         (Some(one), Some(other)) => Some(one.plus(&other)),
         _ => None,
@@ -89,17 +102,20 @@ fn add(to: &mut Results, other: Results) {
     add_seconds(&mut to.seconds, &other.seconds);
     to.objectives.extend(other.objectives);
     to.disturbances.extend(other.disturbances);
-    // Each tester watched the processes of the same target, so add only those not known yet.
+    // Each tester watched the processes of the same target, so add only those not known yet; but each has its own.
     for process in other.processes {
-        if !to.processes.iter().any(|known| known.name == process.name) {
+        if process.name == TESTER || !to.processes.iter().any(|known| known.name == process.name) {
             to.processes.push(process);
         }
+    }
+    for process in to.processes.iter_mut().filter(|process| process.name != TESTER) {
+        process.cpu_us_a_record = process.cpu_s * 1e6 / to.sent.max(1) as f64;
     }
     to.verdict.reasons.extend(other.verdict.reasons);
     to.verdict.outcome = worst(to.verdict.outcome, other.verdict.outcome);
 }
 
-fn worst(one: Outcome, other: Outcome) -> Outcome {
+pub(super) fn worst(one: Outcome, other: Outcome) -> Outcome {
     let badness = |outcome| match outcome {
         Outcome::Passed => 0,
         Outcome::Refused => 1,

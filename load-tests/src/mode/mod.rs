@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
+use horolog_schemas::errors::in_words;
 
-use crate::results::{ResultsError, ResultsFolder};
+use crate::results::{Outcome, ResultsError, ResultsFolder};
 use crate::stop::Stop;
 use crate::target::{Target, TargetOptions};
 
@@ -26,7 +27,16 @@ pub fn with_runtime(work: impl AsyncFnOnce(Stop) -> anyhow::Result<ExitCode>) ->
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(async { work(Stop::on_signals()?).await });
+    let outcome = runtime.block_on(async {
+        let stop = Stop::on_signals()?;
+        match work(stop.clone()).await {
+            Err(error) if stop.is_requested() => {
+                eprintln!("horolog-load: {}", in_words(&*error));
+                Ok(ExitCode::from(Outcome::Interrupted.exit_code()))
+            }
+            outcome => outcome,
+        }
+    });
     // Do not wait for a thread that still tries to reach a lost broker.
     runtime.shutdown_background();
     outcome

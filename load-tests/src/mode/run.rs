@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::chaos::Disturb;
-use crate::results::{Outcome, table};
+use crate::results::{Outcome, TESTER, table};
 use crate::span;
 use crate::stop::Stop;
 use crate::target::TargetOptions;
@@ -53,11 +53,8 @@ pub struct ReplayOptions {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed = text
-        .parse::<f64>()
-        .ok()
-        .filter(|speed| *speed > 0.0 && speed.is_finite());
-    speed.ok_or_else(|| format!("`{text}` is not a speed above 0"))
+    let speed = text.parse::<f64>().ok().filter(|speed| (1e-3..=1e6).contains(speed));
+    speed.ok_or_else(|| format!("`{text}` is not a speed from 0.001 to 1000000"))
 }
 
 /// `horolog-load run`.
@@ -69,6 +66,13 @@ pub fn run(options: &RunOptions) -> anyhow::Result<ExitCode> {
 /// `horolog-load soak`.
 pub fn soak(options: &RunOptions) -> anyhow::Result<ExitCode> {
     let plan = Plan::new("soak", &options.plan)?;
+    let (warm_up, length) = (plan.0.warm_up, plan.0.schedule.length());
+    if warm_up > length / 4 {
+        bail!(
+            "--warm-up {warm_up:?}: a soak compares the second quarter of its {length:?} with the last, which needs the \
+             latencies of both; make it a quarter of --duration at most"
+        );
+    }
     conduct(options, plan, None)
 }
 
@@ -126,6 +130,9 @@ pub(super) async fn one(
         let folder = create(path)?;
         let mut measured = trial::run(&target, (&plan, content), Some(folder), disturb, stop).await?;
         if plan.mode == "soak" && measured.results.verdict.outcome != Outcome::Interrupted {
+            if measured.results.processes.iter().all(|process| process.name == TESTER) {
+                eprintln!("no process of the target is watched (--process NAME=PID): its memory is not judged");
+            }
             let drifts = soak::drifts(&measured.results);
             measured.blame(drifts);
         }

@@ -33,6 +33,8 @@ pub type Ends = BTreeMap<(Kind, i32), i64>;
 pub enum Event {
     /// A report of the sender.
     Turn(Turn),
+    /// The sender has reported everything.
+    SentAll,
     /// A stage has processed everything before these offsets.
     Seen {
         /// Which stage.
@@ -87,6 +89,7 @@ pub struct Recorder {
     lanes: Lanes,
     tally: Tally,
     counts: Counts,
+    sent_all: bool,
     first_error: Option<String>,
 }
 
@@ -105,6 +108,7 @@ impl Recorder {
             lanes: Lanes::default(),
             tally: Tally::default(),
             counts: Counts::default(),
+            sent_all: false,
             first_error: None,
         })
     }
@@ -113,6 +117,7 @@ impl Recorder {
     pub fn take(&mut self, event: Event) {
         match event {
             Event::Turn(turn) => self.turn(turn),
+            Event::SentAll => self.sent_all = true,
             Event::Seen { stage, at, ends } => self.seen(stage, at, &ends),
             Event::Answered {
                 intended,
@@ -139,9 +144,12 @@ impl Recorder {
         self.counts
     }
 
-    /// Whether every acknowledged record has passed all its stages.
+    /// Whether every record was reported, and every acknowledged one has passed all its stages. Without the former, a
+    /// schedule with pauses would be settled between any two records.
     pub fn is_settled(&self) -> bool {
-        self.counts.stored == self.counts.acknowledged && self.counts.aggregated == self.counts.to_aggregate
+        self.sent_all
+            && self.counts.stored == self.counts.acknowledged
+            && self.counts.aggregated == self.counts.to_aggregate
     }
 
     /// The tally of acknowledged records.

@@ -286,4 +286,4 @@ impl Results {
 }
 
 /// The name of the tester among the processes.
-const TESTER: &str = "horolog-load";
+pub const TESTER: &str = "horolog-load";

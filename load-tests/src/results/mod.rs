@@ -14,6 +14,7 @@ mod objective;
 mod text;
 mod verdict;
 
+pub use figures::TESTER;
 pub use figures::{
     Disturbance, MeasureFigures, Point, ProcessFigures, Results, Sample, Second, Settings, TableFigures, TesterFigures,
 };

@@ -83,7 +83,8 @@ impl fmt::Display for Objective {
             f,
             "{}:{name}<={}",
             self.measure,
-            span::text(self.at_most).replace(' ', "")
+            // Not rounded to three digits: what is written is what was judged.
+            span::short(self.at_most).replace(' ', "")
         )
     }
 }

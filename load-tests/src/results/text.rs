@@ -71,6 +71,14 @@ fn latencies(results: &Results) -> String {
         }
     }
     line("between two looks (resolution)", &results.tester.looks);
+    if results.unanswered > 0 {
+        let _ = writeln!(
+            text,
+            "{} of {} queries failed; no percentile includes them",
+            thousands(results.unanswered),
+            thousands(results.answered + results.unanswered)
+        );
+    }
     text
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Results, TesterFigures};
+use super::figures::{Disturbance, Results, TesterFigures};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,9 @@ impl Verdict {
                 "{unseen} records were not seen to pass a stage by the deadline"
             ));
         }
+        if results.sent == 0 && !interrupted {
+            faults.push("no record was sent, so nothing was measured".to_owned());
+        }
         if !faults.is_empty() {
             return Self::new(Outcome::Failed, faults);
         }
@@ -92,9 +95,13 @@ impl Verdict {
             );
             return Self::new(Outcome::Refused, vec![reason]);
         }
-        let mut reasons = Vec::new();
+        let not_disturbed = results.disturbances.iter().filter(|done| done.failure.is_some());
+        let mut reasons: Vec<String> = not_disturbed.map(Disturbance::text).collect();
         if results.unanswered > 0 && results.disturbances.is_empty() {
-            reasons.push(format!("{} queries failed", results.unanswered));
+            reasons.push(format!(
+                "{} queries failed or could not be sent in time",
+                results.unanswered
+            ));
         }
         if let Some(error) = tester.first_error.as_ref().filter(|_| results.disturbances.is_empty()) {
             reasons.push(format!("kafka did not accept every record: {error}"));

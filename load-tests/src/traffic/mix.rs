@@ -30,10 +30,10 @@ pub struct Mix {
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub audit: f64,
     /// Cardinality: number of metric series, used in turn.
-    #[arg(long, value_name = "COUNT", default_value = "700")]
+    #[arg(long, value_name = "COUNT", default_value = "700", value_parser = count)]
     pub series: NonZeroUsize,
     /// Number of tenants.
-    #[arg(long, value_name = "COUNT", default_value = "1")]
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = count)]
     pub tenants: NonZeroUsize,
     /// Number of Kafka keys (services, and resources of audit events) [default: one per 12 series].
     #[arg(long, value_name = "COUNT")]
@@ -66,7 +66,19 @@ impl Default for Mix {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// More do not fit into memory: a series takes about a kilobyte.
+const COUNT_MAX: usize = 5_000_000;
+
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text
+        .parse::<NonZeroUsize>()
+        .ok()
+        .filter(|count| count.get() <= COUNT_MAX);
+    count.ok_or_else(|| format!("`{text}` is not a number from 1 to {COUNT_MAX}"))
+}
+
+/// Parses a number from 0 to 1.
+pub fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| format!("`{text}` is not a share between 0 and 1"))
 }

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use events::Events;
-pub use mix::{ByteRange, Mix};
+pub use mix::{ByteRange, Mix, share};
 pub use series::Fleet;
 
 /// A record to be sent.

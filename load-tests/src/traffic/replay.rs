@@ -4,6 +4,7 @@
 //! Leaves: their times relative to the first, and the records with new times. Each tenant gets the run's prefix, so
 //! that replayed records can be told from existing ones. Pure: text in, records out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use horolog_schemas::{AuditEvent, Kind, MetricSample};
@@ -74,6 +75,25 @@ impl Recording {
             key: String::new(),
             payload: Vec::new(),
         })
+    }
+
+    /// The tenants with each metric that they have, and the tenants with audit events; at most this many of each.
+    pub fn subjects(&self, most: usize) -> (Vec<(String, String)>, Vec<String>) {
+        let (mut metrics, mut events) = (BTreeSet::new(), BTreeSet::new());
+        for record in &self.records {
+            match record {
+                Record::Metric(sample) => {
+                    metrics.insert((sample.tenant_id.clone(), sample.metric_name.clone()));
+                }
+                Record::Audit(event) => {
+                    events.insert(event.tenant_id.clone());
+                }
+            }
+        }
+        (
+            metrics.into_iter().take(most).collect(),
+            events.into_iter().take(most).collect(),
+        )
     }
 
     /// When each record is to be sent.

@@ -25,7 +25,9 @@ pub(super) async fn wait(mut snapshot: Receiver<Snapshot>, without_progress_max:
                 (passed, progress) = (passed_now, Instant::now());
             }
         }
-        if stop.is_requested() || progress.elapsed() > without_progress_max {
+        // The recorder has ended with an error.
+        let is_gone = snapshot.has_changed().is_err();
+        if is_gone || stop.is_requested() || progress.elapsed() > without_progress_max {
             return false;
         }
         tokio::time::sleep(LOOK).await;

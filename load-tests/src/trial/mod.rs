@@ -12,10 +12,12 @@ mod sending;
 mod summing;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use horolog_schemas::Kind;
+use horolog_schemas::errors::in_words;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -42,6 +44,8 @@ use summing::Ended;
 
 /// Capacity of the channel to the recorder; when it is full, senders wait.
 const EVENTS_MAX: usize = 4_096;
+/// How long the tables may take to say where the records are.
+const ACCOUNT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// A finished run.
 pub struct Measured {
@@ -100,7 +104,7 @@ struct Beginning {
 pub async fn run(
     target: &Target,
     (plan, content): (&Plan, Content),
-    folder: Option<ResultsFolder>,
+    mut folder: Option<ResultsFolder>,
     disturb: Option<Disturb>,
     stop: &Stop,
 ) -> anyhow::Result<Measured> {
@@ -114,6 +118,9 @@ pub async fn run(
         time: Utc::now(),
     };
     producer.begin(begun.at);
+    if let Some(folder) = &mut folder {
+        folder.begin(begun.time.into());
+    }
     let (events, inbox) = mpsc::channel(EVENTS_MAX);
     let (snapshots, snapshot) = watch::channel(Snapshot::default());
     let recording = recording::start(inbox, snapshots, begun.at, plan.warm_up, folder)?;
@@ -129,23 +136,38 @@ pub async fn run(
         stop.clone(),
         events.clone(),
     );
-    sending.await??;
+    let mut faults = Vec::new();
+    if let Err(error) = sending.await? {
+        faults.push(format!("sending ended early: {}", in_words(&error)));
+    }
     let sending_s = begun.at.elapsed().as_secs_f64();
     drop(events);
     let is_settled = drain::wait(snapshot, plan.drain, stop).await;
     let total_s = begun.at.elapsed().as_secs_f64();
-    let watched = watching.finish().await;
+    let (watched, panicked) = watching.finish().await;
+    faults.extend(panicked);
     let recorded = recording.finish().await?;
     live.finish();
 
+    let account = tokio::select! {
+        biased;
+        // Also while it is taken: a target that hangs answers no query.
+        () = stop.requested() => None,
+        account = account(target, plan, &recorded.recorder) => match account {
+            Ok(account) => Some(account),
+            Err(error) => {
+                faults.push(format!("it is unknown whether every record is in its place: {error:#}"));
+                None
+            }
+        },
+    };
     let ended = Ended {
         started_at: begun.time,
         sending_s: sending_s.min(plan.schedule.length().as_secs_f64().max(0.001)),
         total_s,
-        account: match stop.is_requested() {
-            true => None,
-            false => Some(account(target, plan, &recorded.recorder).await?),
-        },
+        account,
+        is_interrupted: stop.is_requested(),
+        faults,
         is_settled,
     };
     let (results, totals, folder) = summing::sum(target, plan, recorded, watched, ended)?;
@@ -160,7 +182,10 @@ pub async fn run(
 async fn account(target: &Target, plan: &Plan, recorder: &Recorder) -> anyhow::Result<Account> {
     let topic_of = |kind: Kind| target.kafka.topic(kind).to_owned();
     let (tally, prefix) = (recorder.tally(), plan.prefix_of_tenants());
-    Ok(Account::take(&target.store, tally, &recorder.counts(), topic_of, &prefix).await?)
+    let counts = recorder.counts();
+    let taken = Account::take(&target.store, tally, &counts, topic_of, &prefix);
+    let taken = tokio::time::timeout(ACCOUNT_DEADLINE, taken).await;
+    Ok(taken.context("clickhouse does not answer")??)
 }
 
 impl Watching {
@@ -186,9 +211,8 @@ impl Watching {
                 Some(Queries {
                     address,
                     arrivals: schedule.arrivals(plan.seed.wrapping_add(3)),
-                    prefix: plan.prefix.clone(),
-                    tenants: plan.mix.tenants.get(),
-                    audit: plan.mix.audit > 0.0,
+                    metrics: plan.queried_metrics.clone(),
+                    events: plan.queried_events.clone(),
                     begun: begun.at,
                 })
             }
@@ -202,7 +226,7 @@ impl Watching {
         Ok(Self {
             over,
             ledger: tokio::spawn(ledger.run(events.clone())),
-            queries: queries.map(|queries| tokio::spawn(queries.run(events.clone()))),
+            queries: queries.map(|queries| tokio::spawn(queries.run(events.clone(), is_over.clone()))),
             processes: tokio::spawn(watch_processes),
             tables: tokio::spawn(tables::watch(target.store.clone(), is_over)),
             disturbing,
@@ -210,24 +234,44 @@ impl Watching {
         })
     }
 
-    async fn finish(self) -> Watched {
+    /// What the watchers observed, and which of them panicked: without its figures, a run says nothing about what it
+    /// watched.
+    async fn finish(self) -> (Watched, Vec<String>) {
         // The watchers listen until they are dropped.
         let _ = self.over.send(true);
         self.ledger.abort();
+        let mut panicked = Vec::new();
+        finished("the ledger", self.ledger, &mut panicked).await;
         if let Some(queries) = self.queries {
-            queries.abort();
+            // It ends by itself: it only counts what it did not send.
+            finished("queries", queries, &mut panicked).await;
         }
-        let processes = self.processes.await.unwrap_or_default();
+        let processes = finished("processes", self.processes, &mut panicked).await;
         let own_s: f64 = processes.iter().map(|process| process.cpu_s).sum();
         let others_cpu_share = CpuTime::now().map_or(0.0, |now| now.share_of_others(&self.cpu, own_s));
-        Watched {
+        let tables = finished("tables", self.tables, &mut panicked).await;
+        let disturbances = match self.disturbing {
+            Some(disturbing) => finished("disturbances", disturbing, &mut panicked).await,
+            None => Vec::new(),
+        };
+        let watched = Watched {
             processes,
-            tables: self.tables.await.unwrap_or_default(),
-            disturbances: match self.disturbing {
-                Some(disturbing) => disturbing.await.unwrap_or_default(),
-                None => Vec::new(),
-            },
+            tables,
+            disturbances,
             others_cpu_share,
-        }
+        };
+        (watched, panicked)
     }
+}
+
+/// What a watcher returned; nothing if it was aborted or panicked.
+async fn finished<T: Default>(what: &str, watcher: JoinHandle<T>, panicked: &mut Vec<String>) -> T {
+    watcher.await.unwrap_or_else(|error| {
+        if error.is_panic() {
+            panicked.push(format!(
+                "the watcher of {what} panicked, a fault of the tester: {error}"
+            ));
+        }
+        T::default()
+    })
 }

@@ -13,12 +13,15 @@ use crate::results::Objective;
 use crate::schedule::{Schedule, Shape, read_times};
 use crate::span;
 use crate::traffic::replay::Recording;
-use crate::traffic::{Mix, Source, Traffic};
+use crate::traffic::{self, Mix, Source, Traffic};
 
 /// Number of records used to measure the generator.
 const GENERATED: u32 = 200_000;
 /// The share of the generator's rate that a run may ask for: sending and following the records takes time too.
 const GENERATOR_SHARE: f64 = 0.5;
+
+/// Queries differ in at most this many tenants.
+const QUERIED_MAX: usize = 100;
 
 /// How records are sent, and the objectives.
 #[derive(Debug, Clone, Parser)]
@@ -54,7 +57,7 @@ pub struct PlanOptions {
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = span::parse)]
     pub late_after: Duration,
     /// Share of late records above which there is no verdict.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = traffic::share)]
     pub late_share: f64,
     /// How long to wait without progress before the remaining records count as lost.
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = span::parse)]
@@ -101,6 +104,10 @@ pub struct Plan {
     pub prefix: String,
     /// Queries per second.
     pub queries_per_s: f64,
+    /// Tenants and metrics whose hours are queried.
+    pub queried_metrics: Vec<(String, String)>,
+    /// Tenants whose audit events are queried.
+    pub queried_events: Vec<String>,
     /// Time between two polls of the ledger.
     pub look_every: Duration,
     /// Lateness above which a record counts as late.
@@ -173,6 +180,19 @@ impl Plan {
                 schedule.length()
             );
         }
+        let (queried_metrics, queried_events) = match &content {
+            Content::Recording(recording) => recording.subjects(QUERIED_MAX),
+            Content::Traffic(_) => {
+                let tenants = 0..options.mix.tenants.get().min(QUERIED_MAX);
+                let tenants: Vec<String> = tenants.map(|tenant| format!("{prefix}-{tenant}")).collect();
+                let metrics = tenants.iter().filter(|_| options.mix.audit < 1.0);
+                let metrics = metrics
+                    .map(|tenant| (tenant.clone(), "cpu_utilization".to_owned()))
+                    .collect();
+                let events = tenants.iter().filter(|_| options.mix.audit > 0.0);
+                (metrics, events.cloned().collect())
+            }
+        };
         let length_s = schedule.length().as_secs_f64().max(f64::MIN_POSITIVE);
         let plan = Self {
             mode,
@@ -189,6 +209,8 @@ impl Plan {
             seed: options.seed,
             prefix,
             queries_per_s: options.queries,
+            queried_metrics,
+            queried_events,
             look_every: options.look.max(Duration::from_millis(1)),
             late_after: options.late_after,
             late_share_max: options.late_share,

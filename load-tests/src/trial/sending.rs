@@ -1,5 +1,6 @@
 //! The sender's thread: the real clock, the real producer, and the reports to the recorder.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -60,10 +61,11 @@ pub(super) fn start(
 ) -> JoinHandle<Result<(), ProduceError>> {
     let arrivals = plan.schedule.arrivals(plan.seed);
     tokio::task::spawn_blocking(move || {
+        let recorder_is_gone = Cell::new(false);
         let mut report = |turn: Turn| {
-            if !turn.is_empty() {
-                // If the recorder is gone, it reports its error at the end.
-                let _ = events.blocking_send(Event::Turn(turn));
+            // If the recorder is gone, it reports its error at the end. Until then nothing is worth sending.
+            if !turn.is_empty() && events.blocking_send(Event::Turn(turn)).is_err() {
+                recorder_is_gone.set(true);
             }
         };
         let mut sender = Sender {
@@ -73,8 +75,14 @@ pub(super) fn start(
             clock: &clock,
             begun_us: begun_at.timestamp_micros(),
         };
-        sender.run(&|| stop.is_requested(), &mut report)?;
-        settle(&mut producer, &stop, &mut report)
+        let sent = sender.run(&|| stop.is_requested() || recorder_is_gone.get(), &mut report);
+        // What was sent before an error is settled, too.
+        let settled = match recorder_is_gone.get() {
+            true => Ok(()),
+            false => settle(&mut producer, &stop, &mut report),
+        };
+        let _ = events.blocking_send(Event::SentAll);
+        sent.map(drop).and(settled)
     })
 }
 

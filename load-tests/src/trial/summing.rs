@@ -20,8 +20,12 @@ pub(super) struct Ended {
     pub started_at: DateTime<Utc>,
     pub sending_s: f64,
     pub total_s: f64,
-    /// `None` if it was interrupted.
+    /// `None` if it was interrupted, or if the target did not answer.
     pub account: Option<Account>,
+    /// Whether it was stopped before its end.
+    pub is_interrupted: bool,
+    /// What the run itself could not do.
+    pub faults: Vec<String>,
     /// Whether all records were seen.
     pub is_settled: bool,
 }
@@ -42,7 +46,7 @@ pub(super) fn sum(
         points,
         folder,
     } = recorded;
-    let is_interrupted = ended.account.is_none();
+    let is_interrupted = ended.is_interrupted && ended.account.is_none();
     let counts = recorder.counts();
     let totals = totals(&recorder);
     let measures = measures(&recorder, &totals, points);
@@ -86,6 +90,7 @@ pub(super) fn sum(
         (counts.acknowledged - counts.stored).max(counts.to_aggregate - counts.aggregated)
     };
     results.verdict = Verdict::of(&results, is_interrupted, unseen);
+    results.verdict.add(ended.faults);
     Ok((results, totals, folder))
 }
 

@@ -11,26 +11,34 @@ use crate::store::{Parts, Store};
 /// Time between two samples: merges remove parts within seconds.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// Timeout of a sample: the target is down.
+const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Samples until the run is over; returns the figures.
 pub async fn watch(store: Store, mut over: Receiver<bool>) -> Vec<TableFigures> {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let mut interval = tokio::time::interval(INTERVAL);
-    loop {
-        let last = tokio::select! {
+    let mut last = false;
+    while !last {
+        last = tokio::select! {
             _ = interval.tick() => false,
             _ = over.wait_for(|over| *over) => true,
         };
         // A target that is down is asked again at the next sample.
-        for parts in store.parts().await.unwrap_or_default() {
+        let looking = tokio::time::timeout(LOOK_DEADLINE, store.parts());
+        let parts = tokio::select! {
+            parts = looking => parts,
+            // The last sample follows, which a target that hangs holds up for the deadline at most.
+            _ = over.wait_for(|over| *over), if !last => continue,
+        };
+        for parts in parts.ok().and_then(Result::ok).unwrap_or_default() {
             tables
                 .entry(parts.table.clone())
                 .or_insert_with(|| Table::new(&parts))
                 .look(&parts);
         }
-        if last {
-            return tables.into_iter().map(|(name, table)| table.figures(name)).collect();
-        }
     }
+    tables.into_iter().map(|(name, table)| table.figures(name)).collect()
 }
 
 struct Table {

@@ -42,6 +42,14 @@ pub(super) fn latencies(results: &Results) -> String {
             row("– a closed loop would have reported", "closed", closed);
         }
     }
+    if results.unanswered > 0 {
+        let _ = write!(
+            rows,
+            "<tr><td>queries that failed, which no percentile includes</td><td></td><td></td><td></td><td></td><td></td>\
+            <td class=\"missed\">{}</td></tr>",
+            thousands(results.unanswered)
+        );
+    }
     section(
         "Latencies",
         "<th>from the intended time</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>records</th>",
@@ -73,7 +81,7 @@ pub(super) fn objectives(results: &Results) -> String {
 /// The account of every record.
 pub(super) fn account(results: &Results) -> String {
     let Some(account) = &results.account else {
-        return "<section><h2>Account</h2><p>Not taken: the run was stopped before its end.</p></section>".to_owned();
+        return "<section><h2>Account</h2><p>Not taken.</p></section>".to_owned();
     };
     let mut rows = String::new();
     for (what, count, is_fault) in [
