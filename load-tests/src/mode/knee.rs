@@ -169,6 +169,10 @@ async fn search(
         }
         search.tried(held);
     }
+    if outcome == Outcome::Passed && search.next().is_some() {
+        eprintln!("the search ends here: {STEPS_MAX} steps");
+        outcome = Outcome::Refused;
+    }
     conclude(path, &search, &steps, outcome)
 }
 
