@@ -174,10 +174,11 @@ fn wait_until_ready(
     loop {
         std::io::copy(&mut log, &mut std::io::stderr())?;
         let ended = child.try_wait()?;
-        for _ in handed_on..stop.requests() {
-            handed_on += 1;
+        let asked = stop.requests();
+        for _ in handed_on..asked {
             Identity::of(pid).map_or(Ok(()), |supervisor| supervisor.signal(Signal::SIGTERM))?;
         }
+        handed_on = asked;
         let state = StackState::read(folder).filter(|state| state.supervisor.pid == pid);
         match (state, ended) {
             (Some(state), None) if state.state == Phase::Ready && handed_on == 0 => return Ok(state),
