@@ -53,6 +53,7 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
         }
     };
     let mut table = empty();
+    table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| cell(column, column.title.to_owned())));
     for row in rows {
         table.add_row(
@@ -61,18 +62,15 @@ pub fn of_rows(columns: &[Column], rows: &[Value]) -> String {
                 .map(|column| cell(column, one_line(at(row, column.path)))),
         );
     }
-    let (needed, width) = (width(&mut table), table.width());
-    if table.is_tty() && width.is_some_and(|width| width > 0 && needed > usize::from(width)) {
-        return listed(&columns, rows);
+    // A blank on either side of each.
+    let widths = table.column_max_content_widths();
+    let needed: usize = widths.iter().map(|width| usize::from(*width) + 2).sum();
+    // A terminal that does not say how wide it is has a width of 0.
+    let width = table.width().filter(|width| *width > 0 && table.is_tty());
+    match width.is_some_and(|width| needed > usize::from(width)) {
+        true => listed(&columns, rows),
+        false => rendered(&table),
     }
-    rendered(&table)
-}
-
-/// How wide a table is whose cells are not wrapped, which it is left as.
-fn width(table: &mut comfy_table::Table) -> usize {
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    let columns = table.column_max_content_widths();
-    columns.iter().map(|width| usize::from(*width) + 2).sum()
 }
 
 fn listed(columns: &[&Column], rows: &[Value]) -> String {

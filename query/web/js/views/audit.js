@@ -30,11 +30,19 @@ export function mount(container, { parameters, signal }) {
   newest = href(["audit"], parameters);
   const asked = Object.fromEntries(parameters);
   const range = asked.range ?? (asked.from || asked.to ? CUSTOM : RANGE_DEFAULT);
-  const { from, to } = span(range, asked.from, asked.to);
   const filters = filtersIn(asked);
-  const question = scoped({ ...filters, from: apiMoment(from), to: range === CUSTOM ? apiMoment(to) : undefined });
-
   const fields = searchForm(asked, range);
+  container.append(
+    h(
+      "div",
+      { class: "view-head" },
+      h("h1", { tabindex: "-1" }, "Audit search"),
+      h("div", { class: "actions" }, h("a", { class: "button", href: href(["exports"], { ...filters, range, from: asked.from, to: asked.to, new: 1 }) }, "Export these events")),
+    ),
+    h("section", { class: "panel", "aria-label": "Filters" }, fields),
+  );
+  const { from, to } = span(range, asked.from, asked.to);
+  const question = scoped({ ...filters, from: apiMoment(from), to: range === CUSTOM ? apiMoment(to) : undefined });
   const results = resultList(question, fields, signal);
   const counts = filled({
     what: "counts",
@@ -44,17 +52,7 @@ export function mount(container, { parameters, signal }) {
     // Counts are secondary to a search, which continues without them.
     onFailure: (error) => error.status !== 401,
   });
-  container.append(
-    h(
-      "div",
-      { class: "view-head" },
-      h("h1", { tabindex: "-1" }, "Audit search"),
-      h("div", { class: "actions" }, h("a", { class: "button", href: href(["exports"], { ...filters, range, from: asked.from, to: asked.to, new: 1 }) }, "Export these events")),
-    ),
-    h("section", { class: "panel", "aria-label": "Filters" }, fields),
-    counts.place,
-    results.place,
-  );
+  container.append(counts.place, results.place);
   counts.refresh();
   return results.refresh();
 }

@@ -108,7 +108,7 @@ function shown({ key, token }) {
     h("h2", {}, `The secret of “${key.name}”`),
     h("p", {}, h("code", { class: "break" }, token)),
     h("p", { class: "small muted" }, "It is shown only this once and stored nowhere."),
-    h("p", {}, h("button", { type: "button", "aria-label": `Hide the secret of ${key.name}`, onclick: () => place.remove() }, "I have it: hide it")),
+    h("p", {}, h("button", { type: "button", "aria-label": `Hide the secret of ${key.name}`, onclick: () => place.remove() }, "Hide the secret")),
   );
   return place;
 }
