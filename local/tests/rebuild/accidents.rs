@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bed::{Bed, Proc, Record, now_ms, wait_until};
 use crate::flow::Flow;
-use crate::world::{KEYS_MAX, PARTITIONS, REBUILDING, World, command, show};
+use crate::world::{KEYS_MAX, PARTITIONS, World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 const HOUR_MS: i64 = 3_600_000;
@@ -36,7 +36,7 @@ fn records_of(world: &World, tenant: &str, metric: &str) -> u64 {
 
 #[test]
 fn folded_keys_are_verified_and_a_rebuild_brings_them_back() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let (hour, tenant) = (world.take_hours(1), "many-keys");
     let to = hour + 3_600;
     let keys = KEYS_MAX * 20;
@@ -79,7 +79,7 @@ fn folded_keys_are_verified_and_a_rebuild_brings_them_back() {
 
 #[test]
 fn while_no_stage_runs_a_rebuild_ends_where_the_next_one_goes_on() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(2);
     let to = from + 2 * 3_600;
     let was = world.visible(from, to);
@@ -105,7 +105,7 @@ fn while_no_stage_runs_a_rebuild_ends_where_the_next_one_goes_on() {
 
 #[test]
 fn a_batch_that_a_dead_stage_left_pending_is_waited_for() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let to = from + 3_600;
     world.aggregate.restart_with(&[("HOROLOG_CRASH_AT", "after-rows")]);
@@ -126,7 +126,7 @@ fn a_batch_that_a_dead_stage_left_pending_is_waited_for() {
 
 #[test]
 fn a_partition_that_is_added_gives_a_running_rebuild_up_and_the_next_one_covers_it() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(6);
     let to = from + 6 * 3_600;
     let was = world.visible(from, to);
@@ -172,7 +172,7 @@ fn paused_within(world: &World, from: u32, to: u32) -> Proc {
 
 #[test]
 fn a_topic_recreated_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let flow = Flow::new(world.flow.bed, "made-again", 1);
     // They are kept running, since later rebuilds wait for every stage that has reported.
     world.others.extend([
@@ -215,7 +215,7 @@ fn a_topic_recreated_during_an_interrupted_rebuild_is_rebuilt_in_both_its_lives(
 
 #[test]
 fn what_is_left_of_a_topic_that_nobody_reads_any_more_is_not_waited_for() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     write_progress(&world, "retired", "2 day");
     write_ledger(
@@ -235,7 +235,7 @@ fn what_is_left_of_a_topic_that_nobody_reads_any_more_is_not_waited_for() {
 
 #[test]
 fn a_batch_that_a_deployment_of_another_topic_has_begun_is_waited_for() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     write_progress(&world, "pending", "10 minute");
     // Ingest has all of it; what aggregate stored last it did not live to report.
@@ -265,7 +265,7 @@ fn a_batch_that_a_deployment_of_another_topic_has_begun_is_waited_for() {
 
 #[test]
 fn what_a_deployment_that_never_reported_has_begun_and_stored_is_not_left_out() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let hours = format!("map(toDateTime({from}, 'UTC'), toUInt64(100))");
     for row in [
@@ -298,7 +298,7 @@ fn what_a_deployment_that_never_reported_has_begun_and_stored_is_not_left_out() 
 
 #[test]
 fn what_a_deployment_that_is_away_or_behind_has_not_stored_yet_is_no_difference() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let not_compared = |why: &str| {
         let ended = world.run(&command("verify", from, from + 3_600, &["--wait-s", "1"]));

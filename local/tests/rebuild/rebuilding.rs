@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::bed::now_ms;
-use crate::world::{REBUILDING, World, command, show};
+use crate::world::{World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
 #[test]
 fn rebuilding_what_was_right_changes_nothing_while_records_keep_arriving() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(4);
     let (still, moving, to) = (from, from + 2 * 3_600, from + 4 * 3_600);
     let was = world.visible(still, moving);
@@ -43,7 +43,7 @@ fn rebuilding_what_was_right_changes_nothing_while_records_keep_arriving() {
 
 #[test]
 fn damage_is_shown_by_a_dry_run_found_by_verify_and_repaired() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(3);
     let to = from + 3 * 3_600;
     let was = world.visible(from, to);
@@ -96,7 +96,7 @@ fn damage_is_shown_by_a_dry_run_found_by_verify_and_repaired() {
 
 #[test]
 fn a_rebuild_that_is_killed_goes_on_where_it_was() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(4);
     let to = from + 4 * 3_600;
     let was = world.visible(from, to);
@@ -150,7 +150,7 @@ fn a_rebuild_that_is_killed_goes_on_where_it_was() {
 
 #[test]
 fn from_kafka_it_is_the_same_and_some_metrics_of_a_tenant_can_be_picked() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(2);
     let to = from + 2 * 3_600;
     let was = world.visible(from, to);
@@ -177,7 +177,7 @@ fn from_kafka_it_is_the_same_and_some_metrics_of_a_tenant_can_be_picked() {
 
 #[test]
 fn hours_whose_raw_rows_are_gone_are_refused_with_what_is_still_possible() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(3);
     let (gone, to) = (from + 3_600, from + 3 * 3_600);
     let was = world.visible(from, to);
@@ -211,7 +211,7 @@ fn hours_whose_raw_rows_are_gone_are_refused_with_what_is_still_possible() {
 
 #[test]
 fn a_missing_raw_row_is_not_made_up_for_by_one_that_is_stored_twice_or_was_never_aggregated() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(4);
     let [doubled, replaced, more, other] = [0, 1, 2, 3].map(|hour| from + hour * 3_600);
     // Batches of their own, with no record of the hours before.
@@ -283,7 +283,7 @@ fn a_missing_raw_row_is_not_made_up_for_by_one_that_is_stored_twice_or_was_never
 
 #[test]
 fn an_unfinished_rebuild_can_be_given_up() {
-    let mut world = REBUILDING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let was = world.visible(from, from + 3_600);
     let args = command("rebuild", from, from + 3_600, &[]);
@@ -303,7 +303,7 @@ fn an_unfinished_rebuild_can_be_given_up() {
 
 #[test]
 fn bad_arguments_name_what_to_change() {
-    let world = REBUILDING.enter();
+    let world = world();
     for (args, said) in [
         (
             &["rebuild", "--from", "2026-01-01T00:30", "--to", "2026-01-02"][..],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::accidents::write_ledger;
 use crate::bed::wait_until;
 use crate::flow::Flow;
-use crate::world::{Ended, VERIFYING, World, command, show};
+use crate::world::{Ended, World, command, show, world};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 /// The stage's metric for differences between hours and raw rows.
@@ -32,7 +32,7 @@ fn break_a_key(world: &World, hour: u32) {
 
 #[test]
 fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(2);
     world.assert_verified(from, from + 2 * 3_600);
     let mut command = world.start(&command("verify", from, from + 2 * 3_600, &["--json"]), &[]);
@@ -47,7 +47,7 @@ fn hours_that_are_right_are_equal_also_while_records_keep_arriving() {
 
 #[test]
 fn a_raw_row_that_is_missing_or_stored_twice_is_named_by_hour_key_and_offset() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(2);
     let (topic, next) = (world.flow.topic.clone(), from + 3_600);
     let row = |hour: u32| -> (i32, i64, String) {
@@ -96,7 +96,7 @@ fn a_raw_row_that_is_missing_or_stored_twice_is_named_by_hour_key_and_offset() {
 
 #[test]
 fn an_hour_in_which_one_value_differs_is_told_beside_one_in_which_all_keys_do() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(2);
     let (topic, next) = (world.flow.topic.clone(), from + 3_600);
     let row = |hour: u32| {
@@ -127,7 +127,7 @@ fn an_hour_in_which_one_value_differs_is_told_beside_one_in_which_all_keys_do() 
 
 #[test]
 fn a_missing_row_of_the_ledger_is_named_by_its_offsets() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let topic = world.flow.topic.clone();
     let (partition, start, end): (i32, i64, i64) = world.flow.bed.one(&format!(
@@ -172,7 +172,7 @@ fn verified_beside(world: &World, from: u32, rows: &[String], age: &str) -> Ende
 
 #[test]
 fn two_rows_of_one_gap_are_right_and_a_batch_that_others_overlap_is_not() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let topic = world.flow.topic.clone();
     let rows = [
@@ -214,7 +214,7 @@ fn two_rows_of_one_gap_are_right_and_a_batch_that_others_overlap_is_not() {
 
 #[test]
 fn a_log_that_nobody_reads_and_whose_progress_was_deleted_holds_no_hour_back() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.take_hours(1);
     let topic = world.flow.topic.clone();
     let hours = format!("map(toDateTime({from}, 'UTC'), toUInt64(0))");
@@ -225,7 +225,7 @@ fn a_log_that_nobody_reads_and_whose_progress_was_deleted_holds_no_hour_back() {
 
 #[test]
 fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     // Older than the hours of all other tests, and than the retention set below; TTL merges are stopped, so that only
     // this test deletes rows.
     let from = world.newest_hour() - 100 * 3_600;
@@ -268,7 +268,7 @@ fn hours_whose_raw_rows_have_expired_are_compared_with_the_ledger() {
 
 #[test]
 fn hours_with_records_that_kafka_deleted_before_ingest_read_them_are_compared_with_the_ledger() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let flow = Flow::new(world.flow.bed, "deleted-unread", 1);
     let mut ingest = flow.ingest(&[]);
     let aggregate = flow.aggregate(&[("HOROLOG_AGGREGATE__VERIFY__INTERVAL_S", "0")]);
@@ -306,7 +306,7 @@ fn hours_with_records_that_kafka_deleted_before_ingest_read_them_are_compared_wi
 
 #[test]
 fn hours_whose_aggregates_have_expired_are_not_compared() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let from = world.newest_hour() - 60 * 24 * 3_600;
     for statement in [
         "system stop ttl merges metrics",
@@ -329,7 +329,7 @@ fn hours_whose_aggregates_have_expired_are_not_compared() {
 
 #[test]
 fn what_cannot_be_compared_is_no_difference_and_no_success() {
-    let world = VERIFYING.enter();
+    let world = world();
     let hours = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--set"];
     let run = |set: &'static str| world.run(&[&hours[..], &[set]].concat());
     let ended = run("source.metrics_topic=nowhere");
@@ -344,7 +344,7 @@ fn what_cannot_be_compared_is_no_difference_and_no_success() {
 
 #[test]
 fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let hour = world.newest_hour();
     let value = verification(&world);
     let last_hour = format!(
@@ -372,7 +372,7 @@ fn the_stage_itself_verifies_the_newest_hours_and_tells_what_differs() {
 
 #[test]
 fn an_hour_that_differs_is_told_of_until_it_is_rebuilt_also_when_the_stage_has_gone_on() {
-    let mut world = VERIFYING.enter();
+    let mut world = world();
     let hour = world.take_hours(1);
     let value = verification(&world);
     let differences = || value(DIFFERENCES);

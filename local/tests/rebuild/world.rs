@@ -1,13 +1,17 @@
 //! What tests share: a bed, a topic with both stages running, and two days of hours, some of whose records came late.
-//! Each test has hours of its own. In a world there is one test at a time, since there is one rebuild at a time.
+//! Each test has hours of its own. There is one rebuild at a time, so there is one test at a time in a world, and there
+//! are two worlds.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::bed::{Bed, Proc, Record, now_ms};
 use crate::flow::Flow;
 
 const DEADLINE: Duration = Duration::from_secs(300);
+/// How often a test looks for a world that is free.
+const LOOK: Duration = Duration::from_millis(50);
 const HOUR_MS: i64 = 3_600_000;
 /// Dead members and new partitions are noticed soon: a rebuild waits until a new partition has been.
 const NOTICES: &str =
@@ -39,21 +43,14 @@ pub struct Ended {
     pub text: String,
 }
 
-/// The world of the tests that rebuild hours.
-pub static REBUILDING: SharedWorld = SharedWorld(OnceLock::new());
-/// The world of those that verify hours, beside it.
-pub static VERIFYING: SharedWorld = SharedWorld(OnceLock::new());
-
-/// A world that begins with its first test.
-pub struct SharedWorld(OnceLock<Mutex<World>>);
-
-impl SharedWorld {
-    /// The world, for one test at a time.
-    pub fn enter(&self) -> MutexGuard<'_, World> {
-        self.0
-            .get_or_init(|| Mutex::new(World::begin()))
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+/// A world, for one test at a time.
+pub fn world() -> MappedMutexGuard<'static, World> {
+    static WORLDS: [Mutex<Option<World>>; 2] = [const { Mutex::new(None) }; 2];
+    loop {
+        if let Some(free) = WORLDS.iter().find_map(Mutex::try_lock) {
+            return MutexGuard::map(free, |world| world.get_or_insert_with(World::begin));
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
