@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Months};
-use horolog_schemas::{Decoder, KAFKA_TIMESTAMP_END_MS, RULES_VERSION, WriterSchemas};
+use horolog_schemas::{Decoder, RULES_VERSION, WriterSchemas, is_kafka_timestamp};
 use horolog_stage::intent::Intent;
 use horolog_stage::range::{PartitionId, Range};
 use horolog_stage::stage::{PrepareError, Prepared, Stage};
@@ -121,10 +121,7 @@ impl Stage for Aggregation {
         }
         let bug = |error: &dyn std::error::Error| PrepareError::Bug(error.to_string());
         // A record with another one is rejected for it, and says nothing about the clocks of those beside it.
-        let timestamps_ms = || {
-            let all = range.each_timestamp_ms();
-            all.filter(|timestamp_ms| (0..KAFKA_TIMESTAMP_END_MS).contains(timestamp_ms))
-        };
+        let timestamps_ms = || range.each_timestamp_ms().filter(|&at_ms| is_kafka_timestamp(at_ms));
         let frame = TimeFrame::new(
             timestamps_ms(),
             intent.watermark_ms,

@@ -47,7 +47,7 @@ impl TimeFrame {
         begun_at_ms: i64,
         max_clock_skew_ms: i64,
     ) -> Self {
-        // Counted in steps of that size: timestamps in two neighbouring ones are at most two of them apart.
+        // Counted in steps of a minute or of the skew: timestamps in two neighbouring steps are at most two steps apart.
         let step_ms = max_clock_skew_ms.max(MINUTE_MS);
         let mut steps: BTreeMap<i64, u64> = BTreeMap::new();
         let mut last: Option<(i64, u64)> = None;

@@ -43,5 +43,5 @@ pub use reject::{Reason, Rejected, Step};
 pub use rejected_rows::{REJECTED_TABLE, held_timestamp_ms, rejected_rows};
 pub use rows::{EVENT_IDS_TABLE, event_id_rows, rows};
 pub use termination::Termination;
-pub use validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION, TIME_MIN_US, column};
+pub use validate::{KAFKA_TIMESTAMP_END_MS, RULES_VERSION, TIME_MIN_US, column, is_kafka_timestamp};
 pub use writer_schemas::{SchemaError, WriterSchemas};

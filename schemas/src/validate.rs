@@ -28,6 +28,11 @@ pub const TIME_MIN_US: i64 = 946_684_800_000_000;
 const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
 /// 2100-01-01, milliseconds: safely within the range of ClickHouse's DateTime and Date (2106 and 2149).
 pub const KAFKA_TIMESTAMP_END_MS: i64 = 4_102_444_800_000;
+
+/// Whether a record may have this Kafka timestamp, ms since 1970.
+pub fn is_kafka_timestamp(timestamp_ms: i64) -> bool {
+    (0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms)
+}
 /// Maps of up to this many entries have their keys compared pairwise; larger ones use a hash set.
 const KEYS_COMPARED_MAX: usize = 16;
 
@@ -172,7 +177,7 @@ fn times(columns: &RecordBatch, name: &str, timestamps_ms: &[i64], faults: &mut 
 }
 
 fn time(time_us: i64, timestamp_ms: i64) -> Option<Reason> {
-    if !(0..KAFKA_TIMESTAMP_END_MS).contains(&timestamp_ms) {
+    if !is_kafka_timestamp(timestamp_ms) {
         Some(Reason::KafkaTimestampOutOfRange)
     } else if time_us < TIME_MIN_US {
         Some(Reason::TimeTooEarly)

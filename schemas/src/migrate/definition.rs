@@ -55,19 +55,14 @@ impl Definition {
     /// Parses `system.tables.create_table_query`. The name of its own database is removed, so that tables of two
     /// databases can be compared.
     pub fn parse(create_table_query: &str, database: &str) -> Self {
-        let (own, own_quoted) = (format!("{database}."), format!("`{database}`"));
-        let all = tokens(create_table_query);
-        // The server quotes a name with `-`, which leaves `.table` as the next word.
-        let is_own = |at: usize| {
-            let next = all.get(at + 1).is_some_and(|next| next.text.starts_with('.'));
-            next && all.get(at).is_some_and(|token| token.text == own_quoted)
-        };
-        let kept = (0..all.len()).filter(|&at| !is_own(at));
-        let tokens: Vec<Token<'_>> = kept
-            .map(|at| {
-                let prefix = if at > 0 && is_own(at - 1) { "." } else { own.as_str() };
-                let text = all[at].text.strip_prefix(prefix).unwrap_or(all[at].text);
-                Token { text, ..all[at] }
+        // The server quotes a name with `-`.
+        let unquoted = create_table_query.replace(&format!("`{database}`."), "");
+        let own = format!("{database}.");
+        let tokens: Vec<Token<'_>> = tokens(&unquoted)
+            .into_iter()
+            .map(|token| Token {
+                text: token.text.strip_prefix(&own).unwrap_or(token.text),
+                ..token
             })
             .collect();
         let mut definition = Self::default();
